@@ -1,0 +1,108 @@
+"""A labelled dataset: what a client says of it, what was found in it, and its canonical file.
+
+The canonical file is one Parquet file, whatever was uploaded. Its columns never collide with the client's,
+because feature columns are named by position and their real names live in the file's metadata:
+
+========== ===================== =========================================================================
+`index`    int64                 position in the upload, 0-based, counting rows that were skipped
+`id`       string                unique; the client's, else `row-<index>`
+`label`    int32                 position in `classes`
+`split`    string                "train" where the upload names none
+`f0`…      double | bool |       tabular features in order; missing, NaN and infinite values are null
+           string | timestamp
+`embedding` fixed list of float  embedding datasets
+`image`    binary                image datasets: the encoded image file
+`text`     string                text datasets
+========== ===================== =========================================================================
+
+The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+METADATA_KEY = b"usual-suspects"
+
+Modality = Literal["tabular", "image", "text", "embedding"]
+FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embedding", "image", "text"]
+
+
+class Frozen(BaseModel):
+    """A value: unknown fields are refused, change makes a new one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatasetSpec(Frozen):
+    """What a client may say of an upload; each field left out is inferred."""
+
+    name: str | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
+    modality: Literal["auto"] | Modality = Field("auto", description="What one sample is.")
+    label: str | None = Field(None, description="The column that holds the class.")
+    id: str | None = Field(None, description="The column that names a sample, unique.")
+    split: str | None = Field(None, description="The column that says train, validation or test.")
+    features: list[str] | None = Field(None, description="The columns to learn from; all others when left out.")
+    exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
+
+
+class Feature(Frozen):
+    """One input column: its real name and how it is read."""
+
+    name: str
+    kind: FeatureKind
+    column: str = Field(description="Its name in the canonical file.", exclude=True)
+
+
+class Warning(Frozen):
+    """Something a client should know but need not act on; `code` is stable."""
+
+    code: str
+    detail: str
+
+
+class CanonicalHeader(BaseModel):
+    """What the canonical file says of itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    modality: Modality
+    classes: list[str]
+    features: list[dict[str, str]] = Field(description="name, kind and column of each input column, in order")
+
+
+class SkippedRow(Frozen):
+    """A row or file of the upload that is not in the dataset, and why."""
+
+    index: int = Field(description="Position in the upload, 0-based.")
+    where: str = Field(description='Line of the file or name in the archive: "line 17", "cat/003.jpg".')
+    reason: str
+
+
+class Inferred(Frozen):
+    """What was decided because the client did not say, in the words of DatasetSpec."""
+
+    label: str | None = None
+    id: str | None = None
+    split: str | None = None
+    modality: Modality | None = None
+    format: str = Field(description='How the file was read: "csv, delimiter ;, encoding utf-16".')
+
+
+class DatasetInfo(Frozen):
+    """A dataset as the API shows it."""
+
+    id: str
+    name: str
+    modality: Modality
+    rows: int
+    classes: list[str]
+    class_counts: dict[str, int]
+    features: list[Feature]
+    splits: dict[str, int]
+    digest: str
+    skipped_rows: int
+    inferred: Inferred
+    warnings: list[Warning]
+    created_at: datetime

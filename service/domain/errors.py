@@ -1,0 +1,90 @@
+"""What can go wrong, in the words of the product. HTTP statuses live in service.api.errors alone."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FieldError(BaseModel):
+    """One fault in what a client sent.
+
+    `loc` is the path to it: field names, or `["file", "line 17", "column age"]` for a file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    loc: list[str | int]
+    msg: str
+
+
+class SuspectsError(Exception):
+    """An error that is told to the client. `detail` says what was expected and how to mend it."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = list(errors)
+        self.retry_after = retry_after
+
+
+class Malformed(SuspectsError):
+    """Not even the right kind of thing: broken JSON, a missing form part."""
+
+    code = "malformed"
+
+
+class Unauthorized(SuspectsError):
+    """No key, or one that is not known."""
+
+    code = "unauthorized"
+
+
+class NotFound(SuspectsError):
+    """No such id."""
+
+    code = "not_found"
+
+
+class Conflict(SuspectsError):
+    """The resource's present state does not allow it."""
+
+    code = "conflict"
+
+
+class Gone(SuspectsError):
+    """It will never be there: the results of a job that failed."""
+
+    code = "gone"
+
+
+class TooLarge(SuspectsError):
+    """Beyond a limit of this installation, which the detail names."""
+
+    code = "too_large"
+
+
+class UnreadableType(SuspectsError):
+    """A kind of file that no reader takes."""
+
+    code = "unreadable_type"
+
+
+class Invalid(SuspectsError):
+    """Understood, but not acceptable; `errors` names the fields, lines and columns."""
+
+    code = "invalid"
+
+
+class TooMany(SuspectsError):
+    """Too much at once; try again later."""
+
+    code = "too_many"
+
+
+class StorageFull(SuspectsError):
+    """The disk is full; nothing was kept."""
+
+    code = "storage_full"

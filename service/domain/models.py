@@ -1,0 +1,149 @@
+"""The table of models: what may be asked for, with which parameters and training defaults.
+
+The networks themselves are in worker.models; the service knows them by this table alone.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from service.domain.dataset import Frozen, Modality
+
+
+class NoParams(Frozen):
+    """A model with nothing to set."""
+
+
+class MLPParams(Frozen):
+    """Parameters of a multi-layer perceptron."""
+
+    width: int = Field(256, ge=1, le=8192, description="Units of each hidden layer.")
+    blocks: int = Field(2, ge=1, le=16, description="Number of hidden layers.")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class TabularResNetParams(Frozen):
+    """Parameters of the tabular ResNet (arXiv:2106.11959)."""
+
+    width: int = Field(128, ge=8, le=4096, description="Width of the residual stream.")
+    blocks: int = Field(2, ge=1, le=16)
+    hidden_multiplier: float = Field(2.0, gt=0, le=8, description="Width inside a block over `width`.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class FTTransformerParams(Frozen):
+    """Parameters of the FT-Transformer (arXiv:2106.11959)."""
+
+    width: int = Field(64, ge=8, le=1024, multiple_of=8, description="Size of a token; a multiple of 8.")
+    blocks: int = Field(2, ge=1, le=12)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class SmallCNNParams(Frozen):
+    """Parameters of the small convolutional network."""
+
+    width: int = Field(32, ge=4, le=512, description="Channels of the first convolution; doubled twice.")
+    image_size: int | None = Field(None, ge=8, le=512, description="Side in pixels; the images' own when left out.")
+
+
+class ResNetParams(Frozen):
+    """Parameters of the CIFAR-style ResNet-20 (arXiv:1512.03385)."""
+
+    width: int = Field(16, ge=4, le=256, description="Channels of the first stage.")
+    image_size: int | None = Field(None, ge=16, le=512, description="Side in pixels; the images' own when left out.")
+
+
+class TrainingDefaults(Frozen):
+    """How a model is trained when the client does not say."""
+
+    epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["constant", "cosine"] = "constant"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+
+class Model(Frozen):
+    """One row of the table."""
+
+    name: str
+    title: str
+    modality: Modality
+    params: type[Frozen] = Field(exclude=True)
+    training: TrainingDefaults
+    pretrained: bool = False
+    cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
+
+
+_TABLE = (
+    Model(
+        name="logistic_regression",
+        title="Logistic regression",
+        modality="tabular",
+        params=NoParams,
+        training=TrainingDefaults(learning_rate=0.05),
+        cost="low",
+    ),
+    Model(
+        name="mlp",
+        title="Multi-layer perceptron",
+        modality="tabular",
+        params=MLPParams,
+        training=TrainingDefaults(learning_rate=0.02),
+        cost="low",
+    ),
+    Model(
+        name="tabular_resnet",
+        title="Tabular ResNet",
+        modality="tabular",
+        params=TabularResNetParams,
+        training=TrainingDefaults(learning_rate=0.001, optimizer="adamw", weight_decay=1e-5),
+        cost="medium",
+    ),
+    Model(
+        name="ft_transformer",
+        title="FT-Transformer",
+        modality="tabular",
+        params=FTTransformerParams,
+        training=TrainingDefaults(learning_rate=0.0005, optimizer="adamw", weight_decay=1e-5, batch_size=256),
+        cost="high",
+    ),
+    Model(
+        name="small_cnn",
+        title="Small convolutional network",
+        modality="image",
+        params=SmallCNNParams,
+        training=TrainingDefaults(learning_rate=0.02, epochs=10, batch_size=64),
+        cost="low",
+    ),
+    Model(
+        name="resnet20",
+        title="ResNet-20",
+        modality="image",
+        params=ResNetParams,
+        training=TrainingDefaults(learning_rate=0.05, epochs=15, weight_decay=1e-4, schedule="cosine"),
+        cost="high",
+    ),
+    Model(
+        name="linear_probe",
+        title="Linear probe",
+        modality="embedding",
+        params=NoParams,
+        training=TrainingDefaults(learning_rate=0.02),
+        cost="low",
+    ),
+    Model(
+        name="mlp_probe",
+        title="MLP probe",
+        modality="embedding",
+        params=MLPParams,
+        training=TrainingDefaults(learning_rate=0.02),
+        cost="low",
+    ),
+)
+
+MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
+
+AUTO: dict[Modality, str] = {"tabular": "mlp", "image": "small_cnn", "embedding": "mlp_probe"}

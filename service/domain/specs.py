@@ -1,0 +1,195 @@
+"""What a client asks for (`JobRequest`) and what will be done (`JobSpec`): every default resolved, nothing implied."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
+from service.domain.errors import FieldError, Invalid
+from service.domain.models import AUTO, MODELS, Model
+from service.domain.signal import SIGNALS
+
+
+class Reference(Frozen):
+    """The samples on which influence is measured; exactly one of the four is given."""
+
+    dataset: str | None = Field(None, description="Id of another dataset with the same features and classes.")
+    split: str | None = Field(None, description="A split of the same dataset.")
+    holdout: float | None = Field(None, gt=0, lt=1, description="Share of the training part to hold out.")
+    samples: list[str] | None = Field(None, min_length=1, description="Ids that people have verified.")
+    trusted: bool | None = Field(None, description="Whether people have verified it; true for dataset and split.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("dataset", "split", "holdout", "samples") if getattr(self, name) is not None]
+        if len(given) != 1:
+            msg = f"give exactly one of dataset, split, holdout or samples, not {', '.join(given) or 'none'}"
+            raise ValueError(msg)
+        if self.trusted is False and self.samples is not None:
+            raise ValueError("samples are trusted by definition: leave `trusted` out")
+        if self.trusted and self.holdout is not None:
+            raise ValueError("a holdout is drawn from unverified samples and cannot be trusted: leave `trusted` out")
+        return self
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether people have verified the reference (api.md: never for a holdout)."""
+        return self.holdout is None and self.trusted is not False
+
+
+class ModelRequest(Frozen):
+    """Which model to train."""
+
+    name: str = Field("auto", description="A name of GET /models, or auto: chosen by modality.")
+    params: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters; see GET /models.")
+
+
+class TrainingRequest(Frozen):
+    """How to train; each field left out takes the model's default."""
+
+    epochs: int | None = Field(None, ge=1, le=10_000)
+    batch_size: int | None = Field(None, ge=2, le=65_536)
+    learning_rate: float | None = Field(None, gt=0, le=100)
+    optimizer: Literal["sgd", "adamw"] | None = None
+    schedule: Literal["constant", "cosine"] | None = None
+    momentum: float | None = Field(None, ge=0, lt=1, description="Of sgd.")
+    weight_decay: float | None = Field(None, ge=0, le=1)
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    checkpoints: Literal["all"] | int = Field(
+        "all", description="Which epochs' ends to keep for scoring: all, or a number of them, evenly spaced."
+    )
+
+    @model_validator(mode="after")
+    def _checkpoints(self) -> Self:
+        if isinstance(self.checkpoints, int) and not 1 <= self.checkpoints <= 10_000:
+            raise ValueError("checkpoints must be all or a number from 1")
+        return self
+
+
+class Training(Frozen):
+    """How the model is trained, resolved."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    optimizer: Literal["sgd", "adamw"]
+    schedule: Literal["constant", "cosine"]
+    momentum: float
+    weight_decay: float
+    seed: int
+    checkpoints: Literal["all"] | int
+
+
+class Influence(Frozen):
+    """Which gradients make the influence, and how."""
+
+    layers: Literal["last"] = "last"
+    estimator: Literal["tracin"] = "tracin"
+    columns: int = Field(
+        512,
+        ge=1,
+        description="Without a reference the training set serves; signals of cost `pairs` then use this many of its "
+        "rows, drawn evenly by class, and say so in a warning. A given reference is always used whole.",
+    )
+
+
+class Glitch(Frozen):
+    """Known errors to plant before training, so that the job can say how well each signal finds them."""
+
+    kind: Literal["mislabeled_uniform"]
+    rate: float = Field(0.1, gt=0, le=0.5, description="Share of the training part.")
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+
+
+class JobOptions(Frozen):
+    """What a client may choose of a job; everything has a default that works."""
+
+    reference: Reference | None = Field(None, description="Left out, the training set itself serves.")
+    model: ModelRequest = ModelRequest()
+    training: TrainingRequest = TrainingRequest()
+    influence: Influence = Influence()
+    signals: list[str] | None = Field(
+        None, min_length=1, description="Names of GET /signals; all when left out. The two answers always come."
+    )
+    glitches: list[Glitch] | None = Field(None, min_length=1)
+    name: str | None = Field(None, max_length=200)
+    priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
+
+
+class JobRequest(JobOptions):
+    """What POST /jobs takes as JSON."""
+
+    dataset: str = Field(description="Id of a dataset.")
+
+
+class UploadJobRequest(JobOptions):
+    """What the `spec` part of a multipart POST /jobs takes; the dataset is the uploaded file."""
+
+    dataset: DatasetSpec = DatasetSpec()
+
+
+class JobSpec(Frozen):
+    """What a job does, every value resolved; a worker needs nothing else beside the datasets."""
+
+    dataset: str
+    reference: Reference | None
+    model: ModelRequest
+    training: Training
+    influence: Influence
+    signals: list[str]
+    glitches: list[Glitch] | None
+    name: str
+    priority: int
+
+
+def _invalid(*faults: tuple[list[str | int], str]) -> Invalid:
+    errors = [FieldError(loc=loc, msg=msg) for loc, msg in faults]
+    return Invalid("; ".join(f"{'.'.join(map(str, e.loc))}: {e.msg}" for e in errors), errors=errors)
+
+
+def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
+    fitting = [model.name for model in MODELS.values() if model.modality == dataset.modality]
+    if not fitting:
+        raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
+    name = AUTO[dataset.modality] if request.name == "auto" else request.name
+    if name not in fitting:
+        raise _invalid((["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}"))
+    model = MODELS[name]
+    try:
+        params = model.params.model_validate(request.params)
+    except ValidationError as error:
+        raise _invalid(*((["model", "params", *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
+    return model, ModelRequest(name=name, params=params.model_dump())
+
+
+def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Reference | None:
+    if reference is None:
+        return None
+    if reference.split is not None and reference.split not in dataset.splits:
+        raise _invalid((["reference", "split"], f"no such split; the dataset has {', '.join(sorted(dataset.splits))}"))
+    if reference.split == "train":
+        raise _invalid((["reference", "split"], "this is the part to be ranked; name another split or a holdout"))
+    return reference.model_copy(update={"trusted": reference.is_trusted})
+
+
+def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
+    """Fill in every default; raises `Invalid` naming the field. Other datasets and sample ids are the caller's to check."""
+    model, model_request = _resolve_model(request.model, dataset)
+    unknown = [name for name in request.signals or () if name not in SIGNALS]
+    if unknown:
+        raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+    given = request.training.model_dump(exclude_none=True)
+    training = Training.model_validate({**model.training.model_dump(), **given})
+    if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
+        raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
+    return JobSpec(
+        dataset=dataset.id,
+        reference=_resolve_reference(request.reference, dataset),
+        model=model_request,
+        training=training,
+        influence=request.influence,
+        signals=request.signals or list(SIGNALS),
+        glitches=request.glitches,
+        name=request.name or dataset.name,
+        priority=request.priority,
+    )
