@@ -153,7 +153,9 @@ def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, 
         raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
     name = AUTO[dataset.modality] if request.name == "auto" else request.name
     if name not in fitting:
-        raise _invalid((["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}"))
+        raise _invalid(
+            (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
+        )
     model = MODELS[name]
     try:
         params = model.params.model_validate(request.params)

@@ -1,0 +1,46 @@
+"""Everything that an installation may set, from the environment, prefix `SUSPECTS_`. Built once per process."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One frozen value; pass it on, never read it at import."""
+
+    model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True)
+
+    home: Path = Field(Path("~/.usual-suspects"), description="Where uploads, checkpoints and evidence are kept.")
+    database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.")
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey.")
+    api_keys: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), description="Comma-separated bearer keys; with none the service answers on loopback only."
+    )
+
+    max_upload_bytes: int = Field(20 * 2**30, gt=0)
+    max_expanded_bytes: int = Field(100 * 2**30, gt=0, description="Of a compressed upload, once expanded.")
+    max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
+    allow_private_urls: bool = Field(False, description="Whether datasets may be fetched from private addresses.")
+
+    lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
+    heartbeat_seconds: float = Field(5, gt=0)
+    sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
+    max_attempts: int = Field(5, gt=0, description="A job whose worker vanished this often is failed.")
+    threads: int | None = Field(None, gt=0, description="CPU threads of one worker process; all cores when unset.")
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return frozenset(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """The database's SQLAlchemy URL."""
+        return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"

@@ -1,0 +1,63 @@
+"""The datasets that were uploaded, each stored once: the same bytes and spec have the same digest."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from service.domain.dataset import DatasetInfo
+from service.domain.job import ACTIVE
+from service.store.tables import datasets, jobs
+
+
+def add(connection: sa.Connection, info: DatasetInfo) -> None:
+    """Write a new dataset; its canonical file is already in place."""
+    shown = info.model_dump(mode="json")
+    # The column of a feature in the canonical file is kept here, though it is not shown to clients.
+    shown["features"] = [{"name": f.name, "kind": f.kind, "column": f.column} for f in info.features]
+    connection.execute(
+        datasets.insert().values(id=info.id, digest=info.digest, name=info.name, info=shown, created_at=info.created_at)
+    )
+
+
+def get(connection: sa.Connection, dataset_id: str) -> DatasetInfo | None:
+    """One dataset, or None."""
+    return _first(connection, datasets.c.id == dataset_id)
+
+
+def by_digest(connection: sa.Connection, digest: str) -> DatasetInfo | None:
+    """The dataset with this digest, if it was uploaded before."""
+    return _first(connection, datasets.c.digest == digest)
+
+
+def page(
+    connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
+) -> tuple[Sequence[DatasetInfo], int]:
+    """The newest datasets first, older than `before` (created_at, id), and how many there are in all."""
+    total = connection.execute(sa.select(sa.func.count()).select_from(datasets)).scalar_one()
+    older = sa.true() if before is None else sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*before)
+    rows = connection.execute(
+        sa.select(datasets.c.info)
+        .where(older)
+        .order_by(datasets.c.created_at.desc(), datasets.c.id.desc())
+        .limit(limit)
+    ).scalars()
+    return [DatasetInfo.model_validate(row) for row in rows], total
+
+
+def users(connection: sa.Connection, dataset_id: str, *, active_only: bool = False) -> list[str]:
+    """Ids of the jobs that use a dataset, as training set or as reference."""
+    uses = (jobs.c.dataset_id == dataset_id) | (jobs.c.reference_dataset_id == dataset_id)
+    if active_only:
+        uses &= jobs.c.state.in_(ACTIVE)
+    return list(connection.execute(sa.select(jobs.c.id).where(uses)).scalars())
+
+
+def remove(connection: sa.Connection, dataset_id: str) -> None:
+    """Forget a dataset; the caller has made sure that no job uses it."""
+    connection.execute(datasets.delete().where(datasets.c.id == dataset_id))
+
+
+def _first(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> DatasetInfo | None:
+    row = connection.execute(sa.select(datasets.c.info).where(wanted)).scalar_one_or_none()
+    return None if row is None else DatasetInfo.model_validate(row)

@@ -1,0 +1,304 @@
+"""The ledger of jobs. A state has one writer at a time and changes by compare-and-set.
+
+Everything a worker writes is fenced by its `Claim`: when another worker took the job over, or the client cancelled
+it, the same call finds no row to change and raises `LeaseLost`. Nothing else needs to be locked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, sources
+from service.domain.specs import JobSpec
+from service.store.tables import job_events, jobs
+
+
+class LeaseLost(Exception):
+    """The job is no longer this worker's: it was cancelled, deleted, or another worker has it."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to write to a job, as long as nobody else has claimed it since."""
+
+    job_id: str
+    owner: str
+    attempt: int
+
+
+class Job(BaseModel):
+    """A row of the ledger."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    dataset_id: str
+    reference_dataset_id: str | None
+    spec: JobSpec
+    priority: int
+    state: State
+    progress: Progress
+    attempts: int
+    owner: str | None
+    lease_until: datetime | None
+    error: JobError | None
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class Event(BaseModel):
+    """One thing that happened to a job; `seq` counts from 1 within the job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int
+    kind: str
+    data: dict[str, Any]
+    created_at: datetime
+
+
+def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) -> None:
+    """Write a new job as queued. The queue is told by the caller, after the commit."""
+    reference = spec.reference.dataset if spec.reference else None
+    progress = Progress(detail="waiting for a worker")
+    connection.execute(
+        jobs.insert().values(
+            id=job_id,
+            name=spec.name,
+            dataset_id=spec.dataset,
+            reference_dataset_id=reference,
+            spec=spec.model_dump(mode="json"),
+            priority=spec.priority,
+            state=State.QUEUED,
+            progress=progress.model_dump(),
+            attempts=0,
+            created_at=now,
+            woken_at=now,
+        )
+    )
+    record(connection, job_id, "state", {"state": State.QUEUED}, now)
+
+
+def get(connection: sa.Connection, job_id: str) -> Job | None:
+    """One job, or None."""
+    row = connection.execute(jobs.select().where(jobs.c.id == job_id)).mappings().one_or_none()
+    return Job.model_validate(dict(row)) if row else None
+
+
+def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime) -> Claim | None:
+    """Take a job that waits, or one whose worker has fallen silent; None when there is nothing to take."""
+    waiting = jobs.c.state == State.QUEUED
+    abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
+    attempt = connection.execute(
+        jobs.update()
+        .where(jobs.c.id == job_id, waiting | abandoned)
+        .values(
+            state=State.PREPARING,
+            owner=owner,
+            attempts=jobs.c.attempts + 1,
+            lease_until=now + lease,
+            started_at=sa.func.coalesce(jobs.c.started_at, now),
+            progress=Progress(phase=State.PREPARING, detail="loading the dataset").model_dump(),
+        )
+        .returning(jobs.c.attempts)
+    ).scalar_one_or_none()
+    if attempt is None:
+        return None
+    record(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
+    return Claim(job_id, owner, attempt)
+
+
+def renew(connection: sa.Connection, held: Claim, progress: Progress, lease: timedelta, now: datetime) -> None:
+    """Heartbeat: prolong the lease and show the progress. Raises LeaseLost."""
+    _write(connection, held, lease_until=now + lease, progress=progress.model_dump())
+
+
+def advance(connection: sa.Connection, held: Claim, state: State, progress: Progress, now: datetime) -> None:
+    """Enter the next state of the computation. Raises LeaseLost."""
+    _write(connection, held, state=state, progress=progress.model_dump())
+    record(connection, held.job_id, "state", {"state": state}, now)
+
+
+def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
+    """Finish; call it in the transaction that writes the ranking. Raises LeaseLost."""
+    progress = Progress(fraction=1, phase=State.COMPLETED, eta_seconds=0)
+    _write(
+        connection,
+        held,
+        state=State.COMPLETED,
+        result=dict(result),
+        progress=progress.model_dump(),
+        finished_at=now,
+        owner=None,
+        lease_until=None,
+    )
+    record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
+
+
+def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime) -> None:
+    """End with an error. Raises LeaseLost."""
+    _write(
+        connection,
+        held,
+        state=State.FAILED,
+        error=error.model_dump(),
+        finished_at=now,
+        owner=None,
+        lease_until=None,
+    )
+    record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
+
+
+def hand_back(connection: sa.Connection, held: Claim, now: datetime) -> None:
+    """Put a job back into the queue, because this worker is stopping. Raises LeaseLost."""
+    # An orderly stop is no failure of the job: it does not use up an attempt.
+    attempts = held.attempt - 1
+    _write(connection, held, state=State.QUEUED, attempts=attempts, owner=None, lease_until=None, woken_at=None)
+    record(connection, held.job_id, "state", {"state": State.QUEUED}, now)
+
+
+def cancel(connection: sa.Connection, job_id: str, now: datetime) -> bool:
+    """Cancel a job that has not ended; its worker notices at its next write. False when it had ended."""
+    return _move(connection, job_id, State.CANCELLED, now, finished_at=now, owner=None, lease_until=None)
+
+
+def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
+    """Queue a failed or cancelled job again, its attempts counted anew. False when it was neither."""
+    return _move(
+        connection,
+        job_id,
+        State.QUEUED,
+        now,
+        among=frozenset({State.FAILED, State.CANCELLED}),
+        error=None,
+        started_at=None,
+        finished_at=None,
+        woken_at=now,
+        progress=Progress(detail="waiting for a worker").model_dump(),
+    )
+
+
+def remove(connection: sa.Connection, job_id: str) -> bool:
+    """Delete a job that has ended, with its ranking and events. False when it has not."""
+    gone = connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE)))
+    return gone.rowcount > 0
+
+
+def page(
+    connection: sa.Connection,
+    *,
+    state: State | None = None,
+    dataset: str | None = None,
+    name: str | None = None,
+    before: tuple[datetime, str] | None = None,
+    limit: int = 50,
+) -> tuple[list[Job], int]:
+    """The newest jobs first, older than `before` (created_at, id), and how many there are in all."""
+    wanted = sa.true()
+    if state is not None:
+        wanted &= jobs.c.state == state
+    if dataset is not None:
+        wanted &= jobs.c.dataset_id == dataset
+    if name is not None:
+        wanted &= jobs.c.name == name
+    total = connection.execute(sa.select(sa.func.count()).select_from(jobs).where(wanted)).scalar_one()
+    older = sa.true() if before is None else sa.tuple_(jobs.c.created_at, jobs.c.id) < sa.tuple_(*before)
+    rows = connection.execute(
+        jobs.select().where(wanted & older).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
+    ).mappings()
+    return [Job.model_validate(dict(row)) for row in rows], total
+
+
+def count_by_state(connection: sa.Connection) -> dict[State, int]:
+    """How many jobs stand in each state that occurs."""
+    rows = connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
+    return {State(state): count for state, count in rows}
+
+
+def due(connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime) -> list[tuple[str, int]]:
+    """Ids and priorities of jobs to wake (again), marked as woken: queued and not told lately, or abandoned by their worker.
+
+    A job that was abandoned `max_attempts` times is failed instead: whatever kills its workers would do so for ever.
+    """
+    abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
+    hopeless = abandoned & (jobs.c.attempts >= max_attempts)
+    error = JobError(
+        code="worker_lost",
+        detail=f"{max_attempts} workers vanished while computing this job, most often because memory ran out",
+    )
+    for job_id in connection.execute(
+        jobs.update()
+        .where(hopeless)
+        .values(state=State.FAILED, error=error.model_dump(), finished_at=now, owner=None, lease_until=None)
+        .returning(jobs.c.id)
+    ).scalars():
+        record(connection, job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
+    silent = sa.or_(jobs.c.woken_at.is_(None), jobs.c.woken_at < now - waited)
+    woken = connection.execute(
+        jobs.update()
+        .where(silent, (jobs.c.state == State.QUEUED) | abandoned)
+        .values(woken_at=now)
+        .returning(jobs.c.id, jobs.c.priority)
+    )
+    return [(job_id, priority) for job_id, priority in woken]
+
+
+def record(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str, Any], now: datetime) -> None:
+    """Append an event; `kind` is state, progress or metrics."""
+    last = sa.select(sa.func.coalesce(sa.func.max(job_events.c.seq), 0) + 1).where(job_events.c.job_id == job_id)
+    connection.execute(
+        job_events.insert().values(
+            job_id=job_id, seq=last.scalar_subquery(), kind=kind, data=dict(data), created_at=now
+        )
+    )
+
+
+def events(connection: sa.Connection, job_id: str, after: int) -> Sequence[Event]:
+    """What happened after event number `after`, in order."""
+    wanted = job_events.select().where(job_events.c.job_id == job_id, job_events.c.seq > after)
+    rows = connection.execute(wanted.order_by(job_events.c.seq)).mappings()
+    return [Event.model_validate(dict(row)) for row in rows]
+
+
+def _write(connection: sa.Connection, held: Claim, **values: Any) -> None:
+    allowed = sources(values["state"]) & RUNNING if "state" in values else RUNNING
+    changed = connection.execute(
+        jobs.update()
+        .where(
+            jobs.c.id == held.job_id,
+            jobs.c.owner == held.owner,
+            jobs.c.attempts == held.attempt,
+            jobs.c.state.in_(allowed),
+        )
+        .values(**values)
+    )
+    if changed.rowcount == 0:
+        raise LeaseLost(held.job_id)
+
+
+def _move(
+    connection: sa.Connection,
+    job_id: str,
+    state: State,
+    now: datetime,
+    *,
+    among: frozenset[State] | None = None,
+    **values: Any,
+) -> bool:
+    allowed = sources(state) if among is None else sources(state) & among
+    if state == State.QUEUED:
+        values["attempts"] = 0
+    changed = connection.execute(
+        jobs.update().where(jobs.c.id == job_id, jobs.c.state.in_(allowed)).values(state=state, **values)
+    )
+    if changed.rowcount == 0:
+        return False
+    record(connection, job_id, "state", {"state": state}, now)
+    return True

@@ -1,0 +1,146 @@
+"""The rankings: written whole by a worker, read page by page. Ties break by index, so that pages never overlap."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy as sa
+
+from service.store.tables import signal_summaries, suspects
+
+Row = Mapping[str, Any]
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which part of a ranking is asked for; `by` names a signal column."""
+
+    by: str = "mislabeled"
+    label: str | None = None
+    suggested: str | None = None
+    verdict: str | None = None
+    min_score: float | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """The last sample of a page: where the next page begins."""
+
+    score: float
+    index: int
+    rank: int
+
+
+def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
+    """Write every ranked sample of a job, in place of what an earlier attempt left.
+
+    `table` has the columns of `suspects` without `job_id`; a signal that was not computed may be left out.
+    """
+    connection.execute(suspects.delete().where(suspects.c.job_id == job_id))
+    table = table.add_column(0, "job_id", pa.array([job_id] * len(table), pa.string()))
+    if connection.dialect.name == "postgresql":
+        _copy(connection, table)
+        return
+    for batch in table.to_batches(_CHUNK):
+        connection.execute(suspects.insert(), batch.to_pylist())
+
+
+def _copy(connection: sa.Connection, table: pa.Table) -> None:
+    # COPY loads a million rows in seconds where INSERT takes minutes; Arrow writes the CSV without a Python loop.
+    columns = ", ".join(f'"{name}"' for name in table.column_names)
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
+    cursor = connection.connection.cursor()
+    with cursor.copy(f"COPY suspects ({columns}) FROM STDIN (FORMAT csv)") as copy:
+        for batch in table.to_batches(_CHUNK):
+            buffer = io.BytesIO()
+            pa.csv.write_csv(batch, buffer, options)
+            copy.write(buffer.getvalue())
+
+
+def save_summaries(connection: sa.Connection, job_id: str, summaries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what is known of each signal as a whole: histogram, quantiles, detection of planted glitches."""
+    connection.execute(signal_summaries.delete().where(signal_summaries.c.job_id == job_id))
+    rows = [{"job_id": job_id, "name": name, "summary": dict(summary)} for name, summary in summaries.items()]
+    if rows:
+        connection.execute(signal_summaries.insert(), rows)
+
+
+def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any]]:
+    """What `save_summaries` wrote, by signal."""
+    rows = connection.execute(signal_summaries.select().where(signal_summaries.c.job_id == job_id))
+    return {row.name: row.summary for row in rows}
+
+
+def page(
+    connection: sa.Connection, job_id: str, query: Query, after: Place | None = None, limit: int = 50
+) -> Sequence[Row]:
+    """The next `limit` samples, most suspicious first. Each row has the columns of `suspects`."""
+    score, index = suspects.c[query.by], suspects.c.index
+    wanted = _matching(job_id, query)
+    if after is not None:
+        wanted &= (score < after.score) | ((score == after.score) & (index > after.index))
+    rows = connection.execute(suspects.select().where(wanted).order_by(score.desc(), index).limit(limit))
+    return rows.mappings().all()
+
+
+def stream(connection: sa.Connection, job_id: str, query: Query) -> Iterator[Sequence[Row]]:
+    """The whole ranking in order, in chunks, so that memory does not grow with it."""
+    after: Place | None = None
+    while rows := page(connection, job_id, query, after, _CHUNK):
+        yield rows
+        last = rows[-1]
+        after = Place(last[query.by], last["index"], 0)
+
+
+def count(connection: sa.Connection, job_id: str, query: Query) -> int:
+    """How many samples the query matches."""
+    return connection.execute(
+        sa.select(sa.func.count()).select_from(suspects).where(_matching(job_id, query))
+    ).scalar_one()
+
+
+def flagged(connection: sa.Connection, job_id: str) -> dict[str, int]:
+    """How many samples carry each verdict."""
+    rows = connection.execute(
+        sa.select(suspects.c.verdict, sa.func.count()).where(suspects.c.job_id == job_id).group_by(suspects.c.verdict)
+    )
+    return {verdict: number for verdict, number in rows}
+
+
+def sample(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
+    """One ranked sample, or None: unknown, or held out of the ranking."""
+    wanted = (suspects.c.job_id == job_id) & (suspects.c.sample_id == sample_id)
+    return connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
+
+
+def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]) -> dict[str, int]:
+    """The rank of one sample by each named signal, 1 = most suspicious, ties by index."""
+    ahead = [
+        sa.func.count().filter(
+            (suspects.c[name] > row[name]) | ((suspects.c[name] == row[name]) & (suspects.c.index < row["index"]))
+        )
+        for name in names
+    ]
+    if not ahead:
+        return {}
+    counts = connection.execute(sa.select(*ahead).where(suspects.c.job_id == job_id)).one()
+    return {name: number + 1 for name, number in zip(names, counts, strict=True)}
+
+
+def _matching(job_id: str, query: Query) -> sa.ColumnElement[bool]:
+    score = suspects.c[query.by]
+    wanted = (suspects.c.job_id == job_id) & score.is_not(None)
+    for column, value in (
+        ("given_label", query.label),
+        ("suggested_label", query.suggested),
+        ("verdict", query.verdict),
+    ):
+        if value is not None:
+            wanted &= suspects.c[column] == value
+    if query.min_score is not None:
+        wanted &= score >= query.min_score
+    return wanted

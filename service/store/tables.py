@@ -1,0 +1,136 @@
+"""Every table, SQLite and PostgreSQL alike. Change one, then `alembic revision --autogenerate`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.domain.signal import SIGNALS
+
+
+class UTCDateTime(sa.TypeDecorator[datetime]):
+    """An aware time; SQLite keeps no zone, so it goes in and comes out as UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Refuse naive times, store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, dialect: sa.Dialect) -> datetime | None:
+        """Give UTC back."""
+        if not isinstance(value, datetime):
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _job_key(**options: Any) -> sa.Column[str]:
+    return sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, **options)
+
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False, unique=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("info", sa.JSON, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Index("ix_datasets_created_at_id", "created_at", "id"),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("dataset_id", sa.String, sa.ForeignKey("datasets.id"), nullable=False, index=True),
+    sa.Column("reference_dataset_id", sa.String, sa.ForeignKey("datasets.id"), index=True),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("progress", sa.JSON, nullable=False),
+    # The claim: who computes, since which attempt, and until when it is believed. Together they fence every write.
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String),
+    sa.Column("lease_until", UTCDateTime),
+    sa.Column("woken_at", UTCDateTime),
+    sa.Column("error", sa.JSON),
+    sa.Column("result", sa.JSON),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("started_at", UTCDateTime),
+    sa.Column("finished_at", UTCDateTime),
+    sa.Index("ix_jobs_created_at_id", "created_at", "id"),
+    sa.Index("ix_jobs_state_created_at", "state", "created_at"),
+)
+
+job_events = sa.Table(
+    "job_events",
+    metadata,
+    _job_key(),
+    sa.Column("seq", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+# One row per ranked sample, one column per signal: readable by any SQL tool. The two answers have an index each; any
+# other signal is sorted on demand, which takes a fraction of a second on a million rows.
+suspects = sa.Table(
+    "suspects",
+    metadata,
+    _job_key(),
+    sa.Column("index", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("sample_id", sa.String, nullable=False),
+    sa.Column("given_label", sa.String, nullable=False),
+    sa.Column("suggested_label", sa.String, nullable=False),
+    sa.Column("suggested_confidence", sa.Double, nullable=False),
+    sa.Column("verdict", sa.String, nullable=False),
+    sa.Column("planted_kind", sa.String),
+    sa.Column("planted_label", sa.String),
+    *(sa.Column(name, sa.Double) for name in SIGNALS),
+    sa.Index("ix_suspects_job_id_sample_id", "job_id", "sample_id", unique=True),
+    sa.Index("ix_suspects_job_id_mislabeled_index", "job_id", "mislabeled", "index"),
+    sa.Index("ix_suspects_job_id_anomalous_index", "job_id", "anomalous", "index"),
+    sa.Index("ix_suspects_job_id_verdict", "job_id", "verdict"),
+)
+
+signal_summaries = sa.Table(
+    "signal_summaries",
+    metadata,
+    _job_key(),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("summary", sa.JSON, nullable=False),
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("body_digest", sa.String, nullable=False),
+    sa.Column("resource_id", sa.String, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+workers = sa.Table(
+    "workers",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("seen_at", UTCDateTime, nullable=False),
+)
