@@ -1,0 +1,93 @@
+"""What a job knows of each ranked sample beside its signals: immutable column files, read one row at a time.
+
+One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a sample, s neighbours kept a sample:
+
+==================== ========= ===========================================================================
+`positions`          int64 n   rows of the training dataset's canonical file, ascending
+`loss`, `margin`     f4 n×T    -log p_y and z_y - max z_c at each checkpoint
+`self_influence`     f4 n×T    eta_t |g_i|^2
+`classes`            i4 n×K    the given class first, then those that it hurts most
+`class_influence`    f4 n×T×K  influence on the reference samples of each of those classes
+`supporting`         i8 n×s    rows of the reference's canonical file, strongest first; -1 = none
+`supporting_values`  f4 n×s    their influence, positive
+`opposing`, `opposing_values`  the same for the most negative influence
+==================== ========= ===========================================================================
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Influential:
+    """A reference sample, by its row in the reference's canonical file, and how strongly the sample moved it."""
+
+    position: int
+    influence: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One sample's rows of the arrays. `reference_dataset` is whose rows the influential samples are."""
+
+    epochs: list[int]
+    loss: list[float]
+    margin: list[float]
+    self_influence: list[float]
+    class_influence: dict[int, list[float]]
+    reference_dataset: str
+    supporting: list[Influential]
+    opposing: list[Influential]
+
+
+def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference_dataset: str) -> None:
+    """Write every array, replacing what an earlier attempt left; a reader never sees half of them."""
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(part / f"{name}.npy", array, allow_pickle=False)
+    (part / "header.json").write_text(json.dumps({"epochs": epochs, "reference_dataset": reference_dataset}))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def load(folder: Path, position: int) -> Evidence | None:
+    """The evidence of the sample at `position` of the canonical file, or None when it was not ranked."""
+    if not (folder / "header.json").exists():
+        return None
+    positions = _open(folder, "positions")
+    row = int(np.searchsorted(positions, position))
+    if row == len(positions) or positions[row] != position:
+        return None
+    header = json.loads((folder / "header.json").read_text())
+    classes = _open(folder, "classes")[row].tolist()
+    by_class = _open(folder, "class_influence")[row].T.tolist()
+    return Evidence(
+        epochs=header["epochs"],
+        loss=_open(folder, "loss")[row].tolist(),
+        margin=_open(folder, "margin")[row].tolist(),
+        self_influence=_open(folder, "self_influence")[row].tolist(),
+        class_influence=dict(zip(classes, by_class, strict=True)),
+        reference_dataset=header["reference_dataset"],
+        supporting=_influential(folder, "supporting", row),
+        opposing=_influential(folder, "opposing", row),
+    )
+
+
+def _open(folder: Path, name: str) -> Array:
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+
+
+def _influential(folder: Path, name: str, row: int) -> list[Influential]:
+    positions, values = _open(folder, name)[row], _open(folder, f"{name}_values")[row]
+    return [Influential(int(p), float(v)) for p, v in zip(positions, values, strict=True) if p >= 0]
