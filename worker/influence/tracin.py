@@ -1,0 +1,158 @@
+"""TracIn influence, exact for the last layer: `I_ij = sum_t eta_t <g_i^t, g_j^t>` (arXiv:2002.08484, equation 3.2).
+
+Unit: loss. Positive = training on i lowered the loss of j. No gradient and no n x m matrix is ever held: what needs
+only sums over the reference costs one product a sample, what needs every pair streams block by block.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.influence.factors import Trace, errors
+
+_BLOCK = 512
+
+
+def self_influence(activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], rate: float) -> Float[Tensor, " n"]:
+    """`eta |g_i|^2` at one checkpoint: `eta |delta_i|^2 (|a_i|^2 + 1)`; the 1 is the bias."""
+    return rate * delta.square().sum(1) * (activations.square().sum(1) + 1)
+
+
+@dataclass(frozen=True)
+class ClassGradients:
+    """Sums of the reference's gradients by class at one checkpoint, weight and bias apart."""
+
+    weight: Float[Tensor, "k c d"]
+    bias: Float[Tensor, "k c"]
+
+
+def class_gradients(
+    activations: Float[Tensor, "m d"], delta: Float[Tensor, "m c"], labels: Int[Tensor, " m"], classes: int
+) -> ClassGradients:
+    """`sum_{j: y_j=k} g_j` for every class k."""
+    weight = activations.new_zeros(classes, delta.shape[1], activations.shape[1])
+    bias = delta.new_zeros(classes, delta.shape[1])
+    for label in range(classes):
+        rows = (labels == label).nonzero().squeeze(1)
+        own = delta[rows]
+        weight[label] = own.T @ activations[rows]
+        bias[label] = own.sum(0)
+    return ClassGradients(weight, bias)
+
+
+def class_influence(
+    activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], sums: ClassGradients, rate: float
+) -> Float[Tensor, "n k"]:
+    """`eta sum_{j: y_j=k} <g_i, g_j>` at one checkpoint, for every class k: one product a sample, no pairs."""
+    classes, outputs, width = sums.weight.shape
+    result = torch.empty(len(delta), classes)
+    flat = sums.weight.reshape(classes * outputs, width)
+    for start in range(0, len(delta), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        products = (activations[part] @ flat.T).reshape(-1, classes, outputs)
+        result[part] = torch.einsum("nkc,nc->nk", products + sums.bias, delta[part])
+    return result * rate
+
+
+def pair_blocks(
+    train: Trace, train_labels: Int[Tensor, " n"], reference: Trace, reference_labels: Int[Tensor, " m"]
+) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
+    """`I_ij` summed over checkpoints, a block of training rows at a time against every reference row.
+
+    The block is reused: read it before asking for the next.
+    """
+    columns = [
+        (_with_one(reference.activations[t]).T.contiguous(), (rate * errors(reference.logits[t], reference_labels)).T)
+        for t, rate in enumerate(reference.rates)
+    ]
+    samples, width = train.logits.shape[1], reference.logits.shape[1]
+    block, product = torch.empty(_BLOCK, width), torch.empty(_BLOCK, width)
+    for start in range(0, samples, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, samples))
+        total, scratch = block[: rows.stop - start].zero_(), product[: rows.stop - start]
+        for t, (activations, delta) in enumerate(columns):
+            torch.mm(_with_one(train.activations[t, rows]), activations, out=scratch)
+            total.addcmul_(scratch, errors(train.logits[t, rows], train_labels[rows]) @ delta)
+        yield rows, total
+
+
+@dataclass(frozen=True)
+class Side:
+    """One sign of the influence on the reference, by the reference's class, and the strongest few of that sign.
+
+    `amount`: sums of `|I|`; `count`: how many pairs; both weighted by how many rows a reference row stands for.
+    `strongest`: columns of the reference, -1 where there is none, and their `|I|`.
+    """
+
+    amount: Float[Tensor, "n k"]
+    count: Float[Tensor, "n k"]
+    strongest: Int[Tensor, "n s"]
+    values: Float[Tensor, "n s"]
+
+    @classmethod
+    def empty(cls, samples: int, classes: int, strongest: int) -> "Side":
+        """Room for n samples."""
+        return cls(
+            torch.zeros(samples, classes),
+            torch.zeros(samples, classes),
+            torch.full((samples, strongest), -1, dtype=torch.int64),
+            torch.zeros(samples, strongest),
+        )
+
+    def take(self, rows: slice, block: Float[Tensor, "b m"], by_class: Float[Tensor, "m k"]) -> None:
+        """Reduce a block of this sign's `|I|`, zero elsewhere; the block is used up."""
+        self.amount[rows] = block @ by_class
+        top = block.topk(min(self.values.shape[1], block.shape[1]), dim=1)
+        self.strongest[rows, : top.values.shape[1]] = torch.where(top.values > 0, top.indices, -1)
+        self.values[rows, : top.values.shape[1]] = top.values
+        self.count[rows] = block.gt_(0) @ by_class
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """What is kept of every pair. `weight`: how many reference rows stand behind each training row's sums."""
+
+    positive: Side
+    negative: Side
+    weight: Float[Tensor, " n"]
+
+
+def pair_sums(
+    train: Trace,
+    train_labels: Int[Tensor, " n"],
+    reference: Trace,
+    reference_labels: Int[Tensor, " m"],
+    classes: int,
+    *,
+    weights: Float[Tensor, " m"] | None = None,
+    own_column: Int[Tensor, " n"] | None = None,
+    strongest: int = 5,
+) -> PairSums:
+    """Stream every pair into sums. `weights`: how many rows each reference row stands for (1 when left out).
+
+    `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums.
+    """
+    samples, columns = len(train_labels), len(reference_labels)
+    weights = torch.ones(columns) if weights is None else weights
+    by_class = torch.zeros(columns, classes)
+    by_class[torch.arange(columns), reference_labels] = weights
+    positive, negative = (Side.empty(samples, classes, strongest) for _ in range(2))
+    for rows, block in pair_blocks(train, train_labels, reference, reference_labels):
+        if own_column is not None:
+            inside = (own_column[rows] >= 0).nonzero().squeeze(1)
+            block[inside, own_column[rows][inside]] = 0
+        positive.take(rows, block.clamp(min=0), by_class)
+        negative.take(rows, block.clamp_(max=0).neg_(), by_class)
+    weight = weights.sum().expand(samples).clone()
+    if own_column is not None:
+        inside = own_column >= 0
+        weight[inside] -= weights[own_column[inside]]
+    return PairSums(positive, negative, weight)
+
+
+def _with_one(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
+    # The appended 1 carries the bias through the same matrix product.
+    return torch.cat([activations, activations.new_ones(len(activations), 1)], 1)

@@ -1,0 +1,95 @@
+"""Which rows of the datasets are trained on and ranked, and which serve as reference."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from service.domain.errors import FieldError, Invalid
+from service.domain.specs import Reference
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Rows of the training dataset's canonical file. `reference` is empty when another dataset or none serves."""
+
+    train: Int[Tensor, " n"]
+    reference: Int[Tensor, " m"]
+
+
+def partition(
+    ids: Sequence[str], splits: Sequence[str], labels: Int[Tensor, " r"], reference: Reference | None, seed: int
+) -> Partition:
+    """Split the rows as the job asks; those in neither part belong to other splits. Raises Invalid."""
+    base = _rows(split == "train" for split in splits)
+    held = torch.empty(0, dtype=torch.int64)
+    if reference is not None and reference.split is not None:
+        held = _rows(split == reference.split for split in splits)
+    elif reference is not None and reference.holdout is not None:
+        held = _holdout(base, labels, reference.holdout, seed)
+    elif reference is not None and reference.samples is not None:
+        held = _named(ids, reference.samples)
+    train = base[~torch.isin(base, held)]
+    if len(train) < 2 or len(labels[train].unique()) < 2:
+        raise Invalid(
+            "nothing to learn: after taking the reference out, fewer than two classes are left to train on",
+            errors=[FieldError(loc=["reference"], msg="leave more of the dataset for training")],
+        )
+    return Partition(train, held)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Training rows that serve as reference columns, and how many rows each stands for."""
+
+    rows: Int[Tensor, " m"]
+    weights: Float[Tensor, " m"]
+
+
+def draw_columns(labels: Int[Tensor, " n"], limit: int, seed: int) -> Columns:
+    """At most about `limit` training rows, drawn from every class in proportion, at least one of each."""
+    if len(labels) <= limit:
+        return Columns(torch.arange(len(labels)), torch.ones(len(labels)))
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[Tensor] = []
+    weights: list[Tensor] = []
+    for label in labels.unique().tolist():
+        members = (labels == label).nonzero().squeeze(1)
+        wanted = max(1, round(limit * len(members) / len(labels)))
+        rows.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
+        weights.append(torch.full((wanted,), len(members) / wanted))
+    return Columns(torch.cat(rows), torch.cat(weights))
+
+
+def _rows(wanted: Iterable[bool]) -> Int[Tensor, " k"]:
+    return torch.tensor(list(wanted), dtype=torch.bool).nonzero().squeeze(1)
+
+
+def _holdout(base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, seed: int) -> Int[Tensor, " m"]:
+    # Each class gives its share, and keeps at least one row.
+    generator = torch.Generator().manual_seed(seed)
+    parts: list[Tensor] = []
+    for label in labels[base].unique().tolist():
+        members = base[labels[base] == label]
+        wanted = min(round(share * len(members)), len(members) - 1)
+        parts.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
+    held = torch.cat(parts).sort().values
+    if len(held) == 0:
+        raise Invalid(
+            "the holdout is empty",
+            errors=[FieldError(loc=["reference", "holdout"], msg="too small a share of a small dataset")],
+        )
+    return held
+
+
+def _named(ids: Sequence[str], samples: Sequence[str]) -> Int[Tensor, " m"]:
+    places = {sample_id: row for row, sample_id in enumerate(ids)}
+    missing = [sample for sample in samples if sample not in places]
+    if missing:
+        raise Invalid(
+            f"{len(missing)} of the reference samples are not in the dataset",
+            errors=[FieldError(loc=["reference", "samples"], msg=f"unknown id {sample}") for sample in missing[:20]],
+        )
+    return torch.tensor(sorted({places[sample] for sample in samples}), dtype=torch.int64)

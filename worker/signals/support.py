@@ -1,0 +1,65 @@
+"""How well other samples support a sample: the part of the influence kernel that does not vanish once it is fitted.
+
+Support is a mean of the largest cosines between penultimate activations; what is missing of 1 is suspicious.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import normalize
+
+_BLOCK = 1024
+_NEAREST = 10
+_COLUMNS = 256  # of each label: the mean over half of a label needs no more
+
+
+def reference_support(
+    activations: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    reference: Float[Tensor, "m d"],
+    reference_labels: Int[Tensor, " m"],
+    own: Int[Tensor, " n"] | None = None,
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """Support by reference samples of the same label, and by those of any label: means of the 10 largest cosines.
+
+    A sample whose label no reference sample carries has no support of its label: -1. `own` is the reference row
+    that is the sample itself, for supports of the reference by the reference.
+    """
+    rows, columns = normalize(activations), normalize(reference)
+    same, every = torch.empty(len(rows)), torch.empty(len(rows))
+    for start in range(0, len(rows), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        cosines = rows[part] @ columns.T
+        if own is not None:
+            cosines[torch.arange(len(cosines)), own[part]] = -torch.inf
+        every[part] = _mean_of_largest(cosines, _NEAREST)
+        cosines.masked_fill_(labels[part, None] != reference_labels[None, :], -torch.inf)
+        same[part] = _mean_of_largest(cosines, _NEAREST)
+    return same, every
+
+
+def own_label_support(
+    activations: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+) -> Float[Tensor, " n"]:
+    """Support by the nearer half of the sample's own label, itself left out; needs no reference.
+
+    Of a label with more than 256 rows, 256 drawn at random stand for all. A sample alone in its label has -1.
+    """
+    rows = normalize(activations)
+    result = torch.full((len(rows),), -1.0)
+    for label in range(classes):
+        members = (labels == label).nonzero().squeeze(1)
+        if len(members) < 2:
+            continue
+        drawn = torch.randperm(len(members), generator=generator)[:_COLUMNS]
+        cosines = rows[members] @ rows[members[drawn]].T
+        cosines[drawn, torch.arange(len(drawn))] = -torch.inf
+        result[members] = _mean_of_largest(cosines, max(1, len(drawn) // 2))
+    return result
+
+
+def _mean_of_largest(cosines: Float[Tensor, "b m"], count: int) -> Float[Tensor, " b"]:
+    top = cosines.topk(min(count, cosines.shape[1]), dim=1).values
+    there: Bool[Tensor, "b k"] = top > -torch.inf
+    total = top.masked_fill(~there, 0).sum(1)
+    return torch.where(there.any(1), total / there.sum(1).clamp(min=1), -1.0)
