@@ -44,3 +44,22 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"
+
+
+JOB_QUEUE = "jobs"
+JOB_TASK = "worker.tasks.run_job"
+
+
+def broker_options() -> dict[str, object]:
+    """What both ends of the broker must agree on."""
+    return {
+        # Redis has one list a priority; a job's priority 9 (soonest) is the broker's 0.
+        "priority_steps": list(range(10)),
+        "queue_order_strategy": "priority",
+        # Celery would hand a message that is not acknowledged within this time to a second worker while the first
+        # still computes. The ledger's lease makes that harmless, and it is what recovers jobs, so a day is enough.
+        "visibility_timeout": 86_400,
+        # A dead broker must not hold up whoever tells it something: the sweep tells again.
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+    }

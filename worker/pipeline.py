@@ -160,15 +160,14 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
     verdicts = _verdicts(m, signals["mislabeled"])
     suggested, confidence = suggest(m.dynamics.early, m.votes, labels, verdicts.mislabeled)
-    table = _table(prepared, dataset, verdicts, suggested, confidence).to_pydict()
-    columns = {**table, **{name: scores.double().numpy() for name, scores in signals.items()}}
+    columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.touched if spec.glitches else None)
     generator = torch.Generator().manual_seed(spec.training.seed)
     apart = groups(scored.train.activations[-1], labels, len(prepared.classes), generator)
     summaries["groups"] = {"groups": [_group(group, prepared) for group in apart]}
     train_accuracy = _accuracy(scored.train.logits[-1], labels)
     return Outcome(
-        table=pa.table(columns),
+        table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         summaries=summaries,
         evidence=_evidence(prepared, m),
         result={
@@ -205,28 +204,26 @@ def _verdicts(m: Measurements, mislabeled: Tensor) -> Verdicts:
     )
 
 
-def _table(
+def _columns(
     prepared: Prepared, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
-) -> pa.Table:
+) -> dict[str, Any]:
     rows = prepared.rows.tolist()
     verdict = np.full(len(rows), "clean", dtype=object)
     verdict[verdicts.mislabeled.numpy()] = "mislabeled"
     verdict[verdicts.anomalous.numpy()] = "anomalous"
     classes = np.array(prepared.classes, dtype=object)
     touched = prepared.planted.touched.numpy()
-    return pa.table(
-        {
-            "index": dataset.index[prepared.rows].numpy(),
-            "position": prepared.rows.numpy(),
-            "sample_id": pa.array([dataset.ids[row] for row in rows], pa.string()),
-            "given_label": pa.array(classes[prepared.planted.labels.numpy()], pa.string()),
-            "suggested_label": pa.array(classes[suggested.numpy()], pa.string()),
-            "suggested_confidence": confidence.double().numpy(),
-            "verdict": pa.array(verdict, pa.string()),
-            "planted_kind": pa.array(prepared.planted.kinds, pa.string()),
-            "planted_label": pa.array(np.where(touched, classes[prepared.original.numpy()], None), pa.string()),
-        }
-    )
+    return {
+        "index": dataset.index[prepared.rows].numpy(),
+        "position": prepared.rows.numpy(),
+        "sample_id": pa.array([dataset.ids[row] for row in rows], pa.string()),
+        "given_label": pa.array(classes[prepared.planted.labels.numpy()], pa.string()),
+        "suggested_label": pa.array(classes[suggested.numpy()], pa.string()),
+        "suggested_confidence": confidence.double().numpy(),
+        "verdict": pa.array(verdict, pa.string()),
+        "planted_kind": pa.array(prepared.planted.kinds, pa.string()),
+        "planted_label": pa.array(np.where(touched, classes[prepared.original.numpy()], None), pa.string()),
+    }
 
 
 def _evidence(prepared: Prepared, m: Measurements) -> dict[str, np.ndarray[Any, Any]]:

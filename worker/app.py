@@ -1,0 +1,98 @@
+"""The Celery application: `celery -A worker.app worker --queues jobs`. Settings, signals, and unwrapping the message."""
+
+import multiprocessing
+import os
+import socket
+import threading
+import uuid
+from datetime import UTC, datetime
+
+import structlog
+import torch
+from celery import Celery
+from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
+
+from service.settings import JOB_QUEUE, JOB_TASK, Settings, broker_options
+from service.store import workers
+from service.store.blobs import Blobs
+from service.store.engine import open_database
+from worker.tasks import Station, run
+
+log = structlog.get_logger()
+settings = Settings()
+
+app = Celery("usual-suspects", broker=settings.broker_url)
+app.conf.update(
+    broker_transport_options=broker_options(),
+    broker_connection_retry_on_startup=True,
+    task_default_queue=JOB_QUEUE,
+    # A message is a reminder that a job waits; the ledger decides. Losing one, or getting it twice, changes nothing.
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+)
+
+# Made before the pool forks, so that the parent can tell its children that the worker is stopping.
+_stopping = multiprocessing.get_context("fork").Event()
+_signed_out = threading.Event()
+_worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+_station: Station | None = None
+
+
+def station() -> Station:
+    """This process's database and files; opened on first use, never shared across a fork."""
+    global _station
+    if _station is None:
+        _station = Station(
+            settings=settings,
+            database=open_database(settings.database),
+            blobs=Blobs(settings.home),
+            stopping=_stopping.is_set,
+        )
+    return _station
+
+
+@app.task(name=JOB_TASK)
+def run_job(job_id: str) -> None:
+    """Do the job, if it still waits for somebody."""
+    run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", station=station())
+
+
+@worker_process_init.connect
+def _prepare_process(**_: object) -> None:
+    # First of all: torch sizes its pools at the first computation, and a parent that computed would hang its children.
+    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.use_deterministic_algorithms(True)
+
+
+@worker_ready.connect
+def _sign_in(**_: object) -> None:
+    threading.Thread(target=_keep_signed_in, name="sign-in", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    _stopping.set()
+
+
+@worker_shutdown.connect
+def _sign_out(**_: object) -> None:
+    _signed_out.set()
+    database = open_database(settings.database)
+    with database.write() as connection:
+        workers.sign_out(connection, _worker_id)
+    database.close()
+
+
+def _keep_signed_in() -> None:
+    database = open_database(settings.database)
+    while not _signed_out.is_set():
+        try:
+            with database.write() as connection:
+                workers.sign_in(connection, _worker_id, datetime.now(UTC))
+        except Exception as error:  # noqa: BLE001 - a worker outlives any trouble of its database
+            log.warning("cannot sign in", error=str(error))
+        _signed_out.wait(settings.heartbeat_seconds)
+    database.close()

@@ -1,0 +1,261 @@
+"""Claim, load, compute, record: all that a worker reads and writes, once a job."""
+
+import errno
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from torch import Tensor
+
+from service.domain.errors import SuspectsError
+from service.domain.job import JobError, Progress, State
+from service.domain.specs import JobSpec
+from service.settings import Settings
+from service.store import evidence, jobs, rankings
+from service.store.blobs import Blobs
+from service.store.engine import Database
+from service.store.jobs import Claim, LeaseLost
+from worker.decode import read
+from worker.pipeline import Outcome, Prepared, Scored, fit, prepare, rank, score
+from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints
+
+log = structlog.get_logger()
+
+# The share of a job that lies behind it when a phase begins; measured on tables and small images.
+_BEGINS = {State.PREPARING: 0.0, State.TRAINING: 0.05, State.SCORING: 0.65, State.RANKING: 0.95}
+_ENDS = {State.PREPARING: 0.05, State.TRAINING: 0.65, State.SCORING: 0.95, State.RANKING: 1.0}
+
+
+@dataclass(frozen=True)
+class Station:
+    """Where a worker stands: what it may read and write, and whether it has been told to stop."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    stopping: Callable[[], bool]
+
+
+class Stopping(Exception):
+    """The worker was told to stop; the job goes back into the queue."""
+
+
+def run(job_id: str, owner: str, station: Station) -> None:
+    """Do one job from claim to ranking; returns quietly when it is not ours to do."""
+    lease = timedelta(seconds=station.settings.lease_seconds)
+    with station.database.write() as connection:
+        held = jobs.claim(connection, job_id, owner, lease, _now())
+    if held is None:
+        log.info("not claimed", job=job_id)
+        return
+    try:
+        with _heart(held, station) as heart:
+            outcome, timings = _compute(held, station, heart)
+        _record(held, station, outcome, timings)
+    except LeaseLost:
+        log.info("job taken away", job=job_id)
+    except Stopping:
+        _end(station, lambda connection: jobs.hand_back(connection, held, _now()))
+    except sa.exc.OperationalError:
+        # The database is away: nobody can be told. The lease runs out and another attempt is made.
+        log.exception("database lost", job=job_id)
+    except Exception as error:
+        log.exception("job failed", job=job_id)
+        failure = _explain(error)
+        _end(station, lambda connection: jobs.fail(connection, held, failure, _now()))
+
+
+class Heart:
+    """Keeps the lease while the computation runs, and carries its progress."""
+
+    def __init__(self, held: Claim, station: Station) -> None:
+        self._held, self._station = held, station
+        self._progress = Progress(phase=State.PREPARING)
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._lost = threading.Event()
+
+    def enter(self, state: State, detail: str) -> None:
+        """Begin a phase. Raises LeaseLost or Stopping."""
+        self.tell(state, 0.0, detail)
+        with self._station.database.write() as connection:
+            jobs.advance(connection, self._held, state, self._progress, _now())
+
+    def tell(self, state: State, share: float, detail: str) -> None:
+        """Note how much of a phase is done, in [0, 1]. Raises LeaseLost or Stopping."""
+        fraction = _BEGINS[state] + share * (_ENDS[state] - _BEGINS[state])
+        elapsed = time.monotonic() - self._began
+        left = elapsed * (1 - fraction) / fraction if fraction > _BEGINS[State.TRAINING] else None
+        self._progress = Progress(
+            fraction=fraction, phase=state, detail=detail, eta_seconds=None if left is None else round(left, 1)
+        )
+        if self._lost.is_set():
+            raise LeaseLost(self._held.job_id)
+        if self._station.stopping():
+            raise Stopping
+
+    def metrics(self, metrics: EpochMetrics) -> None:
+        """Record an epoch's loss and accuracy. Raises LeaseLost."""
+        with self._station.database.write() as connection:
+            self._renew(connection)
+            jobs.record(connection, self._held.job_id, "metrics", vars(metrics), _now())
+
+    def beat(self) -> None:
+        """Renew the lease until told to stop; runs in a thread of its own."""
+        while not self._over.wait(min(self._station.settings.heartbeat_seconds, 1.0)):
+            try:
+                with self._station.database.write() as connection:
+                    self._renew(connection)
+            except LeaseLost:
+                self._lost.set()
+                return
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("heartbeat missed", job=self._held.job_id, error=str(error))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._over.set()
+
+    def _renew(self, connection: sa.Connection) -> None:
+        lease = timedelta(seconds=self._station.settings.lease_seconds)
+        jobs.renew(connection, self._held, self._progress, lease, _now())
+
+
+@contextmanager
+def _heart(held: Claim, station: Station) -> Iterator[Heart]:
+    heart = Heart(held, station)
+    thread = threading.Thread(target=heart.beat, name=f"heart-{held.job_id}", daemon=True)
+    thread.start()
+    try:
+        yield heart
+    finally:
+        heart.stop()
+        thread.join()
+
+
+def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict[str, float]]:
+    with station.database.read() as connection:
+        job = jobs.get(connection, held.job_id)
+    if job is None:
+        raise LeaseLost(held.job_id)
+    spec, blobs, clock = job.spec, station.blobs, _Clock()
+    dataset = read(blobs.canonical(job.dataset_id))
+    reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
+    prepared = prepare(spec, dataset, reference)
+    heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
+    clock.lap("preparing_s")
+    folder = blobs.checkpoints(held.job_id)
+    _fit(prepared, spec, folder, heart)
+    heart.enter(State.SCORING, "running the checkpoints over every sample")
+    clock.lap("training_s")
+    scratch = blobs.job(held.job_id) / "scratch"
+    try:
+        scored = _score(prepared, spec, folder, scratch, heart)
+        heart.enter(State.RANKING, f"ranking {len(prepared.rows)} samples")
+        clock.lap("scoring_s")
+        outcome = rank(prepared, spec, scored, dataset)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    evidence.save(
+        blobs.evidence(held.job_id),
+        outcome.evidence,
+        checkpoints(spec.training),
+        job.reference_dataset_id or job.dataset_id,
+    )
+    clock.lap("ranking_s")
+    return outcome, clock.laps
+
+
+def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart) -> None:
+    kept, epochs = set(checkpoints(spec.training)), spec.training.epochs
+    resume = _latest(folder)
+
+    def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
+        state.save(_checkpoint(folder, state.epoch))
+        if state.epoch - 1 not in kept:
+            _checkpoint(folder, state.epoch - 1).unlink(missing_ok=True)
+        heart.metrics(metrics)
+        share = state.epoch / epochs
+        heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
+
+    fit(prepared, spec, resume, after_epoch)
+
+
+def _score(prepared: Prepared, spec: JobSpec, folder: Path, scratch: Path, heart: Heart) -> Scored:
+    epochs = checkpoints(spec.training)
+
+    def parameters(epoch: int) -> Callable[[], dict[str, Tensor]]:
+        return lambda: TrainingState.load(_checkpoint(folder, epoch)).model
+
+    rates = [TrainingState.load(_checkpoint(folder, epoch)).learning_rate for epoch in epochs]
+    return score(
+        prepared,
+        spec,
+        [parameters(epoch) for epoch in epochs],
+        rates,
+        scratch,
+        lambda share: heart.tell(State.SCORING, share, "measuring influence"),
+    )
+
+
+def _record(held: Claim, station: Station, outcome: Outcome, timings: dict[str, float]) -> None:
+    with station.database.write() as connection:
+        jobs.complete(connection, held, {**outcome.result, "timings": timings}, _now())
+        rankings.save(connection, held.job_id, outcome.table)
+        rankings.save_summaries(connection, held.job_id, outcome.summaries)
+
+
+def _end(station: Station, write: Callable[[sa.Connection], Any]) -> None:
+    try:
+        with station.database.write() as connection:
+            write(connection)
+    except LeaseLost as error:
+        log.info("job taken away", job=str(error))
+
+
+def _explain(error: Exception) -> JobError:
+    match error:
+        case SuspectsError():
+            return JobError(code=error.code, detail=error.detail)
+        case Diverged():
+            return JobError(code="diverged", detail=str(error))
+        case MemoryError():
+            return JobError(code="out_of_memory", detail="memory ran out; use a smaller model, batch or dataset")
+        case OSError(errno=errno.ENOSPC):
+            return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
+        case _:
+            return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")
+
+
+class _Clock:
+    """Seconds of each phase."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self.laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
+
+
+def _checkpoint(folder: Path, epoch: int) -> Path:
+    return folder / f"{epoch:05d}.pt"
+
+
+def _latest(folder: Path) -> TrainingState | None:
+    saved = sorted(folder.glob("*.pt"))
+    return TrainingState.load(saved[-1]) if saved else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
