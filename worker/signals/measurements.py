@@ -156,7 +156,9 @@ def _support(train: Trace, labels: Int[Tensor, " n"], reference: Reference) -> S
     found: list[tuple[Tensor, ...]] = []
     for t in searched_checkpoints(len(train.rates)):
         known = (reference.trace.activations[t], reference.labels)
-        found.append((*reference_support(train.activations[t], labels, *known), *reference_support(*known, *known, itself)))
+        found.append(
+            (*reference_support(train.activations[t], labels, *known), *reference_support(*known, *known, itself))
+        )
     return Support(*(torch.stack(parts) for parts in zip(*found, strict=True)))
 
 

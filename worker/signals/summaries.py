@@ -19,7 +19,7 @@ def summarise(
 ) -> dict[str, dict[str, Any]]:
     """Histogram, quantiles, Spearman correlations and, where glitches were planted, detection, by signal."""
     ranks = np.stack([rank(scores).numpy() for scores in signals.values()])
-    constant = ranks.std(1) == 0
+    constant = ranks.min(1) == ranks.max(1)
     spread = np.where(constant, 1.0, ranks.std(1))
     centred = (ranks - ranks.mean(1, keepdims=True)) / spread[:, None]
     related = centred @ centred.T / ranks.shape[1]

@@ -1,0 +1,236 @@
+"""The factored influence equals what slow and obvious code computes, and what captum computes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from captum.influence import TracInCP, TracInCPFast
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import TensorDataset
+
+from worker.influence import tracin
+from worker.influence.factors import Trace, errors, record
+from worker.influence.tracin import class_gradients, class_influence, pair_blocks, pair_sums, self_influence
+
+RATES = (0.1, 0.05, 0.02)
+
+
+class Net(nn.Module):
+    """A small network whose last layer is called head."""
+
+    def __init__(self, inputs: int, width: int, classes: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(inputs, width), nn.ReLU())
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        result: Tensor = self.head(self.body(x))
+        return result
+
+
+class Case:
+    """A network with three checkpoints, training rows and other reference rows; no two sizes are equal."""
+
+    def __init__(self, samples: int, references: int, classes: int, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.classes = classes
+        self.net = Net(7, 5, classes)
+        self.states = [
+            {name: torch.randn(value.shape, generator=generator) for name, value in self.net.state_dict().items()}
+            for _ in RATES
+        ]
+        self.x = torch.randn(samples, 7, generator=generator)
+        self.y = torch.randint(0, classes, (samples,), generator=generator)
+        self.reference_x = torch.randn(references, 7, generator=generator)
+        self.reference_y = torch.randint(0, classes, (references,), generator=generator)
+
+    def trace(self, x: Tensor, scratch: Path) -> Trace:
+        """What the product records."""
+        loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in self.states]  # type: ignore[misc]
+        return record(self.net, self.net.head, (x,), loads, RATES, scratch, lambda _step: None)
+
+    def gradients(self, x: Tensor, y: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """One backward pass a sample; the gradient of weight and bias of the last layer, flat, in float64."""
+        net = Net(7, 5, self.classes).double()
+        net.load_state_dict(state)
+        rows = []
+        for sample, label in zip(x.double(), y, strict=True):
+            loss = cross_entropy(net(sample[None]), label[None])
+            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(net.head.parameters()))]))
+        return torch.stack(rows)
+
+    def influence(self) -> Tensor:
+        """`sum_t eta_t <g_i, g_j>`, as the definition reads."""
+        return sum(
+            (
+                rate * self.gradients(self.x, self.y, s) @ self.gradients(self.reference_x, self.reference_y, s).T
+                for rate, s in zip(RATES, self.states, strict=True)
+            ),
+            torch.zeros(len(self.x), len(self.reference_x), dtype=torch.float64),
+        )
+
+
+def close(got: Tensor, expected: Tensor) -> bool:
+    """Equal to 1e-5 of the scale of what is expected."""
+    return bool((got.double() - expected.double()).abs().max() <= 1e-5 * expected.abs().max().clamp(min=1e-12))
+
+
+def blocks(case: Case, folder: Path) -> Tensor:
+    train, reference = case.trace(case.x, folder / "a"), case.trace(case.reference_x, folder / "b")
+    return torch.cat([block.clone() for _, block in pair_blocks(train, case.y, reference, case.reference_y)])
+
+
+@settings(max_examples=20, deadline=None)
+@given(samples=st.integers(1, 40), references=st.integers(1, 23), classes=st.integers(2, 6), seed=st.integers(0, 99))
+def test_influence_equals_inner_products_of_per_sample_gradients(
+    samples: int, references: int, classes: int, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    case = Case(samples, references, classes, seed)
+    assert close(blocks(case, tmp_path_factory.mktemp("trace")), case.influence())
+
+
+def test_influence_equals_captum_tracincp(tmp_path: Path) -> None:
+    case = Case(31, 17, 4)
+    files = []
+    for number, state in enumerate(case.states):
+        files.append(str(tmp_path / f"{number}.pt"))
+        torch.save(state, files[-1])
+
+    def load(model: nn.Module, path: str) -> float:
+        model.load_state_dict(torch.load(path))
+        return RATES[files.index(path)]
+
+    peer = TracInCP(
+        case.net,
+        TensorDataset(case.x, case.y),
+        files,
+        checkpoints_load_func=load,
+        layers=["head"],
+        loss_fn=nn.CrossEntropyLoss(reduction="sum"),
+        batch_size=8,
+        sample_wise_grads_per_batch=True,
+    )
+    theirs = peer.influence((case.reference_x, case.reference_y)).T
+    assert close(blocks(case, tmp_path), theirs.detach())
+    own = sum(
+        self_influence(trace, errors(logits, case.y), rate)
+        for trace, logits, rate in _checkpoints(case.trace(case.x, tmp_path / "self"))
+    )
+    assert isinstance(own, Tensor)
+    assert close(own, peer.self_influence())
+
+
+def test_influence_without_the_bias_equals_captum_tracincp_fast(tmp_path: Path) -> None:
+    case = Case(31, 17, 4)
+    files = []
+    for number, state in enumerate(case.states):
+        files.append(str(tmp_path / f"{number}.pt"))
+        torch.save(state, files[-1])
+
+    def load(model: nn.Module, path: str) -> float:
+        model.load_state_dict(torch.load(path))
+        return RATES[files.index(path)]
+
+    peer = TracInCPFast(
+        case.net,
+        case.net.head,
+        TensorDataset(case.x, case.y),
+        files,
+        checkpoints_load_func=load,
+        loss_fn=nn.CrossEntropyLoss(reduction="sum"),
+        batch_size=8,
+    )
+    theirs = peer.influence((case.reference_x, case.reference_y)).T
+    bias = sum(
+        (
+            rate * errors(a.logits[t], case.y) @ errors(b.logits[t], case.reference_y).T
+            for a, b in [(case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b"))]
+            for t, rate in enumerate(RATES)
+        ),
+        torch.zeros(31, 17),
+    )
+    assert close(blocks(case, tmp_path) - bias, theirs.detach())
+
+
+def test_self_influence_is_the_diagonal(tmp_path: Path) -> None:
+    case = Case(13, 13, 3)
+    case.reference_x, case.reference_y = case.x, case.y
+    trace = case.trace(case.x, tmp_path)
+    own = torch.stack([self_influence(a, errors(z, case.y), rate) for a, z, rate in _checkpoints(trace)]).sum(0)
+    assert close(own, case.influence().diagonal())
+
+
+def test_class_sums_equal_sums_over_pairs(tmp_path: Path) -> None:
+    case = Case(29, 19, 4)
+    train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    total = torch.zeros(29, 4)
+    for t, rate in enumerate(RATES):
+        known = errors(reference.logits[t], case.reference_y)
+        sums = class_gradients(reference.activations[t], known, case.reference_y, 4)
+        total += class_influence(train.activations[t], errors(train.logits[t], case.y), sums, rate)
+    pairs = case.influence()
+    expected = torch.stack([pairs[:, case.reference_y == label].sum(1) for label in range(4)], 1)
+    assert close(total, expected)
+
+
+def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
+    case = Case(29, 19, 4)
+    sums = pair_sums(
+        case.trace(case.x, tmp_path / "a"), case.y, case.trace(case.reference_x, tmp_path / "b"), case.reference_y, 4
+    )
+    pairs = case.influence()
+    for label in range(4):
+        part = pairs[:, case.reference_y == label]
+        assert torch.allclose(sums.positive.amount[:, label].double(), part.clamp(min=0).sum(1), rtol=1e-4, atol=1e-4)
+        assert torch.allclose(sums.negative.amount[:, label].double(), -part.clamp(max=0).sum(1), rtol=1e-4, atol=1e-4)
+        assert torch.equal(sums.positive.count[:, label].long(), (part > 0).sum(1))
+        assert torch.equal(sums.negative.count[:, label].long(), (part < 0).sum(1))
+    assert torch.equal(sums.weight, torch.full((29,), 19.0))
+    best = pairs.topk(5, dim=1)
+    positive = best.values > 0
+    assert torch.equal(sums.positive.strongest, torch.where(positive, best.indices, -1))
+    worst = pairs.topk(5, dim=1, largest=False)
+    assert torch.equal(sums.negative.strongest, torch.where(worst.values < 0, worst.indices, -1))
+
+
+def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
+    case = Case(23, 9, 3)
+    columns = torch.tensor([2, 5, 11, 20])
+    train = case.trace(case.x, tmp_path)
+    own = torch.full((23,), -1)
+    own[columns] = torch.arange(4)
+    sums = pair_sums(train, case.y, train.rows(columns), case.y[columns], 3, own_column=own)
+    case.reference_x, case.reference_y = case.x[columns], case.y[columns]
+    pairs = case.influence()
+    pairs[columns, torch.arange(4)] = 0
+    assert torch.allclose(sums.positive.amount.sum(1).double(), pairs.clamp(min=0).sum(1), rtol=1e-4, atol=1e-4)
+    assert sums.weight[2] == 3
+    assert sums.weight[0] == 4
+    assert not (sums.positive.strongest[columns] == torch.arange(4)[:, None]).any()
+
+
+def test_results_do_not_depend_on_the_block_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(37, 11, 3)
+    whole = blocks(case, tmp_path)
+    monkeypatch.setattr(tracin, "_BLOCK", 4)
+    assert torch.allclose(blocks(case, tmp_path), whole, rtol=1e-6)
+
+
+def test_a_network_that_is_only_a_head_keeps_its_activations_once(tmp_path: Path) -> None:
+    head = nn.Linear(6, 3)
+    states = [{name: torch.randn(value.shape) for name, value in head.state_dict().items()} for _ in RATES]
+    loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in states]  # type: ignore[misc]
+    x = torch.randn(10, 6)
+    trace = record(head, head, (x,), loads, RATES, tmp_path, lambda _step: None)
+    assert (tmp_path / "activations.f4").stat().st_size == x.numel() * 4
+    assert torch.equal(trace.activations[2], x)
+    assert torch.allclose(trace.logits[1], x @ states[1]["weight"].T + states[1]["bias"], atol=1e-5)
+
+
+def _checkpoints(trace: Trace) -> list[tuple[Tensor, Tensor, float]]:
+    return list(zip(trace.activations, trace.logits, trace.rates, strict=True))

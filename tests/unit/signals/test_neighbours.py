@@ -1,0 +1,81 @@
+"""Neighbour search, votes and support."""
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from worker.signals import neighbours
+from worker.signals.neighbours import nearest, vote
+from worker.signals.support import own_label_support, reference_support
+
+
+def clustered(samples: int, width: int = 9) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(20, width, generator=generator)
+    return centres[torch.arange(samples) % 20] + 0.2 * torch.randn(samples, width, generator=generator)
+
+
+def seeded() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_nearest_are_the_largest_cosines_without_the_row_itself() -> None:
+    x = clustered(50)
+    cosines, rows = nearest(x, x, 4, seeded(), torch.arange(50))
+    every = normalize(x) @ normalize(x).T
+    every.fill_diagonal_(-torch.inf)
+    assert torch.allclose(cosines, every.topk(4, dim=1).values, atol=1e-6)
+    assert not (rows == torch.arange(50)[:, None]).any()
+
+
+def test_the_search_by_cells_finds_nearly_all_of_the_exact_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = clustered(3000)
+    _, exact = nearest(x, x, 5, seeded(), torch.arange(3000))
+    monkeypatch.setattr(neighbours, "_EXACT", 0)
+    cosines, found = nearest(x, x, 5, seeded(), torch.arange(3000))
+    hits = sum(len(set(a) & set(b)) for a, b in zip(exact.tolist(), found.tolist(), strict=True))
+    assert hits / (3000 * 5) > 0.85
+    assert not (found == torch.arange(3000)[:, None]).any()
+    assert torch.allclose(cosines, (normalize(x)[:, None] * normalize(x)[found]).sum(2), atol=1e-5)
+
+
+def test_votes_are_weighted_by_cosine_and_sum_to_one() -> None:
+    shares = vote(torch.tensor([[0.9, 0.3, -0.5]]), torch.tensor([[2, 0, 1]]), 3)
+    assert torch.allclose(shares, torch.tensor([[0.25, 0.0, 0.75]]), atol=1e-5)
+    assert torch.allclose(shares.sum(1), torch.ones(1))
+
+
+def test_a_small_pool_gives_as_many_neighbours_as_it_has() -> None:
+    x = clustered(4)
+    cosines, _ = nearest(x, x, 10, seeded(), torch.arange(4))
+    assert cosines.shape == (4, 3)
+
+
+def test_support_is_the_mean_of_the_ten_largest_cosines() -> None:
+    x, reference = clustered(7), clustered(33)[3:]
+    labels, known = torch.arange(7) % 3, torch.arange(30) % 2
+    same, every = reference_support(x, labels, reference, known)
+    cosines = normalize(x) @ normalize(reference).T
+    assert torch.allclose(every, cosines.topk(10, dim=1).values.mean(1), atol=1e-6)
+    for row in range(7):
+        own = cosines[row, known == labels[row]]
+        expected = own.topk(10).values.mean() if len(own) else torch.tensor(-1.0)
+        assert torch.allclose(same[row], expected, atol=1e-6)
+
+
+def test_reference_rows_do_not_support_themselves() -> None:
+    x = torch.eye(6, 8)
+    same, every = reference_support(
+        x, torch.zeros(6, dtype=torch.int64), x, torch.zeros(6, dtype=torch.int64), torch.arange(6)
+    )
+    assert torch.allclose(every, torch.zeros(6))
+    assert torch.allclose(same, torch.zeros(6))
+
+
+def test_own_label_support_is_low_for_the_odd_one_out() -> None:
+    x = torch.cat([torch.tensor([[1.0, 0.1]]).repeat(9, 1), torch.tensor([[-1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
+    labels = torch.tensor([0] * 10 + [1])
+    support = own_label_support(x, labels, 2, seeded())
+    assert support[:9].min() > 0.9
+    assert support[9] < 0
+    assert support[10] == -1

@@ -1,0 +1,118 @@
+"""Groups that stand apart, planted glitches, partitions, summaries."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+from service.domain.errors import Invalid
+from service.domain.specs import Glitch, Reference
+from worker.glitches import plant
+from worker.partition import draw_columns, partition
+from worker.signals.groups import groups
+from worker.signals.summaries import detection, summarise
+
+
+def test_a_cluster_hidden_inside_a_label_is_the_first_group() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 6, generator=generator) * 0.2 + torch.eye(6)[torch.arange(300) % 3]
+    labels = torch.arange(300) % 3
+    hidden = torch.tensor([row for row in range(300) if labels[row] == 1][:20])
+    x[hidden] = torch.randn(20, 6, generator=generator) * 0.2 - 2 * torch.eye(6)[5]
+    first = groups(x, labels, 3, generator)[0]
+    assert first.label == 1
+    assert set(first.rows) == set(hidden.tolist())
+    assert first.size == 20
+
+
+def test_identical_samples_make_no_group() -> None:
+    assert groups(torch.ones(30, 4), torch.zeros(30, dtype=torch.int64), 2, torch.Generator().manual_seed(0)) == []
+
+
+def test_uniform_mislabels_change_the_asked_share_to_any_other_label() -> None:
+    labels = torch.arange(4000) % 4
+    planted = plant(labels, 4, [Glitch(kind="mislabeled_uniform", rate=0.25, seed=3)])
+    assert int(planted.touched.sum()) == 1000
+    assert torch.equal(planted.touched, planted.labels != labels)
+    steps = Counter(((planted.labels - labels) % 4)[planted.touched].tolist())
+    assert set(steps) == {1, 2, 3}
+    assert min(steps.values()) > 270
+    again = plant(labels, 4, [Glitch(kind="mislabeled_uniform", rate=0.25, seed=3)])
+    assert torch.equal(again.labels, planted.labels)
+
+
+def test_glitches_never_touch_a_row_twice() -> None:
+    labels = torch.zeros(100, dtype=torch.int64)
+    planted = plant(labels, 2, [Glitch(kind="mislabeled_uniform", rate=0.4, seed=0)] * 2)
+    assert int((planted.labels == 1).sum()) == 80
+    with pytest.raises(Invalid, match="rates"):
+        plant(labels, 2, [Glitch(kind="mislabeled_uniform", rate=0.4, seed=0)] * 3)
+
+
+IDS = [f"row-{row}" for row in range(20)]
+LABELS = torch.arange(20) % 2
+SPLITS = ["train"] * 15 + ["test"] * 5
+
+
+def test_a_split_reference_is_not_trained_on() -> None:
+    part = partition(IDS, SPLITS, LABELS, Reference(split="test"), 0)
+    assert part.train.tolist() == list(range(15))
+    assert part.reference.tolist() == list(range(15, 20))
+
+
+def test_other_splits_are_neither_trained_on_nor_reference() -> None:
+    part = partition(IDS, SPLITS, LABELS, None, 0)
+    assert part.train.tolist() == list(range(15))
+    assert len(part.reference) == 0
+
+
+def test_a_holdout_takes_its_share_of_every_class_and_the_same_rows_for_the_same_seed() -> None:
+    part = partition(IDS, ["train"] * 20, LABELS, Reference(holdout=0.3), 7)
+    assert Counter(LABELS[part.reference].tolist()) == {0: 3, 1: 3}
+    assert sorted([*part.train.tolist(), *part.reference.tolist()]) == list(range(20))
+    assert torch.equal(partition(IDS, ["train"] * 20, LABELS, Reference(holdout=0.3), 7).reference, part.reference)
+
+
+def test_verified_samples_become_the_reference_wherever_they_are() -> None:
+    part = partition(IDS, SPLITS, LABELS, Reference(samples=["row-17", "row-3", "row-3"]), 0)
+    assert part.reference.tolist() == [3, 17]
+    assert 3 not in part.train.tolist()
+    with pytest.raises(Invalid) as caught:
+        partition(IDS, SPLITS, LABELS, Reference(samples=["row-99"]), 0)
+    assert caught.value.errors[0].loc == ["reference", "samples"]
+
+
+def test_a_training_part_with_one_class_is_refused() -> None:
+    with pytest.raises(Invalid, match="fewer than two classes"):
+        partition(IDS, SPLITS, LABELS, Reference(samples=[f"row-{row}" for row in range(0, 20, 2)]), 0)
+
+
+def test_columns_are_all_rows_when_few_and_else_stand_for_their_class() -> None:
+    labels = torch.tensor([0] * 900 + [1] * 98 + [2] * 2)
+    every = draw_columns(labels, 1000, 0)
+    assert every.rows.tolist() == list(range(1000))
+    some = draw_columns(labels, 100, 0)
+    counts = Counter(labels[some.rows].tolist())
+    assert counts == {0: 90, 1: 10, 2: 1}
+    for label, size in ((0, 900), (1, 98), (2, 2)):
+        assert some.weights[labels[some.rows] == label].sum() == pytest.approx(size)
+
+
+def test_detection_counts_hits_among_the_top_of_the_planted_count() -> None:
+    planted = torch.tensor([True, True, False, False, False])
+    found = detection(torch.tensor([0.9, 0.1, 0.5, 0.2, 0.0]), planted)
+    assert (found["precision"], found["recall"], found["f1"], found["planted"]) == (0.5, 0.5, 0.5, 2)
+    assert found["average_precision"] == pytest.approx((1 + 2 / 4) / 2)
+    assert found["auroc"] == pytest.approx(4 / 6)
+
+
+def test_a_summary_tells_distribution_kinship_and_detection() -> None:
+    scores = torch.arange(100.0)
+    constant = torch.ones(100)
+    found = summarise({"a": scores, "b": -scores, "c": constant}, scores > 89)
+    assert sum(found["a"]["histogram"]["counts"]) == 100
+    assert found["a"]["quantiles"]["0.5"] == pytest.approx(49.5)
+    assert found["a"]["correlations"] == {"b": pytest.approx(-1.0)}
+    assert found["c"]["correlations"] == {}
+    assert found["a"]["detection"]["f1"] == 1.0
+    assert summarise({"a": scores}, None)["a"]["detection"] is None
