@@ -1,6 +1,6 @@
 """What can go wrong, in the words of the product. HTTP statuses live in service.api.errors alone."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -19,15 +19,26 @@ class FieldError(BaseModel):
 
 
 class SuspectsError(Exception):
-    """An error that is told to the client. `detail` says what was expected and how to mend it."""
+    """An error that is told to the client. `detail` says what was expected and how to mend it.
+
+    `retry_after` is in seconds; `members` are further facts for programs, such as the state that was in the way.
+    """
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, detail: str, *, errors: Sequence[FieldError] = (), retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after: int | None = None,
+        members: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = list(errors)
         self.retry_after = retry_after
+        self.members = dict(members or {})
 
 
 class Malformed(SuspectsError):
@@ -42,10 +53,22 @@ class Unauthorized(SuspectsError):
     code = "unauthorized"
 
 
+class Forbidden(SuspectsError):
+    """Not allowed from there, whoever asks."""
+
+    code = "forbidden"
+
+
 class NotFound(SuspectsError):
     """No such id."""
 
     code = "not_found"
+
+
+class NotAcceptable(SuspectsError):
+    """None of the forms that the client accepts is made."""
+
+    code = "not_acceptable"
 
 
 class Conflict(SuspectsError):

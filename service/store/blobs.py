@@ -52,7 +52,7 @@ class Blobs:
 
     def remove(self, folder: Path) -> None:
         """Delete a folder of this tree, if it is there."""
-        if not folder.is_relative_to(self.home) or folder == self.home:
+        if ".." in folder.parts or not folder.is_relative_to(self.home) or folder == self.home:
             raise ValueError(f"not inside {self.home}: {folder}")
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,6 +1,7 @@
 """The database: connections that read, transactions that write, migrations."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+_PATIENCE = 100  # tries
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
 
 
@@ -55,8 +57,22 @@ def open_database(url: str) -> Database:
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # pysqlite would otherwise begin transactions by rules of its own and too late for the lock.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _log_ahead(connection)
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    # The mode is the file's and stays. SQLite does not wait for others while changing it, whatever the timeout.
+    for attempt in range(_PATIENCE):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if attempt == _PATIENCE - 1:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

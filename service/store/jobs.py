@@ -23,7 +23,10 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write to a job, as long as nobody else has claimed it since."""
+    """The right to write to a job, as long as nobody else has claimed it since.
+
+    `owner` must differ from claim to claim: a cancelled job that is queued again counts its attempts anew.
+    """
 
     job_id: str
     owner: str
@@ -159,8 +162,16 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
 def hand_back(connection: sa.Connection, held: Claim, now: datetime) -> None:
     """Put a job back into the queue, because this worker is stopping. Raises LeaseLost."""
     # An orderly stop is no failure of the job: it does not use up an attempt.
-    attempts = held.attempt - 1
-    _write(connection, held, state=State.QUEUED, attempts=attempts, owner=None, lease_until=None, woken_at=None)
+    _write(
+        connection,
+        held,
+        state=State.QUEUED,
+        attempts=held.attempt - 1,
+        progress=Progress(detail="waiting for a worker").model_dump(),
+        owner=None,
+        lease_until=None,
+        woken_at=None,
+    )
     record(connection, held.job_id, "state", {"state": State.QUEUED}, now)
 
 
@@ -201,7 +212,7 @@ def page(
     limit: int = 50,
 ) -> tuple[list[Job], int]:
     """The newest jobs first, older than `before` (created_at, id), and how many there are in all."""
-    wanted = sa.true()
+    wanted: sa.ColumnElement[bool] = sa.true()
     if state is not None:
         wanted &= jobs.c.state == state
     if dataset is not None:
@@ -222,36 +233,44 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
-def due(connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime) -> list[tuple[str, int]]:
-    """Ids and priorities of jobs to wake (again), marked as woken: queued and not told lately, or abandoned by their worker.
+def due(
+    connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, again: bool = True
+) -> list[tuple[str, int]]:
+    """Ids and priorities of jobs to tell the queue of, marked as told: abandoned by their worker, handed back, or
+    queued and last told of before `now - waited`; the latter only if `again`, since a message may well still wait.
 
     A job that was abandoned `max_attempts` times is failed instead: whatever kills its workers would do so for ever.
     """
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
-    hopeless = abandoned & (jobs.c.attempts >= max_attempts)
-    error = JobError(
-        code="worker_lost",
-        detail=f"{max_attempts} workers vanished while computing this job, most often because memory ran out",
-    )
-    for job_id in connection.execute(
-        jobs.update()
-        .where(hopeless)
-        .values(state=State.FAILED, error=error.model_dump(), finished_at=now, owner=None, lease_until=None)
-        .returning(jobs.c.id)
-    ).scalars():
-        record(connection, job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
-    silent = sa.or_(jobs.c.woken_at.is_(None), jobs.c.woken_at < now - waited)
+    _fail_hopeless(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)
+    untold = jobs.c.woken_at.is_(None)
+    silent = untold | (jobs.c.woken_at < now - waited)
+    waiting = (jobs.c.state == State.QUEUED) & (silent if again else untold)
     woken = connection.execute(
-        jobs.update()
-        .where(silent, (jobs.c.state == State.QUEUED) | abandoned)
-        .values(woken_at=now)
-        .returning(jobs.c.id, jobs.c.priority)
+        jobs.update().where(waiting | (abandoned & silent)).values(woken_at=now).returning(jobs.c.id, jobs.c.priority)
     )
     return [(job_id, priority) for job_id, priority in woken]
 
 
+def _fail_hopeless(connection: sa.Connection, hopeless: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:
+    error = JobError(
+        code="worker_lost",
+        detail=f"{attempts} workers vanished while computing this job, most often because memory ran out",
+    ).model_dump()
+    failed = connection.execute(
+        jobs.update()
+        .where(hopeless)
+        .values(state=State.FAILED, error=error, finished_at=now, owner=None, lease_until=None)
+        .returning(jobs.c.id)
+    )
+    for job_id in failed.scalars().all():
+        record(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
+
+
 def record(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str, Any], now: datetime) -> None:
     """Append an event; `kind` is state, progress or metrics."""
+    # Two writers of one job would otherwise draw the same number.
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     last = sa.select(sa.func.coalesce(sa.func.max(job_events.c.seq), 0) + 1).where(job_events.c.job_id == job_id)
     connection.execute(
         job_events.insert().values(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from service.store.tables import signal_summaries, suspects
 
-Row = Mapping[str, Any]
+Row = sa.RowMapping
 _CHUNK = 5_000
 
 
@@ -89,11 +89,10 @@ def page(
 
 def stream(connection: sa.Connection, job_id: str, query: Query) -> Iterator[Sequence[Row]]:
     """The whole ranking in order, in chunks, so that memory does not grow with it."""
-    after: Place | None = None
-    while rows := page(connection, job_id, query, after, _CHUNK):
-        yield rows
-        last = rows[-1]
-        after = Place(last[query.by], last["index"], 0)
+    ordered = suspects.select().where(_matching(job_id, query)).order_by(suspects.c[query.by].desc(), suspects.c.index)
+    # One cursor on the server's side: a signal without an index is sorted once, not once a chunk.
+    rows = connection.execute(ordered, execution_options={"yield_per": _CHUNK})
+    yield from rows.mappings().partitions()
 
 
 def count(connection: sa.Connection, job_id: str, query: Query) -> int:
@@ -129,6 +128,25 @@ def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]
         return {}
     counts = connection.execute(sa.select(*ahead).where(suspects.c.job_id == job_id)).one()
     return {name: number + 1 for name, number in zip(names, counts, strict=True)}
+
+
+def at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list[Row]:
+    """The ranked samples at these rows of the canonical file, in that order; those that are not ranked are left out."""
+    wanted = (suspects.c.job_id == job_id) & suspects.c.position.in_(positions)
+    found = {row["position"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
+    return [found[position] for position in positions if position in found]
+
+
+def least_certain(connection: sa.Connection, job_id: str, per_label: int) -> list[Row]:
+    """Of each given label the samples whose suggested label is least certain; by label, least certain first."""
+    place = sa.func.row_number().over(
+        partition_by=suspects.c.given_label, order_by=(suspects.c.suggested_confidence, suspects.c.index)
+    )
+    ranked = sa.select(suspects, place.label("place")).where(suspects.c.job_id == job_id).subquery()
+    rows = connection.execute(
+        sa.select(ranked).where(ranked.c.place <= per_label).order_by(ranked.c.given_label, ranked.c.place)
+    )
+    return list(rows.mappings())
 
 
 def _matching(job_id: str, query: Query) -> sa.ColumnElement[bool]:

@@ -1,0 +1,197 @@
+"""What tests are made of: datasets, jobs and rankings that need neither an upload nor a computation."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetInfo, Feature, Inferred
+from service.domain.job import Progress, State
+from service.domain.signal import SIGNALS
+from service.domain.specs import JobRequest, JobSpec, resolve
+from service.store import datasets, evidence, jobs, rankings
+from service.store.blobs import Blobs
+from service.store.engine import Database
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LEASE = timedelta(seconds=30)
+CLASSES = ["cat", "dog", "eel"]
+COMPUTED = [name for name, signal in SIGNALS.items() if not signal.trusted_reference]
+
+
+def dataset_info(dataset_id: str = "ds_1", rows: int = 12, **changes: Any) -> DatasetInfo:
+    """A tabular dataset of three classes; its last fourth is the split "test"."""
+    held = rows // 4
+    info = DatasetInfo(
+        id=dataset_id,
+        name="animals",
+        modality="tabular",
+        rows=rows,
+        classes=CLASSES,
+        class_counts={name: len(range(place, rows, 3)) for place, name in enumerate(CLASSES)},
+        features=[
+            Feature(name="weight", kind="numeric", column="f0"),
+            Feature(name="colour", kind="categorical", column="f1"),
+        ],
+        splits={"train": rows - held, "test": held},
+        digest=f"sha256:{dataset_id}",
+        skipped_rows=0,
+        inferred=Inferred(label="animal", format="csv, delimiter ,, encoding utf-8"),
+        warnings=[],
+        created_at=NOON,
+    )
+    return info.model_copy(update=changes)
+
+
+def write_canonical(path: Path, info: DatasetInfo) -> None:
+    """The canonical file of `info`: row i is called row-i and carries class i modulo 3."""
+    rows = info.rows
+    header = CanonicalHeader(
+        modality=info.modality,
+        classes=info.classes,
+        features=[{"name": f.name, "kind": f.kind, "column": f.column} for f in info.features],
+    )
+    table = pa.table(
+        {
+            "index": pa.array(range(rows), pa.int64()),
+            "id": [f"row-{i}" for i in range(rows)],
+            "label": pa.array([i % 3 for i in range(rows)], pa.int32()),
+            "split": ["train"] * info.splits["train"] + ["test"] * info.splits["test"],
+            "f0": [i / 2 for i in range(rows)],
+            "f1": [None if i == 1 else f"colour {i % 5}" for i in range(rows)],
+        }
+    ).replace_schema_metadata({METADATA_KEY: header.model_dump_json().encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=5)
+
+
+def add_dataset(
+    database: Database, dataset_id: str = "ds_1", blobs: Blobs | None = None, **changes: Any
+) -> DatasetInfo:
+    """A stored dataset, with its canonical file when `blobs` is given."""
+    info = dataset_info(dataset_id, **changes)
+    if blobs is not None:
+        write_canonical(blobs.canonical(dataset_id), info)
+    with database.write() as connection:
+        datasets.add(connection, info)
+    return info
+
+
+def job_spec(info: DatasetInfo, **options: Any) -> JobSpec:
+    """What a client's request becomes."""
+    return resolve(JobRequest.model_validate({"dataset": info.id, **options}), info)
+
+
+def add_job(
+    database: Database, info: DatasetInfo, job_id: str = "job_1", now: datetime = NOON, **options: Any
+) -> JobSpec:
+    """A queued job."""
+    spec = job_spec(info, **options)
+    with database.write() as connection:
+        jobs.add(connection, job_id, spec, now)
+    return spec
+
+
+def ranking(info: DatasetInfo, signals: Sequence[str] = COMPUTED, ids: Mapping[int, str] | None = None) -> pa.Table:
+    """Rank the rows of the split "train". Scores come in ties of two; every fifth row was planted and flagged."""
+    rows = info.splits["train"]
+    index = np.arange(rows)
+    planted = index % 5 == 0
+    score = np.round((index // 2 * 7 % rows) / rows, 6)
+    labels: npt.NDArray[Any] = np.array(info.classes, dtype=object)
+    nothing: npt.NDArray[Any] = np.full(rows, None, dtype=object)
+    return pa.table(
+        {
+            "index": index,
+            "position": index,
+            "sample_id": [(ids or {}).get(i, f"row-{i}") for i in index.tolist()],
+            "given_label": pa.array(labels[index % 3], pa.string()),
+            "suggested_label": pa.array(labels[(index + planted) % 3], pa.string()),
+            "suggested_confidence": 0.3 + 0.7 * (index * 5 % rows) / rows,
+            "verdict": pa.array(np.where(planted, "mislabeled", np.where(index % 7 == 3, "anomalous", "clean"))),
+            "planted_kind": pa.array(np.where(planted, "mislabeled_uniform", nothing), pa.string()),
+            "planted_label": pa.array(np.where(planted, labels[(index + 1) % 3], nothing), pa.string()),
+            **{name: score if name == "mislabeled" else (score * 31 + k) % 1.0 for k, name in enumerate(signals)},
+        }
+    )
+
+
+def summaries(signals: Sequence[str] = COMPUTED) -> dict[str, dict[str, Any]]:
+    """What a worker says of each signal, and its groups."""
+    found: dict[str, dict[str, Any]] = {
+        name: {
+            "histogram": {"edges": [0.0, 0.5, 1.0], "counts": [3, 6]},
+            "quantiles": {"0.05": 0.0, "0.5": 0.5, "0.95": 1.0},
+            "correlations": {other: 0.5 for other in signals if other != name},
+            "detection": None,
+        }
+        for name in signals
+    }
+    found["groups"] = {"groups": [{"label": "dog", "size": 2, "separation": 0.8, "positions": [4, 1]}]}
+    return found
+
+
+def result(samples: int, signals: Sequence[str] = COMPUTED) -> dict[str, Any]:
+    """What a worker says of a finished job."""
+    return {
+        "samples": samples,
+        "model": {"name": "mlp", "train_accuracy": 0.9, "reference_accuracy": None},
+        "estimates": {
+            "mislabeled": {"count": 2, "low": 1, "high": 3},
+            "anomalous": {"count": 0, "low": None, "high": None},
+        },
+        "timings": {"training_s": 1.0, "scoring_s": 0.5, "ranking_s": 0.1},
+        "signals": list(signals),
+        "warnings": [{"code": "no_trusted_reference", "detail": "nothing is verified"}],
+    }
+
+
+def save_evidence(blobs: Blobs, job_id: str, info: DatasetInfo) -> None:
+    """Three checkpoints; from the second on another class is ahead of every sample's own."""
+    rows = info.splits["train"]
+    one = np.ones((rows, 3), np.float32)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "positions": np.arange(rows),
+        "loss": one * [0.5, 1.5, 2.5],
+        "margin": one * [0.25, -0.5, -1.0],
+        "self_influence": one * [0.125, 0.25, 0.5],
+        "classes": np.stack([np.arange(rows) % 3, (np.arange(rows) + 1) % 3], 1).astype(np.int32),
+        "class_influence": np.stack([one * 2, one * -3], 2),
+        "supporting": np.tile([3, -1], (rows, 1)),
+        "supporting_values": np.tile(np.array([0.75, 0], np.float32), (rows, 1)),
+        "opposing": np.tile([4, 1], (rows, 1)),
+        "opposing_values": np.tile(np.array([-2.0, -1.0], np.float32), (rows, 1)),
+    }
+    evidence.save(blobs.evidence(job_id), arrays, [1, 2, 3], info.id)
+
+
+def finish(
+    database: Database,
+    job_id: str,
+    info: DatasetInfo,
+    *,
+    blobs: Blobs | None = None,
+    signals: Sequence[str] = COMPUTED,
+    ids: Mapping[int, str] | None = None,
+    now: datetime = NOON,
+) -> None:
+    """Do to a queued job what a worker does, without computing."""
+    table = ranking(info, signals, ids)
+    with database.write() as connection:
+        held = jobs.claim(connection, job_id, "worker-1", LEASE, now)
+        assert held is not None
+        for state in (State.TRAINING, State.SCORING, State.RANKING):
+            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), now)
+            if state is State.TRAINING:
+                jobs.record(connection, job_id, "metrics", {"epoch": 1, "loss": 1.0, "accuracy": 0.5}, now)
+    if blobs is not None:
+        save_evidence(blobs, job_id, info)
+    with database.write() as connection:
+        jobs.complete(connection, held, result(len(table), signals), now)
+        rankings.save(connection, job_id, table)
+        rankings.save_summaries(connection, job_id, summaries(signals))

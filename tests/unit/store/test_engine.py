@@ -1,0 +1,80 @@
+"""Transactions, migrations and times, on SQLite and on PostgreSQL."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from service.store import workers
+from service.store.engine import Database, migrate, migration_config, open_database
+from service.store.tables import UTCDateTime, metadata
+from tests.builders import NOON, add_dataset
+
+
+def test_the_migrations_make_the_tables_that_the_code_declares(database: Database) -> None:
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_every_migration_can_be_taken_back_and_applied_again(database: Database, database_url: str) -> None:
+    config = migration_config(database_url)
+    command.downgrade(config, "base")
+    with database.read() as connection:
+        assert set(sa.inspect(connection).get_table_names()) <= {"alembic_version"}
+    migrate(database_url)
+    add_dataset(database)
+
+
+def test_migrating_twice_changes_nothing(database: Database, database_url: str) -> None:
+    add_dataset(database)
+    migrate(database_url)
+    with database.read() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM datasets")).scalar_one() == 1
+
+
+def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    program = "import sys; from service.store.engine import migrate; migrate(sys.argv[1])"
+    started = [subprocess.Popen([sys.executable, "-c", program, url]) for _ in range(3)]
+    assert [process.wait(60) for process in started] == [0, 0, 0]
+    database = open_database(url)
+    add_dataset(database)
+    database.close()
+
+
+def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.write() as connection:
+        workers.sign_in(connection, "w1", NOON)
+        raise RuntimeError
+    with database.read() as connection:
+        assert workers.living(connection, NOON - timedelta(days=1)) == 0
+
+
+def test_looking_commits_nothing(database: Database) -> None:
+    with database.read() as connection:
+        workers.sign_in(connection, "w1", NOON)
+    with database.read() as connection:
+        assert workers.living(connection, NOON - timedelta(days=1)) == 0
+
+
+def test_times_keep_their_instant_and_come_back_in_utc(database: Database) -> None:
+    there = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=timezone(timedelta(hours=9)))
+    add_dataset(database, created_at=there)
+    with database.read() as connection:
+        found = connection.execute(
+            sa.select(sa.column("created_at", UTCDateTime())).select_from(sa.table("datasets"))
+        ).scalar_one()
+    assert found == there
+    assert found.tzinfo == UTC
+
+
+def test_a_time_without_a_zone_is_refused(database: Database) -> None:
+    with pytest.raises(sa.exc.StatementError, match="without a zone"):
+        add_dataset(database, created_at=datetime(2026, 1, 1))

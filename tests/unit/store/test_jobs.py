@@ -1,0 +1,318 @@
+"""The ledger's laws, on SQLite and on PostgreSQL."""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from service.domain.job import ENDED, JobError, Progress, State
+from service.store import jobs, rankings
+from service.store.engine import Database
+from service.store.jobs import Claim, Job, LeaseLost
+from service.store.tables import job_events, signal_summaries, suspects
+from tests.builders import LEASE, NOON, add_dataset, add_job, finish, job_spec
+
+SECOND = timedelta(seconds=1)
+LATE = NOON + LEASE + SECOND
+
+
+def read(database: Database, job_id: str = "job_1") -> Job:
+    with database.read() as connection:
+        job = jobs.get(connection, job_id)
+    assert job is not None
+    return job
+
+
+def claim(database: Database, owner: str = "w1", now: datetime = NOON, job_id: str = "job_1") -> Claim | None:
+    with database.write() as connection:
+        return jobs.claim(connection, job_id, owner, LEASE, now)
+
+
+def claimed(database: Database, owner: str = "w1", now: datetime = NOON) -> Claim:
+    held = claim(database, owner, now)
+    assert held is not None
+    return held
+
+
+def advance(database: Database, held: Claim, *states: State) -> None:
+    for state in states:
+        with database.write() as connection:
+            jobs.advance(connection, held, state, Progress(phase=state), NOON)
+
+
+def kinds(database: Database, after: int = 0) -> list[tuple[int, str, object]]:
+    with database.read() as connection:
+        found = jobs.events(connection, "job_1", after)
+    return [(event.seq, event.kind, event.data.get("state")) for event in found]
+
+
+@pytest.fixture(autouse=True)
+def queued(database: Database) -> None:
+    add_job(database, add_dataset(database))
+
+
+def test_a_job_comes_back_as_it_was_written(database: Database) -> None:
+    job = read(database)
+    assert job.state == State.QUEUED
+    assert job.spec == job_spec(add_dataset(database, "ds_2").model_copy(update={"id": "ds_1"}))
+    assert (job.created_at, job.attempts, job.error, job.result) == (NOON, 0, None, None)
+
+
+def test_an_unknown_job_is_none(database: Database) -> None:
+    with database.read() as connection:
+        assert jobs.get(connection, "job_0") is None
+
+
+def test_only_the_first_claim_gets_a_queued_job(database: Database) -> None:
+    assert claim(database, "w1") == Claim("job_1", "w1", 1)
+    assert claim(database, "w2") is None
+    assert read(database).started_at == NOON
+
+
+def test_one_of_many_simultaneous_claims_wins(database: Database) -> None:
+    start, won = threading.Barrier(8), []
+
+    def run(number: int) -> None:
+        start.wait()
+        if claim(database, f"w{number}") is not None:
+            won.append(number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert read(database).attempts == 1
+
+
+def test_a_silent_worker_loses_its_job_and_can_no_longer_write(database: Database) -> None:
+    first = claimed(database)
+    assert claim(database, "w2", NOON + LEASE - SECOND) is None
+    second = claimed(database, "w2", LATE)
+    assert second.attempt == 2
+    for write in writes(first):
+        with pytest.raises(LeaseLost), database.write() as connection:
+            write(connection)
+    job = read(database)
+    assert (job.state, job.owner, job.started_at) == (State.PREPARING, "w2", NOON)
+
+
+def writes(held: Claim) -> list[Callable[[sa.Connection], None]]:
+    return [
+        lambda connection: jobs.renew(connection, held, Progress(), LEASE, LATE),
+        lambda connection: jobs.advance(connection, held, State.TRAINING, Progress(), LATE),
+        lambda connection: jobs.complete(connection, held, {}, LATE),
+        lambda connection: jobs.fail(connection, held, JobError(code="x", detail="y"), LATE),
+        lambda connection: jobs.hand_back(connection, held, LATE),
+    ]
+
+
+def test_a_heartbeat_keeps_the_job(database: Database) -> None:
+    held = claimed(database)
+    with database.write() as connection:
+        jobs.renew(connection, held, Progress(fraction=0.25), LEASE, NOON + 20 * SECOND)
+    assert claim(database, "w2", LATE) is None
+    assert read(database).progress.fraction == 0.25
+
+
+def test_states_are_entered_in_order_only(database: Database) -> None:
+    held = claimed(database)
+    for early in (State.SCORING, State.RANKING):
+        with pytest.raises(LeaseLost):
+            advance(database, held, early)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.complete(connection, held, {}, NOON)
+    advance(database, held, State.TRAINING, State.SCORING, State.RANKING)
+    assert read(database).state == State.RANKING
+
+
+def test_completion_and_its_ranking_are_one_transaction(database: Database) -> None:
+    held = claimed(database)
+    advance(database, held, State.TRAINING, State.SCORING, State.RANKING)
+    with pytest.raises(RuntimeError), database.write() as connection:
+        jobs.complete(connection, held, {"samples": 1}, NOON)
+        raise RuntimeError("the ranking could not be written")
+    assert read(database).state == State.RANKING
+
+
+def test_a_completed_job_is_never_claimed_again(database: Database) -> None:
+    finish(database, "job_1", add_dataset(database, "ds_2"))
+    assert claim(database, "w2", LATE) is None
+    job = read(database)
+    assert (job.state, job.owner, job.lease_until, job.progress.fraction) == (State.COMPLETED, None, None, 1)
+
+
+def test_a_failure_is_kept_with_its_reason(database: Database) -> None:
+    held = claimed(database)
+    with database.write() as connection:
+        jobs.fail(connection, held, JobError(code="diverged", detail="lower the rate"), NOON)
+    job = read(database)
+    assert job.state == State.FAILED
+    assert job.error == JobError(code="diverged", detail="lower the rate")
+    assert job.finished_at == NOON
+
+
+def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database) -> None:
+    held = claimed(database)
+    advance(database, held, State.TRAINING)
+    with database.write() as connection:
+        jobs.hand_back(connection, held, NOON)
+    job = read(database)
+    assert (job.state, job.attempts, job.owner, job.progress.phase) == (State.QUEUED, 0, None, "queued")
+    with database.write() as connection:
+        assert jobs.due(connection, LEASE, 5, NOON, again=False) == [("job_1", 0)]
+
+
+def test_cancelling_stops_the_worker_at_its_next_write(database: Database) -> None:
+    held = claimed(database)
+    with database.write() as connection:
+        assert jobs.cancel(connection, "job_1", NOON)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.renew(connection, held, Progress(), LEASE, NOON)
+    assert read(database).state == State.CANCELLED
+    with database.write() as connection:
+        assert not jobs.cancel(connection, "job_1", NOON)
+
+
+def test_only_failed_and_cancelled_jobs_are_retried(database: Database) -> None:
+    with database.write() as connection:
+        assert not jobs.retry(connection, "job_1", NOON)
+    held = claimed(database)
+    with database.write() as connection:
+        assert not jobs.retry(connection, "job_1", NOON)
+        jobs.fail(connection, held, JobError(code="x", detail="y"), NOON)
+        assert jobs.retry(connection, "job_1", LATE)
+    job = read(database)
+    assert (job.state, job.attempts, job.error, job.started_at, job.finished_at) == (State.QUEUED, 0, None, None, None)
+    assert claimed(database, "w2", LATE).attempt == 1
+
+
+def test_a_worker_of_before_a_retry_cannot_write(database: Database) -> None:
+    old = claimed(database, "w1/1")
+    with database.write() as connection:
+        jobs.cancel(connection, "job_1", NOON)
+        jobs.retry(connection, "job_1", NOON)
+    new = claimed(database, "w1/2")
+    assert new.attempt == old.attempt
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.renew(connection, old, Progress(), LEASE, NOON)
+
+
+def test_a_job_is_deleted_with_everything_but_not_while_active(database: Database) -> None:
+    with database.write() as connection:
+        assert not jobs.remove(connection, "job_1")
+    finish(database, "job_1", add_dataset(database, "ds_2"))
+    with database.write() as connection:
+        assert rankings.count(connection, "job_1", rankings.Query()) == 9
+        assert jobs.remove(connection, "job_1")
+        for table in (suspects, signal_summaries, job_events):
+            assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+
+
+def test_events_count_from_one_without_gaps(database: Database) -> None:
+    finish(database, "job_1", add_dataset(database, "ds_2"))
+    assert kinds(database) == [
+        (1, "state", "queued"),
+        (2, "state", "preparing"),
+        (3, "state", "training"),
+        (4, "metrics", None),
+        (5, "state", "scoring"),
+        (6, "state", "ranking"),
+        (7, "state", "completed"),
+    ]
+    assert kinds(database, after=6) == [(7, "state", "completed")]
+    assert kinds(database, after=7) == []
+
+
+def test_simultaneous_events_get_different_numbers(database: Database) -> None:
+    start = threading.Barrier(6)
+
+    def run() -> None:
+        start.wait()
+        for _ in range(5):
+            with database.write() as connection:
+                jobs.record(connection, "job_1", "metrics", {}, NOON)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [seq for seq, _, _ in kinds(database)] == list(range(1, 32))
+
+
+def due(database: Database, now: datetime, *, again: bool = True, attempts: int = 5) -> list[tuple[str, int]]:
+    with database.write() as connection:
+        return jobs.due(connection, LEASE, attempts, now, again=again)
+
+
+def test_a_job_just_told_is_not_due_and_an_old_one_is_once(database: Database) -> None:
+    assert due(database, NOON + SECOND) == []
+    assert due(database, LATE, again=False) == []
+    assert due(database, LATE) == [("job_1", 0)]
+    assert due(database, LATE + SECOND) == []
+    assert due(database, LATE + LEASE + SECOND) == [("job_1", 0)]
+
+
+def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Database) -> None:
+    held = claimed(database, now=NOON)
+    with database.write() as connection:
+        jobs.renew(connection, held, Progress(), LEASE, LATE)
+    assert due(database, LATE + SECOND) == []
+    assert due(database, LATE + LEASE + SECOND, again=False) == [("job_1", 0)]
+
+
+def test_a_job_that_kills_its_workers_fails(database: Database) -> None:
+    now = NOON
+    for attempt in range(1, 4):
+        assert claimed(database, f"w{attempt}", now).attempt == attempt
+        now += LEASE + SECOND
+        assert due(database, now, attempts=3) == ([("job_1", 0)] if attempt < 3 else [])
+    job = read(database)
+    assert job.state == State.FAILED
+    assert job.error is not None
+    assert job.error.code == "worker_lost"
+    assert kinds(database)[-1][1:] == ("state", "failed")
+
+
+def test_pages_of_jobs_never_overlap_and_lose_none(database: Database) -> None:
+    info = add_dataset(database, "ds_2")
+    for number in range(2, 12):
+        # Several at the same time: the id decides.
+        add_job(database, info, f"job_{number:02}", NOON + SECOND * (number // 4))
+    seen: list[str] = []
+    before = None
+    with database.read() as connection:
+        while True:
+            found, total = jobs.page(connection, before=before, limit=3)
+            assert total == 11
+            if not found:
+                break
+            seen += [job.id for job in found]
+            before = (found[-1].created_at, found[-1].id)
+    assert len(seen) == len(set(seen)) == 11
+    assert seen[0] == "job_11"
+
+
+def test_jobs_are_filtered_by_state_dataset_and_name(database: Database) -> None:
+    add_job(database, add_dataset(database, "ds_2"), "job_2", name="other")
+    with database.write() as connection:
+        jobs.cancel(connection, "job_2", NOON)
+        for found, total in (
+            jobs.page(connection, state=State.CANCELLED),
+            jobs.page(connection, dataset="ds_2"),
+            jobs.page(connection, name="other"),
+        ):
+            assert ([job.id for job in found], total) == (["job_2"], 1)
+        assert jobs.count_by_state(connection) == {State.QUEUED: 1, State.CANCELLED: 1}
+
+
+def test_every_ended_state_is_left_by_a_retry_or_never(database: Database) -> None:
+    with database.write() as connection:
+        for state in ENDED:
+            connection.execute(sa.text("UPDATE jobs SET state = :state"), {"state": state.value})
+            assert jobs.claim(connection, "job_1", "w", LEASE, NOON) is None
+            assert jobs.retry(connection, "job_1", NOON) is (state != State.COMPLETED)
