@@ -1,0 +1,183 @@
+"""The second pass: every row into the canonical file, or into the list of skipped ones with the reason."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader, SkippedRow
+from service.ingest import fingerprints, values
+from service.ingest.fingerprints import Fingerprints
+from service.ingest.inputs import Faults, convert
+from service.ingest.kinds import Input
+from service.ingest.limits import Limits
+from service.ingest.roles import Plan
+from service.ingest.source import Batch, Source
+
+GROUP_ROWS = 2_048
+_GROUP_BYTES = 64 * 2**20
+_OWN_COLUMNS = (("index", pa.int64()), ("id", pa.string()), ("label", pa.int32()), ("split", pa.string()))
+_TYPES = {
+    "numeric": pa.float64(),
+    "categorical": pa.string(),
+    "boolean": pa.bool_(),
+    "datetime": pa.timestamp("us"),
+    "text": pa.string(),
+    "image": pa.binary(),
+}
+PATH = "path"
+
+
+@dataclass
+class Written:
+    """Counts over the rows of the canonical file."""
+
+    rows: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    splits: Counter[str] = field(default_factory=Counter)
+    skipped: int = 0
+    first_skipped: SkippedRow | None = None
+    spaced_labels: int = 0
+    repeated: int = 0
+
+
+def schema_of(plan: Plan) -> Any:
+    """The canonical file's schema; `path` is there for images whose upload names their files."""
+    fields = [pa.field(name, kind) for name, kind in _OWN_COLUMNS]
+    fields += [pa.field(one.column, _type(one)) for one in plan.inputs]
+    if plan.path is not None:
+        fields.append(pa.field(PATH, pa.string()))
+    features = [{"name": one.name, "kind": one.kind, "column": one.column} for one in plan.inputs]
+    header = CanonicalHeader(modality=plan.modality, classes=list(plan.classes), features=features)
+    return pa.schema(fields, metadata={METADATA_KEY: header.model_dump_json().encode()})
+
+
+def _type(one: Input) -> Any:
+    return pa.list_(pa.float32(), one.width) if one.kind == "embedding" else _TYPES[one.kind]
+
+
+def write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> Written:
+    """Read the source again and write both files. The order of rows is the source's."""
+    written = Written()
+    prints = Fingerprints(data.with_suffix(".prints"))
+    with (
+        skipped.open("w", encoding="utf-8") as skips,
+        pq.ParquetWriter(data, schema_of(plan), **_storage(plan)) as writer,
+    ):
+        for group in _groups(_converted(source, plan, limits, written, skips)):
+            prints.add(fingerprints.of_rows(_compared(group)))
+            writer.write_table(group, row_group_size=GROUP_ROWS)
+    written.repeated = prints.repeats()
+    prints.close()
+    return written
+
+
+def _storage(plan: Plan) -> dict[str, Any]:
+    """Zstandard, but not for images, which are compressed already; dictionaries for words only."""
+    words = ["split", *(one.column for one in plan.inputs if one.kind == "categorical")]
+    names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH]
+    packed = {name: "none" if name == "image" else "zstd" for name in names}
+    if plan.modality == "embedding":
+        packed["embedding.list.element"] = "zstd"
+    return {"compression": packed, "use_dictionary": words}
+
+
+def _compared(group: Any) -> list[Any]:
+    """What makes two rows the same: label and inputs."""
+    return [
+        group.column(name).combine_chunks() for name in group.schema.names if name not in ("index", "id", "split", PATH)
+    ]
+
+
+def _groups(tables: Iterator[Any]) -> Iterator[Any]:
+    """Join and cut tables into row groups of at most `GROUP_ROWS` rows and about 64 MiB."""
+    held: list[Any] = []
+    rows = size = 0
+    for table in tables:
+        start = 0
+        while start < table.num_rows:
+            part = table.slice(start, GROUP_ROWS - rows)
+            held.append(part)
+            start, rows, size = start + part.num_rows, rows + part.num_rows, size + part.nbytes
+            if rows == GROUP_ROWS or size > _GROUP_BYTES:
+                yield pa.concat_tables(held).combine_chunks()
+                held, rows, size = [], 0, 0
+    if held:
+        yield pa.concat_tables(held).combine_chunks()
+
+
+def _converted(source: Source, plan: Plan, limits: Limits, written: Written, skips: IO[str]) -> Iterator[Any]:
+    schema = schema_of(plan)
+    for batch in source.batches(True):
+        faults = Faults(batch.rows.num_rows)
+        table = pa.table(_columns(batch, plan, limits, faults, written), schema=schema).filter(faults.kept())
+        for skip in sorted([*batch.skipped, *_told(faults, batch)], key=lambda row: row.index):
+            skips.write(skip.model_dump_json() + "\n")
+            written.skipped += 1
+            written.first_skipped = written.first_skipped or skip
+        written.rows += table.num_rows
+        for pair in pc.value_counts(table.column("label")).to_pylist():
+            written.labels[plan.classes[pair["values"]]] += pair["counts"]
+        for pair in pc.value_counts(table.column("split")).to_pylist():
+            written.splits[pair["values"]] += pair["counts"]
+        yield table
+
+
+def _told(faults: Faults, batch: Batch) -> Iterator[SkippedRow]:
+    for position, reason in faults:
+        yield SkippedRow(index=int(batch.index[position]), where=batch.where(position), reason=reason)
+
+
+def _columns(batch: Batch, plan: Plan, limits: Limits, faults: Faults, written: Written) -> dict[str, Any]:
+    """The canonical columns of all rows of a batch, also of those with a fault."""
+    columns = {
+        "index": pa.array(batch.index, pa.int64()),
+        "label": _labels(_column(batch, plan.label), plan, faults, written),
+        "id": _ids(batch, plan, faults),
+        "split": _splits(batch, plan),
+    }
+    for one in plan.inputs:
+        columns[one.column] = convert(_column(batch, one.name), one, limits, faults)
+    if plan.path is not None:
+        columns[PATH] = values.as_text(_column(batch, plan.path))
+    return columns
+
+
+def _column(batch: Batch, name: str) -> Any:
+    """A column by its name in the upload; JSON lines may lack it in a batch."""
+    if name in batch.rows.schema.names:
+        return batch.rows.column(name)
+    return pa.nulls(batch.rows.num_rows, pa.string())
+
+
+def _labels(column: Any, plan: Plan, faults: Faults, written: Written) -> Any:
+    texts = values.as_text(column)
+    if pa.types.is_string(column.type):
+        written.spaced_labels += pc.sum(pc.not_equal(column, texts)).as_py() or 0
+    texts = values.without(texts, values.NO_LABEL)
+    faults.where(texts.is_null(), "no label")
+    if plan.whole_labels:
+        texts = pc.replace_substring_regex(texts, r"\.0*$", "")
+    return pc.fill_null(pc.index_in(texts, pa.array(plan.classes, pa.string())), 0)
+
+
+def _ids(batch: Batch, plan: Plan, faults: Faults) -> Any:
+    if plan.id is None:
+        return pa.array([f"row-{index}" for index in batch.index], pa.string())
+    texts = values.without(values.as_text(_column(batch, plan.id)), ("",))
+    faults.where(texts.is_null(), "no id")
+    return texts
+
+
+def _splits(batch: Batch, plan: Plan) -> Any:
+    if plan.split is None:
+        return pa.array(["train"] * batch.rows.num_rows, pa.string())
+    texts = values.without(values.as_text(_column(batch, plan.split)), values.MISSING)
+    codes = pc.fill_null(texts, "train").dictionary_encode()
+    names = [values.split_name(text) or text for text in codes.dictionary.to_pylist()]
+    return pc.take(pa.array(names, pa.string()), codes.indices)

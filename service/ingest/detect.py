@@ -1,0 +1,172 @@
+"""Which reader takes a file: by its content first, by its name second."""
+
+import gzip
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from service.domain.errors import UnreadableType
+from service.ingest.encoding import encoding_of, looks_like_text
+from service.ingest.faults import invalid, listed, malformed
+from service.ingest.readers.arrays import open_npz
+from service.ingest.readers.columnar import open_arrow, open_parquet
+from service.ingest.readers.delimited import looks_delimited, open_delimited
+from service.ingest.readers.folder import images_in, open_folder
+from service.ingest.readers.json_lines import open_json_lines
+from service.ingest.readers.listing import Listing, list_tar, list_zip
+from service.ingest.source import Source, Upload
+
+_HEAD = 4_096
+_TEXT_SAMPLE = 1 << 16
+_CHUNK = 1 << 20
+_TAR_MARK = slice(257, 262)
+_TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".npz")
+_HINTS = (
+    (b"\x93NUMPY", "a single NumPy array; save x and y together with numpy.savez"),
+    (b"\x89HDF", "HDF5"),
+    (b"SQLite", "an SQLite database"),
+    (b"BZh", "compressed with bzip2; use gzip"),
+    (b"\xfd7zXZ", "compressed with xz; use gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard; use gzip"),
+    (b"7z\xbc\xaf", "a 7z archive; use ZIP"),
+    (b"Rar!", "a RAR archive; use ZIP"),
+    (b"%PDF", "PDF"),
+    (b"FEA1", "Feather version 1; write version 2"),
+    (b"\x89PNG", "a single image; upload a ZIP of class folders"),
+    (b"\xff\xd8\xff", "a single image; upload a ZIP of class folders"),
+)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """One format: what it is called, whether a file looks like it, and how it is opened."""
+
+    title: str
+    takes: Callable[[bytes, Upload], bool]
+    open: Callable[[Upload], Source]
+
+
+def open_upload(upload: Upload) -> Source:
+    """Find the reader and open the file; gzip is undone first. Raises `UnreadableType` listing what is readable."""
+    upload, head, packed = _unpacked(upload)
+    if not head:
+        raise invalid("the file is empty")
+    for reader in READERS.values():
+        if reader.takes(head, upload):
+            source = reader.open(upload)
+            return replace(source, format=f"{source.format}, gzip") if packed else source
+    hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
+    if head.lstrip()[:1] == b"[":
+        hint = " It is a JSON array; write one object a line (JSON lines)."
+    raise UnreadableType(
+        f"no reader takes {upload.name!r}.{hint} Readable: {'; '.join(one.title for one in READERS.values())}."
+    )
+
+
+def _unpacked(upload: Upload) -> tuple[Upload, bytes, bool]:
+    head = _head(upload.path)
+    if not head.startswith(b"\x1f\x8b"):
+        return upload, head, False
+    plain = upload.scratch / f"expanded-{upload.path.name}"
+    _gunzip(upload, plain)
+    name = upload.name
+    for ending, shorter in ((".tgz", ".tar"), (".gz", "")):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)] + shorter
+            break
+    return replace(upload, path=plain, name=name), _head(plain), True
+
+
+def _gunzip(upload: Upload, target: Path) -> None:
+    size = upload.path.stat().st_size
+    expanded = 0
+    try:
+        with gzip.open(upload.path) as packed, target.open("wb") as plain:
+            while chunk := packed.read(_CHUNK):
+                expanded += len(chunk)
+                upload.limits.check_expansion(size, expanded)
+                plain.write(chunk)
+    except EOFError as error:
+        raise malformed(
+            f"the gzip file is cut short after {expanded:,} expanded bytes; upload it again", "gzip"
+        ) from error
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _is_npz(head: bytes, upload: Upload) -> bool:
+    if not _is_zip(head, upload):
+        return False
+    with zipfile.ZipFile(upload.path) as archive:
+        names = archive.namelist()
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def _is_zip(head: bytes, upload: Upload) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+
+
+def _is_tar(head: bytes, upload: Upload) -> bool:
+    return head[_TAR_MARK] == b"ustar"
+
+
+def _is_json_lines(head: bytes, upload: Upload) -> bool:
+    text = _text(head, upload)
+    return text is not None and text.lstrip().startswith("{")
+
+
+def _is_delimited(head: bytes, upload: Upload) -> bool:
+    text = _text(head, upload)
+    if text is None or text.lstrip().startswith(("[", "<!", "<?", "<html")):
+        return False
+    return upload.name.lower().endswith((".csv", ".tsv", ".tab", ".txt", ".data")) or looks_delimited(text)
+
+
+def _text(head: bytes, upload: Upload) -> str | None:
+    """The beginning of the file as text; None for anything else."""
+    if not looks_like_text(head):
+        return None
+    with upload.path.open(encoding=encoding_of(upload.path), newline="") as file:
+        return file.read(_TEXT_SAMPLE)
+
+
+def _open_zip(upload: Upload) -> Source:
+    return _open_archive("zip", upload, list_zip(upload.path, upload.limits))
+
+
+def _open_tar(upload: Upload) -> Source:
+    return _open_archive("tar", upload, list_tar(upload.path, upload.limits))
+
+
+def _open_archive(kind: str, upload: Upload, listing: Listing) -> Source:
+    """An archive of images; or else the one table in it is read as if it had been uploaded by itself."""
+    if images_in(listing):
+        return open_folder(kind, upload, listing)
+    names = [member.path for member in listing.members]
+    tables = [member for member in listing.members if member.path.lower().removesuffix(".gz").endswith(_TABLES)]
+    if len(tables) != 1 or tables[0].fault:
+        found = f"it has {listed(names)}" if names else "it is empty"
+        raise invalid(f"an archive must hold images, or exactly one table ({', '.join(_TABLES)}); {found}")
+    inner = replace(upload, path=upload.scratch / f"inner-{upload.path.name}", name=tables[0].path.rsplit("/", 1)[-1])
+    with inner.path.open("wb") as plain:
+        for chunk in listing.chunks(tables[0]):
+            plain.write(chunk)
+    source = open_upload(inner)
+    return replace(source, format=f"{source.format}, in {kind}")
+
+
+READERS: dict[str, Reader] = {
+    "parquet": Reader("Parquet", lambda head, upload: head.startswith(b"PAR1"), open_parquet),
+    "arrow": Reader(
+        "Arrow IPC and Feather", lambda head, upload: head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
+    ),
+    "npz": Reader("NPZ with x and y", _is_npz, open_npz),
+    "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),
+    "tar": Reader("TAR of the same, also .tar.gz", _is_tar, _open_tar),
+    "jsonl": Reader("JSON lines (also .gz)", _is_json_lines, open_json_lines),
+    "csv": Reader("CSV and TSV (also .gz)", _is_delimited, open_delimited),
+}

@@ -1,0 +1,65 @@
+"""Errors about an upload, and the translation of what libraries and the disk raise into them."""
+
+import errno
+import gzip
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+import pyarrow as pa
+
+from service.domain.errors import FieldError, Invalid, Malformed, StorageFull
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LISTED = 30
+
+
+def invalid(message: str, *where: str) -> Invalid:
+    """The file is understood but cannot be used; `where` is a line or a column."""
+    return Invalid(message, errors=[FieldError(loc=["file", *where], msg=message)])
+
+
+def malformed(message: str, *where: str) -> Malformed:
+    """The file is broken at `where`."""
+    return Malformed(message, errors=[FieldError(loc=["file", *where], msg=message)])
+
+
+def bad_spec(field: str, message: str) -> Invalid:
+    """The client's spec does not fit the file."""
+    return Invalid(f"spec.{field}: {message}", errors=[FieldError(loc=["spec", field], msg=message)])
+
+
+def no_such_column(field: str, name: str, columns: Sequence[str]) -> Invalid:
+    """`spec.<field>` names a column that the file lacks."""
+    close = get_close_matches(name, columns, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return bad_spec(field, f"no column {name!r}; the file has {listed(columns)}{hint}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, shortened when there are many."""
+    shown = ", ".join(names[:_LISTED])
+    return f"{shown} and {len(names) - _LISTED} more" if len(names) > _LISTED else shown
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn what libraries say of a broken file into `Malformed`, and a full disk into `StorageFull`."""
+    try:
+        yield
+    except OSError as error:
+        # Arrow reports corrupt data as an OSError without a number; those with one are the machine's own.
+        if error.errno in _DISK_FULL:
+            raise StorageFull("the disk of this installation is full; nothing of the upload was kept") from error
+        if error.errno is not None:
+            raise
+        raise malformed(f"the file is damaged: {_first_line(error)}") from error
+    except (pa.ArrowException, zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise malformed(f"the file is damaged: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

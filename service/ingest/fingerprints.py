@@ -1,0 +1,108 @@
+"""Finding repeats among any number of rows in bounded memory: 64-bit fingerprints, spilled to a scratch file."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Hashes = npt.NDArray[np.uint64]
+
+_HELD = 4_000_000  # fingerprints in memory at once
+_EMPTY = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Fingerprints:
+    """Fingerprints of values in order. A repeat is told with a probability of error of about n² / 2^65."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("wb", buffering=1 << 20)
+        self._count = 0
+
+    def add(self, hashes: Hashes) -> None:
+        """Append the fingerprints of the next values."""
+        self._file.write(hashes.tobytes())
+        self._count += len(hashes)
+
+    def repeats(self) -> int:
+        """How many values repeat an earlier one."""
+        return sum(len(part) - len(np.unique(part[:, 0])) for part in self._parts())
+
+    def first_repeat(self) -> tuple[int, int] | None:
+        """The positions of a value that occurs twice, the earliest repeat; None when all differ."""
+        pairs = [pair for part in self._parts() if (pair := _earliest_repeat(part)) is not None]
+        return min(pairs, key=lambda pair: pair[1], default=None)
+
+    def close(self) -> None:
+        """Give the scratch file back."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    def _parts(self) -> Iterator[npt.NDArray[np.uint64]]:
+        """Disjoint parts, rows (fingerprint, position), such that equal fingerprints are in the same part."""
+        self._file.flush()
+        parts = np.uint64(max(1, -(-self._count // _HELD)))
+        for part in range(int(parts)):
+            kept = []
+            with self._path.open("rb") as file:
+                position = 0
+                while chunk := file.read(1 << 23):
+                    hashes = np.frombuffer(chunk, np.uint64)
+                    (mine,) = np.nonzero(hashes % parts == part)
+                    kept.append(np.stack([hashes[mine], (mine + position).astype(np.uint64)], axis=1))
+                    position += len(hashes)
+            if kept:
+                yield np.concatenate(kept)
+
+
+def _earliest_repeat(part: npt.NDArray[np.uint64]) -> tuple[int, int] | None:
+    order = np.lexsort((part[:, 1], part[:, 0]))
+    hashes, positions = part[order, 0], part[order, 1]
+    (again,) = np.nonzero(hashes[1:] == hashes[:-1])
+    if not len(again):
+        return None
+    first = again[np.argmin(positions[again + 1])]
+    return int(positions[first]), int(positions[first + 1])
+
+
+def of_objects(values: Sequence[Any]) -> Hashes:
+    """Fingerprints of texts or bytes; good inside this process only."""
+    return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
+
+
+def of_column(column: Any) -> Hashes:
+    """A fingerprint of each value of an Arrow column of the canonical file; null has one of its own."""
+    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
+    if pa.types.is_string(column.type):
+        codes = column.dictionary_encode()
+        values = np.append(of_objects(codes.dictionary.to_pylist()), _EMPTY)
+        hashes = values[codes.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
+    elif pa.types.is_binary(column.type):
+        hashes = of_objects(column.to_pylist())
+    elif pa.types.is_fixed_size_list(column.type):
+        width = column.type.list_size
+        rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        hashes = of_objects([row.tobytes() for row in rows])
+    elif pa.types.is_floating(column.type):
+        hashes = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64).view(np.uint64)
+    else:
+        hashes = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
+    return mixed(np.where(missing, _EMPTY, hashes))
+
+
+def of_rows(columns: Sequence[Any]) -> Hashes:
+    """One fingerprint a row of several columns."""
+    rows = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        rows = mixed(rows * np.uint64(31) + of_column(column))
+    return rows
+
+
+def mixed(values: Hashes) -> Hashes:
+    """Spread close numbers far apart (the finaliser of splitmix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

@@ -1,0 +1,152 @@
+"""From any uploaded file to one canonical Parquet file, in two passes, with memory that does not grow with the file."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality, Warning
+from service.ingest.canonical import Written, write
+from service.ingest.detect import open_upload
+from service.ingest.faults import invalid, listed, told
+from service.ingest.limits import Limits
+from service.ingest.roles import Plan, check_names, make_plan
+from service.ingest.source import Source, Upload
+from service.ingest.survey import Survey, take_survey
+
+_RARE = 5
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What was found; the canonical file is at `data`, skipped rows (`SkippedRow` as JSON lines) at `skipped`."""
+
+    modality: Modality
+    rows: int
+    classes: list[str]
+    class_counts: dict[str, int]
+    features: list[Feature]
+    splits: dict[str, int]
+    skipped_rows: int
+    inferred: Inferred
+    warnings: list[Warning]
+
+
+def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
+    """Read the file at `source`, which the client calls `filename`, and write `data` and `skipped`.
+
+    Raises `UnreadableType`, `Malformed` (the file is broken), `Invalid` (it or the spec cannot be used), `TooLarge`,
+    `StorageFull`. After any of them neither file is there. Scratch files lie beside `data` until the end.
+    """
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with told(), tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder:
+        scratch = Path(folder)
+        upload = Upload(source, filename, spec, limits, scratch)
+        table = open_upload(upload)
+        if table.columns is not None:
+            check_names(spec, table.columns)
+        survey = take_survey(table, spec.id, limits, scratch)
+        _check_rows(survey)
+        plan = make_plan(table, survey, spec, limits)
+        _check_ids(plan, survey, table)
+        plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
+        _place(((scratch / "skipped", skipped), (scratch / "data", data)))
+    return _summary(plan, written)
+
+
+def _check_rows(survey: Survey) -> None:
+    if survey.rows == 0:
+        first = survey.first_skipped
+        why = f"; the first of them, {first.where}: {first.reason}" if first else ""
+        raise invalid(f"no row can be used{why}" if first else "there are 0 rows; at least 2 of 2 classes are needed")
+
+
+def _check_ids(plan: Plan, survey: Survey, source: Source) -> None:
+    pair = survey.repeats.get(plan.id) if plan.id is not None else None
+    if pair is not None:
+        places = _places(source, pair)
+        raise invalid(
+            f"ids must be unique, but {places[0]} and {places[1]} have the same {plan.id!r}; "
+            "make them differ, or name another column as spec.id",
+            places[1],
+            f"column {plan.id}",
+        )
+
+
+def _places(source: Source, positions: tuple[int, int]) -> list[str]:
+    """Where in the upload the rows at these positions stand."""
+    found, start = [], 0
+    for batch in source.batches(False):
+        here = [position - start for position in positions if start <= position < start + batch.rows.num_rows]
+        found += [batch.where(position) for position in here]
+        start += batch.rows.num_rows
+        if len(found) == len(positions):
+            break
+    return found
+
+
+def _write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, Written]:
+    """Write; and write again without the classes of which no row could be used."""
+    _check_classes(plan)
+    while True:
+        written = write(source, plan, data, skipped, limits)
+        if written.rows == 0 and written.first_skipped is not None:
+            first = written.first_skipped
+            raise invalid(f"no row can be used; the first, {first.where}: {first.reason}", first.where)
+        used = tuple(name for name in plan.classes if written.labels[name])
+        if used == plan.classes:
+            return plan, written
+        plan = replace(plan, classes=used)
+        _check_classes(plan)
+
+
+def _check_classes(plan: Plan) -> None:
+    if len(plan.classes) < 2:
+        only = f"only the class {plan.classes[0]!r}" if plan.classes else "no value"
+        raise invalid(
+            f"the label column {plan.label!r} has {only}; at least 2 classes are needed", f"column {plan.label}"
+        )
+
+
+def _place(moves: tuple[tuple[Path, Path], ...]) -> None:
+    """Move finished files to their places, all or none."""
+    done: list[Path] = []
+    try:
+        for made, target in moves:
+            done.append(target)
+            shutil.move(made, target)
+    except OSError:
+        for target in done:
+            target.unlink(missing_ok=True)
+        raise
+
+
+def _summary(plan: Plan, written: Written) -> Ingested:
+    return Ingested(
+        modality=plan.modality,
+        rows=written.rows,
+        classes=list(plan.classes),
+        class_counts={name: written.labels[name] for name in plan.classes},
+        features=[Feature(name=one.name, kind=one.kind, column=one.column) for one in plan.inputs],
+        splits=dict(sorted(written.splits.items())),
+        skipped_rows=written.skipped,
+        inferred=plan.inferred,
+        warnings=[*plan.warnings, *_doubts(plan, written)],
+    )
+
+
+def _doubts(plan: Plan, written: Written) -> Iterator[Warning]:
+    """What is odd about the rows that were written."""
+    if written.spaced_labels:
+        yield Warning(
+            code="stripped_labels",
+            detail=f"{written.spaced_labels:,} labels had spaces around them, which were removed",
+        )
+    rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
+    if rare:
+        yield Warning(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
+    if written.repeated:
+        yield Warning(code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included")
+    if written.skipped:
+        yield Warning(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")

@@ -1,0 +1,129 @@
+"""One input column of one batch in its canonical type, with a reason for each row that cannot be used."""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.ingest import images, values
+from service.ingest.kinds import Input
+from service.ingest.limits import Limits
+
+
+class Faults:
+    """Why rows of a batch are skipped; the first reason found for a row is kept."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._reasons: dict[int, str] = {}
+
+    def mark(self, positions: Iterable[int], reason: str) -> None:
+        """The rows at these positions are skipped."""
+        for position in positions:
+            self._reasons.setdefault(int(position), reason)
+
+    def where(self, chosen: Any, reason: str) -> None:
+        """The rows for which an Arrow column of truth values holds are skipped."""
+        self.mark(np.flatnonzero(chosen.to_numpy(zero_copy_only=False)), reason)
+
+    def kept(self) -> Any:
+        """An Arrow column: which rows have no fault."""
+        mask = np.ones(self._rows, bool)
+        mask[list(self._reasons)] = False
+        return pa.array(mask)
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return iter(sorted(self._reasons.items()))
+
+
+def convert(column: Any, one: Input, limits: Limits, faults: Faults) -> Any:
+    """The canonical values; where a value is missing null, or a fault if a row is nothing without it."""
+    match one.kind:
+        case "numeric":
+            return _numbers(column)
+        case "categorical":
+            return values.without(values.as_text(column), values.MISSING)
+        case "boolean":
+            return _truths(column, one.truth)
+        case "datetime":
+            return _moments(column, one.form)
+        case "embedding":
+            return _vectors(column, one.width, faults)
+        case "image":
+            return _images(column, limits, faults)
+        case "text":
+            return _texts(column, faults)
+
+
+def _numbers(column: Any) -> Any:
+    if _is_text(column):
+        return values.finite(values.as_numbers(values.without(values.as_text(column), values.MISSING)))
+    return values.finite(pc.cast(column, pa.float64(), safe=False))
+
+
+def _truths(column: Any, truth: str) -> Any:
+    if pa.types.is_boolean(column.type):
+        return column
+    return pc.equal(pc.utf8_lower(values.without(values.as_text(column), values.MISSING)), truth)
+
+
+def _moments(column: Any, form: str) -> Any:
+    if _is_text(column):
+        return values.as_moments(values.without(values.as_text(column), values.MISSING), form)
+    return pc.cast(column, pa.timestamp("us"), safe=False)
+
+
+def _texts(column: Any, faults: Faults) -> Any:
+    texts = pc.cast(column, pa.string()) if _is_text(column) else values.as_text(column)
+    faults.where(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True), "no text")
+    return texts
+
+
+def _images(column: Any, limits: Limits, faults: Faults) -> Any:
+    column = pc.cast(column, pa.binary())
+    for position, data in enumerate(column):
+        fault = images.fault_of(data.as_py(), limits)
+        if fault:
+            faults.mark([position], fault)
+    return column
+
+
+def _vectors(column: Any, width: int, faults: Faults) -> Any:
+    if _is_text(column):
+        column = pa.array([_parsed(text) for text in column.to_pylist()], pa.list_(pa.float64()))
+    faults.where(column.is_null(), "no embedding, or one that is no list of numbers")
+    lengths = pc.list_value_length(column)
+    wrong = pc.fill_null(pc.not_equal(lengths, width), False)
+    for position in np.flatnonzero(wrong.to_numpy(zero_copy_only=False)).tolist():
+        faults.mark([position], f"an embedding of {lengths[position]} numbers, the others have {width}")
+    right = pc.fill_null(pc.equal(lengths, width), False)
+    rows: npt.NDArray[np.float32] = np.zeros((len(column), width), np.float32)
+    flat = pc.list_flatten(column.filter(right)).to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):
+        rows[right.to_numpy(zero_copy_only=False)] = flat.astype(np.float32).reshape(-1, width)
+    faults.mark(
+        np.flatnonzero(~np.isfinite(rows).all(axis=1)), "the embedding has a number that is missing or infinite"
+    )
+    return pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), width)
+
+
+def _parsed(text: str | None) -> list[float] | None:
+    try:
+        numbers = json.loads(text or "")
+        return [float(number) for number in numbers]
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _is_text(column: Any) -> bool:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_null(kind)
+    )

@@ -1,0 +1,52 @@
+"""What kind of input a column is, from its counts. Pure."""
+
+from dataclasses import dataclass
+
+from service.domain.dataset import FeatureKind
+from service.ingest.survey import Column
+
+_NEARLY_ALL = 0.99
+_MOSTLY_VECTORS = 0.9
+_CATEGORIES = 1_000
+_WORDS_OF_TEXT = 3
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input column and how its values are read; `column` is its name in the canonical file."""
+
+    name: str
+    kind: FeatureKind
+    column: str
+    form: str = ""  # of moments
+    truth: str = ""  # the word for true
+    width: int = 0  # of an embedding
+
+
+def kind_of(column: Column, rows: int) -> Input | None:
+    """How a column is read, with no place in the canonical file yet; None if nothing can be learnt from it."""
+    name, present = column.name, column.present
+    if column.unusable or not present:
+        return None
+    vectors = column.lengths.total()
+    if vectors >= _MOSTLY_VECTORS * present:
+        return Input(name, "embedding", "", width=column.lengths.most_common(1)[0][0])
+    if column.numbers >= _NEARLY_ALL * present:
+        return Input(name, "numeric", "")
+    truth, count = max(column.truths.items(), key=lambda pair: pair[1], default=("", 0))
+    if count == present:
+        return Input(name, "boolean", "", truth=truth)
+    form, count = max(column.moments.items(), key=lambda pair: pair[1], default=("", 0))
+    if count >= _NEARLY_ALL * present:
+        return Input(name, "datetime", "", form=form)
+    different = len(column.texts()) if column.distinct is not None else None
+    wordy = column.words >= _WORDS_OF_TEXT * present
+    if different is None or (wordy and different > present / 2):
+        return Input(name, "text", "")
+    return Input(name, "categorical" if different <= _CATEGORIES or different <= rows / 2 else "text", "")
+
+
+def is_constant(column: Column) -> bool:
+    if column.numbers == column.present:
+        return column.low == column.high
+    return column.distinct is not None and len(column.texts()) == 1 and not column.lengths

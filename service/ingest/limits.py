@@ -1,0 +1,38 @@
+"""How much of an upload is read before it is refused."""
+
+from dataclasses import dataclass
+
+from service.domain.errors import TooLarge
+
+_SMALL = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one upload may cost; beyond any of them it is refused with `TooLarge`, or `Invalid` for classes."""
+
+    max_expanded_bytes: int = 100 * 2**30
+    max_ratio: int = 200
+    max_members: int = 2_000_000
+    max_pixels: int = 50_000_000
+    max_classes: int = 10_000
+    max_columns: int = 20_000
+
+    def check_expansion(self, packed: int, expanded: int) -> None:
+        """Raise `TooLarge` when `packed` bytes that become `expanded` ones look like a bomb."""
+        self.check_size(expanded)
+        if expanded > _SMALL and expanded > self.max_ratio * max(packed, 1):
+            raise TooLarge(
+                f"expands to more than {self.max_ratio} times its size, which looks like a compression bomb; "
+                "upload it uncompressed"
+            )
+
+    def check_size(self, expanded: int) -> None:
+        """Raise `TooLarge` when the data is too much, however it was packed."""
+        if expanded > self.max_expanded_bytes:
+            raise TooLarge(f"expands to more than {self.max_expanded_bytes:,} bytes, the limit of this installation")
+
+    def check_columns(self, count: int) -> None:
+        """Raise `TooLarge` when a table is too wide."""
+        if count > self.max_columns:
+            raise TooLarge(f"{count:,} columns; the limit is {self.max_columns:,}: put vectors in one list column")

@@ -1,0 +1,274 @@
+"""NPZ: the arrays `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`, with optional `id` and `split`."""
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from service.domain.dataset import Warning
+from service.ingest.faults import bad_spec, invalid, malformed
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
+
+_PARTS = ("train", "validation", "val", "valid", "test")
+_EMBEDDING_FROM = 128
+_CHANNELS = (1, 3, 4)
+
+Form = Literal["columns", "embedding", "images"]
+Range = Literal["bytes", "unit"]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One array on disk: read by rows, never whole."""
+
+    name: str
+    path: Path
+    offset: int
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """A copy of the rows from `start` up to `stop`. Raises `Malformed` when the file ends before."""
+        if self.fortran:
+            whole = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order="F")
+            return np.array(whole[start:stop], order="C")
+        size = self.dtype.itemsize * prod(self.shape[1:])
+        with self.path.open("rb") as file:
+            file.seek(self.offset + start * size)
+            data = file.read((stop - start) * size)
+        if len(data) != (stop - start) * size:
+            raise malformed(f"the array {self.name!r} is cut short", f"array {self.name}")
+        return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
+
+
+@dataclass(frozen=True)
+class Part:
+    """Samples with their labels; `split` is what the arrays' names say."""
+
+    x: Stored
+    y: Stored
+    id: Stored | None
+    split: Stored | str | None
+
+
+def open_npz(upload: Upload) -> Source:
+    """Read arrays of samples and labels; nothing in the file is ever unpickled.
+
+    `x` with two dimensions is a table of columns x0, x1, …, or from 128 columns on an embedding; with three or four it
+    holds images. Raises `Malformed` for pickles and damage, `Invalid` for missing or unequal arrays.
+    """
+    arrays = _unpack(upload)
+    parts = _parts(arrays)
+    form = _form(parts, upload)
+    scale = _range(parts) if form == "images" else "bytes"
+    width = prod(parts[0].x.shape[1:])
+    names = [f"x{number}" for number in range(width)] if form == "columns" else ["x"]
+    upload.limits.check_columns(len(names))
+    splits = any(part.split is not None for part in parts)
+    ids = all(part.id is not None for part in parts)
+    columns = [*names, "y", *(["id"] if ids else []), *(["split"] if splits else [])]
+    return Source(
+        format=f"npz, arrays {', '.join(arrays)}",
+        batches=lambda media: _batches(parts, form, scale, names, columns, media),
+        columns=tuple(columns),
+        label="y",
+        id="id" if ids else None,
+        split="split" if splits else None,
+        image="x" if form == "images" else None,
+        warnings=_doubts(parts, scale) if form == "images" else (),
+    )
+
+
+def _unpack(upload: Upload) -> dict[str, Stored]:
+    with zipfile.ZipFile(upload.path) as archive:
+        members = archive.infolist()
+        upload.limits.check_expansion(upload.path.stat().st_size, sum(member.file_size for member in members))
+        arrays = {}
+        for number, member in enumerate(members):
+            path = upload.scratch / f"array-{number}.npy"
+            with archive.open(member) as packed, path.open("wb") as plain:
+                shutil.copyfileobj(packed, plain, 1 << 20)
+            name = member.filename.removesuffix(".npy")
+            arrays[name] = _stored(name, path)
+    return arrays
+
+
+def _stored(name: str, path: Path) -> Stored:
+    """Read an array's header: `numpy.lib.format`, without ever reading an object array."""
+    with path.open("rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+        except ValueError as error:
+            raise malformed(f"{name!r} is not a NumPy array: {error}", f"array {name}") from error
+        offset = file.tell()
+    if dtype.hasobject:
+        raise malformed(
+            f"the array {name!r} holds pickled Python objects, which are never loaded; save numbers or fixed-length text",
+            f"array {name}",
+        )
+    return Stored(name, path, offset, dtype, shape or (1,), fortran and len(shape) > 1)
+
+
+def _parts(arrays: dict[str, Stored]) -> list[Part]:
+    lower = {name.lower(): array for name, array in arrays.items()}
+    found = [part for part in _PARTS if f"x_{part}" in lower]
+    if "x" in lower:
+        parts = [_part(lower, "", lower.get("split"))]
+    elif found:
+        parts = [_part(lower, f"_{part}", part) for part in found]
+    else:
+        raise invalid(
+            f"an NPZ needs the arrays x and y, or x_train, y_train, x_test and y_test; this one has {', '.join(arrays)}"
+        )
+    shapes = {part.x.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        raise invalid(f"the samples of the parts differ in shape: {', '.join(map(str, sorted(shapes)))}", "array x")
+    return parts
+
+
+def _part(arrays: dict[str, Stored], suffix: str, split: Stored | str | None) -> Part:
+    x = arrays[f"x{suffix}"]
+    y = arrays.get(f"y{suffix}")
+    if y is None:
+        raise invalid(
+            f"the labels are missing: add the array y{suffix}, one label for each of the {len(x)} rows of {x.name}",
+            f"array y{suffix}",
+        )
+    if len(y.shape) > 1 and prod(y.shape[1:]) != 1:
+        raise invalid(
+            f"{y.name} has shape {y.shape}; several labels for one sample are not supported, give one class each",
+            f"array {y.name}",
+        )
+    ids = arrays.get(f"id{suffix}")
+    for other in (y, ids, split):
+        if isinstance(other, Stored) and len(other) != len(x):
+            raise invalid(f"{x.name} has {len(x)} rows but {other.name} has {len(other)}", f"array {other.name}")
+    return Part(x, y, ids, split)
+
+
+def _form(parts: Sequence[Part], upload: Upload) -> Form:
+    x = parts[0].x
+    if x.dtype.kind not in "biuf":
+        raise invalid(f"{x.name} holds {x.dtype}, numbers are needed", f"array {x.name}")
+    if len(x.shape) <= 2:
+        wanted = upload.spec.modality
+        wide = prod(x.shape[1:]) >= _EMBEDDING_FROM
+        return "embedding" if wanted == "embedding" or (wide and wanted == "auto") else "columns"
+    if upload.spec.modality not in ("auto", "image"):
+        raise bad_spec("modality", f"{x.name} has shape {x.shape}, which is read as images")
+    if len(x.shape) == 3 or (len(x.shape) == 4 and (x.shape[3] in _CHANNELS or x.shape[1] in _CHANNELS)):
+        return "images"
+    raise invalid(
+        f"{x.name} has shape {x.shape}; images are (n, height, width) or (n, height, width, 1, 3 or 4)",
+        f"array {x.name}",
+    )
+
+
+def _range(parts: Sequence[Part]) -> Range:
+    """Whether pixels are bytes or fractions; reads floats once."""
+    if all(part.x.dtype == np.uint8 for part in parts):
+        return "bytes"
+    low, high = np.inf, -np.inf
+    for part in parts:
+        for start, stop in _spans(part.x):
+            pixels = part.x.rows(start, stop).astype(np.float64)
+            finite = pixels[np.isfinite(pixels)]
+            low, high = min(low, finite.min(initial=np.inf)), max(high, finite.max(initial=-np.inf))
+    if low >= 0 and high <= 1:
+        return "unit"
+    if low >= 0 and high <= 255:
+        return "bytes"
+    raise invalid(f"pixels run from {low:g} to {high:g}; images need 0 to 255, or 0 to 1", f"array {parts[0].x.name}")
+
+
+def _doubts(parts: Sequence[Part], scale: Range) -> tuple[Warning, ...]:
+    if scale == "unit":
+        return (Warning(code="images_scaled", detail="pixels from 0 to 1 were scaled to whole numbers from 0 to 255"),)
+    if any(part.x.dtype.kind == "f" for part in parts):
+        return (Warning(code="images_rounded", detail="pixels from 0 to 255 were rounded to whole numbers"),)
+    return ()
+
+
+def _spans(array: Stored) -> Iterator[tuple[int, int]]:
+    size = max(1, array.dtype.itemsize * prod(array.shape[1:]))
+    step = max(1, min(BATCH_ROWS, BATCH_BYTES // size))
+    return ((start, min(start + step, len(array))) for start in range(0, len(array), step))
+
+
+def _batches(
+    parts: Sequence[Part], form: Form, scale: Range, names: list[str], columns: list[str], media: bool
+) -> Iterator[Batch]:
+    index = 0
+    for part in parts:
+        for start, stop in _spans(part.x):
+            values: dict[str, Any] = {"y": _flat(part.y.rows(start, stop))}
+            if form == "images" and media:
+                values["x"] = pa.array([_png(image, scale) for image in part.x.rows(start, stop)], pa.binary())
+            elif form == "embedding":
+                values["x"] = _vectors(part.x.rows(start, stop))
+            elif form == "columns":
+                table = part.x.rows(start, stop).reshape(stop - start, -1)
+                values |= {name: _plain(table[:, number]) for number, name in enumerate(names)}
+            if "id" in columns and part.id is not None:
+                values["id"] = _flat(part.id.rows(start, stop))
+            if "split" in columns:
+                whole = [part.split] * (stop - start)
+                values["split"] = _flat(part.split.rows(start, stop)) if isinstance(part.split, Stored) else whole
+            present = [name for name in columns if name in values]
+            yield _batch(pa.RecordBatch.from_pydict({name: values[name] for name in present}), index, start, part)
+            index += stop - start
+
+
+def _batch(rows: Any, index: int, start: int, part: Part) -> Batch:
+    return Batch(
+        rows=rows,
+        index=np.arange(index, index + rows.num_rows, dtype=np.int64),
+        where=lambda position: f"row {start + position} of {part.x.name}",
+    )
+
+
+def _flat(values: npt.NDArray[Any]) -> Any:
+    flat = values.reshape(len(values))
+    if flat.dtype.kind == "S":
+        return pa.array([value.decode("utf-8", "replace") for value in flat], pa.string())
+    return pa.array(flat.tolist(), pa.string()) if flat.dtype.kind == "U" else _plain(flat)
+
+
+def _plain(column: npt.NDArray[Any]) -> Any:
+    """A column that Arrow takes: native byte order, no half floats."""
+    if column.dtype.kind == "f":
+        return pa.array(np.ascontiguousarray(column, np.float32 if column.dtype.itemsize <= 4 else np.float64))
+    return pa.array(np.ascontiguousarray(column, column.dtype.newbyteorder("=")))
+
+
+def _vectors(rows: npt.NDArray[Any]) -> Any:
+    flat = pa.array(np.ascontiguousarray(rows.reshape(-1), np.float32))
+    return pa.FixedSizeListArray.from_arrays(flat, max(1, prod(rows.shape[1:])))
+
+
+def _png(pixels: npt.NDArray[Any], scale: Range) -> bytes | None:
+    """One image as a PNG file; None where a pixel is no number."""
+    if not np.isfinite(pixels).all():
+        return None
+    pixels = np.rint(pixels.astype(np.float64) * (255 if scale == "unit" else 1)).astype(np.uint8)
+    if pixels.ndim == 3 and pixels.shape[2] not in _CHANNELS:
+        pixels = pixels.transpose(1, 2, 0)
+    squeezed = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(squeezed)).save(file, "PNG", compress_level=1)
+    return file.getvalue()

@@ -1,0 +1,145 @@
+"""Parquet and Arrow files, Hugging Face datasets among them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.ingest.faults import invalid
+from service.ingest.source import BATCH_BYTES, Batch, Source, Upload, batch_rows
+
+_BUFFER = 1 << 20
+_INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
+_MEDIA_ROWS = 256
+
+
+def open_parquet(upload: Upload) -> Source:
+    """Read a Parquet file a few rows at a time. Raises `Malformed` when damaged, `Invalid` for repeated names."""
+    with pq.ParquetFile(upload.path) as file:
+        schema = file.schema_arrow
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        upload.limits.check_columns(len(schema))
+    upload.limits.check_size(sum(group.total_byte_size for group in groups))
+
+    def batches(columns: list[str], rows: int) -> Iterator[Any]:
+        with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+
+    return _source("parquet", schema, batches, upload)
+
+
+def open_arrow(upload: Upload) -> Source:
+    """Read an Arrow IPC file or stream (Feather version 2)."""
+    with pa.memory_map(str(upload.path)) as file:
+        schema = _ipc(file, upload.path)[0]
+        upload.limits.check_columns(len(schema))
+
+    def batches(columns: list[str], rows: int) -> Iterator[Any]:
+        with pa.memory_map(str(upload.path)) as file:
+            for batch in _ipc(file, upload.path)[1]:
+                for start in range(0, batch.num_rows, rows):
+                    yield batch.slice(start, rows).select(columns)
+
+    return _source("arrow", schema, batches, upload)
+
+
+def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
+    with path.open("rb") as raw:
+        is_file = raw.read(6) == b"ARROW1"
+    if is_file:
+        reader = pa.ipc.open_file(file)
+        return reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches))
+    stream = pa.ipc.open_stream(file)
+    return stream.schema, iter(stream)
+
+
+def _source(kind: str, schema: Any, batches: Any, upload: Upload) -> Source:
+    names = list(schema.names)
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise invalid(f"more than one column is named {', '.join(map(repr, repeated))}", f"column {repeated[0]}")
+    said = _huggingface(schema)
+    class_names = {name: feature["names"] for name, feature in said.items() if feature.get("_type") == "ClassLabel"}
+    image = next((name for name in names if _is_image(schema.field(name), said.get(name, {}))), None)
+    paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
+    if paths in names:
+        paths = None
+
+    def read(media: bool) -> Iterator[Batch]:
+        index = 0
+        wanted = [name for name in names if media or name != image]
+        rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
+        for part in batches(wanted, rows):
+            for piece in _bounded(part):
+                yield _batch(piece, index, class_names, image, paths)
+                index += piece.num_rows
+
+    return Source(
+        format=kind + (", Hugging Face" if said else ""),
+        batches=read,
+        columns=tuple(names),
+        label=next(iter(class_names)) if len(class_names) == 1 else None,
+        id=_INDEX_COLUMN if _INDEX_COLUMN in names else None,
+        image=image,
+        path=paths,
+    )
+
+
+def _huggingface(schema: Any) -> Mapping[str, dict[str, Any]]:
+    """The features that Hugging Face's `datasets` writes into a file's metadata; empty for other files."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def _is_image(field: Any, feature: dict[str, Any]) -> bool:
+    if feature.get("_type") == "Image":
+        return True
+    if pa.types.is_struct(field.type):
+        return {child.name for child in field.type} == {"bytes", "path"}
+    return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
+
+
+def _cells(schema: Any) -> int:
+    """Columns, each list counted with its length where the type tells it."""
+    sizes = (field.type.list_size if pa.types.is_fixed_size_list(field.type) else 1 for field in schema)
+    return sum(sizes)
+
+
+def _bounded(batch: Any) -> Iterator[Any]:
+    """Halve a batch until each piece is small."""
+    if batch.num_rows > 1 and batch.nbytes > 2 * BATCH_BYTES:
+        half = batch.num_rows // 2
+        yield from _bounded(batch.slice(0, half))
+        yield from _bounded(batch.slice(half))
+    else:
+        yield batch
+
+
+def _batch(rows: Any, index: int, classes: Mapping[str, list[str]], image: str | None, paths: str | None) -> Batch:
+    for name, class_names in classes.items():
+        if name in rows.schema.names and pa.types.is_integer(rows.column(name).type):
+            rows = rows.set_column(rows.schema.get_field_index(name), name, _named(rows.column(name), class_names))
+    if image in rows.schema.names and pa.types.is_struct(rows.column(image).type):
+        struct = rows.column(image)
+        rows = rows.set_column(rows.schema.get_field_index(image), image, pc.struct_field(struct, "bytes"))
+        if paths is not None:
+            rows = rows.append_column(paths, pc.struct_field(struct, "path"))
+    return Batch(
+        rows=rows,
+        index=np.arange(index, index + rows.num_rows, dtype=np.int64),
+        where=lambda position: f"row {index + position}",
+    )
+
+
+def _named(codes: Any, names: list[str]) -> Any:
+    """Class numbers to their names; -1, which means no label, and numbers out of range to null."""
+    known = pc.and_(pc.greater_equal(codes, 0), pc.less(codes, len(names)))
+    return pc.take(pa.array(names, pa.string()), pc.if_else(known, codes, None))

@@ -1,0 +1,233 @@
+"""Which column is what: label, id, split and inputs, from the client's words and the survey. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from service.domain.dataset import DatasetSpec, FeatureKind, Inferred, Modality, Warning
+from service.ingest import values
+from service.ingest.faults import bad_spec, invalid, listed, no_such_column
+from service.ingest.kinds import Input, is_constant, kind_of
+from service.ingest.labels import classes_of, guess_label
+from service.ingest.limits import Limits
+from service.ingest.source import Source
+from service.ingest.survey import Column, Survey
+
+_SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
+_VECTOR_NAME = re.compile(r"(?i).*(embed|vector|feature|representation)")
+
+_MOST_SPLITS = 100
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the second pass makes the canonical file."""
+
+    modality: Modality
+    label: str
+    id: str | None
+    split: str | None
+    path: str | None  # the column that names the image files
+    inputs: tuple[Input, ...]
+    classes: tuple[str, ...]
+    whole_labels: bool  # "1.0" is the class "1"
+    inferred: Inferred
+    warnings: tuple[Warning, ...]
+
+
+def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
+    """Decide everything. Raises `Invalid` naming the spec's field or the file's column."""
+    columns = dict(survey.columns)
+    if source.image is not None:
+        columns.setdefault(source.image, Column(source.image, 0))
+    check_names(spec, list(columns))
+    label = spec.label or _said(source.label, spec) or guess_label(columns, survey.rows, spec)
+    split = spec.split or source.split or _guess_split(columns, label)
+    identity = spec.id or _guess_id(survey, source, spec, {label, split})
+    whole, classes = classes_of(columns[label], survey.rows, limits)
+    left = [
+        column
+        for column in columns.values()
+        if column.name not in {label, split, identity, source.path, *spec.exclude}
+        and (spec.features is None or column.name in spec.features)
+    ]
+    warnings: list[Warning] = list(source.warnings)
+    modality, inputs = _inputs(left, survey, spec, source, warnings)
+    if split is not None:
+        _check_splits(columns[split], split, warnings)
+    inferred = Inferred(
+        label=None if spec.label else label,
+        id=None if spec.id else identity,
+        split=None if spec.split else split,
+        modality=modality if spec.modality == "auto" else None,
+        format=source.format,
+    )
+    path = source.path if modality == "image" else None
+    return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings))
+
+
+def _said(label: str | None, spec: DatasetSpec) -> str | None:
+    """The label that the format itself names, unless the client gives that column another part."""
+    return None if label in (spec.id, spec.split, *spec.exclude, *(spec.features or ())) else label
+
+
+def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
+    """Raise `Invalid` for a column of the spec that the file lacks, or that is given two parts."""
+    for field in ("label", "id", "split"):
+        name = getattr(spec, field)
+        if name is not None and name not in columns:
+            raise no_such_column(field, name, columns)
+        if name is not None and name in spec.exclude:
+            raise bad_spec("exclude", f"{name!r} is the {field} column")
+        if name is not None and name in (spec.features or ()):
+            raise bad_spec("features", f"{name!r} is the {field} column, which is not learnt from")
+    for field, names in (("features", spec.features or []), ("exclude", spec.exclude)):
+        for name in names:
+            if name not in columns:
+                raise no_such_column(field, name, columns)
+    given = Counter(name for name in (spec.label, spec.id, spec.split) if name is not None)
+    twice = next((name for name, count in given.items() if count > 1), None)
+    if twice is not None:
+        raise bad_spec("id" if spec.id == twice else "split", f"{twice!r} is named twice, for different purposes")
+
+
+def _guess_split(columns: dict[str, Column], label: str) -> str | None:
+    by_name = {name.strip().lower(): column for name, column in columns.items() if name != label}
+    for name in _SPLIT_NAMES:
+        texts = by_name[name].texts() if name in by_name else {}
+        if texts and all(values.split_name(text) for text in texts):
+            return by_name[name].name
+    return None
+
+
+def _guess_id(survey: Survey, source: Source, spec: DatasetSpec, taken: set[str | None]) -> str | None:
+    """The first column that is named like an id and names every row, each by another text or whole number."""
+    taken = {*taken, source.path, *spec.exclude, *(spec.features or ())}
+    names = [name for name in survey.repeats if name not in taken and _identifies(survey, name)]
+    return source.id if source.id in names else next(iter(names), None)
+
+
+def _identifies(survey: Survey, name: str) -> bool:
+    column = survey.columns[name]
+    whole = column.numbers == 0 or column.whole == column.numbers
+    blank = column.null > 0 or "" in (column.distinct or ())
+    return whole and survey.rows > 1 and not blank and survey.repeats[name] is None
+
+
+def _check_splits(column: Column, name: str, warnings: list[Warning]) -> None:
+    texts = column.texts()
+    if column.distinct is None or len(texts) > _MOST_SPLITS:
+        raise bad_spec("split", f"{name!r} has too many different values to be a split: train, validation, test …")
+    if not any(values.split_name(text) == "train" for text in texts) and column.missing == 0:
+        detail = f"no row of {name!r} says train, but {', '.join(sorted(texts))}"
+        warnings.append(Warning(code="no_train_split", detail=detail))
+
+
+def _inputs(
+    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, source: Source, warnings: list[Warning]
+) -> tuple[Modality, tuple[Input, ...]]:
+    image = next((column for column in columns if column.name == source.image), None)
+    others = [column for column in columns if column is not image]
+    learnable = _without_useless(others, survey, spec, warnings)
+    modality = spec.modality
+    if modality == "auto":
+        modality = _guess_modality(image is not None, learnable, others)
+    if modality == "image" or (image is not None and spec.modality == "auto"):
+        if image is None:
+            raise bad_spec("modality", "the file has no images")
+        _leave_out([one.name for one in learnable], "features_left_out", "beside the image", warnings)
+        return "image", (Input(image.name, "image", "image"),)
+    kinds: dict[Modality, tuple[FeatureKind, ...]] = {
+        "embedding": ("embedding",),
+        "text": ("text",),
+        "tabular": ("numeric", "categorical", "boolean", "datetime"),
+    }
+    fitting = [one for one in learnable if one.kind in kinds[modality]]
+    if modality == "text" and not fitting:
+        fitting = [replace(one, kind="text") for one in learnable if one.kind == "categorical"]
+        fitting.sort(key=lambda one: -len(survey.columns[one.name].texts()))
+    if not fitting:
+        raise _nothing_to_learn(modality, spec, columns, learnable)
+    if modality == "tabular":
+        chosen = tuple(replace(one, column=f"f{position}") for position, one in enumerate(fitting))
+    else:
+        preferred = sorted(fitting, key=lambda one: not _VECTOR_NAME.match(one.name)) if modality != "text" else fitting
+        chosen = (replace(preferred[0], column=modality),)
+    names = {one.name for one in chosen}
+    texts = [one.name for one in learnable if one.name not in names and one.kind == "text"]
+    _leave_out(texts, "text_left_out", "long or ever-different text", warnings)
+    rest = [one.name for one in learnable if one.name not in names and one.kind != "text"]
+    _leave_out(rest, "features_left_out", f"the data is read as {modality}", warnings)
+    _doubt_values(chosen, survey, warnings)
+    return modality, chosen
+
+
+def _guess_modality(image: bool, learnable: Sequence[Input], others: Sequence[Column]) -> Modality:
+    kinds = {one.kind for one in learnable}
+    if image:
+        return "image"
+    if "embedding" in kinds:
+        return "embedding"
+    return "text" if kinds == {"text"} else "tabular"
+
+
+def _without_useless(
+    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, warnings: list[Warning]
+) -> list[Input]:
+    """Leave out columns with nothing to learn from, or that would give the rows away, each with a warning."""
+    kept: list[Input] = []
+    empty, constant, nested, ids = [], [], [], []
+    for column in columns:
+        if not column.present:
+            empty.append(column.name)
+        elif column.unusable:
+            nested.append(column.name)
+        elif is_constant(column):
+            constant.append(column.name)
+        elif (
+            column.name in survey.repeats
+            and column.name not in (spec.features or ())
+            and _identifies(survey, column.name)
+        ):
+            ids.append(column.name)
+        elif (found := kind_of(column, survey.rows)) is not None:
+            kept.append(found)
+    _leave_out(empty, "empty_column", "no value in any row", warnings)
+    _leave_out(constant, "constant_column", "the same value in every row", warnings)
+    _leave_out(nested, "nested_left_out", "structures and binary data are not learnt from", warnings)
+    _leave_out(ids, "identifier_left_out", "it names the rows and would leak", warnings)
+    return kept
+
+
+def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[Warning]) -> None:
+    if names:
+        warnings.append(Warning(code=code, detail=f"left out, {why}: {listed(names)}"))
+
+
+def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[Warning]) -> None:
+    columns = [survey.columns[one.name] for one in inputs if one.kind == "numeric"]
+    infinite = {column.name: column.non_finite for column in columns if column.non_finite}
+    if infinite:
+        detail = f"{sum(infinite.values()):,} values are NaN or infinite and count as missing: {_counts(infinite)}"
+        warnings.append(Warning(code="non_finite_values", detail=detail))
+    odd = {column.name: column.present - column.numbers for column in columns if column.numbers < column.present}
+    if odd:
+        detail = f"{sum(odd.values()):,} values of numeric columns are no numbers and count as missing: {_counts(odd)}"
+        warnings.append(Warning(code="unparsable_values", detail=detail))
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return listed([f"{name} ({count:,})" for name, count in counts.items()])
+
+
+def _nothing_to_learn(
+    modality: Modality, spec: DatasetSpec, columns: Sequence[Column], learnable: Sequence[Input]
+) -> Exception:
+    found = ", ".join(f"{one.name} ({one.kind})" for one in learnable[:10]) or "none that varies"
+    if spec.modality != "auto":
+        return bad_spec("modality", f"no column fits {modality!r}; the columns that may be learnt from: {found}")
+    return invalid(
+        f"nothing to learn from: beside label, id and split there is {listed([c.name for c in columns]) or 'no column'}, "
+        "each empty, constant, or naming the rows"
+    )

@@ -1,0 +1,147 @@
+"""Single rows of a canonical file, reading only the row groups that hold them."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.ingest import images
+
+_OWN_ID = re.compile(r"^row-(\d{1,18})$")
+_PREVIEW_FEATURES = 8
+_PREVIEW_CHARACTERS = 60
+_PREVIEW_TEXT = 200
+_PREVIEW_NUMBERS = 4
+
+
+def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
+    """One row: `id, index, split, label` (the class) and `features` by the client's names; None if there is no such id.
+
+    An image is described by its content type, size and, where the upload named it, `path`; see `sample_media`.
+    """
+    with pq.ParquetFile(data) as file:
+        found = _found(file, sample_id)
+        if found is None:
+            return None
+        header = _header(file)
+        row = _row(file, *found)
+    own = {"id": row["id"], "index": row["index"], "split": row["split"], "label": header.classes[row["label"]]}
+    features = {one["name"]: _plain(row[one["column"]]) for one in header.features}
+    if header.modality == "image":
+        described = {**images.described(row["image"]), **({"path": row["path"]} if row.get("path") else {})}
+        features = {header.features[0]["name"]: described}
+    return {**own, "features": features}
+
+
+def sample_media(data: Path, sample_id: str) -> tuple[bytes, str] | None:
+    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id."""
+    with pq.ParquetFile(data) as file:
+        header = _header(file)
+        found = _found(file, sample_id) if header.modality in ("image", "text") else None
+        if found is None:
+            return None
+        row = _row(file, *found, columns=[header.modality])
+    if header.modality == "text":
+        return row["text"].encode(), "text/plain; charset=utf-8"
+    return row["image"], images.content_type(row["image"])
+
+
+def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """A short form of the rows at these 0-based positions in the canonical file, in the order asked for.
+
+    Raises `IndexError` for a position outside the file.
+    """
+    with pq.ParquetFile(data) as file:
+        header = _header(file)
+        columns = _preview_columns(header, file)
+        by_group: dict[int, list[tuple[int, int]]] = {}
+        starts = _starts(file)
+        for asked, position in enumerate(positions):
+            group = _group_at(starts, position)
+            by_group.setdefault(group, []).append((asked, position - starts[group]))
+        found: dict[int, dict[str, Any]] = {}
+        for group, places in by_group.items():
+            table = file.read_row_group(group, columns=columns).take([row for _, row in places])
+            found |= zip((asked for asked, _ in places), table.to_pylist(), strict=True)
+    return [_preview(header, found[asked]) for asked in range(len(positions))]
+
+
+def _preview_columns(header: CanonicalHeader, file: Any) -> list[str]:
+    inputs = [one["column"] for one in header.features[:_PREVIEW_FEATURES]]
+    return [*inputs, "id", *(["path"] if "path" in file.schema_arrow.names else [])]
+
+
+def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
+    match header.modality:
+        case "image":
+            width, height = images.size_of(row["image"])
+            return {"path": row.get("path") or row["id"], "width": width, "height": height}
+        case "text":
+            return {"text": row["text"][:_PREVIEW_TEXT]}
+        case "embedding":
+            vector = row["embedding"]
+            return {header.features[0]["name"]: vector[:_PREVIEW_NUMBERS], "dimensions": len(vector)}
+        case "tabular":
+            return {one["name"]: _short(row[one["column"]]) for one in header.features[:_PREVIEW_FEATURES]}
+
+
+def _short(value: Any) -> Any:
+    value = _plain(value)
+    if isinstance(value, str) and len(value) > _PREVIEW_CHARACTERS:
+        return value[: _PREVIEW_CHARACTERS - 1] + "…"
+    return value
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _header(file: Any) -> CanonicalHeader:
+    return CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+
+
+def _row(file: Any, group: int, position: int, columns: list[str] | None = None) -> dict[str, Any]:
+    row: dict[str, Any] = file.read_row_group(group, columns=columns).slice(position, 1).to_pylist()[0]
+    return row
+
+
+def _found(file: Any, sample_id: str) -> tuple[int, int] | None:
+    """The row group and the position in it of a sample."""
+    for group in _groups_with(file, sample_id):
+        ids = file.read_row_group(group, columns=["id"]).column("id").to_pylist()
+        if sample_id in ids:
+            return group, ids.index(sample_id)
+    return None
+
+
+def _groups_with(file: Any, sample_id: str) -> Iterator[int]:
+    """The groups that may hold an id by their smallest and largest one; our own ids are first sought by index."""
+    own = _OWN_ID.match(sample_id)
+    groups = range(file.metadata.num_row_groups)
+    likely = [group for group in groups if own and _within(file, group, "index", int(own.group(1)))]
+    yield from likely
+    yield from (group for group in groups if group not in likely and _within(file, group, "id", sample_id))
+
+
+def _within(file: Any, group: int, column: str, value: Any) -> bool:
+    chunk = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column))
+    known = chunk.statistics
+    return known is None or not known.has_min_max or known.min <= value <= known.max
+
+
+def _starts(file: Any) -> list[int]:
+    starts = [0]
+    for group in range(file.metadata.num_row_groups):
+        starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
+    return starts
+
+
+def _group_at(starts: Sequence[int], position: int) -> int:
+    if not 0 <= position < starts[-1]:
+        raise IndexError(f"no row {position}; the file has {starts[-1]}")
+    return next(group for group in range(len(starts) - 1) if position < starts[group + 1])

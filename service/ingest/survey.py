@@ -1,0 +1,236 @@
+"""The first pass: what each column holds, counted over the whole file in memory that does not grow with it."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.domain.dataset import SkippedRow
+from service.ingest import fingerprints, values
+from service.ingest.fingerprints import Fingerprints, Hashes
+from service.ingest.limits import Limits
+from service.ingest.source import Source
+
+_ID_NAME = re.compile(
+    r"^(unnamed[_: ]*\d+|__index_level_0__|.*[a-z0-9]I[dD]|(?i:(.*[_\s.-])?(id|ids|uid|uuid|guid)|key|index|idx|name|"
+    r"row|rowid|filename|file_name|path))$"
+)
+_MOST_DISTINCT = 10_000
+_MOST_DISTINCT_CHARACTERS = 16 * 2**20
+_MOST_IDS = 16
+_SURE_OF_FORM = 1_000
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column may name samples, by its own name."""
+    return _ID_NAME.match(name) is not None
+
+
+@dataclass
+class Column:
+    """Counts over one column's values. `missing` includes `non_finite`; rows of batches that lack it are missing."""
+
+    name: str
+    most_distinct: int
+    seen: int = 0
+    missing: int = 0
+    null: int = 0  # missing in every sense: not even text that a label could be
+    non_finite: int = 0
+    numbers: int = 0
+    whole: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    truths: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
+    lengths: Counter[int] = field(default_factory=Counter)  # of lists of numbers
+    bracketed: int = 0  # texts in brackets, lists of anything
+    unusable: int = 0  # structures, binaries, lists of other things
+    words: int = 0
+    distinct: Counter[str] | None = field(default_factory=Counter)  # stripped texts; None: too many
+    characters: int = 0  # of the distinct texts
+
+    @property
+    def present(self) -> int:
+        """How many values are not missing."""
+        return self.seen - self.missing
+
+    def texts(self) -> dict[str, int]:
+        """The different values that are not missing as a feature; empty when there are too many to count."""
+        counted: dict[str, int] = self.distinct or {}
+        return {text: count for text, count in counted.items() if text.lower() not in values.MISSING}
+
+    def add(self, column: Any) -> None:
+        """Count one batch's values, of any Arrow type."""
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        kind = column.type
+        self.seen += len(column)
+        self.null += column.null_count
+        if pa.types.is_null(kind):
+            self.missing += len(column)
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            self._add_texts(values.as_text(column))
+        elif pa.types.is_boolean(kind):
+            self._count_distinct(values.as_text(column.drop_null()))
+            self.truths["true"] += len(column) - column.null_count
+            self.missing += column.null_count
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            self._add_numbers(column)
+        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            self._count_distinct(pc.cast(column.drop_null(), pa.string()))
+            self.moments["typed"] += len(column) - column.null_count
+            self.missing += column.null_count
+        elif is_list_of_numbers(kind):
+            self._add_lists(column)
+        else:
+            self.missing += column.null_count
+            self.unusable += len(column) - column.null_count
+            self.bracketed += len(column) - column.null_count if pa.types.is_list(kind) else 0
+
+    def _add_numbers(self, column: Any) -> None:
+        self._count_distinct(column.drop_null())
+        numbers = values.finite(pc.cast(column, pa.float64(), safe=False))
+        self.missing += numbers.null_count
+        self.non_finite += numbers.null_count - column.null_count
+        self._measure(numbers.drop_null(), None)
+
+    def _add_lists(self, column: Any) -> None:
+        lengths = pc.list_value_length(column).drop_null()
+        self.missing += column.null_count
+        for pair in pc.value_counts(lengths).to_pylist():
+            self.lengths[pair["values"]] += pair["counts"]
+
+    def _add_texts(self, column: Any) -> None:
+        """Work on the different texts of the batch, each weighted by how often it occurs."""
+        counted = pc.value_counts(column.drop_null())
+        texts, weights = counted.field("values"), counted.field("counts").to_numpy()
+        self._merge(texts, weights)
+        missing = values.is_one_of(texts, values.MISSING)
+        self.missing += column.null_count + _weight(weights, missing)
+        self.non_finite += _weight(weights, values.is_one_of(texts, values.NON_FINITE))
+        present = pc.invert(missing)
+        texts, weights = texts.filter(present), weights[present.to_numpy(zero_copy_only=False)]
+        numbers = values.finite(values.as_numbers(texts))
+        numeric = numbers.is_valid()
+        self._measure(numbers.drop_null(), weights[numeric.to_numpy(zero_copy_only=False)])
+        others = pc.invert(numeric)
+        texts, weights = texts.filter(others), weights[others.to_numpy(zero_copy_only=False)]
+        if len(texts):
+            self._add_words(texts, weights)
+
+    def _add_words(self, texts: Any, weights: npt.NDArray[np.int64]) -> None:
+        lower = pc.utf8_lower(texts)
+        for yes, no in values.TRUTHS.items():
+            self.truths[yes] += _weight(weights, pc.is_in(lower, pa.array([yes, no])))
+        vectors = values.is_vector(texts)
+        lengths = pc.add(pc.count_substring(texts.filter(vectors), ","), 1).to_pylist()
+        for length, weight in zip(lengths, weights[vectors.to_numpy(zero_copy_only=False)], strict=True):
+            self.lengths[length] += int(weight)
+        self.bracketed += _weight(weights, pc.and_(pc.starts_with(texts, "["), pc.ends_with(texts, "]")))
+        self.words += int((weights * (pc.count_substring(texts, " ").to_numpy() + 1)).sum())
+        dates = values.is_date_like(texts)
+        date_texts, date_weights = texts.filter(dates), weights[dates.to_numpy(zero_copy_only=False)]
+        if len(date_texts):
+            seen = [form for form, count in self.moments.items() if count]
+            for form in seen if self.moments.total() > _SURE_OF_FORM else values.MOMENT_FORMS:
+                self.moments[form] += _weight(date_weights, values.as_moments(date_texts, form).is_valid())
+
+    def _measure(self, numbers: Any, weights: npt.NDArray[np.int64] | None) -> None:
+        if not len(numbers):
+            return
+        array = numbers.to_numpy()
+        counts = np.ones(len(array), np.int64) if weights is None else weights
+        finite = np.isfinite(array)
+        self.numbers += int(counts.sum())
+        self.whole += int(counts[finite & (np.floor(array) == array)].sum())
+        self.low, self.high = min(self.low, float(array.min())), max(self.high, float(array.max()))
+
+    def _count_distinct(self, column: Any) -> None:
+        if self.distinct is not None:
+            counted = pc.value_counts(column)
+            self._merge(values.as_text(counted.field("values")), counted.field("counts").to_numpy())
+
+    def _merge(self, texts: Any, weights: npt.NDArray[np.int64]) -> None:
+        if self.distinct is None:
+            return
+        for text, weight in zip(texts.to_pylist(), weights.tolist(), strict=True):
+            if text not in self.distinct:
+                self.characters += len(text)
+            self.distinct[text] += weight
+        if len(self.distinct) > self.most_distinct or self.characters > _MOST_DISTINCT_CHARACTERS:
+            self.distinct = None
+
+
+def is_list_of_numbers(kind: Any) -> bool:
+    """Whether an Arrow type is a vector that may be an embedding."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return False
+    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def _weight(weights: npt.NDArray[np.int64], chosen: Any) -> int:
+    return int(weights[chosen.to_numpy(zero_copy_only=False).astype(bool)].sum())
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the first pass found."""
+
+    rows: int
+    columns: dict[str, Column]
+    repeats: dict[str, tuple[int, int] | None]  # of columns that may be ids: positions of a value that occurs twice
+    first_skipped: SkippedRow | None
+
+
+def take_survey(source: Source, id_column: str | None, limits: Limits, scratch: Path) -> Survey:
+    """Read everything but images once. Raises what the reader raises, and `TooLarge`."""
+    columns: dict[str, Column] = {}
+    ids: dict[str, Fingerprints] = {}
+    rows = size = 0
+    first_skipped: SkippedRow | None = None
+    for batch in source.batches(False):
+        size += batch.rows.nbytes
+        limits.check_size(size)
+        first_skipped = first_skipped or next(iter(batch.skipped), None)
+        for name, values_ in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
+            if name not in columns:
+                limits.check_columns(len(columns) + 1)
+                columns[name] = Column(name, max(_MOST_DISTINCT, limits.max_classes))
+                named = name == id_column or (is_id_name(name) and len(ids) < _MOST_IDS)
+                if named and _is_scalar(values_.type):
+                    ids[name] = Fingerprints(scratch / f"ids-{len(ids)}")
+                    ids[name].add(_unlike_any(0, rows))
+            columns[name].add(values_)
+            if name in ids:
+                ids[name].add(_id_fingerprints(values_, rows))
+        rows += batch.rows.num_rows
+        for name in ids.keys() - set(batch.rows.schema.names):
+            ids[name].add(_unlike_any(rows - batch.rows.num_rows, rows))
+    for column in columns.values():
+        column.missing, column.null = column.missing + rows - column.seen, column.null + rows - column.seen
+        column.seen = rows
+    repeats = {name: prints.first_repeat() for name, prints in ids.items()}
+    for prints in ids.values():
+        prints.close()
+    return Survey(rows, columns, repeats, first_skipped)
+
+
+def _is_scalar(kind: Any) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _id_fingerprints(column: Any, start: int) -> Hashes:
+    texts = values.without(values.as_text(column), ("",))
+    hashes = fingerprints.of_objects(texts.to_pylist())
+    return np.where(texts.is_null().to_numpy(zero_copy_only=False), _unlike_any(start, start + len(texts)), hashes)
+
+
+def _unlike_any(start: int, stop: int) -> Hashes:
+    """Fingerprints for rows without a value, each its own."""
+    return fingerprints.mixed(np.arange(start, stop, dtype=np.uint64))
