@@ -287,7 +287,11 @@ def _warnings(prepared: Prepared, spec: JobSpec, m: Measurements, train_accuracy
                 f"{train_accuracy:.0%}: early signals are mostly noise. Raise training.learning_rate or epochs.",
             )
         )
-    rare = [name for name, size in zip(prepared.classes, m.labels.bincount(minlength=len(prepared.classes)), strict=True) if size < 5]
+    rare = [
+        name
+        for name, size in zip(prepared.classes, m.labels.bincount(minlength=len(prepared.classes)), strict=True)
+        if size < 5
+    ]
     if rare:
         found.append(
             Warning(

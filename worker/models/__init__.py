@@ -1,0 +1,41 @@
+"""The networks, one file a family; which there are and what may be set is in service.domain.models."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from service.domain.models import MODELS
+from service.domain.specs import ModelRequest
+from worker.models.embedding import linear_probe, mlp_probe
+from worker.models.image import resnet20, small_cnn
+from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
+from worker.shape import InputShape
+
+BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
+    "logistic_regression": logistic_regression,
+    "mlp": mlp,
+    "tabular_resnet": tabular_resnet,
+    "ft_transformer": ft_transformer,
+    "small_cnn": small_cnn,
+    "resnet20": resnet20,
+    "linear_probe": linear_probe,
+    "mlp_probe": mlp_probe,
+}
+
+
+def build(request: ModelRequest, shape: InputShape, classes: int, seed: int) -> nn.Module:
+    """A network with weights drawn from the seed alone; the global random state is left as it was."""
+    params = MODELS[request.name].params.model_validate(request.params)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BUILDERS[request.name](params, shape, classes)
+
+
+def head(model: nn.Module) -> nn.Linear:
+    """The Linear layer that yields the logits: the model's `head`, else the last Linear it has."""
+    named = getattr(model, "head", None)
+    if isinstance(named, nn.Linear):
+        return named
+    return [module for module in model.modules() if isinstance(module, nn.Linear)][-1]

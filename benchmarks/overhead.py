@@ -1,0 +1,64 @@
+"""What the suspects cost: the whole computation of a job over training alone, in one run.
+
+    python -m benchmarks.overhead [--repeats 5] [DATASET ...]
+
+Training alone is the same job with nothing but preparation and training, and no checkpoints written. Both run in this
+process, alternately; the ratio of medians is what counts, machines are shared and noisy.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.data import IMAGES, load
+from benchmarks.runs import run
+from service.domain.dataset import DatasetInfo
+from service.domain.specs import JobOptions, resolve
+from worker.decode import Canonical
+from worker.pipeline import fit, prepare
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def training_alone(info: DatasetInfo, dataset: Canonical) -> float:
+    """Seconds to prepare and train, nothing kept."""
+    spec = resolve(JobOptions(), info)
+    began = time.perf_counter()
+    fit(prepare(spec, dataset, None), spec, None, lambda _state, _metrics: None)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("datasets", nargs="*", default=["adult", "satimage", "mnist"])
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    columns = ("dataset", "training alone s", "whole job s", "of it scoring s", "of it ranking s", "ratio")
+    table = Table(*columns, title=f"whole job over training alone, medians of {arguments.repeats}")
+    lines = [f"# {table.title}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    for name in arguments.datasets:
+        info, dataset = load(name, 4_000 if name in IMAGES else None)
+        alone, whole, scoring, ranking = [], [], [], []
+        for _ in range(arguments.repeats):
+            alone.append(training_alone(info, dataset))
+            began = time.perf_counter()
+            done = run(info, dataset, JobOptions())
+            whole.append(time.perf_counter() - began)
+            scoring.append(done.scoring_s)
+            ranking.append(done.ranking_s)
+        cells = [f"{statistics.median(values):.2f}" for values in (alone, whole, scoring, ranking)]
+        row = [name, *cells, f"{statistics.median(whole) / statistics.median(alone):.2f}"]
+        table.add_row(*row)
+        lines.append("| " + " | ".join(row) + " |")
+    Console(width=120).print(table)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "overhead.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""One job in this process, without service or database: what a worker computes, nothing else."""
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from service.domain.dataset import DatasetInfo
+from service.domain.specs import JobOptions, JobSpec, resolve
+from worker.decode import Canonical
+from worker.models import build
+from worker.pipeline import Outcome, Prepared, fit, prepare, rank, score
+from worker.training import EpochMetrics, TrainingState, checkpoints, train
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, its resolved spec, its tensors, and the seconds that each part took."""
+
+    spec: JobSpec
+    prepared: Prepared
+    outcome: Outcome
+    prepare_s: float
+    training_s: float
+    scoring_s: float
+    ranking_s: float
+
+
+def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
+    """Prepare, fit, score and rank, timed. Checkpoints are saved to disk as a worker saves them."""
+    spec = resolve(options, info)
+    clock = [time.perf_counter()]
+    prepared = prepare(spec, dataset, None)
+    clock.append(time.perf_counter())
+    with tempfile.TemporaryDirectory() as name:
+        folder, rates = Path(name), {}
+
+        def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
+            state.save(folder / f"{state.epoch}.pt")
+            rates[state.epoch] = state.learning_rate
+
+        fit(prepared, spec, None, keep)
+        clock.append(time.perf_counter())
+        epochs = checkpoints(spec.training)
+        states = [lambda epoch=epoch: TrainingState.load(folder / f"{epoch}.pt").model for epoch in epochs]
+        scored = score(prepared, spec, states, [rates[e] for e in epochs], folder / "scratch", lambda _share: None)
+        clock.append(time.perf_counter())
+        outcome = rank(prepared, spec, scored, dataset)
+        clock.append(time.perf_counter())
+    parts = [after - before for before, after in zip(clock, clock[1:], strict=False)]
+    return Run(spec, prepared, outcome, *parts)
+
+
+def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: int) -> Tensor:
+    """What a cleanlab user computes: probabilities of the same model, trained the same way, on the other folds."""
+    from sklearn.model_selection import StratifiedKFold
+
+    from worker.decode import Encoder
+
+    labels = run.prepared.planted.labels
+    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params.get("image_size"))
+    probabilities = torch.zeros(len(labels), len(run.prepared.classes))
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    for inside, outside in splitter.split(torch.zeros(len(labels)), labels):
+        model = build(run.spec.model, encoder.shape, len(run.prepared.classes), run.spec.training.seed)
+        rows, held = torch.from_numpy(inside), torch.from_numpy(outside)
+        inputs = tuple(x[rows] for x in run.prepared.inputs)
+        train(model, inputs, labels[rows], run.spec.training, resume=None, after_epoch=lambda _state, _metrics: None)
+        model.eval()
+        with torch.inference_mode():
+            for part in held.split(2048):
+                probabilities[part] = torch.softmax(model(*(x[part] for x in run.prepared.inputs)), 1)
+    return probabilities

@@ -1,0 +1,110 @@
+"""Networks for images. Each takes `(pixels uint8 [n, channels, height, width],)` and normalises them itself."""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import pad, relu
+
+from service.domain.models import ResNetParams, SmallCNNParams
+from worker.shape import InputShape
+
+
+class Normalise(nn.Module):
+    """Pixels as floats with the training set's mean 0 and deviation 1, a channel at a time."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, shape: InputShape) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(shape.pixel_mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(shape.pixel_deviation).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Floats."""
+        return (pixels.float() - self.mean) / self.deviation
+
+
+def _channels(shape: InputShape) -> int:
+    if shape.image is None:
+        raise ValueError("an image model needs image data")
+    return shape.image[0]
+
+
+class SmallCNN(nn.Module):
+    """Three convolutions with group normalisation, which makes no sample depend on its batch."""
+
+    def __init__(self, params: SmallCNNParams, shape: InputShape, classes: int) -> None:
+        super().__init__()
+        widths = (_channels(shape), params.width, 2 * params.width, 4 * params.width)
+        blocks: list[nn.Module] = [Normalise(shape)]
+        for inside, outside in zip(widths, widths[1:], strict=False):
+            blocks += [
+                nn.Conv2d(inside, outside, 3, padding=1, bias=False),
+                nn.GroupNorm(4, outside),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+        self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(3), nn.Flatten())
+        self.hidden = nn.Linear(widths[-1] * 9, 128)
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
+        """Logits."""
+        logits: Tensor = self.head(relu(self.hidden(self.body(pixels))))
+        return logits
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions around a shortcut without parameters (arXiv:1512.03385, option A)."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.added = stride, outside - inside
+        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outside)
+        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outside)
+
+    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """The block's output."""
+        y = self.second_norm(self.second(relu(self.first_norm(self.first(x)))))
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        if self.added:
+            shortcut = pad(shortcut, (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
+        return relu(y + shortcut)
+
+
+class ResNet20(nn.Module):
+    """Three stages of three blocks for small images (arXiv:1512.03385, section 4.2)."""
+
+    def __init__(self, params: ResNetParams, shape: InputShape, classes: int) -> None:
+        super().__init__()
+        width = params.width
+        self.stem = nn.Sequential(
+            Normalise(shape), nn.Conv2d(_channels(shape), width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        blocks: list[nn.Module] = []
+        inside = width
+        for stage in range(3):
+            for block in range(3):
+                outside = width * 2**stage
+                blocks.append(ResidualBlock(inside, outside, 2 if stage and not block else 1))
+                inside = outside
+        self.stages = nn.Sequential(*blocks)
+        self.head = nn.Linear(inside, classes)
+
+    def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
+        """Logits."""
+        logits: Tensor = self.head(self.stages(self.stem(pixels)).mean((2, 3)))
+        return logits
+
+
+def small_cnn(params: SmallCNNParams, shape: InputShape, classes: int) -> nn.Module:
+    """A network for small images that trains in seconds on a CPU."""
+    return SmallCNN(params, shape, classes)
+
+
+def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module:
+    """The CIFAR-style ResNet."""
+    return ResNet20(params, shape, classes)

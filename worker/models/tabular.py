@@ -1,0 +1,114 @@
+"""Networks for tables. Each takes `(numeric [n, k], categorical [n, c])`."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from rtdl_revisiting_models import MLP, FTTransformer, ResNet
+from torch import Tensor, nn
+
+from service.domain.models import FTTransformerParams, MLPParams, NoParams, TabularResNetParams
+from worker.shape import InputShape
+
+
+class OneHot(nn.Module):
+    """Numeric columns beside one-hot categories: one flat row a sample, `width` wide."""
+
+    offsets: Tensor
+
+    def __init__(self, shape: InputShape) -> None:
+        super().__init__()
+        sizes = torch.tensor([0, *shape.cardinalities])
+        self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
+        self.total = int(sizes.sum())
+        self.width = shape.numeric + self.total
+
+    def forward(self, numeric: Float[Tensor, "n k"], categorical: Int[Tensor, "n c"]) -> Float[Tensor, "n w"]:
+        """All categories with one scatter."""
+        if not self.total:
+            return numeric
+        hot = numeric.new_zeros(len(numeric), self.total).scatter_(1, categorical + self.offsets, 1.0)
+        return torch.cat([numeric, hot], 1)
+
+
+class Flat(nn.Module):
+    """A network over the flat row."""
+
+    def __init__(self, encoder: OneHot, network: nn.Module, head: nn.Linear) -> None:
+        super().__init__()
+        self.encoder, self.network = encoder, network
+        # Kept in a tuple so that it is not registered, saved and trained a second time.
+        self._head = (head,)
+
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that yields the logits."""
+        return self._head[0]
+
+    def forward(self, numeric: Float[Tensor, "n k"], categorical: Int[Tensor, "n c"]) -> Float[Tensor, "n o"]:
+        """Logits."""
+        logits: Tensor = self.network(self.encoder(numeric, categorical))
+        return logits
+
+
+def logistic_regression(_params: NoParams, shape: InputShape, classes: int) -> nn.Module:
+    """One linear layer."""
+    encoder = OneHot(shape)
+    head = nn.Linear(encoder.width, classes)
+    return Flat(encoder, head, head)
+
+
+def mlp(params: MLPParams, shape: InputShape, classes: int) -> nn.Module:
+    """Hidden layers with ReLU."""
+    encoder = OneHot(shape)
+    network = MLP(
+        d_in=encoder.width, d_out=classes, n_blocks=params.blocks, d_block=params.width, dropout=params.dropout
+    )
+    return Flat(encoder, network, network.output)
+
+
+def tabular_resnet(params: TabularResNetParams, shape: InputShape, classes: int) -> nn.Module:
+    """Residual blocks with batch normalisation."""
+    encoder = OneHot(shape)
+    network = ResNet(
+        d_in=encoder.width,
+        d_out=classes,
+        n_blocks=params.blocks,
+        d_block=params.width,
+        d_hidden_multiplier=params.hidden_multiplier,
+        dropout1=params.dropout,
+        dropout2=0.0,
+    )
+    return Flat(encoder, network, network.output.linear)
+
+
+class Tokens(nn.Module):
+    """An FT-Transformer, which has a token a column; it wants None for a kind of column that there is not."""
+
+    def __init__(self, params: FTTransformerParams, shape: InputShape, classes: int) -> None:
+        super().__init__()
+        options: dict[str, Any] = FTTransformer.get_default_kwargs(n_blocks=min(params.blocks, 6))
+        options.pop("_is_default")
+        options.update(n_blocks=params.blocks, d_block=params.width, attention_dropout=params.dropout)
+        options.update(ffn_dropout=params.dropout)
+        self.network = FTTransformer(
+            n_cont_features=shape.numeric, cat_cardinalities=list(shape.cardinalities), d_out=classes, **options
+        )
+
+    @property
+    def head(self) -> nn.Linear:
+        """The layer that yields the logits."""
+        head: nn.Linear = self.network.backbone.output.linear
+        return head
+
+    def forward(self, numeric: Float[Tensor, "n k"], categorical: Int[Tensor, "n c"]) -> Float[Tensor, "n o"]:
+        """Logits."""
+        logits: Tensor = self.network(
+            numeric if numeric.shape[1] else None, categorical if categorical.shape[1] else None
+        )
+        return logits
+
+
+def ft_transformer(params: FTTransformerParams, shape: InputShape, classes: int) -> nn.Module:
+    """Attention over columns."""
+    return Tokens(params, shape, classes)

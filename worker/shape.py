@@ -1,0 +1,19 @@
+"""What one encoded sample looks like: all that a network must know of the data to be built."""
+
+from dataclasses import dataclass
+
+from service.domain.dataset import Modality
+
+
+@dataclass(frozen=True)
+class InputShape:
+    """Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
+    statistics of its pixels in [0, 255]; embedding: its width."""
+
+    modality: Modality
+    numeric: int = 0
+    cardinalities: tuple[int, ...] = ()
+    image: tuple[int, int, int] | None = None
+    pixel_mean: tuple[float, ...] = ()
+    pixel_deviation: tuple[float, ...] = ()
+    embedding: int | None = None

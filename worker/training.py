@@ -1,0 +1,153 @@
+"""A plain training loop that can be stopped and gone on with: same seed, same bits, whatever happened in between."""
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from service.domain.specs import Training
+
+
+class Diverged(Exception):
+    """The loss is no longer a number, or has exploded."""
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Running means over an epoch's batches; epochs count from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own."""
+
+    epoch: int
+    learning_rate: float
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write to a file that is whole or not there."""
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            torch.save(vars(self), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingState":
+        """Read what `save` wrote; never runs code from the file."""
+        return cls(**torch.load(path, weights_only=True))
+
+
+def checkpoints(training: Training) -> list[int]:
+    """The epochs whose ends are kept for scoring: all, or the asked number, evenly spaced, the last among them."""
+    if training.checkpoints == "all":
+        return list(range(1, training.epochs + 1))
+    count = min(training.checkpoints, training.epochs)
+    return [round((step + 1) * training.epochs / count) for step in range(count)]
+
+
+def learning_rate(training: Training, epoch: int) -> float:
+    """The rate of an epoch: constant, or half a cosine from the full rate down to a hundredth."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    share = (epoch - 1) / max(training.epochs - 1, 1)
+    return training.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def train(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Int[Tensor, " n"],
+    training: Training,
+    *,
+    resume: TrainingState | None,
+    after_epoch: Callable[[TrainingState, EpochMetrics], None],
+) -> None:
+    """Train in place, handing out the state at every epoch's end. Raises Diverged, and whatever `after_epoch` raises."""
+    optimizer = _optimizer(model, training)
+    if resume is not None:
+        model.load_state_dict(resume.model)
+        optimizer.load_state_dict(resume.optimizer)
+    for epoch in range(1 if resume is None else resume.epoch + 1, training.epochs + 1):
+        rate = learning_rate(training, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        # The epoch's own seed, in a fork: neither the past nor anybody else's draws can change it.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed * 1_000_003 + epoch)
+            loss, accuracy = _epoch(model, inputs, labels, optimizer, training.batch_size)
+        _check(loss, epoch, model, training)
+        state = TrainingState(epoch, rate, _copied(model.state_dict()), optimizer.state_dict())
+        after_epoch(state, EpochMetrics(epoch, loss, accuracy, rate))
+
+
+def _epoch(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Int[Tensor, " n"],
+    optimizer: torch.optim.Optimizer,
+    batch_size: int,
+) -> tuple[float, float]:
+    model.train()
+    total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    for batch in _batches(len(labels), batch_size):
+        target = labels[batch]
+        logits = model(*(part[batch] for part in inputs))
+        loss = cross_entropy(logits, target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            total += loss.detach() * len(batch)
+            right += (logits.argmax(1) == target).sum()
+    return float(total) / len(labels), float(right) / len(labels)
+
+
+def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
+    batches = list(torch.randperm(samples).split(size))
+    # A batch of one has no variance, which batch normalisation cannot bear.
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            foreach=True,
+        )
+    return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+
+
+def _check(loss: float, epoch: int, model: nn.Module, training: Training) -> None:
+    bad = sum(int((~torch.isfinite(value)).sum()) for value in model.state_dict().values() if value.is_floating_point())
+    if math.isfinite(loss) and not bad and loss < 1e4:
+        return
+    raise Diverged(
+        f"training diverged in epoch {epoch}: the mean loss is {loss:.3g} and {bad} weights are not finite. "
+        f"Lower training.learning_rate, which is {training.learning_rate:g}."
+    )
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in state.items()}
