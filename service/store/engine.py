@@ -14,6 +14,8 @@ from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PATIENCE = 100  # tries
+# As many as a server's threads, so that none waits for another's connection.
+_POOL = {"pool_size": 10, "max_overflow": 30}
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
 
 
@@ -46,11 +48,11 @@ def open_database(url: str) -> Database:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed, connect_args={"timeout": 60})
+        engine = sa.create_engine(parsed, connect_args={"timeout": 60}, **_POOL)
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=30)
+        engine = sa.create_engine(parsed, connect_args={"connect_timeout": 10}, pool_pre_ping=True, **_POOL)
     return Database(engine)
 
 

@@ -131,13 +131,14 @@ def test_samples_are_found_by_position_in_the_asked_order(database: Database) ->
     assert [row["sample_id"] for row in found] == ["row-7", "row-2"]
 
 
-def test_the_least_certain_come_first_in_every_label(database: Database) -> None:
+def test_labels_take_turns_with_their_least_certain_samples(database: Database) -> None:
     with database.read() as connection:
-        found = rankings.least_certain(connection, "job_1", 2)
-    expected = []
+        found = rankings.least_certain(connection, "job_1", 8)
+    hands = []
     for label in CLASSES:
         mine = [row for row in ranking(INFO).to_pylist() if row["given_label"] == label]
-        expected += [r["sample_id"] for r in sorted(mine, key=lambda r: (r["suggested_confidence"], r["index"]))[:2]]
+        hands.append([r["sample_id"] for r in sorted(mine, key=lambda r: (r["suggested_confidence"], r["index"]))])
+    expected = [hand[turn] for turn in range(3) for hand in hands][:8]
     assert [row["sample_id"] for row in found] == expected
 
 

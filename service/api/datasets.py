@@ -1,0 +1,209 @@
+"""Datasets: upload, look, delete."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.api import paging
+from service.api.bodies import Body, Form, Json, parsed, refuse_unbuilt
+from service.api.deps import Here, IdempotencyKey, Services, authorize
+from service.api.errors import problems
+from service.api.intake import made_before, request_digest, take_in, take_in_url
+from service.api.openapi import DATASET_BODY
+from service.api.schemas import DatasetPage, DatasetSample, FromUrl, SkippedPage
+from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
+from service.domain.errors import Conflict, NotFound
+from service.ingest.rows import sample_media, sample_row
+from service.store import datasets, idempotency
+
+router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+
+_UNBUILT = {"connection": "pulling a dataset from a connection"}
+# Media comes from clients: a browser must neither guess its type nor run it.
+_MEDIA_HEADERS = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "private, max-age=86400, immutable",
+}
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    summary="Upload a dataset, or have it fetched",
+    responses=problems(400, 413, 415, 507),
+    openapi_extra=DATASET_BODY,
+)
+def create_dataset(body: Body, key: IdempotencyKey, here: Here, response: Response) -> DatasetInfo:
+    """The same bytes and spec give the same dataset. What was left out of `spec` is inferred, and `inferred` says how;
+    rows that cannot be used are skipped, and `GET /datasets/{id}/skipped` says why.
+    """
+    info = _made(here, key, body)
+    response.headers["Location"] = f"/datasets/{info.id}"
+    return info
+
+
+def _made(here: Services, key: str | None, body: Json | Form) -> DatasetInfo:
+    match body:
+        case Form():
+            spec = parsed(DatasetSpec, body.spec, "spec")
+            asked = request_digest("POST /datasets", body.digest, spec)
+            make = partial(take_in, here, body.path, body.filename, body.digest, spec)
+        case Json():
+            wanted = parsed(FromUrl, refuse_unbuilt(body.value, _UNBUILT))
+            asked = request_digest("POST /datasets", wanted)
+            make = partial(take_in_url, here, wanted.url, wanted.spec)
+    known = made_before(here, key, asked)
+    return find_dataset(here, known or _bind(here, key, asked, make().id))
+
+
+def _bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
+    """Bind the key to the dataset; the id is another's when a request with this key was quicker."""
+    if key is None:
+        return dataset_id
+    try:
+        with here.database.write() as connection:
+            known = idempotency.resource(connection, key, asked)
+            if known is None:
+                idempotency.keep(connection, key, asked, dataset_id, here.now())
+            return known or dataset_id
+    except sa.exc.IntegrityError:
+        return made_before(here, key, asked) or dataset_id
+
+
+@router.get("/datasets", summary="List the datasets, newest first", responses=problems(400))
+def list_datasets(
+    request: Request, here: Here, response: Response, limit: paging.Limit = 50, cursor: paging.Cursor = None
+) -> DatasetPage:
+    """A page of every dataset."""
+    before = paging.by_time(cursor, ["datasets"])
+    with here.database.read() as connection:
+        found, total = datasets.page(connection, before, limit + 1)
+    items = list(found[:limit])
+    following = paging.encode(["datasets"], [items[-1].created_at, items[-1].id]) if len(found) > limit else None
+    paging.link_next(request, response, following)
+    return DatasetPage(items=items, next=following, total=total)
+
+
+@router.get("/datasets/{dataset_id}", summary="One dataset", responses=problems(404))
+def get_dataset(dataset_id: str, here: Here) -> DatasetInfo:
+    """What was found in it."""
+    return find_dataset(here, dataset_id)
+
+
+@router.delete(
+    "/datasets/{dataset_id}",
+    status_code=204,
+    summary="Delete a dataset that no job uses",
+    responses=problems(404, 409),
+)
+def delete_dataset(dataset_id: str, here: Here) -> None:
+    """With its files. Jobs that use it, finished ones too, are in the way: delete them first."""
+    find_dataset(here, dataset_id)
+    try:
+        with here.database.write() as connection:
+            users = datasets.users(connection, dataset_id)
+            if users:
+                raise _in_use(users)
+            datasets.remove(connection, dataset_id)
+            idempotency.forget(connection, dataset_id)
+    except sa.exc.IntegrityError as error:
+        raise _in_use([]) from error
+    here.blobs.remove(here.blobs.dataset(dataset_id))
+
+
+def _in_use(jobs: list[str]) -> Conflict:
+    named = f": {', '.join(jobs[:5])}" if jobs else ""
+    return Conflict(f"{len(jobs) or 'some'} jobs use it{named}; delete them first", members={"jobs": jobs})
+
+
+@router.get("/datasets/{dataset_id}/skipped", summary="What was left out of it, and why", responses=problems(400, 404))
+def list_skipped(
+    dataset_id: str,
+    request: Request,
+    here: Here,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> SkippedPage:
+    """Row by row, in the order of the upload."""
+    info = find_dataset(here, dataset_id)
+    query = ["skipped", dataset_id]
+    offset = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
+    items, offset = _lines(here.blobs.skipped(dataset_id), offset, limit)
+    following = paging.encode(query, [offset]) if offset is not None else None
+    paging.link_next(request, response, following)
+    return SkippedPage(items=items, next=following, total=info.skipped_rows)
+
+
+def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int | None]:
+    """Rows from a byte offset on, and the offset of the row after them, if there is one."""
+    if not path.exists() or not 0 <= offset <= path.stat().st_size:
+        return [], None
+    with path.open("rb") as file:
+        file.seek(offset)
+        rows = [SkippedRow.model_validate(json.loads(line)) for _, line in zip(range(limit), file, strict=False)]
+        return rows, file.tell() if file.peek(1) else None
+
+
+@router.get(
+    "/datasets/{dataset_id}/samples/{sample_id:path}/media",
+    summary="The image or text of one row",
+    response_class=Response,
+    responses=problems(404)
+    | {200: {"description": "As it was uploaded.", "content": {"image/*": {}, "text/plain": {}}}},
+)
+def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> Any:
+    """Only images and texts have media."""
+    find_dataset(here, dataset_id)
+    data = here.blobs.canonical(dataset_id)
+    # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
+    sent: bytes = request.scope.get("raw_path") or b"/media"
+    found = sample_media(data, sample_id) if sent.partition(b"?")[0].endswith(b"/media") else None
+    if found is None:
+        row = sample_row(data, f"{sample_id}/media")
+        if row is None:
+            raise NotFound(f"no image or text called {sample_id!r} in this dataset")
+        return _sample(here, dataset_id, row)
+    content, kind = found
+    return Response(content, media_type=kind, headers=_MEDIA_HEADERS)
+
+
+@router.get("/datasets/{dataset_id}/samples/{sample_id:path}", summary="One row of a dataset", responses=problems(404))
+def get_sample(dataset_id: str, sample_id: str, here: Here) -> DatasetSample:
+    """As it was read, by the client's names."""
+    find_dataset(here, dataset_id)
+    row = sample_row(here.blobs.canonical(dataset_id), sample_id)
+    if row is None:
+        raise NotFound(f"no sample called {sample_id!r} in this dataset")
+    return _sample(here, dataset_id, row)
+
+
+def _sample(here: Services, dataset_id: str, row: dict[str, Any]) -> DatasetSample:
+    info = find_dataset(here, dataset_id)
+    links = {"self": sample_link(dataset_id, row["id"]), "media": media_link(info, row["id"])}
+    return DatasetSample.model_validate({**row, "links": links})
+
+
+def find_dataset(here: Services, dataset_id: str) -> DatasetInfo:
+    """The dataset. Raises NotFound."""
+    with here.database.read() as connection:
+        info = datasets.get(connection, dataset_id)
+    if info is None:
+        raise NotFound(f"no dataset {dataset_id}")
+    return info
+
+
+def sample_link(dataset_id: str, sample_id: str) -> str:
+    """Path of one row of a dataset."""
+    return f"/datasets/{dataset_id}/samples/{quote(sample_id, safe='')}"
+
+
+def media_link(info: DatasetInfo, sample_id: str) -> str | None:
+    """Path of a row's image or text; None for other data."""
+    return f"{sample_link(info.id, sample_id)}/media" if info.modality in ("image", "text") else None

@@ -1,0 +1,78 @@
+"""The life of a job as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.concurrency import run_in_threadpool
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from service.api.deps import Here, Services, authorize
+from service.api.errors import problems
+from service.api.jobs import find_job
+from service.domain.errors import FieldError, Malformed
+from service.domain.job import ENDED, Progress
+from service.store import jobs
+from service.store.jobs import Event, Job
+
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+
+_LOOK_S = 0.5
+_LAST = 2**31 - 1  # events of one job that any database can count
+
+
+def _existing(job_id: str, here: Here) -> Job:
+    return find_job(here, job_id)
+
+
+async def _resume_after(
+    last: Annotated[
+        str | None, Header(alias="Last-Event-ID", description="Number of the last event seen; 0 is before the first.")
+    ] = None,
+) -> int:
+    if last is None or last == "":
+        return 0
+    if not (last.isascii() and last.isdigit()):
+        msg = "must be the id of an event"
+        raise Malformed(f"Last-Event-ID: {msg}", errors=[FieldError(loc=["header", "Last-Event-ID"], msg=msg)])
+    return min(int(last[:10]), _LAST)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=EventSourceResponse,
+    summary="Follow a job",
+    responses=problems(400, 404),
+)
+async def follow_job(
+    job: Annotated[Job, Depends(_existing)], after: Annotated[int, Depends(_resume_after)], here: Here
+) -> AsyncIterator[ServerSentEvent]:
+    """`state` on entering one, `metrics` after each epoch, `progress` whenever it changed. State and metrics carry an
+    id, from which `Last-Event-ID` goes on. The stream ends with the final state.
+    """
+    told: Progress | None = None
+    said: object = None
+    while True:
+        now, events = await run_in_threadpool(_look, here, job.id, after)
+        if now is None:
+            return
+        for event in events:
+            after, said = event.seq, event.data.get("state")
+            yield ServerSentEvent(event=event.kind, id=str(event.seq), data=event.data)
+        if now.state in ENDED:
+            if said != now.state:
+                # Whoever resumes after the end still learns how it ended.
+                yield ServerSentEvent(event="state", id=str(after), data={"state": now.state})
+            return
+        if now.progress != told:
+            told = now.progress
+            yield ServerSentEvent(event="progress", data=told.model_dump())
+        await asyncio.sleep(_LOOK_S)
+
+
+def _look(here: Services, job_id: str, after: int) -> tuple[Job | None, list[Event]]:
+    # The job first: once it has ended, its last event is there to be read.
+    with here.database.read() as connection:
+        job = jobs.get(connection, job_id)
+        return job, list(jobs.events(connection, job_id, after))

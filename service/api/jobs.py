@@ -1,0 +1,238 @@
+"""Jobs: submit, look, cancel, retry, delete. A job is written down first; only then the queue is told."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.api import paging
+from service.api.bodies import Body, Form, Json, parsed, refuse_unbuilt
+from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
+from service.api.errors import invalid, problems
+from service.api.intake import made_before, request_digest, take_in
+from service.api.openapi import JOB_BODY
+from service.api.schemas import JobPage, JobView
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, FieldError, NotFound, TooMany
+from service.domain.job import ENDED, State
+from service.domain.specs import JobOptions, JobRequest, JobSpec, UploadJobRequest, resolve
+from service.ingest.identities import missing_ids
+from service.store import datasets, idempotency, jobs
+from service.store.jobs import Job
+
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+
+_UNBUILT = {"webhook": "calling a webhook", "connection": "pulling tasks from a connection"}
+_RETRY_JOB_S = 2
+_RETRY_FULL_S = 30
+_LISTED = 20
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    summary="Submit a job",
+    responses=problems(400, 404, 413, 415, 429, 507),
+    openapi_extra=JOB_BODY,
+)
+def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) -> JobView:
+    """Of a dataset that is there (JSON), or of a file that comes along (multipart). Every default is resolved and
+    echoed in `spec`. Follow `links.events`, or ask again after `Retry-After` seconds.
+    """
+    match body:
+        case Json():
+            request = parsed(JobRequest, refuse_unbuilt(body.value, _UNBUILT))
+            asked = request_digest("POST /jobs", request)
+            job_id = made_before(here, key, asked) or _submit(here, key, asked, request, _named(here, request.dataset))
+        case Form():
+            upload = parsed(UploadJobRequest, refuse_unbuilt(body.spec, _UNBUILT), "spec")
+            asked = request_digest("POST /jobs", body.digest, upload)
+            job_id = made_before(here, key, asked) or _submit(here, key, asked, upload, _uploaded(here, body, upload))
+    response.headers["Location"] = f"/jobs/{job_id}"
+    response.headers["Retry-After"] = str(_RETRY_JOB_S)
+    return view(here, find_job(here, job_id))
+
+
+def _named(here: Services, dataset_id: str, *field: str) -> DatasetInfo:
+    with here.database.read() as connection:
+        info = datasets.get(connection, dataset_id)
+    if info is None:
+        place: list[str | int] = [*(field or ("dataset",))]
+        raise NotFound(f"no dataset {dataset_id}", errors=[FieldError(loc=place, msg=f"no dataset {dataset_id}")])
+    return info
+
+
+def _uploaded(here: Services, body: Form, request: UploadJobRequest) -> DatasetInfo:
+    return take_in(here, body.path, body.filename, body.digest, request.dataset)
+
+
+def _submit(here: Services, key: str | None, asked: str, request: JobOptions, info: DatasetInfo) -> str:
+    """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
+    spec = resolve(request, info)
+    _check_reference(here, spec, info)
+    job_id = new_id("job_")
+    try:
+        with here.database.write() as connection:
+            known = idempotency.resource(connection, key, asked) if key is not None else None
+            if known is not None:
+                return known
+            _check_room(connection, here.settings.max_waiting_jobs)
+            jobs.add(connection, job_id, spec, here.now())
+            if key is not None:
+                idempotency.keep(connection, key, asked, job_id, here.now())
+    except sa.exc.IntegrityError as error:
+        known = made_before(here, key, asked)
+        if known is None:
+            raise NotFound("the dataset or the reference was deleted in the meantime") from error
+        return known
+    here.queue.wake(job_id, spec.priority)
+    return job_id
+
+
+def _check_room(connection: sa.Connection, limit: int) -> None:
+    waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
+    if waiting >= limit:
+        raise TooMany(f"{waiting} jobs wait already; this installation takes {limit}", retry_after=_RETRY_FULL_S)
+
+
+def _check_reference(here: Services, spec: JobSpec, info: DatasetInfo) -> None:
+    """Raise Invalid or NotFound for a reference that does not fit the dataset."""
+    if "train" not in info.splits:
+        raise _invalid(["dataset"], f"no row has the split train; the dataset has {', '.join(info.splits)}")
+    reference = spec.reference
+    if reference is not None and reference.samples is not None:
+        unknown = missing_ids(here.blobs.canonical(info.id), reference.samples)
+        if unknown:
+            raise invalid(
+                [
+                    FieldError(loc=["reference", "samples"], msg=f"no sample {name!r} in the dataset")
+                    for name in unknown[:_LISTED]
+                ]
+                + ([_and_more(len(unknown) - _LISTED)] if len(unknown) > _LISTED else [])
+            )
+    if reference is not None and reference.dataset is not None:
+        _check_other(info, _named(here, reference.dataset, "reference", "dataset"))
+
+
+def _check_other(info: DatasetInfo, other: DatasetInfo) -> None:
+    place: list[str | int] = ["reference", "dataset"]
+    if other.id == info.id:
+        raise _invalid(place, "this is the dataset itself; leave reference out, or name a split, a holdout or samples")
+    if other.modality != info.modality:
+        raise _invalid(place, f"holds {other.modality} data, the dataset {info.modality} data")
+    known = {(one.name, one.kind) for one in other.features}
+    lacking = [f"{one.name} ({one.kind})" for one in info.features if (one.name, one.kind) not in known]
+    if info.modality == "tabular" and lacking:
+        raise _invalid(place, f"lacks the features {', '.join(lacking[:_LISTED])}")
+    unknown = [name for name in other.classes if name not in info.classes]
+    if unknown:
+        raise _invalid(place, f"has classes that the dataset has not: {', '.join(unknown[:_LISTED])}")
+
+
+def _invalid(place: list[str | int], msg: str) -> Exception:
+    return invalid([FieldError(loc=place, msg=msg)])
+
+
+def _and_more(number: int) -> FieldError:
+    return FieldError(loc=["reference", "samples"], msg=f"and {number} more")
+
+
+@router.get("/jobs", summary="List the jobs, newest first", responses=problems(400))
+def list_jobs(
+    request: Request,
+    here: Here,
+    response: Response,
+    state: Annotated[State | None, Query(description="Only those in this state.")] = None,
+    dataset: Annotated[str | None, Query(description="Only those of this dataset.")] = None,
+    name: Annotated[str | None, Query(description="Only those of exactly this name.")] = None,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> JobPage:
+    """A page of the jobs that match."""
+    query = ["jobs", state, dataset, name]
+    before = paging.by_time(cursor, query)
+    with here.database.read() as connection:
+        found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
+        items = found[:limit]
+        known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
+    following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
+    paging.link_next(request, response, following)
+    views = [_view(job, info) for job in items if (info := known[job.dataset_id]) is not None]
+    return JobPage(items=views, next=following, total=total)
+
+
+@router.get("/jobs/{job_id}", summary="One job", responses=problems(404))
+def get_job(job_id: str, here: Here, response: Response) -> JobView:
+    """Where it stands; its result once completed, its error if it failed."""
+    job = find_job(here, job_id)
+    if job.state not in ENDED:
+        response.headers["Retry-After"] = str(_RETRY_JOB_S)
+    return view(here, job)
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, summary="Cancel a job", responses=problems(404, 409))
+def cancel_job(job_id: str, here: Here) -> JobView:
+    """Its worker notices within a second. A job that has ended cannot be cancelled."""
+    with here.database.write() as connection:
+        cancelled = jobs.cancel(connection, job_id, here.now())
+    return _after(here, job_id, cancelled, "it has ended already")
+
+
+@router.post(
+    "/jobs/{job_id}/retry", status_code=202, summary="Run a failed or cancelled job again", responses=problems(404, 409)
+)
+def retry_job(job_id: str, here: Here) -> JobView:
+    """From the last checkpoint that was kept, with attempts counted anew."""
+    with here.database.write() as connection:
+        queued = jobs.retry(connection, job_id, here.now())
+    told = _after(here, job_id, queued, "only a failed or cancelled job is run again")
+    here.queue.wake(job_id, told.spec.priority)
+    return told
+
+
+@router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))
+def delete_job(job_id: str, here: Here) -> None:
+    """With its ranking and its files."""
+    with here.database.write() as connection:
+        removed = jobs.remove(connection, job_id)
+        if removed:
+            idempotency.forget(connection, job_id)
+    if not removed:
+        _after(here, job_id, False, "cancel it first")
+    here.blobs.remove(here.blobs.job(job_id))
+
+
+def _after(here: Services, job_id: str, done: bool, advice: str) -> JobView:
+    """The job after a move; raises NotFound or Conflict when it did not happen."""
+    job = find_job(here, job_id)
+    if not done:
+        raise Conflict(f"the job is {job.state}: {advice}", members={"state": job.state})
+    return view(here, job)
+
+
+def find_job(here: Services, job_id: str) -> Job:
+    """The job. Raises NotFound."""
+    with here.database.read() as connection:
+        job = jobs.get(connection, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    return job
+
+
+def view(here: Services, job: Job) -> JobView:
+    """The job as clients see it."""
+    return _view(job, _named(here, job.dataset_id))
+
+
+def _view(job: Job, info: DatasetInfo) -> JobView:
+    links: Mapping[str, Any] = {
+        "self": f"/jobs/{job.id}",
+        "suspects": f"/jobs/{job.id}/suspects",
+        "events": f"/jobs/{job.id}/events",
+        "report": None,
+    }
+    return JobView.model_validate({**{name: getattr(job, name) for name in _SHOWN}, "dataset": info, "links": links})
+
+
+_SHOWN = tuple(name for name in JobView.model_fields if name not in ("dataset", "links"))

@@ -1,0 +1,107 @@
+"""What FastAPI cannot see by itself: bodies that are read by hand, the form of errors, examples."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from service.api.errors import Problem
+from service.api.schemas import FromUrl
+from service.domain.dataset import DatasetSpec
+from service.domain.specs import JobRequest, UploadJobRequest
+
+_TEMPLATE = "#/components/schemas/{model}"
+_TAGS = [
+    {"name": "datasets", "description": "Labelled data: tables, images, texts, embeddings."},
+    {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
+    {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
+    {"name": "operations", "description": "What may be asked for, and how the service is."},
+]
+
+
+def _body(
+    json_model: str, json_examples: dict[str, Any], form_model: str, form_example: dict[str, Any]
+) -> dict[str, Any]:
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary", "description": "CSV, Parquet, ZIP of images, and others."},
+            "spec": {"$ref": _TEMPLATE.format(model=form_model)},
+        },
+        "additionalProperties": False,
+    }
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": _TEMPLATE.format(model=json_model)},
+                    "examples": {name: {"value": value} for name, value in json_examples.items()},
+                },
+                "multipart/form-data": {
+                    "schema": form,
+                    "encoding": {"spec": {"contentType": "application/json"}},
+                    "example": form_example,
+                },
+            },
+        }
+    }
+
+
+DATASET_BODY = _body(
+    "FromUrl",
+    {"by URL": {"url": "https://example.org/adult.csv.gz", "spec": {"name": "adult", "label": "income"}}},
+    "DatasetSpec",
+    {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"name": "adult", "label": "income"}},
+)
+JOB_BODY = _body(
+    "JobRequest",
+    {
+        "defaults": {"dataset": "ds_01kbz6m1qpx3v9f0a2bc"},
+        "trusted test split": {
+            "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
+            "reference": {"split": "test", "trusted": True},
+            "training": {"epochs": 20, "seed": 1},
+            "name": "adult, trusted test split",
+        },
+        "planted glitches": {
+            "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
+            "glitches": [{"kind": "mislabeled_uniform", "rate": 0.1, "seed": 0}],
+        },
+    },
+    "UploadJobRequest",
+    {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"dataset": {"label": "income"}}},
+)
+
+
+def install(app: FastAPI) -> None:
+    """Serve the completed description."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _complete(app)
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign] # FastAPI's own way to extend it
+
+
+def _complete(app: FastAPI) -> dict[str, Any]:
+    described = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=app.description,
+        routes=app.routes,
+        tags=_TAGS,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest)
+    _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
+    schemas = described.setdefault("components", {}).setdefault("schemas", {})
+    for name, schema in found["$defs"].items():
+        schemas.setdefault(name, schema)
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return described

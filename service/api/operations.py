@@ -1,0 +1,128 @@
+"""What may be asked for, and how the service is."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+import sqlalchemy as sa
+import structlog
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from service.api.deps import Here, Services, authorize
+from service.api.errors import problem, problems
+from service.api.schemas import Check, Health, ModelList, ModelView, Readiness, SignalKindList
+from service.domain.models import AUTO, MODELS
+from service.domain.signal import SIGNALS
+from service.store import workers
+
+router = APIRouter(tags=["operations"])
+log = structlog.get_logger()
+
+Name = Literal["database", "broker", "storage", "worker"]
+
+
+def product_version() -> str:
+    """The installed version."""
+    try:
+        return version("usual-suspects")
+    except PackageNotFoundError:
+        return "0"
+
+
+@router.get("/healthz", summary="Whether the process answers")
+async def get_health() -> Health:
+    """Asks nothing of anything else."""
+    return Health(version=product_version())
+
+
+@router.get(
+    "/readyz",
+    summary="Whether jobs can be taken in and computed",
+    responses={503: {"description": "Not ready; `checks` says why.", "content": problems(503)[503]["content"]}},
+    response_model=Readiness,
+)
+def get_readiness(here: Here) -> Any:
+    """Database, broker, storage, and at least one living worker."""
+    checks: dict[Name, Check] = {name: _checked(name, probe, here) for name, probe in _PROBES.items()}
+    failed = [name for name, check in checks.items() if not check.ok]
+    if not failed:
+        return Readiness(status="ready", checks=checks)
+    members = {"checks": {name: check.model_dump() for name, check in checks.items()}}
+    return problem(503, "not_ready", f"not ready: {', '.join(failed)}", members=members)
+
+
+def _database(here: Services) -> Check:
+    with here.database.read() as connection:
+        connection.execute(sa.text("SELECT 1"))
+    return Check(ok=True, detail="answers")
+
+
+def _broker(here: Services) -> Check:
+    waiting = here.queue.depth()
+    return Check(ok=waiting is not None, detail="cannot be reached" if waiting is None else f"{waiting} messages wait")
+
+
+def _storage(here: Services) -> Check:
+    able = here.blobs.writable()
+    return Check(ok=able, detail="can be written" if able else "cannot be written: full, or not ours")
+
+
+def _worker(here: Services) -> Check:
+    silence = timedelta(seconds=max(3 * here.settings.heartbeat_seconds, 10))
+    with here.database.read() as connection:
+        count = workers.living(connection, here.now() - silence)
+    return Check(ok=count > 0, detail=f"{count} alive" if count else "none has signed in lately; start one")
+
+
+_PROBES: dict[Name, Callable[[Services], Check]] = {
+    "database": _database,
+    "broker": _broker,
+    "storage": _storage,
+    "worker": _worker,
+}
+
+
+def _checked(name: Name, probe: Callable[[Services], Check], here: Services) -> Check:
+    try:
+        return probe(here)
+    except sa.exc.SQLAlchemyError as error:
+        log.warning("not ready", check=name, error=str(error))
+        return Check(ok=False, detail="the database cannot be reached")
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics for Prometheus",
+    dependencies=[Depends(authorize)],
+    response_class=Response,
+    responses=problems(401, 403) | {200: {"description": "Text exposition.", "content": {"text/plain": {}}}},
+)
+def get_metrics(request: Request) -> Response:
+    """Requests by route, jobs by state, messages that wait."""
+    return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/models", summary="The models", dependencies=[Depends(authorize)], responses=problems(401, 403))
+async def list_models() -> ModelList:
+    """With the JSON schema of their parameters and their training defaults."""
+    items = [
+        ModelView.model_validate(
+            {
+                **model.model_dump(exclude={"training"}),
+                "default": AUTO.get(model.modality) == model.name,
+                "params": model.params.model_json_schema(),
+                "training": model.training.model_dump(),
+            }
+        )
+        for model in MODELS.values()
+    ]
+    return ModelList(items=items, total=len(items))
+
+
+@router.get("/signals", summary="The signals", dependencies=[Depends(authorize)], responses=problems(401, 403))
+async def list_signals() -> SignalKindList:
+    """What each means, its formula, source and cost."""
+    items = list(SIGNALS.values())
+    return SignalKindList(items=items, total=len(items))

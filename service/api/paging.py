@@ -1,0 +1,65 @@
+"""Pages of a list: cursors that are opaque and belong to one query, and the link to the next page."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Query, Request, Response
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+
+from service.domain.errors import FieldError, Malformed
+
+T = TypeVar("T")
+_MARK_LENGTH = 8
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
+Cursor = Annotated[str | None, Query(description="`next` of the page before; only for the same query.")]
+
+
+class Page(BaseModel, Generic[T]):
+    """Part of a list."""
+
+    items: list[T]
+    next: str | None = Field(description="Cursor of the next page; null on the last.")
+    total: int = Field(description="How many items the whole list has.")
+
+
+def encode(query: Sequence[object], place: Sequence[object]) -> str:
+    """A cursor: the place after which the next page of this query begins."""
+    packed = json.dumps([_mark(query), *place], separators=(",", ":"), default=str)
+    return base64.urlsafe_b64encode(packed.encode()).rstrip(b"=").decode()
+
+
+def decode(cursor: str, query: Sequence[object], place: Any) -> Any:
+    """The place in a cursor, as the tuple type `place`. Raises Malformed: broken, or of another query."""
+    try:
+        packed = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        mark, *rest = json.loads(packed)
+        if mark == _mark(query):
+            return TypeAdapter(place).validate_python(tuple(rest))
+    except (ValueError, TypeError, RecursionError, ValidationError):
+        pass
+    msg = "not a cursor of this list with these filters; begin again without it"
+    raise Malformed(f"cursor: {msg}", errors=[FieldError(loc=["query", "cursor"], msg=msg)])
+
+
+def link_next(request: Request, response: Response, cursor: str | None) -> None:
+    """Set the `Link` header (RFC 8288), relative to this host."""
+    if cursor is not None:
+        url = request.url.include_query_params(cursor=cursor)
+        response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+def by_time(cursor: str | None, query: Sequence[object]) -> tuple[datetime, str] | None:
+    """The place in a list that is ordered by (created_at, id)."""
+    if cursor is None:
+        return None
+    place: tuple[datetime, str] = decode(cursor, query, tuple[AwareDatetime, str])
+    return place
+
+
+def _mark(query: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(list(query), default=str).encode()).hexdigest()[:_MARK_LENGTH]

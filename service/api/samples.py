@@ -1,0 +1,125 @@
+"""Everything that a job knows of one sample."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from service.api.datasets import media_link, sample_link
+from service.api.deps import Here, Services, authorize
+from service.api.errors import problems
+from service.api.schemas import InfluentialSample, JobSample
+from service.api.suspects import Completed, dataset_of, job_sample_link, planted, signals_of
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import NotFound
+from service.domain.reason import Case, reason
+from service.ingest.identities import Identity, identities
+from service.ingest.rows import sample_row
+from service.store import evidence, rankings
+from service.store.evidence import Evidence, Influential
+from service.store.jobs import Job
+from service.store.rankings import Row
+
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+
+
+@router.get(
+    "/jobs/{job_id}/samples/{sample_id:path}",
+    summary="Everything about one sample",
+    responses=problems(404, 409, 410),
+)
+def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
+    """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in plain
+    English. A row that was held out of the ranking has no scores and says why.
+    """
+    info = dataset_of(here, job)
+    found = sample_row(here.blobs.canonical(info.id), sample_id)
+    if found is None:
+        raise NotFound(f"no sample called {sample_id!r} in the dataset of this job")
+    links = {"self": job_sample_link(job.id, sample_id), "media": media_link(info, sample_id)}
+    about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
+    with here.database.read() as connection:
+        row = rankings.sample(connection, job.id, sample_id)
+        if row is None:
+            told = {"given_label": found["label"], "held_out": True, "reason": _held_out(job, found["split"])}
+            return JobSample.model_validate({**about, **told})
+        signals = signals_of(row)
+        ranks = rankings.ranks(connection, job.id, row, list(signals))
+    return JobSample.model_validate({**about, **_ranked(here, job, info, row, signals, ranks)})
+
+
+def _held_out(job: Job, split: str) -> str:
+    reference = job.spec.reference
+    if split != "train":
+        serves = reference is not None and reference.split == split
+        role = "serves as the reference" if serves else "takes no part in this job"
+        return f"Held out: it belongs to the split {split}, which {role}; only the split train is ranked."
+    return "Held out: it is part of the reference, on which the influence of the others is measured."
+
+
+def _ranked(
+    here: Services, job: Job, info: DatasetInfo, row: Row, signals: dict[str, float], ranks: dict[str, int]
+) -> dict[str, Any]:
+    known = evidence.load(here.blobs.evidence(job.id), row["position"])
+    supporting = _identified(here, known, known.supporting) if known else []
+    opposing = _identified(here, known, known.opposing) if known else []
+    by_class = {info.classes[place]: course for place, course in known.class_influence.items()} if known else {}
+    case = Case(
+        given=row["given_label"],
+        suggested=row["suggested_label"],
+        confidence=row["suggested_confidence"],
+        verdict=row["verdict"],
+        rank=ranks["mislabeled"],
+        samples=(job.result or {})["samples"],
+        epochs=known.epochs if known else (),
+        margins=known.margin if known else (),
+        supporters=[who.label for who, _ in supporting],
+        opponents=[who.label for who, _ in opposing],
+        class_influence=[(name, sum(course)) for name, course in by_class.items()],
+    )
+    return {
+        "held_out": False,
+        "reason": reason(case),
+        "given_label": row["given_label"],
+        "suggested_label": row["suggested_label"],
+        "suggested_confidence": row["suggested_confidence"],
+        "verdict": row["verdict"],
+        "planted": planted(row),
+        "signals": {name: {"value": value, "rank": ranks[name]} for name, value in signals.items()},
+        "trajectory": _trajectory(known, by_class),
+        "supporting": _influential(known, supporting),
+        "opposing": _influential(known, opposing),
+    }
+
+
+def _trajectory(known: Evidence | None, by_class: dict[str, list[float]]) -> dict[str, Any] | None:
+    if known is None:
+        return None
+    return {
+        "epochs": known.epochs,
+        "loss": known.loss,
+        "margin": known.margin,
+        "self_influence": known.self_influence,
+        "class_influence": by_class,
+    }
+
+
+def _identified(
+    here: Services, known: Evidence, influential: Sequence[Influential]
+) -> list[tuple[Identity, Influential]]:
+    who = identities(here.blobs.canonical(known.reference_dataset), [one.position for one in influential])
+    return list(zip(who, influential, strict=True))
+
+
+def _influential(known: Evidence | None, identified: Sequence[tuple[Identity, Influential]]) -> list[InfluentialSample]:
+    if known is None:
+        return []
+    return [
+        InfluentialSample(
+            id=who.id,
+            label=who.label,
+            influence=one.influence,
+            link=sample_link(known.reference_dataset, who.id),
+        )
+        for who, one in identified
+    ]

@@ -1,0 +1,312 @@
+"""What the service answers, field by field; the contract of its clients."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.api.paging import Page
+from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
+from service.domain.job import JobError, Progress, State
+from service.domain.signal import Signal
+from service.domain.specs import JobSpec
+
+Verdict = Literal["mislabeled", "anomalous", "clean"]
+
+
+class FromUrl(Frozen):
+    """What POST /datasets takes as JSON."""
+
+    url: str = Field(max_length=4096, description="http or https; fetched once, now.")
+    spec: DatasetSpec = Field(DatasetSpec(), description="What is known of the file.")
+
+
+class DatasetPage(Page[DatasetInfo]):
+    """Datasets, newest first."""
+
+
+class SkippedPage(Page[SkippedRow]):
+    """Rows that are not in the dataset, in the order of the upload."""
+
+
+class DatasetSampleLinks(BaseModel):
+    """Where more is."""
+
+    self: str
+    media: str | None = Field(description="The image or text itself; null for other data.")
+
+
+class DatasetSample(BaseModel):
+    """One row of a dataset."""
+
+    id: str
+    index: int = Field(description="Position in the upload, 0-based.")
+    split: str
+    label: str
+    features: dict[str, Any] = Field(description="By the client's names; an image is described, see links.media.")
+    links: DatasetSampleLinks
+
+
+class Accuracies(BaseModel):
+    """The model after its last epoch."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    train_accuracy: float | None = None
+    reference_accuracy: float | None = Field(None, description="null when the training set itself serves.")
+
+
+class Estimate(BaseModel):
+    """How many samples are thought to be so, with an interval where an honest one is known."""
+
+    model_config = ConfigDict(extra="allow")
+
+    count: int
+    low: float | None = None
+    high: float | None = None
+
+
+class JobResult(BaseModel):
+    """What a completed job found."""
+
+    model_config = ConfigDict(extra="allow")
+
+    samples: int = Field(description="How many were ranked: every one of the training part.")
+    model: Accuracies
+    estimates: dict[Literal["mislabeled", "anomalous"], Estimate]
+    timings: dict[str, float] = Field(description="Seconds: training_s, scoring_s, ranking_s and others.")
+    signals: list[str] = Field(description="Which were computed.")
+    warnings: list[Warning] = Field(description="What the numbers cannot be trusted for, and how to mend it.")
+
+
+class JobLinks(BaseModel):
+    """Where more is."""
+
+    self: str
+    suspects: str
+    events: str
+    report: str | None = Field(None, description="null as long as there is none.")
+
+
+class JobView(BaseModel):
+    """A job."""
+
+    id: str
+    name: str
+    state: State
+    progress: Progress
+    spec: JobSpec = Field(description="What is done, every default resolved.")
+    dataset: DatasetInfo
+    attempts: int = Field(description="How many workers have begun it.")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: JobError | None
+    result: JobResult | None
+    links: JobLinks
+
+
+class JobPage(Page[JobView]):
+    """Jobs, newest first."""
+
+
+class SampleLinks(BaseModel):
+    """Where more is."""
+
+    self: str = Field(description="Everything that the job knows of the sample.")
+    media: str | None = Field(description="The image or text itself; null for other data.")
+
+
+class SampleCard(BaseModel):
+    """A sample, in short."""
+
+    id: str
+    index: int = Field(description="Position in the upload, 0-based.")
+    preview: dict[str, Any]
+    links: SampleLinks
+
+
+class PlantedGlitch(BaseModel):
+    """A known error that the job planted."""
+
+    kind: str
+    original_label: str
+
+
+class Suspect(BaseModel):
+    """One row of a ranking."""
+
+    rank: int
+    sample: SampleCard
+    given_label: str
+    suggested_label: str
+    suggested_confidence: float
+    score: float = Field(description="By the signal asked for; higher = more suspicious.")
+    verdict: Verdict
+    planted: PlantedGlitch | None = Field(description="null unless the job planted an error here.")
+    review: dict[str, Any] | None = Field(None, description="What a person decided; null as long as nobody did.")
+    signals: dict[str, float] = Field(description="Every signal that was computed.")
+
+
+class SuspectPage(Page[Suspect]):
+    """Part of a ranking, most suspicious first; ties by index."""
+
+    by: str
+    flagged: int = Field(description="Rows of the whole job that carry the asked-for verdict.")
+
+
+class RankedSignal(BaseModel):
+    """One signal of one sample."""
+
+    value: float
+    rank: int = Field(description="1 = the most suspicious of the job.")
+
+
+class Trajectory(BaseModel):
+    """One sample over the kept checkpoints; every list is in their order."""
+
+    epochs: list[int]
+    loss: list[float]
+    margin: list[float] = Field(description="Score of its label minus the best other's; below 0 = another was ahead.")
+    self_influence: list[float]
+    class_influence: dict[str, list[float]] = Field(
+        description="Influence on the reference samples of a class: its own and those that it hurts most."
+    )
+
+
+class InfluentialSample(BaseModel):
+    """A reference sample, and how far training on this sample lowered (positive) or raised its loss."""
+
+    id: str
+    label: str
+    influence: float
+    link: str
+
+
+class JobSample(BaseModel):
+    """Everything about one sample. What was not ranked has no scores, and says why."""
+
+    id: str
+    index: int
+    given_label: str
+    held_out: bool
+    reason: str = Field(description="In plain English.")
+    suggested_label: str | None = None
+    suggested_confidence: float | None = None
+    verdict: Verdict | None = None
+    planted: PlantedGlitch | None = None
+    review: dict[str, Any] | None = None
+    signals: dict[str, RankedSignal] = {}
+    trajectory: Trajectory | None = None
+    supporting: list[InfluentialSample] = []
+    opposing: list[InfluentialSample] = []
+    features: dict[str, Any]
+    links: SampleLinks
+
+
+class Bins(BaseModel):
+    """A histogram: `counts[i]` samples lie between `edges[i]` and `edges[i + 1]`."""
+
+    edges: list[float]
+    counts: list[int]
+
+
+class SignalView(Signal):
+    """One signal over all samples of a job."""
+
+    histogram: Bins
+    quantiles: dict[str, float] = Field(description="By share: 0.5 is the median.")
+    correlations: dict[str, float] = Field(description="Spearman's, with every other signal.")
+    detection: dict[str, float | None] | None = Field(
+        description="How well it found the planted glitches: precision, recall, f1 at the planted count, "
+        "average_precision, auroc; null when none were planted."
+    )
+
+
+class SignalList(BaseModel):
+    """The signals of a job."""
+
+    items: list[SignalView]
+    total: int
+
+
+class GroupView(BaseModel):
+    """Samples of one label that stand apart from the rest of it."""
+
+    label: str
+    size: int
+    separation: float = Field(description="Share of the label's variance that setting it apart explains.")
+    sample_ids: list[str] = Field(description="The most typical first; not all of a large group.")
+    previews: list[SampleCard]
+
+
+class GroupList(BaseModel):
+    """Groups, the best separated first."""
+
+    items: list[GroupView]
+    total: int
+
+
+class Candidate(BaseModel):
+    """A sample whose label is worth verifying."""
+
+    sample: SampleCard
+    given_label: str
+    suggested_label: str
+    suggested_confidence: float
+    why: str
+
+
+class CandidateList(BaseModel):
+    """Samples to verify; the ids of those found right go into `reference.samples` of the next job."""
+
+    items: list[Candidate]
+    total: int
+
+
+class ModelView(BaseModel):
+    """A model that may be asked for."""
+
+    name: str
+    title: str
+    modality: str
+    cost: Literal["low", "medium", "high"]
+    pretrained: bool
+    default: bool = Field(description="Whether `auto` picks it for its modality.")
+    params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
+    training: dict[str, Any] = Field(description="What `training` fields become when left out.")
+
+
+class ModelList(BaseModel):
+    """The models."""
+
+    items: list[ModelView]
+    total: int
+
+
+class SignalKindList(BaseModel):
+    """The signals that may be asked for; the two with `headline` are always computed."""
+
+    items: list[Signal]
+    total: int
+
+
+class Check(BaseModel):
+    """One thing that the service needs."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether jobs can be taken in and computed now."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[Literal["database", "broker", "storage", "worker"], Check]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str

@@ -1,0 +1,203 @@
+"""The ranking of a job: page by page, or whole in another form."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from pydantic import FiniteFloat
+from starlette.responses import StreamingResponse
+
+from service.api import exports, paging
+from service.api.datasets import media_link
+from service.api.deps import Here, Services, authorize
+from service.api.errors import invalid, problems
+from service.api.jobs import find_job
+from service.api.schemas import SampleCard, Suspect, SuspectPage, Verdict
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, FieldError, Gone, NotFound
+from service.domain.job import ACTIVE, State
+from service.domain.signal import SIGNALS
+from service.ingest.rows import previews
+from service.store import datasets, rankings
+from service.store.jobs import Job
+from service.store.rankings import Place, Row
+
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+
+_RETRY_S = 2
+_VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalous": ("anomalous",)}
+_FLAGGED = ("mislabeled", "anomalous")
+
+
+def completed(job_id: str, here: Here) -> Job:
+    """A job whose results are there. Raises NotFound, Conflict (not yet) and Gone (never)."""
+    job = find_job(here, job_id)
+    if job.state in ACTIVE:
+        raise Conflict(
+            f"the job is {job.state}; its results come when it is completed",
+            retry_after=_RETRY_S,
+            members={"state": job.state},
+        )
+    if job.state != State.COMPLETED:
+        why = f": {job.error.detail}" if job.error else ""
+        raise Gone(f"the job {job.state}{why}; POST /jobs/{job_id}/retry runs it again", members={"state": job.state})
+    return job
+
+
+Completed = Annotated[Job, Depends(completed)]
+
+
+def dataset_of(here: Services, job: Job) -> DatasetInfo:
+    """The dataset that a job ranked."""
+    with here.database.read() as connection:
+        info = datasets.get(connection, job.dataset_id)
+    if info is None:
+        raise NotFound(f"the job {job.id} was deleted in the meantime")
+    return info
+
+
+def _query(
+    job: Completed,
+    by: Annotated[str, Query(description="mislabeled, anomalous, or any signal that the job computed.")] = "mislabeled",
+    label: Annotated[str | None, Query(description="Only rows with this given label.")] = None,
+    suggested: Annotated[str | None, Query(description="Only rows with this suggested label.")] = None,
+    verdict: Annotated[Verdict | None, Query(description="Only rows with this verdict.")] = None,
+    min_score: Annotated[FiniteFloat | None, Query(description="Only rows that score at least this.")] = None,
+) -> rankings.Query:
+    check_signal(job, by)
+    return rankings.Query(by, label, suggested, verdict, min_score)
+
+
+def check_signal(job: Job, name: str) -> None:
+    """Raise Invalid for a signal that does not exist, or that the job has not computed, with the reason."""
+    computed: list[str] = (job.result or {})["signals"]
+    if name in computed:
+        return
+    if name not in SIGNALS:
+        msg = f"no such signal; one of {', '.join(computed)}"
+    elif SIGNALS[name].trusted_reference and not (job.spec.reference and job.spec.reference.is_trusted):
+        msg = "not computed for this job: it needs a trusted reference"
+    else:
+        msg = f"not among the signals of this job: {', '.join(computed)}"
+    raise invalid([FieldError(loc=["query", "by"], msg=msg)])
+
+
+@router.get(
+    "/jobs/{job_id}/suspects",
+    summary="The ranking, most suspicious first",
+    response_model=SuspectPage,
+    responses=problems(400, 404, 406, 409, 410) | {200: exports.DESCRIPTION},
+)
+def list_suspects(
+    job: Completed,
+    query: Annotated[rankings.Query, Depends(_query)],
+    request: Request,
+    here: Here,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+    format: Annotated[str | None, Query(description=f"{', '.join(exports.FORMATS)}; instead of Accept.")] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Any:
+    """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
+    form = exports.choose(format, accept)
+    if form != "json":
+        return _export(here, job, query, form)
+    marked = ["suspects", job.id, *asdict(query).values()]
+    # The ranking never changes, so the counts travel with the cursor.
+    after, total, flagged = None, None, None
+    if cursor is not None:
+        score, index, rank, total, flagged = paging.decode(
+            cursor, marked, tuple[FiniteFloat, exports.Index, int, int, int]
+        )
+        after = Place(score, index, rank)
+    with here.database.read() as connection:
+        rows = rankings.page(connection, job.id, query, after, limit + 1)
+        total = rankings.count(connection, job.id, query) if total is None else total
+        flagged = _flagged(rankings.flagged(connection, job.id), query) if flagged is None else flagged
+    first = 1 if after is None else after.rank + 1
+    items = _suspects(here, job, rows[:limit], query.by, first)
+    following = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        place = [last[query.by], last["index"], first + limit - 1, total, flagged]
+        following = paging.encode(marked, place)
+    paging.link_next(request, response, following)
+    response.headers["Vary"] = "Accept"
+    return SuspectPage(items=items, by=query.by, flagged=flagged, next=following, total=total)
+
+
+def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
+    asked = (query.verdict,) if query.verdict else _VERDICTS.get(query.by, _FLAGGED)
+    return sum(counted.get(verdict, 0) for verdict in asked)
+
+
+def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
+    cards = sample_cards(here, job, rows)
+    return [
+        Suspect(
+            rank=rank,
+            sample=card,
+            given_label=row["given_label"],
+            suggested_label=row["suggested_label"],
+            suggested_confidence=row["suggested_confidence"],
+            score=row[by],
+            verdict=row["verdict"],
+            planted=planted(row),
+            review=None,
+            signals=signals_of(row),
+        )
+        for rank, (row, card) in enumerate(zip(rows, cards, strict=True), first)
+    ]
+
+
+def planted(row: Row) -> Any:
+    """The known error of a row, or None."""
+    if row["planted_kind"] is None:
+        return None
+    return {"kind": row["planted_kind"], "original_label": row["planted_label"]}
+
+
+def signals_of(row: Row) -> dict[str, float]:
+    """The signals of a row that were computed."""
+    return {name: row[name] for name in SIGNALS if row[name] is not None}
+
+
+def sample_cards(here: Services, job: Job, rows: Sequence[Row]) -> list[SampleCard]:
+    """Ranked rows in short."""
+    info = dataset_of(here, job)
+    shown = previews(here.blobs.canonical(info.id), [row["position"] for row in rows])
+    return [
+        SampleCard.model_validate(
+            {
+                "id": row["sample_id"],
+                "index": row["index"],
+                "preview": preview,
+                "links": {
+                    "self": job_sample_link(job.id, row["sample_id"]),
+                    "media": media_link(info, row["sample_id"]),
+                },
+            }
+        )
+        for row, preview in zip(rows, shown, strict=True)
+    ]
+
+
+def job_sample_link(job_id: str, sample_id: str) -> str:
+    """Path of everything that a job knows of one sample."""
+    return f"/jobs/{job_id}/samples/{quote(sample_id, safe='')}"
+
+
+def _export(here: Services, job: Job, query: rankings.Query, form: exports.Format) -> Response:
+    def chunks() -> Iterator[Sequence[Row]]:
+        # The connection is the stream's own, and given back with it, also when the client goes away.
+        with here.database.read() as connection:
+            yield from rankings.stream(connection, job.id, query)
+
+    return StreamingResponse(
+        exports.WRITERS[form](exports.ranked(chunks(), query.by), exports.columns((job.result or {})["signals"])),
+        media_type=exports.MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{form}"', "Vary": "Accept"},
+    )

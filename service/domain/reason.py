@@ -1,0 +1,80 @@
+"""Why a sample stands where it stands, in plain English, from what the job knows of it and nothing else."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Case:
+    """One ranked sample. Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other
+    class scored higher; `opponents` and `supporters` are the classes of its most influential reference samples.
+    """
+
+    given: str
+    suggested: str
+    confidence: float
+    verdict: str
+    rank: int
+    samples: int
+    epochs: Sequence[int] = ()
+    margins: Sequence[float] = ()
+    supporters: Sequence[str] = ()
+    opponents: Sequence[str] = ()
+    class_influence: Sequence[tuple[str, float]] = ()
+
+
+def reason(case: Case) -> str:
+    """A few sentences; each states one fact of the case, and a fact that is not there is not spoken of."""
+    sentences = [_standing(case), _suggestion(case), _course(case), _own_class(case), _neighbours(case)]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _standing(case: Case) -> str:
+    verdict = {
+        "mislabeled": "flagged as probably mislabeled",
+        "anomalous": "flagged as anomalous",
+    }.get(case.verdict, "not flagged")
+    return f"Labelled {case.given}, {verdict}: number {case.rank} of {case.samples} by suspicion of its label."
+
+
+def _suggestion(case: Case) -> str:
+    sure = f"with confidence {case.confidence:.2f}"
+    if case.suggested == case.given:
+        return f"The label that fits it best is the one it has, {sure}."
+    return f"The label that fits it better is {case.suggested}, {sure}."
+
+
+def _course(case: Case) -> str:
+    if not case.margins:
+        return ""
+    count, against = len(case.margins), [place for place, margin in enumerate(case.margins) if margin < 0]
+    checkpoints = "the one checkpoint" if count == 1 else f"all {count} checkpoints"
+    if not against:
+        return f"No other label scored higher at {checkpoints}."
+    if len(against) == count:
+        return f"Another label scored higher at {checkpoints}."
+    first = case.epochs[against[0]]
+    began = "from the first checkpoint" if against[0] == 0 else f"from epoch {first}"
+    said = f"Another label scored higher at {len(against)} of {count} checkpoints, {began} on"
+    return said + ("." if against[-1] == count - 1 else f"; after epoch {case.epochs[against[-1]]} its own did.")
+
+
+def _own_class(case: Case) -> str:
+    own = dict(case.class_influence).get(case.given)
+    if own is None or own == 0:
+        return ""
+    effect = "lowered" if own > 0 else "raised"
+    return f"Training on it {effect} the loss of the reference samples of its own label as a whole."
+
+
+def _neighbours(case: Case) -> str:
+    if case.opponents:
+        return f"The reference samples that it hurt most: {_counted(case.opponents)}."
+    if case.supporters:
+        return f"It hurt no reference sample; those that it helped most: {_counted(case.supporters)}."
+    return ""
+
+
+def _counted(labels: Sequence[str]) -> str:
+    return ", ".join(f"{number} of class {label}" for label, number in Counter(labels).most_common())

@@ -1,0 +1,45 @@
+"""Who the rows of a canonical file are: their ids and classes, without their inputs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader
+
+
+@dataclass(frozen=True)
+class Identity:
+    """One row; `label` is the class by name."""
+
+    id: str
+    label: str
+
+
+def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
+    """The rows at these 0-based positions of the canonical file, in the order asked for."""
+    wanted, start = set(positions), 0
+    found: dict[int, Identity] = {}
+    with pq.ParquetFile(data) as file:
+        classes = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY])).classes
+        for group in range(file.metadata.num_row_groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            here = sorted(position for position in wanted if start <= position < stop)
+            if here:
+                table = file.read_row_group(group, columns=["id", "label"]).take([p - start for p in here])
+                rows = table.to_pylist()
+                found |= {p: Identity(row["id"], classes[row["label"]]) for p, row in zip(here, rows, strict=True)}
+            start = stop
+    return [found[position] for position in positions]
+
+
+def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
+    """Those of `ids` that no row has, each once, in the order given."""
+    absent = dict.fromkeys(ids)
+    with pq.ParquetFile(data) as file:
+        for group in range(file.metadata.num_row_groups):
+            for found in file.read_row_group(group, columns=["id"]).column("id").to_pylist():
+                absent.pop(found, None)
+    return list(absent)

@@ -1,0 +1,90 @@
+"""The service: settings -> store -> queue -> routes. The only place where they meet."""
+
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import structlog
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from service.api import datasets, errors, events, jobs, openapi, operations, page, samples, signals, suspects
+from service.api.deps import Services
+from service.api.observe import Backlog, Observe
+from service.queue import CeleryQueue
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.engine import migrate, open_database
+from service.sweep import sweeping
+
+_STALE_UPLOAD_S = 24 * 3600
+_DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
+model (TracIn). Upload a dataset, submit a job, read the ranking: higher scores are more suspicious.
+
+Errors are `application/problem+json`. Lists come in pages with a `next` cursor. Creating requests take an
+`Idempotency-Key`. With keys configured every request but health, readiness and the page needs one."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application, for `uvicorn --factory service.main:create_app`. It touches nothing before it starts."""
+    settings = settings or Settings()
+    _log_to_stderr()
+    services = Services(
+        settings=settings,
+        database=open_database(settings.database),
+        blobs=Blobs(settings.home),
+        queue=CeleryQueue(settings),
+        now=lambda: datetime.now(UTC),
+    )
+    registry = CollectorRegistry()
+    app = FastAPI(
+        title="Usual Suspects",
+        version=operations.product_version(),
+        summary="Which samples of a training set are wrong.",
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        redoc_url=None,
+    )
+    app.state.services, app.state.metrics = services, registry
+    registry.register(Backlog(services))
+    app.add_middleware(Observe, registry=registry)
+    errors.install(app)
+    for part in (datasets, jobs, events, suspects, samples, signals, operations, page):
+        app.include_router(part.router)
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    here: Services = app.state.services
+    migrate(here.settings.database)
+    _clear_uploads(here.blobs)
+    with sweeping(here.database, here.queue, here.settings, here.now):
+        yield
+    here.queue.close()
+    here.database.close()
+
+
+def _clear_uploads(blobs: Blobs) -> None:
+    """Remove what a process that was killed left behind; another one's upload may still run, so only what is old."""
+    for left in blobs.uploads.iterdir():
+        if left.stat().st_mtime < time.time() - _STALE_UPLOAD_S:
+            left.unlink(missing_ok=True)
+
+
+def _log_to_stderr() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
