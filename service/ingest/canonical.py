@@ -64,16 +64,15 @@ def _type(one: Input) -> Any:
 def write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> Written:
     """Read the source again and write both files. The order of rows is the source's."""
     written = Written()
-    prints = Fingerprints(data.with_suffix(".prints"))
     with (
+        Fingerprints(data.with_suffix(".prints")) as prints,
         skipped.open("w", encoding="utf-8") as skips,
         pq.ParquetWriter(data, schema_of(plan), **_storage(plan)) as writer,
     ):
         for group in _groups(_converted(source, plan, limits, written, skips)):
             prints.add(fingerprints.of_rows(_compared(group)))
             writer.write_table(group, row_group_size=GROUP_ROWS)
-    written.repeated = prints.repeats()
-    prints.close()
+        written.repeated = prints.repeats()
     return written
 
 
@@ -84,7 +83,7 @@ def _storage(plan: Plan) -> dict[str, Any]:
     packed = {name: "none" if name == "image" else "zstd" for name in names}
     if plan.modality == "embedding":
         packed["embedding.list.element"] = "zstd"
-    return {"compression": packed, "use_dictionary": words}
+    return {"compression": packed, "use_dictionary": words, "write_statistics": ["index", "id"]}
 
 
 def _compared(group: Any) -> list[Any]:

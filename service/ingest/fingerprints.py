@@ -1,8 +1,9 @@
 """Finding repeats among any number of rows in bounded memory: 64-bit fingerprints, spilled to a scratch file."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +11,15 @@ import pyarrow as pa
 
 Hashes = npt.NDArray[np.uint64]
 
-_HELD = 4_000_000  # fingerprints in memory at once
+_HELD = 500_000  # fingerprints in memory at once
 _EMPTY = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Fingerprints:
-    """Fingerprints of values in order. A repeat is told with a probability of error of about n² / 2^65."""
+    """Fingerprints of values in order. A repeat is told with a probability of error of about n² / 2^65.
+
+    A context: on leaving it the scratch file is given back.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,9 +40,13 @@ class Fingerprints:
         pairs = [pair for part in self._parts() if (pair := _earliest_repeat(part)) is not None]
         return min(pairs, key=lambda pair: pair[1], default=None)
 
-    def close(self) -> None:
-        """Give the scratch file back."""
-        self._file.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        # What could not be written for want of room is of no use, and must not hide the first error.
+        with suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
     def _parts(self) -> Iterator[npt.NDArray[np.uint64]]:

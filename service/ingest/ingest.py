@@ -10,6 +10,7 @@ from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality, War
 from service.ingest.canonical import Written, write
 from service.ingest.detect import open_upload
 from service.ingest.faults import invalid, listed, told
+from service.ingest.labels import check_classes
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan, check_names, make_plan
 from service.ingest.source import Source, Upload
@@ -88,7 +89,6 @@ def _places(source: Source, positions: tuple[int, int]) -> list[str]:
 
 def _write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, Written]:
     """Write; and write again without the classes of which no row could be used."""
-    _check_classes(plan)
     while True:
         written = write(source, plan, data, skipped, limits)
         if written.rows == 0 and written.first_skipped is not None:
@@ -98,15 +98,7 @@ def _write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits
         if used == plan.classes:
             return plan, written
         plan = replace(plan, classes=used)
-        _check_classes(plan)
-
-
-def _check_classes(plan: Plan) -> None:
-    if len(plan.classes) < 2:
-        only = f"only the class {plan.classes[0]!r}" if plan.classes else "no value"
-        raise invalid(
-            f"the label column {plan.label!r} has {only}; at least 2 classes are needed", f"column {plan.label}"
-        )
+        check_classes(plan.label, plan.classes)
 
 
 def _place(moves: tuple[tuple[Path, Path], ...]) -> None:

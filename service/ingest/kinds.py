@@ -30,7 +30,8 @@ def kind_of(column: Column, rows: int) -> Input | None:
         return None
     vectors = column.lengths.total()
     if vectors >= _MOSTLY_VECTORS * present:
-        return Input(name, "embedding", "", width=column.lengths.most_common(1)[0][0])
+        width = column.lengths.most_common(1)[0][0]
+        return Input(name, "embedding", "", width=width) if width else None
     if column.numbers >= _NEARLY_ALL * present:
         return Input(name, "numeric", "")
     truth, count = max(column.truths.items(), key=lambda pair: pair[1], default=("", 0))

@@ -41,6 +41,7 @@ def _is_class_like(column: Column, rows: int) -> bool:
 
 
 def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[str, ...]]:
+    """Whether labels are whole numbers, and the classes in order. Raises `Invalid` where they are no classes."""
     where = f"column {label.name}"
     lists = label.lengths.total() + label.bracketed
     if lists and lists >= label.present / 2:
@@ -71,7 +72,16 @@ def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[st
         raise invalid(
             f"the label column {label.name!r} has {len(names):,} classes; the limit is {limits.max_classes:,}", where
         )
-    return whole, sorted_classes(names)
+    classes = sorted_classes(names)
+    check_classes(label.name, classes)
+    return whole, classes
+
+
+def check_classes(label: str, classes: tuple[str, ...]) -> None:
+    """Raise `Invalid` unless there are two classes to tell apart."""
+    if len(classes) < 2:
+        only = f"only the class {classes[0]!r}" if classes else "no value"
+        raise invalid(f"the label column {label!r} has {only}; at least 2 classes are needed", f"column {label}")
 
 
 def class_name(text: str, whole: bool) -> str:

@@ -191,11 +191,13 @@ def _without_useless(
             and _identifies(survey, column.name)
         ):
             ids.append(column.name)
-        elif (found := kind_of(column, survey.rows)) is not None:
+        elif (found := kind_of(column, survey.rows)) is None:
+            nested.append(column.name)
+        else:
             kept.append(found)
     _leave_out(empty, "empty_column", "no value in any row", warnings)
     _leave_out(constant, "constant_column", "the same value in every row", warnings)
-    _leave_out(nested, "nested_left_out", "structures and binary data are not learnt from", warnings)
+    _leave_out(nested, "nested_left_out", "structures, empty lists and binary data are not learnt from", warnings)
     _leave_out(ids, "identifier_left_out", "it names the rows and would leak", warnings)
     return kept
 

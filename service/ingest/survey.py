@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from service.ingest.limits import Limits
 from service.ingest.source import Source
 
 _ID_NAME = re.compile(
-    r"^(unnamed[_: ]*\d+|__index_level_0__|.*[a-z0-9]I[dD]|(?i:(.*[_\s.-])?(id|ids|uid|uuid|guid)|key|index|idx|name|"
-    r"row|rowid|filename|file_name|path))$"
+    r"(?i)(unnamed[_: ]*\d+|__index_level_0__|(.*[_\s.-])?(id|ids|uid|uuid|guid)|key|index|idx|name|row|rowid|"
+    r"file_?name|path)"
 )
+_CAMEL_ID = re.compile(r".*[a-z0-9]I[dD]")
 _MOST_DISTINCT = 10_000
 _MOST_DISTINCT_CHARACTERS = 16 * 2**20
 _MOST_IDS = 16
@@ -29,7 +31,7 @@ _SURE_OF_FORM = 1_000
 
 def is_id_name(name: str) -> bool:
     """Whether a column may name samples, by its own name."""
-    return _ID_NAME.match(name) is not None
+    return bool(_ID_NAME.fullmatch(name) or _CAMEL_ID.fullmatch(name))
 
 
 @dataclass
@@ -190,6 +192,11 @@ class Survey:
 
 def take_survey(source: Source, id_column: str | None, limits: Limits, scratch: Path) -> Survey:
     """Read everything but images once. Raises what the reader raises, and `TooLarge`."""
+    with ExitStack() as stack:
+        return _surveyed(source, id_column, limits, scratch, stack)
+
+
+def _surveyed(source: Source, id_column: str | None, limits: Limits, scratch: Path, stack: ExitStack) -> Survey:
     columns: dict[str, Column] = {}
     ids: dict[str, Fingerprints] = {}
     rows = size = 0
@@ -204,7 +211,7 @@ def take_survey(source: Source, id_column: str | None, limits: Limits, scratch: 
                 columns[name] = Column(name, max(_MOST_DISTINCT, limits.max_classes))
                 named = name == id_column or (is_id_name(name) and len(ids) < _MOST_IDS)
                 if named and _is_scalar(values_.type):
-                    ids[name] = Fingerprints(scratch / f"ids-{len(ids)}")
+                    ids[name] = stack.enter_context(Fingerprints(scratch / f"ids-{len(ids)}"))
                     ids[name].add(_unlike_any(0, rows))
             columns[name].add(values_)
             if name in ids:
@@ -216,8 +223,6 @@ def take_survey(source: Source, id_column: str | None, limits: Limits, scratch: 
         column.missing, column.null = column.missing + rows - column.seen, column.null + rows - column.seen
         column.seen = rows
     repeats = {name: prints.first_repeat() for name, prints in ids.items()}
-    for prints in ids.values():
-        prints.close()
     return Survey(rows, columns, repeats, first_skipped)
 
 
