@@ -253,8 +253,7 @@ def _floats(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.timestamp("us")).cast(pa.int64())
     result = np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
-    result[~np.isfinite(result)] = np.nan
-    return result
+    return np.where(np.isfinite(result), result, np.nan)
 
 
 def _codes(values: pa.Array, codes: dict[str, int]) -> npt.NDArray[np.int64]:

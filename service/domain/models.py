@@ -91,7 +91,7 @@ _TABLE = (
         title="Multi-layer perceptron",
         modality="tabular",
         params=MLPParams,
-        training=TrainingDefaults(learning_rate=0.02),
+        training=TrainingDefaults(learning_rate=0.02, batch_size=64),
         cost="low",
     ),
     Model(

@@ -86,7 +86,7 @@ class Influence(Frozen):
     layers: Literal["last"] = "last"
     estimator: Literal["tracin"] = "tracin"
     columns: int = Field(
-        512,
+        256,
         ge=1,
         description="Without a reference the training set serves; signals of cost `pairs` then use this many of its "
         "rows, drawn evenly by class, and say so in a warning. A given reference is always used whole.",

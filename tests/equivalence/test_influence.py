@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
-from worker.influence import tracin
+from worker.influence import factors, tracin
 from worker.influence.factors import Trace, errors, record
 from worker.influence.tracin import class_gradients, class_influence, pair_blocks, pair_sums, self_influence
 
@@ -221,13 +221,18 @@ def test_results_do_not_depend_on_the_block_size(tmp_path: Path, monkeypatch: py
     assert torch.allclose(blocks(case, tmp_path), whole, rtol=1e-6)
 
 
-def test_a_network_that_is_only_a_head_keeps_its_activations_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [0, 2**30])
+def test_a_network_that_is_only_a_head_keeps_its_activations_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(factors, "_IN_MEMORY", in_memory)
     head = nn.Linear(6, 3)
     states = [{name: torch.randn(value.shape) for name, value in head.state_dict().items()} for _ in RATES]
     loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in states]  # type: ignore[misc]
     x = torch.randn(10, 6)
     trace = record(head, head, (x,), loads, RATES, tmp_path, lambda _step: None)
-    assert (tmp_path / "activations.f4").stat().st_size == x.numel() * 4
+    assert trace.activations.stride(0) == 0
+    assert (tmp_path / "activations.f4").exists() == (in_memory == 0)
     assert torch.equal(trace.activations[2], x)
     assert torch.allclose(trace.logits[1], x @ states[1]["weight"].T + states[1]["bias"], atol=1e-5)
 

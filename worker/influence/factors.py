@@ -5,6 +5,7 @@ The gradient of the loss of sample i for the last Linear layer, weight and bias 
 products of these two (arXiv:2002.08484, appendix F).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-_BATCH = 2048
+_IN_MEMORY = 2**30  # bytes
+_BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,25 @@ def errors(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Ten
 
 @torch.inference_mode()
 def capture(
-    model: nn.Module, head: nn.Linear, inputs: Sequence[Tensor]
-) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n c"]]:
-    """Activations that enter `head` and the logits, for every sample, in evaluation mode."""
+    model: nn.Module,
+    head: nn.Linear,
+    inputs: Sequence[Tensor],
+    activations: Float[Tensor, "n d"] | None,
+    logits: Float[Tensor, "n c"],
+) -> None:
+    """Write every sample's logits, and what enters `head` unless that is None; evaluation mode."""
     caught: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
     model.eval()
     try:
-        logits = [model(*(part[start : start + _BATCH] for part in inputs)) for start in _starts(inputs)]
+        for start in range(0, len(logits), _BATCH):
+            rows = slice(start, start + _BATCH)
+            logits[rows] = model(*(part[rows] for part in inputs))
+            entered = caught.pop()
+            if activations is not None:
+                activations[rows] = entered
     finally:
         hook.remove()
-    return torch.cat(caught), torch.cat(logits)
 
 
 def record(
@@ -60,7 +70,7 @@ def record(
     scratch: Path,
     after_checkpoint: Callable[[int], None],
 ) -> Trace:
-    """Run every checkpoint over every sample. The trace lies in files of `scratch`, not in memory.
+    """Run every checkpoint over every sample. A trace of more than a gigabyte lies in files of `scratch`.
 
     `states` load the checkpoints' parameters, one at a time. When nothing but the head is trained, activations are
     the same at every checkpoint and are kept once.
@@ -69,28 +79,20 @@ def record(
     trained = sum(parameter.numel() for parameter in model.parameters())
     frozen = trained == sum(parameter.numel() for parameter in head.parameters())
     kept = 1 if frozen else count
-    activations = _mapped(scratch / "activations.f4", (kept, samples, head.in_features))
-    logits = _mapped(scratch / "logits.f4", (count, samples, head.out_features))
+    activations = _room(scratch / "activations.f4", (kept, samples, head.in_features))
+    logits = _room(scratch / "logits.f4", (count, samples, head.out_features))
     for step, state in enumerate(states):
         model.load_state_dict(state())
-        caught, scores = capture(model, head, inputs)
-        if step < kept:
-            activations[step] = caught
-        logits[step] = scores
+        capture(model, head, inputs, activations[step] if step < kept else None, logits[step])
         after_checkpoint(step)
     return Trace(activations.expand(count, -1, -1), logits, tuple(rates))
 
 
-def _starts(inputs: Sequence[Tensor]) -> range:
-    return range(0, max(len(inputs[0]), 1), _BATCH)
-
-
-def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
+def _room(path: Path, shape: tuple[int, ...]) -> Tensor:
+    # What is small stays in memory, where writing is faster; what grows with the dataset goes to a mapped file.
+    size = math.prod(shape)
+    if size * 4 <= _IN_MEMORY:
+        return torch.empty(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    size = 1
-    for side in shape:
-        size *= side
-    if size == 0:
-        return torch.empty(shape)
     return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).reshape(shape)

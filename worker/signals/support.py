@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 
 _BLOCK = 1024
 _NEAREST = 10
-_COLUMNS = 256  # of each label: the mean over half of a label needs no more
+_COLUMNS = 128  # of each label: the mean over half of a label needs no more
 
 
 def reference_support(
@@ -39,13 +39,13 @@ def reference_support(
 
 
 def own_label_support(
-    activations: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+    rows: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> Float[Tensor, " n"]:
     """Support by the nearer half of the sample's own label, itself left out; needs no reference.
 
-    Of a label with more than 256 rows, 256 drawn at random stand for all. A sample alone in its label has -1.
+    `rows` are directions: of length 1.
+    Of a label with more than 128 rows, 128 drawn at random stand for all. A sample alone in its label has -1.
     """
-    rows = normalize(activations)
     result = torch.full((len(rows),), -1.0)
     for label in range(classes):
         members = (labels == label).nonzero().squeeze(1)
@@ -59,7 +59,7 @@ def own_label_support(
 
 
 def _mean_of_largest(cosines: Float[Tensor, "b m"], count: int) -> Float[Tensor, " b"]:
-    top = cosines.topk(min(count, cosines.shape[1]), dim=1).values
+    top = cosines.topk(min(count, cosines.shape[1]), dim=1, sorted=False).values
     there: Bool[Tensor, "b k"] = top > -torch.inf
     total = top.masked_fill(~there, 0).sum(1)
     return torch.where(there.any(1), total / there.sum(1).clamp(min=1), -1.0)

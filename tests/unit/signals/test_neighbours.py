@@ -5,14 +5,14 @@ import torch
 from torch.nn.functional import normalize
 
 from worker.signals import neighbours
-from worker.signals.neighbours import nearest, vote
+from worker.signals.neighbours import directions, nearest, vote
 from worker.signals.support import own_label_support, reference_support
 
 
 def clustered(samples: int, width: int = 9) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
     centres = torch.randn(20, width, generator=generator)
-    return centres[torch.arange(samples) % 20] + 0.2 * torch.randn(samples, width, generator=generator)
+    return normalize(centres[torch.arange(samples) % 20] + 0.2 * torch.randn(samples, width, generator=generator))
 
 
 def seeded() -> torch.Generator:
@@ -73,9 +73,17 @@ def test_reference_rows_do_not_support_themselves() -> None:
 
 
 def test_own_label_support_is_low_for_the_odd_one_out() -> None:
-    x = torch.cat([torch.tensor([[1.0, 0.1]]).repeat(9, 1), torch.tensor([[-1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
+    x = torch.cat([torch.tensor([[1.0, 0.0]]).repeat(9, 1), torch.tensor([[-1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
     labels = torch.tensor([0] * 10 + [1])
     support = own_label_support(x, labels, 2, seeded())
     assert support[:9].min() > 0.9
     assert support[9] < 0
     assert support[10] == -1
+
+
+def test_directions_keep_the_cosines_of_activations_of_low_rank() -> None:
+    generator = torch.Generator().manual_seed(0)
+    activations = torch.randn(200, 30, generator=generator) @ torch.randn(30, 150, generator=generator)
+    found = directions(activations)
+    assert found.shape == (200, 64)
+    assert torch.allclose(found @ found.T, normalize(activations) @ normalize(activations).T, atol=1e-4)
