@@ -40,7 +40,7 @@ def summarise(
     }
 
 
-def detection(scores: Float[Tensor, " n"], planted: Bool[Tensor, " n"]) -> dict[str, float]:
+def detection(scores: Float[Tensor, " n"], planted: Bool[Tensor, " n"]) -> dict[str, int | float]:
     """Precision, recall and F1 of the top k, k = number planted (hence equal), average precision and AUROC."""
     count = int(planted.sum())
     top = scores.argsort(descending=True, stable=True)[:count]

@@ -1,0 +1,64 @@
+# Two commands matter: `make demo` and `make test`. Both set everything up; nothing but Python 3.11+ and make is needed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := service worker tests benchmarks
+
+.PHONY: help setup demo up test check format benchmark constraints clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed  ## Make .venv and install everything that a user needs
+
+demo: setup  ## Rank a real dataset with known errors, from upload to the table on the screen
+	@$(BIN)/suspects demo
+
+up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one process tree
+	@$(BIN)/suspects up
+
+test: .venv/.installed-dev  ## Run the tests, with real PostgreSQL, Valkey and worker processes
+	$(BIN)/python -m pytest
+
+check: .venv/.installed-dev  ## Format, lint, strict types, import contracts
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev  ## Put the code into its format
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+benchmark: .venv/.installed-benchmarks  ## Measure detection and overhead; writes benchmarks/results
+	$(BIN)/python -m benchmarks.detection
+	$(BIN)/python -m benchmarks.overhead
+
+# torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
+# installed only where a CUDA build of torch asks for them.
+constraints: .venv/.made  ## Resolve constraints.txt anew
+	$(BIN)/python -m pip install --quiet uv
+	echo 'torch==2.13.0' > .venv/torch-pin.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate --upgrade \
+	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
+
+clean:  ## Delete the environment and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
+	  f"Python 3.11 to 3.14 is needed, this is {v[0]}.{v[1]}; name another: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/.installed-benchmarks: .venv/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
+	@touch $@
