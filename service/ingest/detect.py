@@ -1,24 +1,22 @@
 """Which reader takes a file: by its content first, by its name second."""
 
 import gzip
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from service.domain.errors import UnreadableType
-from service.ingest.encoding import encoding_of, looks_like_text
+from service.ingest.encoding import sample_text
 from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import looks_delimited, open_delimited
 from service.ingest.readers.folder import images_in, open_folder
 from service.ingest.readers.json_lines import open_json_lines
-from service.ingest.readers.listing import Listing, list_tar, list_zip
+from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_zip
 from service.ingest.source import Source, Upload
 
-_HEAD = 4_096
-_TEXT_SAMPLE = 1 << 16
+_HEAD = 1 << 16
 _CHUNK = 1 << 20
 _TAR_MARK = slice(257, 262)
 _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".npz")
@@ -43,8 +41,16 @@ class Reader:
     """One format: what it is called, whether a file looks like it, and how it is opened."""
 
     title: str
-    takes: Callable[[bytes, Upload], bool]
+    takes: Callable[["Candidate"], bool]
     open: Callable[[Upload], Source]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file and its first bytes."""
+
+    upload: Upload
+    head: bytes
 
 
 def open_upload(upload: Upload) -> Source:
@@ -53,7 +59,7 @@ def open_upload(upload: Upload) -> Source:
     if not head:
         raise invalid("the file is empty")
     for reader in READERS.values():
-        if reader.takes(head, upload):
+        if reader.takes(Candidate(upload, head)):
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
     hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
@@ -98,40 +104,32 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def _is_npz(head: bytes, upload: Upload) -> bool:
-    if not _is_zip(head, upload):
+def _is_npz(file: Candidate) -> bool:
+    if not _is_zip(file):
         return False
-    with zipfile.ZipFile(upload.path) as archive:
+    with opened_zip(file.upload.path) as archive:
         names = archive.namelist()
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def _is_zip(head: bytes, upload: Upload) -> bool:
-    return head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
+def _is_zip(file: Candidate) -> bool:
+    return file.head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def _is_tar(head: bytes, upload: Upload) -> bool:
-    return head[_TAR_MARK] == b"ustar"
+def _is_tar(file: Candidate) -> bool:
+    return file.head[_TAR_MARK] == b"ustar"
 
 
-def _is_json_lines(head: bytes, upload: Upload) -> bool:
-    text = _text(head, upload)
+def _is_json_lines(file: Candidate) -> bool:
+    text = sample_text(file.head)
     return text is not None and text.lstrip().startswith("{")
 
 
-def _is_delimited(head: bytes, upload: Upload) -> bool:
-    text = _text(head, upload)
+def _is_delimited(file: Candidate) -> bool:
+    text = sample_text(file.head)
     if text is None or text.lstrip().startswith(("[", "<!", "<?", "<html")):
         return False
-    return upload.name.lower().endswith((".csv", ".tsv", ".tab", ".txt", ".data")) or looks_delimited(text)
-
-
-def _text(head: bytes, upload: Upload) -> str | None:
-    """The beginning of the file as text; None for anything else."""
-    if not looks_like_text(head):
-        return None
-    with upload.path.open(encoding=encoding_of(upload.path), newline="") as file:
-        return file.read(_TEXT_SAMPLE)
+    return file.upload.name.lower().endswith((".csv", ".tsv", ".tab", ".txt", ".data")) or looks_delimited(text)
 
 
 def _open_zip(upload: Upload) -> Source:
@@ -160,9 +158,9 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> Source:
 
 
 READERS: dict[str, Reader] = {
-    "parquet": Reader("Parquet", lambda head, upload: head.startswith(b"PAR1"), open_parquet),
+    "parquet": Reader("Parquet", lambda file: file.head.startswith(b"PAR1"), open_parquet),
     "arrow": Reader(
-        "Arrow IPC and Feather", lambda head, upload: head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
+        "Arrow IPC and Feather", lambda file: file.head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
     ),
     "npz": Reader("NPZ with x and y", _is_npz, open_npz),
     "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),

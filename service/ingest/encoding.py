@@ -22,6 +22,7 @@ _WESTERN = ("cp1252", "latin-1")
 _FOREIGN_RUN = re.compile(rb"[\x80-\xff]+")
 _SHORT_RUN = 1.8
 _MOSTLY = 0.5
+_CONTROLS = b"\t\n\r\f\x1a\x1b"
 
 
 def encoding_of(path: Path) -> str:
@@ -53,11 +54,12 @@ def _guesses(sample: bytes) -> tuple[str, ...]:
     return (best.encoding, *_WESTERN) if best is not None else _WESTERN
 
 
-def looks_like_text(head: bytes) -> bool:
-    """Whether the first bytes of a file may be text in any encoding that is read."""
-    if any(head.startswith(mark) for mark, _ in _MARKS) or _without_mark(head) is not None:
-        return True
-    return not any(byte < 32 and byte not in b"\t\n\r\f\x1a\x1b" for byte in head)
+def sample_text(head: bytes) -> str | None:
+    """The first bytes of a file as text, roughly, to see what kind of text it is; None if it is none."""
+    marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
+    if marked is None and any(byte < 32 and byte not in _CONTROLS for byte in head):
+        return None
+    return head.decode(marked or "utf-8", "replace")
 
 
 def _without_mark(head: bytes) -> str | None:

@@ -57,7 +57,15 @@ def told() -> Iterator[None]:
         if error.errno is not None:
             raise
         raise malformed(f"the file is damaged: {_first_line(error)}") from error
-    except (pa.ArrowException, zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (
+        UnicodeDecodeError,
+        pa.ArrowException,
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zlib.error,
+        EOFError,
+    ) as error:
         raise malformed(f"the file is damaged: {_first_line(error)}") from error
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality, Warning
+from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality
+from service.domain.dataset import Warning as Notice
 from service.ingest.canonical import Written, write
 from service.ingest.detect import open_upload
 from service.ingest.faults import invalid, listed, told
@@ -31,7 +32,7 @@ class Ingested:
     splits: dict[str, int]
     skipped_rows: int
     inferred: Inferred
-    warnings: list[Warning]
+    warnings: list[Notice]
 
 
 def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
@@ -128,17 +129,17 @@ def _summary(plan: Plan, written: Written) -> Ingested:
     )
 
 
-def _doubts(plan: Plan, written: Written) -> Iterator[Warning]:
+def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
     """What is odd about the rows that were written."""
     if written.spaced_labels:
-        yield Warning(
+        yield Notice(
             code="stripped_labels",
             detail=f"{written.spaced_labels:,} labels had spaces around them, which were removed",
         )
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
-        yield Warning(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
+        yield Notice(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
     if written.repeated:
-        yield Warning(code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included")
+        yield Notice(code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included")
     if written.skipped:
-        yield Warning(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")
+        yield Notice(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")

@@ -48,6 +48,7 @@ def kind_of(column: Column, rows: int) -> Input | None:
 
 
 def is_constant(column: Column) -> bool:
+    """Whether all values that are there are the same."""
     if column.numbers == column.present:
         return column.low == column.high
     return column.distinct is not None and len(column.texts()) == 1 and not column.lengths

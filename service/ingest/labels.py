@@ -19,6 +19,7 @@ _SURELY_A_QUANTITY = 50
 
 
 def guess_label(columns: dict[str, Column], rows: int, spec: DatasetSpec) -> str:
+    """The column that is named like a label, else the last if its values are few; else `Invalid` asks for it."""
     taken = {spec.id, spec.split, *spec.exclude, *(spec.features or ())}
     free = [name for name in columns if name not in taken]
     by_name = {name.strip().lower(): name for name in reversed(free)}

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.dataset import DatasetSpec, FeatureKind, Inferred, Modality, Warning
+from service.domain.dataset import DatasetSpec, FeatureKind, Inferred, Modality
+from service.domain.dataset import Warning as Notice
 from service.ingest import values
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_constant, kind_of
@@ -33,7 +34,7 @@ class Plan:
     classes: tuple[str, ...]
     whole_labels: bool  # "1.0" is the class "1"
     inferred: Inferred
-    warnings: tuple[Warning, ...]
+    warnings: tuple[Notice, ...]
 
 
 def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
@@ -52,7 +53,7 @@ def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits)
         if column.name not in {label, split, identity, source.path, *spec.exclude}
         and (spec.features is None or column.name in spec.features)
     ]
-    warnings: list[Warning] = list(source.warnings)
+    warnings: list[Notice] = list(source.warnings)
     modality, inputs = _inputs(left, survey, spec, source, warnings)
     if split is not None:
         _check_splits(columns[split], split, warnings)
@@ -115,24 +116,24 @@ def _identifies(survey: Survey, name: str) -> bool:
     return whole and survey.rows > 1 and not blank and survey.repeats[name] is None
 
 
-def _check_splits(column: Column, name: str, warnings: list[Warning]) -> None:
+def _check_splits(column: Column, name: str, warnings: list[Notice]) -> None:
     texts = column.texts()
     if column.distinct is None or len(texts) > _MOST_SPLITS:
         raise bad_spec("split", f"{name!r} has too many different values to be a split: train, validation, test …")
     if not any(values.split_name(text) == "train" for text in texts) and column.missing == 0:
         detail = f"no row of {name!r} says train, but {', '.join(sorted(texts))}"
-        warnings.append(Warning(code="no_train_split", detail=detail))
+        warnings.append(Notice(code="no_train_split", detail=detail))
 
 
 def _inputs(
-    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, source: Source, warnings: list[Warning]
+    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, source: Source, warnings: list[Notice]
 ) -> tuple[Modality, tuple[Input, ...]]:
     image = next((column for column in columns if column.name == source.image), None)
     others = [column for column in columns if column is not image]
     learnable = _without_useless(others, survey, spec, warnings)
     modality = spec.modality
     if modality == "auto":
-        modality = _guess_modality(image is not None, learnable, others)
+        modality = _guess_modality(image is not None, learnable)
     if modality == "image" or (image is not None and spec.modality == "auto"):
         if image is None:
             raise bad_spec("modality", "the file has no images")
@@ -163,7 +164,7 @@ def _inputs(
     return modality, chosen
 
 
-def _guess_modality(image: bool, learnable: Sequence[Input], others: Sequence[Column]) -> Modality:
+def _guess_modality(image: bool, learnable: Sequence[Input]) -> Modality:
     kinds = {one.kind for one in learnable}
     if image:
         return "image"
@@ -173,7 +174,7 @@ def _guess_modality(image: bool, learnable: Sequence[Input], others: Sequence[Co
 
 
 def _without_useless(
-    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, warnings: list[Warning]
+    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, warnings: list[Notice]
 ) -> list[Input]:
     """Leave out columns with nothing to learn from, or that would give the rows away, each with a warning."""
     kept: list[Input] = []
@@ -202,21 +203,21 @@ def _without_useless(
     return kept
 
 
-def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[Warning]) -> None:
+def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[Notice]) -> None:
     if names:
-        warnings.append(Warning(code=code, detail=f"left out, {why}: {listed(names)}"))
+        warnings.append(Notice(code=code, detail=f"left out, {why}: {listed(names)}"))
 
 
-def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[Warning]) -> None:
+def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[Notice]) -> None:
     columns = [survey.columns[one.name] for one in inputs if one.kind == "numeric"]
     infinite = {column.name: column.non_finite for column in columns if column.non_finite}
     if infinite:
         detail = f"{sum(infinite.values()):,} values are NaN or infinite and count as missing: {_counts(infinite)}"
-        warnings.append(Warning(code="non_finite_values", detail=detail))
+        warnings.append(Notice(code="non_finite_values", detail=detail))
     odd = {column.name: column.present - column.numbers for column in columns if column.numbers < column.present}
     if odd:
         detail = f"{sum(odd.values()):,} values of numeric columns are no numbers and count as missing: {_counts(odd)}"
-        warnings.append(Warning(code="unparsable_values", detail=detail))
+        warnings.append(Notice(code="unparsable_values", detail=detail))
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.dataset import DatasetSpec, SkippedRow, Warning
+from service.domain.dataset import DatasetSpec, SkippedRow
+from service.domain.dataset import Warning as Notice
 from service.ingest.limits import Limits
 
 BATCH_ROWS = 4_096
@@ -38,7 +39,7 @@ class Source:
     split: str | None = None
     image: str | None = None
     path: str | None = None  # the column that names the image files
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,8 +13,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from service.domain.dataset import Warning
+from service.domain.dataset import Warning as Notice
 from service.ingest.faults import bad_spec, invalid, malformed
+from service.ingest.readers.listing import opened_member, opened_zip
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
 
 _PARTS = ("train", "validation", "val", "valid", "test")
@@ -41,7 +41,7 @@ class Stored:
         return self.shape[0]
 
     def rows(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """A copy of the rows from `start` up to `stop`. Raises `Malformed` when the file ends before."""
+        """A copy of the rows from `start` up to `stop`."""
         if self.fortran:
             whole = np.memmap(self.path, self.dtype, "r", self.offset, self.shape, order="F")
             return np.array(whole[start:stop], order="C")
@@ -49,8 +49,6 @@ class Stored:
         with self.path.open("rb") as file:
             file.seek(self.offset + start * size)
             data = file.read((stop - start) * size)
-        if len(data) != (stop - start) * size:
-            raise malformed(f"the array {self.name!r} is cut short", f"array {self.name}")
         return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
 
 
@@ -93,13 +91,13 @@ def open_npz(upload: Upload) -> Source:
 
 
 def _unpack(upload: Upload) -> dict[str, Stored]:
-    with zipfile.ZipFile(upload.path) as archive:
+    with opened_zip(upload.path) as archive:
         members = archive.infolist()
         upload.limits.check_expansion(upload.path.stat().st_size, sum(member.file_size for member in members))
         arrays = {}
         for number, member in enumerate(members):
             path = upload.scratch / f"array-{number}.npy"
-            with archive.open(member) as packed, path.open("wb") as plain:
+            with opened_member(archive, member) as packed, path.open("wb") as plain:
                 shutil.copyfileobj(packed, plain, 1 << 20)
             name = member.filename.removesuffix(".npy")
             arrays[name] = _stored(name, path)
@@ -113,7 +111,7 @@ def _stored(name: str, path: Path) -> Stored:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, fortran, dtype = read(file)
-        except ValueError as error:
+        except Exception as error:
             raise malformed(f"{name!r} is not a NumPy array: {error}", f"array {name}") from error
         offset = file.tell()
     if dtype.hasobject:
@@ -121,7 +119,10 @@ def _stored(name: str, path: Path) -> Stored:
             f"the array {name!r} holds pickled Python objects, which are never loaded; save numbers or fixed-length text",
             f"array {name}",
         )
-    return Stored(name, path, offset, dtype, shape or (1,), fortran and len(shape) > 1)
+    shape = shape or (1,)
+    if min(shape) < 0 or offset + dtype.itemsize * prod(shape) > path.stat().st_size:
+        raise malformed(f"the array {name!r} is cut short: {shape} of {dtype} were announced", f"array {name}")
+    return Stored(name, path, offset, dtype, shape, fortran and len(shape) > 1)
 
 
 def _parts(arrays: dict[str, Stored]) -> list[Part]:
@@ -165,6 +166,8 @@ def _form(parts: Sequence[Part], upload: Upload) -> Form:
     x = parts[0].x
     if x.dtype.kind not in "biuf":
         raise invalid(f"{x.name} holds {x.dtype}, numbers are needed", f"array {x.name}")
+    if prod(x.shape[1:]) == 0:
+        raise invalid(f"{x.name} has shape {x.shape}: there is nothing to learn from", f"array {x.name}")
     if len(x.shape) <= 2:
         wanted = upload.spec.modality
         wide = prod(x.shape[1:]) >= _EMBEDDING_FROM
@@ -196,11 +199,11 @@ def _range(parts: Sequence[Part]) -> Range:
     raise invalid(f"pixels run from {low:g} to {high:g}; images need 0 to 255, or 0 to 1", f"array {parts[0].x.name}")
 
 
-def _doubts(parts: Sequence[Part], scale: Range) -> tuple[Warning, ...]:
+def _doubts(parts: Sequence[Part], scale: Range) -> tuple[Notice, ...]:
     if scale == "unit":
-        return (Warning(code="images_scaled", detail="pixels from 0 to 1 were scaled to whole numbers from 0 to 255"),)
+        return (Notice(code="images_scaled", detail="pixels from 0 to 1 were scaled to whole numbers from 0 to 255"),)
     if any(part.x.dtype.kind == "f" for part in parts):
-        return (Warning(code="images_rounded", detail="pixels from 0 to 255 were rounded to whole numbers"),)
+        return (Notice(code="images_rounded", detail="pixels from 0 to 255 were rounded to whole numbers"),)
     return ()
 
 

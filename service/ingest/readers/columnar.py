@@ -30,7 +30,7 @@ def open_parquet(upload: Upload) -> Source:
         with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
 
-    return _source("parquet", schema, batches, upload)
+    return _source("parquet", schema, batches)
 
 
 def open_arrow(upload: Upload) -> Source:
@@ -45,7 +45,7 @@ def open_arrow(upload: Upload) -> Source:
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows).select(columns)
 
-    return _source("arrow", schema, batches, upload)
+    return _source("arrow", schema, batches)
 
 
 def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
@@ -58,7 +58,7 @@ def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
     return stream.schema, iter(stream)
 
 
-def _source(kind: str, schema: Any, batches: Any, upload: Upload) -> Source:
+def _source(kind: str, schema: Any, batches: Any) -> Source:
     names = list(schema.names)
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
@@ -75,6 +75,7 @@ def _source(kind: str, schema: Any, batches: Any, upload: Upload) -> Source:
         wanted = [name for name in names if media or name != image]
         rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
         for part in batches(wanted, rows):
+            part.validate(full=True)  # a damaged file's offsets would lead out of its memory
             for piece in _bounded(part):
                 yield _batch(piece, index, class_names, image, paths)
                 index += piece.num_rows

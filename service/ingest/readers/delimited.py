@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import SkippedRow, Warning
+from service.domain.dataset import SkippedRow
+from service.domain.dataset import Warning as Notice
 from service.ingest.encoding import encoding_of
 from service.ingest.faults import invalid, malformed
 from service.ingest.source import BATCH_BYTES, Batch, Source, Upload, batch_rows
@@ -40,7 +41,7 @@ def open_delimited(upload: Upload) -> Source:
     upload.limits.check_columns(len(names))
     return Source(
         format=f"csv, delimiter {_DELIMITERS[delimiter]}, encoding {encoding}",
-        batches=lambda media: _batches(upload.path, encoding, dialect, names),
+        batches=lambda _media: _batches(upload.path, encoding, dialect, names),
         columns=tuple(names),
         warnings=tuple(_doubts(names, encoding)),
     )
@@ -104,14 +105,14 @@ def _header(sample: str, dialect: Dialect) -> list[str]:
     return names
 
 
-def _doubts(names: list[str], encoding: str) -> Iterator[Warning]:
+def _doubts(names: list[str], encoding: str) -> Iterator[Notice]:
     if all(_is_number(name) for name in names):
-        yield Warning(
+        yield Notice(
             code="header_looks_like_data",
             detail="every name in the first line is a number; it was read as the header, so check that one is there",
         )
     if not encoding.startswith("utf"):
-        yield Warning(
+        yield Notice(
             code="encoding_guessed",
             detail=f"the text is not UTF-8 and was read as {encoding}; save it as UTF-8 if wrong",
         )

@@ -1,7 +1,5 @@
 """Archives of images: `class/…image`, `split/class/…image`, or images beside a `metadata.csv` or `metadata.jsonl`."""
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import SkippedRow, Warning
+from service.domain.dataset import SkippedRow
+from service.domain.dataset import Warning as Notice
+from service.domain.errors import Malformed
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.json_lines import open_json_lines
@@ -47,7 +47,7 @@ def open_folder(kind: str, upload: Upload, listing: Listing) -> Source:
     entries, columns = _described(upload, listing, images, tables) if tables else _by_folder(images)
     image = _free("image", columns)
     others = [member.path for member in listing.members if member not in tables and member not in images]
-    ignored = Warning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
+    ignored = Notice(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
     return Source(
         format=f"{kind}, images with {_base(tables[0].path)}" if tables else f"{kind}, images in class folders",
         batches=lambda media: _batches(listing, entries, columns, image if media else None),
@@ -183,7 +183,7 @@ def _contents(read: Read, entry: Entry) -> tuple[bytes, str]:
     try:
         with read(entry.member) as file:
             return file.read(), ""
-    except (zipfile.BadZipFile, zlib.error, EOFError):
+    except Malformed:
         return b"", "the file is damaged in the archive"
 
 

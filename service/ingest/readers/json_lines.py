@@ -23,7 +23,7 @@ def open_json_lines(upload: Upload) -> Source:
     encoding = encoding_of(upload.path)
     return Source(
         format=f"jsonl, encoding {encoding}",
-        batches=lambda media: _batches(upload.path, encoding, upload.limits),
+        batches=lambda _media: _batches(upload.path, encoding, upload.limits),
     )
 
 

@@ -1,7 +1,11 @@
 """What is in a ZIP or TAR: its files by name, read one at a time and never extracted to where their names say."""
 
+import errno
+import lzma
+import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -11,6 +15,12 @@ from typing import IO
 from service.domain.errors import TooLarge
 from service.ingest.faults import invalid, malformed
 from service.ingest.limits import Limits
+
+# What the library raises over a damaged archive, beside its own error.
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError,
+    OverflowError, struct.error,
+)  # fmt: skip
 
 Read = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
@@ -41,7 +51,7 @@ class Listing:
 
 def list_zip(path: Path, limits: Limits) -> Listing:
     """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` when encrypted."""
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > limits.max_members:
         raise _too_many(limits)
@@ -52,7 +62,7 @@ def list_zip(path: Path, limits: Limits) -> Listing:
 
     @contextmanager
     def reading() -> Iterator[Read]:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             yield lambda member: _open_zipped(archive, member)
 
     members = (_member(info.filename, info.file_size, info) for info in infos)
@@ -60,27 +70,53 @@ def list_zip(path: Path, limits: Limits) -> Listing:
 
 
 @contextmanager
-def _open_zipped(archive: zipfile.ZipFile, member: Member) -> Iterator[IO[bytes]]:
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A ZIP whose directory can be read; raises `Malformed`."""
+    with _damage_told("the ZIP archive"):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield archive
+
+
+@contextmanager
+def opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
+    """A file of a ZIP; raises `Malformed` when it is damaged or packed in a way that is not known."""
+    with _damage_told(info.filename), archive.open(info) as file:
+        yield file
+
+
+@contextmanager
+def _damage_told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # a wrong offset makes it seek before the beginning
+            raise
+        raise malformed(f"{what} is damaged: {error}", what) from error
+    except _DAMAGE as error:
+        raise malformed(f"{what} is damaged: {error}", what) from error
+
+
+def _open_zipped(archive: zipfile.ZipFile, member: Member) -> AbstractContextManager[IO[bytes]]:
     if not isinstance(member.key, zipfile.ZipInfo):
         raise TypeError("a member of another archive")
-    try:
-        with archive.open(member.key) as file:
-            yield file
-    except NotImplementedError as error:
-        raise malformed(f"{member.path}: {error}; use deflate", member.path) from error
+    return opened_member(archive, member.key)
 
 
 def list_tar(path: Path, limits: Limits) -> Listing:
     """The files of a TAR that is not compressed (or was expanded before). Raises `TooLarge` for too many files."""
     members: list[Member] = []
     with tarfile.open(path, "r:") as archive:
-        while (info := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # it would remember every header
+        while (info := _next(archive)) is not None:
             if len(members) >= limits.max_members:
                 raise _too_many(limits)
             if info.isdir():
                 continue
-            fault = "" if info.isreg() and not info.issparse() else "a link or special file, not an ordinary one"
+            fault = (
+                ""
+                if info.isreg() and not info.issparse() and info.size >= 0
+                else "a link or special file, not an ordinary one"
+            )
             members.append(_member(info.name, info.size, info.offset_data, fault))
     limits.check_size(sum(member.size for member in members))
 
@@ -90,6 +126,11 @@ def list_tar(path: Path, limits: Limits) -> Listing:
             yield lambda member: _open_span(file, member)
 
     return Listing(_sorted(members), reading)
+
+
+def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
+    with _damage_told("the TAR archive"):
+        return archive.next()
 
 
 @contextmanager

@@ -187,6 +187,22 @@ def test_a_damaged_page_is_told(take: Take) -> None:
         take(bytes(content), "a.parquet")
 
 
+def test_offsets_that_lead_out_of_the_file_are_told(take: Take) -> None:
+    words = pa.array(["ab", "cd"] * 50)
+    offsets = np.frombuffer(words.buffers()[1], np.int32).copy()
+    offsets[7] = 2**30
+    wild = pa.StringArray.from_buffers(100, pa.py_buffer(offsets), words.buffers()[2])
+    with pytest.raises(Malformed, match="damaged"):
+        take(arrow(pa.table({"x": range(100), "label": wild}), "stream"), "a.arrow")
+
+
+@pytest.mark.parametrize("form", ["parquet", "file"])
+def test_bytes_that_are_no_text_are_told(take: Take, form: str) -> None:
+    words = pa.array([b"ok", b"\xff\xfe"] * 6).view(pa.string())
+    with pytest.raises(Malformed, match="damaged"):
+        take(of(form, pa.table({"x": range(12), "label": words})), "a.bin")
+
+
 def test_a_table_that_expands_beyond_the_limit_is_refused(take: Take) -> None:
     table = pa.table({"x": [0] * 99_999 + [1], "label": ["a"] * 99_999 + ["b"]})
     with pytest.raises(TooLarge):

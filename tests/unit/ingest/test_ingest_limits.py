@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -141,10 +140,9 @@ def test_wide_tables_are_read_in_small_batches(take: Take) -> None:
 
 
 def test_open_files_are_closed(take: Take) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         take(csv_of(100))
         with pytest.raises(Exception, match="at least 2"):
             take("x,target\n1,p\n")
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
-    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 0
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1

@@ -1,5 +1,7 @@
 """Which column is what: said by the client, else inferred, and said back."""
 
+from collections.abc import Callable
+
 import pytest
 
 from service.domain.errors import Invalid
@@ -8,7 +10,7 @@ from tests.unit.ingest.uploads import Take, csv_of, json_lines
 
 def rows_of(*columns: str, rows: int = 12) -> str:
     """A table with these columns: `name=kind`, where the kind makes the values."""
-    make = {
+    make: dict[str, Callable[[int], str]] = {
         "n": lambda i: f"{i * 0.5}",
         "int": lambda i: str(i % 4),
         "seq": lambda i: str(i),
@@ -82,7 +84,7 @@ def test_a_nameless_first_column_of_row_numbers_is_an_id(take: Take) -> None:
 def test_a_column_that_repeats_or_is_not_named_so_is_no_id(take: Take, column: str) -> None:
     outcome = take(rows_of(column, "a=n", "target=two"))
     assert outcome.found.inferred.id is None
-    assert column.split("=")[0] in outcome.kinds
+    assert column.split("=", maxsplit=1)[0] in outcome.kinds
     assert outcome.table["id"][:2] == ["row-0", "row-1"]
 
 

@@ -40,7 +40,8 @@ def test_every_row_is_found_by_its_id_over_many_row_groups(take: Take) -> None:
     assert pq.read_metadata(own.data).num_row_groups > 2
     for index in (1, 2_559, 2_561, 5_121, 8_999):
         row = sample_row(own.data, f"row-{index}")
-        assert row is not None and (row["index"], row["features"]) == (index, {"x": index})
+        assert row is not None
+        assert (row["index"], row["features"]) == (index, {"x": index})
     for unknown in ("row-0", "row-9000", "row-", "row-01", "x", "", "row-99999999999999999999"):
         assert sample_row(own.data, unknown) is None
 
@@ -48,7 +49,8 @@ def test_every_row_is_found_by_its_id_over_many_row_groups(take: Take) -> None:
 def test_ids_that_look_like_ours_are_the_clients(take: Take) -> None:
     text = "id,x,target\n" + "".join(f"row-{4_999 - i},{i},{'pq'[i % 2]}\n" for i in range(5_000))
     row = sample_row(take(text).data, "row-4990")
-    assert row is not None and (row["index"], row["features"]["x"]) == (9, 9.0)
+    assert row is not None
+    assert (row["index"], row["features"]["x"]) == (9, 9.0)
 
 
 def test_previews_come_in_the_order_asked_for(take: Take) -> None:
@@ -87,9 +89,14 @@ def test_an_image_comes_back_as_its_own_bytes(take: Take) -> None:
         {"path": "a/0.png", "width": 9, "height": 4},
     ]
     row = sample_row(data, "row-0")
-    assert row is not None and row["features"]["image"] == {
-        "content_type": "image/png", "width": 9, "height": 4, "bytes": len(files["a/0.png"]), "path": "a/0.png",
-    }  # fmt: skip
+    assert row is not None
+    assert row["features"]["image"] == {
+        "content_type": "image/png",
+        "width": 9,
+        "height": 4,
+        "bytes": len(files["a/0.png"]),
+        "path": "a/0.png",
+    }
 
 
 def test_an_image_without_a_name_is_previewed_by_its_id(take: Take) -> None:
@@ -124,5 +131,6 @@ def test_reading_one_row_reads_one_group(take: Take, tmp_path: Path) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(content)
     row = sample_row(broken, "row-5000")
-    assert row is not None and row["features"]["age"] == 5_000
+    assert row is not None
+    assert row["features"]["age"] == 5_000
     assert previews(broken, [5_000])[0]["age"] == 5_000

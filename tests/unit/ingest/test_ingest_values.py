@@ -35,7 +35,8 @@ def test_numbers_that_are_not_finite_become_null_and_are_counted(take: Take, wor
     outcome = take(table(["1", word, "2", word]))
     assert outcome.column("v") == [1, None, 2, None]
     (warning,) = [warning for warning in outcome.found.warnings if warning.code == "non_finite_values"]
-    assert warning.detail.startswith("2 values") and "v (2)" in warning.detail
+    assert warning.detail.startswith("2 values")
+    assert "v (2)" in warning.detail
 
 
 def test_a_few_values_that_are_no_numbers_become_null_and_are_counted(take: Take) -> None:
@@ -99,7 +100,8 @@ def test_text_beside_features_is_left_out_and_alone_it_is_the_data(take: Take) -
     assert (alone.found.modality, alone.found.inferred.modality, alone.kinds) == ("text", "text", {"v": "text"})
     assert alone.table["text"] == texts
     asked = take(table(texts), modality="text")
-    assert asked.table["text"] == texts and "features_left_out" in asked.codes
+    assert asked.table["text"] == texts
+    assert "features_left_out" in asked.codes
 
 
 def test_short_texts_are_taken_when_text_is_asked_for(take: Take) -> None:
@@ -115,7 +117,8 @@ def test_a_row_without_its_text_is_skipped(take: Take) -> None:
 
 def test_ever_different_words_are_no_category(take: Take) -> None:
     outcome = take(table([f"w{i}" for i in range(1500)]))
-    assert list(outcome.kinds) == ["b"] and "text_left_out" in outcome.codes
+    assert list(outcome.kinds) == ["b"]
+    assert "text_left_out" in outcome.codes
     assert take(table([f"w{i}" for i in range(900)])).kinds["v"] == "categorical"
     assert take(table([f"w{i // 2}" for i in range(2400)])).kinds["v"] == "categorical"
 
@@ -265,7 +268,8 @@ def test_embeddings_that_cannot_be_used_are_skipped_with_the_reason(take: Take) 
     assert [row.index for row in outcome.skipped] == [30, 31, 32, 33, 34]
     assert "3 numbers, the others have 2" in reasons[0]
     assert "no embedding" in reasons[1]
-    assert "missing or infinite" in reasons[2] and "missing or infinite" in reasons[3]
+    assert "missing or infinite" in reasons[2]
+    assert "missing or infinite" in reasons[3]
     assert "0 numbers" in reasons[4]
 
 
