@@ -99,10 +99,9 @@ def _check(url: str, settings: Settings) -> _Target:
     port = port or _PORTS[parts.scheme]
     try:
         host = host if ":" in host else host.encode("idna").decode()
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = _resolve(host, port)
     except (OSError, UnicodeError) as error:
         raise _refused(f"{host} is not known") from error
-    addresses = [str(entry[4][0]) for entry in found]
     if not settings.allow_private_urls and not all(is_public(address) for address in addresses):
         raise _refused(
             f"{host} is at a private address; SUSPECTS_ALLOW_PRIVATE_URLS=true on this installation would allow it"
@@ -110,9 +109,14 @@ def _check(url: str, settings: Settings) -> _Target:
     return _Target(url, parts.scheme, host, port, addresses[0])
 
 
+def _resolve(host: str, port: int) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
 def is_public(address: str) -> bool:
-    """Whether an address is on the open internet: not private, loopback, link-local, multicast or reserved, and not
-    an IPv6 form of an IPv4 address that is.
+    """Whether an address is on the open internet.
+
+    It is not when it is private, loopback, link-local, multicast or reserved, or an IPv6 form of such an IPv4 one.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):

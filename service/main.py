@@ -29,7 +29,7 @@ Errors are `application/problem+json`. Lists come in pages with a `next` cursor.
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application, for `uvicorn --factory service.main:create_app`. It touches nothing before it starts."""
+    """The application, for `uvicorn --factory service.main:create_app`. It connects to nothing before it starts."""
     settings = settings or Settings()
     _log_to_stderr()
     services = Services(
@@ -86,5 +86,6 @@ def _log_to_stderr() -> None:
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Asked for at each line: whoever runs the service may have put another stream there.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )

@@ -1,5 +1,8 @@
 """What tests are made of: datasets, jobs and rankings that need neither an upload nor a computation."""
 
+import io
+import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetInfo, Feature, Inferred
 from service.domain.job import Progress, State
@@ -195,3 +199,37 @@ def finish(
         jobs.complete(connection, held, result(len(table), signals), now)
         rankings.save(connection, job_id, table)
         rankings.save_summaries(connection, job_id, summaries(signals))
+
+
+CSV = b"weight,colour,animal\n" + b"".join(
+    b"%d.5,%s,%s\n" % (i, b"red" if i % 2 else b"blue", (b"cat", b"dog", b"eel")[i % 3]) for i in range(60)
+)
+
+
+def form(content: bytes = CSV, filename: str = "animals.csv", spec: object = None) -> dict[str, Any]:
+    """Arguments for a client's `post`: a file, and what is known of it."""
+    data = {} if spec is None else {"spec": json.dumps(spec)}
+    return {"files": {"file": (filename, content)}, "data": data}
+
+
+def add_finished(
+    database: Database, blobs: Blobs, job_id: str = "job_1", dataset_id: str = "ds_1", **options: Any
+) -> DatasetInfo:
+    """A completed job over a dataset of its own."""
+    info = add_dataset(database, dataset_id, blobs, **options)
+    add_job(database, info, job_id)
+    finish(database, job_id, info, blobs=blobs)
+    return info
+
+
+def image_zip(names: Sequence[str]) -> bytes:
+    """Images in a ZIP, each of its own colour, under these names; metadata.csv says that the folder is the label."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number, name in enumerate(names):
+            picture = io.BytesIO()
+            Image.new("RGB", (8, 8), (number * 20, 0, 0)).save(picture, "PNG")
+            archive.writestr(name, picture.getvalue())
+        lines = "".join(f"{name},{name.partition('/')[0]}\n" for name in names)
+        archive.writestr("metadata.csv", "file_name,label\n" + lines)
+    return packed.getvalue()

@@ -3,14 +3,23 @@
 import os
 import shutil
 import tempfile
+import threading
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+import redis
 import sqlalchemy as sa
+import uvicorn
+from fastapi import FastAPI
 
+from service.api.deps import Services
+from service.main import create_app
+from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database, migrate, open_database
 from service.store.tables import metadata
@@ -88,6 +97,50 @@ def database(database_url: str) -> Iterator[Database]:
 def blobs(tmp_path: Path) -> Blobs:
     """An empty file tree."""
     return Blobs(tmp_path / "home")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, redis_url: str) -> Settings:
+    """An installation of this test's own, on SQLite; its queue is empty."""
+    with redis.Redis.from_url(redis_url) as broker:
+        broker.flushdb()
+    return Settings(home=tmp_path / "home", broker_url=redis_url, sweep_seconds=3600)
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    """The service."""
+    return create_app(settings)
+
+
+@pytest.fixture
+def here(app: FastAPI) -> Services:
+    """What stands behind the routes."""
+    services: Services = app.state.services
+    return services
+
+
+@pytest.fixture
+def server(app: FastAPI) -> Iterator[str]:
+    """URL of the service on a real socket, run by a thread of this process."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    while not running.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}"
+    running.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[httpx.Client]:
+    """A client of the service."""
+    with httpx.Client(base_url=server, trust_env=False, timeout=30) as opened:
+        yield opened
 
 
 def _administer(url: str, statement: str) -> None:

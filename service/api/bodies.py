@@ -5,6 +5,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
@@ -64,7 +65,7 @@ async def _read(request: Request, here: Here) -> AsyncIterator[Json | Form]:
         path.unlink(missing_ok=True)
 
 
-Body = Annotated[Json | Form, Depends(_read)]
+Body = Annotated[Json | Form, Depends(_read, scope="function")]  # the file is gone before the answer comes
 
 
 def parsed(model: type[M], value: Any, *within: str) -> M:
@@ -74,7 +75,7 @@ def parsed(model: type[M], value: Any, *within: str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise invalid([FieldError(loc=[*within, *fault.loc], msg=fault.msg) for fault in faults(error)]) from error
+        raise invalid(faults(error, value, *within)) from error
 
 
 def refuse_unbuilt(value: Any, meanings: Mapping[str, str]) -> Any:
@@ -110,7 +111,7 @@ def _check_text(value: Any) -> None:
     """Raise ValueError for characters that no database keeps."""
     match value:
         case str():
-            if "\0" in value or not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            if "\0" in value or (not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)):
                 raise ValueError("a text holds a NUL character or half of a surrogate pair")
         case dict():
             for name, field in value.items():
@@ -153,12 +154,15 @@ class _File(BaseTarget):  # type: ignore[misc] # the library has no types
         self._file.write(chunk)
 
     def on_finish(self) -> None:
-        self.close()
+        assert self._file is not None
+        self._file.close()
         self.complete = True
 
-    def close(self) -> None:
+    def abandon(self) -> None:
+        """Close what is half written; that a full disk does not take the rest is no news any more."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):
+                self._file.close()
 
 
 class _Text(BaseTarget):  # type: ignore[misc] # the library has no types
@@ -166,11 +170,12 @@ class _Text(BaseTarget):  # type: ignore[misc] # the library has no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.value, self.complete = bytearray(), False
+        self.value, self.begun, self.complete = bytearray(), False, False
 
     def on_start(self) -> None:
-        if self.complete:
+        if self.begun:
             raise Malformed("two parts named spec; send one")
+        self.begun = True
 
     def on_data_received(self, chunk: bytes) -> None:
         self.value += chunk
@@ -194,11 +199,11 @@ async def _form(request: Request, path: Path, limit: int) -> Form:
             raise
         raise StorageFull("the disk of this installation is full; nothing of the upload was kept") from error
     finally:
-        file.close()
+        file.abandon()
     if not file.complete:
         msg = "no part named file, or the form ends before it does"
         raise Malformed(msg, errors=[FieldError(loc=["file"], msg=msg)])
-    if spec.value and not spec.complete:
+    if spec.begun and not spec.complete:
         raise Malformed("the form ends within the part spec")
     filename = (file.multipart_filename or "upload").replace("\\", "/").rpartition("/")[2]
     value = loads(bytes(spec.value), "spec") if spec.value.strip() else {}

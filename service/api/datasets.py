@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
 
 from service.api import paging
 from service.api.bodies import Body, Form, Json, parsed, refuse_unbuilt
@@ -21,7 +22,7 @@ from service.domain.errors import Conflict, NotFound
 from service.ingest.rows import sample_media, sample_row
 from service.store import datasets, idempotency
 
-router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _UNBUILT = {"connection": "pulling a dataset from a connection"}
 # Media comes from clients: a browser must neither guess its type nor run it.
@@ -36,12 +37,14 @@ _MEDIA_HEADERS = {
     "/datasets",
     status_code=201,
     summary="Upload a dataset, or have it fetched",
-    responses=problems(400, 413, 415, 507),
+    responses=problems(400, 413, 415, 422, 507),
     openapi_extra=DATASET_BODY,
 )
 def create_dataset(body: Body, key: IdempotencyKey, here: Here, response: Response) -> DatasetInfo:
-    """The same bytes and spec give the same dataset. What was left out of `spec` is inferred, and `inferred` says how;
-    rows that cannot be used are skipped, and `GET /datasets/{id}/skipped` says why.
+    """The same bytes and spec give the same dataset.
+
+    What was left out of `spec` is inferred, and `inferred` says how. Rows that cannot be used are skipped, and
+    `GET /datasets/{id}/skipped` says why.
     """
     info = _made(here, key, body)
     response.headers["Location"] = f"/datasets/{info.id}"
@@ -76,7 +79,7 @@ def _bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
         return made_before(here, key, asked) or dataset_id
 
 
-@router.get("/datasets", summary="List the datasets, newest first", responses=problems(400))
+@router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))
 def list_datasets(
     request: Request, here: Here, response: Response, limit: paging.Limit = 50, cursor: paging.Cursor = None
 ) -> DatasetPage:
@@ -122,7 +125,9 @@ def _in_use(jobs: list[str]) -> Conflict:
     return Conflict(f"{len(jobs) or 'some'} jobs use it{named}; delete them first", members={"jobs": jobs})
 
 
-@router.get("/datasets/{dataset_id}/skipped", summary="What was left out of it, and why", responses=problems(400, 404))
+@router.get(
+    "/datasets/{dataset_id}/skipped", summary="What was left out of it, and why", responses=problems(400, 404, 422)
+)
 def list_skipped(
     dataset_id: str,
     request: Request,
@@ -169,7 +174,7 @@ def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> 
         row = sample_row(data, f"{sample_id}/media")
         if row is None:
             raise NotFound(f"no image or text called {sample_id!r} in this dataset")
-        return _sample(here, dataset_id, row)
+        return JSONResponse(_sample(here, dataset_id, row).model_dump())
     content, kind = found
     return Response(content, media_type=kind, headers=_MEDIA_HEADERS)
 

@@ -1,6 +1,6 @@
 """The one table from errors to HTTP statuses, and their form: problem details (RFC 9457)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.domain.errors import (
     Conflict,
@@ -120,12 +121,27 @@ def told(error: SuspectsError) -> JSONResponse:
     return problem(status, error.code, error.detail, errors=error.errors, members=error.members, headers=headers)
 
 
-def faults(error: ValidationError | RequestValidationError) -> list[FieldError]:
-    """What pydantic found, in our words."""
-    return [
-        FieldError(loc=list(fault["loc"]), msg=str(fault["msg"]).removeprefix("Value error, "))
-        for fault in error.errors()
-    ]
+def faults(error: ValidationError, value: object, *within: str) -> list[FieldError]:
+    """What pydantic found wrong with `value`, which lies `within` a part of the body; one fault a place."""
+    found: dict[tuple[str | int, ...], list[str]] = {}
+    for fault in error.errors():
+        found.setdefault(tuple(_place(fault["loc"], value)), []).append(_words(fault["msg"]))
+    return [FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in found.items()]
+
+
+def _place(loc: Sequence[str | int], value: Any) -> Iterator[str | int]:
+    for part in loc:
+        if isinstance(value, Mapping) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        else:
+            continue  # the name of one branch of several, not of a place
+        yield part
+
+
+def _words(msg: object) -> str:
+    return str(msg).removeprefix("Value error, ")
 
 
 def invalid(found: Sequence[FieldError]) -> Invalid:
@@ -139,6 +155,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SuspectsError, _suspects_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(sa.exc.OperationalError, _database_error)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -150,7 +167,7 @@ def _suspects_error(_request: Request, error: Exception) -> JSONResponse:
 
 def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return told(invalid(faults(error)))
+    return told(invalid([FieldError(loc=list(one["loc"]), msg=_words(one["msg"])) for one in error.errors()]))
 
 
 def _http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -161,6 +178,11 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
         405: f"{request.method} is not answered here; see /docs",
     }.get(status, str(error.detail))
     return problem(status, _HTTP_CODES.get(status, "error"), detail, headers=error.headers)
+
+
+def _disconnected(_request: Request, _error: Exception) -> JSONResponse:
+    # Nobody reads this; but it is no fault of the service, and the log need not say so.
+    return told(Malformed("the connection ended before the body did"))
 
 
 def _database_error(_request: Request, error: Exception) -> JSONResponse:

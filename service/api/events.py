@@ -16,7 +16,7 @@ from service.domain.job import ENDED, Progress
 from service.store import jobs
 from service.store.jobs import Event, Job
 
-router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _LOOK_S = 0.5
 _LAST = 2**31 - 1  # events of one job that any database can count
@@ -48,8 +48,9 @@ async def _resume_after(
 async def follow_job(
     job: Annotated[Job, Depends(_existing)], after: Annotated[int, Depends(_resume_after)], here: Here
 ) -> AsyncIterator[ServerSentEvent]:
-    """`state` on entering one, `metrics` after each epoch, `progress` whenever it changed. State and metrics carry an
-    id, from which `Last-Event-ID` goes on. The stream ends with the final state.
+    """Every `state` as it is entered, `metrics` after each epoch, `progress` whenever it changed.
+
+    State and metrics carry an id, from which `Last-Event-ID` goes on. The stream ends with the final state.
     """
     told: Progress | None = None
     said: object = None

@@ -47,10 +47,10 @@ _OWN: tuple[tuple[str, Any], ...] = (
 )
 
 
-def choose(format: str | None, accept: str | None) -> Format:
+def choose(name: str | None, accept: str | None) -> Format:
     """The form asked for, by name before by `Accept`. Raises Invalid and NotAcceptable, listing what there is."""
-    if format is not None:
-        named = next((known for known in FORMATS if known == format), None)
+    if name is not None:
+        named = next((known for known in FORMATS if known == name), None)
         if named is None:
             raise invalid([FieldError(loc=["query", "format"], msg=f"must be one of {', '.join(FORMATS)}")])
         return named

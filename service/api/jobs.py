@@ -21,7 +21,7 @@ from service.ingest.identities import missing_ids
 from service.store import datasets, idempotency, jobs
 from service.store.jobs import Job
 
-router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _UNBUILT = {"webhook": "calling a webhook", "connection": "pulling tasks from a connection"}
 _RETRY_JOB_S = 2
@@ -33,12 +33,13 @@ _LISTED = 20
     "/jobs",
     status_code=202,
     summary="Submit a job",
-    responses=problems(400, 404, 413, 415, 429, 507),
+    responses=problems(400, 404, 413, 415, 422, 429, 507),
     openapi_extra=JOB_BODY,
 )
 def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) -> JobView:
-    """Of a dataset that is there (JSON), or of a file that comes along (multipart). Every default is resolved and
-    echoed in `spec`. Follow `links.events`, or ask again after `Retry-After` seconds.
+    """Of a dataset that is there (JSON), or of a file that comes along (multipart).
+
+    Every default is resolved and echoed in `spec`. Follow `links.events`, or ask again after `Retry-After` seconds.
     """
     match body:
         case Json():
@@ -138,7 +139,7 @@ def _and_more(number: int) -> FieldError:
     return FieldError(loc=["reference", "samples"], msg=f"and {number} more")
 
 
-@router.get("/jobs", summary="List the jobs, newest first", responses=problems(400))
+@router.get("/jobs", summary="List the jobs, newest first", responses=problems(400, 422))
 def list_jobs(
     request: Request,
     here: Here,

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.deps import Services
 from service.api.errors import told
-from service.domain.errors import Malformed
+from service.domain.errors import Invalid, NotFound
 from service.domain.job import State
 from service.store import jobs
 
@@ -53,9 +53,11 @@ class Observe:
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
-                if "\0" in scope["path"] or b"%00" in scope["query_string"]:
-                    # No id and no name holds one, and no database takes it.
-                    await told(Malformed("a NUL character in the address"))(scope, receive, answer)
+                # No id, no name and no label holds a NUL character, and no database takes one.
+                if "\0" in scope["path"]:
+                    await told(NotFound("no such path: it holds a NUL character"))(scope, receive, answer)
+                elif b"%00" in scope["query_string"]:
+                    await told(Invalid("the query holds a NUL character"))(scope, receive, answer)
                 else:
                     await self._app(scope, receive, answer)
             finally:

@@ -102,6 +102,16 @@ def _complete(app: FastAPI) -> dict[str, Any]:
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():
         schemas.setdefault(name, schema)
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            _drop_assumed(operation["responses"])
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return described
+
+
+def _drop_assumed(responses: dict[str, Any]) -> None:
+    """FastAPI assumes a 422 wherever there is any parameter; routes that can answer it say so themselves."""
+    assumed = responses.get("422", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if assumed.get("$ref", "").endswith("/HTTPValidationError"):
+        del responses["422"]

@@ -20,7 +20,7 @@ from service.store.evidence import Evidence, Influential
 from service.store.jobs import Job
 from service.store.rankings import Row
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 
 @router.get(
@@ -29,8 +29,9 @@ router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], respons
     responses=problems(404, 409, 410),
 )
 def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
-    """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in plain
-    English. A row that was held out of the ranking has no scores and says why.
+    """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in English.
+
+    A row that was held out of the ranking has no scores and says why.
     """
     info = dataset_of(here, job)
     found = sample_row(here.blobs.canonical(info.id), sample_id)

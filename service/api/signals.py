@@ -15,7 +15,7 @@ from service.store import rankings
 from service.store.jobs import Job
 from service.store.rankings import Row
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _GROUPS = "groups"
 _PREVIEWS = 5
@@ -37,6 +37,7 @@ def list_job_signals(job: Completed, here: Here) -> SignalList:
 @router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))
 def list_groups(job: Completed, here: Here) -> GroupList:
     """Inside each label, the samples that differ most as a group: the queue to look at as long as nothing is verified.
+
     Labels with few samples, or with no such group, are left out.
     """
     with here.database.read() as connection:
@@ -60,14 +61,15 @@ def _group(here: Services, job: Job, group: Mapping[str, Any]) -> GroupView:
 
 
 @router.get(
-    "/jobs/{job_id}/verify-next", summary="The samples worth verifying first", responses=problems(404, 409, 410)
+    "/jobs/{job_id}/verify-next", summary="The samples worth verifying first", responses=problems(404, 409, 410, 422)
 )
 def list_candidates(
     job: Completed, here: Here, count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50
 ) -> CandidateList:
-    """The given labels take turns; of each, the samples come first whose label the model is least certain of. A simple
-    rule: it spreads the effort over the classes and puts it where the model has no answer of its own. Hand the ids of
-    those that were found right back as `reference.samples` of the next job.
+    """The given labels take turns; of each, the samples come first whose label the model is least certain of.
+
+    A simple rule: it spreads the effort over the classes and puts it where the model has no answer of its own. Hand
+    the ids of those that were found right back as `reference.samples` of the next job.
     """
     with here.database.read() as connection:
         rows = rankings.least_certain(connection, job.id, count)

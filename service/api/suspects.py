@@ -24,7 +24,7 @@ from service.store import datasets, rankings
 from service.store.jobs import Job
 from service.store.rankings import Place, Row
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _RETRY_S = 2
 _VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalous": ("anomalous",)}
@@ -88,7 +88,7 @@ def check_signal(job: Job, name: str) -> None:
     "/jobs/{job_id}/suspects",
     summary="The ranking, most suspicious first",
     response_model=SuspectPage,
-    responses=problems(400, 404, 406, 409, 410) | {200: exports.DESCRIPTION},
+    responses=problems(400, 404, 406, 409, 410, 422) | {200: exports.DESCRIPTION},
 )
 def list_suspects(
     job: Completed,
@@ -98,11 +98,13 @@ def list_suspects(
     response: Response,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
-    format: Annotated[str | None, Query(description=f"{', '.join(exports.FORMATS)}; instead of Accept.")] = None,
+    name: Annotated[
+        str | None, Query(alias="format", description=f"{', '.join(exports.FORMATS)}; instead of Accept.")
+    ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
-    form = exports.choose(format, accept)
+    form = exports.choose(name, accept)
     if form != "json":
         return _export(here, job, query, form)
     marked = ["suspects", job.id, *asdict(query).values()]

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Case:
-    """One ranked sample. Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other
-    class scored higher; `opponents` and `supporters` are the classes of its most influential reference samples.
+    """One ranked sample.
+
+    Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other class scored higher;
+    `opponents` and `supporters` are the classes of its most influential reference samples.
     """
 
     given: str

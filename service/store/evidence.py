@@ -4,12 +4,12 @@ One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a samp
 
 ==================== ========= ===========================================================================
 `positions`          int64 n   rows of the training dataset's canonical file, ascending
-`loss`, `margin`     f4 n×T    -log p_y and z_y - max z_c at each checkpoint
-`self_influence`     f4 n×T    eta_t |g_i|^2
-`classes`            i4 n×K    the given class first, then those that it hurts most
-`class_influence`    f4 n×T×K  influence on the reference samples of each of those classes
-`supporting`         i8 n×s    rows of the reference's canonical file, strongest first; -1 = none
-`supporting_values`  f4 n×s    their influence, positive
+`loss`, `margin`     f4 nxT    -log p_y and z_y - max z_c at each checkpoint
+`self_influence`     f4 nxT    eta_t |g_i|^2
+`classes`            i4 nxK    the given class first, then those that it hurts most
+`class_influence`    f4 nxTxK  influence on the reference samples of each of those classes
+`supporting`         i8 nxs    rows of the reference's canonical file, strongest first; -1 = none
+`supporting_values`  f4 nxs    their influence, positive
 `opposing`, `opposing_values`  the same for the most negative influence
 ==================== ========= ===========================================================================
 """

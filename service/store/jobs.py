@@ -236,10 +236,10 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
 def due(
     connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, again: bool = True
 ) -> list[tuple[str, int]]:
-    """Ids and priorities of jobs to tell the queue of, marked as told: abandoned by their worker, handed back, or
-    queued and last told of before `now - waited`; the latter only if `again`, since a message may well still wait.
+    """Ids and priorities of the jobs to tell the queue of, which are marked as told.
 
-    A job that was abandoned `max_attempts` times is failed instead: whatever kills its workers would do so for ever.
+    They were abandoned by their worker, handed back, or are queued and were last told of before `now - waited`; the
+    latter only if `again`, since a message may well still wait. A job that was abandoned `max_attempts` times is failed instead: whatever kills its workers would do so for ever.
     """
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
     _fail_hopeless(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)

@@ -105,9 +105,11 @@ def count(connection: sa.Connection, job_id: str, query: Query) -> int:
 def flagged(connection: sa.Connection, job_id: str) -> dict[str, int]:
     """How many samples carry each verdict."""
     rows = connection.execute(
-        sa.select(suspects.c.verdict, sa.func.count()).where(suspects.c.job_id == job_id).group_by(suspects.c.verdict)
+        sa.select(suspects.c.verdict, sa.func.count().label("number"))
+        .where(suspects.c.job_id == job_id)
+        .group_by(suspects.c.verdict)
     )
-    return {verdict: number for verdict, number in rows}
+    return {row.verdict: row.number for row in rows}
 
 
 def sample(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:

@@ -132,9 +132,14 @@ def test_states_are_entered_in_order_only(database: Database) -> None:
 def test_completion_and_its_ranking_are_one_transaction(database: Database) -> None:
     held = claimed(database)
     advance(database, held, State.TRAINING, State.SCORING, State.RANKING)
-    with pytest.raises(RuntimeError), database.write() as connection:
-        jobs.complete(connection, held, {"samples": 1}, NOON)
-        raise RuntimeError("the ranking could not be written")
+
+    def complete_and_fall() -> None:
+        with database.write() as connection:
+            jobs.complete(connection, held, {"samples": 1}, NOON)
+            raise RuntimeError("the ranking could not be written")
+
+    with pytest.raises(RuntimeError):
+        complete_and_fall()
     assert read(database).state == State.RANKING
 
 

@@ -20,8 +20,9 @@ def test_a_key_leads_to_what_it_made_and_to_nothing_else(database: Database) -> 
 
 
 def test_a_key_is_kept_once(database: Database) -> None:
-    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
+    with database.write() as connection:
         idempotency.keep(connection, "k", "body", "job_1", NOON)
+    with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
         idempotency.keep(connection, "k", "body", "job_2", NOON)
 
 

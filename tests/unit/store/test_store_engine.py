@@ -50,9 +50,13 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as connection:
-        workers.sign_in(connection, "w1", NOON)
-        raise RuntimeError
+    def sign_in_and_fall() -> None:
+        with database.write() as connection:
+            workers.sign_in(connection, "w1", NOON)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        sign_in_and_fall()
     with database.read() as connection:
         assert workers.living(connection, NOON - timedelta(days=1)) == 0
 

@@ -1,0 +1,324 @@
+"""The served description says what the contract promises, and every status that it names really occurs."""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from service.api.deps import Services
+from service.main import create_app
+from service.settings import Settings
+from service.store import workers
+from service.store.engine import open_database
+from tests.builders import CSV, add_dataset, add_finished, add_job, form, image_zip
+
+# What the contract's page promises; reviews, repair, diff, integrations and the report come later.
+PROMISED = {
+    ("post", "/datasets"),
+    ("get", "/datasets"),
+    ("get", "/datasets/{dataset_id}"),
+    ("delete", "/datasets/{dataset_id}"),
+    ("get", "/datasets/{dataset_id}/skipped"),
+    ("get", "/datasets/{dataset_id}/samples/{sample_id}"),
+    ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"),
+    ("post", "/jobs"),
+    ("get", "/jobs"),
+    ("get", "/jobs/{job_id}"),
+    ("delete", "/jobs/{job_id}"),
+    ("get", "/jobs/{job_id}/events"),
+    ("post", "/jobs/{job_id}/cancel"),
+    ("post", "/jobs/{job_id}/retry"),
+    ("get", "/jobs/{job_id}/suspects"),
+    ("get", "/jobs/{job_id}/samples/{sample_id}"),
+    ("get", "/jobs/{job_id}/signals"),
+    ("get", "/jobs/{job_id}/groups"),
+    ("get", "/jobs/{job_id}/verify-next"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/models"),
+    ("get", "/signals"),
+}
+# Fields of the contract's examples, by the schema that answers them.
+FIELDS = {
+    "DatasetInfo": "id name modality rows classes class_counts features splits digest skipped_rows warnings created_at",
+    "JobView": "id name state progress spec dataset attempts created_at started_at finished_at error result links",
+    "Progress": "fraction phase detail eta_seconds",
+    "JobResult": "samples model estimates timings signals warnings",
+    "JobLinks": "self suspects events report",
+    "JobSpec": "dataset reference model training influence signals glitches name priority",
+    "Training": "epochs batch_size learning_rate optimizer seed checkpoints",
+    "SuspectPage": "items by flagged next total",
+    "Suspect": "rank sample given_label suggested_label suggested_confidence score verdict review signals",
+    "SampleCard": "id index preview links",
+    "SignalView": "name title high source histogram quantiles cost correlations detection",
+    "GroupView": "label size separation sample_ids previews",
+    "Problem": "type title status detail errors",
+}
+DESCRIBED: dict[str, Any] = create_app(Settings(home="/tmp/suspects-description")).openapi()  # type: ignore[arg-type]
+OPERATIONS = [
+    (method, path, operation) for path, methods in DESCRIBED["paths"].items() for method, operation in methods.items()
+]
+
+
+def refs(node: Any) -> Iterator[str]:
+    """Every reference in a description."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for one in node:
+            yield from refs(one)
+
+
+def test_every_promised_path_is_described_and_no_other() -> None:
+    assert {(method, path) for method, path, _ in OPERATIONS} == PROMISED
+
+
+@pytest.mark.parametrize(("schema", "fields"), FIELDS.items())
+def test_the_contracts_fields_are_there(schema: str, fields: str) -> None:
+    assert set(fields.split()) <= set(DESCRIBED["components"]["schemas"][schema]["properties"])
+
+
+def test_every_operation_says_what_it_is() -> None:
+    tags = {tag["name"] for tag in DESCRIBED["tags"]}
+    for method, path, operation in OPERATIONS:
+        assert operation["summary"], (method, path)
+        assert operation["description"], (method, path)
+        assert set(operation["tags"]) <= tags, (method, path)
+        for status, response in operation["responses"].items():
+            assert response["description"], (method, path, status)
+            if status >= "400":
+                assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+            elif status != "204":
+                assert response["content"], (method, path, status)
+
+
+def test_every_reference_leads_somewhere() -> None:
+    schemas = DESCRIBED["components"]["schemas"]
+    assert {ref.removeprefix("#/components/schemas/") for ref in refs(DESCRIBED)} <= set(schemas)
+    assert "HTTPValidationError" not in schemas
+
+
+def test_both_kinds_of_body_are_described_with_examples_that_work(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    for path, status in (("/datasets", 201), ("/jobs", 202)):
+        content = DESCRIBED["paths"][path]["post"]["requestBody"]["content"]
+        assert set(content) == {"application/json", "multipart/form-data"}
+        example = content["multipart/form-data"]["example"]
+        sent = form((example["file"] * 30).encode(), spec=example["spec"])
+        assert client.post(path, **sent).status_code == status
+        for shown in content["application/json"]["examples"].values():
+            if path == "/jobs":
+                sent = {"json": {**shown["value"], "dataset": info.id}}
+                assert client.post(path, **sent).status_code == status
+
+
+def test_the_served_description_is_this_one(client: httpx.Client) -> None:
+    assert client.get("/openapi.json").json() == json.loads(json.dumps(DESCRIBED))
+    assert "openapi.json" in client.get("/docs").text
+
+
+# ---- every documented status, brought about
+
+
+class Scene:
+    """A service with something of everything: ds_1 with the completed job_1, job_2 queued, job_3 cancelled."""
+
+    def __init__(self, client: httpx.Client, here: Services) -> None:
+        self.client, self.here = client, here
+        self.info = add_finished(here.database, here.blobs)
+        for job_id in ("job_2", "job_3"):
+            add_job(here.database, self.info, job_id)
+        client.post("/jobs/job_3/cancel")
+        images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
+        self.images = client.post("/datasets", **images).json()["id"]
+
+    def keys(self) -> None:
+        """Ask for keys from now on."""
+        self.change("settings", self.here.settings.model_copy(update={"api_keys": frozenset({"key"})}))
+
+    def full_queue(self) -> None:
+        """Let no job wait from now on."""
+        self.change("settings", self.here.settings.model_copy(update={"max_waiting_jobs": 1}))
+
+    def small(self) -> None:
+        """Take only tiny files from now on."""
+        self.change("settings", self.here.settings.model_copy(update={"max_upload_bytes": 10}))
+
+    def no_database(self) -> None:
+        """Take the database away."""
+        self.change("database", open_database("postgresql+psycopg://127.0.0.1:1/nothing"))
+
+    def worker(self) -> None:
+        """Let a worker sign in."""
+        with self.here.database.write() as connection:
+            workers.sign_in(connection, "w", self.here.now())
+
+    def full_disk(self) -> None:
+        """Let the next upload land on a device that is always full."""
+        (self.here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put every part of the service back afterwards."""
+        before = dict(vars(self.here))
+        yield
+        for name, value in before.items():
+            self.change(name, value)
+
+    def change(self, name: str, value: object) -> None:
+        """Exchange a part of the running service."""
+        object.__setattr__(self.here, name, value)
+
+
+Prepare = Callable[[Scene], None]
+Sent = dict[str, Any]
+JOB, QUEUED, CANCELLED, NONE = ({"job_id": f"job_{number}"} for number in (1, 2, 3, 4))
+DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
+BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
+# By operation and status: path parameters, and what is sent.
+SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
+    ("post", "/datasets"): {
+        201: ({}, form()),
+        400: ({}, BROKEN),
+        413: ({}, form()),
+        415: ({}, {"content": b"x"}),
+        422: ({}, form(spec={"label": "nothing"})),
+        507: ({}, form()),
+    },
+    ("get", "/datasets"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"limit": 0}}),
+    },
+    ("get", "/datasets/{dataset_id}"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
+    ("delete", "/datasets/{dataset_id}"): {
+        204: ({"dataset_id": "images"}, {}),
+        404: (NO_DATASET, {}),
+        409: (DATASET, {}),
+    },
+    ("get", "/datasets/{dataset_id}/skipped"): {
+        200: (DATASET, {}),
+        400: (DATASET, {"params": {"cursor": "x"}}),
+        404: (NO_DATASET, {}),
+        422: (DATASET, {"params": {"limit": 1001}}),
+    },
+    ("get", "/datasets/{dataset_id}/samples/{sample_id}"): {
+        200: ({**DATASET, "sample_id": "row-1"}, {}),
+        404: ({**DATASET, "sample_id": "row-x"}, {}),
+    },
+    ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"): {
+        200: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {}),
+        404: ({**DATASET, "sample_id": "row-1"}, {}),
+    },
+    ("post", "/jobs"): {
+        202: ({}, {"json": {"dataset": "ds_1"}}),
+        400: ({}, BROKEN),
+        404: ({}, {"json": {"dataset": "ds_0"}}),
+        413: ({}, form()),
+        415: ({}, {"content": b"x"}),
+        422: ({}, {"json": {}}),
+        429: ({}, {"json": {"dataset": "ds_1"}}),
+        507: ({}, form()),
+    },
+    ("get", "/jobs"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"state": "x"}}),
+    },
+    ("get", "/jobs/{job_id}"): {200: (JOB, {}), 404: (NONE, {})},
+    ("delete", "/jobs/{job_id}"): {204: (JOB, {}), 404: (NONE, {}), 409: (QUEUED, {})},
+    ("get", "/jobs/{job_id}/events"): {
+        200: (JOB, {}),
+        400: (JOB, {"headers": {"Last-Event-ID": "x"}}),
+        404: (NONE, {}),
+    },
+    ("post", "/jobs/{job_id}/cancel"): {202: (QUEUED, {}), 404: (NONE, {}), 409: (JOB, {})},
+    ("post", "/jobs/{job_id}/retry"): {202: (CANCELLED, {}), 404: (NONE, {}), 409: (QUEUED, {})},
+    ("get", "/jobs/{job_id}/suspects"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        400: (JOB, {"params": {"cursor": "x"}}),
+        406: (JOB, {"headers": {"Accept": "image/png"}}),
+        422: (JOB, {"params": {"by": "x"}}),
+    },
+    ("get", "/jobs/{job_id}/samples/{sample_id}"): {
+        status: ({**job, "sample_id": "row-1"}, {}) for status, job in ENDED.items()
+    },
+    ("get", "/jobs/{job_id}/signals"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/groups"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/verify-next"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"count": 0}}),
+    },
+    ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
+}
+PREPARED: dict[int, Prepare] = {
+    401: Scene.keys,
+    413: Scene.small,
+    429: Scene.full_queue,
+    503: Scene.no_database,
+    507: Scene.full_disk,
+}
+
+
+@pytest.fixture
+def scene(client: httpx.Client, here: Services) -> Scene:
+    return Scene(client, here)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation"), OPERATIONS, ids=lambda part: part if isinstance(part, str) else ""
+)
+def test_every_documented_status_occurs(
+    scene: Scene, method: str, path: str, operation: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Refusals first: they change nothing.
+    for status in sorted(map(int, operation["responses"]), reverse=True):
+        with monkeypatch.context() as patch, scene.restored():
+            if status == 507:
+                patch.setattr("secrets.token_hex", lambda _size: "chosen")
+            response = occur(scene, method, path, status)
+        assert response.status_code == status, response.text
+        check_form(response, operation["responses"][str(status)])
+
+
+def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
+    """Bring a status about."""
+    known = SENT.get((method, path), {})
+    # 401, 403 and 503 do not depend on what is sent.
+    where, sent = known[status] if status in known else next(iter(known.values()), ({}, {}))
+    assert status in known or status in (200, 401, 403, 503), "a documented status that nothing brings about"
+    if path == "/readyz" and status == 200:
+        scene.worker()
+    elif status in PREPARED:
+        PREPARED[status](scene)
+    if status == 403:
+        sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
+    places = {name: scene.images if value == "images" else value for name, value in where.items()}
+    return scene.client.request(method, path.format(**places), **sent)
+
+
+def check_form(response: httpx.Response, described: dict[str, Any]) -> None:
+    """The answer has a described type; a problem has its members, and says when to come back or what is in the way."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    status = response.status_code
+    if status != 204:
+        assert kind in described["content"] or f"{kind.partition('/')[0]}/*" in described["content"]
+    if status >= 400:
+        problem = response.json()
+        assert {"type", "title", "status", "detail", "code"} <= set(problem)
+        assert problem["status"] == status
+    if status in (409, 429, 503):
+        assert {"state", "jobs", "checks"} & set(problem) or response.headers["Retry-After"]
+
+
+def test_csv_of_the_readme_is_accepted_as_a_stream(client: httpx.Client) -> None:
+    response = client.post("/jobs", files={"file": ("train.csv", io.BytesIO(CSV)), "spec": (None, b"{}")})
+    assert response.status_code == 202

@@ -1,0 +1,339 @@
+"""Jobs over HTTP."""
+
+import json
+import threading
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+import redis
+
+from service.api.deps import Services
+from service.domain.job import JobError
+from service.queue import CeleryQueue
+from service.settings import JOB_QUEUE, JOB_TASK, Settings
+from service.store import jobs
+from service.sweep import sweep
+from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
+
+
+def messages(settings: Settings, priority: int = 0) -> list[dict[str, Any]]:
+    """What waits in the broker's list for this API priority."""
+    step = 9 - priority
+    with redis.Redis.from_url(settings.broker_url) as broker:
+        return [json.loads(raw) for raw in broker.lrange(f"{JOB_QUEUE}\x06\x16{step}" if step else JOB_QUEUE, 0, -1)]
+
+
+def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
+    response = client.post("/jobs", json=body)
+    assert response.status_code == 202, response.text
+    found: dict[str, Any] = response.json()
+    return found
+
+
+def test_a_job_echoes_every_resolved_value(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    response = client.post("/jobs", json={"dataset": info.id, "training": {"epochs": 4}, "priority": 7})
+    job = response.json()
+    assert response.headers["Location"] == f"/jobs/{job['id']}"
+    assert int(response.headers["Retry-After"]) > 0
+    assert (job["state"], job["name"], job["attempts"]) == ("queued", "animals", 0)
+    assert job["progress"] == {"fraction": 0, "phase": "queued", "detail": "waiting for a worker", "eta_seconds": None}
+    assert job["spec"]["model"] == {"name": "mlp", "params": {"width": 256, "blocks": 2, "dropout": 0}}
+    assert job["spec"]["training"]["epochs"] == 4
+    assert job["spec"]["training"]["learning_rate"] > 0
+    assert job["dataset"]["id"] == info.id
+    assert job["links"]["suspects"] == f"/jobs/{job['id']}/suspects"
+    assert (job["error"], job["result"], job["finished_at"]) == (None, None, None)
+    assert client.get(f"/jobs/{job['id']}").json() == job
+
+
+def test_the_queue_hears_of_a_job_by_name_and_priority(
+    client: httpx.Client, here: Services, settings: Settings
+) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    for priority in (0, 4, 9):
+        job = submit(client, dataset=info.id, priority=priority)
+        (message,) = messages(settings, priority)
+        assert message["headers"]["task"] == JOB_TASK
+        assert job["id"] in message["headers"]["argsrepr"]
+    assert here.queue.depth() == 3
+
+
+def test_a_dead_broker_neither_fails_nor_loses_a_job(client: httpx.Client, here: Services, settings: Settings) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    away = CeleryQueue(settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
+    live = here.queue
+    object.__setattr__(here, "queue", away)
+    job = submit(client, dataset=info.id)
+    assert client.get("/readyz").json()["checks"]["broker"]["ok"] is False
+    object.__setattr__(here, "queue", live)
+    away.close()
+    later = here.now() + 2 * LEASE
+    assert sweep(here.database, away, settings, later) == 0
+    assert sweep(here.database, live, settings, later) == 1
+    assert job["id"] in messages(settings)[0]["headers"]["argsrepr"]
+
+
+def test_the_sweep_tells_nobody_twice_while_the_message_still_waits(
+    client: httpx.Client, here: Services, settings: Settings
+) -> None:
+    submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
+    for later in range(1, 4):
+        assert sweep(here.database, here.queue, settings, here.now() + later * 2 * LEASE) == 0
+    assert here.queue.depth() == 1
+
+
+def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
+    response = client.post("/jobs", **form(spec={"dataset": {"label": "animal"}, "training": {"epochs": 2}}))
+    job = response.json()
+    assert response.status_code == 202
+    assert job["dataset"]["classes"] == ["cat", "dog", "eel"]
+    assert job["spec"]["dataset"] == job["dataset"]["id"]
+    again = client.post("/jobs", **form()).json()
+    assert again["id"] != job["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"training": {"epochs": 0}}, ["training", "epochs"]),
+        ({"training": {"checkpoints": "some"}}, ["training", "checkpoints"]),
+        ({"epochs": 3}, ["epochs"]),
+        ({"model": {"name": "gpt"}}, ["model", "name"]),
+        ({"model": {"name": "mlp", "params": {"width": 0}}}, ["model", "params", "width"]),
+        ({"signals": ["si", "vibes"]}, ["signals"]),
+        ({"reference": {}}, ["reference"]),
+        ({"reference": {"split": "validation"}}, ["reference", "split"]),
+        ({"reference": {"samples": ["row-3", "row-77"]}}, ["reference", "samples"]),
+        ({"reference": {"dataset": "ds_1"}}, ["reference", "dataset"]),
+        ({"webhook": {"url": "https://example.org"}}, ["webhook"]),
+        ({"connection": "con_1"}, ["connection"]),
+        ({"priority": 10}, ["priority"]),
+    ],
+)
+def test_a_fault_names_its_field(client: httpx.Client, here: Services, body: dict[str, Any], place: list[str]) -> None:
+    add_dataset(here.database, "ds_1", here.blobs)
+    response = client.post("/jobs", json={"dataset": "ds_1", **body})
+    assert response.status_code == 422, response.text
+    assert [fault["loc"] for fault in response.json()["errors"]] == [place]
+    assert client.get("/jobs").json()["total"] == 0
+
+
+def test_fields_that_are_not_built_may_be_null(client: httpx.Client, here: Services) -> None:
+    submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id, webhook=None, glitches=None, reference=None)
+
+
+def test_missing_reference_samples_are_named(client: httpx.Client, here: Services) -> None:
+    add_dataset(here.database, "ds_1", here.blobs)
+    names = ["row-1", *(f"x-{number}" for number in range(25))]
+    faults = client.post("/jobs", json={"dataset": "ds_1", "reference": {"samples": names}}).json()["errors"]
+    assert len(faults) == 21
+    assert "'x-0'" in faults[0]["msg"]
+    assert "5 more" in faults[-1]["msg"]
+
+
+def test_unknown_datasets_are_404_and_name_the_field(client: httpx.Client, here: Services) -> None:
+    add_dataset(here.database, "ds_1", here.blobs)
+    for body, place in (
+        ({"dataset": "ds_0"}, ["dataset"]),
+        ({"dataset": "ds_1", "reference": {"dataset": "ds_0"}}, ["reference", "dataset"]),
+    ):
+        response = client.post("/jobs", json=body)
+        assert response.status_code == 404
+        assert [fault["loc"] for fault in response.json()["errors"]] == [place]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"modality": "text"}, "holds text data"),
+        ({"features": []}, "weight (numeric)"),
+        ({"classes": ["cat", "dog", "fox"]}, "fox"),
+    ],
+)
+def test_a_reference_dataset_must_fit(
+    client: httpx.Client, here: Services, changes: dict[str, Any], words: str
+) -> None:
+    add_dataset(here.database, "ds_1", here.blobs)
+    add_dataset(here.database, "ds_2", **changes)
+    response = client.post("/jobs", json={"dataset": "ds_1", "reference": {"dataset": "ds_2"}})
+    assert response.status_code == 422
+    assert words in response.json()["detail"]
+
+
+def test_a_reference_dataset_that_fits_is_taken(client: httpx.Client, here: Services) -> None:
+    add_dataset(here.database, "ds_1", here.blobs)
+    add_dataset(here.database, "ds_2", here.blobs, classes=["eel", "cat"])
+    assert submit(client, dataset="ds_1", reference={"dataset": "ds_2"})["spec"]["reference"]["trusted"] is True
+
+
+def test_a_dataset_without_a_training_part_is_refused(client: httpx.Client, here: Services) -> None:
+    add_dataset(here.database, "ds_1", splits={"test": 12})
+    assert client.post("/jobs", json={"dataset": "ds_1"}).json()["errors"][0]["loc"] == ["dataset"]
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b'{"dataset": NaN}', 400),
+        (b'{"dataset": "\\u0000"}', 400),
+        (b'{"dataset": "\\ud800"}', 400),
+        (b"[" * 100_000, 400),
+        (b"1" * 10_000, 400),
+        (b"[]", 422),
+        (b"null", 422),
+        (b"{}", 422),
+    ],
+)
+def test_a_body_that_is_not_a_job_is_refused(client: httpx.Client, content: bytes, status: int) -> None:
+    response = client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_an_unknown_kind_of_body_is_refused(client: httpx.Client) -> None:
+    assert client.post("/jobs", data={"dataset": "ds_1"}).status_code == 415
+    assert client.post("/jobs").status_code == 415
+
+
+def test_a_full_queue_says_when_to_come_back(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    object.__setattr__(here, "settings", here.settings.model_copy(update={"max_waiting_jobs": 2}))
+    submit(client, dataset=info.id)
+    submit(client, dataset=info.id)
+    response = client.post("/jobs", json={"dataset": info.id})
+    assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
+
+
+def test_a_key_makes_one_job_with_the_same_answer(client: httpx.Client, here: Services, settings: Settings) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    key = {"Idempotency-Key": "k-1"}
+    first = client.post("/jobs", json={"dataset": info.id}, headers=key)
+    # What is left out and what is spelt out are the same.
+    again = client.post("/jobs", json={"priority": 0, "dataset": info.id}, headers=key)
+    assert (again.status_code, again.json()) == (first.status_code, first.json())
+    assert again.headers["Location"] == first.headers["Location"]
+    other = client.post("/jobs", json={"dataset": info.id, "priority": 1}, headers=key)
+    assert (other.status_code, other.json()["errors"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
+    assert client.get("/jobs").json()["total"] == len(messages(settings)) == 1
+
+
+def test_a_key_binds_the_file_and_the_route(client: httpx.Client) -> None:
+    key = {"Idempotency-Key": "k-1"}
+    spec = {"dataset": {"label": "animal"}}
+    first = client.post("/jobs", **form(spec=spec), headers=key)
+    assert client.post("/jobs", **form(spec=spec), headers=key).json() == first.json()
+    assert client.post("/jobs", **form(CSV + b"1,red,cat\n", spec=spec), headers=key).status_code == 422
+    assert client.post("/datasets", **form(spec=spec["dataset"]), headers=key).status_code == 422
+    uploaded = client.post("/datasets", **form(spec=spec["dataset"]), headers={"Idempotency-Key": "k-2"})
+    assert client.post("/datasets", **form(spec={}), headers={"Idempotency-Key": "k-2"}).status_code == 422
+    assert uploaded.json() == first.json()["dataset"]
+
+
+def test_a_deleted_job_frees_its_key(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    key = {"Idempotency-Key": "k-1"}
+    first = client.post("/jobs", json={"dataset": info.id}, headers=key).json()
+    client.post(f"/jobs/{first['id']}/cancel")
+    client.delete(f"/jobs/{first['id']}")
+    assert client.post("/jobs", json={"dataset": info.id, "priority": 1}, headers=key).status_code == 202
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
+def test_a_key_has_a_form(client: httpx.Client, key: str) -> None:
+    assert client.post("/jobs", json={}, headers={"Idempotency-Key": key}).status_code == 400
+
+
+@pytest.mark.parametrize("kind", ["json", "form"])
+def test_one_key_sent_many_times_at_once_makes_one_job(
+    client: httpx.Client, server: str, here: Services, kind: str
+) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    start, ids = threading.Barrier(6), []
+    body: dict[str, Any] = {"json": {"dataset": info.id}} if kind == "json" else form(spec={})
+
+    def run() -> None:
+        start.wait()
+        response = httpx.post(f"{server}/jobs", **body, headers={"Idempotency-Key": "k"}, timeout=60, trust_env=False)
+        ids.append(response.json().get("id", response.text))
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ids) == 6
+    assert {job["id"] for job in client.get("/jobs").json()["items"]} == set(ids)
+    assert len(set(ids)) == 1
+
+
+def test_a_job_is_cancelled_once_and_retried_with_a_new_message(
+    client: httpx.Client, here: Services, settings: Settings
+) -> None:
+    job = submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
+    url = f"/jobs/{job['id']}"
+    assert client.post(f"{url}/retry").status_code == 409
+    assert client.delete(url).json()["state"] == "queued"
+    cancelled = client.post(f"{url}/cancel")
+    assert (cancelled.status_code, cancelled.json()["state"]) == (202, "cancelled")
+    refused = client.post(f"{url}/cancel")
+    assert (refused.status_code, refused.json()["state"]) == (409, "cancelled")
+    assert client.get(f"{url}/suspects").status_code == 410
+    retried = client.post(f"{url}/retry")
+    assert (retried.status_code, retried.json()["state"]) == (202, "queued")
+    assert len(messages(settings)) == 2
+
+
+def test_a_failure_is_shown_with_its_reason(client: httpx.Client, here: Services) -> None:
+    job = submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
+    with here.database.write() as connection:
+        held = jobs.claim(connection, job["id"], "w", LEASE, NOON)
+        assert held is not None
+        jobs.fail(connection, held, JobError(code="diverged", detail="lower the learning rate"), NOON)
+    shown = client.get(f"/jobs/{job['id']}").json()
+    assert (shown["state"], shown["error"]) == (
+        "failed",
+        {"code": "diverged", "detail": "lower the learning rate"},
+    )
+    gone = client.get(f"/jobs/{job['id']}/suspects")
+    assert (gone.status_code, gone.json()["state"]) == (410, "failed")
+    assert "lower the learning rate" in gone.json()["detail"]
+
+
+def test_a_deleted_job_leaves_no_file_and_no_row(client: httpx.Client, here: Services) -> None:
+    add_finished(here.database, here.blobs)
+    assert here.blobs.job("job_1").exists()
+    assert client.delete("/jobs/job_1").status_code == 204
+    assert not here.blobs.job("job_1").exists()
+    for path in ("", "/suspects", "/events", "/samples/row-1"):
+        assert client.get(f"/jobs/job_1{path}").status_code == 404
+    for path in ("/cancel", "/retry"):
+        assert client.post(f"/jobs/job_1{path}").status_code == 404
+    assert client.delete("/jobs/job_1").status_code == 404
+
+
+def test_lists_of_jobs_are_filtered_and_paged(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    other = add_dataset(here.database, "ds_2")
+    for number in range(7):
+        chosen = other if number == 3 else info
+        add_job(here.database, chosen, f"job_{number}", NOON + timedelta(seconds=number // 3), name=f"n {number % 2}")
+    client.post("/jobs/job_5/cancel")
+    seen: list[str] = []
+    url = "/jobs?limit=2&name=n 1"
+    while url:
+        response = client.get(url)
+        assert response.json()["total"] == 3
+        seen += [item["id"] for item in response.json()["items"]]
+        url = response.links["next"]["url"] if response.json()["next"] else ""
+    assert seen == ["job_5", "job_3", "job_1"]
+    assert [item["id"] for item in client.get("/jobs?state=cancelled").json()["items"]] == ["job_5"]
+    assert [item["id"] for item in client.get("/jobs?dataset=ds_2").json()["items"]] == ["job_3"]
+    cursor = client.get("/jobs?limit=2").json()["next"]
+    assert client.get(f"/jobs?state=queued&cursor={cursor}").status_code == 400
+    assert client.get("/jobs?state=resting").status_code == 422

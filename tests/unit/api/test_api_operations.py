@@ -1,0 +1,165 @@
+"""Health, readiness, metrics, what may be asked for, and the page."""
+
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.api.deps import Services, new_id
+from service.domain.models import AUTO, MODELS
+from service.domain.signal import SIGNALS
+from service.store import workers
+from service.store.blobs import Blobs
+from service.store.engine import Database, open_database
+from tests.builders import add_dataset, add_job
+
+
+def away() -> Database:
+    """A database that cannot be reached."""
+    return open_database("postgresql+psycopg://127.0.0.1:1/nothing")
+
+
+def test_the_service_starts_without_what_only_a_worker_needs() -> None:
+    program = (
+        "import sys, service.main; print([name for name in sys.modules if name in ('torch', 'worker', 'sklearn')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_process_answers_whatever_else_is_away(client: httpx.Client, here: Services) -> None:
+    object.__setattr__(here, "database", away())
+    assert client.get("/healthz").json()["status"] == "ok"
+
+
+def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, here: Services) -> None:
+    refused = client.get("/readyz")
+    assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
+    checks = refused.json()["checks"]
+    assert {name: check["ok"] for name, check in checks.items()} == {
+        "database": True,
+        "broker": True,
+        "storage": True,
+        "worker": False,
+    }
+    with here.database.write() as connection:
+        workers.sign_in(connection, "w", here.now() - timedelta(minutes=1))
+    assert client.get("/readyz").status_code == 503
+    with here.database.write() as connection:
+        workers.sign_in(connection, "w", here.now())
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+
+
+def test_readiness_says_what_is_away(client: httpx.Client, here: Services, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    object.__setattr__(here, "database", away())
+    object.__setattr__(here, "blobs", Blobs(tmp_path / "file"))
+    checks = client.get("/readyz").json()["checks"]
+    assert [name for name, check in checks.items() if not check["ok"]] == ["database", "storage", "worker"]
+
+
+def test_a_database_that_is_away_is_a_503_with_a_wait(client: httpx.Client, here: Services) -> None:
+    object.__setattr__(here, "database", away())
+    for path in ("/datasets", "/jobs", "/jobs/job_1", "/jobs/job_1/events", "/metrics"):
+        response = client.get(path)
+        assert (response.status_code, response.json()["code"]) == (503, "unavailable"), path
+        assert int(response.headers["Retry-After"]) > 0
+
+
+def metric(text: str, name: str) -> float:
+    (found,) = re.findall(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    return float(found)
+
+
+def test_metrics_count_requests_by_route_and_jobs_by_state(client: httpx.Client, here: Services) -> None:
+    info = add_dataset(here.database, blobs=here.blobs)
+    add_job(here.database, info)
+    client.post("/jobs", json={"dataset": info.id})
+    for name in ("job_1", "job_2", "job_3"):
+        client.get(f"/jobs/{name}")
+    client.get("/nowhere")
+    text = client.get("/metrics").text
+    assert metric(text, 'suspects_requests_total{method="GET",route="/jobs/{job_id}",status="200"}') == 1
+    assert metric(text, 'suspects_requests_total{method="GET",route="/jobs/{job_id}",status="404"}') == 2
+    assert metric(text, 'suspects_requests_total{method="GET",route="unmatched",status="404"}') == 1
+    assert metric(text, 'suspects_request_seconds_count{method="GET",route="/jobs/{job_id}"}') == 3
+    assert metric(text, 'suspects_jobs{state="queued"}') == 2
+    assert metric(text, 'suspects_jobs{state="failed"}') == 0
+    assert metric(text, "suspects_queue_depth") == 1
+    assert "job_1" not in text
+
+
+def test_models_are_listed_with_the_schema_of_their_parameters(client: httpx.Client) -> None:
+    items = {item["name"]: item for item in client.get("/models").json()["items"]}
+    assert set(items) == set(MODELS)
+    assert items["mlp"]["params"]["properties"]["width"]["maximum"] == 8192
+    assert items["mlp"]["training"]["epochs"] > 0
+    assert {item["name"] for item in items.values() if item["default"]} == set(AUTO.values())
+
+
+def test_signals_are_listed_with_their_meaning(client: httpx.Client) -> None:
+    items = client.get("/signals").json()["items"]
+    assert [item["name"] for item in items] == list(SIGNALS)
+    assert all(item["high"] and item["formula"] and item["source"] for item in items)
+
+
+def test_the_page_brings_all_that_it_needs_and_nothing_else(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["Content-Type"].startswith("text/html")
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    parts = re.findall(r'(?:src|href)="(/web/[^"]+)"', page.text)
+    assert len(parts) == 2
+    texts = [page.text, *(client.get(part).raise_for_status().text for part in parts)]
+    for text in texts:
+        assert not re.findall(r"https?://", text)
+        assert "style=" not in text
+        assert "onclick" not in text
+    script = next(text for text in texts if "fetch(" in text)
+    ids = set(re.findall(r'id="([^"]+)"', page.text))
+    assert set(re.findall(r'\bat\("([^"]+)"\)', script)) <= ids
+    assert "innerHTML" not in script
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/jobs/a/b", "/web/../settings.py", "/web/other.js", "/jobs/%00"])
+def test_an_unknown_path_is_a_problem(client: httpx.Client, path: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
+    assert response.json()["code"] == "not_found"
+
+
+def test_a_method_that_is_not_answered_says_which_is(client: httpx.Client) -> None:
+    response = client.put("/jobs/job_1")
+    assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+    assert response.headers["Allow"]
+
+
+def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, here: Services) -> None:
+    object.__setattr__(here, "database", None)
+    response = client.get("/jobs")
+    assert (response.status_code, response.headers["Content-Type"]) == (500, "application/problem+json")
+    assert response.json()["code"] == "internal"
+    assert "Traceback" not in response.text
+    assert "NoneType" not in response.text
+
+
+def test_a_request_has_an_id_which_a_client_may_choose(client: httpx.Client) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": "mine-1"}).headers["X-Request-ID"] == "mine-1"
+    made = {
+        client.get("/healthz", headers={"X-Request-ID": odd}).headers["X-Request-ID"] for odd in ("", "a b", "x" * 99)
+    }
+    assert len(made) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", one) for one in made)
+
+
+def test_ids_sort_by_the_time_they_were_made() -> None:
+    made = [new_id("job_") for _ in range(200)]
+    assert len(set(made)) == 200
+    assert [one[:14] for one in made] == sorted(one[:14] for one in made)
+    assert all(re.fullmatch(r"job_[0-9a-hjkmnp-tv-z]{20}", one) for one in made)

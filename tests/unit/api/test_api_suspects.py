@@ -1,0 +1,295 @@
+"""Rankings over HTTP."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from service.api.deps import Services
+from service.domain.signal import SIGNALS
+from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, ranking
+
+ROWS = 41
+URL = "/jobs/job_1/suspects"
+
+
+@pytest.fixture(autouse=True)
+def finished(here: Services, client: httpx.Client) -> list[dict[str, Any]]:
+    """A ranking with ties, as its rows were written, most suspicious first."""
+    info = add_finished(here.database, here.blobs, rows=54, splits={"train": ROWS, "test": 13})
+    rows = ranking(info).to_pylist()
+    return sorted(rows, key=lambda row: (-row["mislabeled"], row["index"]))
+
+
+def walk(client: httpx.Client, url: str) -> list[dict[str, Any]]:
+    seen: list[dict[str, Any]] = []
+    while url:
+        response = client.get(url)
+        assert response.status_code == 200, response.text
+        seen += response.json()["items"]
+        url = response.links["next"]["url"] if response.json()["next"] else ""
+    return seen
+
+
+@pytest.mark.parametrize("limit", [1, 7, 41, 1000])
+def test_pages_never_overlap_and_lose_none(client: httpx.Client, finished: list[dict[str, Any]], limit: int) -> None:
+    items = walk(client, f"{URL}?limit={limit}")
+    assert [item["sample"]["id"] for item in items] == [row["sample_id"] for row in finished]
+    assert [item["rank"] for item in items] == list(range(1, ROWS + 1))
+
+
+def test_an_item_is_what_the_worker_wrote(client: httpx.Client, finished: list[dict[str, Any]]) -> None:
+    page = client.get(URL).json()
+    assert (page["by"], page["total"], page["next"]) == ("mislabeled", ROWS, None)
+    for item, row in zip(page["items"], finished, strict=True):
+        assert item["score"] == row["mislabeled"]
+        assert item["signals"] == {name: row[name] for name in COMPUTED}
+        assert all(math.isfinite(value) for value in item["signals"].values())
+        for name in ("given_label", "suggested_label", "suggested_confidence", "verdict"):
+            assert item[name] == row[name]
+        glitch = row["planted_kind"] and {"kind": row["planted_kind"], "original_label": row["planted_label"]}
+        assert item["planted"] == glitch
+        assert item["review"] is None
+        assert item["sample"]["index"] == row["index"]
+        assert item["sample"]["preview"]["weight"] == row["position"] / 2
+        assert client.get(item["sample"]["links"]["self"]).json()["id"] == row["sample_id"]
+
+
+Wanted = Callable[[dict[str, Any]], bool]
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("label=dog", lambda row: row["given_label"] == "dog"),
+        ("suggested=eel", lambda row: row["suggested_label"] == "eel"),
+        ("verdict=anomalous", lambda row: row["verdict"] == "anomalous"),
+        ("min_score=0.5", lambda row: row["mislabeled"] >= 0.5),
+        ("label=cat&verdict=clean", lambda row: (row["given_label"], row["verdict"]) == ("cat", "clean")),
+        ("label=nothing", lambda _row: False),
+    ],
+)
+def test_filters_keep_the_order_and_count_what_they_keep(
+    client: httpx.Client, finished: list[dict[str, Any]], query: str, wanted: Wanted
+) -> None:
+    expected = [row["sample_id"] for row in finished if wanted(row)]
+    items = walk(client, f"{URL}?{query}&limit=3")
+    assert [item["sample"]["id"] for item in items] == expected
+    assert [item["rank"] for item in items] == list(range(1, len(expected) + 1))
+    assert client.get(f"{URL}?{query}&limit=3").json()["total"] == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "verdicts"),
+    [
+        ("by=mislabeled", {"mislabeled"}),
+        ("by=anomalous", {"anomalous"}),
+        ("by=si", {"mislabeled", "anomalous"}),
+        ("by=si&verdict=clean", {"clean"}),
+        ("by=mislabeled&label=dog", {"mislabeled"}),
+    ],
+)
+def test_flagged_counts_the_asked_for_verdict_on_every_page(
+    client: httpx.Client, finished: list[dict[str, Any]], query: str, verdicts: set[str]
+) -> None:
+    expected = sum(row["verdict"] in verdicts for row in finished)
+    first = client.get(f"{URL}?{query}&limit=5")
+    second = client.get(first.links["next"]["url"])
+    assert first.json()["flagged"] == second.json()["flagged"] == expected
+
+
+@pytest.mark.parametrize("by", ["anomalous", "aum"])
+def test_any_computed_signal_ranks(client: httpx.Client, by: str) -> None:
+    scores = [(-item["score"], item["sample"]["index"]) for item in walk(client, f"{URL}?by={by}&limit=6")]
+    assert len(scores) == ROWS
+    assert scores == sorted(scores)
+
+
+def test_a_signal_that_is_not_there_is_refused_with_the_reason(client: httpx.Client, here: Services) -> None:
+    unknown = client.get(f"{URL}?by=vibes")
+    assert (unknown.status_code, unknown.json()["errors"][0]["loc"]) == (422, ["query", "by"])
+    assert all(name in unknown.json()["detail"] for name in COMPUTED)
+    assert "trusted reference" in client.get(f"{URL}?by=support_same").json()["detail"]
+    info = add_dataset(here.database, "ds_2", here.blobs)
+    add_job(here.database, info, "job_2", signals=["si"])
+    finish(here.database, "job_2", info, signals=["mislabeled", "anomalous", "si"])
+    assert "not among" in client.get("/jobs/job_2/suspects?by=aum").json()["detail"]
+    assert set(client.get("/jobs/job_2/suspects").json()["items"][0]["signals"]) == {"mislabeled", "anomalous", "si"}
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "min_score=nan", "min_score=inf", "verdict=guilty"]
+)
+def test_what_cannot_be_meant_is_refused(client: httpx.Client, query: str) -> None:
+    response = client.get(f"{URL}?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["loc"] == ["query", query.partition("=")[0]]
+
+
+def test_a_cursor_belongs_to_its_query(client: httpx.Client) -> None:
+    cursor = client.get(f"{URL}?limit=5").json()["next"]
+    assert client.get(f"{URL}?limit=9&cursor={cursor}").json()["items"][0]["rank"] == 6
+    for query in ("by=si", "label=dog", "min_score=0", "verdict=clean"):
+        assert client.get(f"{URL}?{query}&cursor={cursor}").status_code == 400
+    for broken in ("x", cursor[:-3], "e30", "W10", "é", "%2B", "WzFd" * 50):
+        assert client.get(f"{URL}?cursor={broken}").status_code == 400
+
+
+def test_before_completion_the_state_and_a_wait_are_told(client: httpx.Client, here: Services) -> None:
+    add_job(here.database, add_dataset(here.database, "ds_2"), "job_2")
+    for path in ("suspects", "signals", "groups", "verify-next", "samples/row-1"):
+        response = client.get(f"/jobs/job_2/{path}")
+        assert (response.status_code, response.json()["state"]) == (409, "queued")
+        assert int(response.headers["Retry-After"]) > 0
+
+
+def read_csv(content: bytes) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+
+
+def read_jsonl(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def read_parquet(content: bytes) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+READERS = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}
+KINDS = {"csv": "text/csv", "jsonl": "application/x-ndjson", "parquet": "application/vnd.apache.parquet"}
+
+
+@pytest.mark.parametrize("form", list(READERS))
+@pytest.mark.parametrize("how", ["format", "accept"])
+def test_an_export_is_the_whole_ranking(
+    client: httpx.Client, finished: list[dict[str, Any]], form: str, how: str
+) -> None:
+    # A limit is for pages; an export has every row.
+    url = f"{URL}?limit=2" + (f"&format={form}" if how == "format" else "")
+    response = client.get(url, headers={"Accept": f"{KINDS[form]};q=0.9, */*;q=0.1"} if how == "accept" else {})
+    assert response.headers["Content-Type"].startswith(KINDS[form])
+    assert response.headers["Content-Disposition"] == f'attachment; filename="job_1-mislabeled.{form}"'
+    rows = READERS[form](response.content)
+    assert len(rows) == ROWS
+    for rank, (found, row) in enumerate(zip(rows, finished, strict=True), 1):
+        expected = {"rank": rank, "score": row["mislabeled"], **{k: v for k, v in row.items() if k != "position"}}
+        if form == "csv":
+            expected = {name: "" if value is None else str(value) for name, value in expected.items()}
+        assert found == expected
+
+
+def test_an_export_keeps_filters_and_awkward_names(client: httpx.Client, here: Services) -> None:
+    names = {0: 'a "quoted", name', 1: "two\nlines", 2: "猫"}
+    info = add_dataset(here.database, "ds_2", here.blobs)
+    add_job(here.database, info, "job_2")
+    finish(here.database, "job_2", info, ids=names)
+    for form, read in READERS.items():
+        rows = read(client.get(f"/jobs/job_2/suspects?format={form}").content)
+        assert set(names.values()) <= {row["sample_id"] for row in rows}
+        some = read(client.get(f"/jobs/job_2/suspects?format={form}&label=cat").content)
+        assert {row["given_label"] for row in some} == {"cat"}
+        assert read(client.get(f"/jobs/job_2/suspects?format={form}&label=nobody").content) == []
+
+
+def test_a_form_that_is_not_made_is_refused_with_the_list(client: httpx.Client) -> None:
+    refused = client.get(URL, headers={"Accept": "image/png"})
+    assert (refused.status_code, "text/csv" in refused.json()["detail"]) == (406, True)
+    assert client.get(f"{URL}?format=xlsx").json()["errors"][0]["loc"] == ["query", "format"]
+    for accept in ("*/*", "application/json", "text/html, */*;q=0.1", "application/*"):
+        assert client.get(URL, headers={"Accept": accept}).headers["Content-Type"] == "application/json"
+    spreadsheet = client.get(URL, headers={"Accept": "application/json;q=0, text/csv"})
+    assert spreadsheet.headers["Content-Type"].startswith("text/csv")
+
+
+def test_everything_about_one_sample(client: httpx.Client, finished: list[dict[str, Any]]) -> None:
+    row = next(row for row in finished if row["index"] == 5)
+    found = client.get("/jobs/job_1/samples/row-5").json()
+    assert (found["held_out"], found["verdict"], found["given_label"]) == (False, "mislabeled", row["given_label"])
+    assert found["planted"]["original_label"] == row["planted_label"]
+    assert set(found["signals"]) == set(COMPUTED)
+    assert found["signals"]["mislabeled"] == {"value": row["mislabeled"], "rank": finished.index(row) + 1}
+    assert found["features"] == {"weight": 2.5, "colour": "colour 0"}
+    assert found["trajectory"]["epochs"] == [1, 2, 3]
+    assert found["trajectory"]["margin"] == [0.25, -0.5, -1.0]
+    assert found["trajectory"]["class_influence"] == {"eel": [2, 2, 2], "cat": [-3, -3, -3]}
+    assert found["supporting"] == [
+        {"id": "row-3", "label": "cat", "influence": 0.75, "link": "/datasets/ds_1/samples/row-3"}
+    ]
+    assert [(one["id"], one["influence"]) for one in found["opposing"]] == [("row-4", -2), ("row-1", -1)]
+    assert "2 of 3 checkpoints" in found["reason"]
+    assert "2 of class dog" in found["reason"]
+
+
+def test_a_sample_without_evidence_still_has_its_scores(client: httpx.Client, here: Services) -> None:
+    here.blobs.remove(here.blobs.evidence("job_1"))
+    found = client.get("/jobs/job_1/samples/row-5").json()
+    assert (found["trajectory"], found["supporting"], found["opposing"]) == (None, [], [])
+    assert set(found["signals"]) == set(COMPUTED)
+
+
+def test_ranks_of_a_sample_are_its_places_in_the_rankings(client: httpx.Client) -> None:
+    signals = client.get("/jobs/job_1/samples/row-8").json()["signals"]
+    for by in ("anomalous", "si", "knn_vote"):
+        order = [item["sample"]["id"] for item in client.get(f"{URL}?by={by}&limit=1000").json()["items"]]
+        assert signals[by]["rank"] == order.index("row-8") + 1
+
+
+def test_a_held_out_sample_says_why(client: httpx.Client, here: Services) -> None:
+    cases: list[tuple[dict[str, Any], str, str]] = [
+        ({}, "row-50", "split test, which takes no part"),
+        ({"reference": {"split": "test"}}, "row-50", "split test, which serves as the reference"),
+        ({"reference": {"holdout": 0.5}}, "row-7", "part of the reference"),
+    ]
+    for number, (options, sample, words) in enumerate(cases, 2):
+        info = add_dataset(here.database, f"ds_{number}", here.blobs, rows=54, splits={"train": ROWS, "test": 13})
+        add_job(here.database, info, f"job_{number}", **options)
+        # The ranking has the first rows only.
+        finish(here.database, f"job_{number}", info.model_copy(update={"splits": {"train": 6}}))
+        found = client.get(f"/jobs/job_{number}/samples/{sample}").json()
+        assert (found["held_out"], found["signals"], found["verdict"]) == (True, {}, None)
+        assert words in found["reason"]
+    assert client.get("/jobs/job_1/samples/row-99").status_code == 404
+
+
+def test_signals_are_described_with_their_summaries(client: httpx.Client) -> None:
+    found = client.get("/jobs/job_1/signals").json()
+    assert [one["name"] for one in found["items"]] == COMPUTED
+    assert found["total"] == len(COMPUTED)
+    for one in found["items"]:
+        signal = SIGNALS[one["name"]]
+        assert (one["title"], one["high"], one["source"], one["cost"]) == (
+            signal.title,
+            signal.high,
+            signal.source,
+            signal.cost,
+        )
+        assert one["histogram"] == {"edges": [0, 0.5, 1], "counts": [3, 6]}
+        assert one["quantiles"]["0.5"] == 0.5
+        assert set(one["correlations"]) == set(COMPUTED) - {one["name"]}
+        assert one["detection"] is None
+
+
+def test_groups_show_their_members(client: httpx.Client) -> None:
+    (group,) = client.get("/jobs/job_1/groups").json()["items"]
+    assert (group["label"], group["size"], group["separation"]) == ("dog", 2, 0.8)
+    assert group["sample_ids"] == ["row-4", "row-1"]
+    assert [card["id"] for card in group["previews"]] == ["row-4", "row-1"]
+
+
+def test_verification_takes_turns_among_the_labels(client: httpx.Client, finished: list[dict[str, Any]]) -> None:
+    found = client.get("/jobs/job_1/verify-next?count=6").json()["items"]
+    assert [one["given_label"] for one in found] == ["cat", "dog", "eel"] * 2
+    least = min((row for row in finished if row["given_label"] == "cat"), key=lambda row: row["suggested_confidence"])
+    assert found[0]["sample"]["id"] == least["sample_id"]
+    assert f"{least['suggested_confidence']:.2f}" in found[0]["why"]
+    ids = [one["sample"]["id"] for one in client.get("/jobs/job_1/verify-next?count=1000").json()["items"]]
+    assert sorted(ids) == sorted(row["sample_id"] for row in finished)
+    body = {"dataset": "ds_1", "reference": {"samples": ids[:6]}}
+    assert client.post("/jobs", json=body).status_code == 202

@@ -1,0 +1,68 @@
+"""The plain-English reason states what the evidence carries, and nothing else."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.reason import Case, reason
+
+BARE = Case(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
+
+
+def test_without_evidence_only_the_ranking_is_told() -> None:
+    assert reason(BARE) == (
+        "Labelled 7, flagged as probably mislabeled: number 3 of 500 by suspicion of its label. "
+        "The label that fits it better is 1, with confidence 0.93."
+    )
+
+
+def test_the_whole_story() -> None:
+    case = replace(
+        BARE,
+        epochs=[1, 2, 3, 4],
+        margins=[0.1, -1, -2, -3],
+        opponents=["1", "1", "4"],
+        class_influence=[("7", -0.5), ("1", 2.0)],
+    )
+    assert reason(case).endswith(
+        "Another label scored higher at 3 of 4 checkpoints, from epoch 2 on. "
+        "Training on it raised the loss of the reference samples of its own label as a whole. "
+        "The reference samples that it hurt most: 2 of class 1, 1 of class 4."
+    )
+
+
+def test_the_course_of_training_is_told_as_it_was() -> None:
+    def course(*margins: float) -> str:
+        return reason(replace(BARE, epochs=range(2, 2 + 2 * len(margins), 2), margins=margins)).split("0.93. ")[1]
+
+    assert course(1, 0, 2) == "No other label scored higher at all 3 checkpoints."
+    assert course(-1, -2) == "Another label scored higher at all 2 checkpoints."
+    assert course(-1) == "Another label scored higher at the one checkpoint."
+    assert course(-1, -1, 1) == (
+        "Another label scored higher at 2 of 3 checkpoints, from the first checkpoint on; after epoch 4 its own did."
+    )
+    assert course(1, -1, 1) == (
+        "Another label scored higher at 1 of 3 checkpoints, from epoch 4 on; after epoch 4 its own did."
+    )
+
+
+def test_a_sample_that_is_not_flagged_is_not_accused() -> None:
+    said = reason(replace(BARE, suggested="7", verdict="clean", supporters=["7"]))
+    assert "not flagged" in said
+    assert "fits it best is the one it has" in said
+    assert "hurt no reference sample; those that it helped most: 1 of class 7" in said
+
+
+@given(
+    st.lists(st.floats(-5, 5), max_size=6),
+    st.lists(st.sampled_from(["1", "4"]), max_size=4),
+    st.sampled_from(["mislabeled", "anomalous", "clean"]),
+)
+def test_every_case_gives_whole_sentences(margins: list[float], opponents: list[str], verdict: str) -> None:
+    case = replace(BARE, verdict=verdict, margins=margins, epochs=range(len(margins)), opponents=opponents)
+    said = reason(case)
+    assert said.endswith(".")
+    assert "  " not in said
+    assert ("checkpoint" in said) == bool(margins)
+    assert ("hurt most" in said) == bool(opponents)
