@@ -20,7 +20,7 @@ from service.ingest.roles import Plan
 from service.ingest.source import Batch, Source
 
 GROUP_ROWS = 2_048
-_GROUP_BYTES = 64 * 2**20
+_GROUP_BYTES = 8 * 2**20  # one image or a few rows are read with the whole group
 _OWN_COLUMNS = (("index", pa.int64()), ("id", pa.string()), ("label", pa.int32()), ("split", pa.string()))
 _TYPES = {
     "numeric": pa.float64(),
@@ -94,7 +94,7 @@ def _compared(group: Any) -> list[Any]:
 
 
 def _groups(tables: Iterator[Any]) -> Iterator[Any]:
-    """Join and cut tables into row groups of at most `GROUP_ROWS` rows and about 64 MiB."""
+    """Join and cut tables into row groups of at most `GROUP_ROWS` rows and about 8 MiB."""
     held: list[Any] = []
     rows = size = 0
     for table in tables:

@@ -51,8 +51,8 @@ def test_splits_may_come_first(take: Take) -> None:
 
 
 def test_one_split_alone_still_says_so(take: Take) -> None:
-    outcome = take(zip_of({f"train/{path}": data for path, data in FOLDERS.items()}), "a.zip")
-    assert (outcome.found.splits, outcome.found.classes) == ({"train": 6}, ["cat", "horse"])
+    outcome = take(zip_of({f"test/{path}": data for path, data in FOLDERS.items()}), "a.zip")
+    assert (outcome.found.splits, outcome.found.classes) == ({"test": 6}, ["cat", "horse"])
 
 
 def test_what_systems_leave_behind_is_ignored(take: Take) -> None:

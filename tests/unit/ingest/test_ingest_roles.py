@@ -72,6 +72,7 @@ def test_an_id_is_found_and_never_learnt_from(take: Take, name: str, kind: str) 
     outcome = take(rows_of(f"{name}={kind}", "a=n", "target=two"))
     assert outcome.found.inferred.id == name
     assert list(outcome.kinds) == ["a"]
+    assert "identifier_left_out" not in outcome.codes
     assert outcome.table["id"][3] == ("u3" if kind == "uid" else "3")
 
 
@@ -86,6 +87,15 @@ def test_a_column_that_repeats_or_is_not_named_so_is_no_id(take: Take, column: s
     assert outcome.found.inferred.id is None
     assert column.split("=", maxsplit=1)[0] in outcome.kinds
     assert outcome.table["id"][:2] == ["row-0", "row-1"]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_column_with_a_gap_is_no_id(take: Take, form: str) -> None:
+    rows: list[dict[str, object]] = [{"id": i if i != 5 else None, "x": i, "target": "pq"[i % 2]} for i in range(12)]
+    text = "id,x,target\n" + "".join(f"{row['id'] or ''},{row['x']},{row['target']}\n" for row in rows[1:])
+    outcome = take(text if form == "csv" else json_lines(rows), f"a.{form}")
+    assert outcome.found.inferred.id is None
+    assert list(outcome.kinds) == ["id", "x"]
 
 
 def test_a_second_identifier_is_left_out_with_a_warning(take: Take) -> None:
@@ -110,6 +120,7 @@ def test_a_row_without_its_id_is_skipped(take: Take) -> None:
     outcome = take("key,x,target\na,1,p\n,2,q\n ,3,p\nd,4,q\n", id="key")
     assert [(row.index, row.reason) for row in outcome.skipped] == [(1, "no id"), (2, "no id")]
     assert outcome.table["id"] == ["a", "d"]
+    assert list(outcome.kinds) == ["x"]
 
 
 def test_splits_are_found_and_called_alike(take: Take) -> None:
