@@ -1,15 +1,21 @@
 """The REST API from Python: what the command line is built on."""
 
+import ipaddress
 import json
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 import httpx
-from httpx_sse import ServerSentEvent, connect_sse
+from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
-_ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled")
+_FAILURES = 5
+_POLL_S = 1.0
 
 
 class ApiError(Exception):
@@ -20,9 +26,13 @@ class ApiError(Exception):
         self.title, self.detail, self.errors = title, detail, errors or []
 
 
+class UnreachableError(ApiError):
+    """Nothing answers there now; it may later."""
+
+
 @dataclass(frozen=True)
 class Update:
-    """One thing that a watched job told: its state, its progress, or the metrics of an epoch."""
+    """One thing that a watched job told: its `state`, its `progress`, or the `metrics` of an epoch."""
 
     kind: str
     data: dict[str, Any]
@@ -33,21 +43,30 @@ class Client:
 
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        # Uploads and exports of large sets take minutes; only connecting is expected to be quick.
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(600, connect=10))
-        self.url = url
+        self.url = url.rstrip("/")
+        try:
+            self._http = httpx.Client(
+                base_url=self.url,
+                headers=headers,
+                # Uploads and exports of large sets take minutes; only connecting is expected to be quick.
+                timeout=httpx.Timeout(600, connect=10),
+                # No proxy of the environment leads to this machine.
+                trust_env=not _is_local(self.url),
+            )
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ApiError("Not an address", f"{url}: {error}") from error
 
-    def get(self, path: str, **query: Any) -> dict[str, Any]:
-        """GET as JSON. Raises ApiError."""
-        return self._json("GET", path, params={name: value for name, value in query.items() if value is not None})
+    def get(self, *path: str, **query: Any) -> dict[str, Any]:
+        """GET as JSON; the parts of the path may hold any character. Raises ApiError."""
+        return self._json("GET", _path(path), params=_given(query))
 
-    def post(self, path: str, body: Any = None) -> dict[str, Any]:
-        """POST JSON. Raises ApiError."""
-        return self._json("POST", path, json=body)
+    def post(self, *path: str) -> dict[str, Any]:
+        """POST nothing. Raises ApiError."""
+        return self._json("POST", _path(path))
 
-    def delete(self, path: str) -> None:
+    def delete(self, *path: str) -> None:
         """DELETE. Raises ApiError."""
-        self._json("DELETE", path)
+        self._json("DELETE", _path(path))
 
     def submit(self, file: Path, spec: dict[str, Any]) -> dict[str, Any]:
         """Upload a file and queue a job on it, in one request. Raises ApiError."""
@@ -58,62 +77,97 @@ class Client:
             raise ApiError("Cannot read the file", f"{file}: {error.strerror}") from error
 
     def watch(self, job_id: str) -> Iterator[Update]:
-        """What happens to a job until it ends; a connection that breaks is taken up where it was."""
+        """What happens to a job until it ends. Raises ApiError.
+
+        A stream that breaks is taken up where it was; where streams do not come through, the job is asked instead.
+        """
         last, failures = "", 0
         while True:
-            try:
+            with suppress(httpx.TransportError, SSEError):
                 for event in self._events(job_id, last):
                     last, failures = event.id or last, 0
                     update = Update(event.event, event.json())
                     yield update
-                    if update.kind == "state" and update.data.get("state") in _ENDED:
+                    if update.data.get("state") in ENDED:
                         return
-            except httpx.TransportError as error:
+            try:
+                job = self.get("jobs", job_id)
+            except UnreachableError:
                 failures += 1
-                if failures > 5:
-                    raise ApiError("Cannot reach the service", f"{self.url}: {error}") from error
-            job = self.get(f"/jobs/{job_id}")
-            if job["state"] in _ENDED:
-                yield Update("state", {"state": job["state"], "error": job["error"]})
-                return
+                if failures > _FAILURES:
+                    raise
+            else:
+                yield Update("progress", job["progress"])
+                if job["state"] in ENDED:
+                    yield Update("state", {"state": job["state"]})
+                    return
+            time.sleep(_POLL_S)
 
     def export(self, job_id: str, form: str, output: Path, **query: Any) -> None:
-        """Write a whole ranking to a file as it comes. Raises ApiError."""
-        params = {"format": form, **{name: value for name, value in query.items() if value is not None}}
+        """Write a whole ranking to a file as it comes; the file is there once it is whole. Raises ApiError."""
+        part = output.with_name(f"{output.name}.part")
+        path, params = _path(("jobs", job_id, "suspects")), _given({"format": form, **query})
         try:
-            with self._http.stream("GET", f"/jobs/{job_id}/suspects", params=params) as answer, output.open("wb") as file:
-                if answer.is_error:
-                    answer.read()
+            with self._reached(), self._http.stream("GET", path, params=params) as answer:
                 _check(answer)
-                for part in answer.iter_bytes():
-                    file.write(part)
-        except httpx.TransportError as error:
-            raise ApiError("Cannot reach the service", f"{self.url}: {error}") from error
+                with part.open("wb") as file:
+                    for block in answer.iter_bytes():
+                        file.write(block)
+            part.replace(output)
+        except OSError as error:
+            raise ApiError("Cannot write the file", f"{output}: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
 
     def _events(self, job_id: str, last: str) -> Iterator[ServerSentEvent]:
         headers = {"Last-Event-ID": last} if last else {}
-        with connect_sse(self._http, "GET", f"/jobs/{job_id}/events", headers=headers) as source:
-            if source.response.is_error:
-                source.response.read()
+        with connect_sse(self._http, "GET", _path(("jobs", job_id, "events")), headers=headers) as source:
             _check(source.response)
             yield from source.iter_sse()
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        try:
+        with self._reached():
             answer = self._http.request(method, path, **options)
-        except httpx.TransportError as error:
-            raise ApiError("Cannot reach the service", f"{self.url}: {error}. Is it running? `suspects up`") from error
         _check(answer)
-        result: dict[str, Any] = answer.json() if answer.content else {}
+        try:
+            result: dict[str, Any] = answer.json() if answer.content else {}
+        except ValueError as error:
+            raise ApiError("Not this service", f"{self.url} answers, but not with JSON") from error
         return result
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise UnreachableError(
+                "Cannot reach the service", f"{self.url}: {error}. Start one with `suspects up`, or name it with --url"
+            ) from error
+
+
+def _path(parts: tuple[str, ...]) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _given(query: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in query.items() if value is not None}
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check(answer: httpx.Response) -> None:
-    if not answer.is_error:
+    if answer.is_success:
         return
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {"detail": answer.text[:500]}
+    answer.read()
+    problem: dict[str, Any] = {"detail": answer.text[:500]}
+    with suppress(ValueError):
+        told = answer.json()
+        problem = told if isinstance(told, dict) else problem
     title = problem.get("title") or f"{answer.status_code} {answer.reason_phrase}"
     raise ApiError(title, problem.get("detail") or "", problem.get("errors"))

@@ -1,98 +1,138 @@
-"""What the command line shows: tables, progress, errors."""
+"""What the command line shows: tables, progress, errors.
 
-from collections.abc import Iterable
+Everything that comes from data is put into `Text`: rich would take the brackets of a label for its markup.
+"""
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
-from service.client import ApiError, Client, Update
+from service.client import ENDED, ApiError, Client
 
-console = Console()
-errors = Console(stderr=True)
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
 
 
-def show_error(error: ApiError) -> None:
-    """One block, with every field that is at fault."""
-    lines = [error.detail] + [f"  {' › '.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors]
-    errors.print(Panel("\n".join(lines), title=error.title, border_style="red", title_align="left"))
+def show_error(title: str, detail: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
+    """One red block, with every field that is at fault."""
+    lines = [detail] + [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
+    errors.print(Panel(Text("\n".join(lines)), title=Text(title), border_style="red", title_align="left"))
+
+
+def show_api_error(error: ApiError) -> None:
+    """What the service told, or why it could not be asked."""
+    show_error(error.title, error.detail, error.errors)
 
 
 def watch(client: Client, job_id: str) -> dict[str, Any]:
-    """Follow a job on the screen until it ends; gives it as it ended."""
-    columns = (TextColumn("{task.fields[phase]:<10}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.description}"), console=console) as progress:
-        bar = progress.add_task("waiting for a worker", total=1.0, phase="queued")
-        metrics = ""
+    """Follow a job on the screen until it ends; gives it as it ended. Raises ApiError."""
+    with Progress(
+        TextColumn("{task.fields[phase]:<9}", markup=False),
+        BarColumn(bar_width=14),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+    ) as progress:
+        bar = progress.add_task("", total=1.0, phase="queued", left="")
+        detail, metrics = "waits for a worker", ""
         for update in client.watch(job_id):
-            if update.kind == "metrics":
-                metrics = f"loss {update.data['loss']:.3f}, accuracy {update.data['accuracy']:.1%}"
-            elif update.kind == "progress":
-                progress.update(bar, completed=update.data["fraction"], phase=update.data["phase"])
-            elif update.data.get("state") == "completed":
-                progress.update(bar, completed=1.0)
-            detail = _detail(update) or progress.tasks[0].description.split(" · ")[0]
-            phase = update.data.get("state", progress.tasks[0].fields["phase"])
-            progress.update(bar, description=" · ".join(filter(None, (detail, metrics))), phase=phase)
-    return client.get(f"/jobs/{job_id}")
+            match update.kind:
+                case "metrics":
+                    metrics = f"loss {update.data['loss']:.3f}, accuracy {update.data['accuracy']:.1%}"
+                case "progress":
+                    detail = update.data["detail"] or detail
+                    _show_progress(progress, bar, update.data)
+                case _:
+                    _show_state(progress, bar, str(update.data.get("state", "")))
+            progress.update(bar, description=" · ".join(filter(None, (detail, metrics))))
+    return client.get("jobs", job_id)
 
 
-def _detail(update: Update) -> str:
-    return str(update.data.get("detail") or "") if update.kind == "progress" else ""
+def _show_progress(progress: Progress, bar: TaskID, told: Mapping[str, Any]) -> None:
+    seconds = told["eta_seconds"]
+    left = "" if seconds is None else f"{seconds:.0f} s left"
+    progress.update(bar, completed=told["fraction"], phase=told["phase"], left=left)
 
 
-def suspects_table(answer: dict[str, Any], title: str) -> Table:
-    """A page of a ranking."""
-    planted = any(item.get("planted") for item in answer["items"])
-    table = Table(title=title, title_justify="left")
-    table.add_column("rank", justify="right")
-    table.add_column("sample")
-    table.add_column("given label")
-    table.add_column("suggested label")
-    table.add_column("score", justify="right")
-    table.add_column("verdict")
-    if planted:
-        table.add_column("planted")
-    for item in answer["items"]:
-        suggested = f"{item['suggested_label']} ({item['suggested_confidence']:.0%})"
-        cells = [str(item["rank"]), item["sample"]["id"], item["given_label"], suggested, f"{item['score']:.3f}"]
-        cells.append(item["verdict"])
-        if planted:
-            glitch = item.get("planted")
-            cells.append(f"[green]yes, was {glitch['original_label']}[/]" if glitch else "[dim]no[/]")
-        table.add_row(*cells)
+def _show_state(progress: Progress, bar: TaskID, state: str) -> None:
+    progress.update(bar, phase=state)
+    if state in ENDED:
+        progress.update(bar, left="")
+    if state == "completed":
+        progress.update(bar, completed=1.0)
+
+
+def suspects_table(answer: Mapping[str, Any], title: str) -> Table:
+    """A page of a ranking; with planted glitches, which of them it found."""
+    items = answer["items"]
+    columns = ["sample", "given label", "suggested label", "score", "verdict"]
+    if any(item["planted"] for item in items):
+        columns.append("planted")
+    table = _table(title, ["rank", *columns], right=("rank", "score"))
+    for item in items:
+        cells = {
+            "sample": Text(item["sample"]["id"]),
+            "given label": Text(item["given_label"]),
+            "suggested label": Text(f"{item['suggested_label']} ({item['suggested_confidence']:.0%})"),
+            "score": Text(f"{item['score']:.3f}"),
+            "verdict": Text(item["verdict"]),
+            "planted": _planted(item["planted"]),
+        }
+        table.add_row(str(item["rank"]), *(cells[name] for name in columns))
     return table
 
 
-def detection_table(signals: Iterable[dict[str, Any]]) -> Table:
+def _planted(glitch: Mapping[str, Any] | None) -> Text:
+    return Text(f"yes, was {glitch['original_label']}", "green") if glitch else Text("no", "dim")
+
+
+def detection_table(signals: Iterable[Mapping[str, Any]]) -> Table:
     """How well each signal found what was planted, best first."""
-    table = Table(title="precision at the planted count", title_justify="left")
-    table.add_column("signal")
-    table.add_column("what it is")
-    for name in ("precision", "average precision", "AUROC"):
-        table.add_column(name, justify="right")
+    table = _table(
+        "how well each signal finds what was planted",
+        ["signal", "what it is", "precision", "average precision", "AUROC"],
+        right=("precision", "average precision", "AUROC"),
+    )
     found = [signal for signal in signals if signal.get("detection")]
-    for signal in sorted(found, key=lambda signal: -signal["detection"]["precision"]):
-        d = signal["detection"]
-        style = "bold" if signal["headline"] else ""
-        cells = (f"{d['precision']:.3f}", f"{d['average_precision']:.3f}", f"{d['auroc']:.3f}")
-        table.add_row(signal["name"], signal["title"], *cells, style=style)
+    for signal in sorted(found, key=lambda signal: -(signal["detection"]["precision"] or 0)):
+        scores = [signal["detection"][name] for name in ("precision", "average_precision", "auroc")]
+        cells = ("" if score is None else f"{score:.3f}" for score in scores)
+        table.add_row(signal["name"], signal["title"], *cells, style="bold" if signal["headline"] else "")
     return table
 
 
-def simple_table(rows: Iterable[dict[str, Any]], columns: dict[str, str]) -> Table:
+def simple_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
     """Rows of JSON as a table; `columns` maps titles to dotted paths."""
-    table = Table()
-    for title in columns:
-        table.add_column(title)
+    table = _table(None, columns)
     for row in rows:
-        table.add_row(*(_at(row, path) for path in columns.values()))
+        table.add_row(*(Text(_at(row, path)) for path in columns.values()))
+    return table
+
+
+def _table(title: str | None, columns: Iterable[str], right: Iterable[str] = ()) -> Table:
+    table = Table(title=None if title is None else Text(title), title_justify="left")
+    for name in columns:
+        # An id that is cut off cannot be used.
+        kept = name in ("sample", "job", "dataset", "signal", "model")
+        table.add_column(
+            name, justify="right" if name in right else "left", overflow="fold" if kept else "ellipsis", no_wrap=kept
+        )
     return table
 
 
 def _at(row: Any, path: str) -> str:
     for part in path.split("."):
-        row = row.get(part) if isinstance(row, dict) else None
-    return "" if row is None else str(row)
+        row = row.get(part) if isinstance(row, Mapping) else None
+    match row:
+        case None:
+            return ""
+        case bool():
+            return "yes" if row else ""
+        case _:
+            return str(row)

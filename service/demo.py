@@ -1,54 +1,60 @@
 """`suspects demo`: a real dataset with known errors, from upload to ranking, on a stack that lives for a minute."""
 
+import os
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from service.client import Client
-from service.console import console, detection_table, suspects_table, watch
-from service.embedded import free_port, running
+from service.console import console, detection_table, show_error, suspects_table, watch
+from service.embedded import running
+from service.processes import free_port
 from service.settings import Settings
 
-_SHARE = 0.1
+_RATE = 0.1
 _SHOWN = 15
 
 
 def run() -> bool:
-    """Run it; False when the job did not complete."""
-    with tempfile.TemporaryDirectory(prefix="suspects-demo-") as name:
-        home = Path(name)
-        upload = home / "digits.npz"
+    """Run it; False when the job did not complete. Raises StackError and ApiError."""
+    with tempfile.TemporaryDirectory(prefix="suspects-demo-", ignore_cleanup_errors=True) as name:
+        # Nothing of an installation that the environment describes: the demo must not touch it.
+        settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
+        upload = Path(name) / "digits.npz"
         samples = _write_digits(upload)
         console.print(
-            f"[bold]Usual Suspects[/] — {samples} scanned digits, {_SHARE:.0%} of whose labels will be made wrong.\n"
+            f"[bold]Usual Suspects[/]: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong.\n"
             "Starting API, worker and Valkey …"
         )
-        with running(home, "127.0.0.1", free_port(), 1, Settings(home=home, database_url="")) as stack:
-            client = Client(stack.url)
-            glitches = [{"kind": "mislabeled_uniform", "rate": _SHARE, "seed": 0}]
-            job = client.submit(upload, {"name": "digits", "glitches": glitches})
-            job = watch(client, job["id"])
-            if job["state"] != "completed":
-                console.print(f"[red]The job {job['state']}[/]: {job['error']}")
-                return False
-            _show(client, job["id"], round(_SHARE * samples))
-            console.print(
-                f"\nThis came from [bold]{stack.url}/jobs/{job['id']}/suspects[/]; the API's documentation is at "
-                f"[bold]{stack.url}/docs[/].\nThe demo's stack stops now. [bold]make up[/] starts one that stays."
-            )
-    return True
-
-
-def _show(client: Client, job_id: str, planted: int) -> None:
-    answer = client.get(f"/jobs/{job_id}/suspects", limit=_SHOWN)
-    console.print(suspects_table(answer, f"the first {_SHOWN} of {answer['total']} samples"))
-    console.print(detection_table(client.get(f"/jobs/{job_id}/signals")["items"]))
-    estimate = client.get(f"/jobs/{job_id}")["result"]["estimates"]["mislabeled"]
+        with running(settings, "127.0.0.1", free_port(), 1, environment) as stack:
+            completed = _rank(Client(stack.url), upload)
     console.print(
-        f"planted: {planted} wrong labels; estimated without knowing: {estimate['count']} "
-        f"(between {estimate['low']:.0f} and {estimate['high']:.0f})"
+        "\nThe demo's stack has stopped and its files are gone. [bold]make up[/] starts one that stays, on "
+        "[bold]http://127.0.0.1:8000[/], with the API's documentation at [bold]http://127.0.0.1:8000/docs[/].",
+        soft_wrap=True,
     )
+    return completed
+
+
+def _rank(client: Client, upload: Path) -> bool:
+    glitches = [{"kind": "mislabeled_uniform", "rate": _RATE, "seed": 0}]
+    submitted = client.submit(upload, {"name": "digits", "glitches": glitches})
+    job = watch(client, submitted["id"])
+    if job["state"] != "completed":
+        show_error(f"The job is {job['state']}", str((job["error"] or {}).get("detail", "")))
+        return False
+    ranking = client.get("jobs", job["id"], "suspects", limit=_SHOWN)
+    console.print(suspects_table(ranking, f"the {_SHOWN} most suspicious of {ranking['total']} samples"))
+    console.print(detection_table(client.get("jobs", job["id"], "signals")["items"]))
+    estimate = job["result"]["estimates"]["mislabeled"]
+    between = "" if estimate["low"] is None else f" (between {estimate['low']:.0f} and {estimate['high']:.0f})"
+    console.print(
+        f"Planted: {round(_RATE * ranking['total'])} wrong labels. "
+        f"Estimated without knowing that: {estimate['count']}{between}."
+    )
+    return True
 
 
 def _write_digits(path: Path) -> int:
