@@ -1,11 +1,8 @@
 """The Celery application: `celery -A worker.app worker --queues jobs`. Settings, signals, and unwrapping the message."""
 
-import ctypes
 import multiprocessing
 import os
-import signal
 import socket
-import sys
 import threading
 import uuid
 from datetime import UTC, datetime
@@ -22,7 +19,6 @@ from service.store.engine import open_database
 from worker.tasks import Station, run
 
 log = structlog.get_logger()
-_PR_SET_PDEATHSIG = 1
 settings = Settings()
 
 app = Celery("usual-suspects", broker=settings.broker_url)
@@ -66,9 +62,6 @@ def run_job(job_id: str) -> None:
 
 @worker_process_init.connect
 def _prepare_process(**_: object) -> None:
-    if sys.platform == "linux":
-        # A worker that is killed outright tells its pool nothing; what goes on without it computes for nobody.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     # First of all: torch sizes its pools at the first computation, and a parent that computed would hang its children.
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
     torch.use_deterministic_algorithms(True)

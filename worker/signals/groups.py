@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 _SMALLEST = 8  # a label with fewer rows is looked at whole
 _ROUNDS = 8
+_SAMPLED = 4_000
 _KEPT = 200  # members listed of a group
 
 
@@ -44,26 +45,26 @@ def groups(
 
 
 def _split(x: Float[Tensor, "n d"], generator: torch.Generator) -> tuple[Int[Tensor, " k"], float] | None:
+    # The two means are found on a sample of a large label; every row is then put to the nearer one.
     centred = x - x.mean(0)
-    total = float(centred.square().sum())
-    if total <= 0:
-        return None
-    # Start along the direction of largest variance, found by a few power steps.
+    sample = centred[torch.randperm(len(x), generator=generator)[:_SAMPLED]]
     axis = torch.randn(x.shape[1], generator=generator)
+    # Start along the direction of largest variance, found by a few power steps.
     for _ in range(_ROUNDS):
-        axis = torch.nn.functional.normalize(centred.T @ (centred @ axis), dim=0)
-    side = centred @ axis > 0
+        axis = normalize(sample.T @ (sample @ axis), dim=0)
+    offset = torch.zeros(())
     for _ in range(_ROUNDS):
+        side = sample @ axis > offset
         if side.all() or not side.any():
             return None
-        high, low = centred[side].mean(0), centred[~side].mean(0)
-        side = centred @ (high - low) > ((high + low) @ (high - low)) / 2
+        high, low = sample[side].mean(0), sample[~side].mean(0)
+        axis, offset = high - low, (high + low) @ (high - low) / 2
+    side = centred @ axis > offset
     if side.all() or not side.any():
         return None
     smaller = side if side.sum() * 2 <= len(side) else ~side
-    centre = centred[smaller].mean(0)
-    share = smaller.float().mean()
-    explained = float(centre.square().sum() * smaller.sum() / (1 - share))
     rows = smaller.nonzero().squeeze(1)
+    centre = centred[rows].mean(0)
+    explained = centre.square().sum() * len(rows) / (1 - len(rows) / len(x))
     typical = (centred[rows] - centre).square().sum(1).argsort(stable=True)
-    return rows[typical], min(1.0, explained / total)
+    return rows[typical], min(1.0, float(explained / centred.square().sum()))
