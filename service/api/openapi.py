@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from service.api.errors import Problem
+from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
 from service.domain.dataset import DatasetSpec
 from service.domain.specs import JobRequest, UploadJobRequest
@@ -102,6 +103,8 @@ def _complete(app: FastAPI) -> dict[str, Any]:
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():
         schemas.setdefault(name, schema)
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     for operations in described["paths"].values():
         for operation in operations.values():
             _drop_assumed(operation["responses"])

@@ -62,8 +62,8 @@ class Estimate(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     count: int
-    low: float | None = None
-    high: float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
 
 
 class JobResult(BaseModel):

@@ -1,6 +1,6 @@
 """What a job knows of its samples together: each signal as a whole, groups that stand apart, what to verify next."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -42,22 +42,27 @@ def list_groups(job: Completed, here: Here) -> GroupList:
     """
     with here.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
-    items = [_group(here, job, group) for group in found]
+    items = _groups(here, job, found)
     return GroupList(items=items, total=len(items))
 
 
-def _group(here: Services, job: Job, group: Mapping[str, Any]) -> GroupView:
-    positions = group["positions"]
-    members = identities(here.blobs.canonical(job.dataset_id), positions)
+def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
+    members = [position for group in found for position in group["positions"]]
+    shown = [position for group in found for position in group["positions"][:_PREVIEWS]]
+    names = dict(zip(members, identities(here.blobs.canonical(job.dataset_id), members), strict=True))
     with here.database.read() as connection:
-        rows = rankings.at(connection, job.id, positions[:_PREVIEWS])
-    return GroupView(
-        label=group["label"],
-        size=group["size"],
-        separation=group["separation"],
-        sample_ids=[member.id for member in members],
-        previews=sample_cards(here, job, rows),
-    )
+        rows = rankings.at(connection, job.id, shown)
+    cards = dict(zip((row["position"] for row in rows), sample_cards(here, job, rows), strict=True))
+    return [
+        GroupView(
+            label=group["label"],
+            size=group["size"],
+            separation=group["separation"],
+            sample_ids=[names[position].id for position in group["positions"]],
+            previews=[cards[position] for position in group["positions"][:_PREVIEWS] if position in cards],
+        )
+        for group in found
+    ]
 
 
 @router.get(

@@ -8,8 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from service.api.deps import Services
+from service.api.examples import EXAMPLES
+from service.api.schemas import JobView, SuspectPage
+from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
 from service.store import workers
@@ -119,12 +123,28 @@ def test_both_kinds_of_body_are_described_with_examples_that_work(client: httpx.
                 assert client.post(path, **sent).status_code == status
 
 
+@pytest.mark.parametrize("model", [DatasetInfo, JobView, SuspectPage])
+def test_examples_of_answers_are_answers(model: type[BaseModel]) -> None:
+    (example,) = DESCRIBED["components"]["schemas"][model.__name__]["examples"]
+    columns = [{**one, "column": "f0"} for one in EXAMPLES["DatasetInfo"]["features"]]
+    filled = json.loads(
+        json.dumps(example).replace(json.dumps(EXAMPLES["DatasetInfo"]["features"]), json.dumps(columns))
+    )
+    assert json.loads(model.model_validate(filled).model_dump_json()) == example
+
+
 def test_the_served_description_is_this_one(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == json.loads(json.dumps(DESCRIBED))
     assert "openapi.json" in client.get("/docs").text
 
 
 # ---- every documented status, brought about
+
+
+@pytest.fixture
+def settings(settings: Settings, empty_postgres: str) -> Settings:
+    """On PostgreSQL, which forgives less; the other tests of the API run on SQLite."""
+    return settings.model_copy(update={"database_url": empty_postgres})
 
 
 class Scene:

@@ -53,7 +53,7 @@ def site() -> Iterator[int]:
     """Port of a web server on this machine."""
     Site.asked.clear()
     server = ThreadingHTTPServer(("0.0.0.0", 0), Site)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server.server_port
     server.shutdown()

@@ -19,7 +19,7 @@ from tests.builders import CSV, form
 
 FILE = b'Content-Disposition: form-data; name="file"; filename="a.csv"\r\n\r\n' + CSV
 SPEC = b'Content-Disposition: form-data; name="spec"\r\nContent-Type: application/json\r\n\r\n{"label": "animal"}'
-LIMIT = 4 * 2**20
+LIMIT = 2**18
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_memory_does_not_grow_with_the_upload(tmp_path: Path, redis_url: str) ->
             # Not a dataset: what counts here is the way in.
             response = httpx.post(
                 f"{url}/datasets",
-                files={"file": ("noise", cast("IO[bytes]", Noise(200 * 2**20)))},
+                files={"file": ("noise", cast("IO[bytes]", Noise(100 * 2**20)))},
                 timeout=60,
                 trust_env=False,
             )

@@ -31,7 +31,7 @@ class Site(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     """Where the file is."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/animals.csv"
     server.shutdown()

@@ -100,6 +100,14 @@ def test_a_silent_worker_loses_its_job_and_can_no_longer_write(database: Databas
     assert (job.state, job.owner, job.started_at) == (State.PREPARING, "w2", NOON)
 
 
+def test_an_earlier_attempt_of_the_same_worker_cannot_write(database: Database) -> None:
+    first, second = claimed(database), claimed(database, now=LATE)
+    for write in writes(first):
+        with pytest.raises(LeaseLost), database.write() as connection:
+            write(connection)
+    advance(database, second, State.TRAINING)
+
+
 def writes(held: Claim) -> list[Callable[[sa.Connection], None]]:
     return [
         lambda connection: jobs.renew(connection, held, Progress(), LEASE, LATE),

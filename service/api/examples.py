@@ -1,0 +1,103 @@
+"""What answers look like, for readers of the description."""
+
+from typing import Any
+
+_DATASET: dict[str, Any] = {
+    "id": "ds_01kbz6m1qpx3v9f0a2bc",
+    "name": "adult",
+    "modality": "tabular",
+    "rows": 32561,
+    "classes": ["<=50K", ">50K"],
+    "class_counts": {"<=50K": 24720, ">50K": 7841},
+    "features": [{"name": "age", "kind": "numeric"}, {"name": "workclass", "kind": "categorical"}],
+    "splits": {"train": 32561},
+    "digest": "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "skipped_rows": 0,
+    "inferred": {
+        "label": "income",
+        "id": None,
+        "split": None,
+        "modality": "tabular",
+        "format": "csv, delimiter ,, encoding utf-8",
+    },
+    "warnings": [{"code": "repeated_rows", "detail": "24 rows repeat an earlier one, label included"}],
+    "created_at": "2026-01-01T12:00:00Z",
+}
+_JOB: dict[str, Any] = {
+    "id": "job_01kbz6p4r8d1m5t7w9xy",
+    "name": "adult",
+    "state": "completed",
+    "progress": {"fraction": 1.0, "phase": "completed", "detail": "", "eta_seconds": 0.0},
+    "spec": {
+        "dataset": _DATASET["id"],
+        "reference": None,
+        "model": {"name": "mlp", "params": {"width": 256, "blocks": 2, "dropout": 0.0}},
+        "training": {
+            "epochs": 15,
+            "batch_size": 128,
+            "learning_rate": 0.02,
+            "optimizer": "sgd",
+            "schedule": "constant",
+            "momentum": 0.9,
+            "weight_decay": 0.0,
+            "seed": 0,
+            "checkpoints": "all",
+        },
+        "influence": {"layers": "last", "estimator": "tracin", "columns": 512},
+        "signals": ["mislabeled", "anomalous", "si"],
+        "glitches": None,
+        "name": "adult",
+        "priority": 0,
+    },
+    "dataset": _DATASET,
+    "attempts": 1,
+    "created_at": "2026-01-01T12:01:00Z",
+    "started_at": "2026-01-01T12:01:01Z",
+    "finished_at": "2026-01-01T12:01:40Z",
+    "error": None,
+    "result": {
+        "samples": 32561,
+        "model": {"train_accuracy": 0.86, "reference_accuracy": None},
+        "estimates": {
+            "mislabeled": {"count": 1810, "low": None, "high": None},
+            "anomalous": {"count": 0, "low": None, "high": None},
+        },
+        "timings": {"training_s": 24.1, "scoring_s": 10.3, "ranking_s": 1.9},
+        "signals": ["mislabeled", "anomalous", "si"],
+        "warnings": [{"code": "no_trusted_reference", "detail": "nothing gets the verdict anomalous"}],
+    },
+    "links": {
+        "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
+        "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
+        "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
+        "report": None,
+    },
+}
+_PAGE: dict[str, Any] = {
+    "items": [
+        {
+            "rank": 1,
+            "sample": {
+                "id": "row-17",
+                "index": 17,
+                "preview": {"age": 38.0, "workclass": "Private"},
+                "links": {"self": "/jobs/job_01kbz6p4r8d1m5t7w9xy/samples/row-17", "media": None},
+            },
+            "given_label": "<=50K",
+            "suggested_label": ">50K",
+            "suggested_confidence": 0.93,
+            "score": 0.998,
+            "verdict": "mislabeled",
+            "planted": None,
+            "review": None,
+            "signals": {"mislabeled": 0.998, "anomalous": 0.41, "si": 12.1},
+        }
+    ],
+    "by": "mislabeled",
+    "flagged": 1810,
+    "next": "WyI3MmMzN2E4OCIsMC45OTgsMTcsMSwzMjU2MSwxODEwXQ",
+    "total": 32561,
+}
+
+# By the name of the schema.
+EXAMPLES: dict[str, dict[str, Any]] = {"DatasetInfo": _DATASET, "JobView": _JOB, "SuspectPage": _PAGE}
