@@ -50,17 +50,22 @@ def main() -> None:
         raise SystemExit(1) from None
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        console.print(version("usual-suspects"))
+        raise typer.Exit
+
+
 @app.callback()
 def _connect(
     context: typer.Context,
     url: Annotated[str, typer.Option(envvar="SUSPECTS_URL", help="Where the service is.")] = "http://127.0.0.1:8000",
     key: Annotated[str | None, typer.Option(envvar="SUSPECTS_KEY", help="A key of the service.")] = None,
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    show_version: Annotated[  # noqa: ARG001 - its callback does it
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
-    if show_version:
-        console.print(version("usual-suspects"))
-        raise typer.Exit
-    context.obj = Client(url, key)
+    context.obj = context.with_resource(Client(url, key))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
@@ -15,7 +15,7 @@ from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
 ENDED = ("completed", "failed", "cancelled")
 _FAILURES = 5
-_POLL_S = 1.0
+_PAUSE_S = 1.0
 
 
 class ApiError(Exception):
@@ -24,10 +24,6 @@ class ApiError(Exception):
     def __init__(self, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
         super().__init__(f"{title}: {detail}")
         self.title, self.detail, self.errors = title, detail, errors or []
-
-
-class UnreachableError(ApiError):
-    """Nothing answers there now; it may later."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +35,7 @@ class Update:
 
 
 class Client:
-    """One service, one key."""
+    """One service, one key. Use it in a `with` block, or close it."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -55,6 +51,16 @@ class Client:
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise ApiError("Not an address", f"{url}: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.close()
 
     def get(self, *path: str, **query: Any) -> dict[str, Any]:
         """GET as JSON; the parts of the path may hold any character. Raises ApiError."""
@@ -83,25 +89,28 @@ class Client:
         """
         last, failures = "", 0
         while True:
-            with suppress(httpx.TransportError, SSEError):
+            heard = False
+            try:
                 for event in self._events(job_id, last):
-                    last, failures = event.id or last, 0
+                    heard, last = True, event.id or last
                     update = Update(event.event, event.json())
                     yield update
                     if update.data.get("state") in ENDED:
                         return
-            try:
-                job = self.get("jobs", job_id)
-            except UnreachableError:
-                failures += 1
+                failures = 0
+            except SSEError:
+                failures = 0
+            except httpx.TransportError as error:
+                failures = 0 if heard else failures + 1
                 if failures > _FAILURES:
-                    raise
-            else:
+                    raise self._away(error) from error
+            if not heard and failures == 0:
+                job = self.get("jobs", job_id)
                 yield Update("progress", job["progress"])
                 if job["state"] in ENDED:
                     yield Update("state", {"state": job["state"]})
                     return
-            time.sleep(_POLL_S)
+            time.sleep(_PAUSE_S)
 
     def export(self, job_id: str, form: str, output: Path, **query: Any) -> None:
         """Write a whole ranking to a file as it comes; the file is there once it is whole. Raises ApiError."""
@@ -140,9 +149,11 @@ class Client:
         try:
             yield
         except httpx.TransportError as error:
-            raise UnreachableError(
-                "Cannot reach the service", f"{self.url}: {error}. Start one with `suspects up`, or name it with --url"
-            ) from error
+            raise self._away(error) from error
+
+    def _away(self, error: httpx.TransportError) -> ApiError:
+        advice = "Start one with `suspects up`, or name it with --url"
+        return ApiError("Cannot reach the service", f"{self.url}: {error}. {advice}")
 
 
 def _path(parts: tuple[str, ...]) -> str:

@@ -28,8 +28,8 @@ def run() -> bool:
             f"[bold]Usual Suspects[/]: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong.\n"
             "Starting API, worker and Valkey …"
         )
-        with running(settings, "127.0.0.1", free_port(), 1, environment) as stack:
-            completed = _rank(Client(stack.url), upload)
+        with running(settings, "127.0.0.1", free_port(), 1, environment) as stack, Client(stack.url) as client:
+            completed = _rank(client, upload)
     console.print(
         "\nThe demo's stack has stopped and its files are gone. [bold]make up[/] starts one that stays, on "
         "[bold]http://127.0.0.1:8000[/], with the API's documentation at [bold]http://127.0.0.1:8000/docs[/].",
