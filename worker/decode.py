@@ -1,7 +1,6 @@
 """Canonical datasets to tensors. Statistics come from the training rows alone; NaN never gets in."""
 
-import io
-from collections import Counter
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,20 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
+from worker.pixels import Frame, pixels, survey
 from worker.shape import InputShape
 
 Inputs = tuple[Tensor, ...]
-Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
-_FARTHEST = 10.0  # standard deviations: one absurd value must not decide what a network learns
+_FARTHEST = 10.0  # deviations; beyond, one absurd value would decide what a network learns
+_TRIMMED = 1 / 1000  # of the values on each side are left out of a column's mean and deviation, for the same reason
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
-_SIDE = 64  # images larger than this are scaled down unless the job says how large
 _BATCH = 2048
 
 
@@ -42,7 +41,13 @@ class Canonical:
     labels: Int[Tensor, " r"]
 
     def batches(self, columns: Sequence[str], rows: Int[Tensor, " k"] | None = None) -> Iterator[pa.RecordBatch]:
-        """The named columns of the named rows (ascending), or of all, a few thousand rows at a time."""
+        """The named columns of the named rows, or of all, a few thousand rows at a time.
+
+        Raises ValueError unless `rows` ascend and are there: anything else would quietly give other rows.
+        """
+        edges = torch.tensor([-1, len(self.labels)])
+        if rows is not None and bool((torch.cat([edges[:1], rows, edges[1:]]).diff() <= 0).any()):
+            raise ValueError(f"rows must ascend, without repeats, within 0 to {len(self.labels) - 1}")
         start = 0
         with pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(_BATCH, columns=list(columns)):
@@ -72,28 +77,42 @@ def read(path: Path) -> Canonical:
 
 def align(reference: Canonical, train: Canonical) -> Canonical:
     """The reference in the training set's terms: its columns, its class numbers. Raises Invalid naming what differs."""
-    faults: list[FieldError] = []
-    if reference.header.modality != train.header.modality:
-        faults.append(_fault(f"it holds {reference.header.modality} data, the dataset {train.header.modality}"))
-    known = {(f["name"], f["kind"]): f["column"] for f in reference.header.features}
-    missing = [f for f in train.header.features if (f["name"], f["kind"]) not in known]
-    if train.header.modality == "tabular":
-        faults += [_fault(f"it has no {feature['kind']} column {feature['name']}") for feature in missing[:20]]
-    strange = sorted(set(reference.header.classes) - set(train.header.classes))
-    if strange:
-        faults.append(_fault(f"it has classes that the dataset lacks: {', '.join(strange[:20])}"))
-    if faults:
-        raise Invalid("the reference dataset does not fit: " + "; ".join(f.msg for f in faults), errors=faults)
-    numbers = torch.tensor([train.header.classes.index(name) for name in reference.header.classes])
+    found = _misfits(reference, train)
+    if found:
+        faults = [FieldError(loc=["reference", "dataset"], msg=message) for message in found[:20]]
+        raise Invalid("the reference dataset does not fit: " + "; ".join(fault.msg for fault in faults), errors=faults)
+    places = {name: place for place, name in enumerate(train.header.classes)}
+    numbers = torch.tensor([places[name] for name in reference.header.classes])
     features = train.header.features
     if train.header.modality == "tabular":
+        known = {(f["name"], f["kind"]): f["column"] for f in reference.header.features}
         features = [{**f, "column": known[f["name"], f["kind"]]} for f in features]
     header = reference.header.model_copy(update={"classes": train.header.classes, "features": features})
     return replace(reference, header=header, labels=numbers[reference.labels])
 
 
-def _fault(message: str) -> FieldError:
-    return FieldError(loc=["reference", "dataset"], msg=message)
+def _misfits(reference: Canonical, train: Canonical) -> list[str]:
+    theirs, ours = reference.header, train.header
+    if theirs.modality != ours.modality:
+        return [f"it holds {theirs.modality} data, the dataset {ours.modality}"]
+    found: list[str] = []
+    if ours.modality == "tabular":
+        kinds = {feature["name"]: feature["kind"] for feature in theirs.features}
+        for name, kind in ((feature["name"], feature["kind"]) for feature in ours.features):
+            if name not in kinds:
+                found.append(f"it has no column {name}")
+            elif kinds[name] != kind:
+                found.append(f"its column {name} is {kinds[name]}, the dataset's is {kind}")
+    elif ours.modality == "embedding" and _width(reference) != _width(train):
+        found.append(f"its embeddings have {_width(reference)} numbers, the dataset's {_width(train)}")
+    strange = sorted(set(theirs.classes) - set(ours.classes))
+    if strange:
+        found.append(f"it has classes that the dataset lacks: {', '.join(strange[:20])}")
+    return found
+
+
+def _width(dataset: Canonical) -> int:
+    return int(pq.read_schema(dataset.path).field("embedding").type.list_size)
 
 
 @dataclass(frozen=True)
@@ -109,12 +128,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What the training rows teach about reading any row."""
+    """What the training rows teach about reading any row. `mean` and `deviation` are those of embeddings, float64."""
 
     shape: InputShape
     columns: tuple[Column, ...] = ()
-    mean: Floats | None = None
-    scale: Floats | None = None
+    mean: Doubles | None = None
+    deviation: Doubles | None = None
 
     @classmethod
     def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> "Encoder":
@@ -130,7 +149,7 @@ class Encoder:
                 raise Invalid(f"no model for {modality} data is built yet; see GET /models")
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
-        """Tensors of the named rows; `rows` ascend."""
+        """Tensors of the named rows, which ascend. Raises ValueError for other rows, Invalid for a damaged image."""
         match self.shape.modality:
             case "tabular":
                 return self._encode_table(dataset, rows)
@@ -156,8 +175,7 @@ class Encoder:
                     continue
                 x = _floats(values)
                 missing = np.isnan(x)
-                standard = np.clip((x - column.mean) / column.deviation, -_FARTHEST, _FARTHEST)
-                numeric[part, number] = torch.from_numpy(np.where(missing, 0, standard).astype(np.float32))
+                numeric[part, number] = torch.from_numpy(_standard(np.where(missing, column.mean, x), column))
                 number += 1
                 if column.indicator:
                     numeric[part, number] = torch.from_numpy(missing.astype(np.float32))
@@ -166,23 +184,32 @@ class Encoder:
         return numeric, categorical
 
     def _encode_embedding(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:
-        result = torch.empty(len(rows), self.shape.embedding or 0)
+        if self.mean is None or self.deviation is None:
+            raise ValueError("fitted on embeddings, but without their statistics")
+        width = len(self.mean)
+        # Many standardised dimensions make long vectors, and steps that are too large for them.
+        scale = min(1.0, (64 / width) ** 0.5)
+        result = torch.empty(len(rows), width)
         done = 0
         for batch in dataset.batches(["embedding"], rows):
-            x = (_matrix(batch) - self.mean) * self.scale
-            result[done : done + len(x)] = torch.from_numpy(np.clip(x, -_FARTHEST, _FARTHEST))
+            x = np.clip((_matrix(batch) - self.mean) / self.deviation, -_FARTHEST, _FARTHEST) * scale
+            result[done : done + len(x)] = torch.from_numpy(x)
             done += len(x)
         return result
 
     def _encode_images(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:
         if self.shape.image is None:
             raise ValueError("fitted on images, but without their size")
-        channels, height, width = self.shape.image
-        result = torch.empty(len(rows), channels, height, width, dtype=torch.uint8)
+        frame = Frame(*self.shape.image)
+        result = torch.empty(len(rows), *self.shape.image, dtype=torch.uint8)
         done = 0
         for batch in dataset.batches(["image"], rows):
             for value in batch.column("image"):
-                result[done] = torch.from_numpy(_pixels(value.as_py(), channels, (width, height)))
+                try:
+                    result[done] = torch.from_numpy(pixels(value.as_py(), frame))
+                except (OSError, ValueError) as error:
+                    sample = dataset.ids[int(rows[done])]
+                    raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error
                 done += 1
         return result
 
@@ -193,55 +220,63 @@ def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
         place = feature["column"]
         values = pa.chunked_array([batch.column(0) for batch in dataset.batches([place], rows)])
         if feature["kind"] == "categorical":
-            counts = Counter(pc.drop_null(values).to_pylist())
+            counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(pc.drop_null(values)).to_pylist()}
             common = sorted(counts, key=lambda value: (-counts[value], value))[:_CATEGORIES]
             columns.append(Column(place, codes={value: _FIRST + rank for rank, value in enumerate(common)}))
             continue
         x = _floats(values)
         there = x[~np.isnan(x)]
-        mean, deviation = (float(there.mean()), float(there.std())) if len(there) else (0.0, 1.0)
-        # Values that differ by rounding alone are constant: dividing by that would make noise of nothing.
-        constant = deviation <= 1e-9 * max(1.0, abs(mean))
-        columns.append(Column(place, None, mean, 1.0 if constant else deviation, bool(len(there) < len(x))))
+        columns.append(Column(place, None, *_spread(there), indicator=len(there) < len(x)))
     numeric = sum(1 + column.indicator for column in columns if column.codes is None)
     cardinalities = tuple(_FIRST + len(column.codes) for column in columns if column.codes is not None)
     return Encoder(InputShape("tabular", numeric=numeric, cardinalities=cardinalities), tuple(columns))
 
 
+def _spread(values: Doubles) -> tuple[float, float]:
+    """Mean and deviation of the trimmed values, or of all where the trimmed ones are all the same."""
+    ordered = np.sort(values)
+    trimmed = math.ceil(_TRIMMED * len(ordered))
+    for part in (ordered[trimmed:-trimmed], ordered):
+        largest = float(np.abs(part).max(initial=0.0))
+        if largest == 0:
+            continue
+        unit = part / largest  # whose squares neither overflow nor vanish
+        deviation = float(unit.std())
+        # Values that differ by rounding alone are constant: dividing by that would make noise of nothing.
+        if deviation > 1e-12 and deviation * largest > 0:
+            return float(unit.mean()) * largest, deviation * largest
+    return (float(ordered[0]), max(1.0, abs(float(ordered[0])))) if len(ordered) else (0.0, 1.0)
+
+
+def _standard(x: Doubles, column: Column) -> npt.NDArray[np.float32]:
+    with np.errstate(over="ignore"):
+        return np.clip((x - column.mean) / column.deviation, -_FARTHEST, _FARTHEST).astype(np.float32)
+
+
 def _fit_embedding(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
-    total, squares, count = 0.0, 0.0, 0
+    # Sums around the first row, which keep their digits when the mean is far from zero.
+    first = next(_matrix(batch)[0] for batch in dataset.batches(["embedding"], rows))
+    total, squares, count = np.zeros_like(first), np.zeros_like(first), 0
     for batch in dataset.batches(["embedding"], rows):
-        x = _matrix(batch).astype(np.float64)
+        x = _matrix(batch) - first
         total, squares, count = total + x.sum(0), squares + np.square(x).sum(0), count + len(x)
-    mean = np.asarray(total / count)
-    deviation = np.sqrt(np.maximum(np.asarray(squares / count) - mean**2, 0))
-    width = len(mean)
-    # Many standardised dimensions make long vectors, and steps that are too large for them.
-    scale = min(1.0, (64 / width) ** 0.5) / np.where(deviation > 1e-9, deviation, 1.0)
-    shape = InputShape("embedding", embedding=width)
-    return Encoder(shape, mean=mean.astype(np.float32), scale=scale.astype(np.float32))
+    mean = first + total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(total / count), 0))
+    # Dimensions that differ by the rounding of a float32 alone are constant.
+    constant = deviation <= 1e-7 * np.abs(mean)
+    shape = InputShape("embedding", embedding=len(mean))
+    return Encoder(shape, mean=mean, deviation=np.where(constant, np.maximum(np.abs(mean), 1), deviation))
 
 
 def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> Encoder:
-    sizes: Counter[tuple[int, int]] = Counter()
-    grey = True
-    for batch in dataset.batches(["image"], rows):
-        for value in batch.column("image"):
-            with Image.open(io.BytesIO(value.as_py())) as image:
-                turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-                sizes[image.size[::-1] if turned else image.size] += 1
-                grey = grey and image.mode in ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
-    width, height = sizes.most_common(1)[0][0]
-    if image_size is not None:
-        width = height = image_size
-    elif max(width, height) > _SIDE:
-        width, height = (max(8, round(side * _SIDE / max(width, height))) for side in (width, height))
-    channels = 1 if grey else 3
-    bare = Encoder(InputShape("image", image=(channels, height, width)))
-    total, squares, count = torch.zeros(channels).double(), torch.zeros(channels).double(), 0
-    for part in rows[:: max(1, len(rows) // 4096)].split(_BATCH):
-        (pixels,) = bare.encode(dataset, part)
-        x = pixels.double()
+    images = (value.as_py() for batch in dataset.batches(["image"], rows) for value in batch.column("image"))
+    frame = survey(images, image_size)
+    bare = Encoder(InputShape("image", image=(frame.channels, frame.height, frame.width)))
+    total, squares, count = torch.zeros(frame.channels).double(), torch.zeros(frame.channels).double(), 0
+    # A few thousand images tell the mean and deviation of a pixel well enough.
+    for part in torch.split(rows[:: max(1, len(rows) // 4096)], _BATCH):
+        (sample,) = bare.encode(dataset, part)
+        x = sample.double()
         total, squares = total + x.sum((0, 2, 3)), squares + x.square().sum((0, 2, 3))
         count += x[:, 0].numel()
     mean = total / count
@@ -251,35 +286,22 @@ def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | N
 
 def _floats(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if pa.types.is_timestamp(values.type):
-        values = values.cast(pa.timestamp("us")).cast(pa.int64())
-    result = np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+        values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    # Unsafe: dates such as 9999-12-31 are more microseconds than a double counts one by one.
+    result = np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     return np.where(np.isfinite(result), result, np.nan)
 
 
 def _codes(values: pa.Array, codes: dict[str, int]) -> npt.NDArray[np.int64]:
-    return np.array(
-        [_MISSING if value is None else codes.get(value, _OTHER) for value in values.to_pylist()], dtype=np.int64
+    places = pc.index_in(values, value_set=pa.array(list(codes), pa.string()))  # null where there is none
+    found = pc.fill_null(pc.add(places, _FIRST), _OTHER)
+    result: npt.NDArray[np.int64] = (
+        pc.if_else(values.is_null(), _MISSING, found).to_numpy(zero_copy_only=False).astype(np.int64)
     )
-
-
-def _matrix(batch: pa.RecordBatch) -> Floats:
-    values = batch.column("embedding")
-    width = values.type.list_size
-    flat = values.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    result: Floats = flat.reshape(-1, width)
     return result
 
 
-def _pixels(encoded: bytes, channels: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    with Image.open(io.BytesIO(encoded)) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I") or image.mode == "F":
-            # Deep greyscale: its own range becomes 0 … 255, for want of a better scale.
-            deep = np.asarray(image, dtype=np.float64)
-            top = 65535.0 if image.mode.startswith("I") else max(float(deep.max()), 1e-9)
-            image = Image.fromarray((np.clip(deep / top, 0, 1) * 255).astype(np.uint8))
-        image = image.convert("L" if channels == 1 else "RGB")
-        if image.size != size:
-            image = image.resize(size, Image.Resampling.BILINEAR)
-        array = np.array(image, dtype=np.uint8)
-    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+def _matrix(batch: pa.RecordBatch) -> Doubles:
+    values = batch.column("embedding")
+    flat: Doubles = values.flatten().to_numpy(zero_copy_only=False).astype(np.float64)
+    return flat.reshape(len(values), values.type.list_size)

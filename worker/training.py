@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,15 @@ from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 
+_HOPELESS = 20  # times the loss of a model that knows nothing
+
 
 class Diverged(Exception):
-    """The loss is no longer a number, or has exploded."""
+    """The loss is no longer a number, or has exploded; `detail` says how to mend it."""
+
+    def __init__(self, epoch: int, detail: str) -> None:
+        super().__init__(detail)
+        self.epoch, self.detail = epoch, detail
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,10 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own."""
+    """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own.
+
+    `learning_rate` is that of the epoch that has ended.
+    """
 
     epoch: int
     learning_rate: float
@@ -82,7 +92,8 @@ def train(
     optimizer = _optimizer(model, training)
     if resume is not None:
         model.load_state_dict(resume.model)
-        optimizer.load_state_dict(resume.optimizer)
+        # torch keeps the very tensors that it is given here, and steps would change the caller's state.
+        optimizer.load_state_dict(deepcopy(resume.optimizer))
     for epoch in range(1 if resume is None else resume.epoch + 1, training.epochs + 1):
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
@@ -91,8 +102,10 @@ def train(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed * 1_000_003 + epoch)
             loss, accuracy = _epoch(model, inputs, labels, optimizer, training.batch_size)
-        _check(loss, epoch, model, training)
-        state = TrainingState(epoch, rate, _copied(model.state_dict()), optimizer.state_dict())
+        # The first steps may be wild and still end well.
+        limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
+        _check(loss, limit, epoch, model, training)
+        state = TrainingState(epoch, rate, deepcopy(dict(model.state_dict())), deepcopy(optimizer.state_dict()))
         after_epoch(state, EpochMetrics(epoch, loss, accuracy, rate))
 
 
@@ -106,11 +119,11 @@ def _epoch(
     model.train()
     total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
     for batch in _batches(len(labels), batch_size):
-        target = labels[batch]
-        logits = model(*(part[batch] for part in inputs))
+        target = labels.index_select(0, batch)
+        logits = model(*(part.index_select(0, batch) for part in inputs))
         loss = cross_entropy(logits, target)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         with torch.no_grad():
             total += loss.detach() * len(batch)
@@ -119,7 +132,7 @@ def _epoch(
 
 
 def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
-    batches = list(torch.randperm(samples).split(size))
+    batches = list(torch.split(torch.randperm(samples), size))
     # A batch of one has no variance, which batch normalisation cannot bear.
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [torch.cat(batches[-2:])]
@@ -139,15 +152,12 @@ def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
 
 
-def _check(loss: float, epoch: int, model: nn.Module, training: Training) -> None:
+def _check(loss: float, limit: float, epoch: int, model: nn.Module, training: Training) -> None:
     bad = sum(int((~torch.isfinite(value)).sum()) for value in model.state_dict().values() if value.is_floating_point())
-    if math.isfinite(loss) and not bad and loss < 1e4:
+    if math.isfinite(loss) and loss <= limit and not bad:
         return
     raise Diverged(
+        epoch,
         f"training diverged in epoch {epoch}: the mean loss is {loss:.3g} and {bad} weights are not finite. "
-        f"Lower training.learning_rate, which is {training.learning_rate:g}."
+        f"Lower training.learning_rate, which is {training.learning_rate:g}.",
     )
-
-
-def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in state.items()}

@@ -1,5 +1,8 @@
 """Networks for images. Each takes `(pixels uint8 [n, channels, height, width],)` and normalises them itself."""
 
+from itertools import pairwise
+from math import gcd
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -39,11 +42,11 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = (_channels(shape), params.width, 2 * params.width, 4 * params.width)
         blocks: list[nn.Module] = [Normalise(shape)]
-        for inside, outside in zip(widths, widths[1:], strict=False):
+        for inside, outside in pairwise(widths):
             blocks += [
                 nn.Conv2d(inside, outside, 3, padding=1, bias=False),
                 nn.MaxPool2d(2),
-                nn.GroupNorm(4, outside),
+                nn.GroupNorm(gcd(4, outside), outside),
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(3), nn.Flatten())
@@ -103,9 +106,15 @@ class ResNet20(nn.Module):
 
 def small_cnn(params: SmallCNNParams, shape: InputShape, classes: int) -> nn.Module:
     """A network for small images that trains in seconds on a CPU."""
-    return SmallCNN(params, shape, classes).to(memory_format=torch.channels_last)
+    return _channels_last(SmallCNN(params, shape, classes))
 
 
 def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module:
     """The CIFAR-style ResNet."""
-    return ResNet20(params, shape, classes).to(memory_format=torch.channels_last)
+    return _channels_last(ResNet20(params, shape, classes))
+
+
+def _channels_last(model: nn.Module) -> nn.Module:
+    # torch's own types leave this argument of `to` out.
+    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved

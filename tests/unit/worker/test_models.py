@@ -1,0 +1,136 @@
+"""The networks: each one of the table, on every shape of data it must take."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.domain.models import MODELS
+from service.domain.specs import ModelRequest
+from worker.models import BUILDERS, build, head
+from worker.shape import InputShape
+
+CLASSES = 5
+SHAPES = {
+    "numbers": InputShape("tabular", numeric=7),
+    "categories": InputShape("tabular", cardinalities=(3, 5, 2)),
+    "both": InputShape("tabular", numeric=4, cardinalities=(3, 6)),
+    "grey": InputShape("image", image=(1, 9, 14), pixel_mean=(90.0,), pixel_deviation=(40.0,)),
+    "colour": InputShape("image", image=(3, 17, 12), pixel_mean=(90.0, 100.0, 7.0), pixel_deviation=(40.0, 30.0, 1.0)),
+    "tiny": InputShape("image", image=(3, 8, 8), pixel_mean=(90.0,) * 3, pixel_deviation=(40.0,) * 3),
+    "embedding": InputShape("embedding", embedding=11),
+}
+CASES = [
+    (name, shape) for name, model in MODELS.items() for shape in SHAPES if SHAPES[shape].modality == model.modality
+]
+
+
+def samples(shape: InputShape, count: int) -> tuple[Tensor, ...]:
+    """Inputs as an encoder makes them."""
+    generator = torch.Generator().manual_seed(0)
+    if shape.modality == "embedding":
+        return (torch.randn(count, shape.embedding or 0, generator=generator),)
+    if shape.image is not None:
+        return (torch.randint(0, 256, (count, *shape.image), generator=generator, dtype=torch.uint8),)
+    numeric = torch.randn(count, shape.numeric, generator=generator)
+    codes = [torch.randint(0, size, (count,), generator=generator) for size in shape.cardinalities]
+    return numeric, torch.stack(codes, 1) if codes else torch.zeros(count, 0, dtype=torch.int64)
+
+
+def made(name: str, shape: str, seed: int = 0, **params: Any) -> torch.nn.Module:
+    return build(ModelRequest(name=name, params=params), SHAPES[shape], CLASSES, seed).eval()
+
+
+def test_every_model_that_may_be_asked_for_can_be_built_and_no_other() -> None:
+    assert list(BUILDERS) == list(MODELS)
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_the_head_yields_the_logits(name: str, shape: str) -> None:
+    model = made(name, shape)
+    seen: list[Tensor] = []
+    handle = head(model).register_forward_pre_hook(lambda _layer, given: seen.append(given[0]))
+    logits = model(*samples(SHAPES[shape], 6))
+    handle.remove()
+    assert logits.shape == (6, CLASSES)
+    assert bool(logits.isfinite().all())
+    (activations,) = seen
+    torch.testing.assert_close(logits, torch.nn.functional.linear(activations, head(model).weight, head(model).bias))
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_every_weight_of_the_network_learns(name: str, shape: str) -> None:
+    model = made(name, shape).train()
+    loss = torch.nn.functional.cross_entropy(model(*samples(SHAPES[shape], 6)), torch.arange(6) % CLASSES)
+    torch.autograd.backward(loss)
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_initial_weights_come_from_the_seed_alone(name: str, shape: str) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = made(name, shape, seed=7)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    again, other = made(name, shape, seed=7), made(name, shape, seed=8)
+    assert all(map(torch.equal, first.parameters(), again.parameters()))
+    assert not torch.equal(head(first).weight, head(other).weight)
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
+def test_a_sample_scores_the_same_in_any_company(name: str, shape: str) -> None:
+    model, inputs = made(name, shape), samples(SHAPES[shape], 6)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(*(x[2:3] for x in inputs)), model(*inputs)[2:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name", ["logistic_regression", "mlp", "linear_probe", "mlp_probe", "small_cnn", "ft_transformer"]
+)
+def test_models_without_batch_normalisation_do_not_mix_samples_in_training(name: str) -> None:
+    shape = next(shape for model, shape in CASES if model == name)
+    params: dict[str, Any] = {"dropout": 0.0} if "dropout" in MODELS[name].params.model_fields else {}
+    model, inputs = made(name, shape, **params).train(), samples(SHAPES[shape], 6)
+    torch.testing.assert_close(model(*(x[:3] for x in inputs)), model(*inputs)[:3], rtol=1e-4, atol=1e-5)
+
+
+def test_every_category_reaches_the_network_as_its_own_number() -> None:
+    model: Any = made("logistic_regression", "both")
+    numeric = torch.tensor([[1.0, 2.0, 3.0, 4.0]] * 2)
+    flat = model.encoder(numeric, torch.tensor([[2, 0], [0, 5]]))
+    assert flat[:, 4:].tolist() == [[0, 0, 1, 1, 0, 0, 0, 0, 0], [1, 0, 0, 0, 0, 0, 0, 0, 1]]
+    assert torch.equal(flat[:, :4], numeric)
+
+
+def test_image_models_see_standardised_pixels() -> None:
+    model: Any = made("small_cnn", "colour")
+    pixels = torch.zeros(2, 3, 17, 12, dtype=torch.uint8)
+    pixels[:, 0], pixels[:, 1] = 130, 100
+    seen = model.body[0](pixels)
+    assert seen.amin((0, 2, 3)).tolist() == seen.amax((0, 2, 3)).tolist() == [1.0, 0.0, -7.0]
+
+
+def test_the_parameters_shape_the_network() -> None:
+    mlp: Any = made("mlp", "numbers", width=24, blocks=3, dropout=0.5)
+    assert [block.linear.out_features for block in mlp.network.blocks] == [24] * 3
+    assert mlp.network.blocks[0].dropout.p == 0.5
+    assert head(made("small_cnn", "grey", width=6)).in_features == 128
+    assert head(made("resnet20", "grey", width=5)).in_features == 20
+    assert head(made("ft_transformer", "both", width=16, blocks=7)).in_features == 16
+    residual: Any = made("tabular_resnet", "both", width=9, hidden_multiplier=1.5)
+    assert residual.network.blocks[0].linear1.out_features == 13
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_parameters_that_the_model_does_not_have_are_refused(name: str) -> None:
+    shape = next(shape for model, shape in CASES if model == name)
+    with pytest.raises(ValueError, match="depth"):
+        made(name, shape, depth=3)
+
+
+def test_resnet20_has_the_size_of_the_paper() -> None:
+    shape = InputShape("image", image=(3, 32, 32), pixel_mean=(1.0,) * 3, pixel_deviation=(1.0,) * 3)
+    model = build(ModelRequest(name="resnet20"), shape, 10, 0)
+    assert sum(weight.numel() for weight in model.parameters()) == 269_722

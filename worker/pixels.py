@@ -1,0 +1,75 @@
+"""Encoded images to pixels, whatever their mode and size."""
+
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+_GREY = ("1", "L", "LA", "La", "F")
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and those of its values that swap width and height
+_LARGEST, _SMALLEST = 64, 8  # sides that images are scaled to at most and at least, unless the job says how large
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What all images of a dataset are brought to: channels (1 or 3), height and width."""
+
+    channels: int
+    height: int
+    width: int
+
+
+def survey(images: Iterable[bytes], side: int | None) -> Frame:
+    """The frame that suits these images, by their headers: one channel if all are grey, and the commonest size.
+
+    `side` in pixels, when given, makes it a square of that size instead.
+    """
+    sizes: Counter[tuple[int, int]] = Counter()
+    grey = True
+    for encoded in images:
+        with Image.open(io.BytesIO(encoded)) as image:
+            sizes[_upright(image)] += 1
+            grey = grey and (image.mode in _GREY or image.mode.startswith("I"))
+    width, height = (side, side) if side is not None else sizes.most_common(1)[0][0]
+    if side is None:
+        scale = min(1.0, _LARGEST / max(width, height))
+        width, height = (max(_SMALLEST, round(length * scale)) for length in (width, height))
+    return Frame(1 if grey else 3, height, width)
+
+
+def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
+    """Decode, turn upright and bring into the frame. Raises OSError or ValueError for what Pillow cannot read."""
+    with Image.open(io.BytesIO(encoded)) as opened:
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I") or image.mode == "F":
+            image = _shallow(image)
+        elif image.has_transparency_data:
+            # The colour of transparent pixels is arbitrary; people see such images on a page.
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = image.convert("L" if frame.channels == 1 else "RGB")
+        if image.size != (frame.width, frame.height):
+            image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
+        array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
+    return array.reshape(frame.height, frame.width, frame.channels).transpose(2, 0, 1)
+
+
+def _upright(image: Image.Image) -> tuple[int, int]:
+    # A PNG may keep its orientation behind the pixels; decoding all of them to look there is not worth it.
+    known = image.format != "PNG" or "exif" in image.info
+    turned = known and image.getexif().get(_ORIENTATION, 1) in _TURNED
+    width, height = image.size
+    return (height, width) if turned else (width, height)
+
+
+def _shallow(image: Image.Image) -> Image.Image:
+    """Deep greyscale in 8 bits: whole numbers by the range of 16 bits, fractions by the image's largest."""
+    deep = np.asarray(image, dtype=np.float64)
+    deep = np.where(np.isfinite(deep), deep, 0)
+    top = 65535.0 if image.mode.startswith("I") else max(float(deep.max()), 1e-9)
+    return Image.fromarray(np.round(np.clip(deep / top, 0, 1) * 255).astype(np.uint8))
