@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
-from service.ingest.ingest import Limits, ingest
+from service.ingest import Limits, ingest
 from worker.decode import Canonical, read
 
 DATA = Path(os.environ.get("SUSPECTS_DATA", Path(__file__).parents[2] / "shared" / "data"))

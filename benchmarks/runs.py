@@ -3,6 +3,7 @@
 import tempfile
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -50,7 +51,7 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
         clock.append(time.perf_counter())
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())
-    parts = [after - before for before, after in zip(clock, clock[1:], strict=False)]
+    parts = [after - before for before, after in pairwise(clock)]
     return Run(spec, prepared, outcome, *parts)
 
 
@@ -71,6 +72,6 @@ def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: i
         train(model, inputs, labels[rows], run.spec.training, resume=None, after_epoch=lambda _state, _metrics: None)
         model.eval()
         with torch.inference_mode():
-            for part in held.split(2048):
+            for part in torch.split(held, 2048):
                 probabilities[part] = torch.softmax(model(*(x[part] for x in run.prepared.inputs)), 1)
     return probabilities

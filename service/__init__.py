@@ -1,0 +1,1 @@
+"""HTTP, rules, persistence. Never imports torch or the worker."""

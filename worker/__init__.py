@@ -1,0 +1,1 @@
+"""Computation: claims jobs, trains, measures influence, ranks. Never imports the HTTP side."""

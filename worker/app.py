@@ -6,6 +6,7 @@ import socket
 import threading
 import uuid
 from datetime import UTC, datetime
+from functools import cache
 
 import structlog
 import torch
@@ -38,20 +39,17 @@ app.conf.update(
 _stopping = multiprocessing.get_context("fork").Event()
 _signed_out = threading.Event()
 _worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-_station: Station | None = None
 
 
+@cache
 def station() -> Station:
     """This process's database and files; opened on first use, never shared across a fork."""
-    global _station
-    if _station is None:
-        _station = Station(
-            settings=settings,
-            database=open_database(settings.database),
-            blobs=Blobs(settings.home),
-            stopping=_stopping.is_set,
-        )
-    return _station
+    return Station(
+        settings=settings,
+        database=open_database(settings.database),
+        blobs=Blobs(settings.home),
+        stopping=_stopping.is_set,
+    )
 
 
 @app.task(name=JOB_TASK)

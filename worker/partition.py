@@ -32,7 +32,7 @@ def partition(
     elif reference is not None and reference.samples is not None:
         held = _named(ids, reference.samples)
     train = base[~torch.isin(base, held)]
-    if len(train) < 2 or len(labels[train].unique()) < 2:
+    if len(train) < 2 or len(torch.unique(labels[train])) < 2:
         raise Invalid(
             "nothing to learn: after taking the reference out, fewer than two classes are left to train on",
             errors=[FieldError(loc=["reference"], msg="leave more of the dataset for training")],
@@ -55,7 +55,7 @@ def draw_columns(labels: Int[Tensor, " n"], limit: int, seed: int) -> Columns:
     generator = torch.Generator().manual_seed(seed)
     rows: list[Tensor] = []
     weights: list[Tensor] = []
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().squeeze(1)
         wanted = max(1, round(limit * len(members) / len(labels)))
         rows.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
@@ -71,7 +71,7 @@ def _holdout(base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, s
     # Each class gives its share, and keeps at least one row.
     generator = torch.Generator().manual_seed(seed)
     parts: list[Tensor] = []
-    for label in labels[base].unique().tolist():
+    for label in torch.unique(labels[base]).tolist():
         members = base[labels[base] == label]
         wanted = min(round(share * len(members)), len(members) - 1)
         parts.append(members[torch.randperm(len(members), generator=generator)[:wanted]])

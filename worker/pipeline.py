@@ -181,8 +181,8 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
                 "mislabeled": vars(verdicts.mislabeled_estimate),
                 "anomalous": vars(verdicts.anomalous_estimate),
             },
-            "signals": [name for name in signals],
-            "warnings": [warning.model_dump() for warning in _warnings(prepared, spec, m, train_accuracy)],
+            "signals": list(signals),
+            "warnings": [warning.model_dump() for warning in _warnings(prepared, m, train_accuracy)],
         },
     )
 
@@ -256,7 +256,7 @@ def _group(group: Group, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _warnings(prepared: Prepared, spec: JobSpec, m: Measurements, train_accuracy: float | None) -> list[Warning]:
+def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None) -> list[Warning]:
     found: list[Warning] = []
     if m.support is None:
         found.append(

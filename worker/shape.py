@@ -7,8 +7,11 @@ from service.domain.dataset import Modality
 
 @dataclass(frozen=True)
 class InputShape:
-    """Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
-    statistics of its pixels in [0, 255]; embedding: its width."""
+    """What a network must know of its input.
+
+    Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
+    statistics of its pixels in [0, 255]; embedding: its width.
+    """
 
     modality: Modality
     numeric: int = 0

@@ -1,0 +1,1 @@
+"""Values and rules: the words that every other room uses. Standard library and pydantic alone."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def _forgetting(w: World, i: int) -> float:
     right = [margin > 0 for margin in w.margins(i)]
     if not any(right):
         return len(RATES) + 1
-    return sum(now and not then for now, then in zip(right, right[1:], strict=False))
+    return sum(now and not then for now, then in pairwise(right))
 
 
 LITERAL: dict[str, Callable[[World, int], float]] = {
@@ -158,7 +159,7 @@ def test_the_two_answers_lie_between_zero_and_one() -> None:
     for serves_itself in (False, True):
         scores = compute(World(serves_itself=serves_itself).measured(), ["mislabeled", "anomalous"])
         for values in scores.values():
-            assert 0 <= float(values.min())
+            assert float(values.min()) >= 0
             assert float(values.max()) <= 1
 
 

@@ -1,0 +1,1 @@
+"""TracIn influence from factors, without a gradient or a matrix of pairs."""

@@ -1,0 +1,1 @@
+"""Signals, verdicts, groups: pure functions of what was measured."""

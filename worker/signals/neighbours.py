@@ -83,7 +83,7 @@ def _by_cells(
     for probe in range(2):
         by_cell = query_cells[:, probe].argsort(stable=True)
         sizes = query_cells[:, probe].bincount(minlength=cells).tolist()
-        for cell, asking in enumerate(by_cell.split(sizes)):
+        for cell, asking in enumerate(torch.split(by_cell, sizes)):
             members = order[starts[cell] : ends[cell]]
             if len(asking) == 0 or len(members) == 0:
                 continue

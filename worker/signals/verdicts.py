@@ -42,7 +42,7 @@ def confident_joint_size(probabilities: Float[Tensor, "n c"], labels: Int[Tensor
     """
     classes = probabilities.shape[1]
     mean_own = torch.full((classes,), torch.inf)
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         mean_own[label] = probabilities[labels == label, label].mean()
     confident = probabilities.masked_fill(probabilities < mean_own, -1.0)
     best = confident.max(1)
