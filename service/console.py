@@ -18,6 +18,9 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
+_WAITING = "waits for a worker"
+
+
 def show_error(title: str, detail: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
     """One red block, with every field that is at fault."""
     lines = [detail] + [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
@@ -40,7 +43,7 @@ def watch(client: Client, job_id: str) -> dict[str, Any]:
         console=console,
     ) as progress:
         bar = progress.add_task("", total=1.0, phase="queued", left="")
-        detail, metrics = "waits for a worker", ""
+        detail, metrics = _WAITING, ""
         for update in client.watch(job_id):
             match update.kind:
                 case "metrics":
@@ -49,7 +52,8 @@ def watch(client: Client, job_id: str) -> dict[str, Any]:
                     detail = update.data["detail"] or detail
                     _show_progress(progress, bar, update.data)
                 case _:
-                    _show_state(progress, bar, str(update.data.get("state", "")))
+                    detail = _WAITING if update.data["state"] == "queued" else ""
+                    _show_state(progress, bar, update.data["state"])
             progress.update(bar, description=" · ".join(filter(None, (detail, metrics))))
     return client.get("jobs", job_id)
 
@@ -134,5 +138,7 @@ def _at(row: Any, path: str) -> str:
             return ""
         case bool():
             return "yes" if row else ""
+        case float():
+            return f"{row:.4g}"
         case _:
             return str(row)

@@ -196,7 +196,6 @@ def running(
             stack.start()
             yield stack
         finally:
-            # A second Ctrl-C must not leave half of the children behind.
             ignore()
             stack.stop()
 
@@ -207,22 +206,23 @@ def _signals() -> Iterator[Callable[[], None]]:
     # One that is ignored already, under nohup say, stays so.
     before = {number: signal.getsignal(number) for number in _STOPPING}
     heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, _interrupt)
 
     def ignore() -> None:
         for number in heard:
             signal.signal(number, signal.SIG_IGN)
 
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        # At once: a second Ctrl-C, before whoever hears this can do it, would leave half of the children behind.
+        ignore()
+        raise KeyboardInterrupt
+
+    for number in heard:
+        signal.signal(number, interrupt)
     try:
         yield ignore
     finally:
         for number in heard:
             signal.signal(number, before[number])
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 @contextmanager

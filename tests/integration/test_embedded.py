@@ -142,11 +142,12 @@ def stack(tmp_path: Path) -> Iterator[Up]:
         up.close()
 
 
-def test_one_signal_stops_everything_and_loses_no_job(stack: Up) -> None:
+def test_signals_stop_everything_and_lose_no_job(stack: Up) -> None:
     job_id = stack.begin_job()
     members = tree(stack.process.pid)
     assert len(members) >= 5, members  # the parent, Valkey, the API, the worker and its pool
-    stack.process.send_signal(signal.SIGTERM)
+    for number in (signal.SIGTERM, signal.SIGINT):  # the second, of somebody impatient, changes nothing
+        stack.process.send_signal(number)
     assert stack.process.wait(PATIENCE_S) == 0, stack.said()
     assert survivors(members) == []
     database = open_database(Settings(home=stack.home, database_url="").database)

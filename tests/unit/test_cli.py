@@ -122,6 +122,16 @@ def test_what_cannot_be_found_is_told(suspects: Suspects, tmp_path: Path) -> Non
     assert "suspects up" in away.err
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    suspects: Suspects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert suspects("list").code == 0
+
+
 def test_a_ranking_is_shown_as_the_api_gives_it(suspects: Suspects, here: Services, client: httpx.Client) -> None:
     add_finished(here.database, here.blobs)
     answer = client.get("/jobs/job_1/suspects").json()
