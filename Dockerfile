@@ -5,50 +5,60 @@
 #
 # The worker gets the default build of torch, which brings CUDA. For a small image without it, name PyTorch's index of
 # CPU builds:  --build-arg TORCH_INDEX=<address>
-ARG PYTHON=3.13-slim
-
-FROM python:${PYTHON} AS build
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-WORKDIR /src
-RUN python3 -m venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH
-COPY pyproject.toml constraints.txt README.md LICENSE ./
-# The dependencies alone first: they change seldom, and the layer is kept. hatchling wants the packages to exist.
-RUN mkdir service worker && touch service/__init__.py worker/__init__.py \
-    && pip install -c constraints.txt .
-
-FROM build AS build-service
-COPY service service
-RUN pip install --no-deps --force-reinstall .
-
-FROM build AS build-worker
-ARG TORCH_INDEX=
-RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[worker]"
-COPY service service
-COPY worker worker
-RUN pip install --no-deps --force-reinstall .
+ARG PYTHON=3.13-slim-trixie
 
 FROM python:${PYTHON} AS base
 LABEL org.opencontainers.image.title="Usual Suspects" \
       org.opencontainers.image.description="Tells which samples of a training set are wrong" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SUSPECTS_HOME=/data
-RUN useradd --uid 10001 --no-create-home suspects && mkdir /data && chown suspects /data
-VOLUME /data
-USER 10001
-WORKDIR /data
+# Threads that wait by spinning take the cores from whoever has work.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SUSPECTS_HOME=/data OMP_WAIT_POLICY=PASSIVE
+# A fresh volume takes over the owner of the folder that it is mounted on.
+RUN useradd --uid 10001 --no-create-home --home-dir /data suspects \
+    && install --directory --owner=suspects --group=suspects --mode=0750 /data
 
+FROM base AS venv
+WORKDIR /build
+RUN python3 -m venv --without-pip /opt/venv
+COPY pyproject.toml constraints.txt ./
+
+# What the code needs, without the code: empty packages stand in for it, so that these layers are made anew only when
+# the requirements change.
+FROM venv AS service-packages
+RUN mkdir service worker && touch LICENSE README.md \
+    && pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt .
+
+FROM service-packages AS worker-packages
+ARG TORCH_INDEX=
+RUN pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt \
+    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[worker]"
+
+FROM venv AS code
+COPY LICENSE README.md ./
+COPY service service
+COPY worker worker
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps .
+
+# In both images the code is a thin layer over the packages, so that a new version is a small download.
 FROM base AS service
-COPY --from=build-service /opt/venv /opt/venv
+COPY --from=service-packages /opt/venv /opt/venv
+COPY --from=code /opt/venv/lib /opt/venv/lib
+USER 10001
+# Not the home: Celery also imports from where it is started, and uploads go there.
+WORKDIR /opt/venv
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
-    CMD ["python3", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
-CMD ["uvicorn", "--factory", "service.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
+# A stopping service waits this long for streams of events, which last as long as their jobs, then ends them.
+CMD ["uvicorn", "--factory", "service.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--timeout-graceful-shutdown", "5"]
 
 FROM base AS worker
-COPY --from=build-worker /opt/venv /opt/venv
-# Threads that wait by spinning take the cores from whoever has work.
-ENV OMP_WAIT_POLICY=PASSIVE
-HEALTHCHECK --interval=30s --timeout=20s --start-period=40s \
-    CMD ["sh", "-c", "celery --app worker.app inspect ping --destination celery@$(hostname) --timeout 10"]
+COPY --from=worker-packages /opt/venv /opt/venv
+COPY --from=code /opt/venv/lib /opt/venv/lib
+USER 10001
+WORKDIR /opt/venv
+# Without the application, which would load torch each time; and the broker's address stays out of the process list.
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s \
+    CMD ["sh", "-c", "CELERY_BROKER_URL=\"$SUSPECTS_BROKER_URL\" celery inspect ping --destination celery@$(hostname) --timeout 5"]
 CMD ["celery", "--app", "worker.app", "worker", "--queues", "jobs", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]

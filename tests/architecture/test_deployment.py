@@ -1,105 +1,253 @@
-"""The container files refer only to what is there."""
+"""The container files refer only to what is there, and keep private what is private."""
 
+import importlib.util
+import json
 import re
-import shutil
+import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from service.settings import Settings
+from service import main
+from service.settings import JOB_QUEUE, Settings
 
 ROOT = Path(__file__).parents[2]
-DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-STAGES = set(re.findall(r"^FROM \S+ AS (\S+)$", DOCKERFILE, re.MULTILINE))
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+Instruction = tuple[str, str]
 
 
-def stage(name: str) -> str:
-    """The lines of one stage of the Dockerfile."""
-    return re.split(r"^FROM ", DOCKERFILE.split(f" AS {name}\n")[1], maxsplit=1, flags=re.MULTILINE)[0]
+def read_stages(text: str) -> dict[str, list[Instruction]]:
+    """The instructions of each stage of a Dockerfile, FROM among them, with continued lines joined."""
+    stages: dict[str, list[Instruction]] = {}
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    name = ""  # arguments may stand before the first stage
+    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
+        if not line.strip():
+            continue
+        keyword, rest = line.strip().split(maxsplit=1)
+        if keyword == "FROM":
+            name = rest.split()[-1]
+        stages.setdefault(name, []).append((keyword, rest))
+    return stages
+
+
+STAGES = read_stages((ROOT / "Dockerfile").read_text())
+
+
+def values(stage: str, keyword: str) -> list[str]:
+    """What stands after a keyword in a stage."""
+    return [rest for found, rest in STAGES[stage] if found == keyword]
+
+
+def origins(stage: str) -> set[str]:
+    """The stage and every stage that anything in it comes from."""
+    named = {values(stage, "FROM")[0].split()[0]}
+    named |= {found for _, rest in STAGES[stage] for found in re.findall(r"(?:--|,)from=([^\s,]+)", rest)}
+    return {stage}.union(*(origins(name) for name in named & set(STAGES)))
+
+
+def inherited(stage: str, keyword: str) -> list[str]:
+    """What a keyword says in the stages that a stage is built on, then in itself; a copied file brings none of it."""
+    source = values(stage, "FROM")[0].split()[0]
+    return (inherited(source, keyword) if source in STAGES else []) + values(stage, keyword)
+
+
+def environment(stage: str) -> dict[str, str]:
+    """The variables that an image sets."""
+    return dict(pair.split("=", 1) for rest in inherited(stage, "ENV") for pair in shlex.split(rest))
+
+
+def command(stage: str) -> list[str]:
+    """What an image runs, which must be in exec form: signals would otherwise end at a shell."""
+    words: list[str] = json.loads(values(stage, "CMD")[-1])
+    return words
+
+
+def ignored(path: str, patterns: list[str]) -> bool:
+    """Whether the builder is not sent a path: the last pattern that matches it, or a folder above it, decides."""
+    parts = path.split("/")
+    prefixes = ["/".join(parts[: end + 1]) for end in range(len(parts))]
+    verdict = False
+    for pattern in patterns:
+        bare = re.escape(pattern.removeprefix("!")).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
+        if any(re.fullmatch(bare, prefix) for prefix in prefixes):
+            verdict = not pattern.startswith("!")
+    return verdict
+
+
+def ignore_patterns() -> list[str]:
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def test_the_dockerfile_passes_its_linter() -> None:
-    linter = shutil.which("hadolint", path=str(Path(sys.executable).parent))
-    assert linter is not None
-    done = subprocess.run([linter, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    linter = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 def test_every_target_that_compose_builds_is_a_stage() -> None:
-    targets = {service["build"]["target"] for service in SERVICES.values() if "build" in service}
+    targets = {service["build"]["target"] for service in OURS.values()}
     assert targets == {"service", "worker"}
-    assert targets <= STAGES
+    assert targets <= set(STAGES)
+    assert {service["build"]["context"] for service in OURS.values()} == {"."}
 
 
-def test_every_stage_builds_on_a_stage_or_an_image() -> None:
-    bases = re.findall(r"^FROM (\S+) AS", DOCKERFILE, re.MULTILINE)
-    assert {base for base in bases if ":" not in base} <= STAGES
-    assert set(re.findall(r"--from=(\S+)", DOCKERFILE)) <= STAGES
+def test_build_arguments_of_compose_are_asked_for() -> None:
+    for service in OURS.values():
+        asked = {rest.split("=")[0] for stage in origins(service["build"]["target"]) for rest in values(stage, "ARG")}
+        assert set(service["build"].get("args", {})) <= asked
+
+
+def test_every_stage_comes_from_a_stage_or_a_pinned_image() -> None:
+    for stage in set(STAGES) - {""}:
+        source = values(stage, "FROM")[0].split()[0]
+        assert source in STAGES or ":" in source
+    for name in set(SERVICES) - set(OURS):
+        assert re.search(r":\d", SERVICES[name]["image"])
 
 
 def test_every_variable_that_is_set_is_a_setting() -> None:
     known = {f"SUSPECTS_{name.upper()}" for name in Settings.model_fields}
-    used = set(re.findall(r"SUSPECTS_[A-Z_]+", DOCKERFILE))
-    for service in SERVICES.values():
-        used |= {name for name in service.get("environment", {}) if name.startswith("SUSPECTS_")}
+    used = set(re.findall(r"SUSPECTS_[A-Z_]+", (ROOT / "Dockerfile").read_text()))
+    for service in OURS.values():
+        used |= {name for name in service["environment"] if name.startswith("SUSPECTS_")}
     assert used >= {"SUSPECTS_HOME", "SUSPECTS_DATABASE_URL", "SUSPECTS_BROKER_URL", "SUSPECTS_API_KEYS"}
     assert used <= known
 
 
+def test_api_and_worker_use_one_database_and_one_broker() -> None:
+    for variable in ("SUSPECTS_DATABASE_URL", "SUSPECTS_BROKER_URL"):
+        (url,) = {service["environment"][variable] for service in OURS.values()}
+        host = re.search(r"(?://|@)(\w+):\d+/", url)
+        assert host is not None
+        assert host.group(1) in set(SERVICES) - set(OURS)
+    settings = Settings.model_validate({"database_url": OURS["api"]["environment"]["SUSPECTS_DATABASE_URL"]})
+    assert settings.database.startswith("postgresql+psycopg://suspects@")
+
+
 def test_who_is_waited_for_says_when_it_is_healthy() -> None:
-    waited = [name for service in SERVICES.values() for name in service.get("depends_on", {})]
+    waited = {name: waits for service in SERVICES.values() for name, waits in service.get("depends_on", {}).items()}
     assert set(waited) == {"api", "postgres", "redis"}
-    assert all("healthcheck" in SERVICES[name] for name in waited)
+    assert {waits["condition"] for waits in waited.values()} == {"service_healthy"}
+    for name, service in SERVICES.items():
+        assert "healthcheck" in service or values(service["build"]["target"], "HEALTHCHECK"), name
 
 
 def test_every_named_volume_is_declared() -> None:
-    mounted = {mount.split(":")[0] for service in SERVICES.values() for mount in service.get("volumes", [])}
+    mounted = {mount.split(":")[0] for service in SERVICES.values() for mount in service["volumes"]}
     assert mounted == set(COMPOSE["volumes"])
 
 
 def test_api_and_worker_see_the_same_files() -> None:
-    homes = {SERVICES[name]["environment"]["SUSPECTS_HOME"] for name in ("api", "worker")}
-    assert homes == {"/data"}
-    assert all("home:/data" in SERVICES[name]["volumes"] for name in ("api", "worker"))
+    homes = {environment(service["build"]["target"])["SUSPECTS_HOME"] for service in OURS.values()}
+    assert len(homes) == 1
+    for service in OURS.values():
+        assert service["volumes"] == [f"home:{homes.copy().pop()}"]
+        assert "SUSPECTS_HOME" not in service["environment"]
 
 
-def test_the_api_alone_is_published_and_workers_can_be_scaled() -> None:
+def test_the_api_alone_is_published_and_on_loopback_unless_told_otherwise() -> None:
     assert [name for name, service in SERVICES.items() if "ports" in service] == ["api"]
-    assert "container_name" not in SERVICES["worker"]
+    (port,) = SERVICES["api"]["ports"]
+    words = command("service")
+    assert port == "${API_ADDRESS:-127.0.0.1:8000}:" + words[words.index("--port") + 1]
+    assert values("service", "EXPOSE") == [words[words.index("--port") + 1]]
+
+
+def test_services_can_be_scaled() -> None:
+    for service in SERVICES.values():
+        assert "container_name" not in service
+        assert "hostname" not in service
 
 
 @pytest.mark.parametrize("name", ["SUSPECTS_API_KEYS", "POSTGRES_PASSWORD"])
 def test_a_secret_that_is_not_set_is_an_error_and_never_a_default(name: str) -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    uses = re.findall(r"\$\{" + name + r"([^}]*)\}", text)
+    uses = re.findall(r"\$\{" + name + r"([^}]*)\}", (ROOT / "docker-compose.yml").read_text())
     assert uses
-    assert all(use.startswith(":?") for use in uses)
+    assert all(re.match(r":\?.+", use) for use in uses)
 
 
-def test_what_is_copied_exists_and_is_not_ignored() -> None:
-    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    sources: set[str] = set()
-    for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE):
-        sources |= set(line.split()[:-1])
-    assert sources <= kept
-    assert all((ROOT / source).exists() for source in sources)
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_what_is_copied_exists_and_reaches_the_builder(name: str) -> None:
+    patterns = ignore_patterns()
+    copies = [rest.split()[:-1] for stage in origins(name) for rest in values(stage, "COPY") if "--from" not in rest]
+    sources = {source.rstrip("/") for words in copies for source in words}
+    assert sources >= {"pyproject.toml", "constraints.txt", "service", "worker"}
+    for source in sources:
+        assert (ROOT / source).exists()
+        files = [path for path in (ROOT / source).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        for path in [ROOT / source, *files]:
+            assert not ignored(str(path.relative_to(ROOT)), patterns), path
 
 
-def test_the_service_image_has_no_torch() -> None:
-    assert "[worker]" in stage("build-worker")
-    assert "[" not in re.sub(r"\$\{[^}]*\}", "", stage("build"))
-    assert "[" not in stage("build-service")
-    assert "build-service /opt/venv" in stage("service")
+@pytest.mark.parametrize(
+    "path", [".env", ".git/config", ".venv/bin/python", "tests/conftest.py", ".suspects/suspects.db"]
+)
+def test_nothing_else_reaches_the_builder(path: str) -> None:
+    assert ignored(path, ignore_patterns())
+    assert ignored("service/__pycache__/main.cpython-311.pyc", ignore_patterns())
 
 
-def test_commands_name_modules_that_exist() -> None:
-    assert '"service.main:create_app"' in stage("service")
-    assert '"worker.app"' in stage("worker")
-    assert (ROOT / "service" / "main.py").exists()
-    assert (ROOT / "worker" / "app.py").exists()
+def test_only_the_worker_has_torch() -> None:
+    runs = {name: " ".join(run for stage in origins(name) for run in values(stage, "RUN")) for name in STAGES if name}
+    assert not re.search(r"torch|\[\w+\]", runs["service"], re.IGNORECASE)
+    assert ".[worker]" in runs["worker"]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert any(wanted.startswith("torch") for wanted in extras["optional-dependencies"]["worker"])
+    assert not any(wanted.startswith("torch") for wanted in extras["dependencies"])
+
+
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_every_package_is_the_one_that_was_tested(name: str) -> None:
+    installs = [run for stage in origins(name) for run in values(stage, "RUN") if " install " in run and "pip " in run]
+    assert installs
+    assert all("-c constraints.txt" in run or "--no-deps" in run for run in installs)
+
+
+def test_commands_name_what_exists() -> None:
+    module, function = command("service")[2].split(":")
+    assert (command("service")[:2], module) == (["uvicorn", "--factory"], main.__name__)
+    assert callable(getattr(main, function))
+    worker = command("worker")
+    assert worker[:2] == ["celery", "--app"]
+    assert importlib.util.find_spec(worker[2]) is not None
+    assert worker[worker.index("--queues") + 1] == JOB_QUEUE
+
+
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_images_run_as_nobody_in_particular_away_from_uploads(name: str) -> None:
+    assert re.fullmatch(r"[1-9]\d*", inherited(name, "USER")[-1])
+    assert inherited(name, "WORKDIR")[-1] != environment(name)["SUSPECTS_HOME"]
+
+
+@pytest.mark.parametrize("name", ["service", "worker"])
+def test_images_say_which_version_they_are(name: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    labels = dict(pair.split("=", 1) for rest in inherited(name, "LABEL") for pair in shlex.split(rest))
+    assert labels["org.opencontainers.image.version"] == project["version"]
+    assert labels["org.opencontainers.image.licenses"] == project["license"]
+
+
+def test_the_broker_keeps_its_messages() -> None:
+    words = SERVICES["redis"]["command"]
+    options = dict(zip(words[1::2], words[2::2], strict=True))
+    assert options == {"--appendonly": "yes", "--maxmemory-policy": "noeviction"}
+
+
+def test_everything_comes_back_after_a_restart_and_bounds_its_logs() -> None:
+    for service in SERVICES.values():
+        assert service["restart"] == "unless-stopped"
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"])
+
+
+def test_the_database_has_connections_for_twenty_workers() -> None:
+    (limit,) = (int(word.split("=")[1]) for word in SERVICES["postgres"]["command"] if "max_connections" in word)
+    assert limit >= 40 + 20 * 4
