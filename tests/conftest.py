@@ -72,6 +72,15 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+def empty_postgres(postgres_database: str) -> str:
+    """That database, migrated and emptied."""
+    migrate(postgres_database)
+    tables = ", ".join(table.name for table in metadata.sorted_tables)
+    _administer(postgres_database, f"TRUNCATE {tables}")
+    return postgres_database
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty, migrated database of each kind in turn."""
@@ -79,10 +88,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         url = f"sqlite:///{tmp_path / 'suspects.db'}"
         migrate(url)
         return url
-    url = str(request.getfixturevalue("postgres_database"))
-    migrate(url)
-    _administer(url, f"TRUNCATE {', '.join(table.name for table in metadata.sorted_tables)}")
-    return url
+    return str(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture

@@ -71,12 +71,10 @@ def _bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
         return dataset_id
     try:
         with here.database.write() as connection:
-            known = idempotency.resource(connection, key, asked)
-            if known is None:
-                idempotency.keep(connection, key, asked, dataset_id, here.now())
-            return known or dataset_id
+            idempotency.keep(connection, key, asked, dataset_id, here.now())
     except sa.exc.IntegrityError:
         return made_before(here, key, asked) or dataset_id
+    return dataset_id
 
 
 @router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))

@@ -75,9 +75,6 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
     job_id = new_id("job_")
     try:
         with here.database.write() as connection:
-            known = idempotency.resource(connection, key, asked) if key is not None else None
-            if known is not None:
-                return known
             _check_room(connection, here.settings.max_waiting_jobs)
             jobs.add(connection, job_id, spec, here.now())
             if key is not None:

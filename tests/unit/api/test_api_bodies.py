@@ -90,12 +90,13 @@ def test_a_file_of_just_the_limit_is_taken(client: httpx.Client) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("times", [1, 100])  # noticed when the file is closed, and while it is written
 def test_a_full_disk_is_told_and_leaves_nothing(
-    client: httpx.Client, here: Services, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, here: Services, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     (here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
     monkeypatch.setattr("secrets.token_hex", lambda _size: "chosen")
-    response = client.post("/datasets", **form())
+    response = client.post("/datasets", **form(CSV * times))
     assert (response.status_code, response.json()["code"]) == (507, "storage_full")
     assert left_over(here) == []
 
