@@ -56,7 +56,7 @@ def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
         if image.size != (frame.width, frame.height):
             image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
         array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
-    return array.reshape(frame.height, frame.width, frame.channels).transpose(2, 0, 1)
+    return array[None] if frame.channels == 1 else array.transpose(2, 0, 1)
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:

@@ -27,7 +27,7 @@ class TabularResNetParams(Frozen):
 
     width: int = Field(128, ge=8, le=4096, description="Width of the residual stream.")
     blocks: int = Field(2, ge=1, le=16)
-    hidden_multiplier: float = Field(2.0, gt=0, le=8, description="Width inside a block over `width`.")
+    hidden_multiplier: float = Field(2.0, ge=0.125, le=8, description="Width inside a block over `width`.")
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
@@ -107,7 +107,7 @@ _TABLE = (
         title="FT-Transformer",
         modality="tabular",
         params=FTTransformerParams,
-        training=TrainingDefaults(learning_rate=0.0005, optimizer="adamw", weight_decay=1e-5, batch_size=256),
+        training=TrainingDefaults(learning_rate=0.001, optimizer="adamw", weight_decay=1e-5),
         cost="high",
     ),
     Model(

@@ -42,8 +42,9 @@ def test_images_that_are_all_grey_have_one_channel(tmp_path: Path) -> None:
 
 
 def test_one_colour_image_makes_them_all_colour(tmp_path: Path) -> None:
-    _, pixels = decoded(tmp_path, encoded(checker(9, 13, channels=1)), encoded(checker(9, 13)))
-    assert pixels.shape == (2, 3, 9, 13)
+    grey = encoded(checker(9, 13, channels=1))
+    _, pixels = decoded(tmp_path, grey, encoded(checker(9, 13)), grey)
+    assert pixels.shape == (3, 3, 9, 13)
     assert torch.equal(pixels[0, 0], pixels[0, 2])
 
 
@@ -106,6 +107,18 @@ def test_sides_are_brought_between_8_and_64(tmp_path: Path, height: int, width: 
 def test_the_asked_size_is_taken(tmp_path: Path) -> None:
     _, pixels = decoded(tmp_path, encoded(checker(10, 14)), encoded(checker(80, 90)), size=24)
     assert pixels.shape == (2, 3, 24, 24)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_scaled_picture_is_the_same_picture(tmp_path: Path, channels: int) -> None:
+    halves = np.zeros((40, 60), np.uint8)
+    halves[:, 30:] = 200
+    large = encoded(halves, None if channels == 1 else "RGB")
+    small = encoded(checker(20, 12, channels))
+    _, pixels = decoded(tmp_path, small, large, small)
+    assert pixels.shape == (3, channels, 20, 12)
+    assert bool((pixels[1, :, :, :5] == 0).all())
+    assert bool((pixels[1, :, :, 7:] == 200).all())
 
 
 @pytest.mark.parametrize(("orientation", "turned"), [(1, False), (3, False), (6, True), (8, True)])
