@@ -131,7 +131,7 @@ _TABLE = (
         title="Linear probe",
         modality="embedding",
         params=NoParams,
-        training=TrainingDefaults(learning_rate=0.02),
+        training=TrainingDefaults(learning_rate=0.02, batch_size=64),
         cost="low",
     ),
     Model(
@@ -139,7 +139,7 @@ _TABLE = (
         title="MLP probe",
         modality="embedding",
         params=MLPParams,
-        training=TrainingDefaults(learning_rate=0.02),
+        training=TrainingDefaults(learning_rate=0.02, batch_size=64),
         cost="low",
     ),
 )

@@ -152,16 +152,18 @@ def test_every_model_trains_with_its_defaults_and_a_last_batch_of_one(name: str,
 
 
 class Recorder(nn.Module):
-    """A linear model that remembers which samples came together; the first column numbers them."""
+    """A linear model that remembers which samples came together, and in which mode; the first column numbers them."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()
         self.layer = nn.Linear(1, classes)
         self.batches: list[list[int]] = []
+        self.modes: set[bool] = set()
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits that know nothing."""
         self.batches.append(x[:, 0].int().tolist())
+        self.modes.add(self.training)
         logits: Tensor = self.layer(0 * x)
         return logits
 
@@ -182,6 +184,23 @@ def test_every_epoch_sees_each_sample_once_in_an_order_of_its_own() -> None:
     assert sorted(first) == sorted(second) == list(range(17))
     assert first != second
     assert first != sorted(first)
+
+
+def test_dropout_and_batch_statistics_are_on_in_every_epoch() -> None:
+    model = Recorder(2).eval()
+
+    def scored(_state: TrainingState, _metrics: EpochMetrics) -> None:
+        model.eval()
+
+    train(
+        model,
+        (torch.arange(17.0)[:, None],),
+        torch.arange(17) % 2,
+        SGD,
+        resume=None,
+        after_epoch=scored,
+    )
+    assert model.modes == {True}
 
 
 def test_metrics_are_means_over_the_epoch() -> None:
