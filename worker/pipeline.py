@@ -33,6 +33,7 @@ from worker.signals.verdicts import Verdicts, suggest, with_trusted_reference, w
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
+_TRUSTED_ROWS = 150  # fewer give p-values too coarse to flag anything
 
 
 @dataclass(frozen=True)
@@ -192,9 +193,9 @@ def _accuracy(logits: Tensor, labels: Tensor) -> float | None:
 
 
 def _verdicts(m: Measurements, mislabeled: Tensor) -> Verdicts:
-    if m.support is None:
-        return without_trusted_reference(mislabeled, m.dynamics.early, m.dynamics.mean, m.votes, m.labels)
     support = m.support
+    if support is None or support.reference_same.shape[1] < _TRUSTED_ROWS:
+        return without_trusted_reference(mislabeled, m.dynamics.early, m.dynamics.mean, m.votes, m.labels)
     return with_trusted_reference(
         support.same.mean(0),
         support.every.mean(0),
@@ -265,6 +266,14 @@ def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None)
                 detail="`anomalous` compares each sample with its own label only: anomalies that form a cluster under "
                 "one label look normal to it, and nothing gets the verdict anomalous. About 50 verified samples in "
                 "reference.samples already help; GET /jobs/{id}/verify-next proposes them.",
+            )
+        )
+    elif m.support.reference_same.shape[1] < _TRUSTED_ROWS:
+        found.append(
+            Warning(
+                code="small_trusted_reference",
+                detail=f"{m.support.reference_same.shape[1]} verified samples rank anomalies, but are too few for a "
+                f"cut-off: nothing gets the verdict anomalous below {_TRUSTED_ROWS}.",
             )
         )
     if prepared.columns is not None and len(prepared.columns.rows) < len(m.labels):

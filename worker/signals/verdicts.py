@@ -1,8 +1,8 @@
 """Which samples are called mislabeled or anomalous, how many there are, and which label would be right.
 
-No known contamination is needed. With a trusted reference the cut-off is conformal: a training sample is compared
-with how well the reference's own samples are supported by each other. Without one, the number of mislabels is the
-size of the confident joint (Northcutt et al., arXiv:1911.00068), and nothing is called anomalous.
+No known contamination is needed. With a trusted reference of 150 samples or more the cut-off is conformal: a training
+sample is compared with how well the reference's own samples are supported by each other. Without one, the number of
+mislabels is the size of the confident joint (Northcutt et al., arXiv:1911.00068), and nothing is called anomalous.
 """
 
 from dataclasses import dataclass
