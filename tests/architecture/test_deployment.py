@@ -7,11 +7,14 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from service import main
 from service.settings import JOB_QUEUE, Settings
@@ -205,6 +208,29 @@ def test_only_the_worker_has_torch() -> None:
     assert not any(wanted.startswith("torch") for wanted in extras["dependencies"])
 
 
+def brought_by(wanted: Iterable[str]) -> set[str]:
+    """The packages that an installation of these consists of, by what the packages installed here say of themselves."""
+    waiting, seen = [Requirement(text) for text in wanted], set[tuple[str, frozenset[str]]]()
+    while waiting:
+        one = waiting.pop()
+        if (one.name, frozenset(one.extras)) in seen:
+            continue
+        seen.add((one.name, frozenset(one.extras)))
+        for needed in map(Requirement, metadata.requires(one.name) or []):
+            marker = needed.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *one.extras}):
+                waiting.append(needed)
+    return {name for name, _ in seen}
+
+
+def test_the_service_brings_what_speaks_with_the_broker_and_no_torch() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    brought = brought_by(project["dependencies"])
+    # Celery leaves these to whoever installs it; the tools of development bring them by chance.
+    assert brought_by(["kombu[redis]"]) <= brought
+    assert not brought & {"torch", "triton", "scikit-learn"}
+
+
 @pytest.mark.parametrize("name", ["service", "worker"])
 def test_every_package_is_the_one_that_was_tested(name: str) -> None:
     installs = [run for stage in origins(name) for run in values(stage, "RUN") if " install " in run and "pip " in run]
@@ -240,6 +266,14 @@ def test_the_broker_keeps_its_messages() -> None:
     words = SERVICES["redis"]["command"]
     options = dict(zip(words[1::2], words[2::2], strict=True))
     assert options == {"--appendonly": "yes", "--maxmemory-policy": "noeviction"}
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_a_container_may_be_stopped_while_it_starts(name: str) -> None:
+    assert OURS[name]["init"]
+    target = OURS[name]["build"]["target"]
+    assert command(target)
+    assert not inherited(target, "ENTRYPOINT")
 
 
 def test_everything_comes_back_after_a_restart_and_bounds_its_logs() -> None:
