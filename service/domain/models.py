@@ -123,7 +123,7 @@ _TABLE = (
         title="ResNet-20",
         modality="image",
         params=ResNetParams,
-        training=TrainingDefaults(learning_rate=0.05, epochs=15, weight_decay=1e-4, schedule="cosine"),
+        training=TrainingDefaults(learning_rate=0.02, batch_size=32, weight_decay=1e-4, schedule="cosine"),
         cost="high",
     ),
     Model(

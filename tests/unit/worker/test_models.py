@@ -118,9 +118,14 @@ def test_the_parameters_shape_the_network() -> None:
     assert mlp.network.blocks[0].dropout.p == 0.5
     assert head(made("small_cnn", "grey", width=6)).in_features == 128
     assert head(made("resnet20", "grey", width=5)).in_features == 20
-    assert head(made("ft_transformer", "both", width=16, blocks=7)).in_features == 16
-    residual: Any = made("tabular_resnet", "both", width=9, hidden_multiplier=1.5)
+    tokens: Any = made("ft_transformer", "both", width=16, blocks=7, dropout=0.25)
+    assert head(tokens).in_features == 16
+    assert len(tokens.network.backbone.blocks) == 7
+    assert tokens.network.backbone.blocks[6].ffn.dropout.p == 0.25
+    assert tokens.network.backbone.blocks[6].attention.dropout.p == 0.25
+    residual: Any = made("tabular_resnet", "both", width=9, hidden_multiplier=1.5, dropout=0.4)
     assert residual.network.blocks[0].linear1.out_features == 13
+    assert residual.network.blocks[0].dropout1.p == 0.4
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -289,6 +289,15 @@ def test_the_state_carries_the_rate_of_its_epoch() -> None:
     assert [state.optimizer["param_groups"][0]["lr"] for state in states] == expected
 
 
+@pytest.mark.parametrize("training", [SGD, ADAMW])
+def test_the_optimizer_is_the_one_that_was_asked_for(training: Training) -> None:
+    name, shape, _, params = RUNS[5]
+    (group,) = run(name, shape, training, params)[0][-1].optimizer["param_groups"]
+    assert group["weight_decay"] == training.weight_decay
+    assert group.get("momentum") == (training.momentum if training is SGD else None)
+    assert ("betas" in group) == (training is ADAMW)
+
+
 @pytest.mark.parametrize(
     ("epochs", "kept", "expected"),
     [(5, "all", [1, 2, 3, 4, 5]), (10, 4, [2, 5, 8, 10]), (7, 1, [7]), (3, 3, [1, 2, 3]), (15, 5, [3, 6, 9, 12, 15])],
