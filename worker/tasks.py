@@ -144,6 +144,7 @@ def _heart(held: Claim, station: Station) -> Iterator[Heart]:
 def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict[str, float]]:
     with station.database.read() as connection:
         job = jobs.get(connection, held.job_id)
+        told = jobs.last_epoch(connection, held.job_id)
     if job is None:
         raise LeaseLost(held.job_id)
     spec, blobs, clock = job.spec, station.blobs, _Clock()
@@ -153,7 +154,7 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     clock.lap("preparing_s")
     folder = blobs.checkpoints(held.job_id)
-    _fit(prepared, spec, folder, heart)
+    _fit(prepared, spec, folder, heart, told)
     heart.enter(State.SCORING, "running the checkpoints over every sample")
     clock.lap("training_s")
     scratch = blobs.job(held.job_id) / "scratch"
@@ -174,15 +175,17 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     return outcome, clock.laps
 
 
-def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart) -> None:
+def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> None:
     kept, epochs = set(checkpoints(spec.training)), spec.training.epochs
     resume = _latest(folder)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
+        # Metrics first: an epoch that is computed again, because its checkpoint was not yet written, tells the same.
+        if metrics.epoch > told:
+            heart.metrics(metrics)
         state.save(_checkpoint(folder, state.epoch))
         if state.epoch - 1 not in kept:
             _checkpoint(folder, state.epoch - 1).unlink(missing_ok=True)
-        heart.metrics(metrics)
         share = state.epoch / epochs
         heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 

@@ -286,6 +286,12 @@ def events(connection: sa.Connection, job_id: str, after: int) -> Sequence[Event
     return [Event.model_validate(dict(row)) for row in rows]
 
 
+def last_epoch(connection: sa.Connection, job_id: str) -> int:
+    """The last epoch whose metrics were recorded, by whichever attempt; 0 when none was."""
+    metrics = sa.select(job_events.c.data).where(job_events.c.job_id == job_id, job_events.c.kind == "metrics")
+    return max((int(data["epoch"]) for data in connection.execute(metrics).scalars()), default=0)
+
+
 def _write(connection: sa.Connection, held: Claim, **values: Any) -> None:
     allowed = sources(values["state"]) & RUNNING if "state" in values else RUNNING
     changed = connection.execute(
