@@ -256,8 +256,13 @@ def _checkpoint(folder: Path, epoch: int) -> Path:
 
 
 def _latest(folder: Path) -> TrainingState | None:
-    saved = sorted(folder.glob("*.pt"))
-    return TrainingState.load(saved[-1]) if saved else None
+    for path in sorted(folder.glob("*.pt"), reverse=True):
+        try:
+            return TrainingState.load(path)
+        except Exception as error:  # noqa: BLE001 - torch raises what it likes; a machine that lost power cut the file
+            log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
+            path.unlink()
+    return None
 
 
 def _now() -> datetime:

@@ -1,7 +1,6 @@
 """A plain training loop that can be stopped and gone on with: same seed, same bits, whatever happened in between."""
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -49,12 +48,9 @@ class TrainingState:
     optimizer: dict[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write to a file that is whole or not there."""
+        """Write to a file that is whole or not there, whenever the process dies."""
         part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save(vars(self), file)
-            file.flush()
-            os.fsync(file.fileno())
+        torch.save(vars(self), part)
         part.replace(path)
 
     @classmethod
