@@ -12,8 +12,8 @@ LABEL org.opencontainers.image.title="Usual Suspects" \
       org.opencontainers.image.description="Tells which samples of a training set are wrong" \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
-# Threads that wait by spinning take the cores from whoever has work.
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SUSPECTS_HOME=/data OMP_WAIT_POLICY=PASSIVE
+# Threads that wait by spinning for long take the cores from whoever has work.
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 SUSPECTS_HOME=/data GOMP_SPINCOUNT=10000
 # A fresh volume takes over the owner of the folder that it is mounted on.
 RUN useradd --uid 10001 --no-create-home --home-dir /data suspects \
     && install --directory --owner=suspects --group=suspects --mode=0750 /data

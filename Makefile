@@ -31,8 +31,8 @@ format: .venv/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff check --fix $(SOURCES)
 
 benchmark: .venv/.installed-benchmarks  ## Measure detection and overhead; writes benchmarks/results
-	$(BIN)/python -m benchmarks.detection
-	$(BIN)/python -m benchmarks.overhead
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.
