@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 
 _SMALLEST = 8  # a label with fewer rows is looked at whole
 _ROUNDS = 8
-_SAMPLED = 4_000
+_SAMPLED = 2_000
 _KEPT = 200  # members listed of a group
 
 
