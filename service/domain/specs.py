@@ -89,7 +89,8 @@ class Influence(Frozen):
         256,
         ge=1,
         description="Without a reference the training set serves; signals of cost `pairs` then use this many of its "
-        "rows, drawn evenly by class, and say so in a warning. A given reference is always used whole.",
+        "rows, drawn from every class in proportion, and say so in a warning. Training sets of up to 2,000 rows and "
+        "references that are given are used whole.",
     )
 
 

@@ -88,13 +88,15 @@ def test_a_training_part_with_one_class_is_refused() -> None:
 
 
 def test_columns_are_all_rows_when_few_and_else_stand_for_their_class() -> None:
-    labels = torch.tensor([0] * 900 + [1] * 98 + [2] * 2)
-    every = draw_columns(labels, 1000, 0)
-    assert every.rows.tolist() == list(range(1000))
+    few = draw_columns(torch.arange(1999) % 3, 100, 0)
+    assert few.rows.tolist() == list(range(1999))
+    assert (few.weights == 1).all()
+    labels = torch.tensor([0] * 2700 + [1] * 294 + [2] * 6)
+    assert len(draw_columns(labels, 3000, 0).rows) == 3000
     some = draw_columns(labels, 100, 0)
     counts = Counter(labels[some.rows].tolist())
     assert counts == {0: 90, 1: 10, 2: 1}
-    for label, size in ((0, 900), (1, 98), (2, 2)):
+    for label, size in ((0, 2700), (1, 294), (2, 6)):
         assert some.weights[labels[some.rows] == label].sum() == pytest.approx(size)
 
 
