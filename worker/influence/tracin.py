@@ -18,7 +18,8 @@ _BLOCK = 512
 
 def self_influence(activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], rate: float) -> Float[Tensor, " n"]:
     """`eta |g_i|^2` at one checkpoint: `eta |delta_i|^2 (|a_i|^2 + 1)`; the 1 is the bias."""
-    return rate * delta.square().sum(1) * (torch.linalg.vector_norm(activations, dim=1).square() + 1)
+    length: Tensor = torch.linalg.vector_norm(activations, dim=1)
+    return rate * delta.square().sum(1) * (length.square() + 1)
 
 
 @dataclass(frozen=True)
