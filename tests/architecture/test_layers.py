@@ -1,0 +1,26 @@
+"""What may load what; `make check` holds the imports between rooms, this holds what really gets loaded."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from service.domain.models import MODELS
+from service.domain.signal import SIGNALS
+from worker.models import BUILDERS
+from worker.signals.formulas import FORMULAS
+
+
+@pytest.mark.parametrize("module", ["service.main", "service.cli"])
+def test_the_service_starts_without_torch_and_without_the_worker(module: str) -> None:
+    script = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert module.split(".")[0] in loaded
+    assert not loaded & {"torch", "worker", "sklearn", "scipy"}
+
+
+def test_what_the_service_offers_is_what_the_worker_can_do() -> None:
+    assert FORMULAS.keys() == SIGNALS.keys()
+    assert BUILDERS.keys() == MODELS.keys()
