@@ -17,7 +17,7 @@ def test_the_service_starts_without_torch_and_without_the_worker(module: str) ->
     script = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
-    assert module.split(".")[0] in loaded
+    assert "service" in loaded
     assert not loaded & {"torch", "worker", "sklearn", "scipy"}
 
 
