@@ -86,7 +86,7 @@ class Influence(Frozen):
     layers: Literal["last"] = "last"
     estimator: Literal["tracin"] = "tracin"
     columns: int = Field(
-        256,
+        128,
         ge=1,
         description="Without a reference the training set serves; signals of cost `pairs` then use this many of its "
         "rows, drawn from every class in proportion, and say so in a warning. Training sets of up to 2,000 rows and "

@@ -165,7 +165,9 @@ def test_self_influence_is_the_diagonal(tmp_path: Path) -> None:
     assert close(own, case.influence().diagonal())
 
 
-def test_class_sums_equal_sums_over_pairs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("few", [0, 100])
+def test_class_sums_equal_sums_over_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
+    monkeypatch.setattr(tracin, "_FEW", few)
     case = Case(29, 19, 4)
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
     total = torch.zeros(29, 4)

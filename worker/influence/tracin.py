@@ -14,6 +14,7 @@ from torch import Tensor
 from worker.influence.factors import Trace, errors
 
 _BLOCK = 512
+_FEW = 100  # classes times outputs, up to which multiplying by zeros costs less than gathering rows
 
 
 def self_influence(activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], rate: float) -> Float[Tensor, " n"]:
@@ -34,8 +35,14 @@ def class_gradients(
     activations: Float[Tensor, "m d"], delta: Float[Tensor, "m c"], labels: Int[Tensor, " m"], classes: int
 ) -> ClassGradients:
     """`sum_{j: y_j=k} g_j` for every class k."""
-    weight = activations.new_zeros(classes, delta.shape[1], activations.shape[1])
-    bias = delta.new_zeros(classes, delta.shape[1])
+    outputs, width = delta.shape[1], activations.shape[1]
+    if classes * outputs <= _FEW:
+        # One product for all classes: their errors side by side, zero where a row is of another class.
+        apart = delta.new_zeros(len(labels), classes, outputs)
+        apart[torch.arange(len(labels)), labels] = delta
+        return ClassGradients((apart.flatten(1).T @ activations).view(classes, outputs, width), apart.sum(0))
+    weight = activations.new_zeros(classes, outputs, width)
+    bias = delta.new_zeros(classes, outputs)
     for label in range(classes):
         rows = (labels == label).nonzero().squeeze(1)
         own = delta[rows]

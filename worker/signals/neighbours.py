@@ -7,15 +7,15 @@ from torch.nn.functional import normalize
 
 _BLOCK = 1024
 _EXACT = 6_000  # up to here all pairs cost less than cells
-_CELL = 256  # mean rows of a cell
-_WIDTH = 64
+_CELL = 128  # mean rows of a cell
+_WIDTH = 32
 
 
 def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
-    """Rows of length 1 in at most 64 dimensions whose inner products are, nearly, the cosines of the activations.
+    """Rows of length 1 in at most 32 dimensions whose inner products are, nearly, the cosines of the activations.
 
-    More dimensions than 64 are reduced to the principal ones: activations of a trained network fill no more, and the
-    search takes a quarter of the time.
+    More dimensions than 32 are reduced to the principal ones: on the development tables the votes found planted errors
+    no worse, and the search is shorter.
     """
     rows = normalize(activations)
     if rows.shape[1] <= _WIDTH:

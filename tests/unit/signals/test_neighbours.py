@@ -85,5 +85,5 @@ def test_directions_keep_the_cosines_of_activations_of_low_rank() -> None:
     generator = torch.Generator().manual_seed(0)
     activations = torch.randn(200, 30, generator=generator) @ torch.randn(30, 150, generator=generator)
     found = directions(activations)
-    assert found.shape == (200, 64)
+    assert found.shape == (200, 32)
     assert torch.allclose(found @ found.T, normalize(activations) @ normalize(activations).T, atol=1e-4)
