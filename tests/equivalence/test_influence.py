@@ -54,6 +54,18 @@ class Case:
         loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in self.states]  # type: ignore[misc]
         return record(self.net, self.net.head, (x,), loads, RATES, scratch, lambda _step: None)
 
+    def saved(self, folder: Path) -> tuple[list[str], Callable[[nn.Module, str], float]]:
+        """The checkpoints as files, and how to load one, which gives its learning rate: what captum asks for."""
+        files = [str(folder / f"{number}.pt") for number in range(len(RATES))]
+        for path, state in zip(files, self.states, strict=True):
+            torch.save(state, path)
+
+        def load(model: nn.Module, path: str) -> float:
+            model.load_state_dict(torch.load(path))
+            return RATES[files.index(path)]
+
+        return files, load
+
     def gradients(self, x: Tensor, y: Tensor, state: dict[str, Tensor]) -> Tensor:
         """One backward pass a sample; the gradient of weight and bias of the last layer, flat, in float64."""
         net = Net(7, 5, self.classes).double()
@@ -96,15 +108,7 @@ def test_influence_equals_inner_products_of_per_sample_gradients(
 
 def test_influence_equals_captum_tracincp(tmp_path: Path) -> None:
     case = Case(31, 17, 4)
-    files = []
-    for number, state in enumerate(case.states):
-        files.append(str(tmp_path / f"{number}.pt"))
-        torch.save(state, files[-1])
-
-    def load(model: nn.Module, path: str) -> float:
-        model.load_state_dict(torch.load(path))
-        return RATES[files.index(path)]
-
+    files, load = case.saved(tmp_path)
     peer = TracInCP(
         case.net,
         TensorDataset(case.x, case.y),
@@ -127,15 +131,7 @@ def test_influence_equals_captum_tracincp(tmp_path: Path) -> None:
 
 def test_influence_without_the_bias_equals_captum_tracincp_fast(tmp_path: Path) -> None:
     case = Case(31, 17, 4)
-    files = []
-    for number, state in enumerate(case.states):
-        files.append(str(tmp_path / f"{number}.pt"))
-        torch.save(state, files[-1])
-
-    def load(model: nn.Module, path: str) -> float:
-        model.load_state_dict(torch.load(path))
-        return RATES[files.index(path)]
-
+    files, load = case.saved(tmp_path)
     peer = TracInCPFast(
         case.net,
         case.net.head,
