@@ -13,8 +13,8 @@ from service.domain.dataset import DatasetInfo
 from service.domain.specs import JobOptions, JobSpec, resolve
 from worker.decode import Canonical
 from worker.models import build
-from worker.pipeline import Outcome, Prepared, fit, prepare, rank, score
-from worker.training import EpochMetrics, TrainingState, checkpoints, train
+from worker.pipeline import Outcome, Prepared, Scoring, fit, prepare, rank
+from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,22 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
     clock = [time.perf_counter()]
     prepared = prepare(spec, dataset, None)
     clock.append(time.perf_counter())
+    epochs = checkpoints(spec.training)
+    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     with tempfile.TemporaryDirectory() as name:
-        folder, rates = Path(name), {}
+        folder = Path(name)
+        with Scoring(prepared, spec, rates, folder / "scratch") as scoring:
 
-        def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
-            state.save(folder / f"{state.epoch}.pt")
-            rates[state.epoch] = state.learning_rate
+            def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
+                state.save(folder / f"{state.epoch}.pt")
+                if state.epoch in epochs:
+                    scoring.offer(lambda: state.model)
 
-        fit(prepared, spec, None, keep)
-        clock.append(time.perf_counter())
-        epochs = checkpoints(spec.training)
-        states = [lambda epoch=epoch: TrainingState.load(folder / f"{epoch}.pt").model for epoch in epochs]
-        scored = score(prepared, spec, states, [rates[e] for e in epochs], folder / "scratch", lambda _share: None)
+            fit(prepared, spec, None, keep)
+            clock.append(time.perf_counter())
+            scored = scoring.finish(
+                lambda step: TrainingState.load(folder / f"{epochs[step]}.pt").model, lambda _share: None
+            )
         clock.append(time.perf_counter())
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())

@@ -7,9 +7,11 @@ worker: the bits that come out are the same.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,22 +20,24 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from service.domain.dataset import Warning
+from service.domain.models import MODELS
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.glitches import Planted, plant
-from worker.influence.factors import Trace, record
+from worker.influence.factors import Recorder, Trace
 from worker.models import build, head
 from worker.partition import Columns, draw_columns, partition
 from worker.signals.formulas import compute
 from worker.signals.groups import Group, groups
-from worker.signals.measurements import Measurements, Reference, early_checkpoints, measure
+from worker.signals.measurements import Measurements, Measuring, Reference, early_checkpoints
 from worker.signals.summaries import summarise
 from worker.signals.verdicts import Verdicts, suggest, with_trusted_reference, without_trusted_reference
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
 _TRUSTED_ROWS = 150  # fewer give p-values too coarse to flag anything
+_SMALL_STEP = 2**24  # parameters times batch, up to which a second core hardly shortens a step
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,6 @@ class Prepared:
     columns: Columns | None
     classes: list[str]
     model: nn.Module
-    head: nn.Linear
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,6 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> P
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
         model=model,
-        head=head(model),
     )
 
 
@@ -117,41 +119,86 @@ def fit(
     )
 
 
-def score(
-    prepared: Prepared,
-    spec: JobSpec,
-    states: Sequence[Callable[[], dict[str, Tensor]]],
-    rates: Sequence[float],
-    scratch: Path,
-    tell: Callable[[float], None],
-) -> Scored:
-    """Run the checkpoints over the samples and measure influence, dynamics and neighbours."""
-    labels, count = prepared.planted.labels, len(states)
-    trace = record(
-        prepared.model, prepared.head, prepared.inputs, states, rates, scratch, lambda t: tell(0.5 * (t + 1) / count)
-    )
-    if prepared.columns is not None:
-        rows = prepared.columns.rows
-        reference = Reference(trace.rows(rows), labels[rows], columns=rows, weights=prepared.columns.weights)
-        accuracy = None
-    else:
-        known = record(
-            prepared.model,
-            prepared.head,
-            prepared.reference_inputs,
-            states,
-            rates,
-            scratch / "reference",
-            lambda _t: None,
+class Scoring:
+    """Measures influence, dynamics and neighbours at the checkpoints, in order.
+
+    A small network trains as fast on one core as on all of them. Its checkpoints are then measured on another core
+    while training goes on; otherwise they wait until `finish`.
+    """
+
+    def __init__(self, prepared: Prepared, spec: JobSpec, rates: Sequence[float], scratch: Path) -> None:
+        # A copy: the model itself may be in training at the same time.
+        self._prepared, self._spec, self._model = prepared, spec, deepcopy(prepared.model)
+        self._last, self._threads = head(self._model), torch.get_num_threads()
+        self._train = Recorder(self._model, self._last, prepared.inputs, rates, scratch)
+        self._known: Recorder | None = None
+        if prepared.columns is None:
+            self._known = Recorder(self._model, self._last, prepared.reference_inputs, rates, scratch / "reference")
+        self._measuring = Measuring(
+            self._train.trace, prepared.planted.labels, self._reference(), len(prepared.classes), spec.training.seed
         )
+        self._beside: ThreadPoolExecutor | None = None
+        self._offered: list[Future[None]] = []
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        if self._threads > 1 and _leaves_cores_idle(self._spec, self._prepared.model):
+            torch.set_num_threads(self._threads - 1)
+            self._beside = ThreadPoolExecutor(1, "scoring", initializer=torch.set_num_threads, initargs=(1,))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._beside is not None:
+            self._beside.shutdown(cancel_futures=True)
+            torch.set_num_threads(self._threads)
+
+    def offer(self, load: Callable[[], dict[str, Tensor]]) -> None:
+        """Hand over the next checkpoint; it is measured now, in the background, when that costs training nothing."""
+        if self._beside is None:
+            return
+        # What waits is held in memory: never more than a few checkpoints.
+        for late in self._offered[:-2]:
+            late.result()
+        self._offered.append(self._beside.submit(self._at, load))
+
+    def finish(self, load: Callable[[int], dict[str, Tensor]], tell: Callable[[float], None]) -> Scored:
+        """Measure what is left, `load` giving the parameters of any checkpoint, then every pair."""
+        for late in self._offered:
+            late.result()
+        self.__exit__()
+        count = len(self._train.trace.rates)
+        for step in range(self._done, count):
+            self._at(lambda step=step: load(step))  # type: ignore[misc]
+            tell(0.7 * (step + 1) / count)
+        measured = self._measuring.finish(lambda share: tell(0.7 + 0.3 * share))
+        accuracy = None
+        if self._known is not None:
+            accuracy = _accuracy(self._known.trace.logits[-1], self._prepared.reference_labels)
+        return Scored(measured, self._train.trace, accuracy)
+
+    def _at(self, load: Callable[[], dict[str, Tensor]]) -> None:
+        self._model.load_state_dict(load())
+        self._train.at(self._done)
+        if self._known is not None:
+            self._known.at(self._done)
+        self._measuring.at(self._done)
+        self._done += 1
+
+    def _reference(self) -> Reference:
+        prepared, spec = self._prepared, self._spec
+        if prepared.columns is not None:
+            rows, labels = prepared.columns.rows, prepared.planted.labels
+            return Reference(self._train.trace, labels[rows], columns=rows, weights=prepared.columns.weights)
+        if self._known is None:
+            raise ValueError("neither columns nor a reference")
         trusted = spec.reference is not None and spec.reference.is_trusted
-        reference = Reference(known, prepared.reference_labels, trusted=trusted)
-        accuracy = _accuracy(known.logits[-1], prepared.reference_labels)
-    generator = torch.Generator().manual_seed(spec.training.seed)
-    measured = measure(
-        trace, labels, reference, len(prepared.classes), generator, lambda share: tell(0.5 + 0.5 * share)
-    )
-    return Scored(measured, trace, accuracy)
+        return Reference(self._known.trace, prepared.reference_labels, trusted=trusted)
+
+
+def _leaves_cores_idle(spec: JobSpec, model: nn.Module) -> bool:
+    known = MODELS[spec.model.name]
+    step = spec.training.batch_size * sum(parameter.numel() for parameter in model.parameters())
+    return known.cost == "low" and known.modality != "image" and step <= _SMALL_STEP
 
 
 def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
@@ -164,7 +211,7 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.touched if spec.glitches else None)
     generator = torch.Generator().manual_seed(spec.training.seed)
-    apart = groups(scored.train.activations[-1], labels, len(prepared.classes), generator)
+    apart = groups(m.features, labels, len(prepared.classes), generator)
     summaries["groups"] = {"groups": [_group(group, prepared) for group in apart]}
     train_accuracy = _accuracy(scored.train.logits[-1], labels)
     return Outcome(

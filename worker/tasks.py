@@ -24,8 +24,8 @@ from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, LeaseLost
 from worker.decode import read
-from worker.pipeline import Outcome, Prepared, Scored, fit, prepare, rank, score
-from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints
+from worker.pipeline import Outcome, Prepared, Scored, Scoring, fit, prepare, rank
+from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
 log = structlog.get_logger()
 
@@ -153,13 +153,14 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     prepared = prepare(spec, dataset, reference)
     heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     clock.lap("preparing_s")
-    folder = blobs.checkpoints(held.job_id)
-    _fit(prepared, spec, folder, heart, told)
-    heart.enter(State.SCORING, "running the checkpoints over every sample")
-    clock.lap("training_s")
-    scratch = blobs.job(held.job_id) / "scratch"
+    folder, scratch = blobs.checkpoints(held.job_id), blobs.job(held.job_id) / "scratch"
+    rates = [learning_rate(spec.training, epoch) for epoch in checkpoints(spec.training)]
     try:
-        scored = _score(prepared, spec, folder, scratch, heart)
+        with Scoring(prepared, spec, rates, scratch) as scoring:
+            _fit(prepared, spec, folder, heart, told, scoring)
+            heart.enter(State.SCORING, "running the checkpoints over every sample")
+            clock.lap("training_s")
+            scored = _score(spec, folder, scoring, heart)
         heart.enter(State.RANKING, f"ranking {len(prepared.rows)} samples")
         clock.lap("scoring_s")
         outcome = rank(prepared, spec, scored, dataset)
@@ -175,9 +176,12 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     return outcome, clock.laps
 
 
-def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> None:
-    kept, epochs = set(checkpoints(spec.training)), spec.training.epochs
+def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int, scoring: Scoring) -> None:
+    kept, epochs = checkpoints(spec.training), spec.training.epochs
     resume = _latest(folder)
+    for epoch in kept:
+        if resume is not None and epoch <= resume.epoch:
+            scoring.offer(_parameters(folder, epoch))
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
         # Metrics first: an epoch that is computed again, because its checkpoint was not yet written, tells the same.
@@ -186,27 +190,24 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
         state.save(_checkpoint(folder, state.epoch))
         if state.epoch - 1 not in kept:
             _checkpoint(folder, state.epoch - 1).unlink(missing_ok=True)
+        if state.epoch in kept:
+            scoring.offer(lambda: state.model)
         share = state.epoch / epochs
         heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
     fit(prepared, spec, resume, after_epoch)
 
 
-def _score(prepared: Prepared, spec: JobSpec, folder: Path, scratch: Path, heart: Heart) -> Scored:
+def _score(spec: JobSpec, folder: Path, scoring: Scoring, heart: Heart) -> Scored:
     epochs = checkpoints(spec.training)
-
-    def parameters(epoch: int) -> Callable[[], dict[str, Tensor]]:
-        return lambda: TrainingState.load(_checkpoint(folder, epoch)).model
-
-    rates = [TrainingState.load(_checkpoint(folder, epoch)).learning_rate for epoch in epochs]
-    return score(
-        prepared,
-        spec,
-        [parameters(epoch) for epoch in epochs],
-        rates,
-        scratch,
+    return scoring.finish(
+        lambda step: _parameters(folder, epochs[step])(),
         lambda share: heart.tell(State.SCORING, share, "measuring influence"),
     )
+
+
+def _parameters(folder: Path, epoch: int) -> Callable[[], dict[str, Tensor]]:
+    return lambda: TrainingState.load(_checkpoint(folder, epoch)).model
 
 
 def _record(held: Claim, station: Station, outcome: Outcome, timings: dict[str, float]) -> None:

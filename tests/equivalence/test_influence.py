@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
 from worker.influence import factors, tracin
-from worker.influence.factors import Trace, errors, record
+from worker.influence.factors import Recorder, Trace, errors
 from worker.influence.tracin import class_gradients, class_influence, pair_blocks, pair_sums, self_influence
 
 RATES = (0.1, 0.05, 0.02)
@@ -51,8 +51,11 @@ class Case:
 
     def trace(self, x: Tensor, scratch: Path) -> Trace:
         """What the product records."""
-        loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in self.states]  # type: ignore[misc]
-        return record(self.net, self.net.head, (x,), loads, RATES, scratch, lambda _step: None)
+        recorder = Recorder(self.net, self.net.head, (x,), RATES, scratch)
+        for step, state in enumerate(self.states):
+            self.net.load_state_dict(state)
+            recorder.at(step)
+        return recorder.trace
 
     def saved(self, folder: Path) -> tuple[list[str], Callable[[nn.Module, str], float]]:
         """The checkpoints as files, and how to load one, which gives its learning rate: what captum asks for."""
@@ -226,9 +229,12 @@ def test_a_network_that_is_only_a_head_keeps_its_activations_once(
     monkeypatch.setattr(factors, "_IN_MEMORY", in_memory)
     head = nn.Linear(6, 3)
     states = [{name: torch.randn(value.shape) for name, value in head.state_dict().items()} for _ in RATES]
-    loads: list[Callable[[], dict[str, Tensor]]] = [lambda state=state: state for state in states]  # type: ignore[misc]
     x = torch.randn(10, 6)
-    trace = record(head, head, (x,), loads, RATES, tmp_path, lambda _step: None)
+    recorder = Recorder(head, head, (x,), RATES, tmp_path)
+    for step, state in enumerate(states):
+        head.load_state_dict(state)
+        recorder.at(step)
+    trace = recorder.trace
     assert trace.activations.stride(0) == 0
     assert (tmp_path / "activations.f4").exists() == (in_memory == 0)
     assert torch.equal(trace.activations[2], x)

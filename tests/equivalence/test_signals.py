@@ -11,7 +11,7 @@ from torch import Tensor
 from service.domain.signal import SIGNALS
 from worker.influence.factors import Trace, errors
 from worker.signals.formulas import FORMULAS, compute
-from worker.signals.measurements import Measurements, Reference, measure
+from worker.signals.measurements import Measurements, Measuring, Reference
 
 CLASSES, SAMPLES, REFERENCES, WIDTH, RATES = 4, 37, 23, 6, (0.1, 0.05, 0.05, 0.02, 0.01)
 
@@ -59,8 +59,10 @@ class World:
 
     def measured(self) -> Measurements:
         """What the product computes from."""
-        generator = torch.Generator().manual_seed(0)
-        return measure(self.train, self.labels, self.reference, CLASSES, generator, lambda _share: None)
+        measuring = Measuring(self.train, self.labels, self.reference, CLASSES, seed=0)
+        for t in range(len(RATES)):
+            measuring.at(t)
+        return measuring.finish(lambda _share: None)
 
     def of_class(self, i: int, c: int) -> list[float]:
         """The influences of sample i on the reference samples of class c."""
@@ -177,3 +179,11 @@ def test_scores_do_not_depend_on_the_order_of_the_rows(serves_itself: bool) -> N
     # Exact neighbours at this size; only support_self draws, and only from labels of more than 256 rows.
     for name, values in before.items():
         assert torch.allclose(values[order].double(), after[name].double(), rtol=1e-4, atol=1e-4), name
+
+
+def test_checkpoints_are_measured_in_order_or_not_at_all() -> None:
+    world = World()
+    measuring = Measuring(world.train, world.labels, world.reference, CLASSES, seed=0)
+    measuring.at(0)
+    with pytest.raises(ValueError, match="checkpoint 2 measured when 1 was next"):
+        measuring.at(2)

@@ -6,7 +6,7 @@ products of these two (arXiv:2002.08484, appendix F).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
+_FLAT_BATCH = 2048  # rows of numbers are small: fewer, larger calls
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,11 @@ def capture(
     """Write every sample's logits, and what enters `head` unless that is None; evaluation mode."""
     caught: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
+    batch = _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH
     model.eval()
     try:
-        for start in range(0, len(logits), _BATCH):
-            rows = slice(start, start + _BATCH)
+        for start in range(0, len(logits), batch):
+            rows = slice(start, start + batch)
             logits[rows] = model(*(part[rows] for part in inputs))
             entered = caught.pop()
             if activations is not None:
@@ -61,31 +63,27 @@ def capture(
         hook.remove()
 
 
-def record(
-    model: nn.Module,
-    head: nn.Linear,
-    inputs: Sequence[Tensor],
-    states: Sequence[Callable[[], dict[str, Tensor]]],
-    rates: Sequence[float],
-    scratch: Path,
-    after_checkpoint: Callable[[int], None],
-) -> Trace:
-    """Run every checkpoint over every sample. A trace of more than a gigabyte lies in files of `scratch`.
+class Recorder:
+    """Runs checkpoints over samples, one at a time. A trace of more than a gigabyte lies in files of `scratch`.
 
-    `states` load the checkpoints' parameters, one at a time. When nothing but the head is trained, activations are
-    the same at every checkpoint and are kept once.
+    When nothing but the head is trained, activations are the same at every checkpoint and are kept once.
     """
-    count, samples = len(states), len(inputs[0])
-    trained = sum(parameter.numel() for parameter in model.parameters())
-    frozen = trained == sum(parameter.numel() for parameter in head.parameters())
-    kept = 1 if frozen else count
-    activations = _room(scratch / "activations.f4", (kept, samples, head.in_features))
-    logits = _room(scratch / "logits.f4", (count, samples, head.out_features))
-    for step, state in enumerate(states):
-        model.load_state_dict(state())
-        capture(model, head, inputs, activations[step] if step < kept else None, logits[step])
-        after_checkpoint(step)
-    return Trace(activations.expand(count, -1, -1), logits, tuple(rates))
+
+    def __init__(
+        self, model: nn.Module, head: nn.Linear, inputs: Sequence[Tensor], rates: Sequence[float], scratch: Path
+    ) -> None:
+        self._model, self._head, self._inputs = model, head, inputs
+        trained = sum(parameter.numel() for parameter in model.parameters())
+        frozen = trained == sum(parameter.numel() for parameter in head.parameters())
+        self._kept, samples = 1 if frozen else len(rates), len(inputs[0])
+        activations = _room(scratch / "activations.f4", (self._kept, samples, head.in_features))
+        logits = _room(scratch / "logits.f4", (len(rates), samples, head.out_features))
+        self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
+
+    def at(self, step: int) -> None:
+        """Fill the trace's row of a checkpoint, whose parameters the model holds now."""
+        activations = self.trace.activations[step] if step < self._kept else None
+        capture(self._model, self._head, self._inputs, activations, self.trace.logits[step])
 
 
 def _room(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -1,6 +1,6 @@
 """Groups of samples inside one label that stand apart: the queue a person looks at when nothing is verified yet.
 
-Two-means inside each label on the activations of the last checkpoint; the smaller half is the group. Its separation
+Two-means inside each label on the directions of the last checkpoint; the smaller half is the group. Its separation
 is the share of the label's variance that the split explains.
 """
 
@@ -28,11 +28,10 @@ class Group:
 
 
 def groups(
-    activations: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+    features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> list[Group]:
-    """One group a label that has rows enough, the best separated first."""
+    """One group a label that has rows enough, the best separated first. `features` are directions: of length 1."""
     found: list[Group] = []
-    features = normalize(activations)
     for label in range(classes):
         members = (labels == label).nonzero().squeeze(1)
         if len(members) < _SMALLEST:

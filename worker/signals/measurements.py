@@ -20,8 +20,9 @@ _NEIGHBOURS = 10
 class Reference:
     """The samples on which influence is measured.
 
-    `columns` are rows of the training trace when the training set serves itself, else None. Sums over the whole
-    reference are exact; what needs pairs uses `trace`, each row of which stands for `weights` rows.
+    When the training set serves itself, `trace` is its own and `columns` are those of its rows that are used where
+    pairs are needed, each standing for `weights` rows; sums over the whole reference are exact. `labels` are those of
+    the columns then, of the trace otherwise.
     """
 
     trace: Trace
@@ -54,7 +55,11 @@ class Support:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Everything that formulas read. S of the T checkpoints are used where neighbours are searched."""
+    """Everything that formulas read. S of the T checkpoints are used where neighbours are searched.
+
+    `features` are the directions of the activations at the last checkpoint, in the few dimensions that neighbours are
+    searched in.
+    """
 
     labels: Int[Tensor, " n"]
     dynamics: Dynamics
@@ -63,6 +68,7 @@ class Measurements:
     pairs: PairSums
     votes: Float[Tensor, "n c"]
     own_support: Float[Tensor, "s n"]
+    features: Float[Tensor, "n e"]
     support: Support | None
 
 
@@ -76,80 +82,101 @@ def searched_checkpoints(count: int) -> list[int]:
     return sorted({0, ceil(count / 4) - 1, count - 1})
 
 
-def dynamics(trace: Trace, labels: Int[Tensor, " n"]) -> Dynamics:
-    """Margins, losses, error norms and averaged probabilities."""
-    count, samples, classes = trace.logits.shape
-    margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
-    early, mean = torch.zeros(samples, classes), torch.zeros(samples, classes)
-    own = labels[:, None]
-    for t in range(count):
-        logits = trace.logits[t]
-        given = logits.gather(1, own).squeeze(1)
-        margin[t] = given - logits.scatter(1, own, -torch.inf).amax(1)
-        log_probability = torch.log_softmax(logits, 1)
-        loss[t] = -log_probability.gather(1, own).squeeze(1)
-        probability = log_probability.exp()
-        mean += probability / count
-        if t < early_checkpoints(count):
-            early += probability / early_checkpoints(count)
-        norm[t] = errors(logits, labels).norm(dim=1)
-    return Dynamics(margin, loss, norm, early, mean)
+class Measuring:
+    """Measures checkpoint by checkpoint, as their traces are filled, and every pair in the end.
 
+    `classes` is their number; `seed` decides which rows stand for many where neighbours are searched.
+    """
 
-def measure(
-    train: Trace,
-    labels: Int[Tensor, " n"],
-    reference: Reference,
-    classes: int,
-    generator: torch.Generator,
-    tell: Callable[[float], None],
-) -> Measurements:
-    """Compute it all; `tell` hears the share that is done, in [0, 1]."""
-    count, samples = len(train.rates), len(labels)
-    own_influence = torch.empty(count, samples)
-    by_class = torch.empty(count, samples, classes)
-    # A training set that serves as its own reference does so whole here: sums need no sampling.
-    whole = (train, labels) if reference.columns is not None else (reference.trace, reference.labels)
-    for t, rate in enumerate(train.rates):
-        delta = errors(train.logits[t], labels)
-        own_influence[t] = self_influence(train.activations[t], delta, rate)
-        trace, reference_labels = whole
-        sums = class_gradients(
-            trace.activations[t], errors(trace.logits[t], reference_labels), reference_labels, classes
+    # Sums over checkpoints are taken as they come: only one order gives the same bits.
+
+    def __init__(self, train: Trace, labels: Int[Tensor, " n"], reference: Reference, classes: int, seed: int) -> None:
+        self._train, self._labels, self._reference, self._classes, self._seed = train, labels, reference, classes, seed
+        count, samples = len(train.rates), len(labels)
+        self._searched = searched_checkpoints(count)
+        margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
+        early, mean = torch.zeros(samples, classes), torch.zeros(samples, classes)
+        self._dynamics = Dynamics(margin, loss, norm, early, mean)
+        self._self_influence = torch.empty(count, samples)
+        self._class_influence = torch.empty(count, samples, classes)
+        self._votes = torch.zeros(samples, classes)
+        self._own_support = torch.empty(len(self._searched), samples)
+        self._next = 0
+
+    def at(self, t: int) -> None:
+        """Measure one checkpoint; in order, or ValueError."""
+        if t != self._next:
+            raise ValueError(f"checkpoint {t} measured when {self._next} was next")
+        self._next += 1
+        self._learning(t)
+        self._influence(t)
+        if t in self._searched:
+            self._neighbours(t)
+
+    def finish(self, tell: Callable[[float], None]) -> Measurements:
+        """Measure every pair; `tell` hears the share that is done, in [0, 1]."""
+        reference = self._reference
+        pairs = pair_sums(
+            self._train,
+            self._labels,
+            reference.trace if reference.columns is None else reference.trace.rows(reference.columns),
+            reference.labels,
+            self._classes,
+            weights=reference.weights,
+            own_column=None if reference.columns is None else _own_column(reference.columns, len(self._labels)),
         )
-        by_class[t] = class_influence(train.activations[t], delta, sums, rate)
-        if reference.columns is not None:
-            by_class[t].scatter_add_(1, labels[:, None], -own_influence[t][:, None])
-        tell(0.3 * (t + 1) / count)
-    pairs = pair_sums(
-        train,
-        labels,
-        reference.trace,
-        reference.labels,
-        classes,
-        weights=reference.weights,
-        own_column=None if reference.columns is None else _own_column(reference.columns, samples),
-    )
-    tell(0.6)
-    trusted = reference if reference.trusted else None
-    votes, own_support = [], []
-    for t in searched_checkpoints(count):
-        found = directions(_pool(train, trusted, t))
-        votes.append(_vote(found, labels, trusted, classes, generator))
-        own_support.append(own_label_support(found[:samples], labels, classes, generator))
-    tell(0.9)
-    support = None if trusted is None else _support(train, labels, trusted)
-    tell(1.0)
-    return Measurements(
-        labels=labels,
-        dynamics=dynamics(train, labels),
-        self_influence=own_influence,
-        class_influence=by_class,
-        pairs=pairs,
-        votes=torch.stack(votes).mean(0),
-        own_support=torch.stack(own_support),
-        support=support,
-    )
+        tell(0.8)
+        support = _support(self._train, self._labels, reference) if reference.trusted else None
+        tell(1.0)
+        return Measurements(
+            labels=self._labels,
+            dynamics=self._dynamics,
+            self_influence=self._self_influence,
+            class_influence=self._class_influence,
+            pairs=pairs,
+            votes=self._votes,
+            own_support=self._own_support,
+            features=self._features,
+            support=support,
+        )
+
+    def _learning(self, t: int) -> None:
+        logits, own, found = self._train.logits[t], self._labels[:, None], self._dynamics
+        count = len(self._train.rates)
+        found.margin[t] = logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
+        log_probability = torch.log_softmax(logits, 1)
+        found.loss[t] = -log_probability.gather(1, own).squeeze(1)
+        probability = log_probability.exp_()
+        found.mean.add_(probability, alpha=1 / count)
+        if t < early_checkpoints(count):
+            found.early.add_(probability, alpha=1 / early_checkpoints(count))
+
+    def _influence(self, t: int) -> None:
+        activations, rate = self._train.activations[t], self._train.rates[t]
+        delta = errors(self._train.logits[t], self._labels)
+        self._dynamics.error_norm[t] = delta.norm(dim=1)
+        own = self._self_influence[t] = self_influence(activations, delta, rate)
+        serves_itself = self._reference.columns is not None
+        if serves_itself:
+            # A training set that serves as its own reference does so whole here: sums need no sampling.
+            sums = class_gradients(activations, delta, self._labels, self._classes)
+        else:
+            trace, labels = self._reference.trace, self._reference.labels
+            sums = class_gradients(trace.activations[t], errors(trace.logits[t], labels), labels, self._classes)
+        self._class_influence[t] = class_influence(activations, delta, sums, rate)
+        if serves_itself:
+            self._class_influence[t].scatter_add_(1, self._labels[:, None], -own[:, None])
+
+    def _neighbours(self, t: int) -> None:
+        # Each checkpoint has draws of its own, whenever it is measured.
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + t)
+        trusted = self._reference if self._reference.trusted else None
+        found = directions(_pool(self._train, trusted, t))
+        votes = _vote(found, self._labels, trusted, self._classes, generator)
+        self._votes.add_(votes, alpha=1 / len(self._searched))
+        rows = found[: len(self._labels)]
+        self._own_support[self._searched.index(t)] = own_label_support(rows, self._labels, self._classes, generator)
+        self._features = rows
 
 
 def _support(train: Trace, labels: Int[Tensor, " n"], reference: Reference) -> Support:

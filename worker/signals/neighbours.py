@@ -8,6 +8,7 @@ from torch.nn.functional import normalize
 _BLOCK = 1024
 _EXACT = 6_000  # up to here all pairs cost less than cells
 _CELL = 128  # mean rows of a cell
+_SPILL = 2  # cells that a pool row is in: those near a border are found from both sides
 _WIDTH = 32
 
 
@@ -35,8 +36,8 @@ def nearest(
 
     Queries and pool are directions: rows of length 1.
 
-    Above 6,000 pool rows the search is approximate: rows are put into cells around random pool rows, and a query
-    looks into its two nearest cells. Where too few are found the cosine is -inf and the row 0.
+    Above 6,000 pool rows the search is approximate: each is put into its two nearest cells, and a query looks into its
+    nearest one. Where too few are found the cosine is -inf and the row 0.
     """
     count = min(count, len(pool) - (own is not None))
     if len(pool) <= _EXACT:
@@ -73,28 +74,26 @@ def _by_cells(
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     cells = len(pool) // _CELL
     centres = _centres(pool, cells, generator)
-    pool_cell = (pool @ centres.T).argmax(1)
-    order = pool_cell.argsort(stable=True)
-    ends = pool_cell.bincount(minlength=cells).cumsum(0)
-    starts = torch.cat([ends.new_zeros(1), ends[:-1]])
-    query_cells = (queries @ centres.T).topk(2, dim=1).indices
+    members, member_sizes = _by_cell((pool @ centres.T).topk(_SPILL, dim=1).indices, cells)
+    askers, asker_sizes = _by_cell((queries @ centres.T).argmax(1, keepdim=True), cells)
     values = torch.full((len(queries), count), -torch.inf)
     rows = torch.zeros(len(queries), count, dtype=torch.int64)
-    for probe in range(2):
-        by_cell = query_cells[:, probe].argsort(stable=True)
-        sizes = query_cells[:, probe].bincount(minlength=cells).tolist()
-        for cell, asking in enumerate(torch.split(by_cell, sizes)):
-            members = order[starts[cell] : ends[cell]]
-            if len(asking) == 0 or len(members) == 0:
-                continue
-            cosines = queries[asking] @ pool[members].T
-            if own is not None:
-                cosines.masked_fill_(members[None, :] == own[asking][:, None], -torch.inf)
-            top = cosines.topk(min(count, len(members)), dim=1)
-            both = torch.cat([values[asking], top.values], 1).topk(count, dim=1)
-            values[asking] = both.values
-            rows[asking] = torch.cat([rows[asking], members[top.indices]], 1).gather(1, both.indices)
+    for inside, asking in zip(torch.split(members, member_sizes), torch.split(askers, asker_sizes), strict=True):
+        if len(asking) == 0 or len(inside) == 0:
+            continue
+        cosines = queries[asking] @ pool[inside].T
+        if own is not None:
+            cosines.masked_fill_(inside[None, :] == own[asking][:, None], -torch.inf)
+        top = cosines.topk(min(count, len(inside)), dim=1)
+        values[asking, : top.values.shape[1]] = top.values
+        rows[asking, : top.values.shape[1]] = inside[top.indices]
     return values, rows
+
+
+def _by_cell(cells_of: Int[Tensor, "n s"], cells: int) -> tuple[Int[Tensor, " e"], list[int]]:
+    """Rows in the order of the cells that they are in, and how many each cell has."""
+    flat = cells_of.flatten()
+    return flat.argsort(stable=True) // cells_of.shape[1], flat.bincount(minlength=cells).tolist()
 
 
 def _centres(pool: Float[Tensor, "m d"], cells: int, generator: torch.Generator) -> Float[Tensor, "c d"]:
