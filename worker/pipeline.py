@@ -28,8 +28,10 @@ from worker.partition import Columns, draw_columns, partition
 from worker.signals.formulas import compute
 from worker.signals.groups import Group, groups
 from worker.signals.measurements import Measurements, Reference, early_checkpoints, measure
+from worker.signals.proposals import Proposal, proposals
 from worker.signals.summaries import summarise
 from worker.signals.verdicts import Verdicts, suggest, with_trusted_reference, without_trusted_reference
+from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
@@ -55,10 +57,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the checkpoints say of every sample."""
+    """What the checkpoints say of every sample; `reference` is None where the training rows serve themselves."""
 
     measurements: Measurements
     train: Trace
+    reference: Trace | None
     reference_accuracy: float | None
 
 
@@ -133,7 +136,7 @@ def score(
     if prepared.columns is not None:
         rows = prepared.columns.rows
         reference = Reference(trace.rows(rows), labels[rows], columns=rows, weights=prepared.columns.weights)
-        accuracy = None
+        known, accuracy = None, None
     else:
         known = record(
             prepared.model,
@@ -151,7 +154,7 @@ def score(
     measured = measure(
         trace, labels, reference, len(prepared.classes), generator, lambda share: tell(0.5 + 0.5 * share)
     )
-    return Scored(measured, trace, accuracy)
+    return Scored(measured, trace, known, accuracy)
 
 
 def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
@@ -166,11 +169,14 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     generator = torch.Generator().manual_seed(spec.training.seed)
     apart = groups(scored.train.activations[-1], labels, len(prepared.classes), generator)
     summaries["groups"] = {"groups": [_group(group, prepared) for group in apart]}
+    proposed = proposals(scored.train.activations[-1], labels, len(prepared.classes), generator)
+    summaries["proposals"] = _proposals(proposed, prepared)
+    suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
     train_accuracy = _accuracy(scored.train.logits[-1], labels)
     return Outcome(
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         summaries=summaries,
-        evidence=_evidence(prepared, m),
+        evidence={**_evidence(prepared, m), **_witnesses(prepared, scored, suspects, suggested[suspects], generator)},
         result={
             "samples": len(labels),
             "model": {
@@ -246,6 +252,47 @@ def _evidence(prepared: Prepared, m: Measurements) -> dict[str, np.ndarray[Any, 
     for name, side in (("supporting", m.pairs.positive), ("opposing", m.pairs.negative)):
         arrays[name] = torch.where(side.strongest >= 0, source[side.strongest.clamp(min=0)], -1)
     return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _witnesses(
+    prepared: Prepared,
+    scored: Scored,
+    suspects: Int[Tensor, " w"],
+    suggested: Int[Tensor, " w"],
+    generator: torch.Generator,
+) -> dict[str, np.ndarray[Any, Any]]:
+    labels = prepared.planted.labels
+    if scored.reference is None:
+        pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows
+    else:
+        pool, source = reference_pool(scored.reference, prepared.reference_labels), prepared.reference_rows
+    heard = witnesses(scored.train, labels, suspects, suggested, pool)
+    arrays = {
+        "suspect_positions": prepared.rows[suspects],
+        "suspect_class": suggested.int(),
+        "suspect_looked_at": heard.looked_at.int(),
+        "suspect_against": heard.against.int(),
+    }
+    for name, side in (("supporting", heard.supporting), ("opposing", heard.opposing)):
+        arrays[f"suspect_{name}"] = _positions(source, side.rows)
+        arrays[f"suspect_{name}_values"] = side.by_checkpoint
+    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tensor, "w s"]:
+    # Minus one, which stands for nobody, must not be taken for the last row.
+    found = torch.full_like(rows, -1)
+    found[rows >= 0] = source[rows[rows >= 0]]
+    return found
+
+
+def _proposals(found: list[Proposal], prepared: Prepared) -> dict[str, Any]:
+    return {
+        "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
+        "turns": [one.turn for one in found],
+        "closer": [one.closer for one in found],
+        "among": [one.among for one in found],
+    }
 
 
 def _group(group: Group, prepared: Prepared) -> dict[str, Any]:
