@@ -125,8 +125,8 @@ def ranking(info: DatasetInfo, signals: Sequence[str] = COMPUTED, ids: Mapping[i
     )
 
 
-def summaries(signals: Sequence[str] = COMPUTED) -> dict[str, dict[str, Any]]:
-    """What a worker says of each signal, and its groups."""
+def summaries(signals: Sequence[str] = COMPUTED, rows: int = 9) -> dict[str, dict[str, Any]]:
+    """What a worker says of each signal, its groups, and that the last row of every class is verified first."""
     found: dict[str, dict[str, Any]] = {
         name: {
             "histogram": {"edges": [0.0, 0.5, 1.0], "counts": [3, 6]},
@@ -137,6 +137,14 @@ def summaries(signals: Sequence[str] = COMPUTED) -> dict[str, dict[str, Any]]:
         for name in signals
     }
     found["groups"] = {"groups": [{"label": "dog", "size": 2, "separation": 0.8, "positions": [4, 1]}]}
+    turns = [row // 3 for row in range(rows)]
+    among = [len(range(row % 3, rows, 3)) - 1 for row in range(rows)]
+    found["proposals"] = {
+        "positions": [among[row] * 3 + row % 3 - row // 3 * 3 for row in range(rows)],
+        "turns": turns,
+        "closer": [max(0, most - 2 * turn) for most, turn in zip(among, turns, strict=True)],
+        "among": among,
+    }
     return found
 
 
@@ -156,7 +164,7 @@ def result(samples: int, signals: Sequence[str] = COMPUTED) -> dict[str, Any]:
 
 
 def save_evidence(blobs: Blobs, job_id: str, info: DatasetInfo) -> None:
-    """Three checkpoints; from the second on another class is ahead of every sample's own."""
+    """Three checkpoints; from the second on another class is ahead of every sample's own. Row 5 is a suspect."""
     rows = info.splits["train"]
     one = np.ones((rows, 3), np.float32)
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -170,6 +178,14 @@ def save_evidence(blobs: Blobs, job_id: str, info: DatasetInfo) -> None:
         "supporting_values": np.tile(np.array([0.75, 0], np.float32), (rows, 1)),
         "opposing": np.tile([4, 1], (rows, 1)),
         "opposing_values": np.tile(np.array([-2.0, -1.0], np.float32), (rows, 1)),
+        "suspect_positions": np.array([5]),
+        "suspect_class": np.array([0], np.int32),
+        "suspect_looked_at": np.array([4], np.int32),
+        "suspect_against": np.array([[1, 4, 3]], np.int32),
+        "suspect_supporting": np.array([[6, -1]]),
+        "suspect_supporting_values": np.array([[[1, 2, -0.5], [0, 0, 0]]], np.float32),
+        "suspect_opposing": np.array([[0, 3]]),
+        "suspect_opposing_values": np.array([[[0.5, -2, -3], [0, -1, -1]]], np.float32),
     }
     evidence.save(blobs.evidence(job_id), arrays, [1, 2, 3], info.id)
 
@@ -198,7 +214,7 @@ def finish(
     with database.write() as connection:
         jobs.complete(connection, held, result(len(table), signals), now)
         rankings.save(connection, job_id, table)
-        rankings.save_summaries(connection, job_id, summaries(signals))
+        rankings.save_summaries(connection, job_id, summaries(signals, len(table)))
 
 
 CSV = b"weight,colour,animal\n" + b"".join(

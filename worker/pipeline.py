@@ -31,8 +31,10 @@ from worker.partition import Columns, draw_columns, partition
 from worker.signals.formulas import compute
 from worker.signals.groups import Group, groups
 from worker.signals.measurements import Measurements, Measuring, Reference, early_checkpoints
+from worker.signals.proposals import Proposal, proposals
 from worker.signals.summaries import summarise
 from worker.signals.verdicts import Verdicts, suggest, with_trusted_reference, without_trusted_reference
+from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
@@ -58,10 +60,11 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the checkpoints say of every sample."""
+    """What the checkpoints say of every sample; `reference` is None where the training rows serve themselves."""
 
     measurements: Measurements
     train: Trace
+    reference: Trace | None
     reference_accuracy: float | None
 
 
@@ -171,10 +174,10 @@ class Scoring:
             self._at(lambda step=step: load(step))  # type: ignore[misc]
             tell(0.7 * (step + 1) / count)
         measured = self._measuring.finish(lambda share: tell(0.7 + 0.3 * share))
-        accuracy = None
-        if self._known is not None:
-            accuracy = _accuracy(self._known.trace.logits[-1], self._prepared.reference_labels)
-        return Scored(measured, self._train.trace, accuracy)
+        if self._known is None:
+            return Scored(measured, self._train.trace, None, None)
+        accuracy = _accuracy(self._known.trace.logits[-1], self._prepared.reference_labels)
+        return Scored(measured, self._train.trace, self._known.trace, accuracy)
 
     def _at(self, load: Callable[[], dict[str, Tensor]]) -> None:
         self._model.load_state_dict(load())
@@ -213,11 +216,14 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     generator = torch.Generator().manual_seed(spec.training.seed)
     apart = groups(m.features, labels, len(prepared.classes), generator)
     summaries["groups"] = {"groups": [_group(group, prepared) for group in apart]}
+    proposed = proposals(m.features, labels, len(prepared.classes), generator)
+    summaries["proposals"] = _proposals(proposed, prepared)
+    suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
     train_accuracy = _accuracy(scored.train.logits[-1], labels)
     return Outcome(
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         summaries=summaries,
-        evidence=_evidence(prepared, m),
+        evidence={**_evidence(prepared, m), **_witnesses(prepared, scored, suspects, suggested[suspects], generator)},
         result={
             "samples": len(labels),
             "model": {
@@ -293,6 +299,47 @@ def _evidence(prepared: Prepared, m: Measurements) -> dict[str, np.ndarray[Any, 
     for name, side in (("supporting", m.pairs.positive), ("opposing", m.pairs.negative)):
         arrays[name] = torch.where(side.strongest >= 0, source[side.strongest.clamp(min=0)], -1)
     return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _witnesses(
+    prepared: Prepared,
+    scored: Scored,
+    suspects: Int[Tensor, " w"],
+    suggested: Int[Tensor, " w"],
+    generator: torch.Generator,
+) -> dict[str, np.ndarray[Any, Any]]:
+    labels = prepared.planted.labels
+    if scored.reference is None:
+        pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows
+    else:
+        pool, source = reference_pool(scored.reference, prepared.reference_labels), prepared.reference_rows
+    heard = witnesses(scored.train, labels, suspects, suggested, pool)
+    arrays = {
+        "suspect_positions": prepared.rows[suspects],
+        "suspect_class": suggested.int(),
+        "suspect_looked_at": heard.looked_at.int(),
+        "suspect_against": heard.against.int(),
+    }
+    for name, side in (("supporting", heard.supporting), ("opposing", heard.opposing)):
+        arrays[f"suspect_{name}"] = _positions(source, side.rows)
+        arrays[f"suspect_{name}_values"] = side.by_checkpoint
+    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tensor, "w s"]:
+    # Minus one, which stands for nobody, must not be taken for the last row.
+    found = torch.full_like(rows, -1)
+    found[rows >= 0] = source[rows[rows >= 0]]
+    return found
+
+
+def _proposals(found: list[Proposal], prepared: Prepared) -> dict[str, Any]:
+    return {
+        "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
+        "turns": [one.turn for one in found],
+        "closer": [one.closer for one in found],
+        "among": [one.among for one in found],
+    }
 
 
 def _group(group: Group, prepared: Prepared) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from service.api.schemas import InfluentialSample, JobSample
 from service.api.suspects import Completed, dataset_of, job_sample_link, planted, signals_of
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
-from service.domain.reason import Case, reason
+from service.domain.reason import Case, Witnesses, reason
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
 from service.store import evidence, rankings
@@ -65,6 +65,7 @@ def _ranked(
     supporting = _identified(here, known, known.supporting) if known else []
     opposing = _identified(here, known, known.opposing) if known else []
     by_class = {info.classes[place]: course for place, course in known.class_influence.items()} if known else {}
+    heard = known.witnesses if known else None
     case = Case(
         given=row["given_label"],
         suggested=row["suggested_label"],
@@ -77,6 +78,7 @@ def _ranked(
         supporters=[who.label for who, _ in supporting],
         opponents=[who.label for who, _ in opposing],
         class_influence=[(name, sum(course)) for name, course in by_class.items()],
+        witnesses=Witnesses(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
     )
     return {
         "held_out": False,
@@ -90,7 +92,14 @@ def _ranked(
         "trajectory": _trajectory(known, by_class),
         "supporting": _influential(known, supporting),
         "opposing": _influential(known, opposing),
+        "witnesses": _counts(case.witnesses),
     }
+
+
+def _counts(heard: Witnesses | None) -> dict[str, Any] | None:
+    if heard is None:
+        return None
+    return {"class": heard.label, "looked_at": heard.looked_at, "against": heard.against}
 
 
 def _trajectory(known: Evidence | None, by_class: dict[str, list[float]]) -> dict[str, Any] | None:
@@ -120,6 +129,7 @@ def _influential(known: Evidence | None, identified: Sequence[tuple[Identity, In
             id=who.id,
             label=who.label,
             influence=one.influence,
+            by_checkpoint=one.by_checkpoint,
             link=sample_link(known.reference_dataset, who.id),
         )
         for who, one in identified

@@ -180,7 +180,21 @@ class InfluentialSample(BaseModel):
     id: str
     label: str
     influence: float
+    by_checkpoint: list[float] | None = Field(
+        description="What sums up to `influence`, in the order of `trajectory.epochs`; known of the strongest suspects."
+    )
     link: str
+
+
+class WitnessCounts(BaseModel):
+    """The reference samples of the suggested class that are most like this one, and how many push against it.
+
+    One does where training on this sample raised its loss.
+    """
+
+    label: str = Field(alias="class", description="The suggested label.")
+    looked_at: int = Field(description="How many samples: 50, or all that there are.")
+    against: list[int] = Field(description="How many push against it, in the order of `trajectory.epochs`.")
 
 
 class JobSample(BaseModel):
@@ -200,6 +214,7 @@ class JobSample(BaseModel):
     trajectory: Trajectory | None = None
     supporting: list[InfluentialSample] = []
     opposing: list[InfluentialSample] = []
+    witnesses: WitnessCounts | None = Field(None, description="Known of the strongest suspects, at most 300.")
     features: dict[str, Any]
     links: SampleLinks
 
@@ -254,7 +269,10 @@ class Candidate(BaseModel):
     given_label: str
     suggested_label: str
     suggested_confidence: float
-    why: str
+    why: str = Field(
+        description="How many samples of its label are more like it, in the model's features, than like any earlier "
+        "proposal; of a label with more than 2,000 samples, as many were drawn and looked at."
+    )
 
 
 class CandidateList(BaseModel):

@@ -13,11 +13,12 @@ from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
 from service.store import rankings
 from service.store.jobs import Job
-from service.store.rankings import Row
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _GROUPS = "groups"
+_PROPOSALS = "proposals"
+_COUNTS = ("turns", "closer", "among")
 _PREVIEWS = 5
 
 
@@ -71,28 +72,35 @@ def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> lis
 def list_candidates(
     job: Completed, here: Here, count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50
 ) -> CandidateList:
-    """The given labels take turns; of each, the samples come first whose label the model is least certain of.
+    """The given labels take turns; of each, the sample comes next that adds most to what the earlier ones cover.
 
-    A simple rule: it spreads the effort over the classes and puts it where the model has no answer of its own. Hand
-    the ids of those that were found right back as `reference.samples` of the next job.
+    A sample covers those of its label that are like it in the model's features, so few stand for many, and any
+    beginning of the list is as balanced as the whole; it ends after 1,000. Hand the ids of those that were found right
+    back as `reference.samples` of the next job.
     """
     with here.database.read() as connection:
-        rows = rankings.least_certain(connection, job.id, count)
+        found = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
+        rows = rankings.at(connection, job.id, found["positions"][:count])
+    places = {position: place for place, position in enumerate(found["positions"])}
     items = [
         Candidate(
             sample=card,
             given_label=row["given_label"],
             suggested_label=row["suggested_label"],
             suggested_confidence=row["suggested_confidence"],
-            why=_why(row),
+            why=_why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)),
         )
         for row, card in zip(rows, sample_cards(here, job, rows), strict=True)
     ]
     return CandidateList(items=items, total=len(items))
 
 
-def _why(row: Row) -> str:
-    sure = f"with confidence {row['suggested_confidence']:.2f}"
-    if row["suggested_label"] == row["given_label"]:
-        return f"Its label {row['given_label']} fits best, but only {sure}."
-    return f"Labelled {row['given_label']}; {row['suggested_label']} fits better, {sure}."
+def _why(label: str, turn: int, closer: int, among: int) -> str:
+    if turn == 0:
+        typical = f"Of {among + 1} samples labelled {label} that were looked at, none is more typical."
+        return typical if among else f"The only sample labelled {label}."
+    left = among - turn
+    if left == 0:
+        return f"The last of the samples labelled {label} that were looked at."
+    others = f"{left} other sample{'s' * (left > 1)} labelled {label}"
+    return f"Closer to it than to any earlier proposal: {closer} of {others}."

@@ -6,6 +6,15 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Witnesses:
+    """The `looked_at` samples of class `label` most like a sample: how many push against it at each checkpoint."""
+
+    label: str
+    looked_at: int
+    against: Sequence[int]
+
+
+@dataclass(frozen=True)
 class Case:
     """One ranked sample.
 
@@ -24,11 +33,19 @@ class Case:
     supporters: Sequence[str] = ()
     opponents: Sequence[str] = ()
     class_influence: Sequence[tuple[str, float]] = ()
+    witnesses: Witnesses | None = None
 
 
 def reason(case: Case) -> str:
     """A few sentences; each states one fact of the case, and a fact that is not there is not spoken of."""
-    sentences = [_standing(case), _suggestion(case), _course(case), _own_class(case), _neighbours(case)]
+    sentences = [
+        _standing(case),
+        _suggestion(case),
+        _course(case),
+        _own_class(case),
+        _witnesses(case),
+        _neighbours(case),
+    ]
     return " ".join(sentence for sentence in sentences if sentence)
 
 
@@ -68,6 +85,32 @@ def _own_class(case: Case) -> str:
         return ""
     effect = "lowered" if own > 0 else "raised"
     return f"Training on it {effect} the loss of the reference samples of its own label as a whole."
+
+
+def _witnesses(case: Case) -> str:
+    """From when on, and through the end, most of the similar samples are against it; nothing when they are not."""
+    heard = case.witnesses
+    if heard is None:
+        return ""
+    count = len(heard.against)
+    minority = [place for place, number in enumerate(heard.against) if 2 * number <= heard.looked_at]
+    first = minority[-1] + 1 if minority else 0
+    if first == count:
+        return ""
+    if first == count - 1:
+        when = "At the one checkpoint" if count == 1 else "At the last checkpoint"
+    else:
+        when = (
+            f"At all {count} checkpoints" if first == 0 else f"At every checkpoint from epoch {case.epochs[first]} on"
+        )
+    if heard.looked_at == 1:
+        return f"{when}, the one reference sample labelled {heard.label} that was looked at pushes against it."
+    who = f"{heard.looked_at} reference samples labelled {heard.label} that are most like it push against it"
+    if min(heard.against[first:]) == heard.looked_at:
+        return f"{when}, all {who}."
+    if first == count - 1:
+        return f"{when}, {heard.against[-1]} of the {who}."
+    return f"{when}, most of the {who}; at the last, {heard.against[-1]} do."
 
 
 def _neighbours(case: Case) -> str:

@@ -12,6 +12,18 @@ One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a samp
 `supporting_values`  f4 nxs    their influence, positive
 `opposing`, `opposing_values`  the same for the most negative influence
 ==================== ========= ===========================================================================
+
+More is known of the w strongest suspects, and put in the place of the above; jobs of old versions lack these:
+
+============================ ========= ===================================================================
+`suspect_positions`          int64 w   their rows of the training dataset's canonical file, ascending
+`suspect_class`              i4 w      the suggested class, whose samples are looked at
+`suspect_looked_at`          i4 w      how many: those most similar to the suspect
+`suspect_against`            i4 wxT    how many of them it hurts at each checkpoint
+`suspect_supporting`         i8 wxs    as `supporting`
+`suspect_supporting_values`  f4 wxsxT  their influence at each checkpoint; the sum is positive
+`suspect_opposing`, `suspect_opposing_values`  the same for the most negative influence
+============================ ========= ===================================================================
 """
 
 import json
@@ -29,10 +41,23 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Influential:
-    """A reference sample, by its row in the reference's canonical file, and how strongly the sample moved it."""
+    """A reference sample, by its row in the reference's canonical file, and how strongly the sample moved it.
+
+    `influence` is the sum over `by_checkpoint`, where that is known.
+    """
 
     position: int
     influence: float
+    by_checkpoint: list[float] | None = None
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """How many of the `looked_at` samples of class `place` most similar to a suspect it hurts, at each checkpoint."""
+
+    place: int
+    looked_at: int
+    against: list[int]
 
 
 @dataclass(frozen=True)
@@ -47,6 +72,7 @@ class Evidence:
     reference_dataset: str
     supporting: list[Influential]
     opposing: list[Influential]
+    witnesses: Witnesses | None = None
 
 
 def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference_dataset: str) -> None:
@@ -65,10 +91,10 @@ def load(folder: Path, position: int) -> Evidence | None:
     """The evidence of the sample at `position` of the canonical file, or None when it was not ranked."""
     if not (folder / "header.json").exists():
         return None
-    positions = _open(folder, "positions")
-    row = int(np.searchsorted(positions, position))
-    if row == len(positions) or positions[row] != position:
+    row = _row(folder, "positions", position)
+    if row is None:
         return None
+    suspect = _row(folder, "suspect_positions", position) if (folder / "suspect_positions.npy").exists() else None
     header = json.loads((folder / "header.json").read_text())
     classes = _open(folder, "classes")[row].tolist()
     by_class = _open(folder, "class_influence")[row].T.tolist()
@@ -79,15 +105,37 @@ def load(folder: Path, position: int) -> Evidence | None:
         self_influence=_open(folder, "self_influence")[row].tolist(),
         class_influence=dict(zip(classes, by_class, strict=True)),
         reference_dataset=header["reference_dataset"],
-        supporting=_influential(folder, "supporting", row),
-        opposing=_influential(folder, "opposing", row),
+        supporting=_influential(folder, "supporting", row, suspect),
+        opposing=_influential(folder, "opposing", row, suspect),
+        witnesses=None if suspect is None else _witnesses(folder, suspect),
     )
+
+
+def _row(folder: Path, name: str, position: int) -> int | None:
+    positions = _open(folder, name)
+    row = int(np.searchsorted(positions, position))
+    return None if row == len(positions) or positions[row] != position else row
 
 
 def _open(folder: Path, name: str) -> Array:
     return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
 
 
-def _influential(folder: Path, name: str, row: int) -> list[Influential]:
-    positions, values = _open(folder, name)[row], _open(folder, f"{name}_values")[row]
-    return [Influential(int(p), float(v)) for p, v in zip(positions, values, strict=True) if p >= 0]
+def _influential(folder: Path, name: str, row: int, suspect: int | None) -> list[Influential]:
+    if suspect is None:
+        positions, values = _open(folder, name)[row], _open(folder, f"{name}_values")[row]
+        return [Influential(int(p), float(v)) for p, v in zip(positions, values, strict=True) if p >= 0]
+    positions, courses = _open(folder, f"suspect_{name}")[suspect], _open(folder, f"suspect_{name}_values")[suspect]
+    return [
+        Influential(int(p), sum(course), course)
+        for p, course in zip(positions, courses.tolist(), strict=True)
+        if p >= 0
+    ]
+
+
+def _witnesses(folder: Path, suspect: int) -> Witnesses:
+    return Witnesses(
+        place=int(_open(folder, "suspect_class")[suspect]),
+        looked_at=int(_open(folder, "suspect_looked_at")[suspect]),
+        against=_open(folder, "suspect_against")[suspect].tolist(),
+    )

@@ -139,16 +139,6 @@ def at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list
     return [found[position] for position in positions if position in found]
 
 
-def least_certain(connection: sa.Connection, job_id: str, limit: int) -> list[Row]:
-    """Samples whose suggested label is least certain; the given labels take turns, in the order of their names."""
-    turn = sa.func.row_number().over(
-        partition_by=suspects.c.given_label, order_by=(suspects.c.suggested_confidence, suspects.c.index)
-    )
-    dealt = sa.select(suspects, turn.label("turn")).where(suspects.c.job_id == job_id).subquery()
-    rows = connection.execute(sa.select(dealt).order_by(dealt.c.turn, dealt.c.given_label).limit(limit))
-    return list(rows.mappings())
-
-
 def _matching(job_id: str, query: Query) -> sa.ColumnElement[bool]:
     score = suspects.c[query.by]
     wanted = (suspects.c.job_id == job_id) & score.is_not(None)

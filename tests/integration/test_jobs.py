@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +177,17 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert sample["opposing"]
     assert all(other["influence"] < 0 for other in sample["opposing"])
     assert installation.client.get(f"/jobs/{job_id}/groups").status_code == httpx.codes.OK
-    assert len(installation.client.get(f"/jobs/{job_id}/verify-next?count=9").json()["items"]) == 9
+    for other in (*sample["supporting"], *sample["opposing"]):
+        assert other["id"] != top
+        assert len(other["by_checkpoint"]) == 4
+        assert other["influence"] == pytest.approx(sum(other["by_checkpoint"]))
+    assert sample["witnesses"]["class"] == sample["suggested_label"]
+    assert sample["witnesses"]["looked_at"] == 50
+    assert len(sample["witnesses"]["against"]) == 4
+    candidates = installation.client.get(f"/jobs/{job_id}/verify-next?count=9").json()["items"]
+    assert len({one["sample"]["id"] for one in candidates}) == 9
+    by_label = Counter(one["given_label"] for one in candidates)
+    assert max(by_label.values()) - min(by_label.values()) <= 1
 
 
 def test_a_reference_that_is_held_out_is_not_ranked(installation: Installation) -> None:
@@ -191,6 +202,10 @@ def test_a_reference_that_is_held_out_is_not_ranked(installation: Installation) 
     assert not {row["sample_id"] for row in installation.ranking(trusted)} & set(verified)
     sample = installation.client.get(f"/jobs/{trusted}/samples/s7").json()
     assert sample["held_out"] is True
+    top = installation.ranking(trusted)[0]["sample_id"]
+    sample = installation.client.get(f"/jobs/{trusted}/samples/{top}").json()
+    assert {one["id"] for one in (*sample["supporting"], *sample["opposing"])} <= set(verified)
+    assert all(one["by_checkpoint"] for one in (*sample["supporting"], *sample["opposing"]))
 
 
 def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation: Installation) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.reason import Case, reason
+from service.domain.reason import Case, Witnesses, reason
 
 BARE = Case(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
 
@@ -45,6 +45,40 @@ def test_the_course_of_training_is_told_as_it_was() -> None:
     assert course(1, -1, 1) == (
         "Another label scored higher at 1 of 3 checkpoints, from epoch 4 on; after epoch 4 its own did."
     )
+
+
+def heard(*against: int, looked_at: int = 50, label: str = "1") -> str:
+    case = replace(BARE, epochs=range(1, 1 + len(against)), witnesses=Witnesses(label, looked_at, against))
+    return reason(case).split("0.93.")[1].strip()
+
+
+def test_similar_samples_are_against_it_from_when_most_of_them_stay_so() -> None:
+    like = "reference samples labelled 1 that are most like it push against it"
+    assert heard(20, 30, 45, 41) == f"At every checkpoint from epoch 2 on, most of the 50 {like}; at the last, 41 do."
+    assert heard(40, 20, 26, 30) == f"At every checkpoint from epoch 3 on, most of the 50 {like}; at the last, 30 do."
+    assert heard(30, 31) == f"At all 2 checkpoints, most of the 50 {like}; at the last, 31 do."
+    assert heard(10, 10, 31) == f"At the last checkpoint, 31 of the 50 {like}."
+    assert heard(31) == f"At the one checkpoint, 31 of the 50 {like}."
+    assert heard(0, 50, 50) == f"At every checkpoint from epoch 2 on, all 50 {like}."
+    assert heard(2, 2, looked_at=2) == f"At all 2 checkpoints, all 2 {like}."
+    assert heard(0, 1, looked_at=1) == (
+        "At the last checkpoint, the one reference sample labelled 1 that was looked at pushes against it."
+    )
+
+
+def test_a_half_is_no_majority_and_nobody_is_none() -> None:
+    assert heard(25, 25) == heard(50, 25) == heard(0) == heard(0, 0, looked_at=0) == heard() == ""
+
+
+@given(st.integers(0, 4).flatmap(lambda n: st.tuples(st.just(n), st.lists(st.integers(0, n), min_size=1, max_size=6))))
+def test_similar_samples_are_spoken_of_exactly_when_most_are_against_it_at_the_end(case: tuple[int, list[int]]) -> None:
+    looked_at, against = case
+    said = heard(*against, looked_at=looked_at)
+    assert bool(said) == (against[-1] > looked_at / 2)
+    if "from epoch" in said:
+        first = int(said.split("from epoch ")[1].split()[0])
+        assert against[first - 2] <= looked_at / 2
+        assert all(number > looked_at / 2 for number in against[first - 1 :])
 
 
 def test_a_sample_that_is_not_flagged_is_not_accused() -> None:

@@ -221,12 +221,23 @@ def test_everything_about_one_sample(client: httpx.Client, finished: list[dict[s
     assert found["trajectory"]["epochs"] == [1, 2, 3]
     assert found["trajectory"]["margin"] == [0.25, -0.5, -1.0]
     assert found["trajectory"]["class_influence"] == {"eel": [2, 2, 2], "cat": [-3, -3, -3]}
+    link = "/datasets/ds_1/samples/row-6"
     assert found["supporting"] == [
-        {"id": "row-3", "label": "cat", "influence": 0.75, "link": "/datasets/ds_1/samples/row-3"}
+        {"id": "row-6", "label": "cat", "influence": 2.5, "by_checkpoint": [1, 2, -0.5], "link": link}
     ]
-    assert [(one["id"], one["influence"]) for one in found["opposing"]] == [("row-4", -2), ("row-1", -1)]
+    assert [(one["id"], one["influence"]) for one in found["opposing"]] == [("row-0", -4.5), ("row-3", -2)]
+    assert found["witnesses"] == {"class": "cat", "looked_at": 4, "against": [1, 4, 3]}
     assert "2 of 3 checkpoints" in found["reason"]
-    assert "2 of class dog" in found["reason"]
+    assert "from epoch 2 on, most of the 4 reference samples labelled cat" in found["reason"]
+    assert "2 of class cat" in found["reason"]
+
+
+def test_a_sample_that_is_no_strong_suspect_has_sums_only(client: httpx.Client) -> None:
+    found = client.get("/jobs/job_1/samples/row-8").json()
+    assert found["witnesses"] is None
+    assert [(one["id"], one["influence"]) for one in found["opposing"]] == [("row-4", -2), ("row-1", -1)]
+    assert [one["by_checkpoint"] for one in (*found["supporting"], *found["opposing"])] == [None] * 3
+    assert "push against it" not in found["reason"]
 
 
 def test_a_sample_without_evidence_still_has_its_scores(client: httpx.Client, here: Services) -> None:
@@ -285,13 +296,33 @@ def test_groups_show_their_members(client: httpx.Client) -> None:
     assert [card["id"] for card in group["previews"]] == ["row-4", "row-1"]
 
 
-def test_verification_takes_turns_among_the_labels(client: httpx.Client, finished: list[dict[str, Any]]) -> None:
-    found = client.get("/jobs/job_1/verify-next?count=6").json()["items"]
-    assert [one["given_label"] for one in found] == ["cat", "dog", "eel"] * 2
-    least = min((row for row in finished if row["given_label"] == "cat"), key=lambda row: row["suggested_confidence"])
-    assert found[0]["sample"]["id"] == least["sample_id"]
-    assert f"{least['suggested_confidence']:.2f}" in found[0]["why"]
-    ids = [one["sample"]["id"] for one in client.get("/jobs/job_1/verify-next?count=1000").json()["items"]]
-    assert sorted(ids) == sorted(row["sample_id"] for row in finished)
-    body = {"dataset": "ds_1", "reference": {"samples": ids[:6]}}
+def test_verification_is_proposed_in_the_order_that_the_worker_found(client: httpx.Client, here: Services) -> None:
+    with here.database.read() as connection:
+        positions = rankings.summaries(connection, "job_1")["proposals"]["positions"]
+    found = client.get("/jobs/job_1/verify-next?count=1000").json()["items"]
+    assert [one["sample"]["index"] for one in found] == positions
+    assert sorted(positions) == list(range(ROWS))
+    assert client.get("/jobs/job_1/verify-next?count=6").json()["items"] == found[:6]
+    body = {"dataset": "ds_1", "reference": {"samples": [one["sample"]["id"] for one in found[:6]]}}
     assert client.post("/jobs", json=body).status_code == 202
+
+
+def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client, here: Services) -> None:
+    def why(turn: int, closer: int, among: int) -> str:
+        told = {"positions": [4], "turns": [turn], "closer": [closer], "among": [among]}
+        with here.database.write() as connection:
+            rankings.save_summaries(connection, "job_1", {"proposals": told})
+        (one,) = client.get("/jobs/job_1/verify-next").json()["items"]
+        return str(one["why"])
+
+    assert why(0, 13, 13) == "Of 14 samples labelled dog that were looked at, none is more typical."
+    assert why(0, 0, 0) == "The only sample labelled dog."
+    assert why(2, 5, 13) == "Closer to it than to any earlier proposal: 5 of 11 other samples labelled dog."
+    assert why(1, 0, 2) == "Closer to it than to any earlier proposal: 0 of 1 other sample labelled dog."
+    assert why(2, 0, 2) == "The last of the samples labelled dog that were looked at."
+
+
+def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, here: Services) -> None:
+    with here.database.write() as connection:
+        rankings.save_summaries(connection, "job_1", {})
+    assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0}

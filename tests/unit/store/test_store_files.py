@@ -7,7 +7,7 @@ import pytest
 
 from service.store import evidence
 from service.store.blobs import Blobs
-from service.store.evidence import Influential
+from service.store.evidence import Influential, Witnesses
 from tests.builders import dataset_info, save_evidence
 
 INFO = dataset_info()
@@ -23,6 +23,25 @@ def test_a_sample_gets_its_own_rows_of_every_array(blobs: Blobs) -> None:
     assert found.supporting == [Influential(3, 0.75)]
     assert found.opposing == [Influential(4, -2.0), Influential(1, -1.0)]
     assert found.reference_dataset == INFO.id
+    assert found.witnesses is None
+
+
+def test_a_suspect_gets_its_influence_by_checkpoint_and_their_sum(blobs: Blobs) -> None:
+    save_evidence(blobs, "job_1", INFO)
+    found = evidence.load(blobs.evidence("job_1"), 5)
+    assert found is not None
+    assert found.supporting == [Influential(6, 2.5, [1, 2, -0.5])]
+    assert found.opposing == [Influential(0, -4.5, [0.5, -2, -3]), Influential(3, -2, [0, -1, -1])]
+    assert found.witnesses == Witnesses(0, 4, [1, 4, 3])
+
+
+def test_evidence_of_an_old_version_has_sums_for_every_sample(blobs: Blobs) -> None:
+    save_evidence(blobs, "job_1", INFO)
+    for path in blobs.evidence("job_1").glob("suspect_*"):
+        path.unlink()
+    found = evidence.load(blobs.evidence("job_1"), 5)
+    assert found is not None
+    assert (found.supporting, found.witnesses) == ([Influential(3, 0.75)], None)
 
 
 @pytest.mark.parametrize("position", [9, 11, 10**6])

@@ -9,7 +9,7 @@ from service.domain.signal import SIGNALS
 from service.store import rankings
 from service.store.engine import Database
 from service.store.rankings import Place, Query
-from tests.builders import CLASSES, COMPUTED, add_dataset, add_job, dataset_info, ranking
+from tests.builders import COMPUTED, add_dataset, add_job, dataset_info, ranking
 
 ROWS = 41
 INFO = dataset_info(rows=ROWS + ROWS // 3)
@@ -129,17 +129,6 @@ def test_samples_are_found_by_position_in_the_asked_order(database: Database) ->
     with database.read() as connection:
         found = rankings.at(connection, "job_1", [7, ROWS + 3, 2])
     assert [row["sample_id"] for row in found] == ["row-7", "row-2"]
-
-
-def test_labels_take_turns_with_their_least_certain_samples(database: Database) -> None:
-    with database.read() as connection:
-        found = rankings.least_certain(connection, "job_1", 8)
-    hands = []
-    for label in CLASSES:
-        mine = [row for row in ranking(INFO).to_pylist() if row["given_label"] == label]
-        hands.append([r["sample_id"] for r in sorted(mine, key=lambda r: (r["suggested_confidence"], r["index"]))])
-    expected = [hand[turn] for turn in range(3) for hand in hands][:8]
-    assert [row["sample_id"] for row in found] == expected
 
 
 def test_summaries_come_back_and_are_replaced(database: Database) -> None:
