@@ -136,7 +136,7 @@ def summaries(signals: Sequence[str] = COMPUTED, rows: int = 9) -> dict[str, dic
         }
         for name in signals
     }
-    found["groups"] = {"groups": [{"label": "dog", "size": 2, "separation": 0.8, "positions": [4, 1]}]}
+    found["groups"] = {"groups": [{"label": "dog", "size": 2, "separation": 0.8, "gap": 0.9, "positions": [4, 1]}]}
     turns = [row // 3 for row in range(rows)]
     among = [len(range(row % 3, rows, 3)) - 1 for row in range(rows)]
     found["proposals"] = {

@@ -29,16 +29,15 @@ from worker.influence.factors import Recorder, Trace
 from worker.models import build, head
 from worker.partition import Columns, draw_columns, partition
 from worker.signals.formulas import compute
-from worker.signals.groups import Group, groups
+from worker.signals.groups import Group
 from worker.signals.measurements import Measurements, Measuring, Reference, early_checkpoints
 from worker.signals.proposals import Proposal, proposals
 from worker.signals.summaries import summarise
-from worker.signals.verdicts import Verdicts, suggest, with_trusted_reference, without_trusted_reference
+from worker.signals.verdicts import TRUSTED_ROWS, Verdicts, decide, suggest
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
-_TRUSTED_ROWS = 150  # fewer give p-values too coarse to flag anything
 _SMALL_STEP = 2**24  # parameters times batch, up to which a second core hardly shortens a step
 
 
@@ -138,7 +137,12 @@ class Scoring:
         if prepared.columns is None:
             self._known = Recorder(self._model, self._last, prepared.reference_inputs, rates, scratch / "reference")
         self._measuring = Measuring(
-            self._train.trace, prepared.planted.labels, self._reference(), len(prepared.classes), spec.training.seed
+            self._train.trace,
+            prepared.planted.labels,
+            self._reference(),
+            len(prepared.classes),
+            spec.training.seed,
+            prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None,
         )
         self._beside: ThreadPoolExecutor | None = None
         self._offered: list[Future[None]] = []
@@ -181,10 +185,10 @@ class Scoring:
 
     def _at(self, load: Callable[[], dict[str, Tensor]]) -> None:
         self._model.load_state_dict(load())
-        self._train.at(self._done)
-        if self._known is not None:
-            self._known.at(self._done)
-        self._measuring.at(self._done)
+        wanted = self._measuring.wants_inner(self._done)
+        inner = self._train.at(self._done, inner=wanted)
+        known = None if self._known is None else self._known.at(self._done, inner=wanted)
+        self._measuring.at(self._done, inner, known)
         self._done += 1
 
     def _reference(self) -> Reference:
@@ -209,13 +213,12 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     m = scored.measurements
     labels = prepared.planted.labels
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
-    verdicts = _verdicts(m, signals["mislabeled"])
+    generator = torch.Generator().manual_seed(spec.training.seed)
+    verdicts = decide(m, signals["mislabeled"], signals["anomalous"], generator)
     suggested, confidence = suggest(m.dynamics.early, m.votes, labels, verdicts.mislabeled)
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.touched if spec.glitches else None)
-    generator = torch.Generator().manual_seed(spec.training.seed)
-    apart = groups(m.features, labels, len(prepared.classes), generator)
-    summaries["groups"] = {"groups": [_group(group, prepared) for group in apart]}
+    summaries["groups"] = {"groups": [_group(group, prepared) for group in m.groups]}
     proposed = proposals(m.features, labels, len(prepared.classes), generator)
     summaries["proposals"] = _proposals(proposed, prepared)
     suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
@@ -243,19 +246,6 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
 
 def _accuracy(logits: Tensor, labels: Tensor) -> float | None:
     return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
-
-
-def _verdicts(m: Measurements, mislabeled: Tensor) -> Verdicts:
-    support = m.support
-    if support is None or support.reference_same.shape[1] < _TRUSTED_ROWS:
-        return without_trusted_reference(mislabeled, m.dynamics.early, m.dynamics.mean, m.votes, m.labels)
-    return with_trusted_reference(
-        support.same.mean(0),
-        support.every.mean(0),
-        support.reference_same.mean(0),
-        support.reference_every.mean(0),
-        m.dynamics.margin.mean(0),
-    )
 
 
 def _columns(
@@ -345,29 +335,32 @@ def _proposals(found: list[Proposal], prepared: Prepared) -> dict[str, Any]:
 def _group(group: Group, prepared: Prepared) -> dict[str, Any]:
     return {
         "label": prepared.classes[group.label],
-        "size": group.size,
+        "size": len(group.members),
         "separation": group.separation,
+        "gap": group.gap,
         "positions": prepared.rows[torch.tensor(group.rows)].tolist(),
     }
 
 
 def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None) -> list[Warning]:
     found: list[Warning] = []
-    if m.support is None:
+    if m.trusted is None:
         found.append(
             Warning(
                 code="no_trusted_reference",
-                detail="`anomalous` compares each sample with its own label only: anomalies that form a cluster under "
-                "one label look normal to it, and nothing gets the verdict anomalous. About 50 verified samples in "
-                "reference.samples already help; GET /jobs/{id}/verify-next proposes them.",
+                detail="`anomalous` compares each sample with its own label only, and nothing gets the verdict "
+                "anomalous. Anomalies that form a cluster under one label rank high only where they stand clearly "
+                "apart from the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do "
+                "not. About 50 verified samples in reference.samples already help the ranking, 150 allow verdicts; "
+                "GET /jobs/{id}/verify-next proposes them.",
             )
         )
-    elif m.support.reference_same.shape[1] < _TRUSTED_ROWS:
+    elif len(m.trusted.labels) < TRUSTED_ROWS:
         found.append(
             Warning(
                 code="small_trusted_reference",
-                detail=f"{m.support.reference_same.shape[1]} verified samples rank anomalies, but are too few for a "
-                f"cut-off: nothing gets the verdict anomalous below {_TRUSTED_ROWS}.",
+                detail=f"{len(m.trusted.labels)} verified samples rank anomalies, but are too few to count them: "
+                f"nothing gets the verdict anomalous below {TRUSTED_ROWS}.",
             )
         )
     if prepared.columns is not None and len(prepared.columns.rows) < len(m.labels):

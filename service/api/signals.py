@@ -59,6 +59,7 @@ def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> lis
             label=group["label"],
             size=group["size"],
             separation=group["separation"],
+            gap=group.get("gap", 0.0),
             sample_ids=[names[position].id for position in group["positions"]],
             previews=[cards[position] for position in group["positions"][:_PREVIEWS] if position in cards],
         )

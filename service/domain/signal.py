@@ -7,9 +7,10 @@ TracIn influence of training sample i on reference sample j (arXiv:2002.08484), 
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 Cost = Literal["free", "linear", "pairs", "neighbours"]
+Need = Literal["reference", "pairs", "neighbours", "trusted_reference", "embeddings"]
 
 
 class Signal(BaseModel):
@@ -26,8 +27,23 @@ class Signal(BaseModel):
         description="free: from the training run alone; linear: one product a sample; pairs: every training sample "
         "against every reference sample; neighbours: nearest neighbours in the model's features."
     )
+    direction: Literal["higher_is_suspicious"] = "higher_is_suspicious"
     trusted_reference: bool = Field(False, description="Computed only when the job has a trusted reference.")
+    embeddings: bool = Field(False, description="Computed only for datasets of embeddings.")
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
+
+    @computed_field(description="What it is computed from beside the training run.")  # type: ignore[prop-decorator]
+    @property
+    def needs(self) -> list[Need]:
+        """Derived from the rest, so that the table says it once."""
+        asked: list[tuple[Need, bool]] = [
+            ("reference", self.cost in ("linear", "pairs") or self.trusted_reference),
+            ("pairs", self.cost == "pairs"),
+            ("neighbours", self.cost == "neighbours"),
+            ("trusted_reference", self.trusted_reference),
+            ("embeddings", self.embeddings),
+        ]
+        return [need for need, wanted in asked if wanted]
 
 
 _KDD = "Data Glitches Discovery using Influence-based Model Explanations, KDD 2025"
@@ -38,7 +54,8 @@ _TABLE = (
         name="mislabeled",
         title="Mislabeled",
         high="the label is probably wrong",
-        formula="mean of rank(aum_early), rank(loss), rank(knn_vote)",
+        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
+        "and rank(gc_own)",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
@@ -46,8 +63,9 @@ _TABLE = (
     Signal(
         name="anomalous",
         title="Anomalous",
-        high="unlike what the reference knows, whatever its label",
-        formula="mean of rank(support_same), rank(support_all); without a trusted reference rank(support_self)",
+        high="lies where trusted samples do not, or more densely than they, whatever its label",
+        formula="trusted reference: 1 - p, p = 1 / (1 + 19^z), z = max(remoteness, crowding, divergence), beyond 1 as "
+        "1 + log z; without: the same of label_distance and, where a label falls into two heaps, of the gap",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
@@ -141,6 +159,54 @@ _TABLE = (
         cost="pairs",
     ),
     Signal(
+        name="cnci",
+        title="Negative influence on its repaired label",
+        high="with the label of the class that it hurts most it does not hurt the class that it was given",
+        formula="sum_{j: y_j=y_i} min(I'_ij, 0), I': relabelled to arg min_c sum_{j: y_j=c} min(I_ij, 0), last checkpoint",
+        source=_KDD,
+        cost="pairs",
+    ),
+    Signal(
+        name="pcid",
+        title="Positive influence that does not move",
+        high="helps nobody much, whichever label it has",
+        formula="1 / (mpi_i max_c |P_ic - P'_ic|), P_ic = sum_{j: y_j=c} max(I_ij, 0), P' relabelled to its second class, last checkpoint",
+        source=_KDD,
+        cost="pairs",
+    ),
+    Signal(
+        name="cfrank",
+        title="Joint rank of CNCI and PCID",
+        high="high by one of the two; the larger tells mislabeled from anomalous",
+        formula="max(rank(cnci), rank(pcid))",
+        source=_KDD,
+        cost="pairs",
+    ),
+    Signal(
+        name="relatif",
+        title="Relative influence, negated",
+        high="for the length of its gradient it helps the reference little",
+        formula="-mean_j I_ij / |g_i|, |g_i|^2 = sum_t eta_t |g_i^t|^2",
+        source="RelatIF, arXiv:2003.11630",
+        cost="linear",
+    ),
+    Signal(
+        name="gc_own",
+        title="Cosine with its class, negated",
+        high="pulls the model elsewhere than the reference samples of its label do",
+        formula="mean_t rank(-cos(g_i, mean_{j: y_j=y_i} g_j / |g_j|) )",
+        source="Usual Suspects",
+        cost="linear",
+    ),
+    Signal(
+        name="gc_margin",
+        title="Class influence margin, negated",
+        high="pulls the model the way of another class rather than of its own",
+        formula="mean_t rank(max_{c != y} m_c - m_y), m_c = <g_i / |g_i|, mean_{j: y_j=c} g_j / |g_j|>",
+        source="Usual Suspects",
+        cost="linear",
+    ),
+    Signal(
         name="aum",
         title="Area under the margin, negated",
         high="another class scored higher all through training",
@@ -165,10 +231,34 @@ _TABLE = (
         cost="free",
     ),
     Signal(
+        name="grand",
+        title="Gradient norm",
+        high="large steps all through training",
+        formula="mean_t |g_i^t|",
+        source="GraNd, arXiv:2107.07075",
+        cost="free",
+    ),
+    Signal(
         name="loss",
         title="Mean loss",
         high="cost much all through training",
         formula="mean_t -log p_y",
+        source="Dataset Cartography, arXiv:2009.10795",
+        cost="free",
+    ),
+    Signal(
+        name="confidence",
+        title="Mean confidence, negated",
+        high="low probability of its label all through training",
+        formula="-mean_t p_y",
+        source="Dataset Cartography, arXiv:2009.10795",
+        cost="free",
+    ),
+    Signal(
+        name="variability",
+        title="Variability",
+        high="the probability of its label went up and down",
+        formula="sd_t p_y",
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
     ),
@@ -181,12 +271,46 @@ _TABLE = (
         cost="free",
     ),
     Signal(
+        name="late_influence",
+        title="Late share of self-influence",
+        high="was still being learnt when others were done",
+        formula="sum_{t > 2T/3} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2",
+        source="Usual Suspects",
+        cost="free",
+    ),
+    Signal(
         name="knn_vote",
         title="Neighbour vote, negated",
         high="its nearest neighbours carry another label",
         formula="-mean_t [v_y - max_{c != y} v_c], v = cosine-weighted vote of the 10 nearest",
         source="Usual Suspects",
         cost="neighbours",
+    ),
+    Signal(
+        name="frozen_vote",
+        title="Neighbour vote in the embeddings, negated",
+        high="its nearest neighbours in the embeddings as given carry another label",
+        formula="-[v_y - max_{c != y} v_c], v = cosine-weighted vote of the 20 nearest",
+        source="Usual Suspects",
+        cost="neighbours",
+        embeddings=True,
+    ),
+    Signal(
+        name="held_out_guess",
+        title="Left-out linear guess, negated",
+        high="a linear classifier of all other samples gives it another label",
+        formula="-[r_y - max_{c != y} r_c], r = leave-one-out ridge regression on the features of the first checkpoint",
+        source="Allen 1974 (PRESS)",
+        cost="neighbours",
+    ),
+    Signal(
+        name="influence_density",
+        title="Influence density",
+        high="the training set is denser around its influence than the reference is",
+        formula="mean_t rank(log mean_{j in train} exp((cos(g_i, g_j) - 1) / 0.1) - log mean_{j in reference} exp((cos(g_i, g_j) - 1) / 0.1)), three checkpoints",
+        source="Usual Suspects",
+        cost="pairs",
+        trusted_reference=True,
     ),
     Signal(
         name="support_same",
@@ -207,10 +331,53 @@ _TABLE = (
         trusted_reference=True,
     ),
     Signal(
+        name="remoteness",
+        title="Remoteness",
+        high="far from every trusted sample",
+        formula="mean_t z(log distance to the k-th nearest reference sample); z: 0 = median, 1 = 95 % quantile of the reference itself",
+        source="Usual Suspects",
+        cost="pairs",
+        trusted_reference=True,
+    ),
+    Signal(
+        name="crowding",
+        title="Crowding",
+        high="many training samples where there are few trusted ones",
+        formula="mean_t z(log number of training samples within the distance to the k-th nearest reference sample)",
+        source="Usual Suspects",
+        cost="pairs",
+        trusted_reference=True,
+    ),
+    Signal(
+        name="divergence",
+        title="Divergence",
+        high="a mixture of values that no trusted sample has",
+        formula="mean_t z(log distance to the k-th nearest reference sample, between directions)",
+        source="Usual Suspects",
+        cost="pairs",
+        trusted_reference=True,
+    ),
+    Signal(
         name="support_self",
         title="Missing support inside its label",
         high="unlike the nearer half of its own label",
         formula="mean_t rank(1 - mean of the k largest cos(b_i, b_j), y_j = y_i, j != i), k = half of the label",
+        source="Usual Suspects",
+        cost="neighbours",
+    ),
+    Signal(
+        name="label_distance",
+        title="Distance from its label",
+        high="far from most of its own label",
+        formula="z(log distance within which half of its label lies)",
+        source="Usual Suspects",
+        cost="neighbours",
+    ),
+    Signal(
+        name="label_split",
+        title="Gap inside its label",
+        high="in the tighter of two heaps that its label falls into",
+        formula="share of the variance between the two means of its label, along the line through them; 0 outside the tighter heap",
         source="Usual Suspects",
         cost="neighbours",
     ),

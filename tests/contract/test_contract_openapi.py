@@ -60,7 +60,7 @@ FIELDS = {
     "Suspect": "rank sample given_label suggested_label suggested_confidence score verdict review signals",
     "SampleCard": "id index preview links",
     "SignalView": "name title high source histogram quantiles cost correlations detection",
-    "GroupView": "label size separation sample_ids previews",
+    "GroupView": "label size separation gap sample_ids previews",
     "Problem": "type title status detail errors",
 }
 DESCRIBED: dict[str, Any] = create_app(Settings(home="/tmp/suspects-description")).openapi()  # type: ignore[arg-type]

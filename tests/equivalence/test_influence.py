@@ -14,7 +14,7 @@ from torch.utils.data import TensorDataset
 
 from worker.influence import factors, tracin
 from worker.influence.factors import Recorder, Trace, errors
-from worker.influence.tracin import class_gradients, class_influence, pair_blocks, pair_sums, self_influence
+from worker.influence.tracin import LastLayerPairs, class_gradients, class_influence, pair_sums, self_influence
 
 RATES = (0.1, 0.05, 0.02)
 
@@ -97,7 +97,8 @@ def close(got: Tensor, expected: Tensor) -> bool:
 
 def blocks(case: Case, folder: Path) -> Tensor:
     train, reference = case.trace(case.x, folder / "a"), case.trace(case.reference_x, folder / "b")
-    return torch.cat([block.clone() for _, block in pair_blocks(train, case.y, reference, case.reference_y)])
+    pairs = LastLayerPairs(train, case.y, reference, case.reference_y)
+    return torch.cat([block.clone() for _, block in pairs.blocks()])
 
 
 @settings(max_examples=20, deadline=None)
@@ -181,9 +182,8 @@ def test_class_sums_equal_sums_over_pairs(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     case = Case(29, 19, 4)
-    sums = pair_sums(
-        case.trace(case.x, tmp_path / "a"), case.y, case.trace(case.reference_x, tmp_path / "b"), case.reference_y, 4
-    )
+    train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    sums = pair_sums(LastLayerPairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
     pairs = case.influence()
     for label in range(4):
         part = pairs[:, case.reference_y == label]
@@ -205,7 +205,8 @@ def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     train = case.trace(case.x, tmp_path)
     own = torch.full((23,), -1)
     own[columns] = torch.arange(4)
-    sums = pair_sums(train, case.y, train.rows(columns), case.y[columns], 3, own_column=own)
+    pairs_of = LastLayerPairs(train, case.y, train.rows(columns), case.y[columns])
+    sums = pair_sums(pairs_of, case.y[columns], 3, own_column=own)
     case.reference_x, case.reference_y = case.x[columns], case.y[columns]
     pairs = case.influence()
     pairs[columns, torch.arange(4)] = 0
@@ -213,6 +214,20 @@ def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     assert sums.weight[2] == 3
     assert sums.weight[0] == 4
     assert not (sums.positive.strongest[columns] == torch.arange(4)[:, None]).any()
+
+
+def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracin, "_BLOCK", 8)
+    case = Case(29, 19, 4)
+    other = (case.y + 1 + torch.arange(29) % 3) % 4
+    train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    pairs = LastLayerPairs(train, case.y, reference, case.reference_y)
+    found = torch.cat([pairs.relabelled(rows, other[rows]) for rows, _ in pairs.blocks()])
+    last = case.states[-1]
+    known = case.gradients(case.reference_x, case.reference_y, last)
+    assert close(found, RATES[-1] * case.gradients(case.x, other, last) @ known.T)
 
 
 def test_results_do_not_depend_on_the_block_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

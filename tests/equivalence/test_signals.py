@@ -1,17 +1,19 @@
 """Each published signal equals a slow, literal transcription of its definition."""
 
 import math
+import statistics
 from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from service.domain.signal import SIGNALS
 from worker.influence.factors import Trace, errors
 from worker.signals.formulas import FORMULAS, compute
-from worker.signals.measurements import Measurements, Measuring, Reference
+from worker.signals.measurements import Measurements, Measuring, Reference, searched_checkpoints
 
 CLASSES, SAMPLES, REFERENCES, WIDTH, RATES = 4, 37, 23, 6, (0.1, 0.05, 0.05, 0.02, 0.01)
 
@@ -61,7 +63,8 @@ class World:
         """What the product computes from."""
         measuring = Measuring(self.train, self.labels, self.reference, CLASSES, seed=0)
         for t in range(len(RATES)):
-            measuring.at(t)
+            known = None if self.reference.columns is not None else self.reference.trace.activations[t]
+            measuring.at(t, self.train.activations[t], known)
         return measuring.finish(lambda _share: None)
 
     def of_class(self, i: int, c: int) -> list[float]:
@@ -110,6 +113,76 @@ def _forgetting(w: World, i: int) -> float:
     return sum(now and not then for now, then in pairwise(right))
 
 
+def _relabelled(w: World, i: int, label: int) -> list[float]:
+    """The influences of sample i at the last checkpoint, had it that label."""
+    labels = w.labels.clone()
+    labels[i] = label
+    own = w._gradients(w.train, labels, len(RATES) - 1)[i]
+    known, known_labels = w._known
+    values = RATES[-1] * w._gradients(known, known_labels, len(RATES) - 1) @ own
+    if w.reference.columns is not None:
+        values[i] = 0
+    return [float(value) for value in values]
+
+
+def _of(w: World, values: list[float], c: int) -> list[float]:
+    return [value for value, y in zip(values, w.reference.labels, strict=True) if int(y) == c]
+
+
+def _cnci(w: World, i: int) -> float:
+    hurt = min(range(CLASSES), key=lambda c: sum(min(v, 0) for v in w.of_class(i, c)))
+    return sum(min(v, 0) for v in _of(w, _relabelled(w, i, hurt), int(w.labels[i])))
+
+
+def _pcid(w: World, i: int) -> float:
+    before = [sum(max(v, 0) for v in w.of_class(i, c)) for c in range(CLASSES)]
+    second = sorted(range(CLASSES), key=lambda c: before[c])[-2]
+    values = _relabelled(w, i, second)
+    after = [sum(max(v, 0) for v in _of(w, values, c)) for c in range(CLASSES)]
+    return 1 / (sum(before) * max(abs(p - q) for p, q in zip(before, after, strict=True)))
+
+
+def _ranked(values: list[float], i: int) -> float:
+    below, same = sum(v < values[i] for v in values), sum(v == values[i] for v in values)
+    return (below + (same + 1) / 2) / len(values)
+
+
+def _class_cosines(w: World, t: int, i: int) -> list[float]:
+    """Mean cosine of sample i's gradient with those of each class's reference samples, itself left out."""
+    own = w._gradients(w.train, w.labels, t)[i]
+    known, labels = w._known
+    gradients = w._gradients(known, labels, t)
+    rows = [j for j in range(len(labels)) if not (w.reference.columns is not None and j == i)]
+    means = []
+    for c in range(CLASSES):
+        cosines = [float(own @ gradients[j] / own.norm() / gradients[j].norm()) for j in rows if int(labels[j]) == c]
+        means.append(sum(cosines) / len(cosines) if cosines else 0.0)
+    return means
+
+
+def _gc_own(w: World, i: int) -> float:
+    ranks = []
+    for t in range(len(RATES)):
+        values = [-_class_cosines(w, t, k)[int(w.labels[k])] for k in range(SAMPLES)]
+        ranks.append(_ranked(values, i))
+    return sum(ranks) / len(ranks)
+
+
+def _gc_margin(w: World, i: int) -> float:
+    ranks = []
+    for t in range(len(RATES)):
+        values = []
+        for k in range(SAMPLES):
+            means, y = _class_cosines(w, t, k), int(w.labels[k])
+            values.append(max(m for c, m in enumerate(means) if c != y) - means[y])
+        ranks.append(_ranked(values, i))
+    return sum(ranks) / len(ranks)
+
+
+def _confidences(w: World, i: int) -> list[float]:
+    return [row[int(w.labels[i])] for row in w.probabilities(i)]
+
+
 LITERAL: dict[str, Callable[[World, int], float]] = {
     "si": _si,
     "aai": lambda w, i: sum(abs(v) for v in _all(w, i)) / w.others(),
@@ -127,6 +200,14 @@ LITERAL: dict[str, Callable[[World, int], float]] = {
     "el2n": _el2n,
     "loss": lambda w, i: sum(-math.log(row[int(w.labels[i])]) for row in w.probabilities(i)) / len(RATES),
     "forgetting": _forgetting,
+    "cnci": _cnci,
+    "pcid": _pcid,
+    "relatif": lambda w, i: -sum(_all(w, i)) / w.others() / math.sqrt(_si(w, i)),
+    "grand": lambda w, i: sum(float(w._gradients(w.train, w.labels, t)[i].norm()) for t in range(5)) / 5,
+    "confidence": lambda w, i: -sum(_confidences(w, i)) / len(RATES),
+    "variability": lambda w, i: statistics.pstdev(_confidences(w, i)),
+    "gc_own": _gc_own,
+    "gc_margin": _gc_margin,
 }
 
 
@@ -145,7 +226,7 @@ def test_every_signal_of_the_table_has_a_formula_and_the_other_way_round() -> No
 
 def test_every_signal_gives_one_finite_score_a_sample() -> None:
     scores = compute(World().measured(), list(SIGNALS))
-    assert scores.keys() == SIGNALS.keys()
+    assert scores.keys() == {name for name, signal in SIGNALS.items() if not signal.embeddings}
     for name, values in scores.items():
         assert values.shape == (SAMPLES,), name
         assert torch.isfinite(values).all(), name
@@ -154,7 +235,7 @@ def test_every_signal_gives_one_finite_score_a_sample() -> None:
 def test_without_a_trusted_reference_only_the_signals_that_need_one_are_missing() -> None:
     scores = compute(World(serves_itself=True).measured(), list(SIGNALS))
     missing = SIGNALS.keys() - scores.keys()
-    assert missing == {name for name, signal in SIGNALS.items() if signal.trusted_reference}
+    assert missing == {name for name, signal in SIGNALS.items() if signal.trusted_reference or signal.embeddings}
 
 
 def test_the_two_answers_lie_between_zero_and_one() -> None:
@@ -184,6 +265,38 @@ def test_scores_do_not_depend_on_the_order_of_the_rows(serves_itself: bool) -> N
 def test_checkpoints_are_measured_in_order_or_not_at_all() -> None:
     world = World()
     measuring = Measuring(world.train, world.labels, world.reference, CLASSES, seed=0)
-    measuring.at(0)
+    measuring.at(0, world.train.activations[0], world.reference.trace.activations[0])
     with pytest.raises(ValueError, match="checkpoint 2 measured when 1 was next"):
         measuring.at(2)
+
+
+def test_cfrank_is_the_larger_of_two_ranks() -> None:
+    scores = compute(World().measured(), ["cnci", "pcid", "cfrank"])
+    for i in range(SAMPLES):
+        ranks = [_ranked(scores[name].double().tolist(), i) for name in ("cnci", "pcid")]
+        assert float(scores["cfrank"][i]) == pytest.approx(max(ranks))
+
+
+def test_influence_density_equals_its_definition() -> None:
+    world = World()
+    measured = world.measured()
+    assert measured.trusted is not None
+    for step, t in enumerate(searched_checkpoints(len(RATES))):
+        train = normalize(world._gradients(world.train, world.labels, t), dim=1)
+        known = normalize(world._gradients(*world._known, t), dim=1)
+        near = ((train @ train.T - 1) / 0.1).exp()
+        near.fill_diagonal_(0)
+        expected = (near.sum(1) / (SAMPLES - 1)).log() - ((train @ known.T - 1) / 0.1).exp().mean(1).log()
+        assert torch.allclose(measured.trusted.density[step].double(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_embeddings_have_a_vote_of_their_own() -> None:
+    world = World(serves_itself=True)
+    frozen = torch.eye(CLASSES)[world.labels] + 0.01 * torch.arange(SAMPLES)[:, None] / SAMPLES
+    wrong = 3
+    world.labels[wrong] = (world.labels[wrong] + 1) % CLASSES
+    measuring = Measuring(world.train, world.labels, world.reference, CLASSES, seed=0, frozen=frozen)
+    for t in range(len(RATES)):
+        measuring.at(t, world.train.activations[t])
+    scores = compute(measuring.finish(lambda _share: None), ["frozen_vote"])["frozen_vote"]
+    assert int(scores.argmax()) == wrong

@@ -39,6 +39,35 @@ def errors(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Ten
     )
 
 
+class Inner:
+    """Catches what enters the layer before the last one, as `forward` runs: the last Linear on flat rows before `head`.
+
+    A network without such a layer gives what enters the head itself.
+    """
+
+    def __init__(self, model: nn.Module, head: nn.Linear) -> None:
+        self._last: Tensor | None = None
+        self._hooks = [
+            module.register_forward_pre_hook(self._catch)
+            for module in model.modules()
+            if isinstance(module, nn.Linear) and module is not head
+        ]
+
+    def _catch(self, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        if arguments[0].dim() == 2:
+            self._last = arguments[0]
+
+    def take(self, entered: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        """What was caught in the forward pass that has just ended, else `entered`."""
+        caught, self._last = self._last, None
+        return entered if caught is None else caught
+
+    def remove(self) -> None:
+        """Take the hooks off."""
+        for hook in self._hooks:
+            hook.remove()
+
+
 @torch.inference_mode()
 def capture(
     model: nn.Module,
@@ -46,10 +75,15 @@ def capture(
     inputs: Sequence[Tensor],
     activations: Float[Tensor, "n d"] | None,
     logits: Float[Tensor, "n c"],
+    inner: list[Tensor] | None = None,
 ) -> None:
-    """Write every sample's logits, and what enters `head` unless that is None; evaluation mode."""
+    """Write every sample's logits, and what enters `head` unless that is None; evaluation mode.
+
+    What enters the layer before is appended to `inner`, batch by batch.
+    """
     caught: list[Tensor] = []
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
+    within = None if inner is None else Inner(model, head)
     batch = _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH
     model.eval()
     try:
@@ -59,8 +93,12 @@ def capture(
             entered = caught.pop()
             if activations is not None:
                 activations[rows] = entered
+            if inner is not None and within is not None:
+                inner.append(within.take(entered))
     finally:
         hook.remove()
+        if within is not None:
+            within.remove()
 
 
 class Recorder:
@@ -80,10 +118,15 @@ class Recorder:
         logits = _room(scratch / "logits.f4", (len(rates), samples, head.out_features))
         self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
 
-    def at(self, step: int) -> None:
-        """Fill the trace's row of a checkpoint, whose parameters the model holds now."""
+    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
+        """Fill the trace's row of a checkpoint, whose parameters the model holds now.
+
+        Gives what enters the layer before the last, when asked: a large matrix, which is not kept.
+        """
+        caught: list[Tensor] | None = [] if inner else None
         activations = self.trace.activations[step] if step < self._kept else None
-        capture(self._model, self._head, self._inputs, activations, self.trace.logits[step])
+        capture(self._model, self._head, self._inputs, activations, self.trace.logits[step], caught)
+        return None if caught is None else torch.cat(caught)
 
 
 def _room(path: Path, shape: tuple[int, ...]) -> Tensor:

@@ -6,6 +6,7 @@ only sums over the reference costs one product a sample, what needs every pair s
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -65,26 +66,54 @@ def class_influence(
     return result * rate
 
 
-def pair_blocks(
-    train: Trace, train_labels: Int[Tensor, " n"], reference: Trace, reference_labels: Int[Tensor, " m"]
-) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
-    """`I_ij` summed over checkpoints, a block of training rows at a time against every reference row.
+@runtime_checkable
+class Pairs(Protocol):
+    """Influence of training rows on every reference row, block by block."""
 
-    The block is reused: read it before asking for the next.
-    """
-    columns = [
-        (_with_one(reference.activations[t]).T.contiguous(), (rate * errors(reference.logits[t], reference_labels)).T)
-        for t, rate in enumerate(reference.rates)
-    ]
-    samples, width = train.logits.shape[1], reference.logits.shape[1]
-    block, product = torch.empty(_BLOCK, width), torch.empty(_BLOCK, width)
-    for start in range(0, samples, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, samples))
-        total, scratch = block[: rows.stop - start].zero_(), product[: rows.stop - start]
-        for t, (activations, delta) in enumerate(columns):
-            torch.mm(_with_one(train.activations[t, rows]), activations, out=scratch)
-            total.addcmul_(scratch, errors(train.logits[t, rows], train_labels[rows]) @ delta)
-        yield rows, total
+    labels: Int[Tensor, " n"]
+    columns: int
+
+    def blocks(self) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
+        """`I_ij` summed over checkpoints, a block of training rows at a time. Read a block before the next one."""
+        ...
+
+    def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:
+        """The same of the block last given, at the last checkpoint alone, had its rows had other labels."""
+        ...
+
+
+class LastLayerPairs:
+    """Pairs of the last layer, from traces. Relabelling changes `delta` alone: products of activations are kept."""
+
+    def __init__(
+        self, train: Trace, labels: Int[Tensor, " n"], reference: Trace, reference_labels: Int[Tensor, " m"]
+    ) -> None:
+        self.labels, self.columns = labels, len(reference_labels)
+        self._train = train
+        self._known = [
+            (
+                _with_one(reference.activations[t]).T.contiguous(),
+                (rate * errors(reference.logits[t], reference_labels)).T,
+            )
+            for t, rate in enumerate(reference.rates)
+        ]
+        self._total, self._product = torch.empty(_BLOCK, self.columns), torch.empty(_BLOCK, self.columns)
+
+    def blocks(self) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
+        """See Pairs."""
+        for start in range(0, len(self.labels), _BLOCK):
+            rows = slice(start, min(start + _BLOCK, len(self.labels)))
+            size = rows.stop - start
+            total, product = self._total[:size].zero_(), self._product[:size]
+            for t, (activations, delta) in enumerate(self._known):
+                torch.mm(_with_one(self._train.activations[t, rows]), activations, out=product)
+                total.addcmul_(product, errors(self._train.logits[t, rows], self.labels[rows]) @ delta)
+            yield rows, total
+
+    def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:
+        """See Pairs."""
+        _, delta = self._known[-1]
+        return self._product[: len(labels)] * (errors(self._train.logits[-1, rows], labels) @ delta)
 
 
 @dataclass(frozen=True)
@@ -121,17 +150,22 @@ class Side:
 
 @dataclass(frozen=True)
 class PairSums:
-    """What is kept of every pair. `weight`: how many reference rows stand behind each training row's sums."""
+    """What is kept of every pair. `weight`: how many reference rows stand behind each training row's sums.
+
+    `repaired`: relabelled to the class that it hurts most, how little a row hurts the reference of the label that it
+    was given, at the last checkpoint: `sum_{j: y_j = y_i} min(I'_ij, 0)`. `moved`: relabelled to the class that it helps second most,
+    by how much its help of a class changes at most: `max_c |P_ic - P'_ic|`.
+    """
 
     positive: Side
     negative: Side
     weight: Float[Tensor, " n"]
+    repaired: Float[Tensor, " n"]
+    moved: Float[Tensor, " n"]
 
 
 def pair_sums(
-    train: Trace,
-    train_labels: Int[Tensor, " n"],
-    reference: Trace,
+    pairs: Pairs,
     reference_labels: Int[Tensor, " m"],
     classes: int,
     *,
@@ -143,22 +177,35 @@ def pair_sums(
 
     `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums.
     """
-    samples, columns = len(train_labels), len(reference_labels)
-    weights = torch.ones(columns) if weights is None else weights
-    by_class = torch.zeros(columns, classes)
-    by_class[torch.arange(columns), reference_labels] = weights
+    weights = torch.ones(pairs.columns) if weights is None else weights
+    by_class = torch.zeros(pairs.columns, classes)
+    by_class[torch.arange(pairs.columns), reference_labels] = weights
+    samples = len(pairs.labels)
     positive, negative = (Side.empty(samples, classes, strongest) for _ in range(2))
-    for rows, block in pair_blocks(train, train_labels, reference, reference_labels):
-        if own_column is not None:
-            inside = (own_column[rows] >= 0).nonzero().squeeze(1)
-            block[inside, own_column[rows][inside]] = 0
+    repaired, moved = torch.empty(samples), torch.empty(samples)
+    for rows, block in pairs.blocks():
+        own = None if own_column is None else own_column[rows]
+        _leave_out(block, own)
         positive.take(rows, block.clamp(min=0), by_class)
         negative.take(rows, block.clamp_(max=0).neg_(), by_class)
+        hurt = negative.amount[rows].argmax(1)
+        harm = _leave_out(pairs.relabelled(rows, hurt), own).clamp_(max=0)
+        repaired[rows] = (harm @ by_class).gather(1, pairs.labels[rows, None]).squeeze(1)
+        helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
+        help_ = _leave_out(pairs.relabelled(rows, helped), own).clamp_(min=0)
+        moved[rows] = (positive.amount[rows] - help_ @ by_class).abs().amax(1)
     weight = weights.sum().expand(samples).clone()
     if own_column is not None:
         inside = own_column >= 0
         weight[inside] -= weights[own_column[inside]]
-    return PairSums(positive, negative, weight)
+    return PairSums(positive, negative, weight, repaired, moved)
+
+
+def _leave_out(block: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Float[Tensor, "b m"]:
+    if own is not None:
+        inside = (own >= 0).nonzero().squeeze(1)
+        block[inside, own[inside]] = 0
+    return block
 
 
 def _with_one(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:

@@ -7,17 +7,16 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
-from worker.signals.measurements import Measurements, early_checkpoints
+from worker.signals.anomaly import tail
+from worker.signals.groups import gap_of_members
+from worker.signals.measurements import Measurements, Trusted, early_checkpoints
+from worker.signals.ranks import rank
 
 Scores = Float[Tensor, " n"]
 
-
-def rank(scores: Scores) -> Scores:
-    """Average rank over n, in (0, 1]; the highest score has the highest rank."""
-    return torch.from_numpy(rankdata(scores.numpy())) / max(len(scores), 1)
+_ONE_HEAP, _TWO_HEAPS = 0.80, 0.86  # gaps: no honest label of the development sets reached the second
 
 
 def _own(m: Measurements, by_class: Float[Tensor, "n c"]) -> Scores:
@@ -42,23 +41,61 @@ def _aum_early(m: Measurements) -> Scores:
     return -m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))].mean(0)
 
 
-def _knn_vote(m: Measurements) -> Scores:
-    others = m.votes.scatter(1, m.labels[:, None], -torch.inf).amax(1)
-    return others - _own(m, m.votes)
+def _lost_vote(m: Measurements, votes: Float[Tensor, "n c"]) -> Scores:
+    others = votes.scatter(1, m.labels[:, None], -torch.inf).amax(1)
+    return others - _own(m, votes)
+
+
+def _frozen_vote(m: Measurements) -> Scores | None:
+    return None if m.frozen_votes is None else _lost_vote(m, m.frozen_votes)
 
 
 def _mai(m: Measurements) -> Scores:
     return m.pairs.positive.amount.sum(1) + m.pairs.negative.amount.sum(1)
 
 
+def _mi(m: Measurements) -> Scores:
+    return -m.class_influence.sum((0, 2))
+
+
+def _relatif(m: Measurements) -> Scores:
+    length = m.self_influence.double().sum(0).sqrt()
+    return _mi(m) / m.pairs.weight / length.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _pcid(m: Measurements) -> Scores:
+    product = m.pairs.positive.amount.double().sum(1) * m.pairs.moved.double()
+    return 1 / product.clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def _late(m: Measurements) -> Scores:
+    total = m.self_influence.double().sum(0).clamp(min=torch.finfo(torch.float32).tiny)
+    return m.self_influence[-max(1, len(m.self_influence) // 3) :].double().sum(0) / total
+
+
 def _mislabeled(m: Measurements) -> Scores:
-    return _mean(rank(_aum_early(m)), rank(m.dynamics.loss.mean(0)), rank(_knn_vote(m)))
+    parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0)), rank(_lost_vote(m, m.votes))]
+    if m.frozen_votes is not None:
+        parts.append(rank(_lost_vote(m, m.frozen_votes)))
+    if m.trusted is not None:
+        parts.append(rank(m.aligned.own))
+    return _mean(*parts)
+
+
+def _label_split(m: Measurements) -> Scores:
+    return gap_of_members(m.groups, len(m.labels))
 
 
 def _anomalous(m: Measurements) -> Scores:
-    if m.support is None:
-        return _missing(m.own_support)
-    return _mean(rank(_missing(m.support.same)), rank(_missing(m.support.every)))
+    if m.trusted is not None:
+        return tail(m.trusted.strange.train.amax(0))
+    gap = _label_split(m)
+    apart = (gap - _ONE_HEAP) / (_TWO_HEAPS - _ONE_HEAP)
+    return tail(torch.where(gap > _TWO_HEAPS, torch.maximum(m.label_distance, apart), m.label_distance))
+
+
+def _trusted(read: Callable[[Trusted], Scores]) -> Callable[[Measurements], Scores | None]:
+    return lambda m: None if m.trusted is None else read(m.trusted)
 
 
 FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
@@ -67,7 +104,7 @@ FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
     "si": lambda m: m.self_influence.sum(0),
     "aai": lambda m: _mai(m) / m.pairs.weight,
     "mai": _mai,
-    "mi": lambda m: -m.class_influence.sum((0, 2)),
+    "mi": _mi,
     "mpi": lambda m: m.pairs.positive.amount.sum(1),
     "mni": lambda m: m.pairs.negative.amount.sum(1),
     "gd_class": lambda m: -m.class_influence.sum(0).amin(1),
@@ -75,15 +112,33 @@ FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
     "nil_opt": lambda m: m.pairs.negative.amount.amax(1),
     "slip": lambda m: -_own(m, m.pairs.positive.count),
     "slin": lambda m: _own(m, m.pairs.negative.count),
+    "cnci": lambda m: m.pairs.repaired,
+    "pcid": _pcid,
+    "cfrank": lambda m: torch.maximum(rank(m.pairs.repaired), rank(_pcid(m))),
+    "relatif": _relatif,
+    "gc_own": lambda m: m.aligned.own,
+    "gc_margin": lambda m: m.aligned.margin,
     "aum": lambda m: -m.dynamics.margin.mean(0),
     "aum_early": _aum_early,
     "el2n": lambda m: m.dynamics.error_norm.mean(0),
+    "grand": lambda m: m.gradient_norm.mean(0),
     "loss": lambda m: m.dynamics.loss.mean(0),
+    "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
+    "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
     "forgetting": _forgetting,
-    "knn_vote": _knn_vote,
-    "support_same": lambda m: None if m.support is None else _missing(m.support.same),
-    "support_all": lambda m: None if m.support is None else _missing(m.support.every),
+    "late_influence": _late,
+    "knn_vote": lambda m: _lost_vote(m, m.votes),
+    "frozen_vote": _frozen_vote,
+    "held_out_guess": lambda m: _lost_vote(m, m.guess),
+    "influence_density": _trusted(lambda known: torch.stack([rank(row) for row in known.density]).mean(0)),
+    "support_same": _trusted(lambda known: _missing(known.same)),
+    "support_all": _trusted(lambda known: _missing(known.every)),
+    "remoteness": _trusted(lambda known: known.strange.train[0]),
+    "crowding": _trusted(lambda known: known.strange.train[1]),
+    "divergence": _trusted(lambda known: known.strange.train[2]),
     "support_self": lambda m: _missing(m.own_support),
+    "label_distance": lambda m: m.label_distance,
+    "label_split": _label_split,
 }
 
 
@@ -92,7 +147,7 @@ class NotFinite(Exception):
 
 
 def compute(m: Measurements, names: list[str]) -> dict[str, Scores]:
-    """The named signals that this job can have; those that need a trusted reference are left out without one."""
+    """The named signals that this job can have; those that need what it has not are left out."""
     found = {name: FORMULAS[name](m) for name in names}
     result = {name: scores for name, scores in found.items() if scores is not None}
     for name, scores in result.items():

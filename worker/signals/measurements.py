@@ -9,11 +9,26 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.factors import Trace, errors
-from worker.influence.tracin import PairSums, class_gradients, class_influence, pair_sums, self_influence
+from worker.influence.tracin import (
+    LastLayerPairs,
+    PairSums,
+    class_gradients,
+    class_influence,
+    pair_sums,
+    self_influence,
+)
+from worker.signals.anomaly import FEWEST, Strangeness, label_distance, strangeness
+from worker.signals.density import influence_density
+from worker.signals.features import principal
+from worker.signals.groups import Group, groups
+from worker.signals.held_out import held_out
 from worker.signals.neighbours import directions, nearest, vote
+from worker.signals.ranks import rank
 from worker.signals.support import own_label_support, reference_support
 
 _NEIGHBOURS = 10
+_FROZEN_NEIGHBOURS = 20
+_EARLY = 5
 
 
 @dataclass(frozen=True)
@@ -44,37 +59,61 @@ class Dynamics:
 
 
 @dataclass(frozen=True)
-class Support:
-    """Support of every sample by the trusted reference at S checkpoints, and of the reference's own samples by the rest."""
+class Trusted:
+    """What only verified samples tell, at S checkpoints.
+
+    `same` and `every`: support by the reference; `density`: how much denser the training set's influence is around a
+    sample than the reference's (both means over checkpoints); `strange` compares where samples lie.
+    """
 
     same: Float[Tensor, "s n"]
     every: Float[Tensor, "s n"]
-    reference_same: Float[Tensor, "s m"]
-    reference_every: Float[Tensor, "s m"]
+    density: Float[Tensor, "s n"]
+    strange: Strangeness
+    labels: Int[Tensor, " m"]
+    guess: Float[Tensor, "m c"]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Mean over checkpoints of the ranks of `-cos` with the mean direction of influence of a class.
+
+    `own`: of the given label; `margin`: the same, less that of the best other class.
+    """
+
+    own: Float[Tensor, " n"]
+    margin: Float[Tensor, " n"]
 
 
 @dataclass(frozen=True)
 class Measurements:
     """Everything that formulas read. S of the T checkpoints are used where neighbours are searched.
 
-    `features` are the directions of the activations at the last checkpoint, in the few dimensions that neighbours are
-    searched in.
+    `features` say where a sample lies at the first checkpoint, `guess` what its label would be by the others alone,
+    `first_votes` and `frozen_votes` (embeddings only) what its neighbours say there and in the embeddings themselves.
     """
 
     labels: Int[Tensor, " n"]
     dynamics: Dynamics
+    gradient_norm: Float[Tensor, "t n"]
     self_influence: Float[Tensor, "t n"]
     class_influence: Float[Tensor, "t n c"]
+    aligned: Aligned
     pairs: PairSums
     votes: Float[Tensor, "n c"]
+    first_votes: Float[Tensor, "n c"]
+    frozen_votes: Float[Tensor, "n c"] | None
     own_support: Float[Tensor, "s n"]
-    features: Float[Tensor, "n e"]
-    support: Support | None
+    features: Float[Tensor, "n w"]
+    groups: tuple[Group, ...]
+    label_distance: Float[Tensor, " n"]
+    guess: Float[Tensor, "n c"]
+    trusted: Trusted | None
 
 
 def early_checkpoints(count: int) -> int:
-    """How many of T checkpoints count as early: `max(2, T/3)`, at most T."""
-    return min(count, max(2, count // 3))
+    """How many of T checkpoints count as early: a third, at least 2 and at most 5."""
+    return min(count, max(2, min(_EARLY, count // 3)))
 
 
 def searched_checkpoints(count: int) -> list[int]:
@@ -85,60 +124,105 @@ def searched_checkpoints(count: int) -> list[int]:
 class Measuring:
     """Measures checkpoint by checkpoint, as their traces are filled, and every pair in the end.
 
-    `classes` is their number; `seed` decides which rows stand for many where neighbours are searched.
+    `classes` is their number; `seed` decides which rows stand for many where neighbours are searched. `frozen` are
+    embeddings that no training has changed.
     """
 
     # Sums over checkpoints are taken as they come: only one order gives the same bits.
 
-    def __init__(self, train: Trace, labels: Int[Tensor, " n"], reference: Reference, classes: int, seed: int) -> None:
+    def __init__(
+        self,
+        train: Trace,
+        labels: Int[Tensor, " n"],
+        reference: Reference,
+        classes: int,
+        seed: int,
+        frozen: Float[Tensor, "n f"] | None = None,
+    ) -> None:
         self._train, self._labels, self._reference, self._classes, self._seed = train, labels, reference, classes, seed
+        self._frozen = frozen
+        self._compared = reference.trusted and len(reference.labels) >= FEWEST
         count, samples = len(train.rates), len(labels)
         self._searched = searched_checkpoints(count)
         margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
         early, mean = torch.zeros(samples, classes), torch.zeros(samples, classes)
         self._dynamics = Dynamics(margin, loss, norm, early, mean)
+        self._gradient_norm = torch.empty(count, samples)
         self._self_influence = torch.empty(count, samples)
         self._class_influence = torch.empty(count, samples, classes)
-        self._votes = torch.zeros(samples, classes)
+        self._aligned = Aligned(torch.zeros(samples).double(), torch.zeros(samples).double())
+        self._votes, self._first_votes = torch.zeros(samples, classes), torch.zeros(samples, classes)
         self._own_support = torch.empty(len(self._searched), samples)
+        self._same, self._every, self._density = (torch.empty(len(self._searched), samples) for _ in range(3))
+        self._strange: list[Strangeness] = []
         self._next = 0
 
-    def at(self, t: int) -> None:
-        """Measure one checkpoint; in order, or ValueError."""
+    def wants_inner(self, t: int) -> bool:
+        """Whether `at` needs what enters the layer before the last at this checkpoint."""
+        return t == 0 or (t in self._searched and self._compared)
+
+    def at(self, t: int, inner: Float[Tensor, "n e"] | None = None, known: Float[Tensor, "m e"] | None = None) -> None:
+        """Measure one checkpoint; in order, or ValueError. `inner` and `known` (the reference's) when wanted."""
         if t != self._next:
             raise ValueError(f"checkpoint {t} measured when {self._next} was next")
         self._next += 1
         self._learning(t)
         self._influence(t)
+        # Each checkpoint has draws of its own, whenever it is measured.
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + t)
+        if self.wants_inner(t):
+            if inner is None:
+                raise ValueError(f"checkpoint {t} measured without what enters the layer before the last")
+            self._place(t, inner, known, generator)
         if t in self._searched:
-            self._neighbours(t)
+            self._neighbours(t, generator)
 
     def finish(self, tell: Callable[[float], None]) -> Measurements:
         """Measure every pair; `tell` hears the share that is done, in [0, 1]."""
         reference = self._reference
+        known = reference.trace if reference.columns is None else reference.trace.rows(reference.columns)
         pairs = pair_sums(
-            self._train,
-            self._labels,
-            reference.trace if reference.columns is None else reference.trace.rows(reference.columns),
+            LastLayerPairs(self._train, self._labels, known, reference.labels),
             reference.labels,
             self._classes,
             weights=reference.weights,
             own_column=None if reference.columns is None else _own_column(reference.columns, len(self._labels)),
         )
-        tell(0.8)
-        support = _support(self._train, self._labels, reference) if reference.trusted else None
+        tell(0.9)
+        generator = torch.Generator().manual_seed(self._seed)
+        frozen_votes = None
+        if self._frozen is not None:
+            found = directions(self._frozen)
+            frozen_votes = _vote(found, self._labels, None, self._classes, _FROZEN_NEIGHBOURS, generator)
+        apart = label_distance(self._features, self._labels, self._classes, generator)
         tell(1.0)
         return Measurements(
             labels=self._labels,
             dynamics=self._dynamics,
+            gradient_norm=self._gradient_norm,
             self_influence=self._self_influence,
             class_influence=self._class_influence,
+            aligned=self._aligned,
             pairs=pairs,
             votes=self._votes,
+            first_votes=self._first_votes,
+            frozen_votes=frozen_votes,
             own_support=self._own_support,
             features=self._features,
-            support=support,
+            groups=tuple(groups(self._features, self._labels, self._classes, generator)),
+            label_distance=apart,
+            guess=self._guess,
+            trusted=self._trusted(),
         )
+
+    def _trusted(self) -> Trusted | None:
+        if not self._compared or self._known_guess is None:
+            return None
+        strange = Strangeness(
+            torch.stack([one.train for one in self._strange]).mean(0),
+            torch.stack([one.reference for one in self._strange]).mean(0),
+        )
+        return Trusted(self._same, self._every, self._density, strange, self._reference.labels, self._known_guess)
 
     def _learning(self, t: int) -> None:
         logits, own, found = self._train.logits[t], self._labels[:, None], self._dynamics
@@ -156,38 +240,65 @@ class Measuring:
         delta = errors(self._train.logits[t], self._labels)
         self._dynamics.error_norm[t] = delta.norm(dim=1)
         own = self._self_influence[t] = self_influence(activations, delta, rate)
+        length = self._gradient_norm[t] = (own / rate).sqrt()
+        trace, labels = self._train, self._labels
+        known, known_length = delta, length
         serves_itself = self._reference.columns is not None
-        if serves_itself:
-            # A training set that serves as its own reference does so whole here: sums need no sampling.
-            sums = class_gradients(activations, delta, self._labels, self._classes)
-        else:
+        if not serves_itself:
             trace, labels = self._reference.trace, self._reference.labels
-            sums = class_gradients(trace.activations[t], errors(trace.logits[t], labels), labels, self._classes)
+            known = errors(trace.logits[t], labels)
+            known_length = (self_influence(trace.activations[t], known, rate) / rate).sqrt()
+        # A training set that serves as its own reference does so whole here: sums need no sampling.
+        sums = class_gradients(trace.activations[t], known, labels, self._classes)
         self._class_influence[t] = class_influence(activations, delta, sums, rate)
         if serves_itself:
             self._class_influence[t].scatter_add_(1, self._labels[:, None], -own[:, None])
+        unit = class_gradients(trace.activations[t], _unit(known, known_length), labels, self._classes)
+        cosines = class_influence(activations, _unit(delta, length), unit, 1.0)
+        self._align(cosines, labels, serves_itself=serves_itself)
 
-    def _neighbours(self, t: int) -> None:
-        # Each checkpoint has draws of its own, whenever it is measured.
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + t)
+    def _align(self, cosines: Float[Tensor, "n c"], labels: Int[Tensor, " m"], *, serves_itself: bool) -> None:
+        # Sums of cosines become means over the class, a row left out of its own.
+        sizes = labels.bincount(minlength=self._classes).expand(len(cosines), -1).clone()
+        own = self._labels[:, None]
+        if serves_itself:
+            sizes.scatter_add_(1, own, torch.full_like(own, -1))
+            cosines = cosines.scatter_add(1, own, torch.full_like(own, -1, dtype=cosines.dtype))
+        means = torch.where(sizes > 0, cosines / sizes.clamp(min=1), 0.0)
+        given = means.gather(1, own).squeeze(1)
+        best = means.scatter(1, own, -torch.inf).amax(1)
+        self._aligned.own.add_(rank(-given), alpha=1 / len(self._train.rates))
+        self._aligned.margin.add_(rank(best - given), alpha=1 / len(self._train.rates))
+
+    def _place(
+        self, t: int, inner: Float[Tensor, "n e"], known: Float[Tensor, "m e"] | None, generator: torch.Generator
+    ) -> None:
+        features, known_features = principal(inner, known if self._compared else None, generator)
+        if t == 0:
+            self._features = features
+            self._guess, self._known_guess = held_out(features, self._labels, self._classes, known_features)
+        if known is None or known_features is None:
+            return
+        self._strange.append(strangeness(features, known_features, generator))
+        step = self._searched.index(t)
+        self._same[step], self._every[step] = reference_support(inner, self._labels, known, self._reference.labels)
+        self._density[step] = influence_density(
+            self._train, self._labels, self._reference.trace, self._reference.labels, t, generator
+        )
+
+    def _neighbours(self, t: int, generator: torch.Generator) -> None:
         trusted = self._reference if self._reference.trusted else None
         found = directions(_pool(self._train, trusted, t))
-        votes = _vote(found, self._labels, trusted, self._classes, generator)
+        votes = _vote(found, self._labels, trusted, self._classes, _NEIGHBOURS, generator)
+        if t == 0:
+            self._first_votes = votes
         self._votes.add_(votes, alpha=1 / len(self._searched))
         rows = found[: len(self._labels)]
         self._own_support[self._searched.index(t)] = own_label_support(rows, self._labels, self._classes, generator)
-        self._features = rows
 
 
-def _support(train: Trace, labels: Int[Tensor, " n"], reference: Reference) -> Support:
-    itself = torch.arange(len(reference.labels))
-    found: list[tuple[Tensor, ...]] = []
-    for t in searched_checkpoints(len(train.rates)):
-        known = (reference.trace.activations[t], reference.labels)
-        found.append(
-            (*reference_support(train.activations[t], labels, *known), *reference_support(*known, *known, itself))
-        )
-    return Support(*(torch.stack(parts) for parts in zip(*found, strict=True)))
+def _unit(delta: Float[Tensor, "n c"], length: Float[Tensor, " n"]) -> Float[Tensor, "n c"]:
+    return delta / length.clamp(min=torch.finfo(length.dtype).tiny)[:, None]
 
 
 def _own_column(columns: Int[Tensor, " m"], samples: int) -> Int[Tensor, " n"]:
@@ -208,8 +319,9 @@ def _vote(
     labels: Int[Tensor, " n"],
     reference: Reference | None,
     classes: int,
+    count: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "n c"]:
     pool_labels = labels if reference is None else torch.cat([labels, reference.labels])
-    cosines, rows = nearest(pool[: len(labels)], pool, _NEIGHBOURS, generator, torch.arange(len(labels)))
+    cosines, rows = nearest(pool[: len(labels)], pool, count, generator, torch.arange(len(labels)))
     return vote(cosines, pool_labels[rows], classes)

@@ -13,7 +13,7 @@ from torch import Tensor
 from worker.signals.neighbours import directions
 
 _PROPOSED = 1_000
-_LOOKED_AT = 1_000  # rows of a label
+_LOOKED_AT = 500  # rows of a label
 _AHEAD = 16  # candidates whose gain is brought up to date together
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
-from worker.signals.formulas import rank
+from worker.signals.ranks import rank
 
 _BINS = 40
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)

@@ -1,6 +1,7 @@
 """How well other samples support a sample: the part of the influence kernel that does not vanish once it is fitted.
 
-Support is a mean of the largest cosines between penultimate activations; what is missing of 1 is suspicious.
+Support is a mean of the largest cosines between what enters the layer before the last; what is missing of 1 is
+suspicious.
 """
 
 import torch
@@ -18,20 +19,16 @@ def reference_support(
     labels: Int[Tensor, " n"],
     reference: Float[Tensor, "m d"],
     reference_labels: Int[Tensor, " m"],
-    own: Int[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Support by reference samples of the same label, and by those of any label: means of the 10 largest cosines.
 
-    A sample whose label no reference sample carries has no support of its label: -1. `own` is the reference row
-    that is the sample itself, for supports of the reference by the reference.
+    A sample whose label no reference sample carries has no support of its label: -1.
     """
     rows, columns = normalize(activations), normalize(reference)
     same, every = torch.empty(len(rows)), torch.empty(len(rows))
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
         cosines = rows[part] @ columns.T
-        if own is not None:
-            cosines[torch.arange(len(cosines)), own[part]] = -torch.inf
         every[part] = _mean_of_largest(cosines, _NEAREST)
         cosines.masked_fill_(labels[part, None] != reference_labels[None, :], -torch.inf)
         same[part] = _mean_of_largest(cosines, _NEAREST)

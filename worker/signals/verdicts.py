@@ -1,8 +1,7 @@
 """Which samples are called mislabeled or anomalous, how many there are, and which label would be right.
 
-No known contamination is needed. With a trusted reference of 150 samples or more the cut-off is conformal: a training
-sample is compared with how well the reference's own samples are supported by each other. Without one, the number of
-mislabels is the size of the confident joint (Northcutt et al., arXiv:1911.00068), and nothing is called anomalous.
+No known contamination is needed: how many are flagged is the estimate of worker.signals.counts, which are flagged the
+ranking decides. Anomalies come first: a sample that lies outside of everything known has no right label to be given.
 """
 
 from dataclasses import dataclass
@@ -11,17 +10,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_FALSE_DISCOVERIES = 0.2
-_ANOMALOUS_BELOW = 0.02
+from worker.signals.counts import Estimate, agreed_errors, excess, lead_of_label, share_of_wrong
+from worker.signals.measurements import Measurements, Trusted
 
-
-@dataclass(frozen=True)
-class Estimate:
-    """How many, and between which bounds."""
-
-    count: int
-    low: int
-    high: int
+TRUSTED_ROWS = 150  # fewer tell too little of what is usual to flag anything
+_NONE = Estimate(0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -34,73 +27,37 @@ class Verdicts:
     anomalous_estimate: Estimate
 
 
-def confident_joint_size(probabilities: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> int:
-    """How many samples lie off the diagonal of the confident joint.
-
-    A sample counts for class c when its probability of c reaches the mean probability of c among the samples
-    labelled c; of several such classes the most probable counts.
-    """
-    classes = probabilities.shape[1]
-    mean_own = torch.full((classes,), torch.inf)
-    for label in torch.unique(labels).tolist():
-        mean_own[label] = probabilities[labels == label, label].mean()
-    confident = probabilities.masked_fill(probabilities < mean_own, -1.0)
-    best = confident.max(1)
-    return int(((best.values >= 0) & (best.indices != labels)).sum())
-
-
-def without_trusted_reference(
-    mislabeled: Float[Tensor, " n"],
-    early: Float[Tensor, "n c"],
-    mean: Float[Tensor, "n c"],
-    votes: Float[Tensor, "n c"],
-    labels: Int[Tensor, " n"],
+def decide(
+    m: Measurements, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"], generator: torch.Generator
 ) -> Verdicts:
-    """Flag as many of the highest `mislabeled` scores as the confident joint counts.
-
-    The count comes from the mean of epoch-averaged probabilities and neighbour votes. The bounds are the counts that
-    each source alone gives: where they disagree the estimate is rough, and the bounds say so.
-    """
-    count = confident_joint_size((mean + votes) / 2, labels)
-    alone = [confident_joint_size(source, labels) for source in (early, mean, votes)]
-    flags = torch.zeros(len(labels), dtype=torch.bool)
-    flags[mislabeled.argsort(descending=True, stable=True)[:count]] = True
-    estimate = Estimate(count, min(count, *alone), max(count, *alone))
-    return Verdicts(flags, torch.zeros_like(flags), estimate, Estimate(0, 0, 0))
-
-
-def with_trusted_reference(
-    same: Float[Tensor, " n"],
-    every: Float[Tensor, " n"],
-    reference_same: Float[Tensor, " m"],
-    reference_every: Float[Tensor, " m"],
-    mean_margin: Float[Tensor, " n"],
-) -> Verdicts:
-    """Flag by Benjamini-Hochberg on conformal p-values of the support of the label, then tell the two kinds apart.
-
-    Anomalous: no label supports it either, or the model agrees with the label nevertheless; else mislabeled.
-    """
-    p_same, p_every = p_values(same, reference_same), p_values(every, reference_every)
-    flags = benjamini_hochberg(p_same, _FALSE_DISCOVERIES)
-    strange = (p_every < _ANOMALOUS_BELOW) | (mean_margin >= 0)
-    anomalous, mislabeled = flags & strange, flags & ~strange
-    return Verdicts(mislabeled, anomalous, _discoveries(mislabeled), _discoveries(anomalous))
+    """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is called anomalous."""
+    if m.trusted is None or len(m.trusted.labels) < TRUSTED_ROWS:
+        nobody = torch.zeros(len(m.labels), dtype=torch.bool)
+        guesses = [m.first_votes, m.guess, *([] if m.frozen_votes is None else [m.frozen_votes])]
+        wrong = agreed_errors(guesses, m.labels)
+        return Verdicts(_top(mislabeled, wrong.count, nobody), nobody, wrong, _NONE)
+    strange = excess(m.trusted.strange.train.amax(0), m.trusted.strange.reference.amax(0))
+    outside = _top(anomalous, strange.count, torch.zeros(len(m.labels), dtype=torch.bool))
+    wrong = _wrong_labels(m, m.trusted, ~outside, generator)
+    return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
-def p_values(support: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> Float[Tensor, " n"]:
-    """Conformal: `(1 + #{reference rows supported no better}) / (m + 1)`."""
-    below = torch.searchsorted(reference.sort().values, support, right=True)
-    return (1 + below).double() / (len(reference) + 1)
+def _wrong_labels(m: Measurements, trusted: Trusted, rows: Bool[Tensor, " n"], generator: torch.Generator) -> Estimate:
+    classes = m.guess.shape[1]
+    others = [(trusted.labels + step) % classes for step in range(1, classes)]
+    return share_of_wrong(
+        lead_of_label(m.guess, m.labels)[rows],
+        lead_of_label(trusted.guess, trusted.labels),
+        torch.cat([lead_of_label(trusted.guess, labels) for labels in others]),
+        generator,
+    )
 
 
-def benjamini_hochberg(p: Float[Tensor, " n"], share: float) -> Bool[Tensor, " n"]:
-    """The flags whose expected share of false ones is at most `share` (Benjamini and Hochberg 1995)."""
-    ordered = p.sort().values
-    bound = share * torch.arange(1, len(p) + 1, dtype=p.dtype) / max(len(p), 1)
-    passing = (ordered <= bound).nonzero()
-    if len(passing) == 0:
-        return torch.zeros(len(p), dtype=torch.bool)
-    return p <= ordered[passing[-1, 0]]
+def _top(scores: Float[Tensor, " n"], count: int, taken: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    flags = torch.zeros_like(taken)
+    order = scores.masked_fill(taken, -torch.inf).argsort(descending=True, stable=True)
+    flags[order[: min(count, int((~taken).sum()))]] = True
+    return flags
 
 
 def suggest(
@@ -114,16 +71,7 @@ def suggest(
     A sample that is called mislabeled is never given its own label back.
     """
     belief = (early + votes) / 2
-    allowed = belief.scatter(1, labels[:, None], torch.where(mislabeled, -1.0, _own(belief, labels))[:, None])
+    given = belief.gather(1, labels[:, None])
+    allowed = belief.scatter(1, labels[:, None], torch.where(mislabeled[:, None], -1.0, given))
     best = allowed.max(1)
     return best.indices, best.values.clamp(0, 1)
-
-
-def _own(belief: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    return belief.gather(1, labels[:, None]).squeeze(1)
-
-
-def _discoveries(flags: Bool[Tensor, " n"]) -> Estimate:
-    # At most a share q of the flags is false in expectation; what stays below the cut-off is not counted.
-    count = int(flags.sum())
-    return Estimate(count, round(count * (1 - _FALSE_DISCOVERIES)), count)

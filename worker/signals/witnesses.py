@@ -14,8 +14,8 @@ from torch.nn.functional import normalize
 
 from worker.influence.factors import Trace, errors
 
-_SUSPECTS = 300
-_POOL = 2_000
+_SUSPECTS = 200
+_POOL = 1_000
 _STRONGEST = 5
 _SIMILAR = 50
 _BLOCK = 1024

@@ -291,7 +291,7 @@ def test_signals_are_described_with_their_summaries(client: httpx.Client) -> Non
 
 def test_groups_show_their_members(client: httpx.Client) -> None:
     (group,) = client.get("/jobs/job_1/groups").json()["items"]
-    assert (group["label"], group["size"], group["separation"]) == ("dog", 2, 0.8)
+    assert (group["label"], group["size"], group["separation"], group["gap"]) == ("dog", 2, 0.8, 0.9)
     assert group["sample_ids"] == ["row-4", "row-1"]
     assert [card["id"] for card in group["previews"]] == ["row-4", "row-1"]
 

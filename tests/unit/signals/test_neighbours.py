@@ -63,15 +63,6 @@ def test_support_is_the_mean_of_the_ten_largest_cosines() -> None:
         assert torch.allclose(same[row], expected, atol=1e-6)
 
 
-def test_reference_rows_do_not_support_themselves() -> None:
-    x = torch.eye(6, 8)
-    same, every = reference_support(
-        x, torch.zeros(6, dtype=torch.int64), x, torch.zeros(6, dtype=torch.int64), torch.arange(6)
-    )
-    assert torch.allclose(every, torch.zeros(6))
-    assert torch.allclose(same, torch.zeros(6))
-
-
 def test_own_label_support_is_low_for_the_odd_one_out() -> None:
     x = torch.cat([torch.tensor([[1.0, 0.0]]).repeat(9, 1), torch.tensor([[-1.0, 0.0]]), torch.tensor([[0.0, 1.0]])])
     labels = torch.tensor([0] * 10 + [1])

@@ -22,7 +22,21 @@ def test_a_cluster_hidden_inside_a_label_is_the_first_group() -> None:
     first = groups(x, labels, 3, generator)[0]
     assert first.label == 1
     assert set(first.rows) == set(hidden.tolist())
-    assert first.size == 20
+    assert len(first.members) == 20
+    assert first.gap > 0.86
+
+
+def test_the_tighter_half_is_the_group_however_large_it_is() -> None:
+    generator = torch.Generator().manual_seed(0)
+    honest, copied = torch.randn(60, 5, generator=generator), 0.05 * torch.randn(90, 5, generator=generator) + 6
+    (only,) = groups(torch.cat([honest, copied]), torch.zeros(150, dtype=torch.int64), 1, generator)
+    assert sorted(only.members.tolist()) == list(range(60, 150))
+
+
+def test_one_heap_has_the_gap_of_a_normal_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    (only,) = groups(torch.randn(2000, 3, generator=generator), torch.zeros(2000, dtype=torch.int64), 1, generator)
+    assert only.gap == pytest.approx(2 / torch.pi, abs=0.03)
 
 
 def test_identical_samples_make_no_group() -> None:

@@ -1,74 +1,91 @@
-"""The cut-offs and suggestions."""
+"""Flags, types and suggestions."""
+
+from dataclasses import replace
 
 import torch
 
-from worker.signals.verdicts import (
-    benjamini_hochberg,
-    confident_joint_size,
-    p_values,
-    suggest,
-    with_trusted_reference,
-    without_trusted_reference,
-)
+from worker.influence.factors import Trace
+from worker.signals.anomaly import Strangeness
+from worker.signals.formulas import compute
+from worker.signals.measurements import Measurements, Measuring, Reference, Trusted
+from worker.signals.verdicts import decide, suggest
+
+CLASSES, SAMPLES, KNOWN, WIDTH = 3, 600, 300, 8
 
 
-def test_the_confident_joint_counts_samples_confidently_of_another_class() -> None:
-    # Mean own probability: class 0 -> (.9 + .8 + .1) / 3 = .6, class 1 -> (.7 + .9) / 2 = .8.
-    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9]])
-    assert confident_joint_size(probabilities, torch.tensor([0, 0, 0, 1, 1])) == 1
-
-
-def test_a_class_without_samples_attracts_nobody() -> None:
-    probabilities = torch.tensor([[0.5, 0.1, 0.4], [0.1, 0.5, 0.4]])
-    assert confident_joint_size(probabilities, torch.tensor([0, 1])) == 0
-
-
-def test_without_a_trusted_reference_the_most_suspicious_are_flagged_and_nothing_is_anomalous() -> None:
-    labels = torch.tensor([0, 0, 0, 1, 1])
-    belief = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9]])
-    scores = torch.tensor([0.2, 0.3, 0.9, 0.5, 0.1])
-    found = without_trusted_reference(scores, belief, belief, belief, labels)
-    assert found.mislabeled.tolist() == [False, False, True, False, False]
-    assert not found.anomalous.any()
-    assert (found.mislabeled_estimate.low, found.mislabeled_estimate.high) == (1, 1)
-
-
-def test_the_bounds_of_the_estimate_span_what_each_source_counts() -> None:
-    labels = torch.tensor([0, 0, 0, 1, 1])
-    agrees = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
-    differs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9]])
-    estimate = without_trusted_reference(torch.rand(5), agrees, differs, agrees, labels).mislabeled_estimate
-    assert estimate.low == 0
-    assert estimate.high == 1
-    assert estimate.low <= estimate.count <= estimate.high
-
-
-def test_p_values_count_reference_rows_supported_no_better() -> None:
-    reference = torch.tensor([0.2, 0.4, 0.6, 0.8])
-    assert p_values(torch.tensor([0.1, 0.4, 0.9]), reference).tolist() == [1 / 5, 3 / 5, 1.0]
-
-
-def test_benjamini_hochberg_flags_up_to_the_last_value_under_its_line() -> None:
-    # Bounds at q = .2 and n = 5: .04 .08 .12 .16 .20; the third value passes and takes the second with it.
-    p = torch.tensor([0.5, 0.01, 0.09, 0.11, 0.9], dtype=torch.float64)
-    assert benjamini_hochberg(p, 0.2).tolist() == [False, True, True, True, False]
-    assert not benjamini_hochberg(torch.tensor([0.5, 0.9], dtype=torch.float64), 0.2).any()
-
-
-def test_clean_data_is_flagged_rarely_and_strange_data_always() -> None:
+def measured(*, wrong: int, strange: int, known: int = KNOWN) -> Measurements:
+    """Two well separated checkpoints of a clean training set whose first rows are wrong and last rows strange."""
     generator = torch.Generator().manual_seed(0)
-    reference = torch.rand(500, generator=generator) * 0.2 + 0.8
-    clean = torch.rand(1000, generator=generator) * 0.2 + 0.8
-    strange = torch.rand(100, generator=generator) * 0.2
-    support = torch.cat([clean, strange])
-    margin = torch.cat([torch.ones(1000), torch.full((50,), 2.0), torch.full((50,), -2.0)])
-    found = with_trusted_reference(support, torch.ones(1100), reference, reference, margin)
-    flagged = found.mislabeled | found.anomalous
-    assert flagged[1000:].all()
-    assert flagged[:1000].float().mean() < 0.05
-    assert found.anomalous[1000:1050].all()
-    assert found.mislabeled[1050:].all()
+    truth, known_labels = torch.arange(SAMPLES) % CLASSES, torch.arange(known) % CLASSES
+
+    def inner(labels: torch.Tensor) -> torch.Tensor:
+        return torch.eye(CLASSES, WIDTH)[labels] * 4 + 0.5 * torch.randn(len(labels), WIDTH, generator=generator)
+
+    x, reference = inner(truth), inner(known_labels)
+    if strange:
+        x[-strange:] = 30 * torch.nn.functional.normalize(torch.randn(strange, WIDTH, generator=generator))
+    labels = truth.clone()
+    labels[:wrong] = (truth[:wrong] + 1) % CLASSES
+
+    def trace(rows: torch.Tensor) -> Trace:
+        return Trace(rows.expand(2, -1, -1), rows[:, :CLASSES].expand(2, -1, -1), (0.1, 0.1))
+
+    measuring = Measuring(trace(x), labels, Reference(trace(reference), known_labels, trusted=True), CLASSES, seed=0)
+    for t in range(2):
+        measuring.at(t, x, reference)
+    return measuring.finish(lambda _share: None)
+
+
+def decided(m: Measurements) -> tuple[torch.Tensor, torch.Tensor]:
+    scores = compute(m, ["mislabeled", "anomalous"])
+    found = decide(m, scores["mislabeled"], scores["anomalous"], torch.Generator().manual_seed(0))
+    assert found.mislabeled_estimate.count == int(found.mislabeled.sum())
+    assert found.anomalous_estimate.count == int(found.anomalous.sum())
     assert not (found.mislabeled & found.anomalous).any()
+    return found.mislabeled, found.anomalous
+
+
+def test_wrong_labels_and_strange_samples_are_told_apart_and_counted() -> None:
+    mislabeled, anomalous = decided(measured(wrong=60, strange=40))
+    assert mislabeled[:60].float().mean() > 0.8
+    assert anomalous[-40:].float().mean() >= 0.9
+    assert 50 <= int(mislabeled.sum()) <= 70
+    assert 30 <= int(anomalous.sum()) <= 50
+
+
+def test_clean_data_is_not_flagged() -> None:
+    mislabeled, anomalous = decided(measured(wrong=0, strange=0))
+    assert not mislabeled.any()
+    assert not anomalous.any()
+
+
+def test_a_small_trusted_reference_ranks_anomalies_and_flags_none() -> None:
+    m = measured(wrong=60, strange=40, known=60)
+    scores = compute(m, ["anomalous"])["anomalous"]
+    assert set(scores.topk(40).indices.tolist()) == set(range(SAMPLES - 40, SAMPLES))
+    mislabeled, anomalous = decided(m)
+    assert not anomalous.any()
+    assert mislabeled[:60].float().mean() > 0.8
+
+
+def test_without_a_trusted_reference_the_surest_samples_tell_how_many_labels_are_wrong() -> None:
+    mislabeled, anomalous = decided(replace(measured(wrong=60, strange=0), trusted=None))
+    assert not anomalous.any()
+    assert 20 <= int(mislabeled.sum()) <= 100
+    assert mislabeled[:60].sum() >= 0.9 * min(60, int(mislabeled.sum()))
+
+
+def test_what_is_called_anomalous_is_not_called_mislabeled_too() -> None:
+    m = measured(wrong=60, strange=0)
+    assert m.trusted is not None
+    first = torch.zeros(3, SAMPLES)
+    first[:, :60] = 100.0
+    strange = Strangeness(first, torch.randn(3, KNOWN))
+    trusted: Trusted = replace(m.trusted, strange=strange)
+    mislabeled, anomalous = decided(replace(m, trusted=trusted))
+    assert anomalous[:60].float().mean() > 0.8
+    assert not mislabeled[:60][anomalous[:60]].any()
+    assert int(mislabeled.sum()) <= 10
 
 
 def test_a_mislabeled_sample_is_never_given_its_own_label_back() -> None:

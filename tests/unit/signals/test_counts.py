@@ -1,0 +1,68 @@
+"""How many samples are wrong."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from worker.signals.counts import agreed_errors, excess, lead_of_label, share_of_wrong
+
+
+def normal(rows: int, seed: int) -> Tensor:
+    return torch.randn(rows, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("planted", [100, 300])
+def test_the_excess_counts_what_is_stranger_than_the_reference(planted: int) -> None:
+    found = excess(torch.cat([normal(3000 - planted, 0), normal(planted, 1) + 9]), normal(600, 2))
+    assert abs(found.count - planted) <= 0.25 * planted
+    assert found.low <= planted <= found.high
+
+
+def test_samples_of_the_reference_have_no_excess() -> None:
+    assert [excess(normal(3000, 3 * seed), normal(600, 3 * seed + 1)).count for seed in range(10)] == [0] * 10
+
+
+def test_a_few_outliers_of_the_reference_do_not_hide_an_excess() -> None:
+    reference = normal(600, 2)
+    reference[:4] = 100.0
+    assert 225 <= excess(torch.cat([normal(2700, 0), normal(300, 1) + 9]), reference).count <= 375
+
+
+@pytest.mark.parametrize("wrong", [150, 300, 900])
+def test_the_share_of_wrong_labels_is_that_of_the_mixture(wrong: int) -> None:
+    given = torch.cat([normal(3000 - wrong, 0) + 1.5, normal(wrong, 1) - 1.5])
+    generator = torch.Generator().manual_seed(0)
+    found = share_of_wrong(given, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator)
+    assert abs(found.count - wrong) <= 0.2 * wrong
+    assert found.low <= wrong <= found.high
+
+
+def test_right_labels_alone_count_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    assert share_of_wrong(normal(3000, 0) + 1.5, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator).count == 0
+
+
+def guesses(labels: Tensor, noise: float, seed: int) -> Tensor:
+    return torch.eye(4)[labels] + noise * torch.randn(len(labels), 4, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("wrong", [200, 600])
+def test_what_sure_guesses_contradict_is_counted(wrong: int) -> None:
+    truth = torch.arange(4000) % 4
+    labels = truth.clone()
+    labels[torch.randperm(4000, generator=torch.Generator().manual_seed(0))[:wrong]] += 1
+    labels %= 4
+    found = agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels)
+    assert abs(found.count - wrong) <= 0.25 * wrong
+    assert found.low <= wrong <= found.high
+
+
+def test_unsure_guesses_alone_count_nothing() -> None:
+    truth = torch.arange(4000) % 4
+    # Two independent guesses that are wrong on every fourth sample, and sure of none of those.
+    assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], truth).count == 0
+
+
+def test_the_lead_is_over_the_best_other_class() -> None:
+    guess = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
+    assert torch.allclose(lead_of_label(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))

@@ -1,0 +1,63 @@
+"""How much denser the training set's influence is around a sample than the reference's: no signs, no magnitudes."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.influence.factors import Trace, errors
+from worker.influence.tracin import self_influence
+
+_WIDTH = 0.1
+_COLUMNS = 600  # training rows that stand for all
+_BLOCK = 1_024
+
+
+def influence_density(
+    train: Trace,
+    labels: Int[Tensor, " n"],
+    reference: Trace,
+    reference_labels: Int[Tensor, " m"],
+    t: int,
+    generator: torch.Generator,
+) -> Float[Tensor, " n"]:
+    """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` less the same over the reference, at checkpoint t."""
+    drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
+    rows, known = _Directions.of(train, t, labels), _Directions.of(reference, t, reference_labels)
+    columns = rows.take(drawn)
+    place = torch.full((len(labels),), -1, dtype=torch.int64)
+    place[drawn] = torch.arange(len(drawn))
+    result = torch.empty(len(labels))
+    for start in range(0, len(labels), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        near = (rows.take(part).cosines(columns) - 1) / _WIDTH
+        inside = (place[part] >= 0).nonzero().squeeze(1)
+        near[inside, place[part][inside]] = -torch.inf
+        others = len(drawn) - (place[part] >= 0).long()
+        within = torch.logsumexp(near, 1) - others.clamp(min=1).log()
+        beyond = torch.logsumexp((rows.take(part).cosines(known) - 1) / _WIDTH, 1) - math.log(len(reference_labels))
+        result[part] = within - beyond
+    # A training set of one row has nobody else to be near.
+    return torch.where(torch.isfinite(result), result, torch.zeros_like(result))
+
+
+@dataclass(frozen=True)
+class _Directions:
+    """Gradients of the last layer, of length 1, in factors."""
+
+    activations: Float[Tensor, "n d"]
+    delta: Float[Tensor, "n c"]
+
+    @classmethod
+    def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"]) -> "_Directions":
+        delta = errors(trace.logits[t], labels)
+        length = self_influence(trace.activations[t], delta, 1.0).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
+        return cls(trace.activations[t], delta / length[:, None])
+
+    def take(self, rows: slice | Int[Tensor, " k"]) -> "_Directions":
+        return _Directions(self.activations[rows], self.delta[rows])
+
+    def cosines(self, others: "_Directions") -> Float[Tensor, "n m"]:
+        return (self.activations @ others.activations.T + 1).mul_(self.delta @ others.delta.T)

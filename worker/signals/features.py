@@ -1,0 +1,39 @@
+"""A few numbers that say where a sample lies: the principal directions of what enters the layer before the last.
+
+Early in training these have not yet bent towards the labels, so a sample's own label is hardly in them.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+WIDTH = 32
+_SAMPLED = 4_000  # rows tell the directions of all
+_ROUNDS = 4
+_SPARE = 8  # directions more than wanted, dropped in the end, which the iteration needs to settle
+_BLOCK = 8_192
+
+
+def principal(
+    inner: Float[Tensor, "n e"], known: Float[Tensor, "m e"] | None, generator: torch.Generator
+) -> tuple[Float[Tensor, "n w"], Float[Tensor, "m w"] | None]:
+    """Rows centred on the mean of `inner`, in at most 32 of its principal directions; `known` in the same ones."""
+    mean = inner.mean(0)
+    if inner.shape[1] <= WIDTH:
+        return inner - mean, None if known is None else known - mean
+    axes = _axes(inner[torch.randperm(len(inner), generator=generator)[:_SAMPLED]] - mean, generator)
+    return _project(inner, mean, axes), None if known is None else _project(known, mean, axes)
+
+
+def _axes(rows: Float[Tensor, "s e"], generator: torch.Generator) -> Float[Tensor, "e w"]:
+    # Subspace iteration: a decomposition of all e dimensions would cost more than everything else here.
+    axes = torch.randn(rows.shape[1], min(WIDTH + _SPARE, rows.shape[1]), generator=generator)
+    for _ in range(_ROUNDS):
+        axes = torch.linalg.qr(rows.T @ (rows @ axes)).Q
+    turned = torch.linalg.eigh((rows @ axes).T @ (rows @ axes)).eigenvectors
+    widest: Tensor = axes @ turned[:, -WIDTH:]
+    return widest
+
+
+def _project(rows: Float[Tensor, "n e"], mean: Float[Tensor, " e"], axes: Float[Tensor, "e w"]) -> Float[Tensor, "n w"]:
+    return torch.cat([(part - mean) @ axes for part in torch.split(rows, _BLOCK)])
