@@ -238,22 +238,46 @@ def test_results_do_not_depend_on_the_block_size(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("in_memory", [0, 2**30])
-def test_a_network_that_is_only_a_head_keeps_its_activations_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
-) -> None:
+def test_frozen_activations_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
     monkeypatch.setattr(factors, "_IN_MEMORY", in_memory)
     head = nn.Linear(6, 3)
-    states = [{name: torch.randn(value.shape) for name, value in head.state_dict().items()} for _ in RATES]
+    model = nn.Sequential(nn.ReLU(), head)
+    states = [{name: torch.randn(value.shape) for name, value in model.state_dict().items()} for _ in RATES]
     x = torch.randn(10, 6)
-    recorder = Recorder(head, head, (x,), RATES, tmp_path)
+    recorder = Recorder(model, head, (x,), RATES, tmp_path)
     for step, state in enumerate(states):
-        head.load_state_dict(state)
+        model.load_state_dict(state)
         recorder.at(step)
     trace = recorder.trace
-    assert trace.activations.stride(0) == 0
+    assert trace.shared
     assert (tmp_path / "activations.f4").exists() == (in_memory == 0)
-    assert torch.equal(trace.activations[2], x)
-    assert torch.allclose(trace.logits[1], x @ states[1]["weight"].T + states[1]["bias"], atol=1e-5)
+    assert torch.equal(trace.activations[2], x.relu())
+    expected = x.relu() @ states[1]["1.weight"].T + states[1]["1.bias"]
+    assert torch.allclose(trace.logits[1], expected, atol=1e-5)
+
+
+def test_a_model_that_is_only_a_head_copies_nothing(tmp_path: Path) -> None:
+    head, x = nn.Linear(6, 3), torch.randn(10, 6)
+    trace = Recorder(head, head, (x,), RATES, tmp_path).trace
+    assert trace.shared
+    assert trace.activations.data_ptr() == x.data_ptr()
+
+
+def test_shared_activations_give_the_pairs_of_separate_ones() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, known = torch.randn(29, 6, generator=generator), torch.randn(19, 6, generator=generator)
+    y, known_y = torch.arange(29) % 4, torch.arange(19) % 4
+    z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
+    shared = Trace(x.expand(3, -1, -1), z, RATES), y, Trace(known.expand(3, -1, -1), known_z, RATES), known_y
+    apart = Trace(x.repeat(3, 1, 1), z, RATES), y, Trace(known.repeat(3, 1, 1), known_z, RATES), known_y
+    (rows, block), (_, expected) = next(LastLayerPairs(*shared).blocks()), next(LastLayerPairs(*apart).blocks())
+    assert rows == slice(0, 29)
+    assert torch.allclose(block, expected, atol=1e-5)
+    other = (y + 1) % 4
+    pairs = LastLayerPairs(*shared), LastLayerPairs(*apart)
+    for one in pairs:
+        next(one.blocks())
+    assert torch.allclose(pairs[0].relabelled(rows, other), pairs[1].relabelled(rows, other), atol=1e-5)
 
 
 def _checkpoints(trace: Trace) -> list[tuple[Tensor, Tensor, float]]:

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -147,6 +148,7 @@ def _ranked(values: list[float], i: int) -> float:
     return (below + (same + 1) / 2) / len(values)
 
 
+@cache
 def _class_cosines(w: World, t: int, i: int) -> list[float]:
     """Mean cosine of sample i's gradient with those of each class's reference samples, itself left out."""
     own = w._gradients(w.train, w.labels, t)[i]

@@ -27,8 +27,15 @@ class Trace:
     logits: Float[Tensor, "t n c"]
     rates: tuple[float, ...]
 
+    @property
+    def shared(self) -> bool:
+        """Whether the activations are the same at every checkpoint, kept once."""
+        return self.activations.stride(0) == 0
+
     def rows(self, rows: Int[Tensor, " k"]) -> "Trace":
         """The trace of some of the samples."""
+        if self.shared:
+            return Trace(self.activations[0, rows].expand(len(self.rates), -1, -1), self.logits[:, rows], self.rates)
         return Trace(self.activations[:, rows], self.logits[:, rows], self.rates)
 
 
@@ -113,8 +120,12 @@ class Recorder:
         self._model, self._head, self._inputs = model, head, inputs
         trained = sum(parameter.numel() for parameter in model.parameters())
         frozen = trained == sum(parameter.numel() for parameter in head.parameters())
-        self._kept, samples = 1 if frozen else len(rates), len(inputs[0])
-        activations = _room(scratch / "activations.f4", (self._kept, samples, head.in_features))
+        # A model that is nothing but a head is fed with its activations.
+        self._fed = model is head
+        self._kept, samples = 0 if self._fed else 1 if frozen else len(rates), len(inputs[0])
+        activations = inputs[0][None]
+        if not self._fed:
+            activations = _room(scratch / "activations.f4", (self._kept, samples, head.in_features))
         logits = _room(scratch / "logits.f4", (len(rates), samples, head.out_features))
         self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
 
@@ -125,6 +136,9 @@ class Recorder:
         """
         caught: list[Tensor] | None = [] if inner else None
         activations = self.trace.activations[step] if step < self._kept else None
+        if self._fed:
+            capture(self._model, self._head, self._inputs, None, self.trace.logits[step])
+            return self.trace.activations[step]
         capture(self._model, self._head, self._inputs, activations, self.trace.logits[step], caught)
         return None if caught is None else torch.cat(caught)
 

@@ -90,13 +90,16 @@ class LastLayerPairs:
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
         self._train = train
+        self._shared = train.shared and reference.shared
+        shared = _with_one(reference.activations[0]).T.contiguous() if reference.shared else None
         self._known = [
             (
-                _with_one(reference.activations[t]).T.contiguous(),
+                _with_one(reference.activations[t]).T.contiguous() if shared is None else shared,
                 (rate * errors(reference.logits[t], reference_labels)).T,
             )
             for t, rate in enumerate(reference.rates)
         ]
+        self._side_by_side = torch.cat([delta for _, delta in self._known])
         self._total, self._product = torch.empty(_BLOCK, self.columns), torch.empty(_BLOCK, self.columns)
 
     def blocks(self) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
@@ -104,10 +107,18 @@ class LastLayerPairs:
         for start in range(0, len(self.labels), _BLOCK):
             rows = slice(start, min(start + _BLOCK, len(self.labels)))
             size = rows.stop - start
-            total, product = self._total[:size].zero_(), self._product[:size]
+            total, product = self._total[:size], self._product[:size]
+            deltas = [errors(logits[rows], self.labels[rows]) for logits in self._train.logits]
+            if self._shared:
+                # The products of activations are those of every checkpoint: one for all, and one of all the errors.
+                torch.mm(_with_one(self._train.activations[0, rows]), self._known[0][0], out=product)
+                torch.mm(torch.cat(deltas, 1), self._side_by_side, out=total)
+                yield rows, total.mul_(product)
+                continue
+            total.zero_()
             for t, (activations, delta) in enumerate(self._known):
                 torch.mm(_with_one(self._train.activations[t, rows]), activations, out=product)
-                total.addcmul_(product, errors(self._train.logits[t, rows], self.labels[rows]) @ delta)
+                total.addcmul_(product, deltas[t] @ delta)
             yield rows, total
 
     def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:

@@ -143,7 +143,8 @@ class Measuring:
         self._frozen = frozen
         self._compared = reference.trusted and len(reference.labels) >= FEWEST
         count, samples = len(train.rates), len(labels)
-        self._searched = searched_checkpoints(count)
+        # Where activations never change, neither do neighbours.
+        self._searched = [0] if train.shared else searched_checkpoints(count)
         margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
         early, mean = torch.zeros(samples, classes), torch.zeros(samples, classes)
         self._dynamics = Dynamics(margin, loss, norm, early, mean)
