@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,17 +20,21 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from service.domain.dataset import Warning
+from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.glitches import Planted, plant
 from worker.influence.factors import Recorder, Trace
+from worker.influence.layers import UncoveredLayer, layer_names
+from worker.influence.projection import Projection
+from worker.influence.sources import ChosenLayers, Network
 from worker.models import build, head
 from worker.partition import Columns, draw_columns, partition
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
-from worker.signals.measurements import Measurements, Measuring, Reference, early_checkpoints
+from worker.signals.measurements import Chosen, Measurements, Measuring, Reference, early_checkpoints
 from worker.signals.proposals import Proposal, proposals
 from worker.signals.summaries import summarise
 from worker.signals.verdicts import TRUSTED_ROWS, Verdicts, decide, suggest
@@ -129,6 +133,7 @@ class Scoring:
     """
 
     def __init__(self, prepared: Prepared, spec: JobSpec, rates: Sequence[float], scratch: Path) -> None:
+        """Raises Invalid when the influence is asked of a layer that is not covered."""
         # A copy: the model itself may be in training at the same time.
         self._prepared, self._spec, self._model = prepared, spec, deepcopy(prepared.model)
         self._last, self._threads = head(self._model), torch.get_num_threads()
@@ -136,6 +141,7 @@ class Scoring:
         self._known: Recorder | None = None
         if prepared.columns is None:
             self._known = Recorder(self._model, self._last, prepared.reference_inputs, rates, scratch / "reference")
+        self._network = _network(self._model, self._last, spec)
         self._measuring = Measuring(
             self._train.trace,
             prepared.planted.labels,
@@ -143,12 +149,13 @@ class Scoring:
             len(prepared.classes),
             spec.training.seed,
             prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None,
+            None if self._network is None else _chosen(self._network, prepared),
         )
         self._beside: ThreadPoolExecutor | None = None
         self._offered: list[Future[None]] = []
         self._done = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Scoring":
         if self._threads > 1 and _leaves_cores_idle(self._spec, self._prepared.model):
             torch.set_num_threads(self._threads - 1)
             self._beside = ThreadPoolExecutor(1, "scoring", initializer=torch.set_num_threads, initargs=(1,))
@@ -185,6 +192,8 @@ class Scoring:
 
     def _at(self, load: Callable[[], dict[str, Tensor]]) -> None:
         self._model.load_state_dict(load())
+        if self._network is not None:
+            self._network.keep(self._model.state_dict())
         wanted = self._measuring.wants_inner(self._done)
         inner = self._train.at(self._done, inner=wanted)
         known = None if self._known is None else self._known.at(self._done, inner=wanted)
@@ -200,6 +209,26 @@ class Scoring:
             raise ValueError("neither columns nor a reference")
         trusted = spec.reference is not None and spec.reference.is_trusted
         return Reference(self._known.trace, prepared.reference_labels, trusted=trusted)
+
+
+def _network(model: nn.Module, last: nn.Linear, spec: JobSpec) -> Network | None:
+    influence = spec.influence
+    if influence.layers == "last" and influence.estimator == "tracin":
+        return None
+    try:
+        names = layer_names(model, last, influence.layers)
+    except UncoveredLayer as error:
+        raise Invalid(str(error), errors=[FieldError(loc=["influence", "layers"], msg=str(error))]) from error
+    projection = None if influence.estimator == "tracin" else Projection(influence.dimension, spec.training.seed)
+    return Network(model, names, projection)
+
+
+def _chosen(network: Network, prepared: Prepared) -> Chosen:
+    train = ChosenLayers(network, prepared.inputs)
+    if prepared.columns is None:
+        reference = ChosenLayers(network, prepared.reference_inputs)
+        return Chosen(train, reference, reference)
+    return Chosen(train, None, ChosenLayers(network, [part[prepared.columns.rows] for part in prepared.inputs]))
 
 
 def _leaves_cores_idle(spec: JobSpec, model: nn.Module) -> bool:

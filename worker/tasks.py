@@ -232,7 +232,8 @@ def _explain(error: Exception) -> JobError:
         case Diverged():
             return JobError(code="diverged", detail=str(error))
         case MemoryError():
-            return JobError(code="out_of_memory", detail="memory ran out; use a smaller model, batch or dataset")
+            detail = str(error) or "memory ran out; use a smaller model, batch or dataset"
+            return JobError(code="out_of_memory", detail=detail)
         case OSError(errno=errno.ENOSPC):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
         case _:

@@ -83,8 +83,18 @@ class Training(Frozen):
 class Influence(Frozen):
     """Which gradients make the influence, and how."""
 
-    layers: Literal["last"] = "last"
-    estimator: Literal["tracin"] = "tracin"
+    layers: Literal["last", "last-2", "all"] | list[str] = Field(
+        "last",
+        description="Whose gradients count: the last layer, the last two, all that have parameters, or modules of the "
+        "model by name. A layer that is not covered fails the job and is named. Neighbours, densities and the evidence "
+        "of single samples always read the last layers.",
+    )
+    estimator: Literal["tracin", "projected"] = Field(
+        "tracin",
+        description="tracin is exact; projected keeps each layer's gradient in about `dimension` random numbers, which "
+        "keeps inner products on average, for networks too large otherwise.",
+    )
+    dimension: int = Field(1024, ge=1, le=65_536, description="Of estimator projected: numbers kept of each layer.")
     columns: int = Field(
         128,
         ge=1,

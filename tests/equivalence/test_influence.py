@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
-from worker.influence import factors, tracin
+from worker.influence import factors, gradients, tracin
 from worker.influence.factors import Recorder, Trace, errors
-from worker.influence.tracin import LastLayerPairs, class_gradients, class_influence, pair_sums, self_influence
+from worker.influence.sources import LastLayer
+from worker.influence.tracin import Pairs, course, pair_sums, pull
 
 RATES = (0.1, 0.05, 0.02)
 
@@ -97,8 +98,13 @@ def close(got: Tensor, expected: Tensor) -> bool:
 
 def blocks(case: Case, folder: Path) -> Tensor:
     train, reference = case.trace(case.x, folder / "a"), case.trace(case.reference_x, folder / "b")
-    pairs = LastLayerPairs(train, case.y, reference, case.reference_y)
-    return torch.cat([block.clone() for _, block in pairs.blocks()])
+    return torch.cat(
+        [block.clone() for _, block in last_layer_pairs(train, case.y, reference, case.reference_y).blocks()]
+    )
+
+
+def last_layer_pairs(train: Trace, y: Tensor, reference: Trace, reference_y: Tensor) -> Pairs:
+    return Pairs(LastLayer(train), y, LastLayer(reference), reference_y, RATES)
 
 
 @settings(max_examples=20, deadline=None)
@@ -125,12 +131,7 @@ def test_influence_equals_captum_tracincp(tmp_path: Path) -> None:
     )
     theirs = peer.influence((case.reference_x, case.reference_y)).T
     assert close(blocks(case, tmp_path), theirs.detach())
-    own = sum(
-        self_influence(trace, errors(logits, case.y), rate)
-        for trace, logits, rate in _checkpoints(case.trace(case.x, tmp_path / "self"))
-    )
-    assert isinstance(own, Tensor)
-    assert close(own, peer.self_influence())
+    assert close(own_influence(case, tmp_path / "self"), peer.self_influence())
 
 
 def test_influence_without_the_bias_equals_captum_tracincp_fast(tmp_path: Path) -> None:
@@ -160,21 +161,28 @@ def test_influence_without_the_bias_equals_captum_tracincp_fast(tmp_path: Path) 
 def test_self_influence_is_the_diagonal(tmp_path: Path) -> None:
     case = Case(13, 13, 3)
     case.reference_x, case.reference_y = case.x, case.y
-    trace = case.trace(case.x, tmp_path)
-    own = torch.stack([self_influence(a, errors(z, case.y), rate) for a, z, rate in _checkpoints(trace)]).sum(0)
-    assert close(own, case.influence().diagonal())
+    assert close(own_influence(case, tmp_path), case.influence().diagonal())
+
+
+def own_influence(case: Case, scratch: Path) -> Tensor:
+    source = LastLayer(case.trace(case.x, scratch))
+    courses = [course(source, t, case.y, pull(source, t, case.y, case.classes), rate) for t, rate in enumerate(RATES)]
+    return torch.stack([one.self_influence for one in courses]).sum(0)
 
 
 @pytest.mark.parametrize("few", [0, 100])
-def test_class_sums_equal_sums_over_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int) -> None:
-    monkeypatch.setattr(tracin, "_FEW", few)
+@pytest.mark.parametrize("block", [7, 8192])
+def test_class_sums_equal_sums_over_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, block: int
+) -> None:
+    monkeypatch.setattr(gradients, "_FEW", few)
+    monkeypatch.setattr(LastLayer, "block", block)
     case = Case(29, 19, 4)
-    train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    train = LastLayer(case.trace(case.x, tmp_path / "a"))
+    reference = LastLayer(case.trace(case.reference_x, tmp_path / "b"))
     total = torch.zeros(29, 4)
     for t, rate in enumerate(RATES):
-        known = errors(reference.logits[t], case.reference_y)
-        sums = class_gradients(reference.activations[t], known, case.reference_y, 4)
-        total += class_influence(train.activations[t], errors(train.logits[t], case.y), sums, rate)
+        total += course(train, t, case.y, pull(reference, t, case.reference_y, 4), rate).class_influence
     pairs = case.influence()
     expected = torch.stack([pairs[:, case.reference_y == label].sum(1) for label in range(4)], 1)
     assert close(total, expected)
@@ -183,7 +191,7 @@ def test_class_sums_equal_sums_over_pairs(tmp_path: Path, monkeypatch: pytest.Mo
 def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     case = Case(29, 19, 4)
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
-    sums = pair_sums(LastLayerPairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
+    sums = pair_sums(last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
     pairs = case.influence()
     for label in range(4):
         part = pairs[:, case.reference_y == label]
@@ -205,7 +213,7 @@ def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     train = case.trace(case.x, tmp_path)
     own = torch.full((23,), -1)
     own[columns] = torch.arange(4)
-    pairs_of = LastLayerPairs(train, case.y, train.rows(columns), case.y[columns])
+    pairs_of = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
     sums = pair_sums(pairs_of, case.y[columns], 3, own_column=own)
     case.reference_x, case.reference_y = case.x[columns], case.y[columns]
     pairs = case.influence()
@@ -223,7 +231,7 @@ def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(
     case = Case(29, 19, 4)
     other = (case.y + 1 + torch.arange(29) % 3) % 4
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
-    pairs = LastLayerPairs(train, case.y, reference, case.reference_y)
+    pairs = last_layer_pairs(train, case.y, reference, case.reference_y)
     found = torch.cat([pairs.relabelled(rows, other[rows]) for rows, _ in pairs.blocks()])
     last = case.states[-1]
     known = case.gradients(case.reference_x, case.reference_y, last)
@@ -270,15 +278,11 @@ def test_shared_activations_give_the_pairs_of_separate_ones() -> None:
     z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
     shared = Trace(x.expand(3, -1, -1), z, RATES), y, Trace(known.expand(3, -1, -1), known_z, RATES), known_y
     apart = Trace(x.repeat(3, 1, 1), z, RATES), y, Trace(known.repeat(3, 1, 1), known_z, RATES), known_y
-    (rows, block), (_, expected) = next(LastLayerPairs(*shared).blocks()), next(LastLayerPairs(*apart).blocks())
+    (rows, block), (_, expected) = next(last_layer_pairs(*shared).blocks()), next(last_layer_pairs(*apart).blocks())
     assert rows == slice(0, 29)
     assert torch.allclose(block, expected, atol=1e-5)
     other = (y + 1) % 4
-    pairs = LastLayerPairs(*shared), LastLayerPairs(*apart)
+    pairs = last_layer_pairs(*shared), last_layer_pairs(*apart)
     for one in pairs:
         next(one.blocks())
     assert torch.allclose(pairs[0].relabelled(rows, other), pairs[1].relabelled(rows, other), atol=1e-5)
-
-
-def _checkpoints(trace: Trace) -> list[tuple[Tensor, Tensor, float]]:
-    return list(zip(trace.activations, trace.logits, trace.rates, strict=True))

@@ -1,130 +1,197 @@
-"""TracIn influence, exact for the last layer: `I_ij = sum_t eta_t <g_i^t, g_j^t>` (arXiv:2002.08484, equation 3.2).
+"""TracIn influence, exact: `I_ij = sum_t eta_t <g_i^t, g_j^t>` (arXiv:2002.08484, equation 3.2), layers added up.
 
-Unit: loss. Positive = training on i lowered the loss of j. No gradient and no n x m matrix is ever held: what needs
-only sums over the reference costs one product a sample, what needs every pair streams block by block.
+Unit: loss. Positive = training on i lowered the loss of j. No n x m matrix is ever held: what needs only sums over the
+reference costs one product a sample and class, what needs every pair streams block by block.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.influence.factors import Trace, errors
+from worker.influence.gradients import (
+    Gradient,
+    Outer,
+    Sums,
+    against,
+    class_sums,
+    concatenate,
+    dots,
+    scaled,
+    size,
+    squares,
+)
+from worker.influence.sources import Source, blocks
 
 _BLOCK = 512
-_FEW = 100  # classes times outputs, up to which multiplying by zeros costs less than gathering rows
-
-
-def self_influence(activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], rate: float) -> Float[Tensor, " n"]:
-    """`eta |g_i|^2` at one checkpoint: `eta |delta_i|^2 (|a_i|^2 + 1)`; the 1 is the bias."""
-    length: Tensor = torch.linalg.vector_norm(activations, dim=1)
-    return rate * delta.square().sum(1) * (length.square() + 1)
+_LARGEST = 4 * 2**30  # bytes of reference gradients, held at once
+_TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
-class ClassGradients:
-    """Sums of the reference's gradients by class at one checkpoint, weight and bias apart."""
+class Pull:
+    """Where each class of the reference pulls the model at one checkpoint, a layer at a time.
 
-    weight: Float[Tensor, "k c d"]
-    bias: Float[Tensor, "k c"]
+    `whole`: `sum_{j: y_j=k} g_j`; `unit`: the same of gradients of length 1.
+    """
 
-
-def class_gradients(
-    activations: Float[Tensor, "m d"], delta: Float[Tensor, "m c"], labels: Int[Tensor, " m"], classes: int
-) -> ClassGradients:
-    """`sum_{j: y_j=k} g_j` for every class k."""
-    outputs, width = delta.shape[1], activations.shape[1]
-    if classes * outputs <= _FEW:
-        # One product for all classes: their errors side by side, zero where a row is of another class.
-        apart = delta.new_zeros(len(labels), classes, outputs)
-        apart[torch.arange(len(labels)), labels] = delta
-        return ClassGradients((apart.flatten(1).T @ activations).view(classes, outputs, width), apart.sum(0))
-    weight = activations.new_zeros(classes, outputs, width)
-    bias = delta.new_zeros(classes, outputs)
-    for label in range(classes):
-        rows = (labels == label).nonzero().squeeze(1)
-        own = delta[rows]
-        weight[label] = own.T @ activations[rows]
-        bias[label] = own.sum(0)
-    return ClassGradients(weight, bias)
+    whole: list[Sums]
+    unit: list[Sums]
 
 
-def class_influence(
-    activations: Float[Tensor, "n d"], delta: Float[Tensor, "n c"], sums: ClassGradients, rate: float
-) -> Float[Tensor, "n k"]:
-    """`eta sum_{j: y_j=k} <g_i, g_j>` at one checkpoint, for every class k: one product a sample, no pairs."""
-    classes, outputs, width = sums.weight.shape
-    result = torch.empty(len(delta), classes)
-    flat = sums.weight.reshape(classes * outputs, width)
-    for start in range(0, len(delta), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        products = (activations[part] @ flat.T).reshape(-1, classes, outputs)
-        result[part] = torch.einsum("nkc,nc->nk", products + sums.bias, delta[part])
-    return result * rate
+@dataclass(frozen=True)
+class Course:
+    """What one checkpoint did: `eta |g_i|^2`, `eta sum_{j: y_j=k} <g_i, g_j>` and sums of cosines by class."""
+
+    self_influence: Float[Tensor, " n"]
+    class_influence: Float[Tensor, "n k"]
+    class_cosines: Float[Tensor, "n k"]
 
 
-@runtime_checkable
-class Pairs(Protocol):
-    """Influence of training rows on every reference row, block by block."""
-
-    labels: Int[Tensor, " n"]
-    columns: int
-
-    def blocks(self) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
-        """`I_ij` summed over checkpoints, a block of training rows at a time. Read a block before the next one."""
-        ...
-
-    def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:
-        """The same of the block last given, at the last checkpoint alone, had its rows had other labels."""
-        ...
+def length(gradients: list[Gradient]) -> Float[Tensor, " n"]:
+    """`|g_i|` over all layers."""
+    return torch.stack([squares(gradient) for gradient in gradients]).sum(0).sqrt()
 
 
-class LastLayerPairs:
-    """Pairs of the last layer, from traces. Relabelling changes `delta` alone: products of activations are kept."""
+def pull(source: Source, t: int, labels: Int[Tensor, " m"], classes: int) -> Pull:
+    """Read the reference once."""
+    whole: list[list[Sums]] = []
+    unit: list[list[Sums]] = []
+    for rows in blocks(source):
+        found = source.gradients(t, rows, labels[rows])
+        inverse = 1 / length(found).clamp(min=_TINY)
+        whole.append([class_sums(g, labels[rows], classes) for g in found])
+        unit.append([class_sums(scaled(g, inverse), labels[rows], classes) for g in found])
+    return Pull(*([_added(layer) for layer in zip(*parts, strict=True)] for parts in (whole, unit)))
+
+
+def course(source: Source, t: int, labels: Int[Tensor, " n"], towards: Pull, rate: float) -> Course:
+    """Read the training rows once, against the reference's pull."""
+    samples, classes = len(labels), len(towards.whole[0].flat)
+    own, by_class, cosines = torch.empty(samples), torch.empty(samples, classes), torch.empty(samples, classes)
+    for rows in blocks(source):
+        found = source.gradients(t, rows, labels[rows])
+        norm = length(found)
+        own[rows] = rate * norm.square()
+        by_class[rows] = rate * _against_all(found, towards.whole)
+        cosines[rows] = _against_all(found, towards.unit) / norm.clamp(min=_TINY)[:, None]
+    return Course(own, by_class, cosines)
+
+
+def _added(parts: tuple[Sums, ...]) -> Sums:
+    return Sums(torch.stack([part.flat for part in parts]).sum(0))
+
+
+def _against_all(gradients: list[Gradient], sums: list[Sums]) -> Float[Tensor, "n k"]:
+    return torch.stack([against(g, towards) for g, towards in zip(gradients, sums, strict=True)]).sum(0)
+
+
+class Pairs:
+    """Influence of training rows on every reference row, a block of training rows at a time."""
 
     def __init__(
-        self, train: Trace, labels: Int[Tensor, " n"], reference: Trace, reference_labels: Int[Tensor, " m"]
+        self,
+        train: Source,
+        labels: Int[Tensor, " n"],
+        reference: Source,
+        reference_labels: Int[Tensor, " m"],
+        rates: tuple[float, ...],
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
-        self._train = train
-        self._shared = train.shared and reference.shared
-        shared = _with_one(reference.activations[0]).T.contiguous() if reference.shared else None
-        self._known = [
-            (
-                _with_one(reference.activations[t]).T.contiguous() if shared is None else shared,
-                (rate * errors(reference.logits[t], reference_labels)).T,
-            )
-            for t, rate in enumerate(reference.rates)
+        self._train, self._checkpoints, self._rows = train, len(rates), min(_BLOCK, train.block)
+        self._fits(reference, reference_labels)
+        known = [
+            [scaled(gradient, torch.full((self.columns,), rate)) for gradient in _whole(reference, t, reference_labels)]
+            for t, rate in enumerate(rates)
         ]
-        self._side_by_side = torch.cat([delta for _, delta in self._known])
-        self._total, self._product = torch.empty(_BLOCK, self.columns), torch.empty(_BLOCK, self.columns)
+        self._layers = [_layer(list(course_of), self._rows) for course_of in zip(*known, strict=True)]
+        self._total = torch.empty(self._rows, self.columns)
+
+    def _fits(self, reference: Source, labels: Int[Tensor, " m"]) -> None:
+        few = slice(0, min(reference.block, self.columns))
+        a_row = sum(size(gradient) for gradient in reference.gradients(0, few, labels[few])) / max(few.stop, 1)
+        needed = a_row * self.columns * self._checkpoints
+        if needed > _LARGEST:
+            raise MemoryError(
+                f"the gradients of {self.columns} reference rows at {self._checkpoints} checkpoints take "
+                f"{needed / 2**30:.0f} GiB; choose fewer layers, fewer columns or checkpoints, or estimator projected"
+            )
 
     def blocks(self) -> Iterator[tuple[slice, Float[Tensor, "b m"]]]:
-        """See Pairs."""
-        for start in range(0, len(self.labels), _BLOCK):
-            rows = slice(start, min(start + _BLOCK, len(self.labels)))
-            size = rows.stop - start
-            total, product = self._total[:size], self._product[:size]
-            deltas = [errors(logits[rows], self.labels[rows]) for logits in self._train.logits]
-            if self._shared:
-                # The products of activations are those of every checkpoint: one for all, and one of all the errors.
-                torch.mm(_with_one(self._train.activations[0, rows]), self._known[0][0], out=product)
-                torch.mm(torch.cat(deltas, 1), self._side_by_side, out=total)
-                yield rows, total.mul_(product)
-                continue
-            total.zero_()
-            for t, (activations, delta) in enumerate(self._known):
-                torch.mm(_with_one(self._train.activations[t, rows]), activations, out=product)
-                total.addcmul_(product, deltas[t] @ delta)
+        """`I_ij` summed over checkpoints. Read a block before asking for the next: it is used again."""
+        for start in range(0, len(self.labels), self._rows):
+            rows = slice(start, min(start + self._rows, len(self.labels)))
+            total = self._total[: rows.stop - start].zero_()
+            found = [self._train.gradients(t, rows, self.labels[rows]) for t in range(self._checkpoints)]
+            for layer, gradients in zip(self._layers, zip(*found, strict=True), strict=True):
+                layer.add(total, list(gradients))
             yield rows, total
 
     def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:
-        """See Pairs."""
-        _, delta = self._known[-1]
-        return self._product[: len(labels)] * (errors(self._train.logits[-1, rows], labels) @ delta)
+        """The same of the block last given, at the last checkpoint alone, had its rows had other labels."""
+        total = torch.zeros(len(labels), self.columns)
+        found = self._train.gradients(self._checkpoints - 1, rows, labels)
+        for layer, gradient in zip(self._layers, found, strict=True):
+            layer.add_relabelled(total, gradient)
+        return total
+
+
+class _OuterPairs:
+    """One layer whose gradients are outer products: two matrix products a checkpoint, one of them shared if it can be."""
+
+    def __init__(self, known: list[Outer], rows: int) -> None:
+        self._alike = all(torch.equal(one.inputs, known[0].inputs) for one in known)
+        first = known[0].inputs.T.contiguous()
+        self._inputs = [first if self._alike else one.inputs.T.contiguous() for one in known]
+        self._errors = [one.errors.T for one in known]
+        self._side_by_side = torch.cat(self._errors)
+        self._product, self._second = torch.empty(rows, first.shape[1]), torch.empty(rows, first.shape[1])
+
+    def add(self, total: Float[Tensor, "b m"], gradients: list[Outer]) -> None:
+        """Add all checkpoints."""
+        product, second = self._product[: len(total)], self._second[: len(total)]
+        if self._alike and all(torch.equal(one.inputs, gradients[0].inputs) for one in gradients):
+            # Where inputs never change, one product stands for those of all checkpoints, and one for all errors.
+            torch.mm(gradients[0].inputs, self._inputs[0], out=product)
+            torch.mm(torch.cat([one.errors for one in gradients], 1), self._side_by_side, out=second)
+            total.addcmul_(product, second)
+            return
+        for gradient, inputs, errors in zip(gradients, self._inputs, self._errors, strict=True):
+            torch.mm(gradient.inputs, inputs, out=product)
+            total.addcmul_(product, torch.mm(gradient.errors, errors, out=second))
+
+    def add_relabelled(self, total: Float[Tensor, "b m"], gradient: Outer) -> None:
+        """Other labels change the errors alone: the last product of inputs is still there."""
+        total.addcmul_(self._product[: len(total)], gradient.errors @ self._errors[-1])
+
+
+class _OtherPairs:
+    """One layer of any other form."""
+
+    def __init__(self, known: list[Gradient]) -> None:
+        self._known = known
+
+    def add(self, total: Float[Tensor, "b m"], gradients: list[Gradient]) -> None:
+        """Add all checkpoints."""
+        for gradient, known in zip(gradients, self._known, strict=True):
+            total.add_(dots(gradient, known))
+
+    def add_relabelled(self, total: Float[Tensor, "b m"], gradient: Gradient) -> None:
+        """Add the last checkpoint."""
+        total.add_(dots(gradient, self._known[-1]))
+
+
+def _layer(known: list[Gradient], rows: int) -> Any:
+    outer = [gradient for gradient in known if isinstance(gradient, Outer)]
+    return _OuterPairs(outer, rows) if len(outer) == len(known) else _OtherPairs(known)
+
+
+def _whole(source: Source, t: int, labels: Int[Tensor, " m"]) -> list[Gradient]:
+    parts = [source.gradients(t, rows, labels[rows]) for rows in blocks(source)]
+    return [concatenate(list(layer)) for layer in zip(*parts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -217,8 +284,3 @@ def _leave_out(block: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Fl
         inside = (own >= 0).nonzero().squeeze(1)
         block[inside, own[inside]] = 0
     return block
-
-
-def _with_one(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
-    # The appended 1 carries the bias through the same matrix product.
-    return torch.cat([activations, activations.new_ones(len(activations), 1)], 1)

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.factors import Trace, errors
-from worker.influence.tracin import self_influence
+from worker.influence.gradients import Outer
+from worker.influence.tracin import length
 
 _WIDTH = 0.1
 _COLUMNS = 600  # training rows that stand for all
@@ -47,17 +48,19 @@ def influence_density(
 class _Directions:
     """Gradients of the last layer, of length 1, in factors."""
 
-    activations: Float[Tensor, "n d"]
+    inputs: Float[Tensor, "n d"]
     delta: Float[Tensor, "n c"]
 
     @classmethod
     def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"]) -> "_Directions":
         delta = errors(trace.logits[t], labels)
-        length = self_influence(trace.activations[t], delta, 1.0).sqrt().clamp(min=torch.finfo(torch.float32).tiny)
-        return cls(trace.activations[t], delta / length[:, None])
+        entered = trace.activations[t]
+        inputs = torch.cat([entered, entered.new_ones(len(entered), 1)], 1)
+        norm = length([Outer(inputs, delta)]).clamp(min=torch.finfo(torch.float32).tiny)
+        return cls(inputs, delta / norm[:, None])
 
     def take(self, rows: slice | Int[Tensor, " k"]) -> "_Directions":
-        return _Directions(self.activations[rows], self.delta[rows])
+        return _Directions(self.inputs[rows], self.delta[rows])
 
     def cosines(self, others: "_Directions") -> Float[Tensor, "n m"]:
-        return (self.activations @ others.activations.T + 1).mul_(self.delta @ others.delta.T)
+        return (self.inputs @ others.inputs.T).mul_(self.delta @ others.delta.T)

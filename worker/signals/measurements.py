@@ -9,14 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.factors import Trace, errors
-from worker.influence.tracin import (
-    LastLayerPairs,
-    PairSums,
-    class_gradients,
-    class_influence,
-    pair_sums,
-    self_influence,
-)
+from worker.influence.sources import LastLayer, Source
+from worker.influence.tracin import Pairs, PairSums, course, pair_sums, pull
 from worker.signals.anomaly import FEWEST, Strangeness, label_distance, strangeness
 from worker.signals.density import influence_density
 from worker.signals.features import principal
@@ -45,6 +39,18 @@ class Reference:
     columns: Int[Tensor, " m"] | None = None
     weights: Float[Tensor, " m"] | None = None
     trusted: bool = False
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Where the influence of other layers than the last comes from: training rows, reference, and columns of pairs.
+
+    `reference` is None where the training set serves itself.
+    """
+
+    train: Source
+    reference: Source | None
+    columns: Source
 
 
 @dataclass(frozen=True)
@@ -138,9 +144,10 @@ class Measuring:
         classes: int,
         seed: int,
         frozen: Float[Tensor, "n f"] | None = None,
+        chosen: Chosen | None = None,
     ) -> None:
         self._train, self._labels, self._reference, self._classes, self._seed = train, labels, reference, classes, seed
-        self._frozen = frozen
+        self._frozen, self._chosen = frozen, chosen
         self._compared = reference.trusted and len(reference.labels) >= FEWEST
         count, samples = len(train.rates), len(labels)
         # Where activations never change, neither do neighbours.
@@ -182,8 +189,10 @@ class Measuring:
         """Measure every pair; `tell` hears the share that is done, in [0, 1]."""
         reference = self._reference
         known = reference.trace if reference.columns is None else reference.trace.rows(reference.columns)
+        train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
+        columns: Source = LastLayer(known) if self._chosen is None else self._chosen.columns
         pairs = pair_sums(
-            LastLayerPairs(self._train, self._labels, known, reference.labels),
+            Pairs(train, self._labels, columns, reference.labels, self._train.rates),
             reference.labels,
             self._classes,
             weights=reference.weights,
@@ -237,26 +246,23 @@ class Measuring:
             found.early.add_(probability, alpha=1 / early_checkpoints(count))
 
     def _influence(self, t: int) -> None:
-        activations, rate = self._train.activations[t], self._train.rates[t]
-        delta = errors(self._train.logits[t], self._labels)
-        self._dynamics.error_norm[t] = delta.norm(dim=1)
-        own = self._self_influence[t] = self_influence(activations, delta, rate)
-        length = self._gradient_norm[t] = (own / rate).sqrt()
-        trace, labels = self._train, self._labels
-        known, known_length = delta, length
+        self._dynamics.error_norm[t] = errors(self._train.logits[t], self._labels).norm(dim=1)
         serves_itself = self._reference.columns is not None
+        train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
+        known, labels = train, self._labels
         if not serves_itself:
-            trace, labels = self._reference.trace, self._reference.labels
-            known = errors(trace.logits[t], labels)
-            known_length = (self_influence(trace.activations[t], known, rate) / rate).sqrt()
+            known, labels = LastLayer(self._reference.trace), self._reference.labels
+            if self._chosen is not None and self._chosen.reference is not None:
+                known = self._chosen.reference
         # A training set that serves as its own reference does so whole here: sums need no sampling.
-        sums = class_gradients(trace.activations[t], known, labels, self._classes)
-        self._class_influence[t] = class_influence(activations, delta, sums, rate)
+        towards = pull(known, t, labels, self._classes)
+        found = course(train, t, self._labels, towards, self._train.rates[t])
+        self._self_influence[t] = found.self_influence
+        self._gradient_norm[t] = (found.self_influence / self._train.rates[t]).sqrt()
+        self._class_influence[t] = found.class_influence
         if serves_itself:
-            self._class_influence[t].scatter_add_(1, self._labels[:, None], -own[:, None])
-        unit = class_gradients(trace.activations[t], _unit(known, known_length), labels, self._classes)
-        cosines = class_influence(activations, _unit(delta, length), unit, 1.0)
-        self._align(cosines, labels, serves_itself=serves_itself)
+            self._class_influence[t].scatter_add_(1, self._labels[:, None], -found.self_influence[:, None])
+        self._align(found.class_cosines, labels, serves_itself=serves_itself)
 
     def _align(self, cosines: Float[Tensor, "n c"], labels: Int[Tensor, " m"], *, serves_itself: bool) -> None:
         # Sums of cosines become means over the class, a row left out of its own.
@@ -296,10 +302,6 @@ class Measuring:
         self._votes.add_(votes, alpha=1 / len(self._searched))
         rows = found[: len(self._labels)]
         self._own_support[self._searched.index(t)] = own_label_support(rows, self._labels, self._classes, generator)
-
-
-def _unit(delta: Float[Tensor, "n c"], length: Float[Tensor, " n"]) -> Float[Tensor, "n c"]:
-    return delta / length.clamp(min=torch.finfo(length.dtype).tiny)[:, None]
 
 
 def _own_column(columns: Int[Tensor, " m"], samples: int) -> Int[Tensor, " n"]:

@@ -1,0 +1,185 @@
+"""The gradient of each sample's loss for one layer, in the form that is cheapest to multiply, and the products.
+
+A layer that multiplies an input `u` and receives `v` from above has the gradient `v (u, 1)'`; the 1 is the bias. It is
+formed only where that costs less than multiplying the factors.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+_FEW = 100  # classes times outputs, up to which multiplying by zeros costs less than gathering rows
+
+
+@dataclass(frozen=True)
+class Outer:
+    """`v_i (u_i, 1)'`: a Linear layer on rows. `inputs` carry the appended 1 where the layer has a bias."""
+
+    inputs: Float[Tensor, "n d"]
+    errors: Float[Tensor, "n o"]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """`sum_l v_il (u_il, 1)'`: a layer applied at l places of a sequence or an image."""
+
+    inputs: Float[Tensor, "n l d"]
+    errors: Float[Tensor, "n l o"]
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """`sum_l v_il e_{id_il}'`: an embedding table of `rows` rows, whose input is one of them."""
+
+    ids: Int[Tensor, "n l"]
+    errors: Float[Tensor, "n l o"]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Dense:
+    """The gradient itself."""
+
+    gradient: Float[Tensor, "n p"]
+
+
+Gradient = Outer | Positions | Lookup | Dense
+
+
+@dataclass(frozen=True)
+class Sums:
+    """`sum_{j: y_j = k} g_j` for every class k, flat: for Outer and Positions of `(o, d)`, for Lookup of `(v, o)`."""
+
+    flat: Float[Tensor, "k p"]
+
+
+def materialise(inputs: Float[Tensor, "n l d"], errors: Float[Tensor, "n l o"]) -> Positions | Dense:
+    """Gradients of a layer at l places, formed when a pair then costs no more: o d against l² (d + o) products."""
+    places, width, outputs = inputs.shape[1], inputs.shape[2], errors.shape[2]
+    if width * outputs <= places * places * (width + outputs):
+        return Dense(torch.bmm(errors.transpose(1, 2), inputs).flatten(1))
+    return Positions(inputs, errors)
+
+
+def dots(train: Gradient, reference: Gradient) -> Float[Tensor, "n m"]:
+    """`<g_i, g_j>` of every pair; both sides are of the same layer, hence of the same form."""
+    match train, reference:
+        case Outer(), Outer():
+            return (train.inputs @ reference.inputs.T).mul_(train.errors @ reference.errors.T)
+        case Dense(), Dense():
+            return train.gradient @ reference.gradient.T
+        case Positions(), Positions():
+            return _over_places(
+                torch.einsum("nld,mkd->nmlk", train.inputs, reference.inputs),
+                torch.einsum("nlo,mko->nmlk", train.errors, reference.errors),
+            )
+        case Lookup(), Lookup():
+            same = train.ids[:, None, :, None] == reference.ids[None, :, None, :]
+            return _over_places(torch.einsum("nlo,mko->nmlk", train.errors, reference.errors), same)
+        case _:
+            raise TypeError(f"{type(train).__name__} and {type(reference).__name__} are not of the same layer")
+
+
+def squares(gradient: Gradient) -> Float[Tensor, " n"]:
+    """`|g_i|²`."""
+    match gradient:
+        case Outer(inputs, errors):
+            return inputs.square().sum(1) * errors.square().sum(1)
+        case Dense(dense):
+            return dense.square().sum(1)
+        case Positions(inputs, errors):
+            products = torch.bmm(inputs, inputs.transpose(1, 2))
+            return products.mul_(torch.bmm(errors, errors.transpose(1, 2))).sum((1, 2))
+        case Lookup(ids, errors):
+            same = ids[:, :, None] == ids[:, None, :]
+            return (torch.bmm(errors, errors.transpose(1, 2)) * same).sum((1, 2))
+
+
+def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
+    """`factor_i g_i`."""
+    match gradient:
+        case Outer(inputs, errors):
+            return Outer(inputs, errors * factor[:, None])
+        case Dense(dense):
+            return Dense(dense * factor[:, None])
+        case Positions(inputs, errors):
+            return Positions(inputs, errors * factor[:, None, None])
+        case Lookup(ids, errors, rows):
+            return Lookup(ids, errors * factor[:, None, None], rows)
+
+
+def class_sums(gradient: Gradient, labels: Int[Tensor, " n"], classes: int) -> Sums:
+    """Sums of the gradients by class. Add the sums of parts to get those of all."""
+    match gradient:
+        case Dense(dense):
+            return Sums(dense.new_zeros(classes, dense.shape[1]).index_add_(0, labels, dense))
+        case Lookup(ids, errors, rows):
+            outputs = errors.shape[2]
+            table = errors.new_zeros(classes * rows, outputs)
+            table.index_add_(0, (labels[:, None] * rows + ids).flatten(), errors.flatten(0, 1))
+            return Sums(table.view(classes, rows * outputs))
+        case Outer(inputs, errors):
+            return Sums(_outer_sums(inputs, errors, labels, classes))
+        case Positions(inputs, errors):
+            places = inputs.shape[1]
+            spread = labels.repeat_interleave(places)
+            return Sums(_outer_sums(inputs.flatten(0, 1), errors.flatten(0, 1), spread, classes))
+
+
+def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n k"]:
+    """`<g_i, sum_k>`: one product a sample and class, no pairs."""
+    flat = sums.flat
+    match gradient:
+        case Dense(dense):
+            return dense @ flat.T
+        case Outer(inputs, errors):
+            products = (inputs @ flat.view(-1, inputs.shape[1]).T).view(len(inputs), len(flat), errors.shape[1])
+            return torch.bmm(products, errors[:, :, None]).squeeze(2)
+        case Positions(inputs, errors):
+            return Dense(torch.bmm(errors.transpose(1, 2), inputs).flatten(1)).gradient @ flat.T
+        case Lookup(ids, errors):
+            table = flat.view(len(flat), -1, errors.shape[2])
+            return torch.einsum("knlo,nlo->nk", table[:, ids], errors)
+
+
+def concatenate(parts: list[Gradient]) -> Gradient:
+    """Parts of the same layer as one."""
+    first = parts[0]
+    together = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        for name, value in vars(first).items()
+        if isinstance(value, Tensor)
+    }
+    match first:
+        case Lookup():
+            return Lookup(together["ids"], together["errors"], first.rows)
+        case Dense():
+            return Dense(together["gradient"])
+        case _:
+            return type(first)(together["inputs"], together["errors"])
+
+
+def size(gradient: Gradient) -> int:
+    """Bytes."""
+    return sum(value.numel() * value.element_size() for value in vars(gradient).values() if isinstance(value, Tensor))
+
+
+def _outer_sums(
+    inputs: Float[Tensor, "n d"], errors: Float[Tensor, "n o"], labels: Int[Tensor, " n"], classes: int
+) -> Float[Tensor, "k p"]:
+    outputs = errors.shape[1]
+    if classes * outputs <= _FEW:
+        # One product for all classes: their errors side by side, zero where a row is of another class.
+        apart = errors.new_zeros(len(labels), classes, outputs)
+        apart[torch.arange(len(labels)), labels] = errors
+        return (apart.flatten(1).T @ inputs).view(classes, -1)
+    order = labels.argsort(stable=True)
+    sizes = labels.bincount(minlength=classes).tolist()
+    parts = zip(torch.split(inputs[order], sizes), torch.split(errors[order], sizes), strict=True)
+    return torch.stack([(own.T @ entered).flatten() for entered, own in parts])
+
+
+def _over_places(first: Float[Tensor, "n m l k"], second: Tensor) -> Float[Tensor, "n m"]:
+    return (first * second).sum((2, 3))

@@ -1,0 +1,239 @@
+"""Gradients of chosen layers, for a batch at a time: one forward pass, and one backward pass for activations alone.
+
+Each covered layer is known by what enters it and by what comes back to its output. In evaluation mode no sample
+depends on another, so the gradient of the summed loss for a sample's output is that of its own loss.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
+
+from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
+from worker.influence.projection import Projection
+
+_LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed
+
+
+class UncoveredLayer(Exception):
+    """A layer whose gradients are not known: told, never left out."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        covered = ", ".join(kind.__name__ for kind in _COVERED)
+        super().__init__(f"layer {name or '(the model itself)'}: {reason}; covered are {covered}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Caught:
+    """One call of a layer."""
+
+    entered: Tensor
+    left: Tensor
+
+
+def layer_names(
+    model: nn.Module, head: nn.Linear, layers: Literal["last", "last-2", "all"] | Sequence[str]
+) -> list[str]:
+    """The modules that are meant, in the model's order. Raises UncoveredLayer for what cannot be."""
+    named = {name: module for name, module in model.named_modules() if _own(module)}
+    ordered = list(named)
+    if layers == "all":
+        chosen = ordered
+    elif layers in ("last", "last-2"):
+        products = [name for name, module in named.items() if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)]
+        last = next(name for name, module in named.items() if module is head)
+        before = [name for name in products if name != last]
+        chosen = [*before[-1:], last] if layers == "last-2" else [last]
+    else:
+        everything = dict(model.named_modules())
+        missing = [name for name in layers if name not in everything]
+        if missing:
+            raise UncoveredLayer(missing[0], f"no such module; there are {', '.join(ordered)}")
+        chosen = [name for name in everything if name in layers]
+    for name in chosen:
+        _check(name, dict(model.named_modules())[name])
+    return chosen
+
+
+class Capture:
+    """Catches the gradients of the named layers; a context, in which the model computes none for its weights.
+
+    A layer that one forward pass uses twice is refused: its two parts would have to be added before they are squared.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str], projection: Projection | None = None) -> None:
+        self._model, self._names, self._projection = model, list(names), projection
+        modules = dict(model.named_modules())
+        self._layers = {name: modules[name] for name in names}
+        for name, layer in self._layers.items():
+            _check(name, layer)
+        self._caught: dict[str, Caught] = {}
+        self._hooks: list[Any] = []
+        self._trained: list[tuple[nn.Parameter, bool]] = []
+
+    def __enter__(self) -> "Capture":
+        self._hooks = [layer.register_forward_hook(self._catch(name)) for name, layer in self._layers.items()]
+        self._trained = [(parameter, parameter.requires_grad) for parameter in self._model.parameters()]
+        for parameter, _ in self._trained:
+            parameter.requires_grad_(False)
+        self._model.eval()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        for parameter, wanted in self._trained:
+            parameter.requires_grad_(wanted)
+        self._caught.clear()
+
+    def __call__(
+        self, inputs: Sequence[Tensor], labels: Int[Tensor, " b"]
+    ) -> tuple[Float[Tensor, "b c"], list[Gradient]]:
+        """Logits and one gradient a layer, in the order of the names."""
+        self._caught.clear()
+        with torch.enable_grad():
+            logits = self._model(*inputs)
+            loss = cross_entropy(logits, labels, reduction="sum")
+            caught = [self._called(name) for name in self._names]
+            back = torch.autograd.grad(loss, [one.left for one in caught])
+        found = [
+            self._finish(
+                name, _GRADIENTS[_kind_of(self._layers[name])](self._layers[name], one.entered.detach(), error)
+            )
+            for name, one, error in zip(self._names, caught, back, strict=True)
+        ]
+        return logits.detach(), found
+
+    def _catch(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+        def hook(_layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            if name in self._caught:
+                raise UncoveredLayer(name, "used more than once in a forward pass")
+            # With no weight that wants a gradient, the first layer's output would want none either.
+            left = output if output.requires_grad else output.requires_grad_()
+            self._caught[name] = Caught(arguments[0], left)
+            # What follows may work in place, which must not reach what was caught.
+            return left.clone()
+
+        return hook
+
+    def _called(self, name: str) -> Caught:
+        if name not in self._caught:
+            raise UncoveredLayer(name, "not used in the forward pass")
+        return self._caught[name]
+
+    def _finish(self, name: str, gradient: Gradient) -> Gradient:
+        return gradient if self._projection is None else self._projection.project(name, gradient)
+
+
+def _own(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+
+
+def _kind_of(layer: nn.Module) -> type[nn.Module]:
+    return next(kind for kind in _COVERED if isinstance(layer, kind))
+
+
+def _check(name: str, layer: nn.Module) -> None:
+    if not isinstance(layer, tuple(_COVERED)):
+        raise UncoveredLayer(name, f"a {type(layer).__name__} is not covered")
+    frozen = [key for key, parameter in layer.named_parameters(recurse=False) if not parameter.requires_grad]
+    if frozen or not _own(layer):
+        raise UncoveredLayer(name, f"not all of it is trained: {', '.join(frozen) or 'it has no parameters'}")
+    if isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.padding_mode != "zeros" or isinstance(layer.padding, str)):
+        raise UncoveredLayer(name, "a convolution with padding other than a number of zeros")
+    if isinstance(layer, nn.Embedding) and layer.max_norm is not None:
+        raise UncoveredLayer(name, "an embedding that is renormalised when it is read")
+
+
+def _with_one(entered: Tensor, *, bias: bool) -> Tensor:
+    return torch.cat([entered, entered.new_ones(*entered.shape[:-1], 1)], -1) if bias else entered
+
+
+def _linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    assert isinstance(layer, nn.Linear)
+    inputs = _with_one(entered, bias=layer.bias is not None)
+    if entered.dim() == 2:
+        return Outer(inputs, error)
+    return materialise(inputs.flatten(1, -2), error.flatten(1, -2))
+
+
+def _convolution(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    # A convolution is a Linear layer on the patches that its kernel sees, one at each place of the output.
+    assert isinstance(layer, nn.Conv1d | nn.Conv2d)
+    flat = isinstance(layer, nn.Conv1d)
+    kernel, stride, dilation = (tuple(map(int, size)) for size in (layer.kernel_size, layer.stride, layer.dilation))
+    border = tuple(int(size) for size in layer.padding)
+    if flat:
+        entered, error = entered[:, :, None], error[:, :, None]
+        kernel, stride, dilation, border = ((1, *kernel), (1, *stride), (1, *dilation), (0, *border))
+    entered = pad(entered, (border[1], border[1], border[0], border[0]))
+    patches = unfold(entered, kernel, dilation=dilation, stride=stride).transpose(1, 2)
+    back = error.flatten(2).transpose(1, 2)
+    groups, bias = layer.groups, layer.bias is not None
+    if groups == 1:
+        return materialise(_with_one(patches, bias=bias), back)
+    # Each group is a layer of its own; together they are formed, being small.
+    parts = zip(patches.chunk(groups, 2), back.chunk(groups, 2), strict=True)
+    formed = [torch.bmm(own.transpose(1, 2), _with_one(seen, bias=bias)).flatten(1) for seen, own in parts]
+    return Dense(torch.cat(formed, 1))
+
+
+def _embedding(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    assert isinstance(layer, nn.Embedding)
+    ids, back = entered.flatten(1), error.flatten(1, -2)
+    if layer.padding_idx is not None:
+        back = back * (ids != layer.padding_idx)[..., None]
+    rows, width = layer.num_embeddings, layer.embedding_dim
+    if rows * width > _LARGEST_TABLE:
+        return Lookup(ids, back, rows)
+    table = back.new_zeros(len(ids) * rows, width)
+    table.index_add_(0, (torch.arange(len(ids))[:, None] * rows + ids).flatten(), back.flatten(0, 1))
+    return Dense(table.view(len(ids), rows * width))
+
+
+def _affine(normal: Tensor, error: Tensor, channels: int, *, bias: bool) -> Gradient:
+    """Of a scale and a shift of each channel: sums over all other axes. Both come as (n, channels, rest)."""
+    weight = (normal * error).view(len(error), channels, -1).sum(2)
+    shift = error.reshape(len(error), channels, -1).sum(2)
+    return Dense(torch.cat([weight, shift], 1) if bias else weight)
+
+
+def _layer_norm(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    assert isinstance(layer, nn.LayerNorm)
+    normal = layer_norm(entered, layer.normalized_shape, eps=layer.eps)
+    channels = layer.weight.numel()
+    products, shifts = ((x.reshape(len(x), -1, channels)).sum(1) for x in (normal * error, error))
+    return Dense(torch.cat([products, shifts], 1) if layer.bias is not None else products)
+
+
+def _group_norm(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    assert isinstance(layer, nn.GroupNorm)
+    normal = nn.functional.group_norm(entered, layer.num_groups, eps=layer.eps)
+    return _affine(normal.contiguous(), error.contiguous(), layer.num_channels, bias=True)
+
+
+def _batch_norm(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    normal = nn.functional.batch_norm(entered, layer.running_mean, layer.running_var, eps=layer.eps)
+    return _affine(normal.contiguous(), error.contiguous(), layer.num_features, bias=True)
+
+
+_GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient]] = {
+    nn.Linear: _linear,
+    nn.Conv1d: _convolution,
+    nn.Conv2d: _convolution,
+    nn.Embedding: _embedding,
+    nn.LayerNorm: _layer_norm,
+    nn.GroupNorm: _group_norm,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+}
+_COVERED = tuple(_GRADIENTS)

@@ -1,0 +1,60 @@
+"""Random projections of gradients that keep inner products on average: whole networks in a few hundred numbers a layer.
+
+The gradient of a product layer is projected side by side, `P_o V' U P_d'`, so it is never formed (Kronecker projection).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from worker.influence.gradients import Dense, Gradient, Lookup, Outer, Positions
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Gradients of each layer in about `dimension` numbers. The same seed and layer give the same directions always.
+
+    Unbiased: the mean of `<P g, P g'>` over seeds is `<g, g'>`. A side that is small enough stays as it is.
+    """
+
+    dimension: int
+    seed: int
+
+    def project(self, name: str, gradient: Gradient) -> Dense:
+        """Project a layer's gradients."""
+        side = max(1, round(self.dimension**0.5))
+        match gradient:
+            case Dense(dense):
+                return Dense(self._narrow(dense, name, "g", self.dimension))
+            case Outer(inputs, errors):
+                u, v = self._narrow(inputs, name, "u", side), self._narrow(errors, name, "v", side)
+                return Dense(torch.einsum("no,nd->nod", v, u).flatten(1))
+            case Positions(inputs, errors):
+                u, v = self._narrow(inputs, name, "u", side), self._narrow(errors, name, "v", side)
+                return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
+            case Lookup(ids, errors, rows):
+                v = self._narrow(errors, name, "v", side)
+                # A row of the table is one of many unit inputs: its projection is a row of the matrix.
+                u = _matrix(self.seed, f"{name}/u", rows, side)[ids]
+                return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
+
+    def _narrow(self, rows: Float[Tensor, "*n w"], name: str, side: str, width: int) -> Float[Tensor, "*n k"]:
+        if rows.shape[-1] <= width:
+            return rows
+        narrow: Tensor = rows @ _matrix(self.seed, f"{name}/{side}", rows.shape[-1], width)
+        return narrow
+
+
+@lru_cache(maxsize=64)
+def _matrix(seed: int, what: str, wide: int, narrow: int) -> Float[Tensor, "w k"]:
+    drawn: Tensor = torch.randn(wide, narrow, generator=_generator(seed, what)) / narrow**0.5
+    return drawn
+
+
+def _generator(seed: int, what: str) -> torch.Generator:
+    number = int.from_bytes(hashlib.sha256(f"{seed}/{what}".encode()).digest()[:8], "big")
+    return torch.Generator().manual_seed(number % 2**63)
