@@ -10,7 +10,6 @@ import argparse
 import statistics
 from pathlib import Path
 
-import torch
 from cleanlab.rank import get_label_quality_scores
 from rich.console import Console
 from rich.table import Table
@@ -37,7 +36,7 @@ def compare(name: str, rate: float, seed: int) -> dict[str, dict[str, float]]:
     probabilities = out_of_fold_probabilities(done, dataset, 5, seed).double()
     labels = done.prepared.planted.labels
     quality = get_label_quality_scores(labels.numpy(), (probabilities / probabilities.sum(1, keepdim=True)).numpy())
-    found["cleanlab"] = detection(-torch.from_numpy(quality), done.prepared.planted.touched)
+    found["cleanlab"] = detection(-quality, done.prepared.planted.touched.numpy())
     count = done.outcome.result["estimates"]["mislabeled"]
     planted = int(done.prepared.planted.touched.sum())
     print(f"{name} seed {seed}: planted {planted}, estimated {count}, accuracy {done.outcome.result['model']}")

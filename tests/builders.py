@@ -133,6 +133,7 @@ def summaries(signals: Sequence[str] = COMPUTED, rows: int = 9) -> dict[str, dic
             "quantiles": {"0.05": 0.0, "0.5": 0.5, "0.95": 1.0},
             "correlations": {other: 0.5 for other in signals if other != name},
             "detection": None,
+            "detection_by_kind": {},
         }
         for name in signals
     }

@@ -36,7 +36,7 @@ from worker.signals.formulas import compute
 from worker.signals.groups import Group
 from worker.signals.measurements import Chosen, Measurements, Measuring, Reference, early_checkpoints
 from worker.signals.proposals import Proposal, proposals
-from worker.signals.summaries import summarise
+from worker.signals.summaries import ranking, summarise
 from worker.signals.verdicts import TRUSTED_ROWS, Verdicts, decide, suggest
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 from worker.training import EpochMetrics, TrainingState, train
@@ -85,7 +85,6 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> P
     """Split, plant, encode and build. Raises Invalid for what a client can mend."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
-    planted = plant(original, len(dataset.header.classes), spec.glitches or [])
     encoder = Encoder.fit(dataset, part.train, spec.model.params.get("image_size"))
     source, rows = dataset, part.reference
     if reference is not None:
@@ -93,14 +92,14 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> P
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
-    inputs = encoder.encode(dataset, part.train)
+    planted = plant(encoder.encode(dataset, part.train), original, len(dataset.header.classes), spec.glitches or [])
     return Prepared(
         rows=part.train,
-        inputs=inputs,
+        inputs=planted.inputs,
         planted=planted,
         original=original,
         reference_rows=rows,
-        reference_inputs=tuple(x[:0] for x in inputs) if serves_itself else encoder.encode(source, rows),
+        reference_inputs=tuple(x[:0] for x in planted.inputs) if serves_itself else encoder.encode(source, rows),
         reference_labels=source.labels[rows],
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
@@ -246,9 +245,11 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     verdicts = decide(m, signals["mislabeled"], signals["anomalous"], generator)
     suggested, confidence = suggest(m.dynamics.early, m.votes, labels, verdicts.mislabeled)
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
-    summaries = summarise(signals, prepared.planted.touched if spec.glitches else None)
+    summaries = summarise(signals, prepared.planted.kinds)
+    best = ranking(summaries)
     summaries["groups"] = {"groups": [_group(group, prepared) for group in m.groups]}
     proposed = proposals(m.features, labels, len(prepared.classes), generator)
+    summaries["ranking"] = {"by_kind": best}
     summaries["proposals"] = _proposals(proposed, prepared)
     suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
     train_accuracy = _accuracy(scored.train.logits[-1], labels)

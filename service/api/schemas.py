@@ -214,7 +214,7 @@ class JobSample(BaseModel):
     trajectory: Trajectory | None = None
     supporting: list[InfluentialSample] = []
     opposing: list[InfluentialSample] = []
-    witnesses: WitnessCounts | None = Field(None, description="Known of the strongest suspects, at most 300.")
+    witnesses: WitnessCounts | None = Field(None, description="Known of the strongest suspects, at most 200.")
     features: dict[str, Any]
     links: SampleLinks
 
@@ -234,7 +234,11 @@ class SignalView(Signal):
     correlations: dict[str, float] = Field(description="Spearman's, with every other signal.")
     detection: dict[str, float | None] | None = Field(
         description="How well it found the planted glitches: precision, recall, f1 at the planted count, "
-        "average_precision, auroc; null when none were planted."
+        "average_precision, auroc, and authors_f1, that of the paper's evaluation, which flags one sample more; null "
+        "when none were planted."
+    )
+    detection_by_kind: dict[str, dict[str, float | None]] = Field(
+        default_factory=dict, description="The same for each planted kind, samples of the other kinds left out."
     )
 
 
@@ -243,6 +247,10 @@ class SignalList(BaseModel):
 
     items: list[SignalView]
     total: int
+    ranking: dict[str, list[str]] = Field(
+        description="With glitches planted, for all of them and for each kind the signals that find them on this "
+        "dataset and model, the best average precision first; empty otherwise."
+    )
 
 
 class GroupView(BaseModel):

@@ -32,7 +32,7 @@ def list_job_signals(job: Completed, here: Here) -> SignalList:
         for name, signal in SIGNALS.items()
         if name in known
     ]
-    return SignalList(items=items, total=len(items))
+    return SignalList(items=items, total=len(items), ranking=known.get("ranking", {}).get("by_kind", {}))
 
 
 @router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))

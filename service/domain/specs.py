@@ -107,7 +107,25 @@ class Influence(Frozen):
 class Glitch(Frozen):
     """Known errors to plant before training, so that the job can say how well each signal finds them."""
 
-    kind: Literal["mislabeled_uniform"]
+    kind: Literal[
+        "mislabeled_uniform",
+        "mislabeled_pair",
+        "mislabeled_confusion",
+        "anomalous_far_clustered",
+        "anomalous_far_scattered",
+        "anomalous_near_clustered",
+        "anomalous_shuffled",
+        "anomalous_extreme",
+        "duplicate",
+        "duplicate_relabeled",
+    ] = Field(
+        description="mislabeled: uniform = any other label, pair = the next class, confusion = likelier the nearer the "
+        "classes' means. anomalous replaces the inputs: far_clustered = one tight cluster three radii outside of the "
+        "data under one label, far_scattered = each in a direction and under a label of its own, near_clustered = a "
+        "cluster at the edge of the data under another label, shuffled = ordinary values in combinations that do not "
+        "occur (images: tiles moved), extreme = a quarter of the columns 6 to 10 deviations away (images: inverted or "
+        "glaring). duplicate = a copy of another sample, with its label; duplicate_relabeled = with another label."
+    )
     rate: float = Field(0.1, gt=0, le=0.5, description="Share of the training part.")
     seed: int = Field(0, ge=0, le=2**31 - 1)
 

@@ -59,7 +59,7 @@ FIELDS = {
     "SuspectPage": "items by flagged next total",
     "Suspect": "rank sample given_label suggested_label suggested_confidence score verdict review signals",
     "SampleCard": "id index preview links",
-    "SignalView": "name title high source histogram quantiles cost correlations detection",
+    "SignalView": "name title high source histogram quantiles cost correlations detection detection_by_kind",
     "GroupView": "label size separation gap sample_ids previews",
     "Problem": "type title status detail errors",
 }

@@ -1,11 +1,11 @@
 """What a job says of each signal as a whole: its distribution, its kinship with others, how it found what was planted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
-from sklearn.metrics import average_precision_score, roc_auc_score
+import numpy.typing as npt
+from jaxtyping import Float
 from torch import Tensor
 
 from worker.signals.ranks import rank
@@ -14,16 +14,19 @@ _BINS = 40
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def summarise(
-    signals: Mapping[str, Float[Tensor, " n"]], planted: Bool[Tensor, " n"] | None
-) -> dict[str, dict[str, Any]]:
-    """Histogram, quantiles, Spearman correlations and, where glitches were planted, detection, by signal."""
+def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str | None]) -> dict[str, dict[str, Any]]:
+    """Histogram, quantiles, Spearman correlations and, where glitches were planted, detection, by signal.
+
+    `planted` names the glitch of each sample, None where there is none. Each kind's detection leaves the other kinds out.
+    """
     ranks = np.stack([rank(scores).numpy() for scores in signals.values()])
     constant = ranks.min(1) == ranks.max(1)
     spread = np.where(constant, 1.0, ranks.std(1))
     centred = (ranks - ranks.mean(1, keepdims=True)) / spread[:, None]
     related = centred @ centred.T / ranks.shape[1]
     names = list(signals)
+    kinds = np.array([kind or "" for kind in planted], dtype=object)
+    present = sorted(set(kinds.tolist()) - {""})
     return {
         name: {
             "histogram": _histogram(scores),
@@ -34,25 +37,52 @@ def summarise(
                 for column, other in enumerate(names)
                 if other != name and not constant[row] and not constant[column]
             },
-            "detection": None if planted is None or not planted.any() else detection(scores, planted),
+            "detection": detection(scores.numpy(), kinds != "") if present else None,
+            "detection_by_kind": {
+                kind: detection(scores.numpy()[part], kinds[part] == kind)
+                for kind in present
+                for part in ((kinds == kind) | (kinds == ""),)
+            },
         }
         for row, (name, scores) in enumerate(signals.items())
     }
 
 
-def detection(scores: Float[Tensor, " n"], planted: Bool[Tensor, " n"]) -> dict[str, int | float]:
-    """Precision, recall and F1 of the top k, k = number planted (hence equal), average precision and AUROC."""
-    count = int(planted.sum())
-    top = scores.argsort(descending=True, stable=True)[:count]
-    hits = float(planted[top].double().mean())
-    truth, values = planted.numpy(), scores.numpy()
+def ranking(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """For all planted glitches and for each kind, the signals that find them, the best average precision first."""
+    kinds = sorted({kind for summary in summaries.values() for kind in summary["detection_by_kind"]})
+    if not kinds:
+        return {}
+
+    def precision(kind: str, name: str) -> float:
+        found = summaries[name]["detection"] if kind == "all" else summaries[name]["detection_by_kind"][kind]
+        return -float(found["average_precision"])
+
+    return {kind: sorted(summaries, key=lambda name: precision(kind, name)) for kind in ("all", *kinds)}
+
+
+def detection(scores: npt.NDArray[Any], planted: npt.NDArray[np.bool_]) -> dict[str, int | float]:
+    """Precision, recall and F1 of the top k, k = number planted (hence equal), average precision and AUROC.
+
+    `authors_f1` is that of arXiv:2506.11584's evaluation, which flags one row more than were planted. Samples with the
+    same score count together, as one threshold would take them; the top k breaks ties by order.
+    """
+    count, others = int(planted.sum()), int((~planted).sum())
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(planted[order])
+    # The last sample of each score: where a threshold can be.
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    found, flagged = hits[ends], ends + 1
+    gained, missed = np.diff(found, prepend=0), np.diff(flagged - found, prepend=0)
+    top = float(hits[count - 1]) / count
     return {
         "planted": count,
-        "precision": hits,
-        "recall": hits,
-        "f1": hits,
-        "average_precision": float(average_precision_score(truth, values)),
-        "auroc": float(roc_auc_score(truth, values)) if count < len(truth) else 1.0,
+        "precision": top,
+        "recall": top,
+        "f1": top,
+        "authors_f1": 2 * float(hits[min(count, len(hits) - 1)]) / (2 * count + 1),
+        "average_precision": float((gained * found / flagged).sum() / count),
+        "auroc": float((missed * (found - gained / 2)).sum() / (count * others)) if others else 1.0,
     }
 
 

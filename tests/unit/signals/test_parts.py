@@ -1,16 +1,19 @@
-"""Groups that stand apart, planted glitches, partitions, summaries."""
+"""Groups that stand apart, partitions, summaries."""
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from service.domain.errors import Invalid
-from service.domain.specs import Glitch, Reference
-from worker.glitches import plant
+from service.domain.specs import Reference
 from worker.partition import draw_columns, partition
 from worker.signals.groups import groups
-from worker.signals.summaries import detection, summarise
+from worker.signals.summaries import detection, ranking, summarise
 
 
 def test_a_cluster_hidden_inside_a_label_is_the_first_group() -> None:
@@ -41,26 +44,6 @@ def test_one_heap_has_the_gap_of_a_normal_one() -> None:
 
 def test_identical_samples_make_no_group() -> None:
     assert groups(torch.ones(30, 4), torch.zeros(30, dtype=torch.int64), 2, torch.Generator().manual_seed(0)) == []
-
-
-def test_uniform_mislabels_change_the_asked_share_to_any_other_label() -> None:
-    labels = torch.arange(4000) % 4
-    planted = plant(labels, 4, [Glitch(kind="mislabeled_uniform", rate=0.25, seed=3)])
-    assert int(planted.touched.sum()) == 1000
-    assert torch.equal(planted.touched, planted.labels != labels)
-    steps = Counter(((planted.labels - labels) % 4)[planted.touched].tolist())
-    assert set(steps) == {1, 2, 3}
-    assert min(steps.values()) > 270
-    again = plant(labels, 4, [Glitch(kind="mislabeled_uniform", rate=0.25, seed=3)])
-    assert torch.equal(again.labels, planted.labels)
-
-
-def test_glitches_never_touch_a_row_twice() -> None:
-    labels = torch.zeros(100, dtype=torch.int64)
-    planted = plant(labels, 2, [Glitch(kind="mislabeled_uniform", rate=0.4, seed=0)] * 2)
-    assert int((planted.labels == 1).sum()) == 80
-    with pytest.raises(Invalid, match="rates"):
-        plant(labels, 2, [Glitch(kind="mislabeled_uniform", rate=0.4, seed=0)] * 3)
 
 
 IDS = [f"row-{row}" for row in range(20)]
@@ -115,20 +98,45 @@ def test_columns_are_all_rows_when_few_and_else_stand_for_their_class() -> None:
 
 
 def test_detection_counts_hits_among_the_top_of_the_planted_count() -> None:
-    planted = torch.tensor([True, True, False, False, False])
-    found = detection(torch.tensor([0.9, 0.1, 0.5, 0.2, 0.0]), planted)
+    planted = np.array([True, True, False, False, False])
+    found = detection(np.array([0.9, 0.1, 0.5, 0.2, 0.0]), planted)
     assert (found["precision"], found["recall"], found["f1"], found["planted"]) == (0.5, 0.5, 0.5, 2)
+    assert found["authors_f1"] == pytest.approx(2 * 1 / (3 + 2))
     assert found["average_precision"] == pytest.approx((1 + 2 / 4) / 2)
     assert found["auroc"] == pytest.approx(4 / 6)
+
+
+@settings(max_examples=50, deadline=None)
+@given(samples=st.integers(3, 60), values=st.integers(1, 9), seed=st.integers(0, 999))
+def test_detection_agrees_with_scikit_learn_however_many_scores_are_the_same(
+    samples: int, values: int, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    scores, planted = draw.integers(0, values, samples).astype(float), draw.random(samples) < 0.4
+    planted[:2] = True, False
+    found = detection(scores, planted)
+    assert found["average_precision"] == pytest.approx(average_precision_score(planted, scores))
+    assert found["auroc"] == pytest.approx(roc_auc_score(planted, scores))
 
 
 def test_a_summary_tells_distribution_kinship_and_detection() -> None:
     scores = torch.arange(100.0)
     constant = torch.ones(100)
-    found = summarise({"a": scores, "b": -scores, "c": constant}, scores > 89)
+    found = summarise({"a": scores, "b": -scores, "c": constant}, [None] * 90 + ["duplicate"] * 10)
     assert sum(found["a"]["histogram"]["counts"]) == 100
     assert found["a"]["quantiles"]["0.5"] == pytest.approx(49.5)
     assert found["a"]["correlations"] == {"b": pytest.approx(-1.0)}
     assert found["c"]["correlations"] == {}
     assert found["a"]["detection"]["f1"] == 1.0
-    assert summarise({"a": scores}, None)["a"]["detection"] is None
+    assert summarise({"a": scores}, [None] * 100)["a"]["detection"] is None
+
+
+def test_each_planted_kind_is_judged_without_the_others_and_signals_are_ranked_for_it() -> None:
+    scores = torch.arange(100.0)
+    kinds = [None] * 80 + ["duplicate"] * 10 + ["mislabeled_pair"] * 10
+    found = summarise({"up": scores, "down": -scores}, kinds)
+    assert found["up"]["detection_by_kind"]["duplicate"]["f1"] == 1.0
+    assert found["up"]["detection_by_kind"]["mislabeled_pair"]["planted"] == 10
+    assert found["up"]["detection"]["planted"] == 20
+    assert ranking(found) == {kind: ["up", "down"] for kind in ("all", "duplicate", "mislabeled_pair")}
+    assert ranking(summarise({"up": scores}, [None] * 100)) == {}

@@ -1,0 +1,158 @@
+"""Planted errors are what their kind says, and nothing else is touched."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.domain.errors import Invalid
+from service.domain.specs import Glitch
+from worker.glitches import KINDS, Planted, plant
+
+ROWS, CLASSES = 400, 4
+LABELS = torch.arange(ROWS) % CLASSES
+
+
+def table() -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(ROWS, 6, generator=generator) + torch.eye(CLASSES, 6)[LABELS] * 3
+    return numbers, torch.randint(0, 5, (ROWS, 2), generator=generator)
+
+
+def images() -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randint(0, 256, (ROWS, 3, 9, 8), generator=generator, dtype=torch.uint8),)
+
+
+def embeddings() -> tuple[Tensor, ...]:
+    return (table()[0],)
+
+
+def categories() -> tuple[Tensor, ...]:
+    return torch.zeros(ROWS, 0), table()[1]
+
+
+DATA = {"table": table, "images": images, "embeddings": embeddings, "categories": categories}
+
+
+def planted(data: str, kind: str, rate: float = 0.1, seed: int = 0) -> Planted:
+    return plant(DATA[data](), LABELS, CLASSES, [Glitch.model_validate({"kind": kind, "rate": rate, "seed": seed})])
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_asked_share_is_touched_the_same_for_the_same_seed_and_nothing_else(kind: str, data: str) -> None:
+    before = DATA[data]()
+    found, again = planted(data, kind), planted(data, kind)
+    assert int(found.touched.sum()) == 40
+    assert {name for name in found.kinds if name} == {kind}
+    assert [name == kind for name in found.kinds] == found.touched.tolist()
+    assert torch.equal(found.labels, again.labels)
+    assert torch.equal(found.labels[~found.touched], LABELS[~found.touched])
+    for now, same, was in zip(found.inputs, again.inputs, before, strict=True):
+        assert now.dtype == was.dtype
+        assert torch.equal(now, same)
+        assert torch.equal(now[~found.touched], was[~found.touched])
+        assert torch.isfinite(now.float()).all()
+    assert bool((found.labels >= 0).all() and (found.labels < CLASSES).all())
+    assert not torch.equal(planted(data, kind, seed=1).touched, found.touched)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_caller_holds_is_not_changed(kind: str) -> None:
+    inputs, labels = table(), LABELS.clone()
+    plant(inputs, labels, CLASSES, [Glitch.model_validate({"kind": kind})])
+    assert torch.equal(labels, LABELS)
+    assert all(torch.equal(now, was) for now, was in zip(inputs, table(), strict=True))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("mislabeled")])
+def test_mislabels_leave_the_inputs_alone_and_change_every_label(kind: str) -> None:
+    inputs = table()
+    found = plant(inputs, LABELS, CLASSES, [Glitch.model_validate({"kind": kind})])
+    assert all(now is was for now, was in zip(found.inputs, inputs, strict=True))
+    assert torch.equal(found.touched, found.labels != LABELS)
+
+
+def test_uniform_mislabels_take_every_other_label() -> None:
+    found = planted("table", "mislabeled_uniform", rate=0.5)
+    steps = Counter(((found.labels - LABELS) % CLASSES)[found.touched].tolist())
+    assert set(steps) == {1, 2, 3}
+    assert min(steps.values()) > 45
+
+
+def test_pair_mislabels_take_the_next_label() -> None:
+    found = planted("table", "mislabeled_pair")
+    assert torch.equal(found.labels[found.touched], (LABELS[found.touched] + 1) % CLASSES)
+
+
+def test_confused_labels_are_those_of_the_nearest_class() -> None:
+    centres = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
+    found = plant((centres[LABELS],), LABELS, CLASSES, [Glitch(kind="mislabeled_confusion", rate=0.5)])
+    nearest = torch.tensor([1, 0, 3, 2])
+    assert (found.labels == nearest[LABELS])[found.touched].float().mean() > 0.9
+
+
+@pytest.mark.parametrize("kind", ["anomalous_far_clustered", "anomalous_far_scattered"])
+def test_far_anomalies_lie_outside_of_the_data(kind: str) -> None:
+    found = planted("table", kind)
+    honest, strange = found.inputs[0][~found.touched], found.inputs[0][found.touched]
+    radius = (honest - honest.mean(0)).norm(dim=1)
+    assert float((strange - honest.mean(0)).norm(dim=1).min()) > float(radius.max())
+
+
+def test_clusters_are_tight_and_carry_one_label_and_scattered_ones_do_not() -> None:
+    for data in ("table", "images", "embeddings"):
+        spread = {}
+        for kind in ("anomalous_far_clustered", "anomalous_near_clustered", "anomalous_far_scattered"):
+            found = planted(data, kind)
+            strange = found.inputs[0][found.touched].float().flatten(1)
+            spread[kind] = float((strange - strange.mean(0)).norm(dim=1).mean())
+            assert (len(set(found.labels[found.touched].tolist())) == 1) == kind.endswith("clustered")
+        assert (
+            2 * max(spread["anomalous_far_clustered"], spread["anomalous_near_clustered"])
+            < spread["anomalous_far_scattered"]
+        )
+
+
+def test_shuffled_values_are_values_of_their_own_column() -> None:
+    found = planted("table", "anomalous_shuffled")
+    for now, was in zip(found.inputs, table(), strict=True):
+        for column in range(now.shape[1]):
+            assert set(now[:, column].tolist()) <= set(was[:, column].tolist())
+    assert torch.equal(found.labels, LABELS)
+    assert not torch.equal(found.inputs[0], table()[0])
+    (pixels,) = planted("images", "anomalous_shuffled").inputs
+    assert torch.equal(pixels.flatten(1).sort(1).values, images()[0].flatten(1).sort(1).values)
+
+
+def test_extreme_values_are_many_deviations_away_and_keep_their_labels() -> None:
+    found = planted("table", "anomalous_extreme")
+    numbers = table()[0]
+    away = ((found.inputs[0] - numbers.mean(0)) / numbers.std(0, correction=0)).abs()[found.touched]
+    assert torch.equal((away > 5.9).sum(1), torch.ones(40, dtype=torch.int64))
+    assert float(away.max()) < 10.1
+    assert torch.equal(found.labels, LABELS)
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_duplicates_equal_an_untouched_sample(data: str) -> None:
+    same, other = planted(data, "duplicate"), planted(data, "duplicate_relabeled")
+    for found in (same, other):
+        for row in found.touched.nonzero().squeeze(1).tolist():
+            alike = torch.stack([(part == part[row]).flatten(1).all(1) for part in found.inputs]).all(0)
+            agreeing = alike & ~found.touched & (found.labels == found.labels[row])
+            assert bool((alike & ~found.touched).any())
+            if data in ("table", "images", "embeddings"):
+                assert bool(agreeing.any()) == (found is same)
+
+
+def test_glitches_never_touch_a_row_twice() -> None:
+    kinds = ["mislabeled_uniform", "anomalous_far_clustered", "duplicate"]
+    glitches = [Glitch.model_validate({"kind": kind, "rate": 0.3}) for kind in kinds]
+    found = plant(table(), LABELS, CLASSES, glitches)
+    counted: Counter[str | None] = Counter(found.kinds)
+    assert counted == Counter({None: 40, kinds[0]: 120, kinds[1]: 120, kinds[2]: 120})
+    with pytest.raises(Invalid, match="rates"):
+        plant(table(), LABELS, CLASSES, [*glitches, Glitch(kind="mislabeled_pair", rate=0.2)])

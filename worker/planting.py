@@ -1,0 +1,170 @@
+"""Anomalies of each kind, made of encoded samples: the inputs of the chosen rows are replaced.
+
+Tables are `(numeric [n, k], categorical [n, c])`, embeddings `(x [n, d],)`, images `(pixels uint8 [n, c, h, w],)`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+_FAR = 3.0  # radii: root mean square distances of the data from their mean
+_TIGHT, _LOOSE = 0.15, 0.3  # deviations of the data
+_EDGE = 1.2  # times a row's distance from the mean
+_GRAINS = 10.0  # grey levels of noise
+_OVERDONE = (6.0, 10.0)  # deviations
+_TILES = 4  # on each side of an image
+
+Rows = Int[Tensor, " _"]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Encoded inputs and labels; changes make new ones."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Int[Tensor, " n"]
+    classes: int
+
+    @property
+    def pictures(self) -> bool:
+        """Whether they are images."""
+        return self.inputs[0].dim() > 2
+
+    def flat(self) -> Float[Tensor, "n p"]:
+        """One row of numbers a sample; categories are left out where there are numbers."""
+        return (self.inputs[0] if self.inputs[0].numel() else self.inputs[-1]).float().flatten(1)
+
+    def with_rows(self, rows: Rows, values: Sequence[Tensor]) -> "Samples":
+        """Other inputs for some rows."""
+        parts = [part.clone() for part in self.inputs]
+        for part, value in zip(parts, values, strict=True):
+            part[rows] = value.to(part.dtype)
+        return replace(self, inputs=tuple(parts))
+
+    def labelled(self, rows: Rows, labels: Rows) -> "Samples":
+        """Other labels for some rows, modulo the number of classes."""
+        changed = self.labels.clone()
+        changed[rows] = labels % self.classes
+        return replace(self, labels=changed)
+
+
+def far_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    """One tight cluster far outside of the data, under one label."""
+    count = len(rows)
+    if now.pictures:
+        found = [_pixels(_smooth(now, 1, generator).expand(count, -1, -1, -1), generator)]
+    else:
+        mean, deviation, radius = _spread(now.inputs[0])
+        centre = mean + _FAR * radius * _direction(1, len(mean), generator)
+        numbers = centre + _TIGHT * deviation * torch.randn(count, len(mean), generator=generator)
+        found = [numbers, *(_one_code(part, count, generator) for part in now.inputs[1:])]
+    label = torch.randint(0, now.classes, (1,), generator=generator)
+    return now.with_rows(rows, found).labelled(rows, label.expand(count))
+
+
+def far_scattered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    """Each far outside of the data in a direction and under a label of its own."""
+    count = len(rows)
+    if now.pictures:
+        found = [_pixels(_smooth(now, count, generator), generator)]
+    else:
+        mean, _, radius = _spread(now.inputs[0])
+        found = [
+            mean + _FAR * radius * _direction(count, len(mean), generator),
+            *(_mixed(part, count, generator) for part in now.inputs[1:]),
+        ]
+    return now.with_rows(rows, found).labelled(rows, torch.randint(0, now.classes, (count,), generator=generator))
+
+
+def near_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    """A cluster at the edge of the data, around an outward-moved sample, under one label that is not that sample's."""
+    count = len(rows)
+    model = torch.randint(0, len(now.labels), (1,), generator=generator)
+    if now.pictures:
+        blend = 0.5 * now.inputs[0][model].float() + 0.5 * _smooth(now, 1, generator)
+        found = [_pixels(blend.expand(count, -1, -1, -1), generator)]
+    else:
+        mean, deviation, _ = _spread(now.inputs[0])
+        centre = mean + _EDGE * (now.inputs[0][model] - mean)
+        numbers = centre + _LOOSE * deviation * torch.randn(count, len(mean), generator=generator)
+        found = [numbers, *(part[model].expand(count, -1) for part in now.inputs[1:])]
+    label = now.labels[model] + torch.randint(1, now.classes, (1,), generator=generator)
+    return now.with_rows(rows, found).labelled(rows, label.expand(count))
+
+
+def shuffled(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    """Ordinary values in combinations that do not occur; the labels stay."""
+    if now.pictures:
+        return now.with_rows(rows, [_tiles_moved(now.inputs[0][rows], generator)])
+    return now.with_rows(rows, [_mixed(part, len(rows), generator) for part in now.inputs])
+
+
+def overdone(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    """A quarter of the columns 6 to 10 deviations away, or an image inverted or glaring; the labels stay."""
+    first = now.inputs[0][rows]
+    if now.pictures:
+        inverted = torch.rand(len(rows), 1, 1, 1, generator=generator) < 0.5
+        pixels = first.float()
+        return now.with_rows(rows, [torch.where(inverted, 255 - pixels, (3 * pixels - 128).clamp(0, 255))])
+    mean, deviation, _ = _spread(now.inputs[0])
+    width = len(mean)
+    if width == 0:
+        return shuffled(now, rows, rows, generator)
+    many = max(1, width // 4)
+    columns = torch.rand(len(rows), width, generator=generator).argsort(1)[:, :many]
+    low, high = _OVERDONE
+    away = low + (high - low) * torch.rand(len(rows), many, generator=generator)
+    away = away * (torch.randint(0, 2, (len(rows), many), generator=generator) * 2 - 1)
+    values = first.scatter(1, columns, mean[columns] + away * deviation[columns])
+    return now.with_rows(rows, [values, *(part[rows] for part in now.inputs[1:])])
+
+
+def _spread(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"], Float[Tensor, ""]]:
+    mean = x.mean(0)
+    squares = (x - mean).square()
+    return mean, squares.mean(0).sqrt().clamp(min=1e-6), squares.sum(1).mean().sqrt()
+
+
+def _direction(count: int, width: int, generator: torch.Generator) -> Float[Tensor, "k d"]:
+    return torch.nn.functional.normalize(torch.randn(count, width, generator=generator))
+
+
+def _one_code(codes: Int[Tensor, "n c"], count: int, generator: torch.Generator) -> Int[Tensor, "k c"]:
+    return codes[torch.randint(0, len(codes), (1,), generator=generator)].expand(count, -1)
+
+
+def _mixed(part: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Each column's values from rows of its own choice."""
+    chosen = torch.randint(0, len(part), (count, part.shape[1]), generator=generator)
+    return part.gather(0, chosen)
+
+
+def _smooth(now: Samples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:
+    """Random fields without detail, stretched to all grey levels."""
+    _, channels, height, width = now.inputs[0].shape
+    coarse = torch.randn(count, channels, 4, 4, generator=generator)
+    field = interpolate(coarse, size=(height, width), mode="bilinear")
+    low, high = field.amin((1, 2, 3), keepdim=True), field.amax((1, 2, 3), keepdim=True)
+    return (field - low) / (high - low) * 255
+
+
+def _pixels(field: Float[Tensor, "k c h w"], generator: torch.Generator) -> Float[Tensor, "k c h w"]:
+    return (field + _GRAINS * torch.randn(field.shape, generator=generator)).clamp(0, 255)
+
+
+def _tiles_moved(pixels: Tensor, generator: torch.Generator) -> Tensor:
+    height, width = pixels.shape[2] // _TILES, pixels.shape[3] // _TILES
+    moved = pixels.clone()
+    if height == 0 or width == 0:
+        return moved
+    for image, source in zip(moved, pixels, strict=True):
+        for place, origin in enumerate(torch.randperm(_TILES * _TILES, generator=generator).tolist()):
+            (row, column), (from_row, from_column) = divmod(place, _TILES), divmod(origin, _TILES)
+            image[:, row * height : (row + 1) * height, column * width : (column + 1) * width] = source[
+                :, from_row * height : (from_row + 1) * height, from_column * width : (from_column + 1) * width
+            ]
+    return moved
