@@ -43,7 +43,7 @@ _JOB: dict[str, Any] = {
             "seed": 0,
             "checkpoints": "all",
         },
-        "influence": {"layers": "last", "estimator": "tracin", "columns": 512},
+        "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024},
         "signals": ["mislabeled", "anomalous", "si"],
         "glitches": None,
         "name": "adult",

@@ -211,13 +211,19 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
         model.load_state_dict(state)
         network.keep(model.state_dict())
     train, reference = ChosenLayers(network, x), ChosenLayers(network, known)
-    pairs = Pairs(train, y, reference, known_y, rates)
+    pairs = Pairs(train, y, reference, known_y, rates, CLASSES)
     found, moved = [], []
     for rows, block in pairs.blocks():
         found.append(block.clone())
         moved.append(pairs.relabelled(rows, other[rows]))
     assert close(torch.cat(found), expected)
     assert close(torch.cat(moved), last)
+    for t, (rate, done) in enumerate(zip(rates, pairs.courses, strict=True)):
+        same = course(train, t, y, pull(reference, t, known_y, CLASSES), rate)
+        assert close(done.self_influence, same.self_influence)
+        assert close(done.class_influence, same.class_influence)
+        assert close(done.class_cosines, same.class_cosines)
+    assert close(torch.cat([block for _, block in _plain(train, y, reference, known_y, rates)]), expected)
     by_class = torch.stack([expected[:, known_y == k].sum(1) for k in range(CLASSES)], 1)
     total = sum(
         (
@@ -227,6 +233,12 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
         torch.zeros(11, CLASSES),
     )
     assert close(total, by_class)
+
+
+def _plain(
+    train: ChosenLayers, y: Tensor, reference: ChosenLayers, known_y: Tensor, rates: tuple[float, ...]
+) -> list[tuple[slice, Tensor]]:
+    return [(rows, block.clone()) for rows, block in Pairs(train, y, reference, known_y, rates).blocks()]
 
 
 def test_a_capture_leaves_the_model_as_it_was() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from worker.influence.gradients import (
     Gradient,
@@ -90,7 +91,11 @@ def _against_all(gradients: list[Gradient], sums: list[Sums]) -> Float[Tensor, "
 
 
 class Pairs:
-    """Influence of training rows on every reference row, a block of training rows at a time."""
+    """Influence of training rows on every reference row, a block of training rows at a time.
+
+    With `classes`, `courses` tell after the last block what each checkpoint did: where layers are wide, adding up pairs
+    costs less than multiplying with sums of gradients.
+    """
 
     def __init__(
         self,
@@ -99,24 +104,39 @@ class Pairs:
         reference: Source,
         reference_labels: Int[Tensor, " m"],
         rates: tuple[float, ...],
+        classes: int | None = None,
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
-        self._train, self._checkpoints, self._rows = train, len(rates), min(_BLOCK, train.block)
+        self._train, self._rates, self._rows = train, rates, min(_BLOCK, train.block)
         self._fits(reference, reference_labels)
+        gradients = [_whole(reference, t, reference_labels) for t in range(len(rates))]
         known = [
-            [scaled(gradient, torch.full((self.columns,), rate)) for gradient in _whole(reference, t, reference_labels)]
-            for t, rate in enumerate(rates)
+            [scaled(gradient, torch.full((self.columns,), rate)) for gradient in found]
+            for found, rate in zip(gradients, rates, strict=True)
         ]
         self._layers = [_layer(list(course_of), self._rows) for course_of in zip(*known, strict=True)]
-        self._total = torch.empty(self._rows, self.columns)
+        self._total, self._one = (torch.empty(self._rows, self.columns) for _ in range(2))
+        self.courses: list[Course] = []
+        if classes is not None:
+            samples, member = len(labels), one_hot(reference_labels, classes).float()
+            self.courses = [
+                Course(torch.empty(samples), torch.empty(samples, classes), torch.empty(samples, classes))
+                for _ in rates
+            ]
+            # Column by column: whose class a reference row is of, and the same over its length.
+            self._member = member
+            self._unit = [
+                member / (rate * length(found)).clamp(min=_TINY)[:, None]
+                for found, rate in zip(gradients, rates, strict=True)
+            ]
 
     def _fits(self, reference: Source, labels: Int[Tensor, " m"]) -> None:
         few = slice(0, min(reference.block, self.columns))
         a_row = sum(size(gradient) for gradient in reference.gradients(0, few, labels[few])) / max(few.stop, 1)
-        needed = a_row * self.columns * self._checkpoints
+        needed = a_row * self.columns * len(self._rates)
         if needed > _LARGEST:
             raise MemoryError(
-                f"the gradients of {self.columns} reference rows at {self._checkpoints} checkpoints take "
+                f"the gradients of {self.columns} reference rows at {len(self._rates)} checkpoints take "
                 f"{needed / 2**30:.0f} GiB; choose fewer layers, fewer columns or checkpoints, or estimator projected"
             )
 
@@ -125,15 +145,31 @@ class Pairs:
         for start in range(0, len(self.labels), self._rows):
             rows = slice(start, min(start + self._rows, len(self.labels)))
             total = self._total[: rows.stop - start].zero_()
-            found = [self._train.gradients(t, rows, self.labels[rows]) for t in range(self._checkpoints)]
-            for layer, gradients in zip(self._layers, zip(*found, strict=True), strict=True):
-                layer.add(total, list(gradients))
+            found = [self._train.gradients(t, rows, self.labels[rows]) for t in range(len(self._rates))]
+            if self.courses:
+                self._one_by_one(rows, total, found)
+            else:
+                for layer, gradients in zip(self._layers, zip(*found, strict=True), strict=True):
+                    layer.add(total, list(gradients))
             yield rows, total
+
+    def _one_by_one(self, rows: slice, total: Float[Tensor, "b m"], found: list[list[Gradient]]) -> None:
+        one = self._one[: len(total)]
+        for t, gradients in enumerate(found):
+            one.zero_()
+            for layer, gradient in zip(self._layers, gradients, strict=True):
+                layer.add_at(one, gradient, t)
+            norm = length(gradients)
+            course_ = self.courses[t]
+            course_.self_influence[rows] = self._rates[t] * norm.square()
+            course_.class_influence[rows] = one @ self._member
+            course_.class_cosines[rows] = (one @ self._unit[t]) / norm.clamp(min=_TINY)[:, None]
+            total.add_(one)
 
     def relabelled(self, rows: slice, labels: Int[Tensor, " b"]) -> Float[Tensor, "b m"]:
         """The same of the block last given, at the last checkpoint alone, had its rows had other labels."""
         total = torch.zeros(len(labels), self.columns)
-        found = self._train.gradients(self._checkpoints - 1, rows, labels)
+        found = self._train.gradients(len(self._rates) - 1, rows, labels)
         for layer, gradient in zip(self._layers, found, strict=True):
             layer.add_relabelled(total, gradient)
         return total
@@ -149,6 +185,7 @@ class _OuterPairs:
         self._errors = [one.errors.T for one in known]
         self._side_by_side = torch.cat(self._errors)
         self._product, self._second = torch.empty(rows, first.shape[1]), torch.empty(rows, first.shape[1])
+        self._entered: Tensor | None = None
 
     def add(self, total: Float[Tensor, "b m"], gradients: list[Outer]) -> None:
         """Add all checkpoints."""
@@ -162,6 +199,15 @@ class _OuterPairs:
         for gradient, inputs, errors in zip(gradients, self._inputs, self._errors, strict=True):
             torch.mm(gradient.inputs, inputs, out=product)
             total.addcmul_(product, torch.mm(gradient.errors, errors, out=second))
+
+    def add_at(self, total: Float[Tensor, "b m"], gradient: Outer, t: int) -> None:
+        """Add one checkpoint; all in their order."""
+        product, second = self._product[: len(total)], self._second[: len(total)]
+        same = t > 0 and self._alike and self._entered is not None and torch.equal(self._entered, gradient.inputs)
+        if not same:
+            torch.mm(gradient.inputs, self._inputs[t], out=product)
+        self._entered = gradient.inputs
+        total.addcmul_(product, torch.mm(gradient.errors, self._errors[t], out=second))
 
     def add_relabelled(self, total: Float[Tensor, "b m"], gradient: Outer) -> None:
         """Other labels change the errors alone: the last product of inputs is still there."""
@@ -178,6 +224,10 @@ class _OtherPairs:
         """Add all checkpoints."""
         for gradient, known in zip(gradients, self._known, strict=True):
             total.add_(dots(gradient, known))
+
+    def add_at(self, total: Float[Tensor, "b m"], gradient: Gradient, t: int) -> None:
+        """Add one checkpoint."""
+        total.add_(dots(gradient, self._known[t]))
 
     def add_relabelled(self, total: Float[Tensor, "b m"], gradient: Gradient) -> None:
         """Add the last checkpoint."""

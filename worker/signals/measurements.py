@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worker.influence.factors import Trace, errors
 from worker.influence.sources import LastLayer, Source
-from worker.influence.tracin import Pairs, PairSums, course, pair_sums, pull
+from worker.influence.tracin import Course, Pairs, PairSums, course, pair_sums, pull
 from worker.signals.anomaly import FEWEST, Strangeness, label_distance, strangeness
 from worker.signals.density import influence_density
 from worker.signals.features import principal
@@ -148,6 +148,8 @@ class Measuring:
     ) -> None:
         self._train, self._labels, self._reference, self._classes, self._seed = train, labels, reference, classes, seed
         self._frozen, self._chosen = frozen, chosen
+        # Every pair with a reference of its own is computed anyway; wide layers would cost more as sums.
+        self._by_pairs = chosen is not None and reference.columns is None
         self._compared = reference.trusted and len(reference.labels) >= FEWEST
         count, samples = len(train.rates), len(labels)
         # Where activations never change, neither do neighbours.
@@ -191,13 +193,23 @@ class Measuring:
         known = reference.trace if reference.columns is None else reference.trace.rows(reference.columns)
         train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
         columns: Source = LastLayer(known) if self._chosen is None else self._chosen.columns
+        streamed = Pairs(
+            train,
+            self._labels,
+            columns,
+            reference.labels,
+            self._train.rates,
+            self._classes if self._by_pairs else None,
+        )
         pairs = pair_sums(
-            Pairs(train, self._labels, columns, reference.labels, self._train.rates),
+            streamed,
             reference.labels,
             self._classes,
             weights=reference.weights,
             own_column=None if reference.columns is None else _own_column(reference.columns, len(self._labels)),
         )
+        for t, done in enumerate(streamed.courses):
+            self._take(t, done, reference.labels)
         tell(0.9)
         generator = torch.Generator().manual_seed(self._seed)
         frozen_votes = None
@@ -248,6 +260,8 @@ class Measuring:
     def _influence(self, t: int) -> None:
         self._dynamics.error_norm[t] = errors(self._train.logits[t], self._labels).norm(dim=1)
         serves_itself = self._reference.columns is not None
+        if self._by_pairs:
+            return
         train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
         known, labels = train, self._labels
         if not serves_itself:
@@ -256,7 +270,10 @@ class Measuring:
                 known = self._chosen.reference
         # A training set that serves as its own reference does so whole here: sums need no sampling.
         towards = pull(known, t, labels, self._classes)
-        found = course(train, t, self._labels, towards, self._train.rates[t])
+        self._take(t, course(train, t, self._labels, towards, self._train.rates[t]), labels)
+
+    def _take(self, t: int, found: Course, labels: Int[Tensor, " m"]) -> None:
+        serves_itself = self._reference.columns is not None
         self._self_influence[t] = found.self_influence
         self._gradient_norm[t] = (found.self_influence / self._train.rates[t]).sqrt()
         self._class_influence[t] = found.class_influence
