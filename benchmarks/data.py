@@ -1,5 +1,6 @@
 """Development data as a client would upload it, read from the folder that SUSPECTS_DATA names."""
 
+import gzip
 import os
 import tempfile
 from datetime import UTC, datetime
@@ -16,10 +17,10 @@ TABLES = ("adult", "bank", "covtype10k", "letter", "magic", "phoneme", "satimage
 IMAGES = ("mnist", "fmnist")
 
 
-def load(name: str, rows: int | None = None) -> tuple[DatasetInfo, Canonical]:
-    """A development set by name, ingested as an upload would be; images are cut to `rows`."""
+def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[DatasetInfo, Canonical]:
+    """A development set by name, ingested as an upload would be: all of it, its first `rows`, or as many drawn."""
     folder = Path(tempfile.mkdtemp(prefix="suspects-benchmark-"))
-    source, spec = _upload(name, rows, folder)
+    source, spec = _upload(name, rows, seed, folder)
     data = folder / "data.parquet"
     found = ingest(source, source.name, spec, data, folder / "skipped.jsonl", Limits())
     info = DatasetInfo(
@@ -40,12 +41,27 @@ def load(name: str, rows: int | None = None) -> tuple[DatasetInfo, Canonical]:
     return info, read(data)
 
 
-def _upload(name: str, rows: int | None, folder: Path) -> tuple[Path, DatasetSpec]:
+def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tuple[Path, DatasetSpec]:
     if name in TABLES:
-        return DATA / "tabular" / f"{name}.csv.gz", DatasetSpec(name=name, label="target")
+        source = DATA / "tabular" / f"{name}.csv.gz"
+        if rows is not None:
+            with gzip.open(source, "rt") as file:
+                header, *lines = file.readlines()
+            source = folder / f"{name}.csv"
+            source.write_text("".join([header, *(lines[row] for row in _chosen(len(lines), rows, seed))]))
+        return source, DatasetSpec(name=name, label="target")
     if name in IMAGES:
         arrays = np.load(DATA / "images" / f"{name}.npz")
+        chosen = _chosen(len(arrays["y_train"]), rows, seed)
         source = folder / f"{name}.npz"
-        np.savez(source, x=arrays["x_train"][:rows], y=arrays["y_train"][:rows])
+        np.savez(source, x=arrays["x_train"][chosen], y=arrays["y_train"][chosen])
         return source, DatasetSpec(name=name)
     raise ValueError(f"no development set {name}; one of {', '.join((*TABLES, *IMAGES))}")
+
+
+def _chosen(there: int, rows: int | None, seed: int | None) -> list[int]:
+    wanted = there if rows is None else min(rows, there)
+    if seed is None:
+        return list(range(wanted))
+    chosen: list[int] = np.sort(np.random.default_rng(seed).permutation(there)[:wanted]).tolist()
+    return chosen

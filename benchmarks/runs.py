@@ -13,7 +13,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.specs import JobOptions, JobSpec, resolve
 from worker.decode import Canonical
 from worker.models import build
-from worker.pipeline import Outcome, Prepared, Scoring, fit, prepare, rank
+from worker.pipeline import Outcome, Prepared, Scored, Scoring, fit, prepare, rank
 from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
 
@@ -23,6 +23,7 @@ class Run:
 
     spec: JobSpec
     prepared: Prepared
+    scored: Scored
     outcome: Outcome
     prepare_s: float
     training_s: float
@@ -56,7 +57,7 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())
     parts = [after - before for before, after in pairwise(clock)]
-    return Run(spec, prepared, outcome, *parts)
+    return Run(spec, prepared, scored, outcome, *parts)
 
 
 def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: int) -> Tensor:

@@ -32,6 +32,7 @@ from worker.influence.projection import Projection
 from worker.influence.sources import ChosenLayers, Network
 from worker.models import build, head
 from worker.partition import Columns, draw_columns, partition
+from worker.signals.counts import Estimate
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
 from worker.signals.measurements import Chosen, Measurements, Measuring, Reference, early_checkpoints
@@ -269,7 +270,9 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
                 "anomalous": vars(verdicts.anomalous_estimate),
             },
             "signals": list(signals),
-            "warnings": [warning.model_dump() for warning in _warnings(prepared, m, train_accuracy)],
+            "warnings": [
+                warning.model_dump() for warning in _warnings(prepared, m, train_accuracy, verdicts.mislabeled_estimate)
+            ],
         },
     )
 
@@ -372,7 +375,7 @@ def _group(group: Group, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None) -> list[Warning]:
+def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None, wrong: Estimate) -> list[Warning]:
     found: list[Warning] = []
     if m.trusted is None:
         found.append(
@@ -391,6 +394,14 @@ def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None)
                 code="small_trusted_reference",
                 detail=f"{len(m.trusted.labels)} verified samples rank anomalies, but are too few to count them: "
                 f"nothing gets the verdict anomalous below {TRUSTED_ROWS}.",
+            )
+        )
+    if wrong.count and not wrong.low:
+        found.append(
+            Warning(
+                code="rough_estimate",
+                detail="how many labels are wrong is a guess: the classes overlap, and nothing verified tells how much. "
+                f"With {TRUSTED_ROWS} verified samples or more in the reference the number is measured.",
             )
         )
     if prepared.columns is not None and len(prepared.columns.rows) < len(m.labels):

@@ -19,6 +19,7 @@ _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
 _SUREST = (0.1, 0.2, 0.3)  # of the samples; the middle one gives the count
+_UNABLE = 0.3  # of the labels guessed otherwise: classes overlap, and the surest guesses may be wrong as well
 _LEAST = 0.01  # a smaller share of the samples is not told from none
 
 
@@ -102,6 +103,8 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     rising = rates[0] - (rates[2] - rates[0]) / 2
     count = rates[1] if rates[1] >= _LEAST else 0.0
     bounds = (min(rates[0], rates[1], rising) - noise, max(rates) + noise)
+    if min(float((guess.argmax(1) != labels).double().mean()) for guess in guesses) > _UNABLE:
+        bounds = (0.0, bounds[1])
     return estimate(count * samples, bounds[0] * samples, bounds[1] * samples, samples)
 
 

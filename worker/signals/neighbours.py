@@ -8,8 +8,10 @@ from torch.nn.functional import normalize
 _BLOCK = 1024
 _EXACT = 6_000  # up to here all pairs cost less than cells
 _CELL = 128  # mean rows of a cell
+_CELLS = 4_096  # at most: finding a row's cell must not cost more than searching it
 _SPILL = 2  # cells that a pool row is in: those near a border are found from both sides
 _WIDTH = 32
+_PART = 65_536
 
 
 def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
@@ -18,11 +20,16 @@ def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
     More dimensions than 32 are reduced to the principal ones: on the development tables the votes found planted errors
     no worse, and the search is shorter.
     """
-    rows = normalize(activations)
-    if rows.shape[1] <= _WIDTH:
-        return rows
-    principal = torch.linalg.eigh(rows.T @ rows).eigenvectors[:, -_WIDTH:]
-    return normalize(rows @ principal)
+    if activations.shape[1] <= _WIDTH:
+        return normalize(activations)
+    # Block by block: a normalised copy of wide activations would be as large as they are.
+    gram = torch.zeros(activations.shape[1], activations.shape[1])
+    for part in torch.split(activations, _PART):
+        rows = normalize(part)
+        gram.addmm_(rows.T, rows)
+    principal = torch.linalg.eigh(gram).eigenvectors[:, -_WIDTH:]
+    # The length of a row does not matter in the end, so it need not be taken out before.
+    return torch.cat([normalize(part @ principal) for part in torch.split(activations, _PART)])
 
 
 def nearest(
@@ -72,10 +79,10 @@ def _by_cells(
     generator: torch.Generator,
     own: Int[Tensor, " n"] | None,
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    cells = len(pool) // _CELL
+    cells = min(len(pool) // _CELL, _CELLS)
     centres = _centres(pool, cells, generator)
-    members, member_sizes = _by_cell((pool @ centres.T).topk(_SPILL, dim=1).indices, cells)
-    askers, asker_sizes = _by_cell((queries @ centres.T).argmax(1, keepdim=True), cells)
+    members, member_sizes = _by_cell(_nearest_centres(pool, centres, _SPILL), cells)
+    askers, asker_sizes = _by_cell(_nearest_centres(queries, centres, 1), cells)
     values = torch.full((len(queries), count), -torch.inf)
     rows = torch.zeros(len(queries), count, dtype=torch.int64)
     for inside, asking in zip(torch.split(members, member_sizes), torch.split(askers, asker_sizes), strict=True):
@@ -88,6 +95,11 @@ def _by_cells(
         values[asking, : top.values.shape[1]] = top.values
         rows[asking, : top.values.shape[1]] = inside[top.indices]
     return values, rows
+
+
+def _nearest_centres(rows: Float[Tensor, "n d"], centres: Float[Tensor, "c d"], count: int) -> Int[Tensor, "n s"]:
+    # Block by block: rows times cells would grow with the square of the rows.
+    return torch.cat([(part @ centres.T).topk(count, dim=1).indices for part in torch.split(rows, _BLOCK)])
 
 
 def _by_cell(cells_of: Int[Tensor, "n s"], cells: int) -> tuple[Int[Tensor, " e"], list[int]]:

@@ -63,6 +63,13 @@ def test_unsure_guesses_alone_count_nothing() -> None:
     assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], truth).count == 0
 
 
+def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wrong() -> None:
+    truth = torch.arange(4000) % 4
+    labels = torch.where(torch.arange(4000) % 10 == 0, (truth + 1) % 4, truth)
+    assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels).low > 0
+    assert agreed_errors([guesses(truth, 1.0, 1), guesses(truth, 1.0, 2)], labels).low == 0
+
+
 def test_the_lead_is_over_the_best_other_class() -> None:
     guess = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
     assert torch.allclose(lead_of_label(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))
