@@ -38,7 +38,7 @@ from worker.signals.groups import Group
 from worker.signals.measurements import Chosen, Measurements, Measuring, Reference, early_checkpoints
 from worker.signals.proposals import Proposal, proposals
 from worker.signals.summaries import ranking, summarise
-from worker.signals.verdicts import TRUSTED_ROWS, Verdicts, decide, suggest
+from worker.signals.verdicts import TRUSTED_ROWS, Verdicts, around_cut, decide, suggest
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 from worker.training import EpochMetrics, TrainingState, train
 
@@ -244,6 +244,7 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
     generator = torch.Generator().manual_seed(spec.training.seed)
     verdicts = decide(m, signals["mislabeled"], signals["anomalous"], generator)
+    signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
     suggested, confidence = suggest(m.dynamics.early, m.votes, labels, verdicts.mislabeled)
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)

@@ -55,7 +55,7 @@ _TABLE = (
         title="Mislabeled",
         high="the label is probably wrong",
         formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
-        "and rank(gc_own)",
+        "and rank(gc_own). Stretched so that 0.5 is the cut-off of the estimate",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,

@@ -12,6 +12,7 @@ _CELLS = 4_096  # at most: finding a row's cell must not cost more than searchin
 _SPILL = 2  # cells that a pool row is in: those near a border are found from both sides
 _WIDTH = 32
 _PART = 65_536
+_PAIRS = 2**23  # cosines held at once
 
 
 def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
@@ -88,12 +89,15 @@ def _by_cells(
     for inside, asking in zip(torch.split(members, member_sizes), torch.split(askers, asker_sizes), strict=True):
         if len(asking) == 0 or len(inside) == 0:
             continue
-        cosines = queries[asking] @ pool[inside].T
-        if own is not None:
-            cosines.masked_fill_(inside[None, :] == own[asking][:, None], -torch.inf)
-        top = cosines.topk(min(count, len(inside)), dim=1)
-        values[asking, : top.values.shape[1]] = top.values
-        rows[asking, : top.values.shape[1]] = inside[top.indices]
+        near = pool[inside]
+        # Cells of crowded places are many times larger than the mean.
+        for part in torch.split(asking, max(1, _PAIRS // len(inside))):
+            cosines = queries[part] @ near.T
+            if own is not None:
+                cosines.masked_fill_(inside[None, :] == own[part][:, None], -torch.inf)
+            top = cosines.topk(min(count, len(inside)), dim=1)
+            values[part, : top.values.shape[1]] = top.values
+            rows[part, : top.values.shape[1]] = inside[top.indices]
     return values, rows
 
 
@@ -113,7 +117,7 @@ def _centres(pool: Float[Tensor, "m d"], cells: int, generator: torch.Generator)
     sample = pool[torch.randperm(len(pool), generator=generator)[: cells * 32]]
     centres = sample[:cells].clone()
     for _ in range(2):
-        nearest_centre = (sample @ centres.T).argmax(1)
+        nearest_centre = _nearest_centres(sample, centres, 1).squeeze(1)
         sums = torch.zeros_like(centres).index_add_(0, nearest_centre, sample)
         full = sums.norm(dim=1) > 0
         centres[full] = normalize(sums[full])

@@ -42,6 +42,18 @@ def decide(
     return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
+def around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Scores in [0, 1] on a scale of which 0.5 is the cut-off, so that they mean the same in every job.
+
+    The order stays. Where nothing is flagged, nothing reaches 0.5.
+    """
+    if not flagged.any():
+        return scores / 2 * (1 - torch.finfo(scores.dtype).eps)
+    cut = scores[flagged].min()
+    above = 0.5 + 0.5 * (scores - cut) / (1 - cut).clamp(min=1e-9)
+    return torch.where(scores >= cut, above.clamp(max=1), 0.5 * scores / cut.clamp(min=1e-9))
+
+
 def _wrong_labels(m: Measurements, trusted: Trusted, rows: Bool[Tensor, " n"], generator: torch.Generator) -> Estimate:
     classes = m.guess.shape[1]
     others = [(trusted.labels + step) % classes for step in range(1, classes)]

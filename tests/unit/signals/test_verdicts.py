@@ -8,7 +8,7 @@ from worker.influence.factors import Trace
 from worker.signals.anomaly import Strangeness
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements, Measuring, Reference, Trusted
-from worker.signals.verdicts import decide, suggest
+from worker.signals.verdicts import around_cut, decide, suggest
 
 CLASSES, SAMPLES, KNOWN, WIDTH = 3, 600, 300, 8
 
@@ -86,6 +86,19 @@ def test_what_is_called_anomalous_is_not_called_mislabeled_too() -> None:
     assert anomalous[:60].float().mean() > 0.8
     assert not mislabeled[:60][anomalous[:60]].any()
     assert int(mislabeled.sum()) <= 10
+
+
+def test_half_is_the_cut_off_and_the_order_stays() -> None:
+    scores = torch.rand(50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    order = scores.argsort()
+    flagged = torch.zeros(50, dtype=torch.bool)
+    flagged[order[-7:]] = True
+    for flags in (flagged, torch.zeros_like(flagged), torch.ones_like(flagged)):
+        found = around_cut(scores, flags)
+        assert torch.equal(found.argsort(), order)
+        assert torch.equal(found >= 0.5, flags)
+        assert float(found.min()) >= 0
+        assert float(found.max()) <= 1
 
 
 def test_a_mislabeled_sample_is_never_given_its_own_label_back() -> None:
