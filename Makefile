@@ -30,9 +30,12 @@ format: .venv/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-benchmark: .venv/.installed-benchmarks  ## Measure detection and overhead; writes benchmarks/results
+benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scale
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.paper
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.

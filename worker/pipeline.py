@@ -43,6 +43,7 @@ from worker.signals.witnesses import reference_pool, strongest_suspects, trainin
 from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
+_UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
 _SMALL_STEP = 2**24  # parameters times batch, up to which a second core hardly shortens a step
 
 
@@ -397,7 +398,7 @@ def _warnings(prepared: Prepared, m: Measurements, train_accuracy: float | None,
                 f"nothing gets the verdict anomalous below {TRUSTED_ROWS}.",
             )
         )
-    if wrong.count and not wrong.low:
+    if wrong.high > _UNTOLD * max(len(m.labels), 1) and not wrong.low:
         found.append(
             Warning(
                 code="rough_estimate",

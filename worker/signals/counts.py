@@ -19,7 +19,8 @@ _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
 _SUREST = (0.1, 0.2, 0.3)  # of the samples; the middle one gives the count
-_UNABLE = 0.3  # of the labels guessed otherwise: classes overlap, and the surest guesses may be wrong as well
+_UNSURE, _UNABLE = 0.3, 0.4  # of the labels guessed otherwise: classes overlap, and sure guesses may be wrong as well
+_AGREED_LEAST = 0.02  # where nothing is verified, a smaller share of wrong labels is not told from none
 _LEAST = 0.01  # a smaller share of the samples is not told from none
 
 
@@ -87,8 +88,8 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     """How many labels are wrong, when nothing is verified: the rate among the surest samples, taken for that of all.
 
     `guesses` are independent scores of the classes, none of which has seen the sample's own label. A sample is sure
-    where all agree, and by how large their margins are. Classes that no guess tells apart even where it is surest
-    make the count too high.
+    where all agree, and by how large their margins are. Classes that the guesses tell apart badly make the count too
+    high; then the interval begins at none, and where they are hopeless nothing is counted.
     """
     first = torch.stack([guess.argmax(1) for guess in guesses])
     sureness = torch.stack([_rank(_lead(guess)) for guess in guesses]).mean(0)
@@ -101,10 +102,13 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     noise = _WIDE * (max(rates[1], 1 / sizes[1]) * (1 - rates[1]) / sizes[1]) ** 0.5
     # From the surest to all samples the rate may rise or fall; as far as it does so among them, it is not known.
     rising = rates[0] - (rates[2] - rates[0]) / 2
-    count = rates[1] if rates[1] >= _LEAST else 0.0
+    count = rates[1] if rates[1] >= _AGREED_LEAST else 0.0
     bounds = (min(rates[0], rates[1], rising) - noise, max(rates) + noise)
-    if min(float((guess.argmax(1) != labels).double().mean()) for guess in guesses) > _UNABLE:
+    differing = min(float((guess.argmax(1) != labels).double().mean()) for guess in guesses)
+    if differing > _UNSURE:
         bounds = (0.0, bounds[1])
+    if differing > _UNABLE:
+        count = 0.0
     return estimate(count * samples, bounds[0] * samples, bounds[1] * samples, samples)
 
 

@@ -67,7 +67,12 @@ def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wro
     truth = torch.arange(4000) % 4
     labels = torch.where(torch.arange(4000) % 10 == 0, (truth + 1) % 4, truth)
     assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels).low > 0
-    assert agreed_errors([guesses(truth, 1.0, 1), guesses(truth, 1.0, 2)], labels).low == 0
+    unsure = agreed_errors([guesses(truth, 0.68, 1), guesses(truth, 0.68, 2)], labels)
+    assert unsure.low == 0
+    assert unsure.count > 0
+    hopeless = agreed_errors([guesses(truth, 1.0, 1), guesses(truth, 1.0, 2)], labels)
+    assert (hopeless.count, hopeless.low) == (0, 0)
+    assert hopeless.high > 400
 
 
 def test_the_lead_is_over_the_best_other_class() -> None:
