@@ -76,7 +76,7 @@ def list_candidates(
     """The given labels take turns; of each, the sample comes next that adds most to what the earlier ones cover.
 
     A sample covers those of its label that are like it in the model's features, so few stand for many, and any
-    beginning of the list is as balanced as the whole; it ends after 1,000. Hand the ids of those that were found right
+    beginning of the list is as balanced as the whole; it ends after 500. Hand the ids of those that were found right
     back as `reference.samples` of the next job.
     """
     with here.database.read() as connection:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from worker.signals.neighbours import directions
 
-_PROPOSED = 1_000
+_PROPOSED = 500
 _LOOKED_AT = 500  # rows of a label
 _AHEAD = 16  # candidates whose gain is brought up to date together
 
