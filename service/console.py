@@ -93,7 +93,10 @@ def suspects_table(answer: Mapping[str, Any], title: str) -> Table:
 
 
 def _planted(glitch: Mapping[str, Any] | None) -> Text:
-    return Text(f"yes, was {glitch['original_label']}", "green") if glitch else Text("no", "dim")
+    if glitch is None:
+        return Text("no", "dim")
+    relabeled = glitch["kind"].startswith("mislabeled")
+    return Text(f"yes, was {glitch['original_label']}" if relabeled else f"yes, {glitch['kind']}", "green")
 
 
 def detection_table(signals: Iterable[Mapping[str, Any]]) -> Table:

@@ -164,7 +164,7 @@ function row(item) {
   const name = element("button", { type: "button", textContent: item.sample.id });
   name.addEventListener("click", () => attempt(() => open(item.sample.links.self)));
   const sample = element("td", {}, name, element("br"), preview(item.sample));
-  const planted = item.planted && element("div", { className: "planted", textContent: `was ${item.planted.original_label}` });
+  const planted = item.planted && element("div", { className: "planted", textContent: plantedText(item.planted) });
   return element(
     "tr",
     { className: item.verdict },
@@ -175,6 +175,10 @@ function row(item) {
     element("td", { textContent: item.score.toPrecision(4) }),
     element("td", { textContent: item.verdict }),
   );
+}
+
+function plantedText(planted) {
+  return planted.kind.startsWith("mislabeled") ? `was ${planted.original_label}` : planted.kind;
 }
 
 function preview(sample) {
