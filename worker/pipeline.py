@@ -240,6 +240,16 @@ def _leaves_cores_idle(spec: JobSpec, model: nn.Module) -> bool:
 
 def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
     """Turn measurements into signals, verdicts, suggestions and evidence."""
+    # Many short steps, which a second thread only delays, the more so on busy cores.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _rank(prepared, spec, scored, dataset)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
     m = scored.measurements
     labels = prepared.planted.labels
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
