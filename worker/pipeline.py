@@ -6,6 +6,7 @@ Every checkpoint that `fit` reaches is handed out, and `fit` goes on from any of
 worker: the bits that come out are the same.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
@@ -44,6 +45,7 @@ from worker.training import EpochMetrics, TrainingState, train
 
 _CLASSES_KEPT = 8
 _UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
+_WAITING = 2  # checkpoints that wait to be measured beside training
 _SMALL_STEP = 2**24  # parameters times batch, up to which a second core hardly shortens a step
 
 
@@ -153,7 +155,7 @@ class Scoring:
             None if self._network is None else _chosen(self._network, prepared),
         )
         self._beside: ThreadPoolExecutor | None = None
-        self._offered: list[Future[None]] = []
+        self._offered: deque[Future[None]] = deque()
         self._done = 0
 
     def __enter__(self) -> "Scoring":
@@ -172,14 +174,14 @@ class Scoring:
         if self._beside is None:
             return
         # What waits is held in memory: never more than a few checkpoints.
-        for late in self._offered[:-2]:
-            late.result()
+        while len(self._offered) > _WAITING:
+            self._offered.popleft().result()
         self._offered.append(self._beside.submit(self._at, load))
 
     def finish(self, load: Callable[[int], dict[str, Tensor]], tell: Callable[[float], None]) -> Scored:
         """Measure what is left, `load` giving the parameters of any checkpoint, then every pair."""
-        for late in self._offered:
-            late.result()
+        while self._offered:
+            self._offered.popleft().result()
         self.__exit__()
         count = len(self._train.trace.rates)
         for step in range(self._done, count):
