@@ -182,6 +182,7 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
     for epoch in kept:
         if resume is not None and epoch <= resume.epoch:
             scoring.offer(_parameters(folder, epoch))
+            heart.tell(State.TRAINING, resume.epoch / epochs, f"measuring epoch {epoch} of an earlier attempt")
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
         # Metrics first: an epoch that is computed again, because its checkpoint was not yet written, tells the same.
