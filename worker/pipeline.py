@@ -178,10 +178,14 @@ class Scoring:
             self._offered.popleft().result()
         self._offered.append(self._beside.submit(self._at, load))
 
-    def finish(self, load: Callable[[int], dict[str, Tensor]], tell: Callable[[float], None]) -> Scored:
-        """Measure what is left, `load` giving the parameters of any checkpoint, then every pair."""
+    def catch_up(self) -> None:
+        """Wait until every checkpoint that was offered is measured."""
         while self._offered:
             self._offered.popleft().result()
+
+    def finish(self, load: Callable[[int], dict[str, Tensor]], tell: Callable[[float], None]) -> Scored:
+        """Measure what is left, `load` giving the parameters of any checkpoint, then every pair."""
+        self.catch_up()
         self.__exit__()
         count = len(self._train.trace.rates)
         for step in range(self._done, count):
