@@ -60,11 +60,20 @@ class TrainingState:
 
 
 def checkpoints(training: Training) -> list[int]:
-    """The epochs whose ends are kept for scoring: all, or the asked number, evenly spaced, the last among them."""
+    """The epochs whose ends are scored: all, or the asked number.
+
+    Of a number one half are the first epochs, which tell most of wrong labels, and the others evenly spaced up to the
+    last.
+    """
     if training.checkpoints == "all":
         return list(range(1, training.epochs + 1))
     count = min(training.checkpoints, training.epochs)
-    return [round((step + 1) * training.epochs / count) for step in range(count)]
+    first = count // 2
+    rest = count - first
+    return [
+        *range(1, first + 1),
+        *(first + round((step + 1) * (training.epochs - first) / rest) for step in range(rest)),
+    ]
 
 
 def learning_rate(training: Training, epoch: int) -> float:

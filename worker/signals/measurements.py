@@ -118,8 +118,8 @@ class Measurements:
 
 
 def early_checkpoints(count: int) -> int:
-    """How many of T checkpoints count as early: a third, at least 2 and at most 5."""
-    return min(count, max(2, min(_EARLY, count // 3)))
+    """How many of T checkpoints count as early: a half, at least 2 and at most 5."""
+    return min(count, max(2, min(_EARLY, count // 2)))
 
 
 def searched_checkpoints(count: int) -> list[int]:

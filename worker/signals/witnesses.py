@@ -19,7 +19,6 @@ _POOL = 1_000
 _STRONGEST = 5
 _SIMILAR = 50
 _BLOCK = 1024
-_GATHERED = 32  # suspects whose few pairs are computed together
 
 
 @dataclass(frozen=True)
@@ -88,60 +87,69 @@ def witnesses(
     """Hear the pool on every suspect, which is never its own witness; `suggested` is the class that is looked at."""
     accused, given = train.rows(suspects), labels[suspects]
     features = normalize(accused.activations[-1])
-    nobody = features.new_empty(len(suspects), 0), suspects.new_empty(len(suspects), 0)
-    supporting, opposing, similar = nobody, nobody, nobody
+    supporting, opposing, similar = (_Best.empty(len(suspects), len(accused.rates)) for _ in range(3))
     for rows in torch.split(pool.rows, block):
         itself = (rows == suspects[:, None]) & pool.own
-        total = _total(accused, given, pool, rows).masked_fill_(itself, 0)
+        by_checkpoint = _influence(accused, given, pool, rows).masked_fill_(itself[:, :, None], 0)
+        total = by_checkpoint.sum(2)
         cosines = features @ normalize(pool.trace.activations[-1, rows]).T
         cosines.masked_fill_((pool.labels[rows] != suggested[:, None]) | itself, -torch.inf)
-        supporting = _keep(supporting, total, rows, _STRONGEST)
-        opposing = _keep(opposing, -total, rows, _STRONGEST)
-        similar = _keep(similar, cosines, rows, _SIMILAR)
-    found = similar[0] > -torch.inf
-    against = (_pairs(accused, given, pool, similar[1]) < 0) & found[:, :, None]
+        supporting = supporting.merge(total, rows, by_checkpoint, _STRONGEST)
+        opposing = opposing.merge(-total, rows, by_checkpoint, _STRONGEST)
+        similar = similar.merge(cosines, rows, by_checkpoint, _SIMILAR)
+    found = similar.values > -torch.inf
+    against = (similar.by_checkpoint < 0) & found[:, :, None]
     return Witnesses(
-        _testimony(_pairs(accused, given, pool, supporting[1]), supporting[1], 1),
-        _testimony(_pairs(accused, given, pool, opposing[1]), opposing[1], -1),
+        _testimony(supporting.by_checkpoint, supporting.rows, 1),
+        _testimony(opposing.by_checkpoint, opposing.rows, -1),
         found.sum(1),
         against.sum(1),
     )
 
 
-def _total(accused: Trace, given: Int[Tensor, " w"], pool: Pool, rows: Int[Tensor, " b"]) -> Float[Tensor, "w b"]:
-    total = accused.logits.new_zeros(len(given), len(rows))
+def _influence(accused: Trace, given: Int[Tensor, " w"], pool: Pool, rows: Int[Tensor, " b"]) -> Float[Tensor, "w b t"]:
+    found = accused.logits.new_empty(len(accused.rates), len(given), len(rows))
     for t, rate in enumerate(accused.rates):
         delta = rate * errors(pool.trace.logits[t, rows], pool.labels[rows])
-        inner = accused.activations[t] @ pool.trace.activations[t, rows].T
-        total.addcmul_(inner.add_(1), errors(accused.logits[t], given) @ delta.T)
-    return total
+        torch.mm(accused.activations[t], pool.trace.activations[t, rows].T, out=found[t])
+        found[t].add_(1).mul_(errors(accused.logits[t], given) @ delta.T)
+    return found.permute(1, 2, 0)
 
 
-def _keep(
-    best: tuple[Float[Tensor, "w k"], Int[Tensor, "w k"]],
-    values: Float[Tensor, "w b"],
-    rows: Int[Tensor, " b"],
-    most: int,
-) -> tuple[Float[Tensor, "w l"], Int[Tensor, "w l"]]:
-    # The block is narrowed first: merging whole blocks would copy them.
-    top = values.topk(min(most, len(rows)), dim=1)
-    merged = torch.cat([best[0], top.values], 1)
-    kept = merged.topk(min(most, merged.shape[1]), dim=1)
-    return kept.values, torch.cat([best[1], rows[top.indices]], 1).gather(1, kept.indices)
+@dataclass(frozen=True)
+class _Best:
+    """The rows with the highest values so far, highest first, and their influence."""
+
+    values: Float[Tensor, "w k"]
+    rows: Int[Tensor, "w k"]
+    by_checkpoint: Float[Tensor, "w k t"]
+
+    @classmethod
+    def empty(cls, suspects: int, checkpoints: int) -> "_Best":
+        none = torch.empty(suspects, 0)
+        return cls(none, none.long(), torch.empty(suspects, 0, checkpoints))
+
+    def merge(
+        self,
+        values: Float[Tensor, "w b"],
+        rows: Int[Tensor, " b"],
+        by_checkpoint: Float[Tensor, "w b t"],
+        most: int,
+    ) -> "_Best":
+        """With a block more; it is narrowed first: merging whole blocks would copy them."""
+        top = values.topk(min(most, len(rows)), dim=1)
+        merged = torch.cat([self.values, top.values], 1)
+        kept = merged.topk(min(most, merged.shape[1]), dim=1)
+        heard = torch.cat([self.by_checkpoint, _take(by_checkpoint, top.indices)], 1)
+        return _Best(
+            kept.values,
+            torch.cat([self.rows, rows[top.indices]], 1).gather(1, kept.indices),
+            _take(heard, kept.indices),
+        )
 
 
-def _pairs(accused: Trace, given: Int[Tensor, " w"], pool: Pool, rows: Int[Tensor, "w k"]) -> Float[Tensor, "w k t"]:
-    found = accused.logits.new_empty(*rows.shape, len(accused.rates))
-    for start in range(0, len(rows), _GATHERED):
-        part = slice(start, start + _GATHERED)
-        asked = rows[part]
-        for t, rate in enumerate(accused.rates):
-            delta = errors(pool.trace.logits[t, asked.flatten()], pool.labels[asked.flatten()])
-            own = errors(accused.logits[t, part], given[part])
-            inner = torch.einsum("wd,wkd->wk", accused.activations[t, part], pool.trace.activations[t, asked])
-            aligned = torch.einsum("wc,wkc->wk", own, delta.view(*asked.shape, delta.shape[1]))
-            found[part, :, t] = rate * aligned * (inner + 1)
-    return found
+def _take(by_checkpoint: Float[Tensor, "w b t"], places: Int[Tensor, "w k"]) -> Float[Tensor, "w k t"]:
+    return by_checkpoint[torch.arange(len(places))[:, None], places]
 
 
 def _testimony(pairs: Float[Tensor, "w s t"], rows: Int[Tensor, "w s"], sign: int) -> Testimony:

@@ -300,9 +300,17 @@ def test_the_optimizer_is_the_one_that_was_asked_for(training: Training) -> None
 
 @pytest.mark.parametrize(
     ("epochs", "kept", "expected"),
-    [(5, "all", [1, 2, 3, 4, 5]), (10, 4, [2, 5, 8, 10]), (7, 1, [7]), (3, 3, [1, 2, 3]), (15, 5, [3, 6, 9, 12, 15])],
+    [
+        (5, "all", [1, 2, 3, 4, 5]),
+        (10, 4, [1, 2, 6, 10]),
+        (7, 1, [7]),
+        (3, 3, [1, 2, 3]),
+        (60, 8, [1, 2, 3, 4, 18, 32, 46, 60]),
+    ],
 )
-def test_checkpoints_are_evenly_spaced_and_end_with_the_last(epochs: int, kept: Any, expected: list[int]) -> None:
+def test_half_of_the_checkpoints_are_the_first_epochs_and_the_others_spread_to_the_last(
+    epochs: int, kept: Any, expected: list[int]
+) -> None:
     training = SGD.model_copy(update={"epochs": epochs, "checkpoints": kept})
     assert checkpoints(training) == expected
 
