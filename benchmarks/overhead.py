@@ -6,7 +6,7 @@ Training alone is the same job with nothing but preparation and training, and no
 process, alternately; the ratio of medians is what counts, machines are shared and noisy.
 
 The line below the table is what measuring the checkpoints adds to the training of adult's MLP: the signals of linear cost
-(learning dynamics, self-influence, influence on each class) and, at three of the checkpoints, neighbours.
+(learning dynamics, self-influence, influence on each class) and, at the first and the last, neighbours.
 """
 
 import argparse
