@@ -9,7 +9,8 @@ from service.domain.dataset import Modality
 class InputShape:
     """What a network must know of its input.
 
-    Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
+    Tabular: `numeric` columns, for each the edges of the bins between its quantiles, and one cardinality a categorical
+    column; image: channels, height, width and the
     statistics of its pixels in [0, 255]; embedding: its width.
     """
 
@@ -20,3 +21,4 @@ class InputShape:
     pixel_mean: tuple[float, ...] = ()
     pixel_deviation: tuple[float, ...] = ()
     embedding: int | None = None
+    bins: tuple[tuple[float, ...], ...] = ()

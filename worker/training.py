@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -126,14 +126,25 @@ def _epoch(
     for batch in _batches(len(labels), batch_size):
         target = labels.index_select(0, batch)
         logits = model(*(part.index_select(0, batch) for part in inputs))
-        loss = cross_entropy(logits, target)
+        loss = _loss(logits, target)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
         with torch.no_grad():
             total += loss.detach() * len(batch)
-            right += (logits.argmax(1) == target).sum()
+            right += (_answer(logits).argmax(1) == target).sum()
     return float(total) / len(labels), float(right) / len(labels)
+
+
+def _loss(logits: Float[Tensor, "b *m c"], target: Int[Tensor, " b"]) -> Float[Tensor, ""]:
+    """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
+    if logits.dim() == 2:
+        return cross_entropy(logits, target)
+    return cross_entropy(logits.flatten(0, 1), target.repeat_interleave(logits.shape[1]))
+
+
+def _answer(logits: Float[Tensor, "b *m c"]) -> Float[Tensor, "b c"]:
+    return logits if logits.dim() == 2 else logits.mean(1)
 
 
 def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:

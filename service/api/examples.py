@@ -31,7 +31,16 @@ _JOB: dict[str, Any] = {
     "spec": {
         "dataset": _DATASET["id"],
         "reference": None,
-        "model": {"name": "mlp", "params": {"width": 256, "blocks": 2, "dropout": 0.0}},
+        "model": {
+            "name": "mlp",
+            "params": {
+                "width": 256,
+                "blocks": 2,
+                "dropout": 0.0,
+                "numeric_embeddings": "none",
+                "embedding_width": 16,
+            },
+        },
         "training": {
             "epochs": 15,
             "batch_size": 128,

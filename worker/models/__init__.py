@@ -10,6 +10,7 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
+from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.shape import InputShape
 
@@ -17,6 +18,7 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "logistic_regression": logistic_regression,
     "mlp": mlp,
     "tabular_resnet": tabular_resnet,
+    "tabm": tabm,
     "ft_transformer": ft_transformer,
     "small_cnn": small_cnn,
     "resnet20": resnet20,
