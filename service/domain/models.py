@@ -81,6 +81,13 @@ class ResNetParams(Frozen):
     image_size: int | None = Field(None, ge=16, le=512, description="Side in pixels; the images' own when left out.")
 
 
+class ResNet18Params(Frozen):
+    """Parameters of ResNet-18 (arXiv:1512.03385)."""
+
+    width: int = Field(64, ge=4, le=256, description="Channels of the first stage; doubled thrice.")
+    image_size: int | None = Field(None, ge=16, le=512, description="Side in pixels; the images' own when left out.")
+
+
 class TrainingDefaults(Frozen):
     """How a model is trained when the client does not say."""
 
@@ -159,6 +166,14 @@ _TABLE = (
         title="ResNet-20",
         modality="image",
         params=ResNetParams,
+        training=TrainingDefaults(learning_rate=0.02, batch_size=32, weight_decay=1e-4, schedule="cosine"),
+        cost="high",
+    ),
+    Model(
+        name="resnet18",
+        title="ResNet-18",
+        modality="image",
+        params=ResNet18Params,
         training=TrainingDefaults(learning_rate=0.02, batch_size=32, weight_decay=1e-4, schedule="cosine"),
         cost="high",
     ),

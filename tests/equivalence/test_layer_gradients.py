@@ -12,13 +12,21 @@ from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from service.domain.models import ResNetParams, SmallCNNParams, TabMParams, TabularMLPParams, TabularResNetParams
+from service.domain.models import (
+    ResNet18Params,
+    ResNetParams,
+    SmallCNNParams,
+    TabMParams,
+    TabularMLPParams,
+    TabularResNetParams,
+)
 from worker.influence.gradients import against, class_sums, concatenate, dots, materialise, scaled, squares
 from worker.influence.layers import Capture, UncoveredLayer, layer_names
 from worker.influence.projection import Projection
 from worker.influence.sources import ChosenLayers, Network
 from worker.influence.tracin import Pairs, course, length, pull
 from worker.models.image import resnet20, small_cnn
+from worker.models.resnet18 import resnet18
 from worker.models.tabm import tabm
 from worker.models.tabular import mlp, tabular_resnet
 from worker.shape import InputShape
@@ -195,6 +203,14 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor,
             CLASSES,
         ),
         lambda rows: (torch.randint(0, 256, (rows, 3, 8, 8), dtype=torch.uint8),),
+    ),
+    "resnet18 of large images": (
+        lambda: resnet18(
+            ResNet18Params(width=4),
+            InputShape("image", image=(3, 70, 66), pixel_mean=(99.0,) * 3, pixel_deviation=(50.0,) * 3),
+            CLASSES,
+        ),
+        lambda rows: (torch.randint(0, 256, (rows, 3, 70, 66), dtype=torch.uint8),),
     ),
 }
 

@@ -10,6 +10,7 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
+from worker.models.resnet18 import resnet18
 from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.shape import InputShape
@@ -22,6 +23,7 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "ft_transformer": ft_transformer,
     "small_cnn": small_cnn,
     "resnet20": resnet20,
+    "resnet18": resnet18,
     "linear_probe": linear_probe,
     "mlp_probe": mlp_probe,
 }

@@ -197,3 +197,17 @@ def test_resnet20_has_the_size_of_the_paper() -> None:
     shape = InputShape("image", image=(3, 32, 32), pixel_mean=(1.0,) * 3, pixel_deviation=(1.0,) * 3)
     model = build(ModelRequest(name="resnet20"), shape, 10, 0)
     assert sum(weight.numel() for weight in model.parameters()) == 269_722
+
+
+@pytest.mark.parametrize(("side", "classes", "weights"), [(32, 10, 11_173_962), (224, 1000, 11_689_512)])
+def test_resnet18_has_the_size_of_the_paper_and_the_stem_that_suits_the_images(
+    side: int, classes: int, weights: int
+) -> None:
+    shape = InputShape("image", image=(3, side, side), pixel_mean=(1.0,) * 3, pixel_deviation=(1.0,) * 3)
+    model: Any = build(ModelRequest(name="resnet18"), shape, classes, 0)
+    assert sum(weight.numel() for weight in model.parameters()) == weights
+    seen: list[torch.Size] = []
+    model.stages[-1].register_forward_hook(lambda _layer, _given, output: seen.append(output.shape))
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    assert seen == [(1, 512, 4, 4) if side == 32 else (1, 512, 7, 7)]
