@@ -103,6 +103,8 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
     [
         ({"training": {"epochs": 0}}, ["training", "epochs"]),
         ({"training": {"checkpoints": "some"}}, ["training", "checkpoints"]),
+        ({"training": {"augmentation": "flip_crop"}}, ["training", "augmentation"]),
+        ({"training": {"early_stopping": {"patience": 0}}}, ["training", "early_stopping", "patience"]),
         ({"epochs": 3}, ["epochs"]),
         ({"model": {"name": "gpt"}}, ["model", "name"]),
         ({"model": {"name": "mlp", "params": {"width": 0}}}, ["model", "params", "width"]),
