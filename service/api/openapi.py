@@ -10,6 +10,7 @@ from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
 from service.domain.dataset import DatasetSpec
+from service.domain.review import Decision
 from service.domain.specs import JobRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
@@ -17,6 +18,7 @@ _TAGS = [
     {"name": "datasets", "description": "Labelled data: tables, images, texts, embeddings."},
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
+    {"name": "reviews", "description": "What people decide, and what becomes of it."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
 
@@ -76,6 +78,22 @@ JOB_BODY = _body(
     {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"dataset": {"label": "income"}}},
 )
 
+REVIEWS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "minItems": 1, "items": {"$ref": _TEMPLATE.format(model="Decision")}},
+                "example": [
+                    {"sample_id": "row-17", "decision": "relabel", "label": ">50K"},
+                    {"sample_id": "row-3", "decision": "keep"},
+                    {"sample_id": "row-40", "decision": "remove"},
+                ],
+            }
+        },
+    }
+}
+
 
 def install(app: FastAPI) -> None:
     """Serve the completed description."""
@@ -98,7 +116,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest)
+    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest, Decision)
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():

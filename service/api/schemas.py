@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.paging import Page
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
+from service.domain.precision import Band, Day, Share
+from service.domain.review import DecisionKind, Outcome, Review
 from service.domain.signal import Signal
 from service.domain.specs import JobSpec
 
@@ -133,6 +135,16 @@ class PlantedGlitch(BaseModel):
     original_label: str
 
 
+class ReviewView(BaseModel):
+    """What a person decided of a sample, the latest decision."""
+
+    decision: DecisionKind
+    label: str | None = Field(description="The right class; null unless relabelled.")
+    outcome: Outcome = Field(description="The decision beside the given and the suggested label.")
+    source: str = Field(description='"api", or the labelling tool that it was read from.')
+    created_at: datetime
+
+
 class Suspect(BaseModel):
     """One row of a ranking."""
 
@@ -144,7 +156,7 @@ class Suspect(BaseModel):
     score: float = Field(description="By the signal asked for; higher = more suspicious.")
     verdict: Verdict
     planted: PlantedGlitch | None = Field(description="null unless the job planted an error here.")
-    review: dict[str, Any] | None = Field(None, description="What a person decided; null as long as nobody did.")
+    review: ReviewView | None = Field(None, description="What a person decided; null as long as nobody did.")
     signals: dict[str, float] = Field(description="Every signal that was computed.")
 
 
@@ -153,6 +165,44 @@ class SuspectPage(Page[Suspect]):
 
     by: str
     flagged: int = Field(description="Rows of the whole job that carry the asked-for verdict.")
+
+
+class ReviewPage(Page[Review]):
+    """Every decision on the samples of a job, oldest first."""
+
+
+class ReviewsRecorded(BaseModel):
+    """The decisions were kept."""
+
+    recorded: int = Field(description="How many were sent.")
+    reviewed: int = Field(description="How many samples of the job have a decision now.")
+
+
+class SignalPrecision(BaseModel):
+    """How often a signal was right, by rank."""
+
+    name: str
+    bands: list[Band]
+
+
+class ReviewOutcomes(BaseModel):
+    """How many samples came to each outcome."""
+
+    flagged: dict[Outcome, int] = Field(description="Of those with the verdict mislabeled or anomalous.")
+    clean: dict[Outcome, int] = Field(description="Of the others, as far as somebody looked at them.")
+
+
+class ReviewSummary(BaseModel):
+    """What people made of a ranking. A sample that was held out of the ranking does not count."""
+
+    samples: int = Field(description="How many were ranked.")
+    flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
+    reviewed: int = Field(description="How many of them have a decision.")
+    outcomes: ReviewOutcomes
+    precision: Share = Field(description="Of what was flagged.")
+    by_verdict: dict[Verdict, Share]
+    by_signal: list[SignalPrecision]
+    over_time: list[Day] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
 
 
 class RankedSignal(BaseModel):
@@ -209,7 +259,7 @@ class JobSample(BaseModel):
     suggested_confidence: float | None = None
     verdict: Verdict | None = None
     planted: PlantedGlitch | None = None
-    review: dict[str, Any] | None = None
+    review: ReviewView | None = None
     signals: dict[str, RankedSignal] = {}
     trajectory: Trajectory | None = None
     supporting: list[InfluentialSample] = []

@@ -20,7 +20,7 @@ from service.store import workers
 from service.store.engine import open_database
 from tests.builders import CSV, add_dataset, add_finished, add_job, form, image_zip
 
-# What the contract's page promises; reviews, repair, diff, integrations and the report come later.
+# What the contract's page promises; integrations and the report come later.
 PROMISED = {
     ("post", "/datasets"),
     ("get", "/datasets"),
@@ -41,6 +41,9 @@ PROMISED = {
     ("get", "/jobs/{job_id}/signals"),
     ("get", "/jobs/{job_id}/groups"),
     ("get", "/jobs/{job_id}/verify-next"),
+    ("post", "/jobs/{job_id}/reviews"),
+    ("get", "/jobs/{job_id}/reviews"),
+    ("get", "/jobs/{job_id}/reviews/summary"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -276,6 +279,25 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/jobs/{job_id}/verify-next"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"count": 0}}),
+    },
+    ("post", "/jobs/{job_id}/reviews"): {
+        201: (JOB, {"json": [{"sample_id": "row-1", "decision": "keep"}]}),
+        400: (JOB, BROKEN),
+        404: (NONE, {"json": []}),
+        409: (QUEUED, {"json": []}),
+        410: (CANCELLED, {"json": []}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": []}),
+    },
+    ("get", "/jobs/{job_id}/reviews"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        400: (JOB, {"params": {"cursor": "x"}}),
+        422: (JOB, {"params": {"limit": 0}}),
+    },
+    ("get", "/jobs/{job_id}/reviews/summary"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"signal": "x"}}),
     },
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
