@@ -11,7 +11,20 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.api import datasets, errors, events, jobs, openapi, operations, page, reviews, samples, signals, suspects
+from service.api import (
+    datasets,
+    errors,
+    events,
+    jobs,
+    openapi,
+    operations,
+    page,
+    reviews,
+    samples,
+    signals,
+    suspects,
+    versions,
+)
 from service.api.deps import Services
 from service.api.observe import Backlog, Observe
 from service.queue import CeleryQueue
@@ -52,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(Backlog(services))
     app.add_middleware(Observe, registry=registry)
     errors.install(app)
-    for part in (datasets, jobs, events, suspects, samples, signals, reviews, operations, page):
+    for part in (datasets, jobs, events, suspects, samples, signals, reviews, versions, operations, page):
         app.include_router(part.router)
     openapi.install(app)
     return app

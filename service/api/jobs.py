@@ -16,9 +16,9 @@ from service.api.schemas import JobPage, JobView
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
-from service.domain.specs import JobOptions, JobRequest, JobSpec, UploadJobRequest, resolve
+from service.domain.specs import JobOptions, JobRequest, JobSpec, Reference, UploadJobRequest, resolve
 from service.ingest.identities import missing_ids
-from service.store import datasets, idempotency, jobs
+from service.store import datasets, idempotency, jobs, versions
 from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -70,7 +70,7 @@ def _uploaded(here: Services, body: Form, request: UploadJobRequest) -> DatasetI
 
 def _submit(here: Services, key: str | None, asked: str, request: JobOptions, info: DatasetInfo) -> str:
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
-    spec = resolve(request, info)
+    spec = resolve(_with_verified(here, request, info), info)
     _check_reference(here, spec, info)
     job_id = new_id("job_")
     try:
@@ -86,6 +86,17 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
         return known
     here.queue.wake(job_id, spec.priority)
     return job_id
+
+
+def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
+    """The request with the verified samples by name, where it asks for them. Raises Invalid when there are none."""
+    if request.reference is None or not request.reference.verified:
+        return request
+    with here.database.read() as connection:
+        samples = versions.verified(connection, info.id)
+    if not samples:
+        raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
+    return request.model_copy(update={"reference": Reference(samples=samples)})
 
 
 def _check_room(connection: sa.Connection, limit: int) -> None:

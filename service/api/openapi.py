@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
-from service.domain.dataset import DatasetSpec
+from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.review import Decision
 from service.domain.specs import JobRequest, UploadJobRequest
 
@@ -94,6 +94,18 @@ REVIEWS_BODY: dict[str, Any] = {
     }
 }
 
+VERSION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _TEMPLATE.format(model="VersionRequest")},
+                "example": {"job": "job_01kbz6p4r8d1m5t7w9xy", "apply": "reviews"},
+            }
+        },
+    }
+}
+
 
 def install(app: FastAPI) -> None:
     """Serve the completed description."""
@@ -116,7 +128,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest, Decision)
+    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest, Decision, VersionRequest)
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():

@@ -31,6 +31,18 @@ class SkippedPage(Page[SkippedRow]):
     """Rows that are not in the dataset, in the order of the upload."""
 
 
+class VersionList(BaseModel):
+    """The corrected datasets that were made of one."""
+
+    items: list[DatasetInfo]
+    total: int
+    ancestors: list[str] = Field(description="Ids of what the dataset itself was made of, its parent first.")
+
+
+class VerifiedPage(Page[str]):
+    """Ids of samples, sorted."""
+
+
 class DatasetSampleLinks(BaseModel):
     """Where more is."""
 

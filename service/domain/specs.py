@@ -13,22 +13,27 @@ _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as
 
 
 class Reference(Frozen):
-    """The samples on which influence is measured; exactly one of the four is given."""
+    """The samples on which influence is measured; exactly one way to choose them is given."""
 
     dataset: str | None = Field(None, description="Id of another dataset with the same features and classes.")
     split: str | None = Field(None, description="A split of the same dataset.")
     holdout: float | None = Field(None, gt=0, lt=1, description="Share of the training part to hold out.")
     samples: list[str] | None = Field(None, min_length=1, description="Ids that people have verified.")
+    verified: Literal[True] | None = Field(
+        None, description="Every sample of the dataset that people have verified; echoed as `samples`."
+    )
     trusted: bool | None = Field(None, description="Whether people have verified it; true for dataset and split.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("dataset", "split", "holdout", "samples") if getattr(self, name) is not None]
+        given = [
+            name for name in ("dataset", "split", "holdout", "samples", "verified") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
-            msg = f"give exactly one of dataset, split, holdout or samples, not {', '.join(given) or 'none'}"
+            msg = f"give exactly one of dataset, split, holdout, samples or verified, not {', '.join(given) or 'none'}"
             raise ValueError(msg)
-        if self.trusted is False and self.samples is not None:
-            raise ValueError("samples are trusted by definition: leave `trusted` out")
+        if self.trusted is False and (self.samples is not None or self.verified):
+            raise ValueError("samples that people have verified are trusted by definition: leave `trusted` out")
         if self.trusted and self.holdout is not None:
             raise ValueError("a holdout is drawn from unverified samples and cannot be trusted: leave `trusted` out")
         return self

@@ -44,6 +44,9 @@ PROMISED = {
     ("post", "/jobs/{job_id}/reviews"),
     ("get", "/jobs/{job_id}/reviews"),
     ("get", "/jobs/{job_id}/reviews/summary"),
+    ("post", "/datasets/{dataset_id}/versions"),
+    ("get", "/datasets/{dataset_id}/versions"),
+    ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -159,6 +162,7 @@ class Scene:
         for job_id in ("job_2", "job_3"):
             add_job(here.database, self.info, job_id)
         client.post("/jobs/job_3/cancel")
+        client.post("/jobs/job_1/reviews", json=[{"sample_id": "row-1", "decision": "remove"}])
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
         self.images = client.post("/datasets", **images).json()["id"]
 
@@ -184,8 +188,10 @@ class Scene:
             workers.sign_in(connection, "w", self.here.now())
 
     def full_disk(self) -> None:
-        """Let the next upload land on a device that is always full."""
+        """Let the next upload, or the next version, land on a device that is always full."""
         (self.here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
+        self.here.blobs.dataset("ds_full").mkdir(parents=True)
+        self.here.blobs.canonical("ds_full").symlink_to("/dev/full")
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -299,6 +305,24 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"signal": "x"}}),
     },
+    ("post", "/datasets/{dataset_id}/versions"): {
+        201: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+        400: (DATASET, BROKEN),
+        404: (NO_DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+        409: (DATASET, {"json": {"job": "job_2", "apply": "reviews"}}),
+        410: (DATASET, {"json": {"job": "job_3", "apply": "reviews"}}),
+        413: (DATASET, {"json": ["x" * 2**24]}),
+        415: (DATASET, {"content": b"x"}),
+        422: (DATASET, {"json": {"job": "job_1", "apply": "x"}}),
+        507: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+    },
+    ("get", "/datasets/{dataset_id}/versions"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
+    ("get", "/datasets/{dataset_id}/verified"): {
+        200: (DATASET, {}),
+        400: (DATASET, {"params": {"cursor": "x"}}),
+        404: (NO_DATASET, {}),
+        422: (DATASET, {"params": {"limit": 0}}),
+    },
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
 PREPARED: dict[int, Prepare] = {
@@ -326,6 +350,7 @@ def test_every_documented_status_occurs(
         with monkeypatch.context() as patch, scene.restored():
             if status == 507:
                 patch.setattr("secrets.token_hex", lambda _size: "chosen")
+                patch.setattr("service.api.versions.new_id", lambda _prefix: "ds_full")
             response = occur(scene, method, path, status)
         assert response.status_code == status, response.text
         check_form(response, operation["responses"][str(status)])
