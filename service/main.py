@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from service.api import (
     datasets,
+    diff,
     errors,
     events,
     jobs,
@@ -65,7 +66,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(Backlog(services))
     app.add_middleware(Observe, registry=registry)
     errors.install(app)
-    for part in (datasets, jobs, events, suspects, samples, signals, reviews, versions, operations, page):
+    for part in (datasets, jobs, events, suspects, samples, signals, reviews, versions, diff, operations, page):
         app.include_router(part.router)
     openapi.install(app)
     return app

@@ -18,7 +18,7 @@ from service.main import create_app
 from service.settings import Settings
 from service.store import workers
 from service.store.engine import open_database
-from tests.builders import CSV, add_dataset, add_finished, add_job, form, image_zip
+from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 
 # What the contract's page promises; integrations and the report come later.
 PROMISED = {
@@ -47,6 +47,7 @@ PROMISED = {
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/verified"),
+    ("get", "/jobs/{job_id}/diff"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -163,6 +164,8 @@ class Scene:
             add_job(here.database, self.info, job_id)
         client.post("/jobs/job_3/cancel")
         client.post("/jobs/job_1/reviews", json=[{"sample_id": "row-1", "decision": "remove"}])
+        add_job(here.database, self.info, "job_5")
+        finish(here.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
         self.images = client.post("/datasets", **images).json()["id"]
 
@@ -322,6 +325,11 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         400: (DATASET, {"params": {"cursor": "x"}}),
         404: (NO_DATASET, {}),
         422: (DATASET, {"params": {"limit": 0}}),
+    },
+    ("get", "/jobs/{job_id}/diff"): {
+        **{status: (job, {"params": {"other": "job_1"}}) for status, job in ENDED.items() if status != 200},
+        200: (JOB, {"params": {"other": "job_5"}}),
+        422: (JOB, {}),
     },
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
