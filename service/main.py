@@ -28,11 +28,13 @@ from service.api import (
 )
 from service.api.deps import Services
 from service.api.observe import Backlog, Observe
+from service.domain.ids import new_id
+from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
-from service.sweep import sweeping
+from service.sweep import repeating, sweeping
 
 _STALE_UPLOAD_S = 24 * 3600
 _DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
@@ -77,10 +79,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     here: Services = app.state.services
     migrate(here.settings.database)
     _clear_uploads(here.blobs)
-    with sweeping(here.database, here.queue, here.settings, here.now):
+    every = here.settings.sweep_seconds
+    with (
+        sweeping(here.database, here.queue, here.settings, here.now),
+        repeating("loop", every, lambda: _loop(here)),
+    ):
         yield
     here.queue.close()
     here.database.close()
+
+
+def _loop(here: Services) -> None:
+    run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
 
 
 def _clear_uploads(blobs: Blobs) -> None:

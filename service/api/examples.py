@@ -47,6 +47,7 @@ _JOB: dict[str, Any] = {
         "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024},
         "signals": ["mislabeled", "anomalous", "si"],
         "glitches": None,
+        "loop": None,
         "name": "adult",
         "priority": 0,
     },
@@ -72,6 +73,7 @@ _JOB: dict[str, Any] = {
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
         "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
         "report": None,
+        "next": None,
     },
 }
 _PAGE: dict[str, Any] = {

@@ -16,9 +16,9 @@ from service.api.schemas import JobPage, JobView
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
-from service.domain.specs import JobOptions, JobRequest, JobSpec, Reference, UploadJobRequest, resolve
+from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, Reference, UploadJobRequest, resolve
 from service.ingest.identities import missing_ids
-from service.store import datasets, idempotency, jobs, versions
+from service.store import datasets, idempotency, jobs, loops, reviews, versions
 from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -165,9 +165,10 @@ def list_jobs(
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
         items = found[:limit]
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
+        followed = loops.following(connection, [job.id for job in items])
     following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
     paging.link_next(request, response, following)
-    views = [_view(job, info) for job in items if (info := known[job.dataset_id]) is not None]
+    views = [_view(job, info, followed) for job in items if (info := known[job.dataset_id]) is not None]
     return JobPage(items=views, next=following, total=total)
 
 
@@ -198,6 +199,28 @@ def retry_job(job_id: str, here: Here) -> JobView:
     told = _after(here, job_id, queued, "only a failed or cancelled job is run again")
     here.queue.wake(job_id, told.spec.priority)
     return told
+
+
+@router.post(
+    "/jobs/{job_id}/rerun",
+    status_code=202,
+    summary="Run a job again over its corrected dataset",
+    responses=problems(404, 409, 422),
+)
+def rerun_job(job_id: str, here: Here) -> JobView:
+    """However few labels its reviews have changed, once nobody has decided anything, or asked again, for a minute.
+
+    The quiet time and the cool-down of the job's own `loop` hold, where it has one. The job that follows is
+    `links.next`, as soon as it is there.
+    """
+    job = find_job(here, job_id)
+    if job.state != State.COMPLETED:
+        raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
+    with here.database.write() as connection:
+        if not reviews.latest(connection, job_id):
+            raise _invalid([], "nobody has reviewed a sample of this job yet: POST /jobs/{id}/reviews")
+        asked = loops.ask(connection, job_id, here.now(), Loop(after=1, cool_down_seconds=0))
+    return _after(here, job_id, asked, "another job follows it already, see links.next")
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))
@@ -231,15 +254,18 @@ def find_job(here: Services, job_id: str) -> Job:
 
 def view(here: Services, job: Job) -> JobView:
     """The job as clients see it."""
-    return _view(job, _named(here, job.dataset_id))
+    with here.database.read() as connection:
+        followed = loops.following(connection, [job.id])
+    return _view(job, _named(here, job.dataset_id), followed)
 
 
-def _view(job: Job, info: DatasetInfo) -> JobView:
+def _view(job: Job, info: DatasetInfo, followed: Mapping[str, str]) -> JobView:
     links: Mapping[str, Any] = {
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
         "report": None,
+        "next": f"/jobs/{followed[job.id]}" if job.id in followed else None,
     }
     return JobView.model_validate({**{name: getattr(job, name) for name in _SHOWN}, "dataset": info, "links": links})
 

@@ -100,6 +100,7 @@ class JobLinks(BaseModel):
     suspects: str
     events: str
     report: str | None = Field(None, description="null as long as there is none.")
+    next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
 
 class JobView(BaseModel):

@@ -139,6 +139,17 @@ class Glitch(Frozen):
     seed: int = Field(0, ge=0, le=2**31 - 1)
 
 
+class Loop(Frozen):
+    """When the job is run again, over its dataset corrected by what people decided."""
+
+    after: int = Field(ge=1, description="Once the reviews of the job relabel or remove this many samples.")
+    quiet_seconds: float = Field(60, ge=0, le=86_400, description="And nobody has decided anything for this long.")
+    cool_down_seconds: float = Field(600, ge=0, le=30 * 86_400, description="And the job ended this long ago.")
+    reference: Literal["same", "verified"] = Field(
+        "same", description="Of the next job: that of this one, or every sample that people have verified."
+    )
+
+
 class JobOptions(Frozen):
     """What a client may choose of a job; everything has a default that works."""
 
@@ -150,6 +161,7 @@ class JobOptions(Frozen):
         None, min_length=1, description="Names of GET /signals; all when left out. The two answers always come."
     )
     glitches: list[Glitch] | None = Field(None, min_length=1)
+    loop: Loop | None = Field(None, description="Left out, the job is run once.")
     name: str | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
 
@@ -176,6 +188,7 @@ class JobSpec(Frozen):
     influence: Influence
     signals: list[str]
     glitches: list[Glitch] | None
+    loop: Loop | None = None
     name: str
     priority: int
 
@@ -233,6 +246,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         influence=request.influence,
         signals=request.signals or list(SIGNALS),
         glitches=request.glitches,
+        loop=request.loop,
         name=request.name or dataset.name,
         priority=request.priority,
     )

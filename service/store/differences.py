@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -58,9 +59,7 @@ def relabelled(connection: sa.Connection, before: str, after: str, by: str, limi
     return _listed(connection, ordered, sa.select(sa.func.count()).select_from(both).where(wanted), limit)
 
 
-def _listed(
-    connection: sa.Connection, ordered: sa.Select[tuple[str]], total: sa.Select[tuple[int]], limit: int
-) -> Listed:
+def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> Listed:
     ids = list(connection.execute(ordered.limit(limit)).scalars())
     return Listed(ids, connection.execute(total).scalar_one())
 

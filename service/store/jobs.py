@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, sources
 from service.domain.specs import JobSpec
+from service.store import loops
 from service.store.tables import job_events, jobs
 
 
@@ -87,6 +88,8 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
         )
     )
     record(connection, job_id, "state", {"state": State.QUEUED}, now)
+    if spec.loop is not None:
+        loops.begin(connection, job_id, spec.loop)
 
 
 def get(connection: sa.Connection, job_id: str) -> Job | None:

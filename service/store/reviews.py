@@ -6,7 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.domain.review import Decision, Review
-from service.store.tables import jobs, reviews
+from service.store.tables import jobs, loops, reviews
 
 _CHUNK = 1_000  # ids in one statement
 
@@ -36,6 +36,8 @@ def record(
     ]
     if rows:
         connection.execute(reviews.insert(), rows)
+        # What kept the job from being run again may be mended by this.
+        connection.execute(loops.update().where(loops.c.job_id == job_id).values(trouble=None))
     return len(rows)
 
 

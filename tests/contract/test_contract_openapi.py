@@ -48,6 +48,7 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
+    ("post", "/jobs/{job_id}/rerun"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -330,6 +331,12 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         **{status: (job, {"params": {"other": "job_1"}}) for status, job in ENDED.items() if status != 200},
         200: (JOB, {"params": {"other": "job_5"}}),
         422: (JOB, {}),
+    },
+    ("post", "/jobs/{job_id}/rerun"): {
+        202: (JOB, {}),
+        404: (NONE, {}),
+        409: (QUEUED, {}),
+        422: ({"job_id": "job_5"}, {}),
     },
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
