@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from service.api import (
     datasets,
+    deliveries,
     diff,
     errors,
     events,
@@ -28,6 +29,7 @@ from service.api import (
 )
 from service.api.deps import Services
 from service.api.observe import Backlog, Observe
+from service.courier import deliver
 from service.domain.ids import new_id
 from service.loop import run_again
 from service.queue import CeleryQueue
@@ -68,7 +70,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(Backlog(services))
     app.add_middleware(Observe, registry=registry)
     errors.install(app)
-    for part in (datasets, jobs, events, suspects, samples, signals, reviews, versions, diff, operations, page):
+    for part in (
+        datasets,
+        jobs,
+        events,
+        suspects,
+        samples,
+        signals,
+        reviews,
+        versions,
+        diff,
+        deliveries,
+        operations,
+        page,
+    ):
         app.include_router(part.router)
     openapi.install(app)
     return app
@@ -83,6 +98,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with (
         sweeping(here.database, here.queue, here.settings, here.now),
         repeating("loop", every, lambda: _loop(here)),
+        repeating("courier", every, lambda: deliver(here.database, here.settings, here.now())),
     ):
         yield
     here.queue.close()

@@ -48,6 +48,7 @@ _JOB: dict[str, Any] = {
         "signals": ["mislabeled", "anomalous", "si"],
         "glitches": None,
         "loop": None,
+        "webhook": {"url": "https://example.org/hooks/suspects"},
         "name": "adult",
         "priority": 0,
     },

@@ -17,13 +17,15 @@ from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
 from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, Reference, UploadJobRequest, resolve
+from service.domain.webhook import WebhookRequest
+from service.fetch import names_inside
 from service.ingest.identities import missing_ids
-from service.store import datasets, idempotency, jobs, loops, reviews, versions
+from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
 from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-_UNBUILT = {"webhook": "calling a webhook", "connection": "pulling tasks from a connection"}
+_UNBUILT = {"connection": "pulling tasks from a connection"}
 _RETRY_JOB_S = 2
 _RETRY_FULL_S = 30
 _LISTED = 20
@@ -72,11 +74,15 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
     spec = resolve(_with_verified(here, request, info), info)
     _check_reference(here, spec, info)
+    if request.webhook is not None and not here.settings.allow_private_webhooks:
+        _check_webhook(request.webhook)
     job_id = new_id("job_")
     try:
         with here.database.write() as connection:
             _check_room(connection, here.settings.max_waiting_jobs)
             jobs.add(connection, job_id, spec, here.now())
+            if request.webhook is not None:
+                webhooks.add(connection, job_id, request.webhook.url, request.webhook.secret)
             if key is not None:
                 idempotency.keep(connection, key, asked, job_id, here.now())
     except sa.exc.IntegrityError as error:
@@ -97,6 +103,13 @@ def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> Jo
     if not samples:
         raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
     return request.model_copy(update={"reference": Reference(samples=samples)})
+
+
+def _check_webhook(webhook: WebhookRequest) -> None:
+    """Raise Invalid for an address that is plainly inside. What a name leads to is looked up whenever it is called."""
+    if names_inside(webhook.url):
+        msg = "is at a private address; SUSPECTS_ALLOW_PRIVATE_WEBHOOKS=true on this installation would allow it"
+        raise _invalid(["webhook", "url"], msg)
 
 
 def _check_room(connection: sa.Connection, limit: int) -> None:

@@ -19,6 +19,7 @@ _TAGS = [
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
     {"name": "reviews", "description": "What people decide, and what becomes of it."},
+    {"name": "webhooks", "description": "Messages to clients when their jobs end."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
 
@@ -68,6 +69,14 @@ JOB_BODY = _body(
             "reference": {"split": "test", "trusted": True},
             "training": {"epochs": 20, "seed": 1},
             "name": "adult, trusted test split",
+        },
+        "loop and webhook": {
+            "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
+            "loop": {"after": 50, "quiet_seconds": 60, "cool_down_seconds": 600},
+            "webhook": {
+                "url": "https://example.org/hooks/suspects",
+                "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            },
         },
         "planted glitches": {
             "dataset": "ds_01kbz6m1qpx3v9f0a2bc",

@@ -12,6 +12,7 @@ from service.domain.precision import Band, Day, Share
 from service.domain.review import DecisionKind, Outcome, Review
 from service.domain.signal import Signal
 from service.domain.specs import JobSpec
+from service.store.webhooks import DeliveryState
 
 Verdict = Literal["mislabeled", "anomalous", "clean"]
 
@@ -425,6 +426,26 @@ class CandidateList(BaseModel):
 
     items: list[Candidate]
     total: int
+
+
+class DeliveryView(BaseModel):
+    """One message to a webhook."""
+
+    id: str = Field(description="Sent as webhook-id; the same in every attempt.")
+    job: str
+    event: str = Field(description="job.completed, job.failed or job.cancelled.")
+    url: str = Field(description="Without its query.")
+    state: DeliveryState
+    attempts: int = Field(description="How many were made.")
+    due_at: datetime | None = Field(description="When the next attempt is made; null when there will be none.")
+    status: int | None = Field(description="What the receiver answered last; null when it could not be asked.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class DeliveryPage(Page[DeliveryView]):
+    """Messages to webhooks, newest first."""
 
 
 class ModelView(BaseModel):

@@ -8,6 +8,7 @@ from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import AUTO, MODELS, Model
 from service.domain.signal import SIGNALS
+from service.domain.webhook import WebhookRequest, WebhookShown
 
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
 
@@ -162,6 +163,7 @@ class JobOptions(Frozen):
     )
     glitches: list[Glitch] | None = Field(None, min_length=1)
     loop: Loop | None = Field(None, description="Left out, the job is run once.")
+    webhook: WebhookRequest | None = Field(None, description="Left out, nobody is told how the job ended.")
     name: str | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
 
@@ -189,6 +191,7 @@ class JobSpec(Frozen):
     signals: list[str]
     glitches: list[Glitch] | None
     loop: Loop | None = None
+    webhook: WebhookShown | None = None
     name: str
     priority: int
 
@@ -247,6 +250,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         signals=request.signals or list(SIGNALS),
         glitches=request.glitches,
         loop=request.loop,
+        webhook=None if request.webhook is None else request.webhook.shown(),
         name=request.name or dataset.name,
         priority=request.priority,
     )

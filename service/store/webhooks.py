@@ -92,6 +92,12 @@ def announce(
     )
 
 
+def any_due(connection: sa.Connection, now: datetime) -> bool:
+    """Whether there is anything to send now."""
+    ripe = sa.select(deliveries.c.id).where(deliveries.c.state == PENDING, deliveries.c.due_at <= now).limit(1)
+    return connection.execute(ripe).first() is not None
+
+
 def claim(connection: sa.Connection, lease: timedelta, limit: int, now: datetime) -> list[Outgoing]:
     """Messages to be sent now, oldest first; nobody else is given them before `lease` is over."""
     ripe = (

@@ -16,7 +16,7 @@ from service.api.schemas import JobView, SuspectPage
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
-from service.store import workers
+from service.store import webhooks, workers
 from service.store.engine import open_database
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 
@@ -49,6 +49,9 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
     ("post", "/jobs/{job_id}/rerun"),
+    ("get", "/deliveries"),
+    ("get", "/deliveries/{delivery_id}"),
+    ("post", "/deliveries/{delivery_id}/retry"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -168,7 +171,17 @@ class Scene:
         add_job(here.database, self.info, "job_5")
         finish(here.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
-        self.images = client.post("/datasets", **images).json()["id"]
+        self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
+
+    def deliveries(self) -> dict[str, str]:
+        """A message that was given up, and one that waits, by what they are called here."""
+        with self.here.database.write() as connection:
+            for job_id, name in (("job_2", "dead"), ("job_5", "pending")):
+                webhooks.add(connection, job_id, "https://example.org/", "whsec_x")
+                webhooks.announce(connection, job_id, name, None, self.here.now())
+            found = {one.event.removeprefix("job."): one for one in webhooks.page(connection, None, None, None, 2)[0]}
+            webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.here.now())
+        return {name: one.id for name, one in found.items()}
 
     def keys(self) -> None:
         """Ask for keys from now on."""
@@ -213,6 +226,7 @@ class Scene:
 Prepare = Callable[[Scene], None]
 Sent = dict[str, Any]
 JOB, QUEUED, CANCELLED, NONE = ({"job_id": f"job_{number}"} for number in (1, 2, 3, 4))
+DEAD, PENDING, NO_DELIVERY = ({"delivery_id": name} for name in ("dead", "pending", "wh_0"))
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
@@ -338,6 +352,13 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         409: (QUEUED, {}),
         422: ({"job_id": "job_5"}, {}),
     },
+    ("get", "/deliveries"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"state": "x"}}),
+    },
+    ("get", "/deliveries/{delivery_id}"): {200: (DEAD, {}), 404: (NO_DELIVERY, {})},
+    ("post", "/deliveries/{delivery_id}/retry"): {202: (DEAD, {}), 404: (NO_DELIVERY, {}), 409: (PENDING, {})},
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
 PREPARED: dict[int, Prepare] = {
@@ -383,7 +404,7 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
         PREPARED[status](scene)
     if status == 403:
         sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
-    places = {name: scene.images if value == "images" else value for name, value in where.items()}
+    places = {name: scene.made.get(value, value) for name, value in where.items()}
     return scene.client.request(method, path.format(**places), **sent)
 
 
