@@ -5,8 +5,8 @@
 Training alone is the same job with nothing but preparation and training, and no checkpoints written. Both run in this
 process, alternately; the ratio of medians is what counts, machines are shared and noisy.
 
-The line below the table is what measuring every checkpoint adds to the training of adult's MLP: the signals of linear cost
-(learning dynamics, self-influence, influence on each class) and, at three of the checkpoints, neighbours.
+The line below the table is what measuring the checkpoints adds to the training of adult's MLP: the signals of linear cost
+(learning dynamics, self-influence, influence on each class) and, at the first and the last, neighbours.
 """
 
 import argparse
@@ -17,13 +17,15 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.data import IMAGES, load
 from benchmarks.runs import run
 from service.domain.dataset import DatasetInfo
 from service.domain.specs import JobOptions, resolve
 from worker.decode import Canonical
-from worker.pipeline import Scoring, fit, prepare
+from worker.preparation import fit, prepare
+from worker.scoring import MEASURED, score
 from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,19 +40,28 @@ def training_alone(info: DatasetInfo, dataset: Canonical) -> float:
 
 
 def measured_training(info: DatasetInfo, dataset: Canonical) -> float:
-    """Seconds to prepare, train and measure every checkpoint, as a worker does."""
+    """Seconds to prepare, train and measure the checkpoints, without the pairs and the ranking that follow."""
     spec = resolve(JobOptions(), info)
-    rates = [learning_rate(spec.training, epoch) for epoch in checkpoints(spec.training)]
+    epochs = checkpoints(spec.training)
     began = time.perf_counter()
     prepared = prepare(spec, dataset, None)
-    with tempfile.TemporaryDirectory() as scratch, Scoring(prepared, spec, rates, Path(scratch)) as scoring:
+    states: list[dict[str, Tensor]] = []
 
-        def measure(state: TrainingState, _metrics: EpochMetrics) -> None:
-            scoring.offer(lambda: state.model)
+    def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
+        if state.epoch in epochs:
+            states.append(state.model)
 
-        fit(prepared, spec, None, measure)
-        scoring.catch_up()
-        return time.perf_counter() - began
+    fit(prepared, spec, None, keep)
+    ended: list[float] = []
+
+    def tell(share: float) -> None:
+        if share == MEASURED:
+            ended.append(time.perf_counter())
+
+    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
+    with tempfile.TemporaryDirectory() as scratch:
+        score(prepared, spec, rates, states.__getitem__, Path(scratch), tell)
+    return ended[0] - began
 
 
 def linear_signals(name: str, repeats: int) -> str:
@@ -61,7 +72,9 @@ def linear_signals(name: str, repeats: int) -> str:
         alone.append(training_alone(info, dataset))
         measured.append(measured_training(info, dataset))
     before, after = statistics.median(alone), statistics.median(measured)
-    return f"{name}: training {before:.2f} s, with every checkpoint measured beside it {after:.2f} s, {after / before:.2f} x"
+    return (
+        f"{name}: training {before:.2f} s, with every scored checkpoint measured {after:.2f} s, {after / before:.2f} x"
+    )
 
 
 def main() -> None:

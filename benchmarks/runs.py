@@ -13,7 +13,9 @@ from service.domain.dataset import DatasetInfo
 from service.domain.specs import JobOptions, JobSpec, resolve
 from worker.decode import Canonical
 from worker.models import build
-from worker.pipeline import Outcome, Prepared, Scored, Scoring, fit, prepare, rank
+from worker.preparation import Prepared, fit, prepare
+from worker.ranking import Outcome, rank
+from worker.scoring import Scored, score
 from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
 
@@ -41,18 +43,20 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Scoring(prepared, spec, rates, folder / "scratch") as scoring:
 
-            def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
-                state.save(folder / f"{state.epoch}.pt")
-                if state.epoch in epochs:
-                    scoring.offer(lambda: state.model)
+        def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
+            state.save(folder / f"{state.epoch}.pt")
 
-            fit(prepared, spec, None, keep)
-            clock.append(time.perf_counter())
-            scored = scoring.finish(
-                lambda step: TrainingState.load(folder / f"{epochs[step]}.pt").model, lambda _share: None
-            )
+        fit(prepared, spec, None, keep)
+        clock.append(time.perf_counter())
+        scored = score(
+            prepared,
+            spec,
+            rates,
+            lambda t: TrainingState.load(folder / f"{epochs[t]}.pt").model,
+            folder / "scratch",
+            lambda _share: None,
+        )
         clock.append(time.perf_counter())
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())
@@ -67,7 +71,7 @@ def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: i
     from worker.decode import Encoder
 
     labels = run.prepared.planted.labels
-    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params.get("image_size"))
+    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params)
     probabilities = torch.zeros(len(labels), len(run.prepared.classes))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for inside, outside in splitter.split(torch.zeros(len(labels)), labels):

@@ -13,7 +13,6 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-from torch import Tensor
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
@@ -24,7 +23,9 @@ from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, LeaseLost
 from worker.decode import read
-from worker.pipeline import Outcome, Prepared, Scored, Scoring, fit, prepare, rank
+from worker.preparation import Prepared, fit, prepare
+from worker.ranking import Outcome, rank
+from worker.scoring import score
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
 log = structlog.get_logger()
@@ -154,13 +155,20 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     clock.lap("preparing_s")
     folder, scratch = blobs.checkpoints(held.job_id), blobs.job(held.job_id) / "scratch"
-    rates = [learning_rate(spec.training, epoch) for epoch in checkpoints(spec.training)]
+    epochs = checkpoints(spec.training)
+    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     try:
-        with Scoring(prepared, spec, rates, scratch) as scoring:
-            _fit(prepared, spec, folder, heart, told, scoring)
-            heart.enter(State.SCORING, "running the checkpoints over every sample")
-            clock.lap("training_s")
-            scored = _score(spec, folder, scoring, heart)
+        _fit(prepared, spec, folder, heart, told)
+        heart.enter(State.SCORING, "running the checkpoints over every sample")
+        clock.lap("training_s")
+        scored = score(
+            prepared,
+            spec,
+            rates,
+            lambda t: TrainingState.load(_checkpoint(folder, epochs[t])).model,
+            scratch,
+            lambda share: heart.tell(State.SCORING, share, "measuring influence"),
+        )
         heart.enter(State.RANKING, f"ranking {len(prepared.rows)} samples")
         clock.lap("scoring_s")
         outcome = rank(prepared, spec, scored, dataset)
@@ -169,20 +177,16 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     evidence.save(
         blobs.evidence(held.job_id),
         outcome.evidence,
-        checkpoints(spec.training),
+        epochs,
         job.reference_dataset_id or job.dataset_id,
     )
     clock.lap("ranking_s")
     return outcome, clock.laps
 
 
-def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int, scoring: Scoring) -> None:
+def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> None:
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     resume = _latest(folder)
-    for epoch in kept:
-        if resume is not None and epoch <= resume.epoch:
-            scoring.offer(_parameters(folder, epoch))
-            heart.tell(State.TRAINING, resume.epoch / epochs, f"measuring epoch {epoch} of an earlier attempt")
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
         # Metrics first: an epoch that is computed again, because its checkpoint was not yet written, tells the same.
@@ -191,24 +195,10 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
         state.save(_checkpoint(folder, state.epoch))
         if state.epoch - 1 not in kept:
             _checkpoint(folder, state.epoch - 1).unlink(missing_ok=True)
-        if state.epoch in kept:
-            scoring.offer(lambda: state.model)
         share = state.epoch / epochs
         heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
     fit(prepared, spec, resume, after_epoch)
-
-
-def _score(spec: JobSpec, folder: Path, scoring: Scoring, heart: Heart) -> Scored:
-    epochs = checkpoints(spec.training)
-    return scoring.finish(
-        lambda step: _parameters(folder, epochs[step])(),
-        lambda share: heart.tell(State.SCORING, share, "measuring influence"),
-    )
-
-
-def _parameters(folder: Path, epoch: int) -> Callable[[], dict[str, Tensor]]:
-    return lambda: TrainingState.load(_checkpoint(folder, epoch)).model
 
 
 def _record(held: Claim, station: Station, outcome: Outcome, timings: dict[str, float]) -> None:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_FEW = 100  # classes times outputs, up to which multiplying by zeros costs less than gathering rows
+_FEW = 200  # sums times outputs, up to which multiplying by zeros costs less than gathering rows
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ Gradient = Outer | Positions | Lookup | Dense
 
 @dataclass(frozen=True)
 class Sums:
-    """`sum_{j: y_j = k} g_j` for every class k, flat: for Outer and Positions of `(o, d)`, for Lookup of `(v, o)`."""
+    """Sums of gradients, several side by side, each flat: for Outer and Positions of `(o, d)`, for Lookup of `(v, o)`."""
 
-    flat: Float[Tensor, "k p"]
+    flat: Float[Tensor, "s p"]
 
 
 def materialise(inputs: Float[Tensor, "n l d"], errors: Float[Tensor, "n l o"]) -> Positions | Dense:
@@ -86,7 +86,11 @@ def squares(gradient: Gradient) -> Float[Tensor, " n"]:
     """`|g_i|²`."""
     match gradient:
         case Outer(inputs, errors):
-            return inputs.square().sum(1) * errors.square().sum(1)
+            # A norm is one pass; squares would be written down first.
+            squared: Tensor = (
+                torch.linalg.vector_norm(inputs, dim=1) * torch.linalg.vector_norm(errors, dim=1)
+            ).square()
+            return squared
         case Dense(dense):
             return dense.square().sum(1)
         case Positions(inputs, errors):
@@ -110,26 +114,50 @@ def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
             return Lookup(ids, errors * factor[:, None, None], rows)
 
 
-def class_sums(gradient: Gradient, labels: Int[Tensor, " n"], classes: int) -> Sums:
-    """Sums of the gradients by class. Add the sums of parts to get those of all."""
+def class_sums(
+    gradient: Gradient, labels: Int[Tensor, " n"], classes: int, factors: Float[Tensor, "n f"] | None = None
+) -> Sums:
+    """`sum_{j: y_j = k} factor_j g_j` for every factor (1 when left out) and class k, the classes of a factor together.
+
+    Add the sums of parts to get those of all.
+    """
+    if factors is None:
+        factors = torch.ones(len(labels), 1)
+    match gradient:
+        case Outer(inputs, errors) if _few(classes, factors, errors):
+            # One product for all: the errors side by side, zero where a row is of another class.
+            count, outputs = factors.shape[1], errors.shape[1]
+            apart = errors.new_zeros(len(labels), count, classes, outputs)
+            apart[torch.arange(len(labels)), :, labels] = factors[:, :, None] * errors[:, None, :]
+            return Sums((apart.flatten(1).T @ inputs).view(count * classes, -1))
+        case _:
+            each = [_class_sums(scaled(gradient, factor), labels, classes) for factor in factors.unbind(1)]
+            return Sums(torch.cat(each))
+
+
+def _few(classes: int, factors: Float[Tensor, "n f"], errors: Float[Tensor, "n o"]) -> bool:
+    return classes * factors.shape[1] * errors.shape[1] <= _FEW
+
+
+def _class_sums(gradient: Gradient, labels: Int[Tensor, " n"], classes: int) -> Float[Tensor, "k p"]:
     match gradient:
         case Dense(dense):
-            return Sums(dense.new_zeros(classes, dense.shape[1]).index_add_(0, labels, dense))
+            return dense.new_zeros(classes, dense.shape[1]).index_add_(0, labels, dense)
         case Lookup(ids, errors, rows):
             outputs = errors.shape[2]
             table = errors.new_zeros(classes * rows, outputs)
             table.index_add_(0, (labels[:, None] * rows + ids).flatten(), errors.flatten(0, 1))
-            return Sums(table.view(classes, rows * outputs))
+            return table.view(classes, rows * outputs)
         case Outer(inputs, errors):
-            return Sums(_outer_sums(inputs, errors, labels, classes))
+            return _outer_sums(inputs, errors, labels, classes)
         case Positions(inputs, errors):
             places = inputs.shape[1]
             spread = labels.repeat_interleave(places)
-            return Sums(_outer_sums(inputs.flatten(0, 1), errors.flatten(0, 1), spread, classes))
+            return _outer_sums(inputs.flatten(0, 1), errors.flatten(0, 1), spread, classes)
 
 
-def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n k"]:
-    """`<g_i, sum_k>`: one product a sample and class, no pairs."""
+def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n s"]:
+    """`<g_i, sum_s>`: one product a sample and sum, no pairs."""
     flat = sums.flat
     match gradient:
         case Dense(dense):
@@ -169,12 +197,6 @@ def size(gradient: Gradient) -> int:
 def _outer_sums(
     inputs: Float[Tensor, "n d"], errors: Float[Tensor, "n o"], labels: Int[Tensor, " n"], classes: int
 ) -> Float[Tensor, "k p"]:
-    outputs = errors.shape[1]
-    if classes * outputs <= _FEW:
-        # One product for all classes: their errors side by side, zero where a row is of another class.
-        apart = errors.new_zeros(len(labels), classes, outputs)
-        apart[torch.arange(len(labels)), labels] = errors
-        return (apart.flatten(1).T @ inputs).view(classes, -1)
     order = labels.argsort(stable=True)
     sizes = labels.bincount(minlength=classes).tolist()
     parts = zip(torch.split(inputs[order], sizes), torch.split(errors[order], sizes), strict=True)

@@ -36,11 +36,11 @@ _TINY = torch.finfo(torch.float32).tiny
 class Pull:
     """Where each class of the reference pulls the model at one checkpoint, a layer at a time.
 
-    `whole`: `sum_{j: y_j=k} g_j`; `unit`: the same of gradients of length 1.
+    Each layer's sums are `sum_{j: y_j=k} g_j` for every class k, then the same of gradients of length 1.
     """
 
-    whole: list[Sums]
-    unit: list[Sums]
+    sums: list[Sums]
+    classes: int
 
 
 @dataclass(frozen=True)
@@ -59,35 +59,31 @@ def length(gradients: list[Gradient]) -> Float[Tensor, " n"]:
 
 def pull(source: Source, t: int, labels: Int[Tensor, " m"], classes: int) -> Pull:
     """Read the reference once."""
-    whole: list[list[Sums]] = []
-    unit: list[list[Sums]] = []
+    parts: list[list[Sums]] = []
     for rows in blocks(source):
         found = source.gradients(t, rows, labels[rows])
         inverse = 1 / length(found).clamp(min=_TINY)
-        whole.append([class_sums(g, labels[rows], classes) for g in found])
-        unit.append([class_sums(scaled(g, inverse), labels[rows], classes) for g in found])
-    return Pull(*([_added(layer) for layer in zip(*parts, strict=True)] for parts in (whole, unit)))
+        factors = torch.stack([torch.ones_like(inverse), inverse], 1)
+        parts.append([class_sums(g, labels[rows], classes, factors) for g in found])
+    return Pull([_added(layer) for layer in zip(*parts, strict=True)], classes)
 
 
 def course(source: Source, t: int, labels: Int[Tensor, " n"], towards: Pull, rate: float) -> Course:
     """Read the training rows once, against the reference's pull."""
-    samples, classes = len(labels), len(towards.whole[0].flat)
+    samples, classes = len(labels), towards.classes
     own, by_class, cosines = torch.empty(samples), torch.empty(samples, classes), torch.empty(samples, classes)
     for rows in blocks(source):
         found = source.gradients(t, rows, labels[rows])
         norm = length(found)
         own[rows] = rate * norm.square()
-        by_class[rows] = rate * _against_all(found, towards.whole)
-        cosines[rows] = _against_all(found, towards.unit) / norm.clamp(min=_TINY)[:, None]
+        products = torch.stack([against(g, sums) for g, sums in zip(found, towards.sums, strict=True)]).sum(0)
+        by_class[rows] = rate * products[:, :classes]
+        cosines[rows] = products[:, classes:] / norm.clamp(min=_TINY)[:, None]
     return Course(own, by_class, cosines)
 
 
 def _added(parts: tuple[Sums, ...]) -> Sums:
     return Sums(torch.stack([part.flat for part in parts]).sum(0))
-
-
-def _against_all(gradients: list[Gradient], sums: list[Sums]) -> Float[Tensor, "n k"]:
-    return torch.stack([against(g, towards) for g, towards in zip(gradients, sums, strict=True)]).sum(0)
 
 
 class Pairs:

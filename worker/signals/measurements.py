@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil
 
 import torch
 from jaxtyping import Float, Int
@@ -123,8 +122,8 @@ def early_checkpoints(count: int) -> int:
 
 
 def searched_checkpoints(count: int) -> list[int]:
-    """The checkpoints where neighbours are searched: the first, that at a quarter, and the last."""
-    return sorted({0, ceil(count / 4) - 1, count - 1})
+    """The checkpoints where neighbours are searched: the first and the last. One more found nothing more."""
+    return sorted({0, count - 1})
 
 
 class Measuring:

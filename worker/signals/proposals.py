@@ -6,6 +6,7 @@ which adds most to what the earlier ones cover. The labels take turns, so that e
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -14,7 +15,6 @@ from worker.signals.neighbours import directions
 
 _PROPOSED = 500
 _LOOKED_AT = 500  # rows of a label
-_AHEAD = 16  # candidates whose gain is brought up to date together
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,25 @@ def proposals(
 
 def cover(features: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
     """Rows in the order in which they add most coverage, and to how many others each is the nearest so far."""
-    cosines = features @ features.T
-    nearest = torch.full((len(features),), -torch.inf)
-    # What a row adds only shrinks, so an old gain is a bound: most rows need not be looked at again (lazy greedy).
-    bound = cosines.clamp(min=0).sum(1)
+    # In numpy, whose calls cost a fraction of torch's: there are thousands, each on few numbers.
+    cosines = (features @ features.T).numpy()
+    nearest = np.full(len(features), -np.inf, dtype=np.float32)
+    gains = cosines.clip(min=0).sum(1)
     order: list[int] = []
     closer: list[int] = []
     for _ in range(count):
-        row = _next(cosines, nearest.clamp(min=0), bound)
-        bound[row] = -torch.inf
+        row = int(gains.argmax())
         gained = cosines[row] > nearest
+        # What is covered better than before is worth less to all others.
+        seen = cosines[gained]
+        before, after = nearest[gained, None].clip(min=0), cosines[gained, row, None].clip(min=0)
+        gains -= ((seen - before).clip(min=0) - (seen - after).clip(min=0)).sum(0)
+        nearest[gained] = cosines[row, gained]
         gained[row] = False
+        gains[row] = -np.inf
         order.append(row)
         closer.append(int(gained.sum()))
-        nearest = torch.maximum(nearest, cosines[row])
     return torch.tensor(order, dtype=torch.int64), torch.tensor(closer, dtype=torch.int64)
-
-
-def _next(cosines: Float[Tensor, "n n"], covered: Float[Tensor, " n"], bound: Float[Tensor, " n"]) -> int:
-    best, most = -1, -torch.inf
-    waiting = bound.clone()
-    while best < 0 or float(waiting.max()) > most:
-        rows = waiting.topk(min(_AHEAD, len(waiting))).indices
-        rows = rows[waiting[rows] > -torch.inf]
-        gains = (cosines[rows] - covered).clamp_(min=0).sum(1)
-        bound[rows] = gains
-        waiting[rows] = -torch.inf
-        if float(gains.max()) > most:
-            best, most = int(rows[gains.argmax()]), float(gains.max())
-    return best
 
 
 def _members(labels: Int[Tensor, " n"], label: int, generator: torch.Generator) -> Int[Tensor, " k"]:

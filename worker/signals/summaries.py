@@ -23,7 +23,7 @@ def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str 
     constant = ranks.min(1) == ranks.max(1)
     spread = np.where(constant, 1.0, ranks.std(1))
     centred = (ranks - ranks.mean(1, keepdims=True)) / spread[:, None]
-    related = centred @ centred.T / ranks.shape[1]
+    related = (centred @ centred.T / ranks.shape[1]).round(4).tolist()
     names = list(signals)
     kinds = np.array([kind or "" for kind in planted], dtype=object)
     present = sorted(set(kinds.tolist()) - {""})
@@ -33,7 +33,7 @@ def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str 
             "quantiles": _quantiles(scores),
             # A signal that is the same for every sample is related to none.
             "correlations": {
-                other: round(float(related[row, column]), 4)
+                other: related[row][column]
                 for column, other in enumerate(names)
                 if other != name and not constant[row] and not constant[column]
             },

