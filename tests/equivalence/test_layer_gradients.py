@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rtdl_num_embeddings import LinearEmbeddings, PeriodicEmbeddings
 from rtdl_revisiting_models import FTTransformer
 from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
@@ -106,6 +107,17 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int, torch.Generator],
         floats(3, 5),
         "0",
     ),
+    "linear embeddings of numbers": (lambda: sequence(LinearEmbeddings(3, 4), nn.Tanh(), width=12), floats(3), "0"),
+    "periodic embeddings": (
+        lambda: sequence(PeriodicEmbeddings(3, 4, frequency_init_scale=0.5, lite=False), nn.Tanh(), width=12),
+        floats(3),
+        "0.periodic",
+    ),
+    "a matrix a column": (
+        lambda: sequence(PeriodicEmbeddings(3, 4, lite=False), nn.Tanh(), width=12),
+        floats(3),
+        "0.linear",
+    ),
     "batch norm of images": (lambda: sequence(nn.BatchNorm2d(4), nn.Tanh(), width=24), floats(4, 3, 2), "0"),
 }
 
@@ -170,6 +182,7 @@ def test_both_forms_of_a_layer_at_many_places_agree() -> None:
     assert close(dots(kept, kept), formed @ formed.T)
 
 
+BENT = InputShape("tabular", numeric=3, cardinalities=(4,), bins=((-1.0, 0.0, 1.0), (-2.0, 2.0), (-0.5, 0.0, 0.1, 1.0)))
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor, ...]]]] = {
     "mlp": (
         lambda: mlp(TabularMLPParams(width=6), InputShape("tabular", numeric=3, cardinalities=(4,)), CLASSES),
@@ -181,6 +194,14 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor,
     ),
     "tabm": (
         lambda: tabm(TabMParams(width=8, members=3), InputShape("tabular", numeric=3, cardinalities=(4,)), CLASSES),
+        lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
+    ),
+    "mlp of bent numbers": (
+        lambda: mlp(TabularMLPParams(width=6, numeric_embeddings="piecewise_linear", embedding_width=4), BENT, CLASSES),
+        lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
+    ),
+    "tabm of waves": (
+        lambda: tabm(TabMParams(width=8, members=3, numeric_embeddings="periodic", embedding_width=4), BENT, CLASSES),
         lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
     ),
     "tabm that shares all": (

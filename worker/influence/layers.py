@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
-from tabm import ElementwiseAffine, LinearBatchEnsemble
+from tabm import LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
+from worker.influence.table_layers import TABLE_GRADIENTS
 
 _PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, LinearBatchEnsemble)
 _LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed
@@ -26,7 +27,7 @@ class UncoveredLayer(Exception):
     """A layer whose gradients are not known: told, never left out."""
 
     def __init__(self, name: str, reason: str) -> None:
-        covered = ", ".join(kind.__name__ for kind in _COVERED)
+        covered = ", ".join(kind.__name__.lstrip("_") for kind in _COVERED)
         super().__init__(f"layer {name or '(the model itself)'}: {reason}; covered are {covered}")
         self.name = name
 
@@ -228,23 +229,6 @@ def _batch_norm(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
     return _affine(normal.contiguous(), error.contiguous(), layer.num_features, bias=True)
 
 
-def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """Members of an ensemble share a matrix: `s (W (r x)) + b`, where r, s and b are each member's own."""
-    assert isinstance(layer, LinearBatchEnsemble)
-    inside, back = entered * layer.r, error * layer.s
-    parts = [torch.bmm(back.transpose(1, 2), inside), back @ layer.weight * entered, error * (inside @ layer.weight.T)]
-    if layer.bias is not None:
-        parts.append(error)
-    return Dense(torch.cat([part.flatten(1) for part in parts], 1))
-
-
-def _scale(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """A factor, and maybe a shift, of every number by itself."""
-    assert isinstance(layer, ElementwiseAffine)
-    weight = (entered * error).flatten(1)
-    return Dense(weight if layer.bias is None else torch.cat([weight, error.flatten(1)], 1))
-
-
 _GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient]] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution,
@@ -254,7 +238,6 @@ _GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient
     nn.GroupNorm: _group_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
-    LinearBatchEnsemble: _shared_linear,
-    ElementwiseAffine: _scale,
+    **TABLE_GRADIENTS,
 }
 _COVERED = tuple(_GRADIENTS)
