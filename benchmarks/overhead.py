@@ -20,7 +20,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.data import IMAGES, load
-from benchmarks.runs import run
+from benchmarks.runs import fixed, run
 from service.domain.dataset import DatasetInfo
 from service.domain.specs import JobOptions, resolve
 from worker.decode import Canonical
@@ -33,7 +33,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def training_alone(info: DatasetInfo, dataset: Canonical) -> float:
     """Seconds to prepare and train, nothing kept."""
-    spec = resolve(JobOptions(), info)
+    spec = resolve(JobOptions(model=fixed(info)), info)
     began = time.perf_counter()
     fit(prepare(spec, dataset, None), spec, None, lambda _state, _metrics: None)
     return time.perf_counter() - began
@@ -41,7 +41,7 @@ def training_alone(info: DatasetInfo, dataset: Canonical) -> float:
 
 def measured_training(info: DatasetInfo, dataset: Canonical) -> float:
     """Seconds to prepare, train and measure the checkpoints, without the pairs and the ranking that follow."""
-    spec = resolve(JobOptions(), info)
+    spec = resolve(JobOptions(model=fixed(info)), info)
     epochs = checkpoints(spec.training)
     began = time.perf_counter()
     prepared = prepare(spec, dataset, None)
@@ -92,7 +92,7 @@ def main() -> None:
         for _ in range(arguments.repeats):
             alone.append(training_alone(info, dataset))
             began = time.perf_counter()
-            done = run(info, dataset, JobOptions())
+            done = run(info, dataset, JobOptions(model=fixed(info)))
             whole.append(time.perf_counter() - began)
             scoring.append(done.scoring_s)
             ranking.append(done.ranking_s)

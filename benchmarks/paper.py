@@ -27,7 +27,7 @@ from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import f1_score
 
 from benchmarks.data import load
-from benchmarks.runs import Run, out_of_fold_probabilities, run
+from benchmarks.runs import Run, fixed, out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, Reference, TrainingRequest
 from worker.signals.summaries import detection
 
@@ -65,6 +65,7 @@ class Experiment:
         """One job; the rows that may serve as reference take no part in any other way."""
         planted = [Glitch.model_validate({"kind": kind, "rate": rate, "seed": self.seed}) for kind, rate in glitches]
         options = JobOptions(
+            model=fixed(self.info),
             glitches=planted or None,
             training=TrainingRequest(seed=self.seed, epochs=self.epochs),
             reference=Reference(samples=self.known[:trusted]) if trusted else None,

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from service.domain.dataset import DatasetInfo
-from service.domain.specs import JobOptions, JobSpec, resolve
+from service.domain.models import AUTO
+from service.domain.specs import JobOptions, JobSpec, ModelRequest, resolve
 from worker.decode import Canonical
 from worker.models import build
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
 from worker.scoring import Scored, score
+from worker.search import Found, find_rate
 from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
 
@@ -27,10 +29,17 @@ class Run:
     prepared: Prepared
     scored: Scored
     outcome: Outcome
+    found: Found | None
     prepare_s: float
+    search_s: float
     training_s: float
     scoring_s: float
     ranking_s: float
+
+
+def fixed(info: DatasetInfo) -> ModelRequest:
+    """The default model of a kind of data as it is, with nothing chosen by size and nothing tried out."""
+    return ModelRequest(name=AUTO[info.modality])
 
 
 def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
@@ -38,6 +47,8 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
     spec = resolve(options, info)
     clock = [time.perf_counter()]
     prepared = prepare(spec, dataset, None)
+    clock.append(time.perf_counter())
+    spec, found = searched(prepared, spec)
     clock.append(time.perf_counter())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,7 +71,16 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())
     parts = [after - before for before, after in pairwise(clock)]
-    return Run(spec, prepared, scored, outcome, *parts)
+    return Run(spec, prepared, scored, outcome, found, *parts)
+
+
+def searched(prepared: Prepared, spec: JobSpec) -> tuple[JobSpec, Found | None]:
+    """The spec with the learning rate that a worker would find, where it would look for one."""
+    if not spec.training.find_learning_rate:
+        return spec, None
+    found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training)
+    training = spec.training.model_copy(update={"learning_rate": found.rate})
+    return spec.model_copy(update={"training": training}), found
 
 
 def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: int) -> Tensor:

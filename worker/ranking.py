@@ -72,6 +72,7 @@ def _rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical)
             "samples": len(labels),
             "model": {
                 "name": spec.model.name,
+                "learning_rate": spec.training.learning_rate,
                 "train_accuracy": train_accuracy,
                 "reference_accuracy": scored.reference_accuracy,
             },

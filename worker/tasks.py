@@ -1,12 +1,13 @@
 """Claim, load, compute, record: all that a worker reads and writes, once a job."""
 
 import errno
+import json
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from worker.decode import read
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
 from worker.scoring import score
+from worker.search import find_rate
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
 log = structlog.get_logger()
@@ -152,6 +154,9 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     dataset = read(blobs.canonical(job.dataset_id))
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
     prepared = prepare(spec, dataset, reference)
+    if spec.training.find_learning_rate:
+        heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
+        spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
     heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     clock.lap("preparing_s")
     folder, scratch = blobs.checkpoints(held.job_id), blobs.job(held.job_id) / "scratch"
@@ -181,6 +186,18 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     )
     clock.lap("ranking_s")
     return outcome, clock.laps
+
+
+def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
+    # Written down, so that another attempt, on another machine maybe, goes on with the same.
+    if not path.exists():
+        found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training)
+        part = path.with_suffix(".part")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(asdict(found)))
+        part.replace(path)
+    rate = json.loads(path.read_text())["rate"]
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": rate})})
 
 
 def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> int:

@@ -38,7 +38,7 @@ _JOB: dict[str, Any] = {
                 "width": 256,
                 "blocks": 2,
                 "dropout": 0.0,
-                "numeric_embeddings": "none",
+                "numeric_embeddings": "piecewise_linear",
                 "embedding_width": 16,
             },
         },
@@ -46,6 +46,7 @@ _JOB: dict[str, Any] = {
             "epochs": 15,
             "batch_size": 128,
             "learning_rate": 0.02,
+            "find_learning_rate": True,
             "optimizer": "sgd",
             "schedule": "constant",
             "momentum": 0.9,
@@ -73,7 +74,7 @@ _JOB: dict[str, Any] = {
     "error": None,
     "result": {
         "samples": 32561,
-        "model": {"train_accuracy": 0.86, "reference_accuracy": None},
+        "model": {"train_accuracy": 0.86, "reference_accuracy": None, "learning_rate": 0.04},
         "estimates": {
             "mislabeled": {"count": 1810, "low": None, "high": None},
             "anomalous": {"count": 0, "low": None, "high": None},

@@ -69,6 +69,7 @@ class Accuracies(BaseModel):
 
     train_accuracy: float | None = None
     reference_accuracy: float | None = Field(None, description="null when the training set itself serves.")
+    learning_rate: float | None = Field(None, description="That training began with: the one found, where it was.")
 
 
 class Estimate(BaseModel):

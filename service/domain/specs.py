@@ -4,9 +4,10 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from service.domain.auto import SEARCHED, choose
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
-from service.domain.models import AUTO, MODELS, Model
+from service.domain.models import MODELS, Model
 from service.domain.signal import SIGNALS
 from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
@@ -49,7 +50,7 @@ class Reference(Frozen):
 class ModelRequest(Frozen):
     """Which model to train."""
 
-    name: str = Field("auto", description="A name of GET /models, or auto: chosen by modality.")
+    name: str = Field("auto", description="A name of GET /models, or auto: chosen by modality and size.")
     params: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters; see GET /models.")
 
 
@@ -59,6 +60,11 @@ class TrainingRequest(TrainingOptions):
     epochs: int | None = Field(None, ge=1, le=10_000)
     batch_size: int | None = Field(None, ge=2, le=65_536)
     learning_rate: float | None = Field(None, gt=0, le=100)
+    find_learning_rate: bool | None = Field(
+        None,
+        description="Whether short runs at half to four times `learning_rate` decide which is used, which the "
+        "result then says. Left out, they do for model auto on tables, unless `learning_rate` is given.",
+    )
     optimizer: Literal["sgd", "adamw"] | None = None
     schedule: Literal["constant", "cosine"] | None = None
     momentum: float | None = Field(None, ge=0, lt=1, description="Of sgd.")
@@ -83,6 +89,7 @@ class Training(TrainingOptions):
     epochs: int
     batch_size: int
     learning_rate: float
+    find_learning_rate: bool = False
     optimizer: Literal["sgd", "adamw"]
     schedule: Literal["constant", "cosine"]
     momentum: float
@@ -208,14 +215,14 @@ def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, 
     fitting = [model.name for model in MODELS.values() if model.modality == dataset.modality]
     if not fitting:
         raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
-    name = AUTO[dataset.modality] if request.name == "auto" else request.name
+    name, chosen = choose(dataset) if request.name == "auto" else (request.name, {})
     if name not in fitting:
         raise _invalid(
             (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
         )
     model = MODELS[name]
     try:
-        params = model.params.model_validate(request.params)
+        params = model.params.model_validate({**chosen, **request.params})
     except ValidationError as error:
         raise _invalid(*((["model", "params", *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
     return model, ModelRequest(name=name, params=params.model_dump())
@@ -241,8 +248,14 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
     given = request.training.model_dump(exclude_none=True)
     epochs = request.training.epochs or model.training.epochs
+    searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
     training = Training.model_validate(
-        {"checkpoints": min(_CHECKPOINTS, epochs), **model.training.model_dump(), **given}
+        {
+            "checkpoints": min(_CHECKPOINTS, epochs),
+            "find_learning_rate": searched,
+            **model.training.model_dump(),
+            **given,
+        }
     )
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
         raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))

@@ -257,6 +257,11 @@ def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation
         undisturbed = installation.submit(LONG)
         installation.wait(undisturbed, "completed")
     assert job["attempts"] == 2
+    # One learning rate was found for both attempts, and is told.
+    found = json.loads((installation.settings.home / "jobs" / job_id / "learning_rate.json").read_text())
+    assert job["spec"]["training"]["find_learning_rate"] is True
+    assert job["result"]["model"]["learning_rate"] == found["rate"]
+    assert found["rate"] in [one["rate"] for one in found["tried"]]
     # It went on from its last checkpoint: no epoch was computed twice but the one that was cut off.
     assert installation.epochs(job_id) == list(range(1, LONG["epochs"] + 1))
     assert installation.ranking(job_id) == installation.ranking(undisturbed)
