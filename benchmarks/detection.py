@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.data import IMAGES, load
-from benchmarks.runs import fixed, out_of_fold_probabilities, run
+from benchmarks.runs import out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, TrainingRequest
 from worker.signals.summaries import detection
 
@@ -27,7 +27,6 @@ def compare(name: str, rate: float, seed: int) -> dict[str, dict[str, float]]:
     """Detection by signal and by cleanlab, of one planting and one training seed."""
     info, dataset = load(name, 4_000 if name in IMAGES else None)
     options = JobOptions(
-        model=fixed(info),
         glitches=[Glitch(kind="mislabeled_uniform", rate=rate, seed=seed)],
         training=TrainingRequest(seed=seed),
     )

@@ -1,12 +1,14 @@
 """What `auto` stands for, and when a learning rate is looked for."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.specs import JobSpec
 from tests.builders import dataset_info, job_spec
 
 
-def spec(rows: int = 12, **options: object) -> JobSpec:
+def spec(rows: int = 12, **options: Any) -> JobSpec:
     return job_spec(dataset_info(rows=rows, splits={"train": rows}), **options)
 
 
@@ -40,7 +42,7 @@ def test_what_a_client_says_of_auto_counts() -> None:
     ],
 )
 def test_a_learning_rate_is_looked_for_when_asked_or_when_all_is_left_to_auto(
-    options: dict[str, object], searched: bool
+    options: dict[str, Any], searched: bool
 ) -> None:
     found = spec(**options)
     assert found.training.find_learning_rate is searched
