@@ -40,8 +40,9 @@ class Found:
 def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"], training: Training) -> Found:
     """The rate with the lowest loss among those of which the double still learns; the model is left as it was.
 
-    Half a rate that still learns is safe: nothing of the whole run is known yet but its beginning. Where none is, the
-    lowest. Same seed, same rate.
+    Half a rate that still learns is safe: nothing of the whole run is known yet but its beginning. A rate below the
+    given one is taken only where that is not safe: short runs like low rates, whole ones found fewer planted errors
+    with them on seven of nine tables. Where none is safe, the lowest. Same seed, same rate.
     """
     generator = torch.Generator().manual_seed(training.seed)
     order = torch.randperm(len(labels), generator=generator)
@@ -69,7 +70,7 @@ def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " 
             tried.append(Tried(rate, _loss(run, known, truth)))
         except Diverged:
             tried.append(Tried(rate, math.inf))
-    safe = [one for one, double in pairwise(tried) if double.loss < before]
+    safe = [one for one, double in pairwise(tried) if double.loss < before and one.rate >= training.learning_rate]
     return Found(min(safe, key=lambda one: one.loss, default=tried[0]).rate, tuple(tried))
 
 
