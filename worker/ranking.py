@@ -19,8 +19,9 @@ from worker.signals.formulas import compute
 from worker.signals.groups import Group
 from worker.signals.measurements import Measurements
 from worker.signals.proposals import Proposal, proposals
+from worker.signals.suggestions import suggest
 from worker.signals.summaries import ranking, summarise
-from worker.signals.verdicts import Verdicts, around_cut, decide, suggest
+from worker.signals.verdicts import Verdicts, around_cut, decide
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
@@ -54,7 +55,14 @@ def _rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical)
     generator = torch.Generator().manual_seed(spec.training.seed)
     verdicts = decide(m, signals["mislabeled"], signals["anomalous"], generator)
     signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
-    suggested, confidence = suggest(m.dynamics.early, m.votes, labels, verdicts.mislabeled)
+    suggested, confidence = suggest(
+        m.dynamics.early,
+        m.votes,
+        labels,
+        verdicts.mislabeled,
+        signals["mislabeled"],
+        verdicts.mislabeled_estimate.count,
+    )
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)
     best = ranking(summaries)

@@ -1,4 +1,4 @@
-"""Which samples are called mislabeled or anomalous, how many there are, and which label would be right.
+"""Which samples are called mislabeled or anomalous, and how many there are.
 
 No known contamination is needed: how many are flagged is the estimate of worker.signals.counts, which are flagged the
 ranking decides. Anomalies come first: a sample that lies outside of everything known has no right label to be given.
@@ -7,14 +7,16 @@ ranking decides. Anomalies come first: a sample that lies outside of everything 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from worker.signals.counts import Estimate, agreed_errors, excess, lead_of_label, share_of_wrong
+from worker.signals.counts import Estimate, agreed_errors, estimate, excess, lead_of_label, share_of_wrong
 from worker.signals.measurements import Measurements, Trusted
+from worker.signals.moments import share_by_moments
 
 TRUSTED_ROWS = 150  # fewer tell too little of what is usual to flag anything
 _NONE = Estimate(0, 0, 0)
+_CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a share of the samples
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,28 @@ def around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Floa
 
 
 def _wrong_labels(m: Measurements, trusted: Trusted, rows: Bool[Tensor, " n"], generator: torch.Generator) -> Estimate:
+    """Two ways to count: the first is the more precise one, and supposes that all labels err alike.
+
+    Where the second contradicts it, that is not so, and the second counts. Its own opinion is always in the interval.
+    """
     classes = m.guess.shape[1]
     others = [(trusted.labels + step) % classes for step in range(1, classes)]
-    return share_of_wrong(
+    alike = share_of_wrong(
         lead_of_label(m.guess, m.labels)[rows],
         lead_of_label(trusted.guess, trusted.labels),
         torch.cat([lead_of_label(trusted.guess, labels) for labels in others]),
         generator,
     )
+    samples = int(rows.sum())
+    free = share_by_moments(m.guess[rows], m.labels[rows], trusted.guess, trusted.labels)
+    if free is None or not samples:
+        return alike
+    if free.deviation < _TOO_ROUGH and abs(free.value - alike.count / samples) > _CONTRADICTS * free.deviation:
+        low, high = free.value - 2 * free.deviation, free.value + 2 * free.deviation
+        # One that reaches down to none contradicts, if at all, a count that was too high.
+        return estimate(free.value * samples if low > 0 else 0.0, low * samples, high * samples, samples)
+    told = free.value * samples
+    return estimate(float(alike.count), float(min(alike.low, told)), float(max(alike.high, told)), samples)
 
 
 def _top(scores: Float[Tensor, " n"], count: int, taken: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:
@@ -70,20 +86,3 @@ def _top(scores: Float[Tensor, " n"], count: int, taken: Bool[Tensor, " n"]) -> 
     order = scores.masked_fill(taken, -torch.inf).argsort(descending=True, stable=True)
     flags[order[: min(count, int((~taken).sum()))]] = True
     return flags
-
-
-def suggest(
-    early: Float[Tensor, "n c"],
-    votes: Float[Tensor, "n c"],
-    labels: Int[Tensor, " n"],
-    mislabeled: Bool[Tensor, " n"],
-) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """The likeliest label by early probabilities and neighbour votes together, and that mean as confidence.
-
-    A sample that is called mislabeled is never given its own label back.
-    """
-    belief = (early + votes) / 2
-    given = belief.gather(1, labels[:, None])
-    allowed = belief.scatter(1, labels[:, None], torch.where(mislabeled[:, None], -1.0, given))
-    best = allowed.max(1)
-    return best.indices, best.values.clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Flags, types and suggestions."""
+"""Flags and types."""
 
 from dataclasses import replace
 
@@ -8,15 +8,19 @@ from worker.influence.factors import Trace
 from worker.signals.anomaly import Strangeness
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements, Measuring, Reference, Trusted
-from worker.signals.verdicts import around_cut, decide, suggest
+from worker.signals.verdicts import around_cut, decide
 
 CLASSES, SAMPLES, KNOWN, WIDTH = 3, 600, 300, 8
 
 
-def measured(*, wrong: int, strange: int, known: int = KNOWN) -> Measurements:
-    """Two well separated checkpoints of a clean training set whose first rows are wrong and last rows strange."""
+def measured(*, wrong: int, strange: int, known: int = KNOWN, one_sided: bool = False) -> Measurements:
+    """Two well separated checkpoints of a clean training set whose first rows are wrong and last rows strange.
+
+    One-sided errors are all of the first class, and take it for the second.
+    """
     generator = torch.Generator().manual_seed(0)
-    truth, known_labels = torch.arange(SAMPLES) % CLASSES, torch.arange(known) % CLASSES
+    truth = (torch.arange(SAMPLES) % CLASSES).sort().values if one_sided else torch.arange(SAMPLES) % CLASSES
+    known_labels = torch.arange(known) % CLASSES
 
     def inner(labels: torch.Tensor) -> torch.Tensor:
         return torch.eye(CLASSES, WIDTH)[labels] * 4 + 0.5 * torch.randn(len(labels), WIDTH, generator=generator)
@@ -51,6 +55,12 @@ def test_wrong_labels_and_strange_samples_are_told_apart_and_counted() -> None:
     assert anomalous[-40:].float().mean() >= 0.9
     assert 50 <= int(mislabeled.sum()) <= 70
     assert 30 <= int(anomalous.sum()) <= 50
+
+
+def test_errors_that_all_go_one_way_are_counted_too() -> None:
+    mislabeled, _ = decided(measured(wrong=90, strange=0, one_sided=True))
+    assert 70 <= int(mislabeled.sum()) <= 115
+    assert mislabeled[:90].float().mean() > 0.7
 
 
 def test_clean_data_is_not_flagged() -> None:
@@ -99,11 +109,3 @@ def test_half_is_the_cut_off_and_the_order_stays() -> None:
         assert torch.equal(found >= 0.5, flags)
         assert float(found.min()) >= 0
         assert float(found.max()) <= 1
-
-
-def test_a_mislabeled_sample_is_never_given_its_own_label_back() -> None:
-    early = torch.tensor([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]])
-    labels = torch.tensor([0, 0])
-    suggested, confidence = suggest(early, early, labels, torch.tensor([True, False]))
-    assert suggested.tolist() == [1, 0]
-    assert torch.allclose(confidence, torch.tensor([0.3, 0.6]))

@@ -1,0 +1,71 @@
+"""The label that would be right, and how likely it is."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from worker.signals.suggestions import suggest
+
+SAMPLES = 6_000
+
+
+def noisy(classes: int, wrong: float, blur: float, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """True labels, given labels, and beliefs that overstate what they know."""
+    generator = torch.Generator().manual_seed(seed)
+    truth = torch.randint(classes, (SAMPLES,), generator=generator)
+    steps = torch.randint(1, classes, (SAMPLES,), generator=generator)
+    given = torch.where(torch.rand(SAMPLES, generator=generator) < wrong, (truth + steps) % classes, truth)
+    told = torch.eye(classes)[truth] + blur * torch.randn(SAMPLES, classes, generator=generator)
+    return truth, given, torch.softmax(6 * told, 1)
+
+
+def suspicion(belief: Tensor, given: Tensor) -> Tensor:
+    return 1 - belief.gather(1, given[:, None]).squeeze(1)
+
+
+def miscalibration(confidence: Tensor, right: Tensor) -> float:
+    """The expected calibration error over ten bins."""
+    places = (confidence * 10).long().clamp(max=9)
+    return sum(abs(float((right - confidence)[places == place].sum())) / len(right) for place in range(10))
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("wrong", [0.05, 0.2])
+@pytest.mark.parametrize("blur", [0.3, 0.6])
+def test_of_the_suggestions_with_a_confidence_that_share_is_right(classes: int, wrong: float, blur: float) -> None:
+    truth, given, belief = noisy(classes, wrong, blur, seed=1)
+    scores = suspicion(belief, given)
+    mislabeled = torch.zeros(SAMPLES, dtype=torch.bool)
+    mislabeled[scores.topk(round(wrong * SAMPLES)).indices] = True
+    suggested, confidence = suggest(belief, belief, given, mislabeled, scores, round(wrong * SAMPLES))
+    right = (suggested == truth).float()
+    believed = belief.gather(1, suggested[:, None]).squeeze(1)
+    assert miscalibration(confidence, right) < min(0.06, miscalibration(believed, right))
+    assert float(right.mean()) == pytest.approx(float(confidence.mean()), abs=0.05)
+
+
+def test_a_mislabeled_sample_is_never_given_its_own_label_back() -> None:
+    _, given, belief = noisy(3, 0.1, 0.3, seed=2)
+    mislabeled = torch.arange(SAMPLES) < SAMPLES // 2
+    suggested, confidence = suggest(belief, belief, given, mislabeled, suspicion(belief, given), 600)
+    assert (suggested != given)[mislabeled].all()
+    assert torch.equal(suggested[~mislabeled], belief.argmax(1)[~mislabeled])
+    assert float(confidence.min()) >= 0
+    assert float(confidence.max()) <= 1
+
+
+def test_a_more_suspicious_sample_is_not_likelier_to_keep_its_label() -> None:
+    _, given, belief = noisy(4, 0.1, 0.5, seed=3)
+    scores = suspicion(belief, given)
+    suggested, confidence = suggest(belief, belief, given, torch.zeros(SAMPLES, dtype=torch.bool), scores, 600)
+    kept = confidence[suggested == given][scores[suggested == given].argsort()]
+    assert (kept.diff() <= 1e-6).all()
+
+
+@pytest.mark.parametrize("wrong", [0, SAMPLES])
+def test_any_count_of_wrong_labels_gives_probabilities(wrong: int) -> None:
+    _, given, belief = noisy(3, 0.1, 0.3, seed=4)
+    nobody = torch.zeros(SAMPLES, dtype=torch.bool)
+    for scores in (suspicion(belief, given), torch.zeros(SAMPLES)):
+        _, confidence = suggest(belief, belief, given, nobody, scores, wrong)
+        assert torch.isfinite(confidence).all()

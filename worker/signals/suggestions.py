@@ -1,0 +1,80 @@
+"""Which label would be right, and how likely it is: a probability that holds for many samples, not a score."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from scipy.optimize import brentq, isotonic_regression
+from scipy.special import expit, logit
+from torch import Tensor
+
+_LEAST, _MOST = 0.01, 0.6  # share of wrong labels that is reckoned with, whatever was counted
+_SURE = 0.995  # no guess is right more often than this
+_STEEPEST = 30.0
+_KNOWS_MORE = 1.25  # what the guess alone tells is multiplied by: the ranking knows more; from development tables
+_TINY = 1e-6
+
+Array = NDArray[np.float64]
+
+
+def suggest(
+    early: Float[Tensor, "n c"],
+    votes: Float[Tensor, "n c"],
+    labels: Int[Tensor, " n"],
+    mislabeled: Bool[Tensor, " n"],
+    scores: Float[Tensor, " n"],
+    wrong: int,
+) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+    """The likeliest label by early probabilities and neighbour votes together, and the probability that it is right.
+
+    A sample that is called mislabeled is never given its own label back. `scores` rank the samples by how suspicious
+    they are, and `wrong` is the estimated number of wrong labels, which the probabilities add up to.
+    """
+    belief = (early + votes) / 2
+    best, given = belief.max(1), belief.gather(1, labels[:, None])
+    allowed = belief.scatter(1, labels[:, None], torch.where(mislabeled[:, None], -1.0, given)).max(1)
+    agrees, keeps = (best.indices == labels).numpy(), (allowed.indices == labels).numpy()
+    share = min(max(wrong / len(labels), _LEAST), _MOST)
+    right = _right(best.values.double().numpy(), agrees, share, belief.shape[1])
+    mistaken = _mistaken(right, agrees, scores.double().numpy(), share, belief.shape[1])
+    # Where the best guess is the label that is not to be given back, it is the next one that is suggested.
+    rest = (1 - best.values).clamp(min=_TINY).double().numpy()
+    second = np.clip(allowed.values.double().numpy() / rest, 0, 1)
+    others = max(belief.shape[1] - 2, 0) / max(belief.shape[1] - 1, 1)
+    suits = np.where(agrees, second, right / (right + (1 - right) * others))
+    confidence = np.where(keeps, 1 - mistaken, mistaken * suits)
+    return allowed.indices, torch.from_numpy(confidence).clamp(0, 1).float()
+
+
+def _right(belief: Array, agrees: NDArray[np.bool_], share: float, classes: int) -> Array:
+    """How often the best guess is the true label, by how strongly it is believed.
+
+    It agrees with the given label where both are right: as often as it is right, times the share of right labels.
+    """
+    agreement = _rising(belief, agrees.astype(np.float64))
+    bounded: Array = np.clip(agreement / (1 - share), 1 / classes, _SURE)
+    return bounded
+
+
+def _mistaken(right: Array, agrees: NDArray[np.bool_], scores: Array, share: float, classes: int) -> Array:
+    """The probability that a given label is wrong: by Bayes' rule, then along the ranking, then as many as counted."""
+    another = (1 - right) * share
+    beside = another / max(classes - 1, 1)  # guess and label wrong in the same way
+    differs = right * share + another - beside
+    by_guess = np.where(
+        agrees,
+        beside / np.maximum(beside + right * (1 - share), _TINY),
+        differs / np.maximum(differs + (1 - right) * (1 - share), _TINY),
+    )
+    odds = _KNOWS_MORE * logit(np.clip(_rising(scores, by_guess), _TINY, 1 - _TINY))
+    shift = brentq(lambda step: float(expit(odds + step).mean()) - share, -_STEEPEST, _STEEPEST)
+    shifted: Array = expit(odds + shift)
+    return shifted
+
+
+def _rising(by: Array, values: Array) -> Array:
+    """The values' mean at each `by`, made to rise with it (isotonic regression)."""
+    order = np.lexsort((values, by))
+    found = np.empty(len(values))
+    found[order] = isotonic_regression(values[order]).x
+    return found
