@@ -110,7 +110,23 @@ def counts(done: Run) -> dict[str, Any]:
         "planted": {kind: truth.count(kind) for kind in ("mislabeled", "anomalous")},
         "macro_f1": float(f1_score(truth, verdicts, average="macro", labels=sorted(set(truth)))),
         "flagged": sum(verdict != "clean" for verdict in verdicts),
+        "miscalibration": _miscalibration(done, [verdict == "mislabeled" for verdict in verdicts]),
     }
+
+
+def _miscalibration(done: Run, flagged: list[bool]) -> dict[str, float]:
+    """The expected calibration error of the suggested labels' confidence, over ten bins: of all and of the flagged."""
+    classes = np.array(done.prepared.classes, dtype=object)
+    suggested = np.array(done.outcome.table["suggested_label"].to_pylist(), dtype=object)
+    right = suggested == classes[done.prepared.original.numpy()]
+    confidence = done.outcome.table["suggested_confidence"].to_numpy()
+
+    def error(rows: np.ndarray[Any, Any]) -> float:
+        places = np.minimum((confidence[rows] * 10).astype(int), 9)
+        off = np.bincount(places, right[rows] - confidence[rows], minlength=10)
+        return float(np.abs(off).sum() / max(rows.sum(), 1))
+
+    return {"all": error(np.ones(len(right), dtype=bool)), "flagged": error(np.array(flagged))}
 
 
 def queue(experiment: Experiment, kind: str) -> dict[str, float]:
@@ -224,6 +240,14 @@ def _counted(runs: list[dict[str, Any]]) -> list[str]:
         lines += [
             "",
             f"Clean data, {reference}: nothing flagged in {share:.0%} of {len(flagged)} runs (flags: {flagged}).",
+        ]
+    for trusted in (TRUSTED, 0):
+        off = [r["miscalibration"] for r in runs if r["trusted"] == trusted and "mislabeled_uniform" in r["mix"]]
+        reference = f"{trusted} trusted rows" if trusted else "no reference"
+        of_all, of_flagged = (_spread([one[which] for one in off]) for which in ("all", "flagged"))
+        lines += [
+            "",
+            f"Calibration error of suggested labels, {reference}: all samples {of_all}, flagged {of_flagged}.",
         ]
     lines += ["", f"Three verdicts on mixes, trusted reference: macro-F1 {_spread(mixed)}, worst {min(mixed):.2f}."]
     return lines
