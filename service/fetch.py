@@ -35,7 +35,7 @@ class Fetched:
 
 
 @dataclass(frozen=True)
-class _Target:
+class Target:
     """A URL, and the address that was found good for it."""
 
     url: str
@@ -64,7 +64,7 @@ def fetch(url: str, target: Path, settings: Settings) -> Fetched:
     # No proxy and no netrc of this machine: they would see, or lead to, more than the client may.
     with httpx.Client(timeout=_SILENCE, trust_env=False, follow_redirects=False) as client:
         for _ in range(_REDIRECTS + 1):
-            checked = _check(url, settings)
+            checked = pin(url, allow_private=settings.allow_private_urls, setting="SUSPECTS_ALLOW_PRIVATE_URLS")
             request = client.build_request(
                 "GET",
                 checked.pinned,
@@ -86,7 +86,11 @@ def fetch(url: str, target: Path, settings: Settings) -> Fetched:
     raise _refused(f"more than {_REDIRECTS} redirects")
 
 
-def _check(url: str, settings: Settings) -> _Target:
+def pin(url: str, *, allow_private: bool, setting: str) -> Target:
+    """The URL with the one address to connect to. Raises Invalid when it leads nowhere, or inside.
+
+    `setting` is the name of what would allow private addresses, for the error's text.
+    """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -102,11 +106,9 @@ def _check(url: str, settings: Settings) -> _Target:
         addresses = _resolve(host, port)
     except (OSError, UnicodeError) as error:
         raise _refused(f"{host} is not known") from error
-    if not settings.allow_private_urls and not all(is_public(address) for address in addresses):
-        raise _refused(
-            f"{host} is at a private address; SUSPECTS_ALLOW_PRIVATE_URLS=true on this installation would allow it"
-        )
-    return _Target(url, parts.scheme, host, port, addresses[0])
+    if not allow_private and not all(is_public(address) for address in addresses):
+        raise _refused(f"{host} is at a private address; {setting}=true on this installation would allow it")
+    return Target(url, parts.scheme, host, port, addresses[0])
 
 
 def _resolve(host: str, port: int) -> list[str]:
@@ -126,6 +128,15 @@ def is_public(address: str) -> bool:
         if hidden is not None:
             return is_public(str(hidden))
     return parsed.is_global and not parsed.is_multicast
+
+
+def names_inside(url: str) -> bool:
+    """Whether a URL says by itself, before any look-up, that it leads inside: a private address, or this machine."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return not is_public(host)
+    except ValueError:
+        return f".{host}".endswith(".localhost")
 
 
 def _save(response: httpx.Response, url: str, target: Path, limit: int, deadline: float) -> Fetched:

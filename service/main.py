@@ -11,14 +11,32 @@ import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from service.api import datasets, errors, events, jobs, openapi, operations, page, samples, signals, suspects
+from service.api import (
+    datasets,
+    deliveries,
+    diff,
+    errors,
+    events,
+    jobs,
+    openapi,
+    operations,
+    page,
+    reviews,
+    samples,
+    signals,
+    suspects,
+    versions,
+)
 from service.api.deps import Services
 from service.api.observe import Backlog, Observe
+from service.courier import deliver
+from service.domain.ids import new_id
+from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
-from service.sweep import sweeping
+from service.sweep import repeating, sweeping
 
 _STALE_UPLOAD_S = 24 * 3600
 _DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
@@ -52,7 +70,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(Backlog(services))
     app.add_middleware(Observe, registry=registry)
     errors.install(app)
-    for part in (datasets, jobs, events, suspects, samples, signals, operations, page):
+    for part in (
+        datasets,
+        jobs,
+        events,
+        suspects,
+        samples,
+        signals,
+        reviews,
+        versions,
+        diff,
+        deliveries,
+        operations,
+        page,
+    ):
         app.include_router(part.router)
     openapi.install(app)
     return app
@@ -63,10 +94,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     here: Services = app.state.services
     migrate(here.settings.database)
     _clear_uploads(here.blobs)
-    with sweeping(here.database, here.queue, here.settings, here.now):
+    every = here.settings.sweep_seconds
+    with (
+        sweeping(here.database, here.queue, here.settings, here.now),
+        repeating("loop", every, lambda: _loop(here)),
+        repeating("courier", every, lambda: deliver(here.database, here.settings, here.now())),
+    ):
         yield
     here.queue.close()
     here.database.close()
+
+
+def _loop(here: Services) -> None:
+    run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
 
 
 def _clear_uploads(blobs: Blobs) -> None:

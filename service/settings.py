@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     max_expanded_bytes: int = Field(100 * 2**30, gt=0, description="Of a compressed upload, once expanded.")
     max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
     allow_private_urls: bool = Field(False, description="Whether datasets may be fetched from private addresses.")
+    allow_private_webhooks: bool = Field(False, description="Whether webhooks may lead to private addresses.")
 
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: float = Field(5, gt=0)

@@ -36,16 +36,25 @@ def sweep(database: Database, queue: Queue, settings: Settings, now: datetime) -
 @contextmanager
 def sweeping(database: Database, queue: Queue, settings: Settings, clock: Callable[[], datetime]) -> Iterator[None]:
     """Sweep in a thread of its own for as long as the block runs."""
+    with repeating("sweep", settings.sweep_seconds, lambda: sweep(database, queue, settings, clock())):
+        yield
+
+
+@contextmanager
+def repeating(name: str, seconds: float, act: Callable[[], object]) -> Iterator[None]:
+    """Act every so many seconds in a thread of its own for as long as the block runs; a lost database is waited for."""
     over = threading.Event()
 
     def run() -> None:
-        while not over.wait(settings.sweep_seconds):
+        while not over.wait(seconds):
             try:
-                sweep(database, queue, settings, clock())
+                act()
             except sa.exc.SQLAlchemyError as error:
-                log.warning("sweep failed", error=str(error))
+                log.warning("to be tried again", what=name, error=str(error))
+            except Exception as error:
+                log.exception("unforeseen error", what=name, error=str(error))
 
-    thread = threading.Thread(target=run, name="sweep", daemon=True)
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -68,6 +68,16 @@ async def _read(request: Request, here: Here) -> AsyncIterator[Json | Form]:
 Body = Annotated[Json | Form, Depends(_read, scope="function")]  # the file is gone before the answer comes
 
 
+async def _read_json(request: Request) -> Json:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnreadableType(f"a body of type {kind or 'unknown'} is not read here; send application/json")
+    return Json(await _json(request))
+
+
+JsonBody = Annotated[Json, Depends(_read_json)]
+
+
 def parsed(model: type[M], value: Any, *within: str) -> M:
     """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body."""
     if not isinstance(value, Mapping):

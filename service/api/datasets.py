@@ -62,10 +62,10 @@ def _made(here: Services, key: str | None, body: Json | Form) -> DatasetInfo:
             asked = request_digest("POST /datasets", wanted)
             make = partial(take_in_url, here, wanted.url, wanted.spec)
     known = made_before(here, key, asked)
-    return find_dataset(here, known or _bind(here, key, asked, make().id))
+    return find_dataset(here, known or bind(here, key, asked, make().id))
 
 
-def _bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
+def bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
     """Bind the key to the dataset; the id is another's when a request with this key was quicker."""
     if key is None:
         return dataset_id

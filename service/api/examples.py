@@ -22,6 +22,7 @@ _DATASET: dict[str, Any] = {
     },
     "warnings": [{"code": "repeated_rows", "detail": "24 rows repeat an earlier one, label included"}],
     "created_at": "2026-01-01T12:00:00Z",
+    "lineage": None,
 }
 _JOB: dict[str, Any] = {
     "id": "job_01kbz6p4r8d1m5t7w9xy",
@@ -46,6 +47,8 @@ _JOB: dict[str, Any] = {
         "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024},
         "signals": ["mislabeled", "anomalous", "si"],
         "glitches": None,
+        "loop": None,
+        "webhook": {"url": "https://example.org/hooks/suspects"},
         "name": "adult",
         "priority": 0,
     },
@@ -71,6 +74,7 @@ _JOB: dict[str, Any] = {
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
         "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
         "report": None,
+        "next": None,
     },
 }
 _PAGE: dict[str, Any] = {

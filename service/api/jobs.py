@@ -16,14 +16,16 @@ from service.api.schemas import JobPage, JobView
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
-from service.domain.specs import JobOptions, JobRequest, JobSpec, UploadJobRequest, resolve
+from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, Reference, UploadJobRequest, resolve
+from service.domain.webhook import WebhookRequest
+from service.fetch import names_inside
 from service.ingest.identities import missing_ids
-from service.store import datasets, idempotency, jobs
+from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
 from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-_UNBUILT = {"webhook": "calling a webhook", "connection": "pulling tasks from a connection"}
+_UNBUILT = {"connection": "pulling tasks from a connection"}
 _RETRY_JOB_S = 2
 _RETRY_FULL_S = 30
 _LISTED = 20
@@ -70,13 +72,17 @@ def _uploaded(here: Services, body: Form, request: UploadJobRequest) -> DatasetI
 
 def _submit(here: Services, key: str | None, asked: str, request: JobOptions, info: DatasetInfo) -> str:
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
-    spec = resolve(request, info)
+    spec = resolve(_with_verified(here, request, info), info)
     _check_reference(here, spec, info)
+    if request.webhook is not None and not here.settings.allow_private_webhooks:
+        _check_webhook(request.webhook)
     job_id = new_id("job_")
     try:
         with here.database.write() as connection:
             _check_room(connection, here.settings.max_waiting_jobs)
             jobs.add(connection, job_id, spec, here.now())
+            if request.webhook is not None:
+                webhooks.add(connection, job_id, request.webhook.url, request.webhook.secret)
             if key is not None:
                 idempotency.keep(connection, key, asked, job_id, here.now())
     except sa.exc.IntegrityError as error:
@@ -86,6 +92,24 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
         return known
     here.queue.wake(job_id, spec.priority)
     return job_id
+
+
+def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
+    """The request with the verified samples by name, where it asks for them. Raises Invalid when there are none."""
+    if request.reference is None or not request.reference.verified:
+        return request
+    with here.database.read() as connection:
+        samples = versions.verified(connection, info.id)
+    if not samples:
+        raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
+    return request.model_copy(update={"reference": Reference(samples=samples)})
+
+
+def _check_webhook(webhook: WebhookRequest) -> None:
+    """Raise Invalid for an address that is plainly inside. What a name leads to is looked up whenever it is called."""
+    if names_inside(webhook.url):
+        msg = "is at a private address; SUSPECTS_ALLOW_PRIVATE_WEBHOOKS=true on this installation would allow it"
+        raise _invalid(["webhook", "url"], msg)
 
 
 def _check_room(connection: sa.Connection, limit: int) -> None:
@@ -154,9 +178,10 @@ def list_jobs(
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
         items = found[:limit]
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
+        followed = loops.following(connection, [job.id for job in items])
     following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
     paging.link_next(request, response, following)
-    views = [_view(job, info) for job in items if (info := known[job.dataset_id]) is not None]
+    views = [_view(job, info, followed) for job in items if (info := known[job.dataset_id]) is not None]
     return JobPage(items=views, next=following, total=total)
 
 
@@ -187,6 +212,28 @@ def retry_job(job_id: str, here: Here) -> JobView:
     told = _after(here, job_id, queued, "only a failed or cancelled job is run again")
     here.queue.wake(job_id, told.spec.priority)
     return told
+
+
+@router.post(
+    "/jobs/{job_id}/rerun",
+    status_code=202,
+    summary="Run a job again over its corrected dataset",
+    responses=problems(404, 409, 422),
+)
+def rerun_job(job_id: str, here: Here) -> JobView:
+    """However few labels its reviews have changed, once nobody has decided anything, or asked again, for a minute.
+
+    The quiet time and the cool-down of the job's own `loop` hold, where it has one. The job that follows is
+    `links.next`, as soon as it is there.
+    """
+    job = find_job(here, job_id)
+    if job.state != State.COMPLETED:
+        raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
+    with here.database.write() as connection:
+        if not reviews.latest(connection, job_id):
+            raise _invalid([], "nobody has reviewed a sample of this job yet: POST /jobs/{id}/reviews")
+        asked = loops.ask(connection, job_id, here.now(), Loop(after=1, cool_down_seconds=0))
+    return _after(here, job_id, asked, "another job follows it already, see links.next")
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))
@@ -220,15 +267,18 @@ def find_job(here: Services, job_id: str) -> Job:
 
 def view(here: Services, job: Job) -> JobView:
     """The job as clients see it."""
-    return _view(job, _named(here, job.dataset_id))
+    with here.database.read() as connection:
+        followed = loops.following(connection, [job.id])
+    return _view(job, _named(here, job.dataset_id), followed)
 
 
-def _view(job: Job, info: DatasetInfo) -> JobView:
+def _view(job: Job, info: DatasetInfo, followed: Mapping[str, str]) -> JobView:
     links: Mapping[str, Any] = {
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
         "report": None,
+        "next": f"/jobs/{followed[job.id]}" if job.id in followed else None,
     }
     return JobView.model_validate({**{name: getattr(job, name) for name in _SHOWN}, "dataset": info, "links": links})
 

@@ -9,7 +9,8 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
-from service.domain.dataset import DatasetSpec
+from service.domain.dataset import DatasetSpec, VersionRequest
+from service.domain.review import Decision
 from service.domain.specs import JobRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
@@ -17,6 +18,8 @@ _TAGS = [
     {"name": "datasets", "description": "Labelled data: tables, images, texts, embeddings."},
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
+    {"name": "reviews", "description": "What people decide, and what becomes of it."},
+    {"name": "webhooks", "description": "Messages to clients when their jobs end."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
 
@@ -67,6 +70,14 @@ JOB_BODY = _body(
             "training": {"epochs": 20, "seed": 1},
             "name": "adult, trusted test split",
         },
+        "loop and webhook": {
+            "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
+            "loop": {"after": 50, "quiet_seconds": 60, "cool_down_seconds": 600},
+            "webhook": {
+                "url": "https://example.org/hooks/suspects",
+                "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            },
+        },
         "planted glitches": {
             "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
             "glitches": [{"kind": "mislabeled_uniform", "rate": 0.1, "seed": 0}],
@@ -75,6 +86,34 @@ JOB_BODY = _body(
     "UploadJobRequest",
     {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"dataset": {"label": "income"}}},
 )
+
+REVIEWS_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"type": "array", "minItems": 1, "items": {"$ref": _TEMPLATE.format(model="Decision")}},
+                "example": [
+                    {"sample_id": "row-17", "decision": "relabel", "label": ">50K"},
+                    {"sample_id": "row-3", "decision": "keep"},
+                    {"sample_id": "row-40", "decision": "remove"},
+                ],
+            }
+        },
+    }
+}
+
+VERSION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": _TEMPLATE.format(model="VersionRequest")},
+                "example": {"job": "job_01kbz6p4r8d1m5t7w9xy", "apply": "reviews"},
+            }
+        },
+    }
+}
 
 
 def install(app: FastAPI) -> None:
@@ -98,7 +137,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest)
+    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest, Decision, VersionRequest)
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():

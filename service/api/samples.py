@@ -9,13 +9,13 @@ from service.api.datasets import media_link, sample_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problems
 from service.api.schemas import InfluentialSample, JobSample
-from service.api.suspects import Completed, dataset_of, job_sample_link, planted, signals_of
+from service.api.suspects import Completed, dataset_of, job_sample_link, planted, review_view, signals_of
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
 from service.domain.reason import Case, Witnesses, reason
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
-from service.store import evidence, rankings
+from service.store import evidence, rankings, reviews
 from service.store.evidence import Evidence, Influential
 from service.store.jobs import Job
 from service.store.rankings import Row
@@ -41,12 +41,19 @@ def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
     with here.database.read() as connection:
         row = rankings.sample(connection, job.id, sample_id)
+        held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
         if row is None:
-            told = {"given_label": found["label"], "held_out": True, "reason": _held_out(job, found["split"])}
+            told = {
+                "given_label": found["label"],
+                "held_out": True,
+                "reason": _held_out(job, found["split"]),
+                "review": review_view(held, found["label"], found["label"]),
+            }
             return JobSample.model_validate({**about, **told})
         signals = signals_of(row)
         ranks = rankings.ranks(connection, job.id, row, list(signals))
-    return JobSample.model_validate({**about, **_ranked(here, job, info, row, signals, ranks)})
+    review = review_view(held, row["given_label"], row["suggested_label"])
+    return JobSample.model_validate({**about, "review": review, **_ranked(here, job, info, row, signals, ranks)})
 
 
 def _held_out(job: Job, split: str) -> str:

@@ -8,8 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.paging import Page
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
+from service.domain.precision import Band, Day, Share
+from service.domain.review import DecisionKind, Outcome, Review
 from service.domain.signal import Signal
 from service.domain.specs import JobSpec
+from service.store.webhooks import DeliveryState
 
 Verdict = Literal["mislabeled", "anomalous", "clean"]
 
@@ -27,6 +30,18 @@ class DatasetPage(Page[DatasetInfo]):
 
 class SkippedPage(Page[SkippedRow]):
     """Rows that are not in the dataset, in the order of the upload."""
+
+
+class VersionList(BaseModel):
+    """The corrected datasets that were made of one."""
+
+    items: list[DatasetInfo]
+    total: int
+    ancestors: list[str] = Field(description="Ids of what the dataset itself was made of, its parent first.")
+
+
+class VerifiedPage(Page[str]):
+    """Ids of samples, sorted."""
 
 
 class DatasetSampleLinks(BaseModel):
@@ -86,6 +101,7 @@ class JobLinks(BaseModel):
     suspects: str
     events: str
     report: str | None = Field(None, description="null as long as there is none.")
+    next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
 
 class JobView(BaseModel):
@@ -133,6 +149,16 @@ class PlantedGlitch(BaseModel):
     original_label: str
 
 
+class ReviewView(BaseModel):
+    """What a person decided of a sample, the latest decision."""
+
+    decision: DecisionKind
+    label: str | None = Field(description="The right class; null unless relabelled.")
+    outcome: Outcome = Field(description="The decision beside the given and the suggested label.")
+    source: str = Field(description='"api", or the labelling tool that it was read from.')
+    created_at: datetime
+
+
 class Suspect(BaseModel):
     """One row of a ranking."""
 
@@ -144,7 +170,7 @@ class Suspect(BaseModel):
     score: float = Field(description="By the signal asked for; higher = more suspicious.")
     verdict: Verdict
     planted: PlantedGlitch | None = Field(description="null unless the job planted an error here.")
-    review: dict[str, Any] | None = Field(None, description="What a person decided; null as long as nobody did.")
+    review: ReviewView | None = Field(None, description="What a person decided; null as long as nobody did.")
     signals: dict[str, float] = Field(description="Every signal that was computed.")
 
 
@@ -153,6 +179,114 @@ class SuspectPage(Page[Suspect]):
 
     by: str
     flagged: int = Field(description="Rows of the whole job that carry the asked-for verdict.")
+
+
+class ReviewPage(Page[Review]):
+    """Every decision on the samples of a job, oldest first."""
+
+
+class ReviewsRecorded(BaseModel):
+    """The decisions were kept."""
+
+    recorded: int = Field(description="How many were sent.")
+    reviewed: int = Field(description="How many samples of the job have a decision now.")
+
+
+class SignalPrecision(BaseModel):
+    """How often a signal was right, by rank."""
+
+    name: str
+    bands: list[Band]
+
+
+class ReviewOutcomes(BaseModel):
+    """How many samples came to each outcome."""
+
+    flagged: dict[Outcome, int] = Field(description="Of those with the verdict mislabeled or anomalous.")
+    clean: dict[Outcome, int] = Field(description="Of the others, as far as somebody looked at them.")
+
+
+class ReviewSummary(BaseModel):
+    """What people made of a ranking. A sample that was held out of the ranking does not count."""
+
+    samples: int = Field(description="How many were ranked.")
+    flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
+    reviewed: int = Field(description="How many of them have a decision.")
+    outcomes: ReviewOutcomes
+    precision: Share = Field(description="Of what was flagged.")
+    by_verdict: dict[Verdict, Share]
+    by_signal: list[SignalPrecision]
+    over_time: list[Day] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
+
+
+class DiffSide(BaseModel):
+    """One of two jobs."""
+
+    job: str
+    dataset: str
+    created_at: datetime
+    samples: int = Field(description="How many it ranked.")
+    flagged: int
+    train_accuracy: float | None
+    reference_accuracy: float | None
+
+
+class DiffPlace(BaseModel):
+    """Where a sample stands in one job."""
+
+    rank: int
+    score: float
+    verdict: Verdict
+    given_label: str
+    suggested_label: str
+
+
+class DiffItem(BaseModel):
+    """A sample in both jobs; null where it was not ranked."""
+
+    sample_id: str
+    before: DiffPlace | None
+    after: DiffPlace | None
+    why: Literal["removed", "held_out", "new", "relabelled", "verdict", "rank"] = Field(
+        description="What differs, the first that holds: it is not in the later dataset; it is in one of the two "
+        "rankings only; it has another label; another verdict; another rank."
+    )
+
+
+class DiffList(BaseModel):
+    """Part of a list, the most suspicious first."""
+
+    items: list[DiffItem]
+    total: int
+
+
+class DiffAccuracy(BaseModel):
+    """The accuracy on the reference before and after."""
+
+    comparable: bool = Field(description="Whether both jobs were measured on the same samples with the same labels.")
+    before: float | None
+    after: float | None
+    gain: float | None = Field(description="after - before; null unless comparable.")
+    note: str
+
+
+class JobDiff(BaseModel):
+    """What differs between two jobs; `before` is the one that was submitted first."""
+
+    by: str
+    before: DiffSide
+    after: DiffSide
+    accuracy: DiffAccuracy
+    differing: list[str] = Field(description="Parts of `spec` that are not the same, the dataset aside.")
+    common: int = Field(description="Samples that both ranked.")
+    only_before: int
+    only_after: int
+    relabelled: DiffList = Field(description="Samples whose given label changed.")
+    appeared: DiffList = Field(description="Flagged after and not before.")
+    vanished: DiffList = Field(description="Flagged before and not after.")
+    entered: DiffList = Field(description="Among the first `limit` after and not before.")
+    left: DiffList = Field(description="Among the first `limit` before and not after.")
+    moved: DiffList = Field(description="Among the first `limit` in both, at another rank.")
 
 
 class RankedSignal(BaseModel):
@@ -209,7 +343,7 @@ class JobSample(BaseModel):
     suggested_confidence: float | None = None
     verdict: Verdict | None = None
     planted: PlantedGlitch | None = None
-    review: dict[str, Any] | None = None
+    review: ReviewView | None = None
     signals: dict[str, RankedSignal] = {}
     trajectory: Trajectory | None = None
     supporting: list[InfluentialSample] = []
@@ -292,6 +426,26 @@ class CandidateList(BaseModel):
 
     items: list[Candidate]
     total: int
+
+
+class DeliveryView(BaseModel):
+    """One message to a webhook."""
+
+    id: str = Field(description="Sent as webhook-id; the same in every attempt.")
+    job: str
+    event: str = Field(description="job.completed, job.failed or job.cancelled.")
+    url: str = Field(description="Without its query.")
+    state: DeliveryState
+    attempts: int = Field(description="How many were made.")
+    due_at: datetime | None = Field(description="When the next attempt is made; null when there will be none.")
+    status: int | None = Field(description="What the receiver answered last; null when it could not be asked.")
+    error: str | None = Field(description="Why the last attempt failed.")
+    created_at: datetime
+    ended_at: datetime | None
+
+
+class DeliveryPage(Page[DeliveryView]):
+    """Messages to webhooks, newest first."""
 
 
 class ModelView(BaseModel):

@@ -14,13 +14,14 @@ from service.api.datasets import media_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
 from service.api.jobs import find_job
-from service.api.schemas import SampleCard, Suspect, SuspectPage, Verdict
+from service.api.schemas import ReviewView, SampleCard, Suspect, SuspectPage, Verdict
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound
 from service.domain.job import ACTIVE, State
+from service.domain.review import Review, outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
-from service.store import datasets, rankings
+from service.store import datasets, rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Place, Row
 
@@ -70,7 +71,7 @@ def _query(
     return rankings.Query(by, label, suggested, verdict, min_score)
 
 
-def check_signal(job: Job, name: str) -> None:
+def check_signal(job: Job, name: str, parameter: str = "by") -> None:
     """Raise Invalid for a signal that does not exist, or that the job has not computed, with the reason."""
     computed: list[str] = (job.result or {})["signals"]
     if name in computed:
@@ -81,7 +82,7 @@ def check_signal(job: Job, name: str) -> None:
         msg = "not computed for this job: it needs a trusted reference"
     else:
         msg = f"not among the signals of this job: {', '.join(computed)}"
-    raise invalid([FieldError(loc=["query", "by"], msg=msg)])
+    raise invalid([FieldError(loc=["query", parameter], msg=msg)])
 
 
 @router.get(
@@ -138,6 +139,8 @@ def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
 
 def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
     cards = sample_cards(here, job, rows)
+    with here.database.read() as connection:
+        held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
     return [
         Suspect(
             rank=rank,
@@ -148,11 +151,18 @@ def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int
             score=row[by],
             verdict=row["verdict"],
             planted=planted(row),
-            review=None,
+            review=review_view(held.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
             signals=signals_of(row),
         )
         for rank, (row, card) in enumerate(zip(rows, cards, strict=True), first)
     ]
+
+
+def review_view(review: Review | None, given: str, suggested: str) -> ReviewView | None:
+    """The decision that holds, and what it says of the suspicion."""
+    if review is None:
+        return None
+    return ReviewView.model_validate({**review.model_dump(), "outcome": outcome(review, given, suggested)})
 
 
 def planted(row: Row) -> Any:

@@ -90,6 +90,27 @@ class Inferred(Frozen):
     format: str = Field(description='How the file was read: "csv, delimiter ;, encoding utf-16".')
 
 
+Applied = Literal["reviews", "suggestions"]
+
+
+class VersionRequest(Frozen):
+    """What POST /datasets/{id}/versions takes."""
+
+    job: str = Field(description="Id of a completed job over the dataset.")
+    apply: Applied = Field(description="reviews: what people decided; suggestions: what the job suggests, too.")
+
+
+class Lineage(Frozen):
+    """What a corrected dataset was made of, and how."""
+
+    parent: str = Field(description="Id of the dataset that it corrects.")
+    job: str = Field(description="Id of the job whose reviews or suggestions were applied.")
+    applied: Applied
+    relabelled: int = Field(description="How many samples have another label than in the parent.")
+    removed: int = Field(description="How many samples of the parent are not in it.")
+    verified: int = Field(description="How many of its samples people have verified; see GET /datasets/{id}/verified.")
+
+
 class DatasetInfo(Frozen):
     """A dataset as the API shows it."""
 
@@ -106,3 +127,4 @@ class DatasetInfo(Frozen):
     inferred: Inferred
     warnings: list[Warning]
     created_at: datetime
+    lineage: Lineage | None = Field(None, description="null for an upload.")

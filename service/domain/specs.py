@@ -8,27 +8,33 @@ from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import AUTO, MODELS, Model
 from service.domain.signal import SIGNALS
+from service.domain.webhook import WebhookRequest, WebhookShown
 
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
 
 
 class Reference(Frozen):
-    """The samples on which influence is measured; exactly one of the four is given."""
+    """The samples on which influence is measured; exactly one way to choose them is given."""
 
     dataset: str | None = Field(None, description="Id of another dataset with the same features and classes.")
     split: str | None = Field(None, description="A split of the same dataset.")
     holdout: float | None = Field(None, gt=0, lt=1, description="Share of the training part to hold out.")
     samples: list[str] | None = Field(None, min_length=1, description="Ids that people have verified.")
+    verified: Literal[True] | None = Field(
+        None, description="Every sample of the dataset that people have verified; echoed as `samples`."
+    )
     trusted: bool | None = Field(None, description="Whether people have verified it; true for dataset and split.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("dataset", "split", "holdout", "samples") if getattr(self, name) is not None]
+        given = [
+            name for name in ("dataset", "split", "holdout", "samples", "verified") if getattr(self, name) is not None
+        ]
         if len(given) != 1:
-            msg = f"give exactly one of dataset, split, holdout or samples, not {', '.join(given) or 'none'}"
+            msg = f"give exactly one of dataset, split, holdout, samples or verified, not {', '.join(given) or 'none'}"
             raise ValueError(msg)
-        if self.trusted is False and self.samples is not None:
-            raise ValueError("samples are trusted by definition: leave `trusted` out")
+        if self.trusted is False and (self.samples is not None or self.verified):
+            raise ValueError("samples that people have verified are trusted by definition: leave `trusted` out")
         if self.trusted and self.holdout is not None:
             raise ValueError("a holdout is drawn from unverified samples and cannot be trusted: leave `trusted` out")
         return self
@@ -134,6 +140,17 @@ class Glitch(Frozen):
     seed: int = Field(0, ge=0, le=2**31 - 1)
 
 
+class Loop(Frozen):
+    """When the job is run again, over its dataset corrected by what people decided."""
+
+    after: int = Field(ge=1, description="Once the reviews of the job relabel or remove this many samples.")
+    quiet_seconds: float = Field(60, ge=0, le=86_400, description="And nobody has decided anything for this long.")
+    cool_down_seconds: float = Field(600, ge=0, le=30 * 86_400, description="And the job ended this long ago.")
+    reference: Literal["same", "verified"] = Field(
+        "same", description="Of the next job: that of this one, or every sample that people have verified."
+    )
+
+
 class JobOptions(Frozen):
     """What a client may choose of a job; everything has a default that works."""
 
@@ -145,6 +162,8 @@ class JobOptions(Frozen):
         None, min_length=1, description="Names of GET /signals; all when left out. The two answers always come."
     )
     glitches: list[Glitch] | None = Field(None, min_length=1)
+    loop: Loop | None = Field(None, description="Left out, the job is run once.")
+    webhook: WebhookRequest | None = Field(None, description="Left out, nobody is told how the job ended.")
     name: str | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
 
@@ -171,6 +190,8 @@ class JobSpec(Frozen):
     influence: Influence
     signals: list[str]
     glitches: list[Glitch] | None
+    loop: Loop | None = None
+    webhook: WebhookShown | None = None
     name: str
     priority: int
 
@@ -228,6 +249,8 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         influence=request.influence,
         signals=request.signals or list(SIGNALS),
         glitches=request.glitches,
+        loop=request.loop,
+        webhook=None if request.webhook is None else request.webhook.shown(),
         name=request.name or dataset.name,
         priority=request.priority,
     )

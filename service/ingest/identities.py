@@ -43,3 +43,16 @@ def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
             for found in file.read_row_group(group, columns=["id"]).column("id").to_pylist():
                 absent.pop(found, None)
     return list(absent)
+
+
+def labels_of(data: Path, *, split: str | None = None, ids: Iterable[str] | None = None) -> dict[str, str]:
+    """The classes of the rows of a split, or of the rows with these ids, by id."""
+    named = None if ids is None else frozenset(ids)
+    found: dict[str, str] = {}
+    with pq.ParquetFile(data) as file:
+        classes = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY])).classes
+        for group in range(file.metadata.num_row_groups):
+            for row in file.read_row_group(group, columns=["id", "label", "split"]).to_pylist():
+                if (split is None or row["split"] == split) and (named is None or row["id"] in named):
+                    found[row["id"]] = classes[row["label"]]
+    return found

@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, sources
+from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
 from service.domain.specs import JobSpec
+from service.store import loops, webhooks
 from service.store.tables import job_events, jobs
 
 
@@ -87,6 +88,8 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
         )
     )
     record(connection, job_id, "state", {"state": State.QUEUED}, now)
+    if spec.loop is not None:
+        loops.begin(connection, job_id, spec.loop)
 
 
 def get(connection: sa.Connection, job_id: str) -> Job | None:
@@ -277,6 +280,8 @@ def record(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str,
             job_id=job_id, seq=last.scalar_subquery(), kind=kind, data=dict(data), created_at=now
         )
     )
+    if kind == "state" and data["state"] in ENDED:
+        webhooks.announce(connection, job_id, str(data["state"]), data.get("error"), now)
 
 
 def events(connection: sa.Connection, job_id: str, after: int) -> Sequence[Event]:

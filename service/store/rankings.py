@@ -13,6 +13,7 @@ from service.store.tables import signal_summaries, suspects
 
 Row = sa.RowMapping
 _CHUNK = 5_000
+_NAMED = 1_000  # ids in one statement
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,31 @@ def at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list
     wanted = (suspects.c.job_id == job_id) & suspects.c.position.in_(positions)
     found = {row["position"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
     return [found[position] for position in positions if position in found]
+
+
+def known(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> set[str]:
+    """Those of these samples that are ranked."""
+    found: set[str] = set()
+    for start in range(0, len(sample_ids), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
+        found.update(connection.execute(sa.select(suspects.c.sample_id).where(wanted)).scalars())
+    return found
+
+
+def named(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
+    """The ranked samples among these, by id."""
+    found: dict[str, Row] = {}
+    for start in range(0, len(sample_ids), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
+        found |= {row["sample_id"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
+    return found
+
+
+def top(connection: sa.Connection, job_id: str, by: str, count: int) -> dict[str, int]:
+    """The ranks of the `count` most suspicious samples, by id."""
+    wanted = sa.select(suspects.c.sample_id).where(_matching(job_id, Query(by)))
+    ids = connection.execute(wanted.order_by(suspects.c[by].desc(), suspects.c.index).limit(count)).scalars()
+    return {sample_id: rank for rank, sample_id in enumerate(ids, 1)}
 
 
 def _matching(job_id: str, query: Query) -> sa.ColumnElement[bool]:

@@ -134,3 +134,70 @@ workers = sa.Table(
     sa.Column("id", sa.String, primary_key=True),
     sa.Column("seen_at", UTCDateTime, nullable=False),
 )
+
+# What people decided of samples. Nothing is ever changed here: the row with the highest `seq` of a sample holds.
+reviews = sa.Table(
+    "reviews",
+    metadata,
+    _job_key(),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sample_id", sa.String, nullable=False),
+    sa.Column("decision", sa.String, nullable=False),
+    sa.Column("label", sa.String),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Index("ix_reviews_job_id_sample_id_seq", "job_id", "sample_id", "seq"),
+)
+
+# Which dataset a corrected one was made of. Parent and job may be deleted later; what they were stays known.
+dataset_versions = sa.Table(
+    "dataset_versions",
+    metadata,
+    sa.Column("dataset_id", sa.String, sa.ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("parent_id", sa.String, nullable=False, index=True),
+    sa.Column("job_id", sa.String, nullable=False),
+    sa.Column("applied", sa.String, nullable=False),
+    sa.Column("changes", sa.JSON, nullable=False),
+    sa.Column("verified", sa.JSON, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+# Jobs that are run again once enough labels have changed. `next_job_id` is set once, by whoever started that job.
+loops = sa.Table(
+    "loops",
+    metadata,
+    _job_key(),
+    sa.Column("after", sa.Integer),
+    sa.Column("quiet_seconds", sa.Double, nullable=False),
+    sa.Column("cool_down_seconds", sa.Double, nullable=False),
+    sa.Column("asked_at", UTCDateTime),
+    sa.Column("next_job_id", sa.String),
+    sa.Column("trouble", sa.String),
+)
+
+# Whom to tell how a job ended, and the messages: written with the end itself, sent afterwards, as often as it takes.
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    _job_key(),
+    sa.Column("url", sa.String, nullable=False),
+    sa.Column("secret", sa.String, nullable=False),
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("event", sa.String, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("due_at", UTCDateTime, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.String),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("ended_at", UTCDateTime),
+    sa.Index("ix_deliveries_created_at_id", "created_at", "id"),
+    sa.Index("ix_deliveries_state_due_at", "state", "due_at"),
+)

@@ -16,11 +16,11 @@ from service.api.schemas import JobView, SuspectPage
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
-from service.store import workers
+from service.store import webhooks, workers
 from service.store.engine import open_database
-from tests.builders import CSV, add_dataset, add_finished, add_job, form, image_zip
+from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 
-# What the contract's page promises; reviews, repair, diff, integrations and the report come later.
+# What the contract's page promises; integrations and the report come later.
 PROMISED = {
     ("post", "/datasets"),
     ("get", "/datasets"),
@@ -41,6 +41,17 @@ PROMISED = {
     ("get", "/jobs/{job_id}/signals"),
     ("get", "/jobs/{job_id}/groups"),
     ("get", "/jobs/{job_id}/verify-next"),
+    ("post", "/jobs/{job_id}/reviews"),
+    ("get", "/jobs/{job_id}/reviews"),
+    ("get", "/jobs/{job_id}/reviews/summary"),
+    ("post", "/datasets/{dataset_id}/versions"),
+    ("get", "/datasets/{dataset_id}/versions"),
+    ("get", "/datasets/{dataset_id}/verified"),
+    ("get", "/jobs/{job_id}/diff"),
+    ("post", "/jobs/{job_id}/rerun"),
+    ("get", "/deliveries"),
+    ("get", "/deliveries/{delivery_id}"),
+    ("post", "/deliveries/{delivery_id}/retry"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -156,8 +167,21 @@ class Scene:
         for job_id in ("job_2", "job_3"):
             add_job(here.database, self.info, job_id)
         client.post("/jobs/job_3/cancel")
+        client.post("/jobs/job_1/reviews", json=[{"sample_id": "row-1", "decision": "remove"}])
+        add_job(here.database, self.info, "job_5")
+        finish(here.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
-        self.images = client.post("/datasets", **images).json()["id"]
+        self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
+
+    def deliveries(self) -> dict[str, str]:
+        """A message that was given up, and one that waits, by what they are called here."""
+        with self.here.database.write() as connection:
+            for job_id, name in (("job_2", "dead"), ("job_5", "pending")):
+                webhooks.add(connection, job_id, "https://example.org/", "whsec_x")
+                webhooks.announce(connection, job_id, name, None, self.here.now())
+            found = {one.event.removeprefix("job."): one for one in webhooks.page(connection, None, None, None, 2)[0]}
+            webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.here.now())
+        return {name: one.id for name, one in found.items()}
 
     def keys(self) -> None:
         """Ask for keys from now on."""
@@ -181,8 +205,10 @@ class Scene:
             workers.sign_in(connection, "w", self.here.now())
 
     def full_disk(self) -> None:
-        """Let the next upload land on a device that is always full."""
+        """Let the next upload, or the next version, land on a device that is always full."""
         (self.here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
+        self.here.blobs.dataset("ds_full").mkdir(parents=True)
+        self.here.blobs.canonical("ds_full").symlink_to("/dev/full")
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -200,6 +226,7 @@ class Scene:
 Prepare = Callable[[Scene], None]
 Sent = dict[str, Any]
 JOB, QUEUED, CANCELLED, NONE = ({"job_id": f"job_{number}"} for number in (1, 2, 3, 4))
+DEAD, PENDING, NO_DELIVERY = ({"delivery_id": name} for name in ("dead", "pending", "wh_0"))
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
@@ -277,6 +304,61 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"count": 0}}),
     },
+    ("post", "/jobs/{job_id}/reviews"): {
+        201: (JOB, {"json": [{"sample_id": "row-1", "decision": "keep"}]}),
+        400: (JOB, BROKEN),
+        404: (NONE, {"json": []}),
+        409: (QUEUED, {"json": []}),
+        410: (CANCELLED, {"json": []}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": []}),
+    },
+    ("get", "/jobs/{job_id}/reviews"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        400: (JOB, {"params": {"cursor": "x"}}),
+        422: (JOB, {"params": {"limit": 0}}),
+    },
+    ("get", "/jobs/{job_id}/reviews/summary"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"signal": "x"}}),
+    },
+    ("post", "/datasets/{dataset_id}/versions"): {
+        201: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+        400: (DATASET, BROKEN),
+        404: (NO_DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+        409: (DATASET, {"json": {"job": "job_2", "apply": "reviews"}}),
+        410: (DATASET, {"json": {"job": "job_3", "apply": "reviews"}}),
+        413: (DATASET, {"json": ["x" * 2**24]}),
+        415: (DATASET, {"content": b"x"}),
+        422: (DATASET, {"json": {"job": "job_1", "apply": "x"}}),
+        507: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
+    },
+    ("get", "/datasets/{dataset_id}/versions"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
+    ("get", "/datasets/{dataset_id}/verified"): {
+        200: (DATASET, {}),
+        400: (DATASET, {"params": {"cursor": "x"}}),
+        404: (NO_DATASET, {}),
+        422: (DATASET, {"params": {"limit": 0}}),
+    },
+    ("get", "/jobs/{job_id}/diff"): {
+        **{status: (job, {"params": {"other": "job_1"}}) for status, job in ENDED.items() if status != 200},
+        200: (JOB, {"params": {"other": "job_5"}}),
+        422: (JOB, {}),
+    },
+    ("post", "/jobs/{job_id}/rerun"): {
+        202: (JOB, {}),
+        404: (NONE, {}),
+        409: (QUEUED, {}),
+        422: ({"job_id": "job_5"}, {}),
+    },
+    ("get", "/deliveries"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"state": "x"}}),
+    },
+    ("get", "/deliveries/{delivery_id}"): {200: (DEAD, {}), 404: (NO_DELIVERY, {})},
+    ("post", "/deliveries/{delivery_id}/retry"): {202: (DEAD, {}), 404: (NO_DELIVERY, {}), 409: (PENDING, {})},
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
 PREPARED: dict[int, Prepare] = {
@@ -304,6 +386,7 @@ def test_every_documented_status_occurs(
         with monkeypatch.context() as patch, scene.restored():
             if status == 507:
                 patch.setattr("secrets.token_hex", lambda _size: "chosen")
+                patch.setattr("service.api.versions.new_id", lambda _prefix: "ds_full")
             response = occur(scene, method, path, status)
         assert response.status_code == status, response.text
         check_form(response, operation["responses"][str(status)])
@@ -321,7 +404,7 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
         PREPARED[status](scene)
     if status == 403:
         sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
-    places = {name: scene.images if value == "images" else value for name, value in where.items()}
+    places = {name: scene.made.get(value, value) for name, value in where.items()}
     return scene.client.request(method, path.format(**places), **sent)
 
 

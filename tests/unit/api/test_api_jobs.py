@@ -108,7 +108,7 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
         ({"reference": {"split": "validation"}}, ["reference", "split"]),
         ({"reference": {"samples": ["row-3", "row-77"]}}, ["reference", "samples"]),
         ({"reference": {"dataset": "ds_1"}}, ["reference", "dataset"]),
-        ({"webhook": {"url": "https://example.org"}}, ["webhook"]),
+        ({"webhook": {"url": "https://example.org"}}, ["webhook", "secret"]),
         ({"connection": "con_1"}, ["connection"]),
         ({"priority": 10}, ["priority"]),
     ],

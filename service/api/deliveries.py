@@ -1,0 +1,76 @@
+"""Messages to clients' webhooks: which were taken, which wait, which were given up."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.api import paging
+from service.api.deps import Here, Services, authorize
+from service.api.errors import problems
+from service.api.schemas import DeliveryPage, DeliveryView
+from service.domain.errors import Conflict, NotFound
+from service.domain.webhook import without_query
+from service.store import webhooks
+from service.store.webhooks import PENDING, Delivery, DeliveryState
+
+router = APIRouter(tags=["webhooks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+
+@router.get("/deliveries", summary="List messages to webhooks, newest first", responses=problems(400, 422))
+def list_deliveries(
+    request: Request,
+    here: Here,
+    response: Response,
+    state: Annotated[DeliveryState | None, Query(description="Only those in this state; dead: given up.")] = None,
+    job: Annotated[str | None, Query(description="Only those about this job.")] = None,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> DeliveryPage:
+    """Each was written when its job ended, and is sent until its receiver answers 2xx, at most ten times in three days.
+
+    410 gives it up at once. Redirects are not followed.
+    """
+    query = ["deliveries", state, job]
+    before = paging.by_time(cursor, query)
+    with here.database.read() as connection:
+        found, total = webhooks.page(connection, state, job, before, limit + 1)
+    items = found[:limit]
+    following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
+    paging.link_next(request, response, following)
+    return DeliveryPage(items=[_view(one) for one in items], next=following, total=total)
+
+
+@router.get("/deliveries/{delivery_id}", summary="One message to a webhook", responses=problems(404))
+def get_delivery(delivery_id: str, here: Here) -> DeliveryView:
+    """How often it was tried, and what the receiver answered last."""
+    return _view(_found(here, delivery_id))
+
+
+@router.post(
+    "/deliveries/{delivery_id}/retry",
+    status_code=202,
+    summary="Send a message again that was given up",
+    responses=problems(404, 409),
+)
+def retry_delivery(delivery_id: str, here: Here) -> DeliveryView:
+    """With its attempts counted anew. Its id and body stay the same, so that a receiver can tell repeats."""
+    with here.database.write() as connection:
+        revived = webhooks.revive(connection, delivery_id, here.now())
+    found = _found(here, delivery_id)
+    if not revived:
+        raise Conflict(f"it is {found.state}; only a dead one is sent again", members={"state": found.state})
+    return _view(found)
+
+
+def _found(here: Services, delivery_id: str) -> Delivery:
+    with here.database.read() as connection:
+        found = webhooks.get(connection, delivery_id)
+    if found is None:
+        raise NotFound(f"no delivery {delivery_id}")
+    return found
+
+
+def _view(one: Delivery) -> DeliveryView:
+    shown = {name: getattr(one, name) for name in DeliveryView.model_fields if name not in ("job", "url", "due_at")}
+    due = one.due_at if one.state == PENDING else None
+    return DeliveryView.model_validate({**shown, "job": one.job_id, "url": without_query(one.url), "due_at": due})

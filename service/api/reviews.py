@@ -1,0 +1,185 @@
+"""Reviews: what people decided of the samples of a job, and how right the ranking was."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from service.api import paging
+from service.api.bodies import JsonBody
+from service.api.deps import Here, IdempotencyKey, Services, authorize
+from service.api.errors import faults, invalid, problems
+from service.api.intake import made_before, request_digest
+from service.api.openapi import REVIEWS_BODY
+from service.api.schemas import (
+    ReviewOutcomes,
+    ReviewPage,
+    ReviewsRecorded,
+    ReviewSummary,
+    SignalPrecision,
+    Verdict,
+)
+from service.api.suspects import Completed, check_signal, dataset_of
+from service.domain.errors import Conflict, FieldError
+from service.domain.precision import BAND_ENDS, bands, days, share
+from service.domain.review import Decision, Outcome, Review, outcome
+from service.ingest.identities import missing_ids
+from service.store import idempotency, rankings, reviews
+from service.store.jobs import Job
+from service.store.rankings import Row
+
+router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+_DECISIONS = TypeAdapter(list[Decision])
+_SOURCE = "api"
+_LISTED = 20
+_FLAGGED: tuple[Verdict, ...] = ("mislabeled", "anomalous")
+_VERDICTS: tuple[Verdict, ...] = (*_FLAGGED, "clean")
+
+
+@router.post(
+    "/jobs/{job_id}/reviews",
+    status_code=201,
+    summary="Say what is right",
+    responses=problems(400, 404, 409, 410, 413, 415, 422),
+    openapi_extra=REVIEWS_BODY,
+)
+def create_reviews(job: Completed, body: JsonBody, key: IdempotencyKey, here: Here) -> ReviewsRecorded:
+    """Decisions on samples of a completed job, all of them or none.
+
+    All are kept; the latest of a sample holds. A fault names the place in the list.
+    """
+    decisions = _checked(here, job, body.value)
+    asked = request_digest(f"POST /jobs/{job.id}/reviews", *decisions)
+    if made_before(here, key, asked) is None:
+        _keep(here, job, decisions, key, asked)
+    with here.database.read() as connection:
+        return ReviewsRecorded(recorded=len(decisions), reviewed=len(reviews.latest(connection, job.id)))
+
+
+def _keep(here: Services, job: Job, decisions: Sequence[Decision], key: str | None, asked: str) -> None:
+    try:
+        with here.database.write() as connection:
+            reviews.record(connection, job.id, decisions, _SOURCE, here.now())
+            if key is not None:
+                idempotency.keep(connection, key, asked, job.id, here.now())
+    except sa.exc.IntegrityError as error:
+        # A request with the same key was quicker, or the job is gone.
+        if made_before(here, key, asked) is None:
+            raise Conflict("the job was deleted in the meantime", members={"state": "deleted"}) from error
+
+
+def _checked(here: Services, job: Job, value: Any) -> list[Decision]:
+    """The decisions. Raises Invalid naming places in the list, the first twenty of them."""
+    if not isinstance(value, list) or not value:
+        raise invalid([FieldError(loc=[], msg="must be a JSON list of at least one decision")])
+    try:
+        decisions = _DECISIONS.validate_python(value)
+    except ValidationError as error:
+        raise _told(faults(error, value)) from error
+    info, ids = dataset_of(here, job), [decision.sample_id for decision in decisions]
+    with here.database.read() as connection:
+        ranked = rankings.known(connection, job.id, ids)
+    # Those that were held out of the ranking are in the dataset alone, whose ids take longer to read.
+    absent = [name for name in ids if name not in ranked]
+    unknown = set(missing_ids(here.blobs.canonical(info.id), absent)) if absent else set()
+    found = []
+    for place, decision in enumerate(decisions):
+        if decision.sample_id in unknown:
+            msg = f"no sample {decision.sample_id!r} in the dataset of this job"
+            found.append(FieldError(loc=[place, "sample_id"], msg=msg))
+        if decision.label is not None and decision.label not in info.classes:
+            classes = ", ".join(info.classes[:_LISTED])
+            found.append(FieldError(loc=[place, "label"], msg=f"no class {decision.label!r}; one of {classes}"))
+    if found:
+        raise _told(found)
+    return decisions
+
+
+def _told(found: Sequence[FieldError]) -> Exception:
+    more = len(found) - _LISTED
+    rest = [FieldError(loc=[], msg=f"and {more} more faults")] if more > 0 else []
+    return invalid([*found[:_LISTED], *rest])
+
+
+@router.get(
+    "/jobs/{job_id}/reviews",
+    summary="Every decision, oldest first",
+    responses=problems(400, 404, 409, 410, 422),
+)
+def list_reviews(
+    job: Completed,
+    request: Request,
+    here: Here,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> ReviewPage:
+    """Those that a later decision has taken the place of, too."""
+    query = ["reviews", job.id]
+    after = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
+    with here.database.read() as connection:
+        found, total = reviews.page(connection, job.id, after, limit + 1)
+    items = found[:limit]
+    following = paging.encode(query, [items[-1].seq]) if len(found) > limit else None
+    paging.link_next(request, response, following)
+    return ReviewPage(items=items, next=following, total=total)
+
+
+@router.get(
+    "/jobs/{job_id}/reviews/summary",
+    summary="How right the ranking was",
+    responses=problems(404, 409, 410, 422),
+)
+def summarise_reviews(
+    job: Completed,
+    here: Here,
+    signal: Annotated[
+        list[str] | None,
+        Query(description="Only these in `by_signal`, may be repeated; all that the job has computed."),
+    ] = None,
+) -> ReviewSummary:
+    """Precision of what was flagged: by verdict, by signal and rank band, and over time."""
+    computed: list[str] = (job.result or {})["signals"]
+    for name in signal or ():
+        check_signal(job, name, "signal")
+    with here.database.read() as connection:
+        counted = rankings.flagged(connection, job.id)
+        held = reviews.latest(connection, job.id)
+        rows = rankings.named(connection, job.id, list(held))
+        outcomes = {name: outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
+        ranks = {by: rankings.top(connection, job.id, by, BAND_ENDS[-1]) for by in signal or computed} if rows else {}
+    return _summary(counted, held, rows, outcomes, ranks)
+
+
+def _summary(
+    counted: Mapping[str, int],
+    held: Mapping[str, Review],
+    rows: Mapping[str, Row],
+    outcomes: Mapping[str, Outcome],
+    ranks: Mapping[str, Mapping[str, int]],
+) -> ReviewSummary:
+    flagged = {name: outcomes[name] for name, row in rows.items() if row["verdict"] in _FLAGGED}
+    every = sum(counted.get(verdict, 0) for verdict in _FLAGGED)
+    of_flagged = Counter(flagged.values())
+    of_flagged[Outcome.PENDING] = every - len(flagged)
+    others = Counter(outcomes[name] for name in rows if name not in flagged)
+    return ReviewSummary(
+        samples=sum(counted.values()),
+        flagged=every,
+        reviewed=len(outcomes),
+        outcomes=ReviewOutcomes(
+            flagged={one: of_flagged[one] for one in Outcome},
+            clean={one: others[one] for one in Outcome if one is not Outcome.PENDING},
+        ),
+        precision=share(flagged.values()),
+        by_verdict={
+            verdict: share(outcomes[name] for name, row in rows.items() if row["verdict"] == verdict)
+            for verdict in _VERDICTS
+        },
+        by_signal=[SignalPrecision(name=by, bands=bands(found, outcomes)) for by, found in ranks.items()],
+        over_time=days([(held[name].created_at.date(), found) for name, found in flagged.items()]),
+    )

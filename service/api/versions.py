@@ -1,0 +1,83 @@
+"""Corrected datasets: made of a job's reviews or suggestions, and what people have verified in a dataset."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.api import paging
+from service.api.bodies import JsonBody, parsed
+from service.api.datasets import bind, find_dataset
+from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
+from service.api.errors import invalid, problems
+from service.api.intake import made_before, request_digest
+from service.api.openapi import VERSION_BODY
+from service.api.schemas import VerifiedPage, VersionList
+from service.api.suspects import completed
+from service.domain.dataset import DatasetInfo, VersionRequest
+from service.domain.errors import FieldError
+from service.repair import make_version
+from service.store import versions
+
+router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+
+@router.post(
+    "/datasets/{dataset_id}/versions",
+    status_code=201,
+    summary="Correct a dataset",
+    responses=problems(400, 404, 409, 410, 413, 415, 422, 507),
+    openapi_extra=VERSION_BODY,
+)
+def create_version(dataset_id: str, body: JsonBody, key: IdempotencyKey, here: Here, response: Response) -> DatasetInfo:
+    """A new dataset without what was removed and with the labels that are right; the original stays as it is.
+
+    `suggestions` also gives every sample that the job flags as mislabeled, and that nobody decided on, its suggested
+    label. Ids stay, so that jobs over both can be compared. The same changes give the same dataset.
+    """
+    find_dataset(here, dataset_id)
+    request = parsed(VersionRequest, body.value)
+    asked = request_digest(f"POST /datasets/{dataset_id}/versions", request)
+    made = made_before(here, key, asked) or bind(here, key, asked, _make(here, dataset_id, request).id)
+    response.headers["Location"] = f"/datasets/{made}"
+    return find_dataset(here, made)
+
+
+def _make(here: Services, dataset_id: str, request: VersionRequest) -> DatasetInfo:
+    job = completed(request.job, here)
+    if job.dataset_id != dataset_id:
+        raise invalid([FieldError(loc=["job"], msg=f"is over the dataset {job.dataset_id}, not over this one")])
+    parent = find_dataset(here, dataset_id)
+    return make_version(here.database, here.blobs, parent, job, request.apply, new_id("ds_"), here.now())
+
+
+@router.get("/datasets/{dataset_id}/versions", summary="What was made of a dataset", responses=problems(404))
+def list_versions(dataset_id: str, here: Here) -> VersionList:
+    """The corrected datasets, oldest first; `lineage` says how each was made."""
+    find_dataset(here, dataset_id)
+    with here.database.read() as connection:
+        found = versions.of(connection, dataset_id)
+        line = versions.ancestors(connection, dataset_id)
+    return VersionList(items=found, total=len(found), ancestors=line[1:])
+
+
+@router.get(
+    "/datasets/{dataset_id}/verified",
+    summary="The samples that people have verified",
+    responses=problems(400, 404, 422),
+)
+def list_verified(
+    dataset_id: str,
+    request: Request,
+    here: Here,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
+) -> VerifiedPage:
+    """Kept or relabelled by a person. A job takes them all as its reference with `"reference": {"verified": true}`."""
+    find_dataset(here, dataset_id)
+    query = ["verified", dataset_id]
+    after: str = paging.decode(cursor, query, tuple[str])[0] if cursor is not None else ""
+    with here.database.read() as connection:
+        every = versions.verified(connection, dataset_id)
+    found = [name for name in every if name > after][: limit + 1]
+    following = paging.encode(query, [found[limit - 1]]) if len(found) > limit else None
+    paging.link_next(request, response, following)
+    return VerifiedPage(items=found[:limit], next=following, total=len(every))

@@ -1,0 +1,66 @@
+"""Whom a job tells how it ended: what a client says, and what is shown of it."""
+
+import base64
+import binascii
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from service.domain.dataset import Frozen
+
+_PREFIX = "whsec_"
+_LEAST, _MOST = 24, 64  # bytes, of Standard Webhooks
+
+
+class WebhookRequest(Frozen):
+    """Where to send, signed after Standard Webhooks, that a job was completed, failed or cancelled."""
+
+    url: str = Field(max_length=2048, description="http or https; its query is not shown again.", repr=False)
+    secret: str = Field(
+        max_length=200, description="whsec_ and 24 to 64 bytes in base 64; never shown again.", repr=False
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("not a URL") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+            raise ValueError("must begin with http:// or https:// and name a host")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must not hold a user name or password; the signature tells who sends")
+        if not (url.isascii() and url.isprintable()) or " " in url:
+            raise ValueError("must be printable ASCII without spaces; escape the rest")
+        return url
+
+    @field_validator("secret")
+    @classmethod
+    def _is_secret(cls, secret: str) -> str:
+        encoded = secret.removeprefix(_PREFIX)
+        try:
+            size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+        except (binascii.Error, ValueError):
+            size = 0
+        # Not a word of what was sent: this text goes into answers and logs.
+        if not secret.startswith(_PREFIX) or not _LEAST <= size <= _MOST:
+            raise ValueError(f"must be {_PREFIX} followed by {_LEAST} to {_MOST} random bytes in base 64")
+        return secret
+
+    def shown(self) -> "WebhookShown":
+        """What everybody may see of it."""
+        return WebhookShown(url=without_query(self.url))
+
+
+class WebhookShown(Frozen):
+    """Where a job tells how it ended. Neither the secret nor the URL's query is shown."""
+
+    url: str
+
+
+def without_query(url: str) -> str:
+    """The URL with an ellipsis in place of its query and fragment, which may hold a token."""
+    bare = url.partition("#")[0].partition("?")[0]
+    return bare if bare == url else f"{bare}?…"

@@ -1,0 +1,83 @@
+"""A canonical file with some labels changed and some rows left out, written beside the one it is made of."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What the new file holds, and how many of its rows differ from the old one's, how many are gone."""
+
+    rows: int
+    classes: list[str]
+    class_counts: dict[str, int]
+    splits: dict[str, int]
+    relabelled: int
+    removed: int
+
+
+def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Collection[str]) -> Corrected:
+    """Write `target`: the rows of `source` without those `removed`, with `labels` by sample id; all else as it was.
+
+    Ids, positions in the upload and the order stay. Classes keep their places, also those that no row has any more;
+    new ones come last.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    counts, splits = Counter[str](), Counter[str]()
+    relabelled = gone = 0
+    with pq.ParquetFile(source) as file:
+        header = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+        classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
+        places = {name: place for place, name in enumerate(classes)}
+        wanted = {sample_id: places[label] for sample_id, label in labels.items()}
+        told = header.model_copy(update={"classes": classes}).model_dump_json().encode()
+        schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, METADATA_KEY: told})
+        with pq.ParquetWriter(target, schema, **_storage(file)) as writer:
+            for group in range(file.metadata.num_row_groups):
+                table, changed = _changed(file.read_row_group(group), wanted, removed)
+                relabelled, gone = relabelled + changed, gone + file.metadata.row_group(group).num_rows - len(table)
+                counts.update(classes[place] for place in table.column("label").to_pylist())
+                splits.update(table.column("split").to_pylist())
+                if len(table):
+                    writer.write_table(table.cast(schema), row_group_size=len(table))
+    return Corrected(
+        rows=sum(splits.values()),
+        classes=classes,
+        class_counts={name: counts[name] for name in classes},
+        splits=dict(sorted(splits.items())),
+        relabelled=relabelled,
+        removed=gone,
+    )
+
+
+def _changed(table: Any, wanted: Mapping[str, int], removed: Collection[str]) -> tuple[Any, int]:
+    """The group as it shall be, and how many of its labels are new."""
+    ids, labels = table.column("id").to_pylist(), table.column("label").to_pylist()
+    new = [wanted.get(name, label) for name, label in zip(ids, labels, strict=True)]
+    keep = np.fromiter((name not in removed for name in ids), bool, len(ids))
+    place = table.schema.get_field_index("label")
+    table = table.set_column(place, table.schema.field(place), pa.array(new, pa.int32()))
+    return table.filter(pa.array(keep)), int(np.sum((np.asarray(new) != np.asarray(labels)) & keep))
+
+
+def _storage(file: Any) -> dict[str, Any]:
+    """Each column packed as it was."""
+    packed: dict[str, str] = {}
+    words: list[str] = []
+    for group in range(min(1, file.metadata.num_row_groups)):
+        columns = file.metadata.row_group(group)
+        for column in map(columns.column, range(columns.num_columns)):
+            packed[column.path_in_schema] = {"UNCOMPRESSED": "none"}.get(column.compression, column.compression.lower())
+            if any("DICTIONARY" in encoding for encoding in column.encodings):
+                words.append(column.path_in_schema)
+    return {"compression": packed or "zstd", "use_dictionary": words, "write_statistics": ["index", "id"]}

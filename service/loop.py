@@ -1,0 +1,89 @@
+"""The loop: once people have changed enough labels, the dataset is corrected and the job is run again over it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import sqlalchemy as sa
+import structlog
+
+from service.domain.errors import SuspectsError
+from service.domain.job import State
+from service.domain.specs import JobSpec, Reference
+from service.ingest.identities import missing_ids
+from service.queue import Queue
+from service.repair import make_version
+from service.settings import Settings
+from service.store import datasets, jobs, loops, versions, webhooks
+from service.store.blobs import Blobs
+from service.store.engine import Database
+from service.store.jobs import Job
+
+log = structlog.get_logger()
+
+
+def run_again(
+    database: Database,
+    blobs: Blobs,
+    queue: Queue,
+    settings: Settings,
+    new_id: Callable[[str], str],
+    now: datetime,
+) -> list[str]:
+    """Look once at every loop; gives the ids of the jobs that were begun. Two services at once begin each job once."""
+    with database.read() as connection:
+        if jobs.count_by_state(connection).get(State.QUEUED, 0) >= settings.max_waiting_jobs:
+            return []
+        due = loops.due(connection, now)
+    begun = []
+    for job_id in due:
+        try:
+            spec = _next_spec(database, blobs, job_id, new_id("ds_"), now)
+        except (SuspectsError, OSError) as error:
+            log.warning("a job cannot be run again", job=job_id, error=str(error))
+            with database.write() as connection:
+                loops.give_up(connection, job_id, str(error))
+            continue
+        next_id = new_id("job_")
+        if spec is not None and _begin(database, job_id, next_id, spec, now):
+            log.info("run again", job=job_id, next=next_id, dataset=spec.dataset)
+            queue.wake(next_id, spec.priority)
+            begun.append(next_id)
+    return begun
+
+
+def _begin(database: Database, job_id: str, next_id: str, spec: JobSpec, now: datetime) -> bool:
+    try:
+        with database.write() as connection:
+            if not loops.follow(connection, job_id, next_id):
+                return False
+            jobs.add(connection, next_id, spec, now)
+            webhooks.hand_on(connection, job_id, next_id)
+    except sa.exc.IntegrityError:
+        return False  # the corrected dataset was deleted just now; the next look makes it again
+    return True
+
+
+def _next_spec(database: Database, blobs: Blobs, job_id: str, dataset_id: str, now: datetime) -> JobSpec | None:
+    """What the next job does; None when this one is gone. Raises what make_version raises."""
+    with database.read() as connection:
+        job = jobs.get(connection, job_id)
+        parent = None if job is None else datasets.get(connection, job.dataset_id)
+    if job is None or parent is None:
+        return None
+    version = make_version(database, blobs, parent, job, "reviews", dataset_id, now)
+    reference = _next_reference(database, blobs, job, version.id)
+    return job.spec.model_copy(update={"dataset": version.id, "reference": reference})
+
+
+def _next_reference(database: Database, blobs: Blobs, job: Job, dataset_id: str) -> Reference | None:
+    """As before, without samples that are gone; or what people have verified, where the loop says so."""
+    reference = job.spec.reference
+    if job.spec.loop is not None and job.spec.loop.reference == "verified":
+        with database.read() as connection:
+            samples = versions.verified(connection, dataset_id)
+        return Reference(samples=samples, trusted=True) if samples else reference
+    if reference is None or reference.samples is None:
+        return reference
+    gone = set(missing_ids(blobs.canonical(dataset_id), reference.samples))
+    left = [name for name in reference.samples if name not in gone]
+    return Reference(samples=left, trusted=True) if left else None

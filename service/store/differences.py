@@ -1,0 +1,75 @@
+"""Two rankings side by side, sample by sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.store.tables import suspects
+
+FLAGGED = ("mislabeled", "anomalous")
+_NAMED = 1_000  # ids in one statement
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Ids of the first samples of a list, and how many the whole list has."""
+
+    ids: list[str]
+    total: int
+
+
+def common(connection: sa.Connection, before: str, after: str) -> tuple[int, int, int]:
+    """How many samples both jobs ranked, the first job alone, the second alone."""
+    mine, other = suspects.alias(), suspects.alias()
+    both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
+    shared = connection.execute(
+        sa.select(sa.func.count()).select_from(both).where(mine.c.job_id == before)
+    ).scalar_one()
+    counted = connection.execute(
+        sa.select(suspects.c.job_id, sa.func.count())
+        .where(suspects.c.job_id.in_([before, after]))
+        .group_by(suspects.c.job_id)
+    )
+    sizes = {row[0]: row[1] for row in counted}
+    return shared, sizes.get(before, 0) - shared, sizes.get(after, 0) - shared
+
+
+def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: str, limit: int) -> Listed:
+    """What one job flags and the other does not, or has not ranked, in the order of the first."""
+    mine, other = suspects.alias(), suspects.alias()
+    beside = mine.outerjoin(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == other_id))
+    wanted = (
+        (mine.c.job_id == job_id)
+        & mine.c.verdict.in_(FLAGGED)
+        & (other.c.sample_id.is_(None) | other.c.verdict.not_in(FLAGGED))
+    )
+    ordered = sa.select(mine.c.sample_id).select_from(beside).where(wanted).order_by(mine.c[by].desc(), mine.c.index)
+    total = sa.select(sa.func.count()).select_from(beside).where(wanted)
+    return _listed(connection, ordered, total, limit)
+
+
+def relabelled(connection: sa.Connection, before: str, after: str, by: str, limit: int) -> Listed:
+    """Samples whose given label is not the same in both jobs, in the order of the first."""
+    mine, other = suspects.alias(), suspects.alias()
+    both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
+    wanted = (mine.c.job_id == before) & (mine.c.given_label != other.c.given_label)
+    ordered = sa.select(mine.c.sample_id).select_from(both).where(wanted).order_by(mine.c[by].desc(), mine.c.index)
+    return _listed(connection, ordered, sa.select(sa.func.count()).select_from(both).where(wanted), limit)
+
+
+def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> Listed:
+    ids = list(connection.execute(ordered.limit(limit)).scalars())
+    return Listed(ids, connection.execute(total).scalar_one())
+
+
+def ranks(connection: sa.Connection, job_id: str, by: str, sample_ids: Sequence[str]) -> dict[str, int]:
+    """The ranks of these samples, 1 = most suspicious, ties by index; those that are not ranked are left out."""
+    place = sa.func.row_number().over(order_by=(suspects.c[by].desc(), suspects.c.index)).label("rank")
+    ranked = sa.select(suspects.c.sample_id, place).where(suspects.c.job_id == job_id).subquery()
+    found: dict[str, int] = {}
+    for start in range(0, len(sample_ids), _NAMED):
+        wanted = ranked.c.sample_id.in_(sample_ids[start : start + _NAMED])
+        found |= {row.sample_id: row.rank for row in connection.execute(ranked.select().where(wanted))}
+    return found

@@ -1,0 +1,135 @@
+"""Jobs that are run again once enough labels have changed. Each is followed by one job at most."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from service.domain.job import State
+from service.domain.review import WRONG, outcome
+from service.domain.specs import Loop
+from service.store import rankings, reviews
+from service.store.tables import jobs, loops
+from service.store.tables import reviews as reviews_table
+
+_LABELS = ("relabel", "remove")
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A loop whose job is completed and was not followed yet; `said_at` is the time of its last review."""
+
+    job_id: str
+    after: int | None
+    quiet: timedelta
+    cool_down: timedelta
+    asked_at: datetime | None
+    finished_at: datetime
+    said_at: datetime | None
+    said: int
+
+    def is_ripe(self, now: datetime) -> bool:
+        """Whether enough may have changed, nobody is in the middle of it, and the last run is long enough ago."""
+        last = max((moment for moment in (self.said_at, self.asked_at) if moment is not None), default=None)
+        wanted = self.asked_at is not None or (self.after is not None and self.said >= self.after)
+        if last is None or not wanted:
+            return False
+        return last + self.quiet <= now and self.finished_at + self.cool_down <= now
+
+
+def begin(connection: sa.Connection, job_id: str, loop: Loop) -> None:
+    """Run this job again by these rules."""
+    connection.execute(
+        loops.insert().values(
+            job_id=job_id,
+            after=loop.after,
+            quiet_seconds=loop.quiet_seconds,
+            cool_down_seconds=loop.cool_down_seconds,
+        )
+    )
+
+
+def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop) -> bool:
+    """Run this job again however few labels changed; False when another job followed it already.
+
+    A job without a loop of its own gets the pauses of `loop`, and no number of changes. Asking often is asking once.
+    """
+    found = connection.execute(sa.select(loops.c.next_job_id).where(loops.c.job_id == job_id)).one_or_none()
+    if found is None:
+        begin(connection, job_id, loop)
+        connection.execute(loops.update().where(loops.c.job_id == job_id).values(after=None))
+    asked = connection.execute(
+        loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(asked_at=now, trouble=None)
+    )
+    return asked.rowcount > 0
+
+
+def due(connection: sa.Connection, now: datetime) -> list[str]:
+    """Ids of the jobs to run again now."""
+    return [
+        one.job_id
+        for one in _waiting(connection)
+        if one.is_ripe(now) and (one.asked_at is not None or changed(connection, one.job_id) >= (one.after or 0))
+    ]
+
+
+def changed(connection: sa.Connection, job_id: str) -> int:
+    """How many samples the reviews of a job take out or call another name."""
+    held = reviews.latest(connection, job_id)
+    rows = rankings.named(connection, job_id, [name for name, one in held.items() if one.decision in _LABELS])
+    return sum(outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items())
+
+
+def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
+    """Note which job follows; False when another was quicker. Call it in the transaction that adds the next job."""
+    done = connection.execute(
+        loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(next_job_id=next_job_id)
+    )
+    return done.rowcount > 0
+
+
+def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:
+    """Note why the job cannot be run again; the next review, or being asked again, tries anew."""
+    connection.execute(loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None))
+
+
+def following(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    """The job that follows each of these, where one does."""
+    wanted = sa.select(loops.c.job_id, loops.c.next_job_id).where(
+        loops.c.job_id.in_(job_ids), loops.c.next_job_id.is_not(None)
+    )
+    return {row.job_id: row.next_job_id for row in connection.execute(wanted)}
+
+
+def _waiting(connection: sa.Connection) -> list[_Waiting]:
+    rows = connection.execute(
+        sa.select(loops, jobs.c.finished_at)
+        .join(jobs, jobs.c.id == loops.c.job_id)
+        .where(loops.c.next_job_id.is_(None), loops.c.trouble.is_(None), jobs.c.state == State.COMPLETED)
+    ).all()
+    said = {
+        row.job_id: row
+        for row in connection.execute(
+            sa.select(
+                reviews_table.c.job_id,
+                sa.func.max(reviews_table.c.created_at, type_=reviews_table.c.created_at.type).label("at"),
+                sa.func.count().filter(reviews_table.c.decision.in_(_LABELS)).label("number"),
+            )
+            .where(reviews_table.c.job_id.in_([row.job_id for row in rows]))
+            .group_by(reviews_table.c.job_id)
+        )
+    }
+    return [
+        _Waiting(
+            job_id=row.job_id,
+            after=row.after,
+            quiet=timedelta(seconds=row.quiet_seconds),
+            cool_down=timedelta(seconds=row.cool_down_seconds),
+            asked_at=row.asked_at,
+            finished_at=row.finished_at,
+            said_at=said[row.job_id].at if row.job_id in said else None,
+            said=said[row.job_id].number if row.job_id in said else 0,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,75 @@
+"""Which dataset a corrected one was made of, and which of its samples people have verified."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.domain.dataset import DatasetInfo
+from service.store import datasets
+from service.store.tables import dataset_versions as versions
+from service.store.tables import jobs, reviews
+
+
+def add(
+    connection: sa.Connection, info: DatasetInfo, changes: dict[str, Any], verified: Sequence[str], now: datetime
+) -> None:
+    """Write a corrected dataset and what it was made of; its canonical file is already in place."""
+    if info.lineage is None:
+        raise ValueError("a version has a lineage")
+    datasets.add(connection, info)
+    connection.execute(
+        versions.insert().values(
+            dataset_id=info.id,
+            parent_id=info.lineage.parent,
+            job_id=info.lineage.job,
+            applied=info.lineage.applied,
+            changes=changes,
+            verified=sorted(verified),
+            created_at=now,
+        )
+    )
+
+
+def of(connection: sa.Connection, dataset_id: str) -> list[DatasetInfo]:
+    """The datasets that were made of this one, oldest first."""
+    wanted = sa.select(versions.c.dataset_id).where(versions.c.parent_id == dataset_id)
+    ids = connection.execute(wanted.order_by(versions.c.created_at, versions.c.dataset_id)).scalars().all()
+    found = (datasets.get(connection, one) for one in ids)
+    return [info for info in found if info is not None]
+
+
+def ancestors(connection: sa.Connection, dataset_id: str) -> list[str]:
+    """The dataset and all that it was made of, itself first; one that was deleted ends the line."""
+    line = [dataset_id]
+    while True:
+        wanted = sa.select(versions.c.parent_id).where(versions.c.dataset_id == line[-1])
+        parent = connection.execute(wanted).scalar_one_or_none()
+        if parent is None or parent in line:
+            return line
+        line.append(parent)
+
+
+def verified(connection: sa.Connection, dataset_id: str) -> list[str]:
+    """Ids of the samples whose label in this dataset people have confirmed, sorted.
+
+    Those that came with it as a version, and those that were kept in a job over it, unless a later decision says
+    otherwise. Where a job planted errors, what people saw was not the dataset: its reviews do not count.
+    """
+    wanted = sa.select(versions.c.verified).where(versions.c.dataset_id == dataset_id)
+    found = set(connection.execute(wanted).scalar_one_or_none() or [])
+    said = connection.execute(
+        sa.select(reviews.c.sample_id, reviews.c.decision, jobs.c.spec)
+        .join(jobs, jobs.c.id == reviews.c.job_id)
+        .where(jobs.c.dataset_id == dataset_id)
+        .order_by(reviews.c.created_at, reviews.c.seq)
+    )
+    for sample_id, decision, spec in said:
+        if spec.get("glitches"):
+            continue
+        if decision == "keep":
+            found.add(sample_id)
+        else:
+            found.discard(sample_id)
+    return sorted(found)

@@ -1,0 +1,189 @@
+"""Whom to tell how a job ended, and the messages: written in the transaction that ends the job, sent afterwards.
+
+A message is `pending` until its receiver took it (`delivered`) or it was given up (`dead`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, get_args
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from service.domain.ids import new_id
+from service.store.tables import deliveries, jobs, webhooks
+
+DeliveryState = Literal["pending", "delivered", "dead"]
+STATES: tuple[DeliveryState, ...] = get_args(DeliveryState)
+PENDING, DELIVERED, DEAD = STATES
+
+
+class Delivery(BaseModel):
+    """One message; `attempts` counts those that were made, `due_at` is when the next one is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    job_id: str
+    event: str
+    body: str
+    state: DeliveryState
+    attempts: int
+    due_at: datetime
+    status: int | None
+    error: str | None
+    created_at: datetime
+    ended_at: datetime | None
+    url: str
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message that is to be sent now, with what signs it."""
+
+    delivery: Delivery
+    secret: str
+
+
+def add(connection: sa.Connection, job_id: str, url: str, secret: str) -> None:
+    """Tell this address how the job ends."""
+    connection.execute(webhooks.insert().values(job_id=job_id, url=url, secret=secret))
+
+
+def hand_on(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
+    """Tell the same address how another job ends."""
+    found = connection.execute(webhooks.select().where(webhooks.c.job_id == job_id)).one_or_none()
+    if found is not None:
+        add(connection, next_job_id, found.url, found.secret)
+
+
+def announce(
+    connection: sa.Connection, job_id: str, state: str, error: Mapping[str, Any] | None, now: datetime
+) -> None:
+    """Write the message that a job ended, where somebody wants to hear it."""
+    if connection.execute(sa.select(webhooks.c.url).where(webhooks.c.job_id == job_id)).one_or_none() is None:
+        return
+    job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one()
+    result = job.result or {}
+    data = {
+        "id": job_id,
+        "name": job.name,
+        "state": state,
+        "dataset": job.dataset_id,
+        "error": None if error is None else dict(error),
+        "estimates": result.get("estimates") if state == "completed" else None,
+        "links": {"self": f"/jobs/{job_id}", "suspects": f"/jobs/{job_id}/suspects"},
+    }
+    event = f"job.{state}"
+    body = json.dumps({"type": event, "timestamp": now.isoformat().replace("+00:00", "Z"), "data": data})
+    connection.execute(
+        deliveries.insert().values(
+            id=new_id("wh_"),
+            job_id=job_id,
+            event=event,
+            body=body,
+            state=PENDING,
+            attempts=0,
+            due_at=now,
+            created_at=now,
+        )
+    )
+
+
+def any_due(connection: sa.Connection, now: datetime) -> bool:
+    """Whether there is anything to send now."""
+    ripe = sa.select(deliveries.c.id).where(deliveries.c.state == PENDING, deliveries.c.due_at <= now).limit(1)
+    return connection.execute(ripe).first() is not None
+
+
+def claim(connection: sa.Connection, lease: timedelta, limit: int, now: datetime) -> list[Outgoing]:
+    """Messages to be sent now, oldest first; nobody else is given them before `lease` is over."""
+    ripe = (
+        sa.select(deliveries.c.id)
+        .where(deliveries.c.state == PENDING, deliveries.c.due_at <= now)
+        .order_by(deliveries.c.due_at, deliveries.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    ids = list(connection.execute(ripe).scalars())
+    connection.execute(deliveries.update().where(deliveries.c.id.in_(ids)).values(due_at=now + lease))
+    found = _select().add_columns(webhooks.c.secret).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)
+    return [Outgoing(_delivery(row), row["secret"]) for row in connection.execute(found).mappings()]
+
+
+def delivered(connection: sa.Connection, delivery: Delivery, status: int, now: datetime) -> None:
+    """The receiver took it."""
+    _attempted(connection, delivery, state=DELIVERED, status=status, error=None, ended_at=now)
+
+
+def missed(
+    connection: sa.Connection,
+    delivery: Delivery,
+    status: int | None,
+    error: str,
+    again: datetime | None,
+    now: datetime,
+) -> None:
+    """The receiver did not take it; it is sent `again`, or is dead."""
+    if again is None:
+        _attempted(connection, delivery, state=DEAD, status=status, error=error, ended_at=now)
+    else:
+        _attempted(connection, delivery, status=status, error=error, due_at=again)
+
+
+def revive(connection: sa.Connection, delivery_id: str, now: datetime) -> bool:
+    """Send a dead message again, its attempts counted anew. False when it is not dead."""
+    changed = connection.execute(
+        deliveries.update()
+        .where(deliveries.c.id == delivery_id, deliveries.c.state == DEAD)
+        .values(state=PENDING, attempts=0, due_at=now, ended_at=None)
+    )
+    return changed.rowcount > 0
+
+
+def get(connection: sa.Connection, delivery_id: str) -> Delivery | None:
+    """One message, or None."""
+    row = connection.execute(_select().where(deliveries.c.id == delivery_id)).mappings().one_or_none()
+    return None if row is None else _delivery(row)
+
+
+def page(
+    connection: sa.Connection,
+    state: DeliveryState | None,
+    job_id: str | None,
+    before: tuple[datetime, str] | None,
+    limit: int,
+) -> tuple[Sequence[Delivery], int]:
+    """The newest messages first, older than `before` (created_at, id), and how many there are in all."""
+    wanted: sa.ColumnElement[bool] = sa.true()
+    if state is not None:
+        wanted &= deliveries.c.state == state
+    if job_id is not None:
+        wanted &= deliveries.c.job_id == job_id
+    total = connection.execute(sa.select(sa.func.count()).select_from(deliveries).where(wanted)).scalar_one()
+    older = sa.true() if before is None else sa.tuple_(deliveries.c.created_at, deliveries.c.id) < sa.tuple_(*before)
+    ordered = _select().where(wanted & older).order_by(deliveries.c.created_at.desc(), deliveries.c.id.desc())
+    return [_delivery(row) for row in connection.execute(ordered.limit(limit)).mappings()], total
+
+
+def _attempted(connection: sa.Connection, delivery: Delivery, **values: Any) -> None:
+    # Whoever claimed it after our lease was over has counted further: what we saw no longer matters.
+    connection.execute(
+        deliveries.update()
+        .where(
+            deliveries.c.id == delivery.id,
+            deliveries.c.attempts == delivery.attempts,
+            deliveries.c.state == PENDING,
+        )
+        .values(attempts=delivery.attempts + 1, **values)
+    )
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(deliveries, webhooks.c.url).join(webhooks, webhooks.c.job_id == deliveries.c.job_id)
+
+
+def _delivery(row: sa.RowMapping) -> Delivery:
+    return Delivery.model_validate({name: row[name] for name in Delivery.model_fields})
