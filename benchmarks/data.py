@@ -15,6 +15,7 @@ from worker.decode import Canonical, read
 DATA = Path(os.environ.get("SUSPECTS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TABLES = ("adult", "bank", "covtype10k", "letter", "magic", "phoneme", "satimage", "spambase", "wine_quality")
 IMAGES = ("mnist", "fmnist")
+TEXTS = {"trec": ("trec_questions", "target"), "yoruba": ("yoruba_news_weak", "noisy_label")}
 EMBEDDINGS = ("trec_minilm", "cifar_lite0")
 _EMBEDDED = 8_000  # photographs, of 15,000
 
@@ -44,14 +45,15 @@ def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[D
 
 
 def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tuple[Path, DatasetSpec]:
-    if name in TABLES:
-        source = DATA / "tabular" / f"{name}.csv.gz"
+    if name in TABLES or name in TEXTS:
+        stem, label = TEXTS.get(name, (name, "target"))
+        source = DATA / ("text" if name in TEXTS else "tabular") / f"{stem}.csv.gz"
         if rows is not None:
             with gzip.open(source, "rt") as file:
                 header, *lines = file.readlines()
             source = folder / f"{name}.csv"
             source.write_text("".join([header, *(lines[row] for row in _chosen(len(lines), rows, seed))]))
-        return source, DatasetSpec(name=name, label="target")
+        return source, DatasetSpec(name=name, label=label)
     if name in IMAGES:
         arrays = np.load(DATA / "images" / f"{name}.npz")
         chosen = _chosen(len(arrays["y_train"]), rows, seed)
@@ -67,7 +69,7 @@ def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tupl
         source = folder / f"{name}.npz"
         np.savez(source, x=x[chosen], y=y[chosen])
         return source, DatasetSpec(name=name, modality="embedding")
-    raise ValueError(f"no development set {name}; one of {', '.join((*TABLES, *IMAGES, *EMBEDDINGS))}")
+    raise ValueError(f"no development set {name}; one of {', '.join((*TABLES, *IMAGES, *TEXTS, *EMBEDDINGS))}")
 
 
 def _chosen(there: int, rows: int | None, seed: int | None) -> list[int]:

@@ -71,7 +71,7 @@ def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: i
     from worker.decode import Encoder
 
     labels = run.prepared.planted.labels
-    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params.get("image_size"))
+    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params)
     probabilities = torch.zeros(len(labels), len(run.prepared.classes))
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for inside, outside in splitter.split(torch.zeros(len(labels)), labels):

@@ -1,9 +1,10 @@
 """Canonical datasets to tensors. Statistics come from the training rows alone; NaN never gets in."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
 from worker.pixels import Frame, pixels, survey
 from worker.shape import InputShape
+from worker.texts import tokens, train_tokenizer, usual_length
 
 Inputs = tuple[Tensor, ...]
 Doubles = npt.NDArray[np.float64]
@@ -58,6 +61,10 @@ class Canonical:
                     if last > first:
                         yield batch.take(pa.array((rows[first:last] - start).numpy()))
                 start += len(batch)
+
+    def texts(self, rows: Int[Tensor, " k"]) -> Iterator[str]:
+        """The texts of the named rows, which ascend."""
+        return (value.as_py() for batch in self.batches(["text"], rows) for value in batch.column("text"))
 
 
 def read(path: Path) -> Canonical:
@@ -134,19 +141,20 @@ class Encoder:
     columns: tuple[Column, ...] = ()
     mean: Doubles | None = None
     deviation: Doubles | None = None
+    tokenizer: Tokenizer | None = None
 
     @classmethod
-    def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> "Encoder":
-        """Learn the statistics of the training rows. Raises Invalid for a modality that no model takes."""
+    def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], params: Mapping[str, Any]) -> "Encoder":
+        """Learn the statistics of the training rows; `params` are the model's own."""
         match dataset.header.modality:
             case "tabular":
                 return _fit_table(dataset, rows)
             case "embedding":
                 return _fit_embedding(dataset, rows)
             case "image":
-                return _fit_images(dataset, rows, image_size)
-            case modality:
-                raise Invalid(f"no model for {modality} data is built yet; see GET /models")
+                return _fit_images(dataset, rows, params.get("image_size"))
+            case "text":
+                return _fit_texts(dataset, rows, params["vocabulary"], params["length"])
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         """Tensors of the named rows, which ascend. Raises ValueError for other rows, Invalid for a damaged image."""
@@ -155,8 +163,10 @@ class Encoder:
                 return self._encode_table(dataset, rows)
             case "embedding":
                 return (self._encode_embedding(dataset, rows),)
-            case _:
+            case "image":
                 return (self._encode_images(dataset, rows),)
+            case "text":
+                return (self._encode_texts(dataset, rows),)
 
     def _encode_table(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         # The columns of another dataset may stand elsewhere; its header says where, in the same order.
@@ -213,6 +223,11 @@ class Encoder:
                 done += 1
         return result
 
+    def _encode_texts(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:
+        if self.shape.text is None or self.tokenizer is None:
+            raise ValueError("fitted on texts, but without their tokenizer")
+        return tokens(self.tokenizer, dataset.texts(rows), self.shape.text[1])
+
 
 def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
     columns: list[Column] = []
@@ -266,6 +281,12 @@ def _fit_embedding(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
     constant = deviation <= 1e-7 * np.abs(mean)
     shape = InputShape("embedding", embedding=len(mean))
     return Encoder(shape, mean=mean, deviation=np.where(constant, np.maximum(np.abs(mean), 1), deviation))
+
+
+def _fit_texts(dataset: Canonical, rows: Int[Tensor, " n"], vocabulary: int, longest: int) -> Encoder:
+    tokenizer = train_tokenizer(dataset.texts(rows), vocabulary)
+    length = usual_length(tokenizer, dataset.texts(rows), longest)
+    return Encoder(InputShape("text", text=(tokenizer.get_vocab_size(), length)), tokenizer=tokenizer)
 
 
 def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> Encoder:

@@ -1,6 +1,7 @@
 """Anomalies of each kind, made of encoded samples: the inputs of the chosen rows are replaced.
 
-Tables are `(numeric [n, k], categorical [n, c])`, embeddings `(x [n, d],)`, images `(pixels uint8 [n, c, h, w],)`.
+Tables are `(numeric [n, k], categorical [n, c])`, embeddings `(x [n, d],)`, images `(pixels uint8 [n, c, h, w],)`, texts
+`(tokens int64 [n, l],)`, where 0 is no token.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ _EDGE = 1.2  # times a row's distance from the mean
 _GRAINS = 10.0  # grey levels of noise
 _OVERDONE = (6.0, 10.0)  # deviations
 _TILES = 4  # on each side of an image
+_VARIED, _MUCH_VARIED = 0.15, 0.3  # of a text's tokens are others in each copy
+_COUNTED = 1_024  # tokens of the same number modulo this are counted together
 
 Rows = Int[Tensor, " _"]
 
@@ -34,8 +37,17 @@ class Samples:
         """Whether they are images."""
         return self.inputs[0].dim() > 2
 
+    @property
+    def texts(self) -> bool:
+        """Whether they are token numbers."""
+        return len(self.inputs) == 1 and self.inputs[0].dtype == torch.int64
+
     def flat(self) -> Float[Tensor, "n p"]:
-        """One row of numbers a sample; categories are left out where there are numbers."""
+        """One row of numbers a sample; categories are left out where there are numbers, texts are counts of tokens."""
+        if self.texts:
+            (tokens,) = self.inputs
+            counts = torch.zeros(len(tokens), _COUNTED)
+            return counts.scatter_add_(1, tokens % _COUNTED, (tokens > 0).float())
         return (self.inputs[0] if self.inputs[0].numel() else self.inputs[-1]).float().flatten(1)
 
     def with_rows(self, rows: Rows, values: Sequence[Tensor]) -> "Samples":
@@ -57,6 +69,9 @@ def far_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Genera
     count = len(rows)
     if now.pictures:
         found = [_pixels(_smooth(now, 1, generator).expand(count, -1, -1, -1), generator)]
+    elif now.texts:
+        (gibberish,) = _gibberish(now, torch.randint(0, len(now.labels), (1,), generator=generator), generator)
+        found = [_varied(now, gibberish, count, _VARIED, generator)]
     else:
         mean, deviation, radius = _spread(now.inputs[0])
         centre = mean + _FAR * radius * _direction(1, len(mean), generator)
@@ -71,6 +86,8 @@ def far_scattered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Genera
     count = len(rows)
     if now.pictures:
         found = [_pixels(_smooth(now, count, generator), generator)]
+    elif now.texts:
+        found = [_gibberish(now, rows, generator)]
     else:
         mean, _, radius = _spread(now.inputs[0])
         found = [
@@ -87,6 +104,8 @@ def near_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Gener
     if now.pictures:
         blend = 0.5 * now.inputs[0][model].float() + 0.5 * _smooth(now, 1, generator)
         found = [_pixels(blend.expand(count, -1, -1, -1), generator)]
+    elif now.texts:
+        found = [_varied(now, now.inputs[0][model[0]], count, _MUCH_VARIED, generator)]
     else:
         mean, deviation, _ = _spread(now.inputs[0])
         centre = mean + _EDGE * (now.inputs[0][model] - mean)
@@ -100,16 +119,23 @@ def shuffled(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) 
     """Ordinary values in combinations that do not occur; the labels stay."""
     if now.pictures:
         return now.with_rows(rows, [_tiles_moved(now.inputs[0][rows], generator)])
+    if now.texts:
+        return now.with_rows(rows, [_words_of_others(now, rows, generator)])
     return now.with_rows(rows, [_mixed(part, len(rows), generator) for part in now.inputs])
 
 
 def overdone(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
-    """A quarter of the columns 6 to 10 deviations away, or an image inverted or glaring; the labels stay."""
+    """A quarter of the columns 6 to 10 deviations away, an image inverted or glaring, a text of its first token alone.
+
+    The labels stay.
+    """
     first = now.inputs[0][rows]
     if now.pictures:
         inverted = torch.rand(len(rows), 1, 1, 1, generator=generator) < 0.5
         pixels = first.float()
         return now.with_rows(rows, [torch.where(inverted, 255 - pixels, (3 * pixels - 128).clamp(0, 255))])
+    if now.texts:
+        return now.with_rows(rows, [first[:, :1] * (first > 0)])
     mean, deviation, _ = _spread(now.inputs[0])
     width = len(mean)
     if width == 0:
@@ -141,6 +167,32 @@ def _mixed(part: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Each column's values from rows of its own choice."""
     chosen = torch.randint(0, len(part), (count, part.shape[1]), generator=generator)
     return part.gather(0, chosen)
+
+
+def _gibberish(now: Samples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+    """Texts as long as these rows', of any tokens: rare ones are as likely as common ones."""
+    (tokens,) = now.inputs
+    drawn = torch.randint(2, max(int(tokens.max()) + 1, 3), (len(rows), tokens.shape[1]), generator=generator)
+    return drawn * (tokens[rows] > 0)
+
+
+def _words_of_others(now: Samples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+    """Texts as long as these rows', each token from a text of its own choice, the common ones as often as ever."""
+    return _mixed_words(now, len(rows), generator) * (now.inputs[0][rows] > 0)
+
+
+def _varied(
+    now: Samples, text: Int[Tensor, " l"], count: int, share: float, generator: torch.Generator
+) -> Int[Tensor, "k l"]:
+    """Copies of one text, in each of which some tokens are another text's."""
+    copies = text.expand(count, -1)
+    other = torch.rand(copies.shape, generator=generator) < share
+    return torch.where(other & (copies > 0), _mixed_words(now, count, generator), copies)
+
+
+def _mixed_words(now: Samples, count: int, generator: torch.Generator) -> Int[Tensor, "k l"]:
+    there = now.inputs[0][now.inputs[0] > 0]
+    return there[torch.randint(0, len(there), (count, now.inputs[0].shape[1]), generator=generator)]
 
 
 def _smooth(now: Samples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:

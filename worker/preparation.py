@@ -50,7 +50,7 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> P
     """Split, plant, encode and build. Raises Invalid for what a client can mend."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
-    encoder = Encoder.fit(dataset, part.train, spec.model.params.get("image_size"))
+    encoder = Encoder.fit(dataset, part.train, spec.model.params)
     source, rows = dataset, part.reference
     if reference is not None:
         source = align(reference, dataset)

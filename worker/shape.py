@@ -10,7 +10,7 @@ class InputShape:
     """What a network must know of its input.
 
     Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
-    statistics of its pixels in [0, 255]; embedding: its width.
+    statistics of its pixels in [0, 255]; embedding: its width; text: token numbers and tokens of a sample.
     """
 
     modality: Modality
@@ -20,3 +20,4 @@ class InputShape:
     pixel_mean: tuple[float, ...] = ()
     pixel_deviation: tuple[float, ...] = ()
     embedding: int | None = None
+    text: tuple[int, int] | None = None

@@ -69,6 +69,7 @@ _JOB: dict[str, Any] = {
         "signals": ["mislabeled", "anomalous", "si"],
         "warnings": [{"code": "no_trusted_reference", "detail": "nothing gets the verdict anomalous"}],
     },
+    "loop_trouble": None,
     "links": {
         "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",

@@ -22,6 +22,7 @@ from service.fetch import names_inside
 from service.ingest.identities import missing_ids
 from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
 from service.store.jobs import Job
+from service.store.loops import Standing
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -178,10 +179,10 @@ def list_jobs(
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
         items = found[:limit]
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
-        followed = loops.following(connection, [job.id for job in items])
+        standings = loops.standings(connection, [job.id for job in items])
     following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
     paging.link_next(request, response, following)
-    views = [_view(job, info, followed) for job in items if (info := known[job.dataset_id]) is not None]
+    views = [_view(job, info, standings.get(job.id)) for job in items if (info := known[job.dataset_id]) is not None]
     return JobPage(items=views, next=following, total=total)
 
 
@@ -268,19 +269,26 @@ def find_job(here: Services, job_id: str) -> Job:
 def view(here: Services, job: Job) -> JobView:
     """The job as clients see it."""
     with here.database.read() as connection:
-        followed = loops.following(connection, [job.id])
-    return _view(job, _named(here, job.dataset_id), followed)
+        standings = loops.standings(connection, [job.id])
+    return _view(job, _named(here, job.dataset_id), standings.get(job.id))
 
 
-def _view(job: Job, info: DatasetInfo, followed: Mapping[str, str]) -> JobView:
+def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:
     links: Mapping[str, Any] = {
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
         "report": None,
-        "next": f"/jobs/{followed[job.id]}" if job.id in followed else None,
+        "next": f"/jobs/{loop.next_job_id}" if loop and loop.next_job_id else None,
     }
-    return JobView.model_validate({**{name: getattr(job, name) for name in _SHOWN}, "dataset": info, "links": links})
+    return JobView.model_validate(
+        {
+            **{name: getattr(job, name) for name in _SHOWN},
+            "dataset": info,
+            "links": links,
+            "loop_trouble": loop and loop.trouble,
+        }
+    )
 
 
-_SHOWN = tuple(name for name in JobView.model_fields if name not in ("dataset", "links"))
+_SHOWN = tuple(name for name in JobView.model_fields if name not in ("dataset", "links", "loop_trouble"))

@@ -12,6 +12,7 @@ from service.api import paging
 from service.api.bodies import JsonBody
 from service.api.deps import Here, IdempotencyKey, Services, authorize
 from service.api.errors import faults, invalid, problems
+from service.api.exports import Index
 from service.api.intake import made_before, request_digest
 from service.api.openapi import REVIEWS_BODY
 from service.api.schemas import (
@@ -120,7 +121,7 @@ def list_reviews(
 ) -> ReviewPage:
     """Those that a later decision has taken the place of, too."""
     query = ["reviews", job.id]
-    after = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
+    after = paging.decode(cursor, query, tuple[Index])[0] if cursor is not None else 0
     with here.database.read() as connection:
         found, total = reviews.page(connection, job.id, after, limit + 1)
     items = found[:limit]

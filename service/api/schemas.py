@@ -119,6 +119,9 @@ class JobView(BaseModel):
     finished_at: datetime | None
     error: JobError | None
     result: JobResult | None
+    loop_trouble: str | None = Field(
+        None, description="Why its loop cannot run it again; the next review tries anew. null while nothing is wrong."
+    )
     links: JobLinks
 
 

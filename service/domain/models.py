@@ -53,6 +53,30 @@ class ResNetParams(Frozen):
     image_size: int | None = Field(None, ge=16, le=512, description="Side in pixels; the images' own when left out.")
 
 
+class TextParams(Frozen):
+    """How text is cut into tokens."""
+
+    vocabulary: int = Field(8_000, ge=100, le=100_000, description="Tokens learnt from the training texts, at most.")
+    length: int = Field(128, ge=4, le=1024, description="Tokens of a text that are read, at most.")
+
+
+class TextCNNParams(TextParams):
+    """Parameters of the convolutional network for text."""
+
+    width: int = Field(64, ge=4, le=1024, description="Size of a word vector.")
+    channels: int = Field(64, ge=4, le=1024, description="Channels of each of the three convolutions.")
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+
+class TextTransformerParams(TextParams):
+    """Parameters of the Transformer for text."""
+
+    width: int = Field(64, ge=16, le=1024, multiple_of=16, description="Size of a word vector; a multiple of 16.")
+    blocks: int = Field(2, ge=1, le=12)
+    heads: Literal[1, 2, 4, 8, 16] = Field(4, description="Of each block's attention.")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
 class TrainingDefaults(Frozen):
     """How a model is trained when the client does not say."""
 
@@ -142,8 +166,24 @@ _TABLE = (
         training=TrainingDefaults(learning_rate=0.02, batch_size=64),
         cost="low",
     ),
+    Model(
+        name="text_cnn",
+        title="Convolutional network for text",
+        modality="text",
+        params=TextCNNParams,
+        training=TrainingDefaults(learning_rate=0.001, batch_size=64, optimizer="adamw"),
+        cost="low",
+    ),
+    Model(
+        name="text_transformer",
+        title="Transformer for text",
+        modality="text",
+        params=TextTransformerParams,
+        training=TrainingDefaults(learning_rate=0.001, batch_size=64, optimizer="adamw"),
+        cost="high",
+    ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
 
-AUTO: dict[Modality, str] = {"tabular": "mlp", "image": "small_cnn", "embedding": "mlp_probe"}
+AUTO: dict[Modality, str] = {"tabular": "mlp", "image": "small_cnn", "embedding": "mlp_probe", "text": "text_cnn"}

@@ -134,7 +134,9 @@ class Glitch(Frozen):
         "data under one label, far_scattered = each in a direction and under a label of its own, near_clustered = a "
         "cluster at the edge of the data under another label, shuffled = ordinary values in combinations that do not "
         "occur (images: tiles moved), extreme = a quarter of the columns 6 to 10 deviations away (images: inverted or "
-        "glaring). duplicate = a copy of another sample, with its label; duplicate_relabeled = with another label."
+        "glaring). Of texts: far = gibberish of rare tokens, near clustered = copies of one text with some words of "
+        "others, shuffled = words of many texts, extreme = one token over and over. duplicate = a copy of another "
+        "sample, with its label; duplicate_relabeled = with another label."
     )
     rate: float = Field(0.1, gt=0, le=0.5, description="Share of the training part.")
     seed: int = Field(0, ge=0, le=2**31 - 1)

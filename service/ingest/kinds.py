@@ -41,10 +41,15 @@ def kind_of(column: Column, rows: int) -> Input | None:
     if count >= _NEARLY_ALL * present:
         return Input(name, "datetime", "", form=form)
     different = len(column.texts()) if column.distinct is not None else None
-    wordy = column.words >= _WORDS_OF_TEXT * present
-    if different is None or (wordy and different > present / 2):
+    if different is None or is_prose(column):
         return Input(name, "text", "")
     return Input(name, "categorical" if different <= _CATEGORIES or different <= rows / 2 else "text", "")
+
+
+def is_prose(column: Column) -> bool:
+    """Whether most values are several words, and most of them different."""
+    wordy = column.words >= _WORDS_OF_TEXT * column.present
+    return wordy and (column.distinct is None or len(column.texts()) > column.present / 2)
 
 
 def is_constant(column: Column) -> bool:

@@ -9,13 +9,17 @@ from service.domain.dataset import DatasetSpec, FeatureKind, Inferred, Modality
 from service.domain.dataset import Warning as Notice
 from service.ingest import values
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
-from service.ingest.kinds import Input, is_constant, kind_of
+from service.ingest.kinds import Input, is_constant, is_prose, kind_of
 from service.ingest.labels import classes_of, guess_label
 from service.ingest.limits import Limits
 from service.ingest.source import Source
 from service.ingest.survey import Column, Survey
 
 _SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
+_TEXT_NAME = re.compile(
+    r"(?i)(.*[_\s.-])?(text|sentence|question|review|headline|title|body|content|message|tweet|document)s?"
+)
+_BESIDE_TEXT, _BESIDE_NAMED_TEXT = 2, 5  # other columns
 _VECTOR_NAME = re.compile(r"(?i).*(embed|vector|feature|representation)")
 
 _MOST_SPLITS = 100
@@ -133,7 +137,7 @@ def _inputs(
     learnable = _without_useless(others, survey, spec, warnings)
     modality = spec.modality
     if modality == "auto":
-        modality = _guess_modality(image is not None, learnable)
+        modality = _guess_modality(image is not None, learnable, survey)
     if modality == "image" or (image is not None and spec.modality == "auto"):
         if image is None:
             raise bad_spec("modality", "the file has no images")
@@ -148,6 +152,8 @@ def _inputs(
     if modality == "text" and not fitting:
         fitting = [replace(one, kind="text") for one in learnable if one.kind == "categorical"]
         fitting.sort(key=lambda one: -len(survey.columns[one.name].texts()))
+    elif modality == "text":
+        fitting.sort(key=lambda one: -survey.columns[one.name].words)
     if not fitting:
         raise _nothing_to_learn(modality, spec, columns, learnable)
     if modality == "tabular":
@@ -164,13 +170,20 @@ def _inputs(
     return modality, chosen
 
 
-def _guess_modality(image: bool, learnable: Sequence[Input]) -> Modality:
+def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> Modality:
     kinds = {one.kind for one in learnable}
     if image:
         return "image"
     if "embedding" in kinds:
         return "embedding"
-    return "text" if kinds == {"text"} else "tabular"
+    prose = [one.name for one in learnable if one.kind == "text" and is_prose(survey.columns[one.name])]
+    # A note in a table of measurements does not make it text; a topic or two beside a question do not make it a table.
+    beside = [one.kind for one in learnable if one.kind != "text"]
+    if any(_TEXT_NAME.fullmatch(name) for name in prose):
+        about = len(beside) <= _BESIDE_NAMED_TEXT
+    else:
+        about = len(beside) <= _BESIDE_TEXT and set(beside) <= {"categorical"}
+    return "text" if kinds == {"text"} or (prose and about) else "tabular"
 
 
 def _without_useless(

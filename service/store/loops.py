@@ -94,12 +94,18 @@ def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:
     connection.execute(loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None))
 
 
-def following(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, str]:
-    """The job that follows each of these, where one does."""
-    wanted = sa.select(loops.c.job_id, loops.c.next_job_id).where(
-        loops.c.job_id.in_(job_ids), loops.c.next_job_id.is_not(None)
-    )
-    return {row.job_id: row.next_job_id for row in connection.execute(wanted)}
+@dataclass(frozen=True)
+class Standing:
+    """How far a loop is: the job that follows, or why none can."""
+
+    next_job_id: str | None
+    trouble: str | None
+
+
+def standings(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Standing]:
+    """How the loops of these jobs stand, of those that have one."""
+    wanted = sa.select(loops.c.job_id, loops.c.next_job_id, loops.c.trouble).where(loops.c.job_id.in_(job_ids))
+    return {row.job_id: Standing(row.next_job_id, row.trouble) for row in connection.execute(wanted)}
 
 
 def _waiting(connection: sa.Connection) -> list[_Waiting]:

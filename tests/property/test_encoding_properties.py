@@ -49,7 +49,7 @@ def written(columns: Columns, modality: str = "tabular") -> Iterator[Canonical]:
 def test_whatever_a_table_holds_tensors_are_finite_and_codes_are_known(table: tuple[Columns, list[int]]) -> None:
     columns, train = table
     with written(columns) as dataset:
-        encoder = Encoder.fit(dataset, torch.tensor(train), None)
+        encoder = Encoder.fit(dataset, torch.tensor(train), {})
         numeric, categorical = encoder.encode(dataset, torch.arange(len(dataset.labels)))
     assert numeric.shape[1] == encoder.shape.numeric
     assert bool((numeric.abs() <= 10).all())
@@ -69,8 +69,8 @@ def test_rows_that_are_not_trained_on_teach_nothing(table: tuple[Columns, list[i
     }
     rows = torch.tensor(train)
     with written(columns) as dataset, written(changed) as other:
-        encoder = Encoder.fit(dataset, rows, None)
-        assert Encoder.fit(other, rows, None) == encoder
+        encoder = Encoder.fit(dataset, rows, {})
+        assert Encoder.fit(other, rows, {}) == encoder
         for one, same in zip(encoder.encode(dataset, rows), encoder.encode(other, rows), strict=True):
             assert torch.equal(one, same)
 
@@ -80,7 +80,7 @@ def test_rows_that_are_not_trained_on_teach_nothing(table: tuple[Columns, list[i
 def test_a_row_reads_the_same_alone_as_among_all(table: tuple[Columns, list[int]], data: st.DataObject) -> None:
     columns, train = table
     with written(columns) as dataset:
-        encoder = Encoder.fit(dataset, torch.tensor(train), None)
+        encoder = Encoder.fit(dataset, torch.tensor(train), {})
         count = len(dataset.labels)
         some = torch.tensor(sorted(data.draw(st.sets(st.integers(0, count - 1)))), dtype=torch.int64)
         for part, whole in zip(
@@ -96,7 +96,7 @@ def test_a_row_reads_the_same_alone_as_among_all(table: tuple[Columns, list[int]
 def test_whatever_embeddings_hold_tensors_are_finite(rows: list[list[float]]) -> None:
     with written({"e": ("embedding", np.array(rows))}, "embedding") as dataset:
         everything = torch.arange(len(rows))
-        (x,) = Encoder.fit(dataset, everything, None).encode(dataset, everything)
+        (x,) = Encoder.fit(dataset, everything, {}).encode(dataset, everything)
     assert bool((x.abs() <= 10).all())
 
 
@@ -114,7 +114,7 @@ pictures = st.builds(
 def test_images_of_any_mix_come_in_one_shape(files: list[bytes], size: int | None) -> None:
     with written({"image": ("image", files)}, "image") as dataset:
         everything = torch.arange(len(files))
-        encoder = Encoder.fit(dataset, everything, size)
+        encoder = Encoder.fit(dataset, everything, {"image_size": size})
         (pixels,) = encoder.encode(dataset, everything)
     assert pixels.shape == (len(files), *(encoder.shape.image or ()))
     assert all(8 <= side <= 64 for side in pixels.shape[2:])

@@ -11,6 +11,7 @@ from service.domain.specs import ModelRequest
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
+from worker.models.text import text_cnn, text_transformer
 from worker.shape import InputShape
 
 BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
@@ -22,6 +23,8 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "resnet20": resnet20,
     "linear_probe": linear_probe,
     "mlp_probe": mlp_probe,
+    "text_cnn": text_cnn,
+    "text_transformer": text_transformer,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api import paging
 from service.api.deps import Services
 from service.domain.precision import BAND_ENDS, bands, days, share
 from service.domain.review import Decision, Outcome
@@ -77,6 +78,12 @@ def test_one_fault_refuses_all_and_names_its_place(client: httpx.Client, bad: di
     response = post(client, said("row-1", "keep"), bad, said("row-2", "keep"))
     assert (response.status_code, [fault["loc"] for fault in response.json()["errors"]]) == (422, [place])
     assert client.get(URL).json()["total"] == 0
+
+
+@pytest.mark.parametrize("place", [-1, 2**63, "x", None])
+def test_a_cursor_of_its_own_making_is_refused(client: httpx.Client, place: Any) -> None:
+    cursor = paging.encode(["reviews", "job_1"], [place])
+    assert client.get(URL, params={"cursor": cursor}).status_code == 400
 
 
 @pytest.mark.parametrize("body", [{}, [], "keep", 7, [7], [None], {"reviews": []}])

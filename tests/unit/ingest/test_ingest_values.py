@@ -104,6 +104,28 @@ def test_text_beside_features_is_left_out_and_alone_it_is_the_data(take: Take) -
     assert "features_left_out" in asked.codes
 
 
+def test_a_text_is_the_data_when_its_name_says_so_or_little_is_beside_it(take: Take) -> None:
+    def found(name: str, **beside: list[str]) -> str:
+        columns = {name: [f"how long is the story of {i} ?" for i in range(20)], **beside, "y": ["a", "b"] * 10}
+        lines = [",".join(row) for row in zip(*columns.values(), strict=True)]
+        return take("\n".join([",".join(columns), *lines]), label="y").found.modality
+
+    topics, numbers = ["red", "green", "blue", "red"] * 5, [str(i * 0.37) for i in range(20)]
+    assert found("v", topic=topics) == "text"
+    assert found("v", topic=topics, mood=topics, place=topics) == "tabular"
+    assert found("v", size=numbers) == "tabular"
+    assert found("review_text", size=numbers, topic=topics) == "text"
+    many = {f"size{place}": numbers for place in range(6)}
+    assert found("review_text", **many) == "tabular"
+
+
+def test_of_two_texts_the_wordier_is_read(take: Take) -> None:
+    lines = [f"the story number {i},it was long ago that the number {i} was told,{'ab'[i % 2]}" for i in range(20)]
+    outcome = take("\n".join(["heading,story,y", *lines]), label="y")
+    assert outcome.kinds == {"story": "text"}
+    assert "text_left_out" in outcome.codes
+
+
 def test_short_texts_are_taken_when_text_is_asked_for(take: Take) -> None:
     outcome = take(table(["good", "bad", "fine"] * 4), modality="text")
     assert outcome.table["text"][:3] == ["good", "bad", "fine"]

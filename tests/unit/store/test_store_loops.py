@@ -106,7 +106,8 @@ def test_a_burst_of_reviews_begins_one_job_over_the_corrected_dataset(
     assert job_of(database, begun).created_at == COOL + 110 * SECOND
     with database.read() as connection:
         version = datasets.get(connection, after.dataset)
-        assert loops.following(connection, ["job_1", begun]) == {"job_1": begun}
+        standings = loops.standings(connection, ["job_1", "job_2", begun])
+    assert {name: one.next_job_id for name, one in standings.items()} == {"job_1": begun, begun: None}
     assert version is not None
     assert version.lineage is not None
     assert (version.lineage.parent, version.lineage.job, version.lineage.removed) == ("ds_1", "job_1", 40)
@@ -156,6 +157,10 @@ def test_what_cannot_be_corrected_waits_for_the_next_review(
     decide(database, NOON, *cats_and_dogs)  # one class would be left
     assert look(database, blobs, queue, settings, COOL) == []
     assert due(database, COOL) == []
+    with database.read() as connection:
+        trouble = loops.standings(connection, ["job_1"])["job_1"].trouble
+    assert trouble is not None
+    assert "nothing to learn" in trouble
     decide(database, NOON, *range(0, 54, 3), decision="keep")
     assert len(look(database, blobs, queue, settings, COOL)) == 1
 

@@ -14,7 +14,7 @@ from worker.decode import Encoder
 
 def embedded(path: Path, x: npt.NDArray[np.float64], train: int | None = None) -> Tensor:
     dataset = canonical(path / "data.parquet", "embedding", {"e": ("embedding", x)})
-    encoder = Encoder.fit(dataset, torch.arange(train or len(x)), None)
+    encoder = Encoder.fit(dataset, torch.arange(train or len(x)), {})
     assert encoder.shape.embedding == x.shape[1]
     (encoded,) = encoder.encode(dataset, torch.arange(len(x)))
     assert encoded.dtype == torch.float32

@@ -21,7 +21,7 @@ def images(path: Path, *files: bytes) -> Canonical:
 
 def decoded(path: Path, *files: bytes, size: int | None = None) -> tuple[Encoder, Tensor]:
     dataset = images(path, *files)
-    encoder = Encoder.fit(dataset, torch.arange(len(files)), size)
+    encoder = Encoder.fit(dataset, torch.arange(len(files)), {"image_size": size})
     (pixels,) = encoder.encode(dataset, torch.arange(len(files)))
     assert pixels.dtype == torch.uint8
     return encoder, pixels
@@ -89,7 +89,7 @@ def test_fractions_are_scaled_and_what_is_no_number_is_black(tmp_path: Path) -> 
 def test_the_commonest_size_of_the_training_rows_wins(tmp_path: Path) -> None:
     small, large = encoded(checker(10, 14)), encoded(checker(30, 20))
     dataset = images(tmp_path, small, large, small, large, large)
-    encoder = Encoder.fit(dataset, torch.arange(4)[torch.tensor([0, 1, 2])], None)
+    encoder = Encoder.fit(dataset, torch.arange(4)[torch.tensor([0, 1, 2])], {})
     assert encoder.shape.image == (3, 10, 14)
     (pixels,) = encoder.encode(dataset, torch.arange(5))
     assert pixels.shape == (5, 3, 10, 14)
@@ -135,7 +135,7 @@ def test_photographs_stand_upright(tmp_path: Path, orientation: int, turned: boo
 def test_statistics_of_pixels_come_from_the_training_rows_alone(tmp_path: Path) -> None:
     grey = [np.full((8, 9), value, np.uint8) for value in (10, 30, 250)]
     dataset = images(tmp_path, *(encoded(picture) for picture in grey))
-    encoder = Encoder.fit(dataset, torch.arange(2), None)
+    encoder = Encoder.fit(dataset, torch.arange(2), {})
     assert encoder.shape.pixel_mean == (20.0,)
     assert encoder.shape.pixel_deviation == (10.0,)
 

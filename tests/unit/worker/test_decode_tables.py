@@ -20,7 +20,7 @@ def rows(*numbers: int) -> Tensor:
 
 def fitted(dataset: Canonical, train: Tensor | None = None) -> tuple[Encoder, Inputs]:
     everything = torch.arange(len(dataset.labels))
-    encoder = Encoder.fit(dataset, everything if train is None else train, None)
+    encoder = Encoder.fit(dataset, everything if train is None else train, {})
     return encoder, encoder.encode(dataset, everything)
 
 
@@ -165,12 +165,6 @@ def test_a_column_with_no_value_at_all_is_harmless(tmp_path: Path) -> None:
     assert numeric[:, :2].tolist() == [[0, 1]] * 6
     assert categorical.tolist() == [[0]] * 6
     assert encoder.shape.cardinalities == (2,)
-
-
-def test_text_says_that_no_model_takes_it(tmp_path: Path) -> None:
-    dataset = canonical(tmp_path / "data.parquet", "text", {"text": ("text", ["so", "it", "goes"])})
-    with pytest.raises(Invalid, match="text"):
-        Encoder.fit(dataset, torch.arange(3), None)
 
 
 TRAIN = {"x": ("numeric", [1.0, 2.0, 3.0, 4.0]), "c": ("categorical", ["a", "b", "b", "a"])}

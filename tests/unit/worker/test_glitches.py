@@ -33,7 +33,15 @@ def categories() -> tuple[Tensor, ...]:
     return torch.zeros(ROWS, 0), table()[1]
 
 
-DATA = {"table": table, "images": images, "embeddings": embeddings, "categories": categories}
+def texts() -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    # Common tokens are common: half of them are among the first ten.
+    tokens = torch.randint(2, 500, (ROWS, 12), generator=generator)
+    tokens = torch.where(torch.rand(ROWS, 12, generator=generator) < 0.5, tokens % 10 + 2, tokens)
+    return (tokens * (torch.arange(12) < torch.randint(3, 13, (ROWS, 1), generator=generator)),)
+
+
+DATA = {"table": table, "images": images, "embeddings": embeddings, "categories": categories, "texts": texts}
 
 
 def planted(data: str, kind: str, rate: float = 0.1, seed: int = 0) -> Planted:
@@ -134,6 +142,38 @@ def test_extreme_values_are_many_deviations_away_and_keep_their_labels() -> None
     assert torch.equal((away > 5.9).sum(1), torch.ones(40, dtype=torch.int64))
     assert float(away.max()) < 10.1
     assert torch.equal(found.labels, LABELS)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("anomalous")])
+def test_anomalous_texts_are_other_texts_of_real_tokens(kind: str) -> None:
+    (was,) = texts()
+    found = planted("texts", kind)
+    (now,) = found.inputs
+    assert bool((now[found.touched] != was[found.touched]).any(1).all())
+    assert bool((now[found.touched][:, 0] > 0).all())
+    assert int(now.max()) <= int(was.max())
+    # Nothing stands behind the end of a text.
+    assert bool(((now > 0).int().diff(dim=1) <= 0).all())
+
+
+def test_anomalous_texts_are_what_their_kind_says() -> None:
+    (was,) = texts()
+    found = {
+        kind: planted("texts", f"anomalous_{kind}") for kind in ("far_clustered", "far_scattered", "near_clustered")
+    }
+    strange = {kind: one.inputs[0][one.touched] for kind, one in found.items()}
+    alike = {kind: float((rows[:, None] == rows).float().mean()) for kind, rows in strange.items()}
+    assert alike["far_clustered"] > alike["near_clustered"] > alike["far_scattered"] + 0.2
+    common = {kind: float((rows[rows > 0] < 12).float().mean()) for kind, rows in strange.items()}
+    assert common["far_scattered"] < 0.1 < common["near_clustered"]
+    for kind, one in found.items():
+        assert (len(set(one.labels[one.touched].tolist())) == 1) == kind.endswith("clustered")
+    extreme, shuffled = planted("texts", "anomalous_extreme"), planted("texts", "anomalous_shuffled")
+    (once,) = extreme.inputs
+    assert all(len(set(row.tolist()) - {0}) == 1 for row in once[extreme.touched])
+    assert torch.equal((once > 0).sum(1), (was > 0).sum(1))
+    words = shuffled.inputs[0][shuffled.touched]
+    assert 0.3 < float((words[words > 0] < 12).float().mean()) < 0.7
 
 
 @pytest.mark.parametrize("data", DATA)

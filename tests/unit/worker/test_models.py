@@ -20,6 +20,8 @@ SHAPES = {
     "colour": InputShape("image", image=(3, 17, 12), pixel_mean=(90.0, 100.0, 7.0), pixel_deviation=(40.0, 30.0, 1.0)),
     "tiny": InputShape("image", image=(3, 8, 8), pixel_mean=(90.0,) * 3, pixel_deviation=(40.0,) * 3),
     "embedding": InputShape("embedding", embedding=11),
+    "text": InputShape("text", text=(40, 12)),
+    "words": InputShape("text", text=(40, 1)),
 }
 CASES = [
     (name, shape) for name, model in MODELS.items() for shape in SHAPES if SHAPES[shape].modality == model.modality
@@ -31,6 +33,11 @@ def samples(shape: InputShape, count: int) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(0)
     if shape.modality == "embedding":
         return (torch.randn(count, shape.embedding or 0, generator=generator),)
+    if shape.text is not None:
+        vocabulary, length = shape.text
+        tokens = torch.randint(1, vocabulary, (count, length), generator=generator)
+        read = torch.randint(1, length + 1, (count, 1), generator=generator)
+        return (tokens.masked_fill(torch.arange(length) >= read, 0),)
     if shape.image is not None:
         return (torch.randint(0, 256, (count, *shape.image), generator=generator, dtype=torch.uint8),)
     numeric = torch.randn(count, shape.numeric, generator=generator)
