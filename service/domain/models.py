@@ -171,7 +171,7 @@ _TABLE = (
         title="Convolutional network for text",
         modality="text",
         params=TextCNNParams,
-        training=TrainingDefaults(learning_rate=0.001, batch_size=64, optimizer="adamw"),
+        training=TrainingDefaults(learning_rate=0.002, batch_size=32, optimizer="adamw"),
         cost="low",
     ),
     Model(

@@ -11,7 +11,14 @@ from rtdl_revisiting_models import FTTransformer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from service.domain.models import MLPParams, ResNetParams, SmallCNNParams, TabularResNetParams
+from service.domain.models import (
+    MLPParams,
+    ResNetParams,
+    SmallCNNParams,
+    TabularResNetParams,
+    TextCNNParams,
+    TextTransformerParams,
+)
 from worker.influence.gradients import against, class_sums, concatenate, dots, materialise, scaled, squares
 from worker.influence.layers import Capture, UncoveredLayer, layer_names
 from worker.influence.projection import Projection
@@ -19,6 +26,7 @@ from worker.influence.sources import ChosenLayers, Network
 from worker.influence.tracin import Pairs, course, length, pull
 from worker.models.image import resnet20, small_cnn
 from worker.models.tabular import mlp, tabular_resnet
+from worker.models.text import text_cnn, text_transformer
 from worker.shape import InputShape
 
 CLASSES = 3
@@ -162,7 +170,20 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor,
         ),
         lambda rows: (torch.randint(0, 256, (rows, 3, 8, 8), dtype=torch.uint8),),
     ),
+    "text_cnn": (
+        lambda: text_cnn(TextCNNParams(width=4, channels=4), InputShape("text", text=(20, 7)), CLASSES),
+        lambda rows: (_tokens(rows),),
+    ),
+    "text_transformer": (
+        lambda: text_transformer(TextTransformerParams(width=16, blocks=1), InputShape("text", text=(20, 7)), CLASSES),
+        lambda rows: (_tokens(rows),),
+    ),
 }
+
+
+def _tokens(rows: int) -> Tensor:
+    """Texts of 2 to 7 tokens, some of them twice in a text."""
+    return torch.randint(1, 20, (rows, 7)) * (torch.arange(7) < torch.randint(2, 8, (rows, 1)))
 
 
 @pytest.mark.parametrize("name", NETWORKS)

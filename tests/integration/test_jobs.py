@@ -190,6 +190,42 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert max(by_label.values()) - min(by_label.values()) <= 1
 
 
+def questions() -> bytes:
+    """Questions about persons, places and numbers, that their words tell apart."""
+    generator = np.random.default_rng(0)
+    asked = {
+        "person": ("Who was the {} that {} the {} ?", ("painter", "king", "nurse"), ("found", "built", "sold")),
+        "place": ("Where in the {} is the {} of the {} ?", ("north", "desert", "valley"), ("mouth", "gate", "harbour")),
+        "number": (
+            "How many {} did the {} count in the {} ?",
+            ("birds", "coins", "ships"),
+            ("sailor", "clerk", "monk"),
+        ),
+    }
+    rows = ["question,topic,answer"]
+    for number in range(240):
+        answer = list(asked)[number % 3]
+        form, first, second = asked[answer]
+        text = form.format(generator.choice(first), generator.choice(second), generator.choice(("castle", "river")))
+        rows.append(f"{text} ({number}),{'ab'[number % 2]},{answer}")
+    return "\n".join(rows).encode()
+
+
+def test_a_file_of_texts_needs_no_word_about_it(installation: Installation) -> None:
+    with installation.worker():
+        spec = {"glitches": [{"kind": "mislabeled_uniform", "rate": 0.1}]}
+        answer = installation.client.post(
+            "/jobs", files={"file": ("questions.csv", questions())}, data={"spec": json.dumps(spec)}
+        )
+        job = installation.wait(answer.json()["id"], "completed")
+    assert job["spec"]["model"]["name"] == "text_cnn"
+    ranking = installation.ranking(job["id"])
+    assert len(ranking) == 240
+    assert sum(bool(row["planted_kind"]) for row in ranking[:24]) >= 20
+    sample = installation.client.get(f"/jobs/{job['id']}/samples/{ranking[0]['sample_id']}").json()
+    assert sample["features"]["question"].endswith(")")
+
+
 def test_a_reference_that_is_held_out_is_not_ranked(installation: Installation) -> None:
     verified = [f"s{number}" for number in range(60)]
     with installation.worker():
