@@ -39,15 +39,14 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
     clock = [time.perf_counter()]
     prepared = prepare(spec, dataset, None)
     clock.append(time.perf_counter())
-    epochs = checkpoints(spec.training)
-    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
         def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
             state.save(folder / f"{state.epoch}.pt")
 
-        fit(prepared, spec, None, keep)
+        epochs = checkpoints(spec.training, fit(prepared, spec, None, keep))
+        rates = [learning_rate(spec.training, epoch) for epoch in epochs]
         clock.append(time.perf_counter())
         scored = score(
             prepared,

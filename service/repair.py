@@ -80,7 +80,8 @@ def _changes(connection: sa.Connection, parent: DatasetInfo, job: Job, applied: 
         # Whoever looked at a sample knows better than the ranking.
         labels |= _suggested(connection, job, held.keys() | before)
     elif not held:
-        raise _nothing("nobody has reviewed a sample of this job yet: POST /jobs/{id}/reviews")
+        planted = "; errors that the job planted itself are not in the dataset" if job.spec.glitches else ""
+        raise _nothing(f"no review of this job would change or verify anything: POST /jobs/{{id}}/reviews{planted}")
     if applied == "suggestions" and not labels and not removed:
         raise _nothing("this job flags no sample as mislabeled")
     confirmed = {name for name, one in held.items() if one.decision in ("keep", "relabel")}

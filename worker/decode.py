@@ -27,6 +27,7 @@ Doubles = npt.NDArray[np.float64]
 
 _FARTHEST = 10.0  # deviations; beyond, one absurd value would decide what a network learns
 _TRIMMED = 1 / 1000  # of the values on each side are left out of a column's mean and deviation, for the same reason
+_BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
 _BATCH = 2048
@@ -231,6 +232,7 @@ class Encoder:
 
 def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
     columns: list[Column] = []
+    bins: list[tuple[float, ...]] = []
     for feature in dataset.header.features:
         place = feature["column"]
         values = pa.chunked_array([batch.column(0) for batch in dataset.batches([place], rows)])
@@ -242,9 +244,24 @@ def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
         x = _floats(values)
         there = x[~np.isnan(x)]
         columns.append(Column(place, None, *_spread(there), indicator=len(there) < len(x)))
+        bins.append(_bins(_standard(there, columns[-1])))
+        if columns[-1].indicator:
+            bins.append((0.0, 1.0))
     numeric = sum(1 + column.indicator for column in columns if column.codes is None)
     cardinalities = tuple(_FIRST + len(column.codes) for column in columns if column.codes is not None)
-    return Encoder(InputShape("tabular", numeric=numeric, cardinalities=cardinalities), tuple(columns))
+    shape = InputShape("tabular", numeric=numeric, cardinalities=cardinalities, bins=tuple(bins))
+    return Encoder(shape, tuple(columns))
+
+
+def _bins(values: npt.NDArray[np.float32]) -> tuple[float, ...]:
+    """Edges at quantiles, ascending, two at least; as many as there are different ones."""
+    if len(values) == 0:
+        return (0.0, 1.0)
+    edges = np.unique(np.quantile(values, np.linspace(0, 1, _BINS + 1), method="nearest"))
+    # Edges closer than a float32 can tell apart at this size would be divided by.
+    apart = [float(edges[0])]
+    apart.extend(edge for edge, gap in zip(edges[1:].tolist(), np.diff(edges).tolist(), strict=True) if gap > 1e-6)
+    return tuple(apart) if len(apart) > 1 else (apart[0], apart[0] + 1.0)
 
 
 def _spread(values: Doubles) -> tuple[float, float]:

@@ -78,9 +78,9 @@ def fit(
     spec: JobSpec,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
-) -> None:
-    """Train, handing out the state at every epoch's end."""
-    train(
+) -> int:
+    """Train, handing out the state at every epoch's end; gives the number of epochs that it took."""
+    return train(
         prepared.model,
         prepared.inputs,
         prepared.planted.labels,

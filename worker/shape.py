@@ -9,8 +9,9 @@ from service.domain.dataset import Modality
 class InputShape:
     """What a network must know of its input.
 
-    Tabular: `numeric` columns and one cardinality a categorical column; image: channels, height, width and the
-    statistics of its pixels in [0, 255]; embedding: its width; text: token numbers and tokens of a sample.
+    Tabular: `numeric` columns, for each the edges of the bins between its quantiles, and one cardinality a categorical
+    column; image: channels, height, width and the statistics of its pixels in [0, 255]; embedding: its width; text: token
+    numbers and tokens of a sample.
     """
 
     modality: Modality
@@ -21,3 +22,4 @@ class InputShape:
     pixel_deviation: tuple[float, ...] = ()
     embedding: int | None = None
     text: tuple[int, int] | None = None
+    bins: tuple[tuple[float, ...], ...] = ()

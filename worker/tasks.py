@@ -155,10 +155,9 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     clock.lap("preparing_s")
     folder, scratch = blobs.checkpoints(held.job_id), blobs.job(held.job_id) / "scratch"
-    epochs = checkpoints(spec.training)
-    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     try:
-        _fit(prepared, spec, folder, heart, told)
+        epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heart, told))
+        rates = [learning_rate(spec.training, epoch) for epoch in epochs]
         heart.enter(State.SCORING, "running the checkpoints over every sample")
         clock.lap("training_s")
         scored = score(
@@ -184,8 +183,10 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     return outcome, clock.laps
 
 
-def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> None:
+def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> int:
     kept, epochs = checkpoints(spec.training), spec.training.epochs
+    if spec.training.early_stopping is not None:
+        kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
     resume = _latest(folder)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
@@ -198,7 +199,10 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
         share = state.epoch / epochs
         heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
-    fit(prepared, spec, resume, after_epoch)
+    ran = fit(prepared, spec, resume, after_epoch)
+    for epoch in set(kept) - set(checkpoints(spec.training, ran)):
+        _checkpoint(folder, epoch).unlink(missing_ok=True)
+    return ran
 
 
 def _record(held: Claim, station: Station, outcome: Outcome, timings: dict[str, float]) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
+from worker.augmentation import flip_crop
+from worker.stopping import has_settled
 
 _HOPELESS = 20  # times the loss of a model that knows nothing
 
@@ -39,13 +41,14 @@ class EpochMetrics:
 class TrainingState:
     """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own.
 
-    `learning_rate` is that of the epoch that has ended.
+    `learning_rate` is that of the epoch that has ended, `losses` are those of all epochs so far.
     """
 
     epoch: int
     learning_rate: float
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
+    losses: tuple[float, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write to a file that is whole or not there, whenever the process dies."""
@@ -59,20 +62,21 @@ class TrainingState:
         return cls(**torch.load(path, weights_only=True))
 
 
-def checkpoints(training: Training) -> list[int]:
-    """The epochs whose ends are scored: all, or the asked number.
+def checkpoints(training: Training, ran: int | None = None) -> list[int]:
+    """The epochs whose ends are scored: all, or the asked number; of the first `ran` where training ended early.
 
     Of a number one half are the first epochs, which tell most of wrong labels, and the others evenly spaced up to the
     last.
     """
+    epochs = training.epochs if ran is None else ran
     if training.checkpoints == "all":
-        return list(range(1, training.epochs + 1))
-    count = min(training.checkpoints, training.epochs)
+        return list(range(1, epochs + 1))
+    count = min(training.checkpoints, epochs)
     first = count // 2
     rest = count - first
     return [
         *range(1, first + 1),
-        *(first + round((step + 1) * (training.epochs - first) / rest) for step in range(rest)),
+        *(first + round((step + 1) * (epochs - first) / rest) for step in range(rest)),
     ]
 
 
@@ -92,48 +96,88 @@ def train(
     *,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
-) -> None:
-    """Train in place, handing out the state at every epoch's end. Raises Diverged, and whatever `after_epoch` raises."""
-    optimizer = _optimizer(model, training)
+) -> int:
+    """Train in place, handing out the state at every epoch's end, and give the number of epochs that it took.
+
+    Raises Diverged, and whatever `after_epoch` raises.
+    """
+    optimizer, weights = _optimizer(model, training), _class_weights(labels, training)
+    losses: tuple[float, ...] = ()
     if resume is not None:
         model.load_state_dict(resume.model)
         # torch keeps the very tensors that it is given here, and steps would change the caller's state.
         optimizer.load_state_dict(deepcopy(resume.optimizer))
-    for epoch in range(1 if resume is None else resume.epoch + 1, training.epochs + 1):
+        losses = resume.losses
+    done = 0 if resume is None else resume.epoch
+    while done < training.epochs and not has_settled(losses, training.early_stopping):
+        epoch = done + 1
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
             group["lr"] = rate
         # The epoch's own seed, in a fork: neither the past nor anybody else's draws can change it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed * 1_000_003 + epoch)
-            loss, accuracy = _epoch(model, inputs, labels, optimizer, training.batch_size)
+            loss, accuracy = _epoch(model, inputs, labels, weights, optimizer, training)
         # The first steps may be wild and still end well.
         limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
         _check(loss, limit, epoch, model, training)
-        state = TrainingState(epoch, rate, deepcopy(dict(model.state_dict())), deepcopy(optimizer.state_dict()))
+        losses = (*losses, loss)
+        state = TrainingState(epoch, rate, deepcopy(dict(model.state_dict())), deepcopy(optimizer.state_dict()), losses)
         after_epoch(state, EpochMetrics(epoch, loss, accuracy, rate))
+        done = epoch
+    return done
 
 
 def _epoch(
     model: nn.Module,
     inputs: Sequence[Tensor],
     labels: Int[Tensor, " n"],
+    weights: Float[Tensor, " c"] | None,
     optimizer: torch.optim.Optimizer,
-    batch_size: int,
+    training: Training,
 ) -> tuple[float, float]:
     model.train()
     total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
-    for batch in _batches(len(labels), batch_size):
+    for batch in _batches(len(labels), training.batch_size):
         target = labels.index_select(0, batch)
-        logits = model(*(part.index_select(0, batch) for part in inputs))
-        loss = cross_entropy(logits, target)
+        seen = tuple(part.index_select(0, batch) for part in inputs)
+        if training.augmentation == "flip_crop":
+            seen = tuple(map(flip_crop, seen))
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
+            logits = model(*seen)
+        loss = _loss(logits.float(), target, weights)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
         with torch.no_grad():
             total += loss.detach() * len(batch)
-            right += (logits.argmax(1) == target).sum()
+            right += (_answer(logits).argmax(1) == target).sum()
     return float(total) / len(labels), float(right) / len(labels)
+
+
+def _class_weights(labels: Int[Tensor, " n"], training: Training) -> Float[Tensor, " c"] | None:
+    """What one sample of each class weighs in the loss: 1 on average over the samples; None where all weigh the same."""
+    if training.class_weights == "none":
+        return None
+    sizes = labels.bincount()
+    there = sizes > 0
+    return torch.where(there, len(labels) / (there.sum() * sizes.clamp(min=1)), 0.0)
+
+
+def _loss(
+    logits: Float[Tensor, "b *m c"], target: Int[Tensor, " b"], weights: Float[Tensor, " k"] | None
+) -> Float[Tensor, ""]:
+    """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
+    if logits.dim() == 3:
+        logits, target = logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
+    if weights is None:
+        return cross_entropy(logits, target)
+    # Not divided by a batch's own weights: a sample's pull must not depend on its company.
+    return (weights[target] * cross_entropy(logits, target, reduction="none")).mean()
+
+
+def _answer(logits: Float[Tensor, "b *m c"]) -> Float[Tensor, "b c"]:
+    return logits if logits.dim() == 2 else logits.mean(1)
 
 
 def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:

@@ -32,7 +32,16 @@ _JOB: dict[str, Any] = {
     "spec": {
         "dataset": _DATASET["id"],
         "reference": None,
-        "model": {"name": "mlp", "params": {"width": 256, "blocks": 2, "dropout": 0.0}},
+        "model": {
+            "name": "mlp",
+            "params": {
+                "width": 256,
+                "blocks": 2,
+                "dropout": 0.0,
+                "numeric_embeddings": "none",
+                "embedding_width": 16,
+            },
+        },
         "training": {
             "epochs": 15,
             "batch_size": 128,
@@ -42,7 +51,11 @@ _JOB: dict[str, Any] = {
             "momentum": 0.9,
             "weight_decay": 0.0,
             "seed": 0,
-            "checkpoints": "all",
+            "checkpoints": 8,
+            "class_weights": "none",
+            "augmentation": "none",
+            "early_stopping": None,
+            "precision": "float32",
         },
         "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024},
         "signals": ["mislabeled", "anomalous", "si"],

@@ -13,14 +13,16 @@ from pydantic import Field
 from service.api.errors import invalid
 from service.domain.errors import FieldError, NotAcceptable
 
-Format = Literal["json", "csv", "jsonl", "parquet"]
+Format = Literal["json", "csv", "jsonl", "parquet", "cleanlab"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
+    "cleanlab": "text/csv; charset=utf-8",
 }
+ENDINGS: dict[Format, str] = {"cleanlab": "cleanlab.csv"}  # of file names, where the form's own name is none
 DESCRIPTION: dict[str, Any] = {
     "description": "A page as JSON, or the whole ranking in another form.",
     "content": {
@@ -45,6 +47,7 @@ _OWN: tuple[tuple[str, Any], ...] = (
     ("planted_kind", pa.string()),
     ("planted_label", pa.string()),
 )
+_ISSUE = ("index", "sample_id", "is_label_issue", "label_score", "given_label", "predicted_label")
 
 
 def choose(name: str | None, accept: str | None) -> Format:
@@ -121,6 +124,25 @@ def to_parquet(chunks: Chunks, names: Sequence[str]) -> Iterator[bytes]:
     yield sink.take()
 
 
+def to_cleanlab(chunks: Chunks, _names: Sequence[str]) -> Iterator[bytes]:
+    """The table of cleanlab's `get_issues("label")`, with the sample's id: a `label_score` near 0 is bad."""
+    issues = (
+        [
+            {
+                "index": row["index"],
+                "sample_id": row["sample_id"],
+                "is_label_issue": row["verdict"] == "mislabeled",
+                "label_score": 1 - row["mislabeled"],
+                "given_label": row["given_label"],
+                "predicted_label": row["suggested_label"],
+            }
+            for row in chunk
+        ]
+        for chunk in chunks
+    )
+    return to_csv(issues, _ISSUE)
+
+
 class _Sink(io.RawIOBase):
     """Keeps what was written until it is taken."""
 
@@ -148,4 +170,5 @@ WRITERS: dict[Format, Callable[[Chunks, Sequence[str]], Iterator[bytes]]] = {
     "csv": to_csv,
     "jsonl": to_jsonl,
     "parquet": to_parquet,
+    "cleanlab": to_cleanlab,
 }

@@ -100,7 +100,11 @@ def list_suspects(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
     name: Annotated[
-        str | None, Query(alias="format", description=f"{', '.join(exports.FORMATS)}; instead of Accept.")
+        str | None,
+        Query(
+            alias="format",
+            description=f"{', '.join(exports.FORMATS)} (the table of its label issues); instead of Accept.",
+        ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
@@ -211,5 +215,8 @@ def _export(here: Services, job: Job, query: rankings.Query, form: exports.Forma
     return StreamingResponse(
         exports.WRITERS[form](exports.ranked(chunks(), query.by), exports.columns((job.result or {})["signals"])),
         media_type=exports.MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{form}"', "Vary": "Accept"},
+        headers={
+            "Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{exports.ENDINGS.get(form, form)}"',
+            "Vary": "Accept",
+        },
     )

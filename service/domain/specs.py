@@ -9,6 +9,7 @@ from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import AUTO, MODELS, Model
 from service.domain.signal import SIGNALS
+from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
 
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
@@ -53,7 +54,7 @@ class ModelRequest(Frozen):
     params: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters; see GET /models.")
 
 
-class TrainingRequest(Frozen):
+class TrainingRequest(TrainingOptions):
     """How to train; each field left out takes the model's default."""
 
     epochs: int | None = Field(None, ge=1, le=10_000)
@@ -77,7 +78,7 @@ class TrainingRequest(Frozen):
         return self
 
 
-class Training(Frozen):
+class Training(TrainingOptions):
     """How the model is trained, resolved."""
 
     epochs: int
@@ -247,6 +248,8 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     unknown = [name for name in request.signals or () if name not in SIGNALS]
     if unknown:
         raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+    if request.training.augmentation != "none" and dataset.modality != "image":
+        raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
     given = request.training.model_dump(exclude_none=True)
     epochs = request.training.epochs or model.training.epochs
     training = Training.model_validate(

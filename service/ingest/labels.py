@@ -69,6 +69,14 @@ def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[st
             f"{label.high:g}: it looks like regression, which is not supported; name a column of classes as spec.label",
             where,
         )
+    separator = _separator(names)
+    if separator is not None:
+        several = next(name for name in sorted(names) if separator in name)
+        raise invalid(
+            f"the label column {label.name!r} holds several labels for one sample, as {several!r}: multi-label data is "
+            "not supported, give one class each",
+            where,
+        )
     if len(names) > limits.max_classes:
         raise invalid(
             f"the label column {label.name!r} has {len(names):,} classes; the limit is {limits.max_classes:,}", where
@@ -76,6 +84,17 @@ def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[st
     classes = sorted_classes(names)
     check_classes(label.name, classes)
     return whole, classes
+
+
+def _separator(names: set[str]) -> str | None:
+    """What stands between labels where classes are sets of them: few labels, in many more combinations."""
+    for separator in "|;":
+        sets = [tuple(part.strip() for part in name.split(separator)) for name in names]
+        parts = {part for one in sets for part in one}
+        # Of a hierarchy, a|b and a|c, every class has an end of its own: there are no fewer parts than classes.
+        if len({len(one) for one in sets}) > 1 and len(parts) < len(names):
+            return separator
+    return None
 
 
 def check_classes(label: str, classes: tuple[str, ...]) -> None:

@@ -8,13 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rtdl_revisiting_models import FTTransformer
+from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.models import (
-    MLPParams,
+    ResNet18Params,
     ResNetParams,
     SmallCNNParams,
+    TabMParams,
+    TabularMLPParams,
     TabularResNetParams,
     TextCNNParams,
     TextTransformerParams,
@@ -25,6 +28,8 @@ from worker.influence.projection import Projection
 from worker.influence.sources import ChosenLayers, Network
 from worker.influence.tracin import Pairs, course, length, pull
 from worker.models.image import resnet20, small_cnn
+from worker.models.resnet18 import resnet18
+from worker.models.tabm import tabm
 from worker.models.tabular import mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
 from worker.shape import InputShape
@@ -81,6 +86,26 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int, torch.Generator],
     "layer norm without bias": (lambda: sequence(nn.LayerNorm(5, bias=False), nn.Tanh(), width=5), floats(5), "0"),
     "group norm": (lambda: sequence(nn.GroupNorm(2, 4), nn.Tanh(), width=24), floats(4, 3, 2), "0"),
     "batch norm": (lambda: sequence(nn.BatchNorm1d(5), nn.Tanh(), width=5), floats(5), "0"),
+    "members of an ensemble": (
+        lambda: sequence(LinearBatchEnsemble(5, 4, k=3, scaling_init="normal"), nn.Tanh(), width=12),
+        floats(3, 5),
+        "0",
+    ),
+    "members without bias": (
+        lambda: sequence(LinearBatchEnsemble(5, 4, bias=False, k=2, scaling_init="normal"), nn.Tanh(), width=8),
+        floats(2, 5),
+        "0",
+    ),
+    "scale": (
+        lambda: sequence(ElementwiseAffine((3, 5), bias=False, scaling_init="normal"), nn.Tanh(), width=15),
+        floats(3, 5),
+        "0",
+    ),
+    "scale and shift": (
+        lambda: sequence(ElementwiseAffine((3, 5), bias=True, scaling_init="normal"), nn.Tanh(), width=15),
+        floats(3, 5),
+        "0",
+    ),
     "batch norm of images": (lambda: sequence(nn.BatchNorm2d(4), nn.Tanh(), width=24), floats(4, 3, 2), "0"),
 }
 
@@ -147,11 +172,23 @@ def test_both_forms_of_a_layer_at_many_places_agree() -> None:
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor, ...]]]] = {
     "mlp": (
-        lambda: mlp(MLPParams(width=6), InputShape("tabular", numeric=3, cardinalities=(4,)), CLASSES),
+        lambda: mlp(TabularMLPParams(width=6), InputShape("tabular", numeric=3, cardinalities=(4,)), CLASSES),
         lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
     ),
     "tabular_resnet": (
         lambda: tabular_resnet(TabularResNetParams(width=8), InputShape("tabular", numeric=3, cardinalities=(4,)), 3),
+        lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
+    ),
+    "tabm": (
+        lambda: tabm(TabMParams(width=8, members=3), InputShape("tabular", numeric=3, cardinalities=(4,)), CLASSES),
+        lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
+    ),
+    "tabm that shares all": (
+        lambda: tabm(
+            TabMParams(width=8, members=3, sharing="mini"),
+            InputShape("tabular", numeric=3, cardinalities=(4,)),
+            CLASSES,
+        ),
         lambda rows: (torch.randn(rows, 3), torch.randint(0, 4, (rows, 1))),
     ),
     "small_cnn": (
@@ -177,6 +214,14 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor,
     "text_transformer": (
         lambda: text_transformer(TextTransformerParams(width=16, blocks=1), InputShape("text", text=(20, 7)), CLASSES),
         lambda rows: (_tokens(rows),),
+    ),
+    "resnet18 of large images": (
+        lambda: resnet18(
+            ResNet18Params(width=4),
+            InputShape("image", image=(3, 70, 66), pixel_mean=(99.0,) * 3, pixel_deviation=(50.0,) * 3),
+            CLASSES,
+        ),
+        lambda rows: (torch.randint(0, 256, (rows, 3, 70, 66), dtype=torch.uint8),),
     ),
 }
 

@@ -262,6 +262,23 @@ def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation
     assert installation.ranking(job_id) == installation.ranking(undisturbed)
 
 
+def test_a_job_that_stops_early_scores_the_epochs_that_it_ran_and_forgets_the_others(
+    installation: Installation,
+) -> None:
+    stopping = {"patience": 8, "min_improvement": 0.1}
+    with installation.worker():
+        job_id = installation.submit({**LONG, "early_stopping": stopping, "class_weights": "balanced"})
+        installation.wait(job_id, "completed")
+    ran = len(installation.epochs(job_id))
+    assert 8 < ran < LONG["epochs"]
+    top = installation.ranking(job_id)[0]["sample_id"]
+    epochs = installation.client.get(f"/jobs/{job_id}/samples/{top}").json()["trajectory"]["epochs"]
+    assert len(epochs) == 8
+    assert epochs[-1] == ran
+    kept = sorted(path.stem for path in (installation.settings.home / "jobs" / job_id / "checkpoints").glob("*.pt"))
+    assert [int(name) for name in kept] == epochs
+
+
 def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installation) -> None:
     with installation.worker() as first:
         job_id = installation.submit(LONG)

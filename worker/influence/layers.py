@@ -11,12 +11,14 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
 
+_PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, LinearBatchEnsemble)
 _LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed
 
 
@@ -46,7 +48,7 @@ def layer_names(
     if layers == "all":
         chosen = ordered
     elif layers in ("last", "last-2"):
-        products = [name for name, module in named.items() if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)]
+        products = [name for name, module in named.items() if isinstance(module, _PRODUCTS)]
         last = next(name for name, module in named.items() if module is head)
         before = [name for name in products if name != last]
         chosen = [*before[-1:], last] if layers == "last-2" else [last]
@@ -226,6 +228,23 @@ def _batch_norm(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
     return _affine(normal.contiguous(), error.contiguous(), layer.num_features, bias=True)
 
 
+def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    """Members of an ensemble share a matrix: `s (W (r x)) + b`, where r, s and b are each member's own."""
+    assert isinstance(layer, LinearBatchEnsemble)
+    inside, back = entered * layer.r, error * layer.s
+    parts = [torch.bmm(back.transpose(1, 2), inside), back @ layer.weight * entered, error * (inside @ layer.weight.T)]
+    if layer.bias is not None:
+        parts.append(error)
+    return Dense(torch.cat([part.flatten(1) for part in parts], 1))
+
+
+def _scale(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
+    """A factor, and maybe a shift, of every number by itself."""
+    assert isinstance(layer, ElementwiseAffine)
+    weight = (entered * error).flatten(1)
+    return Dense(weight if layer.bias is None else torch.cat([weight, error.flatten(1)], 1))
+
+
 _GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient]] = {
     nn.Linear: _linear,
     nn.Conv1d: _convolution,
@@ -235,5 +254,7 @@ _GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient
     nn.GroupNorm: _group_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    LinearBatchEnsemble: _shared_linear,
+    ElementwiseAffine: _scale,
 }
 _COVERED = tuple(_GRADIENTS)

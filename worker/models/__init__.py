@@ -10,6 +10,8 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
+from worker.models.resnet18 import resnet18
+from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
 from worker.shape import InputShape
@@ -18,9 +20,11 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "logistic_regression": logistic_regression,
     "mlp": mlp,
     "tabular_resnet": tabular_resnet,
+    "tabm": tabm,
     "ft_transformer": ft_transformer,
     "small_cnn": small_cnn,
     "resnet20": resnet20,
+    "resnet18": resnet18,
     "linear_probe": linear_probe,
     "mlp_probe": mlp_probe,
     "text_cnn": text_cnn,

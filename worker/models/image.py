@@ -29,7 +29,8 @@ class Normalise(nn.Module):
         return (pixels.float().contiguous(memory_format=torch.channels_last) - self.mean) / self.deviation
 
 
-def _channels(shape: InputShape) -> int:
+def channels(shape: InputShape) -> int:
+    """Colours of a pixel. Raises ValueError for what is no image."""
     if shape.image is None:
         raise ValueError("an image model needs image data")
     return shape.image[0]
@@ -40,7 +41,7 @@ class SmallCNN(nn.Module):
 
     def __init__(self, params: SmallCNNParams, shape: InputShape, classes: int) -> None:
         super().__init__()
-        widths = (_channels(shape), params.width, 2 * params.width, 4 * params.width)
+        widths = (channels(shape), params.width, 2 * params.width, 4 * params.width)
         blocks: list[nn.Module] = [Normalise(shape)]
         for inside, outside in pairwise(widths):
             blocks += [
@@ -86,7 +87,7 @@ class ResNet20(nn.Module):
         super().__init__()
         width = params.width
         self.stem = nn.Sequential(
-            Normalise(shape), nn.Conv2d(_channels(shape), width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            Normalise(shape), nn.Conv2d(channels(shape), width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
         blocks: list[nn.Module] = []
         inside = width
@@ -106,15 +107,16 @@ class ResNet20(nn.Module):
 
 def small_cnn(params: SmallCNNParams, shape: InputShape, classes: int) -> nn.Module:
     """A network for small images that trains in seconds on a CPU."""
-    return _channels_last(SmallCNN(params, shape, classes))
+    return channels_last(SmallCNN(params, shape, classes))
 
 
 def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module:
     """The CIFAR-style ResNet."""
-    return _channels_last(ResNet20(params, shape, classes))
+    return channels_last(ResNet20(params, shape, classes))
 
 
-def _channels_last(model: nn.Module) -> nn.Module:
+def channels_last(model: nn.Module) -> nn.Module:
+    """The model with its weights laid out as its activations are."""
     # torch's own types leave this argument of `to` out.
     moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved

@@ -7,28 +7,31 @@ from jaxtyping import Float, Int
 from rtdl_revisiting_models import MLP, FTTransformer, ResNet
 from torch import Tensor, nn
 
-from service.domain.models import FTTransformerParams, MLPParams, NoParams, TabularResNetParams
+from service.domain.models import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
+from worker.models.numbers import Numbers
 from worker.shape import InputShape
 
 
 class OneHot(nn.Module):
-    """Numeric columns beside one-hot categories: one flat row a sample, `width` wide."""
+    """Numeric columns, embedded or not, beside one-hot categories: one flat row a sample, `width` wide."""
 
     offsets: Tensor
 
-    def __init__(self, shape: InputShape) -> None:
+    def __init__(self, shape: InputShape, numbers: Numbers | None = None) -> None:
         super().__init__()
+        self.numbers = Numbers("none", 1, shape) if numbers is None else numbers
         sizes = torch.tensor([0, *shape.cardinalities])
         self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
         self.total = int(sizes.sum())
-        self.width = shape.numeric + self.total
+        self.width = self.numbers.width + self.total
 
     def forward(self, numeric: Float[Tensor, "n k"], categorical: Int[Tensor, "n c"]) -> Float[Tensor, "n w"]:
         """All categories with one scatter."""
+        numbers: Tensor = self.numbers(numeric)
         if not self.total:
-            return numeric
-        hot = numeric.new_zeros(len(numeric), self.total).scatter_(1, categorical + self.offsets, 1.0)
-        return torch.cat([numeric, hot], 1)
+            return numbers
+        hot = numbers.new_zeros(len(numbers), self.total).scatter_(1, categorical + self.offsets, 1.0)
+        return torch.cat([numbers, hot], 1)
 
 
 class Flat(nn.Module):
@@ -58,9 +61,9 @@ def logistic_regression(_params: NoParams, shape: InputShape, classes: int) -> n
     return Flat(encoder, head, head)
 
 
-def mlp(params: MLPParams, shape: InputShape, classes: int) -> nn.Module:
+def mlp(params: TabularMLPParams, shape: InputShape, classes: int) -> nn.Module:
     """Hidden layers with ReLU."""
-    encoder = OneHot(shape)
+    encoder = OneHot(shape, Numbers.of(params, shape))
     network = MLP(
         d_in=encoder.width, d_out=classes, n_blocks=params.blocks, d_block=params.width, dropout=params.dropout
     )
@@ -69,7 +72,7 @@ def mlp(params: MLPParams, shape: InputShape, classes: int) -> nn.Module:
 
 def tabular_resnet(params: TabularResNetParams, shape: InputShape, classes: int) -> nn.Module:
     """Residual blocks with batch normalisation."""
-    encoder = OneHot(shape)
+    encoder = OneHot(shape, Numbers.of(params, shape))
     network = ResNet(
         d_in=encoder.width,
         d_out=classes,

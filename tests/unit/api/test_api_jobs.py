@@ -40,7 +40,10 @@ def test_a_job_echoes_every_resolved_value(client: httpx.Client, here: Services)
     assert int(response.headers["Retry-After"]) > 0
     assert (job["state"], job["name"], job["attempts"]) == ("queued", "animals", 0)
     assert job["progress"] == {"fraction": 0, "phase": "queued", "detail": "waiting for a worker", "eta_seconds": None}
-    assert job["spec"]["model"] == {"name": "mlp", "params": {"width": 256, "blocks": 2, "dropout": 0}}
+    assert job["spec"]["model"] == {
+        "name": "mlp",
+        "params": {"width": 256, "blocks": 2, "dropout": 0, "numeric_embeddings": "none", "embedding_width": 16},
+    }
     assert job["spec"]["training"]["epochs"] == 4
     assert job["spec"]["training"]["learning_rate"] > 0
     assert job["dataset"]["id"] == info.id
@@ -100,6 +103,8 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
     [
         ({"training": {"epochs": 0}}, ["training", "epochs"]),
         ({"training": {"checkpoints": "some"}}, ["training", "checkpoints"]),
+        ({"training": {"augmentation": "flip_crop"}}, ["training", "augmentation"]),
+        ({"training": {"early_stopping": {"patience": 0}}}, ["training", "early_stopping", "patience"]),
         ({"epochs": 3}, ["epochs"]),
         ({"model": {"name": "gpt"}}, ["model", "name"]),
         ({"model": {"name": "mlp", "params": {"width": 0}}}, ["model", "params", "width"]),

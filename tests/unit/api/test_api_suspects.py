@@ -200,6 +200,21 @@ def test_an_export_keeps_filters_and_awkward_names(client: httpx.Client, here: S
         assert read(client.get(f"/jobs/job_2/suspects?format={form}&label=nobody").content) == []
 
 
+def test_the_table_of_cleanlab_has_its_columns_and_its_sign(
+    client: httpx.Client, finished: list[dict[str, Any]]
+) -> None:
+    response = client.get(f"{URL}?format=cleanlab")
+    assert response.headers["Content-Disposition"] == 'attachment; filename="job_1-mislabeled.cleanlab.csv"'
+    rows = read_csv(response.content)
+    assert [row["sample_id"] for row in rows] == [row["sample_id"] for row in finished]
+    for found, row in zip(rows, finished, strict=True):
+        assert found["is_label_issue"] == str(row["verdict"] == "mislabeled")
+        assert (found["given_label"], found["predicted_label"]) == (row["given_label"], row["suggested_label"])
+    scores = [float(row["label_score"]) for row in rows]
+    assert scores == sorted(scores)
+    assert all(0 <= score <= 1 for score in scores)
+
+
 def test_a_form_that_is_not_made_is_refused_with_the_list(client: httpx.Client) -> None:
     refused = client.get(URL, headers={"Accept": "image/png"})
     assert (refused.status_code, "text/csv" in refused.json()["detail"]) == (406, True)

@@ -192,3 +192,17 @@ def test_columns_named_like_ours_are_ordinary(take: Take) -> None:
 def test_strange_names_are_kept(take: Take) -> None:
     outcome = take(rows_of("__id=word", "größe 📏=n", "a.b/c=int", "target=two"))
     assert list(outcome.kinds) == ["__id", "größe 📏", "a.b/c"]
+
+
+@pytest.mark.parametrize("separator", ["|", ";", " | "])
+def test_sets_of_labels_are_refused(take: Take, separator: str) -> None:
+    sets = ["a", "b", separator.join("ab"), separator.join("bc"), separator.join("abc"), "c"]
+    lines = [f"{number},{sets[number % len(sets)]}" for number in range(60)]
+    with pytest.raises(Invalid, match="several labels for one sample"):
+        take("\n".join(["x,tags", *lines]), label="tags")
+
+
+def test_classes_of_a_hierarchy_are_classes(take: Take) -> None:
+    names = ["plants", "plants|trees", "plants|herbs", "animals", "animals|birds", "animals|birds|owls"]
+    lines = [f"{number},{names[number % len(names)]}" for number in range(60)]
+    assert take("\n".join(["x,kind", *lines]), label="kind").found.classes == sorted(names)

@@ -115,6 +115,29 @@ def test_one_absurd_value_neither_dominates_nor_flattens_its_column(tmp_path: Pa
     assert 0.8 < rest.std() < 1.25
 
 
+def test_bins_part_the_training_rows_evenly_and_know_nothing_of_others(tmp_path: Path) -> None:
+    values = [float(value) for value in range(97)] + [1e6] * 5
+    dataset = canonical(tmp_path / "data.parquet", "tabular", {"x": ("numeric", values)})
+    encoder, (x, _) = fitted(dataset, torch.arange(97))
+    (bins,) = encoder.shape.bins
+    assert len(bins) == 49
+    assert (bins[0], bins[-1]) == (float(x[:97].min()), float(x[:97].max()))
+    counts = torch.histogram(x[:96, 0].double(), torch.tensor(bins).double()).hist
+    assert bool((counts == 2).all())
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [([7.0] * 9, [2]), ([0.0, 1.0, 1.0, 0.0], [2]), ([None, 3.0, 5.0, 4.0], [3, 2]), ([None] * 3, [2, 2])],
+)
+def test_every_number_that_a_network_sees_has_ascending_bins(tmp_path: Path, values: Any, count: list[int]) -> None:
+    dataset = canonical(tmp_path / "data.parquet", "tabular", {"x": ("numeric", values)})
+    encoder, (x, _) = fitted(dataset)
+    assert [len(bins) for bins in encoder.shape.bins] == count
+    assert len(encoder.shape.bins) == encoder.shape.numeric == x.shape[1]
+    assert all(bool((torch.tensor(bins).diff() > 0).all()) for bins in encoder.shape.bins)
+
+
 def test_a_rare_truth_is_not_lost(tmp_path: Path) -> None:
     x = numbers(tmp_path, [row == 5 for row in range(30)], "boolean")[:, 0]
     assert x[5] > 1

@@ -9,13 +9,14 @@ from torch import Tensor
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.models import BUILDERS, build, head
+from worker.models.numbers import Numbers
 from worker.shape import InputShape
 
 CLASSES = 5
 SHAPES = {
-    "numbers": InputShape("tabular", numeric=7),
+    "numbers": InputShape("tabular", numeric=7, bins=((-1.0, 0.0, 0.5, 2.0), (0.0, 1.0)) * 3 + ((-2.0, 0.0, 0.1),)),
     "categories": InputShape("tabular", cardinalities=(3, 5, 2)),
-    "both": InputShape("tabular", numeric=4, cardinalities=(3, 6)),
+    "both": InputShape("tabular", numeric=4, cardinalities=(3, 6), bins=((-1.0, 0.0, 2.0), (0.0, 1.0)) * 2),
     "grey": InputShape("image", image=(1, 9, 14), pixel_mean=(90.0,), pixel_deviation=(40.0,)),
     "colour": InputShape("image", image=(3, 17, 12), pixel_mean=(90.0, 100.0, 7.0), pixel_deviation=(40.0, 30.0, 1.0)),
     "tiny": InputShape("image", image=(3, 8, 8), pixel_mean=(90.0,) * 3, pixel_deviation=(40.0,) * 3),
@@ -49,6 +50,14 @@ def made(name: str, shape: str, seed: int = 0, **params: Any) -> torch.nn.Module
     return build(ModelRequest(name=name, params=params), SHAPES[shape], CLASSES, seed).eval()
 
 
+EMBEDDED = [
+    (name, shape, kind)
+    for name, shape in CASES
+    for kind in ("piecewise_linear", "periodic")
+    if "numeric_embeddings" in MODELS[name].params.model_fields
+]
+
+
 def test_every_model_that_may_be_asked_for_can_be_built_and_no_other() -> None:
     assert list(BUILDERS) == list(MODELS)
 
@@ -69,7 +78,8 @@ def test_the_head_yields_the_logits(name: str, shape: str) -> None:
 @pytest.mark.parametrize(("name", "shape"), CASES)
 def test_every_weight_of_the_network_learns(name: str, shape: str) -> None:
     model = made(name, shape).train()
-    loss = torch.nn.functional.cross_entropy(model(*samples(SHAPES[shape], 6)), torch.arange(6) % CLASSES)
+    logits = model(*samples(SHAPES[shape], 6))
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, -2), torch.arange(len(logits.flatten(0, -2))) % CLASSES)
     torch.autograd.backward(loss)
     assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
 
@@ -94,13 +104,61 @@ def test_a_sample_scores_the_same_in_any_company(name: str, shape: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["logistic_regression", "mlp", "linear_probe", "mlp_probe", "small_cnn", "ft_transformer"]
+    "name", ["logistic_regression", "mlp", "tabm", "linear_probe", "mlp_probe", "small_cnn", "ft_transformer"]
 )
 def test_models_without_batch_normalisation_do_not_mix_samples_in_training(name: str) -> None:
     shape = next(shape for model, shape in CASES if model == name)
     params: dict[str, Any] = {"dropout": 0.0} if "dropout" in MODELS[name].params.model_fields else {}
     model, inputs = made(name, shape, **params).train(), samples(SHAPES[shape], 6)
     torch.testing.assert_close(model(*(x[:3] for x in inputs)), model(*inputs)[:3], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "shape", "kind"), EMBEDDED)
+def test_networks_of_embedded_numbers_give_logits_and_learn_every_weight(name: str, shape: str, kind: str) -> None:
+    model = made(name, shape, numeric_embeddings=kind, embedding_width=5)
+    torch.manual_seed(0)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.3)  # Piecewise parts start at zero, and nothing would reach what is before.
+    inputs = samples(SHAPES[shape], 6)
+    seen: list[Tensor] = []
+    handle = head(model).register_forward_pre_hook(lambda _layer, given: seen.append(given[0]))
+    logits = model(*inputs)
+    handle.remove()
+    torch.testing.assert_close(logits, head(model)(seen[0]))
+    torch.testing.assert_close(model(*(x[2:3] for x in inputs)), logits[2:3], rtol=1e-4, atol=1e-5)
+    answers = model.train()(*inputs).flatten(0, -2)
+    loss = torch.nn.functional.cross_entropy(answers, torch.arange(len(answers)) % CLASSES)
+    torch.autograd.backward(loss)
+    assert [name for name, weight in model.named_parameters() if weight.grad is None] == []
+
+
+@pytest.mark.parametrize("kind", ["piecewise_linear", "periodic"])
+def test_an_embedded_number_bends_where_a_plain_one_cannot(kind: str) -> None:
+    shape = InputShape("tabular", numeric=1, bins=((-2.0, -1.0, 0.0, 1.0, 2.0),))
+    x = torch.linspace(-2, 2, 200)[:, None]
+    inside = ((x[:, 0] > -1) & (x[:, 0] < 1)).long()
+    kept = {}
+    for name in (kind, "none"):
+        numbers = Numbers(name, 8, shape)  # type: ignore[arg-type]  # the parameter's words
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(numbers, torch.nn.Linear(numbers.width, 2))
+        optimizer = torch.optim.Adam(model.parameters(), 0.05)
+        for _ in range(150):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x), inside)
+            torch.autograd.backward(loss)
+            optimizer.step()
+        kept[name] = float((model(x).argmax(1) == inside).float().mean())
+    assert kept["none"] < 0.7
+    assert kept[kind] > 0.95
+
+
+def test_members_of_an_ensemble_answer_apart_in_training_and_together_otherwise() -> None:
+    model, inputs = made("tabm", "both", members=5, dropout=0.0), samples(SHAPES["both"], 6)
+    together, apart = model.eval()(*inputs), model.train()(*inputs)
+    assert apart.shape == (6, 5, CLASSES)
+    assert bool((apart[:, 0] - apart[:, 1]).abs().max() > 1e-3)
+    torch.testing.assert_close(apart.mean(1), together, rtol=1e-4, atol=1e-5)
 
 
 def test_every_category_reaches_the_network_as_its_own_number() -> None:
@@ -146,3 +204,17 @@ def test_resnet20_has_the_size_of_the_paper() -> None:
     shape = InputShape("image", image=(3, 32, 32), pixel_mean=(1.0,) * 3, pixel_deviation=(1.0,) * 3)
     model = build(ModelRequest(name="resnet20"), shape, 10, 0)
     assert sum(weight.numel() for weight in model.parameters()) == 269_722
+
+
+@pytest.mark.parametrize(("side", "classes", "weights"), [(32, 10, 11_173_962), (224, 1000, 11_689_512)])
+def test_resnet18_has_the_size_of_the_paper_and_the_stem_that_suits_the_images(
+    side: int, classes: int, weights: int
+) -> None:
+    shape = InputShape("image", image=(3, side, side), pixel_mean=(1.0,) * 3, pixel_deviation=(1.0,) * 3)
+    model: Any = build(ModelRequest(name="resnet18"), shape, classes, 0)
+    assert sum(weight.numel() for weight in model.parameters()) == weights
+    seen: list[torch.Size] = []
+    model.stages[-1].register_forward_hook(lambda _layer, _given, output: seen.append(output.shape))
+    with torch.inference_mode():
+        model.eval()(torch.zeros(1, 3, side, side, dtype=torch.uint8))
+    assert seen == [(1, 512, 4, 4) if side == 32 else (1, 512, 7, 7)]

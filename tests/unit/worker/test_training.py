@@ -32,9 +32,11 @@ ADAMW = SGD.model_copy(update={"optimizer": "adamw", "learning_rate": 0.003})
 RUNS: list[tuple[str, str, Training, dict[str, Any]]] = [
     ("mlp", "both", SGD, {"dropout": 0.3}),
     ("tabular_resnet", "both", ADAMW, {}),
+    ("tabm", "both", ADAMW, {"width": 8, "members": 3, "numeric_embeddings": "piecewise_linear"}),
     ("ft_transformer", "categories", ADAMW, {"width": 16}),
     ("small_cnn", "grey", SGD, {}),
     ("resnet20", "colour", SGD, {"width": 4}),
+    ("resnet18", "tiny", SGD, {"width": 4}),
     ("linear_probe", "embedding", ADAMW, {}),
 ]
 
@@ -283,7 +285,7 @@ def test_rates_follow_their_schedule() -> None:
 
 
 def test_the_state_carries_the_rate_of_its_epoch() -> None:
-    states, metrics = run(*RUNS[5])
+    states, metrics = run(*RUNS[7])
     expected = [learning_rate(ADAMW, epoch) for epoch in range(1, 5)]
     assert [state.learning_rate for state in states] == [one.learning_rate for one in metrics] == expected
     assert [state.optimizer["param_groups"][0]["lr"] for state in states] == expected
@@ -291,7 +293,7 @@ def test_the_state_carries_the_rate_of_its_epoch() -> None:
 
 @pytest.mark.parametrize("training", [SGD, ADAMW])
 def test_the_optimizer_is_the_one_that_was_asked_for(training: Training) -> None:
-    name, shape, _, params = RUNS[5]
+    name, shape, _, params = RUNS[7]
     (group,) = run(name, shape, training, params)[0][-1].optimizer["param_groups"]
     assert group["weight_decay"] == training.weight_decay
     assert group.get("momentum") == (training.momentum if training is SGD else None)
@@ -326,7 +328,7 @@ def test_as_many_checkpoints_as_asked_for(epochs: int) -> None:
 
 
 def test_a_saved_state_is_whole_or_not_there(tmp_path: Path) -> None:
-    states, _ = run(*RUNS[5])
+    states, _ = run(*RUNS[7])
     path = tmp_path / "00001.pt"
     states[0].save(path)
     broken = TrainingState(2, 0.1, {}, {"state": lambda: None})

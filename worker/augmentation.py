@@ -1,0 +1,20 @@
+"""Images as they might have been taken: what training may see in place of the plain ones."""
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+_SHARE = 8  # of a side, by one part of which an image is moved at most
+
+
+def flip_crop(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Each moved by an own number of pixels, its edge repeated, and half of them mirrored; global random state."""
+    count, _, height, width = pixels.shape
+    rows, columns = _moved(count, height), _moved(count, width)
+    columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)
+    return pixels[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _moved(count: int, side: int) -> Tensor:
+    most = max(1, side // _SHARE)
+    return (torch.arange(side) + torch.randint(-most, most + 1, (count, 1))).clamp(0, side - 1)

@@ -1,0 +1,52 @@
+"""Embeddings of numeric columns (arXiv:2203.05556): each number becomes a few, which a network bends more easily."""
+
+import warnings
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
+from torch import Tensor, nn
+
+from service.domain.models import NumericEmbeddings
+from worker.shape import InputShape
+
+
+class Numbers(nn.Module):
+    """All numeric columns side by side, embedded or as they are; `width` numbers a row, `widths` a column."""
+
+    def __init__(self, kind: Literal["none", "piecewise_linear", "periodic"], width: int, shape: InputShape) -> None:
+        super().__init__()
+        self.embedding = _embedding(kind, width, shape) if shape.numeric else None
+        self.widths = [1 if self.embedding is None else width] * shape.numeric
+        self.width = sum(self.widths)
+
+    @classmethod
+    def of(cls, params: NumericEmbeddings, shape: InputShape) -> "Numbers":
+        """As a model's parameters ask."""
+        return cls(params.numeric_embeddings, params.embedding_width, shape)
+
+    def forward(self, numeric: Float[Tensor, "n k"]) -> Float[Tensor, "n w"]:
+        """A flat row a sample."""
+        return numeric if self.embedding is None else self.embedding(numeric).flatten(1)
+
+
+def _embedding(
+    kind: Literal["none", "piecewise_linear", "periodic"], width: int, shape: InputShape
+) -> nn.Module | None:
+    match kind:
+        case "none":
+            return None
+        case "periodic":
+            waves: nn.Module = PeriodicEmbeddings(shape.numeric, width, lite=False)
+            return waves
+        case "piecewise_linear":
+            if len(shape.bins) != shape.numeric:
+                raise ValueError(f"{shape.numeric} numeric columns need their bins, {len(shape.bins)} are there")
+            # Version B starts as a linear embedding and learns to bend.
+            bins = [torch.tensor(edges) for edges in shape.bins]
+            with warnings.catch_warnings():
+                # That a column of two values has one bin: it is linear, which is all that it can be.
+                warnings.filterwarnings("ignore", message=".*just two bin edges", category=UserWarning)
+                bent: nn.Module = PiecewiseLinearEmbeddings(bins, width, activation=False, version="B")
+            return bent

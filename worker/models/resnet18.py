@@ -1,0 +1,71 @@
+"""ResNet-18 (arXiv:1512.03385, table 1), for small images and large. Takes `(pixels uint8 [n, channels, height, width],)`."""
+
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+from service.domain.models import ResNet18Params
+from worker.models.image import Normalise, channels, channels_last
+from worker.shape import InputShape
+
+_SMALL = 64  # pixels a side, up to which the first layer keeps the resolution, as is usual for CIFAR
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions around a shortcut, which is a convolution of its own where the shape changes (option B)."""
+
+    def __init__(self, inside: int, outside: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inside, outside, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(outside)
+        self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(outside)
+        self.shortcut = (
+            nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+            if stride > 1 or inside != outside
+            else nn.Identity()
+        )
+
+    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """The block's output."""
+        y = self.second_norm(self.second(relu(self.first_norm(self.first(x)))))
+        return relu(y + self.shortcut(x))
+
+
+class ResNet18(nn.Module):
+    """Four stages of two blocks; large images are made a quarter as high and wide first."""
+
+    def __init__(self, params: ResNet18Params, shape: InputShape, classes: int) -> None:
+        super().__init__()
+        width = params.width
+        self.stem = nn.Sequential(Normalise(shape), *_stem(shape, width))
+        blocks: list[nn.Module] = []
+        inside = width
+        for stage in range(4):
+            for block in range(2):
+                outside = width * 2**stage
+                blocks.append(BasicBlock(inside, outside, 2 if stage and not block else 1))
+                inside = outside
+        self.stages = nn.Sequential(*blocks)
+        self.head = nn.Linear(inside, classes)
+
+    def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
+        """Logits."""
+        logits: Tensor = self.head(self.stages(self.stem(pixels)).mean((2, 3)))
+        return logits
+
+
+def _stem(shape: InputShape, width: int) -> list[nn.Module]:
+    small = shape.image is None or max(shape.image[1:]) <= _SMALL
+    seen = (3, 1, 1) if small else (7, 2, 3)
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels(shape), width, *seen, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
+    return layers if small else [*layers, nn.MaxPool2d(3, 2, 1)]
+
+
+def resnet18(params: ResNet18Params, shape: InputShape, classes: int) -> nn.Module:
+    """The ImageNet ResNet of 18 layers, with the first layer that suits the images."""
+    return channels_last(ResNet18(params, shape, classes))
