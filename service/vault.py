@@ -31,7 +31,8 @@ class Vault:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
             raise Conflict(
-                "the secret was encrypted with a key that is not among SUSPECTS_SECRET_KEYS any more; send the token anew"
+                "the secret was encrypted with a key that is not among SUSPECTS_SECRET_KEYS any more; send the token anew",
+                members={"state": "sealed"},
             ) from None
 
     @cached_property

@@ -27,7 +27,7 @@ _DENIED = (401, 403)
     "/connections",
     status_code=201,
     summary="Connect a labelling tool",
-    responses=problems(400, 409, 413, 415, 422),
+    responses=problems(400, 413, 415, 422),
     openapi_extra=CONNECTION_BODY,
 )
 def create_connection(body: JsonBody, key: IdempotencyKey, here: Here, response: Response) -> Connection:
@@ -71,9 +71,8 @@ def _tested(here: Services, url: str, token: str) -> tuple[TokenKind, Seen]:
             return client.token_kind, client.seen()
     except Refused as error:
         raise _fault("token" if error.status in _DENIED else "url", error.detail) from error
-    except (Upstream, KeyError, TypeError) as error:
-        detail = error.detail if isinstance(error, Upstream) else "answers, but not as Label Studio does"
-        raise _fault("url", detail) from error
+    except Upstream as error:
+        raise _fault("url", error.detail) from error
 
 
 def _fault(field: str, msg: str) -> Invalid:

@@ -1,11 +1,13 @@
 """Label Studio's HTTP API, as much of it as pull, push and reconcile need; proved against 1.23."""
 
 import base64
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 import tenacity
@@ -24,15 +26,30 @@ _BUSY = frozenset({429, 502, 503, 504})
 _UNTOUCHED = frozenset({429, 503})  # whoever answers so has not done it
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 _MOST_OF_A_FILE = 64 * 2**20
+_REDIRECTS = 5
 _STORES = ("s3://", "s3s://", "gs://", "azure-blob://")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back, read whole; `leads_to` is where a redirect points."""
+
+    status: int
+    content: bytes
+    leads_to: str | None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is what was asked for."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 class _Busy(Exception):
     """Worth another try."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(response.status_code)
-        self.response = response
+    def __init__(self, answer: _Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
 
 
 class Refused(Upstream):
@@ -53,8 +70,7 @@ class LabelStudio:
             transport=Pinned(allow_private=allow_private),
             timeout=_PATIENCE,
             trust_env=False,
-            follow_redirects=True,
-            max_redirects=5,
+            follow_redirects=False,
             headers={"User-Agent": "usual-suspects"},
         )
 
@@ -73,16 +89,20 @@ class LabelStudio:
 
     def seen(self) -> Seen:
         """Who the token belongs to and what it can see."""
-        user = self.ask("GET", "/api/current-user/whoami")
-        listed = self.ask("GET", "/api/projects/", params={"page_size": 1})
-        return Seen(user=str(user.get("email") or user["username"]), version=self._version(), projects=listed["count"])
+        user = self._object("GET", "/api/current-user/whoami")
+        listed = self._object("GET", "/api/projects/", params={"page_size": 1})
+        try:
+            who = str(user.get("email") or user["username"])
+            return Seen(user=who, version=self._version(), projects=int(listed["count"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(f"{self.url} answers, but not as Label Studio does", HTTPStatus.OK) from error
 
     def _version(self) -> str | None:
         try:
-            found = self.ask("GET", "/api/version")
-            return str(found["release"])
-        except (Refused, KeyError, TypeError):
+            found = self._object("GET", "/api/version").get("release")
+        except Refused:
             return None
+        return None if found is None else str(found)
 
     def project(self, number: int) -> dict[str, Any]:
         """A project."""
@@ -99,12 +119,12 @@ class LabelStudio:
                 if error.status == HTTPStatus.NOT_FOUND and page > 1:
                     return
                 raise
-            tasks: list[dict[str, Any]] = found["tasks"]
+            tasks: list[dict[str, Any]] = found.get("tasks") or []
             if not tasks:
                 return
             yield tasks
             page, got = page + 1, got + len(tasks)
-            if got >= found["total"]:
+            if got >= int(found.get("total") or 0):
                 return
 
     def file(self, address: str, task: int) -> bytes:
@@ -122,12 +142,15 @@ class LabelStudio:
         return self._fetch(f"{self.url}/{address.lstrip('/')}")
 
     def _fetch(self, address: str) -> bytes:
-        response = self._send("GET", address, with_token=_origin(address) == _origin(self.url))
-        if not response.is_success:
-            raise self._refusal(response, "the file")
-        if len(response.content) > _MOST_OF_A_FILE:
-            raise Refused(f"a file of more than {_MOST_OF_A_FILE:,} bytes", response.status_code)
-        return response.content
+        for _ in range(_REDIRECTS + 1):
+            own = _origin(address) == _origin(self.url)
+            answer = self._send("GET", address, with_token=own, most=_MOST_OF_A_FILE)
+            if answer.leads_to is None:
+                if not answer.is_success:
+                    raise self._refusal(answer, "the file")
+                return answer.content
+            address = urljoin(address, answer.leads_to)
+        raise Refused(f"more than {_REDIRECTS} redirects", answer.status)
 
     def predict(self, project: int, predictions: Sequence[dict[str, Any]]) -> None:
         """Write predictions in bulk. The bulk way drops `mislabeling` and `neighbors`."""
@@ -142,16 +165,16 @@ class LabelStudio:
 
     def ask(self, method: str, path: str, **options: Any) -> Any:
         """One request; gives the JSON that comes back, or None. Raises Refused and Upstream."""
-        response = self._send(method, f"{self.url}{path}", **options)
-        if not response.is_success:
-            raise self._refusal(response, path)
-        if not response.content:
+        answer = self._send(method, f"{self.url}{path}", **options)
+        if not answer.is_success:
+            raise self._refusal(answer, path)
+        if not answer.content:
             return None
         try:
-            return response.json()
+            return json.loads(answer.content)
         except ValueError as error:
             raise Refused(
-                f"{self.url} answered {path} with no JSON; is this Label Studio's address?", response.status_code
+                f"{self.url} answered {path} with no JSON; is this Label Studio's address?", answer.status
             ) from error
 
     def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
@@ -160,47 +183,70 @@ class LabelStudio:
             raise Refused(f"{self.url} answered {path} with something else than an object", HTTPStatus.OK)
         return found
 
-    def _send(self, method: str, address: str, *, with_token: bool = True, **options: Any) -> httpx.Response:
+    def _send(
+        self, method: str, address: str, *, with_token: bool = True, most: int | None = None, **options: Any
+    ) -> _Answer:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((_Busy, httpx.TransportError)),
-            wait=tenacity.wait_exponential_jitter(initial=self._pause, max=_LONGEST_PAUSE_S, jitter=self._pause),
+            wait=tenacity.wait_exponential(self._pause, _LONGEST_PAUSE_S) + tenacity.wait_random(0, self._pause),
             stop=tenacity.stop_after_attempt(_TRIES),
             reraise=True,
         )
         try:
-            return retrying(self._once, method, address, with_token, options)
+            return retrying(self._once, method, address, with_token, most, options)
         except _Busy as busy:
-            return busy.response
+            return busy.answer
         except httpx.TimeoutException as error:
-            raise Upstream(f"{self.url} did not answer {method} {_path(address)} in time") from error
+            raise Upstream(f"{_server(address)} did not answer {method} {_path(address)} in time") from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Upstream(f"{self.url} could not be reached: {type(error).__name__}") from error
+            raise Upstream(f"{_server(address)} could not be reached: {type(error).__name__}") from error
 
-    def _once(self, method: str, address: str, with_token: bool, options: dict[str, Any]) -> httpx.Response:
+    def _once(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
         try:
-            response = self._client.request(method, address, auth=self._auth if with_token else None, **options)
+            answer = self._read(method, address, with_token, most, options)
         except httpx.ConnectError:
             raise
         except httpx.TransportError as error:
             # It may have been done: what adds something is not said twice.
             if method in _REPEATABLE:
                 raise
-            raise Upstream(f"{self.url} did not answer {method} {_path(address)}: {type(error).__name__}") from error
-        if response.status_code in (_BUSY if method in _REPEATABLE else _UNTOUCHED):
-            raise _Busy(response)
-        return response
+            server, said = _server(address), type(error).__name__
+            raise Upstream(f"{server} did not answer {method} {_path(address)}: {said}") from error
+        if answer.status in (_BUSY if method in _REPEATABLE else _UNTOUCHED):
+            raise _Busy(answer)
+        return answer
 
-    def _refusal(self, response: httpx.Response, what: str) -> Refused:
+    def _read(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
+        auth, content = self._auth if with_token else None, bytearray()
+        with self._client.stream(method, address, auth=auth, **options) as response:
+            for chunk in response.iter_bytes():
+                content += chunk
+                if most is not None and len(content) > most:
+                    raise Refused(f"a file of more than {most:,} bytes", response.status_code)
+        leads_to = response.headers["Location"] if response.has_redirect_location else None
+        return _Answer(response.status_code, bytes(content), leads_to)
+
+    def _refusal(self, answer: _Answer, what: str) -> Refused:
+        if answer.leads_to is not None:
+            # A token is sent where the client said, and nowhere else.
+            where = _server(urljoin(self.url, answer.leads_to))
+            return Refused(f"{self.url} redirects to {where}; give that address", answer.status)
         said = ""
         try:
-            body = response.json()
+            body = json.loads(answer.content)
             said = str(body.get("detail") or "")[:200].replace(self._token, "…") if isinstance(body, dict) else ""
         except ValueError:
             pass
-        status = response.status_code
-        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return Refused(f"{self.url} refuses the token ({status}): {said or 'no reason given'}", status)
-        return Refused(f"{self.url} answered {status} to {what}{f': {said}' if said else ''}", status)
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return Refused(
+                f"{self.url} refuses the token ({answer.status}): {said or 'no reason given'}", answer.status
+            )
+        return Refused(f"{self.url} answered {answer.status} to {what}{f': {said}' if said else ''}", answer.status)
+
+
+def _server(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _path(address: str) -> str:

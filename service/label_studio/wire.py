@@ -19,6 +19,7 @@ from service.fetch import pin
 SETTING = "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS"
 _AHEAD_S = 30  # an access token is renewed this long before it ends
 _LIFE_S = 300  # of an access token that does not say when it ends
+_EXCHANGE = httpx.Timeout(30)
 
 
 class Pinned(httpx.BaseTransport):
@@ -66,7 +67,6 @@ class LegacyToken(httpx.Auth):
 class PersonalToken(httpx.Auth):
     """A refresh token (JWT), exchanged for an access token of five minutes; anew when that one is refused."""
 
-    requires_response_body = True
     kind: TokenKind = "personal"
 
     def __init__(self, token: str, url: str) -> None:
@@ -85,15 +85,21 @@ class PersonalToken(httpx.Auth):
             yield request
 
     def _exchange(self) -> httpx.Request:
-        return httpx.Request("POST", f"{self._url}/api/token/refresh/", json={"refresh": self._token})
+        # A request that is made here gets nothing of what the client sets for its own.
+        patience = {"timeout": _EXCHANGE.as_dict()}
+        return httpx.Request(
+            "POST", f"{self._url}/api/token/refresh/", json={"refresh": self._token}, extensions=patience
+        )
 
     def _keep(self, response: httpx.Response) -> None:
         # Refused or broken: the request then goes without a good token, and its own 401 is what is told.
+        # An empty one would be no header at all.
         try:
+            response.read()
             access = str(response.json()["access"]) if response.is_success else ""
         except (ValueError, KeyError, TypeError):
             access = ""
-        self._access = access
+        self._access = access or "refused"
         self._ends = float(claims(access).get("exp") or time.time() + _LIFE_S) if access else 0.0
 
 

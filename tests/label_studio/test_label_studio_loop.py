@@ -6,20 +6,80 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import Installation
-from tool import Tool, labelled
+
+from tests.label_studio.ours import Installation
+from tests.label_studio.tool import Tool, labelled
 
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="label" toName="text" choice="single">
   <Choice value="sports"/><Choice value="politics"/><Choice value="cooking"/>
 </Choices></View>"""
 WORDS = {
-    "sports": "match goal team coach league striker stadium season referee penalty trophy sprint".split(),
-    "politics": "vote senate minister law campaign treaty budget coalition debate party reform embassy".split(),
-    "cooking": "oven butter recipe garlic simmer flour spice onion bake pastry sauce tomato".split(),
+    "sports": [
+        "match",
+        "goal",
+        "team",
+        "coach",
+        "league",
+        "striker",
+        "stadium",
+        "season",
+        "referee",
+        "penalty",
+        "trophy",
+        "sprint",
+    ],
+    "politics": [
+        "vote",
+        "senate",
+        "minister",
+        "law",
+        "campaign",
+        "treaty",
+        "budget",
+        "coalition",
+        "debate",
+        "party",
+        "reform",
+        "embassy",
+    ],
+    "cooking": [
+        "oven",
+        "butter",
+        "recipe",
+        "garlic",
+        "simmer",
+        "flour",
+        "spice",
+        "onion",
+        "bake",
+        "pastry",
+        "sauce",
+        "tomato",
+    ],
 }
-COMMON = "the a of and with after before during new old again today their our for into over".split()
+COMMON = [
+    "the",
+    "a",
+    "of",
+    "and",
+    "with",
+    "after",
+    "before",
+    "during",
+    "new",
+    "old",
+    "again",
+    "today",
+    "their",
+    "our",
+    "for",
+    "into",
+    "over",
+]
 TASKS, ERRORS = 300, 30
+
+pytestmark = pytest.mark.label_studio
 
 
 def sentences(seed: int) -> tuple[list[str], list[str], list[str]]:
@@ -83,5 +143,4 @@ def test_planted_errors_lead_the_ranking_of_a_pulled_project(ranked: Scene, inst
     assert (job["dataset"]["rows"], job["dataset"]["modality"]) == (TASKS, "text")
     assert job["spec"]["source"]["project"] == ranked.project
     first = tasks_of(installation.suspects(ranked.job)[:ERRORS])
-    print(len(ranked.planted & set(first)))
     assert len(ranked.planted & set(first)) >= 0.8 * ERRORS

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,15 +66,25 @@ class Tool:
         params = {"project": project, "view": view, "page_size": 1000}
         return [int(one["id"]) for one in self.ask("GET", "/api/tasks/", params=params)["tasks"]]
 
+    @cached_property
     def personal_token(self) -> str:
         """A refresh token; a user has one."""
-        return str(self.ask("POST", "/api/token/", json={})["token"])
+        given = os.environ.get("TEST_LABEL_STUDIO_PERSONAL_TOKEN")
+        return given or str(self.ask("POST", "/api/token/", json={})["token"])
 
-    def allow_legacy(self, allowed: bool, access: str | None = None) -> None:
-        """Switch legacy tokens on or off for the organisation."""
+    @contextmanager
+    def without_legacy_tokens(self) -> Iterator[None]:
+        """The organisation lets in personal tokens alone for as long as the block."""
+        self._allow_legacy(False)
+        try:
+            yield
+        finally:
+            self._allow_legacy(True)
+
+    def _allow_legacy(self, allowed: bool) -> None:
+        access = self.ask("POST", "/api/token/refresh/", json={"refresh": self.personal_token})["access"]
         body = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": allowed}
-        headers = {"Authorization": f"Bearer {access}"} if access else None
-        self.ask("POST", "/api/jwt/settings", json=body, headers=headers)
+        self.ask("POST", "/api/jwt/settings", json=body, headers={"Authorization": f"Bearer {access}"})
 
     def relabel(self, task: Mapping[str, Any], label: str) -> None:
         """Change the first annotation of a task, as a person does."""
