@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := service worker tests benchmarks
 
-.PHONY: help setup demo up test check format benchmark constraints clean
+.PHONY: help setup demo up test test-label-studio check format benchmark constraints clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed  ## Make .venv and install everything that a user needs
 
@@ -19,6 +19,10 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 
 test: .venv/.installed-dev  ## Run the tests, with real PostgreSQL, Valkey and worker processes
 	$(BIN)/python -m pytest
+
+# Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
+test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run the whole labelling loop with the real Label Studio (minutes)
+	TEST_LABEL_STUDIO=.venv-label-studio/bin/label-studio $(BIN)/python -m pytest tests/label_studio -m label_studio
 
 check: .venv/.installed-dev  ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
@@ -46,7 +50,7 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
 clean:  ## Delete the environment and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-label-studio .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
@@ -64,4 +68,9 @@ clean:  ## Delete the environment and every cache
 
 .venv/.installed-benchmarks: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
+	@touch $@
+
+.venv-label-studio/.installed: tests/label_studio/requirements.txt
+	$(PYTHON) -m venv .venv-label-studio
+	.venv-label-studio/bin/python -m pip install --quiet --disable-pip-version-check -r tests/label_studio/requirements.txt
 	@touch $@

@@ -13,7 +13,7 @@ from service.ingest.identities import missing_ids
 from service.queue import Queue
 from service.repair import make_version
 from service.settings import Settings
-from service.store import datasets, jobs, loops, versions, webhooks
+from service.store import datasets, jobs, loops, pulls, versions, webhooks
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
@@ -58,6 +58,7 @@ def _begin(database: Database, job_id: str, next_id: str, spec: JobSpec, now: da
                 return False
             jobs.add(connection, next_id, spec, now)
             webhooks.hand_on(connection, job_id, next_id)
+            pulls.hand_on(connection, job_id, next_id)
     except sa.exc.IntegrityError:
         return False  # the corrected dataset was deleted just now; the next look makes it again
     return True

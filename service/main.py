@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from service.api import (
+    connections,
     datasets,
     deliveries,
     diff,
@@ -31,12 +32,14 @@ from service.api.deps import Services
 from service.api.observe import Backlog, Observe
 from service.courier import deliver
 from service.domain.ids import new_id
+from service.label_studio.pull import pull_due
 from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
 from service.sweep import repeating, sweeping
+from service.vault import Vault
 
 _STALE_UPLOAD_S = 24 * 3600
 _DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
@@ -55,6 +58,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         database=open_database(settings.database),
         blobs=Blobs(settings.home),
         queue=CeleryQueue(settings),
+        vault=Vault(settings),
         now=lambda: datetime.now(UTC),
     )
     registry = CollectorRegistry()
@@ -80,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         reviews,
         versions,
         diff,
+        connections,
         deliveries,
         operations,
         page,
@@ -98,6 +103,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with (
         sweeping(here.database, here.queue, here.settings, here.now),
         repeating("loop", every, lambda: _loop(here)),
+        repeating("pull", every, lambda: _pull(here)),
         repeating("courier", every, lambda: deliver(here.database, here.settings, here.now())),
     ):
         yield
@@ -107,6 +113,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _loop(here: Services) -> None:
     run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
+
+
+def _pull(here: Services) -> None:
+    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
 
 
 def _clear_uploads(blobs: Blobs) -> None:

@@ -1,10 +1,13 @@
 """Everything that an installation may set, from the environment, prefix `SUSPECTS_`. Built once per process."""
 
+import base64
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_FERNET_KEY_BYTES = 32
 
 
 class Settings(BaseSettings):
@@ -24,6 +27,17 @@ class Settings(BaseSettings):
     max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
     allow_private_urls: bool = Field(False, description="Whether datasets may be fetched from private addresses.")
     allow_private_webhooks: bool = Field(False, description="Whether webhooks may lead to private addresses.")
+    allow_private_connections: bool = Field(
+        False, description="Whether labelling tools at private addresses may be connected."
+    )
+    secret_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Comma-separated Fernet keys for secrets at rest: the first encrypts, all decrypt. Without them one "
+        "is made once, in the file secret.key of `home`.",
+    )
+    public_url: str = Field(
+        "", description="Where labelling tools reach this service; with it a push also asks them for events."
+    )
 
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: float = Field(5, gt=0)
@@ -35,6 +49,23 @@ class Settings(BaseSettings):
     @classmethod
     def _split_keys(cls, value: object) -> object:
         return frozenset(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _are_keys(cls, value: SecretStr) -> SecretStr:
+        for key in filter(None, map(str.strip, value.get_secret_value().split(","))):
+            try:
+                fits = len(base64.urlsafe_b64decode(key)) == _FERNET_KEY_BYTES
+            except ValueError:
+                fits = False
+            if not fits:
+                raise ValueError("each must be 32 random bytes in URL-safe base 64, as Fernet.generate_key() gives")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _without_slash(cls, value: str) -> str:
+        return value.rstrip("/")
 
     @field_validator("home")
     @classmethod

@@ -163,8 +163,7 @@ def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int |
 )
 def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> Any:
     """Only images and texts have media."""
-    find_dataset(here, dataset_id)
-    data = here.blobs.canonical(dataset_id)
+    data = _data(here, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
     found = sample_media(data, sample_id) if sent.partition(b"?")[0].endswith(b"/media") else None
@@ -180,8 +179,7 @@ def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> 
 @router.get("/datasets/{dataset_id}/samples/{sample_id:path}", summary="One row of a dataset", responses=problems(404))
 def get_sample(dataset_id: str, sample_id: str, here: Here) -> DatasetSample:
     """As it was read, by the client's names."""
-    find_dataset(here, dataset_id)
-    row = sample_row(here.blobs.canonical(dataset_id), sample_id)
+    row = sample_row(_data(here, dataset_id), sample_id)
     if row is None:
         raise NotFound(f"no sample called {sample_id!r} in this dataset")
     return _sample(here, dataset_id, row)
@@ -191,6 +189,15 @@ def _sample(here: Services, dataset_id: str, row: dict[str, Any]) -> DatasetSamp
     info = find_dataset(here, dataset_id)
     links = {"self": sample_link(dataset_id, row["id"]), "media": media_link(info, row["id"])}
     return DatasetSample.model_validate({**row, "links": links})
+
+
+def _data(here: Services, dataset_id: str) -> Path:
+    """The canonical file of a dataset. Raises NotFound as long as its tasks are still to be pulled."""
+    find_dataset(here, dataset_id)
+    data = here.blobs.canonical(dataset_id)
+    if not data.exists():
+        raise NotFound(f"the dataset {dataset_id} has no samples yet: its tasks are still to be pulled")
+    return data
 
 
 def find_dataset(here: Services, dataset_id: str) -> DatasetInfo:

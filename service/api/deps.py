@@ -17,6 +17,7 @@ from service.queue import Queue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from service.vault import Vault
 
 _KEY_LENGTH = 255
 
@@ -29,6 +30,7 @@ class Services:
     database: Database
     blobs: Blobs
     queue: Queue
+    vault: Vault
     now: Callable[[], datetime]
 
 

@@ -28,6 +28,7 @@ from service.domain.errors import (
     TooMany,
     Unauthorized,
     UnreadableType,
+    Upstream,
 )
 
 log = structlog.get_logger()
@@ -47,6 +48,7 @@ STATUSES: dict[type[SuspectsError], int] = {
     UnreadableType: 415,
     Invalid: 422,
     TooMany: 429,
+    Upstream: 502,
     StorageFull: 507,
 }
 MEANINGS: dict[int, str] = {
@@ -61,6 +63,7 @@ MEANINGS: dict[int, str] = {
     415: "A kind of body or file that is not read.",
     422: "Understood, but not acceptable; `errors` names the fields, or the file's line and column.",
     429: "Too many jobs wait; `Retry-After` says when to come back.",
+    502: "A server that you named, a labelling tool say, cannot be reached or refuses; `detail` says what it said.",
     503: "Something that the service needs is away.",
     507: "The disk is full; nothing was kept.",
 }
@@ -112,7 +115,7 @@ def problem(
 
 def told(error: SuspectsError) -> JSONResponse:
     """The response for an error of the domain."""
-    status = STATUSES[type(error)]
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

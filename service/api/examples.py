@@ -63,6 +63,7 @@ _JOB: dict[str, Any] = {
         "glitches": None,
         "loop": None,
         "webhook": {"url": "https://example.org/hooks/suspects"},
+        "source": None,
         "name": "adult",
         "priority": 0,
     },

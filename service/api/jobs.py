@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api import paging
-from service.api.bodies import Body, Form, Json, parsed, refuse_unbuilt
+from service.api.bodies import Body, Form, Json, parsed
 from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest, take_in
@@ -16,17 +16,26 @@ from service.api.schemas import JobPage, JobView
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
-from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, Reference, UploadJobRequest, resolve
+from service.domain.specs import (
+    JobOptions,
+    JobRequest,
+    JobSpec,
+    Loop,
+    PullJobRequest,
+    Reference,
+    UploadJobRequest,
+    resolve,
+)
 from service.domain.webhook import WebhookRequest
 from service.fetch import names_inside
 from service.ingest.identities import missing_ids
+from service.label_studio.begin import connect, control_of, spec_of, unpulled, write
 from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
 from service.store.jobs import Job
 from service.store.loops import Standing
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-_UNBUILT = {"connection": "pulling tasks from a connection"}
 _RETRY_JOB_S = 2
 _RETRY_FULL_S = 30
 _LISTED = 20
@@ -36,26 +45,79 @@ _LISTED = 20
     "/jobs",
     status_code=202,
     summary="Submit a job",
-    responses=problems(400, 404, 413, 415, 422, 429, 507),
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 502, 507),
     openapi_extra=JOB_BODY,
 )
 def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) -> JobView:
-    """Of a dataset that is there (JSON), or of a file that comes along (multipart).
+    """Of a dataset that is there (JSON), of a file that comes along (multipart), or of a labelling tool's tasks (JSON).
 
+    Tasks are read before the job enters the queue; until then its dataset has no rows, and `progress` says how far it is.
     Every default is resolved and echoed in `spec`. Follow `links.events`, or ask again after `Retry-After` seconds.
     """
     match body:
         case Json():
-            request = parsed(JobRequest, refuse_unbuilt(body.value, _UNBUILT))
-            asked = request_digest("POST /jobs", request)
-            job_id = made_before(here, key, asked) or _submit(here, key, asked, request, _named(here, request.dataset))
+            job_id = (
+                _of_tasks(here, key, body.value)
+                if _names_connection(body.value)
+                else _of_dataset(here, key, body.value)
+            )
         case Form():
-            upload = parsed(UploadJobRequest, refuse_unbuilt(body.spec, _UNBUILT), "spec")
+            upload = parsed(UploadJobRequest, body.spec, "spec")
             asked = request_digest("POST /jobs", body.digest, upload)
             job_id = made_before(here, key, asked) or _submit(here, key, asked, upload, _uploaded(here, body, upload))
     response.headers["Location"] = f"/jobs/{job_id}"
     response.headers["Retry-After"] = str(_RETRY_JOB_S)
     return view(here, find_job(here, job_id))
+
+
+def _names_connection(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("connection") is not None and value.get("dataset") is None
+
+
+def _of_dataset(here: Services, key: str | None, value: Any) -> str:
+    request = parsed(JobRequest, value)
+    asked = request_digest("POST /jobs", request)
+    known = made_before(here, key, asked)
+    if known is not None:
+        return known
+    info = _named(here, request.dataset)
+    if not here.blobs.canonical(info.id).exists():
+        raise _invalid(["dataset"], "its tasks are still being pulled, or could not be; see the job that pulls them")
+    return _submit(here, key, asked, request, info)
+
+
+def _of_tasks(here: Services, key: str | None, value: Any) -> str:
+    request = parsed(PullJobRequest, value)
+    asked = request_digest("POST /jobs", request)
+    return made_before(here, key, asked) or _pull(here, key, asked, request)
+
+
+def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) -> str:
+    """Look whether the project can be read, and write the job down; its tasks are read afterwards."""
+    job_id, now = new_id("job_"), here.now()
+    with connect(here.database, here.settings, here.vault, request.connection) as client:
+        project = client.project(request.project)
+    control = control_of(str(project.get("label_config") or ""), request.from_name)
+    info = unpulled(new_id("ds_"), job_id, request.name or str(project.get("title") or ""), control, now)
+    spec = spec_of(_with_verified(here, request, info), info, request.source)
+    reference = spec.reference
+    if reference is not None and reference.dataset is not None:
+        _check_other(info, _named(here, reference.dataset, "reference", "dataset"))
+    _check_webhook(here, request.webhook)
+    try:
+        with here.database.write() as connection:
+            _check_room(connection, here.settings.max_waiting_jobs)
+            write(connection, job_id, spec, info, now)
+            if request.webhook is not None:
+                webhooks.add(connection, job_id, request.webhook.url, request.webhook.secret)
+            if key is not None:
+                idempotency.keep(connection, key, asked, job_id, now)
+    except sa.exc.IntegrityError as error:
+        known = made_before(here, key, asked)
+        if known is None:
+            raise NotFound("the connection or the reference was deleted in the meantime") from error
+        return known
+    return job_id
 
 
 def _named(here: Services, dataset_id: str, *field: str) -> DatasetInfo:
@@ -75,8 +137,7 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
     spec = resolve(_with_verified(here, request, info), info)
     _check_reference(here, spec, info)
-    if request.webhook is not None and not here.settings.allow_private_webhooks:
-        _check_webhook(request.webhook)
+    _check_webhook(here, request.webhook)
     job_id = new_id("job_")
     try:
         with here.database.write() as connection:
@@ -106,9 +167,9 @@ def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> Jo
     return request.model_copy(update={"reference": Reference(samples=samples)})
 
 
-def _check_webhook(webhook: WebhookRequest) -> None:
+def _check_webhook(here: Services, webhook: WebhookRequest | None) -> None:
     """Raise Invalid for an address that is plainly inside. What a name leads to is looked up whenever it is called."""
-    if names_inside(webhook.url):
+    if webhook is not None and not here.settings.allow_private_webhooks and names_inside(webhook.url):
         msg = "is at a private address; SUSPECTS_ALLOW_PRIVATE_WEBHOOKS=true on this installation would allow it"
         raise _invalid(["webhook", "url"], msg)
 

@@ -9,9 +9,10 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
+from service.domain.connection import ConnectionRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.review import Decision
-from service.domain.specs import JobRequest, UploadJobRequest
+from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
 _TAGS = [
@@ -19,14 +20,17 @@ _TAGS = [
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
     {"name": "reviews", "description": "What people decide, and what becomes of it."},
+    {"name": "connections", "description": "Labelling tools: tasks come from them, suspects go back to them."},
     {"name": "webhooks", "description": "Messages to clients when their jobs end."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
 
 
 def _body(
-    json_model: str, json_examples: dict[str, Any], form_model: str, form_example: dict[str, Any]
+    json_models: tuple[str, ...], json_examples: dict[str, Any], form_model: str, form_example: dict[str, Any]
 ) -> dict[str, Any]:
+    alternatives = [{"$ref": _TEMPLATE.format(model=model)} for model in json_models]
+    json_schema = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
     form = {
         "type": "object",
         "required": ["file"],
@@ -41,7 +45,7 @@ def _body(
             "required": True,
             "content": {
                 "application/json": {
-                    "schema": {"$ref": _TEMPLATE.format(model=json_model)},
+                    "schema": json_schema,
                     "examples": {name: {"value": value} for name, value in json_examples.items()},
                 },
                 "multipart/form-data": {
@@ -55,13 +59,13 @@ def _body(
 
 
 DATASET_BODY = _body(
-    "FromUrl",
+    ("FromUrl",),
     {"by URL": {"url": "https://example.org/adult.csv.gz", "spec": {"name": "adult", "label": "income"}}},
     "DatasetSpec",
     {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"name": "adult", "label": "income"}},
 )
 JOB_BODY = _body(
-    "JobRequest",
+    ("JobRequest", "PullJobRequest"),
     {
         "defaults": {"dataset": "ds_01kbz6m1qpx3v9f0a2bc"},
         "trusted test split": {
@@ -77,6 +81,11 @@ JOB_BODY = _body(
                 "url": "https://example.org/hooks/suspects",
                 "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             },
+        },
+        "tasks of Label Studio": {
+            "connection": "con_01kbz6q2s9e5n6v8y3ab",
+            "project": 7,
+            "annotation_policy": "latest",
         },
         "planted glitches": {
             "dataset": "ds_01kbz6m1qpx3v9f0a2bc",
@@ -116,6 +125,18 @@ VERSION_BODY: dict[str, Any] = {
 }
 
 
+def _json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
+    schema = {"$ref": _TEMPLATE.format(model=model)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+
+
+CONNECTION_BODY = _json_body(
+    "ConnectionRequest",
+    {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
+)
+TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
+
+
 def install(app: FastAPI) -> None:
     """Serve the completed description."""
 
@@ -137,7 +158,18 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         tags=_TAGS,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    models = (Problem, FromUrl, DatasetSpec, JobRequest, UploadJobRequest, Decision, VersionRequest)
+    models = (
+        Problem,
+        FromUrl,
+        DatasetSpec,
+        JobRequest,
+        PullJobRequest,
+        UploadJobRequest,
+        Decision,
+        VersionRequest,
+        ConnectionRequest,
+        TokenRequest,
+    )
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})
     for name, schema in found["$defs"].items():

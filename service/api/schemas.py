@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.paging import Page
+from service.domain.connection import Connection
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
 from service.domain.precision import Band, Day, Share
@@ -430,6 +431,17 @@ class CandidateList(BaseModel):
 
     items: list[Candidate]
     total: int
+
+
+class ConnectionPage(Page[Connection]):
+    """Connections, newest first."""
+
+
+class ConnectionSecret(BaseModel):
+    """Where the labelling tool calls this service, shown this once."""
+
+    path: str = Field(description="Secret: who knows it can read predictions and start training.")
+    url: str | None = Field(description="The same with SUSPECTS_PUBLIC_URL before it; null where that is not set.")
 
 
 class DeliveryView(BaseModel):

@@ -111,3 +111,9 @@ class StorageFull(SuspectsError):
     """The disk is full; nothing was kept."""
 
     code = "storage_full"
+
+
+class Upstream(SuspectsError):
+    """A server that the client named, a labelling tool say, cannot be reached or refuses."""
+
+    code = "upstream"

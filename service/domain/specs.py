@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from service.domain.auto import SEARCHED, choose
+from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS, Model
@@ -184,6 +185,15 @@ class JobRequest(JobOptions):
     dataset: str = Field(description="Id of a dataset.")
 
 
+class PullJobRequest(PullSource, JobOptions):
+    """What POST /jobs takes as JSON for the tasks of a labelling tool, in place of `dataset`."""
+
+    @property
+    def source(self) -> PullSource:
+        """Where the tasks come from."""
+        return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
+
+
 class UploadJobRequest(JobOptions):
     """What the `spec` part of a multipart POST /jobs takes; the dataset is the uploaded file."""
 
@@ -202,6 +212,7 @@ class JobSpec(Frozen):
     glitches: list[Glitch] | None
     loop: Loop | None = None
     webhook: WebhookShown | None = None
+    source: PullSource | None = Field(None, description="Where the samples come from; null for a dataset.")
     name: str
     priority: int
 

@@ -41,6 +41,10 @@ class Blobs:
         """The folder of a completed job's arrays by sample."""
         return self.job(job_id) / "evidence"
 
+    def origin(self, job_id: str) -> Path:
+        """What the labelling tool said of each task when it was pulled for a job, one JSON object a line."""
+        return self.job(job_id) / "origin.jsonl"
+
     def writable(self) -> bool:
         """Whether a file can be written now."""
         try:

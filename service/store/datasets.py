@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,12 +13,19 @@ from service.store.tables import datasets, jobs
 
 def add(connection: sa.Connection, info: DatasetInfo) -> None:
     """Write a new dataset; its canonical file is already in place."""
+    connection.execute(datasets.insert().values(id=info.id, created_at=info.created_at, **_described(info)))
+
+
+def fill(connection: sa.Connection, info: DatasetInfo) -> None:
+    """Put what was found in place of what was known before the dataset was pulled."""
+    connection.execute(datasets.update().where(datasets.c.id == info.id).values(**_described(info)))
+
+
+def _described(info: DatasetInfo) -> dict[str, Any]:
     shown = info.model_dump(mode="json")
     # The column of a feature in the canonical file is kept here, though it is not shown to clients.
     shown["features"] = [{"name": f.name, "kind": f.kind, "column": f.column} for f in info.features]
-    connection.execute(
-        datasets.insert().values(id=info.id, digest=info.digest, name=info.name, info=shown, created_at=info.created_at)
-    )
+    return {"digest": info.digest, "name": info.name, "info": shown}
 
 
 def get(connection: sa.Connection, dataset_id: str) -> DatasetInfo | None:

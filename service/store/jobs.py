@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
 from service.domain.specs import JobSpec
 from service.store import loops, webhooks
-from service.store.tables import job_events, jobs
+from service.store.tables import datasets, job_events, jobs, pulls
 
 
 class LeaseLost(Exception):
@@ -98,13 +98,19 @@ def get(connection: sa.Connection, job_id: str) -> Job | None:
     return Job.model_validate(dict(row)) if row else None
 
 
-def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime) -> Claim | None:
-    """Take a job that waits, or one whose worker has fallen silent; None when there is nothing to take."""
+def claim(
+    connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime, *, to_pull: bool = False
+) -> Claim | None:
+    """Take a job that waits, or one whose worker has fallen silent; None when there is nothing to take.
+
+    A job whose tasks are still in a labelling tool is taken by whoever comes `to_pull` them, and by nobody else.
+    """
     waiting = jobs.c.state == State.QUEUED
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
+    fitting = _to_be_pulled() if to_pull else ~_to_be_pulled()
     attempt = connection.execute(
         jobs.update()
-        .where(jobs.c.id == job_id, waiting | abandoned)
+        .where(jobs.c.id == job_id, waiting | abandoned, fitting)
         .values(
             state=State.PREPARING,
             owner=owner,
@@ -146,6 +152,15 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
         lease_until=None,
     )
     record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
+
+
+def pulled(connection: sa.Connection, held: Claim, dataset: str, now: datetime) -> None:
+    """The tasks of a job are in this dataset now: put it into the queue. Raises LeaseLost."""
+    _write(connection, held, dataset_id=dataset)
+    spec = connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == held.job_id)).scalar_one()
+    _write(connection, held, spec={**spec, "dataset": dataset})
+    connection.execute(pulls.update().where(pulls.c.job_id == held.job_id).values(waiting=False))
+    hand_back(connection, held, now)
 
 
 def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime) -> None:
@@ -202,7 +217,15 @@ def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
 def remove(connection: sa.Connection, job_id: str) -> bool:
     """Delete a job that has ended, with its ranking and events. False when it has not."""
     gone = connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE)))
+    # What was never pulled is no dataset.
+    if gone.rowcount:
+        connection.execute(datasets.delete().where(datasets.c.digest == unpulled(job_id)))
     return gone.rowcount > 0
+
+
+def unpulled(job_id: str) -> str:
+    """Stands for the digest of a dataset as long as this job's tasks are still to be pulled."""
+    return f"pull:{job_id}"
 
 
 def page(
@@ -250,7 +273,10 @@ def due(
     silent = untold | (jobs.c.woken_at < now - waited)
     waiting = (jobs.c.state == State.QUEUED) & (silent if again else untold)
     woken = connection.execute(
-        jobs.update().where(waiting | (abandoned & silent)).values(woken_at=now).returning(jobs.c.id, jobs.c.priority)
+        jobs.update()
+        .where(waiting | (abandoned & silent), ~_to_be_pulled())
+        .values(woken_at=now)
+        .returning(jobs.c.id, jobs.c.priority)
     )
     return [(job_id, priority) for job_id, priority in woken]
 
@@ -295,6 +321,10 @@ def last_epoch(connection: sa.Connection, job_id: str) -> int:
     """The last epoch whose metrics were recorded, by whichever attempt; 0 when none was."""
     metrics = sa.select(job_events.c.data).where(job_events.c.job_id == job_id, job_events.c.kind == "metrics")
     return max((int(data["epoch"]) for data in connection.execute(metrics).scalars()), default=0)
+
+
+def _to_be_pulled() -> sa.ColumnElement[bool]:
+    return jobs.c.id.in_(sa.select(pulls.c.job_id).where(pulls.c.waiting))
 
 
 def _write(connection: sa.Connection, held: Claim, **values: Any) -> None:

@@ -201,3 +201,46 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_created_at_id", "created_at", "id"),
     sa.Index("ix_deliveries_state_due_at", "state", "due_at"),
 )
+
+# Labelling tools. Tokens and path secrets are encrypted (service.vault).
+connections = sa.Table(
+    "connections",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("url", sa.String, nullable=False),
+    sa.Column("token", sa.Text, nullable=False),
+    sa.Column("token_kind", sa.String, nullable=False),
+    sa.Column("path_secret", sa.Text, nullable=False),
+    sa.Column("seen", sa.JSON, nullable=False),
+    sa.Column("tested_at", UTCDateTime, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Index("ix_connections_created_at_id", "created_at", "id"),
+)
+
+# Jobs whose tasks come from a tool. `waiting`: their dataset is still to be pulled, and no worker may take them.
+# `origin` is the job whose folder holds what the tool said at the pull; `asked_at`: reconciling was asked for.
+pulls = sa.Table(
+    "pulls",
+    metadata,
+    _job_key(),
+    sa.Column("connection_id", sa.String, sa.ForeignKey("connections.id", ondelete="SET NULL")),
+    sa.Column("project", sa.BigInteger, nullable=False),
+    sa.Column("from_name", sa.String),
+    sa.Column("policy", sa.String, nullable=False),
+    sa.Column("waiting", sa.Boolean, nullable=False),
+    sa.Column("origin", sa.String, nullable=False),
+    sa.Column("asked_at", UTCDateTime),
+    sa.Index("ix_pulls_connection_id_project", "connection_id", "project"),
+)
+
+# What was written back into the tool: what a second push, undoing and reconciling need to know.
+pushes = sa.Table(
+    "pushes",
+    metadata,
+    _job_key(),
+    sa.Column("review_project", sa.BigInteger, index=True),
+    sa.Column("state", sa.JSON, nullable=False),
+    sa.Column("pushed_at", UTCDateTime, nullable=False),
+)

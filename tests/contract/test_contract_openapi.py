@@ -8,17 +8,22 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
+from cryptography.fernet import Fernet
+from pydantic import BaseModel, SecretStr
 
 from service.api.deps import Services
 from service.api.examples import EXAMPLES
 from service.api.schemas import JobView, SuspectPage
+from service.domain.connection import Connection, Seen
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
-from service.store import webhooks, workers
+from service.store import connections, webhooks, workers
+from service.store.connections import Sealed
 from service.store.engine import open_database
+from service.vault import Vault
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
+from tests.stand_in import TOKEN, StandIn, standing_in, text_task
 
 # What the contract's page promises; integrations and the report come later.
 PROMISED = {
@@ -49,6 +54,12 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
     ("post", "/jobs/{job_id}/rerun"),
+    ("post", "/connections"),
+    ("get", "/connections"),
+    ("get", "/connections/{connection_id}"),
+    ("delete", "/connections/{connection_id}"),
+    ("put", "/connections/{connection_id}/token"),
+    ("post", "/connections/{connection_id}/backend"),
     ("get", "/deliveries"),
     ("get", "/deliveries/{delivery_id}"),
     ("post", "/deliveries/{delivery_id}/retry"),
@@ -129,7 +140,7 @@ def test_both_kinds_of_body_are_described_with_examples_that_work(client: httpx.
         sent = form((example["file"] * 30).encode(), spec=example["spec"])
         assert client.post(path, **sent).status_code == status
         for shown in content["application/json"]["examples"].values():
-            if path == "/jobs":
+            if path == "/jobs" and "connection" not in shown["value"]:
                 sent = {"json": {**shown["value"], "dataset": info.id}}
                 assert client.post(path, **sent).status_code == status
 
@@ -155,14 +166,25 @@ def test_the_served_description_is_this_one(client: httpx.Client) -> None:
 @pytest.fixture
 def settings(settings: Settings, empty_postgres: str) -> Settings:
     """On PostgreSQL, which forgives less; the other tests of the API run on SQLite."""
-    return settings.model_copy(update={"database_url": empty_postgres})
+    return settings.model_copy(update={"database_url": empty_postgres, "allow_private_connections": True})
+
+
+@pytest.fixture
+def tool() -> Iterator[StandIn]:
+    """A labelling tool that is not the real one."""
+    with standing_in() as running:
+        running.tasks = [text_task(number, "cat" if number % 2 else "dog") for number in range(1, 9)]
+        yield running
 
 
 class Scene:
-    """A service with something of everything: ds_1 with the completed job_1, job_2 queued, job_3 cancelled."""
+    """A service with something of everything: ds_1 with the completed job_1, job_2 queued, job_3 cancelled.
 
-    def __init__(self, client: httpx.Client, here: Services) -> None:
-        self.client, self.here = client, here
+    And the connections con_1, and con_2 over which a job is still pulling.
+    """
+
+    def __init__(self, client: httpx.Client, here: Services, tool: StandIn) -> None:
+        self.client, self.here, self.tool = client, here, tool
         self.info = add_finished(here.database, here.blobs)
         for job_id in ("job_2", "job_3"):
             add_job(here.database, self.info, job_id)
@@ -172,6 +194,25 @@ class Scene:
         finish(here.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
         self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
+        for name in ("con_1", "con_2"):
+            self.connection(name, tool.url)
+        sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
+        assert sent.status_code == 202, sent.text
+
+    def connection(self, name: str, url: str) -> None:
+        """A connection to the stand-in."""
+        shown = Connection(
+            id=name,
+            kind="label_studio",
+            name=name,
+            url=url,
+            token_kind="legacy",
+            seen=Seen(user="somebody", version=None, projects=1),
+            tested_at=self.here.now(),
+            created_at=self.here.now(),
+        )
+        with self.here.database.write() as connection:
+            connections.add(connection, Sealed(shown, self.here.vault.seal(TOKEN), self.here.vault.seal("secret")))
 
     def deliveries(self) -> dict[str, str]:
         """A message that was given up, and one that waits, by what they are called here."""
@@ -204,6 +245,11 @@ class Scene:
         with self.here.database.write() as connection:
             workers.sign_in(connection, "w", self.here.now())
 
+    def another_key(self) -> None:
+        """Exchange the key that secrets are encrypted with."""
+        key = SecretStr(Fernet.generate_key().decode())
+        self.change("vault", Vault(self.here.settings.model_copy(update={"secret_keys": key})))
+
     def full_disk(self) -> None:
         """Let the next upload, or the next version, land on a device that is always full."""
         (self.here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
@@ -227,6 +273,7 @@ Prepare = Callable[[Scene], None]
 Sent = dict[str, Any]
 JOB, QUEUED, CANCELLED, NONE = ({"job_id": f"job_{number}"} for number in (1, 2, 3, 4))
 DEAD, PENDING, NO_DELIVERY = ({"delivery_id": name} for name in ("dead", "pending", "wh_0"))
+CONNECTION, NO_CONNECTION = {"connection_id": "con_1"}, {"connection_id": "con_0"}
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
@@ -269,10 +316,12 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         202: ({}, {"json": {"dataset": "ds_1"}}),
         400: ({}, BROKEN),
         404: ({}, {"json": {"dataset": "ds_0"}}),
+        409: ({}, {"json": {"connection": "con_1", "project": 7}}),
         413: ({}, form()),
         415: ({}, {"content": b"x"}),
         422: ({}, {"json": {}}),
         429: ({}, {"json": {"dataset": "ds_1"}}),
+        502: ({}, {"json": {"connection": "con_1", "project": 8}}),
         507: ({}, form()),
     },
     ("get", "/jobs"): {
@@ -352,6 +401,33 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         409: (QUEUED, {}),
         422: ({"job_id": "job_5"}, {}),
     },
+    ("post", "/connections"): {
+        201: ({}, {"json": {"kind": "label_studio", "url": "tool", "token": TOKEN}}),
+        400: ({}, BROKEN),
+        413: ({}, {"json": ["x" * 2**24]}),
+        415: ({}, {"content": b"x"}),
+        422: ({}, {"json": {}}),
+    },
+    ("get", "/connections"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"limit": 0}}),
+    },
+    ("get", "/connections/{connection_id}"): {200: (CONNECTION, {}), 404: (NO_CONNECTION, {})},
+    ("delete", "/connections/{connection_id}"): {
+        204: (CONNECTION, {}),
+        404: (NO_CONNECTION, {}),
+        409: ({"connection_id": "con_2"}, {}),
+    },
+    ("put", "/connections/{connection_id}/token"): {
+        200: (CONNECTION, {"json": {"token": TOKEN}}),
+        400: (CONNECTION, BROKEN),
+        404: (NO_CONNECTION, {"json": {"token": TOKEN}}),
+        413: (CONNECTION, {"json": ["x" * 2**24]}),
+        415: (CONNECTION, {"content": b"x"}),
+        422: (CONNECTION, {"json": {}}),
+    },
+    ("post", "/connections/{connection_id}/backend"): {201: (CONNECTION, {}), 404: (NO_CONNECTION, {})},
     ("get", "/deliveries"): {
         200: ({}, {}),
         400: ({}, {"params": {"cursor": "x"}}),
@@ -363,6 +439,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
 }
 PREPARED: dict[int, Prepare] = {
     401: Scene.keys,
+    409: Scene.another_key,
     413: Scene.small,
     429: Scene.full_queue,
     503: Scene.no_database,
@@ -371,8 +448,8 @@ PREPARED: dict[int, Prepare] = {
 
 
 @pytest.fixture
-def scene(client: httpx.Client, here: Services) -> Scene:
-    return Scene(client, here)
+def scene(client: httpx.Client, here: Services, tool: StandIn) -> Scene:
+    return Scene(client, here, tool)
 
 
 @pytest.mark.parametrize(
@@ -404,6 +481,8 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
         PREPARED[status](scene)
     if status == 403:
         sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
+    if path == "/connections" and isinstance(sent.get("json"), dict) and sent["json"]:
+        sent = {**sent, "json": {**sent["json"], "url": scene.tool.url}}
     places = {name: scene.made.get(value, value) for name, value in where.items()}
     return scene.client.request(method, path.format(**places), **sent)
 

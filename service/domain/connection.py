@@ -1,0 +1,152 @@
+"""Connections to labelling tools, what is pulled over them and what is pushed back: as clients say and see it."""
+
+from datetime import datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from service.domain.dataset import Frozen
+
+Policy = Literal["latest", "majority", "ground_truth", "all"]
+PushMode = Literal["predictions", "tab", "review_project", "requeue"]
+TokenKind = Literal["legacy", "personal"]
+
+
+class TokenRequest(Frozen):
+    """A token that takes the place of the one before."""
+
+    token: SecretStr = Field(
+        min_length=1,
+        max_length=4096,
+        description="Legacy or personal access token; stored encrypted, never shown again.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr) -> SecretStr:
+        text = token.get_secret_value()
+        # Not a word of what was sent: this text goes into answers and logs.
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError(
+                "must be printable ASCII without spaces: the token alone, without the word Token or Bearer"
+            )
+        return token
+
+
+class ConnectionRequest(TokenRequest):
+    """What POST /connections takes."""
+
+    kind: Literal["label_studio"] = Field(description="The labelling tool.")
+    url: str = Field(max_length=2048, description="Where the tool's own front page is.")
+    name: str | None = Field(None, max_length=200, description="The host when left out.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ValueError("not a URL") from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+            raise ValueError("must begin with http:// or https:// and name a host")
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            raise ValueError(
+                "must not hold a user name, a password, a query or a fragment; the token goes into `token`"
+            )
+        if not (url.isascii() and url.isprintable()) or " " in url:
+            raise ValueError("must be printable ASCII without spaces")
+        return url.rstrip("/")
+
+
+class Seen(BaseModel):
+    """What the tool showed when the connection was tested."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str = Field(description="Whose token it is.")
+    version: str | None = Field(description="Of the tool; null when it does not say.")
+    projects: int = Field(description="How many projects the token can see.")
+
+
+class Connection(BaseModel):
+    """A connection as everybody may see it. Neither the token nor the secret path is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: Literal["label_studio"]
+    name: str
+    url: str
+    token_kind: TokenKind = Field(description="personal: a refresh token, exchanged for short-lived access tokens.")
+    seen: Seen
+    tested_at: datetime
+    created_at: datetime
+
+
+class PullSource(Frozen):
+    """Where the labelled tasks of a job come from."""
+
+    connection: str = Field(description="Id of a connection.")
+    project: int = Field(ge=1, description="The tool's own number of the project.")
+    from_name: str | None = Field(None, description="Which Choices tag holds the class, where there are several.")
+    annotation_policy: Policy = Field(
+        "latest",
+        description="Which annotation of a task counts: the latest, what most say, those marked as ground truth where they "
+        "agree, or all of them, each as a sample of its own.",
+    )
+
+
+class PushRequest(Frozen):
+    """What is written back into the tool that the tasks came from."""
+
+    mode: PushMode = Field(
+        "tab",
+        description="predictions: the suspicion as score and the suggested class, task by task. The others also: tab: a "
+        "tab of the Data Manager sorted by suspicion; review_project: a new project of the suspects alone; requeue: "
+        "the suspects' annotations become drafts again, so that the tasks come back into the queue (undoable).",
+    )
+    limit: int | None = Field(
+        None,
+        ge=1,
+        description="Only the most suspicious samples: of predictions and tab all when left out, of the others those that "
+        "are flagged.",
+    )
+    dry_run: bool = Field(False, description="Only say what would be done.")
+
+
+class Pushed(BaseModel):
+    """What was done, or would be done, in the tool."""
+
+    mode: PushMode
+    dry_run: bool
+    project: int
+    model_version: str = Field(description="Under which the predictions are.")
+    predictions: int = Field(description="How many tasks carry a prediction of this job now.")
+    detailed: int = Field(description="How many of them also carry `mislabeling` and `neighbors`.")
+    missing: int = Field(description="Ranked samples whose task is gone from the project.")
+    replaced: int = Field(description="Predictions of this job that were there before and were taken away first.")
+    view: int | None = Field(description="The tab's number.")
+    review_project: int | None = Field(description="The number of the project of suspects.")
+    requeued: int = Field(description="Tasks put back into the queue, now or before.")
+    url: str = Field(description="Where to look at it in the tool.")
+    model_version_before: str | None = Field(
+        description="Whose scores the tool showed for the project; it shows this job's now."
+    )
+
+
+class Undone(BaseModel):
+    """Which sent-back tasks were put as they had been."""
+
+    restored: int
+    kept: int = Field(description="Tasks that somebody has annotated anew, or that are gone: left as they are.")
+
+
+class Reconciled(BaseModel):
+    """What people have decided in the tool since the pull."""
+
+    project: int
+    tasks: int = Field(description="Tasks that the tool has now.")
+    recorded: int = Field(description="Decisions that were new.")
+    outcomes: dict[str, int] = Field(description="Of the flagged samples: how many became of which; see the summary.")

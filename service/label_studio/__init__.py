@@ -1,0 +1,1 @@
+"""Label Studio over its HTTP API: pull, push, reconcile, and its machine learning backend."""

@@ -1,0 +1,266 @@
+"""Label Studio's HTTP API, as much of it as pull, push and reconcile need; proved against 1.23."""
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import tenacity
+
+from service.domain.connection import Seen, TokenKind
+from service.domain.errors import Upstream
+from service.label_studio.wire import Pinned, authorisation
+
+_PAGE = 500  # tasks a page; 1,000 take half a minute on a busy server
+_BATCH = 1_000  # predictions a request
+_TRIES = 5
+_LONGEST_PAUSE_S = 20
+# Big projects take minutes for a page or a batch.
+_PATIENCE = httpx.Timeout(connect=10, read=300, write=300, pool=300)
+_BUSY = frozenset({429, 502, 503, 504})
+_UNTOUCHED = frozenset({429, 503})  # whoever answers so has not done it
+_REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
+_MOST_OF_A_FILE = 64 * 2**20
+_REDIRECTS = 5
+_STORES = ("s3://", "s3s://", "gs://", "azure-blob://")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came back, read whole; `leads_to` is where a redirect points."""
+
+    status: int
+    content: bytes
+    leads_to: str | None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is what was asked for."""
+        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+class _Busy(Exception):
+    """Worth another try."""
+
+    def __init__(self, answer: _Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Refused(Upstream):
+    """The tool answered, but not with what was asked for; `status` is what it answered."""
+
+    def __init__(self, detail: str, status: int) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
+class LabelStudio:
+    """One server, with one token. Raises Upstream when it cannot be reached, Refused when it refuses."""
+
+    def __init__(self, url: str, token: str, *, allow_private: bool, pause: float = 1.0) -> None:
+        self.url, self._token, self._pause = url, token, pause
+        self._auth = authorisation(token, url)
+        self._client = httpx.Client(
+            transport=Pinned(allow_private=allow_private),
+            timeout=_PATIENCE,
+            trust_env=False,
+            follow_redirects=False,
+            headers={"User-Agent": "usual-suspects"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    @property
+    def token_kind(self) -> TokenKind:
+        """Which kind the token is."""
+        return self._auth.kind
+
+    def seen(self) -> Seen:
+        """Who the token belongs to and what it can see."""
+        user = self._object("GET", "/api/current-user/whoami")
+        listed = self._object("GET", "/api/projects/", params={"page_size": 1})
+        try:
+            who = str(user.get("email") or user["username"])
+            return Seen(user=who, version=self._version(), projects=int(listed["count"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise Refused(f"{self.url} answers, but not as Label Studio does", HTTPStatus.OK) from error
+
+    def _version(self) -> str | None:
+        try:
+            found = self._object("GET", "/api/version").get("release")
+        except Refused:
+            return None
+        return None if found is None else str(found)
+
+    def project(self, number: int) -> dict[str, Any]:
+        """A project."""
+        return self._object("GET", f"/api/projects/{number}/")
+
+    def tasks(self, project: int) -> Iterator[list[dict[str, Any]]]:
+        """Every task with its annotations, in pages. A page past the end is a 404."""
+        page, got = 1, 0
+        while True:
+            params = {"project": project, "page": page, "page_size": _PAGE, "fields": "all"}
+            try:
+                found = self._object("GET", "/api/tasks/", params=params)
+            except Refused as error:
+                if error.status == HTTPStatus.NOT_FOUND and page > 1:
+                    return
+                raise
+            tasks: list[dict[str, Any]] = found.get("tasks") or []
+            if not tasks:
+                return
+            yield tasks
+            page, got = page + 1, got + len(tasks)
+            if got >= int(found.get("total") or 0):
+                return
+
+    def file(self, address: str, task: int) -> bytes:
+        """What a task's data points to: an upload, a file of a storage, a data URI, or a URL anywhere.
+
+        The token goes along to this server only. Raises Refused, Upstream, and Invalid for an address inside.
+        """
+        if address.startswith("data:"):
+            return _inline(address)
+        if address.startswith(_STORES):
+            encoded = base64.urlsafe_b64encode(address.encode()).decode()
+            return self._fetch(f"{self.url}/tasks/{task}/resolve/?fileuri={encoded}")
+        if address.startswith(("http://", "https://")):
+            return self._fetch(address)
+        return self._fetch(f"{self.url}/{address.lstrip('/')}")
+
+    def _fetch(self, address: str) -> bytes:
+        for _ in range(_REDIRECTS + 1):
+            own = _origin(address) == _origin(self.url)
+            answer = self._send("GET", address, with_token=own, most=_MOST_OF_A_FILE)
+            if answer.leads_to is None:
+                if not answer.is_success:
+                    raise self._refusal(answer, "the file")
+                return answer.content
+            address = urljoin(address, answer.leads_to)
+        raise Refused(f"more than {_REDIRECTS} redirects", answer.status)
+
+    def predict(self, project: int, predictions: Sequence[dict[str, Any]]) -> None:
+        """Write predictions in bulk. The bulk way drops `mislabeling` and `neighbors`."""
+        for start in range(0, len(predictions), _BATCH):
+            batch = list(predictions[start : start + _BATCH])
+            self.ask("POST", f"/api/projects/{project}/import/predictions", json=batch)
+
+    def versions(self, project: int) -> dict[str, int]:
+        """How many predictions there are of each model version."""
+        found = self._object("GET", f"/api/projects/{project}/model-versions/")
+        return {name: int(count) for name, count in found.items() if isinstance(count, int)}
+
+    def ask(self, method: str, path: str, **options: Any) -> Any:
+        """One request; gives the JSON that comes back, or None. Raises Refused and Upstream."""
+        answer = self._send(method, f"{self.url}{path}", **options)
+        if not answer.is_success:
+            raise self._refusal(answer, path)
+        if not answer.content:
+            return None
+        try:
+            return json.loads(answer.content)
+        except ValueError as error:
+            raise Refused(
+                f"{self.url} answered {path} with no JSON; is this Label Studio's address?", answer.status
+            ) from error
+
+    def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        found = self.ask(method, path, **options)
+        if not isinstance(found, dict):
+            raise Refused(f"{self.url} answered {path} with something else than an object", HTTPStatus.OK)
+        return found
+
+    def _send(
+        self, method: str, address: str, *, with_token: bool = True, most: int | None = None, **options: Any
+    ) -> _Answer:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((_Busy, httpx.TransportError)),
+            wait=tenacity.wait_exponential(self._pause, _LONGEST_PAUSE_S) + tenacity.wait_random(0, self._pause),
+            stop=tenacity.stop_after_attempt(_TRIES),
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, method, address, with_token, most, options)
+        except _Busy as busy:
+            return busy.answer
+        except httpx.TimeoutException as error:
+            raise Upstream(f"{_server(address)} did not answer {method} {_path(address)} in time") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Upstream(f"{_server(address)} could not be reached: {type(error).__name__}") from error
+
+    def _once(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
+        try:
+            answer = self._read(method, address, with_token, most, options)
+        except httpx.ConnectError:
+            raise
+        except httpx.TransportError as error:
+            # It may have been done: what adds something is not said twice.
+            if method in _REPEATABLE:
+                raise
+            server, said = _server(address), type(error).__name__
+            raise Upstream(f"{server} did not answer {method} {_path(address)}: {said}") from error
+        if answer.status in (_BUSY if method in _REPEATABLE else _UNTOUCHED):
+            raise _Busy(answer)
+        return answer
+
+    def _read(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
+        auth, content = self._auth if with_token else None, bytearray()
+        with self._client.stream(method, address, auth=auth, **options) as response:
+            for chunk in response.iter_bytes():
+                content += chunk
+                if most is not None and len(content) > most:
+                    raise Refused(f"a file of more than {most:,} bytes", response.status_code)
+        leads_to = response.headers["Location"] if response.has_redirect_location else None
+        return _Answer(response.status_code, bytes(content), leads_to)
+
+    def _refusal(self, answer: _Answer, what: str) -> Refused:
+        if answer.leads_to is not None:
+            # A token is sent where the client said, and nowhere else.
+            where = _server(urljoin(self.url, answer.leads_to))
+            return Refused(f"{self.url} redirects to {where}; give that address", answer.status)
+        said = ""
+        try:
+            body = json.loads(answer.content)
+            said = str(body.get("detail") or "")[:200].replace(self._token, "…") if isinstance(body, dict) else ""
+        except ValueError:
+            pass
+        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            return Refused(
+                f"{self.url} refuses the token ({answer.status}): {said or 'no reason given'}", answer.status
+            )
+        return Refused(f"{self.url} answered {answer.status} to {what}{f': {said}' if said else ''}", answer.status)
+
+
+def _server(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _path(address: str) -> str:
+    return urlsplit(address).path
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _inline(address: str) -> bytes:
+    head, _, data = address.partition(",")
+    try:
+        return base64.b64decode(data, validate=True) if head.endswith(";base64") else data.encode()
+    except ValueError as error:
+        raise Refused("a data URI that is no base 64", HTTPStatus.OK) from error

@@ -1,0 +1,1 @@
+"""Labelling tools' own forms, read and written without any I/O."""

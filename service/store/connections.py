@@ -1,0 +1,80 @@
+"""Connections to labelling tools. What is secret comes and goes encrypted; this room cannot read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from service.domain.connection import Connection, Seen, TokenKind
+from service.store.tables import connections, jobs, pulls
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A connection with its encrypted secrets: the token, and the secret in the path that the tool calls."""
+
+    shown: Connection
+    token: str
+    path_secret: str
+
+
+def add(connection: sa.Connection, one: Sealed) -> None:
+    """Write a new connection."""
+    shown = one.shown.model_dump(mode="python")
+    connection.execute(connections.insert().values(**shown, token=one.token, path_secret=one.path_secret))
+
+
+def get(connection: sa.Connection, connection_id: str) -> Connection | None:
+    """One connection, or None."""
+    found = sealed(connection, connection_id)
+    return None if found is None else found.shown
+
+
+def sealed(connection: sa.Connection, connection_id: str) -> Sealed | None:
+    """One connection with its encrypted secrets, or None."""
+    row = connection.execute(connections.select().where(connections.c.id == connection_id)).mappings().one_or_none()
+    return None if row is None else Sealed(Connection.model_validate(dict(row)), row["token"], row["path_secret"])
+
+
+def page(
+    connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
+) -> tuple[Sequence[Connection], int]:
+    """The newest connections first, older than `before` (created_at, id), and how many there are in all."""
+    total = connection.execute(sa.select(sa.func.count()).select_from(connections)).scalar_one()
+    time = sa.tuple_(connections.c.created_at, connections.c.id)
+    older = sa.true() if before is None else time < sa.tuple_(*before)
+    wanted = connections.select().where(older).order_by(connections.c.created_at.desc(), connections.c.id.desc())
+    return [Connection.model_validate(dict(row)) for row in connection.execute(wanted.limit(limit)).mappings()], total
+
+
+def rotate_token(
+    connection: sa.Connection, connection_id: str, token: str, kind: TokenKind, seen: Seen, now: datetime
+) -> bool:
+    """Put another (encrypted) token in place of the one before. False when the connection is gone."""
+    values = {"token": token, "token_kind": kind, "seen": seen.model_dump(), "tested_at": now}
+    changed = connection.execute(connections.update().where(connections.c.id == connection_id).values(**values))
+    return changed.rowcount > 0
+
+
+def rotate_secret(connection: sa.Connection, connection_id: str, path_secret: str) -> bool:
+    """Put another (encrypted) path secret in place of the one before. False when the connection is gone."""
+    changed = connection.execute(
+        connections.update().where(connections.c.id == connection_id).values(path_secret=path_secret)
+    )
+    return changed.rowcount > 0
+
+
+def waiting(connection: sa.Connection, connection_id: str) -> list[str]:
+    """Ids of the jobs whose tasks are still to be pulled over this connection."""
+    wanted = (
+        sa.select(pulls.c.job_id)
+        .join(jobs, jobs.c.id == pulls.c.job_id)
+        .where(pulls.c.connection_id == connection_id, pulls.c.waiting, jobs.c.state.in_(("queued", "preparing")))
+    )
+    return list(connection.execute(wanted).scalars())
+
+
+def remove(connection: sa.Connection, connection_id: str) -> None:
+    """Forget a connection and its secrets; jobs that came over it stay."""
+    connection.execute(connections.delete().where(connections.c.id == connection_id))

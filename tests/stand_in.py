@@ -1,0 +1,182 @@
+"""A stand-in for Label Studio on loopback: as much of its HTTP API as a pull needs, and ways to misbehave.
+
+The real one is a gigabyte and takes a minute to start; `make test-label-studio` runs it. What this one answers has the
+shapes that Label Studio 1.23.2 was seen to answer with.
+"""
+
+import base64
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+TOKEN = "f" * 40
+TEXT_CONFIG = """<View><Text name="text" value="$text"/>
+<Choices name="label" toName="text"><Choice value="cat"/><Choice value="dog"/></Choices></View>"""
+
+
+def jwt(kind: str, **more: Any) -> str:
+    """A token as Label Studio makes them; the signature is nobody's."""
+    body = base64.urlsafe_b64encode(json.dumps({"token_type": kind, **more}).encode()).decode().rstrip("=")
+    return f"e30.{body}.c2lnbmF0dXJl"
+
+
+PERSONAL = jwt("refresh", jti="hush")
+
+
+@dataclass
+class Heard:
+    """One request."""
+
+    method: str
+    path: str
+    authorization: str | None
+    body: bytes
+
+
+@dataclass
+class StandIn:
+    """Its projects, and how it behaves. `answers` go first: a status, or bytes for a body that is no JSON."""
+
+    config: str = TEXT_CONFIG
+    tasks: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
+    answers: list[int | bytes] = field(default_factory=list)
+    personal_only: bool = False
+    life_s: float = 300
+    total: int | None = None  # what it says how many tasks there are; None: the truth
+    delay_s: float = 0
+    heard: list[Heard] = field(default_factory=list)
+    access: set[str] = field(default_factory=set)
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def paths(self, start: str = "") -> list[str]:
+        """What was asked for, of paths that start so."""
+        return [one.path for one in self.heard if one.path.startswith(start)]
+
+    def lets_in(self, authorization: str | None) -> bool:
+        """Whether a token is good now."""
+        kind, _, token = (authorization or "").partition(" ")
+        return (kind == "Bearer" and token in self.access) or (
+            kind == "Token" and token == TOKEN and not self.personal_only
+        )
+
+    def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], _body: bytes) -> tuple[int, Any]:
+        """What a request gets that was let in."""
+        match method, path:
+            case "GET", "/api/current-user/whoami":
+                return 200, {"id": 1, "email": "annotator@example.org"}
+            case "GET", "/api/version":
+                return 200, {"release": "1.23.2"}
+            case "GET", "/api/projects/":
+                return 200, {"count": 1, "results": []}
+            case "GET", "/api/projects/7/":
+                known = {"id": 7, "title": "animals", "label_config": self.config, "token": "project-token"}
+                return 200, {**known, "task_number": len(self.tasks)}
+            case "GET", "/api/tasks/":
+                return self._page(int(query["page"][0]), int(query["page_size"][0]))
+        return 404, {"detail": "Not found."}
+
+    def _page(self, page: int, size: int) -> tuple[int, Any]:
+        found = self.tasks[(page - 1) * size : page * size]
+        if not found and page > 1:
+            return 404, {"detail": "Invalid page."}
+        return 200, {"tasks": found, "total": len(self.tasks) if self.total is None else self.total}
+
+    def exchange(self, body: bytes) -> tuple[int, Any]:
+        """An access token for the refresh token."""
+        if json.loads(body).get("refresh") != PERSONAL:
+            return 401, {"detail": "Token is invalid or expired"}
+        token = jwt("access", number=len(self.access), exp=time.time() + self.life_s)
+        self.access.add(token)
+        return 200, {"access": token}
+
+
+def text_task(number: int, *labels: str, **more: Any) -> dict[str, Any]:
+    """A task with one annotation a label."""
+    return {
+        "id": number,
+        "data": {"text": f"words of task {number}"},
+        "annotations": [annotation(number * 10 + place, label) for place, label in enumerate(labels)],
+        **more,
+    }
+
+
+def annotation(number: int, *choices: str, **more: Any) -> dict[str, Any]:
+    """What somebody said of a task."""
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": list(choices)}}]
+    stamp = f"2026-01-01T00:{number // 60 % 60:02}:{number % 60:02}Z"
+    return {"id": number, "result": result if choices else [], "updated_at": stamp, "ground_truth": False, **more}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    tool: StandIn
+
+    def _handle(self) -> None:
+        tool, parts = self.tool, urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        sent = self.headers.get("Authorization")
+        tool.heard.append(Heard(self.command, self.path, sent, body))
+        time.sleep(tool.delay_s)
+        if parts.path == "/api/token/refresh/":
+            self._tell(*tool.exchange(body))
+        elif tool.answers:
+            answer = tool.answers.pop(0)
+            self._tell(*((200, answer) if isinstance(answer, bytes) else (answer, {"detail": "as it likes"})))
+        elif parts.path in tool.moved:
+            self._tell(302, {}, tool.moved[parts.path])
+        elif parts.path.startswith("/public/"):
+            self._tell(200, tool.files[parts.path])
+        elif not tool.lets_in(sent):
+            self._tell(401, {"detail": "Invalid token."})
+        elif parts.path in tool.files:
+            self._tell(200, tool.files[parts.path])
+        else:
+            self._tell(*tool.answer(self.command, parts.path, parse_qs(parts.query), body))
+
+    # http.server looks for these names.
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815
+
+    def _tell(self, status: int, body: Any, location: str | None = None) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        try:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            if location is not None:
+                self.send_header("Location", location)
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            pass  # whoever waited has gone
+
+    def log_message(self, *_: Any) -> None:
+        """Quietly."""
+
+
+@contextmanager
+def standing_in() -> Iterator[StandIn]:
+    """One that runs as long as the block."""
+    tool = StandIn()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"tool": tool}))
+    server.daemon_threads = True
+    tool.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield tool
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
