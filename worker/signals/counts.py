@@ -14,6 +14,7 @@ from torch import Tensor
 
 _TAILS = (0.005, 0.01, 0.02, 0.04, 0.08)  # of the reference, beyond which an excess is looked for
 _CERTAIN = 4.0  # standard deviations that an excess must have; five thresholds are tried
+_CONTRADICTS = 3.0  # standard deviations by which another threshold must find more
 _WIDE = 2.0  # standard deviations on each side of an interval
 _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
@@ -44,20 +45,26 @@ def estimate(count: float, low: float, high: float, samples: int) -> Estimate:
 def excess(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> Estimate:
     """How many more training samples are stranger than the reference's own than chance would have.
 
-    Chance is that of a sample of the same source: of n samples, n/m for each reference row that lies beyond. The
-    threshold is the one beyond which the excess is surest; none that is sure means no anomaly.
+    Chance is that of a sample of the same source: of n samples, n/m for each reference row that lies beyond. Of the
+    thresholds beyond which the excess is sure, the most precise is taken that no other contradicts: beyond a far one
+    some anomalies may be missing, beyond a near one chance is large. None that is sure means no anomaly.
     """
     samples, known = len(strangest), len(reference)
     ordered = reference.sort(descending=True).values
-    found: list[tuple[float, float, float]] = []
+    found: list[tuple[float, float]] = []  # deviation and surplus, so that the most precise sorts first
     for share in _TAILS:
         beyond = max(1, round(known * share))
         surplus = int((strangest > ordered[beyond - 1]).sum()) - samples * beyond / known
-        deviation = samples * (beyond + 1) ** 0.5 / known
-        found.append((surplus - _CERTAIN * deviation - 2, surplus, deviation))
-    surest, surplus, deviation = max(found)
-    low, high = surplus - _WIDE * deviation, surplus + _WIDE * deviation
-    return estimate(surplus if surest > 0 else 0.0, low if surest > 0 else 0.0, high, samples)
+        found.append((samples * (beyond + 1) ** 0.5 / known, surplus))
+    sure = sorted((deviation, surplus) for deviation, surplus in found if surplus > _CERTAIN * deviation + 2)
+    if not sure:
+        deviation, surplus = max(found, key=lambda one: one[1] - _CERTAIN * one[0])
+        return estimate(0.0, 0.0, surplus + _WIDE * deviation, samples)
+    deviation, surplus = next(
+        one for one in sure if all(one[1] >= other - _CONTRADICTS * width for width, other in sure)
+    )
+    highest = max(other + width for width, other in sure)
+    return estimate(surplus, surplus - _WIDE * deviation, max(surplus + _WIDE * deviation, highest), samples)
 
 
 def share_of_wrong(

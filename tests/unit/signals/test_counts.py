@@ -28,6 +28,16 @@ def test_a_few_outliers_of_the_reference_do_not_hide_an_excess() -> None:
     assert 225 <= excess(torch.cat([normal(2700, 0), normal(300, 1) + 9]), reference).count <= 375
 
 
+def test_chance_in_the_common_part_is_not_taken_for_anomalies() -> None:
+    reference = normal(600, 2)
+    common = float(reference.quantile(0.95))
+    strangest = torch.cat([normal(2770, 0), torch.full((80,), common), normal(150, 1) + 9])
+    found = excess(strangest, reference)
+    assert abs(found.count - 150) <= 0.25 * 150
+    # The other threshold's opinion is told.
+    assert found.high > 200
+
+
 @pytest.mark.parametrize("wrong", [150, 300, 900])
 def test_the_share_of_wrong_labels_is_that_of_the_mixture(wrong: int) -> None:
     given = torch.cat([normal(3000 - wrong, 0) + 1.5, normal(wrong, 1) - 1.5])
