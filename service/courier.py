@@ -14,12 +14,13 @@ import sqlalchemy as sa
 import structlog
 from standardwebhooks import Webhook
 
-from service.domain.errors import Invalid
+from service.domain.errors import Conflict, Invalid
 from service.fetch import pin
 from service.settings import Settings
 from service.store import webhooks
 from service.store.engine import Database
 from service.store.webhooks import Delivery, Outgoing
+from service.vault import Vault
 
 log = structlog.get_logger()
 
@@ -43,14 +44,14 @@ class _Answer:
     error: str | None = None
 
 
-def deliver(database: Database, settings: Settings, now: datetime) -> int:
+def deliver(database: Database, vault: Vault, settings: Settings, now: datetime) -> int:
     """Send what is due, at most twenty messages at once; gives how many were tried."""
     with database.read() as connection:
         if not webhooks.any_due(connection, now):
             return 0
     with database.write() as connection:
         batch = webhooks.claim(connection, _LEASE, _BATCH, now)
-    answers = asyncio.run(_send_all(batch, settings, now))
+    answers = asyncio.run(_send_all(batch, vault, settings, now))
     with database.write() as connection:
         for outgoing, answer in zip(batch, answers, strict=True):
             _note(connection, outgoing.delivery, answer, now)
@@ -66,13 +67,15 @@ def sign(secret: str, delivery_id: str, now: datetime, body: str) -> dict[str, s
     }
 
 
-async def _send_all(batch: Sequence[Outgoing], settings: Settings, now: datetime) -> list[_Answer]:
+async def _send_all(batch: Sequence[Outgoing], vault: Vault, settings: Settings, now: datetime) -> list[_Answer]:
     # No proxy and no netrc of this machine: they would see, or lead to, more than the client may.
     async with httpx.AsyncClient(timeout=_TOTAL_S, trust_env=False, follow_redirects=False) as client:
-        return await asyncio.gather(*(_send(client, outgoing, settings, now) for outgoing in batch))
+        return await asyncio.gather(*(_send(client, outgoing, vault, settings, now) for outgoing in batch))
 
 
-async def _send(client: httpx.AsyncClient, outgoing: Outgoing, settings: Settings, now: datetime) -> _Answer:
+async def _send(
+    client: httpx.AsyncClient, outgoing: Outgoing, vault: Vault, settings: Settings, now: datetime
+) -> _Answer:
     delivery = outgoing.delivery
     allowed, setting = settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS"
     try:
@@ -87,7 +90,7 @@ async def _send(client: httpx.AsyncClient, outgoing: Outgoing, settings: Setting
                     "Host": target.host_header,
                     "Content-Type": "application/json",
                     "User-Agent": "usual-suspects",
-                    **sign(outgoing.secret, delivery.id, now, delivery.body),
+                    **sign(vault.open(outgoing.sealed), delivery.id, now, delivery.body),
                 },
                 extensions={"sni_hostname": target.host},
             )
@@ -96,6 +99,8 @@ async def _send(client: httpx.AsyncClient, outgoing: Outgoing, settings: Setting
             await response.aclose()
     except Invalid as error:
         return _Answer(error=error.errors[0].msg)
+    except Conflict as error:
+        return _Answer(error=str(error))
     except TimeoutError:
         return _Answer(error=f"no answer within {_TOTAL_S:.0f} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -104,7 +104,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         sweeping(here.database, here.queue, here.settings, here.now),
         repeating("loop", every, lambda: _loop(here)),
         repeating("pull", every, lambda: _pull(here)),
-        repeating("courier", every, lambda: deliver(here.database, here.settings, here.now())),
+        repeating("courier", every, lambda: deliver(here.database, here.vault, here.settings, here.now())),
     ):
         yield
     here.queue.close()

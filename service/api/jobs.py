@@ -109,7 +109,7 @@ def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) 
             _check_room(connection, here.settings.max_waiting_jobs)
             write(connection, job_id, spec, info, now)
             if request.webhook is not None:
-                webhooks.add(connection, job_id, request.webhook.url, request.webhook.secret)
+                webhooks.add(connection, job_id, request.webhook.url, here.vault.seal(request.webhook.secret))
             if key is not None:
                 idempotency.keep(connection, key, asked, job_id, now)
     except sa.exc.IntegrityError as error:
@@ -144,7 +144,7 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
             _check_room(connection, here.settings.max_waiting_jobs)
             jobs.add(connection, job_id, spec, here.now())
             if request.webhook is not None:
-                webhooks.add(connection, job_id, request.webhook.url, request.webhook.secret)
+                webhooks.add(connection, job_id, request.webhook.url, here.vault.seal(request.webhook.secret))
             if key is not None:
                 idempotency.keep(connection, key, asked, job_id, here.now())
     except sa.exc.IntegrityError as error:

@@ -41,15 +41,15 @@ class Delivery(BaseModel):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message that is to be sent now, with what signs it."""
+    """A message that is to be sent now, with what signs it, encrypted as it lies there."""
 
     delivery: Delivery
-    secret: str
+    sealed: str
 
 
-def add(connection: sa.Connection, job_id: str, url: str, secret: str) -> None:
-    """Tell this address how the job ends."""
-    connection.execute(webhooks.insert().values(job_id=job_id, url=url, secret=secret))
+def add(connection: sa.Connection, job_id: str, url: str, sealed: str) -> None:
+    """Tell this address how the job ends; the secret comes encrypted."""
+    connection.execute(webhooks.insert().values(job_id=job_id, url=url, secret=sealed))
 
 
 def hand_on(connection: sa.Connection, job_id: str, next_job_id: str) -> None:

@@ -64,7 +64,7 @@ def test_messages_are_listed_and_dead_ones_sent_again(client: httpx.Client, here
     ids = [submit(client, here, receiver.url()).json()["id"] for _ in range(2)]
     for job_id in ids:
         client.post(f"/jobs/{job_id}/cancel")
-        deliver(here.database, here.settings, datetime.now(UTC))
+        deliver(here.database, here.vault, here.settings, datetime.now(UTC))
     (dead,) = client.get("/deliveries", params={"state": "dead"}).json()["items"]
     assert (dead["job"], dead["event"], dead["status"], dead["due_at"]) == (ids[0], "job.cancelled", 410, None)
     assert dead["url"] == f"http://127.0.0.1:{receiver.port}/hook?…"
@@ -77,7 +77,7 @@ def test_messages_are_listed_and_dead_ones_sent_again(client: httpx.Client, here
     assert (first["total"], second["next"]) == (2, None)
     again = client.post(f"/deliveries/{dead['id']}/retry")
     assert (again.status_code, again.json()["state"]) == (202, "pending")
-    deliver(here.database, here.settings, datetime.now(UTC))
+    deliver(here.database, here.vault, here.settings, datetime.now(UTC))
     assert client.get(f"/deliveries/{dead['id']}").json()["state"] == "delivered"
     assert client.post(f"/deliveries/{dead['id']}/retry").status_code == 409
 
@@ -113,7 +113,7 @@ def test_secrets_are_in_no_answer_and_no_log(
     said.append(submit(client, here, "https://user:hush@example.org/?token=hush").text)
     said.append(client.post(f"/jobs/{job_id}/cancel").text)
     for _ in range(2):
-        deliver(here.database, here.settings, datetime.now(UTC))
+        deliver(here.database, here.vault, here.settings, datetime.now(UTC))
     paths = ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/events", "/deliveries", "/metrics")
     said += [client.get(path).text for path in paths]
     said += list(capfd.readouterr())
