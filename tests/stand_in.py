@@ -1,4 +1,4 @@
-"""A stand-in for Label Studio on loopback: as much of its HTTP API as a pull needs, and ways to misbehave.
+"""A stand-in for Label Studio on loopback: as much of its HTTP API as a pull and a push need, and ways to misbehave.
 
 The real one is a gigabyte and takes a minute to start; `make test-label-studio` runs it. What this one answers has the
 shapes that Label Studio 1.23.2 was seen to answer with.
@@ -8,6 +8,7 @@ import base64
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,6 +53,9 @@ class StandIn:
     life_s: float = 300
     total: int | None = None  # what it says how many tasks there are; None: the truth
     delay_s: float = 0
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    views: list[dict[str, Any]] = field(default_factory=list)
+    project: dict[str, Any] = field(default_factory=dict)
     heard: list[Heard] = field(default_factory=list)
     access: set[str] = field(default_factory=set)
     port: int = 0
@@ -72,7 +76,7 @@ class StandIn:
             kind == "Token" and token == TOKEN and not self.personal_only
         )
 
-    def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], _body: bytes) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: Mapping[str, Sequence[str]], body: bytes) -> tuple[int, Any]:
         """What a request gets that was let in."""
         match method, path:
             case "GET", "/api/current-user/whoami":
@@ -83,9 +87,34 @@ class StandIn:
                 return 200, {"count": 1, "results": []}
             case "GET", "/api/projects/7/":
                 known = {"id": 7, "title": "animals", "label_config": self.config, "token": "project-token"}
-                return 200, {**known, "task_number": len(self.tasks)}
+                return 200, {**known, "model_version": "", "task_number": len(self.tasks), **self.project}
             case "GET", "/api/tasks/":
                 return self._page(int(query["page"][0]), int(query["page_size"][0]))
+        return self._written(method, path, json.loads(body or b"{}"))
+
+    def _written(self, method: str, path: str, sent: Any) -> tuple[int, Any]:
+        match method, path:
+            case "PATCH", "/api/projects/7/":
+                self.project |= sent
+                return 200, self.project
+            case "GET", "/api/projects/7/model-versions/":
+                return 200, dict(Counter(one["model_version"] for one in self.predictions))
+            case "DELETE", "/api/projects/7/model-versions/":
+                self.predictions = [one for one in self.predictions if one["model_version"] != sent["model_version"]]
+                return 200, {}
+            case "POST", "/api/projects/7/import/predictions":
+                self.predictions += [
+                    {k: v for k, v in one.items() if k not in ("mislabeling", "neighbors")} for one in sent
+                ]
+                return 201, {}
+            case "POST", "/api/predictions/":
+                self.predictions.append(sent)
+                return 201, sent
+            case "GET", "/api/dm/views/":
+                return 200, self.views
+            case "POST", "/api/dm/views/":
+                self.views.append({"id": len(self.views) + 1, **sent})
+                return 201, self.views[-1]
         return 404, {"detail": "Not found."}
 
     def _page(self, page: int, size: int) -> tuple[int, Any]:

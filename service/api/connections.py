@@ -14,6 +14,7 @@ from service.api.openapi import CONNECTION_BODY, TOKEN_BODY
 from service.api.schemas import ConnectionPage, ConnectionSecret
 from service.domain.connection import Connection, ConnectionRequest, Seen, TokenKind, TokenRequest
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound, Upstream
+from service.label_studio.begin import backend_path
 from service.label_studio.client import LabelStudio, Refused
 from service.store import connections, idempotency
 from service.store.connections import Sealed
@@ -132,11 +133,6 @@ def make_backend(connection_id: str, here: Here) -> ConnectionSecret:
         connections.rotate_secret(connection, connection_id, here.vault.seal(secret))
     path = backend_path(connection_id, secret)
     return ConnectionSecret(path=path, url=f"{here.settings.public_url}{path}" if here.settings.public_url else None)
-
-
-def backend_path(connection_id: str, secret: str) -> str:
-    """The path under which the tool calls this service."""
-    return f"/ls/{connection_id}.{secret}"
 
 
 @router.delete(

@@ -101,7 +101,7 @@ _PAGE: dict[str, Any] = {
                 "id": "row-17",
                 "index": 17,
                 "preview": {"age": 38.0, "workclass": "Private"},
-                "links": {"self": "/jobs/job_01kbz6p4r8d1m5t7w9xy/samples/row-17", "media": None},
+                "links": {"self": "/jobs/job_01kbz6p4r8d1m5t7w9xy/samples/row-17", "media": None, "tool": None},
             },
             "given_label": "<=50K",
             "suggested_label": ">50K",

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
-from service.domain.connection import ConnectionRequest, TokenRequest
+from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.review import Decision
 from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
@@ -134,6 +134,7 @@ CONNECTION_BODY = _json_body(
     "ConnectionRequest",
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
 )
+PUSH_BODY = _json_body("PushRequest", {"mode": "tab", "dry_run": True})
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
 
@@ -169,6 +170,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         VersionRequest,
         ConnectionRequest,
         TokenRequest,
+        PushRequest,
     )
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})

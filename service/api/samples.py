@@ -15,6 +15,7 @@ from service.domain.errors import NotFound
 from service.domain.reason import Case, Witnesses, reason
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
+from service.label_studio.tab import task_links
 from service.store import evidence, rankings, reviews
 from service.store.evidence import Evidence, Influential
 from service.store.jobs import Job
@@ -37,7 +38,11 @@ def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
     found = sample_row(here.blobs.canonical(info.id), sample_id)
     if found is None:
         raise NotFound(f"no sample called {sample_id!r} in the dataset of this job")
-    links = {"self": job_sample_link(job.id, sample_id), "media": media_link(info, sample_id)}
+    links = {
+        "self": job_sample_link(job.id, sample_id),
+        "media": media_link(info, sample_id),
+        "tool": task_links(here, job)(sample_id),
+    }
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
     with here.database.read() as connection:
         row = rankings.sample(connection, job.id, sample_id)

@@ -136,6 +136,7 @@ class SampleLinks(BaseModel):
 
     self: str = Field(description="Everything that the job knows of the sample.")
     media: str | None = Field(description="The image or text itself; null for other data.")
+    tool: str | None = Field(None, description="The task in the labelling tool; null where it came from none.")
 
 
 class SampleCard(BaseModel):

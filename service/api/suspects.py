@@ -21,6 +21,7 @@ from service.domain.job import ACTIVE, State
 from service.domain.review import Review, outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
+from service.label_studio.tab import task_links
 from service.store import datasets, rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Place, Row
@@ -185,6 +186,7 @@ def sample_cards(here: Services, job: Job, rows: Sequence[Row]) -> list[SampleCa
     """Ranked rows in short."""
     info = dataset_of(here, job)
     shown = previews(here.blobs.canonical(info.id), [row["position"] for row in rows])
+    tool = task_links(here, job)
     return [
         SampleCard.model_validate(
             {
@@ -194,6 +196,7 @@ def sample_cards(here: Services, job: Job, rows: Sequence[Row]) -> list[SampleCa
                 "links": {
                     "self": job_sample_link(job.id, row["sample_id"]),
                     "media": media_link(info, row["sample_id"]),
+                    "tool": tool(row["sample_id"]),
                 },
             }
         )

@@ -103,15 +103,16 @@ class PushRequest(Frozen):
 
     mode: PushMode = Field(
         "tab",
-        description="predictions: the suspicion as score and the suggested class, task by task. The others also: tab: a "
-        "tab of the Data Manager sorted by suspicion; review_project: a new project of the suspects alone; requeue: "
-        "the suspects' annotations become drafts again, so that the tasks come back into the queue (undoable).",
+        description="predictions: of each task its suspicion as score, and the suggested class. tab: also a tab of the Data "
+        "Manager sorted by suspicion. review_project: the same, and the suspects in a project of their own, in order, "
+        "with the suggestion to be accepted or changed. requeue: the same as tab, and the suspects' annotations become "
+        "drafts again, so that the tasks come back into the queue; POST /jobs/{job_id}/push/undo puts them back.",
     )
     limit: int | None = Field(
         None,
         ge=1,
-        description="Only the most suspicious samples: of predictions and tab all when left out, of the others those that "
-        "are flagged.",
+        description="Only so many, the most suspicious: of predictions and tab all tasks when left out, of review_project "
+        "and requeue those that are flagged.",
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
 
@@ -119,21 +120,27 @@ class PushRequest(Frozen):
 class Pushed(BaseModel):
     """What was done, or would be done, in the tool."""
 
+    model_config = ConfigDict(protected_namespaces=())
+
     mode: PushMode
     dry_run: bool
     project: int
     model_version: str = Field(description="Under which the predictions are.")
-    predictions: int = Field(description="How many tasks carry a prediction of this job now.")
-    detailed: int = Field(description="How many of them also carry `mislabeling` and `neighbors`.")
-    missing: int = Field(description="Ranked samples whose task is gone from the project.")
+    predictions: int = Field(description="How many tasks carry a prediction of this job.")
+    written: int = Field(description="How many of them were written now: none where they were there already.")
     replaced: int = Field(description="Predictions of this job that were there before and were taken away first.")
-    view: int | None = Field(description="The tab's number.")
-    review_project: int | None = Field(description="The number of the project of suspects.")
-    requeued: int = Field(description="Tasks put back into the queue, now or before.")
-    url: str = Field(description="Where to look at it in the tool.")
-    model_version_before: str | None = Field(
-        description="Whose scores the tool showed for the project; it shows this job's now."
+    detailed: int = Field(description="How many of them also carry `mislabeling` and `neighbors`.")
+    missing: int = Field(description="Ranked tasks that are gone from the project.")
+    unwritable: int = Field(description="Ranked tasks whose suggested class the label config has no more.")
+    view: int | None = Field(description="Number of the tab that is sorted by suspicion.")
+    review_project: int | None = Field(description="Number of the project of suspects.")
+    suspects: int = Field(description="Tasks put into the project of suspects, or back into the queue, now or before.")
+    model_version_before: str | None = Field(description="Whose scores the tool showed before the first push.")
+    events: str | None = Field(
+        description="Whether the tool was asked to tell this service of changes: `asked`, or why not; null without "
+        "SUSPECTS_PUBLIC_URL."
     )
+    url: str = Field(description="Where to look at it in the tool.")
 
 
 class Undone(BaseModel):

@@ -1,6 +1,8 @@
 """A job over the tasks of a project: written down before the first task is read."""
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Protocol
 
 import sqlalchemy as sa
 
@@ -13,10 +15,35 @@ from service.label_studio.client import LabelStudio
 from service.platforms.label_studio import Control, choose, parse_config
 from service.settings import Settings
 from service.store import connections, datasets, jobs, pulls
+from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.vault import Vault
 
 _LONGEST_NAME = 200
+
+
+class Surroundings(Protocol):
+    """Where and when something is done: what the API holds, as much of it as this room needs."""
+
+    @property
+    def database(self) -> Database:
+        """The ledger."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The files."""
+
+    @property
+    def settings(self) -> Settings:
+        """What this installation allows."""
+
+    @property
+    def vault(self) -> Vault:
+        """The keys."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The time."""
 
 
 def connect(database: Database, settings: Settings, vault: Vault, connection_id: str | None) -> LabelStudio:
@@ -70,3 +97,8 @@ def write(connection: sa.Connection, job_id: str, spec: JobSpec, info: DatasetIn
     datasets.add(connection, info)
     jobs.add(connection, job_id, spec, now)
     pulls.add(connection, job_id, spec.source)
+
+
+def backend_path(connection_id: str, secret: str) -> str:
+    """The path under which the tool calls this service."""
+    return f"/ls/{connection_id}.{secret}"

@@ -108,11 +108,13 @@ class LabelStudio:
         """A project."""
         return self._object("GET", f"/api/projects/{number}/")
 
-    def tasks(self, project: int) -> Iterator[list[dict[str, Any]]]:
-        """Every task with its annotations, in pages. A page past the end is a 404."""
+    def tasks(self, project: int, only: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        """Every task with its annotations, or `only` some fields, in pages. A page past the end is a 404."""
         page, got = 1, 0
         while True:
-            params = {"project": project, "page": page, "page_size": _PAGE, "fields": "all"}
+            params: dict[str, Any] = {"project": project, "page": page, "page_size": _PAGE, "fields": "all"}
+            if only is not None:
+                params["include"] = only
             try:
                 found = self._object("GET", "/api/tasks/", params=params)
             except Refused as error:
@@ -157,6 +159,11 @@ class LabelStudio:
         for start in range(0, len(predictions), _BATCH):
             batch = list(predictions[start : start + _BATCH])
             self.ask("POST", f"/api/projects/{project}/import/predictions", json=batch)
+
+    def add_tasks(self, project: int, tasks: Sequence[dict[str, Any]]) -> None:
+        """Import tasks, in order."""
+        for start in range(0, len(tasks), _BATCH):
+            self.ask("POST", f"/api/projects/{project}/import", json=list(tasks[start : start + _BATCH]))
 
     def versions(self, project: int) -> dict[str, int]:
         """How many predictions there are of each model version."""
@@ -234,7 +241,9 @@ class LabelStudio:
         said = ""
         try:
             body = json.loads(answer.content)
-            said = str(body.get("detail") or "")[:200].replace(self._token, "…") if isinstance(body, dict) else ""
+            if isinstance(body, dict):
+                told = [body.get("detail"), body.get("validation_errors")]
+                said = "; ".join(str(one) for one in told if one)[:300].replace(self._token, "…")
         except ValueError:
             pass
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

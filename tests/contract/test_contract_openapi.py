@@ -14,11 +14,11 @@ from pydantic import BaseModel, SecretStr
 from service.api.deps import Services
 from service.api.examples import EXAMPLES
 from service.api.schemas import JobView, SuspectPage
-from service.domain.connection import Connection, Seen
+from service.domain.connection import Connection, PullSource, Seen
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
-from service.store import connections, webhooks, workers
+from service.store import connections, pulls, webhooks, workers
 from service.store.connections import Sealed
 from service.store.engine import open_database
 from service.vault import Vault
@@ -60,6 +60,8 @@ PROMISED = {
     ("delete", "/connections/{connection_id}"),
     ("put", "/connections/{connection_id}/token"),
     ("post", "/connections/{connection_id}/backend"),
+    ("post", "/jobs/{job_id}/push"),
+    ("post", "/jobs/{job_id}/push/undo"),
     ("get", "/deliveries"),
     ("get", "/deliveries/{delivery_id}"),
     ("post", "/deliveries/{delivery_id}/retry"),
@@ -180,7 +182,7 @@ def tool() -> Iterator[StandIn]:
 class Scene:
     """A service with something of everything: ds_1 with the completed job_1, job_2 queued, job_3 cancelled.
 
-    And the connections con_1, and con_2 over which a job is still pulling.
+    And the connections con_1, whence job_1 came, and con_2 over which a job is still pulling.
     """
 
     def __init__(self, client: httpx.Client, here: Services, tool: StandIn) -> None:
@@ -196,6 +198,9 @@ class Scene:
         self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
         for name in ("con_1", "con_2"):
             self.connection(name, tool.url)
+        with here.database.write() as connection:
+            pulls.add(connection, "job_1", PullSource(connection="con_1", project=7))
+            pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, here.now())
         sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
         assert sent.status_code == 202, sent.text
 
@@ -244,6 +249,10 @@ class Scene:
         """Let a worker sign in."""
         with self.here.database.write() as connection:
             workers.sign_in(connection, "w", self.here.now())
+
+    def broken_tool(self) -> None:
+        """Let the next request to the labelling tool fail."""
+        self.tool.answers.append(500)
 
     def another_key(self) -> None:
         """Exchange the key that secrets are encrypted with."""
@@ -321,7 +330,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         415: ({}, {"content": b"x"}),
         422: ({}, {"json": {}}),
         429: ({}, {"json": {"dataset": "ds_1"}}),
-        502: ({}, {"json": {"connection": "con_1", "project": 8}}),
+        502: ({}, {"json": {"connection": "con_1", "project": 7}}),
         507: ({}, form()),
     },
     ("get", "/jobs"): {
@@ -428,6 +437,15 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         422: (CONNECTION, {"json": {}}),
     },
     ("post", "/connections/{connection_id}/backend"): {201: (CONNECTION, {}), 404: (NO_CONNECTION, {})},
+    ("post", "/jobs/{job_id}/push"): {
+        **{status: (job, {"json": {}}) for status, job in ENDED.items()},
+        400: (JOB, BROKEN),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": {"mode": "x"}}),
+        502: (JOB, {"json": {}}),
+    },
+    ("post", "/jobs/{job_id}/push/undo"): {**{status: (job, {}) for status, job in ENDED.items()}, 502: (JOB, {})},
     ("get", "/deliveries"): {
         200: ({}, {}),
         400: ({}, {"params": {"cursor": "x"}}),
@@ -442,6 +460,7 @@ PREPARED: dict[int, Prepare] = {
     409: Scene.another_key,
     413: Scene.small,
     429: Scene.full_queue,
+    502: Scene.broken_tool,
     503: Scene.no_database,
     507: Scene.full_disk,
 }

@@ -144,3 +144,117 @@ def test_planted_errors_lead_the_ranking_of_a_pulled_project(ranked: Scene, inst
     assert job["spec"]["source"]["project"] == ranked.project
     first = tasks_of(installation.suspects(ranked.job)[:ERRORS])
     assert len(ranked.planted & set(first)) >= 0.8 * ERRORS
+
+
+# ---- push
+
+
+def push(ours: Installation, job: str, mode: str, **more: Any) -> dict[str, Any]:
+    told: dict[str, Any] = ours.post(f"/jobs/{job}/push", {"mode": mode, **more})
+    return told
+
+
+def held(tool: Tool, project: int) -> dict[int, Any]:
+    """What the tool has of every task, without what only says when it was looked at."""
+    seen = {}
+    for task in tool.tasks(project):
+        told = {name: task[name] for name in ("data", "meta", "is_labeled", "predictions_score", "drafts")}
+        labels = [(one["id"], one["result"], one["updated_at"]) for one in task["annotations"]]
+        predictions = [(one["id"], one["score"], one["mislabeling"], one["neighbors"]) for one in task["predictions"]]
+        seen[int(task["id"])] = (told, labels, predictions)
+    return seen
+
+
+def test_a_dry_run_says_what_a_push_would_do_and_does_nothing(
+    ranked: Scene, tool: Tool, installation: Installation
+) -> None:
+    before = held(tool, ranked.project)
+    for mode in ("predictions", "tab", "review_project", "requeue"):
+        told = push(installation, ranked.job, mode, dry_run=True)
+        assert (told["dry_run"], told["predictions"], told["written"]) == (True, TASKS, TASKS)
+        assert (told["view"], told["review_project"], told["missing"], told["unwritable"]) == (None, None, 0, 0)
+    assert held(tool, ranked.project) == before
+    assert tool.ask("GET", f"/api/projects/{ranked.project}/model-versions/") == {}
+    assert tool.ask("GET", "/api/dm/views/", params={"project": ranked.project}) == []
+
+
+def test_the_data_manager_shows_our_ranking(ranked: Scene, tool: Tool, installation: Installation) -> None:
+    told = push(installation, ranked.job, "tab")
+    suspects = installation.suspects(ranked.job)
+    assert tool.in_tab(ranked.project, told["view"]) == tasks_of(suspects)
+    assert tool.ask("GET", f"/api/projects/{ranked.project}/model-versions/") == {told["model_version"]: TASKS}
+    by_task = {int(task["id"]): task for task in tool.tasks(ranked.project)}
+    for one in suspects:
+        task = by_task[int(one["sample"]["id"])]
+        assert task["predictions"][0]["result"][0]["value"] == {"choices": [one["suggested_label"]]}
+        assert task["predictions_score"] == pytest.approx(one["score"], abs=1e-9)
+        assert one["sample"]["links"]["tool"] == f"{told['url']}&task={task['id']}"
+    links = suspects[0]["sample"]["links"]
+    assert installation.get(links["self"])["links"] == links
+    shown = by_task[tasks_of(suspects)[0]]["predictions"][0]
+    assert shown["mislabeling"] == shown["score"]
+    assert set(shown["neighbors"]) <= set(ranked.ids)
+    assert len(shown["neighbors"]) > 3
+
+
+def test_pushing_twice_changes_nothing(ranked: Scene, tool: Tool, installation: Installation) -> None:
+    push(installation, ranked.job, "tab")
+    before = held(tool, ranked.project)
+    again = push(installation, ranked.job, "tab")
+    assert (again["written"], again["replaced"], again["predictions"]) == (0, 0, TASKS)
+    assert held(tool, ranked.project) == before
+    assert len(tool.ask("GET", "/api/dm/views/", params={"project": ranked.project})) == 1
+
+
+def test_a_smaller_push_replaces_a_larger_one(ranked: Scene, tool: Tool, installation: Installation) -> None:
+    push(installation, ranked.job, "tab")
+    told = push(installation, ranked.job, "tab", limit=40)
+    assert (told["predictions"], told["written"], told["replaced"]) == (40, 40, TASKS)
+    assert tool.in_tab(ranked.project, told["view"]) == tasks_of(installation.suspects(ranked.job)[:40])
+    push(installation, ranked.job, "tab")
+    assert tool.in_tab(ranked.project, told["view"]) == tasks_of(installation.suspects(ranked.job))
+
+
+def test_a_review_project_holds_the_suspects_in_order_and_leaves_the_first_alone(
+    ranked: Scene, tool: Tool, installation: Installation
+) -> None:
+    push(installation, ranked.job, "tab")
+    before = held(tool, ranked.project)
+    told = push(installation, ranked.job, "review_project", limit=20)
+    first = tasks_of(installation.suspects(ranked.job)[:20])
+    found = sorted(tool.tasks(told["review_project"]), key=lambda task: int(task["id"]))
+    assert [task["meta"]["origin_task"] for task in found] == first
+    assert [task["data"]["given"] for task in found] == [ranked.given[task] for task in first]
+    assert all(task["predictions"] and not task["annotations"] for task in found)
+    assert tool.next_task(told["review_project"]) == found[0]["id"]
+    again = push(installation, ranked.job, "review_project", limit=30)
+    assert again["review_project"] == told["review_project"]
+    assert len(tool.tasks(told["review_project"])) == 30
+    assert held(tool, ranked.project) == before
+
+
+def test_requeued_tasks_come_back_to_annotators_and_undoing_puts_back_what_was_there(
+    ranked: Scene, tool: Tool, installation: Installation
+) -> None:
+    push(installation, ranked.job, "tab")
+    before = held(tool, ranked.project)
+    first = tasks_of(installation.suspects(ranked.job)[:15])
+    told = push(installation, ranked.job, "requeue", limit=15)
+    assert told["suspects"] == 15
+    now = held(tool, ranked.project)
+    assert {task for task in ranked.ids if not now[task][0]["is_labeled"]} == set(first)
+    assert all(len(now[task][0]["drafts"]) == 1 and not now[task][1] for task in first)
+    assert tool.next_task(ranked.project, told["view"]) == first[0]
+    push(installation, ranked.job, "requeue", limit=15)
+    assert held(tool, ranked.project) == now
+
+    tool.annotate(first[3], ranked.right[first[3]])
+    assert installation.post(f"/jobs/{ranked.job}/push/undo") == {"restored": 14, "kept": 1}
+    after = held(tool, ranked.project)
+    for task in set(ranked.ids) - {first[3]}:
+        assert after[task][0] == before[task][0]
+        assert [one[1] for one in after[task][1]] == [one[1] for one in before[task][1]]
+    assert installation.post(f"/jobs/{ranked.job}/push/undo") == {"restored": 0, "kept": 0}
+    # As it was for the tests that follow.
+    (mine,) = after[first[3]][1]
+    tool.ask("PATCH", f"/api/annotations/{mine[0]}/", json={"result": before[first[3]][1][0][1]})

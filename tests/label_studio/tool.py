@@ -66,6 +66,16 @@ class Tool:
         params = {"project": project, "view": view, "page_size": 1000}
         return [int(one["id"]) for one in self.ask("GET", "/api/tasks/", params=params)["tasks"]]
 
+    def next_task(self, project: int, view: int | None = None) -> int:
+        """What an annotator gets who starts to label, in the order of a tab."""
+        params: dict[str, Any] = {"id": "next_task", "project": project}
+        body: dict[str, Any] = {}
+        if view is not None:
+            body["ordering"] = self.ask("GET", f"/api/dm/views/{view}/", params={"project": project})["data"][
+                "ordering"
+            ]
+        return int(self.ask("POST", "/api/dm/actions", params=params, json=body)["id"])
+
     @cached_property
     def personal_token(self) -> str:
         """A refresh token; a user has one."""

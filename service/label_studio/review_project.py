@@ -1,0 +1,87 @@
+"""A project of the suspects alone, in order, with what is suggested: nothing of the first project is touched."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from service.label_studio.begin import Surroundings
+from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.ranked import Ranked, model_version, prediction
+from service.label_studio.state import PushState
+from service.platforms.label_studio import Control
+from service.store.jobs import Job
+from service.store.pulls import Pull
+
+_LONGEST_TITLE = 50  # of a Label Studio project
+_NOT_FOUND = 404
+
+
+def fill(
+    here: Surroundings,
+    client: LabelStudio,
+    job: Job,
+    pull: Pull,
+    project: dict[str, Any],
+    control: Control,
+    suspects: Sequence[Ranked],
+    state: PushState,
+) -> PushState:
+    """Make the project, unless it is there, and put those suspects into it that it lacks."""
+    if state.review_project is None or not _is_there(client, state.review_project):
+        body = {
+            "title": f"Suspects: {project.get('title') or pull.project}"[:_LONGEST_TITLE],
+            "description": f"{job.id} of project {pull.project}",
+            "label_config": project["label_config"],
+            "sampling": "Sequential sampling",
+        }
+        made = client.ask("POST", "/api/projects/", json=body)
+        state = state.changed(here, job, review_project=int(made["id"]))
+    assert state.review_project is not None
+    known = set(origins(page for page in client.tasks(state.review_project, "id,meta")).values())
+    lacking = [one for one in suspects if one.task not in known]
+    if lacking:
+        data = _data(client, pull.project, {one.task for one in lacking})
+        client.add_tasks(state.review_project, [_task(one, job, pull, control, data[one.task]) for one in lacking])
+    version = {"model_version": model_version(job.id), "show_collab_predictions": True}
+    client.ask("PATCH", f"/api/projects/{state.review_project}/", json=version)
+    return state
+
+
+def origins(pages: Iterable[Sequence[dict[str, Any]]]) -> dict[int, int]:
+    """The task of the first project that each task of a review project is."""
+    return {
+        int(task["id"]): int(task["meta"]["origin_task"])
+        for page in pages
+        for task in page
+        if isinstance(task.get("meta"), dict) and task["meta"].get("origin_task") is not None
+    }
+
+
+def _is_there(client: LabelStudio, number: int) -> bool:
+    try:
+        client.project(number)
+    except Refused as error:
+        if error.status == _NOT_FOUND:
+            return False
+        raise
+    return True
+
+
+def _data(client: LabelStudio, project: int, wanted: set[int]) -> dict[int, dict[str, Any]]:
+    return {
+        int(task["id"]): task["data"]
+        for page in client.tasks(project, "id,data")
+        for task in page
+        if int(task["id"]) in wanted
+    }
+
+
+def _task(one: Ranked, job: Job, pull: Pull, control: Control, data: dict[str, Any]) -> dict[str, Any]:
+    known = {"suspicion": one.score, "given": one.given, "suggested": one.suggested}
+    told = prediction(one, control, model_version(job.id))
+    return {
+        "data": {**data, **{name: value for name, value in known.items() if name not in data}},
+        "meta": {"origin_task": one.task, "origin_project": pull.project, "job": job.id},
+        "predictions": [{name: told[name] for name in ("result", "score", "model_version")}]
+        if one.suggested in control.classes
+        else [],
+    }
