@@ -44,14 +44,20 @@ def test_too_low_a_rate_is_raised_and_too_high_a_one_lowered(given: float, expec
     assert [one.rate / given for one in found.tried] == pytest.approx([0.5, 1, 2, 4, 8])
 
 
-def test_a_rate_is_not_chosen_unless_its_double_still_learns() -> None:
+def test_a_higher_rate_is_not_chosen_unless_its_double_learns_nor_a_lower_one_unless_the_given_does_not() -> None:
     x, y = halves()
+    chosen = set()
     for given in 10.0 ** torch.arange(-3.0, 3.0, 0.25).double():
         found = find_rate(Steep(3.0), (x,), y, PLAIN.model_copy(update={"learning_rate": float(given)}))
         losses = {one.rate: one.loss for one in found.tried}
-        lowest = min(losses)
-        assert found.rate == lowest or losses[2 * found.rate] < math.log(2)
-        assert found.rate <= 4 * float(given) * 1.000001
+        times = found.rate / float(given)
+        if times > 1:
+            assert losses[2 * found.rate] < math.log(2)
+        else:
+            assert (losses[float(given)] < math.log(2)) == (times == 1)
+        assert times <= 4 * 1.000001
+        chosen.add(round(times, 1))
+    assert {0.5, 1.0, 4.0} <= chosen
 
 
 def test_where_every_rate_diverges_the_lowest_is_taken() -> None:
