@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.dataset import DatasetSpec, SkippedRow
+from service.domain.dataset import DatasetSpec, Modality, SkippedRow
 from service.domain.dataset import Warning as Notice
 from service.ingest.limits import Limits
 
@@ -39,6 +39,8 @@ class Source:
     split: str | None = None
     image: str | None = None
     path: str | None = None  # the column that names the image files
+    modality: Modality | None = None
+    ids_hold: bool = False  # ids are another program's: one that occurs twice is an error
     warnings: tuple[Notice, ...] = ()
 
 
