@@ -50,7 +50,7 @@ def station() -> Station:
         settings=settings,
         database=open_database(settings.database),
         blobs=Blobs(settings.home),
-        device=choose(settings.device, current_process().index),
+        device=choose(settings.device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
     )
 
