@@ -1,5 +1,6 @@
 """Reading people's decisions back. The tool is a stand-in; `make test-label-studio` looks into the real one."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -299,12 +300,13 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
 ) -> None:
     with here.database.write() as opened:
         pulls.ask(opened, connection, 7, here.now())
-    whole, done = tool.answer, []
+    whole, done = tool.answer, threading.Event()
 
     def interrupted(method: str, path: str, query: Any, body: bytes) -> tuple[int, Any]:
         answer = whole(method, path, query, body)
-        if path == "/api/tasks/" and "query" not in query and not done:
-            done.append(relabel(tool, 1, "eel"))
+        if path == "/api/tasks/" and "query" not in query and not done.is_set():
+            done.set()
+            relabel(tool, 1, "eel")
             with here.database.write() as opened:
                 pulls.ask(opened, connection, 7, here.now())
         return answer
