@@ -39,6 +39,12 @@ class Settings(BaseSettings):
         "", description="Where labelling tools reach this service; with it a push also asks them for events."
     )
 
+    reconcile_seconds: float = Field(
+        300,
+        ge=0,
+        description="How often labelling tools are asked what people decided, beside their own events; 0: never.",
+    )
+
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: float = Field(5, gt=0)
     sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
