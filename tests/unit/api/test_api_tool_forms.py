@@ -109,7 +109,7 @@ def test_label_studios_own_tasks_go_back_under_their_numbers(client: httpx.Clien
     skipped = client.get(f"/datasets/{made['id']}/skipped").json()["items"]
     assert {row["where"] for row in skipped} == {f"task {number}" for number in (21, 22, 23, 24, 25)}
     add_job(here.database, DatasetInfo.model_validate(made | {"features": []}), "job_1")
-    ids = {place: name for place, name in enumerate(("13", "14", "15", "16", "17", "18", "19", "20", "26"))}
+    ids = dict(enumerate(("13", "14", "15", "16", "17", "18", "19", "20", "26")))
     finish(here.database, "job_1", dataset_info(rows=9, splits={"train": 9}), ids=ids)
     found = asked(client, "format=label_studio").json()
     assert {one["task"] for one in found} == {int(name) for name in ids.values()}
