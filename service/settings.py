@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(5, gt=0)
     sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
     max_attempts: int = Field(5, gt=0, description="A job whose worker vanished this often is failed.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
+    )
     threads: int | None = Field(None, gt=0, description="CPU threads of one worker process; all cores when unset.")
 
     @field_validator("api_keys", mode="before")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.specs import JobSpec
 from worker.decode import Canonical, Encoder, Inputs, align
+from worker.devices import CPU
 from worker.glitches import Planted, plant
 from worker.influence.layers import UncoveredLayer, layer_names
 from worker.influence.projection import Projection
@@ -46,8 +47,8 @@ class Prepared:
     network: Network | None
 
 
-def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> Prepared:
-    """Split, plant, encode and build. Raises Invalid for what a client can mend."""
+def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None, device: torch.device = CPU) -> Prepared:
+    """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
     encoder = Encoder.fit(dataset, part.train, spec.model.params)
@@ -56,7 +57,7 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None) -> P
         source = align(reference, dataset)
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
-    model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
+    model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed).to(device)
     planted = plant(encoder.encode(dataset, part.train), original, len(dataset.header.classes), spec.glitches or [])
     return Prepared(
         rows=part.train,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
+from worker.devices import device_of, sent
 from worker.training import Diverged, train
 
 _TIMES = (0.5, 1.0, 2.0, 4.0, 8.0)  # the rate that was given; the last is tried, never chosen
@@ -90,9 +91,12 @@ def _brief(training: Training, rows: Int[Tensor, " r"], samples: int) -> tuple[T
 @torch.inference_mode()
 def _loss(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"]) -> float:
     model.eval()
+    device = device_of(model)
     losses: list[Float[Tensor, " b"]] = [
         cross_entropy(
-            model(*(part[start : start + _BLOCK] for part in inputs)), labels[start : start + _BLOCK], reduction="none"
+            model(*sent((part[start : start + _BLOCK] for part in inputs), device)),
+            labels[start : start + _BLOCK].to(device),
+            reduction="none",
         )
         for start in range(0, len(labels), _BLOCK)
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+import torch
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
@@ -45,6 +46,7 @@ class Station:
     settings: Settings
     database: Database
     blobs: Blobs
+    device: torch.device
     stopping: Callable[[], bool]
 
 
@@ -154,7 +156,7 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     spec, blobs, clock = job.spec, station.blobs, _Clock()
     dataset = read(blobs.canonical(job.dataset_id))
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference)
+    prepared = prepare(spec, dataset, reference, station.device)
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -247,6 +249,8 @@ def _explain(error: Exception) -> JobError:
         case MemoryError():
             detail = str(error) or "memory ran out; use a smaller model, batch or dataset"
             return JobError(code="out_of_memory", detail=detail)
+        case torch.OutOfMemoryError():
+            return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
         case OSError(errno=errno.ENOSPC):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
         case _:
@@ -310,7 +314,7 @@ def _trained(job_id: str, station: Station) -> Trained:
         state = _latest(station.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)
-        trained = restore(job.spec, read(station.blobs.canonical(job.dataset_id)), state)
+        trained = restore(job.spec, read(station.blobs.canonical(job.dataset_id)), state, station.device)
         _kept.clear()
         _kept[job_id] = trained
     return _kept[job_id]

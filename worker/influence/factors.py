@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from worker.devices import CPU, device_of, sent
+
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
 _FLAT_BATCH = 2048  # rows of numbers are small: fewer, larger calls
@@ -89,6 +91,7 @@ def capture(
     What enters the layer before is appended to `inner`, batch by batch.
     """
     caught: list[Tensor] = []
+    device = device_of(model)
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
     within = None if inner is None else Inner(model, head)
     batch = _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH
@@ -96,12 +99,12 @@ def capture(
     try:
         for start in range(0, len(logits), batch):
             rows = slice(start, start + batch)
-            logits[rows] = model(*(part[rows] for part in inputs))
+            logits[rows] = model(*sent((part[rows] for part in inputs), device))
             entered = caught.pop()
             if activations is not None:
                 activations[rows] = entered
             if inner is not None and within is not None:
-                inner.append(within.take(entered))
+                inner.append(within.take(entered).to(CPU))
     finally:
         hook.remove()
         if within is not None:

@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.store import jobs, loops, pulls
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
+from worker.devices import CPU
 from worker.tasks import Station, answer, run
 
 ROWS = 60
@@ -55,7 +56,7 @@ def path(client: httpx.Client, connection: str) -> str:
 
 
 def station(here: Services) -> Station:
-    return Station(here.settings, here.database, here.blobs, lambda: False)
+    return Station(here.settings, here.database, here.blobs, CPU, lambda: False)
 
 
 class Worker(CeleryQueue):
