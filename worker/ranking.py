@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from service.domain.signal import HEADLINES
@@ -33,7 +34,7 @@ class Outcome:
 
     table: pa.Table
     summaries: dict[str, dict[str, Any]]
-    evidence: dict[str, np.ndarray[Any, Any]]
+    evidence: dict[str, NDArray[Any]]
     result: dict[str, Any]
 
 
@@ -118,7 +119,7 @@ def _columns(
     }
 
 
-def _evidence(prepared: Prepared, m: Measurements) -> dict[str, np.ndarray[Any, Any]]:
+def _evidence(prepared: Prepared, m: Measurements) -> dict[str, NDArray[Any]]:
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
     order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
@@ -145,7 +146,7 @@ def _witnesses(
     suspects: Int[Tensor, " w"],
     suggested: Int[Tensor, " w"],
     generator: torch.Generator,
-) -> dict[str, np.ndarray[Any, Any]]:
+) -> dict[str, NDArray[Any]]:
     labels = prepared.planted.labels
     if scored.reference is None:
         pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from worker.influence.factors import Recorder, Trace
 from worker.influence.sources import ChosenLayers, Network
@@ -50,7 +49,7 @@ def score(
         _reference(prepared, spec, train.trace if known is None else known.trace),
         len(prepared.classes),
         spec.training.seed,
-        prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None,
+        prepared.frozen,
         None if prepared.network is None else _chosen(prepared.network, prepared),
     )
     for t in range(len(rates)):

@@ -23,6 +23,7 @@ from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, LeaseLost
+from worker.backbones import Features, Shelf
 from worker.decode import read
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
@@ -153,7 +154,7 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     spec, blobs, clock = job.spec, station.blobs, _Clock()
     dataset = read(blobs.canonical(job.dataset_id))
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference)
+    prepared = prepare(spec, dataset, reference, _shelf(held.job_id, station, heart))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -186,6 +187,15 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     )
     clock.lap("ranking_s")
     return outcome, clock.laps
+
+
+def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
+    return Shelf(
+        models=station.settings.models_folder,
+        features=Features(station.blobs.features, station.settings.max_features_bytes),
+        scratch=station.blobs.job(job_id) / "scratch",
+        tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
+    )
 
 
 def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:

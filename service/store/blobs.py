@@ -45,6 +45,11 @@ class Blobs:
         """What the labelling tool said of each task when it was pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"
 
+    @property
+    def features(self) -> Path:
+        """What frozen backbones gave, a folder each; all of it can be computed again."""
+        return self._made(self.home / "features")
+
     def writable(self) -> bool:
         """Whether a file can be written now."""
         try:
