@@ -1,5 +1,6 @@
 """The loop: once people have changed enough labels, the dataset is corrected and the job is run again over it."""
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime
 
@@ -44,14 +45,22 @@ def run_again(
                 loops.give_up(connection, job_id, str(error))
             continue
         next_id = new_id("job_")
-        if spec is not None and _begin(database, job_id, next_id, spec, now):
+        if spec is not None and _begin(database, blobs, job_id, next_id, spec, now):
             log.info("run again", job=job_id, next=next_id, dataset=spec.dataset)
             queue.wake(next_id, spec.priority)
             begun.append(next_id)
     return begun
 
 
-def _begin(database: Database, job_id: str, next_id: str, spec: JobSpec, now: datetime) -> bool:
+def _begin(database: Database, blobs: Blobs, job_id: str, next_id: str, spec: JobSpec, now: datetime) -> bool:
+    _keep_origin(blobs, job_id, next_id)
+    begun = _write(database, job_id, next_id, spec, now)
+    if not begun:
+        blobs.remove(blobs.job(next_id))
+    return begun
+
+
+def _write(database: Database, job_id: str, next_id: str, spec: JobSpec, now: datetime) -> bool:
     try:
         with database.write() as connection:
             if not loops.follow(connection, job_id, next_id):
@@ -62,6 +71,14 @@ def _begin(database: Database, job_id: str, next_id: str, spec: JobSpec, now: da
     except sa.exc.IntegrityError:
         return False  # the corrected dataset was deleted just now; the next look makes it again
     return True
+
+
+def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
+    """What a labelling tool said at the pull outlives the job that pulled."""
+    before, after = blobs.origin(job_id), blobs.origin(next_id)
+    if before.exists():
+        after.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(before, after)
 
 
 def _next_spec(database: Database, blobs: Blobs, job_id: str, dataset_id: str, now: datetime) -> JobSpec | None:

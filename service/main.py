@@ -20,6 +20,7 @@ from service.api import (
     events,
     integrations,
     jobs,
+    label_studio,
     openapi,
     operations,
     page,
@@ -34,6 +35,7 @@ from service.api.observe import Backlog, Observe
 from service.courier import deliver
 from service.domain.ids import new_id
 from service.label_studio.pull import pull_due
+from service.label_studio.reconcile import reconcile_due
 from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
@@ -87,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         diff,
         connections,
         integrations,
+        label_studio,
         deliveries,
         operations,
         page,
@@ -105,6 +108,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with (
         sweeping(here.database, here.queue, here.settings, here.now),
         repeating("loop", every, lambda: _loop(here)),
+        repeating("reconcile", every, lambda: reconcile_due(here)),
         repeating("pull", every, lambda: _pull(here)),
         repeating("courier", every, lambda: deliver(here.database, here.vault, here.settings, here.now())),
     ):

@@ -47,10 +47,21 @@ class Settings(BaseSettings):
         "", description="Where labelling tools reach this service; with it a push also asks them for events."
     )
 
+    reconcile_seconds: float = Field(
+        300,
+        ge=0,
+        description="How often labelling tools are asked what people decided, beside their own events; 0: never.",
+    )
+
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: float = Field(5, gt=0)
     sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
     max_attempts: int = Field(5, gt=0, description="A job whose worker vanished this often is failed.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
+    )
     threads: int | None = Field(None, gt=0, description="CPU threads of one worker process; all cores when unset.")
 
     @field_validator("api_keys", mode="before")

@@ -89,7 +89,7 @@ class StandIn:
                 known = {"id": 7, "title": "animals", "label_config": self.config, "token": "project-token"}
                 return 200, {**known, "model_version": "", "task_number": len(self.tasks), **self.project}
             case "GET", "/api/tasks/":
-                return self._page(int(query["page"][0]), int(query["page_size"][0]))
+                return self._page(int(query["page"][0]), int(query["page_size"][0]), newest="query" in query)
         return self._written(method, path, json.loads(body or b"{}"))
 
     def _written(self, method: str, path: str, sent: Any) -> tuple[int, Any]:
@@ -117,11 +117,14 @@ class StandIn:
                 return 201, self.views[-1]
         return 404, {"detail": "Not found."}
 
-    def _page(self, page: int, size: int) -> tuple[int, Any]:
-        found = self.tasks[(page - 1) * size : page * size]
+    def _page(self, page: int, size: int, *, newest: bool) -> tuple[int, Any]:
+        ordered = sorted(self.tasks, key=_changed_at, reverse=True) if newest else self.tasks
+        found = ordered[(page - 1) * size : page * size]
         if not found and page > 1:
             return 404, {"detail": "Invalid page."}
-        return 200, {"tasks": found, "total": len(self.tasks) if self.total is None else self.total}
+        counts = {"total_annotations": sum(len(task["annotations"]) for task in self.tasks)}
+        shown = [{**task, "updated_at": _changed_at(task)} for task in found]
+        return 200, {"tasks": shown, "total": len(self.tasks) if self.total is None else self.total, **counts}
 
     def exchange(self, body: bytes) -> tuple[int, Any]:
         """An access token for the refresh token."""
@@ -130,6 +133,10 @@ class StandIn:
         token = jwt("access", number=len(self.access), exp=time.time() + self.life_s)
         self.access.add(token)
         return 200, {"access": token}
+
+
+def _changed_at(task: Mapping[str, Any]) -> str:
+    return max((str(one["updated_at"]) for one in task["annotations"]), default="")
 
 
 def text_task(number: int, *labels: str, **more: Any) -> dict[str, Any]:

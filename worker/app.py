@@ -10,6 +10,7 @@ from functools import cache
 
 import structlog
 import torch
+from billiard import current_process
 from celery import Celery
 from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 
@@ -17,6 +18,7 @@ from service.settings import JOB_QUEUE, JOB_TASK, Settings, broker_options
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import open_database
+from worker.devices import choose
 from worker.tasks import Station, run
 
 log = structlog.get_logger()
@@ -48,6 +50,7 @@ def station() -> Station:
         settings=settings,
         database=open_database(settings.database),
         blobs=Blobs(settings.home),
+        device=choose(settings.device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
     )
 
@@ -62,7 +65,9 @@ def run_job(job_id: str) -> None:
 def _prepare_process(**_: object) -> None:
     # First of all: torch sizes its pools at the first computation, and a parent that computed would hang its children.
     torch.set_num_threads(settings.threads or os.cpu_count() or 1)
-    torch.use_deterministic_algorithms(True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
+    # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
+    torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu" and torch.cuda.is_available())
 
 
 @worker_ready.connect

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
 _BATCH = 2048
+_RECORDED = "a recorded training is not encoded but played back"
+_TOGETHER = 64  # images that one thread decodes before another's turn
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Canonical:
                     if last > first:
                         yield batch.take(pa.array((rows[first:last] - start).numpy()))
                 start += len(batch)
+
+    def width(self, column: str) -> int:
+        """Numbers in each vector of a column."""
+        return int(pq.read_schema(self.path).field(column).type.list_size)
 
     def texts(self, rows: Int[Tensor, " k"]) -> Iterator[str]:
         """The texts of the named rows, which ascend."""
@@ -109,16 +116,13 @@ def _misfits(reference: Canonical, train: Canonical) -> list[str]:
                 found.append(f"it has no column {name}")
             elif kinds[name] != kind:
                 found.append(f"its column {name} is {kinds[name]}, the dataset's is {kind}")
-    elif ours.modality == "embedding" and _width(reference) != _width(train):
-        found.append(f"its embeddings have {_width(reference)} numbers, the dataset's {_width(train)}")
+    elif ours.modality == "embedding" and reference.width("embedding") != train.width("embedding"):
+        widths = reference.width("embedding"), train.width("embedding")
+        found.append(f"its embeddings have {widths[0]} numbers, the dataset's {widths[1]}")
     strange = sorted(set(theirs.classes) - set(ours.classes))
     if strange:
         found.append(f"it has classes that the dataset lacks: {', '.join(strange[:20])}")
     return found
-
-
-def _width(dataset: Canonical) -> int:
-    return int(pq.read_schema(dataset.path).field("embedding").type.list_size)
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class Encoder:
                 return _fit_images(dataset, rows, params.get("image_size"))
             case "text":
                 return _fit_texts(dataset, rows, params["vocabulary"], params["length"])
+            case "trace":
+                raise ValueError(_RECORDED)
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         """Tensors of the named rows, which ascend. Raises ValueError for other rows, Invalid for a damaged image."""
@@ -165,6 +171,8 @@ class Encoder:
                 return (self._encode_images(dataset, rows),)
             case "text":
                 return (self._encode_texts(dataset, rows),)
+            case "trace":
+                raise ValueError(_RECORDED)
 
     def _encode_table(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         # The columns of another dataset may stand elsewhere; its header says where, in the same order.
@@ -206,15 +214,23 @@ class Encoder:
             raise ValueError("fitted on images, but without their size")
         frame = Frame(*self.shape.image)
         result = torch.empty(len(rows), *self.shape.image, dtype=torch.uint8)
-        done = 0
-        for batch in dataset.batches(["image"], rows):
-            for value in batch.column("image"):
+
+        def decode(start: int, images: pa.Array) -> None:
+            for place, value in enumerate(images, start):
                 try:
-                    result[done] = torch.from_numpy(pixels(value.as_py(), frame))
+                    result[place] = torch.from_numpy(pixels(value.as_py(), frame))
                 except (OSError, ValueError) as error:
-                    sample = dataset.ids[int(rows[done])]
+                    sample = dataset.ids[int(rows[place])]
                     raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error
-                done += 1
+
+        done = 0
+        # Pillow decodes without holding Python's lock, so threads share the work.
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for batch in dataset.batches(["image"], rows):
+                images, starts = batch.column("image"), range(0, len(batch), _TOGETHER)
+                parts = (images.slice(start, _TOGETHER) for start in starts)
+                list(pool.map(decode, (done + start for start in starts), parts))  # raises what a thread raised
+                done += len(batch)
         return result
 
     def _encode_texts(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:

@@ -45,16 +45,22 @@ def survey(images: Iterable[bytes], side: int | None) -> Frame:
 
 def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
     """Decode, turn upright and bring into the frame. Raises OSError or ValueError for what Pillow cannot read."""
-    image = upright(encoded, "L" if frame.channels == 1 else "RGB")
+    # A large JPEG is decoded at a fraction of its size, twice as large as is wanted at least: a fifth of the time.
+    image = upright(encoded, "L" if frame.channels == 1 else "RGB", 2 * max(frame.width, frame.height))
     if image.size != (frame.width, frame.height):
         image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
     array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
     return array[None] if frame.channels == 1 else array.transpose(2, 0, 1)
 
 
-def upright(encoded: bytes, mode: Literal["L", "RGB"]) -> Image.Image:
-    """Decoded as people see it, in 8 bits. Raises OSError or ValueError for what Pillow cannot read."""
+def upright(encoded: bytes, mode: Literal["L", "RGB"], enough: int | None = None) -> Image.Image:
+    """Decoded as people see it, in 8 bits; `enough` pixels a side may stand for more.
+
+    Raises OSError or ValueError for what Pillow cannot read.
+    """
     with Image.open(io.BytesIO(encoded)) as opened:
+        if enough is not None:
+            opened.draft(None, (enough, enough))
         image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I") or image.mode == "F":
             image = _shallow(image)

@@ -19,6 +19,7 @@ from service.domain.specs import JobSpec
 from worker.backbones import Encoded, Shelf
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
+from worker.devices import CPU
 from worker.glitches import Planted, plant
 from worker.influence.layers import UncoveredLayer, layer_names
 from worker.influence.projection import Projection
@@ -29,30 +30,44 @@ from worker.training import EpochMetrics, TrainingState, train
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Tensors of the training part and of the reference, and the model.
-
-    `reference_rows` are rows of the reference's own file. `network` is the model once more where its gradients are
-    wanted in other layers than the last. `frozen` are rows of numbers that no training changes: embeddings, or what a
-    frozen backbone gave.
-    """
+class Samples:
+    """What is ranked: the training part with its labels, and the reference. `reference_rows` are of its own file."""
 
     rows: Int[Tensor, " n"]
-    inputs: Inputs
     planted: Planted
     original: Int[Tensor, " n"]
     reference_rows: Int[Tensor, " m"]
-    reference_inputs: Inputs
     reference_labels: Int[Tensor, " m"]
     columns: Columns | None
     classes: list[str]
+
+
+@dataclass(frozen=True)
+class Prepared(Samples):
+    """The same with tensors of both, and the model.
+
+    `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
+    numbers that no training changes: embeddings, or what a frozen backbone gave.
+    """
+
+    inputs: Inputs
+    reference_inputs: Inputs
     model: nn.Module
     network: Network | None
     frozen: Tensor | None
 
 
-def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None, shelf: Shelf | None = None) -> Prepared:
-    """Split, plant, encode and build. Raises Invalid for what a client can mend; only pretrained models need a shelf."""
+def prepare(
+    spec: JobSpec,
+    dataset: Canonical,
+    reference: Canonical | None,
+    device: torch.device = CPU,
+    shelf: Shelf | None = None,
+) -> Prepared:
+    """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
+
+    Only pretrained models need a shelf.
+    """
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
     source, rows = dataset, part.reference
@@ -67,7 +82,7 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None, shel
         encoded = pretrained(spec, dataset, part.train, known, shelf)
     else:
         encoded = _encoded(spec, dataset, part.train, known)
-    planted = encoded.planted
+    planted, model = encoded.planted, encoded.model.to(device)
     return Prepared(
         rows=part.train,
         inputs=planted.inputs,
@@ -78,8 +93,8 @@ def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None, shel
         reference_labels=source.labels[rows],
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
-        model=encoded.model,
-        network=_network(encoded.model, spec),
+        model=model,
+        network=_network(model, spec),
         frozen=encoded.frozen,
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+import torch
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
@@ -22,12 +23,13 @@ from service.settings import Settings
 from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
-from service.store.jobs import Claim, LeaseLost
+from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones import Features, Shelf
-from worker.decode import read
+from worker.decode import Canonical, read
+from worker.playback import play
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
-from worker.scoring import score
+from worker.scoring import listen, score
 from worker.search import find_rate
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
@@ -45,6 +47,7 @@ class Station:
     settings: Settings
     database: Database
     blobs: Blobs
+    device: torch.device
     stopping: Callable[[], bool]
 
 
@@ -153,8 +156,10 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
         raise LeaseLost(held.job_id)
     spec, blobs, clock = job.spec, station.blobs, _Clock()
     dataset = read(blobs.canonical(job.dataset_id))
+    if dataset.header.recording is not None:
+        return _play(job, dataset, station, heart, clock)
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference, _shelf(held.job_id, station, heart))
+    prepared = prepare(spec, dataset, reference, station.device, _shelf(held.job_id, station, heart))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -194,8 +199,35 @@ def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
         models=station.settings.models_folder,
         features=Features(station.blobs.features, station.settings.max_features_bytes),
         scratch=station.blobs.job(job_id) / "scratch",
+        device=station.device,
         tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
     )
+
+
+def _play(
+    job: Job, dataset: Canonical, station: Station, heart: Heart, clock: "_Clock"
+) -> tuple[Outcome, dict[str, float]]:
+    """The same where somebody else has trained."""
+    scratch = station.blobs.job(job.id) / "scratch"
+    try:
+        played = play(job.spec, dataset, scratch)
+        heart.enter(State.SCORING, "reading the recorded checkpoints")
+        clock.lap("preparing_s")
+        scored = listen(
+            played.samples,
+            job.spec,
+            played.train,
+            played.known,
+            lambda share: heart.tell(State.SCORING, share, "measuring influence"),
+        )
+        heart.enter(State.RANKING, f"ranking {len(played.samples.rows)} samples")
+        clock.lap("scoring_s")
+        outcome = rank(played.samples, job.spec, scored, dataset)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    evidence.save(station.blobs.evidence(job.id), outcome.evidence, played.epochs, job.dataset_id)
+    clock.lap("ranking_s")
+    return outcome, clock.laps
 
 
 def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
@@ -256,6 +288,8 @@ def _explain(error: Exception) -> JobError:
         case MemoryError():
             detail = str(error) or "memory ran out; use a smaller model, batch or dataset"
             return JobError(code="out_of_memory", detail=detail)
+        case torch.OutOfMemoryError():
+            return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
         case OSError(errno=errno.ENOSPC):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
         case _:

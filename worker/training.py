@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 from worker.augmentation import flip_crop
+from worker.devices import device_of, sent
 from worker.stopping import has_settled
 
 _HOPELESS = 20  # times the loss of a model that knows nothing
@@ -59,7 +61,8 @@ class TrainingState:
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
         """Read what `save` wrote; never runs code from the file."""
-        return cls(**torch.load(path, weights_only=True))
+        # Whoever goes on may compute elsewhere; what is loaded is copied to where the model is.
+        return cls(**torch.load(path, weights_only=True, map_location="cpu"))
 
 
 def checkpoints(training: Training, ran: int | None = None) -> list[int]:
@@ -137,14 +140,16 @@ def _epoch(
     training: Training,
 ) -> tuple[float, float]:
     model.train()
-    total, right = torch.zeros(()), torch.zeros((), dtype=torch.int64)
+    device = device_of(model)
+    total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    weights = None if weights is None else weights.to(device)
     for batch in _batches(len(labels), training.batch_size):
-        target = labels.index_select(0, batch)
+        (target,) = sent([labels.index_select(0, batch)], device)
         seen = tuple(part.index_select(0, batch) for part in inputs)
         if training.augmentation == "flip_crop":
             seen = tuple(map(flip_crop, seen))
-        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
-            logits = model(*seen)
+        with torch.autocast(device.type, torch.bfloat16) if training.precision == "bfloat16" else nullcontext():
+            logits = model(*sent(seen, device))
         loss = _loss(logits.float(), target, weights)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -1,4 +1,7 @@
-"""A whole ranking as CSV, JSON lines or Parquet, row by row: memory does not grow with it."""
+"""A whole ranking as CSV, JSON lines or Parquet, row by row: memory does not grow with it.
+
+The forms of labelling tools, which show the samples too, are in `service.platforms.exports`.
+"""
 
 import csv
 import io
@@ -13,7 +16,10 @@ from pydantic import Field
 from service.api.errors import invalid
 from service.domain.errors import FieldError, NotAcceptable
 
-Format = Literal["json", "csv", "jsonl", "parquet", "cleanlab"]
+Format = Literal[
+    "json", "csv", "jsonl", "parquet", "cleanlab",
+    "label_studio", "argilla", "doccano", "cvat", "prodigy", "labelbox", "fiftyone",
+]  # fmt: skip
 FORMATS: tuple[Format, ...] = get_args(Format)
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
@@ -21,8 +27,25 @@ MEDIA_TYPES: dict[Format, str] = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
     "cleanlab": "text/csv; charset=utf-8",
+    "label_studio": "application/json",
+    "argilla": "application/json",
+    "doccano": "application/x-ndjson",
+    "cvat": "application/json",
+    "prodigy": "application/x-ndjson",
+    "labelbox": "application/x-ndjson",
+    "fiftyone": "application/json",
 }
-ENDINGS: dict[Format, str] = {"cleanlab": "cleanlab.csv"}  # of file names, where the form's own name is none
+# Of file names, where the form's own name is none.
+ENDINGS: dict[Format, str] = {
+    "cleanlab": "cleanlab.csv",
+    "label_studio": "label_studio.json",
+    "argilla": "argilla.json",
+    "doccano": "doccano.jsonl",
+    "cvat": "cvat.json",
+    "prodigy": "prodigy.jsonl",
+    "labelbox": "labelbox.ndjson",
+    "fiftyone": "fiftyone.json",
+}
 DESCRIPTION: dict[str, Any] = {
     "description": "A page as JSON, or the whole ranking in another form.",
     "content": {
@@ -62,7 +85,7 @@ def choose(name: str | None, accept: str | None) -> Format:
         for known, kind in MEDIA_TYPES.items():
             if quality > 0 and _matches(wanted, kind.partition(";")[0]):
                 return known
-    kinds = ", ".join(kind.partition(";")[0] for kind in MEDIA_TYPES.values())
+    kinds = ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in MEDIA_TYPES.values()))
     raise NotAcceptable(f"a ranking comes as {kinds}")
 
 

@@ -1,4 +1,4 @@
-"""Suspects go back to the labelling tool that the tasks came from."""
+"""Suspects go back to the labelling tool that the tasks came from, and what people decide there comes back."""
 
 from fastapi import APIRouter, Depends
 
@@ -7,8 +7,9 @@ from service.api.deps import Here, authorize
 from service.api.errors import problems
 from service.api.openapi import PUSH_BODY
 from service.api.suspects import Completed
-from service.domain.connection import Pushed, PushRequest, Undone
+from service.domain.connection import Pushed, PushRequest, Reconciled, Undone
 from service.label_studio.push import push, undo
+from service.label_studio.reconcile import reconcile
 
 router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -32,3 +33,16 @@ def push_job(job: Completed, body: JsonBody, here: Here) -> Pushed:
 def undo_push(job: Completed, here: Here) -> Undone:
     """What `requeue` turned into drafts is submitted again as it was, where nobody has annotated the task since."""
     return undo(here, job)
+
+
+@router.post(
+    "/jobs/{job_id}/reconcile",
+    summary="Read what people have decided in the labelling tool",
+    responses=problems(404, 409, 410, 502),
+)
+def reconcile_job(job: Completed, here: Here) -> Reconciled:
+    """Answers when it is done: every decision since the pull is a review of the job. Doing it twice changes nothing.
+
+    It is also done by itself, a few seconds after an event and every SUSPECTS_RECONCILE_SECONDS.
+    """
+    return reconcile(here, job)

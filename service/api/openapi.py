@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
+from service.domain.backend import Event
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.review import Decision
@@ -21,6 +22,7 @@ _TAGS = [
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
     {"name": "reviews", "description": "What people decide, and what becomes of it."},
     {"name": "connections", "description": "Labelling tools: tasks come from them, suspects go back to them."},
+    {"name": "label studio", "description": "What Label Studio calls, under a path that is known to nobody else."},
     {"name": "webhooks", "description": "Messages to clients when their jobs end."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
@@ -135,6 +137,7 @@ CONNECTION_BODY = _json_body(
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
 )
 PUSH_BODY = _json_body("PushRequest", {"mode": "tab", "dry_run": True})
+EVENT_BODY = _json_body("Event", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 33}], "project": {"id": 7}})
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
 
@@ -171,6 +174,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         ConnectionRequest,
         TokenRequest,
         PushRequest,
+        Event,
     )
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})

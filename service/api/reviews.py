@@ -21,24 +21,25 @@ from service.api.schemas import (
     ReviewsRecorded,
     ReviewSummary,
     SignalPrecision,
+    ToolStanding,
     Verdict,
 )
 from service.api.suspects import Completed, check_signal, dataset_of
 from service.domain.errors import Conflict, FieldError
 from service.domain.precision import BAND_ENDS, bands, days, share
-from service.domain.review import Decision, Outcome, Review, outcome
+from service.domain.review import Decision, Outcome
 from service.ingest.identities import missing_ids
-from service.store import idempotency, rankings, reviews
+from service.store import idempotency, outcomes, pulls, rankings, reviews
 from service.store.jobs import Job
-from service.store.rankings import Row
+from service.store.outcomes import FLAGGED, Outcomes
+from service.store.pulls import Pull
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _DECISIONS = TypeAdapter(list[Decision])
 _SOURCE = "api"
 _LISTED = 20
-_FLAGGED: tuple[Verdict, ...] = ("mislabeled", "anomalous")
-_VERDICTS: tuple[Verdict, ...] = (*_FLAGGED, "clean")
+_VERDICTS: tuple[Verdict, ...] = ("mislabeled", "anomalous", "clean")
 
 
 @router.post(
@@ -148,39 +149,30 @@ def summarise_reviews(
     for name in signal or ():
         check_signal(job, name, "signal")
     with here.database.read() as connection:
-        counted = rankings.flagged(connection, job.id)
-        held = reviews.latest(connection, job.id)
-        rows = rankings.named(connection, job.id, list(held))
-        outcomes = {name: outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
-        ranks = {by: rankings.top(connection, job.id, by, BAND_ENDS[-1]) for by in signal or computed} if rows else {}
-    return _summary(counted, held, rows, outcomes, ranks)
+        seen = outcomes.of_job(connection, job.id)
+        names = signal or computed if seen.rows else []
+        ranks = {by: rankings.top(connection, job.id, by, BAND_ENDS[-1]) for by in names}
+        pull = pulls.get(connection, job.id)
+    return _summary(seen, ranks, pull)
 
 
-def _summary(
-    counted: Mapping[str, int],
-    held: Mapping[str, Review],
-    rows: Mapping[str, Row],
-    outcomes: Mapping[str, Outcome],
-    ranks: Mapping[str, Mapping[str, int]],
-) -> ReviewSummary:
-    flagged = {name: outcomes[name] for name, row in rows.items() if row["verdict"] in _FLAGGED}
-    every = sum(counted.get(verdict, 0) for verdict in _FLAGGED)
-    of_flagged = Counter(flagged.values())
-    of_flagged[Outcome.PENDING] = every - len(flagged)
-    others = Counter(outcomes[name] for name in rows if name not in flagged)
+def _summary(seen: Outcomes, ranks: Mapping[str, Mapping[str, int]], pull: Pull | None) -> ReviewSummary:
+    flagged = seen.flagged
+    others = Counter(seen.found[name] for name in seen.rows if name not in flagged)
     return ReviewSummary(
-        samples=sum(counted.values()),
-        flagged=every,
-        reviewed=len(outcomes),
+        samples=sum(seen.by_verdict.values()),
+        flagged=sum(seen.by_verdict.get(verdict, 0) for verdict in FLAGGED),
+        reviewed=len(seen.found),
         outcomes=ReviewOutcomes(
-            flagged={one: of_flagged[one] for one in Outcome},
+            flagged=seen.of_flagged(),
             clean={one: others[one] for one in Outcome if one is not Outcome.PENDING},
         ),
         precision=share(flagged.values()),
         by_verdict={
-            verdict: share(outcomes[name] for name, row in rows.items() if row["verdict"] == verdict)
+            verdict: share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
             for verdict in _VERDICTS
         },
-        by_signal=[SignalPrecision(name=by, bands=bands(found, outcomes)) for by, found in ranks.items()],
-        over_time=days([(held[name].created_at.date(), found) for name, found in flagged.items()]),
+        by_signal=[SignalPrecision(name=by, bands=bands(found, seen.found)) for by, found in ranks.items()],
+        over_time=days([(seen.reviews[name].created_at.date(), found) for name, found in flagged.items()]),
+        tool=None if pull is None else ToolStanding(reconciled_at=pull.reconciled_at, trouble=pull.trouble),
     )

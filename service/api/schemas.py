@@ -212,6 +212,13 @@ class ReviewOutcomes(BaseModel):
     clean: dict[Outcome, int] = Field(description="Of the others, as far as somebody looked at them.")
 
 
+class ToolStanding(BaseModel):
+    """How far the decisions that were made in a labelling tool are known."""
+
+    reconciled_at: datetime | None = Field(description="When they were read, or tried to be read, last; null: never.")
+    trouble: str | None = Field(description="Why they could not be read the last time; it is tried again.")
+
+
 class ReviewSummary(BaseModel):
     """What people made of a ranking. A sample that was held out of the ranking does not count."""
 
@@ -223,6 +230,7 @@ class ReviewSummary(BaseModel):
     by_verdict: dict[Verdict, Share]
     by_signal: list[SignalPrecision]
     over_time: list[Day] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
+    tool: ToolStanding | None = Field(description="null for a job whose samples came from no labelling tool.")
 
 
 class DiffSide(BaseModel):
@@ -475,7 +483,9 @@ class ModelView(BaseModel):
     pretrained: bool
     default: bool = Field(description="Whether `auto` picks it for its modality.")
     params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
-    training: dict[str, Any] = Field(description="What `training` fields become when left out.")
+    training: dict[str, Any] = Field(
+        description="What `training` fields become when left out; empty where nothing is trained."
+    )
 
 
 class ModelList(BaseModel):

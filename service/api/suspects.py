@@ -15,6 +15,7 @@ from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
 from service.api.jobs import find_job
 from service.api.schemas import ReviewView, SampleCard, Suspect, SuspectPage, Verdict
+from service.api.tool_forms import Words, to_tool, tool_form, words
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound
 from service.domain.job import ACTIVE, State
@@ -22,6 +23,7 @@ from service.domain.review import Review, outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
 from service.label_studio.tab import task_links
+from service.platforms.exports import FORMS
 from service.store import datasets, rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Place, Row
@@ -95,6 +97,7 @@ def check_signal(job: Job, name: str, parameter: str = "by") -> None:
 def list_suspects(
     job: Completed,
     query: Annotated[rankings.Query, Depends(_query)],
+    said: Annotated[Words, Depends(words)],
     request: Request,
     here: Here,
     response: Response,
@@ -104,7 +107,8 @@ def list_suspects(
         str | None,
         Query(
             alias="format",
-            description=f"{', '.join(exports.FORMATS)} (the table of its label issues); instead of Accept.",
+            description=f"{', '.join(exports.FORMATS)}; instead of Accept. cleanlab is the table of its label issues, "
+            "the others are what the labelling tool of that name imports.",
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -112,7 +116,7 @@ def list_suspects(
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
     form = exports.choose(name, accept)
     if form != "json":
-        return _export(here, job, query, form)
+        return _export(here, job, query, form, said)
     marked = ["suspects", job.id, *asdict(query).values()]
     # The ranking never changes, so the counts travel with the cursor.
     after, total, flagged = None, None, None
@@ -209,14 +213,21 @@ def job_sample_link(job_id: str, sample_id: str) -> str:
     return f"/jobs/{job_id}/samples/{quote(sample_id, safe='')}"
 
 
-def _export(here: Services, job: Job, query: rankings.Query, form: exports.Format) -> Response:
+def _export(here: Services, job: Job, query: rankings.Query, form: exports.Format, said: Words) -> Response:
     def chunks() -> Iterator[Sequence[Row]]:
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with here.database.read() as connection:
             yield from rankings.stream(connection, job.id, query)
 
+    rows = exports.ranked(chunks(), query.by)
+    if form in FORMS:
+        info = dataset_of(here, job)
+        tool_form(form, job, info)
+        content = to_tool(form, rows, job, info, here.blobs.canonical(info.id), said)
+    else:
+        content = exports.WRITERS[form](rows, exports.columns((job.result or {})["signals"]))
     return StreamingResponse(
-        exports.WRITERS[form](exports.ranked(chunks(), query.by), exports.columns((job.result or {})["signals"])),
+        content,
         media_type=exports.MEDIA_TYPES[form],
         headers={
             "Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{exports.ENDINGS.get(form, form)}"',

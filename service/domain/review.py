@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.domain.dataset import Frozen
 
-DecisionKind = Literal["relabel", "keep", "remove", "unsure"]
+DecisionKind = Literal["relabel", "keep", "remove", "unsure", "withdraw"]
 
 
 class Decision(Frozen):
@@ -16,7 +16,8 @@ class Decision(Frozen):
 
     sample_id: str = Field(description="Id of a sample of the job's dataset.")
     decision: DecisionKind = Field(
-        description="relabel: give it `label`; keep: its label is right; remove: leave it out."
+        description="relabel: give it `label`; keep: its label is right; remove: leave it out; withdraw: what was said "
+        "before does not hold, and nothing is in its place."
     )
     label: str | None = Field(None, description="The right class; only with relabel.")
 
@@ -38,7 +39,7 @@ class Review(BaseModel):
     sample_id: str
     decision: DecisionKind
     label: str | None
-    source: str = Field(description='Who brought it: "api", or the labelling tool it was read from.')
+    source: str = Field(description='Who brought it: "api", or the labelling tool it was read from, "label_studio".')
     created_at: datetime
 
 

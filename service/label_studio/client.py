@@ -129,6 +129,14 @@ class LabelStudio:
             if got >= int(found.get("total") or 0):
                 return
 
+    def view(self, project: int) -> str:
+        """What a project looks like in short: how many tasks and annotations, and when one of them was changed last."""
+        ordering = json.dumps({"ordering": ["-tasks:updated_at"]})
+        params = {"project": project, "page": 1, "page_size": 1, "include": "id,updated_at", "query": ordering}
+        found = self._object("GET", "/api/tasks/", params=params)
+        newest = [task.get("updated_at") for task in found.get("tasks") or []]
+        return json.dumps([found.get("total"), found.get("total_annotations"), newest])
+
     def file(self, address: str, task: int) -> bytes:
         """What a task's data points to: an upload, a file of a storage, a data URI, or a URL anywhere.
 

@@ -1,6 +1,6 @@
 """A project of the suspects alone, in order, with what is suggested: nothing of the first project is touched."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from service.label_studio.begin import Surroundings
@@ -48,12 +48,15 @@ def fill(
 
 def origins(pages: Iterable[Sequence[dict[str, Any]]]) -> dict[int, int]:
     """The task of the first project that each task of a review project is."""
-    return {
-        int(task["id"]): int(task["meta"]["origin_task"])
-        for page in pages
-        for task in page
-        if isinstance(task.get("meta"), dict) and task["meta"].get("origin_task") is not None
-    }
+    found = {int(task["id"]): origin_of(task) for page in pages for task in page}
+    return {number: origin for number, origin in found.items() if origin is not None}
+
+
+def origin_of(task: Mapping[str, Any]) -> int | None:
+    """The task of the first project that a task of a review project is; None for one that somebody added."""
+    meta = task.get("meta")
+    number = meta.get("origin_task") if isinstance(meta, dict) else None
+    return number if isinstance(number, int) else None
 
 
 def _is_there(client: LabelStudio, number: int) -> bool:

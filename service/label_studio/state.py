@@ -2,6 +2,7 @@
 
 from typing import Any, Self
 
+import sqlalchemy as sa
 from pydantic import Field
 
 from service.domain.dataset import Frozen
@@ -9,7 +10,7 @@ from service.domain.errors import Conflict
 from service.label_studio.begin import Surroundings
 from service.store import pulls
 from service.store.jobs import Job
-from service.store.pulls import Pull
+from service.store.pulls import Pull, Push
 
 
 class PushState(Frozen):
@@ -38,9 +39,17 @@ def of_job(here: Surroundings, job: Job) -> PushState:
     """What a job has written; nothing where it was never pushed."""
     with here.database.read() as connection:
         found = pulls.push_of(connection, job.id)
-    if found is None:
-        return PushState()
-    return PushState.model_validate({**found.state, "review_project": found.review_project})
+    return PushState() if found is None else _read(found)
+
+
+def over(connection: sa.Connection, pull: Pull) -> dict[str, PushState]:
+    """What the jobs over the same project have written, by job."""
+    same = pulls.over(connection, pull.connection_id, pull.project)
+    return {job_id: _read(found) for job_id, found in pulls.pushes_of(connection, same).items()}
+
+
+def _read(push: Push) -> PushState:
+    return PushState.model_validate({**push.state, "review_project": push.review_project})
 
 
 def pull_of(here: Surroundings, job: Job) -> Pull:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.domain.connection import Policy, PullSource
-from service.domain.job import ACTIVE, RUNNING, State
+from service.domain.job import RUNNING, State
 from service.store.tables import jobs, pulls, pushes
 
 
@@ -24,6 +24,9 @@ class Pull:
     waiting: bool
     origin: str
     asked_at: datetime | None
+    reconciled_at: datetime | None
+    seen: str | None
+    trouble: str | None
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ def hand_on(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
     """Another job ranks the same tasks, which were pulled already."""
     found = get(connection, job_id)
     if found is not None:
-        values = {**vars(found), "job_id": next_job_id, "waiting": False, "asked_at": None}
-        connection.execute(pulls.insert().values(**values))
+        fresh = {"waiting": False, "asked_at": None, "reconciled_at": None, "seen": None, "trouble": None}
+        connection.execute(pulls.insert().values(**{**vars(found), "job_id": next_job_id, **fresh}))
 
 
 def get(connection: sa.Connection, job_id: str) -> Pull | None:
@@ -72,55 +75,68 @@ def due(connection: sa.Connection, now: datetime) -> list[Pull]:
     return _found(connection, pulls.c.waiting & pulls.c.job_id.in_(open_jobs))
 
 
-def of_project(connection: sa.Connection, connection_id: str, project: int) -> list[Pull]:
-    """The completed jobs over a project, or whose review project it is; the newest first."""
-    reviewed = sa.select(pushes.c.job_id).where(pushes.c.review_project == project)
-    completed = sa.select(jobs.c.id).where(jobs.c.state == State.COMPLETED)
-    mine = (pulls.c.connection_id == connection_id) & pulls.c.job_id.in_(completed)
-    found = _found(connection, mine & ((pulls.c.project == project) | pulls.c.job_id.in_(reviewed)))
-    return sorted(found, key=lambda one: one.job_id, reverse=True)
+def watched(connection: sa.Connection) -> list[Pull]:
+    """The jobs whose samples people may be deciding on: the newest completed one over each project, and all that were pushed."""
+    rows = connection.execute(
+        sa.select(pulls, jobs.c.created_at)
+        .join(jobs, jobs.c.id == pulls.c.job_id)
+        .where(pulls.c.connection_id.is_not(None), jobs.c.state == State.COMPLETED)
+        .order_by(jobs.c.created_at, jobs.c.id)
+    ).mappings()
+    found = [Pull(**{name: row[name] for name in Pull.__dataclass_fields__}) for row in rows]
+    newest = {(one.connection_id, one.project): one.job_id for one in found}
+    pushed = pushes_of(connection, [one.job_id for one in found])
+    return [one for one in found if one.job_id in pushed or newest[one.connection_id, one.project] == one.job_id]
 
 
-def latest(connection: sa.Connection, connection_id: str, project: int) -> tuple[str, State] | None:
-    """The newest job over a project, in whatever state."""
-    row = connection.execute(
-        sa.select(jobs.c.id, jobs.c.state)
-        .join(pulls, pulls.c.job_id == jobs.c.id)
-        .where(pulls.c.connection_id == connection_id, pulls.c.project == project)
-        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else (row.id, State(row.state))
-
-
-def active(connection: sa.Connection, connection_id: str, project: int) -> str | None:
-    """A job over a project that has not ended, or None."""
-    wanted = (
-        sa.select(jobs.c.id)
-        .join(pulls, pulls.c.job_id == jobs.c.id)
-        .where(pulls.c.connection_id == connection_id, pulls.c.project == project, jobs.c.state.in_(ACTIVE))
-    )
-    return connection.execute(wanted.limit(1)).scalar_one_or_none()
+def over(connection: sa.Connection, connection_id: str | None, project: int) -> list[str]:
+    """Every job over a project."""
+    mine = (pulls.c.connection_id == connection_id) & (pulls.c.project == project)
+    return list(connection.execute(sa.select(pulls.c.job_id).where(mine)).scalars())
 
 
 def ask(connection: sa.Connection, connection_id: str, project: int, now: datetime) -> int:
-    """Something happened in a project: its jobs are to be reconciled. Asking often is asking once."""
-    ids = [one.job_id for one in of_project(connection, connection_id, project)]
-    if ids:
-        connection.execute(pulls.update().where(pulls.c.job_id.in_(ids)).values(asked_at=now))
-    return len(ids)
+    """Something happened in a project, or in the project of a job's suspects: its jobs are to be reconciled.
+
+    Asking often is asking once: the first time counts until it is taken up.
+    """
+    mine = [one for one in watched(connection) if one.connection_id == connection_id]
+    pushed = pushes_of(connection, [one.job_id for one in mine])
+    reviewed = {job_id for job_id, push in pushed.items() if push.review_project == project}
+    return _ask(connection, [one.job_id for one in mine if one.project == project or one.job_id in reviewed], now)
 
 
-def asked(connection: sa.Connection, quiet: timedelta, now: datetime) -> list[Pull]:
-    """Jobs that are to be reconciled now, nothing having happened for a while."""
-    return _found(connection, pulls.c.asked_at <= now - quiet)
+def ask_again(connection: sa.Connection, every: timedelta, now: datetime) -> int:
+    """Ask for those that nobody looked after for a while."""
+    due = [one.job_id for one in watched(connection) if one.reconciled_at is None or one.reconciled_at <= now - every]
+    return _ask(connection, due, now)
 
 
-def reconciled(connection: sa.Connection, one: Pull) -> None:
-    """It was done, unless it was asked for again meanwhile."""
-    connection.execute(
-        pulls.update().where(pulls.c.job_id == one.job_id, pulls.c.asked_at == one.asked_at).values(asked_at=None)
-    )
+def _ask(connection: sa.Connection, job_ids: Sequence[str], now: datetime) -> int:
+    asked = pulls.c.job_id.in_(job_ids) & pulls.c.asked_at.is_(None)
+    return connection.execute(pulls.update().where(asked).values(asked_at=now)).rowcount if job_ids else 0
+
+
+def asked(connection: sa.Connection, wait: timedelta, now: datetime) -> list[Pull]:
+    """Jobs that are to be reconciled and were asked for a while ago: what comes in a burst is done once."""
+    return _found(connection, pulls.c.asked_at <= now - wait)
+
+
+def take_up(connection: sa.Connection, one: Pull, now: datetime) -> bool:
+    """Whether it is ours to reconcile. What is asked for from now on is done once more."""
+    mine = (pulls.c.job_id == one.job_id) & (pulls.c.asked_at == one.asked_at)
+    return connection.execute(pulls.update().where(mine).values(asked_at=None, reconciled_at=now)).rowcount > 0
+
+
+def reconciled(connection: sa.Connection, job_id: str, seen: str | None, now: datetime) -> None:
+    """It was done; `seen` is what the project looked like before."""
+    values = {"seen": seen, "trouble": None, "reconciled_at": now}
+    connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(**values))
+
+
+def failed(connection: sa.Connection, job_id: str, trouble: str, again: datetime) -> None:
+    """It could not be done, and is tried again then."""
+    connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=again))
 
 
 def push_of(connection: sa.Connection, job_id: str) -> Push | None:

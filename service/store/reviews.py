@@ -1,4 +1,4 @@
-"""What people decided of the samples of a job. Everything is kept; the latest of a sample holds."""
+"""What people decided of the samples of a job. Everything is kept; the latest of a sample holds, unless it withdraws."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -43,10 +43,12 @@ def record(
 
 def _news(connection: sa.Connection, job_id: str, decisions: Sequence[Decision]) -> list[Decision]:
     known = latest(connection, job_id, [decision.sample_id for decision in decisions])
-    holds = {name: (review.decision, review.label) for name, review in known.items()}
+    holds: dict[str, tuple[str, str | None] | None] = {
+        name: (review.decision, review.label) for name, review in known.items()
+    }
     news = []
     for decision in decisions:
-        said = (decision.decision, decision.label)
+        said = None if decision.decision == "withdraw" else (decision.decision, decision.label)
         if holds.get(decision.sample_id) != said:
             holds[decision.sample_id] = said
             news.append(decision)
@@ -57,11 +59,22 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
     """What holds of each reviewed sample, or of those among `sample_ids`, by sample id."""
     mine = reviews.c.job_id == job_id
     if sample_ids is None:
-        return _latest(connection, mine)
+        return _standing(_latest(connection, mine))
     found: dict[str, Review] = {}
     for start in range(0, len(sample_ids), _CHUNK):
         found |= _latest(connection, mine & reviews.c.sample_id.in_(sample_ids[start : start + _CHUNK]))
-    return found
+    return _standing(found)
+
+
+def last_words(connection: sa.Connection, job_id: str, source: str) -> tuple[dict[str, Review], dict[str, Review]]:
+    """The last review of each sample that this source brought, and the last that any other brought; withdrawals too."""
+    mine = reviews.c.job_id == job_id
+    own = _latest(connection, mine & (reviews.c.source == source))
+    return own, _latest(connection, mine & (reviews.c.source != source))
+
+
+def _standing(found: dict[str, Review]) -> dict[str, Review]:
+    return {name: review for name, review in found.items() if review.decision != "withdraw"}
 
 
 def _latest(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> dict[str, Review]:

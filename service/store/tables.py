@@ -220,7 +220,8 @@ connections = sa.Table(
 )
 
 # Jobs whose tasks come from a tool. `waiting`: their dataset is still to be pulled, and no worker may take them.
-# `origin` is the job whose folder holds what the tool said at the pull; `asked_at`: reconciling was asked for.
+# `origin` is the job that pulled; `asked_at`: reconciling was asked for and has not begun; `reconciled_at`: when it was
+# done or tried last, `seen`: what the project looked like then, `trouble`: why it could not be done.
 pulls = sa.Table(
     "pulls",
     metadata,
@@ -232,6 +233,9 @@ pulls = sa.Table(
     sa.Column("waiting", sa.Boolean, nullable=False),
     sa.Column("origin", sa.String, nullable=False),
     sa.Column("asked_at", UTCDateTime),
+    sa.Column("reconciled_at", UTCDateTime),
+    sa.Column("seen", sa.String),
+    sa.Column("trouble", sa.String),
     sa.Index("ix_pulls_connection_id_project", "connection_id", "project"),
 )
 

@@ -62,6 +62,8 @@ PROMISED = {
     ("post", "/connections/{connection_id}/backend"),
     ("post", "/jobs/{job_id}/push"),
     ("post", "/jobs/{job_id}/push/undo"),
+    ("post", "/jobs/{job_id}/reconcile"),
+    ("post", "/ls/{secret}/webhook"),
     ("get", "/deliveries"),
     ("get", "/deliveries/{delivery_id}"),
     ("post", "/deliveries/{delivery_id}/retry"),
@@ -200,6 +202,9 @@ class Scene:
             self.connection(name, tool.url)
         with here.database.write() as connection:
             pulls.add(connection, "job_1", PullSource(connection="con_1", project=7))
+            origin = here.blobs.origin("job_1")
+            origin.parent.mkdir(parents=True, exist_ok=True)
+            origin.touch()
             pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, here.now())
         sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
         assert sent.status_code == 202, sent.text
@@ -283,6 +288,8 @@ Sent = dict[str, Any]
 JOB, QUEUED, CANCELLED, NONE = ({"job_id": f"job_{number}"} for number in (1, 2, 3, 4))
 DEAD, PENDING, NO_DELIVERY = ({"delivery_id": name} for name in ("dead", "pending", "wh_0"))
 CONNECTION, NO_CONNECTION = {"connection_id": "con_1"}, {"connection_id": "con_0"}
+TOOL, NO_TOOL = {"secret": "con_1.secret"}, {"secret": "con_1.wrong"}
+EVENT = {"action": "ANNOTATION_UPDATED", "project": {"id": 7}}
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
@@ -446,6 +453,15 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         502: (JOB, {"json": {}}),
     },
     ("post", "/jobs/{job_id}/push/undo"): {**{status: (job, {}) for status, job in ENDED.items()}, 502: (JOB, {})},
+    ("post", "/jobs/{job_id}/reconcile"): {**{status: (job, {}) for status, job in ENDED.items()}, 502: (JOB, {})},
+    ("post", "/ls/{secret}/webhook"): {
+        202: (TOOL, {"json": EVENT}),
+        400: (TOOL, BROKEN),
+        404: (NO_TOOL, {"json": EVENT}),
+        413: (TOOL, {"json": ["x" * 2**24]}),
+        415: (TOOL, {"content": b"x"}),
+        422: (TOOL, {"json": {}}),
+    },
     ("get", "/deliveries"): {
         200: ({}, {}),
         400: ({}, {"params": {"cursor": "x"}}),

@@ -258,3 +258,70 @@ def test_requeued_tasks_come_back_to_annotators_and_undoing_puts_back_what_was_t
     # As it was for the tests that follow.
     (mine,) = after[first[3]][1]
     tool.ask("PATCH", f"/api/annotations/{mine[0]}/", json={"result": before[first[3]][1][0][1]})
+
+
+# ---- what people decide comes back
+
+
+def review(tool: Tool, one: Scene, suspects: Sequence[int]) -> None:
+    """Every kind of decision on the first suspects; who was sent back into the queue is annotated anew."""
+    by_task = {int(task["id"]): task for task in tool.tasks(one.project)}
+    for task in suspects[:-5]:
+        label = one.right[task]
+        if by_task[task]["annotations"]:
+            tool.relabel(by_task[task], label)
+        else:
+            tool.annotate(task, label)
+    otherwise, skipped, twice, gone, removed = suspects[-5:]
+    tool.annotate(otherwise, next(name for name in WORDS if name not in (one.right[otherwise], one.given[otherwise])))
+    tool.annotate(skipped, one.given[skipped], was_cancelled=True)
+    tool.annotate(twice, one.given[twice])
+    tool.annotate(twice, one.right[twice])
+    taken_back = tool.annotate(gone, one.right[gone])
+    tool.ask("DELETE", f"/api/annotations/{taken_back}/")
+    tool.ask("DELETE", f"/api/tasks/{removed}/")
+
+
+def decisions(ours: Installation, job: str) -> dict[str, tuple[str, str | None]]:
+    """The reviews that hold, by sample."""
+    found = ours.get(f"/jobs/{job}/reviews", limit=1000)["items"]
+    held = {one["sample_id"]: (one["decision"], one["label"]) for one in found}
+    return {name: one for name, one in held.items() if one[0] != "withdraw"}
+
+
+def hooks(tool: Tool, project: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tool.ask("GET", "/api/webhooks/", params={"project": project})
+    return found
+
+
+def requeued(tool: Tool, ours: Installation, seed: int) -> tuple[Scene, list[int]]:
+    """A scene whose 35 first suspects are back in the queue."""
+    one = scene(tool, ours, seed)
+    told = push(ours, one.job, "requeue", limit=35)
+    assert told["events"] == "asked"
+    return one, tasks_of(ours.suspects(one.job)[:35])
+
+
+def test_with_webhooks_and_without_any_the_same_is_known_in_the_end(tool: Tool, installation: Installation) -> None:
+    found = {}
+    for seed, listening in ((1, True), (1, False)):
+        one, suspects = requeued(tool, installation, seed)
+        (hook,) = hooks(tool, one.project)
+        if not listening:
+            tool.ask("DELETE", f"/api/webhooks/{hook['id']}/")
+        review(tool, one, suspects)
+        if listening:
+            installation.until(lambda: decisions(installation, one.job), lambda held: len(held) == 34)  # noqa: B023
+        else:
+            assert decisions(installation, one.job) == {}
+            installation.post(f"/jobs/{one.job}/reconcile")
+        first = min(one.ids)
+        summary = installation.get(f"/jobs/{one.job}/reviews/summary")
+        held = {int(name) - first: what for name, what in decisions(installation, one.job).items()}
+        assert installation.post(f"/jobs/{one.job}/reconcile")["recorded"] == 0
+        found[listening] = (held, summary["outcomes"], summary["precision"], summary["by_signal"])
+    assert found[True] == found[False]
+    held, outcomes, precision, _ = found[True]
+    assert len(held) == 34
+    assert outcomes["flagged"]["relabelled_to_suggestion"] >= 0.7 * ERRORS
+    assert precision["precision"] > 0.5

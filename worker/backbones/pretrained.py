@@ -21,6 +21,7 @@ from worker.backbones.parts import Chain
 from worker.backbones.sources import find
 from worker.backbones.words import Words
 from worker.decode import Canonical, Inputs
+from worker.devices import CPU
 from worker.glitches import Planted, plant
 from worker.models import build
 from worker.models.pretrained import Tuned
@@ -37,12 +38,15 @@ _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted
 class Shelf:
     """Where pretrained networks are, where what they gave is kept, and where a job may put large arrays.
 
+    Frozen parts run on `device`.
+
     `tell` hears the share of a pass that is done, in [0, 1].
     """
 
     models: Path
     features: Features
     scratch: Path
+    device: torch.device = CPU
     tell: Callable[[float], None] = lambda _share: None
 
 
@@ -138,7 +142,8 @@ class Front:
 
     @cached_property
     def _cut(self) -> tuple[Chain | None, Chain | None]:
-        return loading.parts(self._source, self._reader, self._params).cut(self.trainable)
+        front, back = loading.parts(self._source, self._reader, self._params).cut(self.trainable)
+        return (None if front is None else front.to(self._shelf.device)), back
 
     def _whole(self, dataset: Canonical) -> Inputs:
         # Reading all samples to know them again takes a while.
@@ -161,9 +166,11 @@ class Front:
     def _given(self, seen: Tensor) -> Inputs:
         # Loaded outside: what is made in inference mode can never be trained.
         front, _ = self._cut
+        if front is None:
+            return (seen,)
         with torch.inference_mode():
-            found = seen if front is None else front(seen)
-        return found if isinstance(found, tuple) else (found.contiguous(),)
+            found = front(seen.to(self._shelf.device))
+        return tuple(part.to(CPU).contiguous() for part in (found if isinstance(found, tuple) else (found,)))
 
     def _passed(self, chunk: Tensor) -> Iterator[tuple[Int[Tensor, " p"], Inputs]]:
         for places, seen in self._reader.passes(chunk, even=self.trainable != 0):

@@ -98,11 +98,14 @@ class Dressed(nn.Module):
         count, length = tokens.shape
         before, after = len(self.before), len(self.after)
         ends = before + (tokens > 0).sum(1, keepdim=True)
-        ids = torch.full((count, before + length + after), self.padding)
-        ids[:, :before] = torch.tensor(self.before)
+        place = tokens.device
+        ids = torch.full((count, before + length + after), self.padding, device=place)
+        ids[:, :before] = torch.tensor(self.before, device=place)
         ids[:, before : before + length] = torch.where(tokens > 0, tokens - 1, self.padding)
-        ids.scatter_(1, ends + torch.arange(after), torch.tensor(self.after).expand(count, -1))
-        return ids, torch.arange(ids.shape[1]) < ends + after
+        ids.scatter_(
+            1, ends + torch.arange(after, device=place), torch.tensor(self.after, device=place).expand(count, -1)
+        )
+        return ids, torch.arange(ids.shape[1], device=place) < ends + after
 
 
 def _tokenizer(source: Source) -> Tokenizer:

@@ -9,10 +9,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from worker.devices import CPU, device_of, sent
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
@@ -89,6 +92,7 @@ def capture(
     What enters the layer before is appended to `inner`, batch by batch.
     """
     caught: list[Tensor] = []
+    device = device_of(model)
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
     within = None if inner is None else Inner(model, head)
     # A large network says how many samples it takes at once.
@@ -97,16 +101,27 @@ def capture(
     try:
         for start in range(0, len(logits), batch):
             rows = slice(start, start + batch)
-            logits[rows] = model(*(part[rows] for part in inputs))
+            logits[rows] = model(*sent((part[rows] for part in inputs), device))
             entered = caught.pop()
             if activations is not None:
                 activations[rows] = entered
             if inner is not None and within is not None:
-                inner.append(within.take(entered))
+                inner.append(within.take(entered).to(CPU))
     finally:
         hook.remove()
         if within is not None:
             within.remove()
+
+
+@runtime_checkable
+class Tape(Protocol):
+    """Whoever fills a trace, a checkpoint at a time."""
+
+    trace: Trace
+
+    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
+        """Fill the trace's row of a checkpoint; what enters the layer before the last when asked."""
+        ...
 
 
 class Recorder:
@@ -126,8 +141,8 @@ class Recorder:
         self._kept, samples = 0 if self._fed else 1 if frozen else len(rates), len(inputs[0])
         activations = inputs[0][None]
         if not self._fed:
-            activations = _room(scratch / "activations.f4", (self._kept, samples, head.in_features))
-        logits = _room(scratch / "logits.f4", (len(rates), samples, head.out_features))
+            activations = room(scratch / "activations.f4", (self._kept, samples, head.in_features))
+        logits = room(scratch / "logits.f4", (len(rates), samples, head.out_features))
         self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
 
     def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
@@ -144,7 +159,8 @@ class Recorder:
         return None if caught is None else torch.cat(caught)
 
 
-def _room(path: Path, shape: tuple[int, ...]) -> Tensor:
+def room(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Room for so many numbers: in memory, or in a file of that path."""
     # What is small stays in memory, where writing is faster; what grows with the dataset goes to a mapped file.
     size = math.prod(shape)
     if size * 4 <= _IN_MEMORY:

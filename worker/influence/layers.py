@@ -5,7 +5,7 @@ depends on another, so the gradient of the summed loss for a sample's output is 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from tabm import LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
+from worker.devices import CPU, device_of, sent
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
 from worker.influence.table_layers import TABLE_GRADIENTS
@@ -102,9 +103,10 @@ class Capture:
     ) -> tuple[Float[Tensor, "b c"], list[Gradient]]:
         """Logits and one gradient a layer, in the order of the names."""
         self._caught.clear()
+        device = device_of(self._model)
         with torch.enable_grad():
-            logits = self._model(*inputs)
-            loss = cross_entropy(logits, labels, reduction="sum")
+            logits = self._model(*sent(inputs, device))
+            loss = cross_entropy(logits, labels.to(device), reduction="sum")
             caught = [self._called(name) for name in self._names]
             back = torch.autograd.grad(loss, [one.left for one in caught])
         found = [
@@ -113,7 +115,7 @@ class Capture:
             )
             for name, one, error in zip(self._names, caught, back, strict=True)
         ]
-        return logits.detach(), found
+        return logits.detach().to(CPU), found
 
     def _catch(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         def hook(_layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -133,7 +135,13 @@ class Capture:
         return self._caught[name]
 
     def _finish(self, name: str, gradient: Gradient) -> Gradient:
-        return gradient if self._projection is None else self._projection.project(name, gradient)
+        parts: dict[str, Any] = {part.name: _here(getattr(gradient, part.name)) for part in fields(gradient)}
+        here = replace(gradient, **parts)
+        return here if self._projection is None else self._projection.project(name, here)
+
+
+def _here(part: Tensor | int) -> Tensor | int:
+    return part.to(CPU) if isinstance(part, Tensor) else part
 
 
 def _own(module: nn.Module) -> bool:
@@ -198,7 +206,7 @@ def _embedding(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
     if rows * width > _LARGEST_TABLE:
         return Lookup(ids, back, rows)
     table = back.new_zeros(len(ids) * rows, width)
-    table.index_add_(0, (torch.arange(len(ids))[:, None] * rows + ids).flatten(), back.flatten(0, 1))
+    table.index_add_(0, (torch.arange(len(ids), device=ids.device)[:, None] * rows + ids).flatten(), back.flatten(0, 1))
     return Dense(table.view(len(ids), rows * width))
 
 

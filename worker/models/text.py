@@ -89,7 +89,7 @@ class TextTransformer(nn.Module):
     def forward(self, tokens: Int[Tensor, "n l"]) -> Float[Tensor, "n o"]:
         """Logits."""
         there = tokens != 0
-        rows = self.words(tokens) + self.places(torch.arange(tokens.shape[1]).expand_as(tokens))
+        rows = self.words(tokens) + self.places(torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens))
         for block in self.blocks:
             rows = block(rows, there)
         rows = self.normal(rows) * there[:, :, None]

@@ -51,8 +51,13 @@ WORDS = [
     "near",
     "?",
 ]
-_SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
-_SMALL_TEXT = {**_SMALL, "intermediate_size": 24, "vocab_size": len(WORDS) + 5, "max_position_embeddings": 40}
+_SMALL: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
+_SMALL_TEXT: dict[str, Any] = {
+    **_SMALL,
+    "intermediate_size": 24,
+    "vocab_size": len(WORDS) + 5,
+    "max_position_embeddings": 40,
+}
 
 IMAGES = {
     "resnet": lambda: ResNetModel(

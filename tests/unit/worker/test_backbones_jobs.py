@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.worker.canonical import canonical, encoded
-from tests.unit.worker.networks import WORDS, image_network, text_network
 from torch import Tensor
 
 from service.domain.errors import Invalid, TooLarge
 from service.domain.specs import JobSpec
 from tests.builders import dataset_info, job_spec
+from tests.unit.worker.canonical import canonical, encoded
+from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones import Features, Shelf, pretrained
 from worker.decode import Canonical
 from worker.glitches import plant
@@ -39,7 +39,7 @@ def passes() -> list[float]:
 def shelf(tmp_path: Path, passes: list[float]) -> Shelf:
     image_network("resnet", tmp_path / "models" / "resnet")
     text_network("bert", tmp_path / "models" / "bert")
-    return Shelf(tmp_path / "models", Features(tmp_path / "features", 10**9), tmp_path / "scratch", passes.append)
+    return Shelf(tmp_path / "models", Features(tmp_path / "features", 10**9), tmp_path / "scratch", tell=passes.append)
 
 
 def images(path: Path, rows: int = ROWS, **options: Any) -> Canonical:
@@ -82,12 +82,12 @@ def whole_job(
             raise InterruptedError
 
     folder.mkdir()
-    prepared = prepare(spec, dataset, None, shelf)
+    prepared = prepare(spec, dataset, None, shelf=shelf)
     try:
         fit(prepared, spec, None, keep)
     except InterruptedError:
         assert stop_after is not None
-        prepared = prepare(spec, dataset, None, shelf)
+        prepared = prepare(spec, dataset, None, shelf=shelf)
         fit(prepared, spec, states[stop_after], keep)
     epochs = checkpoints(spec.training)
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
@@ -125,17 +125,17 @@ def test_the_frozen_part_runs_once_for_all_jobs_on_the_same_samples(
 ) -> None:
     make = MADE[modality][0]
     dataset = make(tmp_path / "data.parquet")
-    first = prepare(spec_of(modality, trainable), dataset, None, shelf)
+    first = prepare(spec_of(modality, trainable), dataset, None, shelf=shelf)
     assert passes[-1] == 1.0
     passes.clear()
     relabelled = make(tmp_path / "corrected.parquet", labels=[(row + row // 7) % 3 for row in range(ROWS)])
-    assert [float(x.float().mean()) for x in prepare(spec_of(modality, trainable), dataset, None, shelf).inputs] == [
-        float(x.float().mean()) for x in first.inputs
-    ]
-    prepare(spec_of(modality, trainable, training={"seed": 5, "epochs": 1}), dataset, None, shelf)
-    held = prepare(spec_of(modality, trainable, reference={"holdout": 0.25}), dataset, None, shelf)
+    assert [
+        float(x.float().mean()) for x in prepare(spec_of(modality, trainable), dataset, None, shelf=shelf).inputs
+    ] == [float(x.float().mean()) for x in first.inputs]
+    prepare(spec_of(modality, trainable, training={"seed": 5, "epochs": 1}), dataset, None, shelf=shelf)
+    held = prepare(spec_of(modality, trainable, reference={"holdout": 0.25}), dataset, None, shelf=shelf)
     assert len(held.reference_inputs[0]) == ROWS // 4
-    prepare(spec_of(modality, trainable, params={"head": "mlp"}), relabelled, None, shelf)
+    prepare(spec_of(modality, trainable, params={"head": "mlp"}), relabelled, None, shelf=shelf)
     assert passes == []
 
 
@@ -148,7 +148,7 @@ def test_other_samples_sizes_and_cuts_are_other_entries(shelf: Shelf, passes: li
         (spec_of("image"), images(tmp_path / "more.parquet", ROWS + 3)),
     ]
     for number, (spec, samples) in enumerate(others, 1):
-        prepare(spec, samples, None, shelf)
+        prepare(spec, samples, None, shelf=shelf)
         assert passes.count(1.0) == number
 
 
@@ -156,10 +156,10 @@ def test_a_frozen_job_that_finds_its_features_loads_no_network(
     shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = images(tmp_path / "data.parquet")
-    prepare(spec_of("image"), dataset, None, shelf)
+    prepare(spec_of("image"), dataset, None, shelf=shelf)
     monkeypatch.setattr("worker.backbones.loading.parts", None)
     monkeypatch.setattr("worker.backbones.loading.reader", None)
-    prepare(spec_of("image"), dataset, None, shelf)
+    prepare(spec_of("image"), dataset, None, shelf=shelf)
 
 
 @pytest.mark.parametrize("modality", MADE)
@@ -168,10 +168,10 @@ def test_planted_anomalies_go_through_the_network_and_nothing_else_changes(
     modality: str, trainable: int, shelf: Shelf, tmp_path: Path
 ) -> None:
     dataset = MADE[modality][0](tmp_path / "data.parquet")
-    plain = prepare(spec_of(modality, trainable), dataset, None, shelf)
+    plain = prepare(spec_of(modality, trainable), dataset, None, shelf=shelf)
     glitches = [{"kind": "anomalous_far_scattered", "rate": 0.2}, {"kind": "mislabeled_pair", "rate": 0.1}]
     spec = spec_of(modality, trainable, glitches=glitches)
-    planted = prepare(spec, dataset, None, shelf)
+    planted = prepare(spec, dataset, None, shelf=shelf)
     strange = torch.tensor([kind == "anomalous_far_scattered" for kind in planted.planted.kinds])
     assert int(strange.sum()) == round(0.2 * ROWS)
     for part, before in zip(planted.inputs, plain.inputs, strict=True):
@@ -193,10 +193,10 @@ def test_planted_mislabels_read_no_sample_again(
 ) -> None:
     dataset = images(tmp_path / "data.parquet")
     for trainable in (0, 1):
-        plain = prepare(spec_of("image", trainable), dataset, None, shelf)
+        plain = prepare(spec_of("image", trainable), dataset, None, shelf=shelf)
         monkeypatch.setattr(pretrained.Front, "raw", None)
         for kind in ("mislabeled_uniform", "mislabeled_confusion"):
-            planted = prepare(spec_of("image", trainable, glitches=[{"kind": kind}]), dataset, None, shelf)
+            planted = prepare(spec_of("image", trainable, glitches=[{"kind": kind}]), dataset, None, shelf=shelf)
             assert torch.equal(planted.inputs[0], plain.inputs[0])
             assert int(planted.planted.touched.sum()) == 4
         monkeypatch.undo()
@@ -207,7 +207,7 @@ def test_anomalies_that_would_not_fit_into_memory_are_refused(
 ) -> None:
     monkeypatch.setattr(pretrained, "_LARGEST", 1_000)
     with pytest.raises(TooLarge, match="plant mislabels only"):
-        prepare(spec_of("image", glitches=[{"kind": "duplicate"}]), images(tmp_path / "d.parquet"), None, shelf)
+        prepare(spec_of("image", glitches=[{"kind": "duplicate"}]), images(tmp_path / "d.parquet"), None, shelf=shelf)
 
 
 @pytest.mark.parametrize(("modality", "trainable"), [("image", 1), ("text", 1), ("image", "all"), ("text", "all")])
@@ -218,7 +218,7 @@ def test_trained_blocks_are_trained_and_every_sample_is_ranked(
     spec = spec_of(modality, trainable, glitches=[{"kind": "mislabeled_uniform"}])
     prepared, outcome = whole_job(spec, dataset, shelf, tmp_path / "job")
     assert isinstance(prepared.model, Tuned)
-    fresh = prepare(spec, dataset, None, shelf).model
+    fresh = prepare(spec, dataset, None, shelf=shelf).model
     moved = [
         name
         for (name, before), after in zip(fresh.named_parameters(), prepared.model.parameters(), strict=True)
@@ -245,7 +245,7 @@ def test_influence_of_trained_layers_can_be_asked_for_by_name(shelf: Shelf, tmp_
         _, outcome = whole_job(spec, dataset, shelf, tmp_path / str(layers)[:9])
         assert np.isfinite(outcome.table["si"].to_numpy()).all()
     with pytest.raises(Invalid, match="no such module"):
-        prepare(spec_of("image", 0, influence={"layers": ["body.parts.0"]}), dataset, None, shelf)
+        prepare(spec_of("image", 0, influence={"layers": ["body.parts.0"]}), dataset, None, shelf=shelf)
 
 
 @pytest.mark.parametrize("trainable", [0, 1])
@@ -256,14 +256,14 @@ def test_a_reference_dataset_is_read_as_the_training_set_is(
     make = MADE[modality][0]
     dataset, other = make(tmp_path / "data.parquet"), make(tmp_path / "reference.parquet", 6)
     spec = spec_of(modality, trainable, reference={"dataset": "ds_2"})
-    prepared = prepare(spec, dataset, other, shelf)
+    prepared = prepare(spec, dataset, other, shelf=shelf)
     assert [part.shape[1:] for part in prepared.reference_inputs] == [part.shape[1:] for part in prepared.inputs]
-    itself = prepare(spec, dataset, replace(dataset, path=dataset.path), shelf)
+    itself = prepare(spec, dataset, replace(dataset, path=dataset.path), shelf=shelf)
     assert all(map(torch.equal, itself.inputs, itself.reference_inputs))
 
 
 def test_memory_does_not_hold_what_lies_in_files(shelf: Shelf, tmp_path: Path) -> None:
-    prepared = prepare(spec_of("image", 1), images(tmp_path / "data.parquet"), None, shelf)
+    prepared = prepare(spec_of("image", 1), images(tmp_path / "data.parquet"), None, shelf=shelf)
     maps = Path("/proc/self/maps").read_text()
     assert str(tmp_path / "features") in maps
     assert isinstance(prepared.inputs[0], Tensor)

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.unit.worker.networks import IMAGES, OTHER, SIDE, TEXTS, image_network, text_network
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from service.domain.errors import Invalid
 from service.domain.models import PretrainedImageParams, PretrainedTextParams
+from tests.unit.worker.networks import IMAGES, OTHER, SIDE, TEXTS, image_network, text_network
 from worker.backbones import loading
 from worker.backbones.images import Pictures
 from worker.backbones.parts import Chain, Parts
@@ -166,8 +166,9 @@ def test_images_may_have_another_size_than_the_networks_own(family: str, side: i
 
 
 def test_images_are_read_as_the_networks_own_processor_reads_them(tmp_path: Path) -> None:
-    from tests.unit.worker.canonical import checker, encoded
     from transformers import AutoImageProcessor
+
+    from tests.unit.worker.canonical import checker, encoded
 
     image_network("vit", tmp_path / "net")
     _, pictures = image_parts(tmp_path / "net")
@@ -207,7 +208,7 @@ def test_gradients_of_trained_layers_are_those_of_autograd(family: str, tmp_path
     assert back is not None
     given = front(token_rows(text_parts(tmp_path / "net")[1])[:4] if text else pixels(count=4))
     between = given if isinstance(given, tuple) else (given,)
-    width = back.eval()(*between).shape[1]  # type: ignore[union-attr]
+    width = back.eval()(*between).shape[1]
     head = nn.Linear(width, 3)
     model = Tuned(back, Standard(np.zeros(width), np.ones(width)), head).eval()
     names = [
@@ -265,7 +266,7 @@ def test_arrays_of_a_resnet_are_that_network(tmp_path: Path) -> None:
     parts = loading.parts(source, loading.reader(source, IMAGE), IMAGE)
     assert len(parts.blocks) == 9
     with torch.inference_mode():
-        logits = nn.functional.linear(whole(parts)(pixels(32)), model.head.weight, model.head.bias)  # type: ignore[arg-type]
+        logits = nn.functional.linear(whole(parts)(pixels(32)), model.head.weight, model.head.bias)
         torch.testing.assert_close(logits, model(pixels(32)), rtol=1e-4, atol=1e-5)
 
 

@@ -4,9 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.unit.worker.networks import image_network, text_network
 
 from service.domain.errors import Invalid
+from tests.unit.worker.networks import image_network, text_network
 from worker.backbones.loading import reader
 from worker.backbones.sources import find
 

@@ -149,3 +149,26 @@ def test_a_damaged_image_is_told_by_its_sample(tmp_path: Path) -> None:
     whole = encoded(np.random.default_rng(0).integers(0, 256, (20, 22)).astype(np.uint8))
     with pytest.raises(Invalid, match="row-1 cannot be read"):
         decoded(tmp_path, whole, whole[: len(whole) // 2], whole)
+
+
+def test_a_large_photograph_shrinks_to_the_same_picture_however_it_is_stored(tmp_path: Path) -> None:
+    waves = np.sin(np.linspace(0, 9, 1200))[:, None] * np.cos(np.linspace(0, 7, 900))[None]
+    photograph = np.stack([127 + 120 * waves, 127 - 90 * waves, 60 + 50 * waves], 2).astype(np.uint8)
+    _, pixels = decoded(tmp_path, encoded(photograph, form="JPEG"), encoded(photograph))
+    assert pixels.shape == (2, 3, 64, 48)
+    assert int((pixels[0].int() - pixels[1].int()).abs().max()) <= 6
+
+
+def test_threads_decode_the_same_pixels_as_one(tmp_path: Path) -> None:
+    dataset = images(tmp_path, *(encoded(checker(8 + place % 5, 9)) for place in range(150)))
+    rows, threads = torch.arange(0, 150, 2), torch.get_num_threads()
+    encoder = Encoder.fit(dataset, rows, {})
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(encoder.encode(dataset, rows)[0])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*found)
+    assert not torch.equal(found[0][0], found[0][1])

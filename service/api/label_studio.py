@@ -1,0 +1,71 @@
+"""What Label Studio calls: events of its projects. The secret in the path is the key; no other is asked for."""
+
+import hmac
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, BackgroundTasks, Depends
+
+from service.api.bodies import JsonBody, parsed
+from service.api.deps import Here, Services
+from service.api.errors import problems
+from service.api.openapi import EVENT_BODY
+from service.domain.backend import Event, EventTaken
+from service.domain.errors import Conflict, NotFound
+from service.store import connections, pulls
+
+log = structlog.get_logger()
+
+_CHANGES = frozenset(
+    {"ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_DELETED", "TASKS_DELETED"}
+)
+
+
+def _caller(secret: str, here: Here) -> str:
+    """Id of the connection whose path this is. Raises NotFound for any other path, telling nothing of it."""
+    connection_id, _, given = secret.partition(".")
+    with here.database.read() as connection:
+        found = connections.sealed(connection, connection_id)
+    known = "" if found is None else _opened(here, found.path_secret)
+    # Compared in constant time, and also where there is nothing to compare with.
+    if not hmac.compare_digest(given.encode(), known.encode()) or not known:
+        raise NotFound("no such path; POST /connections/{id}/backend makes a new one")
+    return connection_id
+
+
+def _opened(here: Services, sealed: str) -> str:
+    try:
+        return here.vault.open(sealed)
+    except Conflict as error:
+        log.warning("a labelling tool cannot be let in", error=error.detail)
+        return ""
+
+
+Caller = Annotated[str, Depends(_caller)]
+
+router = APIRouter(prefix="/ls/{secret}", tags=["label studio"], responses=problems(404, 503))
+
+
+@router.post(
+    "/webhook",
+    status_code=202,
+    summary="Hear of an event",
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=EVENT_BODY,
+)
+def hear(caller: Caller, body: JsonBody, here: Here, later: BackgroundTasks) -> EventTaken:
+    """Answers at once: the annotator's own request waits for it. An event only says that it is time to look.
+
+    Events that concern no label are heard and left alone.
+    """
+    event = parsed(Event, body.value)
+    if event.action in _CHANGES:
+        later.add_task(_ask, here, caller, event.project.id)
+    return EventTaken(action=event.action)
+
+
+def _ask(here: Services, connection_id: str, project: int) -> None:
+    with here.database.write() as connection:
+        count = pulls.ask(connection, connection_id, project, here.now())
+    if count:
+        log.info("to be reconciled", connection=connection_id, project=project, jobs=count)

@@ -1,0 +1,69 @@
+"""What reviewers look at, of many rows of a canonical file at once."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.ingest import images
+
+
+@dataclass(frozen=True)
+class Content:
+    """One row: its text, or its features by name, or its image's path in the upload and width and height."""
+
+    text: str | None = None
+    path: str | None = None
+    size: tuple[int, int] | None = None
+    features: dict[str, Any] | None = None
+
+
+def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> list[Content]:
+    """The rows at these 0-based positions, in the order asked for; images are opened only with `sizes`.
+
+    Memory: one row group of images, or all the texts and features asked for.
+    """
+    found: dict[int, Content] = {}
+    wanted = sorted(set(positions))
+    with pq.ParquetFile(data) as file:
+        header = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+        columns = _columns(header, file.schema_arrow.names, sizes=sizes)
+        start = place = 0
+        for group in range(file.metadata.num_row_groups if columns else 0):
+            stop = start + file.metadata.row_group(group).num_rows
+            here = []
+            while place < len(wanted) and wanted[place] < stop:
+                here.append(wanted[place])
+                place += 1
+            if here:
+                table = file.read_row_group(group, columns=columns).take([position - start for position in here])
+                found |= zip(here, (_content(header, row) for row in table.to_pylist()), strict=True)
+            start = stop
+    return [found.get(position, Content()) for position in positions]
+
+
+def _columns(header: CanonicalHeader, names: Sequence[str], *, sizes: bool) -> list[str]:
+    match header.modality:
+        case "image":
+            return [name for name in ("path", *(["image"] if sizes else [])) if name in names]
+        case "embedding" | "trace":
+            return []
+        case "text" | "tabular":
+            return [one["column"] for one in header.features]
+
+
+def _content(header: CanonicalHeader, row: dict[str, Any]) -> Content:
+    if header.modality == "text":
+        return Content(text=row["text"])
+    if header.modality == "image":
+        return Content(path=row.get("path"), size=images.size_of(row["image"]) if "image" in row else None)
+    return Content(features={one["name"]: _plain(row[one["column"]]) for one in header.features})
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value

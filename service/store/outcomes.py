@@ -1,0 +1,43 @@
+"""What became of the samples of a job, from its ranking and its reviews."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from service.domain.review import Outcome, Review, outcome
+from service.store import rankings, reviews
+from service.store.rankings import Row
+
+FLAGGED = frozenset({"mislabeled", "anomalous"})
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """`by_verdict` counts all ranked samples; the others hold the reviewed ones, by id. Samples held out are not there."""
+
+    by_verdict: Mapping[str, int]
+    reviews: Mapping[str, Review]
+    rows: Mapping[str, Row]
+    found: Mapping[str, Outcome]
+
+    @property
+    def flagged(self) -> dict[str, Outcome]:
+        """What became of the flagged samples that somebody reviewed."""
+        return {name: self.found[name] for name, row in self.rows.items() if row["verdict"] in FLAGGED}
+
+    def of_flagged(self) -> dict[Outcome, int]:
+        """How many flagged samples came to each outcome; the others are pending."""
+        counted = Counter(self.flagged.values())
+        every = sum(self.by_verdict.get(verdict, 0) for verdict in FLAGGED)
+        counted[Outcome.PENDING] = every - len(self.flagged)
+        return {one: counted[one] for one in Outcome}
+
+
+def of_job(connection: sa.Connection, job_id: str) -> Outcomes:
+    """Of a completed job."""
+    held = reviews.latest(connection, job_id)
+    rows = rankings.named(connection, job_id, list(held))
+    found = {name: outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
+    return Outcomes(rankings.flagged(connection, job_id), held, rows, found)

@@ -1,0 +1,205 @@
+"""What people say of tasks, told from the present truth alone."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.connection import Policy
+from service.domain.review import Review
+from service.label_studio.words import (
+    Said,
+    Task,
+    Verdict,
+    Word,
+    holds,
+    later,
+    of_annotation,
+    of_task,
+    said,
+    verdict,
+)
+from service.platforms.label_studio import choose, parse_config
+from tests.stand_in import TEXT_CONFIG, annotation
+
+CONTROL = choose(parse_config(TEXT_CONFIG), None)
+CLASSES = ["cat", "dog"]
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def at(minutes: int) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def heard(number: int, minutes: int, *labels: str, **more: object) -> Said:
+    one = annotation(number, *labels, updated_at=at(minutes).isoformat(), **more)
+    return said({"annotations": [one]}, CONTROL)[0]
+
+
+def pulled(*before: Said, ours: bool = False) -> Task:
+    labels = {one.stamp[0]: one.label.label if one.label else None for one in before}
+    return Task(labels, {one.stamp for one in before}, ours)
+
+
+CAT = heard(1, 0, "cat")
+
+
+def test_what_was_there_at_the_pull_is_no_news() -> None:
+    assert of_task([CAT], pulled(CAT), "latest") is None
+    assert of_task([], pulled(), "latest") is None
+
+
+@pytest.mark.parametrize(
+    ("now", "policy", "label"),
+    [
+        ([heard(1, 5, "dog")], "latest", "dog"),
+        ([heard(1, 5, "cat")], "latest", "cat"),
+        ([CAT, heard(2, 5, "dog")], "latest", "dog"),
+        ([CAT, heard(2, 5, "dog")], "majority", None),
+        ([CAT, heard(2, 5, "dog"), heard(3, 5, "dog")], "majority", "dog"),
+        ([CAT, heard(2, 5, "dog", ground_truth=True)], "ground_truth", "dog"),
+        ([heard(1, 5)], "latest", None),
+        ([CAT, heard(2, 5, "dog", was_cancelled=True)], "latest", None),
+        ([heard(2, 5, "dog")], "latest", "dog"),
+    ],
+)
+def test_a_new_or_changed_annotation_is_a_word(now: list[Said], policy: Policy, label: str | None) -> None:
+    assert of_task(now, pulled(CAT), policy) == Word(label=label, at=at(5))
+
+
+def test_where_ground_truth_counts_other_annotations_say_nothing() -> None:
+    assert of_task([CAT, heard(2, 5, "dog")], pulled(CAT), "ground_truth") is None
+
+
+def test_an_annotation_that_was_deleted_leaves_the_word_to_the_others_and_none_decides_nothing() -> None:
+    dog = heard(2, 1, "dog")
+    assert of_task([CAT], pulled(CAT, dog), "latest") == Word(label="cat")
+    assert of_task([], pulled(CAT), "latest") is None
+    assert of_task(None, pulled(CAT), "latest") == Word(gone=True)
+
+
+def test_what_we_sent_back_into_the_queue_is_no_word_of_anybody() -> None:
+    dog = heard(2, 1, "dog")
+    assert of_task([CAT], pulled(CAT, dog, ours=True), "latest") is None
+    assert of_task([heard(3, 9, "dog")], pulled(CAT, ours=True), "latest") == Word(label="dog", at=at(9))
+    assert of_annotation([], 1, pulled(CAT, ours=True)) is None
+    assert of_annotation([heard(3, 9, "dog")], 1, pulled(CAT, ours=True)) == Word(label="dog", at=at(9))
+
+
+def test_where_each_annotation_is_a_sample_its_own_fate_counts() -> None:
+    dog = heard(2, 1, "dog")
+    task = pulled(CAT, dog)
+    assert of_annotation([CAT, heard(2, 5, "cat")], 1, task) is None
+    assert of_annotation([CAT, heard(2, 5, "cat")], 2, task) == Word(label="cat", at=at(5))
+    assert of_annotation([CAT], 2, task) == Word(gone=True)
+    assert of_annotation(None, 2, task) == Word(gone=True)
+
+
+def test_of_two_projects_the_later_word_counts_and_that_a_task_is_gone_before_all() -> None:
+    early, late, gone = Word("cat", at=at(1)), Word("dog", at=at(2)), Word(gone=True)
+    assert later(early, late) == later(late, early) == late
+    assert later(gone, late) == later(late, gone) == gone
+    assert later(None, early) == later(early, None) == later(Word("dog"), early) == early
+
+
+def test_words_decide_samples() -> None:
+    decided = [
+        verdict(word, "cat", CLASSES) for word in (Word("cat"), Word("dog"), Word("eel"), Word(), Word(gone=True))
+    ]
+    assert decided == [("keep", None), ("relabel", "dog"), ("remove", None), ("unsure", None), ("remove", None)]
+
+
+# ---- looked at often, once, or in between others' reviews: the same
+
+
+@dataclass
+class Scene:
+    """One task in the tool, and the reviews of its sample."""
+
+    task: list[Said] | None = field(default_factory=lambda: [CAT])
+    reviews: list[Review] = field(default_factory=list)
+    number: int = 1
+
+    def do(self, what: str, minutes: int) -> None:
+        if what in ("keep", "unsure"):
+            self.write((what, None), "api", minutes)  # type: ignore[arg-type]
+        elif self.task is None:
+            return
+        elif what == "delete":
+            self.task = self.task[:-1]
+        elif what == "back":
+            self.task = [CAT]
+        elif what.startswith("change") and self.task:
+            self.task = [*self.task[:-1], heard(self.task[-1].stamp[0], minutes, what[7:])]
+        elif what.startswith("add"):
+            self.number += 1
+            self.task = [*self.task, heard(self.number, minutes, *([what[4:]] if what[4:] else []))]
+
+    def write(self, verdict: Verdict, source: str, minutes: int) -> None:
+        seq, (decision, label) = len(self.reviews) + 1, verdict
+        self.reviews.append(
+            Review(seq=seq, sample_id="1", decision=decision, label=label, source=source, created_at=at(minutes))
+        )
+
+    def look(self, minutes: int) -> None:
+        word = of_task(self.task, pulled(CAT), "latest")
+        mine, other = (
+            next((one for one in reversed(self.reviews) if (one.source == "label_studio") == own), None)
+            for own in (True, False)
+        )
+        decided = None if word is None else verdict(word, "cat", CLASSES)
+        found = holds(decided, word.at if word else None, mine, other)
+        if found is not None and found != self.standing(withdrawn=True):
+            self.write(found, "label_studio", minutes)
+
+    def standing(self, *, withdrawn: bool = False) -> Verdict | None:
+        if not self.reviews or (self.reviews[-1].decision == "withdraw" and not withdrawn):
+            return None
+        return self.reviews[-1].decision, self.reviews[-1].label
+
+
+DEEDS = ["change dog", "change cat", "add dog", "add cat", "add ", "back", "keep", "unsure"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(DEEDS), st.booleans()), max_size=8))
+def test_however_often_it_was_looked_the_same_holds_in_the_end(history: list[tuple[str, bool]]) -> None:
+    watched, unwatched = Scene(), Scene()
+    for minute, (what, looked) in enumerate(history, 1):
+        for scene in (watched, unwatched):
+            scene.do(what, minute)
+        if looked:
+            watched.look(minute)
+            watched.look(minute)
+    for scene in (watched, unwatched):
+        scene.look(len(history) + 1)
+    assert watched.standing() == unwatched.standing()
+
+
+@given(st.lists(st.tuples(st.sampled_from([*DEEDS[:6], "delete"]), st.booleans()), max_size=8))
+def test_deletions_are_told_late_or_at_once_alike(history: list[tuple[str, bool]]) -> None:
+    watched, unwatched = Scene(), Scene()
+    for minute, (what, looked) in enumerate(history, 1):
+        for scene in (watched, unwatched):
+            scene.do(what, minute)
+        if looked:
+            watched.look(minute)
+    for scene in (watched, unwatched):
+        scene.look(len(history) + 1)
+    assert watched.standing() == unwatched.standing()
+
+
+def test_a_later_review_of_somebody_else_holds_until_the_tool_says_something_new() -> None:
+    scene = Scene()
+    scene.do("change dog", 1)
+    scene.look(2)
+    scene.do("keep", 3)
+    scene.look(4)
+    assert scene.standing() == ("keep", None)
+    scene.do("change dog", 5)
+    scene.look(6)
+    assert scene.standing() == ("relabel", "dog")
+    scene.do("back", 7)
+    scene.look(8)
+    assert scene.standing() == ("keep", None)
