@@ -22,6 +22,14 @@ class Settings(BaseSettings):
         frozenset(), description="Comma-separated bearer keys; with none the service answers on loopback only."
     )
 
+    models: Path | None = Field(
+        None, description="Folder of pretrained models that jobs may name; `models` under `home` when unset."
+    )
+    max_features_bytes: int = Field(
+        20 * 2**30,
+        gt=0,
+        description="Of what frozen backbones gave, kept for later jobs; the longest unused goes first.",
+    )
     max_upload_bytes: int = Field(20 * 2**30, gt=0)
     max_expanded_bytes: int = Field(100 * 2**30, gt=0, description="Of a compressed upload, once expanded.")
     max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
@@ -86,6 +94,11 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().resolve()
+
+    @property
+    def models_folder(self) -> Path:
+        """Where pretrained models are looked for; it need not be there."""
+        return self.home / "models" if self.models is None else self.models.expanduser().resolve()
 
     @property
     def database(self) -> str:

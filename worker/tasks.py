@@ -18,12 +18,14 @@ import torch
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
+from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
+from worker.backbones import Features, Shelf
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.playback import play
@@ -159,7 +161,7 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     if dataset.header.recording is not None:
         return _play(job, dataset, station, heart, clock)
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference, station.device)
+    prepared = prepare(spec, dataset, reference, station.device, _shelf(held.job_id, station, heart))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -192,6 +194,16 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     )
     clock.lap("ranking_s")
     return outcome, clock.laps
+
+
+def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
+    return Shelf(
+        models=station.settings.models_folder,
+        features=Features(station.blobs.features, station.settings.max_features_bytes),
+        scratch=station.blobs.job(job_id) / "scratch",
+        device=station.device,
+        tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
+    )
 
 
 def _play(
@@ -340,6 +352,8 @@ def _trained(job_id: str, station: Station) -> Trained:
             job = jobs.get(connection, job_id)
         if job is None or job.state != State.COMPLETED:
             raise LookupError(job_id)
+        if MODELS[job.spec.model.name].pretrained or job.spec.model.name == "trace":
+            raise LookupError(f"{job_id}: only models that were trained from scratch answer for new samples")
         state = _latest(station.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)

@@ -53,6 +53,11 @@ class Blobs:
         """What it said, as JSON."""
         return self.uploads / f"{_simple(name)}.answer"
 
+    @property
+    def features(self) -> Path:
+        """What frozen backbones gave, a folder each; all of it can be computed again."""
+        return self._made(self.home / "features")
+
     def writable(self) -> bool:
         """Whether a file can be written now."""
         try:
