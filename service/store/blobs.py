@@ -45,6 +45,14 @@ class Blobs:
         """What the labelling tool said of each task when it was pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"
 
+    def question(self, name: str) -> Path:
+        """Samples of which a job's model is to say something, as a canonical file."""
+        return self.uploads / f"{_simple(name)}.question"
+
+    def answer(self, name: str) -> Path:
+        """What it said, as JSON."""
+        return self.uploads / f"{_simple(name)}.answer"
+
     def writable(self) -> bool:
         """Whether a file can be written now."""
         try:
@@ -64,3 +72,9 @@ class Blobs:
     def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _simple(name: str) -> str:
+    if not name.isalnum() or not name.isascii():
+        raise ValueError("a name of letters and digits")
+    return name
