@@ -113,15 +113,19 @@ class Doccano:
                 reopened += 1
         return Written(len(seen), before, cleared, reopened, len(wanted) - len(seen))
 
-    def decisions(self, project: int, job: str, given: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        """What people made of the examples that a job marked: `given` is the class that each had. Raises ApiError.
+    def decisions(self, project: int, job: str, given: Mapping[str, str]) -> list[dict[str, str]]:
+        """What people made of the examples that a job marked: `given` is the class that each had.
 
+        Raises ApiError, also for a project of which the job has marked nothing: its samples would all seem to be gone.
         Another class is `relabel`, the same one confirmed since the push is `keep`, an example that is gone is `remove`.
         """
         types = self._ask("GET", f"/projects/{project}/category-types")
         names = {one["id"]: str(one["text"]) for one in types}
-        left = dict(given)
-        for example in self.examples(project):
+        left, found = dict(given), []
+        examples = list(self.examples(project))
+        if all(one["meta"].get("suspects_job") != job for one in examples):
+            raise ApiError("Nothing to take back", f"{job} has marked no example of project {project}; push it first")
+        for example in examples:
             name, meta = str(example["id"]), example["meta"]
             label = left.pop(name, None)
             if label is None or meta.get("suspects_job") != job:
@@ -129,10 +133,10 @@ class Doccano:
             path = f"/projects/{project}/examples/{name}"
             said = [names.get(one["label"]) for one in self._ask("GET", f"{path}/categories")]
             if len(said) == 1 and said[0] is not None and said[0] != label:
-                yield {"sample_id": name, "decision": "relabel", "label": said[0]}
+                found.append({"sample_id": name, "decision": "relabel", "label": said[0]})
             elif said == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
-                yield {"sample_id": name, "decision": "keep"}
-        yield from ({"sample_id": name, "decision": "remove"} for name in left)
+                found.append({"sample_id": name, "decision": "keep"})
+        return found + [{"sample_id": name, "decision": "remove"} for name in left]
 
     def examples(self, project: int) -> Iterator[dict[str, Any]]:
         """Every example, read before any is changed."""

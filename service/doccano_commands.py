@@ -71,7 +71,7 @@ def reviews(
     client: Client = context.obj
     given = {str(one["sample"]["id"]): str(one["given_label"]) for one in _ranked(client, job)}
     with Doccano(doccano, user, password) as tool:
-        found = list(tool.decisions(project, job, given))
+        found = tool.decisions(project, job, given)
     if found:
         client.post_json(found, "jobs", job, "reviews")
     console.print(f"{len(found)} decisions")

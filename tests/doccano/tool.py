@@ -16,7 +16,7 @@ import httpx
 
 from service.processes import free_port
 
-READY_WITHIN_S = 180
+READY_WITHIN_S = 280
 USER, PASSWORD = "annotator", "suspects-1"
 TEXT = {"project_type": "DocumentClassification", "resourcetype": "TextClassificationProject"}
 
