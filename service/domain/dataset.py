@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 METADATA_KEY = b"usual-suspects"
 
 Modality = Literal["tabular", "image", "text", "embedding", "trace"]
+AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embedding", "image", "text"]
 
 
@@ -47,6 +48,11 @@ class DatasetSpec(Frozen):
     split: str | None = Field(None, description="The column that says train, validation or test.")
     features: list[str] | None = Field(None, description="The columns to learn from; all others when left out.")
     exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
+    annotation_policy: AnnotationPolicy = Field(
+        "majority",
+        description="Of a labelling tool's export, which annotation of a sample counts: what most say, the latest, those marked "
+        "as ground truth where they agree, or all of them, each as a sample of its own. A tie is skipped.",
+    )
 
 
 class Feature(Frozen):

@@ -11,11 +11,13 @@ from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import looks_delimited, open_delimited
+from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import images_in, open_folder
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_zip
 from service.ingest.readers.recorded import is_recorded, open_recorded_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
+from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
 from service.ingest.source import Source, Upload
 
 _HEAD = 1 << 16
@@ -140,6 +142,10 @@ def _is_tar(file: Candidate) -> bool:
     return file.head[_TAR_MARK] == b"ustar"
 
 
+def _is_tool_file(file: Candidate) -> bool:
+    return sample_text(file.head) is not None and tool_file(file.upload) is not None
+
+
 def _is_json_lines(file: Candidate) -> bool:
     text = sample_text(file.head)
     return text is not None and text.lstrip().startswith("{")
@@ -161,7 +167,10 @@ def _open_tar(upload: Upload) -> Source:
 
 
 def _open_archive(kind: str, upload: Upload, listing: Listing) -> Source:
-    """An archive of images; or else the one table in it is read as if it had been uploaded by itself."""
+    """An export of a labelling tool; or images; or else the one table in it, read as if it were uploaded by itself."""
+    export = open_tool_archive(kind, upload, listing)
+    if export is not None:
+        return export
     if images_in(listing):
         return open_folder(kind, upload, listing)
     names = [member.path for member in listing.members]
@@ -189,6 +198,9 @@ READERS: dict[str, Reader] = {
     "npz": Reader("NPZ with x and y", _is_npz, open_npz),
     "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),
     "tar": Reader("TAR of the same, also .tar.gz", _is_tar, _open_tar),
+    "tool": Reader(
+        f"exports of labelling tools ({titles()}; in a ZIP beside their images)", _is_tool_file, open_tool_file
+    ),
     "jsonl": Reader("JSON lines (also .gz)", _is_json_lines, open_json_lines),
     "csv": Reader("CSV and TSV (also .gz)", _is_delimited, open_delimited),
 }

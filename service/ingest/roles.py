@@ -135,6 +135,8 @@ def _guess_split(columns: dict[str, Column], label: str) -> str | None:
 
 def _guess_id(survey: Survey, source: Source, spec: DatasetSpec, taken: set[str | None]) -> str | None:
     """The first column that is named like an id and names every row, each by another text or whole number."""
+    if source.ids_hold:
+        return source.id
     taken = {*taken, source.path, *spec.exclude, *(spec.features or ())}
     names = [name for name in survey.repeats if name not in taken and _identifies(survey, name)]
     return source.id if source.id in names else next(iter(names), None)
@@ -162,7 +164,7 @@ def _inputs(
     image = next((column for column in columns if column.name == source.image), None)
     others = [column for column in columns if column is not image]
     learnable = _without_useless(others, survey, spec, warnings)
-    modality = spec.modality
+    modality = spec.modality if spec.modality != "auto" else source.modality or "auto"
     if modality == "auto":
         modality = _guess_modality(image is not None, learnable, survey)
     if modality == "image" or (image is not None and spec.modality == "auto"):

@@ -53,6 +53,8 @@ class Source:
     split: str | None = None
     image: str | None = None
     path: str | None = None  # the column that names the image files
+    modality: Modality | None = None
+    ids_hold: bool = False  # ids are another program's: one that occurs twice is an error
     warnings: tuple[Notice, ...] = ()
     stated: Stated | None = None
 
