@@ -24,9 +24,7 @@ def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_p
 
     from worker.recorder.transformers import TraceCallback
 
-    config = BertConfig(
-        vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, num_labels=3
-    )
+    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     config.id2label = {0: "a", 1: "b", 2: "c"}
     model = BertForSequenceClassification(config)
     draw = torch.Generator().manual_seed(0)
@@ -50,7 +48,7 @@ def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_p
     assert arrays["labels"].tolist() == [place % CLASSES for place in range(N)]
     # Linear decay over 10 steps: the mean rate of the first five, and of the others.
     torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.08, 0.03], dtype=torch.float64))
-    model.eval()
+    model.train(False)
     with torch.no_grad():
         torch.testing.assert_close(arrays["logits_2"], model(input_ids=tokens).logits, rtol=1e-4, atol=1e-5)
 
