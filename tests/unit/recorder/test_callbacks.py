@@ -1,0 +1,97 @@
+"""Callbacks record real trainings by other people's trainers."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+N, WIDTH, CLASSES = 40, 6, 3
+
+
+def recorded(path: Path) -> tuple[set[str], Any]:
+    with safe_open(path, framework="pt") as file:
+        return set(file.keys()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_path: Path) -> None:
+    pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
+    from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+    from worker.recorder.transformers import TraceCallback
+
+    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config.id2label = {0: "a", 1: "b", 2: "c"}
+    model = BertForSequenceClassification(config)
+    draw = torch.Generator().manual_seed(0)
+    tokens = torch.randint(1, 30, (N, 5), generator=draw)
+    samples = [{"input_ids": row, "labels": place % CLASSES} for place, row in enumerate(tokens)]
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path / "out"),
+        num_train_epochs=2,
+        per_device_train_batch_size=8,
+        learning_rate=0.1,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        disable_tqdm=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[TraceCallback(tmp_path / "run")]).train()
+    _, arrays = recorded(tmp_path / "run")
+    assert {name for name in arrays if "logits" in name} == {"logits_1", "logits_2"}
+    assert arrays["labels"].tolist() == [place % CLASSES for place in range(N)]
+    # Linear decay over 10 steps: the mean rate of the first five, and of the others.
+    torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.08, 0.03], dtype=torch.float64))
+    model.train(False)
+    with torch.no_grad():
+        torch.testing.assert_close(arrays["logits_2"], model(input_ids=tokens).logits, rtol=1e-4, atol=1e-5)
+
+
+def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            import lightning.pytorch as pl
+        except ImportError:
+            pl = pytest.importorskip("pytorch_lightning")
+
+        from worker.recorder.lightning import TraceCallback
+
+        class Module(pl.LightningModule):  # type: ignore[misc, name-defined, unused-ignore]
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = nn.Linear(WIDTH, CLASSES)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.layer(x)  # type: ignore[no-any-return]
+
+            def training_step(self, batch: Any, _index: int) -> Tensor:
+                x, y = batch
+                return nn.functional.cross_entropy(self(x), y)
+
+            def configure_optimizers(self) -> Any:
+                optimizer = torch.optim.SGD(self.parameters(), lr=0.5)
+                return [optimizer], [torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)]
+
+        x, y = torch.randn(N, WIDTH), torch.arange(N) % CLASSES
+        samples, module = TensorDataset(x, y), Module()
+        pl.Trainer(
+            max_epochs=2,
+            accelerator="cpu",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+            callbacks=[TraceCallback(tmp_path / "run", samples)],
+        ).fit(module, torch.utils.data.DataLoader(samples, batch_size=8, shuffle=True))
+    _, arrays = recorded(tmp_path / "run")
+    torch.testing.assert_close(arrays["learning_rates"], torch.tensor([0.5, 0.05], dtype=torch.float64))
+    assert arrays["activations"].shape == (N, WIDTH)
+    torch.testing.assert_close(arrays["logits_2"], module(x).detach())

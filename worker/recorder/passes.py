@@ -1,0 +1,196 @@
+"""One pass of a model over samples in a fixed order, which leaves the model and all randomness as they were."""
+
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler
+
+Run = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # a batch to the model's answer and the labels
+
+_ROWS = 256  # of data that comes unbatched
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch as the model saw it: labels, what the last Linear gave and took, what entered the layer before it."""
+
+    labels: Tensor
+    logits: Tensor
+    entered: Tensor
+    inner: Tensor | None
+
+
+def batches_of(data: Any) -> Iterable[Any]:
+    """Batches in a fixed order: of a DataLoader, a Dataset, a tuple of whole tensors, or any list of batches.
+
+    Raises ValueError for a DataLoader that shuffles.
+    """
+    if _shuffles(data):
+        raise ValueError("the samples must come in the same order each time: give a DataLoader with shuffle=False")
+    if isinstance(data, DataLoader):
+        return data
+    if isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
+        return list(zip(*(part.split(_ROWS) for part in data), strict=True))
+    if not isinstance(data, list) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return DataLoader(data, batch_size=_ROWS)
+    return data  # type: ignore[no-any-return]
+
+
+def _shuffles(data: Any) -> bool:
+    return isinstance(getattr(data, "sampler", None), RandomSampler)
+
+
+def run(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
+    """The model's answer to a batch, `(inputs…, labels)` or a mapping with `labels` or `label`, and the labels."""
+    if isinstance(batch, Mapping):
+        named = dict(batch)
+        labels = [named.pop(name) for name in ("labels", "label") if name in named]
+        if len(labels) != 1:
+            raise ValueError(f"a batch must have labels or label; this one has {', '.join(map(str, batch))}")
+        return model(**named), labels[0]
+    *inputs, last = batch
+    return model(*inputs), last
+
+
+def last_linear(model: nn.Module, batch: Any, run_: Run) -> nn.Linear:
+    """The Linear layer that a forward pass runs through last. Raises ValueError unless its answer is the model's."""
+    called: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [
+        module.register_forward_hook(lambda module, _arguments, given: called.append((module, given)))
+        for module in model.modules()
+        if isinstance(module, nn.Linear)
+    ]
+    try:
+        with undisturbed(model, []):
+            answer = _logits_of(run_(model, moved(batch, device_of(model)))[0])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not called:
+        raise ValueError("the model has no Linear layer that its forward pass runs through")
+    head, given = called[-1]
+    if answer is not None and not _same(answer, given):
+        raise ValueError(
+            f"what the model answers, {tuple(answer.shape)}, is not what its last Linear gives, {tuple(given.shape)}: "
+            "its gradients would be others. Name the layer that gives the logits as head="
+        )
+    return head
+
+
+def _logits_of(answer: Any) -> Tensor | None:
+    for found in (
+        answer,
+        getattr(answer, "logits", None),
+        answer.get("logits") if isinstance(answer, Mapping) else None,
+        answer[0] if isinstance(answer, tuple) else None,
+    ):
+        if isinstance(found, Tensor):
+            return found
+    return None
+
+
+def _same(answer: Tensor, given: Tensor) -> bool:
+    # The same probabilities, since a logarithm of them is as good as logits.
+    return answer.shape == given.shape and torch.allclose(answer.softmax(-1), given.softmax(-1), atol=1e-4)
+
+
+class Catching:
+    """Catches what the passes of a model do at its last Linear, `head`, and at the one before it."""
+
+    def __init__(self, model: nn.Module, head: nn.Linear) -> None:
+        self._model, self._head = model, head
+        self._entered: list[Tensor] = []
+        self._logits: list[Tensor] = []
+        self._inner: Tensor | None = None
+
+    def __call__(self, batches: Iterable[Any], run_: Run, *, inner: bool) -> Iterator[Seen]:
+        """Batch by batch, in float32 on the CPU; what entered the layer before when asked."""
+        hooks = [self._head.register_forward_hook(self._at_head)]
+        if inner:
+            hooks += [
+                module.register_forward_pre_hook(self._before)
+                for module in self._model.modules()
+                if isinstance(module, nn.Linear) and module is not self._head
+            ]
+        device = device_of(self._model)
+        try:
+            for batch in batches:
+                self._inner = None
+                _, labels = run_(self._model, moved(batch, device))
+                yield self._take(torch.as_tensor(labels).reshape(-1).long().cpu())
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _at_head(self, _module: nn.Module, arguments: tuple[Tensor, ...], answer: Tensor) -> None:
+        self._entered.append(arguments[0])
+        self._logits.append(answer)
+
+    def _before(self, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        # As the service sees it: what enters the last Linear on flat rows that comes before the head.
+        if arguments[0].dim() == 2 and not self._logits:
+            self._inner = arguments[0]
+
+    def _take(self, labels: Tensor) -> Seen:
+        if len(self._logits) != 1 or self._logits[0].dim() != 2 or len(self._logits[0]) != len(labels):
+            shapes = [tuple(one.shape) for one in self._logits]
+            raise ValueError(
+                f"the last Linear must give one row of logits a sample, once; for {len(labels)} labels it gave {shapes}. "
+                "Name the layer that does as head="
+            )
+        inner = None if self._inner is None else _plain(self._inner)
+        return Seen(labels, _plain(self._logits.pop()), _plain(self._entered.pop()), inner)
+
+
+@contextmanager
+def undisturbed(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
+    """Evaluation mode, no gradients, float32; afterwards modes and every random state are as before.
+
+    `sources` may be DataLoaders with generators of their own.
+    """
+    modes = {module: module.training for module in model.modules()}
+    generators = [one for source in sources if isinstance(one := getattr(source, "generator", None), torch.Generator)]
+    own = [generator.get_state() for generator in generators]
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - users' own draws
+    cuda = torch.cuda.get_rng_state_all() if device_of(model).type == "cuda" else []
+    model.eval()
+    try:
+        # Not inference mode: what a module keeps of this pass must serve a training step later.
+        with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for generator, state in zip(generators, own, strict=True):
+            generator.set_state(state)
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where its parameters are."""
+    return next(model.parameters()).device
+
+
+def moved(batch: Any, device: torch.device) -> Any:
+    """The batch with its tensors on the device."""
+    if isinstance(batch, Tensor):
+        return batch.to(device)
+    if isinstance(batch, Mapping):
+        return {name: moved(part, device) for name, part in batch.items()}
+    if isinstance(batch, list | tuple):
+        return tuple(moved(part, device) for part in batch)
+    return batch
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu", torch.float32)

@@ -1,0 +1,59 @@
+"""For the Trainer of Hugging Face: `Trainer(…, callbacks=[TraceCallback("run.safetensors")])` records all of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+
+from worker.recorder.recorder import TraceRecorder
+
+
+class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
+    """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
+
+    `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
+    of the model's config unless `classes` says others; further options are TraceRecorder's.
+    """
+
+    def __init__(
+        self, path: str | Path, train: Any = None, *, classes: Sequence[str] | None = None, **options: Any
+    ) -> None:
+        self.path, self._train, self._classes, self._options = path, train, classes, options
+        self._recorder: TraceRecorder | None = None
+        self._rates: list[float] = []
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Look at the model and its samples."""
+        if not state.is_world_process_zero:
+            return
+        model = kwargs["model"]
+        train = self._in_order(kwargs["train_dataloader"]) if self._train is None else self._train
+        self._recorder = TraceRecorder(
+            model, train, self.path, classes=self._classes or _class_names(model), **self._options
+        )
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Note the rate of a step, which the scheduler changes next."""
+        self._rates.append(float(kwargs["optimizer"].param_groups[0]["lr"]))
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Record."""
+        rates, self._rates = self._rates, []
+        if self._recorder is not None and sum(rates) > 0:
+            self._recorder.record(sum(rates) / len(rates), round(state.epoch))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Write the file."""
+        if self._recorder is not None:
+            self._recorder.close()
+
+    @staticmethod
+    def _in_order(loader: Any) -> DataLoader[Any]:
+        return DataLoader(loader.dataset, batch_size=64, collate_fn=loader.collate_fn)
+
+
+def _class_names(model: Any) -> list[str] | None:
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    return [names[place] for place in sorted(names)] if names else None
