@@ -1,7 +1,7 @@
 """What a client should know of a ranking before trusting it."""
 
 from service.domain.dataset import Warning
-from worker.preparation import Prepared
+from worker.preparation import Samples
 from worker.signals.counts import Estimate
 from worker.signals.measurements import Measurements, early_checkpoints
 from worker.signals.verdicts import TRUSTED_ROWS
@@ -9,7 +9,7 @@ from worker.signals.verdicts import TRUSTED_ROWS
 _UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
 
 
-def cautions(prepared: Prepared, m: Measurements, train_accuracy: float | None, wrong: Estimate) -> list[Warning]:
+def cautions(prepared: Samples, m: Measurements, train_accuracy: float | None, wrong: Estimate) -> list[Warning]:
     """What is missing, guessed or rare; `wrong` is the estimated number of wrong labels."""
     found: list[Warning] = []
     if m.trusted is None:

@@ -32,6 +32,7 @@ _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
 _BATCH = 2048
+_RECORDED = "a recorded training is not encoded but played back"
 _TOGETHER = 64  # images that one thread decodes before another's turn
 
 
@@ -64,6 +65,10 @@ class Canonical:
                     if last > first:
                         yield batch.take(pa.array((rows[first:last] - start).numpy()))
                 start += len(batch)
+
+    def width(self, column: str) -> int:
+        """Numbers in each vector of a column."""
+        return int(pq.read_schema(self.path).field(column).type.list_size)
 
     def texts(self, rows: Int[Tensor, " k"]) -> Iterator[str]:
         """The texts of the named rows, which ascend."""
@@ -113,16 +118,13 @@ def _misfits(reference: Canonical, train: Canonical) -> list[str]:
                 found.append(f"it has no column {name}")
             elif kinds[name] != kind:
                 found.append(f"its column {name} is {kinds[name]}, the dataset's is {kind}")
-    elif ours.modality == "embedding" and _width(reference) != _width(train):
-        found.append(f"its embeddings have {_width(reference)} numbers, the dataset's {_width(train)}")
+    elif ours.modality == "embedding" and reference.width("embedding") != train.width("embedding"):
+        widths = reference.width("embedding"), train.width("embedding")
+        found.append(f"its embeddings have {widths[0]} numbers, the dataset's {widths[1]}")
     strange = sorted(set(theirs.classes) - set(ours.classes))
     if strange:
         found.append(f"it has classes that the dataset lacks: {', '.join(strange[:20])}")
     return found
-
-
-def _width(dataset: Canonical) -> int:
-    return int(pq.read_schema(dataset.path).field("embedding").type.list_size)
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ class Encoder:
                 return _fit_images(dataset, rows, params.get("image_size"))
             case "text":
                 return _fit_texts(dataset, rows, params["vocabulary"], params["length"])
+            case "trace":
+                raise ValueError(_RECORDED)
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         """Tensors of the named rows, which ascend. Raises ValueError for other rows, Invalid for a damaged image."""
@@ -170,6 +174,8 @@ class Encoder:
                 return (self._encode_images(dataset, rows),)
             case "text":
                 return (self._encode_texts(dataset, rows),)
+            case "trace":
+                raise ValueError(_RECORDED)
 
     def _encode_table(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
         # The columns of another dataset may stand elsewhere; its header says where, in the same order.

@@ -27,22 +27,27 @@ from worker.training import EpochMetrics, TrainingState, train
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Tensors of the training part and of the reference, and the model.
-
-    `reference_rows` are rows of the reference's own file. `network` is the model once more where its gradients are
-    wanted in other layers than the last.
-    """
+class Samples:
+    """What is ranked: the training part with its labels, and the reference. `reference_rows` are of its own file."""
 
     rows: Int[Tensor, " n"]
-    inputs: Inputs
     planted: Planted
     original: Int[Tensor, " n"]
     reference_rows: Int[Tensor, " m"]
-    reference_inputs: Inputs
     reference_labels: Int[Tensor, " m"]
     columns: Columns | None
     classes: list[str]
+
+
+@dataclass(frozen=True)
+class Prepared(Samples):
+    """The same with tensors of both, and the model.
+
+    `network` is the model once more where its gradients are wanted in other layers than the last.
+    """
+
+    inputs: Inputs
+    reference_inputs: Inputs
     model: nn.Module
     network: Network | None
 

@@ -14,7 +14,7 @@ from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.cautions import cautions
 from worker.decode import Canonical
-from worker.preparation import Prepared
+from worker.preparation import Samples
 from worker.scoring import Scored, accuracy
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
@@ -38,7 +38,7 @@ class Outcome:
     result: dict[str, Any]
 
 
-def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+def rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
     """Turn measurements into signals, verdicts, suggestions and evidence."""
     # Many short steps, which a second thread only delays, the more so on busy cores.
     threads = torch.get_num_threads()
@@ -49,7 +49,7 @@ def rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) 
         torch.set_num_threads(threads)
 
 
-def _rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
     m = scored.measurements
     labels = prepared.planted.labels
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
@@ -98,7 +98,7 @@ def _rank(prepared: Prepared, spec: JobSpec, scored: Scored, dataset: Canonical)
 
 
 def _columns(
-    prepared: Prepared, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
+    prepared: Samples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
 ) -> dict[str, Any]:
     rows = prepared.rows.tolist()
     verdict = np.full(len(rows), "clean", dtype=object)
@@ -119,7 +119,7 @@ def _columns(
     }
 
 
-def _evidence(prepared: Prepared, m: Measurements) -> dict[str, npt.NDArray[Any]]:
+def _evidence(prepared: Samples, m: Measurements) -> dict[str, npt.NDArray[Any]]:
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
     order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
@@ -141,7 +141,7 @@ def _evidence(prepared: Prepared, m: Measurements) -> dict[str, npt.NDArray[Any]
 
 
 def _witnesses(
-    prepared: Prepared,
+    prepared: Samples,
     scored: Scored,
     suspects: Int[Tensor, " w"],
     suggested: Int[Tensor, " w"],
@@ -172,7 +172,7 @@ def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tenso
     return found
 
 
-def _proposals(found: list[Proposal], prepared: Prepared) -> dict[str, Any]:
+def _proposals(found: list[Proposal], prepared: Samples) -> dict[str, Any]:
     return {
         "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
         "turns": [one.turn for one in found],
@@ -181,7 +181,7 @@ def _proposals(found: list[Proposal], prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _group(group: Group, prepared: Prepared) -> dict[str, Any]:
+def _group(group: Group, prepared: Samples) -> dict[str, Any]:
     return {
         "label": prepared.classes[group.label],
         "size": len(group.members),

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.influence.factors import Recorder, Trace
+from worker.influence.factors import Recorder, Tape, Trace
 from worker.influence.sources import ChosenLayers, Network
 from worker.models import head
-from worker.preparation import Prepared
+from worker.preparation import Prepared, Samples
 from worker.signals.measurements import Chosen, Measurements, Measuring, Reference
 
 MEASURED = 0.7  # share done, as `tell` hears it, when every checkpoint is measured and the pairs begin
@@ -44,27 +44,49 @@ def score(
     known = None
     if prepared.columns is None:
         known = Recorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
-    measuring = Measuring(
-        train.trace,
-        prepared.planted.labels,
-        _reference(prepared, spec, train.trace if known is None else known.trace),
-        len(prepared.classes),
-        spec.training.seed,
-        prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None,
-        None if prepared.network is None else _chosen(prepared.network, prepared),
-    )
-    for t in range(len(rates)):
+
+    def set_to(t: int) -> None:
         model.load_state_dict(load(t))
         if prepared.network is not None:
             prepared.network.keep(model.state_dict())
+
+    frozen = prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None
+    chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
+    return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=frozen, chosen=chosen)
+
+
+def listen(
+    samples: Samples,
+    spec: JobSpec,
+    train: Tape,
+    known: Tape | None,
+    tell: Callable[[float], None],
+    *,
+    set_to: Callable[[int], None] = lambda _t: None,
+    frozen: Tensor | None = None,
+    chosen: Chosen | None = None,
+) -> Scored:
+    """The same from tapes of the training part and of the reference, if it is of its own; `set_to` winds both to t."""
+    measuring = Measuring(
+        train.trace,
+        samples.planted.labels,
+        _reference(samples, spec, train.trace if known is None else known.trace),
+        len(samples.classes),
+        spec.training.seed,
+        frozen,
+        chosen,
+    )
+    count = len(train.trace.rates)
+    for t in range(count):
+        set_to(t)
         wanted = measuring.wants_inner(t)
         inner = train.at(t, inner=wanted)
         measuring.at(t, inner, None if known is None else known.at(t, inner=wanted))
-        tell(MEASURED * (t + 1) / len(rates))
+        tell(MEASURED * (t + 1) / count)
     measured = measuring.finish(lambda share: tell(MEASURED + (1 - MEASURED) * share))
     if known is None:
         return Scored(measured, train.trace, None, None)
-    return Scored(measured, train.trace, known.trace, accuracy(known.trace.logits[-1], prepared.reference_labels))
+    return Scored(measured, train.trace, known.trace, accuracy(known.trace.logits[-1], samples.reference_labels))
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float | None:
@@ -72,12 +94,12 @@ def accuracy(logits: Tensor, labels: Tensor) -> float | None:
     return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
 
 
-def _reference(prepared: Prepared, spec: JobSpec, trace: Trace) -> Reference:
-    if prepared.columns is not None:
-        rows, labels = prepared.columns.rows, prepared.planted.labels
-        return Reference(trace, labels[rows], columns=rows, weights=prepared.columns.weights)
+def _reference(samples: Samples, spec: JobSpec, trace: Trace) -> Reference:
+    if samples.columns is not None:
+        rows, labels = samples.columns.rows, samples.planted.labels
+        return Reference(trace, labels[rows], columns=rows, weights=samples.columns.weights)
     trusted = spec.reference is not None and spec.reference.is_trusted
-    return Reference(trace, prepared.reference_labels, trusted=trusted)
+    return Reference(trace, samples.reference_labels, trusted=trusted)
 
 
 def _chosen(network: Network, prepared: Prepared) -> Chosen:

@@ -23,12 +23,13 @@ from service.settings import Settings
 from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
-from service.store.jobs import Claim, LeaseLost
-from worker.decode import read
+from service.store.jobs import Claim, Job, LeaseLost
+from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
+from worker.playback import play
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
-from worker.scoring import score
+from worker.scoring import listen, score
 from worker.search import find_rate
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
@@ -155,6 +156,8 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
         raise LeaseLost(held.job_id)
     spec, blobs, clock = job.spec, station.blobs, _Clock()
     dataset = read(blobs.canonical(job.dataset_id))
+    if dataset.header.recording is not None:
+        return _play(job, dataset, station, heart, clock)
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
     prepared = prepare(spec, dataset, reference, station.device)
     if spec.training.find_learning_rate:
@@ -187,6 +190,32 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
         epochs,
         job.reference_dataset_id or job.dataset_id,
     )
+    clock.lap("ranking_s")
+    return outcome, clock.laps
+
+
+def _play(
+    job: Job, dataset: Canonical, station: Station, heart: Heart, clock: "_Clock"
+) -> tuple[Outcome, dict[str, float]]:
+    """The same where somebody else has trained."""
+    scratch = station.blobs.job(job.id) / "scratch"
+    try:
+        played = play(job.spec, dataset, scratch)
+        heart.enter(State.SCORING, "reading the recorded checkpoints")
+        clock.lap("preparing_s")
+        scored = listen(
+            played.samples,
+            job.spec,
+            played.train,
+            played.known,
+            lambda share: heart.tell(State.SCORING, share, "measuring influence"),
+        )
+        heart.enter(State.RANKING, f"ranking {len(played.samples.rows)} samples")
+        clock.lap("scoring_s")
+        outcome = rank(played.samples, job.spec, scored, dataset)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    evidence.save(station.blobs.evidence(job.id), outcome.evidence, played.epochs, job.dataset_id)
     clock.lap("ranking_s")
     return outcome, clock.laps
 

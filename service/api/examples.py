@@ -23,6 +23,7 @@ _DATASET: dict[str, Any] = {
     "warnings": [{"code": "repeated_rows", "detail": "24 rows repeat an earlier one, label included"}],
     "created_at": "2026-01-01T12:00:00Z",
     "lineage": None,
+    "recording": None,
 }
 _JOB: dict[str, Any] = {
     "id": "job_01kbz6p4r8d1m5t7w9xy",

@@ -113,7 +113,7 @@ async def list_models() -> ModelList:
                 **model.model_dump(exclude={"training"}),
                 "default": AUTO.get(model.modality) == model.name,
                 "params": model.params.model_json_schema(),
-                "training": model.training.model_dump(),
+                "training": {} if model.training is None else model.training.model_dump(),
             }
         )
         for model in MODELS.values()

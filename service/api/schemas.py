@@ -483,7 +483,9 @@ class ModelView(BaseModel):
     pretrained: bool
     default: bool = Field(description="Whether `auto` picks it for its modality.")
     params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
-    training: dict[str, Any] = Field(description="What `training` fields become when left out.")
+    training: dict[str, Any] = Field(
+        description="What `training` fields become when left out; empty where nothing is trained."
+    )
 
 
 class ModelList(BaseModel):

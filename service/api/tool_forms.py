@@ -76,7 +76,7 @@ def to_tool(
         classes=tuple(info.classes),
         origin=info.inferred.format,
         field=said.field or info.inferred.label or "label",
-        about=said.about,
+        about=said.about or _shown(info),
         root=said.root,
     )
     pieces = FORMS[name].pieces(_suspects(chunks, data, sizes=name == "cvat"), here)
@@ -87,6 +87,12 @@ def to_tool(
             yield "".join(held).encode(errors="replace")
             held = []
     yield "".join(held).encode(errors="replace")
+
+
+def _shown(info: DatasetInfo) -> str | None:
+    """What Label Studio calls the text, where the dataset is an export of its own."""
+    own = info.inferred.format.startswith("label studio") and info.modality == "text"
+    return info.features[0].name if own and info.features else None
 
 
 def _suspects(chunks: Iterable[Sequence[dict[str, Any]]], data: Path, *, sizes: bool) -> Iterator[Suspect]:

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from service.domain.dataset import Frozen
+from service.domain.dataset import AnnotationPolicy, Frozen
 
-Policy = Literal["latest", "majority", "ground_truth", "all"]
+Policy = AnnotationPolicy
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
 TokenKind = Literal["legacy", "personal"]
 

@@ -13,6 +13,8 @@ because feature columns are named by position and their real names live in the f
 `embedding` fixed list of float  embedding datasets
 `image`    binary                image datasets: the encoded image file
 `text`     string                text datasets
+names of   fixed list of float  recorded trainings: `logits_1`, `activations_1`, … as the upload calls them
+arrays
 ========== ===================== =========================================================================
 
 The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`.
@@ -25,7 +27,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 METADATA_KEY = b"usual-suspects"
 
-Modality = Literal["tabular", "image", "text", "embedding"]
+Modality = Literal["tabular", "image", "text", "embedding", "trace"]
+AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embedding", "image", "text"]
 
 
@@ -45,6 +48,11 @@ class DatasetSpec(Frozen):
     split: str | None = Field(None, description="The column that says train, validation or test.")
     features: list[str] | None = Field(None, description="The columns to learn from; all others when left out.")
     exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
+    annotation_policy: AnnotationPolicy = Field(
+        "majority",
+        description="Of a labelling tool's export, which annotation of a sample counts: what most say, the latest, those marked "
+        "as ground truth where they agree, or all of them, each as a sample of its own. A tie is skipped.",
+    )
 
 
 class Feature(Frozen):
@@ -62,6 +70,15 @@ class Warning(Frozen):
     detail: str
 
 
+class Recording(Frozen):
+    """What was recorded of a training that somebody else ran."""
+
+    epochs: list[int] = Field(description="The checkpoints that were recorded, in order.")
+    learning_rates: list[float] = Field(description="Of each of them.")
+    width: int = Field(description="Numbers that enter the last layer.")
+    shared: bool = Field(description="Whether what enters the last layer is the same at every checkpoint, kept once.")
+
+
 class CanonicalHeader(BaseModel):
     """What the canonical file says of itself."""
 
@@ -70,6 +87,7 @@ class CanonicalHeader(BaseModel):
     modality: Modality
     classes: list[str]
     features: list[dict[str, str]] = Field(description="name, kind and column of each input column, in order")
+    recording: Recording | None = Field(None, description="Of a recorded training.")
 
 
 class SkippedRow(Frozen):
@@ -128,3 +146,4 @@ class DatasetInfo(Frozen):
     warnings: list[Warning]
     created_at: datetime
     lineage: Lineage | None = Field(None, description="null for an upload.")
+    recording: Recording | None = Field(None, description="Of a recorded training; null for other data.")

@@ -23,10 +23,12 @@ ACTIVE = RUNNING | {State.QUEUED}
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 # A running job may go back to `queued` (its worker was stopped in an orderly way) and may be claimed again by
-# another worker when its lease ran out, which starts it at `preparing`.
+# another worker when its lease ran out, which starts it at `preparing`. What others have trained goes on to `scoring`.
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.PREPARING, State.CANCELLED, State.FAILED}),
-    State.PREPARING: frozenset({State.PREPARING, State.TRAINING, State.QUEUED, State.FAILED, State.CANCELLED}),
+    State.PREPARING: frozenset(
+        {State.PREPARING, State.TRAINING, State.SCORING, State.QUEUED, State.FAILED, State.CANCELLED}
+    ),
     State.TRAINING: frozenset({State.PREPARING, State.SCORING, State.QUEUED, State.FAILED, State.CANCELLED}),
     State.SCORING: frozenset({State.PREPARING, State.RANKING, State.QUEUED, State.FAILED, State.CANCELLED}),
     State.RANKING: frozenset({State.PREPARING, State.COMPLETED, State.QUEUED, State.FAILED, State.CANCELLED}),

@@ -131,7 +131,7 @@ class Model(Frozen):
     title: str
     modality: Modality
     params: type[Frozen] = Field(exclude=True)
-    training: TrainingDefaults
+    training: TrainingDefaults | None = Field(description="null: nothing is trained.")
     pretrained: bool = False
     cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
 
@@ -233,8 +233,22 @@ _TABLE = (
         training=TrainingDefaults(learning_rate=0.001, batch_size=64, optimizer="adamw"),
         cost="high",
     ),
+    Model(
+        name="trace",
+        title="Training recorded elsewhere, ranked without training again",
+        modality="trace",
+        params=NoParams,
+        training=None,
+        cost="low",
+    ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
 
-AUTO: dict[Modality, str] = {"tabular": "mlp", "image": "small_cnn", "embedding": "mlp_probe", "text": "text_cnn"}
+AUTO: dict[Modality, str] = {
+    "tabular": "mlp",
+    "image": "small_cnn",
+    "embedding": "mlp_probe",
+    "text": "text_cnn",
+    "trace": "trace",
+}

@@ -8,7 +8,7 @@ from service.domain.auto import SEARCHED, choose
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
-from service.domain.models import MODELS, Model
+from service.domain.models import MODELS, Model, TrainingDefaults
 from service.domain.signal import SIGNALS
 from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
@@ -85,7 +85,11 @@ class TrainingRequest(TrainingOptions):
 
 
 class Training(TrainingOptions):
-    """How the model is trained, resolved."""
+    """How the model is trained, resolved.
+
+    Of a recorded training `epochs` says how many checkpoints there are and `learning_rate` that of the first; beside them
+    only `checkpoints` and `seed` mean anything.
+    """
 
     epochs: int
     batch_size: int
@@ -249,6 +253,58 @@ def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Ref
     return reference.model_copy(update={"trusted": reference.is_trusted})
 
 
+def _refuse_what_needs_training(request: JobOptions) -> None:
+    """Raise Invalid naming each option that has no meaning where nothing is trained."""
+    done = "this training was recorded elsewhere and is not run again"
+    plain = TrainingRequest(seed=request.training.seed, checkpoints=request.training.checkpoints)
+    faults: list[tuple[list[str | int], str]] = [
+        (["training", name], f"{done}; of training only seed and checkpoints can be set")
+        for name in TrainingRequest.model_fields
+        if getattr(request.training, name) != getattr(plain, name)
+    ]
+    if request.glitches is not None:
+        faults.append((["glitches"], f"{done}; plant errors before you train, and compare the ranking with them"))
+    if request.loop is not None:
+        faults.append((["loop"], f"{done}"))
+    faults += [
+        (["influence", name], f"{done}; only what enters and leaves the last layer is known")
+        for name in ("layers", "estimator")
+        if getattr(request.influence, name) != getattr(Influence(), name)
+    ]
+    faults += [
+        (["reference", name], f"{done}; record the reference with it and name it as split, or name samples")
+        for name in ("holdout", "dataset")
+        if request.reference is not None and getattr(request.reference, name) is not None
+    ]
+    if faults:
+        raise _invalid(*faults)
+
+
+def _recorded(dataset: DatasetInfo) -> TrainingDefaults:
+    if dataset.recording is None:
+        raise ValueError(f"{dataset.id} is a recorded training without its recording")
+    rates = dataset.recording.learning_rates
+    return TrainingDefaults(epochs=len(rates), learning_rate=rates[0])
+
+
+def _resolve_training(request: JobOptions, model: Model, dataset: DatasetInfo) -> Training:
+    defaults = model.training
+    if defaults is None:
+        _refuse_what_needs_training(request)
+        defaults = _recorded(dataset)
+    given = request.training.model_dump(exclude_none=True)
+    epochs = request.training.epochs or defaults.epochs
+    searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
+    return Training.model_validate(
+        {
+            "checkpoints": min(_CHECKPOINTS, epochs),
+            "find_learning_rate": searched,
+            **defaults.model_dump(),
+            **given,
+        }
+    )
+
+
 def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     """Fill in every default; raises `Invalid` naming the field. Other datasets and sample ids are the caller's to check."""
     model, model_request = _resolve_model(request.model, dataset)
@@ -257,17 +313,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
     if request.training.augmentation != "none" and dataset.modality != "image":
         raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
-    given = request.training.model_dump(exclude_none=True)
-    epochs = request.training.epochs or model.training.epochs
-    searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
-    training = Training.model_validate(
-        {
-            "checkpoints": min(_CHECKPOINTS, epochs),
-            "find_learning_rate": searched,
-            **model.training.model_dump(),
-            **given,
-        }
-    )
+    training = _resolve_training(request, model, dataset)
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
         raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
     return JobSpec(

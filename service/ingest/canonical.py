@@ -53,7 +53,12 @@ def schema_of(plan: Plan) -> Any:
     if plan.path is not None:
         fields.append(pa.field(PATH, pa.string()))
     features = [{"name": one.name, "kind": one.kind, "column": one.column} for one in plan.inputs]
-    header = CanonicalHeader(modality=plan.modality, classes=list(plan.classes), features=features)
+    header = CanonicalHeader(
+        modality=plan.modality,
+        classes=list(plan.classes),
+        features=features,
+        recording=None if plan.stated is None else plan.stated.recording,
+    )
     return pa.schema(fields, metadata={METADATA_KEY: header.model_dump_json().encode()})
 
 
@@ -81,8 +86,7 @@ def _storage(plan: Plan) -> dict[str, Any]:
     words = ["split", *(one.column for one in plan.inputs if one.kind == "categorical")]
     names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH]
     packed = {name: "none" if name == "image" else "zstd" for name in names}
-    if plan.modality == "embedding":
-        packed["embedding.list.element"] = "zstd"
+    packed |= {f"{one.column}.list.element": "zstd" for one in plan.inputs if one.kind == "embedding"}
     return {"compression": packed, "use_dictionary": words, "write_statistics": ["index", "id"]}
 
 

@@ -11,15 +11,20 @@ from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import looks_delimited, open_delimited
+from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import images_in, open_folder
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_zip
+from service.ingest.readers.recorded import is_recorded, open_recorded_npz, open_safetensors
+from service.ingest.readers.safetensors import looks_like_safetensors
+from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
 from service.ingest.source import Source, Upload
 
 _HEAD = 1 << 16
 _CHUNK = 1 << 20
 _TAR_MARK = slice(257, 262)
-_TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".npz")
+_TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".npz", ".safetensors")
+_PICKLE = "a pickle, which can run any code when it is loaded; save arrays as safetensors or with numpy.savez"
 _HINTS = (
     (b"\x93NUMPY", "a single NumPy array; save x and y together with numpy.savez"),
     (b"\x89HDF", "HDF5"),
@@ -30,6 +35,10 @@ _HINTS = (
     (b"7z\xbc\xaf", "a 7z archive; use ZIP"),
     (b"Rar!", "a RAR archive; use ZIP"),
     (b"%PDF", "PDF"),
+    (b"\x80\x02", _PICKLE),
+    (b"\x80\x03", _PICKLE),
+    (b"\x80\x04", _PICKLE),
+    (b"\x80\x05", _PICKLE),
     (b"FEA1", "Feather version 1; write version 2"),
     (b"\x89PNG", "a single image; upload a ZIP of class folders"),
     (b"\xff\xd8\xff", "a single image; upload a ZIP of class folders"),
@@ -105,11 +114,24 @@ def _head(path: Path) -> bytes:
 
 
 def _is_npz(file: Candidate) -> bool:
+    return bool(_array_names(file))
+
+
+def _is_recorded_npz(file: Candidate) -> bool:
+    return is_recorded(_array_names(file))
+
+
+def _array_names(file: Candidate) -> list[str]:
+    """The arrays of an NPZ; none of any other file."""
     if not _is_zip(file):
-        return False
+        return []
     with opened_zip(file.upload.path) as archive:
         names = archive.namelist()
-    return bool(names) and all(name.endswith(".npy") for name in names)
+    return [name.removesuffix(".npy") for name in names] if all(name.endswith(".npy") for name in names) else []
+
+
+def _is_safetensors(file: Candidate) -> bool:
+    return looks_like_safetensors(file.head, file.upload.path.stat().st_size)
 
 
 def _is_zip(file: Candidate) -> bool:
@@ -118,6 +140,10 @@ def _is_zip(file: Candidate) -> bool:
 
 def _is_tar(file: Candidate) -> bool:
     return file.head[_TAR_MARK] == b"ustar"
+
+
+def _is_tool_file(file: Candidate) -> bool:
+    return sample_text(file.head) is not None and tool_file(file.upload) is not None
 
 
 def _is_json_lines(file: Candidate) -> bool:
@@ -141,10 +167,15 @@ def _open_tar(upload: Upload) -> Source:
 
 
 def _open_archive(kind: str, upload: Upload, listing: Listing) -> Source:
-    """An archive of images; or else the one table in it is read as if it had been uploaded by itself."""
+    """An export of a labelling tool; or images; or else the one table in it, read as if it were uploaded by itself."""
+    export = open_tool_archive(kind, upload, listing)
+    if export is not None:
+        return export
     if images_in(listing):
         return open_folder(kind, upload, listing)
     names = [member.path for member in listing.members]
+    if any(name.rsplit("/", 1)[-1] == "data.pkl" for name in names):
+        raise UnreadableType(f"{upload.name!r} is {_PICKLE}")
     tables = [member for member in listing.members if member.path.lower().removesuffix(".gz").endswith(_TABLES)]
     if len(tables) != 1 or tables[0].fault:
         found = f"it has {listed(names)}" if names else "it is empty"
@@ -162,9 +193,14 @@ READERS: dict[str, Reader] = {
     "arrow": Reader(
         "Arrow IPC and Feather", lambda file: file.head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
     ),
+    "safetensors": Reader("safetensors of a recorded training", _is_safetensors, open_safetensors),
+    "recorded": Reader("NPZ of a recorded training", _is_recorded_npz, open_recorded_npz),
     "npz": Reader("NPZ with x and y", _is_npz, open_npz),
     "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),
     "tar": Reader("TAR of the same, also .tar.gz", _is_tar, _open_tar),
+    "tool": Reader(
+        f"exports of labelling tools ({titles()}; in a ZIP beside their images)", _is_tool_file, open_tool_file
+    ),
     "jsonl": Reader("JSON lines (also .gz)", _is_json_lines, open_json_lines),
     "csv": Reader("CSV and TSV (also .gz)", _is_delimited, open_delimited),
 }

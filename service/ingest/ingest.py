@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality
+from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality, Recording
 from service.domain.dataset import Warning as Notice
 from service.ingest.canonical import Written, write
 from service.ingest.detect import open_upload
@@ -33,6 +33,7 @@ class Ingested:
     skipped_rows: int
     inferred: Inferred
     warnings: list[Notice]
+    recording: Recording | None = None
 
 
 def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
@@ -96,7 +97,7 @@ def _write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits
             first = written.first_skipped
             raise invalid(f"no row can be used; the first, {first.where}: {first.reason}", first.where)
         used = tuple(name for name in plan.classes if written.labels[name])
-        if used == plan.classes:
+        if used == plan.classes or plan.stated is not None:
             return plan, written
         plan = replace(plan, classes=used)
         check_classes(plan.label, plan.classes)
@@ -126,6 +127,7 @@ def _summary(plan: Plan, written: Written) -> Ingested:
         skipped_rows=written.skipped,
         inferred=plan.inferred,
         warnings=[*plan.warnings, *_doubts(plan, written)],
+        recording=None if plan.stated is None else plan.stated.recording,
     )
 
 

@@ -12,7 +12,7 @@ from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_constant, is_prose, kind_of
 from service.ingest.labels import classes_of, guess_label
 from service.ingest.limits import Limits
-from service.ingest.source import Source
+from service.ingest.source import Source, Stated
 from service.ingest.survey import Column, Survey
 
 _SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
@@ -23,6 +23,7 @@ _BESIDE_TEXT, _BESIDE_NAMED_TEXT = 2, 5  # other columns
 _VECTOR_NAME = re.compile(r"(?i).*(embed|vector|feature|representation)")
 
 _MOST_SPLITS = 100
+_FEWEST_CLASSES = 2
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,13 @@ class Plan:
     whole_labels: bool  # "1.0" is the class "1"
     inferred: Inferred
     warnings: tuple[Notice, ...]
+    stated: Stated | None = None  # where the format itself says it all
 
 
 def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
     """Decide everything. Raises `Invalid` naming the spec's field or the file's column."""
+    if source.stated is not None:
+        return _stated_plan(source, source.stated, survey, spec)
     columns = dict(survey.columns)
     if source.image is not None:
         columns.setdefault(source.image, Column(source.image, 0))
@@ -70,6 +74,29 @@ def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits)
     )
     path = source.path if modality == "image" else None
     return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings))
+
+
+def _stated_plan(source: Source, stated: Stated, survey: Survey, spec: DatasetSpec) -> Plan:
+    if spec.modality not in ("auto", stated.modality):
+        raise bad_spec("modality", f"the file holds a {stated.modality}; leave it out")
+    if len(survey.columns["label"].texts()) < _FEWEST_CLASSES:
+        raise invalid("all labels are of one class; at least 2 classes are needed", "array labels")
+    inputs = tuple(Input(name, "embedding", name, width=width) for name, width in stated.vectors.items())
+    modality = stated.modality if spec.modality == "auto" else None
+    inferred = Inferred(label="label", id="id", split="split", modality=modality, format=source.format)
+    return Plan(
+        stated.modality,
+        "label",
+        source.id,
+        "split",
+        None,
+        inputs,
+        stated.classes,
+        False,
+        inferred,
+        source.warnings,
+        stated,
+    )
 
 
 def _said(label: str | None, spec: DatasetSpec) -> str | None:
@@ -108,6 +135,8 @@ def _guess_split(columns: dict[str, Column], label: str) -> str | None:
 
 def _guess_id(survey: Survey, source: Source, spec: DatasetSpec, taken: set[str | None]) -> str | None:
     """The first column that is named like an id and names every row, each by another text or whole number."""
+    if source.ids_hold:
+        return source.id
     taken = {*taken, source.path, *spec.exclude, *(spec.features or ())}
     names = [name for name in survey.repeats if name not in taken and _identifies(survey, name)]
     return source.id if source.id in names else next(iter(names), None)
@@ -135,7 +164,7 @@ def _inputs(
     image = next((column for column in columns if column.name == source.image), None)
     others = [column for column in columns if column is not image]
     learnable = _without_useless(others, survey, spec, warnings)
-    modality = spec.modality
+    modality = spec.modality if spec.modality != "auto" else source.modality or "auto"
     if modality == "auto":
         modality = _guess_modality(image is not None, learnable, survey)
     if modality == "image" or (image is not None and spec.modality == "auto"):

@@ -13,6 +13,7 @@ from service.domain.dataset import METADATA_KEY, CanonicalHeader
 from service.ingest import images
 
 _OWN_ID = re.compile(r"^row-(\d{1,18})$")
+_OWN = ("id", "index", "split", "label")
 _PREVIEW_FEATURES = 8
 _PREVIEW_CHARACTERS = 60
 _PREVIEW_TEXT = 200
@@ -29,7 +30,8 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
         if found is None:
             return None
         header = _header(file)
-        row = _row(file, *found)
+        header = header.model_copy(update={"features": _shown(header)})
+        row = _row(file, *found, columns=[*_OWN, *(one["column"] for one in header.features), *_paths(file)])
     own = {"id": row["id"], "index": row["index"], "split": row["split"], "label": header.classes[row["label"]]}
     features = {one["name"]: _plain(row[one["column"]]) for one in header.features}
     if header.modality == "image":
@@ -72,8 +74,20 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
 
 
 def _preview_columns(header: CanonicalHeader, file: Any) -> list[str]:
-    inputs = [one["column"] for one in header.features[:_PREVIEW_FEATURES]]
-    return [*inputs, "id", *(["path"] if "path" in file.schema_arrow.names else [])]
+    inputs = [one["column"] for one in _shown(header)[:_PREVIEW_FEATURES]]
+    return [*inputs, "id", *_paths(file)]
+
+
+def _paths(file: Any) -> list[str]:
+    return ["path"] if "path" in file.schema_arrow.names else []
+
+
+def _shown(header: CanonicalHeader) -> list[dict[str, str]]:
+    """The inputs that say something to a reader: of a recorded training what the model answered in the end."""
+    if header.recording is None:
+        return header.features
+    last = f"logits_{header.recording.epochs[-1]}"
+    return [one for one in header.features if one["name"] == last]
 
 
 def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +100,10 @@ def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
         case "embedding":
             vector = row["embedding"]
             return {header.features[0]["name"]: vector[:_PREVIEW_NUMBERS], "dimensions": len(vector)}
+        case "trace":
+            logits = row[_shown(header)[0]["column"]]
+            best = max(range(len(logits)), key=logits.__getitem__)
+            return {"model_says": header.classes[best]}
         case "tabular":
             return {one["name"]: _short(row[one["column"]]) for one in header.features[:_PREVIEW_FEATURES]}
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.dataset import DatasetSpec, SkippedRow
+from service.domain.dataset import DatasetSpec, Modality, Recording, SkippedRow
 from service.domain.dataset import Warning as Notice
 from service.ingest.limits import Limits
 
@@ -28,6 +28,20 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a format says of itself, so that nothing is left to be found out. `vectors`: width of each input column.
+
+    Labels are names of `classes`, whose order has a meaning; the columns are `label`, `id` and `split`, then the inputs,
+    which are left out with media False.
+    """
+
+    modality: Modality
+    classes: tuple[str, ...]
+    vectors: dict[str, int]
+    recording: Recording | None = None
+
+
+@dataclass(frozen=True)
 class Source:
     """A readable upload. `batches(media)` starts anew at each call; with media False the image column is left out."""
 
@@ -39,7 +53,10 @@ class Source:
     split: str | None = None
     image: str | None = None
     path: str | None = None  # the column that names the image files
+    modality: Modality | None = None
+    ids_hold: bool = False  # ids are another program's: one that occurs twice is an error
     warnings: tuple[Notice, ...] = ()
+    stated: Stated | None = None
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ def _labelled(annotation: Mapping[str, Any], control: Control) -> Labelled | str
     if control.classes and label not in control.classes:
         return f"the annotation names the class {label!r}, which the label config lacks"
     stamp = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    return Labelled(int(annotation["id"]), label, stamp, bool(annotation.get("ground_truth")))
+    return Labelled(int(annotation.get("id") or 0), label, stamp, bool(annotation.get("ground_truth")))
 
 
 def samples(task: Mapping[str, Any], control: Control, policy: Policy) -> Iterator[Sample | Left]:

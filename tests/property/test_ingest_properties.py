@@ -15,6 +15,7 @@ from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetSpec
 from service.domain.errors import SuspectsError
 from service.ingest import Ingested, Limits, ingest, previews, sample_row
 from tests.unit.ingest.samples import SAMPLES
+from tests.unit.ingest.uploads import png, zip_of
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -131,8 +132,68 @@ def test_any_bytes_are_read_or_refused_in_words(content: bytes, name: str) -> No
     attempted(content, name)
 
 
+EXPORTS = Path(__file__).parents[1] / "unit" / "ingest" / "exports"
+PICTURES = {f"{name}.png": png() for name in ("cat_a0", "cat_b1", "cat_c2", "dog_a0", "dog_b1", "dog_c2", "1", "2")}
+RECORDS: dict[str, Any] = {
+    **{path.name: json.loads(path.read_text()) for path in EXPORTS.glob("*.json")},
+    "prodigy": [
+        {"text": f"so {n}", "_input_hash": n, "_task_hash": n, "accept": ["ab"[n % 2]], "answer": "accept"}
+        for n in range(4)
+    ],
+    "doccano": [{"id": n, "text": f"so {n}", "label": ["ab"[n % 2]]} for n in range(4)],
+    "labelbox": [
+        {
+            "data_row": {"id": f"c{n}", "row_data": f"so {n}"},
+            "projects": {
+                "p": {
+                    "labels": [
+                        {"annotations": {"classifications": [{"name": "k", "radio_answer": {"name": "ab"[n % 2]}}]}}
+                    ]
+                }
+            },
+        }
+        for n in range(4)
+    ],
+    "fiftyone": {
+        "samples": [
+            {
+                "_id": {"$oid": str(n)},
+                "filepath": f"{n}.png",
+                "tags": ["x"],
+                "t": {"_cls": "Classification", "label": "ab"[n % 2]},
+            }
+            for n in (1, 2)
+        ]
+    },
+}
+leaves = st.sampled_from(
+    [None, True, 3, -1.5, "", "x", [], {}, ["a"], [[1]], {"a": 1}, "data:image/png;base64,x", "\ud800"]
+)
+
+
+def changed(data: st.DataObject, node: Any) -> Any:
+    """With another value somewhere in it."""
+    if isinstance(node, (list, dict)) and node and data.draw(st.integers(0, 5)):
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        copy = node.copy()
+        copy[key] = changed(data, node[key])
+        return copy
+    return data.draw(leaves)
+
+
+@settings(quick, max_examples=150)
+@given(st.data(), st.sampled_from(sorted(RECORDS)))
+def test_a_labelling_tools_file_of_another_shape_is_read_or_refused_in_words(data: st.DataObject, name: str) -> None:
+    content = json.dumps(changed(data, changed(data, RECORDS[name])))
+    if data.draw(st.booleans()):
+        attempted(zip_of({"a.json": content.encode(), **PICTURES}), "a.zip")
+    else:
+        attempted(content.encode(), "a.json")
+
+
 @quick
-@given(st.data(), st.sampled_from(["csv.gz", "jsonl", "parquet", "arrow", "npz", "zip", "tar", "tar.gz"]))
+@given(st.data(), st.sampled_from(sorted(SAMPLES)))
 def test_any_damage_is_survived_or_told(data: st.DataObject, form: str) -> None:
     content = bytearray(SAMPLES[form])
     for _ in range(data.draw(st.integers(1, 4))):

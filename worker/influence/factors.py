@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -111,6 +112,17 @@ def capture(
             within.remove()
 
 
+@runtime_checkable
+class Tape(Protocol):
+    """Whoever fills a trace, a checkpoint at a time."""
+
+    trace: Trace
+
+    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
+        """Fill the trace's row of a checkpoint; what enters the layer before the last when asked."""
+        ...
+
+
 class Recorder:
     """Runs checkpoints over samples, one at a time. A trace of more than a gigabyte lies in files of `scratch`.
 
@@ -128,8 +140,8 @@ class Recorder:
         self._kept, samples = 0 if self._fed else 1 if frozen else len(rates), len(inputs[0])
         activations = inputs[0][None]
         if not self._fed:
-            activations = _room(scratch / "activations.f4", (self._kept, samples, head.in_features))
-        logits = _room(scratch / "logits.f4", (len(rates), samples, head.out_features))
+            activations = room(scratch / "activations.f4", (self._kept, samples, head.in_features))
+        logits = room(scratch / "logits.f4", (len(rates), samples, head.out_features))
         self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
 
     def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
@@ -146,7 +158,8 @@ class Recorder:
         return None if caught is None else torch.cat(caught)
 
 
-def _room(path: Path, shape: tuple[int, ...]) -> Tensor:
+def room(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Room for so many numbers: in memory, or in a file of that path."""
     # What is small stays in memory, where writing is faster; what grows with the dataset goes to a mapped file.
     size = math.prod(shape)
     if size * 4 <= _IN_MEMORY:

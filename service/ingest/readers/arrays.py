@@ -68,7 +68,7 @@ def open_npz(upload: Upload) -> Source:
     `x` with two dimensions is a table of columns x0, x1, …, or from 128 columns on an embedding; with three or four it
     holds images. Raises `Malformed` for pickles and damage, `Invalid` for missing or unequal arrays.
     """
-    arrays = _unpack(upload)
+    arrays = unpack(upload)
     parts = _parts(arrays)
     form = _form(parts, upload)
     scale = _range(parts) if form == "images" else "bytes"
@@ -90,7 +90,8 @@ def open_npz(upload: Upload) -> Source:
     )
 
 
-def _unpack(upload: Upload) -> dict[str, Stored]:
+def unpack(upload: Upload) -> dict[str, Stored]:
+    """Every array of an NPZ, laid out in a scratch file each. Raises `Malformed` for pickles and damage."""
     with opened_zip(upload.path) as archive:
         members = archive.infolist()
         upload.limits.check_expansion(upload.path.stat().st_size, sum(member.file_size for member in members))

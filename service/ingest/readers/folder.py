@@ -20,6 +20,7 @@ from service.ingest.values import split_name
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _METADATA = {"metadata.csv": open_delimited, "metadata.jsonl": open_json_lines}
 _FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_NO_CLASS = ("_unlabeled", "no_label")  # FiftyOne's and CVAT's
 _LARGEST_IMAGE = 64 * 2**20
 _BATCH = 256
 
@@ -75,6 +76,8 @@ def _by_folder(images: Sequence[Member]) -> tuple[list[Entry], list[str]]:
         if splits:
             values["split"] = folder[0] if placed else None
         fault = member.fault or ("" if placed else "not in a class folder")
+        if values["label"] in _NO_CLASS:
+            fault = fault or f"in the folder {values['label']}, which is for images without a class"
         entries.append(Entry(index, member.path, values, member, fault))
     return entries, ["file_name", "label", *(["split"] if splits else [])]
 

@@ -31,20 +31,25 @@ def _batches(path: Path, encoding: str, limits: Limits) -> Iterator[Batch]:
     rows: list[dict[str, Any]] = []
     lines: list[int] = []
     index = size = 0
+    for number, length, row in numbered_rows(path, encoding):
+        rows.append(row)
+        lines.append(number)
+        size += length
+        if len(rows) == BATCH_ROWS or size > BATCH_BYTES:
+            yield _batch(rows, lines, index, limits)
+            index, size, rows, lines = index + len(rows), 0, [], []
+    if rows:
+        yield _batch(rows, lines, index, limits)
+
+
+def numbered_rows(path: Path, encoding: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """The number of each line that is not blank, its length and its object. Raises `Malformed`."""
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding) as text:
         number = 0
         while line := text.readline(_LONGEST_LINE):
             number += 1
-            if not line.strip():
-                continue
-            rows.append(_row(line, number))
-            lines.append(number)
-            size += len(line)
-            if len(rows) == BATCH_ROWS or size > BATCH_BYTES:
-                yield _batch(rows, lines, index, limits)
-                index, size, rows, lines = index + len(rows), 0, [], []
-    if rows:
-        yield _batch(rows, lines, index, limits)
+            if line.strip():
+                yield number, len(line), _row(line, number)
 
 
 def _row(line: str, number: int) -> dict[str, Any]:
@@ -58,13 +63,29 @@ def _row(line: str, number: int) -> dict[str, Any]:
         ) from error
     if not isinstance(row, dict):
         raise malformed(f"line {number} is not a JSON object but {type(row).__name__}", f"line {number}")
-    return row
+    found: dict[str, Any] = sound(row, line)
+    return found
+
+
+def sound(value: Any, text: str) -> Any:
+    """A decoded value with a question mark for each half of a surrogate pair, which JSON can write and no text can hold."""
+    return _mended(value) if "\\ud" in text.lower() else value
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_mended(one) for one in value]
+    if isinstance(value, dict):
+        return {_mended(key): _mended(one) for key, one in value.items()}
+    return value
 
 
 def _batch(rows: list[dict[str, Any]], lines: list[int], index: int, limits: Limits) -> Batch:
     names = list(dict.fromkeys(name for row in rows for name in row))
     limits.check_columns(len(names))
-    columns = [_column([row.get(name) for row in rows]) for name in names]
+    columns = [as_column([row.get(name) for row in rows]) for name in names]
     return Batch(
         rows=pa.RecordBatch.from_arrays(columns, names=names) if names else _without_columns(len(rows)),
         index=np.arange(index, index + len(rows), dtype=np.int64),
@@ -72,15 +93,11 @@ def _batch(rows: list[dict[str, Any]], lines: list[int], index: int, limits: Lim
     )
 
 
-def _column(values: list[Any]) -> Any:
+def as_column(values: list[Any]) -> Any:
     """Lists of numbers stay lists; everything else becomes text, as it would stand in a CSV."""
     if any(isinstance(value, list) for value in values) and all(_is_vector(value) for value in values):
         return pa.array([_floats(value) for value in values], pa.list_(pa.float64()))
-    texts = [_text(value) for value in values]
-    try:
-        return pa.array(texts, pa.string())
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write but no text can hold
-        return pa.array([text and text.encode("utf-8", "replace").decode() for text in texts], pa.string())
+    return pa.array([_text(value) for value in values], pa.string())
 
 
 def _floats(value: list[float | None] | None) -> list[float | None] | None:

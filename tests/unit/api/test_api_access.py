@@ -21,12 +21,12 @@ def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
 
 
 def closed(app: FastAPI) -> list[tuple[str, str]]:
-    """Every operation that needs a key."""
+    """Every operation that needs a key; tools have no key, but a path that only they know."""
     return [
         (method.upper(), path.replace("{", "").replace("}", ""))
         for path, operations in app.openapi()["paths"].items()
         for method in operations
-        if path not in OPEN
+        if path not in OPEN and not path.startswith("/ls/{secret}")
     ]
 
 
@@ -52,6 +52,14 @@ def test_with_keys_everything_but_health_and_page_needs_one(app: FastAPI, client
             assert response.json()["code"] == "unauthorized"
     for path in OPEN:
         assert client.get(path).status_code in (200, 503), path
+
+
+@pytest.mark.parametrize("app", [KEYS], indirect=True)
+def test_a_path_that_no_tool_was_told_opens_nothing_with_or_without_a_key(client: httpx.Client) -> None:
+    for headers in ({}, {"Authorization": "Bearer key one"}):
+        response = client.post("/ls/wrong/webhook", json={"action": "ANNOTATION_UPDATED"}, headers=headers)
+        assert response.status_code == 404
+        assert "wrong" not in response.text
 
 
 @pytest.mark.parametrize("app", [KEYS], indirect=True)

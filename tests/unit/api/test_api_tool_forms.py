@@ -1,6 +1,7 @@
 """Rankings over HTTP in the forms of labelling tools, of real uploads."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from service.api.deps import Services
 from service.domain.dataset import DatasetInfo
 from service.store import rankings
-from tests.builders import CLASSES, add_finished, add_job, finish, form, image_zip
+from tests.builders import CLASSES, add_finished, add_job, dataset_info, finish, form, image_zip
 
 LINES = "".join(
     json.dumps({"review": f"sentence number {i} of them all", "topic_label": CLASSES[i % 3]}) + "\n" for i in range(48)
@@ -96,3 +97,21 @@ def test_suggestions_about_planted_errors_are_not_handed_to_a_tool(client: httpx
     refused = client.get("/jobs/job_1/suspects?format=prodigy")
     assert (refused.status_code, refused.json()["state"]) == (409, "planted")
     assert client.get("/jobs/job_1/suspects?format=csv").status_code == 200
+
+
+EXPORT = Path(__file__).parents[1] / "ingest" / "exports" / "label_studio.json"
+
+
+def test_label_studios_own_tasks_go_back_under_their_numbers(client: httpx.Client, here: Services) -> None:
+    answer = client.post("/datasets", **form(EXPORT.read_bytes(), "project-5.json"))
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    skipped = client.get(f"/datasets/{made['id']}/skipped").json()["items"]
+    assert {row["where"] for row in skipped} == {f"task {number}" for number in (21, 22, 23, 24, 25)}
+    add_job(here.database, DatasetInfo.model_validate(made | {"features": []}), "job_1")
+    ids = dict(enumerate(("13", "14", "15", "16", "17", "18", "19", "20", "26")))
+    finish(here.database, "job_1", dataset_info(rows=9, splits={"train": 9}), ids=ids)
+    found = asked(client, "format=label_studio").json()
+    assert {one["task"] for one in found} == {int(name) for name in ids.values()}
+    assert {(one["result"][0]["from_name"], one["result"][0]["to_name"]) for one in found} == {("label", "text")}
+    assert all("predictions" not in one for one in found)

@@ -133,8 +133,10 @@ def test_the_global_random_state_stays_as_it_was() -> None:
 @pytest.mark.parametrize(("name", "shape"), CASES)
 @pytest.mark.parametrize("rows", [17, 6])
 def test_every_model_trains_with_its_defaults_and_a_last_batch_of_one(name: str, shape: str, rows: int) -> None:
+    defaults = MODELS[name].training
+    assert defaults is not None
     training = Training.model_validate(
-        {**MODELS[name].training.model_dump(), "epochs": 1, "batch_size": 8, "seed": 0, "checkpoints": "all"}
+        {**defaults.model_dump(), "epochs": 1, "batch_size": 8, "seed": 0, "checkpoints": "all"}
     )
     model = model_of(name, shape, {})
     before = {key: value.clone() for key, value in model.state_dict().items()}

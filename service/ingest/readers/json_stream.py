@@ -1,0 +1,131 @@
+"""A JSON document of any size, one piece at a time: the elements of its top arrays and objects, each decoded whole."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from service.ingest.faults import malformed
+from service.ingest.readers.json_lines import sound
+
+_CHUNK = 1 << 20
+_LONGEST = 64 * 2**20  # characters of one piece
+_SPACE = " \t\r\n"
+_OF_NUMBERS = "0123456789.eE+-"
+_DECODE = json.JSONDecoder().raw_decode
+
+
+def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
+    """`(section, key, value)` of a document that is an array or an object. Raises Malformed naming the line.
+
+    Of an array both are "". Of an object the section is its key; where that holds an array its elements come one by
+    one, where it holds an object its members by key, and anything else comes as it is.
+    """
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding) as text:
+        cursor = _Cursor(text)
+        if cursor.next() == "[":
+            yield from (("", "", value) for value in cursor.elements())
+        elif cursor.next() == "{":
+            yield from _sections(cursor)
+        else:
+            cursor.fail("an array or an object is expected")
+        if cursor.next():
+            cursor.fail("nothing is expected after the end")
+
+
+def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
+    for section in cursor.keys():  # noqa: SIM118  not a mapping: it moves on
+        match cursor.next():
+            case "[":
+                yield from ((section, "", value) for value in cursor.elements())
+            case "{":
+                yield from ((section, key, cursor.value()) for key in cursor.keys())  # noqa: SIM118
+            case _:
+                yield section, "", cursor.value()
+
+
+class _Cursor:
+    """A place in a text that is read as needed."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self._text, self._place, self._lines = file, "", 0, 0
+
+    def next(self) -> str:
+        """The next character that is no space; "" at the end."""
+        while True:
+            while self._place < len(self._text):
+                if self._text[self._place] not in _SPACE:
+                    return self._text[self._place]
+                self._place += 1
+            if not self._more(_CHUNK):
+                return ""
+
+    def elements(self) -> Iterator[Any]:
+        """The values of the array that begins here."""
+        self._skip("[")
+        while self.next() != "]":
+            yield self.value()
+            self._between("]")
+        self._skip("]")
+
+    def keys(self) -> Iterator[str]:
+        """The keys of the object that begins here; the value of each is to be taken before the next is asked for."""
+        self._skip("{")
+        while self.next() != "}":
+            key = self.value()
+            if not isinstance(key, str):
+                self.fail("a key in quotes is expected")
+            self._skip(":")
+            yield key
+            self._between("}")
+        self._skip("}")
+
+    def value(self) -> Any:
+        """The value that begins here."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODE(self._text, self._place)
+            except (ValueError, RecursionError) as error:
+                # Perhaps it goes on in what was not read yet. What was is read again, so ever more is added.
+                held = len(self._text) - self._place
+                if held > _LONGEST or isinstance(error, RecursionError) or not self._more(max(_CHUNK, held)):
+                    self._broken(error)
+                continue
+            if self._text[end : end + 3].strip(_OF_NUMBERS) or end + 3 <= len(self._text) or not self._more(_CHUNK):
+                value, self._place = sound(value, self._text[self._place : end]), end
+                return value  # and no number that goes on in what was not read yet
+
+    def fail(self, why: str) -> NoReturn:
+        """Raise Malformed at this line."""
+        line = self._lines + self._text.count("\n", 0, self._place) + 1
+        raise malformed(f"line {line} is not JSON: {why}", f"line {line}")
+
+    def _broken(self, error: Exception) -> NoReturn:
+        if isinstance(error, json.JSONDecodeError):
+            self._place = error.pos
+            self.fail(error.msg)
+        self.fail("nested too deeply" if isinstance(error, RecursionError) else str(error))
+
+    def _skip(self, character: str) -> None:
+        if self.next() != character:
+            self.fail(f"{character!r} is expected")
+        self._place += 1
+
+    def _between(self, end: str) -> None:
+        if self.next() == ",":
+            self._place += 1
+            if self.next() == end:
+                self.fail("a value is expected after the comma")
+        elif self.next() != end:
+            self.fail(f"',' or {end!r} is expected")
+
+    def _more(self, size: int) -> bool:
+        """Read on, forgetting what was taken."""
+        chunk = self._file.read(size)
+        if not chunk:
+            return False
+        self._lines += self._text.count("\n", 0, self._place)
+        self._text, self._place = self._text[self._place :] + chunk, 0
+        return True
