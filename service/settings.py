@@ -53,6 +53,10 @@ class Settings(BaseSettings):
         description="How often labelling tools are asked what people decided, beside their own events; 0: never.",
     )
 
+    answer_seconds: float = Field(
+        10, ge=0, le=90, description="How long a labelling tool waits at most for what a job's model says of new tasks."
+    )
+
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
     heartbeat_seconds: float = Field(5, gt=0)
     sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
@@ -104,6 +108,10 @@ class Settings(BaseSettings):
 
 JOB_QUEUE = "jobs"
 JOB_TASK = "worker.tasks.run_job"
+# Somebody waits for these: a queue of their own, so that workers may be set apart for them.
+QUESTION_QUEUE = "questions"
+QUESTION_TASK = "worker.tasks.answer_question"
+WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
 
 
 def broker_options() -> dict[str, object]:

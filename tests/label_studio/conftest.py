@@ -18,7 +18,7 @@ import uvicorn
 
 from service.main import create_app
 from service.processes import free_port
-from service.settings import Settings
+from service.settings import WORKER_QUEUES, Settings
 from tests.label_studio.ours import Installation
 from tests.label_studio.tool import Tool, running
 
@@ -92,7 +92,7 @@ def _worker(settings: Settings, log: Path) -> Iterator[None]:
         "SUSPECTS_BROKER_URL": settings.broker_url,
         "SUSPECTS_THREADS": "2",
     }
-    options = ["--queues", "jobs", "--concurrency", "1", "--loglevel", "info"]
+    options = ["--queues", WORKER_QUEUES, "--concurrency", "1", "--loglevel", "info"]
     command = [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options]
     with log.open("w") as said:
         process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
