@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := service worker tests benchmarks
 
-.PHONY: help setup demo up test test-label-studio check format benchmark constraints clean
+.PHONY: help setup demo up test test-label-studio test-doccano check format benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: .venv/.installed-dev  ## Run the tests, with real PostgreSQL, Valkey and w
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
 test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run the whole labelling loop with the real Label Studio (minutes)
 	TEST_LABEL_STUDIO=.venv-label-studio/bin/label-studio $(BIN)/python -m pytest tests/label_studio -m label_studio
+
+test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop with the real doccano (minutes)
+	TEST_DOCCANO=.venv-doccano/bin/doccano $(BIN)/python -m pytest tests/doccano -m doccano
 
 check: .venv/.installed-dev  ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
@@ -51,7 +54,7 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
 clean:  ## Delete the environment and every cache
-	rm -rf .venv .venv-label-studio .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-label-studio .venv-doccano .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
@@ -74,4 +77,9 @@ clean:  ## Delete the environment and every cache
 .venv-label-studio/.installed: tests/label_studio/requirements.txt
 	$(PYTHON) -m venv .venv-label-studio
 	.venv-label-studio/bin/python -m pip install --quiet --disable-pip-version-check -r tests/label_studio/requirements.txt
+	@touch $@
+
+.venv-doccano/.installed: tests/doccano/requirements.txt
+	$(PYTHON) -m venv .venv-doccano
+	.venv-doccano/bin/python -m pip install --quiet --disable-pip-version-check -r tests/doccano/requirements.txt
 	@touch $@

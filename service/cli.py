@@ -21,6 +21,7 @@ from service.console import (
     suspects_table,
     watch,
 )
+from service.doccano_commands import app as doccano
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -32,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.add_typer(doccano)
 
 Job = Annotated[str, typer.Argument(help="Id of a job: job_…")]
 _INFLUENTIAL = {"sample": "id", "label": "label", "influence": "influence"}
@@ -228,7 +231,10 @@ def export(
     context: typer.Context,
     job: Job,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    form: Annotated[str, typer.Option("--format", help="csv, jsonl or parquet.")] = "csv",
+    form: Annotated[
+        str,
+        typer.Option("--format", help="csv, jsonl, parquet, cleanlab, or a labelling tool: label_studio, prodigy, …"),
+    ] = "csv",
     by: By = "mislabeled",
     label: Label = None,
 ) -> None:

@@ -47,7 +47,7 @@ class Client:
                 # Uploads and exports of large sets take minutes; only connecting is expected to be quick.
                 timeout=httpx.Timeout(600, connect=10),
                 # No proxy of the environment leads to this machine.
-                trust_env=not _is_local(self.url),
+                trust_env=not is_local(self.url),
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise ApiError("Not an address", f"{url}: {error}") from error
@@ -69,6 +69,10 @@ class Client:
     def post(self, *path: str) -> dict[str, Any]:
         """POST nothing. Raises ApiError."""
         return self._json("POST", _path(path))
+
+    def post_json(self, body: Any, *path: str) -> dict[str, Any]:
+        """POST a JSON body. Raises ApiError."""
+        return self._json("POST", _path(path), json=body)
 
     def delete(self, *path: str) -> None:
         """DELETE. Raises ApiError."""
@@ -164,7 +168,8 @@ def _given(query: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in query.items() if value is not None}
 
 
-def _is_local(url: str) -> bool:
+def is_local(url: str) -> bool:
+    """Whether an address leads to this machine."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -22,7 +22,7 @@ from typing import IO
 import httpx
 
 from service.processes import Child, free_port, start
-from service.settings import Settings
+from service.settings import WORKER_QUEUES, Settings
 from service.store.engine import migrate
 
 _READY_WITHIN_S = 120.0  # importing torch from a cold disk takes its time
@@ -122,7 +122,16 @@ class Stack:
         return f"redis://:{password}@127.0.0.1:{port}/0"
 
     def _start_worker(self) -> None:
-        options = ["--queues", "jobs", "--pool", "prefork", "--concurrency", str(self.workers), "--loglevel", "warning"]
+        options = [
+            "--queues",
+            WORKER_QUEUES,
+            "--pool",
+            "prefork",
+            "--concurrency",
+            str(self.workers),
+            "--loglevel",
+            "warning",
+        ]
         self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options])
         self._began = time.monotonic()
 

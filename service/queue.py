@@ -4,13 +4,13 @@ The ledger is the truth. A message that is lost, late or doubled changes nothing
 claims in the ledger before it computes.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import redis
 import structlog
 from celery import Celery
 
-from service.settings import JOB_QUEUE, JOB_TASK, Settings, broker_options
+from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_QUEUE, QUESTION_TASK, Settings, broker_options
 
 log = structlog.get_logger()
 _SOONEST = 9
@@ -23,8 +23,11 @@ class Queue(Protocol):
     def wake(self, job_id: str, priority: int) -> bool:
         """Tell the workers that a job waits; False when the broker cannot be reached, never an exception."""
 
+    def ask(self, job_id: str, question: str, seconds: float) -> bool:
+        """Ask the workers what a job's model says; nobody waits for longer than so many seconds. False as above."""
+
     def depth(self) -> int | None:
-        """How many messages wait; None when the broker cannot be reached."""
+        """How many jobs' messages wait; None when the broker cannot be reached."""
 
     def close(self) -> None:
         """Give the connections back."""
@@ -51,12 +54,20 @@ class CeleryQueue:
 
     def wake(self, job_id: str, priority: int) -> bool:
         """Send one message, once. The API's priority 9 (soonest) is the broker's 0."""
+        told = self._send(JOB_TASK, [job_id], queue=JOB_QUEUE, priority=_SOONEST - priority)
+        if not told:
+            log.warning("the sweep will tell the workers", job=job_id)
+        return told
+
+    def ask(self, job_id: str, question: str, seconds: float) -> bool:
+        """Send one message, which no worker takes up when it has become too late."""
+        return self._send(QUESTION_TASK, [job_id, question], queue=QUESTION_QUEUE, priority=0, expires=seconds)
+
+    def _send(self, task: str, arguments: list[str], **options: Any) -> bool:
         try:
-            self._celery.send_task(
-                JOB_TASK, args=[job_id], queue=JOB_QUEUE, priority=_SOONEST - priority, retry=False, ignore_result=True
-            )
-        except Exception as error:  # noqa: BLE001 - whatever ails the broker, the job is safe in the ledger
-            log.warning("broker not reached; the sweep will tell the workers", job=job_id, error=str(error))
+            self._celery.send_task(task, args=arguments, retry=False, ignore_result=True, **options)
+        except Exception as error:  # noqa: BLE001 - whatever ails the broker, what must be done is in the ledger
+            log.warning("broker not reached", task=task, error=str(error))
             return False
         return True
 

@@ -22,6 +22,14 @@ class Settings(BaseSettings):
         frozenset(), description="Comma-separated bearer keys; with none the service answers on loopback only."
     )
 
+    models: Path | None = Field(
+        None, description="Folder of pretrained models that jobs may name; `models` under `home` when unset."
+    )
+    max_features_bytes: int = Field(
+        20 * 2**30,
+        gt=0,
+        description="Of what frozen backbones gave, kept for later jobs; the longest unused goes first.",
+    )
     max_upload_bytes: int = Field(20 * 2**30, gt=0)
     max_expanded_bytes: int = Field(100 * 2**30, gt=0, description="Of a compressed upload, once expanded.")
     max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
@@ -43,6 +51,10 @@ class Settings(BaseSettings):
         300,
         ge=0,
         description="How often labelling tools are asked what people decided, beside their own events; 0: never.",
+    )
+
+    answer_seconds: float = Field(
+        10, ge=0, le=90, description="How long a labelling tool waits at most for what a job's model says of new tasks."
     )
 
     lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
@@ -84,6 +96,11 @@ class Settings(BaseSettings):
         return value.expanduser().resolve()
 
     @property
+    def models_folder(self) -> Path:
+        """Where pretrained models are looked for; it need not be there."""
+        return self.home / "models" if self.models is None else self.models.expanduser().resolve()
+
+    @property
     def database(self) -> str:
         """The database's SQLAlchemy URL."""
         return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"
@@ -91,6 +108,10 @@ class Settings(BaseSettings):
 
 JOB_QUEUE = "jobs"
 JOB_TASK = "worker.tasks.run_job"
+# Somebody waits for these: a queue of their own, so that workers may be set apart for them.
+QUESTION_QUEUE = "questions"
+QUESTION_TASK = "worker.tasks.answer_question"
+WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
 
 
 def broker_options() -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The Celery application: `celery -A worker.app worker --queues jobs`. Settings, signals, and unwrapping the message."""
+"""The Celery application: `celery -A worker.app worker --queues questions,jobs`. Settings, signals, and unwrapping the message."""
 
 import multiprocessing
 import os
@@ -14,12 +14,12 @@ from billiard import current_process
 from celery import Celery
 from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 
-from service.settings import JOB_QUEUE, JOB_TASK, Settings, broker_options
+from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broker_options
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import open_database
 from worker.devices import choose
-from worker.tasks import Station, run
+from worker.tasks import Station, answer, run
 
 log = structlog.get_logger()
 settings = Settings()
@@ -59,6 +59,12 @@ def station() -> Station:
 def run_job(job_id: str) -> None:
     """Do the job, if it still waits for somebody."""
     run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", station=station())
+
+
+@app.task(name=QUESTION_TASK)
+def answer_question(job_id: str, question: str) -> None:
+    """Say what a job's model makes of new samples, if somebody still waits for it."""
+    answer(job_id, question, station())
 
 
 @worker_process_init.connect

@@ -21,12 +21,10 @@ from service.domain.dataset import METADATA_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
 from worker.pixels import Frame, pixels, survey
 from worker.shape import InputShape
+from worker.standard import FARTHEST, Doubles, Standard
 from worker.texts import tokens, train_tokenizer, usual_length
 
 Inputs = tuple[Tensor, ...]
-Doubles = npt.NDArray[np.float64]
-
-_FARTHEST = 10.0  # deviations; beyond, one absurd value would decide what a network learns
 _TRIMMED = 1 / 1000  # of the values on each side are left out of a column's mean and deviation, for the same reason
 _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
@@ -140,12 +138,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What the training rows teach about reading any row. `mean` and `deviation` are those of embeddings, float64."""
+    """What the training rows teach about reading any row; `standard` is that of embeddings."""
 
     shape: InputShape
     columns: tuple[Column, ...] = ()
-    mean: Doubles | None = None
-    deviation: Doubles | None = None
+    standard: Standard | None = None
     tokenizer: Tokenizer | None = None
 
     @classmethod
@@ -203,17 +200,13 @@ class Encoder:
         return numeric, categorical
 
     def _encode_embedding(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:
-        if self.mean is None or self.deviation is None:
+        if self.standard is None:
             raise ValueError("fitted on embeddings, but without their statistics")
-        width = len(self.mean)
-        # Many standardised dimensions make long vectors, and steps that are too large for them.
-        scale = min(1.0, (64 / width) ** 0.5)
-        result = torch.empty(len(rows), width)
+        result = torch.empty(len(rows), self.standard.width)
         done = 0
         for batch in dataset.batches(["embedding"], rows):
-            x = np.clip((_matrix(batch) - self.mean) / self.deviation, -_FARTHEST, _FARTHEST) * scale
-            result[done : done + len(x)] = torch.from_numpy(x)
-            done += len(x)
+            result[done : done + len(batch)] = torch.from_numpy(self.standard.apply(_matrix(batch)))
+            done += len(batch)
         return result
 
     def _encode_images(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Tensor:
@@ -298,22 +291,12 @@ def _spread(values: Doubles) -> tuple[float, float]:
 
 def _standard(x: Doubles, column: Column) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
-        return np.clip((x - column.mean) / column.deviation, -_FARTHEST, _FARTHEST).astype(np.float32)
+        return np.clip((x - column.mean) / column.deviation, -FARTHEST, FARTHEST).astype(np.float32)
 
 
 def _fit_embedding(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
-    # Sums around the first row, which keep their digits when the mean is far from zero.
-    first = next(_matrix(batch)[0] for batch in dataset.batches(["embedding"], rows))
-    total, squares, count = np.zeros_like(first), np.zeros_like(first), 0
-    for batch in dataset.batches(["embedding"], rows):
-        x = _matrix(batch) - first
-        total, squares, count = total + x.sum(0), squares + np.square(x).sum(0), count + len(x)
-    mean = first + total / count
-    deviation = np.sqrt(np.maximum(squares / count - np.square(total / count), 0))
-    # Dimensions that differ by the rounding of a float32 alone are constant.
-    constant = deviation <= 1e-7 * np.abs(mean)
-    shape = InputShape("embedding", embedding=len(mean))
-    return Encoder(shape, mean=mean, deviation=np.where(constant, np.maximum(np.abs(mean), 1), deviation))
+    standard = Standard.fit(lambda: map(_matrix, dataset.batches(["embedding"], rows)))
+    return Encoder(InputShape("embedding", embedding=standard.width), standard=standard)
 
 
 def _fit_texts(dataset: Canonical, rows: Int[Tensor, " n"], vocabulary: int, longest: int) -> Encoder:

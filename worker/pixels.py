@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -44,9 +45,22 @@ def survey(images: Iterable[bytes], side: int | None) -> Frame:
 
 def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
     """Decode, turn upright and bring into the frame. Raises OSError or ValueError for what Pillow cannot read."""
+    # A large JPEG is decoded at a fraction of its size, twice as large as is wanted at least: a fifth of the time.
+    image = upright(encoded, "L" if frame.channels == 1 else "RGB", 2 * max(frame.width, frame.height))
+    if image.size != (frame.width, frame.height):
+        image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
+    array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
+    return array[None] if frame.channels == 1 else array.transpose(2, 0, 1)
+
+
+def upright(encoded: bytes, mode: Literal["L", "RGB"], enough: int | None = None) -> Image.Image:
+    """Decoded as people see it, in 8 bits; `enough` pixels a side may stand for more.
+
+    Raises OSError or ValueError for what Pillow cannot read.
+    """
     with Image.open(io.BytesIO(encoded)) as opened:
-        # A large JPEG is decoded at a fraction of its size, twice as large as is wanted at least: a fifth of the time.
-        opened.draft(None, (2 * max(frame.width, frame.height),) * 2)
+        if enough is not None:
+            opened.draft(None, (enough, enough))
         image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I") or image.mode == "F":
             image = _shallow(image)
@@ -54,11 +68,7 @@ def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
             # The colour of transparent pixels is arbitrary; people see such images on a page.
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if frame.channels == 1 else "RGB")
-        if image.size != (frame.width, frame.height):
-            image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
-        array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
-    return array[None] if frame.channels == 1 else array.transpose(2, 0, 1)
+        return image.convert(mode)
 
 
 def _upright(image: Image.Image) -> tuple[int, int]:

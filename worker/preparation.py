@@ -14,7 +14,10 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from service.domain.errors import FieldError, Invalid
+from service.domain.models import MODELS
 from service.domain.specs import JobSpec
+from worker.backbones import Encoded, Shelf
+from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.devices import CPU
 from worker.glitches import Planted, plant
@@ -43,39 +46,72 @@ class Samples:
 class Prepared(Samples):
     """The same with tensors of both, and the model.
 
-    `network` is the model once more where its gradients are wanted in other layers than the last.
+    `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
+    numbers that no training changes: embeddings, or what a frozen backbone gave.
     """
 
     inputs: Inputs
     reference_inputs: Inputs
     model: nn.Module
     network: Network | None
+    frozen: Tensor | None
 
 
-def prepare(spec: JobSpec, dataset: Canonical, reference: Canonical | None, device: torch.device = CPU) -> Prepared:
-    """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend."""
+def prepare(
+    spec: JobSpec,
+    dataset: Canonical,
+    reference: Canonical | None,
+    device: torch.device = CPU,
+    shelf: Shelf | None = None,
+) -> Prepared:
+    """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
+
+    Only pretrained models need a shelf.
+    """
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
-    encoder = Encoder.fit(dataset, part.train, spec.model.params)
     source, rows = dataset, part.reference
     if reference is not None:
         source = align(reference, dataset)
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
-    model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed).to(device)
-    planted = plant(encoder.encode(dataset, part.train), original, len(dataset.header.classes), spec.glitches or [])
+    known = None if serves_itself else (source, rows)
+    if MODELS[spec.model.name].pretrained:
+        if shelf is None:
+            raise ValueError("a pretrained model needs a shelf")
+        encoded = pretrained(spec, dataset, part.train, known, shelf)
+    else:
+        encoded = _encoded(spec, dataset, part.train, known)
+    planted, model = encoded.planted, encoded.model.to(device)
     return Prepared(
         rows=part.train,
         inputs=planted.inputs,
         planted=planted,
         original=original,
         reference_rows=rows,
-        reference_inputs=tuple(x[:0] for x in planted.inputs) if serves_itself else encoder.encode(source, rows),
+        reference_inputs=encoded.reference,
         reference_labels=source.labels[rows],
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
         model=model,
         network=_network(model, spec),
+        frozen=encoded.frozen,
+    )
+
+
+def _encoded(
+    spec: JobSpec,
+    dataset: Canonical,
+    rows: Int[Tensor, " n"],
+    reference: tuple[Canonical, Int[Tensor, " m"]] | None,
+) -> Encoded:
+    encoder, classes = Encoder.fit(dataset, rows, spec.model.params), len(dataset.header.classes)
+    planted = plant(encoder.encode(dataset, rows), dataset.labels[rows], classes, spec.glitches or [])
+    return Encoded(
+        planted=planted,
+        reference=tuple(x[:0] for x in planted.inputs) if reference is None else encoder.encode(*reference),
+        model=build(spec.model, encoder.shape, classes, spec.training.seed),
+        frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
 
 

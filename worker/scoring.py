@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from worker.influence.factors import Recorder, Tape, Trace
 from worker.influence.sources import ChosenLayers, Network
@@ -50,9 +49,8 @@ def score(
         if prepared.network is not None:
             prepared.network.keep(model.state_dict())
 
-    frozen = prepared.inputs[0] if MODELS[spec.model.name].modality == "embedding" else None
     chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
-    return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=frozen, chosen=chosen)
+    return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
 
 
 def listen(

@@ -18,13 +18,16 @@ import torch
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
+from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
+from worker.backbones import Features, Shelf
 from worker.decode import Canonical, read
+from worker.inference import Trained, probabilities, restore
 from worker.playback import play
 from worker.preparation import Prepared, fit, prepare
 from worker.ranking import Outcome, rank
@@ -158,7 +161,7 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     if dataset.header.recording is not None:
         return _play(job, dataset, station, heart, clock)
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference, station.device)
+    prepared = prepare(spec, dataset, reference, station.device, _shelf(held.job_id, station, heart))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -191,6 +194,16 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     )
     clock.lap("ranking_s")
     return outcome, clock.laps
+
+
+def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
+    return Shelf(
+        models=station.settings.models_folder,
+        features=Features(station.blobs.features, station.settings.max_features_bytes),
+        scratch=station.blobs.job(job_id) / "scratch",
+        device=station.device,
+        tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
+    )
 
 
 def _play(
@@ -310,6 +323,47 @@ def _latest(folder: Path) -> TrainingState | None:
             log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
             path.unlink()
     return None
+
+
+def answer(job_id: str, question: str, station: Station) -> None:
+    """Answer a question about new samples, which lies in a file, in another file; quietly when nobody asks any more."""
+    asked, told = station.blobs.question(question), station.blobs.answer(question)
+    if not asked.exists():
+        return
+    try:
+        trained = _trained(job_id, station)
+        found = probabilities(trained, read(asked)).tolist()
+        said: dict[str, Any] = {"classes": trained.classes, "probabilities": found}
+    except FileNotFoundError:
+        log.info("question taken back", job=job_id)
+        return
+    except Exception as error:
+        log.exception("question not answered", job=job_id)
+        said = {"error": type(error).__name__}
+    part = told.with_suffix(".part")
+    part.write_text(json.dumps(said))
+    part.replace(told)
+
+
+def _trained(job_id: str, station: Station) -> Trained:
+    """The model of a completed job; the last one that was asked for is kept. Raises LookupError where there is none."""
+    if job_id not in _kept:
+        with station.database.read() as connection:
+            job = jobs.get(connection, job_id)
+        if job is None or job.state != State.COMPLETED:
+            raise LookupError(job_id)
+        if MODELS[job.spec.model.name].pretrained or job.spec.model.name == "trace":
+            raise LookupError(f"{job_id}: only models that were trained from scratch answer for new samples")
+        state = _latest(station.blobs.checkpoints(job_id))
+        if state is None:
+            raise LookupError(job_id)
+        trained = restore(job.spec, read(station.blobs.canonical(job.dataset_id)), state, station.device)
+        _kept.clear()
+        _kept[job_id] = trained
+    return _kept[job_id]
+
+
+_kept: dict[str, Trained] = {}
 
 
 def _now() -> datetime:

@@ -1,4 +1,7 @@
-"""What Label Studio calls: events of its projects. The secret in the path is the key; no other is asked for."""
+"""What Label Studio calls: a machine learning backend, and events of its projects.
+
+The secret in the path is the key; no other is asked for.
+"""
 
 import hmac
 from typing import Annotated
@@ -9,9 +12,19 @@ from fastapi import APIRouter, BackgroundTasks, Depends
 from service.api.bodies import JsonBody, parsed
 from service.api.deps import Here, Services
 from service.api.errors import problems
-from service.api.openapi import EVENT_BODY
-from service.domain.backend import Event, EventTaken
+from service.api.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
+from service.domain.backend import (
+    Event,
+    EventTaken,
+    Health,
+    ModelVersion,
+    ModelVersions,
+    Predictions,
+    Question,
+    Setup,
+)
 from service.domain.errors import Conflict, NotFound
+from service.label_studio.backend import predict, train_again, version_of, versions
 from service.store import connections, pulls
 
 log = structlog.get_logger()
@@ -46,6 +59,44 @@ Caller = Annotated[str, Depends(_caller)]
 router = APIRouter(prefix="/ls/{secret}", tags=["label studio"], responses=problems(404, 503))
 
 
+@router.get("/health", summary="Say that the service is there")
+def tell_health(caller: Caller) -> Health:  # noqa: ARG001 - who calls is asked
+    """Label Studio gives up after a second."""
+    return Health()
+
+
+@router.post(
+    "/setup",
+    summary="Say which version a project is at",
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=SETUP_BODY,
+)
+def set_up(caller: Caller, body: JsonBody, here: Here) -> ModelVersion:
+    """Called all the time: nothing is done, and nothing of what comes is kept. The token that comes too is not read."""
+    return ModelVersion(model_version=version_of(here, caller, parsed(Setup, body.value).number))
+
+
+@router.get("/versions", summary="List the versions of all projects")
+def list_versions(caller: Caller, here: Here) -> ModelVersions:
+    """One for each completed job over this connection, the newest first, a hundred at most."""
+    return ModelVersions(versions=versions(here, caller))
+
+
+@router.post(
+    "/predict",
+    summary="Say what is known of tasks",
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=QUESTION_BODY,
+)
+def predict_tasks(caller: Caller, body: JsonBody, here: Here) -> Predictions:
+    """Of ranked tasks the score and the suggested class, of new ones what the model of the job says.
+
+    A worker is asked about new ones, and waited for no longer than SUSPECTS_ANSWER_SECONDS; where all are busy, nothing is said of them,
+    and Label Studio asks again when the task is opened the next time.
+    """
+    return Predictions(results=predict(here, caller, parsed(Question, body.value)))
+
+
 @router.post(
     "/webhook",
     status_code=202,
@@ -56,11 +107,14 @@ router = APIRouter(prefix="/ls/{secret}", tags=["label studio"], responses=probl
 def hear(caller: Caller, body: JsonBody, here: Here, later: BackgroundTasks) -> EventTaken:
     """Answers at once: the annotator's own request waits for it. An event only says that it is time to look.
 
-    Events that concern no label are heard and left alone.
+    START_TRAINING runs the newest job of the project again over its present tasks, once however often it comes. Events
+    that concern no label are heard and left alone.
     """
     event = parsed(Event, body.value)
     if event.action in _CHANGES:
         later.add_task(_ask, here, caller, event.project.id)
+    elif event.action == "START_TRAINING":
+        later.add_task(train_again, here, caller, event.project.id)
     return EventTaken(action=event.action)
 
 

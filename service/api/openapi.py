@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
 from service.api.schemas import FromUrl
-from service.domain.backend import Event
+from service.domain.backend import Event, Question, Setup
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.review import Decision
@@ -137,6 +137,11 @@ CONNECTION_BODY = _json_body(
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
 )
 PUSH_BODY = _json_body("PushRequest", {"mode": "tab", "dry_run": True})
+SETUP_BODY = _json_body("Setup", {"project": "7.1795433057", "schema": "<View>…</View>", "access_token": "…"})
+QUESTION_BODY = _json_body(
+    "Question",
+    {"project": "7.1795433057", "label_config": "<View>…</View>", "tasks": [{"id": 52, "data": {"text": "…"}}]},
+)
 EVENT_BODY = _json_body("Event", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 33}], "project": {"id": 7}})
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
@@ -175,6 +180,8 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         TokenRequest,
         PushRequest,
         Event,
+        Setup,
+        Question,
     )
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})

@@ -3,11 +3,14 @@
 The networks themselves are in worker.models; the service knows them by this table alone.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from service.domain.dataset import Frozen, Modality
+
+# One or two names, neither of which leads out of a folder.
+BACKBONE_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
 
 
 class NoParams(Frozen):
@@ -112,6 +115,50 @@ class ResNet18Params(Frozen):
     image_size: int | None = Field(None, ge=16, le=512, description="Side in pixels; the images' own when left out.")
 
 
+class PretrainedParams(Frozen):
+    """Which pretrained network, how much of it is trained, and what is put on top of it."""
+
+    trainable_blocks: Annotated[int, Field(ge=0, le=200)] | Literal["all"] = Field(
+        0,
+        description="How many of its last blocks are trained; what comes before them is run once, and what it gave is "
+        "kept for later jobs. 0: none, the backbone is frozen. all: everything.",
+    )
+    head: Literal["linear", "mlp"] = Field("linear", description="One layer, or one after two hidden ones.")
+    width: int = Field(256, ge=1, le=8192, description="Of head mlp: units of each hidden layer.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of head mlp.")
+
+
+class PretrainedImageParams(PretrainedParams):
+    """Parameters of a pretrained network for images."""
+
+    backbone: str = Field(
+        "efficientnet_lite0",
+        max_length=200,
+        pattern=BACKBONE_NAME,
+        description="efficientnet_lite0, which comes as a package; a folder (config.json, safetensors, "
+        "preprocessor_config.json) or a .npz of ResNet weights in the models folder of the installation; or a model of "
+        "the Hugging Face hub, such as facebook/dinov2-small. Safetensors only; code of a model is never run.",
+    )
+    image_size: int | None = Field(None, ge=16, le=1024, description="Side in pixels; the backbone's own if left out.")
+
+
+class PretrainedTextParams(PretrainedParams):
+    """Parameters of a pretrained network for text."""
+
+    backbone: str = Field(
+        "all-minilm-l6-v2",
+        max_length=200,
+        pattern=BACKBONE_NAME,
+        description="all-minilm-l6-v2, which comes as a package; a folder (config.json, safetensors, tokenizer.json) in "
+        "the models folder of the installation; or a model of the Hugging Face hub, such as intfloat/e5-small-v2. "
+        "Safetensors only; code of a model is never run.",
+    )
+    length: int = Field(128, ge=4, le=1024, description="Tokens of a text that are read, at most.")
+    pooling: Literal["mean", "first"] = Field(
+        "mean", description="What stands for a text: the mean over its tokens, or its first token."
+    )
+
+
 class TrainingDefaults(Frozen):
     """How a model is trained when the client does not say."""
 
@@ -202,6 +249,15 @@ _TABLE = (
         cost="high",
     ),
     Model(
+        name="pretrained_image",
+        title="Pretrained network for images",
+        modality="image",
+        params=PretrainedImageParams,
+        training=TrainingDefaults(learning_rate=0.02, batch_size=64),
+        pretrained=True,
+        cost="medium",
+    ),
+    Model(
         name="linear_probe",
         title="Linear probe",
         modality="embedding",
@@ -232,6 +288,15 @@ _TABLE = (
         params=TextTransformerParams,
         training=TrainingDefaults(learning_rate=0.001, batch_size=64, optimizer="adamw"),
         cost="high",
+    ),
+    Model(
+        name="pretrained_text",
+        title="Pretrained network for text",
+        modality="text",
+        params=PretrainedTextParams,
+        training=TrainingDefaults(learning_rate=0.02, batch_size=64),
+        pretrained=True,
+        cost="medium",
     ),
     Model(
         name="trace",

@@ -15,6 +15,11 @@ from service.domain.webhook import WebhookRequest, WebhookShown
 
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
 
+_FROZEN = (
+    "every epoch would see other images, but the frozen part of the model is run once; leave augmentation out, or set "
+    "model.params.trainable_blocks to all"
+)
+
 
 class Reference(Frozen):
     """The samples on which influence is measured; exactly one way to choose them is given."""
@@ -313,6 +318,12 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
     if request.training.augmentation != "none" and dataset.modality != "image":
         raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
+    if (
+        request.training.augmentation != "none"
+        and model.pretrained
+        and model_request.params["trainable_blocks"] != "all"
+    ):
+        raise _invalid((["training", "augmentation"], _FROZEN))
     training = _resolve_training(request, model, dataset)
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
         raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))

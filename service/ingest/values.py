@@ -33,11 +33,11 @@ _SPLITS = {
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
-_ISO = "iso"
+ISO = "iso"
 _TIMES = ("", " %H:%M", " %H:%M:%S")
 _DATES = ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y")
 # In order of preference: where a date can be read in two ways, the month comes first.
-MOMENT_FORMS = (_ISO, *(date + time for date in _DATES for time in _TIMES))
+MOMENT_FORMS = (ISO, *(date + time for date in _DATES for time in _TIMES))
 
 
 def split_name(text: str) -> str | None:
@@ -94,7 +94,7 @@ def is_date_like(texts: Any) -> Any:
 
 def as_moments(texts: Any, form: str) -> Any:
     """Texts as UTC timestamps of microseconds, null where they are not written in this form of `MOMENT_FORMS`."""
-    if form == _ISO:
+    if form == ISO:
         return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
     return pc.strptime(texts, format=form, unit="us", error_is_null=True)
 

@@ -7,12 +7,12 @@ from typing import Protocol
 import sqlalchemy as sa
 
 from service.domain.connection import PullSource
-from service.domain.dataset import DatasetInfo, Inferred
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound
 from service.domain.specs import JobOptions, JobSpec, resolve
 from service.label_studio.client import LabelStudio
 from service.platforms.label_studio import Control, choose, parse_config
+from service.queue import Queue
 from service.settings import Settings
 from service.store import connections, datasets, jobs, pulls
 from service.store.blobs import Blobs
@@ -34,6 +34,10 @@ class Surroundings(Protocol):
         """The files."""
 
     @property
+    def queue(self) -> Queue:
+        """The workers."""
+
+    @property
     def settings(self) -> Settings:
         """What this installation allows."""
 
@@ -46,8 +50,13 @@ class Surroundings(Protocol):
         """The time."""
 
 
-def connect(database: Database, settings: Settings, vault: Vault, connection_id: str | None) -> LabelStudio:
-    """A client of a connection. Raises NotFound, and Conflict for a connection that was deleted."""
+def connect(
+    database: Database, settings: Settings, vault: Vault, connection_id: str | None, *, hurry: float | None = None
+) -> LabelStudio:
+    """A client of a connection; in a `hurry` it waits so many seconds for an answer, and tries once.
+
+    Raises NotFound, and Conflict for a connection that was deleted.
+    """
     if connection_id is None:
         raise Conflict("the connection that the tasks came from was deleted", members={"state": "disconnected"})
     with database.read() as connection:
@@ -56,7 +65,7 @@ def connect(database: Database, settings: Settings, vault: Vault, connection_id:
         msg = f"no connection {connection_id}"
         raise NotFound(msg, errors=[FieldError(loc=["connection"], msg=msg)])
     allowed = settings.allow_private_connections
-    return LabelStudio(found.shown.url, vault.open(found.token), allow_private=allowed)
+    return LabelStudio(found.shown.url, vault.open(found.token), allow_private=allowed, hurry=hurry)
 
 
 def control_of(config: str, from_name: str | None) -> Control:
@@ -69,21 +78,8 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
     modality = control.modality
     if modality is None:
         raise Invalid(f"project: no model takes {control.input_tag}")
-    return DatasetInfo(
-        id=dataset_id,
-        name=title[:_LONGEST_NAME] or "label studio",
-        modality=modality,
-        rows=0,
-        classes=sorted(control.classes),
-        class_counts=dict.fromkeys(sorted(control.classes), 0),
-        features=[],
-        splits={"train": 0},
-        digest=jobs.unpulled(job_id),
-        skipped_rows=0,
-        inferred=Inferred(modality=modality, format="label studio"),
-        warnings=[Notice(code="pulling", detail="its tasks are still being read; rows are counted afterwards")],
-        created_at=now,
-    )
+    name = title[:_LONGEST_NAME] or "label studio"
+    return jobs.to_be_pulled(dataset_id, job_id, name, modality, control.classes, now)
 
 
 def spec_of(options: JobOptions, info: DatasetInfo, source: PullSource) -> JobSpec:

@@ -63,12 +63,15 @@ class Refused(Upstream):
 class LabelStudio:
     """One server, with one token. Raises Upstream when it cannot be reached, Refused when it refuses."""
 
-    def __init__(self, url: str, token: str, *, allow_private: bool, pause: float = 1.0) -> None:
+    def __init__(
+        self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, hurry: float | None = None
+    ) -> None:
         self.url, self._token, self._pause = url, token, pause
+        self._tries = _TRIES if hurry is None else 1
         self._auth = authorisation(token, url)
         self._client = httpx.Client(
             transport=Pinned(allow_private=allow_private),
-            timeout=_PATIENCE,
+            timeout=_PATIENCE if hurry is None else hurry,
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": "usual-suspects"},
@@ -204,7 +207,7 @@ class LabelStudio:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((_Busy, httpx.TransportError)),
             wait=tenacity.wait_exponential(self._pause, _LONGEST_PAUSE_S) + tenacity.wait_random(0, self._pause),
-            stop=tenacity.stop_after_attempt(_TRIES),
+            stop=tenacity.stop_after_attempt(self._tries),
             reraise=True,
         )
         try:

@@ -45,6 +45,19 @@ class Blobs:
         """What the labelling tool said of each task when it was pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"
 
+    def question(self, name: str) -> Path:
+        """Samples of which a job's model is to say something, as a canonical file."""
+        return self.uploads / f"{_simple(name)}.question"
+
+    def answer(self, name: str) -> Path:
+        """What it said, as JSON."""
+        return self.uploads / f"{_simple(name)}.answer"
+
+    @property
+    def features(self) -> Path:
+        """What frozen backbones gave, a folder each; all of it can be computed again."""
+        return self._made(self.home / "features")
+
     def writable(self) -> bool:
         """Whether a file can be written now."""
         try:
@@ -64,3 +77,9 @@ class Blobs:
     def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def _simple(name: str) -> str:
+    if not name.isalnum() or not name.isascii():
+        raise ValueError("a name of letters and digits")
+    return name

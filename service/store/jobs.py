@@ -12,6 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
+from service.domain.dataset import DatasetInfo, Inferred, Modality
+from service.domain.dataset import Warning as Notice
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
 from service.domain.specs import JobSpec
 from service.store import loops, webhooks
@@ -226,6 +228,27 @@ def remove(connection: sa.Connection, job_id: str) -> bool:
 def unpulled(job_id: str) -> str:
     """Stands for the digest of a dataset as long as this job's tasks are still to be pulled."""
     return f"pull:{job_id}"
+
+
+def to_be_pulled(
+    dataset_id: str, job_id: str, name: str, modality: Modality, classes: Sequence[str], now: datetime
+) -> DatasetInfo:
+    """Stands for the dataset that the tasks of a job will be."""
+    return DatasetInfo(
+        id=dataset_id,
+        name=name,
+        modality=modality,
+        rows=0,
+        classes=sorted(classes),
+        class_counts=dict.fromkeys(sorted(classes), 0),
+        features=[],
+        splits={"train": 0},
+        digest=unpulled(job_id),
+        skipped_rows=0,
+        inferred=Inferred(modality=modality, format="label studio"),
+        warnings=[Notice(code="pulling", detail="its tasks are still being read; rows are counted afterwards")],
+        created_at=now,
+    )
 
 
 def page(

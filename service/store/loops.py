@@ -50,19 +50,20 @@ def begin(connection: sa.Connection, job_id: str, loop: Loop) -> None:
     )
 
 
-def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop) -> bool:
-    """Run this job again however few labels changed; False when another job followed it already.
+def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False) -> bool:
+    """Run this job again however few labels changed; False when another job followed it already, and did not fail.
 
     A job without a loop of its own gets the pauses of `loop`, and no number of changes. Asking often is asking once.
+    With `afresh` its tasks are pulled once more.
     """
     found = connection.execute(sa.select(loops.c.next_job_id).where(loops.c.job_id == job_id)).one_or_none()
     if found is None:
         begin(connection, job_id, loop)
         connection.execute(loops.update().where(loops.c.job_id == job_id).values(after=None))
-    asked = connection.execute(
-        loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(asked_at=now, trouble=None)
-    )
-    return asked.rowcount > 0
+    alive = sa.select(jobs.c.id).where(jobs.c.state.not_in((State.FAILED, State.CANCELLED)))
+    free = loops.c.next_job_id.is_(None) | loops.c.next_job_id.not_in(alive)
+    values = {"asked_at": now, "trouble": None, "next_job_id": None, "afresh": afresh}
+    return connection.execute(loops.update().where(loops.c.job_id == job_id, free).values(**values)).rowcount > 0
 
 
 def due(connection: sa.Connection, now: datetime) -> list[str]:
@@ -81,6 +82,11 @@ def changed(connection: sa.Connection, job_id: str) -> int:
     return sum(outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items())
 
 
+def is_afresh(connection: sa.Connection, job_id: str) -> bool:
+    """Whether a job is to be run again over what its labelling tool has now."""
+    return bool(connection.execute(sa.select(loops.c.afresh).where(loops.c.job_id == job_id)).scalar_one_or_none())
+
+
 def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
     """Note which job follows; False when another was quicker. Call it in the transaction that adds the next job."""
     done = connection.execute(
@@ -91,7 +97,9 @@ def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
 
 def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:
     """Note why the job cannot be run again; the next review, or being asked again, tries anew."""
-    connection.execute(loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None))
+    connection.execute(
+        loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None, afresh=False)
+    )
 
 
 @dataclass(frozen=True)

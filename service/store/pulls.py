@@ -75,16 +75,22 @@ def due(connection: sa.Connection, now: datetime) -> list[Pull]:
     return _found(connection, pulls.c.waiting & pulls.c.job_id.in_(open_jobs))
 
 
+def completed(connection: sa.Connection, connection_id: str | None = None) -> list[Pull]:
+    """The completed jobs over a connection, or over any that is still there, the newest first."""
+    mine = pulls.c.connection_id.is_not(None) if connection_id is None else pulls.c.connection_id == connection_id
+    rows = connection.execute(
+        sa.select(pulls)
+        .join(jobs, jobs.c.id == pulls.c.job_id)
+        .where(mine, jobs.c.state == State.COMPLETED)
+        .order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    ).mappings()
+    return [Pull(**row) for row in rows]
+
+
 def watched(connection: sa.Connection) -> list[Pull]:
     """The jobs whose samples people may be deciding on: the newest completed one over each project, and all that were pushed."""
-    rows = connection.execute(
-        sa.select(pulls, jobs.c.created_at)
-        .join(jobs, jobs.c.id == pulls.c.job_id)
-        .where(pulls.c.connection_id.is_not(None), jobs.c.state == State.COMPLETED)
-        .order_by(jobs.c.created_at, jobs.c.id)
-    ).mappings()
-    found = [Pull(**{name: row[name] for name in Pull.__dataclass_fields__}) for row in rows]
-    newest = {(one.connection_id, one.project): one.job_id for one in found}
+    found = completed(connection)
+    newest = {(one.connection_id, one.project): one.job_id for one in reversed(found)}
     pushed = pushes_of(connection, [one.job_id for one in found])
     return [one for one in found if one.job_id in pushed or newest[one.connection_id, one.project] == one.job_id]
 

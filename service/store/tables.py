@@ -163,6 +163,7 @@ dataset_versions = sa.Table(
 )
 
 # Jobs that are run again once enough labels have changed. `next_job_id` is set once, by whoever started that job.
+# `afresh`: over what their labelling tool has by then, instead of their corrected dataset.
 loops = sa.Table(
     "loops",
     metadata,
@@ -171,6 +172,7 @@ loops = sa.Table(
     sa.Column("quiet_seconds", sa.Double, nullable=False),
     sa.Column("cool_down_seconds", sa.Double, nullable=False),
     sa.Column("asked_at", UTCDateTime),
+    sa.Column("afresh", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("next_job_id", sa.String),
     sa.Column("trouble", sa.String),
 )

@@ -17,7 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from service import main
-from service.settings import JOB_QUEUE, Settings
+from service.settings import WORKER_QUEUES, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -245,7 +245,7 @@ def test_commands_name_what_exists() -> None:
     worker = command("worker")
     assert worker[:2] == ["celery", "--app"]
     assert importlib.util.find_spec(worker[2]) is not None
-    assert worker[worker.index("--queues") + 1] == JOB_QUEUE
+    assert worker[worker.index("--queues") + 1] == WORKER_QUEUES
 
 
 @pytest.mark.parametrize("name", ["service", "worker"])

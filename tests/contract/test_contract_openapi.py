@@ -23,7 +23,7 @@ from service.store.connections import Sealed
 from service.store.engine import open_database
 from service.vault import Vault
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
-from tests.stand_in import TOKEN, StandIn, standing_in, text_task
+from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
 # What the contract's page promises; integrations and the report come later.
 PROMISED = {
@@ -63,6 +63,10 @@ PROMISED = {
     ("post", "/jobs/{job_id}/push"),
     ("post", "/jobs/{job_id}/push/undo"),
     ("post", "/jobs/{job_id}/reconcile"),
+    ("get", "/ls/{secret}/health"),
+    ("post", "/ls/{secret}/setup"),
+    ("get", "/ls/{secret}/versions"),
+    ("post", "/ls/{secret}/predict"),
     ("post", "/ls/{secret}/webhook"),
     ("get", "/deliveries"),
     ("get", "/deliveries/{delivery_id}"),
@@ -290,8 +294,23 @@ DEAD, PENDING, NO_DELIVERY = ({"delivery_id": name} for name in ("dead", "pendin
 CONNECTION, NO_CONNECTION = {"connection_id": "con_1"}, {"connection_id": "con_0"}
 TOOL, NO_TOOL = {"secret": "con_1.secret"}, {"secret": "con_1.wrong"}
 EVENT = {"action": "ANNOTATION_UPDATED", "project": {"id": 7}}
+SETUP = {"project": "7.1795433057", "schema": TEXT_CONFIG, "access_token": "0" * 40}
+QUESTION = {**SETUP, "label_config": TEXT_CONFIG, "tasks": [{"id": 1, "data": {"text": "words"}}]}
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
+
+
+def _unread(body: dict[str, Any]) -> dict[int, tuple[dict[str, str], Sent]]:
+    """Bodies that the labelling tool's routes refuse."""
+    return {
+        400: (TOOL, BROKEN),
+        404: (NO_TOOL, {"json": body}),
+        413: (TOOL, {"json": ["x" * 2**24]}),
+        415: (TOOL, {"content": b"x"}),
+        422: (TOOL, {"json": {}}),
+    }
+
+
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
 # By operation and status: path parameters, and what is sent.
 SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
@@ -454,13 +473,13 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     },
     ("post", "/jobs/{job_id}/push/undo"): {**{status: (job, {}) for status, job in ENDED.items()}, 502: (JOB, {})},
     ("post", "/jobs/{job_id}/reconcile"): {**{status: (job, {}) for status, job in ENDED.items()}, 502: (JOB, {})},
+    ("get", "/ls/{secret}/health"): {200: (TOOL, {}), 404: (NO_TOOL, {})},
+    ("get", "/ls/{secret}/versions"): {200: (TOOL, {}), 404: (NO_TOOL, {})},
+    ("post", "/ls/{secret}/setup"): {200: (TOOL, {"json": SETUP}), **_unread(SETUP)},
+    ("post", "/ls/{secret}/predict"): {200: (TOOL, {"json": QUESTION}), **_unread(QUESTION)},
     ("post", "/ls/{secret}/webhook"): {
         202: (TOOL, {"json": EVENT}),
-        400: (TOOL, BROKEN),
-        404: (NO_TOOL, {"json": EVENT}),
-        413: (TOOL, {"json": ["x" * 2**24]}),
-        415: (TOOL, {"content": b"x"}),
-        422: (TOOL, {"json": {}}),
+        **_unread(EVENT),
     },
     ("get", "/deliveries"): {
         200: ({}, {}),

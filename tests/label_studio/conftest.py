@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 import redis
-import uvicorn
 
-from service.main import create_app
 from service.processes import free_port
-from service.settings import Settings
+from service.settings import WORKER_QUEUES, Settings
 from tests.label_studio.ours import Installation
 from tests.label_studio.tool import Tool, running
 
@@ -59,45 +56,58 @@ def installation(redis_url: str) -> Iterator[Installation]:
         home=folder / "home",
         broker_url=redis_url,
         sweep_seconds=0.2,
+        answer_seconds=8,
         allow_private_connections=True,
         public_url=f"http://127.0.0.1:{port}",
     )
     logs = folder / "logs"
     logs.mkdir()
-    with (logs / "service.log").open("w") as log, contextlib.redirect_stderr(log):
-        config = uvicorn.Config(
-            create_app(settings), host="127.0.0.1", port=port, access_log=False, timeout_graceful_shutdown=1
-        )
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive()
-            time.sleep(0.01)
-        try:
-            with _worker(settings, logs / "worker.log"), httpx.Client(trust_env=False, timeout=300) as client:
-                client.base_url = httpx.URL(settings.public_url)
-                yield Installation(settings.public_url, client, settings, logs / "service.log", logs / "worker.log")
-        finally:
-            server.should_exit = True
-            thread.join()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _worker(settings: Settings, log: Path) -> Iterator[None]:
     environment = {
         **os.environ,
         "SUSPECTS_HOME": str(settings.home),
         "SUSPECTS_BROKER_URL": settings.broker_url,
+        "SUSPECTS_SWEEP_SECONDS": str(settings.sweep_seconds),
+        "SUSPECTS_ANSWER_SECONDS": str(settings.answer_seconds),
+        "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS": "true",
+        "SUSPECTS_PUBLIC_URL": settings.public_url,
         "SUSPECTS_THREADS": "2",
     }
-    options = ["--queues", "jobs", "--concurrency", "1", "--loglevel", "info"]
-    command = [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options]
+    api = ["uvicorn", "--factory", "service.main:create_app", "--port", str(port), "--no-access-log"]
+    worker = ["celery", "--app", "worker.app", "worker", "--queues", WORKER_QUEUES, "--concurrency", "1"]
+    worker += ["--loglevel", "info"]
+    try:
+        with (
+            _process(api, environment, logs / "service.log") as served,
+            _process(worker, environment, logs / "worker.log") as computing,
+            httpx.Client(base_url=settings.public_url, trust_env=False, timeout=300) as client,
+        ):
+            _wait(client, served, logs / "service.log")
+            yield Installation(
+                settings.public_url, client, settings, logs / "service.log", logs / "worker.log", computing.pid
+            )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _process(module: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("w") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module], env=environment, stdout=said, stderr=said, start_new_session=True
+        )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait()
+
+
+def _wait(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()[-3000:]
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/healthz").is_success:
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"the service did not start: {log.read_text()[-3000:]}")

@@ -1,7 +1,10 @@
 """An installation of ours, and what its users ask of it."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +17,14 @@ from tests.label_studio.tool import Tool
 
 @dataclass
 class Installation:
-    """The service on a socket, one worker process, and all that either says."""
+    """The service on a socket, one worker (its group of processes), and all that either says."""
 
     url: str
     client: httpx.Client
     settings: Settings
     log: Path
     worker_log: Path
+    worker: int
 
     def connect(self, tool: Tool, token: str | None = None) -> str:
         """A connection to the tool."""
@@ -58,6 +62,15 @@ class Installation:
         answer = self.client.post(path, json={} if body is None else body)
         assert answer.is_success, answer.text
         return answer.json()
+
+    @contextmanager
+    def without_worker(self) -> Iterator[None]:
+        """Its processes hold still for as long as the block."""
+        os.killpg(self.worker, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self.worker, signal.SIGCONT)
 
     def suspects(self, job_id: str) -> list[dict[str, Any]]:
         """The whole ranking."""

@@ -95,7 +95,8 @@ def capture(
     device = device_of(model)
     hook = head.register_forward_pre_hook(lambda _module, arguments: caught.append(arguments[0]))
     within = None if inner is None else Inner(model, head)
-    batch = _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH
+    # A large network says how many samples it takes at once.
+    batch = getattr(model, "at_once", _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH)
     model.eval()
     try:
         for start in range(0, len(logits), batch):

@@ -74,7 +74,7 @@ class ChosenLayers:
     def __init__(self, network: Network, inputs: Sequence[Tensor]) -> None:
         self._network, self._inputs = network, inputs
         self.samples = len(inputs[0])
-        self.block = 512 if inputs[0].dim() <= 2 else 64
+        self.block = min(512 if inputs[0].dim() <= 2 else 64, getattr(network.model, "at_once", 512))
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See Source."""

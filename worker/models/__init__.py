@@ -10,6 +10,7 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
+from worker.models.pretrained import probe
 from worker.models.resnet18 import resnet18
 from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
@@ -25,10 +26,12 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "small_cnn": small_cnn,
     "resnet20": resnet20,
     "resnet18": resnet18,
+    "pretrained_image": probe,
     "linear_probe": linear_probe,
     "mlp_probe": mlp_probe,
     "text_cnn": text_cnn,
     "text_transformer": text_transformer,
+    "pretrained_text": probe,
 }
 
 

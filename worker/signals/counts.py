@@ -20,9 +20,7 @@ _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
 _SUREST = (0.1, 0.2, 0.3)  # of the samples; the middle one gives the count
-_SUREST_OF_ALL = 0.05
-_FADES = 3.0  # standard deviations between the surest of all and the merely sure
-_UNSURE, _UNABLE = 0.17, 0.3  # share of wrong guesses: classes overlap, and sure guesses may be wrong as well
+_UNSURE, _UNABLE = 0.3, 0.4  # of the labels guessed otherwise: classes overlap, and sure guesses may be wrong as well
 _AGREED_LEAST = 0.02  # where nothing is verified, a smaller share of wrong labels is not told from none
 _LEAST = 0.01  # a smaller share of the samples is not told from none
 
@@ -98,8 +96,7 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
 
     `guesses` are independent scores of the classes, none of which has seen the sample's own label. A sample is sure
     where all agree, and by how large their margins are. Classes that the guesses tell apart badly make the count too
-    high; then the interval begins at none, and where they are hopeless nothing is counted. Nor is it where the surest
-    of all contradict their labels far less than the merely sure: wrong labels do not fade so, wrong guesses do.
+    high; then the interval begins at none, and where they are hopeless nothing is counted.
     """
     first = torch.stack([guess.argmax(1) for guess in guesses])
     sureness = torch.stack([_rank(_lead(guess)) for guess in guesses]).mean(0)
@@ -107,21 +104,17 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     order = sureness.argsort(descending=True, stable=True)
     errs = (first[0] != labels)[order].double()
     samples = len(labels)
-    sizes = [max(1, round(share * samples)) for share in (_SUREST_OF_ALL, *_SUREST)]
-    surest, *rates = [float(errs[:size].mean()) for size in sizes]
-    noise = _WIDE * (max(rates[1], 1 / sizes[2]) * (1 - rates[1]) / sizes[2]) ** 0.5
+    sizes = [max(1, round(share * samples)) for share in _SUREST]
+    rates = [float(errs[:size].mean()) for size in sizes]
+    noise = _WIDE * (max(rates[1], 1 / sizes[1]) * (1 - rates[1]) / sizes[1]) ** 0.5
     # From the surest to all samples the rate may rise or fall; as far as it does so among them, it is not known.
     rising = rates[0] - (rates[2] - rates[0]) / 2
     count = rates[1] if rates[1] >= _AGREED_LEAST else 0.0
     bounds = (min(rates[0], rates[1], rising) - noise, max(rates) + noise)
     differing = min(float((guess.argmax(1) != labels).double().mean()) for guess in guesses)
-    # What is left of the contradictions once the wrong labels are taken away are wrong guesses.
-    astray = (differing - rates[1]) / max(1 - rates[1], _LEAST)
-    chance = (rates[2] * (1 - rates[2]) * (1 / sizes[0] - 1 / sizes[3])) ** 0.5
-    fades = rates[2] - surest > _FADES * chance
-    if astray > _UNSURE or fades:
+    if differing > _UNSURE:
         bounds = (0.0, bounds[1])
-    if astray > _UNABLE or fades:
+    if differing > _UNABLE:
         count = 0.0
     return estimate(count * samples, bounds[0] * samples, bounds[1] * samples, samples)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from worker.signals.ranks import rank
 
 _BINS = 40
+_ROUNDING, _NOTHING = 1e-12, 1e-290
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -87,7 +88,13 @@ def detection(scores: npt.NDArray[Any], planted: npt.NDArray[np.bool_]) -> dict[
 
 
 def _histogram(scores: Float[Tensor, " n"]) -> dict[str, list[float]]:
-    counts, edges = np.histogram(scores.double().numpy(), bins=_BINS)
+    values = scores.double().numpy()
+    low, high = float(values.min()), float(values.max())
+    largest = max(abs(low), abs(high))
+    # Scores that differ by rounding alone are as good as constant: no bins fit between them.
+    alike = high - low <= max(_ROUNDING * largest, _NOTHING)
+    room = (largest * 1e-6 if largest > _NOTHING else 0.5) if alike else 0.0
+    counts, edges = np.histogram(values, bins=_BINS, range=(low - room, high + room))
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 

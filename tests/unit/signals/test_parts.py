@@ -16,6 +16,15 @@ from worker.signals.groups import groups
 from worker.signals.summaries import detection, ranking, summarise
 
 
+def test_scores_that_differ_by_rounding_alone_have_a_histogram_too() -> None:
+    for low in (0.0, 1.0, -3e7):
+        scores = torch.full((9,), low, dtype=torch.float64)
+        scores[4] = torch.nextafter(scores[4], torch.tensor(1e9, dtype=torch.float64))
+        found = summarise({"a": scores}, [None] * 9)["a"]["histogram"]
+        assert (sum(found["counts"]), len(found["edges"])) == (9, 41)
+        assert found["edges"] == sorted(set(found["edges"]))
+
+
 def test_a_cluster_hidden_inside_a_label_is_the_first_group() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(300, 6, generator=generator) * 0.2 + torch.eye(6)[torch.arange(300) % 3]

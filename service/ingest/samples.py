@@ -1,0 +1,56 @@
+"""A few new samples in the canonical form of a dataset that is already there, so that its model can be asked about them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.ingest import values
+from service.ingest.inputs import Faults, convert
+from service.ingest.kinds import Input
+from service.ingest.limits import Limits
+
+
+def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, limits: Limits) -> list[int]:
+    """Write samples, values by feature, as the canonical file `path`, with the features and classes of `data`.
+
+    What is missing or cannot be read is missing there too. Gives the places of those that were written: a sample without
+    its text or image is not. Labels stand for nothing.
+    """
+    schema = pq.read_schema(data)
+    header = CanonicalHeader.model_validate_json(schema.metadata[METADATA_KEY])
+    faults = Faults(len(samples))
+    columns: dict[str, Any] = {}
+    for feature in header.features:
+        one = _input(feature, schema)
+        columns[one.column] = convert(_column([sample.get(one.name) for sample in samples]), one, limits, faults)
+    count = len(samples)
+    columns |= {
+        "index": pa.array(range(count), pa.int64()),
+        "id": pa.array([f"new-{place}" for place in range(count)], pa.string()),
+        "label": pa.array([0] * count, pa.int32()),
+        "split": pa.array(["train"] * count, pa.string()),
+    }
+    wanted = pa.schema([field for field in schema if field.name in columns], metadata=schema.metadata)
+    table = pa.table({field.name: columns[field.name] for field in wanted}, schema=wanted)
+    kept = faults.kept()
+    pq.write_table(table.filter(kept), path)
+    return [place for place, good in enumerate(kept.to_pylist()) if good]
+
+
+def _input(feature: Mapping[str, str], schema: Any) -> Input:
+    kind, column = feature["kind"], feature["column"]
+    # How moments and truths were written at first is not known any more; what a machine writes is read.
+    width = schema.field(column).type.list_size if kind == "embedding" else 0
+    return Input(feature["name"], kind, column, form=values.ISO, truth="true", width=width)  # type: ignore[arg-type]
+
+
+def _column(found: Sequence[Any]) -> Any:
+    try:
+        return pa.array(found)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        # Of several types, which the form of a dataset's own upload would have made texts.
+        return pa.array([None if one is None else str(one) for one in found], pa.string())

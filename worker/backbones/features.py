@@ -1,0 +1,139 @@
+"""What frozen networks gave, kept in files that are read where they lie: memory does not grow with the dataset."""
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from service.domain.errors import TooLarge
+
+Inputs = tuple[Tensor, ...]
+
+log = structlog.get_logger()
+
+_PART = ".part"
+_ABANDONED = 7 * 86_400  # seconds, after which nobody writes any more
+
+
+@dataclass(frozen=True)
+class Features:
+    """A folder of entries, one file an array; beyond `limit` bytes the longest unused go."""
+
+    folder: Path
+    limit: int
+
+    def find(self, key: str) -> Inputs | None:
+        """The arrays of an entry, mapped; what is written into them is seen by nobody else."""
+        entry = self.folder / key
+        try:
+            os.utime(entry)
+            return _mapped(entry)
+        except FileNotFoundError:
+            return None  # never there, or another worker has just made room
+
+    def keep(self, key: str, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> Inputs:
+        """Write an entry of so many rows, some rows at a time, and give it as `find` does. Raises TooLarge."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        part = self.folder / f"{key}.{uuid.uuid4().hex[:8]}{_PART}"
+        part.mkdir()
+        try:
+            self._write(part, rows, found)
+            try:
+                part.rename(self.folder / key)
+            except OSError:
+                # Another worker was faster, with the same.
+                if not (self.folder / key).is_dir():
+                    raise
+            return _mapped(self.folder / key)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+    def _write(self, part: Path, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> None:
+        arrays: list[np.memmap[Any, Any]] = []
+        for places, tensors in found:
+            if not arrays:
+                self._make_room(sum(rows * one[0].numel() * one.element_size() for one in tensors))
+                arrays = [
+                    np.lib.format.open_memmap(part / f"{number}.npy", "w+", one.numpy().dtype, (rows, *one.shape[1:]))
+                    for number, one in enumerate(tensors)
+                ]
+            for array, one in zip(arrays, tensors, strict=True):
+                array[places.numpy()] = one.numpy()
+        for array in arrays:
+            array.flush()
+
+    def _make_room(self, wanted: int) -> None:
+        if wanted > self.limit:
+            raise TooLarge(
+                f"what the frozen part gives takes {wanted / 2**30:.1f} GiB, and SUSPECTS_MAX_FEATURES_BYTES allows "
+                f"{self.limit / 2**30:.1f}: train fewer blocks, or lower the image_size or length"
+            )
+        entries = sorted(_state(self.folder), key=lambda entry: entry[1])
+        kept = sum(size for _, _, size in entries)
+        for path, _, size in entries:
+            if kept + wanted <= self.limit:
+                return
+            # Whoever reads it now goes on: files stay until they are closed.
+            shutil.rmtree(path, ignore_errors=True)
+            log.info("features removed", path=str(path), bytes=size)
+            kept -= size
+
+    def _sweep(self) -> None:
+        for path in self.folder.glob(f"*{_PART}"):
+            try:
+                abandoned = time.time() - path.stat().st_mtime > _ABANDONED
+            except FileNotFoundError:
+                continue
+            if abandoned:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _state(folder: Path) -> Iterator[tuple[Path, float, int]]:
+    """Whole entries, when they were last used, and their bytes."""
+    for entry in folder.iterdir():
+        try:
+            if not entry.name.endswith(_PART):
+                yield entry, entry.stat().st_mtime, sum(file.stat().st_size for file in entry.iterdir())
+        except FileNotFoundError:
+            continue
+
+
+def _mapped(entry: Path) -> Inputs:
+    files = sorted(entry.glob("*.npy"))
+    if not files:
+        raise FileNotFoundError(entry)
+    return tuple(torch.from_numpy(np.load(file, mmap_mode="c")) for file in files)
+
+
+def gathered(whole: Inputs, rows: Int[Tensor, " k"], scratch: Path) -> Inputs:
+    """Some rows of mapped arrays: the arrays themselves where it is all of them, else copied, to files if large."""
+    if len(rows) == len(whole[0]):
+        return whole
+    return tuple(_copied(one, rows, scratch / f"{uuid.uuid4().hex}.rows") for one in whole)
+
+
+_IN_MEMORY = 2**30  # bytes
+_TOGETHER = 1_024
+
+
+def _copied(whole: Tensor, rows: Int[Tensor, " k"], path: Path) -> Tensor:
+    shape = (len(rows), *whole.shape[1:])
+    size = len(rows) * whole[0].numel()
+    if size * whole.element_size() <= _IN_MEMORY:
+        return whole[rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    copy = torch.from_file(str(path), shared=True, size=size, dtype=whole.dtype).reshape(shape)
+    for places in torch.split(torch.arange(len(rows)), _TOGETHER):
+        copy[places] = whole[rows[places]]
+    return copy

@@ -1,0 +1,96 @@
+"""Images as a pretrained network wants them: size, crop, and colours, in bytes; its stem makes numbers of them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor, nn
+
+from service.domain.errors import Invalid
+from worker.backbones.sources import Source, unfit
+from worker.decode import Canonical
+from worker.models.image import Normalise
+from worker.pixels import Frame, pixels, upright
+from worker.shape import InputShape
+
+_TOGETHER = 32  # images in one pass
+_CHUNK = 256  # decoded at a time
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`read` makes bytes (channels, height, width) of an encoded image; the others standardise bytes, a colour each."""
+
+    read: Callable[[bytes], npt.NDArray[np.uint8]]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    column = "image"
+
+    @classmethod
+    def plain(cls, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
+        """Squares of that side, in colour."""
+        frame = Frame(3, side, side)
+        return cls(lambda encoded: pixels(encoded, frame), mean, deviation)
+
+    @classmethod
+    def open(cls, source: Source, side: int | None) -> "Pictures":
+        """As a network's folder says; `side` is another than its own. Raises Invalid for what is not known here."""
+        from transformers import AutoImageProcessor
+
+        try:
+            processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+                source.folder, backend="pil", trust_remote_code=False
+            )
+        except (ValueError, OSError, KeyError, ImportError) as error:
+            raise unfit(f"preprocessor_config.json of {source.name} cannot be used: {error}") from error
+        size = {} if side is None else _sized(processor, side)
+        rescaled = processor.rescale_factor if processor.do_rescale else 1.0
+        mean = processor.image_mean if processor.do_normalize else [0.0] * 3
+        deviation = processor.image_std if processor.do_normalize else [1.0] * 3
+
+        def read(encoded: bytes) -> npt.NDArray[np.uint8]:
+            image = upright(encoded, "RGB")
+            made = processor(images=image, do_rescale=False, do_normalize=False, return_tensors="np", **size)
+            array: npt.NDArray[np.uint8] = np.asarray(made["pixel_values"][0]).round().clip(0, 255).astype(np.uint8)
+            return array
+
+        return cls(read, tuple(one / rescaled for one in mean), tuple(one / rescaled for one in deviation))
+
+    @property
+    def normalise(self) -> nn.Module:
+        """Bytes to the numbers that the network was trained on."""
+        return Normalise(InputShape("image", pixel_mean=self.mean, pixel_deviation=self.deviation))
+
+    def chunks(self, dataset: Canonical, rows: Int[Tensor, " k"]) -> Iterator[UInt8[Tensor, "b c h w"]]:
+        """Pixels of the named rows, which ascend, in parts. Raises Invalid for a damaged image."""
+        done = 0
+        for batch in dataset.batches([self.column], rows):
+            column = batch.column(0)
+            for start in range(0, len(column), _CHUNK):
+                found = []
+                for value in column[start : start + _CHUNK]:
+                    try:
+                        found.append(torch.from_numpy(self.read(value.as_py())))
+                    except (OSError, ValueError) as error:
+                        sample = dataset.ids[int(rows[done])]
+                        raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error
+                    done += 1
+                yield torch.stack(found)
+
+    def passes(self, chunk: UInt8[Tensor, "b c h w"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
+        """Rows of a chunk that go through a network together, and what goes; images are of one size, `even` or not."""
+        del even
+        for rows in torch.split(torch.arange(len(chunk)), _TOGETHER):
+            yield rows, chunk[rows]
+
+
+def _sized(processor: object, side: int) -> dict[str, dict[str, int]]:
+    """The processor's own words for another size, the crop included."""
+    square = {"height": side, "width": side}
+    size = {"shortest_edge": side} if "shortest_edge" in getattr(processor, "size", {}) else square
+    return {"size": size, "crop_size": square} if getattr(processor, "do_center_crop", False) else {"size": size}

@@ -1,0 +1,40 @@
+"""What is trained of a pretrained network: a probe on what its frozen part gave, or its last blocks and a probe."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from service.domain.models import MLPParams, NoParams, PretrainedParams
+from worker.models.embedding import linear_probe, mlp_probe
+from worker.shape import InputShape
+from worker.standard import FARTHEST, Standard
+
+
+def probe(params: PretrainedParams, shape: InputShape, classes: int) -> nn.Module:
+    """The head that was asked for, on rows of numbers."""
+    if params.head == "linear":
+        return linear_probe(NoParams(), shape, classes)
+    return mlp_probe(MLPParams(width=params.width, dropout=params.dropout), shape, classes)
+
+
+class Tuned(nn.Module):
+    """Trained blocks, then a scale that stays as it is, then a probe. Takes what the frozen part gave."""
+
+    at_once = 64  # samples in one pass: activations are large
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, body: nn.Module, standard: Standard, head: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+        self.register_buffer("mean", torch.from_numpy(standard.mean).float())
+        self.register_buffer("deviation", torch.from_numpy(standard.deviation).float())
+        self.scale = standard.scale
+        self.probe = head
+
+    def forward(self, *inputs: Tensor) -> Float[Tensor, "n o"]:
+        """Logits."""
+        rows = (self.body(*inputs) - self.mean) / self.deviation
+        logits: Tensor = self.probe(rows.clamp(-FARTHEST, FARTHEST) * self.scale)
+        return logits
