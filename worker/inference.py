@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from service.domain.errors import Invalid
+from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from worker.decode import Canonical, Encoder
 from worker.devices import CPU, device_of, sent
@@ -26,7 +28,12 @@ class Trained:
 
 
 def restore(spec: JobSpec, dataset: Canonical, state: TrainingState, device: torch.device = CPU) -> Trained:
-    """The model, on `device`, and the encoder that training had; the encoder learns the same of the same rows."""
+    """The model, on `device`, and the encoder that training had; the encoder learns the same of the same rows.
+
+    Raises Invalid for a pretrained model, whose samples go through its frozen part first: that is not done here yet.
+    """
+    if MODELS[spec.model.name].pretrained:
+        raise Invalid(f"models that stand on a pretrained one, such as {spec.model.name}, make no predictions yet")
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     encoder = Encoder.fit(dataset, part.train, spec.model.params)
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
