@@ -30,10 +30,11 @@ class Trained:
 def restore(spec: JobSpec, dataset: Canonical, state: TrainingState, device: torch.device = CPU) -> Trained:
     """The model, on `device`, and the encoder that training had; the encoder learns the same of the same rows.
 
-    Raises Invalid for a pretrained model, whose samples go through its frozen part first: that is not done here yet.
+    Raises Invalid for a training that was recorded elsewhere, and for a pretrained model, whose samples go through its
+    frozen part first: that is not done here yet.
     """
-    if MODELS[spec.model.name].pretrained:
-        raise Invalid(f"models that stand on a pretrained one, such as {spec.model.name}, make no predictions yet")
+    if MODELS[spec.model.name].pretrained or spec.model.name == "trace":
+        raise Invalid(f"only models that were trained from scratch make predictions, and {spec.model.name} was not")
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     encoder = Encoder.fit(dataset, part.train, spec.model.params)
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)

@@ -18,7 +18,6 @@ import torch
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
-from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store import evidence, jobs, rankings
@@ -352,8 +351,6 @@ def _trained(job_id: str, station: Station) -> Trained:
             job = jobs.get(connection, job_id)
         if job is None or job.state != State.COMPLETED:
             raise LookupError(job_id)
-        if MODELS[job.spec.model.name].pretrained or job.spec.model.name == "trace":
-            raise LookupError(f"{job_id}: only models that were trained from scratch answer for new samples")
         state = _latest(station.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)

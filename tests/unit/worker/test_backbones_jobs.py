@@ -286,5 +286,5 @@ def test_predictions_of_a_pretrained_model_are_refused_and_not_guessed(shelf: Sh
     dataset, states = images(tmp_path / "data.parquet"), []
     spec = spec_of("image")
     fit(prepare(spec, dataset, None, shelf=shelf), spec, None, lambda state, _metrics: states.append(state))
-    with pytest.raises(Invalid, match="make no predictions yet"):
+    with pytest.raises(Invalid, match="trained from scratch make predictions"):
         restore(spec, dataset, states[-1])
