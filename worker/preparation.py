@@ -6,6 +6,9 @@ No database, no queue; files only as scratch. Every checkpoint that `fit` reache
 any of them, so that a job survives its worker: the bits that come out are the same.
 """
 
+import hashlib
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.backbones import Encoded, Shelf
+from worker.backbones import Encoded, Shelf, content, gathered
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.devices import CPU
@@ -27,6 +30,10 @@ from worker.influence.sources import Network
 from worker.models import build, head
 from worker.partition import Columns, draw_columns, partition
 from worker.training import EpochMetrics, TrainingState, train
+
+_MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
+_DECODING = 1  # to be raised when the same image becomes other pixels
+_TOGETHER = 2_048
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def prepare(
 ) -> Prepared:
     """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
 
-    Only pretrained models need a shelf.
+    Pretrained models need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
     """
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
@@ -81,7 +88,7 @@ def prepare(
             raise ValueError("a pretrained model needs a shelf")
         encoded = pretrained(spec, dataset, part.train, known, shelf)
     else:
-        encoded = _encoded(spec, dataset, part.train, known)
+        encoded = _encoded(spec, dataset, part.train, known, shelf)
     planted, model = encoded.planted, encoded.model.to(device)
     return Prepared(
         rows=part.train,
@@ -104,15 +111,29 @@ def _encoded(
     dataset: Canonical,
     rows: Int[Tensor, " n"],
     reference: tuple[Canonical, Int[Tensor, " m"]] | None,
+    shelf: Shelf | None,
 ) -> Encoded:
     encoder, classes = Encoder.fit(dataset, rows, spec.model.params), len(dataset.header.classes)
-    planted = plant(encoder.encode(dataset, rows), dataset.labels[rows], classes, spec.glitches or [])
+    planted = plant(_samples(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
     return Encoded(
         planted=planted,
-        reference=tuple(x[:0] for x in planted.inputs) if reference is None else encoder.encode(*reference),
+        reference=tuple(x[:0] for x in planted.inputs) if reference is None else _samples(encoder, *reference, shelf),
         model=build(spec.model, encoder.shape, classes, spec.training.seed),
         frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
+
+
+def _samples(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf: Shelf | None) -> Inputs:
+    frame, count = encoder.shape.image, len(dataset.labels)
+    if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
+        return encoder.encode(dataset, rows)
+    told = json.dumps(["pixels", _DECODING, content(dataset, "image"), frame])
+    key = hashlib.sha256(told.encode()).hexdigest()
+    parts = torch.split(torch.arange(count), _TOGETHER)
+    whole = shelf.features.find(key) or shelf.features.keep(
+        key, count, ((part, encoder.encode(dataset, part)) for part in parts)
+    )
+    return gathered(whole, rows, shelf.scratch)
 
 
 def fit(

@@ -181,7 +181,7 @@ class Front:
         column = _COLUMN[dataset.header.modality]
         told: dict[str, Any] = {
             "version": _VERSION,
-            "samples": _content(dataset, column),
+            "samples": content(dataset, column),
             "network": self._source.digest,
             "trained": self.trainable,
             **{name: self._params[name] for name in ("image_size", "length", "pooling") if name in self._params},
@@ -194,7 +194,7 @@ class Front:
 _COLUMN = {"image": "image", "text": "text"}
 
 
-def _content(dataset: Canonical, column: str) -> str:
+def content(dataset: Canonical, column: str) -> str:
     """Digest of all samples in their order."""
     found = hashlib.sha256()
     for batch in dataset.batches([column]):
