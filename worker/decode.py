@@ -1,7 +1,8 @@
 """Canonical datasets to tensors. Statistics come from the training rows alone; NaN never gets in."""
 
+import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -67,6 +68,23 @@ class Canonical:
     def width(self, column: str) -> int:
         """Numbers in each vector of a column."""
         return int(pq.read_schema(self.path).field(column).type.list_size)
+
+    def digest(self, column: str) -> str:
+        """SHA-256 of all values of a column of texts or bytes, in their order."""
+        found = hashlib.sha256()
+        for batch in self.batches([column]):
+            for value in batch.column(0):
+                content = value.as_buffer()
+                found.update(len(content).to_bytes(8, "little"))
+                found.update(content)
+        return found.hexdigest()
+
+    def image(self, row: int, encoded: pa.Scalar, read: Callable[[bytes], UInt8[np.ndarray, "c h w"]]) -> Tensor:
+        """What `read` makes of the image of a row. Raises Invalid for one that is damaged, naming the sample."""
+        try:
+            return torch.from_numpy(read(encoded.as_py()))
+        except (OSError, ValueError) as error:
+            raise Invalid(f"the image of sample {self.ids[row]} cannot be read: {error}") from error
 
     def texts(self, rows: Int[Tensor, " k"]) -> Iterator[str]:
         """The texts of the named rows, which ascend."""
@@ -217,11 +235,7 @@ class Encoder:
 
         def decode(start: int, images: pa.Array) -> None:
             for place, value in enumerate(images, start):
-                try:
-                    result[place] = torch.from_numpy(pixels(value.as_py(), frame))
-                except (OSError, ValueError) as error:
-                    sample = dataset.ids[int(rows[place])]
-                    raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error
+                result[place] = dataset.image(int(rows[place]), value, lambda encoded: pixels(encoded, frame))
 
         done = 0
         # Pillow decodes without holding Python's lock, so threads share the work.

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.backbones import Encoded, Shelf, content, gathered
+from worker.backbones import Encoded, Shelf, gathered
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.devices import CPU
@@ -114,20 +114,20 @@ def _encoded(
     shelf: Shelf | None,
 ) -> Encoded:
     encoder, classes = Encoder.fit(dataset, rows, spec.model.params), len(dataset.header.classes)
-    planted = plant(_samples(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
+    planted = plant(_inputs(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
     return Encoded(
         planted=planted,
-        reference=tuple(x[:0] for x in planted.inputs) if reference is None else _samples(encoder, *reference, shelf),
+        reference=tuple(x[:0] for x in planted.inputs) if reference is None else _inputs(encoder, *reference, shelf),
         model=build(spec.model, encoder.shape, classes, spec.training.seed),
         frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
 
 
-def _samples(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf: Shelf | None) -> Inputs:
+def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf: Shelf | None) -> Inputs:
     frame, count = encoder.shape.image, len(dataset.labels)
     if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
         return encoder.encode(dataset, rows)
-    told = json.dumps(["pixels", _DECODING, content(dataset, "image"), frame])
+    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame])
     key = hashlib.sha256(told.encode()).hexdigest()
     parts = torch.split(torch.arange(count), _TOGETHER)
     whole = shelf.features.find(key) or shelf.features.keep(

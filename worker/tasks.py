@@ -28,9 +28,9 @@ from worker.backbones import Features, Shelf
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.playback import play
-from worker.preparation import Prepared, fit, prepare
+from worker.preparation import Prepared, Samples, fit, prepare
 from worker.ranking import Outcome, rank
-from worker.scoring import listen, score
+from worker.scoring import Scored, listen, score
 from worker.search import find_rate
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
@@ -149,86 +149,87 @@ def _heart(held: Claim, station: Station) -> Iterator[Heart]:
         thread.join()
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What is known of the samples at the end of scoring, and what it took."""
+
+    samples: Samples
+    spec: JobSpec
+    scored: Scored
+    epochs: list[int]
+
+
 def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict[str, float]]:
     with station.database.read() as connection:
         job = jobs.get(connection, held.job_id)
         told = jobs.last_epoch(connection, held.job_id)
     if job is None:
         raise LeaseLost(held.job_id)
-    spec, blobs, clock = job.spec, station.blobs, _Clock()
-    dataset = read(blobs.canonical(job.dataset_id))
-    if dataset.header.recording is not None:
-        return _play(job, dataset, station, heart, clock)
-    reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference, station.device, _shelf(held.job_id, station, heart))
-    if spec.training.find_learning_rate:
-        heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
-        spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
-    heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
-    clock.lap("preparing_s")
-    folder, scratch = blobs.checkpoints(held.job_id), blobs.job(held.job_id) / "scratch"
+    blobs, clock = station.blobs, _Clock()
+    dataset, scratch = read(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
     try:
-        epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heart, told))
-        rates = [learning_rate(spec.training, epoch) for epoch in epochs]
-        heart.enter(State.SCORING, "running the checkpoints over every sample")
-        clock.lap("training_s")
-        scored = score(
-            prepared,
-            spec,
-            rates,
-            lambda t: TrainingState.load(_checkpoint(folder, epochs[t])).model,
-            scratch,
-            lambda share: heart.tell(State.SCORING, share, "measuring influence"),
-        )
-        heart.enter(State.RANKING, f"ranking {len(prepared.rows)} samples")
+        if dataset.header.recording is None:
+            found = _train(job, dataset, scratch, station, heart, clock, told)
+        else:
+            found = _play(job, dataset, scratch, heart, clock)
+        heart.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         clock.lap("scoring_s")
-        outcome = rank(prepared, spec, scored, dataset)
+        outcome = rank(found.samples, found.spec, found.scored, dataset)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    evidence.save(
-        blobs.evidence(held.job_id),
-        outcome.evidence,
-        epochs,
-        job.reference_dataset_id or job.dataset_id,
-    )
+    evidence.save(blobs.evidence(job.id), outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
     clock.lap("ranking_s")
     return outcome, clock.laps
 
 
-def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
+def _train(
+    job: Job, dataset: Canonical, scratch: Path, station: Station, heart: Heart, clock: "_Clock", told: int
+) -> _Measured:
+    spec, blobs = job.spec, station.blobs
+    reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
+    prepared = prepare(spec, dataset, reference, station.device, _shelf(scratch, station, heart))
+    if spec.training.find_learning_rate:
+        heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
+        spec = _with_found_rate(prepared, spec, blobs.job(job.id) / "learning_rate.json")
+    heart.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
+    clock.lap("preparing_s")
+    folder = blobs.checkpoints(job.id)
+    epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heart, told))
+    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
+    heart.enter(State.SCORING, "running the checkpoints over every sample")
+    clock.lap("training_s")
+    scored = score(
+        prepared,
+        spec,
+        rates,
+        lambda t: TrainingState.load(_checkpoint(folder, epochs[t])).model,
+        scratch,
+        _measuring(heart),
+    )
+    return _Measured(prepared, spec, scored, epochs)
+
+
+def _play(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Clock") -> _Measured:
+    """The same where somebody else has trained."""
+    played = play(job.spec, dataset, scratch)
+    heart.enter(State.SCORING, "reading the recorded checkpoints")
+    clock.lap("preparing_s")
+    scored = listen(played.samples, job.spec, played.train, played.known, _measuring(heart))
+    return _Measured(played.samples, job.spec, scored, played.epochs)
+
+
+def _measuring(heart: Heart) -> Callable[[float], None]:
+    return lambda share: heart.tell(State.SCORING, share, "measuring influence")
+
+
+def _shelf(scratch: Path, station: Station, heart: Heart) -> Shelf:
     return Shelf(
         models=station.settings.models_folder,
         features=Features(station.blobs.features, station.settings.max_features_bytes),
-        scratch=station.blobs.job(job_id) / "scratch",
+        scratch=scratch,
         device=station.device,
         tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
     )
-
-
-def _play(
-    job: Job, dataset: Canonical, station: Station, heart: Heart, clock: "_Clock"
-) -> tuple[Outcome, dict[str, float]]:
-    """The same where somebody else has trained."""
-    scratch = station.blobs.job(job.id) / "scratch"
-    try:
-        played = play(job.spec, dataset, scratch)
-        heart.enter(State.SCORING, "reading the recorded checkpoints")
-        clock.lap("preparing_s")
-        scored = listen(
-            played.samples,
-            job.spec,
-            played.train,
-            played.known,
-            lambda share: heart.tell(State.SCORING, share, "measuring influence"),
-        )
-        heart.enter(State.RANKING, f"ranking {len(played.samples.rows)} samples")
-        clock.lap("scoring_s")
-        outcome = rank(played.samples, job.spec, scored, dataset)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    evidence.save(station.blobs.evidence(job.id), outcome.evidence, played.epochs, job.dataset_id)
-    clock.lap("ranking_s")
-    return outcome, clock.laps
 
 
 def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
@@ -324,6 +325,9 @@ def _latest(folder: Path) -> TrainingState | None:
     return None
 
 
+_kept: dict[str, Trained] = {}  # by job, one at most: annotators ask again and again, and always the same one
+
+
 def answer(job_id: str, question: str, station: Station) -> None:
     """Answer a question about new samples, which lies in a file, in another file; quietly when nobody asks any more."""
     asked, told = station.blobs.question(question), station.blobs.answer(question)
@@ -358,9 +362,6 @@ def _trained(job_id: str, station: Station) -> Trained:
         _kept.clear()
         _kept[job_id] = trained
     return _kept[job_id]
-
-
-_kept: dict[str, Trained] = {}
 
 
 def _now() -> datetime:

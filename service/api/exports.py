@@ -15,11 +15,9 @@ from pydantic import Field
 
 from service.api.errors import invalid
 from service.domain.errors import FieldError, NotAcceptable
+from service.platforms.exports import FORMS, ToolForm
 
-Format = Literal[
-    "json", "csv", "jsonl", "parquet", "cleanlab",
-    "label_studio", "argilla", "doccano", "cvat", "prodigy", "labelbox", "fiftyone",
-]  # fmt: skip
+Format = Literal["json", "csv", "jsonl", "parquet", "cleanlab", ToolForm]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MEDIA_TYPES: dict[Format, str] = {
     "json": "application/json",
@@ -27,24 +25,12 @@ MEDIA_TYPES: dict[Format, str] = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
     "cleanlab": "text/csv; charset=utf-8",
-    "label_studio": "application/json",
-    "argilla": "application/json",
-    "doccano": "application/x-ndjson",
-    "cvat": "application/json",
-    "prodigy": "application/x-ndjson",
-    "labelbox": "application/x-ndjson",
-    "fiftyone": "application/json",
+    **{name: "application/x-ndjson" if form.lines else "application/json" for name, form in FORMS.items()},
 }
 # Of file names, where the form's own name is none.
 ENDINGS: dict[Format, str] = {
     "cleanlab": "cleanlab.csv",
-    "label_studio": "label_studio.json",
-    "argilla": "argilla.json",
-    "doccano": "doccano.jsonl",
-    "cvat": "cvat.json",
-    "prodigy": "prodigy.jsonl",
-    "labelbox": "labelbox.ndjson",
-    "fiftyone": "fiftyone.json",
+    **{name: f"{name}.{form.ending}" for name, form in FORMS.items()},
 }
 DESCRIPTION: dict[str, Any] = {
     "description": "A page as JSON, or the whole ranking in another form.",

@@ -11,7 +11,7 @@ from service.api.errors import invalid
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError
 from service.ingest.contents import contents
-from service.platforms.exports import FORMS, Form, Setting, Suspect
+from service.platforms.exports import FORMS, Form, Setting, Suspect, ToolForm
 from service.store.jobs import Job
 
 _PIECES = 1_000  # items that are sent at a time
@@ -52,7 +52,7 @@ def words(
     return Words(field, about, root)
 
 
-def tool_form(name: str, job: Job, info: DatasetInfo) -> Form:
+def tool_form(name: ToolForm, job: Job, info: DatasetInfo) -> Form:
     """The form of this name. Raises Invalid for data that the tool has no place for, and Conflict for planted errors."""
     form = FORMS[name]
     if info.modality not in form.modalities:
@@ -67,7 +67,7 @@ def tool_form(name: str, job: Job, info: DatasetInfo) -> Form:
 
 
 def to_tool(
-    name: str, chunks: Iterable[Sequence[dict[str, Any]]], job: Job, info: DatasetInfo, data: Path, said: Words
+    name: ToolForm, chunks: Iterable[Sequence[dict[str, Any]]], job: Job, info: DatasetInfo, data: Path, said: Words
 ) -> Iterator[bytes]:
     """The file; `chunks` are rows of the ranking with rank and score, `data` is the canonical file."""
     here = Setting(

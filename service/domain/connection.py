@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from service.domain.dataset import AnnotationPolicy, Frozen
 
-Policy = AnnotationPolicy
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
 TokenKind = Literal["legacy", "personal"]
 
@@ -91,7 +90,7 @@ class PullSource(Frozen):
     connection: str = Field(description="Id of a connection.")
     project: int = Field(ge=1, description="The tool's own number of the project.")
     from_name: str | None = Field(None, description="Which Choices tag holds the class, where there are several.")
-    annotation_policy: Policy = Field(
+    annotation_policy: AnnotationPolicy = Field(
         "latest",
         description="Which annotation of a task counts: the latest, what most say, those marked as ground truth where they "
         "agree, or all of them, each as a sample of its own.",

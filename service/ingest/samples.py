@@ -43,7 +43,8 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
 
 def _input(feature: Mapping[str, str], schema: Any) -> Input:
     kind, column = feature["kind"], feature["column"]
-    # How moments and truths were written at first is not known any more; what a machine writes is read.
+    # How moments and truths were written at first is not known any more; what a machine writes is read. The header has
+    # its kinds as plain texts, which mypy does not take for names of kinds.
     width = schema.field(column).type.list_size if kind == "embedding" else 0
     return Input(feature["name"], kind, column, form=values.ISO, truth="true", width=width)  # type: ignore[arg-type]
 

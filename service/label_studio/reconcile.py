@@ -13,7 +13,8 @@ from itertools import groupby
 
 import structlog
 
-from service.domain.connection import Policy, Reconciled
+from service.domain.connection import Reconciled
+from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict, SuspectsError
 from service.domain.review import Decision
 from service.ingest.identities import labels_of
@@ -234,7 +235,7 @@ def _words(
     """What is new of each sample, by sample."""
     found = {}
     # Nobody marks what is decided in a review project as ground truth.
-    of_reviews: Policy = "majority" if pull.policy == "majority" else "latest"
+    of_reviews: AnnotationPolicy = "majority" if pull.policy == "majority" else "latest"
     for name in given:
         number = task_of(name)
         if number is None:

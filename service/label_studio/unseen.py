@@ -41,10 +41,10 @@ def ask(
     here: Surroundings, job: Job, pull: Pull, samples: Sequence[Sample], deadline: float
 ) -> list[Mapping[str, float] | None]:
     """How probable the model finds each class, by class; None for a sample of which nothing is said by the deadline."""
-    nothing: list[Mapping[str, float] | None] = [None] * len(samples)
+    found: list[Mapping[str, float] | None] = [None] * len(samples)
     if not _WAITING.acquire(blocking=False):
         log.info("too many questions at once", job=job.id)
-        return nothing
+        return found
     name = uuid.uuid4().hex
     try:
         places = _write(here, job, pull, samples, here.blobs.question(name), deadline)
@@ -54,17 +54,17 @@ def ask(
             told = _wait(here.blobs.answer(name), deadline)
     except SuspectsError as error:
         log.info("question not asked", job=job.id, error=error.detail)
-        return nothing
+        return found
     finally:
         _WAITING.release()
         here.blobs.question(name).unlink(missing_ok=True)
         here.blobs.answer(name).unlink(missing_ok=True)
     if told is None or "error" in told:
         log.info("question not answered", job=job.id, samples=len(samples), error=(told or {}).get("error"))
-        return nothing
+        return found
     for place, shares in zip(places, told["probabilities"], strict=True):
-        nothing[place] = dict(zip(told["classes"], shares, strict=True))
-    return nothing
+        found[place] = dict(zip(told["classes"], shares, strict=True))
+    return found
 
 
 def _write(

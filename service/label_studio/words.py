@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from service.domain.connection import Policy
+from service.domain.dataset import AnnotationPolicy
 from service.domain.review import DecisionKind, Review
 from service.platforms.label_studio import Control, Labelled, annotations, decide
 
@@ -57,7 +57,7 @@ def said(task: Mapping[str, Any], control: Control) -> list[Said]:
     ]
 
 
-def of_task(now: Sequence[Said] | None, task: Task, policy: Policy) -> Word | None:
+def of_task(now: Sequence[Said] | None, task: Task, policy: AnnotationPolicy) -> Word | None:
     """What is new of a task that is one sample; `now` is None for a task that is gone."""
     if now is None:
         return Word(gone=True)

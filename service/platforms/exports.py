@@ -7,7 +7,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from service.domain.dataset import Modality
 from service.platforms.label_studio import Control, result, task_of
@@ -196,8 +196,13 @@ class Form:
 
     items: Callable[[Iterable[Suspect], Setting], Items]
     modalities: tuple[Modality, ...]
-    lines: bool = False  # one object a line, else one array
+    ending: str = "json"  # of the file's name; of any other the file is one object a line
     around: tuple[str, str] = ("[\n", "\n]\n")
+
+    @property
+    def lines(self) -> bool:
+        """Whether it is one object a line, not one document."""
+        return self.ending != "json"
 
     def pieces(self, suspects: Iterable[Suspect], here: Setting) -> Iterator[str]:
         """The file in pieces, an item each."""
@@ -210,12 +215,13 @@ class Form:
         yield "\n" if self.lines and between else tail
 
 
-FORMS: dict[str, Form] = {
+ToolForm = Literal["label_studio", "argilla", "doccano", "cvat", "prodigy", "labelbox", "fiftyone"]
+FORMS: dict[ToolForm, Form] = {
     "label_studio": Form(label_studio, ("text", "image", "tabular")),
     "argilla": Form(argilla, ("text", "image")),
-    "doccano": Form(doccano, ("text",), lines=True),
+    "doccano": Form(doccano, ("text",), "jsonl"),
     "cvat": Form(cvat, ("image",)),
-    "prodigy": Form(prodigy, ("text", "image"), lines=True),
-    "labelbox": Form(labelbox, ("text", "image"), lines=True),
+    "prodigy": Form(prodigy, ("text", "image"), "jsonl"),
+    "labelbox": Form(labelbox, ("text", "image"), "ndjson"),
     "fiftyone": Form(fiftyone, ("image",), around=('{"samples": [\n', "\n]}\n")),
 }

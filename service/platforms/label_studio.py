@@ -13,8 +13,7 @@ from xml.etree.ElementTree import Element
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
-from service.domain.connection import Policy
-from service.domain.dataset import Modality
+from service.domain.dataset import AnnotationPolicy, Modality
 from service.domain.errors import FieldError, Invalid
 
 _INPUTS: dict[str, Modality] = {"text": "text", "hypertext": "text", "image": "image", "table": "tabular"}
@@ -146,7 +145,7 @@ def _labelled(annotation: Mapping[str, Any], control: Control) -> Labelled | str
     return Labelled(int(annotation.get("id") or 0), label, stamp, bool(annotation.get("ground_truth")))
 
 
-def samples(task: Mapping[str, Any], control: Control, policy: Policy) -> Iterator[Sample | Left]:
+def samples(task: Mapping[str, Any], control: Control, policy: AnnotationPolicy) -> Iterator[Sample | Left]:
     """The samples of a task: one, or none with the reason; with policy `all` one an annotation."""
     number = int(task["id"])
     said = annotations(task, control)
@@ -169,7 +168,7 @@ def samples(task: Mapping[str, Any], control: Control, policy: Policy) -> Iterat
     yield Sample(str(number), number, label[0], value, disagrees) if len(label) == 1 else Left(number, _why(label))
 
 
-def decide(labelled: Sequence[Labelled], policy: Policy) -> list[str]:
+def decide(labelled: Sequence[Labelled], policy: AnnotationPolicy) -> list[str]:
     """The class that a task has, or several where its annotations are in conflict, or none where none counts."""
     match policy:
         case "latest" | "all":

@@ -7,7 +7,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.connection import Policy, PullSource
+from service.domain.connection import PullSource
+from service.domain.dataset import AnnotationPolicy
 from service.domain.job import RUNNING, State
 from service.store.tables import jobs, pulls, pushes
 
@@ -20,7 +21,7 @@ class Pull:
     connection_id: str | None
     project: int
     from_name: str | None
-    policy: Policy
+    policy: AnnotationPolicy
     waiting: bool
     origin: str
     asked_at: datetime | None

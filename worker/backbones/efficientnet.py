@@ -23,7 +23,8 @@ def parts(source: Source, seen: Pictures, side: int | None) -> Parts:
     # A pickle, but of the package that the operator installed, and read as weights alone.
     model.load_state_dict(torch.load(source.files[0], weights_only=True))
     _plain(model)
-    stem = nn.Sequential(seen.normalise, model._conv_stem, model._bn0, model._swish)  # noqa: SLF001 - all its names are
+    # All its layers have private names.
+    stem = nn.Sequential(seen.normalise, model._conv_stem, model._bn0, model._swish)  # noqa: SLF001
     tail = nn.Sequential(model._conv_head, model._bn1, model._swish, Mean())  # noqa: SLF001
     return Parts("efficientnet_lite0", stem, tuple(model._blocks), tail)  # noqa: SLF001
 

@@ -42,6 +42,7 @@ def text_parts(source: Source, words: Words, pooling: Any) -> Parts:
 def _loaded(source: Source) -> tuple[Any, str]:
     from transformers import AutoModel, logging
 
+    # transformers leaves types out of these.
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

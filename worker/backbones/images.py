@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor, nn
 
-from service.domain.errors import Invalid
 from worker.backbones.sources import Source, unfit
 from worker.decode import Canonical
 from worker.models.image import Normalise
@@ -43,6 +42,7 @@ class Pictures:
         from transformers import AutoImageProcessor
 
         try:
+            # transformers leaves types out of this.
             processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
                 source.folder, backend="pil", trust_remote_code=False
             )
@@ -72,15 +72,11 @@ class Pictures:
         for batch in dataset.batches([self.column], rows):
             column = batch.column(0)
             for start in range(0, len(column), _CHUNK):
-                found = []
-                for value in column[start : start + _CHUNK]:
-                    try:
-                        found.append(torch.from_numpy(self.read(value.as_py())))
-                    except (OSError, ValueError) as error:
-                        sample = dataset.ids[int(rows[done])]
-                        raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error
-                    done += 1
-                yield torch.stack(found)
+                part = column[start : start + _CHUNK]
+                yield torch.stack(
+                    [dataset.image(int(rows[done + place]), value, self.read) for place, value in enumerate(part)]
+                )
+                done += len(part)
 
     def passes(self, chunk: UInt8[Tensor, "b c h w"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
         """Rows of a chunk that go through a network together, and what goes; images are of one size, `even` or not."""

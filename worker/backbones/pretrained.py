@@ -84,7 +84,8 @@ def encode(
 
     if front.trainable == 0:
         # The scale is that of the samples as they came.
-        standard = Standard.fit(lambda: _doubles(front.of(dataset, rows)[0]))
+        (plain,) = front.of(dataset, rows)
+        standard = Standard.fit(lambda: _doubles(plain))
         found = _standardised(inputs[0], standard)
         known = (_standardised(known[0], standard),) if known is not None else (found[:0],)
         return Encoded(replace(planted, inputs=(found,)), known, trained(standard, None), found)
@@ -181,7 +182,7 @@ class Front:
         column = _COLUMN[dataset.header.modality]
         told: dict[str, Any] = {
             "version": _VERSION,
-            "samples": content(dataset, column),
+            "samples": dataset.digest(column),
             "network": self._source.digest,
             "trained": self.trainable,
             **{name: self._params[name] for name in ("image_size", "length", "pooling") if name in self._params},
@@ -192,17 +193,6 @@ class Front:
 
 
 _COLUMN = {"image": "image", "text": "text"}
-
-
-def content(dataset: Canonical, column: str) -> str:
-    """Digest of all samples in their order."""
-    found = hashlib.sha256()
-    for batch in dataset.batches([column]):
-        for value in batch.column(0):
-            content = value.as_buffer() if hasattr(value, "as_buffer") else value.as_py()
-            found.update(len(content).to_bytes(8, "little"))
-            found.update(content)
-    return found.hexdigest()
 
 
 def _planted(front: Front, dataset: Canonical, rows: Int[Tensor, " n"], glitches: Sequence[Glitch]) -> Planted:

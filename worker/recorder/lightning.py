@@ -11,6 +11,7 @@ except ImportError:  # the older name of the same
 from worker.recorder.recorder import TraceRecorder
 
 
+# The base class is Any where its package is not installed.
 class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
+from worker.devices import device_of
+
 Run = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # a batch to the model's answer and the labels
 
 _ROWS = 256  # of data that comes unbatched
@@ -39,7 +41,7 @@ def batches_of(data: Any) -> Iterable[Any]:
         return list(zip(*(part.split(_ROWS) for part in data), strict=True))
     if not isinstance(data, list) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
         return DataLoader(data, batch_size=_ROWS)
-    return data  # type: ignore[no-any-return]
+    return data  # type: ignore[no-any-return]  # whatever users give that can be run through twice
 
 
 def _shuffles(data: Any) -> bool:
@@ -170,15 +172,10 @@ def undisturbed(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
         for generator, state in zip(generators, own, strict=True):
             generator.set_state(state)
         random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        np.random.set_state(numpy)  # noqa: NPY002 - as above
         torch.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where its parameters are."""
-    return next(model.parameters()).device
 
 
 def moved(batch: Any, device: torch.device) -> Any:

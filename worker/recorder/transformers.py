@@ -10,6 +10,7 @@ from transformers import TrainerCallback
 from worker.recorder.recorder import TraceRecorder
 
 
+# The base class is Any where its package is not installed, and where it has no types.
 class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
@@ -23,6 +24,8 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
         self.path, self._train, self._classes, self._options = path, train, classes, options
         self._recorder: TraceRecorder | None = None
         self._rates: list[float] = []
+
+    # The Trainer passes all of these by name to every one of its callbacks.
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         """Look at the model and its samples."""

@@ -40,7 +40,7 @@ def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
             case "[":
                 yield from ((section, "", value) for value in cursor.elements())
             case "{":
-                yield from ((section, key, cursor.value()) for key in cursor.keys())  # noqa: SIM118
+                yield from ((section, key, cursor.value()) for key in cursor.keys())  # noqa: SIM118  as above
             case _:
                 yield section, "", cursor.value()
 

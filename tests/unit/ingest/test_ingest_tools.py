@@ -322,11 +322,11 @@ def test_fiftyones_labels_go_by_the_names_of_images(take: Take) -> None:
     assert samples(outcome) == expected
     assert outcome.table["path"][0] == "data/cat_a0.png"
     assert reasons(outcome) == {"sample cat_c2": "no label"}
-    numbers = {
+    numbers: dict[str, Any] = {
         "classes": ["cat", "dog"],
         "labels": {name: ["cat", "dog"].index(label) for name, label in expected.items()},
     }
-    numbers["labels"] |= {"cat_c2": {"label": "cat", "confidence": 0.5}}  # type: ignore[operator]
+    numbers["labels"] |= {"cat_c2": {"label": "cat", "confidence": 0.5}}
     outcome = take(zip_of({"labels.json": json.dumps(numbers, indent=2).encode(), **pictures}), "fo.zip")
     assert samples(outcome) == {**expected, "cat_c2": "cat"}
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.connection import Policy
+from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Invalid
 from service.platforms.label_studio import Control, Left, Sample, choose, parse_config, result, samples, task_of
 from tests.stand_in import TEXT_CONFIG, annotation, text_task
@@ -18,11 +18,11 @@ def view(inner: str) -> str:
     return f'<View>{inner}<Choices name="label" toName="in"><Choice value="a"/></Choices></View>'
 
 
-def read(task: dict[str, Any], policy: Policy = "latest") -> list[Sample | Left]:
+def read(task: dict[str, Any], policy: AnnotationPolicy = "latest") -> list[Sample | Left]:
     return list(samples(task, control(), policy))
 
 
-def labels(task: dict[str, Any], policy: Policy) -> list[str]:
+def labels(task: dict[str, Any], policy: AnnotationPolicy) -> list[str]:
     return [one.label for one in read(task, policy) if isinstance(one, Sample)]
 
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -374,7 +374,10 @@ def test_a_job_that_follows_counts_only_what_is_not_in_its_labels_already(
     client.post(f"/jobs/{job}/rerun")
     later = here.now() + timedelta(minutes=5)
     object.__setattr__(here, "now", lambda: later)
-    make: Callable[[str], str] = lambda prefix: f"{prefix}next"  # noqa: E731
+
+    def make(prefix: str) -> str:
+        return f"{prefix}next"
+
     assert run_again(here.database, here.blobs, here.queue, here.settings, make, here.now()) == ["job_next"]
     with here.database.read() as opened:
         info = datasets.get(opened, "ds_next")

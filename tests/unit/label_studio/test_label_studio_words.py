@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.connection import Policy
+from service.domain.dataset import AnnotationPolicy
 from service.domain.review import Review
 from service.label_studio.words import (
     Said,
@@ -65,7 +65,7 @@ def test_what_was_there_at_the_pull_is_no_news() -> None:
         ([heard(2, 5, "dog")], "latest", "dog"),
     ],
 )
-def test_a_new_or_changed_annotation_is_a_word(now: list[Said], policy: Policy, label: str | None) -> None:
+def test_a_new_or_changed_annotation_is_a_word(now: list[Said], policy: AnnotationPolicy, label: str | None) -> None:
     assert of_task(now, pulled(CAT), policy) == Word(label=label, at=at(5))
 
 
@@ -124,6 +124,7 @@ class Scene:
 
     def do(self, what: str, minutes: int) -> None:
         if what in ("keep", "unsure"):
+            # hypothesis draws plain texts, these two among them.
             self.write((what, None), "api", minutes)  # type: ignore[arg-type]
         elif self.task is None:
             return

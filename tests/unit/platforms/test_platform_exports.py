@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.domain.dataset import Modality
-from service.platforms.exports import FORMS, Setting, Suspect
+from service.platforms.exports import FORMS, Setting, Suspect, ToolForm
 
 GOLDEN = Path(__file__).parent / "golden"
 SETTING = Setting("job_1", "text", ("politics", "sports", "tech"), field="topic", root="/data/")
@@ -28,11 +28,11 @@ OF: dict[Modality, Sequence[Suspect]] = {"text": SUSPECTS, "image": PICTURES, "t
 CASES = [(name, modality) for name, form in FORMS.items() for modality in form.modalities]
 
 
-def written(name: str, suspects: Sequence[Suspect], setting: Setting) -> str:
+def written(name: ToolForm, suspects: Sequence[Suspect], setting: Setting) -> str:
     return "".join(FORMS[name].pieces(suspects, setting))
 
 
-def read(name: str, text: str) -> list[dict[str, Any]]:
+def read(name: ToolForm, text: str) -> list[dict[str, Any]]:
     if FORMS[name].lines:
         return [json.loads(line) for line in text.split("\n") if line]
     whole = json.loads(text)
@@ -41,13 +41,13 @@ def read(name: str, text: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)
-def test_a_form_is_what_the_tool_was_seen_to_take(name: str, modality: Modality) -> None:
+def test_a_form_is_what_the_tool_was_seen_to_take(name: ToolForm, modality: Modality) -> None:
     golden = GOLDEN / f"{name}.{modality}.{'jsonl' if FORMS[name].lines else 'json'}"
     assert written(name, OF[modality], replace(SETTING, modality=modality)) == golden.read_text()
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)
-def test_every_sample_is_there_in_the_order_of_the_ranking(name: str, modality: Modality) -> None:
+def test_every_sample_is_there_in_the_order_of_the_ranking(name: ToolForm, modality: Modality) -> None:
     items = read(name, written(name, OF[modality], replace(SETTING, modality=modality)))
     assert len(items) == (2 if name == "cvat" else 3)  # an issue is for what is flagged
     texts = [json.dumps(item) for item in items]
@@ -55,7 +55,7 @@ def test_every_sample_is_there_in_the_order_of_the_ranking(name: str, modality: 
 
 
 @pytest.mark.parametrize(("name", "modality"), CASES)
-def test_nothing_ranked_is_still_a_file_of_the_form(name: str, modality: Modality) -> None:
+def test_nothing_ranked_is_still_a_file_of_the_form(name: ToolForm, modality: Modality) -> None:
     assert read(name, written(name, (), replace(SETTING, modality=modality))) == []
 
 

@@ -31,7 +31,8 @@ class Net(nn.Module):
         self.drop = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.drop(self.second(self.norm(self.first(x)).relu()).relu()))  # type: ignore[no-any-return]
+        logits: Tensor = self.last(self.drop(self.second(self.norm(self.first(x)).relu()).relu()))
+        return logits
 
 
 def data(rows: int = N, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -46,7 +47,7 @@ def net(seed: int = 0) -> Net:
 
 def opened(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118  no mapping
 
 
 @pytest.mark.parametrize("form", ["tensors", "set", "loader", "batches", "mappings"])
@@ -94,7 +95,7 @@ def test_the_model_its_gradients_and_all_randomness_stay_as_they_were(tmp_path: 
     def state() -> list[Any]:
         found: list[Any] = [value.clone() for value in model.state_dict().values()]
         found += [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
-        found += [torch.get_rng_state(), loader_draw.get_state(), repr(np.random.get_state())]  # noqa: NPY002
+        found += [torch.get_rng_state(), loader_draw.get_state(), repr(np.random.get_state())]  # noqa: NPY002 - users draw there
         return [*found, [module.training for module in model.modules()], torch.is_grad_enabled()]
 
     before = state()
@@ -183,7 +184,8 @@ class PerToken(nn.Module):
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(x[:, None].expand(-1, 4, -1))  # type: ignore[no-any-return]
+        logits: Tensor = self.head(x[:, None].expand(-1, 4, -1))
+        return logits
 
 
 def test_a_last_layer_that_does_not_answer_for_the_model_is_refused(tmp_path: Path) -> None:

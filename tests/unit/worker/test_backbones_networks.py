@@ -174,6 +174,7 @@ def test_images_are_read_as_the_networks_own_processor_reads_them(tmp_path: Path
     _, pictures = image_parts(tmp_path / "net")
     picture = checker(20, 31)
     seen = pictures.normalise(torch.from_numpy(pictures.read(encoded(picture)))[None])
+    # transformers leaves types out of this.
     processor: Any = AutoImageProcessor.from_pretrained(tmp_path / "net", backend="pil")  # type: ignore[no-untyped-call]
     torch.testing.assert_close(
         seen, processor(images=picture, return_tensors="pt")["pixel_values"], rtol=1e-4, atol=1e-4
