@@ -129,7 +129,9 @@ def weak_labels(client: httpx.Client) -> str:
     info, dataset = load("yoruba")
     options = JobOptions(model=ModelRequest(name="pretrained_text"))
     with tempfile.TemporaryDirectory() as name:
-        shelf = Shelf(Path(name) / "models", Features(Path(name) / "features", 10**9), Path(name))
+        shelf = Shelf(
+            Path(name) / "models", Path(name) / "networks", Features(Path(name) / "features", 10**9), Path(name)
+        )
         frozen = prepare(resolve(options, info), dataset, None, shelf=shelf).frozen
     assert frozen is not None
     labels = dataset.labels.numpy()

@@ -127,6 +127,12 @@ def submit(
     model: Annotated[
         str | None, typer.Option(help="One of `suspects models`; chosen by the data when left out.")
     ] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            help="Begin with a network of yours: a .pt2 of torch.export, or .safetensors weights for --model."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="The model's own default when left out.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same ranking; 0 when left out.")] = None,
     reference_split: Annotated[str | None, typer.Option(help="A split that people have verified.")] = None,
@@ -149,6 +155,8 @@ def submit(
     if name is not None:
         body["name"] = name
     client: Client = context.obj
+    if network is not None:
+        _begin_with(body, client.upload_network(network), model)
     job = client.submit(file, body)
     console.print(f"{job['id']} {job['state']}")
     if follow:
@@ -327,6 +335,15 @@ def _spec(text: str) -> dict[str, Any]:
             "Not a JSON object", f'--spec: expected something like {{"training": {{"epochs": 5}}}}, got {text}'
         )
     return value
+
+
+def _begin_with(body: dict[str, Any], network: dict[str, Any], model: str | None) -> None:
+    """Name an uploaded network in the body: a program is a model by itself, weights are for the model that was named."""
+    if network["kind"] == "program":
+        _put(body, "model", name=model or "exported", params={"network": network["id"]})
+    else:
+        params = {"network": network["id"], "architecture": model}
+        _put(body, "model", name="safetensors", params={name: value for name, value in params.items() if value})
 
 
 def _put(body: dict[str, Any], part: str, **given: Any) -> None:

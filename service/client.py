@@ -80,9 +80,16 @@ class Client:
 
     def submit(self, file: Path, spec: dict[str, Any]) -> dict[str, Any]:
         """Upload a file and queue a job on it, in one request. Raises ApiError."""
+        return self._upload("/jobs", file, {"spec": json.dumps(spec)})
+
+    def upload_network(self, file: Path) -> dict[str, Any]:
+        """Upload weights or an exported program. Raises ApiError."""
+        return self._upload("/networks", file, {})
+
+    def _upload(self, path: str, file: Path, data: dict[str, str]) -> dict[str, Any]:
         try:
             with file.open("rb") as stream:
-                return self._json("POST", "/jobs", files={"file": (file.name, stream)}, data={"spec": json.dumps(spec)})
+                return self._json("POST", path, files={"file": (file.name, stream)}, data=data)
         except OSError as error:
             raise ApiError("Cannot read the file", f"{file}: {error.strerror}") from error
 

@@ -21,6 +21,7 @@ from service.api import (
     integrations,
     jobs,
     label_studio,
+    networks,
     openapi,
     operations,
     page,
@@ -29,6 +30,7 @@ from service.api import (
     signals,
     suspects,
     versions,
+    weights,
 )
 from service.api.deps import Services
 from service.api.observe import Backlog, Observe
@@ -79,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for part in (
         datasets,
+        networks,
         jobs,
         events,
         suspects,
@@ -86,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signals,
         reviews,
         versions,
+        weights,
         diff,
         connections,
         integrations,

@@ -1,6 +1,7 @@
 """What a client should know of a ranking before trusting it."""
 
 from service.domain.dataset import Warning
+from service.domain.specs import ModelRequest
 from worker.preparation import Samples
 from worker.signals.counts import Estimate
 from worker.signals.measurements import Measurements, early_checkpoints
@@ -9,9 +10,20 @@ from worker.signals.verdicts import TRUSTED_ROWS
 _UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
 
 
-def cautions(prepared: Samples, m: Measurements, train_accuracy: float | None, wrong: Estimate) -> list[Warning]:
+def cautions(
+    prepared: Samples, m: Measurements, model: ModelRequest, train_accuracy: float | None, wrong: Estimate
+) -> list[Warning]:
     """What is missing, guessed or rare; `wrong` is the estimated number of wrong labels."""
     found: list[Warning] = []
+    if model.params.get("head") == "keep":
+        found.append(
+            Warning(
+                code="trained_before",
+                detail="training went on from uploaded weights with their last layer. If these were trained on the same "
+                "labels, they had learnt the wrong ones by heart before the first checkpoint, and few are found: begin "
+                "with weights of other data or of an early epoch, or with params.head new.",
+            )
+        )
     if m.trusted is None:
         found.append(
             Warning(

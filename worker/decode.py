@@ -352,6 +352,22 @@ def _codes(values: pa.Array, codes: dict[str, int]) -> npt.NDArray[np.int64]:
     return result
 
 
+def numbers(dataset: Canonical, rows: Int[Tensor, " k"] | None = None) -> Iterator[tuple[Doubles, list[str]]]:
+    """Embeddings, or all columns of a table as numbers, some rows at a time, with the columns' names; missing is NaN."""
+    if dataset.header.modality == "embedding":
+        for batch in dataset.batches(["embedding"], rows):
+            matrix = _matrix(batch)
+            yield matrix, [f"number {place} of the embedding" for place in range(matrix.shape[1])]
+        return
+    features = dataset.header.features
+    for batch in dataset.batches([one["column"] for one in features], rows):
+        # The columns of another dataset stand elsewhere, and batches have them in their file's order.
+        yield (
+            np.stack([_floats(batch.column(one["column"])) for one in features], 1),
+            [one["name"] for one in features],
+        )
+
+
 def _matrix(batch: pa.RecordBatch) -> Doubles:
     values = batch.column("embedding")
     flat: Doubles = values.flatten().to_numpy(zero_copy_only=False).astype(np.float64)

@@ -12,6 +12,7 @@ from service.domain.specs import JobSpec
 from worker.decode import Canonical, Encoder
 from worker.devices import CPU, device_of, sent
 from worker.models import build
+from worker.models.states import architecture
 from worker.partition import partition
 from worker.training import TrainingState
 
@@ -33,10 +34,10 @@ def restore(spec: JobSpec, dataset: Canonical, state: TrainingState, device: tor
     Raises Invalid for a training that was recorded elsewhere, and for a pretrained model, whose samples go through its
     frozen part first: that is not done here yet.
     """
-    if MODELS[spec.model.name].pretrained or spec.model.name == "trace":
+    if MODELS[spec.model.name].has_front or spec.model.name == "trace":
         raise Invalid(f"only models that were trained from scratch make predictions, and {spec.model.name} was not")
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
-    encoder = Encoder.fit(dataset, part.train, spec.model.params)
+    encoder = Encoder.fit(dataset, part.train, architecture(spec.model).params)
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
     model.load_state_dict(state.model)
     return Trained(model.to(device).eval(), encoder, dataset.header.classes)

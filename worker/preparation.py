@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
+from service.store.blobs import NETWORK_FILE
 from worker.backbones import Encoded, Shelf, gathered
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
@@ -28,6 +29,7 @@ from worker.influence.layers import UncoveredLayer, layer_names
 from worker.influence.projection import Projection
 from worker.influence.sources import Network
 from worker.models import build, head
+from worker.models.states import architecture, load_state
 from worker.partition import Columns, draw_columns, partition
 from worker.training import EpochMetrics, TrainingState, train
 
@@ -73,7 +75,7 @@ def prepare(
 ) -> Prepared:
     """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
 
-    Pretrained models need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
+    Pretrained models and uploaded weights need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
     """
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
@@ -83,7 +85,7 @@ def prepare(
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
     known = None if serves_itself else (source, rows)
-    if MODELS[spec.model.name].pretrained:
+    if MODELS[spec.model.name].has_front:
         if shelf is None:
             raise ValueError("a pretrained model needs a shelf")
         encoded = pretrained(spec, dataset, part.train, known, shelf)
@@ -113,12 +115,17 @@ def _encoded(
     reference: tuple[Canonical, Int[Tensor, " m"]] | None,
     shelf: Shelf | None,
 ) -> Encoded:
-    encoder, classes = Encoder.fit(dataset, rows, spec.model.params), len(dataset.header.classes)
+    encoder, classes = Encoder.fit(dataset, rows, architecture(spec.model).params), len(dataset.header.classes)
+    model = build(spec.model, encoder.shape, classes, spec.training.seed)
+    if spec.model.network is not None:
+        if shelf is None:
+            raise ValueError("uploaded weights need a shelf")
+        load_state(model, head(model), spec.model, shelf.networks / spec.model.network / NETWORK_FILE)
     planted = plant(_inputs(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
     return Encoded(
         planted=planted,
         reference=tuple(x[:0] for x in planted.inputs) if reference is None else _inputs(encoder, *reference, shelf),
-        model=build(spec.model, encoder.shape, classes, spec.training.seed),
+        model=model,
         frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
 

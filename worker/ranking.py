@@ -91,7 +91,8 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
             },
             "signals": list(signals),
             "warnings": [
-                warning.model_dump() for warning in cautions(prepared, m, train_accuracy, verdicts.mislabeled_estimate)
+                warning.model_dump()
+                for warning in cautions(prepared, m, spec.model, train_accuracy, verdicts.mislabeled_estimate)
             ],
         },
     )

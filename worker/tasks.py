@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 import torch
+from safetensors.torch import save_file
 
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
@@ -195,6 +196,7 @@ def _train(
     clock.lap("preparing_s")
     folder = blobs.checkpoints(job.id)
     epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heart, told))
+    _keep_weights(_checkpoint(folder, epochs[-1]), blobs.model(job.id))
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heart.enter(State.SCORING, "running the checkpoints over every sample")
     clock.lap("training_s")
@@ -218,6 +220,14 @@ def _play(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Cl
     return _Measured(played.samples, job.spec, scored, played.epochs)
 
 
+def _keep_weights(checkpoint: Path, path: Path) -> None:
+    """Write the weights at the end of training in a form that anybody can read."""
+    weights = {name: value.contiguous() for name, value in TrainingState.load(checkpoint).model.items()}
+    part = path.with_suffix(".part")
+    save_file(weights, part)
+    part.replace(path)
+
+
 def _measuring(heart: Heart) -> Callable[[float], None]:
     return lambda share: heart.tell(State.SCORING, share, "measuring influence")
 
@@ -225,6 +235,7 @@ def _measuring(heart: Heart) -> Callable[[float], None]:
 def _shelf(scratch: Path, station: Station, heart: Heart) -> Shelf:
     return Shelf(
         models=station.settings.models_folder,
+        networks=station.blobs.networks,
         features=Features(station.blobs.features, station.settings.max_features_bytes),
         scratch=scratch,
         device=station.device,

@@ -78,6 +78,15 @@ async def _read_json(request: Request) -> Json:
 JsonBody = Annotated[Json, Depends(_read_json)]
 
 
+async def _only_form(body: Body) -> Form:
+    if isinstance(body, Json):
+        raise UnreadableType("a JSON body is not read here; send multipart/form-data with a part named file")
+    return body
+
+
+FormBody = Annotated[Form, Depends(_only_form)]
+
+
 def parsed(model: type[M], value: Any, *within: str) -> M:
     """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body."""
     if not isinstance(value, Mapping):

@@ -110,15 +110,16 @@ def delete_dataset(dataset_id: str, here: Here) -> None:
         with here.database.write() as connection:
             users = datasets.users(connection, dataset_id)
             if users:
-                raise _in_use(users)
+                raise in_use(users)
             datasets.remove(connection, dataset_id)
             idempotency.forget(connection, dataset_id)
     except sa.exc.IntegrityError as error:
-        raise _in_use([]) from error
+        raise in_use([]) from error
     here.blobs.remove(here.blobs.dataset(dataset_id))
 
 
-def _in_use(jobs: list[str]) -> Conflict:
+def in_use(jobs: list[str]) -> Conflict:
+    """What is told of something that jobs still need."""
     named = f": {', '.join(jobs[:5])}" if jobs else ""
     return Conflict(f"{len(jobs) or 'some'} jobs use it{named}; delete them first", members={"jobs": jobs})
 

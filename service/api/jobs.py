@@ -11,6 +11,7 @@ from service.api.bodies import Body, Form, Json, parsed
 from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest, take_in
+from service.api.networks import check_network
 from service.api.openapi import JOB_BODY
 from service.api.schemas import JobPage, JobView
 from service.domain.dataset import DatasetInfo
@@ -103,6 +104,7 @@ def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) 
     reference = spec.reference
     if reference is not None and reference.dataset is not None:
         _check_other(info, _named(here, reference.dataset, "reference", "dataset"))
+    check_network(here, spec, info)
     _check_webhook(here, request.webhook)
     try:
         with here.database.write() as connection:
@@ -115,7 +117,7 @@ def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) 
     except sa.exc.IntegrityError as error:
         known = made_before(here, key, asked)
         if known is None:
-            raise NotFound("the connection or the reference was deleted in the meantime") from error
+            raise NotFound("the connection, the reference or the network was deleted in the meantime") from error
         return known
     return job_id
 
@@ -137,6 +139,7 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
     spec = resolve(_with_verified(here, request, info), info)
     _check_reference(here, spec, info)
+    check_network(here, spec, info)
     _check_webhook(here, request.webhook)
     job_id = new_id("job_")
     try:
@@ -150,7 +153,7 @@ def _submit(here: Services, key: str | None, asked: str, request: JobOptions, in
     except sa.exc.IntegrityError as error:
         known = made_before(here, key, asked)
         if known is None:
-            raise NotFound("the dataset or the reference was deleted in the meantime") from error
+            raise NotFound("the dataset, the reference or the network was deleted in the meantime") from error
         return known
     here.queue.wake(job_id, spec.priority)
     return job_id
@@ -340,6 +343,7 @@ def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
         "report": None,
+        "model": None if info.modality == "trace" else f"/jobs/{job.id}/model",
         "next": f"/jobs/{loop.next_job_id}" if loop and loop.next_job_id else None,
     }
     return JobView.model_validate(

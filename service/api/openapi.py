@@ -12,12 +12,14 @@ from service.api.schemas import FromUrl
 from service.domain.backend import Event, Question, Setup
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
+from service.domain.network import NetworkSpec
 from service.domain.review import Decision
 from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
 _TAGS = [
     {"name": "datasets", "description": "Labelled data: tables, images, texts, embeddings."},
+    {"name": "networks", "description": "Networks of your own, which jobs may train on."},
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
     {"name": "reviews", "description": "What people decide, and what becomes of it."},
@@ -28,20 +30,25 @@ _TAGS = [
 ]
 
 
+def _form(model: str, file: str, example: dict[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {
+            "file": {"type": "string", "format": "binary", "description": file},
+            "spec": {"$ref": _TEMPLATE.format(model=model)},
+        },
+        "additionalProperties": False,
+    }
+    encoding = {"spec": {"contentType": "application/json"}}
+    return {"multipart/form-data": {"schema": schema, "encoding": encoding, "example": example}}
+
+
 def _body(
     json_models: tuple[str, ...], json_examples: dict[str, Any], form_model: str, form_example: dict[str, Any]
 ) -> dict[str, Any]:
     alternatives = [{"$ref": _TEMPLATE.format(model=model)} for model in json_models]
     json_schema = alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
-    form = {
-        "type": "object",
-        "required": ["file"],
-        "properties": {
-            "file": {"type": "string", "format": "binary", "description": "CSV, Parquet, ZIP of images, and others."},
-            "spec": {"$ref": _TEMPLATE.format(model=form_model)},
-        },
-        "additionalProperties": False,
-    }
     return {
         "requestBody": {
             "required": True,
@@ -50,11 +57,7 @@ def _body(
                     "schema": json_schema,
                     "examples": {name: {"value": value} for name, value in json_examples.items()},
                 },
-                "multipart/form-data": {
-                    "schema": form,
-                    "encoding": {"spec": {"contentType": "application/json"}},
-                    "example": form_example,
-                },
+                **_form(form_model, "CSV, Parquet, ZIP of images, and others.", form_example),
             },
         }
     }
@@ -97,6 +100,17 @@ JOB_BODY = _body(
     "UploadJobRequest",
     {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"dataset": {"label": "income"}}},
 )
+
+NETWORK_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": _form(
+            "NetworkSpec",
+            "Weights as safetensors, or a .pt2 of torch.export.save.",
+            {"file": "the bytes of model.pt2", "spec": {"name": "our model"}},
+        ),
+    }
+}
 
 REVIEWS_BODY: dict[str, Any] = {
     "requestBody": {
@@ -171,6 +185,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         Problem,
         FromUrl,
         DatasetSpec,
+        NetworkSpec,
         JobRequest,
         PullJobRequest,
         UploadJobRequest,

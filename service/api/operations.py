@@ -111,7 +111,7 @@ async def list_models() -> ModelList:
         ModelView.model_validate(
             {
                 **model.model_dump(exclude={"training"}),
-                "default": AUTO.get(model.modality) == model.name,
+                "default": model.name in AUTO.values(),
                 "params": model.params.model_json_schema(),
                 "training": {} if model.training is None else model.training.model_dump(),
             }

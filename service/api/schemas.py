@@ -9,6 +9,7 @@ from service.api.paging import Page
 from service.domain.connection import Connection
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
+from service.domain.network import NetworkInfo
 from service.domain.precision import Band, Day, Share
 from service.domain.review import DecisionKind, Outcome, Review
 from service.domain.signal import Signal
@@ -27,6 +28,10 @@ class FromUrl(Frozen):
 
 class DatasetPage(Page[DatasetInfo]):
     """Datasets, newest first."""
+
+
+class NetworkPage(Page[NetworkInfo]):
+    """Uploaded networks, newest first."""
 
 
 class SkippedPage(Page[SkippedRow]):
@@ -103,6 +108,7 @@ class JobLinks(BaseModel):
     suspects: str
     events: str
     report: str | None = Field(None, description="null as long as there is none.")
+    model: str | None = Field(None, description="The weights at the end of training; null where nothing is trained.")
     next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
 

@@ -9,6 +9,7 @@ from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS, Model, TrainingDefaults
+from service.domain.params import StateParams
 from service.domain.signal import SIGNALS
 from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
@@ -58,6 +59,12 @@ class ModelRequest(Frozen):
 
     name: str = Field("auto", description="A name of GET /models, or auto: chosen by modality and size.")
     params: dict[str, Any] = Field(default_factory=dict, description="The model's own parameters; see GET /models.")
+
+    @property
+    def network(self) -> str | None:
+        """Id of the uploaded network that it begins with, if any."""
+        found: str | None = self.params.get("network")
+        return found
 
 
 class TrainingRequest(TrainingOptions):
@@ -232,7 +239,7 @@ def _invalid(*faults: tuple[list[str | int], str]) -> Invalid:
 
 
 def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
-    fitting = [model.name for model in MODELS.values() if model.modality == dataset.modality]
+    fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
     if not fitting:
         raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
     name, chosen = choose(dataset) if request.name == "auto" else (request.name, {})
@@ -241,11 +248,28 @@ def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, 
             (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
         )
     model = MODELS[name]
-    try:
-        params = model.params.model_validate({**chosen, **request.params})
-    except ValidationError as error:
-        raise _invalid(*((["model", "params", *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
+    params = _params(model, {**chosen, **request.params})
+    if isinstance(params, StateParams):
+        model, params = _resolve_architecture(params, dataset)
     return model, ModelRequest(name=name, params=params.model_dump())
+
+
+def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
+    try:
+        return model.params.model_validate(given)
+    except ValidationError as error:
+        place = ["model", "params", *within]
+        raise _invalid(*(([*place, *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
+
+
+def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Model, StateParams]:
+    """The model that is trained, from weights that were uploaded."""
+    fitting = {one.name: one for one in MODELS.values() if one.modality == dataset.modality and not one.pretrained}
+    model = fitting.get(given.architecture)
+    if model is None:
+        names = ", ".join(fitting)
+        raise _invalid((["model", "params", "architecture"], f"for {dataset.modality} data one of {names}"))
+    return model, given.model_copy(update={"params": _params(model, given.params, "params").model_dump()})
 
 
 def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Reference | None:
@@ -320,7 +344,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
     if (
         request.training.augmentation != "none"
-        and model.pretrained
+        and model.has_front
         and model_request.params["trainable_blocks"] != "all"
     ):
         raise _invalid((["training", "augmentation"], _FROZEN))

@@ -5,6 +5,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+NETWORK_FILE = "network"
+
 
 @dataclass(frozen=True)
 class Blobs:
@@ -29,6 +31,15 @@ class Blobs:
         """What was left out of a dataset, one JSON object a line."""
         return self.dataset(dataset_id) / "skipped.jsonl"
 
+    @property
+    def networks(self) -> Path:
+        """Networks that clients uploaded, a folder each."""
+        return self.home / "networks"
+
+    def network(self, network_id: str) -> Path:
+        """The file of an uploaded network."""
+        return self.networks / network_id / NETWORK_FILE
+
     def job(self, job_id: str) -> Path:
         """The folder of a job."""
         return self.home / "jobs" / job_id
@@ -36,6 +47,10 @@ class Blobs:
     def checkpoints(self, job_id: str) -> Path:
         """The folder of a job's training states, one file an epoch."""
         return self._made(self.job(job_id) / "checkpoints")
+
+    def model(self, job_id: str) -> Path:
+        """The weights at the end of a job's training, as safetensors."""
+        return self.job(job_id) / "model.safetensors"
 
     def evidence(self, job_id: str) -> Path:
         """The folder of a completed job's arrays by sample."""

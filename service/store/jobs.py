@@ -16,7 +16,7 @@ from service.domain.dataset import DatasetInfo, Inferred, Modality
 from service.domain.dataset import Warning as Notice
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
 from service.domain.specs import JobSpec
-from service.store import loops, webhooks
+from service.store import loops, networks, webhooks
 from service.store.tables import datasets, job_events, jobs, pulls
 
 
@@ -90,6 +90,8 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
         )
     )
     record(connection, job_id, "state", {"state": State.QUEUED}, now)
+    if spec.model.network is not None:
+        networks.use(connection, job_id, spec.model.network)
     if spec.loop is not None:
         loops.begin(connection, job_id, spec.loop)
 

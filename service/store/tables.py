@@ -79,6 +79,25 @@ jobs = sa.Table(
     sa.Index("ix_jobs_state_created_at", "state", "created_at"),
 )
 
+# Weights and exported programs of clients, which jobs may train on.
+networks = sa.Table(
+    "networks",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False, unique=True),
+    sa.Column("info", sa.JSON, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Index("ix_networks_created_at_id", "created_at", "id"),
+)
+
+# Which jobs begin with one; a table of its own, so that nothing has to be done to that of jobs.
+job_networks = sa.Table(
+    "job_networks",
+    metadata,
+    _job_key(),
+    sa.Column("network_id", sa.String, sa.ForeignKey("networks.id"), nullable=False, index=True),
+)
+
 job_events = sa.Table(
     "job_events",
     metadata,

@@ -13,7 +13,7 @@ from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from service.domain.models import (
+from service.domain.params import (
     ResNet18Params,
     ResNetParams,
     SmallCNNParams,

@@ -85,6 +85,32 @@ def test_every_option_of_submit_reaches_the_job(suspects: Suspects, upload: str,
     assert job["dataset"]["classes"] == ["cat", "dog", "eel"]
 
 
+def test_weights_of_a_model_are_uploaded_and_named(
+    suspects: Suspects, upload: str, tmp_path: Path, client: httpx.Client
+) -> None:
+    weights = tmp_path / "mine.safetensors"
+    header = b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
+    weights.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    options = ["--network", str(weights), "--no-watch"]
+    assert suspects("submit", upload, *options, "--model", "mlp").code == 0
+    (network,) = client.get("/networks").json()["items"]
+    (job,) = client.get("/jobs").json()["items"]
+    params = job["spec"]["model"]["params"]
+    assert (job["spec"]["model"]["name"], network["name"]) == ("safetensors", "mine")
+    assert (params["network"], params["architecture"]) == (network["id"], "mlp")
+    assert "model.params.architecture" in suspects("submit", upload, *options).err
+    assert (
+        "is a state"
+        in suspects(
+            "submit",
+            upload,
+            "--spec",
+            json.dumps({"model": {"name": "exported", "params": {"network": network["id"]}}}),
+            "--no-watch",
+        ).err
+    )
+
+
 def test_columns_and_reference_split_reach_the_dataset(
     suspects: Suspects, tmp_path: Path, client: httpx.Client
 ) -> None:

@@ -33,7 +33,11 @@ class Pictures:
     @classmethod
     def plain(cls, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
         """Squares of that side, in colour."""
-        frame = Frame(3, side, side)
+        return cls.of(Frame(3, side, side), mean, deviation)
+
+    @classmethod
+    def of(cls, frame: Frame, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
+        """Of that frame."""
         return cls(lambda encoded: pixels(encoded, frame), mean, deviation)
 
     @classmethod

@@ -5,17 +5,20 @@ from typing import Any
 
 import torch
 
-from worker.backbones import arrays, efficientnet, families
+from worker.backbones import arrays, efficientnet, families, programs
 from worker.backbones.images import Pictures
 from worker.backbones.parts import Parts
+from worker.backbones.rows import Rows
 from worker.backbones.sources import Source
 from worker.backbones.words import Words
 
-Reader = Pictures | Words
+Reader = Pictures | Words | Rows
 
 
 def reader(source: Source, params: dict[str, Any]) -> Reader:
-    """What makes bytes or tokens of samples. Raises Invalid for files that cannot be used."""
+    """What makes bytes, tokens or numbers of samples. Raises Invalid for files that cannot be used."""
+    if source.form == "program":
+        return programs.reader(source, params["pixel_mean"], params["pixel_deviation"])
     if "length" in params:
         return Words.open(source, params["length"])
     return _PICTURES[source.form](source, params["image_size"])
@@ -27,6 +30,8 @@ def parts(source: Source, seen: Reader, params: dict[str, Any]) -> Parts:
     with torch.random.fork_rng(devices=[]):
         if isinstance(seen, Words):
             return families.text_parts(source, seen, params["pooling"])
+        if source.form == "program" or isinstance(seen, Rows):
+            return programs.parts(source, seen, params["layer"])
         return _PARTS[source.form](source, seen, params["image_size"])
 
 

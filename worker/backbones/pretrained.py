@@ -13,12 +13,12 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from service.domain.errors import TooLarge
-from service.domain.models import MODELS
 from service.domain.specs import Glitch, JobSpec
 from worker.backbones import loading
 from worker.backbones.features import Features, gathered
 from worker.backbones.parts import Chain
-from worker.backbones.sources import find
+from worker.backbones.rows import digest as rows_digest
+from worker.backbones.sources import find, uploaded
 from worker.backbones.words import Words
 from worker.decode import Canonical, Inputs
 from worker.devices import CPU
@@ -38,12 +38,13 @@ _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted
 class Shelf:
     """Where pretrained networks are, where what they gave is kept, and where a job may put large arrays.
 
-    Frozen parts run on `device`.
+    `models` are the operator's, `networks` those that clients uploaded. Frozen parts run on `device`.
 
     `tell` hears the share of a pass that is done, in [0, 1].
     """
 
     models: Path
+    networks: Path
     features: Features
     scratch: Path
     device: torch.device = CPU
@@ -100,7 +101,10 @@ class Front:
 
     def __init__(self, spec: JobSpec, dataset: Canonical, shelf: Shelf) -> None:
         self._params, self._shelf, self._dataset = spec.model.params, shelf, dataset
-        self._source = find(self._params["backbone"], MODELS[spec.model.name].modality, shelf.models)
+        if spec.model.network is None:
+            self._source = find(self._params["backbone"], dataset.header.modality, shelf.models)
+        else:
+            self._source = uploaded(spec.model.network, shelf.networks)
         self.trainable = self._params["trainable_blocks"]
         self._keys: dict[Path, str] = {}
 
@@ -179,13 +183,13 @@ class Front:
 
     def _key(self, dataset: Canonical) -> str:
         # Labels are none of it, so that a corrected dataset finds what its original left.
-        column = _COLUMN[dataset.header.modality]
+        column = _COLUMN.get(dataset.header.modality)
         told: dict[str, Any] = {
             "version": _VERSION,
-            "samples": dataset.digest(column),
+            "samples": rows_digest(dataset) if column is None else dataset.digest(column),
             "network": self._source.digest,
             "trained": self.trainable,
-            **{name: self._params[name] for name in ("image_size", "length", "pooling") if name in self._params},
+            **{name: self._params[name] for name in _TELLING if name in self._params},
         }
         if self.trainable != 0 and isinstance(self._reader, Words):
             told["length"] = self._reader.length
@@ -193,6 +197,7 @@ class Front:
 
 
 _COLUMN = {"image": "image", "text": "text"}
+_TELLING = ("image_size", "length", "pooling", "layer", "pixel_mean", "pixel_deviation")
 
 
 def _planted(front: Front, dataset: Canonical, rows: Int[Tensor, " n"], glitches: Sequence[Glitch]) -> Planted:

@@ -9,8 +9,9 @@ from typing import Literal
 
 from service.domain.dataset import Modality
 from service.domain.errors import FieldError, Invalid
+from service.store.blobs import NETWORK_FILE
 
-Form = Literal["efficientnet_lite0", "transformers", "arrays"]
+Form = Literal["efficientnet_lite0", "transformers", "arrays", "program"]
 
 # What is fetched and what counts: weights without code, how they are put together, how samples are to be read.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -72,6 +73,12 @@ def find(name: str, modality: Modality, models: Path) -> Source:
     return _folder(
         name, _fetched(name, models), modality, "the hub may hold it in another form only, which is not read"
     )
+
+
+def uploaded(name: str, networks: Path) -> Source:
+    """A network that a client uploaded."""
+    folder = networks / name
+    return Source(name, "program", folder, (folder / NETWORK_FILE,))
 
 
 def unfit(message: str) -> Invalid:

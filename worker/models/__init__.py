@@ -12,6 +12,7 @@ from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
 from worker.models.pretrained import probe
 from worker.models.resnet18 import resnet18
+from worker.models.states import architecture
 from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
@@ -32,11 +33,16 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "text_cnn": text_cnn,
     "text_transformer": text_transformer,
     "pretrained_text": probe,
+    "exported": probe,
 }
 
 
 def build(request: ModelRequest, shape: InputShape, classes: int, seed: int) -> nn.Module:
-    """A network with weights drawn from the seed alone; the global random state is left as it was."""
+    """A network with weights drawn from the seed alone; the global random state is left as it was.
+
+    Of uploaded weights the network that they are for: `load_state` puts them in.
+    """
+    request = architecture(request)
     params = MODELS[request.name].params.model_validate(request.params)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -3,7 +3,7 @@
 from rtdl_revisiting_models import MLP
 from torch import nn
 
-from service.domain.models import MLPParams, NoParams
+from service.domain.params import MLPParams, NoParams
 from worker.shape import InputShape
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from service.domain.models import ResNetParams, SmallCNNParams
+from service.domain.params import ResNetParams, SmallCNNParams
 from worker.shape import InputShape
 
 

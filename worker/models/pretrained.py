@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from service.domain.models import MLPParams, NoParams, PretrainedParams
+from service.domain.params import HeadParams, MLPParams, NoParams
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.shape import InputShape
 from worker.standard import FARTHEST, Standard
 
 
-def probe(params: PretrainedParams, shape: InputShape, classes: int) -> nn.Module:
+def probe(params: HeadParams, shape: InputShape, classes: int) -> nn.Module:
     """The head that was asked for, on rows of numbers."""
     if params.head == "linear":
         return linear_probe(NoParams(), shape, classes)

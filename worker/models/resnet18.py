@@ -4,7 +4,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from service.domain.models import ResNet18Params
+from service.domain.params import ResNet18Params
 from worker.models.image import Normalise, channels, channels_last
 from worker.shape import InputShape
 

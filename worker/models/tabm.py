@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from tabm import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 from torch import Tensor, nn
 
-from service.domain.models import TabMParams
+from service.domain.params import TabMParams
 from worker.models.numbers import Numbers
 from worker.models.tabular import OneHot
 from worker.shape import InputShape

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from rtdl_revisiting_models import MLP, FTTransformer, ResNet
 from torch import Tensor, nn
 
-from service.domain.models import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
+from service.domain.params import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
 from worker.models.numbers import Numbers
 from worker.shape import InputShape
 

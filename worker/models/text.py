@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu, scaled_dot_product_attention
 
-from service.domain.models import TextCNNParams, TextTransformerParams
+from service.domain.params import TextCNNParams, TextTransformerParams
 from worker.shape import InputShape
 
 _KERNELS = (2, 3, 4)

@@ -40,7 +40,13 @@ def passes() -> list[float]:
 def shelf(tmp_path: Path, passes: list[float]) -> Shelf:
     image_network("resnet", tmp_path / "models" / "resnet")
     text_network("bert", tmp_path / "models" / "bert")
-    return Shelf(tmp_path / "models", Features(tmp_path / "features", 10**9), tmp_path / "scratch", tell=passes.append)
+    return Shelf(
+        tmp_path / "models",
+        tmp_path / "networks",
+        Features(tmp_path / "features", 10**9),
+        tmp_path / "scratch",
+        tell=passes.append,
+    )
 
 
 def images(path: Path, rows: int = ROWS, **options: Any) -> Canonical:

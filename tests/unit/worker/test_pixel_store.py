@@ -35,7 +35,13 @@ def spec(dataset: Canonical, seed: int, size: int | None = None, **options: Any)
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(tmp_path / "models", Features(tmp_path / "features", 10**9), tmp_path / "scratch", tell=lambda _: None)
+    return Shelf(
+        tmp_path / "models",
+        tmp_path / "networks",
+        Features(tmp_path / "features", 10**9),
+        tmp_path / "scratch",
+        tell=lambda _: None,
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,45 @@
+"""Networks that clients upload: weights for a model of the table, or a whole exported program."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from service.domain.dataset import Frozen
+
+NetworkKind = Literal["state", "program"]
+
+
+class NetworkSpec(Frozen):
+    """What a client may say of an uploaded network."""
+
+    name: str | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
+
+
+class NetworkLayer(Frozen):
+    """A linear layer of an exported program."""
+
+    name: str
+    in_features: int
+    out_features: int
+
+
+class NetworkInfo(Frozen):
+    """An uploaded network as the API shows it."""
+
+    id: str
+    name: str
+    kind: NetworkKind = Field(description="state: weights by name. program: what torch.export.save wrote.")
+    digest: str
+    bytes: int
+    tensors: int = Field(description="How many are stored in it.")
+    numbers: int = Field(description="In all of them together.")
+    input: list[int | None] | None = Field(
+        None,
+        description="Of a program: the shape of its input, null where it may be any size; the first is the samples.",
+    )
+    input_type: Literal["float32", "uint8", "other"] | None = Field(None, description="Of a program: its numbers.")
+    layers: list[NetworkLayer] = Field(
+        default_factory=list, description="Of a program: its linear layers, in the order of their use."
+    )
+    created_at: datetime

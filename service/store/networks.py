@@ -1,0 +1,64 @@
+"""The networks that were uploaded, each stored once: the same bytes are the same network."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from service.domain.network import NetworkInfo
+from service.store.tables import job_networks, networks
+
+
+def add(connection: sa.Connection, info: NetworkInfo) -> None:
+    """Write a new network; its file is already in place."""
+    connection.execute(
+        networks.insert().values(
+            id=info.id, digest=info.digest, info=info.model_dump(mode="json"), created_at=info.created_at
+        )
+    )
+
+
+def get(connection: sa.Connection, network_id: str) -> NetworkInfo | None:
+    """One network, or None."""
+    return _first(connection, networks.c.id == network_id)
+
+
+def by_digest(connection: sa.Connection, digest: str) -> NetworkInfo | None:
+    """The network of these bytes, if it was uploaded before."""
+    return _first(connection, networks.c.digest == digest)
+
+
+def page(
+    connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
+) -> tuple[Sequence[NetworkInfo], int]:
+    """The newest networks first, older than `before` (created_at, id), and how many there are in all."""
+    total = connection.execute(sa.select(sa.func.count()).select_from(networks)).scalar_one()
+    older = sa.true() if before is None else sa.tuple_(networks.c.created_at, networks.c.id) < sa.tuple_(*before)
+    rows = connection.execute(
+        sa.select(networks.c.info)
+        .where(older)
+        .order_by(networks.c.created_at.desc(), networks.c.id.desc())
+        .limit(limit)
+    ).scalars()
+    return [NetworkInfo.model_validate(row) for row in rows], total
+
+
+def use(connection: sa.Connection, job_id: str, network_id: str) -> None:
+    """Note that a job begins with it. Raises IntegrityError where it is gone."""
+    connection.execute(job_networks.insert().values(job_id=job_id, network_id=network_id))
+
+
+def users(connection: sa.Connection, network_id: str) -> list[str]:
+    """Ids of the jobs that use a network."""
+    wanted = sa.select(job_networks.c.job_id).where(job_networks.c.network_id == network_id)
+    return list(connection.execute(wanted).scalars())
+
+
+def remove(connection: sa.Connection, network_id: str) -> None:
+    """Forget a network; the caller has made sure that no job uses it."""
+    connection.execute(networks.delete().where(networks.c.id == network_id))
+
+
+def _first(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> NetworkInfo | None:
+    row = connection.execute(sa.select(networks.c.info).where(wanted)).scalar_one_or_none()
+    return None if row is None else NetworkInfo.model_validate(row)

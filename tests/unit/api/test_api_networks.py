@@ -1,0 +1,214 @@
+"""Networks over HTTP: what is taken, what is refused and why, and how jobs name them."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from service.api.deps import Services
+from tests.builders import CSV, add_dataset, add_finished, form
+from tests.unit.worker.programs import export, made, sample
+
+NUMBERS = b"a,b,c,d,e,animal\n" + b"".join(
+    b"%d.25,%d.5,%d.1,%d.7,%d.3,%s\n" % (i % 11, i % 7, i % 5, i % 9, i % 13, (b"cat", b"dog", b"eel")[i % 3])
+    for i in range(60)
+)
+STATE = save({"layers.0.weight": torch.ones(3, 4), "layers.0.bias": torch.zeros(3)})
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return export(made("table"), sample("table"), tmp_path_factory.mktemp("program") / "table.pt2").read_bytes()
+
+
+def post(client: httpx.Client, content: bytes, filename: str = "ours.pt2", **spec: Any) -> httpx.Response:
+    return client.post("/networks", **form(content, filename, spec or None))
+
+
+def job(client: httpx.Client, dataset: str, name: str, params: dict[str, Any]) -> httpx.Response:
+    return client.post("/jobs", json={"dataset": dataset, "model": {"name": name, "params": params}})
+
+
+@pytest.fixture
+def table(client: httpx.Client) -> str:
+    return str(client.post("/datasets", **form(NUMBERS)).json()["id"])
+
+
+def test_a_program_is_told_with_its_input_and_its_layers(client: httpx.Client, program: bytes) -> None:
+    answer = post(client, program)
+    assert answer.status_code == 201
+    told = answer.json()
+    assert answer.headers["Location"] == f"/networks/{told['id']}"
+    assert client.get(f"/networks/{told['id']}").json() == told
+    assert (told["name"], told["kind"], told["bytes"], told["tensors"]) == ("ours", "program", len(program), 6)
+    assert told["numbers"] == sum(one.numel() for one in made("table").parameters())
+    assert (told["input"], told["input_type"]) == ([None, 5], "float32")
+    assert told["layers"] == [
+        {"name": "1", "in_features": 5, "out_features": 8},
+        {"name": "3", "in_features": 8, "out_features": 3},
+    ]
+
+
+def test_weights_are_told_with_how_many_they_are(client: httpx.Client) -> None:
+    told = post(client, STATE, "w.safetensors", name="mine").json()
+    assert (told["name"], told["kind"], told["tensors"], told["numbers"]) == ("mine", "state", 2, 15)
+    assert (told["input"], told["layers"]) == (None, [])
+
+
+def test_the_same_bytes_are_the_same_network(client: httpx.Client, here: Services) -> None:
+    first, again = post(client, STATE), post(client, STATE, "other name")
+    assert first.json() == again.json()
+    other = post(client, save({"a": torch.ones(2)})).json()
+    listed = client.get("/networks", params={"limit": 1})
+    assert [one["id"] for one in listed.json()["items"]] == [other["id"]]
+    assert listed.json()["total"] == 2
+    rest = client.get("/networks", params={"cursor": listed.json()["next"]}).json()
+    assert [one["id"] for one in rest["items"]] == [first.json()["id"]]
+    assert len(list(here.blobs.networks.iterdir())) == 2
+    assert list(here.blobs.uploads.iterdir()) == []
+
+
+def test_an_idempotency_key_stands_for_one_upload(client: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = client.post("/networks", headers=headers, **form(STATE, "a"))
+    assert client.post("/networks", headers=headers, **form(STATE, "a")).json() == first.json()
+    assert client.post("/networks", headers=headers, **form(save({"b": torch.ones(1)}), "a")).status_code == 422
+
+
+def _torch_file() -> bytes:
+    file = io.BytesIO()
+    torch.save(nn.Linear(2, 2).state_dict(), file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (_torch_file(), "a file of torch.save is a pickle"),
+        (pickle.dumps({"a": 1}), "the file is a pickle"),
+        (b"PK\x03\x04 and nothing more", "not a whole archive"),
+        (CSV, "of no kind that is read here; weights as safetensors"),
+        (b"", "of no kind that is read here"),
+        (save({}), "holds no tensor"),
+    ],
+)
+def test_pickles_and_other_files_are_refused_by_content(
+    content: bytes, reason: str, client: httpx.Client, here: Services
+) -> None:
+    answer = post(client, content, "weights.safetensors")
+    assert answer.status_code == 415
+    assert reason in answer.json()["detail"]
+    assert not here.blobs.networks.exists()
+    assert list(here.blobs.uploads.iterdir()) == []
+
+
+def test_broken_weights_name_the_array(client: httpx.Client) -> None:
+    answer = post(client, STATE[:-20])
+    assert answer.status_code == 400
+    assert "'layers.0.weight' is cut short" in answer.json()["detail"]
+
+
+def test_jobs_echo_the_network_and_keep_it_from_being_deleted(
+    client: httpx.Client, program: bytes, table: str, here: Services
+) -> None:
+    network = post(client, program).json()["id"]
+    answer = job(client, table, "exported", {"network": network, "layer": "1"})
+    assert answer.status_code == 202
+    spec = answer.json()["spec"]
+    assert spec["model"]["params"] == {
+        "network": network,
+        "layer": "1",
+        "trainable_blocks": 0,
+        "head": "linear",
+        "width": 256,
+        "dropout": 0.0,
+        "pixel_mean": None,
+        "pixel_deviation": None,
+    }
+    refused = client.delete(f"/networks/{network}")
+    assert refused.status_code == 409
+    assert refused.json()["jobs"] == [answer.json()["id"]]
+    client.post(f"/jobs/{answer.json()['id']}/cancel")
+    assert client.delete(f"/jobs/{answer.json()['id']}").status_code == 204
+    assert client.delete(f"/networks/{network}").status_code == 204
+    assert client.get(f"/networks/{network}").status_code == 404
+    assert list(here.blobs.networks.iterdir()) == []
+
+
+def test_weights_are_trained_as_their_architecture_is(client: httpx.Client, table: str) -> None:
+    network = post(client, STATE).json()["id"]
+    params = {"network": network, "architecture": "tabm", "params": {"members": 4}}
+    spec = job(client, table, "safetensors", params).json()["spec"]
+    plain = job(client, table, "tabm", {"members": 4}).json()["spec"]
+    assert spec["training"] == plain["training"]
+    assert spec["model"]["params"]["params"] == plain["model"]["params"]
+    assert spec["model"]["params"]["head"] == "keep"
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "field", "reason"),
+    [
+        ("exported", {}, "network", "Field required"),
+        ("exported", {"network": "../../etc/passwd"}, "network", "String should match pattern"),
+        ("exported", {"network": "{state}"}, "network", "is a state; model exported begins with a program"),
+        ("safetensors", {"network": "{program}", "architecture": "mlp"}, "network", "is a program"),
+        ("exported", {"network": "{program}", "layer": "9"}, "layer", "is no linear layer of it; it has 1, 3"),
+        ("exported", {"network": "{program}", "trainable_blocks": 3}, "trainable_blocks", "Input should be 0 or 'all'"),
+        ("safetensors", {"network": "{state}", "architecture": "resnet20"}, "architecture", "for tabular data one of"),
+        ("safetensors", {"network": "{state}", "architecture": "nothing"}, "architecture", "for tabular data one of"),
+        ("safetensors", {"network": "{state}", "architecture": "mlp", "params": {"width": 0}}, "width", "greater than"),
+        ("safetensors", {"network": "{state}", "architecture": "trace"}, "architecture", "for tabular data one of"),
+    ],
+)
+def test_what_does_not_fit_names_the_field(
+    name: str, params: dict[str, Any], field: str, reason: str, client: httpx.Client, table: str, program: bytes
+) -> None:
+    ids = {"{state}": post(client, STATE).json()["id"], "{program}": post(client, program).json()["id"]}
+    answer = job(client, table, name, {key: ids.get(str(value), value) for key, value in params.items()})
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["loc"][:2] == ["model", "params"]
+    assert fault["loc"][-1] == field
+    assert reason in fault["msg"]
+
+
+def test_a_network_that_is_not_there_is_named(client: httpx.Client, table: str) -> None:
+    answer = job(client, table, "exported", {"network": "net_none"})
+    assert answer.status_code == 404
+    assert answer.json()["errors"] == [{"loc": ["model", "params", "network"], "msg": "no network net_none"}]
+
+
+def test_columns_that_are_no_numbers_are_named(client: httpx.Client, here: Services, program: bytes) -> None:
+    network = post(client, program).json()["id"]
+    info = add_dataset(here.database, "ds_words", here.blobs)
+    answer = job(client, info.id, "exported", {"network": network})
+    assert answer.status_code == 422
+    assert "colour (categorical)" in answer.json()["detail"]
+
+
+def test_a_program_of_another_shape_is_refused(client: httpx.Client, tmp_path: Path, program: bytes) -> None:
+    images = client.post("/datasets", **form(NUMBERS.replace(b"a,b", b"a2,b"), "wide.csv")).json()
+    picture = export(made("small"), sample("small"), tmp_path / "small.pt2").read_bytes()
+    network = post(client, picture).json()["id"]
+    answer = job(client, images["id"], "exported", {"network": network})
+    assert "takes any x 3 x 32 x 32 of float32; for tabular data samples x numbers" in answer.json()["detail"]
+    narrow = client.post("/datasets", **form(NUMBERS, spec={"exclude": ["a"]})).json()["id"]
+    answer = job(client, narrow, "exported", {"network": post(client, program).json()["id"]})
+    assert "takes 5 numbers a sample, the dataset has 4 columns" in answer.json()["detail"]
+
+
+def test_the_weights_of_a_job_are_given_as_they_lie(client: httpx.Client, here: Services) -> None:
+    add_finished(here.database, here.blobs)
+    links = client.get("/jobs/job_1").json()["links"]
+    assert client.get(links["model"]).status_code == 404
+    here.blobs.model("job_1").write_bytes(STATE)
+    answer = client.get(links["model"])
+    assert answer.content == STATE
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="job_1.safetensors"'
+    assert post(client, answer.content).json()["tensors"] == 2

@@ -1,0 +1,208 @@
+"""Exported programs as networks: each call of service.domain.program is one operator of torch on tensors."""
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from service.domain.errors import Invalid
+from service.domain.program import BYTE, Argument, Call, Kind, LinearLayer, Name, Program, Weight
+from service.store.programs import ProgramFile
+from worker.backbones.images import Pictures
+from worker.backbones.parts import Parts
+from worker.backbones.rows import Rows
+from worker.backbones.sources import Source, unfit
+from worker.pixels import Frame
+
+_DTYPES = {
+    1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,
+    8: torch.float64, 12: torch.bool, 13: torch.bfloat16,
+}  # fmt: skip
+_FORMATS = {
+    1: torch.contiguous_format,
+    2: torch.channels_last,
+    3: torch.channels_last_3d,
+    4: torch.preserve_format,
+}
+_SIZES: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "neg": operator.neg,
+}
+_LARGEST_BYTE = 255.0
+
+
+class Body(nn.Module):
+    """A program up to what enters one of its linear layers; `layer` is that one."""
+
+    def __init__(self, program: Program, layer: LinearLayer, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._given, self._entered, self._batch = program.given, layer.entered, program.shape[0]
+        self._takes_bytes = program.dtype == BYTE
+        self._calls = _needed(program.calls, layer.entered)
+        used = {name for call in self._calls for name in _names(call)} | {layer.entered}
+        self._stored = [weight.argument for weight in program.weights if weight.argument in used]
+        for weight in program.weights:
+            if weight.argument in used:
+                self._keep(weight, tensors[weight.argument])
+        self._operators = [_function(call) for call in self._calls]
+        self._over = _last_uses(self._calls, layer.entered)
+
+    def normalised(self, seen: Pictures | Rows) -> nn.Module:
+        """What makes numbers of what a reader gives; bytes stay bytes where the program takes them."""
+        return nn.Identity() if self._takes_bytes else seen.normalise
+
+    def _keep(self, weight: Weight, tensor: Tensor) -> None:
+        if weight.trained:
+            self.register_parameter(weight.argument, nn.Parameter(tensor))
+        else:
+            self.register_buffer(weight.argument, tensor)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """One row a sample. Raises Invalid where the layer does not take one row of each."""
+        if self._batch is None:
+            return self._run(samples)
+        parts = [self._padded(part) for part in torch.split(samples, self._batch)]
+        return torch.cat(parts)
+
+    def _padded(self, part: Tensor) -> Tensor:
+        """Of a program for batches of one size: what is missing is made up, and its answers are left out."""
+        missing = (self._batch or 0) - len(part)
+        if missing == 0:
+            return self._run(part)
+        return self._run(torch.cat([part, part[:1].expand(missing, *part.shape[1:])]))[: len(part)]
+
+    def _run(self, samples: Tensor) -> Tensor:
+        known: dict[str | None, Any] = {self._given: samples, **{name: getattr(self, name) for name in self._stored}}
+        where = samples.device
+        for call, function, over in zip(self._calls, self._operators, self._over, strict=True):
+            found = function(
+                *(_value(one, known, where) for one in call.positional),
+                **{name: _value(one, known, where) for name, one in call.named.items()},
+            )
+            results = found if isinstance(found, list | tuple) else (found,)
+            known.update(zip(call.results, results, strict=True))
+            for name in over:
+                del known[name]
+        entered: Tensor = known[self._entered]
+        if entered.dim() != 2 or len(entered) != len(samples):
+            raise Invalid(
+                f"the exported program: what enters the named layer has the shape {tuple(entered.shape)} for "
+                f"{len(samples)} samples; one row a sample is expected. Name another layer"
+            )
+        return entered
+
+
+def reader(source: Source, mean: Sequence[float] | None, deviation: Sequence[float] | None) -> Pictures | Rows:
+    """What makes the program's input of samples: pixels of its size, or rows of its width."""
+    with ProgramFile(source.files[0]) as file:
+        program = file.program()
+    match program.shape:
+        case (_, width):
+            return Rows(width)
+        case (_, int(channels), int(height), int(width)):
+            frame = Frame(channels, height, width)
+        case _:
+            raise unfit(f"it takes an input of shape {program.shape}")
+    if program.dtype == BYTE:
+        return Pictures.of(frame, (0.0,) * channels, (1.0,) * channels)
+    # Clients count pixels from 0 to 1.
+    mean, deviation = mean or [0.0], deviation or [1.0]
+    return Pictures.of(frame, _colours(mean, channels), _colours(deviation, channels))
+
+
+def _colours(given: Sequence[float], channels: int) -> tuple[float, ...]:
+    if len(given) not in (1, channels):
+        raise unfit(f"pixel_mean and pixel_deviation are given for {len(given)} colours, and it takes {channels}")
+    return tuple(_LARGEST_BYTE * one for one in (given if len(given) == channels else list(given) * channels))
+
+
+def parts(source: Source, seen: Pictures | Rows, layer: str | None) -> Parts:
+    """The program up to the named linear layer, or the last; it has no blocks that it could be cut at."""
+    body = open_body(source.files[0], layer)
+    return Parts("exported program", nn.Sequential(body.normalised(seen), body), (), nn.Identity())
+
+
+def open_body(path: Path, name: str | None) -> Body:
+    """The program at `path` up to the named linear layer, or the last. Raises Invalid."""
+    with ProgramFile(path) as file:
+        program = file.program()
+        layer = program.layer(name)
+        tensors = {weight.argument: _tensor(weight, file.bytes_of(weight)) for weight in program.weights}
+    return Body(program, layer, tensors)
+
+
+def _tensor(weight: Weight, storage: bytes) -> Tensor:
+    dtype = _DTYPES[weight.dtype]
+    if 0 in weight.shape:
+        return torch.empty(weight.shape, dtype=dtype)
+    whole = len(storage) // dtype.itemsize * dtype.itemsize
+    numbers = torch.frombuffer(bytearray(storage[:whole]), dtype=dtype)
+    return numbers.as_strided(weight.shape, weight.strides, weight.offset).clone()
+
+
+def _function(call: Call) -> Callable[..., Any]:
+    if call.overload is None:
+        return _SIZES[call.operator]
+    # Only names that service.domain.program let pass come here.
+    packet = getattr(torch.ops.aten, call.operator, None)
+    if packet is None or call.overload not in packet.overloads():
+        raise Invalid(f"the exported program: this torch has no operator {call.operator}.{call.overload}")
+    function: Callable[..., Any] = getattr(packet, call.overload)
+    return function
+
+
+def _value(argument: Argument, known: Mapping[str | None, Any], where: torch.device) -> Any:
+    match argument:
+        case Name(name):
+            return known[name]
+        case Kind("dtype", number):
+            return _DTYPES[number]
+        case Kind("memory_format", number):
+            return _FORMATS[number]
+        case Kind():
+            return where
+        case tuple():
+            return [_value(one, known, where) for one in argument]
+        case _:
+            return argument
+
+
+def _names(call: Call) -> set[str]:
+    return {name for argument in (*call.positional, *call.named.values()) for name in _inside(argument)}
+
+
+def _inside(argument: Argument) -> set[str]:
+    match argument:
+        case Name(name):
+            return {name}
+        case tuple():
+            return {name for one in argument for name in _inside(one)}
+        case _:
+            return set()
+
+
+def _needed(calls: tuple[Call, ...], wanted: str) -> list[Call]:
+    """The calls up to that which makes `wanted`."""
+    for place, call in enumerate(calls):
+        if wanted in call.results:
+            return list(calls[: place + 1])
+    return []
+
+
+def _last_uses(calls: list[Call], kept: str) -> list[list[str]]:
+    """After each call, the made values that nobody needs any more."""
+    seen: set[str] = {kept}
+    over: list[list[str]] = []
+    made = {name for call in calls for name in call.results if name is not None}
+    for call in reversed(calls):
+        used = (_names(call) | {name for name in call.results if name is not None}) & made
+        over.append(sorted(used - seen))
+        seen |= used
+    return over[::-1]
