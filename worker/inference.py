@@ -31,10 +31,10 @@ class Trained:
 def restore(spec: JobSpec, dataset: Canonical, state: TrainingState, device: torch.device = CPU) -> Trained:
     """The model, on `device`, and the encoder that training had; the encoder learns the same of the same rows.
 
-    Raises Invalid for a training that was recorded elsewhere, and for a pretrained model, whose samples go through its
+    Raises Invalid where nothing was trained here, and for a pretrained model, whose samples go through its
     frozen part first: that is not done here yet.
     """
-    if MODELS[spec.model.name].has_front or spec.model.name == "trace":
+    if MODELS[spec.model.name].has_front or spec.model.name in ("trace", "predictions"):
         raise Invalid(f"only models that were trained from scratch make predictions, and {spec.model.name} was not")
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     encoder = Encoder.fit(dataset, part.train, architecture(spec.model).params)
