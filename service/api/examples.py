@@ -91,6 +91,7 @@ _JOB: dict[str, Any] = {
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
         "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
         "report": None,
+        "model": "/jobs/job_01kbz6p4r8d1m5t7w9xy/model",
         "next": None,
     },
 }
