@@ -7,6 +7,7 @@ from worker.signals.counts import Estimate
 from worker.signals.measurements import Measurements, early_checkpoints
 from worker.signals.verdicts import TRUSTED_ROWS
 
+_LEARNT = 0.05  # of what the commonest label leaves to be learnt
 _UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
 
 
@@ -60,9 +61,18 @@ def cautions(
                 f"influence.columns to {len(m.labels)} for the exact sums.",
             )
         )
+    commonest = float(m.labels.bincount().max()) / len(m.labels)
+    if train_accuracy is not None and train_accuracy < commonest + _LEARNT * (1 - commonest):
+        found.append(
+            Warning(
+                code="learnt_nothing",
+                detail=f"at the end the model is right on {train_accuracy:.0%} of the samples, and {commonest:.0%} carry the "
+                "commonest label: it has learnt next to nothing, and the ranking says little. Another "
+                "training.learning_rate, usually a lower one, more epochs or another model may help.",
+            )
+        )
     early = m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))] > 0
     share = float(early.float().mean())
-    commonest = float(m.labels.bincount().max()) / len(m.labels)
     if train_accuracy is not None and share < commonest + 0.25 * (train_accuracy - commonest):
         found.append(
             Warning(
