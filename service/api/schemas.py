@@ -492,6 +492,9 @@ class ModelView(BaseModel):
     training: dict[str, Any] = Field(
         description="What `training` fields become when left out; empty where nothing is trained."
     )
+    fine_tuning: dict[str, Any] = Field(
+        description="And what they become where `trainable_blocks` of a pretrained network are trained, if that differs."
+    )
 
 
 class ModelList(BaseModel):

@@ -1,5 +1,6 @@
 """What a client asks for (`JobRequest`) and what will be done (`JobSpec`): every default resolved, nothing implied."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -316,8 +317,8 @@ def _recorded(dataset: DatasetInfo) -> TrainingDefaults:
     return TrainingDefaults(epochs=len(rates), learning_rate=rates[0])
 
 
-def _resolve_training(request: JobOptions, model: Model, dataset: DatasetInfo) -> Training:
-    defaults = model.training
+def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, Any], dataset: DatasetInfo) -> Training:
+    defaults = model.defaults(params)
     if defaults is None:
         _refuse_what_needs_training(request)
         defaults = _recorded(dataset)
@@ -348,7 +349,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         and model_request.params["trainable_blocks"] != "all"
     ):
         raise _invalid((["training", "augmentation"], _FROZEN))
-    training = _resolve_training(request, model, dataset)
+    training = _resolve_training(request, model, model_request.params, dataset)
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
         raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
     return JobSpec(
