@@ -16,6 +16,7 @@ from service.api import (
     datasets,
     deliveries,
     diff,
+    documentation,
     errors,
     events,
     integrations,
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Which samples of a training set are wrong.",
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services, app.state.metrics = services, registry
@@ -93,6 +95,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         deliveries,
         operations,
         page,
+        documentation,
     ):
         app.include_router(part.router)
     openapi.install(app)

@@ -165,7 +165,7 @@ def test_examples_of_answers_are_answers(model: type[BaseModel]) -> None:
 
 def test_the_served_description_is_this_one(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == json.loads(json.dumps(DESCRIBED))
-    assert "openapi.json" in client.get("/docs").text
+    assert 'data-description="/openapi.json"' in client.get("/docs").text
 
 
 # ---- every documented status, brought about

@@ -127,7 +127,21 @@ def test_the_page_brings_all_that_it_needs_and_nothing_else(client: httpx.Client
     assert "innerHTML" not in script
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/jobs/a/b", "/web/../settings.py", "/web/other.js", "/jobs/%00"])
+def test_the_documentation_page_names_no_other_origin_and_all_that_it_names_is_there(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert not re.findall(r"//", page.text)
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    parts = re.findall(r'(?:src|href|data-description)="(/[^"]+)"', page.text)
+    assert len(parts) == 4
+    for part in parts:
+        assert client.get(part).raise_for_status().content
+    assert client.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/jobs/a/b", "/web/../settings.py", "/web/other.js", "/docs/redoc.standalone.js", "/jobs/%00"]
+)
 def test_an_unknown_path_is_a_problem(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")
