@@ -346,6 +346,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"): {
         200: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {}),
         404: ({**DATASET, "sample_id": "row-1"}, {}),
+        422: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {"params": {"side": 0}}),
     },
     ("post", "/jobs"): {
         202: ({}, {"json": {"dataset": "ds_1"}}),

@@ -1,7 +1,7 @@
 """Images as a pretrained network wants them: size, crop, and colours, in bytes; its stem makes numbers of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,15 @@ _CHUNK = 256  # decoded at a time
 
 @dataclass(frozen=True)
 class Pictures:
-    """`read` makes bytes (channels, height, width) of an encoded image; the others standardise bytes, a colour each."""
+    """`read` makes bytes (channels, height, width) of an encoded image and of what is white in deep greyscale ones.
 
-    read: Callable[[bytes], npt.NDArray[np.uint8]]
+    `mean` and `deviation` standardise bytes, a colour each.
+    """
+
+    read: Callable[[bytes, float | None], npt.NDArray[np.uint8]]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    white: float | None = None
 
     column = "image"
 
@@ -35,7 +39,7 @@ class Pictures:
     def plain(cls, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
         """Squares of that side, in colour."""
         frame = Frame(3, side, side)
-        return cls(lambda encoded: pixels(encoded, frame), mean, deviation)
+        return cls(lambda encoded, white: pixels(encoded, frame, white), mean, deviation)
 
     @classmethod
     def open(cls, source: Source, side: int | None) -> "Pictures":
@@ -53,13 +57,17 @@ class Pictures:
         mean = processor.image_mean if processor.do_normalize else [0.0] * 3
         deviation = processor.image_std if processor.do_normalize else [1.0] * 3
 
-        def read(encoded: bytes) -> npt.NDArray[np.uint8]:
-            image = upright(encoded, "RGB")
+        def read(encoded: bytes, white: float | None) -> npt.NDArray[np.uint8]:
+            image = upright(encoded, "RGB", white)
             made = processor(images=image, do_rescale=False, do_normalize=False, return_tensors="np", **size)
             array: npt.NDArray[np.uint8] = np.asarray(made["pixel_values"][0]).round().clip(0, 255).astype(np.uint8)
             return array
 
         return cls(read, tuple(one / rescaled for one in mean), tuple(one / rescaled for one in deviation))
+
+    def lit(self, dataset: Canonical) -> "Pictures":
+        """The same for images as bright as those of a dataset."""
+        return replace(self, white=dataset.white)
 
     @property
     def normalise(self) -> nn.Module:
@@ -75,7 +83,7 @@ class Pictures:
                 found = []
                 for value in column[start : start + _CHUNK]:
                     try:
-                        found.append(torch.from_numpy(self.read(value.as_py())))
+                        found.append(torch.from_numpy(self.read(value.as_py(), self.white)))
                     except (OSError, ValueError) as error:
                         sample = dataset.ids[int(rows[done])]
                         raise Invalid(f"the image of sample {sample} cannot be read: {error}") from error

@@ -28,7 +28,7 @@ from worker.models.pretrained import Tuned
 from worker.shape import InputShape
 from worker.standard import Standard
 
-_VERSION = 1  # of what is kept; another number makes every entry anew
+_VERSION = 2  # of what is kept; another number makes every entry anew
 _BLOCK = 64  # samples in one pass of the trained part
 _JUDGED = 1_024  # samples that tell the scale of what the trained part gives
 _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted
@@ -137,8 +137,10 @@ class Front:
     @cached_property
     def _reader(self) -> loading.Reader:
         reader = loading.reader(self._source, self._params)
+        if not isinstance(reader, Words):
+            return reader.lit(self._dataset)
         # Where tokens are kept one by one, all texts have the same number of them.
-        return reader.usual(self._dataset) if isinstance(reader, Words) and self.trainable != 0 else reader
+        return reader.usual(self._dataset) if self.trainable != 0 else reader
 
     @cached_property
     def _cut(self) -> tuple[Chain | None, Chain | None]:
@@ -184,6 +186,7 @@ class Front:
             "samples": content(dataset, column),
             "network": self._source.digest,
             "trained": self.trainable,
+            "white": self._dataset.white,
             **{name: self._params[name] for name in ("image_size", "length", "pooling") if name in self._params},
         }
         if self.trainable != 0 and isinstance(self._reader, Words):
