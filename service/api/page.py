@@ -10,7 +10,21 @@ from service.domain.errors import NotFound
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent.parent / "web"
-PARTS = {"page.css": "text/css", "page.js": "text/javascript"}
+_STYLES = ("page.css", "sample.css")
+_SCRIPTS = (
+    "page.js",
+    "api.js",
+    "dom.js",
+    "charts.js",
+    "submit.js",
+    "jobs.js",
+    "job.js",
+    "ranking.js",
+    "sample.js",
+    "evidence.js",
+    "reviews.js",
+)
+PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys(_SCRIPTS, "text/javascript")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

@@ -6,11 +6,21 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.chromium import find
 
-_PATIENCE_MS = 10_000
+_PATIENCE_MS = 20_000  # on a busy machine
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @dataclass
