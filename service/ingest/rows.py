@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 from service.ingest import images
 
 _OWN_ID = re.compile(r"^row-(\d{1,18})$")
@@ -40,16 +40,22 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
     return {**own, "features": features}
 
 
-def sample_media(data: Path, sample_id: str) -> tuple[bytes, str] | None:
-    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id."""
+def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[bytes, str] | None:
+    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id.
+
+    With `side` an image comes as `images.shown` makes it.
+    """
     with pq.ParquetFile(data) as file:
         header = _header(file)
         found = _found(file, sample_id) if header.modality in ("image", "text") else None
         if found is None:
             return None
         row = _row(file, *found, columns=[header.modality])
+        white = file.metadata.metadata.get(WHITE_KEY)
     if header.modality == "text":
         return row["text"].encode(), "text/plain; charset=utf-8"
+    if side is not None:
+        return images.shown(row["image"], None if white is None else float(white), side), "image/png"
     return row["image"], images.content_type(row["image"])
 
 

@@ -176,7 +176,7 @@ def test_examples_of_answers_are_answers(model: type[BaseModel]) -> None:
 
 def test_the_served_description_is_this_one(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == json.loads(json.dumps(DESCRIBED))
-    assert "openapi.json" in client.get("/docs").text
+    assert 'data-description="/openapi.json"' in client.get("/docs").text
 
 
 # ---- every documented status, brought about
@@ -385,6 +385,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"): {
         200: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {}),
         404: ({**DATASET, "sample_id": "row-1"}, {}),
+        422: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {"params": {"side": 0}}),
     },
     ("post", "/jobs"): {
         202: ({}, {"json": {"dataset": "ds_1"}}),

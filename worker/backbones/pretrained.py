@@ -16,6 +16,7 @@ from service.domain.errors import TooLarge
 from service.domain.specs import Glitch, JobSpec
 from worker.backbones import loading
 from worker.backbones.features import Features, gathered
+from worker.backbones.images import Pictures
 from worker.backbones.parts import Chain
 from worker.backbones.rows import digest as rows_digest
 from worker.backbones.sources import find, uploaded
@@ -28,7 +29,7 @@ from worker.models.pretrained import Tuned
 from worker.shape import InputShape
 from worker.standard import Standard
 
-_VERSION = 1  # of what is kept; another number makes every entry anew
+_VERSION = 2  # of what is kept; another number makes every entry anew
 _BLOCK = 64  # samples in one pass of the trained part
 _JUDGED = 1_024  # samples that tell the scale of what the trained part gives
 _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted
@@ -142,8 +143,14 @@ class Front:
     @cached_property
     def _reader(self) -> loading.Reader:
         reader = loading.reader(self._source, self._params)
-        # Where tokens are kept one by one, all texts have the same number of them.
-        return reader.usual(self._dataset) if isinstance(reader, Words) and self.trainable != 0 else reader
+        match reader:
+            case Pictures():
+                return reader.lit(self._dataset)
+            case Words() if self.trainable != 0:
+                # Where tokens are kept one by one, all texts have the same number of them.
+                return reader.usual(self._dataset)
+            case _:
+                return reader
 
     @cached_property
     def _cut(self) -> tuple[Chain | None, Chain | None]:
@@ -189,6 +196,7 @@ class Front:
             "samples": rows_digest(dataset) if column is None else dataset.digest(column),
             "network": self._source.digest,
             "trained": self.trainable,
+            "white": self._dataset.white,
             **{name: self._params[name] for name in _TELLING if name in self._params},
         }
         if self.trainable != 0 and isinstance(self._reader, Words):
