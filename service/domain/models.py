@@ -185,7 +185,7 @@ _TABLE = (
         params=PretrainedTextParams,
         training=TrainingDefaults(learning_rate=0.02, batch_size=64),
         # Plain steps, whatever their size, undo what a Transformer knows.
-        fine_tuning=TrainingDefaults(learning_rate=3e-4, batch_size=64, optimizer="adamw"),
+        fine_tuning=TrainingDefaults(learning_rate=1e-4, batch_size=64, optimizer="adamw"),
         pretrained=True,
         cost="medium",
     ),
