@@ -102,7 +102,7 @@ class JobLinks(BaseModel):
     self: str
     suspects: str
     events: str
-    report: str | None = Field(None, description="null as long as there is none.")
+    report: str | None = Field(None, description="null until the job is completed.")
     next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
 
