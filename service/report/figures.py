@@ -65,7 +65,7 @@ def _drawn(name: str, told: str, figure: Figure | None) -> str:
         return ""
     mpl.rcParams["svg.hashsalt"] = name  # ids differ from figure to figure, and never from time to time
     written = io.StringIO()
-    figure.savefig(written, format="svg", metadata={"Date": None})
+    figure.savefig(written, format="svg")
     return inline(written.getvalue(), plots.INK, told)
 
 
