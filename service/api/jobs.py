@@ -342,7 +342,7 @@ def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
-        "report": None,
+        "report": f"/jobs/{job.id}/report" if job.state == State.COMPLETED else None,
         "model": None if info.modality == "trace" else f"/jobs/{job.id}/model",
         "next": f"/jobs/{loop.next_job_id}" if loop and loop.next_job_id else None,
     }

@@ -107,7 +107,7 @@ class JobLinks(BaseModel):
     self: str
     suspects: str
     events: str
-    report: str | None = Field(None, description="null as long as there is none.")
+    report: str | None = Field(None, description="null until the job is completed.")
     model: str | None = Field(None, description="The weights at the end of training; null where nothing is trained.")
     next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
-from service.api import exports, paging
+from service.api import exports, forms, paging
 from service.api.datasets import media_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
@@ -114,7 +114,7 @@ def list_suspects(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
-    form = exports.choose(name, accept)
+    form = forms.choose(name, accept, exports.MEDIA_TYPES, "a ranking")
     if form != "json":
         return _export(here, job, query, form, said)
     marked = ["suspects", job.id, *asdict(query).values()]

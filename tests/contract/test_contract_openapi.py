@@ -25,7 +25,7 @@ from service.vault import Vault
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
-# What the contract's page promises; integrations and the report come later.
+# What the contract's page promises.
 PROMISED = {
     ("post", "/datasets"),
     ("get", "/datasets"),
@@ -49,6 +49,7 @@ PROMISED = {
     ("get", "/jobs/{job_id}/suspects"),
     ("get", "/jobs/{job_id}/samples/{sample_id}"),
     ("get", "/jobs/{job_id}/signals"),
+    ("get", "/jobs/{job_id}/report"),
     ("get", "/jobs/{job_id}/groups"),
     ("get", "/jobs/{job_id}/verify-next"),
     ("post", "/jobs/{job_id}/reviews"),
@@ -423,6 +424,11 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         status: ({**job, "sample_id": "row-1"}, {}) for status, job in ENDED.items()
     },
     ("get", "/jobs/{job_id}/signals"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/report"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        406: (JOB, {"headers": {"Accept": "image/png"}}),
+        422: (JOB, {"params": {"format": "x"}}),
+    },
     ("get", "/jobs/{job_id}/groups"): {status: (job, {}) for status, job in ENDED.items()},
     ("get", "/jobs/{job_id}/verify-next"): {
         **{status: (job, {}) for status, job in ENDED.items()},
