@@ -30,9 +30,11 @@ from service.domain.webhook import WebhookRequest
 from service.fetch import names_inside
 from service.ingest.identities import missing_ids
 from service.label_studio.begin import connect, control_of, spec_of, unpulled, write
-from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
+from service.repair import would_change
+from service.store import datasets, idempotency, jobs, loops, webhooks
 from service.store.jobs import Job
 from service.store.loops import Standing
+from service.verified import verified
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -161,7 +163,7 @@ def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> Jo
     if request.reference is None or not request.reference.verified:
         return request
     with here.database.read() as connection:
-        samples = versions.verified(connection, info.id)
+        samples = verified(connection, here.blobs, info.id)
     if not samples:
         raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
     return request.model_copy(update={"reference": Reference(samples=samples)})
@@ -291,9 +293,11 @@ def rerun_job(job_id: str, here: Here) -> JobView:
     job = find_job(here, job_id)
     if job.state != State.COMPLETED:
         raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
+    with here.database.read() as connection:
+        if not would_change(connection, here.blobs, job):
+            msg = "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
+            raise _invalid([], msg)
     with here.database.write() as connection:
-        if not reviews.latest(connection, job_id):
-            raise _invalid([], "nobody has reviewed a sample of this job yet: POST /jobs/{id}/reviews")
         asked = loops.ask(connection, job_id, here.now(), Loop(after=1, cool_down_seconds=0))
     return _after(here, job_id, asked, "another job follows it already, see links.next")
 

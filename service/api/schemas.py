@@ -156,11 +156,16 @@ class PlantedGlitch(BaseModel):
 
 
 class ReviewView(BaseModel):
-    """What a person decided of a sample, the latest decision."""
+    """What a person decided of a sample, the latest decision, in the words of this job.
+
+    It may have been given to one that this job follows, or that follows it: a sample that was relabelled there, and
+    carries that label here, is kept.
+    """
 
     decision: DecisionKind
     label: str | None = Field(description="The right class; null unless relabelled.")
     outcome: Outcome = Field(description="The decision beside the given and the suggested label.")
+    job: str = Field(description="The job that it was given to: this one, or another of its chain.")
     source: str = Field(description='"api", or the labelling tool that it was read from.')
     created_at: datetime
 
@@ -188,7 +193,7 @@ class SuspectPage(Page[Suspect]):
 
 
 class ReviewPage(Page[Review]):
-    """Every decision on the samples of a job, oldest first."""
+    """Every decision that was given to a job, oldest first."""
 
 
 class ReviewsRecorded(BaseModel):
@@ -220,7 +225,10 @@ class ToolStanding(BaseModel):
 
 
 class ReviewSummary(BaseModel):
-    """What people made of a ranking. A sample that was held out of the ranking does not count."""
+    """What people made of a ranking, each sample once, whichever job of the chain they said it to.
+
+    A sample that was held out of the ranking does not count.
+    """
 
     samples: int = Field(description="How many were ranked.")
     flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
