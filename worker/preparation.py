@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.backbones import Encoded, Shelf, content, gathered
+from worker.backbones import Encoded, Footing, Shelf, content, gathered
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.devices import CPU
@@ -54,7 +54,7 @@ class Prepared(Samples):
     """The same with tensors of both, and the model.
 
     `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
-    numbers that no training changes: embeddings, or what a frozen backbone gave.
+    numbers that no training changes: embeddings, or what a frozen backbone gave. `footing` is to be kept for new samples.
     """
 
     inputs: Inputs
@@ -62,6 +62,7 @@ class Prepared(Samples):
     model: nn.Module
     network: Network | None
     frozen: Tensor | None
+    footing: Footing | None
 
 
 def prepare(
@@ -103,6 +104,7 @@ def prepare(
         model=model,
         network=_network(model, spec),
         frozen=encoded.frozen,
+        footing=encoded.footing,
     )
 
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
-from worker.backbones import Features, Shelf
+from worker.backbones import Features, Footing, Shelf
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.playback import play
@@ -161,6 +161,8 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
         return _play(job, dataset, station, heart, clock)
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
     prepared = prepare(spec, dataset, reference, station.device, _shelf(held.job_id, station, heart))
+    if prepared.footing is not None:
+        prepared.footing.save(_footing(blobs, held.job_id))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(held.job_id) / "learning_rate.json")
@@ -195,14 +197,21 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     return outcome, clock.laps
 
 
-def _shelf(job_id: str, station: Station, heart: Heart) -> Shelf:
-    return Shelf(
+def _shelf(job_id: str, station: Station, heart: Heart | None = None) -> Shelf:
+    shelf = Shelf(
         models=station.settings.models_folder,
         features=Features(station.blobs.features, station.settings.max_features_bytes),
         scratch=station.blobs.job(job_id) / "scratch",
         device=station.device,
-        tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
     )
+    if heart is None:
+        return shelf
+    words = "running the frozen backbone"
+    return replace(shelf, tell=lambda share: heart.tell(State.PREPARING, share, f"{words}: {share:.0%}"))
+
+
+def _footing(blobs: Blobs, job_id: str) -> Path:
+    return blobs.job(job_id) / "footing.npz"
 
 
 def _play(
@@ -354,8 +363,10 @@ def _trained(job_id: str, station: Station) -> Trained:
         state = _latest(station.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)
-        trained = restore(job.spec, read(station.blobs.canonical(job.dataset_id)), state, station.device)
-        _kept.clear()
+        dataset, path = read(station.blobs.canonical(job.dataset_id)), _footing(station.blobs, job_id)
+        footing = Footing.load(path) if path.exists() else None
+        _kept.clear()  # before another is loaded: both may be large
+        trained = restore(job.spec, dataset, state, station.device, _shelf(job_id, station), footing)
         _kept[job_id] = trained
     return _kept[job_id]
 
