@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.paging import Page
-from service.domain.connection import Connection
+from service.domain.connection import Connection, PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
 from service.domain.precision import Band, Day, Share
@@ -23,6 +23,17 @@ class FromUrl(Frozen):
 
     url: str = Field(max_length=4096, description="http or https; fetched once, now.")
     spec: DatasetSpec = Field(DatasetSpec(), description="What is known of the file.")
+
+
+class FromProject(PullSource):
+    """What POST /datasets takes as JSON for the labelled tasks of a project; they are read now."""
+
+    name: str | None = Field(None, max_length=200, description="Shown in lists; the project's title when left out.")
+
+    @property
+    def source(self) -> PullSource:
+        """Where the tasks come from."""
+        return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
 
 
 class DatasetPage(Page[DatasetInfo]):
