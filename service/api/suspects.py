@@ -168,10 +168,11 @@ def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int
 
 
 def review_view(review: Review | None, given: str, suggested: str) -> ReviewView | None:
-    """The decision that holds, and what it says of the suspicion."""
+    """The decision that holds, whichever job of the chain it was given to, and what it says of the suspicion."""
     if review is None:
         return None
-    return ReviewView.model_validate({**review.model_dump(), "outcome": outcome(review, given, suggested)})
+    word = review.about(given)
+    return ReviewView.model_validate({**word.model_dump(), "outcome": outcome(word, given, suggested)})
 
 
 def planted(row: Row) -> Any:

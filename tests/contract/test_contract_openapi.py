@@ -341,9 +341,12 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("post", "/datasets"): {
         201: ({}, form()),
         400: ({}, BROKEN),
+        404: ({}, {"json": {"connection": "con_0", "project": 7}}),
+        409: ({}, {"json": {"connection": "con_1", "project": 7}}),
         413: ({}, form()),
         415: ({}, {"content": b"x"}),
         422: ({}, form(spec={"label": "nothing"})),
+        502: ({}, {"json": {"connection": "con_1", "project": 7}}),
         507: ({}, form()),
     },
     ("post", "/networks"): {

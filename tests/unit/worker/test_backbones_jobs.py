@@ -18,7 +18,6 @@ from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones import Features, Shelf, pretrained
 from worker.decode import Canonical
 from worker.glitches import plant
-from worker.inference import restore
 from worker.models import head
 from worker.models.pretrained import Tuned
 from worker.preparation import Prepared, fit, prepare
@@ -286,14 +285,6 @@ def test_augmentation_of_what_is_trained_from_the_pixels_works(shelf: Shelf, tmp
     spec = spec_of("image", "all", training={"augmentation": "flip_crop", "epochs": 2, "learning_rate": 0.001})
     _, outcome = whole_job(spec, images(tmp_path / "data.parquet"), shelf, tmp_path / "job")
     assert outcome.table.num_rows == ROWS
-
-
-def test_predictions_of_a_pretrained_model_are_refused_and_not_guessed(shelf: Shelf, tmp_path: Path) -> None:
-    dataset, states = images(tmp_path / "data.parquet"), []
-    spec = spec_of("image")
-    fit(prepare(spec, dataset, None, shelf=shelf), spec, None, lambda state, _metrics: states.append(state))
-    with pytest.raises(Invalid, match="trained from scratch make predictions"):
-        restore(spec, dataset, states[-1])
 
 
 def test_twelve_bits_are_seen_as_bright_as_the_dataset_says(tmp_path: Path, shelf: Shelf) -> None:
