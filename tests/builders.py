@@ -195,7 +195,7 @@ def ranking_of(blobs: Blobs, info: DatasetInfo) -> pa.Table:
     """Rank the rows that the canonical file has, by the labels that they carry there; all flagged, none planted."""
     rows = pq.read_table(blobs.canonical(info.id), columns=["index", "id", "label", "split"]).to_pylist()
     train = [(position, row) for position, row in enumerate(rows) if row["split"] == "train"]
-    found = ranking(info.model_copy(update={"splits": {"train": len(train)}}))
+    found = ranking(info.model_copy(update={"splits": {"train": len(train)}, "classes": CLASSES}))
     new: dict[str, Any] = {
         "index": [row["index"] for _, row in train],
         "position": [position for position, _ in train],

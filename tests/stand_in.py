@@ -50,6 +50,7 @@ class StandIn:
     files: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     answers: list[int | bytes] = field(default_factory=list)
+    echo: int | None = None  # refuses every request and tells what it was sent, after so many other characters
     personal_only: bool = False
     life_s: float = 300
     total: int | None = None  # what it says how many tasks there are; None: the truth
@@ -114,6 +115,10 @@ class StandIn:
             case "POST", "/api/predictions/":
                 self.predictions.append(sent)
                 return 201, sent
+            case "GET", "/api/webhooks/":
+                return 200, []
+            case "POST", "/api/webhooks/":
+                return 400, {"detail": "Validation error", "validation_errors": {"url": [f"not {sent['url']}"]}}
             case "GET", "/api/dm/views/":
                 return 200, self.views
             case "POST", "/api/dm/views/":
@@ -172,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(tool.delay_s)
         if parts.path == "/api/token/refresh/":
             self._tell(*tool.exchange(body))
+        elif tool.echo is not None:
+            self._tell(403, {"detail": f"{'x' * tool.echo}{sent}"})
         elif tool.answers:
             answer = tool.answers.pop(0)
             self._tell(*((200, answer) if isinstance(answer, bytes) else (answer, {"detail": "as it likes"})))

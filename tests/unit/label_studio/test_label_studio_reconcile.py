@@ -321,6 +321,23 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
     assert reviews(client, job) == {"1": ("relabel", "eel")}
 
 
+def test_an_event_is_answered_at_once_also_while_the_database_is_busy_and_a_burst_is_looked_at_once(
+    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+) -> None:
+    path = path_of(client, connection)
+    with here.database.write():  # SQLite has one writer
+        began = time.monotonic()
+        for _ in range(5):
+            with httpx.Client(base_url=client.base_url, trust_env=False) as annotator:
+                assert annotator.post(f"{path}/webhook", json=event(tool)).status_code == 202
+        assert time.monotonic() - began < 3
+    heard(here)
+    time.sleep(0.3)
+    tool.heard.clear()
+    assert [due(here), due(here)] == [1, 0]
+    assert len([one for one in tool.paths("/api/tasks/") if "query" not in one]) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
