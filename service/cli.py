@@ -247,8 +247,27 @@ def export(
     label: Label = None,
 ) -> None:
     """Write a whole ranking to a file."""
-    context.obj.export(job, form, output, by=by, label=label)
+    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, label=label)
     console.print(Text(f"{output} written"), soft_wrap=True)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    job: Job,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; called after the job when left out.")
+    ] = None,
+    form: Annotated[
+        str | None, typer.Option("--format", help="html or md; by the file's ending, or html, when left out.")
+    ] = None,
+) -> None:
+    """Write what a completed job found, for people: one page with plots, or Markdown."""
+    if form is None:
+        form = "md" if output is not None and output.suffix == ".md" else "html"
+    written = output or Path(f"{job}-report.{form}")
+    context.obj.save(written, "jobs", job, "report", format=form)
+    console.print(Text(f"{written} written"), soft_wrap=True)
 
 
 @app.command()

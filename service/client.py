@@ -123,12 +123,11 @@ class Client:
                     return
             time.sleep(_PAUSE_S)
 
-    def export(self, job_id: str, form: str, output: Path, **query: Any) -> None:
-        """Write a whole ranking to a file as it comes; the file is there once it is whole. Raises ApiError."""
+    def save(self, output: Path, *path: str, **query: Any) -> None:
+        """GET into a file as it comes; the file is there once it is whole. Raises ApiError."""
         part = output.with_name(f"{output.name}.part")
-        path, params = _path(("jobs", job_id, "suspects")), _given({"format": form, **query})
         try:
-            with self._reached(), self._http.stream("GET", path, params=params) as answer:
+            with self._reached(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
                 _check(answer)
                 with part.open("wb") as file:
                     for block in answer.iter_bytes():

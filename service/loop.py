@@ -16,10 +16,11 @@ from service.ingest.identities import missing_ids
 from service.queue import Queue
 from service.repair import make_version
 from service.settings import Settings
-from service.store import datasets, jobs, loops, pulls, versions, webhooks
+from service.store import datasets, jobs, loops, pulls, webhooks
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
+from service.verified import verified
 
 log = structlog.get_logger()
 
@@ -121,7 +122,7 @@ def _next_reference(database: Database, blobs: Blobs, job: Job, dataset_id: str)
     reference = job.spec.reference
     if job.spec.loop is not None and job.spec.loop.reference == "verified":
         with database.read() as connection:
-            samples = versions.verified(connection, dataset_id)
+            samples = verified(connection, blobs, dataset_id)
         return Reference(samples=samples, trusted=True) if samples else reference
     if reference is None or reference.samples is None:
         return reference

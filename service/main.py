@@ -1,13 +1,10 @@
 """The service: settings -> store -> queue -> routes. The only place where they meet."""
 
-import logging
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -16,6 +13,7 @@ from service.api import (
     datasets,
     deliveries,
     diff,
+    documentation,
     errors,
     events,
     integrations,
@@ -25,6 +23,7 @@ from service.api import (
     openapi,
     operations,
     page,
+    report,
     reviews,
     samples,
     signals,
@@ -38,6 +37,7 @@ from service.courier import deliver
 from service.domain.ids import new_id
 from service.label_studio.pull import pull_due
 from service.label_studio.reconcile import reconcile_due
+from service.logs import hide_secrets_of_requests, log_to_stderr
 from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
@@ -57,7 +57,8 @@ Errors are `application/problem+json`. Lists come in pages with a `next` cursor.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application, for `uvicorn --factory service.main:create_app`. It connects to nothing before it starts."""
     settings = settings or Settings()
-    _log_to_stderr()
+    log_to_stderr()
+    hide_secrets_of_requests()
     services = Services(
         settings=settings,
         database=open_database(settings.database),
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         summary="Which samples of a training set are wrong.",
         description=_DESCRIPTION,
         lifespan=_lifespan,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.services, app.state.metrics = services, registry
@@ -87,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         suspects,
         samples,
         signals,
+        report,
         reviews,
         versions,
         weights,
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         deliveries,
         operations,
         page,
+        documentation,
     ):
         app.include_router(part.router)
     openapi.install(app)
@@ -134,18 +138,3 @@ def _clear_uploads(blobs: Blobs) -> None:
     for left in blobs.uploads.iterdir():
         if left.stat().st_mtime < time.time() - _STALE_UPLOAD_S:
             left.unlink(missing_ok=True)
-
-
-def _log_to_stderr() -> None:
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Asked for at each line: whoever runs the service may have put another stream there.
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
-    )

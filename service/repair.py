@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -13,10 +13,12 @@ from service.domain.dataset import Applied, DatasetInfo, Lineage
 from service.domain.errors import FieldError, Invalid, StorageFull
 from service.domain.review import Review
 from service.ingest.corrected import Corrected, correct
+from service.ingest.identities import labels_of
 from service.store import datasets, rankings, reviews, versions
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
+from service.verified import verified
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -34,6 +36,18 @@ class Changes:
         parts = [parent.digest, applied, sorted(self.labels.items()), sorted(self.removed), sorted(self.verified)]
         return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
+    def is_news(self, connection: sa.Connection, dataset_id: str) -> bool:
+        """Whether the dataset would not be the same, and as well known, as it was made."""
+        return bool(self.labels or self.removed) or self.verified != frozenset(
+            versions.verified(connection, dataset_id)
+        )
+
+
+def would_change(connection: sa.Connection, blobs: Blobs, job: Job) -> bool:
+    """Whether the reviews of a completed job, as they hold now, would change or verify anything in its dataset."""
+    held = _seen(connection, blobs, job)
+    return bool(held) and _reviewed(connection, blobs, job.dataset_id, held).is_news(connection, job.dataset_id)
+
 
 def make_version(
     database: Database, blobs: Blobs, parent: DatasetInfo, job: Job, applied: Applied, dataset_id: str, now: datetime
@@ -43,7 +57,7 @@ def make_version(
     Raises Invalid where there is nothing to apply, or nothing to learn from would be left.
     """
     with database.read() as connection:
-        changes = _changes(connection, parent, job, applied)
+        changes = _changes(connection, blobs, job, applied)
         digest = changes.digest(parent, applied)
         known = datasets.by_digest(connection, digest)
     if known is not None:
@@ -71,30 +85,45 @@ def make_version(
     return info
 
 
-def _changes(connection: sa.Connection, parent: DatasetInfo, job: Job, applied: Applied) -> Changes:
-    held = _seen(connection, job)
-    labels = {name: str(one.label) for name, one in held.items() if one.decision == "relabel"}
-    removed = frozenset(name for name, one in held.items() if one.decision == "remove")
-    before = frozenset(versions.verified(connection, parent.id))
+def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied) -> Changes:
+    held = _seen(connection, blobs, job)
+    changes = _reviewed(connection, blobs, job.dataset_id, held)
     if applied == "suggestions":
         # Whoever looked at a sample knows better than the ranking.
-        labels |= _suggested(connection, job, held.keys() | before)
-    elif not held:
+        labels = {**changes.labels, **_suggested(connection, job, held.keys() | changes.verified)}
+        if not labels and not changes.removed:
+            raise _nothing("this job flags no sample as mislabeled")
+        return replace(changes, labels=labels)
+    if not held or not changes.is_news(connection, job.dataset_id):
         planted = "; errors that the job planted itself are not in the dataset" if job.spec.glitches else ""
         raise _nothing(f"no review of this job would change or verify anything: POST /jobs/{{id}}/reviews{planted}")
-    if applied == "suggestions" and not labels and not removed:
-        raise _nothing("this job flags no sample as mislabeled")
+    return changes
+
+
+def _reviewed(connection: sa.Connection, blobs: Blobs, dataset_id: str, held: Mapping[str, Review]) -> Changes:
+    before = frozenset(verified(connection, blobs, dataset_id))
     confirmed = {name for name, one in held.items() if one.decision in ("keep", "relabel")}
     doubted = {name for name, one in held.items() if one.decision in ("remove", "unsure")}
-    verified = before - doubted | confirmed
-    return Changes(labels, removed, verified)
+    return Changes(
+        labels={name: str(one.label) for name, one in held.items() if one.decision == "relabel"},
+        removed=frozenset(name for name, one in held.items() if one.decision == "remove"),
+        verified=before - doubted | confirmed,
+    )
 
 
-def _seen(connection: sa.Connection, job: Job) -> dict[str, Review]:
-    """The decisions that hold, without those on samples that the job itself had changed."""
+def _seen(connection: sa.Connection, blobs: Blobs, job: Job) -> dict[str, Review]:
+    """The decisions that hold of the samples of a job's dataset, in its words: to relabel as it is called is to keep.
+
+    Without those on samples that the job itself had changed.
+    """
     held = reviews.latest(connection, job.id)
     rows = rankings.named(connection, job.id, list(held)) if job.spec.glitches else {}
-    return {name: one for name, one in held.items() if name not in rows or rows[name]["planted_kind"] is None}
+    given = labels_of(blobs.canonical(job.dataset_id), ids=held) if held else {}
+    return {
+        name: held[name].about(label)
+        for name, label in given.items()
+        if name not in rows or rows[name]["planted_kind"] is None
+    }
 
 
 def _suggested(connection: sa.Connection, job: Job, seen: Collection[str]) -> dict[str, str]:

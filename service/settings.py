@@ -13,13 +13,15 @@ _FERNET_KEY_BYTES = 32
 class Settings(BaseSettings):
     """One frozen value; pass it on, never read it at import."""
 
-    model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(Path("~/.usual-suspects"), description="Where uploads, checkpoints and evidence are kept.")
-    database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.")
-    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey.")
+    database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.", repr=False)
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey.", repr=False)
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
-        frozenset(), description="Comma-separated bearer keys; with none the service answers on loopback only."
+        frozenset(),
+        description="Comma-separated bearer keys; with none the service answers on loopback only.",
+        repr=False,
     )
 
     models: Path | None = Field(

@@ -46,9 +46,11 @@ class StandIn:
 
     config: str = TEXT_CONFIG
     tasks: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[int, list[dict[str, Any]]] = field(default_factory=dict)  # tasks of projects beside the first
     files: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     answers: list[int | bytes] = field(default_factory=list)
+    echo: int | None = None  # refuses every request and tells what it was sent, after so many other characters
     personal_only: bool = False
     life_s: float = 300
     total: int | None = None  # what it says how many tasks there are; None: the truth
@@ -85,11 +87,14 @@ class StandIn:
                 return 200, {"release": "1.23.2"}
             case "GET", "/api/projects/":
                 return 200, {"count": 1, "results": []}
+            case "GET", path if path in {f"/api/projects/{number}/" for number in self.others}:
+                return 200, {"title": "suspects", "label_config": self.config, "task_number": 0}
             case "GET", "/api/projects/7/":
                 known = {"id": 7, "title": "animals", "label_config": self.config, "token": "project-token"}
                 return 200, {**known, "model_version": "", "task_number": len(self.tasks), **self.project}
             case "GET", "/api/tasks/":
-                return self._page(int(query["page"][0]), int(query["page_size"][0]), newest="query" in query)
+                tasks = self.others.get(int(query["project"][0]), self.tasks)
+                return self._page(tasks, int(query["page"][0]), int(query["page_size"][0]), newest="query" in query)
         return self._written(method, path, json.loads(body or b"{}"))
 
     def _written(self, method: str, path: str, sent: Any) -> tuple[int, Any]:
@@ -110,6 +115,10 @@ class StandIn:
             case "POST", "/api/predictions/":
                 self.predictions.append(sent)
                 return 201, sent
+            case "GET", "/api/webhooks/":
+                return 200, []
+            case "POST", "/api/webhooks/":
+                return 400, {"detail": "Validation error", "validation_errors": {"url": [f"not {sent['url']}"]}}
             case "GET", "/api/dm/views/":
                 return 200, self.views
             case "POST", "/api/dm/views/":
@@ -117,14 +126,14 @@ class StandIn:
                 return 201, self.views[-1]
         return 404, {"detail": "Not found."}
 
-    def _page(self, page: int, size: int, *, newest: bool) -> tuple[int, Any]:
-        ordered = sorted(self.tasks, key=_changed_at, reverse=True) if newest else self.tasks
+    def _page(self, tasks: list[dict[str, Any]], page: int, size: int, *, newest: bool) -> tuple[int, Any]:
+        ordered = sorted(tasks, key=_changed_at, reverse=True) if newest else tasks
         found = ordered[(page - 1) * size : page * size]
         if not found and page > 1:
             return 404, {"detail": "Invalid page."}
-        counts = {"total_annotations": sum(len(task["annotations"]) for task in self.tasks)}
+        counts = {"total_annotations": sum(len(task["annotations"]) for task in tasks)}
         shown = [{**task, "updated_at": _changed_at(task)} for task in found]
-        return 200, {"tasks": shown, "total": len(self.tasks) if self.total is None else self.total, **counts}
+        return 200, {"tasks": shown, "total": len(tasks) if self.total is None else self.total, **counts}
 
     def exchange(self, body: bytes) -> tuple[int, Any]:
         """An access token for the refresh token."""
@@ -168,6 +177,8 @@ class _Handler(BaseHTTPRequestHandler):
         time.sleep(tool.delay_s)
         if parts.path == "/api/token/refresh/":
             self._tell(*tool.exchange(body))
+        elif tool.echo is not None:
+            self._tell(403, {"detail": f"{'x' * tool.echo}{sent}"})
         elif tool.answers:
             answer = tool.answers.pop(0)
             self._tell(*((200, answer) if isinstance(answer, bytes) else (answer, {"detail": "as it likes"})))

@@ -14,6 +14,7 @@ from billiard import current_process
 from celery import Celery
 from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
 
+from service.logs import log_to_stderr
 from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broker_options
 from service.store import workers
 from service.store.blobs import Blobs
@@ -21,6 +22,7 @@ from service.store.engine import open_database
 from worker.devices import choose
 from worker.tasks import Station, answer, run
 
+log_to_stderr()
 log = structlog.get_logger()
 settings = Settings()
 

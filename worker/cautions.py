@@ -10,6 +10,7 @@ from worker.signals.counts import Estimate
 from worker.signals.measurements import Answers, Measurements, early_checkpoints
 from worker.signals.verdicts import TRUSTED_ROWS
 
+_LEARNT = 0.05  # of what the commonest label leaves to be learnt
 _UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
 _TOO_RIGHT = 0.998  # of the labels: hardly any model predicts so many of samples that it has not seen
 
@@ -61,7 +62,7 @@ def _of_predictions(m: Answers, accuracy: float | None) -> Iterator[Warning]:
             "from these samples, wrong labels included, they hide what is wrong: predict out of sample, by "
             "cross-validation say.",
         )
-    elif accuracy is not None and accuracy <= commonest:
+    elif accuracy is not None and accuracy < commonest + _LEARNT * (1 - commonest):
         yield Warning(
             code="weak_predictions",
             detail=f"the predictions agree with {accuracy:.0%} of the labels, and the commonest class is {commonest:.0%} of "
@@ -109,8 +110,16 @@ def _columns(prepared: Samples, m: Answers) -> Iterator[Warning]:
 
 
 def _learning(m: Answers, train_accuracy: float | None) -> Iterator[Warning]:
+    commonest = _commonest(m)
+    if train_accuracy is not None and train_accuracy < commonest + _LEARNT * (1 - commonest):
+        yield Warning(
+            code="learnt_nothing",
+            detail=f"at the end the model is right on {train_accuracy:.0%} of the samples, and {commonest:.0%} carry the "
+            "commonest label: it has learnt next to nothing, and the ranking says little. Another "
+            "training.learning_rate, usually a lower one, more epochs or another model may help.",
+        )
     early = m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))] > 0
-    share, commonest = float(early.float().mean()), _commonest(m)
+    share = float(early.float().mean())
     if train_accuracy is not None and share < commonest + 0.25 * (train_accuracy - commonest):
         yield Warning(
             code="slow_start",

@@ -18,7 +18,7 @@ from jaxtyping import Int, UInt8
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
 from worker.pixels import Frame, pixels, survey
 from worker.shape import InputShape
@@ -37,7 +37,10 @@ _TOGETHER = 64  # images that one thread decodes before another's turn
 
 @dataclass(frozen=True)
 class Canonical:
-    """A canonical file: what is small is read at once, the samples themselves when they are encoded."""
+    """A canonical file: what is small is read at once, the samples themselves when they are encoded.
+
+    `white` is the brightest value of deep greyscale images; None where there are none, or nobody looked.
+    """
 
     path: Path
     header: CanonicalHeader
@@ -45,6 +48,7 @@ class Canonical:
     splits: list[str]
     index: Int[Tensor, " r"]
     labels: Int[Tensor, " r"]
+    white: float | None = None
 
     def batches(self, columns: Sequence[str], rows: Int[Tensor, " k"] | None = None) -> Iterator[pa.RecordBatch]:
         """The named columns of the named rows, or of all, a few thousand rows at a time.
@@ -96,6 +100,7 @@ def read(path: Path) -> Canonical:
     with pq.ParquetFile(path) as file:
         header = CanonicalHeader.model_validate_json(file.schema_arrow.metadata[METADATA_KEY])
         table = file.read(["id", "split", "index", "label"])
+        white = file.metadata.metadata.get(WHITE_KEY)
     return Canonical(
         path=path,
         header=header,
@@ -103,6 +108,7 @@ def read(path: Path) -> Canonical:
         splits=table["split"].to_pylist(),
         index=torch.from_numpy(table["index"].to_numpy().astype(np.int64)),
         labels=torch.from_numpy(table["label"].to_numpy().astype(np.int64)),
+        white=None if white is None else float(white),
     )
 
 
@@ -156,12 +162,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What the training rows teach about reading any row; `standard` is that of embeddings."""
+    """What the training rows teach about reading any row; `standard` is that of embeddings.
+
+    `white` is the training dataset's own: images of another one are brought to the same scale.
+    """
 
     shape: InputShape
     columns: tuple[Column, ...] = ()
     standard: Standard | None = None
     tokenizer: Tokenizer | None = None
+    white: float | None = None
 
     @classmethod
     def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], params: Mapping[str, Any]) -> "Encoder":
@@ -235,7 +245,9 @@ class Encoder:
 
         def decode(start: int, images: pa.Array) -> None:
             for place, value in enumerate(images, start):
-                result[place] = dataset.image(int(rows[place]), value, lambda encoded: pixels(encoded, frame))
+                result[place] = dataset.image(
+                    int(rows[place]), value, lambda encoded: pixels(encoded, frame, self.white)
+                )
 
         done = 0
         # Pillow decodes without holding Python's lock, so threads share the work.
@@ -322,7 +334,7 @@ def _fit_texts(dataset: Canonical, rows: Int[Tensor, " n"], vocabulary: int, lon
 def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> Encoder:
     images = (value.as_py() for batch in dataset.batches(["image"], rows) for value in batch.column("image"))
     frame = survey(images, image_size)
-    bare = Encoder(InputShape("image", image=(frame.channels, frame.height, frame.width)))
+    bare = Encoder(InputShape("image", image=(frame.channels, frame.height, frame.width)), white=dataset.white)
     total, squares, count = torch.zeros(frame.channels).double(), torch.zeros(frame.channels).double(), 0
     # A few thousand images tell the mean and deviation of a pixel well enough.
     for part in torch.split(rows[:: max(1, len(rows) // 4096)], _BATCH):
@@ -332,7 +344,8 @@ def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | N
         count += x[:, 0].numel()
     mean = total / count
     deviation = (squares / count - mean**2).clamp(min=1.0).sqrt()
-    return Encoder(replace(bare.shape, pixel_mean=tuple(mean.tolist()), pixel_deviation=tuple(deviation.tolist())))
+    shape = replace(bare.shape, pixel_mean=tuple(mean.tolist()), pixel_deviation=tuple(deviation.tolist()))
+    return replace(bare, shape=shape)
 
 
 def _floats(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:

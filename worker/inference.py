@@ -1,5 +1,6 @@
 """What the model of a completed job says of samples that it has not seen."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 from service.domain.errors import Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.decode import Canonical, Encoder
+from worker.backbones import Footing, Shelf, again
+from worker.decode import Canonical, Encoder, Inputs
 from worker.devices import CPU, device_of, sent
 from worker.models import build
 from worker.models.states import architecture
@@ -21,35 +23,54 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class Trained:
-    """A model as it was at the end of its training, and how samples become its inputs."""
+    """A model as it was at the end of its training, and what makes its inputs of samples, in parts."""
 
     model: nn.Module
-    encoder: Encoder
+    inputs: Callable[[Canonical], Iterator[Inputs]]
     classes: list[str]
 
 
-def restore(spec: JobSpec, dataset: Canonical, state: TrainingState, device: torch.device = CPU) -> Trained:
-    """The model, on `device`, and the encoder that training had; the encoder learns the same of the same rows.
+def restore(
+    spec: JobSpec,
+    dataset: Canonical,
+    state: TrainingState,
+    device: torch.device = CPU,
+    shelf: Shelf | None = None,
+    footing: Footing | None = None,
+) -> Trained:
+    """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
 
-    Raises Invalid where nothing was trained here, and for a pretrained model, whose samples go through its
-    frozen part first: that is not done here yet.
+    A pretrained model also needs a shelf, where its frozen part is found, and the footing that its training had. Raises
+    Invalid where nothing was trained here, and where the pretrained network is gone or is another by now.
     """
-    if MODELS[spec.model.name].has_front or spec.model.name in ("trace", "predictions"):
-        raise Invalid(f"only models that were trained from scratch make predictions, and {spec.model.name} was not")
+    if spec.model.name == "trace":
+        raise Invalid("this training was recorded elsewhere: its model is not here, and makes no predictions")
+    if spec.model.name == "predictions":
+        raise Invalid("these predictions were made elsewhere: there is no model here to make others")
+    if MODELS[spec.model.name].has_front:
+        if shelf is None or footing is None:
+            raise ValueError("a pretrained model needs a shelf, and the footing that was kept with its job")
+        model, inputs = again(spec, dataset, shelf, footing)
+    else:
+        model, inputs = _built(spec, dataset)
+    model.load_state_dict(state.model)
+    return Trained(model.to(device).eval(), inputs, dataset.header.classes)
+
+
+def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Canonical], Iterator[Inputs]]]:
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     encoder = Encoder.fit(dataset, part.train, architecture(spec.model).params)
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
-    model.load_state_dict(state.model)
-    return Trained(model.to(device).eval(), encoder, dataset.header.classes)
+    return model, lambda samples: iter([encoder.encode(samples, torch.arange(len(samples.labels)))])
 
 
 def probabilities(trained: Trained, samples: Canonical) -> Float[Tensor, "n c"]:
     """How probable the model finds each class of each sample, in float32; the classes are `trained.classes` in order."""
-    inputs = trained.encoder.encode(samples, torch.arange(len(samples.labels)))
-    device = device_of(trained.model)
-    with torch.inference_mode():
-        blocks = [
-            trained.model(*sent((part[start : start + _BLOCK] for part in inputs), device))
-            for start in range(0, len(samples.labels), _BLOCK)
-        ]
-        return torch.softmax(torch.cat(blocks).float(), 1).cpu()
+    device, found = device_of(trained.model), [torch.empty(0, len(trained.classes))]
+    block = getattr(trained.model, "at_once", _BLOCK)
+    for inputs in trained.inputs(samples):
+        for rows in torch.split(torch.arange(len(inputs[0])), block):
+            with torch.inference_mode():
+                logits = trained.model(*sent((part[rows] for part in inputs), device))
+                found.append(torch.softmax(logits.float(), 1).cpu())
+    return torch.cat(found)

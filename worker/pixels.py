@@ -11,6 +11,8 @@ import numpy.typing as npt
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from service.domain.brightness import in_bytes
+
 _GREY = ("1", "L", "LA", "La", "F")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and those of its values that swap width and height
 _LARGEST, _SMALLEST = 64, 8  # sides that images are scaled to at most and at least, unless the job says how large
@@ -43,18 +45,25 @@ def survey(images: Iterable[bytes], side: int | None) -> Frame:
     return Frame(1 if grey else 3, height, width)
 
 
-def pixels(encoded: bytes, frame: Frame) -> UInt8[np.ndarray, "c h w"]:
-    """Decode, turn upright and bring into the frame. Raises OSError or ValueError for what Pillow cannot read."""
+def pixels(encoded: bytes, frame: Frame, white: float | None = None) -> UInt8[np.ndarray, "c h w"]:
+    """Decode, turn upright and bring into the frame; for `white` see `upright`.
+
+    Raises OSError or ValueError for what Pillow cannot read.
+    """
     # A large JPEG is decoded at a fraction of its size, twice as large as is wanted at least: a fifth of the time.
-    image = upright(encoded, "L" if frame.channels == 1 else "RGB", 2 * max(frame.width, frame.height))
+    image = upright(encoded, "L" if frame.channels == 1 else "RGB", white, 2 * max(frame.width, frame.height))
     if image.size != (frame.width, frame.height):
         image = image.resize((frame.width, frame.height), Image.Resampling.BILINEAR)
     array: npt.NDArray[np.uint8] = np.array(image, dtype=np.uint8)
     return array[None] if frame.channels == 1 else array.transpose(2, 0, 1)
 
 
-def upright(encoded: bytes, mode: Literal["L", "RGB"], enough: int | None = None) -> Image.Image:
+def upright(
+    encoded: bytes, mode: Literal["L", "RGB"], white: float | None = None, enough: int | None = None
+) -> Image.Image:
     """Decoded as people see it, in 8 bits; `enough` pixels a side may stand for more.
+
+    `white` is the value that is white in greyscale of more than 8 bits, that of the dataset; see `in_bytes`.
 
     Raises OSError or ValueError for what Pillow cannot read.
     """
@@ -63,7 +72,7 @@ def upright(encoded: bytes, mode: Literal["L", "RGB"], enough: int | None = None
             opened.draft(None, (enough, enough))
         image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I") or image.mode == "F":
-            image = _shallow(image)
+            image = Image.fromarray(in_bytes(np.asarray(image), whole=image.mode != "F", white=white))
         elif image.has_transparency_data:
             # The colour of transparent pixels is arbitrary; people see such images on a page.
             image = image.convert("RGBA")
@@ -77,11 +86,3 @@ def _upright(image: Image.Image) -> tuple[int, int]:
     turned = known and image.getexif().get(_ORIENTATION, 1) in _TURNED
     width, height = image.size
     return (height, width) if turned else (width, height)
-
-
-def _shallow(image: Image.Image) -> Image.Image:
-    """Deep greyscale in 8 bits: whole numbers by the range of 16 bits, fractions by the image's largest."""
-    deep = np.asarray(image, dtype=np.float64)
-    deep = np.where(np.isfinite(deep), deep, 0)
-    top = 65535.0 if image.mode.startswith("I") else max(float(deep.max()), 1e-9)
-    return Image.fromarray(np.round(np.clip(deep / top, 0, 1) * 255).astype(np.uint8))

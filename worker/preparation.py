@@ -20,7 +20,7 @@ from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from service.store.blobs import NETWORK_FILE
-from worker.backbones import Encoded, Shelf, gathered
+from worker.backbones import Encoded, Footing, Shelf, gathered
 from worker.backbones import encode as pretrained
 from worker.decode import Canonical, Encoder, Inputs, align
 from worker.devices import CPU
@@ -34,7 +34,7 @@ from worker.partition import Columns, draw_columns, partition
 from worker.training import EpochMetrics, TrainingState, train
 
 _MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
-_DECODING = 1  # to be raised when the same image becomes other pixels
+_DECODING = 2  # to be raised when the same image becomes other pixels
 _TOGETHER = 2_048
 
 
@@ -56,7 +56,7 @@ class Prepared(Samples):
     """The same with tensors of both, and the model.
 
     `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
-    numbers that no training changes: embeddings, or what a frozen backbone gave.
+    numbers that no training changes: embeddings, or what a frozen backbone gave. `footing` is to be kept for new samples.
     """
 
     inputs: Inputs
@@ -64,6 +64,7 @@ class Prepared(Samples):
     model: nn.Module
     network: Network | None
     frozen: Tensor | None
+    footing: Footing | None
 
 
 def prepare(
@@ -105,6 +106,7 @@ def prepare(
         model=model,
         network=_network(model, spec),
         frozen=encoded.frozen,
+        footing=encoded.footing,
     )
 
 
@@ -134,7 +136,7 @@ def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf
     frame, count = encoder.shape.image, len(dataset.labels)
     if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
         return encoder.encode(dataset, rows)
-    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame])
+    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame, encoder.white])
     key = hashlib.sha256(told.encode()).hexdigest()
     parts = torch.split(torch.arange(count), _TOGETHER)
     whole = shelf.features.find(key) or shelf.features.keep(

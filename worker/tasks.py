@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from service.store import evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
-from worker.backbones import Features, Shelf
+from worker.backbones import Features, Footing, Shelf
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.playback import play
@@ -193,6 +193,8 @@ def _train(
     spec, blobs = job.spec, station.blobs
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
     prepared = prepare(spec, dataset, reference, station.device, _shelf(scratch, station, heart))
+    if prepared.footing is not None:
+        prepared.footing.save(_footing(blobs, job.id))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(job.id) / "learning_rate.json")
@@ -244,15 +246,22 @@ def _measuring(heart: Heart) -> Callable[[float], None]:
     return lambda share: heart.tell(State.SCORING, share, "measuring influence")
 
 
-def _shelf(scratch: Path, station: Station, heart: Heart) -> Shelf:
-    return Shelf(
+def _shelf(scratch: Path, station: Station, heart: Heart | None = None) -> Shelf:
+    shelf = Shelf(
         models=station.settings.models_folder,
         networks=station.blobs.networks,
         features=Features(station.blobs.features, station.settings.max_features_bytes),
         scratch=scratch,
         device=station.device,
-        tell=lambda share: heart.tell(State.PREPARING, share, f"running the frozen backbone: {share:.0%}"),
     )
+    if heart is None:
+        return shelf
+    words = "running the frozen backbone"
+    return replace(shelf, tell=lambda share: heart.tell(State.PREPARING, share, f"{words}: {share:.0%}"))
+
+
+def _footing(blobs: Blobs, job_id: str) -> Path:
+    return blobs.job(job_id) / "footing.npz"
 
 
 def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
@@ -381,8 +390,12 @@ def _trained(job_id: str, station: Station) -> Trained:
         state = _latest(station.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)
-        trained = restore(job.spec, read(station.blobs.canonical(job.dataset_id)), state, station.device)
-        _kept.clear()
+        dataset, path = read(station.blobs.canonical(job.dataset_id)), _footing(station.blobs, job_id)
+        footing = Footing.load(path) if path.exists() else None
+        _kept.clear()  # before another is loaded: both may be large
+        trained = restore(
+            job.spec, dataset, state, station.device, _shelf(station.blobs.job(job_id) / "scratch", station), footing
+        )
         _kept[job_id] = trained
     return _kept[job_id]
 

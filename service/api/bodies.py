@@ -97,14 +97,9 @@ def parsed(model: type[M], value: Any, *within: str) -> M:
         raise invalid(faults(error, value, *within)) from error
 
 
-def refuse_unbuilt(value: Any, meanings: Mapping[str, str]) -> Any:
-    """The object without null fields of these names. Raises Invalid for one that is set: it cannot be done yet."""
-    if not isinstance(value, Mapping):
-        return value
-    asked = [name for name in meanings if value.get(name) is not None]
-    if asked:
-        raise invalid([FieldError(loc=[name], msg=f"{meanings[name]} is not built yet") for name in asked])
-    return {name: field for name, field in value.items() if name not in meanings}
+def names_connection(value: Any) -> bool:
+    """Whether a JSON body asks for the tasks of a labelling tool."""
+    return isinstance(value, Mapping) and value.get("connection") is not None
 
 
 def loads(text: bytes, what: str) -> Any:

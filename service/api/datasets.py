@@ -1,30 +1,33 @@
 """Datasets: upload, look, delete."""
 
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Request, Response
+from anyio import from_thread
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from service.api import paging
-from service.api.bodies import Body, Form, Json, parsed, refuse_unbuilt
-from service.api.deps import Here, IdempotencyKey, Services, authorize
+from service.api.bodies import Body, Form, Json, names_connection, parsed
+from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import problems
 from service.api.intake import made_before, request_digest, take_in, take_in_url
 from service.api.openapi import DATASET_BODY
-from service.api.schemas import DatasetPage, DatasetSample, FromUrl, SkippedPage
+from service.api.schemas import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
 from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.errors import Conflict, NotFound
 from service.ingest.rows import sample_media, sample_row
+from service.label_studio.snapshot import snapshot
 from service.store import datasets, idempotency
 
 router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-_UNBUILT = {"connection": "pulling a dataset from a connection"}
 # Media comes from clients: a browser must neither guess its type nor run it.
 _MEDIA_HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -37,32 +40,49 @@ _MEDIA_HEADERS = {
     "/datasets",
     status_code=201,
     summary="Upload a dataset, or have it fetched",
-    responses=problems(400, 413, 415, 422, 507),
+    responses=problems(400, 404, 409, 413, 415, 422, 502, 507),
     openapi_extra=DATASET_BODY,
 )
-def create_dataset(body: Body, key: IdempotencyKey, here: Here, response: Response) -> DatasetInfo:
-    """The same bytes and spec give the same dataset.
+def create_dataset(body: Body, key: IdempotencyKey, here: Here, request: Request, response: Response) -> DatasetInfo:
+    """Of a file that comes along, of what a URL leads to, or of the labelled tasks of a labelling tool's project.
 
-    What was left out of `spec` is inferred, and `inferred` says how. Rows that cannot be used are skipped, and
-    `GET /datasets/{id}/skipped` says why.
+    The same bytes and spec, and the same tasks, give the same dataset. What was left out of `spec` is inferred, and
+    `inferred` says how. Rows that cannot be used are skipped, and `GET /datasets/{id}/skipped` says why.
+
+    Tasks are read before the answer, which takes minutes of a project of tens of thousands; nothing is kept when the
+    client goes away. POST /jobs reads them afterwards, and only a job that reads them itself can be pushed back.
     """
-    info = _made(here, key, body)
+    info = _made(here, key, body, request)
     response.headers["Location"] = f"/datasets/{info.id}"
     return info
 
 
-def _made(here: Services, key: str | None, body: Json | Form) -> DatasetInfo:
+def _made(here: Services, key: str | None, body: Json | Form, request: Request) -> DatasetInfo:
     match body:
         case Form():
             spec = parsed(DatasetSpec, body.spec, "spec")
             asked = request_digest("POST /datasets", body.digest, spec)
             make = partial(take_in, here, body.path, body.filename, body.digest, spec)
+        case Json() if names_connection(body.value):
+            tasks = parsed(FromProject, body.value)
+            asked = request_digest("POST /datasets", tasks)
+            make = partial(snapshot, here, tasks.source, tasks.name, new_id("ds_"), _while_wanted(request))
         case Json():
-            wanted = parsed(FromUrl, refuse_unbuilt(body.value, _UNBUILT))
+            wanted = parsed(FromUrl, body.value)
             asked = request_digest("POST /datasets", wanted)
             make = partial(take_in_url, here, wanted.url, wanted.spec)
     known = made_before(here, key, asked)
     return find_dataset(here, known or bind(here, key, asked, make().id))
+
+
+def _while_wanted(request: Request) -> Callable[[str, float], None]:
+    """What a long reading tells; it raises ClientDisconnect once nobody waits for the answer any more."""
+
+    def tell(_detail: str, _share: float) -> None:
+        if from_thread.run(request.is_disconnected):
+            raise ClientDisconnect
+
+    return tell
 
 
 def bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
@@ -159,15 +179,34 @@ def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int |
     "/datasets/{dataset_id}/samples/{sample_id:path}/media",
     summary="The image or text of one row",
     response_class=Response,
-    responses=problems(404)
-    | {200: {"description": "As it was uploaded.", "content": {"image/*": {}, "text/plain": {}}}},
+    responses=problems(404, 422)
+    | {
+        200: {
+            "description": "As it was uploaded, or a PNG where `side` is given.",
+            "content": {"image/*": {}, "text/plain": {}},
+        }
+    },
 )
-def get_media(dataset_id: str, sample_id: str, request: Request, here: Here) -> Any:
+def get_media(
+    dataset_id: str,
+    sample_id: str,
+    request: Request,
+    here: Here,
+    side: Annotated[
+        int | None,
+        Query(
+            ge=8,
+            le=2048,
+            description="An image as a PNG of 8 bits, upright, this wide and high at most: as browsers show it, which know no "
+            "TIFF, and show 10 to 14 bits in 16 nearly black.",
+        ),
+    ] = None,
+) -> Any:
     """Only images and texts have media."""
     data = _data(here, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
-    found = sample_media(data, sample_id) if sent.partition(b"?")[0].endswith(b"/media") else None
+    found = sample_media(data, sample_id, side) if sent.partition(b"?")[0].endswith(b"/media") else None
     if found is None:
         row = sample_row(data, f"{sample_id}/media")
         if row is None:

@@ -30,6 +30,7 @@ from service.domain.errors import (
     UnreadableType,
     Upstream,
 )
+from service.logs import without_secret
 
 log = structlog.get_logger()
 
@@ -177,7 +178,7 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = error.status_code
     detail = {
-        404: f"no such path: {request.url.path}; see /docs",
+        404: f"no such path: {without_secret(request.url.path)}; see /docs",
         405: f"{request.method} is not answered here; see /docs",
     }.get(status, str(error.detail))
     return problem(status, _HTTP_CODES.get(status, "error"), detail, headers=error.headers)

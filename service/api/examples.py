@@ -90,7 +90,8 @@ _JOB: dict[str, Any] = {
         "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
         "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
-        "report": None,
+        "report": "/jobs/job_01kbz6p4r8d1m5t7w9xy/report",
+        "model": "/jobs/job_01kbz6p4r8d1m5t7w9xy/model",
         "next": None,
     },
 }

@@ -13,8 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from service.api.errors import invalid
-from service.domain.errors import FieldError, NotAcceptable
 from service.platforms.exports import FORMS, ToolForm
 
 Format = Literal["json", "csv", "jsonl", "parquet", "cleanlab", ToolForm]
@@ -57,35 +55,6 @@ _OWN: tuple[tuple[str, Any], ...] = (
     ("planted_label", pa.string()),
 )
 _ISSUE = ("index", "sample_id", "is_label_issue", "label_score", "given_label", "predicted_label")
-
-
-def choose(name: str | None, accept: str | None) -> Format:
-    """The form asked for, by name before by `Accept`. Raises Invalid and NotAcceptable, listing what there is."""
-    if name is not None:
-        named = next((known for known in FORMATS if known == name), None)
-        if named is None:
-            raise invalid([FieldError(loc=["query", "format"], msg=f"must be one of {', '.join(FORMATS)}")])
-        return named
-    ranges = sorted((_range(part) for part in (accept or "*/*").split(",")), key=lambda wanted: -wanted[1])
-    for wanted, quality in ranges:
-        for known, kind in MEDIA_TYPES.items():
-            if quality > 0 and _matches(wanted, kind.partition(";")[0]):
-                return known
-    kinds = ", ".join(dict.fromkeys(kind.partition(";")[0] for kind in MEDIA_TYPES.values()))
-    raise NotAcceptable(f"a ranking comes as {kinds}")
-
-
-def _range(part: str) -> tuple[str, float]:
-    kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    quality = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
-    try:
-        return kind, float(quality)
-    except ValueError:
-        return kind, 0.0
-
-
-def _matches(wanted: str, kind: str) -> bool:
-    return wanted in ("*/*", kind, f"{kind.partition('/')[0]}/*")
 
 
 def columns(signals: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api import paging
-from service.api.bodies import Body, Form, Json, parsed
+from service.api.bodies import Body, Form, Json, names_connection, parsed
 from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest, take_in
@@ -30,10 +30,12 @@ from service.domain.specs import (
 from service.domain.webhook import WebhookRequest
 from service.fetch import names_inside
 from service.ingest.identities import missing_ids
-from service.label_studio.begin import connect, control_of, spec_of, unpulled, write
-from service.store import datasets, idempotency, jobs, loops, reviews, versions, webhooks
+from service.label_studio.begin import connect, control_of, project_of, spec_of, unpulled, write
+from service.repair import would_change
+from service.store import datasets, idempotency, jobs, loops, webhooks
 from service.store.jobs import Job
 from service.store.loops import Standing
+from service.verified import verified
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -57,11 +59,8 @@ def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) 
     """
     match body:
         case Json():
-            job_id = (
-                _of_tasks(here, key, body.value)
-                if _names_connection(body.value)
-                else _of_dataset(here, key, body.value)
-            )
+            of_tasks = names_connection(body.value) and body.value.get("dataset") is None
+            job_id = (_of_tasks if of_tasks else _of_dataset)(here, key, body.value)
         case Form():
             upload = parsed(UploadJobRequest, body.spec, "spec")
             asked = request_digest("POST /jobs", body.digest, upload)
@@ -69,10 +68,6 @@ def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) 
     response.headers["Location"] = f"/jobs/{job_id}"
     response.headers["Retry-After"] = str(_RETRY_JOB_S)
     return view(here, find_job(here, job_id))
-
-
-def _names_connection(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get("connection") is not None and value.get("dataset") is None
 
 
 def _of_dataset(here: Services, key: str | None, value: Any) -> str:
@@ -97,7 +92,7 @@ def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) 
     """Look whether the project can be read, and write the job down; its tasks are read afterwards."""
     job_id, now = new_id("job_"), here.now()
     with connect(here.database, here.settings, here.vault, request.connection) as client:
-        project = client.project(request.project)
+        project = project_of(client, request.project)
     control = control_of(str(project.get("label_config") or ""), request.from_name)
     info = unpulled(new_id("ds_"), job_id, request.name or str(project.get("title") or ""), control, now)
     spec = spec_of(_with_verified(here, request, info), info, request.source)
@@ -164,7 +159,7 @@ def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> Jo
     if request.reference is None or not request.reference.verified:
         return request
     with here.database.read() as connection:
-        samples = versions.verified(connection, info.id)
+        samples = verified(connection, here.blobs, info.id)
     if not samples:
         raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
     return request.model_copy(update={"reference": Reference(samples=samples)})
@@ -294,9 +289,11 @@ def rerun_job(job_id: str, here: Here) -> JobView:
     job = find_job(here, job_id)
     if job.state != State.COMPLETED:
         raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
+    with here.database.read() as connection:
+        if not would_change(connection, here.blobs, job):
+            msg = "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
+            raise _invalid([], msg)
     with here.database.write() as connection:
-        if not reviews.latest(connection, job_id):
-            raise _invalid([], "nobody has reviewed a sample of this job yet: POST /jobs/{id}/reviews")
         asked = loops.ask(connection, job_id, here.now(), Loop(after=1, cool_down_seconds=0))
     return _after(here, job_id, asked, "another job follows it already, see links.next")
 
@@ -342,7 +339,7 @@ def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",
         "events": f"/jobs/{job.id}/events",
-        "report": None,
+        "report": f"/jobs/{job.id}/report" if job.state == State.COMPLETED else None,
         "model": None if info.modality == "trace" else f"/jobs/{job.id}/model",
         "next": f"/jobs/{loop.next_job_id}" if loop and loop.next_job_id else None,
     }

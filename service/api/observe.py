@@ -16,6 +16,7 @@ from service.api.deps import Services
 from service.api.errors import told
 from service.domain.errors import Invalid, NotFound
 from service.domain.job import State
+from service.logs import without_secret
 from service.store import jobs
 
 log = structlog.get_logger()
@@ -71,13 +72,12 @@ class Observe:
         log.info(
             "request",
             method=method,
-            path=_SECRET.sub(r"\1…", scope["path"]),
+            path=without_secret(scope["path"]),
             status=status,
             ms=round(seconds * 1000, 1),
         )
 
 
-_SECRET = re.compile(r"^(/+ls/+[^/.]*)[^/]*")  # what labelling tools call is known to nobody else
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
-from service.api.schemas import FromUrl
+from service.api.schemas import FromProject, FromUrl
 from service.domain.backend import Event, Question, Setup
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
@@ -64,8 +64,11 @@ def _body(
 
 
 DATASET_BODY = _body(
-    ("FromUrl",),
-    {"by URL": {"url": "https://example.org/adult.csv.gz", "spec": {"name": "adult", "label": "income"}}},
+    ("FromUrl", "FromProject"),
+    {
+        "by URL": {"url": "https://example.org/adult.csv.gz", "spec": {"name": "adult", "label": "income"}},
+        "tasks of Label Studio": {"connection": "con_01kbz6q2s9e5n6v8y3ab", "project": 7, "name": "animals"},
+    },
     "DatasetSpec",
     {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"name": "adult", "label": "income"}},
 )
@@ -184,6 +187,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
     models = (
         Problem,
         FromUrl,
+        FromProject,
         DatasetSpec,
         NetworkSpec,
         JobRequest,

@@ -110,10 +110,11 @@ async def list_models() -> ModelList:
     items = [
         ModelView.model_validate(
             {
-                **model.model_dump(exclude={"training"}),
+                **model.model_dump(exclude={"training", "fine_tuning"}),
                 "default": model.name in AUTO.values(),
                 "params": model.params.model_json_schema(),
                 "training": {} if model.training is None else model.training.model_dump(),
+                "fine_tuning": {} if model.fine_tuning is None else model.fine_tuning.model_dump(),
             }
         )
         for model in MODELS.values()

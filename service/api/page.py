@@ -1,13 +1,30 @@
-"""The web page: three static files, which nothing from elsewhere may join."""
+"""The web page: static files by name, which nothing from elsewhere may join."""
 
 from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
+from service.domain.errors import NotFound
+
 router = APIRouter(include_in_schema=False)
 
-_FOLDER = Path(__file__).parent.parent / "web"
+FOLDER = Path(__file__).parent.parent / "web"
+_STYLES = ("page.css", "sample.css")
+_SCRIPTS = (
+    "page.js",
+    "api.js",
+    "dom.js",
+    "charts.js",
+    "submit.js",
+    "jobs.js",
+    "job.js",
+    "ranking.js",
+    "sample.js",
+    "evidence.js",
+    "reviews.js",
+)
+PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys(_SCRIPTS, "text/javascript")
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -20,16 +37,12 @@ _HEADERS = {
 @router.get("/")
 async def get_page() -> FileResponse:
     """The page."""
-    return FileResponse(_FOLDER / "index.html", headers=_HEADERS)
+    return FileResponse(FOLDER / "index.html", headers=_HEADERS)
 
 
-@router.get("/web/page.js")
-async def get_script() -> FileResponse:
-    """What it does."""
-    return FileResponse(_FOLDER / "page.js", headers=_HEADERS)
-
-
-@router.get("/web/page.css")
-async def get_style() -> FileResponse:
-    """How it looks."""
-    return FileResponse(_FOLDER / "page.css", headers=_HEADERS)
+@router.get("/web/{name}")
+async def get_part(name: str) -> FileResponse:
+    """What it does, and how it looks."""
+    if name not in PARTS:
+        raise NotFound(f"the page has no part {name}")
+    return FileResponse(FOLDER / name, media_type=PARTS[name], headers=_HEADERS)

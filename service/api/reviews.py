@@ -28,7 +28,7 @@ from service.api.suspects import Completed, check_signal, dataset_of
 from service.domain.errors import Conflict, FieldError
 from service.domain.precision import BAND_ENDS, bands, days, share
 from service.domain.review import Decision, Outcome
-from service.ingest.identities import missing_ids
+from service.ingest.identities import labels_of
 from service.store import idempotency, outcomes, pulls, rankings, reviews
 from service.store.jobs import Job
 from service.store.outcomes import FLAGGED, Outcomes
@@ -52,20 +52,31 @@ _VERDICTS: tuple[Verdict, ...] = ("mislabeled", "anomalous", "clean")
 def create_reviews(job: Completed, body: JsonBody, key: IdempotencyKey, here: Here) -> ReviewsRecorded:
     """Decisions on samples of a completed job, all of them or none.
 
-    All are kept; the latest of a sample holds. A fault names the place in the list.
+    All are kept; the latest of a sample holds, for the jobs that this one follows, and that follow it, too. A fault
+    names the place in the list.
     """
-    decisions = _checked(here, job, body.value)
+    decisions, held_out = _checked(here, job, body.value)
     asked = request_digest(f"POST /jobs/{job.id}/reviews", *decisions)
     if made_before(here, key, asked) is None:
-        _keep(here, job, decisions, key, asked)
+        _keep(here, job, decisions, held_out, key, asked)
     with here.database.read() as connection:
-        return ReviewsRecorded(recorded=len(decisions), reviewed=len(reviews.latest(connection, job.id)))
+        held = reviews.latest(connection, job.id)
+        ranked = rankings.known(connection, job.id, list(held))
+    reviewed = sum(name in ranked or one.job == job.id for name, one in held.items())
+    return ReviewsRecorded(recorded=len(decisions), reviewed=reviewed)
 
 
-def _keep(here: Services, job: Job, decisions: Sequence[Decision], key: str | None, asked: str) -> None:
+def _keep(
+    here: Services,
+    job: Job,
+    decisions: Sequence[Decision],
+    held_out: Mapping[str, str],
+    key: str | None,
+    asked: str,
+) -> None:
     try:
         with here.database.write() as connection:
-            reviews.record(connection, job.id, decisions, _SOURCE, here.now())
+            reviews.record(connection, job.id, decisions, _SOURCE, here.now(), given=held_out)
             if key is not None:
                 idempotency.keep(connection, key, asked, job.id, here.now())
     except sa.exc.IntegrityError as error:
@@ -74,8 +85,11 @@ def _keep(here: Services, job: Job, decisions: Sequence[Decision], key: str | No
             raise Conflict("the job was deleted in the meantime", members={"state": "deleted"}) from error
 
 
-def _checked(here: Services, job: Job, value: Any) -> list[Decision]:
-    """The decisions. Raises Invalid naming places in the list, the first twenty of them."""
+def _checked(here: Services, job: Job, value: Any) -> tuple[list[Decision], dict[str, str]]:
+    """The decisions, and the classes of those samples that were held out of the ranking.
+
+    Raises Invalid naming places in the list, the first twenty of them.
+    """
     if not isinstance(value, list) or not value:
         raise invalid([FieldError(loc=[], msg="must be a JSON list of at least one decision")])
     try:
@@ -86,8 +100,9 @@ def _checked(here: Services, job: Job, value: Any) -> list[Decision]:
     with here.database.read() as connection:
         ranked = rankings.known(connection, job.id, ids)
     # Those that were held out of the ranking are in the dataset alone, whose ids take longer to read.
-    absent = [name for name in ids if name not in ranked]
-    unknown = set(missing_ids(here.blobs.canonical(info.id), absent)) if absent else set()
+    absent = {name for name in ids if name not in ranked}
+    held_out = labels_of(here.blobs.canonical(info.id), ids=absent) if absent else {}
+    unknown = absent - held_out.keys()
     found = []
     for place, decision in enumerate(decisions):
         if decision.sample_id in unknown:
@@ -98,7 +113,7 @@ def _checked(here: Services, job: Job, value: Any) -> list[Decision]:
             found.append(FieldError(loc=[place, "label"], msg=f"no class {decision.label!r}; one of {classes}"))
     if found:
         raise _told(found)
-    return decisions
+    return decisions, held_out
 
 
 def _told(found: Sequence[FieldError]) -> Exception:
@@ -109,7 +124,7 @@ def _told(found: Sequence[FieldError]) -> Exception:
 
 @router.get(
     "/jobs/{job_id}/reviews",
-    summary="Every decision, oldest first",
+    summary="Every decision that was given to it, oldest first",
     responses=problems(400, 404, 409, 410, 422),
 )
 def list_reviews(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.paging import Page
-from service.domain.connection import Connection
+from service.domain.connection import Connection, PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow, Warning
 from service.domain.job import JobError, Progress, State
 from service.domain.network import NetworkInfo
@@ -24,6 +24,17 @@ class FromUrl(Frozen):
 
     url: str = Field(max_length=4096, description="http or https; fetched once, now.")
     spec: DatasetSpec = Field(DatasetSpec(), description="What is known of the file.")
+
+
+class FromProject(PullSource):
+    """What POST /datasets takes as JSON for the labelled tasks of a project; they are read now."""
+
+    name: str | None = Field(None, max_length=200, description="Shown in lists; the project's title when left out.")
+
+    @property
+    def source(self) -> PullSource:
+        """Where the tasks come from."""
+        return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
 
 
 class DatasetPage(Page[DatasetInfo]):
@@ -110,7 +121,7 @@ class JobLinks(BaseModel):
     self: str
     suspects: str
     events: str
-    report: str | None = Field(None, description="null as long as there is none.")
+    report: str | None = Field(None, description="null until the job is completed.")
     model: str | None = Field(None, description="The weights at the end of training; null where nothing is trained.")
     next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
@@ -165,11 +176,16 @@ class PlantedGlitch(BaseModel):
 
 
 class ReviewView(BaseModel):
-    """What a person decided of a sample, the latest decision."""
+    """What a person decided of a sample, the latest decision, in the words of this job.
+
+    It may have been given to one that this job follows, or that follows it: a sample that was relabelled there, and
+    carries that label here, is kept.
+    """
 
     decision: DecisionKind
     label: str | None = Field(description="The right class; null unless relabelled.")
     outcome: Outcome = Field(description="The decision beside the given and the suggested label.")
+    job: str = Field(description="The job that it was given to: this one, or another of its chain.")
     source: str = Field(description='"api", or the labelling tool that it was read from.')
     created_at: datetime
 
@@ -197,7 +213,7 @@ class SuspectPage(Page[Suspect]):
 
 
 class ReviewPage(Page[Review]):
-    """Every decision on the samples of a job, oldest first."""
+    """Every decision that was given to a job, oldest first."""
 
 
 class ReviewsRecorded(BaseModel):
@@ -229,7 +245,10 @@ class ToolStanding(BaseModel):
 
 
 class ReviewSummary(BaseModel):
-    """What people made of a ranking. A sample that was held out of the ranking does not count."""
+    """What people made of a ranking, each sample once, whichever job of the chain they said it to.
+
+    A sample that was held out of the ranking does not count.
+    """
 
     samples: int = Field(description="How many were ranked.")
     flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
@@ -499,6 +518,9 @@ class ModelView(BaseModel):
     params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
     training: dict[str, Any] = Field(
         description="What `training` fields become when left out; empty where nothing is trained."
+    )
+    fine_tuning: dict[str, Any] = Field(
+        description="And what they become where `trainable_blocks` of a pretrained network are trained, if that differs."
     )
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
-from service.api import exports, paging
+from service.api import exports, forms, paging
 from service.api.datasets import media_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
@@ -116,7 +116,7 @@ def list_suspects(
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
-    form = exports.choose(name, accept)
+    form = forms.choose(name, accept, exports.MEDIA_TYPES, "a ranking")
     if form != "json":
         return _export(here, job, query, form, said)
     marked = ["suspects", job.id, *asdict(query).values()]
@@ -170,10 +170,11 @@ def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int
 
 
 def review_view(review: Review | None, given: str, suggested: str) -> ReviewView | None:
-    """The decision that holds, and what it says of the suspicion."""
+    """The decision that holds, whichever job of the chain it was given to, and what it says of the suspicion."""
     if review is None:
         return None
-    return ReviewView.model_validate({**review.model_dump(), "outcome": outcome(review, given, suggested)})
+    word = review.about(given)
+    return ReviewView.model_validate({**word.model_dump(), "outcome": outcome(word, given, suggested)})
 
 
 def planted(row: Row) -> Any:

@@ -15,6 +15,7 @@ from service.domain.dataset import DatasetInfo, VersionRequest
 from service.domain.errors import FieldError
 from service.repair import make_version
 from service.store import versions
+from service.verified import verified
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -76,7 +77,7 @@ def list_verified(
     query = ["verified", dataset_id]
     after: str = paging.decode(cursor, query, tuple[str])[0] if cursor is not None else ""
     with here.database.read() as connection:
-        every = versions.verified(connection, dataset_id)
+        every = verified(connection, here.blobs, dataset_id)
     found = [name for name in every if name > after][: limit + 1]
     following = paging.encode(query, [found[limit - 1]]) if len(found) > limit else None
     paging.link_next(request, response, following)

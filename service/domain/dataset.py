@@ -17,7 +17,8 @@ names of   fixed list of float  recorded trainings: `logits_1`, `activations_1`,
 arrays                           predictions: `pred_probs`, of which rows sum to 1, and maybe `features`
 ========== ===================== =========================================================================
 
-The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`.
+The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`. The file's own metadata, which is written
+last, holds under `WHITE_KEY` what is white in greyscale images of more than 8 bits a pixel, where there are some.
 """
 
 from datetime import datetime
@@ -26,6 +27,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 METADATA_KEY = b"usual-suspects"
+WHITE_KEY = b"usual-suspects-white"
 
 Modality = Literal["tabular", "image", "text", "embedding", "trace", "predictions"]
 AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]

@@ -3,7 +3,8 @@
 The networks themselves are in worker.models; the service knows them by this table alone.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -48,8 +49,16 @@ class Model(Frozen):
     modality: Modality | Literal["any"] = Field(description="any: tables, images and embeddings.")
     params: type[Frozen] = Field(exclude=True)
     training: TrainingDefaults | None = Field(description="null: nothing is trained, or it is trained as another one.")
+    fine_tuning: TrainingDefaults | None = Field(
+        None, description="What holds instead where a part of the pretrained network is trained, too."
+    )
     pretrained: bool = False
     cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
+
+    def defaults(self, params: Mapping[str, Any]) -> TrainingDefaults | None:
+        """How it is trained with these parameters when the client does not say."""
+        tuned = params.get("trainable_blocks", 0) != 0
+        return self.fine_tuning if tuned and self.fine_tuning is not None else self.training
 
     @property
     def has_front(self) -> bool:
@@ -133,6 +142,7 @@ _TABLE = (
         modality="image",
         params=PretrainedImageParams,
         training=TrainingDefaults(learning_rate=0.02, batch_size=64),
+        fine_tuning=TrainingDefaults(learning_rate=5e-4, batch_size=64, optimizer="adamw"),
         pretrained=True,
         cost="medium",
     ),
@@ -174,6 +184,8 @@ _TABLE = (
         modality="text",
         params=PretrainedTextParams,
         training=TrainingDefaults(learning_rate=0.02, batch_size=64),
+        # Plain steps, whatever their size, undo what a Transformer knows.
+        fine_tuning=TrainingDefaults(learning_rate=1e-4, batch_size=64, optimizer="adamw"),
         pretrained=True,
         cost="medium",
     ),
@@ -183,6 +195,7 @@ _TABLE = (
         modality="any",
         params=ExportedParams,
         training=TrainingDefaults(learning_rate=0.02, batch_size=64),
+        fine_tuning=TrainingDefaults(learning_rate=5e-4, batch_size=64, optimizer="adamw"),
         pretrained=True,
         cost="medium",
     ),

@@ -1,8 +1,16 @@
 """Why a sample stands where it stands, in plain English, from what the job knows of it and nothing else."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+_STRANGE = {
+    "remoteness": "Far from every trusted sample.",
+    "crowding": "Among many samples, where there are few trusted ones.",
+    "divergence": "A mixture of values that no trusted sample has.",
+    "label_distance": "Far from most of its own label.",
+}
+_TWO_HEAPS = 0.86  # the gap from which `anomalous` takes a label for two
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,27 @@ def reason(case: Case) -> str:
         _neighbours(case),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def brief(case: Case) -> str:
+    """What says most against a label, for a list: the course of training, and the witnesses at its end."""
+    sentences, heard = [_course(case)], case.witnesses
+    if heard is not None:
+        who = f"{heard.looked_at} most similar reference samples labelled {heard.label}"
+        sentences.append(f"{heard.against[-1]} of the {who} push against it.")
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def strangeness(signals: Mapping[str, float]) -> str:
+    """What is unusual of a sample whatever its label: the measures by which it lies beyond 95 % of the others, by name.
+
+    Remoteness, crowding, divergence and the distance from its label are 1 there.
+    """
+    beyond = sorted((-signals[name], said) for name, said in _STRANGE.items() if signals.get(name, 0.0) > 1)
+    sentences = [said for _, said in beyond]
+    if signals.get("label_split", 0.0) > _TWO_HEAPS:
+        sentences.append("In the tighter of the two heaps that its label falls into.")
+    return " ".join(sentences)
 
 
 def _standing(case: Case) -> str:

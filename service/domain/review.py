@@ -31,16 +31,27 @@ class Decision(Frozen):
 
 
 class Review(BaseModel):
-    """A decision that was kept. `seq` counts from 1 within the job; the highest of a sample holds."""
+    """A decision that was kept. `seq` counts from 1 within the job; the highest of a sample is the job's last word."""
 
     model_config = ConfigDict(frozen=True)
 
+    job: str = Field(description="The job that it was given to.")
     seq: int
     sample_id: str
     decision: DecisionKind
     label: str | None
+    given_label: str | None = Field(description="The class that the sample carried there; null where it is not known.")
     source: str = Field(description='Who brought it: "api", or the labelling tool it was read from, "label_studio".')
     created_at: datetime
+
+    def about(self, given: str) -> "Review":
+        """The same word where the sample is called `given`: to relabel it so is to keep it, to keep another, to relabel."""
+        if self.decision not in ("keep", "relabel"):
+            return self
+        right = self.label if self.decision == "relabel" else self.given_label or given
+        kept = right == given
+        said = {"decision": "keep", "label": None} if kept else {"decision": "relabel", "label": right}
+        return self.model_copy(update={**said, "given_label": given})
 
 
 class Outcome(StrEnum):

@@ -1,5 +1,6 @@
 """What a client asks for (`JobRequest`) and what will be done (`JobSpec`): every default resolved, nothing implied."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -369,8 +370,8 @@ def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]
     return names or [name for name, why in told.items() if why is None]
 
 
-def _resolve_training(request: JobOptions, model: Model, dataset: DatasetInfo) -> Training:
-    defaults = model.training
+def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, Any], dataset: DatasetInfo) -> Training:
+    defaults = model.defaults(params)
     if defaults is None:
         _refuse_what_needs_training(request, dataset)
         defaults = _not_trained(dataset)
@@ -399,7 +400,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         and model_request.params["trainable_blocks"] != "all"
     ):
         raise _invalid((["training", "augmentation"], _FROZEN))
-    training = _resolve_training(request, model, dataset)
+    training = _resolve_training(request, model, model_request.params, dataset)
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
         raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
     return JobSpec(

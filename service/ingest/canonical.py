@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader, SkippedRow
+from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader, SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.fingerprints import Fingerprints
+from service.ingest.images import Depth
 from service.ingest.inputs import Faults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
@@ -44,6 +45,7 @@ class Written:
     first_skipped: SkippedRow | None = None
     spaced_labels: int = 0
     repeated: int = 0
+    depth: Depth = field(default_factory=Depth)
 
 
 def schema_of(plan: Plan) -> Any:
@@ -77,6 +79,8 @@ def write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits)
         for group in _groups(_converted(source, plan, limits, written, skips)):
             prints.add(fingerprints.of_rows(_compared(group)))
             writer.write_table(group, row_group_size=GROUP_ROWS)
+        if written.depth.white is not None:
+            writer.add_key_value_metadata({WHITE_KEY.decode(): str(written.depth.white)})
         written.repeated = prints.repeats()
     return written
 
@@ -128,6 +132,9 @@ def _converted(source: Source, plan: Plan, limits: Limits, written: Written, ski
             written.labels[plan.classes[pair["values"]]] += pair["counts"]
         for pair in pc.value_counts(table.column("split")).to_pylist():
             written.splits[pair["values"]] += pair["counts"]
+        if plan.modality == "image":
+            for image in table.column("image"):
+                written.depth.add(image.as_py())
         yield table
 
 

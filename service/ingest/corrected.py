@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Coll
                 splits.update(table.column("split").to_pylist())
                 if len(table):
                     writer.write_table(table.cast(schema), row_group_size=len(table))
+            if WHITE_KEY in file.metadata.metadata:
+                writer.add_key_value_metadata({WHITE_KEY.decode(): file.metadata.metadata[WHITE_KEY].decode()})
     return Corrected(
         rows=sum(splits.values()),
         classes=classes,

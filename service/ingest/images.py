@@ -1,10 +1,13 @@
 """Whether an encoded image can be decoded, and what its header says."""
 
 import io
+from dataclasses import dataclass
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from service.domain.brightness import in_bytes
 from service.ingest.limits import Limits
 
 # Those that a browser or a camera makes; others of Pillow's run programs or read other files.
@@ -28,6 +31,56 @@ def fault_of(data: bytes | None, limits: Limits) -> str:
     except Exception as error:  # noqa: BLE001  decoders raise whatever their format's parser meets
         return f"the image is damaged: {str(error)[:200] or type(error).__name__}"
     return ""
+
+
+@dataclass
+class Depth:
+    """How bright the greyscale images of more than 8 bits a pixel are, of one dataset.
+
+    Cameras and scanners that measure 10, 12 or 14 bits write them into 16 as they are. What is white is therefore asked of
+    all images together: each by itself, a dark one would look like a bright one.
+    """
+
+    largest: float | None = None
+    whole: bool = True
+
+    def add(self, data: bytes) -> None:
+        """Look at one encoded image, which can be decoded; one of 8 bits changes nothing."""
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if not _is_deep(image):
+                return
+            values = np.asarray(image, np.float64)
+            self.whole = self.whole and image.mode != "F"
+        brightest = float(values.max(where=np.isfinite(values), initial=0))
+        self.largest = max(self.largest or 0, brightest)
+
+    @property
+    def white(self) -> float | None:
+        """Of whole numbers the largest of as many bits as any has, at least 8; of fractions the largest itself."""
+        if self.largest is None or not self.whole:
+            return self.largest
+        return 2.0 ** max(8, int(self.largest).bit_length()) - 1
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I") or image.mode == "F"
+
+
+def shown(data: bytes, white: float | None, side: int) -> bytes:
+    """An encoded image as a PNG that a browser shows as it is: upright, in 8 bits, each side of `side` pixels at most."""
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
+        opened.draft(None, (side, side))  # a large JPEG is decoded at a fraction of its size
+        image: Image.Image = ImageOps.exif_transpose(opened)
+        if _is_deep(image):
+            image = Image.fromarray(in_bytes(np.asarray(image), whole=image.mode != "F", white=white))
+        elif image.has_transparency_data:
+            image = image.convert("RGBA")
+        elif image.mode != "L":
+            image = image.convert("RGB")
+        image.thumbnail((side, side))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+    return file.getvalue()
 
 
 def size_of(data: bytes) -> tuple[int, int]:

@@ -131,6 +131,9 @@ def _summary(plan: Plan, written: Written) -> Ingested:
     )
 
 
+_COMMAS = {"decimal": "decimal points: 1,5 is one and a half", "thousands": "thousands separators: 1,500 is 1500"}
+
+
 def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
     """What is odd about the rows that were written."""
     if written.spaced_labels:
@@ -138,6 +141,10 @@ def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
             code="stripped_labels",
             detail=f"{written.spaced_labels:,} labels had spaces around them, which were removed",
         )
+    for form, way in _COMMAS.items():
+        names = [one.name for one in plan.inputs if one.kind == "numeric" and one.form == form]
+        if names:
+            yield Notice(code="commas_in_numbers", detail=f"commas of {listed(names)} were read as {way}")
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
         yield Notice(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")

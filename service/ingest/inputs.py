@@ -44,7 +44,7 @@ def convert(column: Any, one: Input, limits: Limits, faults: Faults) -> Any:
     """The canonical values; where a value is missing null, or a fault if a row is nothing without it."""
     match one.kind:
         case "numeric":
-            return _numbers(column)
+            return _numbers(column, one.form)
         case "categorical":
             return values.without(values.as_text(column), values.MISSING)
         case "boolean":
@@ -59,9 +59,10 @@ def convert(column: Any, one: Input, limits: Limits, faults: Faults) -> Any:
             return _texts(column, faults)
 
 
-def _numbers(column: Any) -> Any:
+def _numbers(column: Any, form: str) -> Any:
     if _is_text(column):
-        return values.finite(values.as_numbers(values.without(values.as_text(column), values.MISSING)))
+        texts = values.without(values.as_text(column), values.MISSING)
+        return values.finite(values.as_numbers(values.without_commas(texts, form) if form else texts))
     return values.finite(pc.cast(column, pa.float64(), safe=False))
 
 

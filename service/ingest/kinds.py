@@ -18,7 +18,7 @@ class Input:
     name: str
     kind: FeatureKind
     column: str
-    form: str = ""  # of moments
+    form: str = ""  # of moments, or of numbers with commas
     truth: str = ""  # the word for true
     width: int = 0  # of an embedding
 
@@ -34,6 +34,10 @@ def kind_of(column: Column, rows: int) -> Input | None:
         return Input(name, "embedding", "", width=width) if width else None
     if column.numbers >= _NEARLY_ALL * present:
         return Input(name, "numeric", "")
+    # Of two forms that read as much the first is meant: 1,234 and 5,678 alone are thousands.
+    form, count = max(column.comma_forms.items(), key=lambda pair: pair[1], default=("", 0))
+    if column.commas and count >= _NEARLY_ALL * present:
+        return Input(name, "numeric", "", form=form)
     truth, count = max(column.truths.items(), key=lambda pair: pair[1], default=("", 0))
     if count == present:
         return Input(name, "boolean", "", truth=truth)

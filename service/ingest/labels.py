@@ -13,6 +13,7 @@ _LABEL_NAMES = (
     "given_label", "classification", "diagnosis", "sentiment", "ground_truth",
 )  # fmt: skip
 _LABEL_ENDING = re.compile(r"(?i).*[_\s.-](label|class|target|category)$")
+_DECIMAL = re.compile(r"[+-]?\d+(,\d+)?")
 _FEW = 100
 _RATINGS = 20
 _SURELY_A_QUANTITY = 50
@@ -88,7 +89,9 @@ def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[st
 
 def _separator(names: set[str]) -> str | None:
     """What stands between labels where classes are sets of them: few labels, in many more combinations."""
-    for separator in "|;":
+    # Half a point may be written 0,5.
+    separators = "|;" if all(_DECIMAL.fullmatch(name) for name in names) else "|;,"
+    for separator in separators:
         sets = [tuple(part.strip() for part in name.split(separator)) for name in names]
         parts = {part for one in sets for part in one}
         # Of a hierarchy, a|b and a|c, every class has an end of its own: there are no fewer parts than classes.

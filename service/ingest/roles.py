@@ -251,12 +251,14 @@ def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[Notice]
 
 
 def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[Notice]) -> None:
-    columns = [survey.columns[one.name] for one in inputs if one.kind == "numeric"]
+    numeric = [(survey.columns[one.name], one.form) for one in inputs if one.kind == "numeric"]
+    columns = [column for column, _ in numeric]
     infinite = {column.name: column.non_finite for column in columns if column.non_finite}
     if infinite:
         detail = f"{sum(infinite.values()):,} values are NaN or infinite and count as missing: {_counts(infinite)}"
         warnings.append(Notice(code="non_finite_values", detail=detail))
-    odd = {column.name: column.present - column.numbers for column in columns if column.numbers < column.present}
+    found = {column.name: column.present - column.readable(form) for column, form in numeric}
+    odd = {name: count for name, count in found.items() if count}
     if odd:
         detail = f"{sum(odd.values()):,} values of numeric columns are no numbers and count as missing: {_counts(odd)}"
         warnings.append(Notice(code="unparsable_values", detail=detail))

@@ -2,15 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 from service.ingest import images
+
+T = TypeVar("T")
 
 _OWN_ID = re.compile(r"^row-(\d{1,18})$")
 _OWN = ("id", "index", "split", "label")
@@ -40,16 +42,22 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
     return {**own, "features": features}
 
 
-def sample_media(data: Path, sample_id: str) -> tuple[bytes, str] | None:
-    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id."""
+def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[bytes, str] | None:
+    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id.
+
+    With `side` an image comes as `images.shown` makes it.
+    """
     with pq.ParquetFile(data) as file:
         header = _header(file)
         found = _found(file, sample_id) if header.modality in ("image", "text") else None
         if found is None:
             return None
         row = _row(file, *found, columns=[header.modality])
+        white = file.metadata.metadata.get(WHITE_KEY)
     if header.modality == "text":
         return row["text"].encode(), "text/plain; charset=utf-8"
+    if side is not None:
+        return images.shown(row["image"], None if white is None else float(white), side), "image/png"
     return row["image"], images.content_type(row["image"])
 
 
@@ -58,6 +66,21 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
 
     Raises `IndexError` for a position outside the file.
     """
+    return _shown_at(data, positions, _preview)
+
+
+def pictured(
+    data: Path, positions: Sequence[int], picture: Callable[[bytes], T]
+) -> list[tuple[dict[str, Any], T | None]]:
+    """The same, each with what `picture` makes of its image; None for other data."""
+
+    def show(header: CanonicalHeader, row: dict[str, Any]) -> tuple[dict[str, Any], T | None]:
+        return _preview(header, row), picture(row["image"]) if header.modality == "image" else None
+
+    return _shown_at(data, positions, show)
+
+
+def _shown_at(data: Path, positions: Sequence[int], show: Callable[[CanonicalHeader, dict[str, Any]], T]) -> list[T]:
     with pq.ParquetFile(data) as file:
         header = _header(file)
         columns = _preview_columns(header, file)
@@ -66,11 +89,12 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
         for asked, position in enumerate(positions):
             group = _group_at(starts, position)
             by_group.setdefault(group, []).append((asked, position - starts[group]))
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[int, T] = {}
         for group, places in by_group.items():
+            # Shown at once: whole images, which may be large, are held of one group at a time.
             table = file.read_row_group(group, columns=columns).take([row for _, row in places])
-            found |= zip((asked for asked, _ in places), table.to_pylist(), strict=True)
-    return [_preview(header, found[asked]) for asked in range(len(positions))]
+            found |= {asked: show(header, row) for (asked, _), row in zip(places, table.to_pylist(), strict=True)}
+    return [found[asked] for asked in range(len(positions))]
 
 
 def _preview_columns(header: CanonicalHeader, file: Any) -> list[str]:

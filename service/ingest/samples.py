@@ -46,7 +46,8 @@ def _input(feature: Mapping[str, str], schema: Any) -> Input:
     # How moments and truths were written at first is not known any more; what a machine writes is read. The header has
     # its kinds as plain texts, which mypy does not take for names of kinds.
     width = schema.field(column).type.list_size if kind == "embedding" else 0
-    return Input(feature["name"], kind, column, form=values.ISO, truth="true", width=width)  # type: ignore[arg-type]
+    form = values.ISO if kind == "datetime" else ""
+    return Input(feature["name"], kind, column, form=form, truth="true", width=width)  # type: ignore[arg-type]
 
 
 def _column(found: Sequence[Any]) -> Any:

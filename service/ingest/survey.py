@@ -48,6 +48,8 @@ class Column:
     whole: int = 0
     low: float = np.inf
     high: float = -np.inf
+    commas: int = 0  # texts that are no number but for their commas
+    comma_forms: Counter[str] = field(default_factory=Counter)  # how many of all texts are numbers, by form
     truths: Counter[str] = field(default_factory=Counter)
     moments: Counter[str] = field(default_factory=Counter)
     lengths: Counter[int] = field(default_factory=Counter)  # of lists of numbers
@@ -61,6 +63,10 @@ class Column:
     def present(self) -> int:
         """How many values are not missing."""
         return self.seen - self.missing
+
+    def readable(self, form: str) -> int:
+        """How many values are numbers, with commas read as a form of `values.comma_forms` has them, or without any."""
+        return self.comma_forms[form] if form else self.numbers
 
     def texts(self) -> dict[str, int]:
         """The different values that are not missing as a feature; empty when there are too many to count."""
@@ -122,9 +128,22 @@ class Column:
         numeric = numbers.is_valid()
         self._measure(numbers.drop_null(), weights[numeric.to_numpy(zero_copy_only=False)])
         others = pc.invert(numeric)
+        self._count_commas(texts, weights, others)
         texts, weights = texts.filter(others), weights[others.to_numpy(zero_copy_only=False)]
         if len(texts):
             self._add_words(texts, weights)
+
+    def _count_commas(self, texts: Any, weights: npt.NDArray[np.int64], others: Any) -> None:
+        """Numbers without a comma count too: 1.5 tells that 5,6 is no decimal fraction."""
+        with_commas = pc.match_substring(texts, ",")
+        if pc.any(with_commas).as_py():
+            self.commas += _weight(weights, pc.and_(others, with_commas))
+            fits = values.comma_forms(texts)
+        else:
+            numeric = pc.invert(others)
+            fits = {"thousands": numeric, "decimal": pc.and_(numeric, pc.invert(pc.match_substring(texts, ".")))}
+        for form, fitting in fits.items():
+            self.comma_forms[form] += _weight(weights, fitting)
 
     def _add_words(self, texts: Any, weights: npt.NDArray[np.int64]) -> None:
         lower = pc.utf8_lower(texts)

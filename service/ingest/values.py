@@ -31,6 +31,11 @@ _SPLITS = {
 }
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+# Numbers with commas can be read in two ways; 1,234 alone in both. Which way a column means, all of it tells.
+_WITH_COMMAS = {
+    "thousands": r"^[+-]?([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d+)?$",
+    "decimal": r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$",
+}
 _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
 ISO = "iso"
@@ -75,6 +80,19 @@ def as_numbers(texts: Any) -> Any:
     except pa.ArrowInvalid:
         like = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
         return pc.cast(pc.if_else(like, texts, pa.scalar(None, pa.string())), pa.float64())
+
+
+def comma_forms(texts: Any) -> dict[str, Any]:
+    """For each way to read commas whether each text is a number so."""
+    return {form: pc.fill_null(pc.match_substring_regex(texts, like), False) for form, like in _WITH_COMMAS.items()}
+
+
+def without_commas(texts: Any, form: str) -> Any:
+    """Texts with numbers as they are usually written; null where they are no number in this form."""
+    texts = pc.if_else(comma_forms(texts)[form], texts, pa.scalar(None, pa.string()))
+    if form == "decimal":
+        texts = pc.replace_substring(texts, ".", "")
+    return pc.replace_substring(texts, ",", "." if form == "decimal" else "")
 
 
 def finite(numbers: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
+from http import HTTPStatus
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -10,7 +11,7 @@ from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound
 from service.domain.specs import JobOptions, JobSpec, resolve
-from service.label_studio.client import LabelStudio
+from service.label_studio.client import LabelStudio, Refused
 from service.platforms.label_studio import Control, choose, parse_config
 from service.queue import Queue
 from service.settings import Settings
@@ -66,6 +67,17 @@ def connect(
         raise NotFound(msg, errors=[FieldError(loc=["connection"], msg=msg)])
     allowed = settings.allow_private_connections
     return LabelStudio(found.shown.url, vault.open(found.token), allow_private=allowed, hurry=hurry)
+
+
+def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
+    """A project that a client named. Raises Invalid where there is none, Upstream where it cannot be had."""
+    try:
+        return client.project(number)
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        msg = f"{client.url} shows no project {number} to this token"
+        raise Invalid(f"project: {msg}", errors=[FieldError(loc=["project"], msg=msg)]) from error
 
 
 def control_of(config: str, from_name: str | None) -> Control:

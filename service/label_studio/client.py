@@ -66,7 +66,7 @@ class LabelStudio:
     def __init__(
         self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, hurry: float | None = None
     ) -> None:
-        self.url, self._token, self._pause = url, token, pause
+        self.url, self._pause = url, pause
         self._tries = _TRIES if hurry is None else 1
         self._auth = authorisation(token, url)
         self._client = httpx.Client(
@@ -254,7 +254,10 @@ class LabelStudio:
             body = json.loads(answer.content)
             if isinstance(body, dict):
                 told = [body.get("detail"), body.get("validation_errors")]
-                said = "; ".join(str(one) for one in told if one)[:300].replace(self._token, "…")
+                said = "; ".join(str(one) for one in told if one)
+                for secret in self._auth.secrets:
+                    said = said.replace(secret, "…")
+                said = said[:300]
         except ValueError:
             pass
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):

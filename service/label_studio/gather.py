@@ -3,14 +3,16 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
+from service.domain.connection import PullSource
+from service.domain.dataset import AnnotationPolicy, DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.dataset import Warning as Notice
 from service.domain.errors import FieldError, Invalid, TooLarge, Upstream
 from service.ingest.ingest import ingest
@@ -20,7 +22,6 @@ from service.label_studio.client import LabelStudio
 from service.platforms.label_studio import Control, Labelled, Left, Sample, annotations, samples
 from service.settings import Settings
 from service.store.blobs import Blobs
-from service.store.pulls import Pull
 
 _AT_ONCE = 4  # images that are fetched beside each other
 _IN_MEMORY = 16  # images held at a time
@@ -37,35 +38,47 @@ class Gathered:
 
 def gather(
     client: LabelStudio,
-    one: Pull,
+    source: PullSource,
     known: DatasetInfo,
     blobs: Blobs,
     settings: Settings,
     tell: Callable[[str, float], None],
+    origin: Path | None = None,
 ) -> Gathered:
     """Read every task. `known` is what was known before; `tell` hears how far it is, and may raise.
 
-    Raises Upstream, and what ingest raises.
+    What the tool says of each task is noted in `origin`, to be compared with later. Raises Upstream, and what ingest
+    raises.
     """
-    project = client.project(one.project)
-    control = control_of(str(project.get("label_config") or ""), one.from_name)
+    project = client.project(source.project)
+    control = control_of(str(project.get("label_config") or ""), source.from_name)
     if control.modality != known.modality:
-        raise Invalid(f"project: its input became {control.modality} after the job was submitted; submit it again")
+        raise Invalid(f"project: its input became {control.modality} meanwhile; ask for its tasks again")
     path = blobs.uploads / f"{known.id}.part"
-    origin = blobs.origin(one.job_id)
-    origin.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _Writer(path, control, settings.max_upload_bytes) as writer, origin.open("w") as baseline:
+        with _Writer(path, control, settings.max_upload_bytes) as writer, _noted(origin) as note:
             total, seen = int(project.get("task_number") or 0), 0
-            for page in client.tasks(one.project):
-                for task in page:
-                    baseline.write(json.dumps(_baseline(task, control)) + "\n")
-                _take(client, page, control, one, writer)
+            for page in client.tasks(source.project):
+                note(_baseline(task, control) for task in page)
+                whole = max(total, seen + len(page))
+                for done in _take(client, page, control, source.annotation_policy, writer):
+                    tell(f"pulling tasks {seen + done}/{whole}", (seen + done) / whole)
                 seen += len(page)
-                tell(f"pulling tasks {seen}/{max(total, seen)}", seen / max(total, seen))
-        return Gathered(_made(path, writer, one, known, control, client.url, blobs, settings))
+        return Gathered(_made(path, writer, source, known, control, client.url, blobs, settings))
     finally:
-        path.unlink(missing_ok=True)
+        for left in (path, _lines_of(path)):
+            left.unlink(missing_ok=True)
+
+
+@contextmanager
+def _noted(path: Path | None) -> Iterator[Callable[[Iterable[dict[str, Any]]], None]]:
+    """What writes JSON lines, or does nothing where they are not wanted."""
+    if path is None:
+        yield lambda _values: None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        yield lambda values: file.writelines(json.dumps(value) + "\n" for value in values)
 
 
 def _baseline(task: dict[str, Any], control: Control) -> dict[str, Any]:
@@ -78,11 +91,15 @@ def _baseline(task: dict[str, Any], control: Control) -> dict[str, Any]:
     return {"task": int(task["id"]), "annotations": found}
 
 
-def _take(client: LabelStudio, page: Sequence[dict[str, Any]], control: Control, one: Pull, writer: "_Writer") -> None:
-    found = [sample for task in page for sample in samples(task, control, one.policy)]
+def _take(
+    client: LabelStudio, page: Sequence[dict[str, Any]], control: Control, policy: AnnotationPolicy, writer: "_Writer"
+) -> Iterator[int]:
+    """Write the samples of a page; gives, now and then and at the end, how many of its tasks are done."""
+    found = [(done, sample) for done, task in enumerate(page) for sample in samples(task, control, policy)]
     if control.modality != "image":
-        for sample in found:
+        for _, sample in found:
             writer.add(sample)
+        yield len(page)
         return
 
     def fetch(sample: Sample | Left) -> tuple[Sample | Left, bytes]:
@@ -95,8 +112,14 @@ def _take(client: LabelStudio, page: Sequence[dict[str, Any]], control: Control,
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(found), _IN_MEMORY):
-            for sample, content in pool.map(fetch, found[start : start + _IN_MEMORY]):
+            yield found[start][0]
+            for sample, content in pool.map(fetch, (one for _, one in found[start : start + _IN_MEMORY])):
                 writer.add(sample, content)
+    yield len(page)
+
+
+def _lines_of(path: Path) -> Path:
+    return path.with_suffix(".lines")
 
 
 class _Writer:
@@ -105,7 +128,7 @@ class _Writer:
     def __init__(self, path: Path, control: Control, limit: int) -> None:
         self._path, self._control, self._limit = path, control, limit
         self._images = control.modality == "image"
-        self._lines_path = path.with_suffix(".lines")
+        self._lines_path = _lines_of(path)
         self._size, self._lost = 0, 0
         self.digest = hashlib.sha256()
         self.left: list[SkippedRow] = []
@@ -123,14 +146,11 @@ class _Writer:
     ) -> None:
         self._lines.close()
         if self._archive is not None:
-            if kind is None:
-                self._archive.write(self._lines_path, "metadata.jsonl")
-            self._archive.close()
-            self._lines_path.unlink(missing_ok=True)
+            with self._archive:
+                if kind is None:
+                    self._archive.write(self._lines_path, "metadata.jsonl")
         elif kind is None:
             self._lines_path.replace(self._path)
-        else:
-            self._lines_path.unlink(missing_ok=True)
 
     def add(self, sample: Sample | Left, content: bytes = b"") -> None:
         """Write a sample, or note why a task is none. Raises TooLarge, and Upstream where no image can be had."""
@@ -175,7 +195,7 @@ _ID, _LABEL, _TEXT = "label studio: task", "label studio: class", "text"
 def _made(
     path: Path,
     writer: _Writer,
-    one: Pull,
+    source: PullSource,
     known: DatasetInfo,
     control: Control,
     url: str,
@@ -184,7 +204,7 @@ def _made(
 ) -> DatasetInfo:
     if not writer.names:
         why = f"; the first of them, {writer.left[0].where}: {writer.left[0].reason}" if writer.left else ""
-        msg = f"no task of project {one.project} can be used{why}"
+        msg = f"no task of project {source.project} can be used{why}"
         raise Invalid(msg, errors=[FieldError(loc=["project"], msg=msg)])
     features = {"tabular": list(writer.keys), "text": [_TEXT]}.get(known.modality)
     spec = DatasetSpec(modality=known.modality, label=_LABEL, id=_ID, features=features)
@@ -192,11 +212,11 @@ def _made(
     filename = "tasks.zip" if known.modality == "image" else "tasks.jsonl"
     found = ingest(path, filename, spec, blobs.canonical(known.id), blobs.skipped(known.id), limits)
     skipped = _skipped(blobs.skipped(known.id), writer)
-    parts = [url, one.project, control.from_name, one.policy, known.name, writer.digest.hexdigest()]
+    parts = [url, source.project, control.from_name, source.annotation_policy, known.name, writer.digest.hexdigest()]
     values = {name: getattr(found, name) for name in found.__dataclass_fields__}
     inferred = found.inferred.model_copy(
         update={
-            "format": f"label studio, project {one.project}, {control.from_name}",
+            "format": f"label studio, project {source.project}, {control.from_name}",
             "label": control.from_name,
             "id": "task",
         }

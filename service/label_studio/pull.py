@@ -93,10 +93,11 @@ class _Puller:
     def _read(self, one: Pull, job: Job) -> tuple[DatasetInfo, Gathered]:
         with self._database.read() as connection:
             known = datasets.get(connection, job.dataset_id)
-        if known is None:
+        source, origin = job.spec.source, self._blobs.origin(job.id)
+        if known is None or source is None:
             raise LeaseLost(job.id)
         with connect(self._database, self._settings, self._vault, one.connection_id) as client:
-            gathered = gather(client, one, known, self._blobs, self._settings, self._tell)
+            gathered = gather(client, source, known, self._blobs, self._settings, self._tell, origin)
         if job.spec.reference is not None and job.spec.reference.samples is not None:
             unknown = missing_ids(self._blobs.canonical(known.id), job.spec.reference.samples)
             if unknown:

@@ -99,7 +99,10 @@ class _Push:
     def _suspects(self, there: Sequence[Ranked]) -> list[Ranked]:
         if self._request.mode not in ("review_project", "requeue"):
             return []
-        return list(there[: self._request.limit]) if self._request.limit else [one for one in there if one.flagged]
+        if self._request.limit is not None:
+            return list(there[: self._request.limit])
+        # Nobody is asked again about what was decided, in another job of the chain maybe.
+        return [one for one in there if one.flagged and not one.decided]
 
     def _predict(self, chosen: Sequence[Ranked], control: Control, present: set[int]) -> tuple[int, int]:
         """Write the predictions that are not there already; gives how many, and how many were taken away first."""

@@ -11,16 +11,20 @@ from service.domain.errors import Conflict
 from service.ingest.identities import identities
 from service.label_studio.begin import Surroundings
 from service.platforms.label_studio import Control, result, task_of
-from service.store import evidence, rankings
+from service.store import evidence, rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Row
 
 _FLAGGED = frozenset({"mislabeled", "anomalous"})
+_DECIDED = frozenset({"keep", "relabel", "remove"})
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One task. `score` falls strictly from task to task, so that a tool that sorts by it keeps our order of ties."""
+    """One task. `score` falls strictly from task to task, so that a tool that sorts by it keeps our order of ties.
+
+    `decided`: somebody has said what is right of it.
+    """
 
     task: int
     position: int
@@ -28,6 +32,7 @@ class Ranked:
     suggested: str
     score: float
     flagged: bool
+    decided: bool
 
 
 def model_version(job_id: str) -> str:
@@ -45,19 +50,21 @@ def ranked(here: Surroundings, job: Job) -> list[Ranked]:
     found: dict[int, Ranked] = {}
     last = math.inf
     with here.database.read() as connection:
+        held = reviews.latest(connection, job.id)
+        decided = {name for name, review in held.items() if review.decision in _DECIDED}
         for chunk in rankings.stream(connection, job.id, rankings.Query()):
             for row in chunk:
                 task = task_of(row["sample_id"])
                 if task is not None and task not in found:
                     last = min(float(row["mislabeled"]), math.nextafter(last, -math.inf))
-                    found[task] = _ranked(task, row, last)
+                    found[task] = _ranked(task, row, last, decided)
     return list(found.values())
 
 
 _PLANTED = {"state": "planted"}
 
 
-def _ranked(task: int, row: Row, score: float) -> Ranked:
+def _ranked(task: int, row: Row, score: float, decided: Collection[str]) -> Ranked:
     return Ranked(
         task=task,
         position=row["position"],
@@ -65,6 +72,7 @@ def _ranked(task: int, row: Row, score: float) -> Ranked:
         suggested=row["suggested_label"],
         score=score,
         flagged=row["verdict"] in _FLAGGED,
+        decided=row["sample_id"] in decided,
     )
 
 

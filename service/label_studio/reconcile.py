@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 
 import structlog
@@ -16,21 +16,20 @@ import structlog
 from service.domain.connection import Reconciled
 from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict, SuspectsError
-from service.domain.review import Decision
 from service.ingest.identities import labels_of
 from service.label_studio.begin import Surroundings, connect, control_of
 from service.label_studio.client import LabelStudio, Refused
 from service.label_studio.review_project import origin_of
 from service.label_studio.state import PushState, over, pull_of
-from service.label_studio.words import Said, Stamp, Task, Word, holds, later, of_annotation, of_task, said, verdict
+from service.label_studio.verdicts import keep
+from service.label_studio.words import Said, Stamp, Task, Word, later, of_annotation, of_task, said
 from service.platforms.label_studio import task_of
-from service.store import datasets, jobs, outcomes, pulls, reviews
+from service.store import datasets, jobs, outcomes, pulls
 from service.store.jobs import Job
 from service.store.pulls import Pull
 
 log = structlog.get_logger()
 
-SOURCE = "label_studio"
 _WAIT = timedelta(seconds=2)  # for the rest of a burst of events
 _PAUSE = timedelta(minutes=1)  # after a failure
 _TRIES = 3
@@ -147,27 +146,12 @@ class _Reader:
         reviewed = self._reviewed(pull, pushed.get(job.id, PushState()))
         given = labels_of(here.blobs.canonical(job.dataset_id))
         words = _words(given, _baseline(here, pull), _Ours(pushed.values()), truth, reviewed, pull)
-        if pull.origin != job.id:
-            words = {name: word for name, word in words.items() if not _is_old(word, given[name], job.created_at)}
-        recorded = self._record(job, words, given, info.classes)
+        recorded = keep(here, job, pushed, words, given, info.classes)
         with here.database.write() as connection:
             pulls.reconciled(connection, job.id, view if truth.whole and reviewed.whole else None, here.now())
             seen = outcomes.of_job(connection, job.id)
         counted = {str(one): count for one, count in seen.of_flagged().items()}
         return Reconciled(project=pull.project, tasks=len(truth.tasks), recorded=recorded, outcomes=counted)
-
-    def _record(self, job: Job, words: Mapping[str, Word], given: Mapping[str, str], classes: Sequence[str]) -> int:
-        here, names = self._here, frozenset(classes)
-        with here.database.write() as connection:
-            mine, others = reviews.last_words(connection, job.id, SOURCE)
-            news = []
-            for name in sorted(words.keys() | mine.keys()):
-                word = words.get(name)
-                decided = None if word is None else verdict(word, given[name], names)
-                found = holds(decided, word.at if word else None, mine.get(name), others.get(name))
-                if found is not None:
-                    news.append(Decision(sample_id=name, decision=found[0], label=found[1]))
-            return reviews.record(connection, job.id, news, SOURCE, here.now(), news_only=True)
 
     def _truth(self, pull: Pull, number: int, *, review: bool) -> _Truth:
         """Pages shift when tasks are deleted meanwhile; then they are read again, and at last not trusted to be all."""
@@ -253,8 +237,3 @@ def _words(
         if word is not None:
             found[name] = word
     return found
-
-
-def _is_old(word: Word, given: str, made_at: datetime) -> bool:
-    """Whether a job that follows another was begun with this: it is in its labels already."""
-    return word.label == given and (word.at is None or word.at <= made_at)

@@ -85,7 +85,8 @@ def listen(here: Surroundings, client: LabelStudio, pull: Pull, project: int | N
         sealed = connections.sealed(connection, pull.connection_id)
     if sealed is None:
         return None
-    url = f"{base}{backend_path(pull.connection_id, here.vault.open(sealed.path_secret))}/webhook"
+    secret = here.vault.open(sealed.path_secret)
+    url = f"{base}{backend_path(pull.connection_id, secret)}/webhook"
     ours = f"{base}{backend_path(pull.connection_id, '')}"
     found: list[dict[str, Any]] = client.ask("GET", "/api/webhooks/", params={"project": project}) or []
     old = [one for one in found if str(one.get("url")).startswith(ours) and one.get("project") == project]
@@ -105,5 +106,5 @@ def listen(here: Surroundings, client: LabelStudio, pull: Pull, project: int | N
     try:
         client.ask("POST", "/api/webhooks/", json=body)
     except Refused as error:
-        return error.detail
+        return error.detail.replace(secret, "…")  # the tool may say which address it dislikes
     return "asked"

@@ -58,6 +58,11 @@ class LegacyToken(httpx.Auth):
     def __init__(self, token: str) -> None:
         self._token = token
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is never to be told."""
+        return (self._token,)
+
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the header."""
         request.headers["Authorization"] = f"Token {self._token}"
@@ -72,6 +77,11 @@ class PersonalToken(httpx.Auth):
     def __init__(self, token: str, url: str) -> None:
         self._token, self._url = token, url
         self._access, self._ends = "", 0.0
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What is never to be told."""
+        return (self._token, self._access) if self._access else (self._token,)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the header, after an exchange where one is due."""

@@ -119,22 +119,26 @@ def verdict(word: Word, given: str, classes: Collection[str]) -> Verdict:
     return ("relabel", word.label) if word.label in classes else ("remove", None)
 
 
-def holds(decided: Verdict | None, at: datetime | None, mine: Review | None, other: Review | None) -> Verdict | None:
+def holds(
+    decided: Verdict | None, at: datetime | None, mine: Review | None, told: Review | None, other: Review | None
+) -> Verdict | None:
     """What is to hold of a sample: the tool's word, or that of others where it is later; None: nothing ever did.
 
-    `mine` is what was brought from the tool last. A word without a time is as old as its first report, and never older
-    than one that nobody reported.
+    `mine` is what was brought last of what is looked at here, `told` the last that anybody brought from the tool. A
+    word without a time is as old as its first report, and never older than one that nobody reported.
     """
-    if decided is not None and other is not None:
-        known = (mine.decision, mine.label) == decided if mine is not None else False
-        said_at = at or (mine.created_at if known and mine is not None else None)
-        if said_at is not None and said_at <= other.created_at:
-            decided = None
-    if decided is not None:
+    if decided is not None and (other is None or not _is_older(decided, at, told, other)):
         return decided
     if other is not None:
         return other.decision, other.label
     return ("withdraw", None) if mine is not None else None
+
+
+def _is_older(decided: Verdict, at: datetime | None, told: Review | None, other: Review) -> bool:
+    if at is not None:
+        return at <= other.created_at
+    known = told is not None and (told.decision, told.label) == decided
+    return known and told is not None and told.created_at < other.created_at
 
 
 def _moment(stamp: str) -> datetime:

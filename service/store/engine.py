@@ -14,8 +14,13 @@ from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PATIENCE = 100  # tries
-# As many as a server's threads, so that none waits for another's connection.
-_POOL = {"pool_size": 10, "max_overflow": 30}
+_OPTIONS: dict[str, Any] = {
+    # As many as a server's threads, so that none waits for another's connection.
+    "pool_size": 10,
+    "max_overflow": 30,
+    # What is written, a webhook's URL say, is not told with the errors of the database, which are logged.
+    "hide_parameters": True,
+}
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
 
 
@@ -48,11 +53,11 @@ def open_database(url: str) -> Database:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed, connect_args={"timeout": 60}, **_POOL)
+        engine = sa.create_engine(parsed, connect_args={"timeout": 60}, **_OPTIONS)
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = sa.create_engine(parsed, connect_args={"connect_timeout": 10}, pool_pre_ping=True, **_POOL)
+        engine = sa.create_engine(parsed, connect_args={"connect_timeout": 10}, pool_pre_ping=True, **_OPTIONS)
     return Database(engine)
 
 

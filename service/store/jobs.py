@@ -18,6 +18,7 @@ from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State
 from service.domain.specs import JobSpec
 from service.store import loops, networks, webhooks
 from service.store.tables import datasets, job_events, jobs, pulls
+from service.store.tables import loops as loops_table
 
 
 class LeaseLost(Exception):
@@ -219,8 +220,15 @@ def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
 
 
 def remove(connection: sa.Connection, job_id: str) -> bool:
-    """Delete a job that has ended, with its ranking and events. False when it has not."""
+    """Delete a job that has ended, with its ranking, events and reviews. False when it has not.
+
+    The job that it followed is then followed by its own next one, where there is one.
+    """
+    following = connection.execute(sa.select(loops_table.c.next_job_id).where(loops_table.c.job_id == job_id)).scalar()
     gone = connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE)))
+    if gone.rowcount and following is not None:
+        bridged = loops_table.update().where(loops_table.c.next_job_id == job_id)
+        connection.execute(bridged.values(next_job_id=following))
     # What was never pulled is no dataset.
     if gone.rowcount:
         connection.execute(datasets.delete().where(datasets.c.digest == unpulled(job_id)))

@@ -7,18 +7,19 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from service.domain.job import State
-from service.domain.review import WRONG, outcome
 from service.domain.specs import Loop
-from service.store import rankings, reviews
-from service.store.tables import jobs, loops
-from service.store.tables import reviews as reviews_table
+from service.store import chains, outcomes
+from service.store.tables import jobs, loops, reviews
 
 _LABELS = ("relabel", "remove")
 
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A loop whose job is completed and was not followed yet; `said_at` is the time of its last review."""
+    """A loop whose job is completed and was not followed yet; `said_at` is the time of the last review of its chain.
+
+    `said` are the reviews that may change something: no fewer than the samples that are changed.
+    """
 
     job_id: str
     after: int | None
@@ -71,15 +72,9 @@ def due(connection: sa.Connection, now: datetime) -> list[str]:
     return [
         one.job_id
         for one in _waiting(connection)
-        if one.is_ripe(now) and (one.asked_at is not None or changed(connection, one.job_id) >= (one.after or 0))
+        if one.is_ripe(now)
+        and (one.asked_at is not None or outcomes.changed(connection, one.job_id) >= (one.after or 0))
     ]
-
-
-def changed(connection: sa.Connection, job_id: str) -> int:
-    """How many samples the reviews of a job take out or call another name."""
-    held = reviews.latest(connection, job_id)
-    rows = rankings.named(connection, job_id, [name for name, one in held.items() if one.decision in _LABELS])
-    return sum(outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items())
 
 
 def is_afresh(connection: sa.Connection, job_id: str) -> bool:
@@ -118,32 +113,40 @@ def standings(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, St
 
 def _waiting(connection: sa.Connection) -> list[_Waiting]:
     rows = connection.execute(
-        sa.select(loops, jobs.c.finished_at)
+        sa.select(loops, jobs.c.created_at, jobs.c.finished_at)
         .join(jobs, jobs.c.id == loops.c.job_id)
         .where(loops.c.next_job_id.is_(None), loops.c.trouble.is_(None), jobs.c.state == State.COMPLETED)
     ).all()
-    said = {
-        row.job_id: row
-        for row in connection.execute(
-            sa.select(
-                reviews_table.c.job_id,
-                sa.func.max(reviews_table.c.created_at, type_=reviews_table.c.created_at.type).label("at"),
-                sa.func.count().filter(reviews_table.c.decision.in_(_LABELS)).label("number"),
+    found = []
+    for row in rows:
+        quiet = timedelta(seconds=row.quiet_seconds)
+        said_at, said = _said(connection, row.job_id, row.created_at - quiet)
+        found.append(
+            _Waiting(
+                job_id=row.job_id,
+                after=row.after,
+                quiet=quiet,
+                cool_down=timedelta(seconds=row.cool_down_seconds),
+                asked_at=row.asked_at,
+                finished_at=row.finished_at,
+                said_at=said_at,
+                said=said,
             )
-            .where(reviews_table.c.job_id.in_([row.job_id for row in rows]))
-            .group_by(reviews_table.c.job_id)
         )
-    }
-    return [
-        _Waiting(
-            job_id=row.job_id,
-            after=row.after,
-            quiet=timedelta(seconds=row.quiet_seconds),
-            cool_down=timedelta(seconds=row.cool_down_seconds),
-            asked_at=row.asked_at,
-            finished_at=row.finished_at,
-            said_at=said[row.job_id].at if row.job_id in said else None,
-            said=said[row.job_id].number if row.job_id in said else 0,
-        )
-        for row in rows
-    ]
+    return found
+
+
+def _said(connection: sa.Connection, job_id: str, since: datetime) -> tuple[datetime | None, int]:
+    """When a review was given to the chain last, and how many may change labels of its newest job.
+
+    The others' older reviews are in its labels already: it was begun when nobody had said anything for the quiet time.
+    """
+    own = (reviews.c.job_id == job_id) & reviews.c.decision.in_(_LABELS)
+    late = (reviews.c.job_id != job_id) & (reviews.c.created_at > since) & reviews.c.decision.in_((*_LABELS, "keep"))
+    found = connection.execute(
+        sa.select(
+            sa.func.max(reviews.c.created_at, type_=reviews.c.created_at.type).label("at"),
+            sa.func.count().filter(own | late).label("number"),
+        ).where(reviews.c.job_id.in_(chains.chain(connection, job_id)))
+    ).one()
+    return found.at, found.number

@@ -149,6 +149,16 @@ def known(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> 
     return found
 
 
+def given_labels(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, str]:
+    """What the ranked samples among these were called when the job ranked them, by id."""
+    found: dict[str, str] = {}
+    for start in range(0, len(sample_ids), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
+        for row in connection.execute(sa.select(suspects.c.sample_id, suspects.c.given_label).where(wanted)):
+            found[row.sample_id] = row.given_label
+    return found
+
+
 def named(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
     """The ranked samples among these, by id."""
     found: dict[str, Row] = {}

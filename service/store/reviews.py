@@ -1,12 +1,18 @@
-"""What people decided of the samples of a job. Everything is kept; the latest of a sample holds, unless it withdraws."""
+"""What people decided of the samples of a job. Everything is kept, once, where it was said.
 
-from collections.abc import Sequence
+The latest word on a sample holds, unless it withdraws, and it counts for every job of the chain: whoever decides on
+the list of a job that was run again since is heard all the same. Errors that a job planted are its own affair.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from service.domain.review import Decision, Review
-from service.store.tables import jobs, loops, reviews
+from service.store import chains, rankings
+from service.store.tables import jobs, loops, reviews, suspects
 
 _CHUNK = 1_000  # ids in one statement
 
@@ -18,34 +24,56 @@ def record(
     source: str,
     now: datetime,
     *,
+    given: Mapping[str, str] | None = None,
     news_only: bool = False,
 ) -> int:
     """Append decisions in their order; gives how many were written. The caller has checked samples and labels.
 
-    With `news_only` those that say what holds already are left out: reading a labelling tool twice writes nothing
-    the second time.
+    `given` says what samples are called that the job has not ranked. With `news_only` decisions that say what holds
+    already are left out: reading a labelling tool twice writes nothing the second time.
     """
-    # Two writers of one job would otherwise draw the same numbers, or both miss what the other writes.
-    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    chain = keep_out(connection, job_id)
+    called = _called(connection, job_id, decisions, given or {})
     if news_only:
-        decisions = _news(connection, job_id, decisions)
+        decisions = _news(connection, job_id, decisions, called)
     last = connection.execute(sa.select(sa.func.max(reviews.c.seq)).where(reviews.c.job_id == job_id)).scalar_one() or 0
+    common = {"job_id": job_id, "source": source, "created_at": now}
     rows = [
-        {"job_id": job_id, "seq": seq, **decision.model_dump(), "source": source, "created_at": now}
+        {**common, **decision.model_dump(), "seq": seq, "given_label": called.get(decision.sample_id)}
         for seq, decision in enumerate(decisions, last + 1)
     ]
     if rows:
         connection.execute(reviews.insert(), rows)
-        # What kept the job from being run again may be mended by this.
-        connection.execute(loops.update().where(loops.c.job_id == job_id).values(trouble=None))
+        # What kept the newest job from being run again may be mended by this.
+        connection.execute(loops.update().where(loops.c.job_id.in_(chain)).values(trouble=None))
     return len(rows)
 
 
-def _news(connection: sa.Connection, job_id: str, decisions: Sequence[Decision]) -> list[Decision]:
+def keep_out(connection: sa.Connection, job_id: str) -> list[str]:
+    """Let nobody else write reviews of this chain until the transaction ends; gives its jobs, the oldest first.
+
+    Two writers would otherwise draw the same numbers, or both miss what the other writes.
+    """
+    chain = chains.chain(connection, job_id)
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(chain)).order_by(jobs.c.id).with_for_update())
+    return chain
+
+
+def _called(
+    connection: sa.Connection, job_id: str, decisions: Sequence[Decision], given: Mapping[str, str]
+) -> dict[str, str]:
+    ids = [decision.sample_id for decision in decisions if decision.sample_id not in given]
+    return {**given, **rankings.given_labels(connection, job_id, ids)}
+
+
+def _news(
+    connection: sa.Connection, job_id: str, decisions: Sequence[Decision], called: Mapping[str, str]
+) -> list[Decision]:
     known = latest(connection, job_id, [decision.sample_id for decision in decisions])
-    holds: dict[str, tuple[str, str | None] | None] = {
-        name: (review.decision, review.label) for name, review in known.items()
-    }
+    holds: dict[str, tuple[str, str | None] | None] = {}
+    for name, review in known.items():
+        word = review.about(called[name]) if name in called else review
+        holds[name] = (word.decision, word.label)
     news = []
     for decision in decisions:
         said = None if decision.decision == "withdraw" else (decision.decision, decision.label)
@@ -56,46 +84,93 @@ def _news(connection: sa.Connection, job_id: str, decisions: Sequence[Decision])
 
 
 def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | None = None) -> dict[str, Review]:
-    """What holds of each reviewed sample, or of those among `sample_ids`, by sample id."""
-    mine = reviews.c.job_id == job_id
+    """What holds of each reviewed sample, or of those among `sample_ids`, by sample id, whichever job it was said to.
+
+    As it was said there: `about` puts it into the words of this job. The job need not have every sample any more.
+    """
+    chain = chains.chain(connection, job_id)
+    wanted = _counts_for(job_id, chain)
     if sample_ids is None:
-        return _standing(_latest(connection, mine))
+        return _standing(_newest(_last(connection, wanted), chain))
     found: dict[str, Review] = {}
     for start in range(0, len(sample_ids), _CHUNK):
-        found |= _latest(connection, mine & reviews.c.sample_id.in_(sample_ids[start : start + _CHUNK]))
+        some = wanted & reviews.c.sample_id.in_(sample_ids[start : start + _CHUNK])
+        found |= _newest(_last(connection, some), chain)
     return _standing(found)
 
 
-def last_words(connection: sa.Connection, job_id: str, source: str) -> tuple[dict[str, Review], dict[str, Review]]:
-    """The last review of each sample that this source brought, and the last that any other brought; withdrawals too."""
-    mine = reviews.c.job_id == job_id
-    own = _latest(connection, mine & (reviews.c.source == source))
-    return own, _latest(connection, mine & (reviews.c.source != source))
+def last_words(connection: sa.Connection, job_id: str) -> list[Review]:
+    """The last word of each source on each sample, of each job of the chain, the oldest first; withdrawals too."""
+    chain = chains.chain(connection, job_id)
+    return _ordered(_last(connection, _counts_for(job_id, chain), reviews.c.source), chain)
+
+
+def on_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
+    """The last word on each sample in the chains of all jobs over a dataset, by sample; withdrawals too.
+
+    Where a job planted errors, what people saw was not the dataset: its reviews do not count.
+    """
+    over = connection.execute(sa.select(jobs.c.id).where(jobs.c.dataset_id == dataset_id)).scalars().all()
+    chained = dict.fromkeys(each for job_id in over for each in chains.chain(connection, job_id))
+    plain = [
+        row.id
+        for row in connection.execute(sa.select(jobs.c.id, jobs.c.spec).where(jobs.c.id.in_(list(chained))))
+        if not row.spec.get("glitches")
+    ]
+    return _newest(_last(connection, reviews.c.job_id.in_(plain)), list(chained))
+
+
+def _counts_for(job_id: str, chain: Sequence[str]) -> sa.ColumnElement[bool]:
+    own = reviews.c.job_id == job_id
+    if len(chain) == 1:
+        return own
+    return own | (reviews.c.job_id.in_(chain) & ~_planted(reviews.c.job_id) & ~_planted(sa.literal(job_id)))
+
+
+def _planted(job_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a job had given the sample another label, or other contents, itself."""
+    mine = (suspects.c.job_id == job_id) & (suspects.c.sample_id == reviews.c.sample_id)
+    return sa.exists().where(mine, suspects.c.planted_kind.is_not(None))
 
 
 def _standing(found: dict[str, Review]) -> dict[str, Review]:
     return {name: review for name, review in found.items() if review.decision != "withdraw"}
 
 
-def _latest(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> dict[str, Review]:
+def _newest(found: Iterable[Review], chain: Sequence[str]) -> dict[str, Review]:
+    return {review.sample_id: review for review in _ordered(found, chain)}
+
+
+def _ordered(found: Iterable[Review], chain: Sequence[str]) -> list[Review]:
+    places = {job_id: place for place, job_id in enumerate(chain)}
+    return sorted(found, key=lambda one: (one.created_at, places[one.job], one.seq))
+
+
+def _last(connection: sa.Connection, wanted: sa.ColumnElement[bool], *apart: sa.ColumnElement[Any]) -> list[Review]:
+    """The last review of each sample in each job, and of each value of the columns `apart`."""
     last = sa.select(reviews.c.job_id, sa.func.max(reviews.c.seq).label("seq")).where(wanted)
-    held = last.group_by(reviews.c.job_id, reviews.c.sample_id).subquery()
+    held = last.group_by(reviews.c.job_id, reviews.c.sample_id, *apart).subquery()
     rows = connection.execute(
         reviews.select().join(held, (reviews.c.job_id == held.c.job_id) & (reviews.c.seq == held.c.seq))
     ).mappings()
-    return {row["sample_id"]: Review.model_validate(dict(row)) for row in rows}
+    return [_review(row) for row in rows]
 
 
 def of_sample(connection: sa.Connection, job_id: str, sample_id: str) -> list[Review]:
-    """Everything that was decided of one sample, oldest first."""
+    """Everything that was decided of one sample in one job, oldest first."""
     wanted = (reviews.c.job_id == job_id) & (reviews.c.sample_id == sample_id)
-    rows = connection.execute(reviews.select().where(wanted).order_by(reviews.c.seq)).mappings()
-    return [Review.model_validate(dict(row)) for row in rows]
+    return [
+        _review(row) for row in connection.execute(reviews.select().where(wanted).order_by(reviews.c.seq)).mappings()
+    ]
 
 
 def page(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[list[Review], int]:
-    """Decisions after number `after`, oldest first, and how many there are in all."""
+    """Decisions that were given to this job after number `after`, oldest first, and how many there are in all."""
     mine = reviews.c.job_id == job_id
     total = connection.execute(sa.select(sa.func.count()).select_from(reviews).where(mine)).scalar_one()
     wanted = reviews.select().where(mine & (reviews.c.seq > after)).order_by(reviews.c.seq).limit(limit)
-    return [Review.model_validate(dict(row)) for row in connection.execute(wanted).mappings()], total
+    return [_review(row) for row in connection.execute(wanted).mappings()], total
+
+
+def _review(row: sa.RowMapping) -> Review:
+    return Review.model_validate({**row, "job": row["job_id"]})

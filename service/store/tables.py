@@ -154,7 +154,8 @@ workers = sa.Table(
     sa.Column("seen_at", UTCDateTime, nullable=False),
 )
 
-# What people decided of samples. Nothing is ever changed here: the row with the highest `seq` of a sample holds.
+# What people decided of samples. Nothing is ever changed here: the row with the highest `seq` of a sample is the job's
+# last word on it. `given_label` is what the sample was called there: without it, a keep does not say what was kept.
 reviews = sa.Table(
     "reviews",
     metadata,
@@ -163,6 +164,7 @@ reviews = sa.Table(
     sa.Column("sample_id", sa.String, nullable=False),
     sa.Column("decision", sa.String, nullable=False),
     sa.Column("label", sa.String),
+    sa.Column("given_label", sa.String),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Index("ix_reviews_job_id_sample_id_seq", "job_id", "sample_id", "seq"),
@@ -192,7 +194,7 @@ loops = sa.Table(
     sa.Column("cool_down_seconds", sa.Double, nullable=False),
     sa.Column("asked_at", UTCDateTime),
     sa.Column("afresh", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("next_job_id", sa.String),
+    sa.Column("next_job_id", sa.String, index=True),
     sa.Column("trouble", sa.String),
 )
 

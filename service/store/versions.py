@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from service.domain.dataset import DatasetInfo
 from service.store import datasets
 from service.store.tables import dataset_versions as versions
-from service.store.tables import jobs, reviews
 
 
 def add(
@@ -52,24 +51,6 @@ def ancestors(connection: sa.Connection, dataset_id: str) -> list[str]:
 
 
 def verified(connection: sa.Connection, dataset_id: str) -> list[str]:
-    """Ids of the samples whose label in this dataset people have confirmed, sorted.
-
-    Those that came with it as a version, and those that were kept in a job over it, unless a later decision says
-    otherwise. Where a job planted errors, what people saw was not the dataset: its reviews do not count.
-    """
+    """Ids of the samples that people had verified when the dataset was made of another; none of one that was uploaded."""
     wanted = sa.select(versions.c.verified).where(versions.c.dataset_id == dataset_id)
-    found = set(connection.execute(wanted).scalar_one_or_none() or [])
-    said = connection.execute(
-        sa.select(reviews.c.sample_id, reviews.c.decision, jobs.c.spec)
-        .join(jobs, jobs.c.id == reviews.c.job_id)
-        .where(jobs.c.dataset_id == dataset_id)
-        .order_by(reviews.c.created_at, reviews.c.seq)
-    )
-    for sample_id, decision, spec in said:
-        if spec.get("glitches"):
-            continue
-        if decision == "keep":
-            found.add(sample_id)
-        else:
-            found.discard(sample_id)
-    return sorted(found)
+    return list(connection.execute(wanted).scalar_one_or_none() or [])

@@ -18,14 +18,14 @@ from service.domain.connection import Connection, PullSource, Seen
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.settings import Settings
-from service.store import connections, pulls, webhooks, workers
+from service.store import connections, networks, pulls, webhooks, workers
 from service.store.connections import Sealed
 from service.store.engine import open_database
 from service.vault import Vault
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
-# What the contract's page promises; integrations and the report come later.
+# What the contract's page promises.
 PROMISED = {
     ("post", "/datasets"),
     ("get", "/datasets"),
@@ -49,6 +49,7 @@ PROMISED = {
     ("get", "/jobs/{job_id}/suspects"),
     ("get", "/jobs/{job_id}/samples/{sample_id}"),
     ("get", "/jobs/{job_id}/signals"),
+    ("get", "/jobs/{job_id}/report"),
     ("get", "/jobs/{job_id}/groups"),
     ("get", "/jobs/{job_id}/verify-next"),
     ("post", "/jobs/{job_id}/reviews"),
@@ -102,6 +103,12 @@ DESCRIBED: dict[str, Any] = create_app(Settings(home="/tmp/suspects-description"
 OPERATIONS = [
     (method, path, operation) for path, methods in DESCRIBED["paths"].items() for method, operation in methods.items()
 ]
+
+
+def state(rows: int) -> bytes:
+    """Weights as safetensors."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [rows], "data_offsets": [0, 4 * rows]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(4 * rows)
 
 
 def refs(node: Any) -> Iterator[str]:
@@ -170,7 +177,7 @@ def test_examples_of_answers_are_answers(model: type[BaseModel]) -> None:
 
 def test_the_served_description_is_this_one(client: httpx.Client) -> None:
     assert client.get("/openapi.json").json() == json.loads(json.dumps(DESCRIBED))
-    assert "openapi.json" in client.get("/docs").text
+    assert 'data-description="/openapi.json"' in client.get("/docs").text
 
 
 # ---- every documented status, brought about
@@ -207,6 +214,7 @@ class Scene:
         finish(here.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
         self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
+        self.networks()
         for name in ("con_1", "con_2"):
             self.connection(name, tool.url)
         with here.database.write() as connection:
@@ -217,6 +225,16 @@ class Scene:
             pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, here.now())
         sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
         assert sent.status_code == 202, sent.text
+
+    def networks(self) -> None:
+        """Weights that job_2 begins with, weights that nobody needs, and those that job_1 has trained."""
+        for name, rows in (("used", 1), ("free", 2)):
+            sent = form(state(rows), f"{name}.safetensors")
+            self.made[name] = self.client.post("/networks", **sent).json()["id"]
+        with self.here.database.write() as connection:
+            networks.use(connection, "job_2", self.made["used"])
+        self.here.blobs.model("job_1").parent.mkdir(parents=True, exist_ok=True)
+        self.here.blobs.model("job_1").write_bytes(state(1))
 
     def connection(self, name: str, url: str) -> None:
         """A connection to the stand-in."""
@@ -316,17 +334,37 @@ def _unread(body: dict[str, Any]) -> dict[int, tuple[dict[str, str], Sent]]:
     }
 
 
+USED, FREE, NO_NETWORK = ({"network_id": name} for name in ("used", "free", "net_0"))
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
 # By operation and status: path parameters, and what is sent.
 SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("post", "/datasets"): {
         201: ({}, form()),
         400: ({}, BROKEN),
+        404: ({}, {"json": {"connection": "con_0", "project": 7}}),
+        409: ({}, {"json": {"connection": "con_1", "project": 7}}),
         413: ({}, form()),
         415: ({}, {"content": b"x"}),
         422: ({}, form(spec={"label": "nothing"})),
+        502: ({}, {"json": {"connection": "con_1", "project": 7}}),
         507: ({}, form()),
     },
+    ("post", "/networks"): {
+        201: ({}, form(state(3))),
+        400: ({}, {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}),
+        413: ({}, form(state(3))),
+        415: ({}, form(b"x")),
+        422: ({}, form(state(3), spec={"name": 1})),
+        507: ({}, form(state(3))),
+    },
+    ("get", "/networks"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"limit": 0}}),
+    },
+    ("get", "/networks/{network_id}"): {200: (FREE, {}), 404: (NO_NETWORK, {})},
+    ("delete", "/networks/{network_id}"): {204: (FREE, {}), 404: (NO_NETWORK, {}), 409: (USED, {})},
+    ("get", "/jobs/{job_id}/model"): {status: (job, {}) for status, job in ENDED.items()},
     ("get", "/datasets"): {
         200: ({}, {}),
         400: ({}, {"params": {"cursor": "x"}}),
@@ -351,6 +389,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"): {
         200: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {}),
         404: ({**DATASET, "sample_id": "row-1"}, {}),
+        422: ({"dataset_id": "images", "sample_id": "a%2F1.png"}, {"params": {"side": 0}}),
     },
     ("post", "/jobs"): {
         202: ({}, {"json": {"dataset": "ds_1"}}),
@@ -388,6 +427,11 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         status: ({**job, "sample_id": "row-1"}, {}) for status, job in ENDED.items()
     },
     ("get", "/jobs/{job_id}/signals"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/report"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        406: (JOB, {"headers": {"Accept": "image/png"}}),
+        422: (JOB, {"params": {"format": "x"}}),
+    },
     ("get", "/jobs/{job_id}/groups"): {status: (job, {}) for status, job in ENDED.items()},
     ("get", "/jobs/{job_id}/verify-next"): {
         **{status: (job, {}) for status, job in ENDED.items()},

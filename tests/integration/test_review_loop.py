@@ -115,6 +115,17 @@ def test_what_people_mend_makes_the_next_job_better(installation: Installation) 
         )
         assert lineage["verified"] == LOOK
 
+        # Nobody is asked again, and who goes on at the first list is heard in the second.
+        again = client.get(f"/jobs/{second['id']}/suspects", params={"limit": 1000}).json()["items"]
+        seen = {item["sample"]["id"]: item["review"] for item in again if item["review"]}
+        assert {name: review["decision"] for name, review in seen.items()} == {
+            decision["sample_id"]: "keep" for decision in decisions
+        }
+        late = next(item for item in again if item["review"] is None)["sample"]["id"]
+        client.post(f"{url}/reviews", json=[{"sample_id": late, "decision": "remove"}])
+        found = client.get(f"/jobs/{second['id']}/samples/{late}").json()["review"]
+        assert (found["decision"], found["job"]) == ("remove", first["id"])
+
         diff = client.get(f"/jobs/{second['id']}/diff").json()
         assert diff["accuracy"]["comparable"]
         assert diff["relabelled"]["total"] == mended

@@ -233,3 +233,43 @@ def test_with_webhooks_and_without_any_the_same_is_known_and_the_corrected_datas
     told = installation.get(f"/jobs/{after['id']}/diff")
     assert (told["before"]["job"], told["accuracy"]["comparable"]) == (one.job, True)
     assert told["accuracy"]["gain"] > 0, told["accuracy"]
+
+
+def test_people_who_go_on_in_the_project_of_a_job_that_was_run_again_are_heard(
+    tool: Tool, installation: Installation
+) -> None:
+    one = scene(tool, installation, seed=2)
+    told = push(installation, one.job, "review_project", limit=30)
+    by_origin = {task["meta"]["origin_task"]: int(task["id"]) for task in tool.tasks(told["review_project"])}
+    first, second, third = [task for task in by_origin if task in one.planted][:3]
+    tool.annotate(by_origin[first], one.right[first])
+    installation.until(lambda: decisions(installation, one.job), lambda held: str(first) in held)
+    installation.post(f"/jobs/{one.job}/rerun")
+    link = installation.until(
+        lambda: installation.get(f"/jobs/{one.job}")["links"]["next"], lambda link: link is not None
+    )
+    following = installation.ended(link.rpartition("/")[2])["id"]
+    assert shown(installation, following) == {first: ("keep", None, one.job)}
+
+    tool.annotate(by_origin[second], one.right[second])
+    by_task = {int(task["id"]): task for task in tool.tasks(one.project)}
+    tool.relabel(by_task[third], one.right[third])
+    installation.until(lambda: shown(installation, following), lambda held: len(held) == 3)
+    for _ in range(2):
+        for job in (following, one.job):
+            assert installation.post(f"/jobs/{job}/reconcile")["recorded"] == 0
+    held = shown(installation, following)
+    assert {task: held[task][:2] for task in (second, third)} == {
+        task: ("relabel", one.right[task]) for task in (second, third)
+    }
+    assert held[second][2] == one.job
+    listed = [installation.get(f"/jobs/{job}/reviews")["total"] for job in (one.job, following)]
+    assert sum(listed) == 3
+    summaries = [installation.get(f"/jobs/{job}/reviews/summary")["reviewed"] for job in (one.job, following)]
+    assert summaries == [3, 3]
+
+
+def shown(ours: Installation, job: str) -> dict[int, tuple[str, str | None, str]]:
+    """The reviews beside the suspects of a job, and the jobs that they were given to, by task."""
+    held = {int(one["sample"]["id"]): one["review"] for one in ours.suspects(job) if one["review"]}
+    return {task: (one["decision"], one["label"], one["job"]) for task, one in held.items()}

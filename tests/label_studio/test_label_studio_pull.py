@@ -43,6 +43,20 @@ def test_both_kinds_of_token_pull_the_same_tasks(tool: Tool, installation: Insta
     assert (first["rows"], first["class_counts"]) == (30, {"cat": 15, "dog": 15})
 
 
+def test_a_project_is_also_a_dataset_at_once_and_one_that_is_not_there_is_nobodys(
+    tool: Tool, installation: Installation
+) -> None:
+    project = tool.project("animals", TEXTS)
+    tool.add(project, tasks(32))
+    connection = installation.connect(tool)
+    info = installation.post("/datasets", {"connection": connection, "project": project})
+    assert (info["rows"], info["class_counts"], info["name"]) == (32, {"cat": 16, "dog": 16}, "animals")
+    assert pulled(installation, connection, project)["dataset"] == info
+    for path in ("/datasets", "/jobs"):
+        refused = installation.client.post(path, json={"connection": connection, "project": 10**6})
+        assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["project"])
+
+
 def test_with_legacy_tokens_switched_off_the_personal_one_still_works(tool: Tool, installation: Installation) -> None:
     project = tool.project("animals", TEXTS)
     tool.add(project, tasks(31))

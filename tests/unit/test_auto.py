@@ -53,3 +53,17 @@ def test_a_learning_rate_is_looked_for_when_asked_or_when_all_is_left_to_auto(
 @pytest.mark.parametrize("modality", ["image", "embedding", "text"])
 def test_where_nobody_measured_that_it_pays_none_is_looked_for(modality: str) -> None:
     assert not job_spec(dataset_info(modality=modality)).training.find_learning_rate
+
+
+@pytest.mark.parametrize("modality", ["image", "text"])
+def test_a_pretrained_network_of_which_a_part_is_trained_takes_smaller_steps(modality: str) -> None:
+    def training(trainable: object, **options: Any) -> Any:
+        info = dataset_info(modality=modality, splits={"train": 12})
+        model = {"name": f"pretrained_{modality}", "params": {"trainable_blocks": trainable}}
+        return job_spec(info, model=model, **options).training
+
+    assert (training(0).optimizer, training(0).learning_rate) == ("sgd", 0.02)
+    for trainable in (1, "all"):
+        assert training(trainable).optimizer == "adamw"
+        assert training(trainable).learning_rate < 0.001
+        assert training(trainable, training={"learning_rate": 0.5}).learning_rate == 0.5

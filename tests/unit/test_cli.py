@@ -217,6 +217,46 @@ def test_an_export_holds_the_whole_ranking(
     assert sorted(tmp_path.glob("ranking*")) == [output]
 
 
+@pytest.mark.parametrize(
+    ("options", "name", "form"),
+    [
+        ([], "job_1-report.html", "html"),
+        (["--format", "md"], "job_1-report.md", "md"),
+        (["--output", "mine.md"], "mine.md", "md"),
+        (["-o", "mine.txt", "--format", "md"], "mine.txt", "md"),
+        (["-o", "mine"], "mine", "html"),
+    ],
+)
+def test_a_report_is_written_as_the_service_gives_it(
+    suspects: Suspects,
+    here: Services,
+    client: httpx.Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    name: str,
+    form: str,
+) -> None:
+    add_finished(here.database, here.blobs)
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    said = suspects("report", "job_1", *options)
+    assert (said.code, said.out) == (0, f"{name} written\n")
+    assert (folder / name).read_bytes() == client.get("/jobs/job_1/report", params={"format": form}).content
+    assert [one.name for one in folder.iterdir()] == [name]
+
+
+def test_a_report_that_is_not_there_leaves_no_file(
+    suspects: Suspects, here: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add_job(here.database, add_dataset(here.database))
+    waiting = suspects("report", "job_1")
+    assert (waiting.code, "the job is queued" in waiting.err) == (1, True)
+    assert list(tmp_path.glob("*report*")) == []
+
+
 def test_an_export_that_fails_leaves_the_file_as_it_was(suspects: Suspects, tmp_path: Path) -> None:
     output = tmp_path / "kept.csv"
     output.write_text("kept")
@@ -351,7 +391,7 @@ def test_version_is_that_of_the_service(suspects: Suspects, client: httpx.Client
 def test_every_command_and_option_says_what_it_does() -> None:
     group = typer.main.get_command(cli.app)
     assert isinstance(group, typer.core.TyperGroup)
-    assert set(group.commands) >= {"up", "demo", "submit", "watch", "suspects", "show", "export", "migrate"}
+    assert set(group.commands) >= {"up", "demo", "submit", "watch", "suspects", "show", "export", "report", "migrate"}
     silent = [
         f"{name} {parameter.name}"
         for name, command in group.commands.items()
@@ -363,6 +403,9 @@ def test_every_command_and_option_says_what_it_does() -> None:
 
 
 def test_the_command_line_starts_without_torch() -> None:
-    heavy = "import sys, service.cli, service.embedded; print([n for n in ('torch', 'celery', 'sklearn') if n in sys.modules])"
+    heavy = (
+        "import sys, service.cli, service.embedded; "
+        "print([n for n in ('torch', 'celery', 'sklearn', 'matplotlib') if n in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

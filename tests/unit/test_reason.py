@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.reason import Case, Witnesses, reason
+from service.domain.reason import Case, Witnesses, brief, reason, strangeness
 
 BARE = Case(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
 
@@ -126,3 +126,21 @@ def test_of_predictions_no_training_is_spoken_of() -> None:
     )
     alone = reason(replace(BARE, predicted=True, epochs=[0], margins=[-2.0]))
     assert alone.endswith("Models that had not seen it find another label likelier.")
+
+
+def test_in_brief_only_the_course_and_the_witnesses_speak() -> None:
+    assert brief(BARE) == ""
+    heard = Witnesses("1", 50, [20, 48])
+    told = "48 of the 50 most similar reference samples labelled 1 push against it."
+    assert brief(replace(BARE, witnesses=heard)) == told
+    case = replace(BARE, epochs=[1, 9], margins=[-1, -2], witnesses=heard, class_influence=[("7", -1.0)])
+    assert brief(case) == f"Another label scored higher at all 2 checkpoints. {told}"
+
+
+def test_what_is_unusual_is_told_the_strongest_first_and_nothing_usual() -> None:
+    assert strangeness({}) == ""
+    assert strangeness({"remoteness": 1.0, "crowding": 0.3, "si": 99.0, "label_split": 0.8}) == ""
+    assert strangeness({"remoteness": 1.5, "divergence": 2.5, "label_split": 0.9}) == (
+        "A mixture of values that no trusted sample has. Far from every trusted sample. "
+        "In the tighter of the two heaps that its label falls into."
+    )

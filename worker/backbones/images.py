@@ -1,7 +1,7 @@
 """Images as a pretrained network wants them: size, crop, and colours, in bytes; its stem makes numbers of them."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,15 @@ _CHUNK = 256  # decoded at a time
 
 @dataclass(frozen=True)
 class Pictures:
-    """`read` makes bytes (channels, height, width) of an encoded image; the others standardise bytes, a colour each."""
+    """`read` makes bytes (channels, height, width) of an encoded image and of what is white in deep greyscale ones.
 
-    read: Callable[[bytes], npt.NDArray[np.uint8]]
+    `mean` and `deviation` standardise bytes, a colour each.
+    """
+
+    read: Callable[[bytes, float | None], npt.NDArray[np.uint8]]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    white: float | None = None
 
     column = "image"
 
@@ -38,7 +42,7 @@ class Pictures:
     @classmethod
     def of(cls, frame: Frame, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
         """Of that frame."""
-        return cls(lambda encoded: pixels(encoded, frame), mean, deviation)
+        return cls(lambda encoded, white: pixels(encoded, frame, white), mean, deviation)
 
     @classmethod
     def open(cls, source: Source, side: int | None) -> "Pictures":
@@ -57,13 +61,17 @@ class Pictures:
         mean = processor.image_mean if processor.do_normalize else [0.0] * 3
         deviation = processor.image_std if processor.do_normalize else [1.0] * 3
 
-        def read(encoded: bytes) -> npt.NDArray[np.uint8]:
-            image = upright(encoded, "RGB")
+        def read(encoded: bytes, white: float | None) -> npt.NDArray[np.uint8]:
+            image = upright(encoded, "RGB", white)
             made = processor(images=image, do_rescale=False, do_normalize=False, return_tensors="np", **size)
             array: npt.NDArray[np.uint8] = np.asarray(made["pixel_values"][0]).round().clip(0, 255).astype(np.uint8)
             return array
 
         return cls(read, tuple(one / rescaled for one in mean), tuple(one / rescaled for one in deviation))
+
+    def lit(self, dataset: Canonical) -> "Pictures":
+        """The same for images as bright as those of a dataset."""
+        return replace(self, white=dataset.white)
 
     @property
     def normalise(self) -> nn.Module:
@@ -78,9 +86,12 @@ class Pictures:
             for start in range(0, len(column), _CHUNK):
                 part = column[start : start + _CHUNK]
                 yield torch.stack(
-                    [dataset.image(int(rows[done + place]), value, self.read) for place, value in enumerate(part)]
+                    [dataset.image(int(rows[done + place]), value, self._seen) for place, value in enumerate(part)]
                 )
                 done += len(part)
+
+    def _seen(self, encoded: bytes) -> npt.NDArray[np.uint8]:
+        return self.read(encoded, self.white)
 
     def passes(self, chunk: UInt8[Tensor, "b c h w"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
         """Rows of a chunk that go through a network together, and what goes; images are of one size, `even` or not."""

@@ -16,6 +16,8 @@ from service.domain.errors import TooLarge
 from service.domain.specs import Glitch, JobSpec
 from worker.backbones import loading
 from worker.backbones.features import Features, gathered
+from worker.backbones.footing import Footing
+from worker.backbones.images import Pictures
 from worker.backbones.parts import Chain
 from worker.backbones.rows import digest as rows_digest
 from worker.backbones.sources import find, uploaded
@@ -28,7 +30,7 @@ from worker.models.pretrained import Tuned
 from worker.shape import InputShape
 from worker.standard import Standard
 
-_VERSION = 1  # of what is kept; another number makes every entry anew
+_VERSION = 2  # of what is kept; another number makes every entry anew
 _BLOCK = 64  # samples in one pass of the trained part
 _JUDGED = 1_024  # samples that tell the scale of what the trained part gives
 _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted
@@ -55,13 +57,15 @@ class Shelf:
 class Encoded:
     """Inputs of the training part, with what was planted, and of the reference, and what is trained on them.
 
-    `frozen` are the training part's rows of numbers where nothing else than a probe is trained.
+    `frozen` are the training part's rows of numbers where nothing else than a probe is trained; `footing` is what new
+    samples are to be put on, where it is not the weights alone.
     """
 
     planted: Planted
     reference: Inputs
     model: nn.Module
     frozen: Tensor | None
+    footing: Footing | None = None
 
 
 def encode(
@@ -77,23 +81,26 @@ def encode(
     inputs = planted.inputs
     known = None if reference is None else front.of(*reference)
     classes = len(dataset.header.classes)
-
-    def trained(standard: Standard, body: nn.Module | None) -> nn.Module:
-        shape = InputShape("embedding", embedding=standard.width)
-        head = build(spec.model, shape, classes, spec.training.seed)
-        return head if body is None else Tuned(body, standard, head)
-
     if front.trainable == 0:
         # The scale is that of the samples as they came.
         (plain,) = front.of(dataset, rows)
         standard = Standard.fit(lambda: _doubles(plain))
-        found = _standardised(inputs[0], standard)
-        known = (_standardised(known[0], standard),) if known is not None else (found[:0],)
-        return Encoded(replace(planted, inputs=(found,)), known, trained(standard, None), found)
+        found = standardised(inputs[0], standard)
+        known = (standardised(known[0], standard),) if known is not None else (found[:0],)
+        model = trained(spec, standard, None, classes)
+        return Encoded(replace(planted, inputs=(found,)), known, model, found, Footing(front.network, standard))
     body = front.back
     standard = Standard.fit(lambda: _given(body, inputs))
     known = tuple(part[:0] for part in inputs) if known is None else known
-    return Encoded(planted, known, trained(standard, body), None)
+    model = trained(spec, standard, body, classes)
+    return Encoded(planted, known, model, None, Footing(front.network, standard))
+
+
+def trained(spec: JobSpec, standard: Standard, body: nn.Module | None, classes: int) -> nn.Module:
+    """What is trained, as it is before the first step: a probe on rows of that scale, or a body and a probe."""
+    shape = InputShape("embedding", embedding=standard.width)
+    head = build(spec.model, shape, classes, spec.training.seed)
+    return head if body is None else Tuned(body, standard, head)
 
 
 class Front:
@@ -107,6 +114,16 @@ class Front:
             self._source = uploaded(spec.model.network, shelf.networks)
         self.trainable = self._params["trainable_blocks"]
         self._keys: dict[Path, str] = {}
+
+    @property
+    def name(self) -> str:
+        """What the network is called."""
+        return self._source.name
+
+    @property
+    def network(self) -> str:
+        """Digest of the network's files."""
+        return self._source.digest
 
     @property
     def back(self) -> Chain:
@@ -133,6 +150,11 @@ class Front:
                 )
         return torch.cat(parts)
 
+    def fresh(self, samples: Canonical) -> Iterator[Inputs]:
+        """What the frozen part gives of samples that are not kept, in order and in parts."""
+        for chunk in self._reader.chunks(samples, torch.arange(len(samples.labels))):
+            yield self.run(chunk)
+
     def run(self, raw: Tensor) -> Inputs:
         """What the frozen part gives of pixels or tokens."""
         found = sorted(self._passed(raw), key=lambda one: int(one[0][0])) if len(raw) else []
@@ -142,8 +164,14 @@ class Front:
     @cached_property
     def _reader(self) -> loading.Reader:
         reader = loading.reader(self._source, self._params)
-        # Where tokens are kept one by one, all texts have the same number of them.
-        return reader.usual(self._dataset) if isinstance(reader, Words) and self.trainable != 0 else reader
+        match reader:
+            case Pictures():
+                return reader.lit(self._dataset)
+            case Words() if self.trainable != 0:
+                # Where tokens are kept one by one, all texts have the same number of them.
+                return reader.usual(self._dataset)
+            case _:
+                return reader
 
     @cached_property
     def _cut(self) -> tuple[Chain | None, Chain | None]:
@@ -187,8 +215,9 @@ class Front:
         told: dict[str, Any] = {
             "version": _VERSION,
             "samples": rows_digest(dataset) if column is None else dataset.digest(column),
-            "network": self._source.digest,
+            "network": self.network,
             "trained": self.trainable,
+            "white": self._dataset.white,
             **{name: self._params[name] for name in _TELLING if name in self._params},
         }
         if self.trainable != 0 and isinstance(self._reader, Words):
@@ -223,7 +252,8 @@ def _doubles(x: Tensor) -> Iterator[Any]:
         yield part.double().numpy()
 
 
-def _standardised(x: Tensor, standard: Standard) -> Tensor:
+def standardised(x: Tensor, standard: Standard) -> Tensor:
+    """Rows of numbers on that scale, in float32."""
     found = torch.empty(len(x), standard.width)
     for rows in torch.split(torch.arange(len(x)), _JUDGED):
         found[rows] = torch.from_numpy(standard.apply(x[rows].double().numpy())).float()

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from service.main import create_app
 from service.settings import Settings
 
-OPEN = ["/healthz", "/readyz", "/", "/web/page.js", "/web/page.css", "/docs", "/openapi.json"]
+OPEN = ["/healthz", "/readyz", "/", "/web/page.js", "/web/page.css", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
 KEYS = {"key one", "schlüssel"}
 
 

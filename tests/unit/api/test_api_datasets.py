@@ -2,12 +2,16 @@
 
 import gzip
 import hashlib
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from service.api.deps import Services
 from tests.builders import CSV, add_dataset, add_job, form, image_zip
@@ -126,6 +130,29 @@ def test_images_are_reached_by_links_whatever_their_names(client: httpx.Client) 
         assert "sandbox" in media.headers["Content-Security-Policy"]
         digests.add(hashlib.sha256(media.content).hexdigest())
     assert len(digests) == len(IMAGES)
+
+
+def test_images_come_as_browsers_show_them_where_that_is_asked_for(client: httpx.Client) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(4):
+            file = io.BytesIO()
+            Image.fromarray(np.full((40, 30), 1000 * (number + 1), np.uint16)).save(file, "TIFF")
+            archive.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.tiff", file.getvalue())
+    found = upload(client, content=packed.getvalue(), filename="deep.zip")
+    seen = set()
+    for number in range(4):
+        media = client.get(f"/datasets/{found['id']}/samples/row-{number}").json()["links"]["media"]
+        assert client.get(media).headers["Content-Type"] == "image/tiff"
+        shown = client.get(media, params={"side": 20})
+        assert shown.headers["Content-Type"] == "image/png"
+        assert "sandbox" in shown.headers["Content-Security-Policy"]
+        with Image.open(io.BytesIO(shown.content)) as image:
+            assert (image.mode, image.size) == ("L", (15, 20))
+            seen.add(image.getextrema())
+    assert seen == {(round(number * 1000 / 4095 * 255),) * 2 for number in (1, 2, 3, 4)}
+    for side in ("0", "4096", "large"):
+        assert client.get(media, params={"side": side}).status_code == 422
 
 
 def test_a_sample_that_ends_in_media_is_not_taken_for_another_ones_media(client: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from service.api.deps import Services, new_id
+from service.api.page import PARTS
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS
 from service.store import workers
@@ -114,20 +115,37 @@ def test_the_page_brings_all_that_it_needs_and_nothing_else(client: httpx.Client
     policy = page.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
-    parts = re.findall(r'(?:src|href)="(/web/[^"]+)"', page.text)
-    assert len(parts) == 2
-    texts = [page.text, *(client.get(part).raise_for_status().text for part in parts)]
-    for text in texts:
-        assert not re.findall(r"https?://", text)
+    texts, wanted = {"": page.text}, set(re.findall(r'(?:src|href)="/web/([^"]+)"', page.text))
+    while wanted - set(texts):
+        name = min(wanted - set(texts))
+        texts[name] = client.get(f"/web/{name}").raise_for_status().text
+        wanted |= set(re.findall(r'^import .* from "/web/([^"]+)";$', texts[name], re.MULTILINE))
+    assert set(texts) == {"", *PARTS}
+    scripts = "".join(text for name, text in texts.items() if name.endswith(".js"))
+    for text in texts.values():
+        assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text)
         assert "style=" not in text
         assert "onclick" not in text
-    script = next(text for text in texts if "fetch(" in text)
     ids = set(re.findall(r'id="([^"]+)"', page.text))
-    assert set(re.findall(r'\bat\("([^"]+)"\)', script)) <= ids
-    assert "innerHTML" not in script
+    assert set(re.findall(r'\bat\("([^"]+)"\)', scripts)) <= ids
+    assert "innerHTML" not in scripts
 
 
-@pytest.mark.parametrize("path", ["/nowhere", "/jobs/a/b", "/web/../settings.py", "/web/other.js", "/jobs/%00"])
+def test_the_documentation_page_names_no_other_origin_and_all_that_it_names_is_there(client: httpx.Client) -> None:
+    page = client.get("/docs")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert not re.findall(r"//", page.text)
+    assert "unsafe" not in page.headers["Content-Security-Policy"]
+    parts = re.findall(r'(?:src|href|data-description)="(/[^"]+)"', page.text)
+    assert len(parts) == 4
+    for part in parts:
+        assert client.get(part).raise_for_status().content
+    assert client.get("/redoc").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/jobs/a/b", "/web/../settings.py", "/web/other.js", "/docs/redoc.standalone.js", "/jobs/%00"]
+)
 def test_an_unknown_path_is_a_problem(client: httpx.Client, path: str) -> None:
     response = client.get(path)
     assert (response.status_code, response.headers["Content-Type"]) == (404, "application/problem+json")

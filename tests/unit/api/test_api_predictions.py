@@ -74,6 +74,12 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, here: Services
         assert client.get(f"{url}/suspects", params={"format": form}).status_code == 200
     for form in FORMS:
         assert client.get(f"{url}/suspects", params={"format": form}).status_code == 422
+    page, text = (client.get(f"{url}/report", params={"format": form}).text for form in ("html", "md"))
+    for report in (page, text):
+        assert "what models said of samples that they had not seen" in report
+        assert "epoch" not in report
+        assert ("Samples that look strange" in report) == ("one step of a linear layer" in report) == features
+        assert ("Anomalies are not looked for: that takes features." in report) != features
     assert client.get(f"/datasets/{job['dataset']['id']}/samples/s3").json()["features"].keys() == {"pred_probs"}
 
 

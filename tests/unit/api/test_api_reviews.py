@@ -9,10 +9,12 @@ import pytest
 
 from service.api import paging
 from service.api.deps import Services
+from service.domain.ids import new_id
 from service.domain.precision import BAND_ENDS, bands, days, share
 from service.domain.review import Decision, Outcome
-from service.store import reviews
-from tests.builders import COMPUTED, NOON, add_finished, ranking
+from service.loop import run_again
+from service.store import datasets, reviews
+from tests.builders import COMPUTED, NOON, add_finished, finish, ranking, ranking_of
 
 ROWS = 41
 URL = "/jobs/job_1/reviews"
@@ -149,6 +151,45 @@ def test_the_summary_counts_what_was_flagged_and_how_it_ended(
         (1, 1, 5),
     ]
     assert [one["name"] for one in later["by_signal"]] == ["si"]
+
+
+def test_a_decision_is_shown_beside_the_suspects_of_every_job_of_the_chain_and_listed_once(
+    client: httpx.Client, here: Services
+) -> None:
+    with here.database.write() as connection:  # what the builder flags, it says to be planted too
+        connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
+    post(client, said("row-5", "relabel", "cat"), said("row-6", "remove"), said("row-50", "keep"))
+    assert client.post("/jobs/job_1/rerun").status_code == 202
+    later = here.now() + timedelta(minutes=5)
+    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, later)
+    with here.database.read() as connection:
+        info = datasets.get(connection, client.get(f"/jobs/{following}").json()["dataset"]["id"])
+    assert info is not None
+    finish(here.database, following, info, table=ranking_of(here.blobs, info))
+    post(client, said("row-8", "relabel", "cat"))
+    url = f"/jobs/{following}"
+    items = client.get(f"{url}/suspects").json()["items"]
+    shown = {one["sample"]["id"]: one["review"] for one in items if one["review"]}
+    assert {name: (one["decision"], one["label"], one["outcome"], one["job"]) for name, one in shown.items()} == {
+        "row-5": ("keep", None, "confirmed", "job_1"),
+        "row-8": ("relabel", "cat", "relabelled_to_suggestion", "job_1"),
+    }
+    assert client.get(f"{url}/samples/row-8").json()["review"] == shown["row-8"]
+    assert client.get(f"{url}/samples/row-50").json()["review"]["outcome"] == "confirmed"
+    assert client.get(f"{url}/reviews").json()["total"] == 0
+    assert client.get(f"{url}/reviews/summary").json()["reviewed"] == 2
+    told = client.post(f"{url}/reviews", json=[said("row-49", "keep")]).json()
+    assert told == {"recorded": 1, "reviewed": 3}
+    assert [one["sample_id"] for one in client.get(URL).json()["items"]] == ["row-5", "row-6", "row-50", "row-8"]
+    assert {one["given_label"] for one in client.get(URL).json()["items"]} == {"eel", "cat"}
+
+
+def test_a_job_of_which_no_review_changes_or_verifies_anything_is_not_run_again(client: httpx.Client) -> None:
+    assert client.post("/jobs/job_1/rerun").status_code == 422
+    post(client, said("row-5", "unsure"))
+    assert client.post("/jobs/job_1/rerun").status_code == 422
+    post(client, said("row-5", "keep"))
+    assert client.post("/jobs/job_1/rerun").status_code == 202
 
 
 def test_every_reviewed_sample_is_in_one_band() -> None:

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.ingest import previews, sample_media, sample_row
+from service.ingest.rows import pictured
 from tests.unit.ingest.uploads import Take, csv_of, json_lines, npz_of, png, zip_of
 
 
@@ -67,6 +68,17 @@ def test_previews_come_in_the_order_asked_for(take: Take) -> None:
 def test_previews_count_positions_in_the_canonical_file(take: Take) -> None:
     outcome = take("x,target\n1,p\nbad\n2,q\n3,p\n")
     assert [row["x"] for row in previews(outcome.data, [0, 1, 2])] == [1, 2, 3]
+
+
+def test_pictures_are_of_the_images_asked_for(take: Take) -> None:
+    files = {f"{'ab'[i % 2]}/{i}.png": png(value=i) for i in range(4)}
+    data = take(zip_of(files), "a.zip").data
+    order = sorted(files)
+    found = pictured(data, [3, 0, 3], bytes)
+    assert [picture for _, picture in found] == [files[order[place]] for place in (3, 0, 3)]
+    assert [preview for preview, _ in found] == previews(data, [3, 0, 3])
+    table = take(csv_of(9)).data
+    assert pictured(table, [1], bytes) == [(previews(table, [1])[0], None)]
 
 
 def test_previews_of_wide_tables_are_short(take: Take) -> None:

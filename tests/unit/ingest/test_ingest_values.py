@@ -60,6 +60,31 @@ def test_what_only_looks_like_a_number_is_none(take: Take, number: str) -> None:
     assert take(table([number, "a", "b"] * 3)).kinds["v"] == "categorical"
 
 
+@pytest.mark.parametrize(
+    ("values", "numbers", "way"),
+    [
+        (["0,5", "-1,25", "3", "1.234,5"], [0.5, -1.25, 3, 1234.5], "decimal"),
+        (["0,125", "2,500", "1,125"], [0.125, 2.5, 1.125], "decimal"),
+        (["1,500", "20", "1,234,567.5", "0.5"], [1500, 20, 1234567.5, 0.5], "thousands"),
+        (["1,500", "2,250"], [1500, 2250], "thousands"),
+    ],
+)
+def test_commas_in_numbers_are_read_as_the_whole_column_means_them(
+    take: Take, values: list[str], numbers: list[float], way: str
+) -> None:
+    outcome = take(table([*values, "?"] * 3))
+    assert outcome.kinds["v"] == "numeric"
+    assert outcome.column("v")[: len(values) + 1] == [*numbers, None]
+    assert "unparsable_values" not in outcome.codes
+    (warning,) = [warning for warning in outcome.found.warnings if warning.code == "commas_in_numbers"]
+    assert warning.detail.startswith("commas of v were read as " + way)
+
+
+@pytest.mark.parametrize("values", [["1,5", "2.5", "x"], ["1,2,3", "4,5"], ["12,34,56", "1,5"]])
+def test_commas_that_make_no_numbers_leave_texts(take: Take, values: list[str]) -> None:
+    assert take(table(values * 3)).kinds["v"] == "categorical"
+
+
 @pytest.mark.parametrize(("yes", "no"), [("true", "false"), ("YES", "no"), ("T", "F"), ("y", "n"), ("on", "off")])
 def test_pairs_of_words_are_truth_values(take: Take, yes: str, no: str) -> None:
     outcome = take(table([yes, no, yes]))
@@ -256,6 +281,25 @@ def test_several_labels_for_one_sample_are_refused(take: Take, label: str) -> No
     rows_of_lists = [{"x": i, "label": ["a", "b"]} for i in range(4)]
     with pytest.raises(Invalid, match="several labels"):
         take(json_lines(rows_of_lists), "a.jsonl")
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ",", ", "])
+def test_classes_that_are_sets_of_labels_are_refused(take: Take, separator: str) -> None:
+    sets = [["news"], ["sport"], ["tech"], ["news", "sport"], ["sport", "tech"], ["tech", "news", "sport"]]
+    with pytest.raises(Invalid, match="several labels for one sample, as 'news"):
+        take(table(["1", "2"] * 12, [f'"{separator.join(one)}"' for one in sets]))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["animal|dog", "animal|cat", "plant"],
+        ["Toys, Games", "Clothing, Shoes", "Books"],
+        ["0,5", "1,0", "1,5", "2,0", "2"],
+    ],
+)
+def test_classes_with_separators_in_their_names_are_classes(take: Take, labels: list[str]) -> None:
+    assert set(take(table(["1", "2"] * 15, [f'"{one}"' for one in labels])).found.classes) == set(labels)
 
 
 def test_repeated_rows_are_kept_and_counted(take: Take) -> None:

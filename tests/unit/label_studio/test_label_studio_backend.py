@@ -311,6 +311,15 @@ def test_tables_are_asked_with_their_columns_in_place(
     assert all(one["result"] for one in found[2:])
 
 
+def test_a_model_on_a_pretrained_network_is_asked_too(
+    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn, worker: Worker
+) -> None:
+    model = {"name": "pretrained_text", "params": {"backbone": "all-minilm-l6-v2"}}
+    ranked(client, here, connection, model=model)
+    found = ask(client, path, tool, unseen(901, "purr whiskers"), unseen(902, "kennel bark"))
+    assert [choice(one) for one in found] == ["cat", "dog"]
+
+
 # ---- training again
 
 

@@ -11,9 +11,10 @@ from fastapi import FastAPI
 
 from service.api.deps import Services
 from service.domain.connection import PullSource
+from service.domain.specs import Loop
 from service.main import create_app
 from service.settings import Settings
-from service.store import pulls
+from service.store import loops, pulls
 from tests.builders import add_dataset, add_job, finish
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
@@ -154,3 +155,30 @@ def test_a_job_is_pushed_once_at_a_time(client: httpx.Client, job: str, tool: St
 @pytest.mark.parametrize("body", [{"mode": "all"}, {"limit": 0}, {"more": 1}, []])
 def test_a_push_that_is_not_understood_is_refused(client: httpx.Client, job: str, body: Any) -> None:
     assert client.post(f"/jobs/{job}/push", json=body).status_code == 422
+
+
+@pytest.mark.parametrize("mode", ["review_project", "requeue"])
+def test_nobody_is_asked_again_about_what_was_decided(
+    client: httpx.Client, here: Services, job: str, tool: StandIn, mode: str
+) -> None:
+    items = client.get(f"/jobs/{job}/suspects", params={"limit": 1000}).json()["items"]
+    flagged = [one["sample"]["id"] for one in items if one["verdict"] != "clean"]
+    kept, removed, unsure = flagged[:3]
+    with here.database.write() as connection:  # nothing was planted: the builder says so of what it flags
+        connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
+    assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged)
+    decide(client, job, (kept, "keep"), (removed, "remove"), (unsure, "unsure"))
+    assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged) - 2
+    before = finished(client, here, tool, "job_0")
+    with here.database.write() as connection:
+        loops.begin(connection, before, Loop(after=1))
+        loops.follow(connection, before, job)
+        connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
+    decide(client, before, (flagged[3], "keep"))
+    assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged) - 3
+    assert push(client, job, mode=mode, dry_run=True, limit=18).json()["suspects"] == 18
+
+
+def decide(client: httpx.Client, job: str, *said: tuple[str, str]) -> None:
+    body = [{"sample_id": name, "decision": decision} for name, decision in said]
+    assert client.post(f"/jobs/{job}/reviews", json=body).status_code == 201

@@ -12,13 +12,15 @@ from fastapi import FastAPI
 
 from service.api.deps import Services
 from service.domain.dataset import DatasetInfo
+from service.domain.ids import new_id
+from service.domain.specs import Loop
 from service.label_studio.pull import pull_due
 from service.label_studio.reconcile import reconcile_due
 from service.loop import run_again
 from service.main import create_app
 from service.settings import Settings
 from service.store import datasets, loops, pulls
-from tests.builders import finish
+from tests.builders import finish, ranking_of
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
 
 ROWS = 24
@@ -64,6 +66,8 @@ def ranked(client: httpx.Client, here: Services, connection: str, **more: Any) -
 def complete(here: Services, job_id: str, info: DatasetInfo) -> None:
     part = info.model_copy(update={"splits": {"train": 18, "test": info.rows - 18}, "classes": CLASSES})
     finish(here.database, job_id, part, ids={row: str(row + 1) for row in range(ROWS)})
+    with here.database.write() as opened:  # what the builder flags, it says to be planted too
+        opened.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
 
 
 def reconcile(client: httpx.Client, job: str) -> dict[str, Any]:
@@ -317,6 +321,23 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
     assert reviews(client, job) == {"1": ("relabel", "eel")}
 
 
+def test_an_event_is_answered_at_once_also_while_the_database_is_busy_and_a_burst_is_looked_at_once(
+    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+) -> None:
+    path = path_of(client, connection)
+    with here.database.write():  # SQLite has one writer
+        began = time.monotonic()
+        for _ in range(5):
+            with httpx.Client(base_url=client.base_url, trust_env=False) as annotator:
+                assert annotator.post(f"{path}/webhook", json=event(tool)).status_code == 202
+        assert time.monotonic() - began < 3
+    heard(here)
+    time.sleep(0.3)
+    tool.heard.clear()
+    assert [due(here), due(here)] == [1, 0]
+    assert len([one for one in tool.paths("/api/tasks/") if "query" not in one]) == 1
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -363,34 +384,115 @@ def test_a_path_that_was_replaced_and_one_of_a_deleted_connection_are_gone(
 # ---- jobs that follow others
 
 
-def test_a_job_that_follows_counts_only_what_is_not_in_its_labels_already(
+def run_on(client: httpx.Client, here: Services, job: str, *, afresh: bool = False) -> str:
+    """The job is run again, over its corrected dataset or over what the tool has by then; gives the completed next one."""
+    if afresh:
+        with here.database.write() as opened:
+            assert loops.ask(opened, job, here.now(), Loop(after=1, quiet_seconds=0, cool_down_seconds=0), afresh=True)
+    else:
+        assert client.post(f"/jobs/{job}/rerun").status_code == 202
+    later = here.now() + timedelta(minutes=5)
+    object.__setattr__(here, "now", lambda: later)
+    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
+    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
+    with here.database.read() as opened:
+        info = datasets.get(opened, client.get(f"/jobs/{following}").json()["dataset"]["id"])
+    assert info is not None
+    finish(here.database, following, info, table=ranking_of(here.blobs, info))
+    return following
+
+
+def held(client: httpx.Client, job: str) -> dict[str, tuple[str, str | None]]:
+    """What the ranking shows beside its suspects."""
+    items = client.get(f"/jobs/{job}/suspects", params={"limit": 1000}).json()["items"]
+    shown = {one["sample"]["id"]: one["review"] for one in items if one["review"]}
+    return {name: (one["decision"], one["label"]) for name, one in shown.items()}
+
+
+def label_now(tool: StandIn, number: int) -> str:
+    task = next(task for task in tool.tasks if task["id"] == number)
+    return str(task["annotations"][-1]["result"][0]["value"]["choices"][0])
+
+
+def test_the_next_job_shows_what_was_decided_and_the_tool_has_no_news_for_it(
     client: httpx.Client, here: Services, job: str, tool: StandIn
 ) -> None:
     decide(client, tool, job)
-    for task in tool.tasks:
-        for one in task["annotations"]:
-            one["updated_at"] = one["updated_at"].replace("2099", "2026")
     reconcile(client, job)
-    client.post(f"/jobs/{job}/rerun")
-    later = here.now() + timedelta(minutes=5)
-    object.__setattr__(here, "now", lambda: later)
-
-    def make(prefix: str) -> str:
-        return f"{prefix}next"
-
-    assert run_again(here.database, here.blobs, here.queue, here.settings, make, here.now()) == ["job_next"]
-    with here.database.read() as opened:
-        info = datasets.get(opened, "ds_next")
-        assert loops.standings(opened, [job])[job].next_job_id == "job_next"
-    assert info is not None
-    finish(
-        here.database, "job_next", info.model_copy(update={"splits": {"train": 18}, "classes": CLASSES}),
-        ids={row: str(row + 1) for row in range(ROWS)},
-    )  # fmt: skip
-    client.delete(f"/jobs/{job}")
-    assert reconcile(client, "job_next")["recorded"] == 1
-    assert reviews(client, "job_next") == {"4": ("unsure", None)}
+    following = run_on(client, here, job)
+    decided = {
+        "1": ("keep", None),
+        "4": ("unsure", None),
+        "6": ("keep", None),
+        "11": ("keep", None),
+        "24": ("keep", None),
+    }
+    assert held(client, following) == decided
+    assert [reconcile(client, one)["recorded"] for one in (following, job, following)] == [0, 0, 0]
+    assert client.get(f"/jobs/{following}/reviews").json()["total"] == 0
     relabel(tool, 2, "cat")
-    relabel(tool, 11, CLASSES[10 % 3])
-    reconcile(client, "job_next")
-    assert reviews(client, "job_next") == {"4": ("unsure", None), "2": ("relabel", "cat"), "11": ("keep", None)}
+    assert [reconcile(client, one)["recorded"] for one in (following, job)] == [1, 0]
+    assert held(client, following) == decided | {"2": ("relabel", "cat")}
+    assert held(client, job)["2"] == ("relabel", "cat")
+
+
+def test_where_the_job_before_was_deleted_the_tool_is_asked_what_was_decided(
+    client: httpx.Client, here: Services, job: str, tool: StandIn
+) -> None:
+    decide(client, tool, job)
+    reconcile(client, job)
+    following = run_on(client, here, job)
+    before = held(client, following)
+    client.delete(f"/jobs/{job}")
+    assert held(client, following) == {}
+    reconcile(client, following)
+    assert held(client, following) == before
+
+
+def test_what_is_decided_in_the_project_of_a_job_that_was_run_again_counts_for_the_next_once(
+    client: httpx.Client, here: Services, job: str, tool: StandIn
+) -> None:
+    with here.database.write() as opened:
+        pulls.keep_push(opened, job, {}, 31, here.now())
+    tool.others[31] = [text_task(100 + number, meta={"origin_task": number, "job": job}) for number in (1, 2, 3, 5)]
+    relabel(tool, 4, "dog")
+    reconcile(client, job)
+    following = run_on(client, here, job)
+    for task, label in zip(tool.others[31], ("cat", "eel", "eel"), strict=False):
+        task["annotations"] = [annotation(1000 + task["id"], label, **LATE)]
+    for one in (following, job, following, job):
+        reconcile(client, one)
+    assert held(client, following) == {
+        "1": ("keep", None),
+        "2": ("relabel", "eel"),
+        "3": ("keep", None),
+        "4": ("keep", None),
+    }
+    listed = [client.get(f"/jobs/{one}/reviews").json()["total"] for one in (job, following)]
+    assert listed == [4, 0]
+    tool.others[31][1]["annotations"] = []  # taken back
+    for one in (following, job, following):
+        reconcile(client, one)
+    assert "2" not in held(client, following)
+    summary = client.get(f"/jobs/{following}/reviews/summary").json()
+    assert (summary["precision"]["wrong"], summary["precision"]["decided"]) == (0, 3)
+
+
+def test_a_job_that_pulled_anew_knows_what_was_decided_before_and_takes_nothing_back(
+    client: httpx.Client, here: Services, job: str, tool: StandIn
+) -> None:
+    decide(client, tool, job)
+    reconcile(client, job)
+    client.post(f"/jobs/{job}/reviews", json=[{"sample_id": "8", "decision": "relabel", "label": "eel"}])
+    following = run_on(client, here, job, afresh=True)
+    confirmed = {"1", "6", "11", "24"}
+    assert {name: held(client, following).get(name) for name in (*confirmed, "8")} == {
+        **dict.fromkeys(confirmed, ("keep", None)),
+        "8": ("relabel", "eel"),  # the tool does not know of it
+    }
+    assert [reconcile(client, one)["recorded"] for one in (following, job)] == [0, 0]
+    now = label_now(tool, 1)
+    other = next(name for name in CLASSES if name != now)
+    relabel(tool, 1, other, updated_at="2099-01-02T00:00:00Z")
+    assert [reconcile(client, one)["recorded"] for one in (job, following)] == [1, 0]
+    assert held(client, following)["1"] == ("relabel", other)

@@ -139,10 +139,9 @@ class Scene:
             self.task = [*self.task, heard(self.number, minutes, *([what[4:]] if what[4:] else []))]
 
     def write(self, verdict: Verdict, source: str, minutes: int) -> None:
-        seq, (decision, label) = len(self.reviews) + 1, verdict
-        self.reviews.append(
-            Review(seq=seq, sample_id="1", decision=decision, label=label, source=source, created_at=at(minutes))
-        )
+        told = {"decision": verdict[0], "label": verdict[1], "source": source, "created_at": at(minutes)}
+        known = {"job": "job_1", "seq": len(self.reviews) + 1, "sample_id": "1", "given_label": "cat"}
+        self.reviews.append(Review.model_validate({**known, **told}))
 
     def look(self, minutes: int) -> None:
         word = of_task(self.task, pulled(CAT), "latest")
@@ -151,7 +150,7 @@ class Scene:
             for own in (True, False)
         )
         decided = None if word is None else verdict(word, "cat", CLASSES)
-        found = holds(decided, word.at if word else None, mine, other)
+        found = holds(decided, word.at if word else None, mine, mine, other)
         if found is not None and found != self.standing(withdrawn=True):
             self.write(found, "label_studio", minutes)
 

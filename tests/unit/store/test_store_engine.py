@@ -11,10 +11,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from service.store import workers
+from service.domain.review import Decision
+from service.store import reviews, workers
 from service.store.engine import Database, migrate, migration_config, open_database
 from service.store.tables import UTCDateTime, metadata
-from tests.builders import NOON, add_dataset
+from tests.builders import NOON, add_dataset, add_job, finish
 
 
 def test_the_migrations_make_the_tables_that_the_code_declares(database: Database) -> None:
@@ -82,3 +83,17 @@ def test_times_keep_their_instant_and_come_back_in_utc(database: Database) -> No
 def test_a_time_without_a_zone_is_refused(database: Database) -> None:
     with pytest.raises(sa.exc.StatementError, match="without a zone"):
         add_dataset(database, created_at=datetime(2026, 1, 1))
+
+
+def test_what_earlier_reviews_were_about_is_taken_from_the_ranking(database: Database, database_url: str) -> None:
+    info = add_dataset(database)
+    add_job(database, info)
+    finish(database, "job_1", info)
+    said = [Decision(sample_id=name, decision="keep") for name in ("row-1", "row-99")]
+    with database.write() as connection:
+        reviews.record(connection, "job_1", said, "api", NOON)
+    command.downgrade(migration_config(database_url), "0006")
+    migrate(database_url)
+    with database.read() as connection:
+        found, _ = reviews.page(connection, "job_1", 0, 9)
+    assert [one.given_label for one in found] == ["dog", None]

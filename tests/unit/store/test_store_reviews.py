@@ -111,11 +111,35 @@ def test_reviews_go_with_their_job(database: Database) -> None:
 def test_an_outcome_compares_the_review_with_what_was_given_and_suggested(
     decision: str, label: str | None, expected: Outcome
 ) -> None:
-    review = Review.model_validate(
-        {"seq": 1, "source": "api", "created_at": NOON} | said("a", decision, label).model_dump()
-    )
+    known = {"job": "job_1", "seq": 1, "given_label": "cat", "source": "api", "created_at": NOON}
+    review = Review.model_validate(known | said("a", decision, label).model_dump())
     assert outcome(review, "cat", "dog") == expected
     assert outcome(None, "cat", "dog") == Outcome.PENDING
+
+
+WORDS = [("keep", None), ("relabel", "dog"), ("remove", None), ("unsure", None), ("withdraw", None)]
+
+
+@pytest.mark.parametrize(("decision", "label"), WORDS)
+@pytest.mark.parametrize("given", ["cat", "dog", "eel"])
+def test_a_word_means_the_same_whatever_a_sample_is_called(decision: str, label: str | None, given: str) -> None:
+    known = {"job": "job_1", "seq": 1, "given_label": "cat", "source": "api", "created_at": NOON}
+    review = Review.model_validate(known | said("a", decision, label).model_dump())
+    word = review.about(given)
+    right = {"keep": "cat", "relabel": "dog"}.get(decision)
+    if right is None:
+        assert word == review
+    else:
+        assert (word.decision, word.label) == (("keep", None) if right == given else ("relabel", right))
+    assert [word.about(name) for name in ("cat", "dog", "eel")] == [
+        review.about(name) for name in ("cat", "dog", "eel")
+    ]
+
+
+def test_a_keep_of_which_nobody_knows_what_was_kept_stays_a_keep() -> None:
+    known = {"job": "job_1", "seq": 1, "given_label": None, "source": "api", "created_at": NOON}
+    review = Review.model_validate(known | said("a", "keep").model_dump())
+    assert review.about("dog").decision == "keep"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones import Features, Shelf, pretrained
 from worker.decode import Canonical
 from worker.glitches import plant
-from worker.inference import restore
 from worker.models import head
 from worker.models.pretrained import Tuned
 from worker.preparation import Prepared, fit, prepare
@@ -288,9 +287,14 @@ def test_augmentation_of_what_is_trained_from_the_pixels_works(shelf: Shelf, tmp
     assert outcome.table.num_rows == ROWS
 
 
-def test_predictions_of_a_pretrained_model_are_refused_and_not_guessed(shelf: Shelf, tmp_path: Path) -> None:
-    dataset, states = images(tmp_path / "data.parquet"), []
-    spec = spec_of("image")
-    fit(prepare(spec, dataset, None, shelf=shelf), spec, None, lambda state, _metrics: states.append(state))
-    with pytest.raises(Invalid, match="trained from scratch make predictions"):
-        restore(spec, dataset, states[-1])
+def test_twelve_bits_are_seen_as_bright_as_the_dataset_says(tmp_path: Path, shelf: Shelf) -> None:
+    generator = np.random.default_rng(0)
+    deep = [generator.integers(0, 4096, (20, 24)).astype(np.uint16) for _ in range(ROWS)]
+    plain = [np.round(picture / 4095 * 255).astype(np.uint8) for picture in deep]
+    found = []
+    for name, pictures, white in (("deep", deep, 4095.0), ("plain", plain, None), ("dark", deep, None)):
+        columns = {"picture": ("image", [encoded(picture) for picture in pictures])}
+        dataset = replace(canonical(tmp_path / f"{name}.parquet", "image", columns), white=white)
+        found.append(prepare(spec_of("image"), dataset, None, shelf=shelf).inputs[0])
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])

@@ -160,7 +160,7 @@ def test_images_may_have_another_size_than_the_networks_own(family: str, side: i
     parts, pictures = image_parts(tmp_path / "net", image_size=side)
     from tests.unit.worker.canonical import checker, encoded
 
-    assert pictures.read(encoded(checker(20, 31))).shape == (3, side, side)
+    assert pictures.read(encoded(checker(20, 31)), None).shape == (3, side, side)
     with torch.inference_mode():
         assert whole(parts)(pixels(side)).isfinite().all()
 
@@ -173,7 +173,7 @@ def test_images_are_read_as_the_networks_own_processor_reads_them(tmp_path: Path
     image_network("vit", tmp_path / "net")
     _, pictures = image_parts(tmp_path / "net")
     picture = checker(20, 31)
-    seen = pictures.normalise(torch.from_numpy(pictures.read(encoded(picture)))[None])
+    seen = pictures.normalise(torch.from_numpy(pictures.read(encoded(picture), None))[None])
     # transformers leaves types out of this.
     processor: Any = AutoImageProcessor.from_pretrained(tmp_path / "net", backend="pil")  # type: ignore[no-untyped-call]
     torch.testing.assert_close(

@@ -17,7 +17,7 @@ from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.ingest.samples import write_samples
 from tests.builders import dataset_info
-from worker.decode import Canonical, read
+from worker.decode import read
 from worker.inference import probabilities, restore
 from worker.preparation import fit, prepare
 from worker.training import TrainingState
@@ -35,10 +35,6 @@ def taken_in(folder: Path, content: bytes, name: str, **spec: Any) -> Path:
     path.write_bytes(content)
     ingest(path, name, DatasetSpec(**spec), data, folder / "skipped.jsonl", Limits())
     return data
-
-
-def encoded(trained: Any, dataset: Canonical) -> list[torch.Tensor]:
-    return list(trained.encoder.encode(dataset, torch.arange(len(dataset.labels))))
 
 
 def test_a_restored_model_says_of_its_training_samples_what_it_said_when_training_ended(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ CASES = [
     for name, model in MODELS.items()
     for shape in SHAPES
     # What is built of a pretrained one is a probe on the rows of numbers that its backbone gives.
-    if SHAPES[shape].modality == ("embedding" if model.pretrained else model.modality)
+    if model.training is not None and SHAPES[shape].modality == ("embedding" if model.has_front else model.modality)
 ]
 
 
@@ -51,7 +51,12 @@ def samples(shape: InputShape, count: int) -> tuple[Tensor, ...]:
 
 
 def made(name: str, shape: str, seed: int = 0, **params: Any) -> torch.nn.Module:
-    return build(ModelRequest(name=name, params=params), SHAPES[shape], CLASSES, seed).eval()
+    return build(ModelRequest(name=name, params={**needed(name), **params}), SHAPES[shape], CLASSES, seed).eval()
+
+
+def needed(name: str) -> dict[str, Any]:
+    """Parameters that have no default: the probe on an uploaded network does not ask which one it is."""
+    return {"network": "net_1"} if "network" in MODELS[name].params.model_fields else {}
 
 
 EMBEDDED = [

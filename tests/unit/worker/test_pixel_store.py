@@ -49,9 +49,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Every image that is decoded."""
     seen: list[bytes] = []
 
-    def counted(image: bytes, frame: Frame) -> Any:
+    def counted(image: bytes, frame: Frame, white: float | None) -> Any:
         seen.append(image)
-        return pixels(image, frame)
+        return pixels(image, frame, white)
 
     monkeypatch.setattr("worker.decode.pixels", counted)
     return seen

@@ -271,5 +271,5 @@ def test_a_class_that_was_never_predicted_is_refused(tmp_path: Path) -> None:
 def test_there_is_no_model_to_be_asked(tmp_path: Path) -> None:
     info, dataset = stored(predictions()[0], tmp_path)
     state = TrainingState(epoch=1, learning_rate=1.0, model={}, optimizer={})
-    with pytest.raises(Invalid, match="trained from scratch make predictions, and predictions was not"):
+    with pytest.raises(Invalid, match="these predictions were made elsewhere: there is no model here"):
         restore(resolve(JobOptions(), info), dataset, state)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest, Training
-from tests.unit.worker.test_models import CASES, SHAPES, samples
+from tests.unit.worker.test_models import CASES, SHAPES, needed, samples
 from worker.models import build
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
@@ -42,7 +42,7 @@ RUNS: list[tuple[str, str, Training, dict[str, Any]]] = [
 
 
 def model_of(name: str, shape: str, params: dict[str, Any]) -> nn.Module:
-    return build(ModelRequest(name=name, params=params), SHAPES[shape], CLASSES, 3)
+    return build(ModelRequest(name=name, params={**needed(name), **params}), SHAPES[shape], CLASSES, 3)
 
 
 def run(

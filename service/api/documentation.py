@@ -1,0 +1,41 @@
+"""The documentation page: Swagger UI, served from here, so that no other network is needed and nobody else's script runs."""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+
+from service.api.page import FOLDER
+from service.domain.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+_BUNDLE = Path(str(files("fastapi_offline"))) / "static"
+_PARTS = {
+    "swagger-ui.css": (_BUNDLE, "text/css"),
+    "swagger-ui-bundle.js": (_BUNDLE, "text/javascript"),
+    "documentation.js": (FOLDER, "text/javascript"),
+}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+@router.get("/docs")
+async def get_documentation() -> FileResponse:
+    """Every operation, to read and to try."""
+    return FileResponse(FOLDER / "documentation.html", headers=_HEADERS)
+
+
+@router.get("/docs/{name}")
+async def get_documentation_part(name: str) -> FileResponse:
+    """What draws it."""
+    if name not in _PARTS:
+        raise NotFound(f"the documentation page has no part {name}")
+    folder, media_type = _PARTS[name]
+    return FileResponse(folder / name, media_type=media_type, headers=_HEADERS)

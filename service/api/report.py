@@ -1,0 +1,59 @@
+"""The report of a job: what it found, for people."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi.responses import HTMLResponse
+
+from service.api import forms
+from service.api.deps import Here, authorize
+from service.api.errors import problems
+from service.api.suspects import Completed, dataset_of
+from service.report import render
+from service.report.gather import gather
+
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+Form = Literal["html", "md"]
+_MEDIA_TYPES: dict[Form, str] = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
+_DESCRIPTION: dict[str, Any] = {
+    "description": "One page that needs no other file, or the same in Markdown.",
+    "content": {"text/html": {"schema": {"type": "string"}}, "text/markdown": {"schema": {"type": "string"}}},
+}
+# Nothing in it runs, is fetched or leads elsewhere, and it is no page of this service to scripts.
+_HEADERS = {
+    "Content-Security-Policy": f"{render.POLICY}; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",  # reviews change it
+    "Vary": "Accept",
+}
+
+
+@router.get(
+    "/jobs/{job_id}/report",
+    summary="What was found, for people",
+    response_class=HTMLResponse,
+    responses=problems(404, 406, 409, 410, 422) | {200: _DESCRIPTION},
+)
+def get_report(
+    job: Completed,
+    here: Here,
+    name: Annotated[str | None, Query(alias="format", description="html or md; instead of Accept.")] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response:
+    """Estimates, both rankings' tops with reasons, confused labels, groups, reviews, signals, what was planted and found.
+
+    HTML with plots, or the same in tables as Markdown.
+    """
+    form = forms.choose(name, accept, _MEDIA_TYPES, "a report")
+    facts = gather(here.database, here.blobs, job, dataset_of(here, job))
+    if form == "html":
+        # Half a second, and only where somebody wants to see plots.
+        from service.report.figures import draw
+
+        content = render.html(facts, draw(facts))
+    else:
+        content = render.markdown(facts)
+    headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
+    return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

@@ -1,0 +1,62 @@
+"""The labelled tasks of a project as a dataset, read while whoever asked for them waits."""
+
+import errno
+from collections.abc import Callable
+
+import sqlalchemy as sa
+import structlog
+
+from service.domain.connection import PullSource
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import StorageFull
+from service.label_studio.begin import Surroundings, connect, control_of, project_of, unpulled
+from service.label_studio.gather import gather
+from service.store import datasets
+
+log = structlog.get_logger()
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def snapshot(
+    here: Surroundings,
+    source: PullSource,
+    name: str | None,
+    dataset_id: str,
+    tell: Callable[[str, float], None],
+) -> DatasetInfo:
+    """The dataset, called `dataset_id` unless the same tasks were read before; `tell` hears how far it is, and may raise.
+
+    Raises NotFound, Conflict, Upstream, and what reading the label config and ingest raise.
+    """
+    try:
+        with connect(here.database, here.settings, here.vault, source.connection) as client:
+            project = project_of(client, source.project)
+            control = control_of(str(project.get("label_config") or ""), source.from_name)
+            known = unpulled(dataset_id, dataset_id, name or str(project.get("title") or ""), control, here.now())
+            info = gather(client, source, known, here.blobs, here.settings, tell).info
+        log.info("pulled", dataset=dataset_id, project=source.project, rows=info.rows, skipped=info.skipped_rows)
+        kept = _keep(here, info)
+    except BaseException as error:
+        here.blobs.remove(here.blobs.dataset(dataset_id))
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise StorageFull("the disk of this installation is full; nothing was kept") from error
+        raise
+    if kept.id != dataset_id:
+        here.blobs.remove(here.blobs.dataset(dataset_id))
+    return kept
+
+
+def _keep(here: Surroundings, info: DatasetInfo) -> DatasetInfo:
+    """Write it down, or give the one that is there already, of the same tasks with the same labels."""
+    try:
+        with here.database.write() as connection:
+            known = datasets.by_digest(connection, info.digest)
+            if known is None:
+                datasets.add(connection, info)
+    except sa.exc.IntegrityError:
+        with here.database.read() as connection:
+            known = datasets.by_digest(connection, info.digest)
+        if known is None:
+            raise
+    return known or info

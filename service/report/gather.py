@@ -1,0 +1,135 @@
+"""The facts of a report, from the database and the files of a job: aggregates and top rows, whatever its size."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.domain.dataset import DatasetInfo
+from service.domain.precision import BAND_ENDS, bands, share
+from service.domain.review import Outcome
+from service.domain.signal import HEADLINES, SIGNALS
+from service.report.entries import entries, group, shown
+from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
+from service.store import datasets, jobs, outcomes, rankings, reviews, tallies
+from service.store.blobs import Blobs
+from service.store.engine import Database
+from service.store.jobs import Job
+from service.store.rankings import Query
+
+TOP = 50
+_BINS = 40
+_PAIRS = 400  # of labels: as many as the largest figure has fields
+_GROUPS, _MEMBERS = 6, 5
+_EDGES = [place / _BINS for place in range(_BINS + 1)]
+
+
+def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> Facts:
+    """Everything that a report of this completed job tells."""
+    with database.read() as connection:
+        summaries = rankings.summaries(connection, job.id)
+        verdicts = rankings.flagged(connection, job.id)
+        tops = {by: rankings.page(connection, job.id, Query(by), limit=TOP) for by in HEADLINES}
+        held = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for row in rows])
+        counted: dict[str, Any] = {
+            "reference": datasets.get(connection, job.reference_dataset_id) if job.reference_dataset_id else None,
+            "classes": _in_order(tallies.by_class(connection, job.id), dataset.classes),
+            "confusions": tallies.confusions(connection, job.id, _PAIRS),
+            "scores": Scores(_EDGES, tallies.histogram(connection, job.id, "mislabeled", _EDGES)),
+            "course": _course(connection, job.id),
+            "reviewed": _reviewed(connection, job.id),
+        }
+    groups = [
+        {**one, "positions": one["positions"][:_MEMBERS]}
+        for one in summaries.get("groups", {}).get("groups", [])[:_GROUPS]
+    ]
+    positions = [row["position"] for rows in tops.values() for row in rows]
+    positions += [position for one in groups for position in one["positions"]]
+    samples, folder = shown(blobs.canonical(dataset.id), dataset, positions), blobs.evidence(job.id)
+    ranked: dict[str, Any] = {
+        by: Ranking(by, verdicts.get(by, 0), entries(rows, by, samples, held, folder, dataset))
+        for by, rows in tops.items()
+    }
+    return Facts(
+        job=job,
+        dataset=dataset,
+        result=job.result or {},
+        verdicts=verdicts,
+        **ranked,
+        groups=[group(one, samples) for one in groups],
+        signals=[_signal(name, summaries[name]) for name in SIGNALS if name in summaries],
+        planted=_planted(summaries),
+        **counted,
+    )
+
+
+def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> list[tallies.ClassTally]:
+    places = {label: place for place, label in enumerate(classes)}
+    return sorted(found, key=lambda one: places.get(one.label, len(places)))
+
+
+def _course(connection: sa.Connection, job_id: str) -> list[Epoch]:
+    """Of an epoch that was told twice, the last word."""
+    told = {one.data["epoch"]: one.data for one in jobs.events(connection, job_id, 0) if one.kind == "metrics"}
+    return [Epoch(number, told[number]["loss"], told[number]["accuracy"]) for number in sorted(told)]
+
+
+def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
+    seen = outcomes.of_job(connection, job_id)
+    ranks = rankings.top(connection, job_id, "mislabeled", BAND_ENDS[-1]) if seen.rows else {}
+    flagged = seen.of_flagged()
+    return Reviewed(
+        samples=len(seen.found),
+        pending=flagged[Outcome.PENDING],
+        precision=share(seen.flagged.values()),
+        by_verdict={
+            verdict: share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
+            for verdict in ("mislabeled", "anomalous", "clean")
+        },
+        bands=bands(ranks, seen.found),
+        outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},
+    )
+
+
+def _signal(name: str, summary: Mapping[str, Any]) -> SignalFacts:
+    signal = SIGNALS[name]
+    return SignalFacts(
+        name=name,
+        title=signal.title,
+        high=signal.high,
+        headline=signal.headline,
+        edges=summary["histogram"]["edges"],
+        counts=summary["histogram"]["counts"],
+        quantiles=summary["quantiles"],
+        correlations=summary["correlations"],
+    )
+
+
+def _planted(summaries: Mapping[str, Mapping[str, Any]]) -> list[Planted]:
+    """All glitches together, then each kind, unless there is but one."""
+    names = [name for name in SIGNALS if name in summaries and summaries[name]["detection"]]
+    if not names:
+        return []
+    by_kind: dict[str, dict[str, Any]] = {"all": {name: summaries[name]["detection"] for name in names}}
+    kinds = sorted({kind for name in names for kind in summaries[name].get("detection_by_kind", {})})
+    for kind in kinds if len(kinds) > 1 else ():
+        by_kind[kind] = {name: summaries[name]["detection_by_kind"][kind] for name in names}
+    return [_detections(kind, found) for kind, found in by_kind.items()]
+
+
+def _detections(kind: str, found: Mapping[str, Mapping[str, Any]]) -> Planted:
+    measured = [
+        Detected(
+            name=name,
+            title=SIGNALS[name].title,
+            headline=SIGNALS[name].headline,
+            precision=one["precision"],
+            recall=one["recall"],
+            f1=one["f1"],
+            average_precision=one["average_precision"],
+            auroc=one["auroc"],
+        )
+        for name, one in found.items()
+    ]
+    count = next(int(one["planted"]) for one in found.values())
+    return Planted(kind, count, sorted(measured, key=lambda one: (-one.average_precision, one.name)))

@@ -1,0 +1,21 @@
+"""Chains: jobs that were run again, each as the next one. All rank the same samples, as they were called by then."""
+
+import sqlalchemy as sa
+
+from service.store.tables import loops
+
+
+def chain(connection: sa.Connection, job_id: str) -> list[str]:
+    """The job, those that it follows and those that follow it, the oldest first. Some may have been deleted."""
+    before = sa.select(sa.literal(job_id).label("id"), sa.literal(0).label("place")).cte("before", recursive=True)
+    before = before.union_all(
+        sa.select(loops.c.job_id, before.c.place - 1).where(loops.c.next_job_id == before.c.id),
+    )
+    after = sa.select(sa.literal(job_id).label("id"), sa.literal(0).label("place")).cte("after", recursive=True)
+    after = after.union_all(
+        sa.select(loops.c.next_job_id, after.c.place + 1).where(
+            loops.c.job_id == after.c.id, loops.c.next_job_id.is_not(None)
+        )
+    )
+    every = sa.union(sa.select(before), sa.select(after)).subquery()
+    return list(connection.execute(sa.select(every.c.id).order_by(every.c.place)).scalars())

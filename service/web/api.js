@@ -1,0 +1,73 @@
+// The public API over HTTP, with the key where one is needed.
+
+let key = sessionStorage.getItem("key") ?? "";
+
+/** Send this key from now on, for as long as the tab is open. */
+export function use(given) {
+  key = given;
+  sessionStorage.setItem("key", key);
+}
+
+// Headers hold bytes; the service reads the key as UTF-8.
+const authorization = () => ({ Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` });
+
+/** The response, if the service agrees; otherwise throws in its words. */
+export async function call(path, options = {}) {
+  const response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && authorization()) } });
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({ detail: response.statusText }));
+  if (response.status === 401) document.dispatchEvent(new Event("key-wanted"));
+  throw new Error(problem.errors?.map((fault) => [...fault.loc, fault.msg].join(": ")).join("\n") || problem.detail);
+}
+
+export const json = async (path, options) => (await call(path, options)).json();
+
+/** POST a JSON value, or nothing. */
+export function post(path, value) {
+  const body =
+    value === undefined ? {} : { body: JSON.stringify(value), headers: { "Content-Type": "application/json" } };
+  return json(path, { method: "POST", ...body });
+}
+
+/** The address of a picture that needs the key as well; it is given back with `URL.revokeObjectURL`. */
+export const picture = async (path) => URL.createObjectURL(await (await call(path)).blob());
+
+/** Save an answer as a file of the name that the service gives it. */
+export async function save(path, name = "report.html") {
+  const response = await call(path);
+  const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
+  const url = URL.createObjectURL(await response.blob());
+  Object.assign(document.createElement("a"), { href: url, download: named?.[1] ?? name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** Server-sent events as they come. EventSource sends no key, so the stream is read by hand; a lost one goes on. */
+export async function* events(path, signal) {
+  let last = "0";
+  let over = false;
+  while (!over) {
+    try {
+      const response = await call(path, { signal, headers: { "Last-Event-ID": last } });
+      for await (const fields of told(response.body)) {
+        last = fields.id ?? last;
+        const data = JSON.parse(fields.data ?? "null");
+        over = fields.event === "state" && ["completed", "failed", "cancelled"].includes(data.state);
+        yield { event: fields.event, data };
+      }
+    } catch (error) {
+      if (signal.aborted || !(error instanceof TypeError)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+    }
+  }
+}
+
+async function* told(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    const whole = (held + part.value).split("\n\n");
+    held = whole.pop();
+    for (const text of whole)
+      yield Object.fromEntries(text.split("\n").map((line) => line.split(/: (.*)/s).slice(0, 2)));
+  }
+}

@@ -1,0 +1,69 @@
+// Elements and words. What clients have sent becomes text, never markup.
+
+import { picture } from "/web/api.js";
+
+export const at = (id) => document.getElementById(id);
+
+/** An element with properties, and with children that are elements or text; what is null or false is left out. */
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [property, value] of Object.entries(properties)) {
+    if (property.includes("-") || property === "role") made.setAttribute(property, value);
+    else made[property] = value;
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
+  return made;
+}
+
+export function button(label, work, properties = {}) {
+  const made = element("button", { type: "button", ...properties }, label);
+  made.addEventListener("click", () => attempt(work));
+  return made;
+}
+
+export const options = (pairs) => pairs.map(([value, text]) => element("option", { value, textContent: text }));
+
+/** Do something, and say on the page why it could not be done. */
+export async function attempt(work) {
+  tell("");
+  try {
+    return await work();
+  } catch (error) {
+    if (error.name !== "AbortError") tell(error.message);
+    return undefined;
+  }
+}
+
+/** Say something where it is seen: in the dialog while one is open. */
+export function tell(text) {
+  for (const place of document.querySelectorAll(".message")) place.textContent = text;
+}
+
+/** A picture that is fetched with the key, of at most so many pixels a side. */
+export function image(path, side, alt) {
+  const made = element("img", { alt, className: "picture" });
+  attempt(async () => {
+    const url = await picture(`${path}?side=${side}`);
+    made.onload = () => {
+      URL.revokeObjectURL(url);
+      // Pixels of small pictures are shown as they are; photographs are smoothed.
+      made.classList.toggle("coarse", made.naturalWidth < 64);
+    };
+    made.src = url;
+  });
+  return made;
+}
+
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+export const count = (number) => whole.format(number);
+export const percent = (share) => `${(100 * share).toFixed(share > 0.99 && share < 1 ? 1 : 0)} %`;
+export const short = (number) => (Number.isInteger(number) ? count(number) : String(Number(number.toPrecision(4))));
+export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+export const between = ({ low, high }) => (low === null || high === null ? "" : ` (${count(low)} to ${count(high)})`);
+
+/** A value of a client's, in a few words. */
+export function words(value) {
+  if (value === null || value === undefined) return "–";
+  if (typeof value === "number") return short(value);
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+}

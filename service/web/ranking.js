@@ -1,0 +1,118 @@
+// The ranking of a job: by any signal, of any verdict and label, page by page.
+
+import { json } from "/web/api.js";
+import { at, attempt, button, count, element, image, options, percent, short, words } from "/web/dom.js";
+import { said } from "/web/reviews.js";
+
+const PAGE = 25;
+let job = null;
+let items = [];
+let next = null;
+let total = 0;
+let titles = null;
+let open = () => {};
+
+/** Wire the table up; `opened` is told the job, and the place of a row that somebody wants to see. */
+export function start(opened) {
+  open = opened;
+  for (const id of ["by", "verdict", "given", "suggested"]) {
+    at(id).addEventListener("change", () => attempt(() => page(true)));
+  }
+  at("more").addEventListener("click", () => attempt(() => page(false)));
+  document.addEventListener("reviewed", ({ detail }) => mark(detail.id, detail.review));
+}
+
+/** Show the ranking of a job that is completed. */
+export async function rank(completed) {
+  job = completed;
+  titles ??= new Map((await json("/signals")).items.map((signal) => [signal.name, signal]));
+  at("by").replaceChildren(...options(job.result.signals.map((name) => [name, titleOf(name)])));
+  const classes = job.dataset.classes.map((name) => [name, name]);
+  for (const id of ["given", "suggested"]) at(id).replaceChildren(...options([["", "any"], ...classes]));
+  at("verdict").value = "";
+  await page(true);
+}
+
+/** The path of the ranking as it is shown, with more in its query. */
+export function query(more) {
+  const wanted = new URLSearchParams({ by: at("by").value, ...more });
+  for (const [name, id] of [
+    ["verdict", "verdict"],
+    ["label", "given"],
+    ["suggested", "suggested"],
+  ]) {
+    if (at(id).value) wanted.set(name, at(id).value);
+  }
+  return `${job.links.suspects}?${wanted}`;
+}
+
+async function page(first) {
+  const found = await json(query({ limit: PAGE, ...(first ? {} : { cursor: next }) }));
+  if (first) {
+    items = [];
+    at("rows").replaceChildren();
+    const verdict = at("verdict").value || (["mislabeled", "anomalous"].includes(found.by) && found.by);
+    const flagged = `${count(found.flagged)} of the job flagged${verdict ? ` as ${verdict}` : ""}`;
+    at("shown").textContent = `${count(found.total)} samples${verdict === "clean" ? "" : `, ${flagged}`}`;
+    at("meaning").textContent = titles.get(found.by)?.high ?? "more suspicious";
+  }
+  [next, total] = [found.next, found.total];
+  at("more").hidden = next === null;
+  at("rows").append(...found.items.map((item, place) => row(item, items.length + place)));
+  items.push(...found.items);
+}
+
+/** How many rows there are, those that are not fetched yet too. */
+export const size = () => total;
+
+/** The row at a place, from 0; more are fetched where it lies behind those that are there. undefined after the last. */
+export async function placed(place) {
+  if (place >= items.length && next !== null) await page(false);
+  return items[place];
+}
+
+/** What a signal is called. */
+export const titleOf = (name) => titles?.get(name)?.title ?? name;
+
+/** Where a sample stands among the rows that are there; -1 if it does not. */
+export const placeOf = (id) => items.findIndex((item) => item.sample.id === id);
+
+function row(item, place) {
+  const name = button(item.sample.id, () => open(job, place), { className: "link" });
+  const planted = item.planted && element("div", { className: "soft", textContent: plantedText(item.planted) });
+  const agrees = item.suggested_label === item.given_label;
+  const made = element(
+    "tr",
+    {},
+    element("td", { textContent: count(item.rank) }),
+    element("td", {}, element("div", { className: "card" }, ...preview(item.sample, name))),
+    element("td", {}, item.given_label, planted),
+    element(
+      "td",
+      { className: agrees ? "soft" : "" },
+      `${item.suggested_label} (${percent(item.suggested_confidence)})`,
+    ),
+    element("td", { textContent: short(item.score) }),
+    element("td", {}, element("span", { className: `badge ${item.verdict}`, textContent: item.verdict })),
+    element("td", { className: "review", textContent: said(item.review) }),
+  );
+  made.dataset.sample = item.sample.id;
+  return made;
+}
+
+export const plantedText = ({ kind, original_label: original }) =>
+  kind.startsWith("mislabeled") ? `planted, was ${original}` : `planted, ${kind.replaceAll("_", " ")}`;
+
+function preview(sample, name) {
+  const parts = Object.entries(sample.preview).map(([feature, value]) => `${feature}: ${words(value)}`);
+  if (sample.links.media && "width" in sample.preview) return [image(sample.links.media, 128, ""), name];
+  const text = "text" in sample.preview ? sample.preview.text : parts.join(", ");
+  return [element("div", {}, name, element("small", { textContent: text }))];
+}
+
+function mark(id, review) {
+  const item = items[placeOf(id)];
+  if (item) item.review = review;
+  const rows = [...at("rows").children].filter((one) => one.dataset.sample === id);
+  for (const one of rows) one.querySelector(".review").textContent = said(review);
+}

@@ -1,0 +1,94 @@
+// What people decide: kept by the service, taken back, counted, and made into a corrected dataset.
+
+import { json, post } from "/web/api.js";
+import { at, attempt, button, count, percent } from "/web/dom.js";
+
+const LOOK_MS = 4000;
+let job = null;
+let done = []; // what was decided on this page: the sample, and what held before
+
+export function start() {
+  at("correct").addEventListener("click", () => attempt(correct));
+  at("rerun").addEventListener("click", () => attempt(rerun));
+}
+
+/** Show what was decided of a job. */
+export async function of(completed) {
+  job = completed;
+  done = [];
+  at("reviews-done").replaceChildren();
+  await summarise();
+}
+
+/** A decision in a few words. */
+export function said(review) {
+  if (!review) return "";
+  const done = { keep: "kept", remove: "to be removed", unsure: "unsure", relabel: `now ${review.label}` };
+  return done[review.decision] ?? "";
+}
+
+/** Keep a decision on a sample, of which `before` held until now. */
+export async function decide(id, before, decision, label) {
+  const review = await send(id, { decision, ...(label !== undefined && { label }) });
+  done.push({ id, before });
+  return review;
+}
+
+/** Take the last decision back: what held before holds again. Gives the sample's id, or null when there is none. */
+export async function undo() {
+  const last = done.pop();
+  if (!last) return null;
+  const { decision, label } = last.before ?? { decision: "withdraw" };
+  await send(last.id, { decision, ...(label && { label }) });
+  return last.id;
+}
+
+async function send(id, words) {
+  await post(`/jobs/${job.id}/reviews`, [{ sample_id: id, ...words }]);
+  const review = words.decision === "withdraw" ? null : { label: null, ...words };
+  document.dispatchEvent(new CustomEvent("reviewed", { detail: { id, review } }));
+  attempt(summarise);
+  return review;
+}
+
+async function summarise() {
+  const { flagged, reviewed, outcomes, precision } = await json(`/jobs/${job.id}/reviews/summary?signal=mislabeled`);
+  const looked = flagged - outcomes.flagged.pending;
+  const sure =
+    precision.precision === null
+      ? ""
+      : ` ${percent(precision.precision)} of them were wrong` +
+        ` (95 % interval ${percent(precision.low)} to ${percent(precision.high)}).`;
+  const others = reviewed - looked ? ` ${count(reviewed - looked)} others were reviewed.` : "";
+  at("reviews-said").textContent = reviewed
+    ? `${count(looked)} of ${count(flagged)} flagged samples reviewed.${sure}${others}`
+    : "Nothing reviewed yet: open a sample, and say what is right.";
+  for (const id of ["correct", "rerun"]) at(id).disabled = reviewed === 0;
+}
+
+async function correct() {
+  const version = await post(`/datasets/${job.dataset.id}/versions`, { job: job.id, apply: "reviews" });
+  const { relabelled, removed, verified } = version.lineage;
+  const text =
+    `Corrected dataset ${version.id}: ${count(version.rows)} samples, ${count(relabelled)} relabelled, ` +
+    `${count(removed)} removed, ${count(verified)} verified by people.`;
+  at("reviews-done").replaceChildren(text);
+}
+
+async function rerun() {
+  await post(`/jobs/${job.id}/rerun`);
+  at("reviews-done").replaceChildren(
+    "It runs again over its corrected dataset once nobody has decided anything for a minute…",
+  );
+  const asked = job.id;
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    if (job.id !== asked) return;
+    const { links, loop_trouble: trouble } = await json(job.links.self);
+    if (trouble) return void at("reviews-done").replaceChildren(trouble);
+    if (links.next) {
+      const id = links.next.split("/").pop();
+      return void at("reviews-done").replaceChildren(button("Next job", () => void (location.hash = id)));
+    }
+  }
+}

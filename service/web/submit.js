@@ -1,0 +1,76 @@
+// The form: a file and what is wanted of it become a job.
+
+import { json } from "/web/api.js";
+import { at, attempt, element, options, tell } from "/web/dom.js";
+
+const KINDS = { tabular: "Tables", image: "Images", text: "Texts", embedding: "Embeddings" };
+
+/** Wire the form up; `submitted` is told the new job. */
+export function start(submitted) {
+  at("file").addEventListener("change", () => choose(at("file").files));
+  for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+    at("drop").addEventListener(kind, (event) => {
+      event.preventDefault();
+      at("drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
+      if (kind === "drop") choose(event.dataTransfer.files);
+    });
+  }
+  at("reference").addEventListener("change", () => {
+    at("split-field").hidden = at("reference").value !== "split";
+    at("holdout-field").hidden = at("reference").value !== "holdout";
+  });
+  at("submit").addEventListener("submit", (event) => {
+    event.preventDefault();
+    attempt(async () => submitted(await submit()));
+  });
+}
+
+/** The models that may be asked for, by what they learn from. */
+export async function models() {
+  const { items } = await json("/models");
+  const groups = Object.entries(KINDS).map(([modality, label]) => {
+    const fitting = items.filter((model) => model.modality === modality);
+    return element("optgroup", { label }, ...options(fitting.map((model) => [model.name, model.title])));
+  });
+  at("model").replaceChildren(...options([["auto", "chosen by the data"]]), ...groups);
+}
+
+function choose(files) {
+  if (!files.length) return;
+  const held = new DataTransfer();
+  held.items.add(files[0]);
+  at("file").files = held.files;
+  at("chosen").textContent = files[0].name;
+}
+
+async function submit() {
+  const body = new FormData();
+  body.append("spec", JSON.stringify(spec()));
+  body.append("file", at("file").files[0]);
+  at("send").disabled = true;
+  tell("Uploading…");
+  try {
+    const job = await json("/jobs", { method: "POST", body });
+    tell("");
+    return job;
+  } finally {
+    at("send").disabled = false;
+  }
+}
+
+function spec() {
+  const given = (id) => at(id).value.trim();
+  return {
+    dataset: given("label") ? { label: given("label") } : {},
+    model: { name: at("model").value || "auto" },
+    training: given("epochs") ? { epochs: Number(given("epochs")) } : {},
+    reference: reference(at("reference").value),
+    glitches: at("plant").checked ? [{ kind: "mislabeled_uniform", rate: 0.1 }] : null,
+    ...(given("title") && { name: given("title") }),
+  };
+}
+
+function reference(kind) {
+  if (kind === "split") return { split: at("split").value.trim() };
+  return kind === "holdout" ? { holdout: Number(at("holdout").value) / 100 } : null;
+}

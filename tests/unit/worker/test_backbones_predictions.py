@@ -1,0 +1,104 @@
+"""What the model of a job on a pretrained network says of samples: of those of its training, what it said at its end."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from service.domain.errors import Invalid
+from service.domain.specs import JobSpec
+from service.ingest.limits import Limits
+from service.ingest.samples import write_samples
+from tests.unit.worker.canonical import canonical
+from tests.unit.worker.networks import WORDS, image_network, text_network
+from tests.unit.worker.test_backbones_jobs import MADE, ROWS, spec_of
+from worker.backbones import Features, Footing, Shelf
+from worker.decode import Canonical, read
+from worker.inference import Trained, probabilities, restore
+from worker.preparation import fit, prepare
+from worker.training import TrainingState
+
+HELD = {"reference": {"holdout": 0.25}}  # so that the training part is not the whole dataset
+PARTS: list[tuple[Any, dict[str, Any]]] = [
+    (0, {"head": "linear"}),
+    (0, {"head": "mlp", "width": 9, "dropout": 0.3}),
+    (1, {"head": "linear"}),
+    (2, {"head": "mlp", "width": 9}),
+    ("all", {"head": "linear"}),
+]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    image_network("resnet", tmp_path / "models" / "resnet")
+    text_network("bert", tmp_path / "models" / "bert")
+    return Shelf(
+        tmp_path / "models", tmp_path / "networks", Features(tmp_path / "features", 10**9), tmp_path / "scratch"
+    )
+
+
+def trained(spec: JobSpec, dataset: Canonical, shelf: Shelf, folder: Path) -> tuple[Trained, Tensor, Tensor]:
+    """A model that was put away and restored; the training rows, and what it said of them when training ended."""
+    states: list[TrainingState] = []
+    prepared = prepare(spec, dataset, None, shelf=shelf)
+    fit(prepared, spec, None, lambda state, _: states.append(state))
+    assert prepared.footing is not None
+    prepared.footing.save(folder / "footing.npz")
+    states[-1].save(folder / "last.pt")
+    with torch.inference_mode():
+        told = torch.softmax(prepared.model.eval()(*prepared.inputs), 1)
+    # Nothing of what was kept of the samples is needed any more.
+    other = Shelf(shelf.models, shelf.networks, Features(folder / "nothing", 1), folder / "scratch")
+    state, footing = TrainingState.load(folder / "last.pt"), Footing.load(folder / "footing.npz")
+    return restore(spec, dataset, state, shelf=other, footing=footing), prepared.rows, told
+
+
+@pytest.mark.parametrize("modality", MADE)
+@pytest.mark.parametrize(("trainable", "params"), PARTS)
+def test_a_restored_model_says_of_its_training_samples_what_it_said_when_training_ended(
+    modality: str, trainable: Any, params: dict[str, Any], shelf: Shelf, tmp_path: Path
+) -> None:
+    dataset = MADE[modality][0](tmp_path / "data.parquet")
+    model, rows, told = trained(spec_of(modality, trainable, params, **HELD), dataset, shelf, tmp_path)
+    found = probabilities(model, dataset)
+    assert found.shape == (ROWS, 3)
+    torch.testing.assert_close(found[rows], told, rtol=1e-4, atol=1e-5)
+    assert float((told - told.mean(0)).abs().max()) > 0.01  # there is something to be told wrong
+
+
+@pytest.mark.parametrize("trainable", [0, 1, "all"])
+def test_samples_written_anew_and_in_another_order_are_read_as_training_read_them(
+    trainable: Any, shelf: Shelf, tmp_path: Path
+) -> None:
+    # From one word to more than the network has positions: some are padded, some cut.
+    lines = [" ".join(WORDS[(row + word) % len(WORDS)] for word in range(1 + row * row // 20)) for row in range(ROWS)]
+    dataset = canonical(tmp_path / "data.parquet", "text", {"line": ("text", lines)})
+    model, rows, told = trained(spec_of("text", trainable), dataset, shelf, tmp_path)
+    assert torch.equal(rows, torch.arange(ROWS))
+    turned = [{"line": line} for line in reversed(lines)]
+    assert write_samples(dataset.path, turned, tmp_path / "new", Limits()) == list(range(ROWS))
+    torch.testing.assert_close(probabilities(model, read(tmp_path / "new")).flip(0), told, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("modality", MADE)
+@pytest.mark.parametrize("trainable", [0, 1])
+def test_what_is_said_of_a_sample_does_not_depend_on_its_company(
+    modality: str, trainable: int, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = MADE[modality][0](tmp_path / "data.parquet")
+    model, _, _ = trained(spec_of(modality, trainable), dataset, shelf, tmp_path)
+    whole = probabilities(model, dataset)
+    monkeypatch.setattr(f"worker.backbones.{'images' if modality == 'image' else 'words'}._TOGETHER", 5)
+    monkeypatch.setattr("worker.backbones.images._CHUNK", 7)
+    torch.testing.assert_close(probabilities(model, dataset), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_a_network_that_is_another_by_now_makes_no_predictions(shelf: Shelf, tmp_path: Path) -> None:
+    dataset, states = MADE["image"][0](tmp_path / "data.parquet"), []
+    prepared = prepare(spec_of("image"), dataset, None, shelf=shelf)
+    fit(prepared, spec_of("image"), None, lambda state, _: states.append(state))
+    image_network("convnext", shelf.models / "resnet")
+    with pytest.raises(Invalid, match="resnet is not the one any more"):
+        restore(spec_of("image"), dataset, states[-1], shelf=shelf, footing=prepared.footing)
