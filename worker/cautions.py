@@ -42,10 +42,11 @@ def _begun(model: ModelRequest) -> Iterator[Warning]:
 
 def _of_predictions(m: Answers, accuracy: float | None) -> Iterator[Warning]:
     followed = ", ".join(name for name, signal in SIGNALS.items() if signal.training)
+    step = ", and influence is that of one step along them" if isinstance(m, Measurements) else ""
     yield Warning(
         code="no_training",
-        detail=f"these are out-of-sample predictions: what follows a training over its checkpoints is not computed "
-        f"({followed}), and influence is that of one step along them.",
+        detail="these are out-of-sample predictions: what follows a training over its checkpoints is not computed "
+        f"({followed}){step}.",
     )
     if not isinstance(m, Measurements):
         yield Warning(

@@ -38,7 +38,7 @@ class Signal(BaseModel):
     )
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
-    @computed_field(description="What it is computed from beside the training run.")  # type: ignore[prop-decorator]
+    @computed_field(description="Beside the answers of a model. features: what enters its last layer.")  # type: ignore[prop-decorator]
     @property
     def needs(self) -> list[Need]:
         """Derived from the rest, so that the table says it once."""
@@ -75,7 +75,7 @@ _TABLE = (
         formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
         "and rank(gc_own). Of out-of-sample predictions p: mean of rank(margin of log p) and rank(sum_{c != y} m_cy q_c / q_y), "
         "m_cy = how often samples of class c, labelled otherwise, are labelled y by the confident joint; q = p, with features "
-        "(1 - w) p + w v, w = its likeliest share of the vote v, and rank(knn_vote) with weight 2w. Stretched so that 0.5 is "
+        "(1 - w) p + w v, w = the share of the vote v beside p in the likeliest mixture of both and chance, and rank(knn_vote) with weight 2w. Stretched so that 0.5 is "
         "the cut-off of the estimate",
         source="Usual Suspects",
         cost="neighbours",

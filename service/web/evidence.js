@@ -7,11 +7,15 @@ import { titleOf } from "/web/ranking.js";
 
 const NEIGHBOURS = 5;
 const CLASSES = 8;
+// Along predictions nobody has trained: influence is that of a step which nobody took.
+const EFFECTS = { opposing: ["hurt", "would hurt"], supporting: ["helped", "would help"] };
 
 /** Fill the lower part of the dialog; `visit` shows another sample by its path. */
 export function draw(sample, job, visit) {
   at("plots").replaceChildren(...plots(sample.trajectory));
   for (const side of ["opposing", "supporting"]) {
+    const effect = EFFECTS[side][Number(job.dataset.modality === "predictions")];
+    at(`${side}-title`).textContent = `Training on it ${effect} these most`;
     at(side).replaceChildren(...sample[side].slice(0, NEIGHBOURS).map((one) => neighbour(one, job, visit)));
     at(`${side}-part`).hidden = sample[side].length === 0;
   }

@@ -1,23 +1,27 @@
 """How far to believe one guess of the labels beside another, neither of which has seen the sample's own label."""
 
-import numpy as np
+import torch
 from jaxtyping import Float
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-_IMPOSSIBLE = 1e-6  # probability of a label that no guess expects: one such sample must not decide
+_IMPOSSIBLE = 1e-9  # probability of a label that no guess expects
+_ROUNDS, _SETTLED = 500, 1e-5
 
 
-def share_of_second(first: Float[Tensor, " n"], second: Float[Tensor, " n"]) -> float:
-    """The share, in [0, 1], of the second guess in the mixture of both under which the given labels are likeliest.
+def share_of_second(first: Float[Tensor, " n"], second: Float[Tensor, " n"], chance: Float[Tensor, " n"]) -> float:
+    """The share, in [0, 1], of the second guess beside the first, in the mixture under which the labels are likeliest.
 
-    `first` and `second` are the probabilities that each gives to the sample's label.
+    Each is given by the probabilities of the labels that the samples have. `chance` is a third part of the mixture: the
+    probability of the label whatever the sample. Without it a guess that knows nothing would be believed, for being less
+    surprised by wrong labels than one that is too sure.
     """
-    one, two = (guess.double().numpy() for guess in (first, second))
-
-    def surprise(share: float) -> float:
-        return -float(np.log(np.maximum((1 - share) * one + share * two, _IMPOSSIBLE)).mean())
-
-    # Convex, but for labels that are impossible either way.
-    found = minimize_scalar(surprise, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-4})
-    return float(found.x)
+    guesses = torch.stack([first, second, chance]).double().clamp(min=_IMPOSSIBLE)
+    shares = torch.full((3,), 1 / 3, dtype=torch.float64)
+    for _ in range(_ROUNDS):  # of expectation and maximisation
+        parts = shares[:, None] * guesses
+        better = (parts / parts.sum(0)).mean(1)
+        settled = bool((better - shares).abs().max() < _SETTLED)
+        shares = better
+        if settled:
+            break
+    return float(shares[1] / (shares[0] + shares[1]).clamp(min=_IMPOSSIBLE))

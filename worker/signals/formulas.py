@@ -95,7 +95,8 @@ def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
     parts = [(rank(-m.dynamics.margin[0]), 1.0)]
     if not isinstance(m, Measurements):
         return _mean(*parts, (rank(odds_of_error(predicted, m.labels)), 1.0))
-    share = share_of_second(_own(m, predicted), _own(m, m.votes))
+    chance = (m.labels.bincount() / len(m.labels))[m.labels]
+    share = share_of_second(_own(m, predicted), _own(m, m.votes), chance)
     blend = (1 - share) * predicted + share * m.votes
     parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(_lost_vote(m, m.votes)), 2 * share)]
     if m.trusted is not None:

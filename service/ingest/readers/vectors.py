@@ -158,7 +158,8 @@ def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: b
     if len(strange_rows):
         row = int(strange_rows[0])
         raise invalid(
-            f"{labels.name}, row {row}: {values[row]} is no column of {columns}, which have {len(classes)}: 0 to {len(classes) - 1}",
+            f"{labels.name}, row {row}: {values[row]} is no column of {columns}, which have {len(classes)}: 0 to {len(classes) - 1}; "
+            "numpy.unique(labels, return_inverse=True) numbers them so",
             where,
         )
     return values.astype(np.int64)

@@ -166,3 +166,14 @@ def test_a_corrected_version_is_ranked_again_by_the_old_predictions(
     assert diff["relabelled"]["total"] == WRONG
     verified = submit(client, here, made.json()["id"], reference={"verified": True})
     assert verified["result"]["samples"] == ROWS - 1 - WRONG - 1
+
+
+def test_without_predictions_a_classifier_is_trained_on_the_features(client: httpx.Client, here: Services) -> None:
+    given = {name: array for name, array in arrays(features=True).items() if name != "pred_probs"}
+    job = submit(client, here, npz_of(**given), training={"epochs": 3})
+    assert (job["dataset"]["modality"], job["spec"]["model"]["name"]) == ("embedding", "mlp_probe")
+    assert job["dataset"]["classes"] == CLASSES
+    assert "frozen_vote" in job["result"]["signals"]
+    assert "no_pred_probs" in {one["code"] for one in job["dataset"]["warnings"]}
+    item = client.get(f"/jobs/{job['id']}/suspects", params={"limit": 1}).json()["items"][0]
+    assert item["sample"]["preview"]["dimensions"] == 3

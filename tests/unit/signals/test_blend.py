@@ -6,27 +6,39 @@ from torch import Tensor
 
 from worker.signals.blend import share_of_second
 
+HALF = torch.full((40_000,), 0.5)
 
-def drawn(rows: int, seed: int) -> Tensor:
-    return torch.rand(rows, generator=torch.Generator().manual_seed(seed))
+
+def drawn(seed: int) -> Tensor:
+    return torch.rand(len(HALF), generator=torch.Generator().manual_seed(seed))
+
+
+def labels_of(probability: Tensor, *guesses: Tensor) -> list[Tensor]:
+    """What each guess of the first of two classes gives to labels that are drawn with this probability."""
+    is_first = drawn(9) < probability
+    return [torch.where(is_first, guess, 1 - guess) for guess in guesses]
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_the_share_is_that_of_the_mixture_which_the_labels_are_drawn_from(share: float) -> None:
-    # Of two classes, each guess gives one sample's first class any probability; labels follow their mixture.
-    first, second = drawn(40_000, 0), drawn(40_000, 1)
-    is_first = drawn(40_000, 2) < (1 - share) * first + share * second
-    own = [torch.where(is_first, guess, 1 - guess) for guess in (first, second)]
-    assert share_of_second(own[0], own[1]) == pytest.approx(share, abs=0.03)
-    assert share_of_second(own[1], own[0]) == pytest.approx(1 - share, abs=0.03)
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_the_share_is_that_of_the_mixture_which_the_labels_are_drawn_from(share: float, noise: float) -> None:
+    guesses = drawn(0), drawn(1)
+    blend = (1 - share) * guesses[0] + share * guesses[1]
+    first, second = labels_of((1 - noise) * blend + noise / 2, *guesses)
+    assert share_of_second(first, second, HALF) == pytest.approx(share, abs=0.05)
+    assert share_of_second(second, first, HALF) == pytest.approx(1 - share, abs=0.05)
 
 
-def test_a_guess_that_never_expects_the_label_is_not_believed() -> None:
-    assert share_of_second(torch.full((50,), 0.6), torch.zeros(50)) == pytest.approx(0, abs=0.01)
-    assert share_of_second(torch.zeros(50), torch.full((50,), 0.6)) == pytest.approx(1, abs=0.01)
+def test_a_guess_that_knows_nothing_is_not_believed_beside_one_that_is_too_sure() -> None:
+    sure = (drawn(0) > 0.5).float() * 0.998 + 0.001
+    nothing = 0.35 + 0.3 * drawn(1)
+    first, second = labels_of(0.9 * sure + 0.05, sure, nothing)
+    assert share_of_second(first, second, HALF) < 0.02
+    assert share_of_second(second, first, HALF) > 0.98
 
 
-def test_a_label_that_neither_expects_does_not_decide() -> None:
-    first, second = torch.full((50,), 0.6), torch.full((50,), 0.5)
-    first[0] = second[0] = 0
-    assert share_of_second(first, second) == pytest.approx(0, abs=0.01)
+@pytest.mark.parametrize("impossible", [0.0, 1e-30])
+def test_labels_that_nobody_expects_have_a_share_all_the_same(impossible: float) -> None:
+    nobody = torch.full((50,), impossible)
+    assert 0 <= share_of_second(nobody, nobody, torch.full((50,), 0.5)) <= 1
+    assert 0 <= share_of_second(nobody, nobody, nobody) <= 1

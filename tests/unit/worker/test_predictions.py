@@ -23,7 +23,10 @@ from worker.playback import fill, play
 from worker.predictions import look
 from worker.ranking import Outcome, rank
 from worker.scoring import listen
+from worker.signals.blend import share_of_second
 from worker.signals.confident import odds_of_error
+from worker.signals.formulas import compute
+from worker.signals.measurements import Measurements
 from worker.signals.ranks import rank as ranks
 from worker.signals.summaries import detection
 from worker.standard import Standard
@@ -188,6 +191,32 @@ def test_neighbours_find_more_than_the_predictions_alone(tmp_path: Path) -> None
     assert beside > alone + 0.05
 
 
+def test_features_that_say_nothing_change_little(tmp_path: Path) -> None:
+    arrays, truth = predictions(rows=1_200, wrong=120)
+    arrays["features"] = np.random.default_rng(1).normal(size=(1_200, D)).astype(np.float32)
+    planted = arrays["labels"] != truth
+    alone, beside = (
+        detection(ranked(given, tmp_path / place).table["mislabeled"].to_numpy(), planted)["average_precision"]
+        for place, given in (("alone", bare(arrays)), ("beside", arrays))
+    )
+    assert abs(beside - alone) < 0.01
+
+
+def test_neighbours_weigh_twice_their_share_of_the_likeliest_blend(tmp_path: Path) -> None:
+    info, dataset = stored(predictions()[0], tmp_path)
+    _, scored = look(resolve(JobOptions(), info), dataset, tmp_path / "scratch", lambda _share: None)
+    m = scored.measurements
+    assert isinstance(m, Measurements)
+    assert m.unseen is not None
+    own = [guess.gather(1, m.labels[:, None]).squeeze(1) for guess in (m.unseen.train, m.votes)]
+    share = share_of_second(own[0], own[1], torch.full((N,), 1 / C))
+    assert 0.05 < share < 0.95
+    others = m.votes.scatter(1, m.labels[:, None], -1).amax(1)
+    odds = odds_of_error((1 - share) * m.unseen.train + share * m.votes, m.labels)
+    expected = (ranks(-m.dynamics.margin[0]) + ranks(odds) + 2 * share * ranks(others - own[1])) / (2 + 2 * share)
+    assert torch.allclose(compute(m, ["mislabeled"])["mislabeled"], expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("features", [False, True])
 @pytest.mark.parametrize("known", [0, M])
 def test_wrong_labels_are_counted(tmp_path: Path, features: bool, known: int) -> None:
@@ -202,6 +231,21 @@ def test_wrong_labels_are_counted(tmp_path: Path, features: bool, known: int) ->
     assert (arrays["labels"] != truth)[flagged].mean() > 0.65
     clean = ranked({**arrays, "labels": truth}, tmp_path / "clean")
     assert clean.result["estimates"]["mislabeled"]["count"] == 0
+
+
+def test_what_predictions_get_wrong_of_verified_samples_too_is_not_held_against_the_labels(tmp_path: Path) -> None:
+    arrays, _ = predictions(rows=1_200, known=400, wrong=0)
+    # Of every tenth sample the models are sure of another class, whatever its label.
+    for prefix in ("", "reference_"):
+        misled = arrays[f"{prefix}pred_probs"].copy()
+        misled[::10] = 1e-6 + (1 - 3e-6) * np.eye(C)[(arrays[f"{prefix}labels"][::10] + 1) % C]
+        arrays[f"{prefix}pred_probs"] = misled.astype(np.float32)
+    counts = []
+    for place, trusted in (("unverified", False), ("verified", True)):
+        found = ranked(bare(arrays), tmp_path / place, reference={"split": "reference", "trusted": trusted})
+        counts.append(found.result["estimates"]["mislabeled"]["count"])
+    assert counts[0] > 80
+    assert counts[1] == 0
 
 
 def test_a_trusted_reference_tells_anomalies_where_there_are_features(tmp_path: Path) -> None:
