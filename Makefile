@@ -45,6 +45,7 @@ benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and s
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.recorded
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.predictions
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scale
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.paper
 

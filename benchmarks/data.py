@@ -3,6 +3,7 @@
 import gzip
 import os
 import tempfile
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,22 +25,20 @@ def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[D
     """A development set by name, ingested as an upload would be: all of it, its first `rows`, or as many drawn."""
     folder = Path(tempfile.mkdtemp(prefix="suspects-benchmark-"))
     source, spec = _upload(name, rows, seed, folder)
+    return taken(source, spec, folder)
+
+
+def taken(source: Path, spec: DatasetSpec, folder: Path) -> tuple[DatasetInfo, Canonical]:
+    """An upload as the service describes and keeps it."""
     data = folder / "data.parquet"
     found = ingest(source, source.name, spec, data, folder / "skipped.jsonl", Limits())
+    name = spec.name or source.name
     info = DatasetInfo(
         id=name,
         name=name,
-        modality=found.modality,
-        rows=found.rows,
-        classes=found.classes,
-        class_counts=found.class_counts,
-        features=found.features,
-        splits=found.splits,
         digest="",
-        skipped_rows=found.skipped_rows,
-        inferred=found.inferred,
-        warnings=found.warnings,
         created_at=datetime.now(UTC),
+        **{one.name: getattr(found, one.name) for one in fields(found)},
     )
     return info, read(data)
 

@@ -32,6 +32,15 @@ def trec(data: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 
 
 @cache
+def yoruba(data: Path) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Headlines by MiniLM, their weak labels, and the labels that are right."""
+    with gzip.open(data / "text" / "yoruba_news_weak.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    weak, right = (np.array([row[name] for row in rows]) for name in ("noisy_label", "clean_label"))
+    return _sentences([row["text"] for row in rows]), weak, right
+
+
+@cache
 def cifar(data: Path, images: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """The first so many photographs by EfficientNet-Lite0: means over places, and the classes."""
     packed = np.load(data / "images" / "cifar10_jpeg.npz")
