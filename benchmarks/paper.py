@@ -29,6 +29,7 @@ from sklearn.metrics import f1_score
 from benchmarks.data import load
 from benchmarks.runs import Run, fixed, out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, Reference, TrainingRequest
+from worker.signals.measurements import Measurements
 from worker.signals.summaries import detection
 
 mpl.use("svg")
@@ -134,7 +135,8 @@ def queue(experiment: Experiment, kind: str) -> dict[str, float]:
     done = experiment.run([(kind, RATE)], 0)
     touched = done.prepared.planted.touched
     label = int(done.prepared.planted.labels[touched][0])
-    found = done.scored.measurements.groups
+    measured = done.scored.measurements
+    found = measured.groups if isinstance(measured, Measurements) else ()
     place = next((place for place, group in enumerate(found) if group.label == label), len(found))
     members = found[place].members if place < len(found) else torch.zeros(0, dtype=torch.int64)
     hits = float(touched[members].sum())

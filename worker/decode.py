@@ -31,7 +31,7 @@ _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
 _BATCH = 2048
-_RECORDED = "a recorded training is not encoded but played back"
+_RECORDED = "what was recorded or predicted elsewhere is not encoded"
 _TOGETHER = 64  # images that one thread decodes before another's turn
 
 
@@ -185,7 +185,7 @@ class Encoder:
                 return _fit_images(dataset, rows, params.get("image_size"))
             case "text":
                 return _fit_texts(dataset, rows, params["vocabulary"], params["length"])
-            case "trace":
+            case "trace" | "predictions":
                 raise ValueError(_RECORDED)
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
@@ -199,7 +199,7 @@ class Encoder:
                 return (self._encode_images(dataset, rows),)
             case "text":
                 return (self._encode_texts(dataset, rows),)
-            case "trace":
+            case "trace" | "predictions":
                 raise ValueError(_RECORDED)
 
     def _encode_table(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:

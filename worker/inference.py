@@ -41,10 +41,12 @@ def restore(
     """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
 
     A pretrained model also needs a shelf, where its frozen part is found, and the footing that its training had. Raises
-    Invalid for a training that was recorded elsewhere, and where the pretrained network is gone or is another by now.
+    Invalid where nothing was trained here, and where the pretrained network is gone or is another by now.
     """
     if spec.model.name == "trace":
         raise Invalid("this training was recorded elsewhere: its model is not here, and makes no predictions")
+    if spec.model.name == "predictions":
+        raise Invalid("these predictions were made elsewhere: there is no model here to make others")
     if MODELS[spec.model.name].has_front:
         if shelf is None or footing is None:
             raise ValueError("a pretrained model needs a shelf, and the footing that was kept with its job")

@@ -31,23 +31,49 @@ class Played:
 def play(spec: JobSpec, dataset: Canonical, scratch: Path) -> Played:
     """Split the recorded samples and open the tapes. Raises Invalid for what a client can mend."""
     recording = _recording(dataset)
+    check_classes(dataset, f"logits_{recording.epochs[-1]}", "the recorded model", "train and record again")
+    samples = as_they_are(spec, dataset)
+    places = [place - 1 for place in checkpoints(spec.training)]
+    train = Playback(dataset, samples.rows, recording, places, scratch)
+    known = None
+    if samples.columns is None:
+        known = Playback(dataset, samples.reference_rows, recording, places, scratch / "reference")
+    return Played(samples, train, known, [recording.epochs[place] for place in places])
+
+
+def as_they_are(spec: JobSpec, dataset: Canonical) -> Samples:
+    """Split the samples, of which nothing is encoded and in which nothing is planted. Raises Invalid."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
-    labels, reference_labels = dataset.labels[part.train], dataset.labels[part.reference]
-    _check_labels(dataset, recording)
-    serves_itself = spec.reference is None
-    samples = Samples(
+    labels = dataset.labels[part.train]
+    own = spec.reference is None
+    return Samples(
         rows=part.train,
         planted=plant((), labels, len(dataset.header.classes), []),
         original=labels,
         reference_rows=part.reference,
-        reference_labels=reference_labels,
-        columns=draw_columns(labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
+        reference_labels=dataset.labels[part.reference],
+        columns=draw_columns(labels, spec.influence.columns, spec.training.seed) if own else None,
         classes=dataset.header.classes,
     )
-    places = [place - 1 for place in checkpoints(spec.training)]
-    train = Playback(dataset, part.train, recording, places, scratch)
-    known = None if serves_itself else Playback(dataset, part.reference, recording, places, scratch / "reference")
-    return Played(samples, train, known, [recording.epochs[place] for place in places])
+
+
+def check_classes(dataset: Canonical, column: str, who: str, advice: str) -> None:
+    """Raise Invalid for a class that a column of `who` knows nothing of: a corrected dataset may have one."""
+    known = dataset.width(column)
+    strange = dataset.header.classes[known:]
+    if strange:
+        message = f"{who} knows {known} classes and not {', '.join(strange[:20])}; {advice}"
+        raise Invalid(message, errors=[FieldError(loc=["dataset"], msg=message)])
+
+
+def fill(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: Int[Tensor, " n"]) -> None:
+    """Read the vectors of some rows."""
+    done = 0
+    for batch in dataset.batches([column], rows):
+        values = batch.column(0)
+        flat = torch.from_numpy(values.flatten().to_numpy(zero_copy_only=False).copy())
+        target[done : done + len(values)] = flat.reshape(len(values), -1)
+        done += len(values)
 
 
 class Playback:
@@ -83,24 +109,10 @@ class Playback:
         return entered
 
     def _read(self, column: str, target: Float[Tensor, "n e"]) -> None:
-        done = 0
-        for batch in self._dataset.batches([column], self._rows):
-            values = batch.column(0)
-            flat = torch.from_numpy(values.flatten().to_numpy(zero_copy_only=False).copy())
-            target[done : done + len(values)] = flat.reshape(len(values), -1)
-            done += len(values)
+        fill(target, self._dataset, column, self._rows)
 
 
 def _recording(dataset: Canonical) -> Recording:
     if dataset.header.recording is None:
         raise ValueError(f"{dataset.path} holds no recorded training")
     return dataset.header.recording
-
-
-def _check_labels(dataset: Canonical, recording: Recording) -> None:
-    """A corrected dataset may have a class that the recorded model never knew."""
-    known = dataset.width(f"logits_{recording.epochs[-1]}")
-    strange = dataset.header.classes[known:]
-    if strange:
-        message = f"the recorded model knows {known} classes and not {', '.join(strange[:20])}; train and record again"
-        raise Invalid(message, errors=[FieldError(loc=["dataset"], msg=message)])

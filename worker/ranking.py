@@ -16,9 +16,10 @@ from worker.cautions import cautions
 from worker.decode import Canonical
 from worker.preparation import Samples
 from worker.scoring import Scored, accuracy
+from worker.signals.counts import confident_joint
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
-from worker.signals.measurements import Measurements
+from worker.signals.measurements import Answers, Measurements
 from worker.signals.proposals import Proposal, proposals
 from worker.signals.suggestions import suggest
 from worker.signals.summaries import ranking, summarise
@@ -26,6 +27,7 @@ from worker.signals.verdicts import Verdicts, around_cut, decide
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
+_UNKNOWN = {"count": 0, "low": None, "high": None}
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,11 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
     labels = prepared.planted.labels
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
     generator = torch.Generator().manual_seed(spec.training.seed)
-    verdicts = decide(m, signals["mislabeled"], signals["anomalous"], generator)
+    verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
     signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
     suggested, confidence = suggest(
         m.dynamics.early,
-        m.votes,
+        m.votes if isinstance(m, Measurements) else m.dynamics.early,
         labels,
         verdicts.mislabeled,
         signals["mislabeled"],
@@ -66,17 +68,17 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
     )
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)
-    best = ranking(summaries)
-    summaries["groups"] = {"groups": [_group(group, prepared) for group in m.groups]}
-    proposed = proposals(m.features, labels, len(prepared.classes), generator)
-    summaries["ranking"] = {"by_kind": best}
-    summaries["proposals"] = _proposals(proposed, prepared)
-    suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
+    summaries["ranking"] = {"by_kind": ranking(summaries)}
+    evidence = _evidence(prepared, m)
+    if isinstance(m, Measurements):
+        summaries |= _placed(prepared, m, generator)
+        suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
+        evidence |= _witnesses(prepared, scored, suspects, suggested[suspects], generator)
     train_accuracy = accuracy(scored.train.logits[-1], labels)
     return Outcome(
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         summaries=summaries,
-        evidence={**_evidence(prepared, m), **_witnesses(prepared, scored, suspects, suggested[suspects], generator)},
+        evidence=evidence,
         result={
             "samples": len(labels),
             "model": {
@@ -86,8 +88,9 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
                 "reference_accuracy": scored.reference_accuracy,
             },
             "estimates": {
-                "mislabeled": vars(verdicts.mislabeled_estimate),
-                "anomalous": vars(verdicts.anomalous_estimate),
+                "mislabeled": {**vars(verdicts.mislabeled_estimate), **_counted_elsewhere(m)},
+                # Where anomalies are not even ranked, no interval is honest.
+                "anomalous": vars(verdicts.anomalous_estimate) if "anomalous" in signals else _UNKNOWN,
             },
             "signals": list(signals),
             "warnings": [
@@ -96,6 +99,20 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
             ],
         },
     )
+
+
+def _counted_elsewhere(m: Answers) -> dict[str, int]:
+    """Of out-of-sample predictions, what those who bring them are used to."""
+    return {} if m.unseen is None else {"confident_joint": confident_joint(m.unseen.train, m.labels)}
+
+
+def _placed(prepared: Samples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
+    """What is known of the samples by where they lie."""
+    proposed = proposals(m.features, m.labels, len(prepared.classes), generator)
+    return {
+        "groups": {"groups": [_group(group, prepared) for group in m.groups]},
+        "proposals": _proposals(proposed, prepared),
+    }
 
 
 def _columns(
@@ -120,16 +137,20 @@ def _columns(
     }
 
 
-def _evidence(prepared: Samples, m: Measurements) -> dict[str, npt.NDArray[Any]]:
+def _evidence(prepared: Samples, m: Answers) -> dict[str, npt.NDArray[Any]]:
+    arrays = {"positions": prepared.rows, "loss": m.dynamics.loss.T, "margin": m.dynamics.margin.T}
+    if isinstance(m, Measurements):
+        arrays |= _influence(prepared, m)
+    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _influence(prepared: Samples, m: Measurements) -> dict[str, Tensor]:
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
     order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
     chosen = order[None].expand(len(m.class_influence), -1, -1)
     source = prepared.reference_rows if prepared.columns is None else prepared.rows[prepared.columns.rows]
     arrays = {
-        "positions": prepared.rows,
-        "loss": m.dynamics.loss.T,
-        "margin": m.dynamics.margin.T,
         "self_influence": m.self_influence.T,
         "classes": order.int(),
         "class_influence": m.class_influence.gather(2, chosen).transpose(0, 1),
@@ -138,7 +159,7 @@ def _evidence(prepared: Samples, m: Measurements) -> dict[str, npt.NDArray[Any]]
     }
     for name, side in (("supporting", m.pairs.positive), ("opposing", m.pairs.negative)):
         arrays[name] = torch.where(side.strongest >= 0, source[side.strongest.clamp(min=0)], -1)
-    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+    return arrays
 
 
 def _witnesses(

@@ -11,7 +11,7 @@ from worker.influence.factors import Recorder, Tape, Trace
 from worker.influence.sources import ChosenLayers, Network
 from worker.models import head
 from worker.preparation import Prepared, Samples
-from worker.signals.measurements import Chosen, Measurements, Measuring, Reference
+from worker.signals.measurements import Answers, Chosen, Measuring, Reference
 
 MEASURED = 0.7  # share done, as `tell` hears it, when every checkpoint is measured and the pairs begin
 
@@ -20,7 +20,7 @@ MEASURED = 0.7  # share done, as `tell` hears it, when every checkpoint is measu
 class Scored:
     """What the checkpoints say of every sample; `reference` is None where the training rows serve themselves."""
 
-    measurements: Measurements
+    measurements: Answers
     train: Trace
     reference: Trace | None
     reference_accuracy: float | None

@@ -29,6 +29,7 @@ from worker.backbones import Features, Footing, Shelf
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.playback import play
+from worker.predictions import NO_EPOCH, look
 from worker.preparation import Prepared, Samples, fit, prepare
 from worker.ranking import Outcome, rank
 from worker.scoring import Scored, listen, score
@@ -169,10 +170,13 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
     blobs, clock = station.blobs, _Clock()
     dataset, scratch = read(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
     try:
-        if dataset.header.recording is None:
-            found = _train(job, dataset, scratch, station, heart, clock, told)
-        else:
-            found = _play(job, dataset, scratch, heart, clock)
+        match dataset.header.modality:
+            case "trace":
+                found = _play(job, dataset, scratch, heart, clock)
+            case "predictions":
+                found = _look(job, dataset, scratch, heart, clock)
+            case _:
+                found = _train(job, dataset, scratch, station, heart, clock, told)
         heart.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         clock.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
@@ -220,6 +224,14 @@ def _play(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Cl
     clock.lap("preparing_s")
     scored = listen(played.samples, job.spec, played.train, played.known, _measuring(heart))
     return _Measured(played.samples, job.spec, scored, played.epochs)
+
+
+def _look(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Clock") -> _Measured:
+    """The same where somebody else has predicted."""
+    heart.enter(State.SCORING, "reading the predictions")
+    clock.lap("preparing_s")
+    samples, scored = look(job.spec, dataset, scratch, _measuring(heart))
+    return _Measured(samples, job.spec, scored, [NO_EPOCH])
 
 
 def _keep_weights(checkpoint: Path, path: Path) -> None:

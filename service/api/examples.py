@@ -78,8 +78,8 @@ _JOB: dict[str, Any] = {
         "samples": 32561,
         "model": {"train_accuracy": 0.86, "reference_accuracy": None, "learning_rate": 0.04},
         "estimates": {
-            "mislabeled": {"count": 1810, "low": None, "high": None},
-            "anomalous": {"count": 0, "low": None, "high": None},
+            "mislabeled": {"count": 1810, "low": None, "high": None, "confident_joint": None},
+            "anomalous": {"count": 0, "low": None, "high": None, "confident_joint": None},
         },
         "timings": {"training_s": 24.1, "scoring_s": 10.3, "ranking_s": 1.9},
         "signals": ["mislabeled", "anomalous", "si"],

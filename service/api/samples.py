@@ -91,6 +91,7 @@ def _ranked(
         opponents=[who.label for who, _ in opposing],
         class_influence=[(name, sum(course)) for name, course in by_class.items()],
         witnesses=Witnesses(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
+        predicted=info.modality == "predictions",
     )
     return {
         "held_out": False,

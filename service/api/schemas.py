@@ -97,6 +97,9 @@ class Estimate(BaseModel):
     count: int
     low: int | float | None = None
     high: int | float | None = None
+    confident_joint: int | None = Field(
+        None, description="Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021)."
+    )
 
 
 class JobResult(BaseModel):
@@ -336,9 +339,12 @@ class RankedSignal(BaseModel):
 
 
 class Trajectory(BaseModel):
-    """One sample over the kept checkpoints; every list is in their order."""
+    """One sample over the kept checkpoints; every list is in their order.
 
-    epochs: list[int]
+    Of out-of-sample predictions there is one entry, the prediction, and without features no influence.
+    """
+
+    epochs: list[int] = Field(description="0 stands for out-of-sample predictions, which have none.")
     loss: list[float]
     margin: list[float] = Field(description="Score of its label minus the best other's; below 0 = another was ahead.")
     self_influence: list[float]
@@ -445,6 +451,7 @@ class GroupList(BaseModel):
 
     items: list[GroupView]
     total: int
+    note: str | None = Field(None, description="Why no job of this kind has any; null otherwise.")
 
 
 class Candidate(BaseModel):
@@ -465,6 +472,7 @@ class CandidateList(BaseModel):
 
     items: list[Candidate]
     total: int
+    note: str | None = Field(None, description="Why no job of this kind has any; null otherwise.")
 
 
 class ConnectionPage(Page[Connection]):

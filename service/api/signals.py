@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problems
 from service.api.schemas import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
-from service.api.suspects import Completed, sample_cards
+from service.api.suspects import Completed, dataset_of, sample_cards
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
 from service.store import rankings
@@ -20,6 +20,7 @@ _GROUPS = "groups"
 _PROPOSALS = "proposals"
 _COUNTS = ("turns", "closer", "among")
 _PREVIEWS = 5
+_BARE = "predictions without features do not tell which samples are alike; upload features beside pred_probs"
 
 
 @router.get("/jobs/{job_id}/signals", summary="Each signal over all samples", responses=problems(404, 409, 410))
@@ -44,7 +45,11 @@ def list_groups(job: Completed, here: Here) -> GroupList:
     with here.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
     items = _groups(here, job, found)
-    return GroupList(items=items, total=len(items))
+    return GroupList(items=items, total=len(items), note=_note(here, job))
+
+
+def _note(here: Services, job: Job) -> str | None:
+    return _BARE if dataset_of(here, job).is_bare else None
 
 
 def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
@@ -93,7 +98,7 @@ def list_candidates(
         )
         for row, card in zip(rows, sample_cards(here, job, rows), strict=True)
     ]
-    return CandidateList(items=items, total=len(items))
+    return CandidateList(items=items, total=len(items), note=_note(here, job))
 
 
 def _why(label: str, turn: int, closer: int, among: int) -> str:

@@ -83,6 +83,8 @@ def check_signal(job: Job, name: str, parameter: str = "by") -> None:
         msg = f"no such signal; one of {', '.join(computed)}"
     elif SIGNALS[name].trusted_reference and not (job.spec.reference and job.spec.reference.is_trusted):
         msg = "not computed for this job: it needs a trusted reference"
+    elif job.spec.model.name == "predictions" and (why := SIGNALS[name].unsuited(features="anomalous" in computed)):
+        msg = f"not computed for this job: {why}"
     else:
         msg = f"not among the signals of this job: {', '.join(computed)}"
     raise invalid([FieldError(loc=["query", parameter], msg=msg)])

@@ -13,8 +13,8 @@ because feature columns are named by position and their real names live in the f
 `embedding` fixed list of float  embedding datasets
 `image`    binary                image datasets: the encoded image file
 `text`     string                text datasets
-names of   fixed list of float  recorded trainings: `logits_1`, `activations_1`, … as the upload calls them
-arrays
+names of   fixed list of float  recorded trainings: `logits_1`, `activations_1`, … as the upload calls them;
+arrays                           predictions: `pred_probs`, of which rows sum to 1, and maybe `features`
 ========== ===================== =========================================================================
 
 The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`. The file's own metadata, which is written
@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 METADATA_KEY = b"usual-suspects"
 WHITE_KEY = b"usual-suspects-white"
 
-Modality = Literal["tabular", "image", "text", "embedding", "trace"]
+Modality = Literal["tabular", "image", "text", "embedding", "trace", "predictions"]
 AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]
 FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embedding", "image", "text"]
 
@@ -149,3 +149,8 @@ class DatasetInfo(Frozen):
     created_at: datetime
     lineage: Lineage | None = Field(None, description="null for an upload.")
     recording: Recording | None = Field(None, description="Of a recorded training; null for other data.")
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is predictions alone, of which nothing says what a sample looks like."""
+        return self.modality == "predictions" and all(one.name != "features" for one in self.features)

@@ -216,6 +216,14 @@ _TABLE = (
         training=None,
         cost="low",
     ),
+    Model(
+        name="predictions",
+        title="Out-of-sample predictions, ranked without any training",
+        modality="predictions",
+        params=NoParams,
+        training=None,
+        cost="low",
+    ),
 )
 
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
@@ -226,4 +234,5 @@ AUTO: dict[Modality, str] = {
     "embedding": "mlp_probe",
     "text": "text_cnn",
     "trace": "trace",
+    "predictions": "predictions",
 }

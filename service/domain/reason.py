@@ -27,7 +27,8 @@ class Case:
     """One ranked sample.
 
     Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other class scored higher;
-    `opponents` and `supporters` are the classes of its most influential reference samples.
+    `opponents` and `supporters` are the classes of its most influential reference samples. `predicted`: there was no
+    training, but one prediction by models that had not seen it, and influence is that of a step that nobody took.
     """
 
     given: str
@@ -42,6 +43,7 @@ class Case:
     opponents: Sequence[str] = ()
     class_influence: Sequence[tuple[str, float]] = ()
     witnesses: Witnesses | None = None
+    predicted: bool = False
 
 
 def reason(case: Case) -> str:
@@ -96,6 +98,9 @@ def _suggestion(case: Case) -> str:
 def _course(case: Case) -> str:
     if not case.margins:
         return ""
+    if case.predicted:
+        others = "another" if case.margins[0] < 0 else "no other"
+        return f"Models that had not seen it find {others} label likelier."
     count, against = len(case.margins), [place for place, margin in enumerate(case.margins) if margin < 0]
     checkpoints = "the one checkpoint" if count == 1 else f"all {count} checkpoints"
     if not against:
@@ -113,6 +118,8 @@ def _own_class(case: Case) -> str:
     if own is None or own == 0:
         return ""
     effect = "lowered" if own > 0 else "raised"
+    if case.predicted:
+        effect = "would lower" if own > 0 else "would raise"
     return f"Training on it {effect} the loss of the reference samples of its own label as a whole."
 
 
@@ -128,6 +135,7 @@ def _witnesses(case: Case) -> str:
         return ""
     if first == count - 1:
         when = "At the one checkpoint" if count == 1 else "At the last checkpoint"
+        when = "By these predictions" if case.predicted else when
     else:
         when = (
             f"At all {count} checkpoints" if first == 0 else f"At every checkpoint from epoch {case.epochs[first]} on"
@@ -143,10 +151,11 @@ def _witnesses(case: Case) -> str:
 
 
 def _neighbours(case: Case) -> str:
+    hurt, helped = ("would hurt", "would help") if case.predicted else ("hurt", "helped")
     if case.opponents:
-        return f"The reference samples that it hurt most: {_counted(case.opponents)}."
+        return f"The reference samples that it {hurt} most: {_counted(case.opponents)}."
     if case.supporters:
-        return f"It hurt no reference sample; those that it helped most: {_counted(case.supporters)}."
+        return f"It {hurt} no reference sample; those that it {helped} most: {_counted(case.supporters)}."
     return ""
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 Cost = Literal["free", "linear", "pairs", "neighbours"]
-Need = Literal["reference", "pairs", "neighbours", "trusted_reference", "embeddings"]
+Need = Literal["reference", "pairs", "neighbours", "trusted_reference", "embeddings", "training", "features"]
 
 
 class Signal(BaseModel):
@@ -30,6 +30,12 @@ class Signal(BaseModel):
     direction: Literal["higher_is_suspicious"] = "higher_is_suspicious"
     trusted_reference: bool = Field(False, description="Computed only when the job has a trusted reference.")
     embeddings: bool = Field(False, description="Computed only for datasets of embeddings.")
+    training: bool = Field(
+        False, description="Follows a training over its checkpoints: not computed of out-of-sample predictions."
+    )
+    predictions: bool = Field(
+        False, description="Computed of out-of-sample predictions that come without `features`, too."
+    )
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
     @computed_field(description="What it is computed from beside the training run.")  # type: ignore[prop-decorator]
@@ -42,8 +48,20 @@ class Signal(BaseModel):
             ("neighbours", self.cost == "neighbours"),
             ("trusted_reference", self.trusted_reference),
             ("embeddings", self.embeddings),
+            ("training", self.training),
+            ("features", not (self.training or self.predictions)),
         ]
         return [need for need, wanted in asked if wanted]
+
+    def unsuited(self, *, features: bool) -> str | None:
+        """Why out-of-sample predictions, with or without features, do not give it; None where they do."""
+        if self.training:
+            return "it follows a training over its checkpoints, and these are predictions of models that never saw the sample"
+        if self.embeddings:
+            return "it is computed for datasets of embeddings only; of predictions knn_vote says the same of `features`"
+        if not (features or self.predictions):
+            return "it needs `features`, which the upload has not beside pred_probs"
+        return None
 
 
 _KDD = "Data Glitches Discovery using Influence-based Model Explanations, KDD 2025"
@@ -55,10 +73,13 @@ _TABLE = (
         title="Mislabeled",
         high="the label is probably wrong",
         formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
-        "and rank(gc_own). Stretched so that 0.5 is the cut-off of the estimate",
+        "and rank(gc_own). Of out-of-sample predictions the margin in place of aum_early, and with features rank(knn_vote) "
+        "weighs 2w, w = the share of the vote in its mixture with the predictions under which the labels are likeliest. "
+        "Stretched so that 0.5 is the cut-off of the estimate",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
+        predictions=True,
     ),
     Signal(
         name="anomalous",
@@ -213,6 +234,7 @@ _TABLE = (
         formula="-mean_t margin_i^t",
         source="arXiv:2001.10528",
         cost="free",
+        training=True,
     ),
     Signal(
         name="aum_early",
@@ -221,14 +243,16 @@ _TABLE = (
         formula="-mean_{t <= max(2, T/3)} margin_i^t",
         source="Usual Suspects",
         cost="free",
+        training=True,
     ),
     Signal(
         name="el2n",
         title="Error norm",
-        high="far from its label all through training",
+        high="far from its label on average",
         formula="mean_t |softmax(z_i^t) - e_y|",
         source="arXiv:2107.07075",
         cost="free",
+        predictions=True,
     ),
     Signal(
         name="grand",
@@ -237,22 +261,25 @@ _TABLE = (
         formula="mean_t |g_i^t|",
         source="GraNd, arXiv:2107.07075",
         cost="free",
+        training=True,
     ),
     Signal(
         name="loss",
         title="Mean loss",
-        high="cost much all through training",
+        high="its label is improbable to the model",
         formula="mean_t -log p_y",
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
+        predictions=True,
     ),
     Signal(
         name="confidence",
         title="Mean confidence, negated",
-        high="low probability of its label all through training",
+        high="low probability of its label on average",
         formula="-mean_t p_y",
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
+        predictions=True,
     ),
     Signal(
         name="variability",
@@ -261,6 +288,7 @@ _TABLE = (
         formula="sd_t p_y",
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
+        training=True,
     ),
     Signal(
         name="forgetting",
@@ -269,6 +297,7 @@ _TABLE = (
         formula="#{t: right at t, wrong at t+1}",
         source="arXiv:1812.05159",
         cost="free",
+        training=True,
     ),
     Signal(
         name="late_influence",
@@ -277,6 +306,7 @@ _TABLE = (
         formula="sum_{t > 2T/3} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2",
         source="Usual Suspects",
         cost="free",
+        training=True,
     ),
     Signal(
         name="knn_vote",

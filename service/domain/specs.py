@@ -1,13 +1,14 @@
 """What a client asks for (`JobRequest`) and what will be done (`JobSpec`): every default resolved, nothing implied."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from service.domain.auto import SEARCHED, choose
 from service.domain.connection import PullSource
-from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen
+from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, Modality
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS, Model, TrainingDefaults
 from service.domain.params import StateParams
@@ -101,7 +102,7 @@ class Training(TrainingOptions):
     """How the model is trained, resolved.
 
     Of a recorded training `epochs` says how many checkpoints there are and `learning_rate` that of the first; beside them
-    only `checkpoints` and `seed` mean anything.
+    only `checkpoints` and `seed` mean anything. Of out-of-sample predictions these are 1: influence is that of one step.
     """
 
     epochs: int
@@ -187,7 +188,10 @@ class JobOptions(Frozen):
     training: TrainingRequest = TrainingRequest()
     influence: Influence = Influence()
     signals: list[str] | None = Field(
-        None, min_length=1, description="Names of GET /signals; all when left out. The two answers always come."
+        None,
+        min_length=1,
+        description="Names of GET /signals; all that suit the data when left out. The two answers always come, but for "
+        "`anomalous` of predictions without features.",
     )
     glitches: list[Glitch] | None = Field(None, min_length=1)
     loop: Loop | None = Field(None, description="Left out, the job is run once.")
@@ -283,26 +287,55 @@ def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Ref
     return reference.model_copy(update={"trusted": reference.is_trusted})
 
 
-def _refuse_what_needs_training(request: JobOptions) -> None:
+@dataclass(frozen=True)
+class _Untrained:
+    """Why nothing is trained, which of `training` means something all the same, and what to do in place of the rest."""
+
+    why: str
+    settable: tuple[str, ...]
+    glitches: str
+    influence: str
+    reference: str
+
+
+_UNTRAINED: dict[Modality, _Untrained] = {
+    "trace": _Untrained(
+        why="this training was recorded elsewhere and is not run again",
+        settable=("seed", "checkpoints"),
+        glitches="plant errors before you train, and compare the ranking with them",
+        influence="only what enters and leaves the last layer is known",
+        reference="record the reference with it and name it as split, or name samples",
+    ),
+    "predictions": _Untrained(
+        why="these are predictions, and nothing is trained",
+        settable=("seed",),
+        glitches="plant errors before you predict, and compare the ranking with them",
+        influence="there is no layer but the one that `features` would enter",
+        reference="upload it with them, as reference_labels, reference_pred_probs …, and name it as split, or name samples",
+    ),
+}
+
+
+def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> None:
     """Raise Invalid naming each option that has no meaning where nothing is trained."""
-    done = "this training was recorded elsewhere and is not run again"
-    plain = TrainingRequest(seed=request.training.seed, checkpoints=request.training.checkpoints)
+    told = _UNTRAINED[dataset.modality]
+    plain = TrainingRequest(**{name: getattr(request.training, name) for name in told.settable})
     faults: list[tuple[list[str | int], str]] = [
-        (["training", name], f"{done}; of training only seed and checkpoints can be set")
+        (["training", name], f"{told.why}; of training only {' and '.join(told.settable)} can be set")
         for name in TrainingRequest.model_fields
         if getattr(request.training, name) != getattr(plain, name)
     ]
     if request.glitches is not None:
-        faults.append((["glitches"], f"{done}; plant errors before you train, and compare the ranking with them"))
+        faults.append((["glitches"], f"{told.why}; {told.glitches}"))
     if request.loop is not None:
-        faults.append((["loop"], f"{done}"))
+        faults.append((["loop"], told.why))
     faults += [
-        (["influence", name], f"{done}; only what enters and leaves the last layer is known")
-        for name in ("layers", "estimator")
+        (["influence", name], f"{told.why}; {told.influence}")
+        for name in ("layers", "estimator", *(["columns"] if dataset.is_bare else []))
         if getattr(request.influence, name) != getattr(Influence(), name)
     ]
     faults += [
-        (["reference", name], f"{done}; record the reference with it and name it as split, or name samples")
+        (["reference", name], f"{told.why}; {told.reference}")
         for name in ("holdout", "dataset")
         if request.reference is not None and getattr(request.reference, name) is not None
     ]
@@ -310,18 +343,38 @@ def _refuse_what_needs_training(request: JobOptions) -> None:
         raise _invalid(*faults)
 
 
-def _recorded(dataset: DatasetInfo) -> TrainingDefaults:
+def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
+    """What stands for a training: as many epochs as there are checkpoints, or one step along given predictions."""
+    if dataset.modality == "predictions":
+        return TrainingDefaults(epochs=1, learning_rate=1.0)
     if dataset.recording is None:
         raise ValueError(f"{dataset.id} is a recorded training without its recording")
     rates = dataset.recording.learning_rates
     return TrainingDefaults(epochs=len(rates), learning_rate=rates[0])
 
 
+def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]:
+    unknown = [name for name in names or () if name not in SIGNALS]
+    if unknown:
+        raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+    if dataset.modality != "predictions":
+        return names or list(SIGNALS)
+    told = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
+    faults: list[tuple[list[str | int], str]] = [
+        (["signals", place], f"{name}: {told[name]}")
+        for place, name in enumerate(names or ())
+        if told[name] is not None
+    ]
+    if faults:
+        raise _invalid(*faults)
+    return names or [name for name, why in told.items() if why is None]
+
+
 def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, Any], dataset: DatasetInfo) -> Training:
     defaults = model.defaults(params)
     if defaults is None:
-        _refuse_what_needs_training(request)
-        defaults = _recorded(dataset)
+        _refuse_what_needs_training(request, dataset)
+        defaults = _not_trained(dataset)
     given = request.training.model_dump(exclude_none=True)
     epochs = request.training.epochs or defaults.epochs
     searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
@@ -338,9 +391,7 @@ def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, An
 def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     """Fill in every default; raises `Invalid` naming the field. Other datasets and sample ids are the caller's to check."""
     model, model_request = _resolve_model(request.model, dataset)
-    unknown = [name for name in request.signals or () if name not in SIGNALS]
-    if unknown:
-        raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+    signals = _resolve_signals(request.signals, dataset)
     if request.training.augmentation != "none" and dataset.modality != "image":
         raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
     if (
@@ -358,7 +409,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         model=model_request,
         training=training,
         influence=request.influence,
-        signals=request.signals or list(SIGNALS),
+        signals=signals,
         glitches=request.glitches,
         loop=request.loop,
         webhook=None if request.webhook is None else request.webhook.shown(),

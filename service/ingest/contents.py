@@ -51,7 +51,7 @@ def _columns(header: CanonicalHeader, names: Sequence[str], *, sizes: bool) -> l
     match header.modality:
         case "image":
             return [name for name in ("path", *(["image"] if sizes else [])) if name in names]
-        case "embedding" | "trace":
+        case "embedding" | "trace" | "predictions":
             return []
         case "text" | "tabular":
             return [one["column"] for one in header.features]

@@ -15,7 +15,7 @@ from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import images_in, open_folder
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_zip
-from service.ingest.readers.recorded import is_recorded, open_recorded_npz, open_safetensors
+from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
 from service.ingest.source import Source, Upload
@@ -117,8 +117,8 @@ def _is_npz(file: Candidate) -> bool:
     return bool(_array_names(file))
 
 
-def _is_recorded_npz(file: Candidate) -> bool:
-    return is_recorded(_array_names(file))
+def _is_named_npz(file: Candidate) -> bool:
+    return meaning_of(_array_names(file)) is not None
 
 
 def _array_names(file: Candidate) -> list[str]:
@@ -193,8 +193,10 @@ READERS: dict[str, Reader] = {
     "arrow": Reader(
         "Arrow IPC and Feather", lambda file: file.head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
     ),
-    "safetensors": Reader("safetensors of a recorded training", _is_safetensors, open_safetensors),
-    "recorded": Reader("NPZ of a recorded training", _is_recorded_npz, open_recorded_npz),
+    "safetensors": Reader(
+        "safetensors of a recorded training or of out-of-sample predictions", _is_safetensors, open_safetensors
+    ),
+    "named": Reader("NPZ of the same", _is_named_npz, open_named_npz),
     "npz": Reader("NPZ with x and y", _is_npz, open_npz),
     "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),
     "tar": Reader("TAR of the same, also .tar.gz", _is_tar, _open_tar),

@@ -148,7 +148,8 @@ def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
         yield Notice(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
-    if written.repeated:
+    # The same prediction twice is no sample twice.
+    if written.repeated and [one.name for one in plan.inputs] != ["pred_probs"]:
         yield Notice(code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included")
     if written.skipped:
         yield Notice(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")

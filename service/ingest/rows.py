@@ -107,7 +107,9 @@ def _paths(file: Any) -> list[str]:
 
 
 def _shown(header: CanonicalHeader) -> list[dict[str, str]]:
-    """The inputs that say something to a reader: of a recorded training what the model answered in the end."""
+    """The inputs that say something to a reader: of a training or predictions from elsewhere what was answered."""
+    if header.modality == "predictions":
+        return [one for one in header.features if one["name"] == "pred_probs"]
     if header.recording is None:
         return header.features
     last = f"logits_{header.recording.epochs[-1]}"
@@ -124,9 +126,9 @@ def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
         case "embedding":
             vector = row["embedding"]
             return {header.features[0]["name"]: vector[:_PREVIEW_NUMBERS], "dimensions": len(vector)}
-        case "trace":
-            logits = row[_shown(header)[0]["column"]]
-            best = max(range(len(logits)), key=logits.__getitem__)
+        case "trace" | "predictions":
+            answer = row[_shown(header)[0]["column"]]
+            best = max(range(len(answer)), key=answer.__getitem__)
             return {"model_says": header.classes[best]}
         case "tabular":
             return {one["name"]: _short(row[one["column"]]) for one in header.features[:_PREVIEW_FEATURES]}

@@ -40,6 +40,10 @@ class Stated:
     vectors: dict[str, int]
     recording: Recording | None = None
 
+    def column(self, name: str) -> str:
+        """What an input is called in the canonical file."""
+        return name if self.modality != "embedding" else self.modality
+
 
 @dataclass(frozen=True)
 class Source:

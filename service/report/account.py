@@ -15,6 +15,7 @@ _UNITS: dict[Modality, tuple[str, str]] = {
     "text": ("", "text"),
     "embedding": ("", "embedding"),
     "trace": ("a training that was recorded elsewhere, ", "sample"),
+    "predictions": ("out-of-sample predictions of ", "sample"),
 }
 _LAYERS = {"last": "the last layer", "last-2": "the last two layers", "all": "all layers"}
 
@@ -28,7 +29,7 @@ def what_was_run(facts: Facts) -> list[Term]:
         ("Planted first", _glitches(spec)),
         ("Model", _model(spec)),
         ("Training", _training(facts)),
-        ("Influence", _influence(spec)),
+        ("Influence", _influence(spec, dataset)),
         ("Reference", _reference(facts)),
         ("Time", _time(facts)),
         ("Job", facts.job.id),
@@ -74,6 +75,8 @@ def _model(spec: JobSpec) -> str:
 
 def _training(facts: Facts) -> str:
     training = facts.job.spec.training
+    if facts.predicted:
+        return "None: what models said of samples that they had not seen."
     if facts.dataset.recording is not None:
         return f"Somebody else's: {many(training.epochs, 'checkpoint')} were recorded."
     rate = facts.result["model"].get("learning_rate") or training.learning_rate
@@ -101,7 +104,11 @@ def _options(spec: JobSpec) -> Iterator[str]:
         yield training.precision
 
 
-def _influence(spec: JobSpec) -> str:
+def _influence(spec: JobSpec, dataset: DatasetInfo) -> str:
+    if dataset.modality == "predictions":
+        return (
+            "" if dataset.is_bare else "TracIn of one step of a linear layer over the features, along the predictions"
+        )
     layers = spec.influence.layers
     told = _LAYERS.get(layers, layers) if isinstance(layers, str) else ", ".join(layers)
     kept = spec.training.checkpoints

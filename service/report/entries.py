@@ -78,6 +78,7 @@ def _course(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> str:
             epochs=known.epochs,
             margins=known.margin,
             witnesses=Witnesses(dataset.classes[heard.place], heard.looked_at, heard.against) if heard else None,
+            predicted=dataset.modality == "predictions",
         )
     )
 

@@ -159,6 +159,11 @@ class Facts:
         return int(self.result["samples"])
 
     @property
+    def predicted(self) -> bool:
+        """Whether predictions from elsewhere are ranked, and nothing was trained."""
+        return self.dataset.modality == "predictions"
+
+    @property
     def trusts(self) -> bool:
         """Whether people have verified the reference."""
         return self.job.spec.reference is not None and self.job.spec.reference.is_trusted

@@ -58,12 +58,13 @@ def _told(facts: Facts) -> dict[str, Any]:
     }
     named = {"all that is flagged": reviewed.precision, **reviewed.by_verdict, **bands}
     absent = {name for name in ("groups", "planted") if not getattr(facts, name)}
+    absent |= set() if facts.anomalous.entries else {"anomalous"}
     return {
         "facts": facts,
         "sections": {name: title for name, title in _SECTIONS.items() if name not in absent},
         "verdicts": wording.verdicts(facts),
         "cards": wording.cards(facts),
-        "reading": wording.READING,
+        "reading": wording.reading(facts),
         "account": what_was_run(facts),
         "classes": flagged_classes(facts, _CLASSES),
         "pairs": facts.confusions[:_PAIRS],

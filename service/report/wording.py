@@ -11,12 +11,18 @@ from service.report.facts import Entry, Facts
 Term = tuple[str, str]
 PERCENT = "\N{NO-BREAK SPACE}%"
 
-READING = (
+_LEARNT = (
+    "Each sample is ranked by how strongly its label contradicts what the model learns from all the others: early in "
+    "training, before wrong labels are learnt by heart, and by the labels of the samples that are most like it."
+)
+_PREDICTED = (
+    "Each sample is ranked by how strongly its label contradicts what models say of it that had not seen it, and, where "
+    "there are features, by the labels of the samples that are most like it."
+)
+_READING = (
     (
-        "Each sample is ranked by how strongly its label contradicts what the model learns from all the others: early in "
-        "training, before wrong labels are learnt by heart, and by the labels of the samples that are most like it. The "
-        "score mislabeled goes from 0 to 1, and 0.5 is the cut-off in every job. How many lie above it is an estimate; "
-        "nobody had to say how many errors there are."
+        "The score mislabeled goes from 0 to 1, and 0.5 is the cut-off in every job. How many lie above it is an "
+        "estimate; nobody had to say how many errors there are."
     ),
     (
         "A flag is a reason to look and no proof. Begin at the top. The suggested label is the one that fits best, the "
@@ -40,7 +46,14 @@ _OUTCOMES = {
     Outcome.UNSURE: "undecided",
     Outcome.PENDING: "undecided",
 }
+_BLIND = "no_features"
 _UNCOUNTED = {"no_trusted_reference", "small_trusted_reference"}
+
+
+def reading(facts: Facts) -> tuple[str, ...]:
+    """How the report is to be read."""
+    first, *rest = _READING
+    return (f"{_PREDICTED if facts.predicted else _LEARNT} {first}", *rest)
 
 
 def many(count: int, noun: str) -> str:
@@ -63,7 +76,7 @@ def cells(modality: Modality, preview: Mapping[str, Any]) -> list[Term]:
         case "embedding":
             (name,) = preview.keys() - {"dimensions"}
             return [(name, ", ".join(map(_value, preview[name])) + f", … ({preview['dimensions']} numbers)")]
-        case "trace":
+        case "trace" | "predictions":
             return [("the model says", str(preview["model_says"]))]
         case "tabular":
             return [(name, _value(value)) for name, value in [*preview.items()][:_FEATURES]]
@@ -87,7 +100,9 @@ def verdicts(facts: Facts) -> list[str]:
     said = [_counted(wrong, facts.samples, "label", "wrong") if wrong["count"] else _none_wrong(wrong)]
     codes = {warning["code"] for warning in facts.result["warnings"]}
     strange = facts.result["estimates"]["anomalous"]
-    if codes & _UNCOUNTED:
+    if _BLIND in codes:
+        said.append("Anomalies are not looked for: that takes features.")
+    elif codes & _UNCOUNTED:
         said.append("Anomalies are ranked and not counted: that takes 150 samples that people have verified.")
     elif strange["count"]:
         said.append(_counted(strange, facts.samples, "sample", "anomalous"))
@@ -141,10 +156,16 @@ def cards(facts: Facts) -> list[tuple[str, str, str]]:
     """The numbers that matter most: name, value and a remark."""
     wrong, model, decided = facts.result["estimates"]["mislabeled"], facts.result["model"], facts.reviewed.precision
     told = [("Wrong labels, estimated", f"{wrong['count']:,}", between(wrong))]
-    for verdict in HEADLINES:
+    for verdict in (name for name in HEADLINES if name in facts.result["signals"]):
         count = facts.verdicts.get(verdict, 0)
         told.append((f"Flagged as {verdict}", f"{count:,}", f"{share(count / facts.samples)} of the samples"))
-    told.append(("Accuracy in training", share(model["train_accuracy"]), "on the labels as given"))
+    told.append(
+        (
+            "Accuracy of the predictions" if facts.predicted else "Accuracy in training",
+            share(model["train_accuracy"]),
+            "on the labels as given",
+        )
+    )
     if model["reference_accuracy"] is not None:
         told.append(("Accuracy on the reference", share(model["reference_accuracy"]), ""))
     if decided.decided:

@@ -13,6 +13,8 @@ One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a samp
 `opposing`, `opposing_values`  the same for the most negative influence
 ==================== ========= ===========================================================================
 
+Of out-of-sample predictions the one epoch is 0, and without features positions, loss and margin are all that there is.
+
 More is known of the w strongest suspects, and put in the place of the above; jobs of old versions lack these:
 
 ============================ ========= ===================================================================
@@ -29,7 +31,7 @@ More is known of the w strongest suspects, and put in the place of the above; jo
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +64,19 @@ class Witnesses:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One sample's rows of the arrays. `reference_dataset` is whose rows the influential samples are."""
+    """One sample's rows of the arrays. `reference_dataset` is whose rows the influential samples are.
+
+    Influence is empty where none was measured: of predictions without features.
+    """
 
     epochs: list[int]
     loss: list[float]
     margin: list[float]
-    self_influence: list[float]
-    class_influence: dict[int, list[float]]
     reference_dataset: str
-    supporting: list[Influential]
-    opposing: list[Influential]
+    self_influence: list[float] = field(default_factory=list)
+    class_influence: dict[int, list[float]] = field(default_factory=dict)
+    supporting: list[Influential] = field(default_factory=list)
+    opposing: list[Influential] = field(default_factory=list)
     witnesses: Witnesses | None = None
 
 
@@ -96,15 +101,20 @@ def load(folder: Path, position: int) -> Evidence | None:
         return None
     suspect = _row(folder, "suspect_positions", position) if (folder / "suspect_positions.npy").exists() else None
     header = json.loads((folder / "header.json").read_text())
-    classes = _open(folder, "classes")[row].tolist()
-    by_class = _open(folder, "class_influence")[row].T.tolist()
-    return Evidence(
+    answers = Evidence(
         epochs=header["epochs"],
         loss=_open(folder, "loss")[row].tolist(),
         margin=_open(folder, "margin")[row].tolist(),
+        reference_dataset=header["reference_dataset"],
+    )
+    if not (folder / "classes.npy").exists():
+        return answers
+    classes = _open(folder, "classes")[row].tolist()
+    by_class = _open(folder, "class_influence")[row].T.tolist()
+    return replace(
+        answers,
         self_influence=_open(folder, "self_influence")[row].tolist(),
         class_influence=dict(zip(classes, by_class, strict=True)),
-        reference_dataset=header["reference_dataset"],
         supporting=_influential(folder, "supporting", row, suspect),
         opposing=_influential(folder, "opposing", row, suspect),
         witnesses=None if suspect is None else _witnesses(folder, suspect),

@@ -27,11 +27,14 @@ function plots(course) {
   const { epochs, loss, margin, self_influence: own, class_influence: byClass } = course;
   const sums = Object.entries(byClass).map(([name, values]) => [name, values.reduce((sum, value) => sum + value, 0)]);
   sums.sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
+  const classes = sums.length ? [bars("Influence on classes", sums.slice(0, CLASSES))] : [];
+  // Out-of-sample predictions have no epochs: there is no course to draw.
+  if (epochs[0] === 0) return classes;
   return [
     lines("Margin", epochs, margin, { zero: true }),
     lines("Loss", epochs, loss),
     lines("Self-influence", epochs, own),
-    ...(sums.length ? [bars("Influence on classes", sums.slice(0, CLASSES))] : []),
+    ...classes,
   ];
 }
 

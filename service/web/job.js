@@ -66,10 +66,10 @@ function draw(job) {
   at("job-name").textContent = job.name;
   document.title = `${job.name}: Usual Suspects`;
   const { name, modality, rows, classes } = job.dataset;
-  const model = job.spec.model.name;
+  const trained = `Model ${job.spec.model.name}, ${count(job.spec.training.epochs)} epochs.`;
   at("job-facts").textContent =
     `${name}: ${count(rows)} samples (${modality}), ${count(classes.length)} classes. ` +
-    `Model ${model}, ${count(job.spec.training.epochs)} epochs. Submitted ${moment(job.created_at)}.`;
+    `${modality === "predictions" ? "Nothing is trained." : trained} Submitted ${moment(job.created_at)}.`;
   standing(job.state, job.progress);
   at("job-actions").replaceChildren(...links(job), ...moves(job));
   tell(job.error?.detail ?? job.loop_trouble ?? "");
@@ -138,12 +138,13 @@ function curves(metrics) {
 
 async function found(job) {
   const { samples, estimates, model, warnings } = job.result;
-  const blind = warnings.some((warning) => warning.code === "no_trusted_reference");
+  const blind = warnings.some((warning) => ["no_trusted_reference", "no_features"].includes(warning.code));
+  const learnt = job.dataset.modality === "predictions" ? "Accuracy of predictions" : "Accuracy in training";
   const facts = [
     ["Probably mislabeled", `about ${count(estimates.mislabeled.count)}${between(estimates.mislabeled)}`],
     ["Anomalous", blind ? "not counted" : `about ${count(estimates.anomalous.count)}${between(estimates.anomalous)}`],
     ["Samples ranked", count(samples)],
-    ["Accuracy in training", model.train_accuracy === null ? "–" : percent(model.train_accuracy)],
+    [learnt, model.train_accuracy === null ? "–" : percent(model.train_accuracy)],
     model.reference_accuracy !== null && ["On the reference", percent(model.reference_accuracy)],
   ].filter(Boolean);
   at("facts").replaceChildren(

@@ -102,6 +102,32 @@ def test_every_case_gives_whole_sentences(margins: list[float], opponents: list[
     assert ("hurt most" in said) == bool(opponents)
 
 
+def test_of_predictions_no_training_is_spoken_of() -> None:
+    case = replace(
+        BARE,
+        predicted=True,
+        epochs=[0],
+        margins=[-2.0],
+        opponents=["1", "4"],
+        class_influence=[("7", -0.5)],
+        witnesses=Witnesses("1", 50, [50]),
+    )
+    assert reason(case).endswith(
+        "Models that had not seen it find another label likelier. "
+        "Training on it would raise the loss of the reference samples of its own label as a whole. "
+        "By these predictions, all 50 reference samples labelled 1 that are most like it push against it. "
+        "The reference samples that it would hurt most: 1 of class 1, 1 of class 4."
+    )
+    right = replace(case, margins=[0.5], class_influence=[("7", 0.5)], witnesses=None, opponents=[], supporters=["7"])
+    assert reason(right).endswith(
+        "Models that had not seen it find no other label likelier. "
+        "Training on it would lower the loss of the reference samples of its own label as a whole. "
+        "It would hurt no reference sample; those that it would help most: 1 of class 7."
+    )
+    alone = reason(replace(BARE, predicted=True, epochs=[0], margins=[-2.0]))
+    assert alone.endswith("Models that had not seen it find another label likelier.")
+
+
 def test_in_brief_only_the_course_and_the_witnesses_speak() -> None:
     assert brief(BARE) == ""
     heard = Witnesses("1", 50, [20, 48])

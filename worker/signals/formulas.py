@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.signals.anomaly import tail
+from worker.signals.blend import share_of_second
 from worker.signals.groups import gap_of_members
-from worker.signals.measurements import Measurements, Trusted, early_checkpoints
+from worker.signals.measurements import Answers, Measurements, Trusted, early_checkpoints
 from worker.signals.ranks import rank
 
 Scores = Float[Tensor, " n"]
@@ -19,7 +20,7 @@ Scores = Float[Tensor, " n"]
 _ONE_HEAP, _TWO_HEAPS = 0.80, 0.86  # gaps: no honest label of the development sets reached the second
 
 
-def _own(m: Measurements, by_class: Float[Tensor, "n c"]) -> Scores:
+def _own(m: Answers, by_class: Float[Tensor, "n c"]) -> Scores:
     return by_class.gather(1, m.labels[:, None]).squeeze(1)
 
 
@@ -27,21 +28,17 @@ def _missing(support: Float[Tensor, "s n"]) -> Scores:
     return torch.stack([rank(1 - row) for row in support]).mean(0)
 
 
-def _mean(*scores: Scores) -> Scores:
-    return torch.stack([score.double() for score in scores]).mean(0)
-
-
-def _forgetting(m: Measurements) -> Scores:
+def _forgetting(m: Answers) -> Scores:
     right = m.dynamics.margin > 0
     lost = (right[:-1] & ~right[1:]).sum(0).float()
     return torch.where(right.any(0), lost, float(len(right) + 1))
 
 
-def _aum_early(m: Measurements) -> Scores:
+def _aum_early(m: Answers) -> Scores:
     return -m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))].mean(0)
 
 
-def _lost_vote(m: Measurements, votes: Float[Tensor, "n c"]) -> Scores:
+def _lost_vote(m: Answers, votes: Float[Tensor, "n c"]) -> Scores:
     others = votes.scatter(1, m.labels[:, None], -torch.inf).amax(1)
     return others - _own(m, votes)
 
@@ -73,13 +70,21 @@ def _late(m: Measurements) -> Scores:
     return m.self_influence[-max(1, len(m.self_influence) // 3) :].double().sum(0) / total
 
 
-def _mislabeled(m: Measurements) -> Scores:
-    parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0)), rank(_lost_vote(m, m.votes))]
-    if m.frozen_votes is not None:
-        parts.append(rank(_lost_vote(m, m.frozen_votes)))
-    if m.trusted is not None:
-        parts.append(rank(m.aligned.own))
-    return _mean(*parts)
+def _mislabeled(m: Answers) -> Scores:
+    parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0))]
+    weights = [1.0, 1.0]
+    if isinstance(m, Measurements):
+        parts.append(rank(_lost_vote(m, m.votes)))
+        weights.append(1.0 if m.unseen is None else 2 * share_of_second(_own(m, m.unseen.train), _own(m, m.votes)))
+        if m.frozen_votes is not None:
+            parts.append(rank(_lost_vote(m, m.frozen_votes)))
+            weights.append(1.0)
+        if m.trusted is not None:
+            parts.append(rank(m.aligned.own))
+            weights.append(1.0)
+    return torch.stack([weight * part.double() for weight, part in zip(weights, parts, strict=True)]).sum(0) / sum(
+        weights
+    )
 
 
 def _label_split(m: Measurements) -> Scores:
@@ -98,8 +103,19 @@ def _trusted(read: Callable[[Trusted], Scores]) -> Callable[[Measurements], Scor
     return lambda m: None if m.trusted is None else read(m.trusted)
 
 
-FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
+# What needs no more than answers.
+OF_ANSWERS: dict[str, Callable[[Answers], Scores]] = {
     "mislabeled": _mislabeled,
+    "aum": lambda m: -m.dynamics.margin.mean(0),
+    "aum_early": _aum_early,
+    "el2n": lambda m: m.dynamics.error_norm.mean(0),
+    "loss": lambda m: m.dynamics.loss.mean(0),
+    "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
+    "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
+    "forgetting": _forgetting,
+}
+FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
+    **OF_ANSWERS,
     "anomalous": _anomalous,
     "si": lambda m: m.self_influence.sum(0),
     "aai": lambda m: _mai(m) / m.pairs.weight,
@@ -118,14 +134,7 @@ FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
     "relatif": _relatif,
     "gc_own": lambda m: m.aligned.own,
     "gc_margin": lambda m: m.aligned.margin,
-    "aum": lambda m: -m.dynamics.margin.mean(0),
-    "aum_early": _aum_early,
-    "el2n": lambda m: m.dynamics.error_norm.mean(0),
     "grand": lambda m: m.gradient_norm.mean(0),
-    "loss": lambda m: m.dynamics.loss.mean(0),
-    "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
-    "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
-    "forgetting": _forgetting,
     "late_influence": _late,
     "knn_vote": lambda m: _lost_vote(m, m.votes),
     "frozen_vote": _frozen_vote,
@@ -146,12 +155,18 @@ class NotFinite(Exception):
     """A signal that is not a number for some samples: a fault of ours, told instead of hidden."""
 
 
-def compute(m: Measurements, names: list[str]) -> dict[str, Scores]:
+def compute(m: Answers, names: list[str]) -> dict[str, Scores]:
     """The named signals that this job can have; those that need what it has not are left out."""
-    found = {name: FORMULAS[name](m) for name in names}
+    found = {name: _score(m, name) for name in names}
     result = {name: scores for name, scores in found.items() if scores is not None}
     for name, scores in result.items():
         bad = int((~torch.isfinite(scores)).sum())
         if bad:
             raise NotFinite(f"signal {name} is not finite for {bad} of {len(scores)} samples")
     return result
+
+
+def _score(m: Answers, name: str) -> Scores | None:
+    if isinstance(m, Measurements):
+        return FORMULAS[name](m)
+    return OF_ANSWERS[name](m) if name in OF_ANSWERS else None

@@ -62,6 +62,33 @@ class Dynamics:
     early: Float[Tensor, "n c"]
     mean: Float[Tensor, "n c"]
 
+    @classmethod
+    def empty(cls, count: int, samples: int, classes: int) -> "Dynamics":
+        """Room for T checkpoints."""
+        margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
+        return cls(margin, loss, norm, torch.zeros(samples, classes), torch.zeros(samples, classes))
+
+    def take(self, t: int, logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> None:
+        """Note one checkpoint, in order."""
+        own, count = labels[:, None], len(self.margin)
+        self.margin[t] = logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
+        self.error_norm[t] = errors(logits, labels).norm(dim=1)
+        log_probability = torch.log_softmax(logits, 1)
+        self.loss[t] = -log_probability.gather(1, own).squeeze(1)
+        probability = log_probability.exp_()
+        self.mean.add_(probability, alpha=1 / count)
+        if t < early_checkpoints(count):
+            self.early.add_(probability, alpha=1 / early_checkpoints(count))
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Probabilities by models that had not learnt from the sample: of the training samples, and of m verified ones."""
+
+    train: Float[Tensor, "n c"]
+    known: Float[Tensor, "m c"]
+    known_labels: Int[Tensor, " m"]
+
 
 @dataclass(frozen=True)
 class Trusted:
@@ -90,16 +117,23 @@ class Aligned:
     margin: Float[Tensor, " n"]
 
 
-@dataclass(frozen=True)
-class Measurements:
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What models answered and nothing else; of out-of-sample predictions, the one look at each sample is `unseen` too."""
+
+    labels: Int[Tensor, " n"]
+    dynamics: Dynamics
+    unseen: Unseen | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurements(Answers):
     """Everything that formulas read. S of the T checkpoints are used where neighbours are searched.
 
     `features` say where a sample lies at the first checkpoint, `guess` what its label would be by the others alone,
     `first_votes` and `frozen_votes` (embeddings only) what its neighbours say there and in the embeddings themselves.
     """
 
-    labels: Int[Tensor, " n"]
-    dynamics: Dynamics
     gradient_norm: Float[Tensor, "t n"]
     self_influence: Float[Tensor, "t n"]
     class_influence: Float[Tensor, "t n c"]
@@ -153,9 +187,7 @@ class Measuring:
         count, samples = len(train.rates), len(labels)
         # Where activations never change, neither do neighbours.
         self._searched = [0] if train.shared else searched_checkpoints(count)
-        margin, loss, norm = (torch.empty(count, samples) for _ in range(3))
-        early, mean = torch.zeros(samples, classes), torch.zeros(samples, classes)
-        self._dynamics = Dynamics(margin, loss, norm, early, mean)
+        self._dynamics = Dynamics.empty(count, samples, classes)
         self._gradient_norm = torch.empty(count, samples)
         self._self_influence = torch.empty(count, samples)
         self._class_influence = torch.empty(count, samples, classes)
@@ -175,7 +207,7 @@ class Measuring:
         if t != self._next:
             raise ValueError(f"checkpoint {t} measured when {self._next} was next")
         self._next += 1
-        self._learning(t)
+        self._dynamics.take(t, self._train.logits[t], self._labels)
         self._influence(t)
         # Each checkpoint has draws of its own, whenever it is measured.
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + t)
@@ -245,19 +277,7 @@ class Measuring:
         )
         return Trusted(self._same, self._every, self._density, strange, self._reference.labels, self._known_guess)
 
-    def _learning(self, t: int) -> None:
-        logits, own, found = self._train.logits[t], self._labels[:, None], self._dynamics
-        count = len(self._train.rates)
-        found.margin[t] = logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
-        log_probability = torch.log_softmax(logits, 1)
-        found.loss[t] = -log_probability.gather(1, own).squeeze(1)
-        probability = log_probability.exp_()
-        found.mean.add_(probability, alpha=1 / count)
-        if t < early_checkpoints(count):
-            found.early.add_(probability, alpha=1 / early_checkpoints(count))
-
     def _influence(self, t: int) -> None:
-        self._dynamics.error_norm[t] = errors(self._train.logits[t], self._labels).norm(dim=1)
         serves_itself = self._reference.columns is not None
         if self._by_pairs:
             return

@@ -7,11 +7,11 @@ ranking decides. Anomalies come first: a sample that lies outside of everything 
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.signals.counts import Estimate, agreed_errors, estimate, excess, lead_of_label, share_of_wrong
-from worker.signals.measurements import Measurements, Trusted
+from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
 TRUSTED_ROWS = 150  # fewer tell too little of what is usual to flag anything
@@ -30,17 +30,20 @@ class Verdicts:
 
 
 def decide(
-    m: Measurements, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"], generator: torch.Generator
+    m: Answers, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"] | None, generator: torch.Generator
 ) -> Verdicts:
     """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is called anomalous."""
-    if m.trusted is None or len(m.trusted.labels) < TRUSTED_ROWS:
-        nobody = torch.zeros(len(m.labels), dtype=torch.bool)
-        guesses = [m.first_votes, m.guess, *([] if m.frozen_votes is None else [m.frozen_votes])]
-        wrong = agreed_errors(guesses, m.labels)
-        return Verdicts(_top(mislabeled, wrong.count, nobody), nobody, wrong, _NONE)
-    strange = excess(m.trusted.strange.train.amax(0), m.trusted.strange.reference.amax(0))
-    outside = _top(anomalous, strange.count, torch.zeros(len(m.labels), dtype=torch.bool))
-    wrong = _wrong_labels(m, m.trusted, ~outside, generator)
+    nobody = torch.zeros(len(m.labels), dtype=torch.bool)
+    outside, strange = nobody, _NONE
+    trusted = m.trusted if isinstance(m, Measurements) else None
+    if trusted is not None and anomalous is not None and len(trusted.labels) >= TRUSTED_ROWS:
+        strange = excess(trusted.strange.train.amax(0), trusted.strange.reference.amax(0))
+        outside = _top(anomalous, strange.count, nobody)
+    known = _known(m)
+    if known is None:
+        wrong = agreed_errors(_guesses(m), m.labels)
+    else:
+        wrong = _wrong_labels(known, m.labels, ~outside, generator)
     return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
@@ -56,21 +59,40 @@ def around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Floa
     return torch.where(scores >= cut, above.clamp(max=1), 0.5 * scores / cut.clamp(min=1e-9))
 
 
-def _wrong_labels(m: Measurements, trusted: Trusted, rows: Bool[Tensor, " n"], generator: torch.Generator) -> Estimate:
+def _known(m: Answers) -> Unseen | None:
+    """Guesses that no sample's own label is in, where enough of them are of verified samples to count by."""
+    known = m.unseen
+    if known is None and isinstance(m, Measurements) and m.trusted is not None:
+        known = Unseen(m.guess, m.trusted.guess, m.trusted.labels)
+    return None if known is None or len(known.known_labels) < TRUSTED_ROWS else known
+
+
+def _guesses(m: Answers) -> list[Float[Tensor, "n c"]]:
+    """All such guesses, each of another kind."""
+    found = [] if m.unseen is None else [m.unseen.train]
+    if isinstance(m, Measurements):
+        found += [m.first_votes, m.guess, *([] if m.frozen_votes is None else [m.frozen_votes])]
+    return found
+
+
+def _wrong_labels(
+    guesses: Unseen, labels: Int[Tensor, " n"], rows: Bool[Tensor, " n"], generator: torch.Generator
+) -> Estimate:
     """Two ways to count: the first is the more precise one, and supposes that all labels err alike.
 
     Where the second contradicts it, that is not so, and the second counts. Its own opinion is always in the interval.
     """
-    classes = m.guess.shape[1]
-    others = [(trusted.labels + step) % classes for step in range(1, classes)]
+    guess, known, known_labels = guesses.train, guesses.known, guesses.known_labels
+    classes = guess.shape[1]
+    others = [(known_labels + step) % classes for step in range(1, classes)]
     alike = share_of_wrong(
-        lead_of_label(m.guess, m.labels)[rows],
-        lead_of_label(trusted.guess, trusted.labels),
-        torch.cat([lead_of_label(trusted.guess, labels) for labels in others]),
+        lead_of_label(guess, labels)[rows],
+        lead_of_label(known, known_labels),
+        torch.cat([lead_of_label(known, other) for other in others]),
         generator,
     )
     samples = int(rows.sum())
-    free = share_by_moments(m.guess[rows], m.labels[rows], trusted.guess, trusted.labels)
+    free = share_by_moments(guess[rows], labels[rows], known, known_labels)
     if free is None or not samples:
         return alike
     if free.deviation < _TOO_ROUGH and abs(free.value - alike.count / samples) > _CONTRADICTS * free.deviation:

@@ -49,6 +49,7 @@ SAMPLES = {
     "parquet": _parquet(),
     "arrow": _arrow(),
     "npz": npz_of(x=np.arange(40.0).reshape(20, 2), y=np.arange(20) % 2),
+    "predictions.npz": npz_of(labels=np.arange(20) % 2, pred_probs=np.full((20, 2), 0.5), features=np.eye(20)),
     "zip": zip_of(_FILES),
     "tar": tar_of(_FILES),
     "tar.gz": tar_of(_FILES, packed=True),

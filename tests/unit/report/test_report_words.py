@@ -109,7 +109,8 @@ def test_a_corrected_dataset_says_what_it_was_made_of(facts: Facts) -> None:
 def test_every_kind_of_sample_shows_something_of_itself() -> None:
     assert cells("text", {"text": "<b> words"}) == [("", "<b> words")]
     assert cells("image", {"path": "a.png", "width": 8, "height": 4}) == [("size", "8 x 4")]
-    assert cells("trace", {"model_says": "dog"}) == [("the model says", "dog")]
+    for modality in ("trace", "predictions"):
+        assert cells(modality, {"model_says": "dog"}) == [("the model says", "dog")]
     assert cells("embedding", {"v": [0.125, 1 / 3], "dimensions": 384}) == [("v", "0.125, 0.33333, … (384 numbers)")]
     row = {"age": 39.0, "job": None, "ok": True, "when": "2024-01-01", **{f"f{i}": i for i in range(8)}}
     assert cells("tabular", row)[:4] == [("age", "39"), ("job", "missing"), ("ok", "yes"), ("when", "2024-01-01")]

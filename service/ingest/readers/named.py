@@ -1,0 +1,57 @@
+"""NPZ and safetensors whose arrays say by their names what they are; nothing in either is ever unpickled."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from service.ingest.faults import invalid, listed
+from service.ingest.readers.arrays import unpack
+from service.ingest.readers.predicted import is_embedded, is_predicted, open_embedded, open_predicted
+from service.ingest.readers.recorded import is_recorded, open_recorded
+from service.ingest.readers.safetensors import open_tensors
+from service.ingest.readers.vectors import LISTS, Named, parsed, texts_of
+from service.ingest.source import Source, Upload
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What arrays may be, by which names that is known, and who reads them."""
+
+    takes: Callable[[Sequence[str]], bool]
+    open: Callable[[Named], Source]
+
+
+MEANINGS: dict[str, Meaning] = {
+    "recorded training": Meaning(is_recorded, open_recorded),
+    "out-of-sample predictions": Meaning(is_predicted, open_predicted),
+    "embeddings": Meaning(is_embedded, open_embedded),
+}
+
+
+def meaning_of(names: Sequence[str]) -> str | None:
+    """What arrays of these names are, or None: the first that takes them."""
+    return next((title for title, one in MEANINGS.items() if one.takes(names)), None)
+
+
+def open_named_npz(upload: Upload) -> Source:
+    """Read an NPZ whose arrays have a meaning."""
+    arrays = unpack(upload)
+    title = meaning_of(list(arrays))
+    if title is None:
+        raise ValueError(f"{upload.name} has no arrays with a meaning")
+    texts = {name: texts_of(arrays[name]) for name in LISTS if name in arrays}
+    return MEANINGS[title].open(Named(f"{title}, npz, arrays {listed(list(arrays))}", arrays, texts, upload))
+
+
+def open_safetensors(upload: Upload) -> Source:
+    """Read a safetensors file. Raises `Invalid` where its arrays are no samples."""
+    arrays, metadata = open_tensors(upload.path)
+    title = meaning_of(list(arrays))
+    if title is None:
+        raise invalid(
+            "a safetensors file of samples is a recorded training, with labels, logits, activations and learning_rates, "
+            "or out-of-sample predictions, with labels and pred_probs; "
+            f"this one has {listed(list(arrays)) or 'no array'}"
+        )
+    texts = {name: parsed(name, metadata[name]) for name in LISTS if name in metadata}
+    texts |= {name: texts_of(arrays[name]) for name in LISTS if name in arrays and name not in texts}
+    return MEANINGS[title].open(Named(f"{title}, safetensors, {len(arrays)} arrays", arrays, texts, upload))

@@ -1,0 +1,211 @@
+"""Samples that come as arrays with names of their own: labels, ids and one vector a sample and array.
+
+What a recorded training, predictions and embeddings have in common when they come as NPZ or safetensors: two parts, the
+samples to be ranked and, in arrays called `reference_…`, those that are known to be right.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from service.domain.dataset import Warning as Notice
+from service.ingest.faults import invalid, listed
+from service.ingest.readers.arrays import Stored
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Stated, Upload
+from service.ingest.values import NO_LABEL
+
+LISTS = ("classes", "ids", "reference_ids")
+REFERENCE = "reference_"
+
+# Rows of an array from one place up to another as float32; raises Invalid naming the array and the row.
+Read = Callable[[str, Stored, int, int], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Named:
+    """The arrays of an upload, and those texts that name its classes and samples."""
+
+    form: str
+    arrays: dict[str, Stored]
+    texts: Mapping[str, list[str]]
+    upload: Upload
+
+
+@dataclass(frozen=True)
+class Part:
+    """The samples of one split. `vectors` are its arrays by canonical name; `labels` are places in the classes."""
+
+    split: str
+    prefix: str
+    labels: npt.NDArray[np.int64]
+    ids: Sequence[str] | None
+    vectors: dict[str, Stored]
+
+
+def source(named: Named, parts: Sequence[Part], stated: Stated, read: Read, notices: Sequence[Notice]) -> Source:
+    """All parts, one after the other."""
+    ids = all(part.ids is not None for part in parts)
+    return Source(
+        format=named.form,
+        batches=lambda media: _batches(parts, stated.classes, read, ids=ids, media=media),
+        columns=("label", *(["id"] if ids else []), "split", *stated.vectors),
+        label="label",
+        id="id" if ids else None,
+        split="split",
+        warnings=tuple(notices),
+        stated=stated,
+    )
+
+
+def ignored(unknown: Sequence[str]) -> list[Notice]:
+    """A warning that names arrays which nobody reads, where there are some."""
+    detail = f"arrays without a meaning here: {listed(unknown)}"
+    return [Notice(code="ignored_arrays", detail=detail)] if unknown else []
+
+
+def width_of(stored: Stored, *, what: str = "samples x numbers", kinds: str = "f") -> int:
+    """Numbers of each row. Raises Invalid for an array that is no matrix, or of another kind of numbers."""
+    where = f"array {stored.name}"
+    if len(stored.shape) != 2 or min(stored.shape) < 1:
+        raise invalid(f"{stored.name} has shape {stored.shape}; {what} are expected", where)
+    if stored.dtype.kind not in kinds:
+        expected = "floating-point numbers" if kinds == "f" else "numbers"
+        raise invalid(f"{stored.name} holds {stored.dtype}; {expected} are expected", where)
+    return stored.shape[1]
+
+
+def check_shape(stored: Stored, expected: tuple[int, ...], what: str) -> None:
+    """Raise Invalid for another shape."""
+    if stored.shape != expected:
+        raise invalid(f"{stored.name} has shape {stored.shape}; {expected} is expected: {what}", f"array {stored.name}")
+
+
+def check_alike(train: Part, reference: Part) -> None:
+    """Raise Invalid unless the reference has what the training part has, of the same width."""
+    if (train.ids is None) != (reference.ids is None):
+        raise invalid("ids of both parts are needed, or of none", "array reference_ids")
+    for name, stored in train.vectors.items():
+        other = reference.vectors.get(name)
+        if other is None:
+            raise invalid(f"the array reference_{name} is missing", f"array reference_{name}")
+        check_shape(other, (len(reference.labels), stored.shape[1]), f"as wide as {stored.name}")
+
+
+def check_classes(classes: tuple[str, ...], width: int, columns: str) -> None:
+    """Raise Invalid unless the names are usable, and as many as `columns` (the array's name) has."""
+    if len(classes) != width:
+        raise invalid(f"classes has {len(classes)} names, but {columns} have {width} columns", "array classes")
+    unusable = [name for name in classes if name.lower() in NO_LABEL or classes.count(name) > 1]
+    if unusable:
+        raise invalid(f"classes must be names that differ; {unusable[0]!r} is none, or twice", "array classes")
+
+
+def classes_of(named: Named, width: int, columns: str) -> tuple[str, ...]:
+    """The names of the classes in the order of the columns; their numbers where nobody named them."""
+    limit = named.upload.limits.max_classes
+    if width > limit:
+        raise invalid(f"{width:,} classes; the limit is {limit:,}", f"array {columns}")
+    names = named.texts.get("classes")
+    if names is None:
+        return tuple(str(place) for place in range(width))
+    classes = tuple(name.strip() for name in names)
+    check_classes(classes, width, columns)
+    return classes
+
+
+def labels_of(named: Named, prefix: str, samples: int, columns: str) -> Stored:
+    """The labels of a part, one for each of its samples."""
+    labels = named.arrays.get(f"{prefix}labels")
+    if labels is None:
+        raise invalid(
+            f"the array {prefix}labels is missing: one label for each of the {samples} rows of {columns}",
+            f"array {prefix}labels",
+        )
+    check_shape(labels, (samples,), "one label a sample")
+    return labels
+
+
+def ids_of(named: Named, prefix: str, samples: int) -> list[str] | None:
+    """The ids of a part, where it has some."""
+    ids = named.texts.get(f"{prefix}ids")
+    if ids is not None and len(ids) != samples:
+        raise invalid(f"{prefix}ids has {len(ids)} entries, but {prefix}labels has {samples}", f"array {prefix}ids")
+    return ids
+
+
+def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: bool = False) -> npt.NDArray[np.int64]:
+    """Each label's place among the classes, which are the columns of that array.
+
+    A whole number is the place itself, unless labels are told `by_name`.
+    """
+    values = labels.rows(0, len(labels))
+    where = f"array {labels.name}"
+    if by_name or labels.dtype.kind in "US":
+        known = {name: place for place, name in enumerate(classes)}
+        names = texts_of(labels)
+        strange = next((row for row, name in enumerate(names) if name.strip() not in known), None)
+        if strange is not None:
+            raise invalid(f"{labels.name}, row {strange}: {names[strange]!r} is not among classes", where)
+        return np.array([known[name.strip()] for name in names], np.int64)
+    if labels.dtype.kind not in "iu":
+        raise invalid(f"{labels.name} holds {labels.dtype}; whole numbers are expected, columns of {columns}", where)
+    strange_rows = np.flatnonzero((values < 0) | (values >= len(classes)))
+    if len(strange_rows):
+        row = int(strange_rows[0])
+        raise invalid(
+            f"{labels.name}, row {row}: {values[row]} is no column of {columns}, which have {len(classes)}: 0 to {len(classes) - 1}",
+            where,
+        )
+    return values.astype(np.int64)
+
+
+def texts_of(stored: Stored) -> list[str]:
+    """Names from an array of texts or whole numbers."""
+    if len(stored.shape) != 1 or stored.dtype.kind not in "USiu":
+        raise invalid(f"{stored.name} must be a row of texts or whole numbers", f"array {stored.name}")
+    values = stored.rows(0, len(stored)).tolist()
+    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+
+
+def parsed(name: str, text: str) -> list[str]:
+    """Names from the metadata of a safetensors file."""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
+        raise invalid(f"the metadata {name} must be a JSON list of names", f"metadata {name}")
+    return [str(value) for value in values]
+
+
+def _batches(parts: Sequence[Part], classes: tuple[str, ...], read: Read, *, ids: bool, media: bool) -> Iterator[Batch]:
+    names = np.array(classes, dtype=object)
+    index = 0
+    for part in parts:
+        vectors = part.vectors if media else {}
+        size = sum(stored.dtype.itemsize * stored.shape[1] for stored in vectors.values())
+        step = max(1, min(BATCH_ROWS, BATCH_BYTES // max(size, 1)))
+        for start in range(0, len(part.labels), step):
+            stop = min(start + step, len(part.labels))
+            columns: dict[str, Any] = {"label": pa.array(names[part.labels[start:stop]], pa.string())}
+            if ids and part.ids is not None:
+                columns["id"] = pa.array(part.ids[start:stop], pa.string())
+            columns["split"] = pa.array([part.split] * (stop - start), pa.string())
+            for name, stored in vectors.items():
+                rows = read(name, stored, start, stop)
+                columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), rows.shape[1])
+            yield Batch(
+                rows=pa.RecordBatch.from_pydict(columns),
+                index=np.arange(index, index + stop - start, dtype=np.int64),
+                where=_where(part, start),
+            )
+            index += stop - start
+
+
+def _where(part: Part, start: int) -> Callable[[int], str]:
+    return lambda position: f"row {start + position} of {part.prefix}labels"
