@@ -16,7 +16,7 @@ from worker.cautions import cautions
 from worker.decode import Canonical
 from worker.preparation import Samples
 from worker.scoring import Scored, accuracy
-from worker.signals.counts import confident_joint
+from worker.signals.confident import contradicted
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
 from worker.signals.measurements import Answers, Measurements
@@ -103,7 +103,7 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
 
 def _counted_elsewhere(m: Answers) -> dict[str, int]:
     """Of out-of-sample predictions, what those who bring them are used to."""
-    return {} if m.unseen is None else {"confident_joint": confident_joint(m.unseen.train, m.labels)}
+    return {} if m.unseen is None else {"confident_joint": contradicted(m.unseen.train, m.labels)}
 
 
 def _placed(prepared: Samples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:

@@ -73,9 +73,10 @@ _TABLE = (
         title="Mislabeled",
         high="the label is probably wrong",
         formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
-        "and rank(gc_own). Of out-of-sample predictions the margin in place of aum_early, and with features rank(knn_vote) "
-        "weighs 2w, w = the share of the vote in its mixture with the predictions under which the labels are likeliest. "
-        "Stretched so that 0.5 is the cut-off of the estimate",
+        "and rank(gc_own). Of out-of-sample predictions p: mean of rank(margin of log p) and rank(sum_{c != y} m_cy q_c / q_y), "
+        "m_cy = how often samples of class c, labelled otherwise, are labelled y by the confident joint; q = p, with features "
+        "(1 - w) p + w v, w = its likeliest share of the vote v, and rank(knn_vote) with weight 2w. Stretched so that 0.5 is "
+        "the cut-off of the estimate",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,

@@ -22,7 +22,6 @@ _RESAMPLED = 100
 _SUREST = (0.1, 0.2, 0.3)  # of the samples; the middle one gives the count
 _UNSURE, _UNABLE = 0.3, 0.4  # of the labels guessed otherwise: classes overlap, and sure guesses may be wrong as well
 _AGREED_LEAST = 0.02  # where nothing is verified, a smaller share of wrong labels is not told from none
-_ROUNDING = 1e-6
 _LEAST = 0.01  # a smaller share of the samples is not told from none
 
 
@@ -118,24 +117,6 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     if differing > _UNABLE:
         count = 0.0
     return estimate(count * samples, bounds[0] * samples, bounds[1] * samples, samples)
-
-
-def confident_joint(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> int:
-    """How many labels are wrong by the confident joint (Northcutt et al. 2021, arXiv:1911.00068), as cleanlab counts them.
-
-    `guess` are out-of-sample probabilities. A class is believed where it is as probable as it is, on average, for
-    samples that carry it. A label is wrong where one other class is believed, or several and not it, and where the
-    likeliest class is another one.
-    """
-    classes = guess.shape[1]
-    sizes = labels.bincount(minlength=classes)
-    own = torch.zeros(classes).index_add_(0, labels, guess.gather(1, labels[:, None]).squeeze(1))
-    usual = torch.where(sizes > 0, own / sizes.clamp(min=1), torch.inf)
-    believed = guess >= usual - _ROUNDING
-    number = believed.sum(1)
-    likeliest = guess.argmax(1)
-    true = torch.where(number > 1, likeliest, believed.int().argmax(1))
-    return int(((number > 0) & (true != labels) & (likeliest != labels)).sum())
 
 
 def lead_of_label(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:

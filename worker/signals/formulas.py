@@ -11,6 +11,7 @@ from torch import Tensor
 
 from worker.signals.anomaly import tail
 from worker.signals.blend import share_of_second
+from worker.signals.confident import odds_of_error
 from worker.signals.groups import gap_of_members
 from worker.signals.measurements import Answers, Measurements, Trusted, early_checkpoints
 from worker.signals.ranks import rank
@@ -26,6 +27,12 @@ def _own(m: Answers, by_class: Float[Tensor, "n c"]) -> Scores:
 
 def _missing(support: Float[Tensor, "s n"]) -> Scores:
     return torch.stack([rank(1 - row) for row in support]).mean(0)
+
+
+def _mean(*parts: tuple[Scores, float]) -> Scores:
+    """Of scores, each with its weight."""
+    total = sum(weight for _, weight in parts)
+    return torch.stack([score.double() * (weight / total) for score, weight in parts]).sum(0)
 
 
 def _forgetting(m: Answers) -> Scores:
@@ -71,20 +78,29 @@ def _late(m: Measurements) -> Scores:
 
 
 def _mislabeled(m: Answers) -> Scores:
+    if m.unseen is not None:
+        return _by_predictions(m, m.unseen.train)
     parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0))]
-    weights = [1.0, 1.0]
     if isinstance(m, Measurements):
         parts.append(rank(_lost_vote(m, m.votes)))
-        weights.append(1.0 if m.unseen is None else 2 * share_of_second(_own(m, m.unseen.train), _own(m, m.votes)))
         if m.frozen_votes is not None:
             parts.append(rank(_lost_vote(m, m.frozen_votes)))
-            weights.append(1.0)
         if m.trusted is not None:
             parts.append(rank(m.aligned.own))
-            weights.append(1.0)
-    return torch.stack([weight * part.double() for weight, part in zip(weights, parts, strict=True)]).sum(0) / sum(
-        weights
-    )
+    return _mean(*((part, 1.0) for part in parts))
+
+
+def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
+    """Neighbours count for as much as they add to the predictions."""
+    parts = [(rank(-m.dynamics.margin[0]), 1.0)]
+    if not isinstance(m, Measurements):
+        return _mean(*parts, (rank(odds_of_error(predicted, m.labels)), 1.0))
+    share = share_of_second(_own(m, predicted), _own(m, m.votes))
+    blend = (1 - share) * predicted + share * m.votes
+    parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(_lost_vote(m, m.votes)), 2 * share)]
+    if m.trusted is not None:
+        parts.append((rank(m.aligned.own), 1.0))
+    return _mean(*parts)
 
 
 def _label_split(m: Measurements) -> Scores:

@@ -340,4 +340,4 @@ def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client,
 def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, here: Services) -> None:
     with here.database.write() as connection:
         rankings.save_summaries(connection, "job_1", {})
-    assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0}
+    assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0, "note": None}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.signals.counts import agreed_errors, confident_joint, excess, lead_of_label, share_of_wrong
+from worker.signals.counts import agreed_errors, excess, lead_of_label, share_of_wrong
 
 
 def normal(rows: int, seed: int) -> Tensor:
@@ -88,22 +88,3 @@ def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wro
 def test_the_lead_is_over_the_best_other_class() -> None:
     guess = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
     assert torch.allclose(lead_of_label(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))
-
-
-def test_the_confident_joint_is_that_of_slow_and_obvious_code() -> None:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.randint(0, 4, (500,), generator=generator)
-    probable = torch.softmax(2 * torch.eye(4)[labels] + 2 * torch.randn(500, 4, generator=generator), 1)
-    usual = [float(probable[labels == label, label].mean()) for label in range(4)]
-    wrong = 0
-    for row, label in zip(probable.tolist(), labels.tolist(), strict=True):
-        believed = [place for place in range(4) if row[place] >= usual[place]]
-        likeliest = max(range(4), key=row.__getitem__)
-        if believed and label != (likeliest if len(believed) > 1 else believed[0]) and likeliest != label:
-            wrong += 1
-    assert confident_joint(probable, labels) == wrong > 50
-
-
-def test_a_class_that_no_sample_carries_is_believed_of_none() -> None:
-    probable = torch.tensor([[0.1, 0.2, 0.7], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1]])
-    assert confident_joint(probable, torch.tensor([0, 1, 0, 1])) == 0

@@ -23,6 +23,7 @@ from worker.playback import fill, play
 from worker.predictions import look
 from worker.ranking import Outcome, rank
 from worker.scoring import listen
+from worker.signals.confident import odds_of_error
 from worker.signals.ranks import rank as ranks
 from worker.signals.summaries import detection
 from worker.standard import Standard
@@ -128,12 +129,22 @@ def test_predictions_alone_give_what_they_define_and_nothing_else(tmp_path: Path
     assert not {"groups", "proposals"} & set(found.summaries)
     assert {one["code"] for one in found.result["warnings"]} == {"no_training", "no_features"}
     assert found.result["estimates"]["anomalous"] == {"count": 0, "low": None, "high": None}
-    own = arrays["pred_probs"][np.arange(N), arrays["labels"]]
-    others = np.where(np.eye(C, dtype=bool)[arrays["labels"]], -1, arrays["pred_probs"]).max(1)
-    margin, likely = torch.from_numpy(np.log(others) - np.log(own)), torch.from_numpy(-own)
-    order = (ranks(margin) + ranks(likely)).argsort(stable=True)
-    assert np.allclose(found.table["confidence"], -own, atol=1e-6)
-    assert bool((scores(found, "mislabeled")[order].diff() >= -1e-6).all())
+    probable = torch.from_numpy(arrays["pred_probs"])
+    labels = torch.from_numpy(arrays["labels"])
+    own = probable.gather(1, labels[:, None]).squeeze(1)
+    others = probable.scatter(1, labels[:, None], -1).amax(1)
+    assert torch.allclose(scores(found, "confidence").float(), -own, atol=1e-6)
+    suspicion = ranks(others.log() - own.log()) + ranks(odds_of_error(probable, labels))
+    assert float((ranks(scores(found, "mislabeled")) - ranks(suspicion)).abs().max()) < 0.01
+
+
+def test_of_two_classes_the_order_is_that_of_the_self_confidence(tmp_path: Path) -> None:
+    arrays, _ = predictions()
+    two = arrays["labels"] < 2
+    probable = arrays["pred_probs"][two, :2]
+    given = {"labels": arrays["labels"][two], "pred_probs": probable / probable.sum(1, keepdims=True)}
+    found = ranked(given, tmp_path)
+    assert float((ranks(scores(found, "mislabeled")) - ranks(scores(found, "confidence"))).abs().max()) < 0.01
 
 
 @pytest.mark.parametrize("features", [False, True])
