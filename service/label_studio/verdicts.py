@@ -45,7 +45,8 @@ def keep(
         chain = reviews.keep_out(connection, job.id)
         seen = _seen_too(job, [pull for one in chain if (pull := pulls.get(connection, one)) is not None], pushed)
         heard = _heard(reviews.last_words(connection, job.id), given, seen)
-        news, confirmed = [], []
+        news: list[Decision] = []
+        confirmed: list[Decision] = []
         for name in sorted(words.keys() | heard.mine.keys()):
             word = words.get(name)
             decided = None if word is None else verdict(word, given[name], names)
