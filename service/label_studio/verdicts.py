@@ -5,11 +5,12 @@ Jobs over one project see the same annotations: what one of them has kept is no 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from service.domain.review import Decision, Review
 from service.label_studio.begin import Surroundings
 from service.label_studio.state import PushState
-from service.label_studio.words import Word, holds, verdict
+from service.label_studio.words import Verdict, Word, holds, verdict
 from service.store import pulls, reviews
 from service.store.jobs import Job
 from service.store.pulls import Pull
@@ -44,15 +45,25 @@ def keep(
         chain = reviews.keep_out(connection, job.id)
         seen = _seen_too(job, [pull for one in chain if (pull := pulls.get(connection, one)) is not None], pushed)
         heard = _heard(reviews.last_words(connection, job.id), given, seen)
-        news = []
+        news: list[Decision] = []
+        confirmed: list[Decision] = []
         for name in sorted(words.keys() | heard.mine.keys()):
             word = words.get(name)
             decided = None if word is None else verdict(word, given[name], names)
             at = word.at if word else None
             found = holds(decided, at, heard.mine.get(name), heard.told.get(name), heard.others.get(name))
             if found is not None:
-                news.append(Decision(sample_id=name, decision=found[0], label=found[1]))
-        return reviews.record(connection, job.id, news, SOURCE, here.now(), given=given, news_only=True)
+                again = _confirms(found, at, heard.told.get(name), heard.others.get(name))
+                (confirmed if again else news).append(Decision(sample_id=name, decision=found[0], label=found[1]))
+        written = reviews.record(connection, job.id, confirmed, SOURCE, here.now(), given=given)
+        return written + reviews.record(connection, job.id, news, SOURCE, here.now(), given=given, news_only=True)
+
+
+def _confirms(found: Verdict, at: datetime | None, told: Review | None, other: Review | None) -> bool:
+    """Whether the tool says later what somebody else had said: of two jobs, one may see a word from between the two."""
+    if at is None or other is None or other.source == SOURCE or (other.decision, other.label) != found:
+        return False
+    return other.created_at < at and (told is None or told.created_at < at)
 
 
 def _seen_too(job: Job, chained: Iterable[Pull], pushed: Mapping[str, PushState]) -> frozenset[str]:

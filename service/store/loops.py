@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from service.domain.job import State
 from service.domain.specs import Loop
 from service.store import chains, outcomes
-from service.store.tables import jobs, loops, reviews
+from service.store.tables import dataset_versions, jobs, loops, reviews
 
 _LABELS = ("relabel", "remove")
 
@@ -112,15 +112,18 @@ def standings(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, St
 
 
 def _waiting(connection: sa.Connection) -> list[_Waiting]:
+    corrected = sa.exists().where(dataset_versions.c.dataset_id == jobs.c.dataset_id).label("corrected")
     rows = connection.execute(
-        sa.select(loops, jobs.c.created_at, jobs.c.finished_at)
+        sa.select(loops, jobs.c.created_at, jobs.c.finished_at, corrected)
         .join(jobs, jobs.c.id == loops.c.job_id)
         .where(loops.c.next_job_id.is_(None), loops.c.trouble.is_(None), jobs.c.state == State.COMPLETED)
     ).all()
     found = []
     for row in rows:
         quiet = timedelta(seconds=row.quiet_seconds)
-        said_at, said = _said(connection, row.job_id, row.created_at - quiet)
+        # It was begun when nobody had said anything for the quiet time: older reviews of the others are in its labels,
+        # unless these were pulled anew.
+        said_at, said = _said(connection, row.job_id, row.created_at - quiet if row.corrected else None)
         found.append(
             _Waiting(
                 job_id=row.job_id,
@@ -136,13 +139,15 @@ def _waiting(connection: sa.Connection) -> list[_Waiting]:
     return found
 
 
-def _said(connection: sa.Connection, job_id: str, since: datetime) -> tuple[datetime | None, int]:
+def _said(connection: sa.Connection, job_id: str, since: datetime | None) -> tuple[datetime | None, int]:
     """When a review was given to the chain last, and how many may change labels of its newest job.
 
-    The others' older reviews are in its labels already: it was begun when nobody had said anything for the quiet time.
+    To keep a sample in another job may be to change it here. Of the others only reviews after `since` count.
     """
     own = (reviews.c.job_id == job_id) & reviews.c.decision.in_(_LABELS)
-    late = (reviews.c.job_id != job_id) & (reviews.c.created_at > since) & reviews.c.decision.in_((*_LABELS, "keep"))
+    late = (reviews.c.job_id != job_id) & reviews.c.decision.in_((*_LABELS, "keep"))
+    if since is not None:
+        late &= reviews.c.created_at > since
     found = connection.execute(
         sa.select(
             sa.func.max(reviews.c.created_at, type_=reviews.c.created_at.type).label("at"),

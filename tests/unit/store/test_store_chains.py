@@ -215,6 +215,19 @@ def test_late_decisions_wait_for_quiet_and_mend_trouble_of_the_newest_job(world:
     assert world.look(1_000) == []
 
 
+def test_what_a_job_that_was_pulled_anew_does_not_know_yet_counts_however_old_it_is(world: Chain) -> None:
+    first = world.begin()
+    world.say(first, 1, (3, "relabel", "dog"), (8, "relabel", "cat"), (9, "remove"))
+    with world.database.write() as connection:
+        assert loops.follow(connection, first, "job_2")
+    second = world.begin("job_2", "ds_2")  # the same tasks, with the labels that they had before
+    assert world.changed(second) == 3
+    (third,) = world.look(5)
+    lineage = world.dataset(third).lineage
+    assert lineage is not None
+    assert (lineage.parent, lineage.relabelled, lineage.removed) == ("ds_2", 2, 1)
+
+
 def test_a_decision_that_comes_while_the_dataset_is_corrected_is_not_lost(
     world: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
