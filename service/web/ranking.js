@@ -9,6 +9,8 @@ let job = null;
 let items = [];
 let next = null;
 let total = 0;
+let asked = 0; // rankings so far: only the last is drawn, in whatever order the answers come
+let further = null; // the page that is on its way
 let titles = null;
 let open = () => {};
 
@@ -16,9 +18,9 @@ let open = () => {};
 export function start(opened) {
   open = opened;
   for (const id of ["by", "verdict", "given", "suggested"]) {
-    at(id).addEventListener("change", () => attempt(() => page(true)));
+    at(id).addEventListener("change", () => attempt(begin));
   }
-  at("more").addEventListener("click", () => attempt(() => page(false)));
+  at("more").addEventListener("click", () => attempt(more));
   document.addEventListener("reviewed", ({ detail }) => mark(detail.id, detail.review));
 }
 
@@ -30,7 +32,7 @@ export async function rank(completed) {
   const classes = job.dataset.classes.map((name) => [name, name]);
   for (const id of ["given", "suggested"]) at(id).replaceChildren(...options([["", "any"], ...classes]));
   at("verdict").value = "";
-  await page(true);
+  await begin();
 }
 
 /** The path of the ranking as it is shown, with more in its query. */
@@ -46,16 +48,36 @@ export function query(more) {
   return `${job.links.suspects}?${wanted}`;
 }
 
-async function page(first) {
-  const found = await json(query({ limit: PAGE, ...(first ? {} : { cursor: next }) }));
-  if (first) {
-    items = [];
-    at("rows").replaceChildren();
-    const verdict = at("verdict").value || (["mislabeled", "anomalous"].includes(found.by) && found.by);
-    const flagged = `${count(found.flagged)} of the job flagged${verdict ? ` as ${verdict}` : ""}`;
-    at("shown").textContent = `${count(found.total)} samples${verdict === "clean" ? "" : `, ${flagged}`}`;
-    at("meaning").textContent = titles.get(found.by)?.high ?? "more suspicious";
+async function begin() {
+  asked += 1;
+  const mine = asked;
+  [next, further] = [null, null]; // nobody goes on in what is no longer wanted
+  at("more").hidden = true;
+  const found = await json(query({ limit: PAGE }));
+  if (mine !== asked) return;
+  items = [];
+  at("rows").replaceChildren();
+  const verdict = at("verdict").value || (["mislabeled", "anomalous"].includes(found.by) && found.by);
+  const flagged = `${count(found.flagged)} of the job flagged${verdict ? ` as ${verdict}` : ""}`;
+  at("shown").textContent = `${count(found.total)} samples${verdict === "clean" ? "" : `, ${flagged}`}`;
+  at("meaning").textContent = titles.get(found.by)?.high ?? "more suspicious";
+  append(found);
+}
+
+// Fetched once, however often it is asked for meanwhile.
+async function more() {
+  const mine = asked;
+  further ??= json(query({ limit: PAGE, cursor: next }));
+  const page = further;
+  try {
+    const found = await page;
+    if (mine === asked && further === page) append(found);
+  } finally {
+    if (further === page) further = null;
   }
+}
+
+function append(found) {
   [next, total] = [found.next, found.total];
   at("more").hidden = next === null;
   at("rows").append(...found.items.map((item, place) => row(item, items.length + place)));
@@ -67,7 +89,7 @@ export const size = () => total;
 
 /** The row at a place, from 0; more are fetched where it lies behind those that are there. undefined after the last. */
 export async function placed(place) {
-  if (place >= items.length && next !== null) await page(false);
+  if (place >= items.length && next !== null) await more();
   return items[place];
 }
 

@@ -5,6 +5,7 @@ import { at, attempt, button, count, percent } from "/web/dom.js";
 
 const LOOK_MS = 4000;
 let job = null;
+let asked = 0;
 let done = []; // what was decided on this page: the sample, and what held before
 
 export function start() {
@@ -52,7 +53,10 @@ async function send(id, words) {
 }
 
 async function summarise() {
+  asked += 1;
+  const mine = asked;
   const { flagged, reviewed, outcomes, precision } = await json(`/jobs/${job.id}/reviews/summary?signal=mislabeled`);
+  if (mine !== asked) return;
   const looked = flagged - outcomes.flagged.pending;
   const sure =
     precision.precision === null

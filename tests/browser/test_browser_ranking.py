@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.api.deps import Services
 from service.store import datasets
@@ -76,6 +76,37 @@ def test_more_brings_the_rest_and_no_row_twice(page: Page, job: str, client: htt
     expect(more).to_be_hidden()
     assert listed(page) == ranked(client)
     assert len(set(listed(page))) == 60
+
+
+def test_only_the_ranking_that_was_asked_for_last_is_shown_however_late_another_comes(
+    page: Page, job: str, client: httpx.Client
+) -> None:
+    late: list[Route] = []
+    page.route(re.compile("verdict=mislabeled"), lambda route: late.append(route))
+    page.goto(job)
+    page.get_by_label("Verdict").select_option("mislabeled")
+    page.get_by_label("Verdict").select_option("clean")
+    wanted = ranked(client, verdict="clean")[:25]
+    expect(page.locator("#rows tr").first).to_have_attribute("data-sample", wanted[0])
+    with page.expect_response(re.compile("verdict=mislabeled")) as answered:
+        late[0].continue_()
+    answered.value.finished()
+    page.wait_for_timeout(100)
+    assert listed(page) == wanted
+
+
+def test_a_page_that_is_asked_for_twice_comes_once(page: Page, job: str, client: httpx.Client) -> None:
+    late: list[Route] = []
+    page.route(re.compile("cursor="), lambda route: late.append(route))
+    page.goto(job)
+    more = page.locator("#more")
+    for _ in range(2):
+        more.click()
+    for route in late:
+        route.continue_()
+    expect(page.locator("#rows tr")).to_have_count(50)
+    page.wait_for_load_state("networkidle")
+    assert listed(page) == ranked(client)[:50]
 
 
 def test_a_sample_opens_with_its_picture_its_reason_and_its_course(
