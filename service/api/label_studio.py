@@ -114,7 +114,8 @@ def hear(caller: Caller, body: JsonBody, here: Here, later: BackgroundTasks) -> 
     if event.action in _CHANGES:
         later.add_task(_ask, here, caller, event.project.id)
     elif event.action == "START_TRAINING":
-        later.add_task(train_again, here, caller, event.project.id)
+        # Nothing else tells that somebody pressed the button: it is kept before it is answered.
+        train_again(here, caller, event.project.id)
     return EventTaken(action=event.action)
 
 
