@@ -11,7 +11,7 @@ from service.api.schemas import Candidate, CandidateList, GroupList, GroupView, 
 from service.api.suspects import Completed, dataset_of, sample_cards
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
-from service.store import rankings
+from service.store import rankings, reviews
 from service.store.jobs import Job
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -81,12 +81,14 @@ def list_candidates(
     """The given labels take turns; of each, the sample comes next that adds most to what the earlier ones cover.
 
     A sample covers those of its label that are like it in the model's features, so few stand for many, and any
-    beginning of the list is as balanced as the whole; it ends after 500. Hand the ids of those that were found right
-    back as `reference.samples` of the next job.
+    beginning of the list is as balanced as the whole; it ends after 500. Those that were reviewed are left out. Hand the
+    ids of those that were found right back as `reference.samples` of the next job.
     """
     with here.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
-        rows = rankings.at(connection, job.id, found["positions"][:count])
+        proposed = rankings.at(connection, job.id, found["positions"])
+        decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
+    rows = [row for row in proposed if row["sample_id"] not in decided][:count]
     places = {position: place for place, position in enumerate(found["positions"])}
     items = [
         Candidate(

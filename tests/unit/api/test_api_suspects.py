@@ -322,6 +322,21 @@ def test_verification_is_proposed_in_the_order_that_the_worker_found(client: htt
     assert client.post("/jobs", json=body).status_code == 202
 
 
+def test_what_was_reviewed_is_not_proposed_for_verification_again(client: httpx.Client) -> None:
+    before = [one["sample"]["id"] for one in client.get("/jobs/job_1/verify-next?count=1000").json()["items"]]
+
+    def say(sample_id: str, decision: str) -> None:
+        assert client.post("/jobs/job_1/reviews", json=[{"sample_id": sample_id, "decision": decision}]).is_success
+
+    for sample_id, decision in zip(before, ("keep", "unsure", "remove"), strict=False):
+        say(sample_id, decision)
+    left = client.get("/jobs/job_1/verify-next?count=4").json()["items"]
+    assert [one["sample"]["id"] for one in left] == before[3:7]
+    say(before[1], "withdraw")
+    left = client.get("/jobs/job_1/verify-next?count=4").json()["items"]
+    assert [one["sample"]["id"] for one in left] == [before[1], *before[3:6]]
+
+
 def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client, here: Services) -> None:
     def why(turn: int, closer: int, among: int) -> str:
         told = {"positions": [4], "turns": [turn], "closer": [closer], "among": [among]}
