@@ -19,8 +19,10 @@ from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broke
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import open_database
+from worker.answers import answer
 from worker.devices import choose
-from worker.tasks import Station, answer, run
+from worker.station import Station
+from worker.tasks import run
 
 log_to_stderr()
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,16 @@ from safetensors.torch import save_file
 from service.domain.errors import SuspectsError
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import JobSpec
-from service.settings import Settings
 from service.store import evidence, jobs, rankings
-from service.store.blobs import Blobs
-from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
-from worker.backbones import Features, Footing, Shelf
 from worker.decode import Canonical, read
-from worker.inference import Trained, probabilities, restore
 from worker.playback import play
 from worker.predictions import NO_EPOCH, look
 from worker.preparation import Prepared, Samples, fit, prepare
 from worker.ranking import Outcome, rank
 from worker.scoring import Scored, listen, score
 from worker.search import find_rate
+from worker.station import Station, checkpoint_path, footing_path, latest_checkpoint
 from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 
 log = structlog.get_logger()
@@ -42,16 +38,7 @@ log = structlog.get_logger()
 _BEGINS = {State.PREPARING: 0.0, State.TRAINING: 0.05, State.SCORING: 0.65, State.RANKING: 0.95}
 _ENDS = {State.PREPARING: 0.05, State.TRAINING: 0.65, State.SCORING: 0.95, State.RANKING: 1.0}
 
-
-@dataclass(frozen=True)
-class Station:
-    """Where a worker stands: what it may read and write, and whether it has been told to stop."""
-
-    settings: Settings
-    database: Database
-    blobs: Blobs
-    device: torch.device
-    stopping: Callable[[], bool]
+_BACKBONE = "running the frozen backbone"
 
 
 class Stopping(Exception):
@@ -192,9 +179,10 @@ def _train(
 ) -> _Measured:
     spec, blobs = job.spec, station.blobs
     reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    prepared = prepare(spec, dataset, reference, station.device, _shelf(scratch, station, heart))
+    shelf = station.shelf(scratch, lambda share: heart.tell(State.PREPARING, share, f"{_BACKBONE}: {share:.0%}"))
+    prepared = prepare(spec, dataset, reference, station.device, shelf)
     if prepared.footing is not None:
-        prepared.footing.save(_footing(blobs, job.id))
+        prepared.footing.save(footing_path(blobs, job.id))
     if spec.training.find_learning_rate:
         heart.tell(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(job.id) / "learning_rate.json")
@@ -202,7 +190,7 @@ def _train(
     clock.lap("preparing_s")
     folder = blobs.checkpoints(job.id)
     epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heart, told))
-    _keep_weights(_checkpoint(folder, epochs[-1]), blobs.model(job.id))
+    _keep_weights(checkpoint_path(folder, epochs[-1]), blobs.model(job.id))
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heart.enter(State.SCORING, "running the checkpoints over every sample")
     clock.lap("training_s")
@@ -210,7 +198,7 @@ def _train(
         prepared,
         spec,
         rates,
-        lambda t: TrainingState.load(_checkpoint(folder, epochs[t])).model,
+        lambda t: TrainingState.load(checkpoint_path(folder, epochs[t])).model,
         scratch,
         _measuring(heart),
     )
@@ -246,24 +234,6 @@ def _measuring(heart: Heart) -> Callable[[float], None]:
     return lambda share: heart.tell(State.SCORING, share, "measuring influence")
 
 
-def _shelf(scratch: Path, station: Station, heart: Heart | None = None) -> Shelf:
-    shelf = Shelf(
-        models=station.settings.models_folder,
-        networks=station.blobs.networks,
-        features=Features(station.blobs.features, station.settings.max_features_bytes),
-        scratch=scratch,
-        device=station.device,
-    )
-    if heart is None:
-        return shelf
-    words = "running the frozen backbone"
-    return replace(shelf, tell=lambda share: heart.tell(State.PREPARING, share, f"{words}: {share:.0%}"))
-
-
-def _footing(blobs: Blobs, job_id: str) -> Path:
-    return blobs.job(job_id) / "footing.npz"
-
-
 def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
     # Written down, so that another attempt, on another machine maybe, goes on with the same.
     if not path.exists():
@@ -280,21 +250,21 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
-    resume = _latest(folder)
+    resume = latest_checkpoint(folder)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
         # Metrics first: an epoch that is computed again, because its checkpoint was not yet written, tells the same.
         if metrics.epoch > told:
             heart.metrics(metrics)
-        state.save(_checkpoint(folder, state.epoch))
+        state.save(checkpoint_path(folder, state.epoch))
         if state.epoch - 1 not in kept:
-            _checkpoint(folder, state.epoch - 1).unlink(missing_ok=True)
+            checkpoint_path(folder, state.epoch - 1).unlink(missing_ok=True)
         share = state.epoch / epochs
         heart.tell(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
     ran = fit(prepared, spec, resume, after_epoch)
     for epoch in set(kept) - set(checkpoints(spec.training, ran)):
-        _checkpoint(folder, epoch).unlink(missing_ok=True)
+        checkpoint_path(folder, epoch).unlink(missing_ok=True)
     return ran
 
 
@@ -341,63 +311,6 @@ class _Clock:
         now = time.perf_counter()
         self.laps[name] = round(now - self._last, 3)
         self._last = now
-
-
-def _checkpoint(folder: Path, epoch: int) -> Path:
-    return folder / f"{epoch:05d}.pt"
-
-
-def _latest(folder: Path) -> TrainingState | None:
-    for path in sorted(folder.glob("*.pt"), reverse=True):
-        try:
-            return TrainingState.load(path)
-        except Exception as error:  # noqa: BLE001 - torch raises what it likes; a machine that lost power cut the file
-            log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
-            path.unlink()
-    return None
-
-
-_kept: dict[str, Trained] = {}  # by job, one at most: annotators ask again and again, and always the same one
-
-
-def answer(job_id: str, question: str, station: Station) -> None:
-    """Answer a question about new samples, which lies in a file, in another file; quietly when nobody asks any more."""
-    asked, told = station.blobs.question(question), station.blobs.answer(question)
-    if not asked.exists():
-        return
-    try:
-        trained = _trained(job_id, station)
-        found = probabilities(trained, read(asked)).tolist()
-        said: dict[str, Any] = {"classes": trained.classes, "probabilities": found}
-    except FileNotFoundError:
-        log.info("question taken back", job=job_id)
-        return
-    except Exception as error:
-        log.exception("question not answered", job=job_id)
-        said = {"error": type(error).__name__}
-    part = told.with_suffix(".part")
-    part.write_text(json.dumps(said))
-    part.replace(told)
-
-
-def _trained(job_id: str, station: Station) -> Trained:
-    """The model of a completed job; the last one that was asked for is kept. Raises LookupError where there is none."""
-    if job_id not in _kept:
-        with station.database.read() as connection:
-            job = jobs.get(connection, job_id)
-        if job is None or job.state != State.COMPLETED:
-            raise LookupError(job_id)
-        state = _latest(station.blobs.checkpoints(job_id))
-        if state is None:
-            raise LookupError(job_id)
-        dataset, path = read(station.blobs.canonical(job.dataset_id)), _footing(station.blobs, job_id)
-        footing = Footing.load(path) if path.exists() else None
-        _kept.clear()  # before another is loaded: both may be large
-        trained = restore(
-            job.spec, dataset, state, station.device, _shelf(station.blobs.job(job_id) / "scratch", station), footing
-        )
-        _kept[job_id] = trained
-    return _kept[job_id]
 
 
 def _now() -> datetime:

@@ -14,7 +14,8 @@ from service.domain.signal import SIGNALS
 from service.platforms.exports import FORMS
 from tests.unit.ingest.uploads import npz_of
 from worker.devices import CPU
-from worker.tasks import Station, run
+from worker.station import Station
+from worker.tasks import run
 
 ROWS, WRONG, CLASSES = 240, 24, ["cat", "dog", "eel"]
 

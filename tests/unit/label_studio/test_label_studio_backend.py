@@ -22,8 +22,10 @@ from service.settings import Settings
 from service.store import jobs, loops, pulls
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
+from worker.answers import answer
 from worker.devices import CPU
-from worker.tasks import Station, answer, run
+from worker.station import Station
+from worker.tasks import run
 
 ROWS = 60
 WORDS = {"cat": "meow purr whiskers", "dog": "bark fetch kennel"}
