@@ -22,7 +22,8 @@ from torch import Tensor
 from benchmarks.data import IMAGES, load
 from benchmarks.runs import fixed, run
 from service.domain.dataset import DatasetInfo
-from service.domain.specs import JobOptions, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions
 from worker.decode import Canonical
 from worker.preparation import fit, prepare
 from worker.scoring import MEASURED, score

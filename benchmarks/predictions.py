@@ -33,7 +33,8 @@ from torch.nn.functional import one_hot
 from benchmarks import embeddings
 from benchmarks.data import DATA, load, taken
 from service.domain.dataset import DatasetSpec
-from service.domain.specs import Glitch, JobOptions, Reference, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import Glitch, JobOptions, Reference
 from worker.decode import Encoder
 from worker.glitches import plant
 from worker.predictions import look

@@ -28,7 +28,8 @@ from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
 
 from benchmarks.data import DATA, load
-from service.domain.specs import JobOptions, ModelRequest, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, ModelRequest
 from worker.backbones import Features, Shelf
 from worker.preparation import prepare
 

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 from benchmarks.data import load
 from benchmarks.runs import run
 from service.domain.dataset import DatasetInfo, DatasetSpec
-from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest
 from service.ingest import Limits, ingest
 from worker.decode import read
 from worker.playback import play

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from service.domain.dataset import DatasetInfo
 from service.domain.models import AUTO
-from service.domain.specs import JobOptions, JobSpec, ModelRequest, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobSpec, ModelRequest
 from worker.decode import Canonical
 from worker.models import build
 from worker.preparation import Prepared, fit, prepare

@@ -16,8 +16,9 @@ from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetInfo, Feature, Inferred
 from service.domain.job import Progress, State
+from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
-from service.domain.specs import JobRequest, JobSpec, resolve
+from service.domain.specs import JobRequest, JobSpec
 from service.store import datasets, evidence, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database

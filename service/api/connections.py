@@ -11,7 +11,7 @@ from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest
 from service.api.openapi import CONNECTION_BODY, TOKEN_BODY
-from service.api.schemas import ConnectionPage, ConnectionSecret
+from service.api.schemas.integrations import ConnectionPage, ConnectionSecret
 from service.domain.connection import Connection, ConnectionRequest, Seen, TokenKind, TokenRequest
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound, Upstream
 from service.label_studio.begin import backend_path

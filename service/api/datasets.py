@@ -19,7 +19,7 @@ from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import problems
 from service.api.intake import made_before, request_digest, take_in, take_in_url
 from service.api.openapi import DATASET_BODY
-from service.api.schemas import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
+from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
 from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.errors import Conflict, NotFound
 from service.ingest.rows import sample_media, sample_row

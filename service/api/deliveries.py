@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.api import paging
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problems
-from service.api.schemas import DeliveryPage, DeliveryView
+from service.api.schemas.integrations import DeliveryPage, DeliveryView
 from service.domain.errors import Conflict, NotFound
 from service.domain.webhook import without_query
 from service.store import webhooks

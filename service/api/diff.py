@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
-from service.api.schemas import DiffAccuracy, DiffItem, DiffList, DiffPlace, DiffSide, JobDiff
+from service.api.schemas.diff import DiffAccuracy, DiffItem, DiffList, DiffPlace, DiffSide, JobDiff
 from service.api.suspects import Completed, check_signal, completed, dataset_of
 from service.domain.errors import FieldError
 from service.domain.specs import Reference

@@ -13,20 +13,12 @@ from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest, take_in
 from service.api.networks import check_network
 from service.api.openapi import JOB_BODY
-from service.api.schemas import JobPage, JobView
+from service.api.schemas.jobs import JobPage, JobView
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, TooMany
 from service.domain.job import ENDED, State
-from service.domain.specs import (
-    JobOptions,
-    JobRequest,
-    JobSpec,
-    Loop,
-    PullJobRequest,
-    Reference,
-    UploadJobRequest,
-    resolve,
-)
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, PullJobRequest, Reference, UploadJobRequest
 from service.domain.webhook import WebhookRequest
 from service.fetch import names_inside
 from service.ingest.identities import missing_ids

@@ -14,9 +14,9 @@ from service.api.deps import Here, Services
 from service.api.errors import problems
 from service.api.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
 from service.domain.backend import (
+    BackendHealth,
     Event,
     EventTaken,
-    Health,
     ModelVersion,
     ModelVersions,
     Predictions,
@@ -60,9 +60,9 @@ router = APIRouter(prefix="/ls/{secret}", tags=["label studio"], responses=probl
 
 
 @router.get("/health", summary="Say that the service is there", dependencies=[Depends(_caller)])
-def tell_health() -> Health:
+def tell_health() -> BackendHealth:
     """Label Studio gives up after a second."""
-    return Health()
+    return BackendHealth()
 
 
 @router.post(

@@ -13,7 +13,7 @@ from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest
 from service.api.openapi import NETWORK_BODY
-from service.api.schemas import NetworkPage
+from service.api.schemas.integrations import NetworkPage
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import FieldError, NotFound
 from service.domain.network import NetworkInfo, NetworkSpec

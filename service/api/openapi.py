@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.errors import Problem
 from service.api.examples import EXAMPLES
-from service.api.schemas import FromProject, FromUrl
+from service.api.schemas.datasets import FromProject, FromUrl
 from service.domain.backend import Event, Question, Setup
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest

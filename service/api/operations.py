@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problem, problems
-from service.api.schemas import Check, Health, ModelList, ModelView, Readiness, SignalKindList
+from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS
 from service.store import workers

@@ -15,15 +15,15 @@ from service.api.errors import faults, invalid, problems
 from service.api.exports import Index
 from service.api.intake import made_before, request_digest
 from service.api.openapi import REVIEWS_BODY
-from service.api.schemas import (
+from service.api.schemas.reviews import (
     ReviewOutcomes,
     ReviewPage,
     ReviewsRecorded,
     ReviewSummary,
     SignalPrecision,
     ToolStanding,
-    Verdict,
 )
+from service.api.schemas.samples import Verdict
 from service.api.suspects import Completed, check_signal, dataset_of
 from service.domain.errors import Conflict, FieldError
 from service.domain.precision import BAND_ENDS, bands, days, share

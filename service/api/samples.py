@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends
 from service.api.datasets import media_link, sample_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problems
-from service.api.schemas import InfluentialSample, JobSample
+from service.api.schemas.samples import InfluentialSample, JobSample
 from service.api.suspects import Completed, dataset_of, job_sample_link, planted, review_view, signals_of
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query
 
 from service.api.deps import Here, Services, authorize
 from service.api.errors import problems
-from service.api.schemas import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
+from service.api.schemas.signals import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
 from service.api.suspects import Completed, dataset_of, sample_cards
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities

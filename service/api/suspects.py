@@ -14,7 +14,7 @@ from service.api.datasets import media_link
 from service.api.deps import Here, Services, authorize
 from service.api.errors import invalid, problems
 from service.api.jobs import find_job
-from service.api.schemas import ReviewView, SampleCard, Suspect, SuspectPage, Verdict
+from service.api.schemas.samples import ReviewView, SampleCard, Suspect, SuspectPage, Verdict
 from service.api.tool_forms import Words, to_tool, tool_form, words
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound

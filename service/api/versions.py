@@ -9,7 +9,7 @@ from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
 from service.api.errors import invalid, problems
 from service.api.intake import made_before, request_digest
 from service.api.openapi import VERSION_BODY
-from service.api.schemas import VerifiedPage, VersionList
+from service.api.schemas.datasets import VerifiedPage, VersionList
 from service.api.suspects import completed
 from service.domain.dataset import DatasetInfo, VersionRequest
 from service.domain.errors import FieldError

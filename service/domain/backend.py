@@ -50,7 +50,7 @@ class Question(Setup):
     label_config: str
 
 
-class Health(BaseModel):
+class BackendHealth(BaseModel):
     """The service is there."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())

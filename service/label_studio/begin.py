@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound
-from service.domain.specs import JobOptions, JobSpec, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobSpec
 from service.label_studio.client import LabelStudio, Refused
 from service.platforms.label_studio import Control, choose, parse_config
 from service.queue import Queue

@@ -13,7 +13,8 @@ from pydantic import BaseModel, SecretStr
 
 from service.api.deps import Services
 from service.api.examples import EXAMPLES
-from service.api.schemas import JobView, SuspectPage
+from service.api.schemas.jobs import JobView
+from service.api.schemas.samples import SuspectPage
 from service.domain.connection import Connection, PullSource, Seen
 from service.domain.dataset import DatasetInfo
 from service.main import create_app

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
-from service.domain.specs import JobOptions, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.decode import Canonical, read

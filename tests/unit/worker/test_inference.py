@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetSpec
-from service.domain.specs import JobRequest, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobRequest
 from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.ingest.samples import write_samples

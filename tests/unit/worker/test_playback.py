@@ -12,7 +12,8 @@ from torch import Tensor
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.errors import Invalid
-from service.domain.specs import JobOptions, JobSpec, resolve
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.decode import Canonical, read

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.errors import Invalid
+from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
-from service.domain.specs import JobOptions, resolve
+from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.decode import Canonical, read

@@ -1,0 +1,60 @@
+"""What the service answers of itself, and of what it can do."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from service.domain.signal import Signal
+
+
+class ModelView(BaseModel):
+    """A model that may be asked for."""
+
+    name: str
+    title: str
+    modality: str
+    cost: Literal["low", "medium", "high"]
+    pretrained: bool
+    default: bool = Field(description="Whether `auto` picks it for its modality.")
+    params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
+    training: dict[str, Any] = Field(
+        description="What `training` fields become when left out; empty where nothing is trained."
+    )
+    fine_tuning: dict[str, Any] = Field(
+        description="And what they become where `trainable_blocks` of a pretrained network are trained, if that differs."
+    )
+
+
+class ModelList(BaseModel):
+    """The models."""
+
+    items: list[ModelView]
+    total: int
+
+
+class SignalKindList(BaseModel):
+    """The signals that may be asked for; the two with `headline` are always computed."""
+
+    items: list[Signal]
+    total: int
+
+
+class Check(BaseModel):
+    """One thing that the service needs."""
+
+    ok: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether jobs can be taken in and computed now."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[Literal["database", "broker", "storage", "worker"], Check]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+    version: str

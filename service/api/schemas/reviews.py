@@ -1,0 +1,59 @@
+"""What the service answers of what people decided."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from service.api.paging import Page
+from service.api.schemas.samples import Verdict
+from service.domain.precision import Band, Day, Share
+from service.domain.review import Outcome, Review
+
+
+class ReviewPage(Page[Review]):
+    """Every decision that was given to a job, oldest first."""
+
+
+class ReviewsRecorded(BaseModel):
+    """The decisions were kept."""
+
+    recorded: int = Field(description="How many were sent.")
+    reviewed: int = Field(description="How many samples of the job have a decision now.")
+
+
+class SignalPrecision(BaseModel):
+    """How often a signal was right, by rank."""
+
+    name: str
+    bands: list[Band]
+
+
+class ReviewOutcomes(BaseModel):
+    """How many samples came to each outcome."""
+
+    flagged: dict[Outcome, int] = Field(description="Of those with the verdict mislabeled or anomalous.")
+    clean: dict[Outcome, int] = Field(description="Of the others, as far as somebody looked at them.")
+
+
+class ToolStanding(BaseModel):
+    """How far the decisions that were made in a labelling tool are known."""
+
+    reconciled_at: datetime | None = Field(description="When they were read, or tried to be read, last; null: never.")
+    trouble: str | None = Field(description="Why they could not be read the last time; it is tried again.")
+
+
+class ReviewSummary(BaseModel):
+    """What people made of a ranking, each sample once, whichever job of the chain they said it to.
+
+    A sample that was held out of the ranking does not count.
+    """
+
+    samples: int = Field(description="How many were ranked.")
+    flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
+    reviewed: int = Field(description="How many of them have a decision.")
+    outcomes: ReviewOutcomes
+    precision: Share = Field(description="Of what was flagged.")
+    by_verdict: dict[Verdict, Share]
+    by_signal: list[SignalPrecision]
+    over_time: list[Day] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
+    tool: ToolStanding | None = Field(description="null for a job whose samples came from no labelling tool.")

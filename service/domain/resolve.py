@@ -1,0 +1,202 @@
+"""From what a client asks for to what will be done: every default filled in, what does not fit refused by its field."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from service.domain.auto import SEARCHED, choose
+from service.domain.dataset import DatasetInfo, Frozen, Modality
+from service.domain.errors import FieldError, Invalid
+from service.domain.models import MODELS, Model, TrainingDefaults
+from service.domain.params import StateParams
+from service.domain.signal import SIGNALS
+from service.domain.specs import Influence, JobOptions, JobSpec, ModelRequest, Reference, Training, TrainingRequest
+
+_CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
+
+_FROZEN = (
+    "every epoch would see other images, but the frozen part of the model is run once; leave augmentation out, or set "
+    "model.params.trainable_blocks to all"
+)
+
+
+def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
+    """Fill in every default; raises `Invalid` naming the field. Other datasets and sample ids are the caller's to check."""
+    model, model_request = _resolve_model(request.model, dataset)
+    signals = _resolve_signals(request.signals, dataset)
+    if request.training.augmentation != "none" and dataset.modality != "image":
+        raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
+    if (
+        request.training.augmentation != "none"
+        and model.has_front
+        and model_request.params["trainable_blocks"] != "all"
+    ):
+        raise _invalid((["training", "augmentation"], _FROZEN))
+    training = _resolve_training(request, model, model_request.params, dataset)
+    if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
+        raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
+    return JobSpec(
+        dataset=dataset.id,
+        reference=_resolve_reference(request.reference, dataset),
+        model=model_request,
+        training=training,
+        influence=request.influence,
+        signals=signals,
+        glitches=request.glitches,
+        loop=request.loop,
+        webhook=None if request.webhook is None else request.webhook.shown(),
+        name=request.name or dataset.name,
+        priority=request.priority,
+    )
+
+
+def _invalid(*faults: tuple[list[str | int], str]) -> Invalid:
+    errors = [FieldError(loc=loc, msg=msg) for loc, msg in faults]
+    return Invalid("; ".join(f"{'.'.join(map(str, e.loc))}: {e.msg}" for e in errors), errors=errors)
+
+
+def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
+    fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
+    if not fitting:
+        raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
+    name, chosen = choose(dataset) if request.name == "auto" else (request.name, {})
+    if name not in fitting:
+        raise _invalid(
+            (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
+        )
+    model = MODELS[name]
+    params = _params(model, {**chosen, **request.params})
+    if isinstance(params, StateParams):
+        model, params = _resolve_architecture(params, dataset)
+    return model, ModelRequest(name=name, params=params.model_dump())
+
+
+def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
+    try:
+        return model.params.model_validate(given)
+    except ValidationError as error:
+        place = ["model", "params", *within]
+        raise _invalid(*(([*place, *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
+
+
+def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Model, StateParams]:
+    """The model that is trained, from weights that were uploaded."""
+    fitting = {one.name: one for one in MODELS.values() if one.modality == dataset.modality and not one.pretrained}
+    model = fitting.get(given.architecture)
+    if model is None:
+        names = ", ".join(fitting)
+        raise _invalid((["model", "params", "architecture"], f"for {dataset.modality} data one of {names}"))
+    return model, given.model_copy(update={"params": _params(model, given.params, "params").model_dump()})
+
+
+def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Reference | None:
+    if reference is None:
+        return None
+    if reference.split is not None and reference.split not in dataset.splits:
+        raise _invalid((["reference", "split"], f"no such split; the dataset has {', '.join(sorted(dataset.splits))}"))
+    if reference.split == "train":
+        raise _invalid((["reference", "split"], "this is the part to be ranked; name another split or a holdout"))
+    return reference.model_copy(update={"trusted": reference.is_trusted})
+
+
+@dataclass(frozen=True)
+class _Untrained:
+    """Why nothing is trained, which of `training` means something all the same, and what to do in place of the rest."""
+
+    why: str
+    settable: tuple[str, ...]
+    glitches: str
+    influence: str
+    reference: str
+
+
+_UNTRAINED: dict[Modality, _Untrained] = {
+    "trace": _Untrained(
+        why="this training was recorded elsewhere and is not run again",
+        settable=("seed", "checkpoints"),
+        glitches="plant errors before you train, and compare the ranking with them",
+        influence="only what enters and leaves the last layer is known",
+        reference="record the reference with it and name it as split, or name samples",
+    ),
+    "predictions": _Untrained(
+        why="these are predictions, and nothing is trained",
+        settable=("seed",),
+        glitches="plant errors before you predict, and compare the ranking with them",
+        influence="there is no layer but the one that `features` would enter",
+        reference="upload it with them, as reference_labels, reference_pred_probs …, and name it as split, or name samples",
+    ),
+}
+
+
+def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> None:
+    """Raise Invalid naming each option that has no meaning where nothing is trained."""
+    told = _UNTRAINED[dataset.modality]
+    plain = TrainingRequest(**{name: getattr(request.training, name) for name in told.settable})
+    faults: list[tuple[list[str | int], str]] = [
+        (["training", name], f"{told.why}; of training only {' and '.join(told.settable)} can be set")
+        for name in TrainingRequest.model_fields
+        if getattr(request.training, name) != getattr(plain, name)
+    ]
+    if request.glitches is not None:
+        faults.append((["glitches"], f"{told.why}; {told.glitches}"))
+    if request.loop is not None:
+        faults.append((["loop"], told.why))
+    faults += [
+        (["influence", name], f"{told.why}; {told.influence}")
+        for name in ("layers", "estimator", *(["columns"] if dataset.is_bare else []))
+        if getattr(request.influence, name) != getattr(Influence(), name)
+    ]
+    faults += [
+        (["reference", name], f"{told.why}; {told.reference}")
+        for name in ("holdout", "dataset")
+        if request.reference is not None and getattr(request.reference, name) is not None
+    ]
+    if faults:
+        raise _invalid(*faults)
+
+
+def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
+    """What stands for a training: as many epochs as there are checkpoints, or one step along given predictions."""
+    if dataset.modality == "predictions":
+        return TrainingDefaults(epochs=1, learning_rate=1.0)
+    if dataset.recording is None:
+        raise ValueError(f"{dataset.id} is a recorded training without its recording")
+    rates = dataset.recording.learning_rates
+    return TrainingDefaults(epochs=len(rates), learning_rate=rates[0])
+
+
+def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]:
+    unknown = [name for name in names or () if name not in SIGNALS]
+    if unknown:
+        raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+    if dataset.modality != "predictions":
+        return names or list(SIGNALS)
+    told = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
+    faults: list[tuple[list[str | int], str]] = [
+        (["signals", place], f"{name}: {told[name]}")
+        for place, name in enumerate(names or ())
+        if told[name] is not None
+    ]
+    if faults:
+        raise _invalid(*faults)
+    return names or [name for name, why in told.items() if why is None]
+
+
+def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, Any], dataset: DatasetInfo) -> Training:
+    defaults = model.defaults(params)
+    if defaults is None:
+        _refuse_what_needs_training(request, dataset)
+        defaults = _not_trained(dataset)
+    given = request.training.model_dump(exclude_none=True)
+    epochs = request.training.epochs or defaults.epochs
+    searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
+    return Training.model_validate(
+        {
+            "checkpoints": min(_CHECKPOINTS, epochs),
+            "find_learning_rate": searched,
+            **defaults.model_dump(),
+            **given,
+        }
+    )
