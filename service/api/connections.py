@@ -88,9 +88,7 @@ def list_connections(
     before = paging.by_time(cursor, ["connections"])
     with here.database.read() as connection:
         found, total = connections.page(connection, before, limit + 1)
-    items = list(found[:limit])
-    following = paging.encode(["connections"], [items[-1].created_at, items[-1].id]) if len(found) > limit else None
-    paging.link_next(request, response, following)
+    items, following = paging.cut(request, response, ["connections"], found, limit)
     return ConnectionPage(items=items, next=following, total=total)
 
 

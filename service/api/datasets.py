@@ -105,9 +105,7 @@ def list_datasets(
     before = paging.by_time(cursor, ["datasets"])
     with here.database.read() as connection:
         found, total = datasets.page(connection, before, limit + 1)
-    items = list(found[:limit])
-    following = paging.encode(["datasets"], [items[-1].created_at, items[-1].id]) if len(found) > limit else None
-    paging.link_next(request, response, following)
+    items, following = paging.cut(request, response, ["datasets"], found, limit)
     return DatasetPage(items=items, next=following, total=total)
 
 

@@ -34,9 +34,7 @@ def list_deliveries(
     before = paging.by_time(cursor, query)
     with here.database.read() as connection:
         found, total = webhooks.page(connection, state, job, before, limit + 1)
-    items = found[:limit]
-    following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
-    paging.link_next(request, response, following)
+    items, following = paging.cut(request, response, query, found, limit)
     return DeliveryPage(items=[_view(one) for one in items], next=following, total=total)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from service.api.page import FOLDER
+from service.api.page import FOLDER, HEADERS
 from service.domain.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -17,19 +17,12 @@ _PARTS = {
     "swagger-ui-bundle.js": (_BUNDLE, "text/javascript"),
     "documentation.js": (FOLDER, "text/javascript"),
 }
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 @router.get("/docs")
 async def get_documentation() -> FileResponse:
     """Every operation, to read and to try."""
-    return FileResponse(FOLDER / "documentation.html", headers=_HEADERS)
+    return FileResponse(FOLDER / "documentation.html", headers=HEADERS)
 
 
 @router.get("/docs/{name}")
@@ -38,4 +31,4 @@ async def get_documentation_part(name: str) -> FileResponse:
     if name not in _PARTS:
         raise NotFound(f"the documentation page has no part {name}")
     folder, media_type = _PARTS[name]
-    return FileResponse(folder / name, media_type=media_type, headers=_HEADERS)
+    return FileResponse(folder / name, media_type=media_type, headers=HEADERS)

@@ -228,11 +228,9 @@ def list_jobs(
     before = paging.by_time(cursor, query)
     with here.database.read() as connection:
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
-        items = found[:limit]
+        items, following = paging.cut(request, response, query, found, limit)
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
         standings = loops.standings(connection, [job.id for job in items])
-    following = paging.encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
-    paging.link_next(request, response, following)
     views = [_view(job, info, standings.get(job.id)) for job in items if (info := known[job.dataset_id]) is not None]
     return JobPage(items=views, next=following, total=total)
 

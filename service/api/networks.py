@@ -65,9 +65,7 @@ def list_networks(
     before = paging.by_time(cursor, ["networks"])
     with here.database.read() as connection:
         found, total = networks.page(connection, before, limit + 1)
-    items = list(found[:limit])
-    following = paging.encode(["networks"], [items[-1].created_at, items[-1].id]) if len(found) > limit else None
-    paging.link_next(request, response, following)
+    items, following = paging.cut(request, response, ["networks"], found, limit)
     return NetworkPage(items=items, next=following, total=total)
 
 

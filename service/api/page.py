@@ -25,7 +25,7 @@ _SCRIPTS = (
     "reviews.js",
 )
 PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys(_SCRIPTS, "text/javascript")
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -37,7 +37,7 @@ _HEADERS = {
 @router.get("/")
 async def get_page() -> FileResponse:
     """The page."""
-    return FileResponse(FOLDER / "index.html", headers=_HEADERS)
+    return FileResponse(FOLDER / "index.html", headers=HEADERS)
 
 
 @router.get("/web/{name}")
@@ -45,4 +45,4 @@ async def get_part(name: str) -> FileResponse:
     """What it does, and how it looks."""
     if name not in PARTS:
         raise NotFound(f"the page has no part {name}")
-    return FileResponse(FOLDER / name, media_type=PARTS[name], headers=_HEADERS)
+    return FileResponse(FOLDER / name, media_type=PARTS[name], headers=HEADERS)

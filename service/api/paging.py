@@ -5,7 +5,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 
 from fastapi import Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
@@ -51,6 +51,31 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
     if cursor is not None:
         url = request.url.include_query_params(cursor=cursor)
         response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+
+
+class Dated(Protocol):
+    """What stands in a list that is ordered by (created_at, id)."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was made."""
+
+
+D = TypeVar("D", bound=Dated)
+
+
+def cut(
+    request: Request, response: Response, query: Sequence[object], found: Sequence[D], limit: int
+) -> tuple[list[D], str | None]:
+    """The page, of items that were found, one more than it takes; and the cursor of the next, which is linked, too."""
+    items = list(found[:limit])
+    following = encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
+    link_next(request, response, following)
+    return items, following
 
 
 def by_time(cursor: str | None, query: Sequence[object]) -> tuple[datetime, str] | None:

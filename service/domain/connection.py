@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from service.domain.address import address
 from service.domain.dataset import AnnotationPolicy, Frozen
 
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
@@ -43,19 +43,11 @@ class ConnectionRequest(TokenRequest):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ValueError("not a URL") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ValueError("must begin with http:// or https:// and name a host")
+        parts = address(url)
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise ValueError(
                 "must not hold a user name, a password, a query or a fragment; the token goes into `token`"
             )
-        if not (url.isascii() and url.isprintable()) or " " in url:
-            raise ValueError("must be printable ASCII without spaces")
         return url.rstrip("/")
 
 

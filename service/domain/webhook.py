@@ -2,10 +2,10 @@
 
 import base64
 import binascii
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from service.domain.address import address
 from service.domain.dataset import Frozen
 
 _PREFIX = "whsec_"
@@ -23,17 +23,9 @@ class WebhookRequest(Frozen):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            port = parts.port
-        except ValueError:
-            raise ValueError("not a URL") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ValueError("must begin with http:// or https:// and name a host")
+        parts = address(url)
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not hold a user name or password; the signature tells who sends")
-        if not (url.isascii() and url.isprintable()) or " " in url:
-            raise ValueError("must be printable ASCII without spaces; escape the rest")
         return url
 
     @field_validator("secret")

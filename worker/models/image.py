@@ -1,5 +1,6 @@
 """Networks for images. Each takes `(pixels uint8 [n, channels, height, width],)` and normalises them itself."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from math import gcd
 
@@ -80,6 +81,16 @@ class ResidualBlock(nn.Module):
         return relu(y + shortcut)
 
 
+def residual_stages(block: Callable[[int, int, int], nn.Module], width: int, stages: int, blocks: int) -> nn.Sequential:
+    """So many stages of so many blocks each; every stage but the first halves the sides and doubles the width."""
+    made = []
+    for stage in range(stages):
+        outside = width * 2**stage
+        first = block(outside // 2, outside, 2) if stage else block(width, width, 1)
+        made += [first, *(block(outside, outside, 1) for _ in range(blocks - 1))]
+    return nn.Sequential(*made)
+
+
 class ResNet20(nn.Module):
     """Three stages of three blocks for small images (arXiv:1512.03385, section 4.2)."""
 
@@ -89,15 +100,8 @@ class ResNet20(nn.Module):
         self.stem = nn.Sequential(
             Normalise(shape), nn.Conv2d(channels(shape), width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
-        blocks: list[nn.Module] = []
-        inside = width
-        for stage in range(3):
-            for block in range(3):
-                outside = width * 2**stage
-                blocks.append(ResidualBlock(inside, outside, 2 if stage and not block else 1))
-                inside = outside
-        self.stages = nn.Sequential(*blocks)
-        self.head = nn.Linear(inside, classes)
+        self.stages = residual_stages(ResidualBlock, width, 3, 3)
+        self.head = nn.Linear(width * 2**2, classes)
 
     def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
         """Logits."""

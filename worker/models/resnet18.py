@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from service.domain.params import ResNet18Params
-from worker.models.image import Normalise, channels, channels_last
+from worker.models.image import Normalise, channels, channels_last, residual_stages
 from worker.shape import InputShape
 
 _SMALL = 64  # pixels a side, up to which the first layer keeps the resolution, as is usual for CIFAR
@@ -39,15 +39,8 @@ class ResNet18(nn.Module):
         super().__init__()
         width = params.width
         self.stem = nn.Sequential(Normalise(shape), *_stem(shape, width))
-        blocks: list[nn.Module] = []
-        inside = width
-        for stage in range(4):
-            for block in range(2):
-                outside = width * 2**stage
-                blocks.append(BasicBlock(inside, outside, 2 if stage and not block else 1))
-                inside = outside
-        self.stages = nn.Sequential(*blocks)
-        self.head = nn.Linear(inside, classes)
+        self.stages = residual_stages(BasicBlock, width, 4, 2)
+        self.head = nn.Linear(width * 2**3, classes)
 
     def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n o"]:
         """Logits."""

@@ -1,0 +1,17 @@
+"""What may be written where the address of another service is asked for."""
+
+from urllib.parse import SplitResult, urlsplit
+
+
+def address(url: str) -> SplitResult:
+    """Its parts. Raises ValueError, which says what is wrong and nothing of what was written."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError("must begin with http:// or https:// and name a host")
+    if not (url.isascii() and url.isprintable()) or " " in url:
+        raise ValueError("must be printable ASCII without spaces; escape the rest")
+    return parts
