@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._tell(*tool.answer(self.command, parts.path, parse_qs(parts.query), body))
 
     # http.server looks for these names.
-    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815
+    do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = _handle  # noqa: N815  what http.server calls
 
     def _tell(self, status: int, body: Any, location: str | None = None) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -38,7 +38,7 @@ class Signal(BaseModel):
     )
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
-    @computed_field(description="Beside the answers of a model. features: what enters its last layer.")  # type: ignore[prop-decorator]
+    @computed_field(description="Beside the answers of a model. features: what enters its last layer.")  # type: ignore[prop-decorator]  # as pydantic documents it
     @property
     def needs(self) -> list[Need]:
         """Derived from the rest, so that the table says it once."""

@@ -128,7 +128,7 @@ def _row(folder: Path, name: str, position: int) -> int | None:
 
 
 def _open(folder: Path, name: str) -> Array:
-    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # a memmap
 
 
 def _influential(folder: Path, name: str, row: int, suspect: int | None) -> list[Influential]:

@@ -87,4 +87,4 @@ def _plain(package: tarfile.TarFile, name: str) -> bytes:
 if __name__ == "__main__":
     reason = fetch(_FOLDER)
     if reason:
-        print(f"The tests in tests/browser look for another browser: {reason}", file=sys.stderr)  # noqa: T201
+        print(f"The tests in tests/browser look for another browser: {reason}", file=sys.stderr)  # noqa: T201  what make shows

@@ -24,9 +24,9 @@ def parts(source: Source, seen: Pictures, side: int | None) -> Parts:
     model.load_state_dict(torch.load(source.files[0], weights_only=True))
     _plain(model)
     # All its layers have private names.
-    stem = nn.Sequential(seen.normalise, model._conv_stem, model._bn0, model._swish)  # noqa: SLF001
-    tail = nn.Sequential(model._conv_head, model._bn1, model._swish, Mean())  # noqa: SLF001
-    return Parts("efficientnet_lite0", stem, tuple(model._blocks), tail)  # noqa: SLF001
+    stem = nn.Sequential(seen.normalise, model._conv_stem, model._bn0, model._swish)  # noqa: SLF001  the package names no other
+    tail = nn.Sequential(model._conv_head, model._bn1, model._swish, Mean())  # noqa: SLF001  the package names no other
+    return Parts("efficientnet_lite0", stem, tuple(model._blocks), tail)  # noqa: SLF001  the package names no other
 
 
 def _plain(model: nn.Module) -> None:

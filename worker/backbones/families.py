@@ -43,8 +43,8 @@ def _loaded(source: Source) -> tuple[Any, str]:
     from transformers import AutoModel, logging
 
     # transformers leaves types out of these.
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # transformers'
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers'
     try:
         model, told = AutoModel.from_pretrained(
             source.folder,

@@ -51,7 +51,7 @@ class Pictures:
 
         try:
             # transformers leaves types out of this.
-            processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+            processor: Any = AutoImageProcessor.from_pretrained(  # type: ignore[no-untyped-call]  # transformers'
                 source.folder, backend="pil", trust_remote_code=False
             )
         except (ValueError, OSError, KeyError, ImportError) as error:

@@ -122,5 +122,5 @@ def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module
 def channels_last(model: nn.Module) -> nn.Module:
     """The model with its weights laid out as its activations are."""
     # torch's own types leave this argument of `to` out.
-    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     return moved

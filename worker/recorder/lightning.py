@@ -12,7 +12,7 @@ from worker.recorder.recorder import TraceRecorder
 
 
 # The base class is Any where its package is not installed.
-class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]
+class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not installed
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
     The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.

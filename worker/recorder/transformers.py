@@ -11,7 +11,7 @@ from worker.recorder.recorder import TraceRecorder
 
 
 # The base class is Any where its package is not installed, and where it has no types.
-class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
+class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # untyped
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
     `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
@@ -27,7 +27,7 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
 
     # The Trainer passes all of these by name to every one of its callbacks.
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Look at the model and its samples."""
         if not state.is_world_process_zero:
             return
@@ -37,17 +37,17 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
             model, train, self.path, classes=self._classes or _class_names(model), **self._options
         )
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Note the rate of a step, which the scheduler changes next."""
         self._rates.append(float(kwargs["optimizer"].param_groups[0]["lr"]))
 
-    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Record."""
         rates, self._rates = self._rates, []
         if self._recorder is not None and sum(rates) > 0:
             self._recorder.record(sum(rates) / len(rates), round(state.epoch))
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Write the file."""
         if self._recorder is not None:
             self._recorder.close()

@@ -138,7 +138,7 @@ def _open_span(file: IO[bytes], member: Member) -> Iterator[IO[bytes]]:
     if not isinstance(member.key, int):
         raise TypeError("a member of another archive")
     file.seek(member.key)
-    yield _Span(file, member.size)  # type: ignore[misc]
+    yield _Span(file, member.size)  # type: ignore[misc]  # as much of a file as decoders ask for
 
 
 class _Span:
