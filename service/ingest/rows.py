@@ -125,7 +125,8 @@ def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
             return {"text": row["text"][:_PREVIEW_TEXT]}
         case "embedding":
             vector = row["embedding"]
-            return {header.features[0]["name"]: vector[:_PREVIEW_NUMBERS], "dimensions": len(vector)}
+            # The client's own name wins.
+            return {"dimensions": len(vector), header.features[0]["name"]: vector[:_PREVIEW_NUMBERS]}
         case "trace" | "predictions":
             answer = row[_shown(header)[0]["column"]]
             best = max(range(len(answer)), key=answer.__getitem__)

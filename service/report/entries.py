@@ -38,6 +38,7 @@ def entries(
     dataset: DatasetInfo,
 ) -> list[Entry]:
     """The top of a ranking; `folder` has the evidence of the job, `held` the reviews that hold, by sample."""
+    words = {row["sample_id"]: one.about(row["given_label"]) for row in rows if (one := held.get(row["sample_id"]))}
     return [
         Entry(
             rank=rank,
@@ -51,8 +52,8 @@ def entries(
             why=_strange(row) if by == "anomalous" else _course(row, rank, folder, dataset),
             planted_kind=row["planted_kind"],
             planted_label=row["planted_label"],
-            review=held.get(row["sample_id"]),
-            outcome=outcome(held.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
+            review=words.get(row["sample_id"]),
+            outcome=outcome(words.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
         )
         for rank, row in enumerate(rows, 1)
     ]

@@ -74,8 +74,9 @@ def cells(modality: Modality, preview: Mapping[str, Any]) -> list[Term]:
         case "text":
             return [("", preview["text"])]
         case "embedding":
-            (name,) = preview.keys() - {"dimensions"}
-            return [(name, ", ".join(map(_value, preview[name])) + f", … ({preview['dimensions']} numbers)")]
+            ((name, numbers),) = [(name, value) for name, value in preview.items() if isinstance(value, list)]
+            size = "" if name == "dimensions" else f" ({preview['dimensions']} numbers)"
+            return [(name, ", ".join(map(_value, numbers)) + f", …{size}")]
         case "trace" | "predictions":
             return [("the model says", str(preview["model_says"]))]
         case "tabular":

@@ -8,14 +8,28 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from service.api.deps import Services
 from service.domain.dataset import Warning
 from service.domain.signal import SIGNALS
-from service.store import jobs, rankings
-from tests.builders import COMPUTED, NOON, add_dataset, add_finished, add_job, finish, form, image_zip, summaries
+from service.domain.specs import Loop
+from service.store import datasets, jobs, loops, rankings
+from tests.builders import (
+    COMPUTED,
+    NOON,
+    add_dataset,
+    add_finished,
+    add_job,
+    finish,
+    form,
+    image_zip,
+    ranking_of,
+    summaries,
+)
 from tests.pages import Page, read, read_markdown
 
 ROWS = 41
@@ -289,6 +303,45 @@ def test_reviews_are_told_with_their_precision(client: httpx.Client, show: Any) 
         assert f"{100 * summary['precision'][bound]:.1f} %" in " ".join(row.values())
     assert f"relabel to {wrong['suggested_label']}: wrong, as suggested" in page.text
     assert "keep: was right" in page.text
+
+
+@pytest.mark.parametrize("show", [html, markdown])
+def test_a_review_of_another_job_of_the_chain_is_told_in_the_words_of_this_one(
+    client: httpx.Client, here: Services, show: Any
+) -> None:
+    # Relabelled, run again over that, and then kept after all: in the second job that is a relabelling back.
+    one = next(item for item in client.get("/jobs/job_1/suspects?limit=50").json()["items"] if not item["planted"])
+    name, other = one["sample"]["id"], next(label for label in ("cat", "dog", "eel") if label != one["given_label"])
+    say = {"sample_id": name, "decision": "relabel", "label": other}
+    client.post("/jobs/job_1/reviews", json=[say])
+    version = client.post("/datasets/ds_1/versions", json={"job": "job_1", "apply": "reviews"}).json()
+    with here.database.read() as connection:
+        info = datasets.get(connection, version["id"])
+    assert info is not None
+    add_job(here.database, info, "job_2")
+    finish(here.database, "job_2", info, table=ranking_of(here.blobs, info))
+    with here.database.write() as connection:
+        loops.begin(connection, "job_1", Loop(after=1))
+        loops.follow(connection, "job_1", "job_2")
+    client.post("/jobs/job_1/reviews", json=[{"sample_id": name, "decision": "keep"}])
+    listed = client.get("/jobs/job_2/suspects?limit=50").json()["items"]
+    review = next(item["review"] for item in listed if item["sample"]["id"] == name)
+    assert (review["decision"], review["label"]) == ("relabel", one["given_label"])
+    assert f"relabel to {one['given_label']}: " in show(client, "/jobs/job_2/report").text
+
+
+def test_a_feature_may_be_called_as_what_we_say_of_it(client: httpx.Client, here: Services) -> None:
+    vectors = pa.table({"dimensions": [[float(row), 0.5, 1.0] for row in range(54)], "label": ["cat", "dog"] * 27})
+    file = io.BytesIO()
+    pq.write_table(vectors, file)
+    body = form(file.getvalue(), "vectors.parquet", {"modality": "embedding", "label": "label"})
+    uploaded = client.post("/datasets", **body).json()
+    with here.database.read() as connection:
+        info = datasets.get(connection, uploaded["id"])
+    assert info is not None
+    add_job(here.database, info, "job_2")
+    finish(here.database, "job_2", info, table=ranking_of(here.blobs, info))
+    assert "0.5, 1, …" in markdown(client, "/jobs/job_2/report").text
 
 
 def test_the_same_job_gives_the_same_bytes_from_any_thread(client: httpx.Client, here: Services) -> None:
