@@ -18,7 +18,8 @@ from service.client import ApiError, is_local
 _PAGE = 500
 _PATIENCE_S = 600.0
 _UNSCORED = 100.0
-_OWN = ("suspicion", "suspect_rank", "suggested", "suspects_job", "suspects_pushed_at")
+_TOLD = "suspects_told"  # the decision that was taken back last, so that it is taken once
+_OWN = ("suspicion", "suspect_rank", "suggested", "suspects_job", "suspects_pushed_at", _TOLD)
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Doccano:
             seen.add(name)
             mine = meta.get("suspects_job") == job
             pushed_at = meta["suspects_pushed_at"] if mine else now.isoformat()
-            meta = {**others, **_facts(one, job), "suspects_pushed_at": pushed_at}
+            told = {_TOLD: meta[_TOLD]} if mine and _TOLD in meta else {}
+            meta = {**others, **_facts(one, job), "suspects_pushed_at": pushed_at, **told}
             score = _UNSCORED * (1 - float(one["score"]))
             if mine and example["meta"] == meta and example["score"] == score:
                 before += 1
@@ -118,6 +120,7 @@ class Doccano:
 
         Raises ApiError, also for a project of which the job has marked nothing: its samples would all seem to be gone.
         Another class is `relabel`, the same one confirmed since the push is `keep`, an example that is gone is `remove`.
+        What `taken` has noted is left out: a later word that was given elsewhere must not be undone by an old one.
         """
         types = self._ask("GET", f"/projects/{project}/category-types")
         names = {one["id"]: str(one["text"]) for one in types}
@@ -132,11 +135,22 @@ class Doccano:
                 continue
             path = f"/projects/{project}/examples/{name}"
             said = [names.get(one["label"]) for one in self._ask("GET", f"{path}/categories")]
+            one = {}
             if len(said) == 1 and said[0] is not None and said[0] != label:
-                found.append({"sample_id": name, "decision": "relabel", "label": said[0]})
+                one = {"decision": "relabel", "label": said[0]}
             elif said == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
-                found.append({"sample_id": name, "decision": "keep"})
+                one = {"decision": "keep"}
+            if one and meta.get(_TOLD) != one:
+                found.append({"sample_id": name, **one})
         return found + [{"sample_id": name, "decision": "remove"} for name in left]
+
+    def taken(self, project: int, decisions: Sequence[Mapping[str, str]]) -> None:
+        """Note on the examples which decisions were taken back. Raises ApiError."""
+        told = {one["sample_id"]: {key: one[key] for key in one if key != "sample_id"} for one in decisions}
+        for example in self.examples(project):
+            name = str(example["id"])
+            if name in told:
+                self._mark(project, name, {**example["meta"], _TOLD: told[name]}, example["score"])
 
     def examples(self, project: int) -> Iterator[dict[str, Any]]:
         """Every example, read before any is changed."""

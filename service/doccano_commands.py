@@ -71,20 +71,35 @@ def reviews(
     client: Client = context.obj
     given = {str(one["sample"]["id"]): str(one["given_label"]) for one in _ranked(client, job)}
     with Doccano(doccano, user, password) as tool:
-        found = tool.decisions(project, job, given)
-    if found:
-        client.post_json(found, "jobs", job, "reviews")
+        gone = _removed(client, job)
+        found = [one for one in tool.decisions(project, job, given) if one["sample_id"] not in gone]
+        if found:
+            client.post_json(found, "jobs", job, "reviews")
+            tool.taken(project, found)
     console.print(f"{len(found)} decisions")
 
 
+def _removed(client: Client, job: str) -> set[str]:
+    """Samples that were said to be removed before; an example that is gone bears no note."""
+    said = _pages(client, "jobs", job, "reviews")
+    return {str(one["sample_id"]) for one in said if one["decision"] == "remove"}
+
+
 def _ranked(client: Client, job: str) -> Iterator[dict[str, Any]]:
-    """The ranking of a job, most suspicious first. Raises ApiError for a job whose samples are no examples of doccano."""
-    read_as = client.get("jobs", job)["dataset"]["inferred"]["format"]
+    """The ranking of a job, most suspicious first. Raises ApiError for other jobs than on doccano's labels."""
+    found = client.get("jobs", job)
+    if found["spec"]["glitches"]:
+        raise ApiError("Planted", f"{job} planted errors itself; what it suspects is not about your labels")
+    read_as = found["dataset"]["inferred"]["format"]
     if not read_as.startswith("doccano"):
         raise ApiError("Not of doccano", f"the samples of {job} were read as {read_as}, not from an export of doccano")
+    yield from _pages(client, "jobs", job, "suspects")
+
+
+def _pages(client: Client, *path: str) -> Iterator[dict[str, Any]]:
     cursor = None
     while True:
-        page = client.get("jobs", job, "suspects", limit=1000, cursor=cursor)
+        page = client.get(*path, limit=1000, cursor=cursor)
         yield from page["items"]
         cursor = page["next"]
         if cursor is None:

@@ -12,11 +12,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from typing import Any
 
+import httpx
 import pytest
+from typer.testing import CliRunner
 
+from service.api.deps import Services
+from service.cli import app
 from service.client import ApiError
 from service.doccano import Doccano
+from service.store import datasets
+from tests.builders import add_job, finish, ranking_of
 
+GIVEN = range(1, 25)
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -172,6 +179,74 @@ def test_only_what_happened_since_the_push_is_a_decision(tool: StandIn, push: Pu
     ]
     del tool.examples[2]
     assert decided()[1:] == [{"sample_id": "2", "decision": "remove"}]
+
+
+def test_a_decision_is_taken_once_and_a_new_one_again(tool: StandIn, push: Push) -> None:
+    given = {"1": "a", "2": "b", "3": "a"}
+    push(suspect(1, 0.9), suspect(2, 0.5))
+    tool.labels[1] = 2
+    with Doccano(tool.url, "me", "right") as doccano:
+        first = doccano.decisions(7, "job_1", given)
+        assert first == [{"sample_id": "1", "decision": "relabel", "label": "b"}]
+        doccano.taken(7, first)
+        assert doccano.decisions(7, "job_1", given) == []
+        done = push(suspect(1, 0.9), suspect(2, 0.5))
+        assert done.before == 2  # a push leaves the note alone
+        assert doccano.decisions(7, "job_1", given) == []
+        tool.labels[1], tool.confirmed[1] = 1, "2026-01-02T00:00:00Z"
+        assert doccano.decisions(7, "job_1", given) == [{"sample_id": "1", "decision": "keep"}]
+
+
+@pytest.fixture
+def ranked(client: httpx.Client, here: Services, tool: StandIn) -> Callable[..., None]:
+    """A job over 24 texts of doccano, all of which are there and labelled as the job has them."""
+
+    def rank(**options: Any) -> None:
+        lines = [{"id": n, "text": f"word {n} {'meow' if n % 2 else 'bark'}", "label": ["ab"[n % 2]]} for n in GIVEN]
+        content = "\n".join(map(json.dumps, lines)).encode()
+        uploaded = client.post("/datasets", files={"file": ("all.jsonl", content)}).json()
+        with here.database.read() as connection:
+            info = datasets.get(connection, uploaded["id"])
+        assert info is not None
+        add_job(here.database, info, **options)
+        finish(here.database, "job_1", info, table=ranking_of(here.blobs, info))
+        tool.examples = {n: {**tool.examples[1], "id": n, "meta": {}} for n in GIVEN}
+        tool.labels = {n: 1 + n % 2 for n in GIVEN}
+        tool.comments, tool.confirmed = {n: [] for n in GIVEN}, {}
+
+    return rank
+
+
+def command(tool: StandIn, server: str, *arguments: str) -> str:
+    where = ["--project", "7", "--doccano", tool.url, "--user", "me"]
+    told = CliRunner().invoke(app, ["--url", server, "doccano", *arguments, *where], env={"DOCCANO_PASSWORD": "right"})
+    return f"{told.output}{told.exception or ''}"
+
+
+def test_an_old_word_of_doccano_does_not_undo_a_later_one_of_the_page(
+    client: httpx.Client, server: str, tool: StandIn, ranked: Callable[..., None]
+) -> None:
+    def holds(name: str) -> str:
+        return str(client.get(f"/jobs/job_1/samples/{name}").json()["review"]["decision"])
+
+    ranked()
+    assert "24 marked" in command(tool, server, "push", "job_1", "--limit", "24")
+    tool.labels[1] = 3 - tool.labels[1]
+    del tool.examples[2]
+    assert "2 decisions" in command(tool, server, "reviews", "job_1")
+    assert (holds("1"), holds("2")) == ("relabel", "remove")
+    later = [{"sample_id": "1", "decision": "remove"}, {"sample_id": "2", "decision": "keep"}]
+    client.post("/jobs/job_1/reviews", json=later)
+    assert "0 decisions" in command(tool, server, "reviews", "job_1")
+    assert (holds("1"), holds("2")) == ("remove", "keep")
+
+
+def test_a_job_that_planted_errors_leaves_doccano_alone(
+    server: str, tool: StandIn, ranked: Callable[..., None]
+) -> None:
+    ranked(glitches=[{"kind": "mislabeled_uniform", "rate": 0.1}])
+    assert "planted errors itself" in command(tool, server, "push", "job_1")
+    assert tool.writes == []
 
 
 def test_a_refused_password_is_not_repeated(tool: StandIn) -> None:
