@@ -23,7 +23,7 @@ _CHUNK = 2**20
 _SILENCE = httpx.Timeout(20.0)
 _TOTAL_SECONDS = 3600
 _PORTS = {"http": 80, "https": 443}
-_HIDDEN_IN_IPV6 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_HIDDEN_IN_IPV6 = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,13 @@ def _resolve(host: str, port: int) -> list[str]:
 def is_public(address: str) -> bool:
     """Whether an address is on the open internet.
 
-    It is not when it is private, loopback, link-local, multicast or reserved, or an IPv6 form of such an IPv4 one.
+    It is not when it is private, loopback, link-local, site-local, multicast or reserved, or an IPv6 form of such an
+    IPv4 one.
     """
     parsed = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(parsed, ipaddress.IPv6Address):
         hidden = parsed.ipv4_mapped or parsed.sixtofour
-        if parsed.teredo is not None or any(parsed in network for network in _HIDDEN_IN_IPV6):
+        if parsed.teredo is not None or parsed.is_site_local or any(parsed in network for network in _HIDDEN_IN_IPV6):
             return False
         if hidden is not None:
             return is_public(str(hidden))
