@@ -11,16 +11,14 @@ import structlog
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import SuspectsError
 from service.domain.job import State
-from service.domain.specs import JobSpec, Reference
-from service.ingest.identities import missing_ids
+from service.domain.specs import JobSpec
 from service.queue import Queue
 from service.repair import make_version
 from service.settings import Settings
 from service.store import datasets, jobs, loops, pulls, webhooks
 from service.store.blobs import Blobs
 from service.store.engine import Database
-from service.store.jobs import Job
-from service.verified import verified
+from service.verified import next_reference
 
 log = structlog.get_logger()
 
@@ -113,19 +111,6 @@ def _following(
         info = jobs.to_be_pulled(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
         return _Following(job.spec.model_copy(update={"dataset": dataset_id}), info)
     version = make_version(database, blobs, parent, job, "reviews", dataset_id, now)
-    reference = _next_reference(database, blobs, job, version.id)
+    with database.read() as connection:
+        reference = next_reference(connection, blobs, job.spec, version.id)
     return _Following(job.spec.model_copy(update={"dataset": version.id, "reference": reference}))
-
-
-def _next_reference(database: Database, blobs: Blobs, job: Job, dataset_id: str) -> Reference | None:
-    """As before, without samples that are gone; or what people have verified, where the loop says so."""
-    reference = job.spec.reference
-    if job.spec.loop is not None and job.spec.loop.reference == "verified":
-        with database.read() as connection:
-            samples = verified(connection, blobs, dataset_id)
-        return Reference(samples=samples, trusted=True) if samples else reference
-    if reference is None or reference.samples is None:
-        return reference
-    gone = set(missing_ids(blobs.canonical(dataset_id), reference.samples))
-    left = [name for name in reference.samples if name not in gone]
-    return Reference(samples=left, trusted=True) if left else None

@@ -2,7 +2,8 @@
 
 import sqlalchemy as sa
 
-from service.ingest.identities import labels_of
+from service.domain.specs import JobSpec, Reference
+from service.ingest.identities import labels_of, missing_ids
 from service.store import reviews, versions
 from service.store.blobs import Blobs
 
@@ -23,3 +24,19 @@ def verified(connection: sa.Connection, blobs: Blobs, dataset_id: str) -> list[s
         else:
             found.discard(name)
     return sorted(found)
+
+
+def next_reference(connection: sa.Connection, blobs: Blobs, spec: JobSpec, dataset_id: str) -> Reference | None:
+    """Of a job that is run again over this dataset: as before, without samples that are gone.
+
+    Or what people have verified, where the loop of the job says so.
+    """
+    reference = spec.reference
+    if spec.loop is not None and spec.loop.reference == "verified":
+        samples = verified(connection, blobs, dataset_id)
+        return Reference(samples=samples, trusted=True) if samples else reference
+    if reference is None or reference.samples is None:
+        return reference
+    gone = set(missing_ids(blobs.canonical(dataset_id), reference.samples))
+    left = [name for name in reference.samples if name not in gone]
+    return Reference(samples=left, trusted=True) if left else None

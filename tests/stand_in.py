@@ -50,6 +50,7 @@ class StandIn:
     files: dict[str, bytes] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
     answers: list[int | bytes] = field(default_factory=list)
+    refuses: list[tuple[str, str]] = field(default_factory=list)  # by method and path, each once
     echo: int | None = None  # refuses every request and tells what it was sent, after so many other characters
     personal_only: bool = False
     life_s: float = 300
@@ -95,7 +96,39 @@ class StandIn:
             case "GET", "/api/tasks/":
                 tasks = self.others.get(int(query["project"][0]), self.tasks)
                 return self._page(tasks, int(query["page"][0]), int(query["page_size"][0]), newest="query" in query)
-        return self._written(method, path, json.loads(body or b"{}"))
+            case "GET", path if path.startswith("/api/tasks/"):
+                found = [task for task in self.tasks if task["id"] == int(path.split("/")[3])]
+                return (200, {"drafts": [], **found[0]}) if found else (404, {"detail": "Not found."})
+        sent = json.loads(body or b"{}")
+        return self._annotated(method, path.strip("/").split("/")[1:], sent) or self._written(method, path, sent)
+
+    def _annotated(self, method: str, parts: Sequence[str], sent: Any) -> tuple[int, Any] | None:
+        match method, parts:
+            case "POST", ["annotations", number, "convert-to-draft"]:
+                for task in self.tasks:
+                    for one in [one for one in task["annotations"] if one["id"] == int(number)]:
+                        task["annotations"].remove(one)
+                        task.setdefault("drafts", []).append({"id": one["id"] + 5000, "result": one["result"]})
+                return 200, {}
+            case "POST", ["tasks", number, "annotations"]:
+                (task,) = [task for task in self.tasks if task["id"] == int(number)]
+                known = [one["id"] for task in self.tasks for one in task["annotations"]]
+                task["annotations"].append({**annotation(max([1000, *known]) + 1), "ground_truth": False, **sent})
+                return 201, task["annotations"][-1]
+            case "DELETE", ["drafts", number]:
+                for task in self.tasks:
+                    task["drafts"] = [one for one in task.get("drafts", []) if one["id"] != int(number)]
+                return 204, b""
+            case "POST", ["projects"]:
+                self.others[8] = []
+                return 201, {"id": 8}
+            case "POST", ["projects", number, "import"] if int(number) in self.others:
+                tasks = self.others[int(number)]
+                tasks += [{"id": 800 + place, "annotations": [], **one} for place, one in enumerate(sent, len(tasks))]
+                return 201, {}
+            case "PATCH", ["projects", number] if int(number) in self.others:
+                return 200, {}
+        return None
 
     def _written(self, method: str, path: str, sent: Any) -> tuple[int, Any]:
         match method, path:
@@ -178,7 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
         if parts.path == "/api/token/refresh/":
             self._tell(*tool.exchange(body))
         elif tool.echo is not None:
-            self._tell(403, {"detail": f"{'x' * tool.echo}{sent}"})
+            self._tell(403, {"detail": f"{'x' * tool.echo}{sent} {self.path}"})
+        elif (self.command, parts.path) in tool.refuses:
+            tool.refuses.remove((self.command, parts.path))
+            self._tell(500, {"detail": "as it likes"})
         elif tool.answers:
             answer = tool.answers.pop(0)
             self._tell(*((200, answer) if isinstance(answer, bytes) else (answer, {"detail": "as it likes"})))

@@ -3,6 +3,7 @@
 import secrets
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.api import paging
@@ -58,10 +59,17 @@ def _create(here: Services, key: str | None, asked: str, request: ConnectionRequ
         created_at=now,
     )
     secret = here.vault.seal(secrets.token_urlsafe(32))
-    with here.database.write() as connection:
-        connections.add(connection, Sealed(shown, here.vault.seal(token), secret))
-        if key is not None:
-            idempotency.keep(connection, key, asked, connection_id, now)
+    try:
+        with here.database.write() as connection:
+            connections.add(connection, Sealed(shown, here.vault.seal(token), secret))
+            if key is not None:
+                idempotency.keep(connection, key, asked, connection_id, now)
+    except sa.exc.IntegrityError:
+        # A request with the same key was quicker.
+        made = made_before(here, key, asked)
+        if made is None:
+            raise
+        return made
     return connection_id
 
 

@@ -103,7 +103,7 @@ class PushRequest(Frozen):
         None,
         ge=1,
         description="Only so many, the most suspicious: of predictions and tab all tasks when left out, of review_project "
-        "and requeue those that are flagged and that nobody has decided on.",
+        "and requeue those that are flagged. These two leave out what somebody has decided on.",
     )
     dry_run: bool = Field(False, description="Only say what would be done.")
 

@@ -136,7 +136,7 @@ class _Teller:
         found: list[Prediction | None] = [None] * len(tasks)
         if not places:
             return found
-        samples = [Sample(int(tasks[place].get("id") or 0), values[place]) for place in places]
+        samples = [Sample(_number(tasks[place].get("id")), values[place]) for place in places]
         told = ask(self._here, self._standing.job, self._standing.pull, samples, deadline)
         for place, probable in zip(places, told, strict=True):
             if probable is not None:
@@ -156,3 +156,7 @@ class _Teller:
     def _said(self, label: str, confidence: float, score: float | None) -> Prediction:
         items = [{**item, "score": confidence} for item in result(self._control, label)]
         return Prediction(result=items, score=score, model_version=self._version)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0

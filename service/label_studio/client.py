@@ -69,6 +69,7 @@ class LabelStudio:
         self.url, self._pause = url, pause
         self._tries = _TRIES if hurry is None else 1
         self._auth = authorisation(token, url)
+        self._hidden: list[str] = []
         self._client = httpx.Client(
             transport=Pinned(allow_private=allow_private),
             timeout=_PATIENCE if hurry is None else hurry,
@@ -84,6 +85,10 @@ class LabelStudio:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+    def hide(self, secret: str) -> None:
+        """Leave this out of what is told of errors, beside the token: the tool may say again what it was told."""
+        self._hidden.append(secret)
 
     @property
     def token_kind(self) -> TokenKind:
@@ -145,6 +150,12 @@ class LabelStudio:
 
         The token goes along to this server only. Raises Refused, Upstream, and Invalid for an address inside.
         """
+        try:
+            return self._file(address, task)
+        except ValueError as error:  # of urlsplit and of encoding it
+            raise Refused("what leads to it is not a URL", HTTPStatus.OK) from error
+
+    def _file(self, address: str, task: int) -> bytes:
         if address.startswith("data:"):
             return _inline(address)
         if address.startswith(_STORES):
@@ -255,7 +266,7 @@ class LabelStudio:
             if isinstance(body, dict):
                 told = [body.get("detail"), body.get("validation_errors")]
                 said = "; ".join(str(one) for one in told if one)
-                for secret in self._auth.secrets:
+                for secret in (*self._auth.secrets, *self._hidden):
                     said = said.replace(secret, "…")
                 said = said[:300]
         except ValueError:

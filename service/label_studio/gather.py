@@ -167,11 +167,11 @@ class _Writer:
             row["file_name"] = f"{len(self.names):09d}.png"  # what it really is, its bytes say
             self._archive.writestr(str(row["file_name"]), content)
             self.digest.update(hashlib.sha256(content).digest())
-        line = json.dumps(row, ensure_ascii=False) + "\n"
+        line = json.dumps(row, ensure_ascii=False).encode(errors="replace").decode() + "\n"
         self._size += len(line) + len(content)
         if self._size > self._limit:
             raise TooLarge(f"the tasks are more than {self._limit:,} bytes, the limit of this installation")
-        self.digest.update(line.encode(errors="surrogatepass"))
+        self.digest.update(line.encode())
         self._lines.write(line)
         self.names.append(sample.name)
         if sample.disagrees:

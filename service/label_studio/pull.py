@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -16,17 +17,19 @@ import structlog
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import FieldError, Invalid, SuspectsError
 from service.domain.job import JobError, Progress, State
+from service.domain.specs import Reference
 from service.ingest.identities import missing_ids
 from service.label_studio.begin import connect
 from service.label_studio.gather import Gathered, gather
 from service.queue import Queue
 from service.settings import Settings
-from service.store import datasets, jobs, pulls
+from service.store import datasets, jobs, loops, pulls
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.pulls import Pull
 from service.vault import Vault
+from service.verified import next_reference
 
 log = structlog.get_logger()
 
@@ -42,6 +45,15 @@ def pull_due(
     for one in due:
         _Puller(database, blobs, queue, settings, vault, clock).pull(one)
     return len(due)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What was pulled: in place of which dataset, and on which samples the job is measured."""
+
+    placeholder: DatasetInfo
+    gathered: Gathered
+    reference: Reference | None
 
 
 class _Puller:
@@ -72,8 +84,11 @@ class _Puller:
         log.info("pulling", job=one.job_id, project=one.project)
         try:
             with self._heart(held):
-                info = self._read(one, job)
-                self._settle(held, job, info)
+                read = self._read(one, job)
+                try:
+                    self._settle(held, job, read)
+                except sa.exc.IntegrityError:
+                    self._settle(held, job, read)  # another job has just pulled the same tasks; now they are there
         except LeaseLost:
             log.info("job taken away", job=one.job_id)
             return
@@ -90,7 +105,7 @@ class _Puller:
             return
         self._queue.wake(one.job_id, job.priority)
 
-    def _read(self, one: Pull, job: Job) -> tuple[DatasetInfo, Gathered]:
+    def _read(self, one: Pull, job: Job) -> _Read:
         with self._database.read() as connection:
             known = datasets.get(connection, job.dataset_id)
         source, origin = job.spec.source, self._blobs.origin(job.id)
@@ -98,20 +113,28 @@ class _Puller:
             raise LeaseLost(job.id)
         with connect(self._database, self._settings, self._vault, one.connection_id) as client:
             gathered = gather(client, source, known, self._blobs, self._settings, self._tell, origin)
-        if job.spec.reference is not None and job.spec.reference.samples is not None:
-            unknown = missing_ids(self._blobs.canonical(known.id), job.spec.reference.samples)
+        return _Read(known, gathered, self._reference(job, known.id))
+
+    def _reference(self, job: Job, dataset_id: str) -> Reference | None:
+        """On which samples it is measured. Raises Invalid for ones that are not there, unless they once were."""
+        reference = job.spec.reference
+        with self._database.read() as connection:
+            if loops.is_following(connection, job.id):
+                return next_reference(connection, self._blobs, job.spec, dataset_id)
+        if reference is not None and reference.samples is not None:
+            unknown = missing_ids(self._blobs.canonical(dataset_id), reference.samples)
             if unknown:
                 msg = f"no task {unknown[0]!r} among the labelled ones ({len(unknown)} of these are not)"
                 raise Invalid(f"reference.samples: {msg}", errors=[FieldError(loc=["reference", "samples"], msg=msg)])
-        return known, gathered
+        return reference
 
-    def _settle(self, held: Claim, job: Job, read: tuple[DatasetInfo, Gathered]) -> None:
-        placeholder, gathered = read
+    def _settle(self, held: Claim, job: Job, read: _Read) -> None:
+        placeholder, gathered = read.placeholder, read.gathered
         with self._database.write() as connection:
             known = datasets.by_digest(connection, gathered.info.digest)
             if known is None:
                 datasets.fill(connection, gathered.info)
-            jobs.pulled(connection, held, (known or placeholder).id, self._clock())
+            jobs.pulled(connection, held, (known or placeholder).id, read.reference, self._clock())
             if known is not None and known.id != placeholder.id:
                 datasets.remove(connection, placeholder.id)
         if known is not None and known.id != placeholder.id:

@@ -5,7 +5,6 @@ the score column shows only predictions of the project's own `model_version`; cl
 `mislabeling` and `neighbors` are kept when a prediction is posted alone, and dropped in bulk.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,30 +23,23 @@ from service.store.jobs import Job
 from service.store.pulls import Pull
 
 _DETAILED = 50  # predictions that are posted one by one, for what the bulk way drops
-_busy: set[str] = set()
-_turn = threading.Lock()
 
 
 def push(here: Surroundings, job: Job, request: PushRequest) -> Pushed:
     """Write a completed job's ranking back. Raises Conflict, Upstream and what reading the label config raises."""
     pull = pull_of(here, job)
     suspects = ranked(here, job)
-    with alone(job), connect(here.database, here.settings, here.vault, pull.connection_id) as client:
+    with alone(here, job), connect(here.database, here.settings, here.vault, pull.connection_id) as client:
         return _Push(here, client, job, pull, request).run(suspects)
 
 
 @contextmanager
-def alone(job: Job) -> Iterator[None]:
-    """One push or undoing of a job at a time in this process. Raises Conflict for a second one."""
-    with _turn:
-        if job.id in _busy:
+def alone(here: Surroundings, job: Job) -> Iterator[None]:
+    """One push or undoing of a job at a time. Raises Conflict for a second one."""
+    with here.database.alone(f"push {job.id}") as free:
+        if not free:
             raise Conflict("the job is being pushed right now", retry_after=10, members={"state": "pushing"})
-        _busy.add(job.id)
-    try:
         yield
-    finally:
-        with _turn:
-            _busy.discard(job.id)
 
 
 class _Push:
@@ -99,10 +91,11 @@ class _Push:
     def _suspects(self, there: Sequence[Ranked]) -> list[Ranked]:
         if self._request.mode not in ("review_project", "requeue"):
             return []
-        if self._request.limit is not None:
-            return list(there[: self._request.limit])
         # Nobody is asked again about what was decided, in another job of the chain maybe.
-        return [one for one in there if one.flagged and not one.decided]
+        open_ones = [one for one in there if not one.decided]
+        if self._request.limit is not None:
+            return open_ones[: self._request.limit]
+        return [one for one in open_ones if one.flagged]
 
     def _predict(self, chosen: Sequence[Ranked], control: Control, present: set[int]) -> tuple[int, int]:
         """Write the predictions that are not there already; gives how many, and how many were taken away first."""
@@ -153,5 +146,5 @@ class _Push:
 def undo(here: Surroundings, job: Job) -> Undone:
     """Put the tasks that were sent back into the queue as they had been. Raises Conflict and Upstream."""
     pull = pull_of(here, job)
-    with alone(job), connect(here.database, here.settings, here.vault, pull.connection_id) as client:
+    with alone(here, job), connect(here.database, here.settings, here.vault, pull.connection_id) as client:
         return put_back(here, client, job, of_job(here, job))

@@ -35,34 +35,38 @@ def put_back(here: Surroundings, client: LabelStudio, job: Job, state: PushState
     for task, annotations in state.requeued.items():
         found = _task(client, task)
         there = [] if found is None else _submitted(found)
-        before = {int(one["id"]) for one in annotations}
-        made = list(state.restored.get(task, []))
-        if found is None or {int(one["id"]) for one in there} - before:
+        # An undoing that broke off has put some back already.
+        ours = {int(one["id"]) for one in annotations} | {number for number, _ in state.restored.get(task, [])}
+        if found is None or {int(one["id"]) for one in there} - ours:
             kept += 1
         else:
-            made += _restore(client, found, annotations, {int(one["id"]) for one in there})
+            state = _restore(here, client, job, found, state)
             restored += 1
         left = {number: some for number, some in state.requeued.items() if number != task}
-        state = state.changed(here, job, requeued=left, restored={**state.restored, task: made})
+        state = state.changed(here, job, requeued=left)
     return Undone(restored=restored, kept=kept)
 
 
-def _restore(
-    client: LabelStudio, task: dict[str, Any], annotations: Sequence[dict[str, Any]], there: set[int]
-) -> list[tuple[int, str]]:
+def _restore(here: Surroundings, client: LabelStudio, job: Job, task: dict[str, Any], state: PushState) -> PushState:
+    """Submit the annotations of a task again; each is noted at once, so that nobody takes it for somebody's word."""
+    number, there = int(task["id"]), {int(one["id"]) for one in _submitted(task)}
     drafts = {int(one["id"]): one.get("result") for one in task.get("drafts") or ()}
-    made = []
-    for one in annotations:
+    left = list(state.requeued[number])
+    for one in state.requeued[number]:
+        left.remove(one)
         if int(one["id"]) in there:
             continue  # it was never turned into a draft
         body = {name: one[name] for name in _RESTORED if one.get(name) is not None}
-        new = client.ask("POST", f"/api/tasks/{task['id']}/annotations/", json=body)
-        made.append((int(new["id"]), str(new.get("updated_at") or "")))
-        draft = next((number for number, result in drafts.items() if result == one["result"]), None)
+        new = client.ask("POST", f"/api/tasks/{number}/annotations/", json=body)
+        made = [*state.restored.get(number, []), (int(new["id"]), str(new.get("updated_at") or ""))]
+        state = state.changed(
+            here, job, restored={**state.restored, number: made}, requeued={**state.requeued, number: list(left)}
+        )
+        draft = next((draft for draft, result in drafts.items() if result == one["result"]), None)
         if draft is not None:
             del drafts[draft]
             _gone_is_fine(client, "DELETE", f"/api/drafts/{draft}/")
-    return made
+    return state
 
 
 def _submitted(task: dict[str, Any]) -> list[dict[str, Any]]:

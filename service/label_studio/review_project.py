@@ -40,7 +40,9 @@ def fill(
     lacking = [one for one in suspects if one.task not in known]
     if lacking:
         data = _data(client, pull.project, {one.task for one in lacking})
-        client.add_tasks(state.review_project, [_task(one, job, pull, control, data[one.task]) for one in lacking])
+        # Somebody may have deleted tasks since they were looked for.
+        there = [_task(one, job, pull, control, data[one.task]) for one in lacking if one.task in data]
+        client.add_tasks(state.review_project, there)
     version = {"model_version": model_version(job.id), "show_collab_predictions": True}
     client.ask("PATCH", f"/api/projects/{state.review_project}/", json=version)
     return state

@@ -86,6 +86,7 @@ def listen(here: Surroundings, client: LabelStudio, pull: Pull, project: int | N
     if sealed is None:
         return None
     secret = here.vault.open(sealed.path_secret)
+    client.hide(secret)
     url = f"{base}{backend_path(pull.connection_id, secret)}/webhook"
     ours = f"{base}{backend_path(pull.connection_id, '')}"
     found: list[dict[str, Any]] = client.ask("GET", "/api/webhooks/", params={"project": project}) or []
@@ -106,5 +107,5 @@ def listen(here: Surroundings, client: LabelStudio, pull: Pull, project: int | N
     try:
         client.ask("POST", "/api/webhooks/", json=body)
     except Refused as error:
-        return error.detail.replace(secret, "…")  # the tool may say which address it dislikes
+        return error.detail
     return "asked"

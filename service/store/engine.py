@@ -1,6 +1,8 @@
 """The database: connections that read, transactions that write, migrations."""
 
+import hashlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ _OPTIONS: dict[str, Any] = {
     "hide_parameters": True,
 }
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
+_busy: set[str] = set()
+_turn = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,39 @@ class Database:
         with self.engine.execution_options(suspects_write=True).begin() as connection:
             yield connection
 
+    @contextmanager
+    def alone(self, what: str) -> Iterator[bool]:
+        """Whether nobody else does this at the moment, in any process; if so, nobody begins it before the block ends.
+
+        On SQLite that is any thread of this process: there one service runs alone.
+        """
+        if self.engine.dialect.name == "postgresql":
+            # Freed with the connection, so that a process that dies is in nobody's way.
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                free = connection.execute(sa.select(sa.func.pg_try_advisory_lock(_lock(what)))).scalar_one()
+                try:
+                    yield free
+                finally:
+                    if free:
+                        connection.execute(sa.select(sa.func.pg_advisory_unlock(_lock(what))))
+            return
+        with _turn:
+            free = what not in _busy
+            _busy.add(what)
+        try:
+            yield free
+        finally:
+            if free:
+                with _turn:
+                    _busy.discard(what)
+
     def close(self) -> None:
         """Give every connection back."""
         self.engine.dispose()
+
+
+def _lock(what: str) -> int:
+    return int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
 
 
 def open_database(url: str) -> Database:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from service.domain.dataset import DatasetInfo, Inferred, Modality
 from service.domain.dataset import Warning as Notice
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
-from service.domain.specs import JobSpec
+from service.domain.specs import JobSpec, Reference
 from service.store import loops, networks, webhooks
 from service.store.tables import datasets, job_events, jobs, pulls
 from service.store.tables import loops as loops_table
@@ -159,11 +159,12 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
     record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
 
 
-def pulled(connection: sa.Connection, held: Claim, dataset: str, now: datetime) -> None:
-    """The tasks of a job are in this dataset now: put it into the queue. Raises LeaseLost."""
+def pulled(connection: sa.Connection, held: Claim, dataset: str, reference: Reference | None, now: datetime) -> None:
+    """The tasks of a job are in this dataset now: put it into the queue, with this reference. Raises LeaseLost."""
     _write(connection, held, dataset_id=dataset)
     spec = connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == held.job_id)).scalar_one()
-    _write(connection, held, spec={**spec, "dataset": dataset})
+    chosen = None if reference is None else reference.model_dump()
+    _write(connection, held, spec={**spec, "dataset": dataset, "reference": chosen})
     connection.execute(pulls.update().where(pulls.c.job_id == held.job_id).values(waiting=False))
     hand_back(connection, held, now)
 

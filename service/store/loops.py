@@ -57,6 +57,8 @@ def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, af
     A job without a loop of its own gets the pauses of `loop`, and no number of changes. Asking often is asking once.
     With `afresh` its tasks are pulled once more.
     """
+    # One asks after the other, so that only the first begins the loop.
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     found = connection.execute(sa.select(loops.c.next_job_id).where(loops.c.job_id == job_id)).one_or_none()
     if found is None:
         begin(connection, job_id, loop)
@@ -88,6 +90,11 @@ def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
         loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(next_job_id=next_job_id)
     )
     return done.rowcount > 0
+
+
+def is_following(connection: sa.Connection, job_id: str) -> bool:
+    """Whether this job is another one run again."""
+    return bool(connection.execute(sa.select(sa.exists().where(loops.c.next_job_id == job_id))).scalar_one())
 
 
 def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:

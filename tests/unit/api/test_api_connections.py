@@ -237,6 +237,33 @@ def test_images_are_fetched_with_the_token_and_those_that_cannot_be_had_are_told
     assert "404" in told["task 5"]
 
 
+@pytest.mark.parametrize(
+    "address", ["http://[bad/x.png", "http://cdn.example.org:99999/x.png", "https://a:b/x.png", "s3://b/\ud83d"]
+)
+def test_an_address_that_is_none_costs_its_own_task_alone(
+    client: httpx.Client, here: Services, connection: str, tool: StandIn, address: str
+) -> None:
+    tool.config = IMAGES
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    for task in tool.tasks:
+        task["data"] = {"picture": f"/data/upload/{task['id']}.png"}
+        tool.files[f"/data/upload/{task['id']}.png"] = buffer.getvalue()
+    tool.tasks[4]["data"]["picture"] = address
+    job = pulled(client, here, connection)
+    assert (job["error"], job["dataset"]["rows"], job["dataset"]["skipped_rows"]) == (None, 23, 1)
+
+
+def test_half_a_character_in_a_task_costs_nothing(
+    client: httpx.Client, here: Services, connection: str, tool: StandIn
+) -> None:
+    tool.tasks[3]["data"]["text"] = "half \ud83d of it"  # an emoji that somebody cut in two
+    job = pulled(client, here, connection)
+    assert (job["error"], job["dataset"]["rows"]) == (None, 24)
+    sample = client.get(f"/datasets/{job['dataset']['id']}/samples/4").json()
+    assert sample["features"]["text"] == "half ? of it"
+
+
 def test_tables_of_tasks_are_columns(client: httpx.Client, here: Services, connection: str, tool: StandIn) -> None:
     tool.config = TEXT_CONFIG.replace("<Text", "<Table").replace("$text", "$row.values")
     for task in tool.tasks:

@@ -218,6 +218,15 @@ def test_of_new_tasks_the_model_is_asked(
     assert list(here.blobs.uploads.iterdir()) == []
 
 
+def test_a_task_whose_number_is_none_is_answered_like_any_new_one(
+    client: httpx.Client, job: str, path: str, tool: StandIn
+) -> None:
+    numbers: list[Any] = ["abc", [1], None, {}]
+    for number in numbers:
+        (told,) = ask(client, path, tool, {**unseen(901, "purr whiskers"), "id": number})
+        assert choice(told) == "cat"
+
+
 @pytest.mark.parametrize("app", [{"answer_seconds": 0.3}], indirect=True)
 def test_where_no_worker_answers_nothing_is_said_and_nobody_waits_for_long(
     client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn

@@ -74,6 +74,17 @@ def test_a_refused_token_is_said_without_the_token(tool: StandIn, token: str) ->
     assert token not in str(told.value)
 
 
+def test_what_is_hidden_is_not_told_wherever_a_long_answer_is_cut(tool: StandIn) -> None:
+    for before in range(200, 320, 7):
+        tool.echo = before
+        with client(tool) as refused:
+            refused.hide("secret-of-a-path")
+            with pytest.raises(Refused) as told:
+                refused.ask("POST", "/api/webhooks/secret-of-a-path", json={})
+        assert "xxx" in str(told.value)
+        assert "secret" not in str(told.value)
+
+
 def test_a_token_goes_to_its_own_server_alone(tool: StandIn, elsewhere: StandIn) -> None:
     elsewhere.files["/public/1.png"] = tool.files["/data/upload/1.png"] = b"picture"
     tool.moved["/data/upload/moved.png"] = f"{elsewhere.url}/public/1.png"
