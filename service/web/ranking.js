@@ -128,7 +128,7 @@ export const plantedText = ({ kind, original_label: original }) =>
 function preview(sample, name) {
   const parts = Object.entries(sample.preview).map(([feature, value]) => `${feature}: ${words(value)}`);
   if (sample.links.media && "width" in sample.preview) return [image(sample.links.media, 128, ""), name];
-  const text = "text" in sample.preview ? sample.preview.text : parts.join(", ");
+  const text = job.dataset.modality === "text" ? sample.preview.text : parts.join(", ");
   return [element("div", {}, name, element("small", { textContent: text }))];
 }
 
