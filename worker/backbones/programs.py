@@ -52,6 +52,7 @@ class Body(nn.Module):
             if weight.argument in used:
                 self._keep(weight, tensors[weight.argument])
         self._operators = [_function(call) for call in self._calls]
+        self._writes = any(_writes(one) for one in self._operators)
         self._over = _last_uses(self._calls, layer.entered)
 
     def normalised(self, seen: Pictures | Rows) -> nn.Module:
@@ -80,6 +81,9 @@ class Body(nn.Module):
 
     def _run(self, samples: Tensor) -> Tensor:
         known: dict[str | None, Any] = {self._given: samples, **{name: getattr(self, name) for name in self._stored}}
+        if self._writes:
+            # What is written into may be a view of any of them, and of what others see.
+            known = {name: value.clone() for name, value in known.items()}
         where = samples.device
         for call, function, over in zip(self._calls, self._operators, self._over, strict=True):
             found = function(
@@ -156,6 +160,12 @@ def _function(call: Call) -> Callable[..., Any]:
         raise Invalid(f"the exported program: this torch has no operator {call.operator}.{call.overload}")
     function: Callable[..., Any] = getattr(packet, call.overload)
     return function
+
+
+def _writes(function: Callable[..., Any]) -> bool:
+    """Whether it changes what it is given; operators of sizes have no schema, and never do."""
+    schema = getattr(function, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
 
 
 def _value(argument: Argument, known: Mapping[str | None, Any], where: torch.device) -> Any:

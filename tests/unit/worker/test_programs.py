@@ -80,6 +80,52 @@ def test_two_passes_give_the_same(small: Path) -> None:
     assert torch.equal(inputs, sample("small"))
 
 
+class Sums(nn.Module):
+    """Of what it is given, scaled in place or not."""
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.scale = nn.Parameter(torch.full((5,), 3.0))
+        self.fc = nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = x.mul_(2.0).sub_(0.5) if self.in_place else x.mul(2.0).sub(0.5)
+        logits: torch.Tensor = self.fc(scaled * self.scale)
+        return logits
+
+
+def test_a_program_that_works_in_place_gives_the_same_and_leaves_its_input_as_it_was(tmp_path: Path) -> None:
+    bodies: list[Any] = [
+        open_body(export(Sums(in_place=one), sample("table"), tmp_path / f"{one}.pt2"), None) for one in (True, False)
+    ]
+    inputs = sample("table", 4)
+    found, wanted = (body(inputs) for body in bodies)
+    assert torch.equal(inputs, sample("table", 4))
+    assert torch.equal(found, wanted)
+    gradients = [torch.autograd.grad(body(inputs).sum(), body.p_scale)[0] for body in bodies]
+    assert torch.equal(*gradients)
+    assert torch.equal(inputs, sample("table", 4))
+
+
+def test_a_program_that_writes_into_a_view_of_what_it_stores_gives_the_same_each_time(tmp_path: Path) -> None:
+    class Adding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("kept", torch.zeros(2, 5))
+            self.fc = nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            part = self.get_buffer("kept")[0]
+            part.add_(1.0)
+            logits: torch.Tensor = self.fc(x + part)
+            return logits
+
+    body = open_body(export(Adding(), sample("table"), tmp_path / "adding.pt2"), None)
+    for _ in range(3):
+        torch.testing.assert_close(body(sample("table")), sample("table") + 1.0)
+
+
 def test_weights_that_share_storage_or_are_turned_are_read_as_they_are(tmp_path: Path) -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
