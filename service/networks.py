@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from service.domain.errors import StorageFull, UnreadableType
 from service.domain.network import NetworkInfo, NetworkKind, NetworkLayer
 from service.domain.program import BYTE, SINGLE, Program
+from service.ingest.limits import Limits
 from service.ingest.readers.safetensors import looks_like_safetensors, open_tensors
 from service.store import networks
 from service.store.blobs import Blobs
@@ -88,7 +89,8 @@ def _state(path: Path, _max_bytes: int) -> dict[str, Any]:
 
 
 def _program(path: Path, max_bytes: int) -> dict[str, Any]:
-    with ProgramFile(path, max_bytes) as file:
+    with ProgramFile(path) as file:
+        Limits(max_expanded_bytes=max_bytes).check_expansion(path.stat().st_size, file.expanded)
         found = file.program()
     found.layer(None)  # which raises where there is none
     return {

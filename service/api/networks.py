@@ -26,6 +26,7 @@ router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], respons
 _KINDS = {"exported": "program", "safetensors": "state"}
 _NUMBERS = ("numeric", "boolean")
 _CHANNELS = (1, 3)
+_LARGEST_SIDE = 1024  # pixels, as image_size of the other networks
 _PARAMS: list[str | int] = ["model", "params"]
 _LISTED = 20
 
@@ -128,8 +129,9 @@ def _misfits(network: NetworkInfo, spec: JobSpec, info: DatasetInfo) -> Iterator
         yield FieldError(loc=[*_PARAMS, "layer"], msg=msg)
     shape = network.input or []
     if info.modality == "image":
-        fits = len(shape) == 4 and shape[1] in _CHANNELS and None not in shape[2:] and network.input_type != "other"
-        wanted = "samples x 1 or 3 colours x height x width, of float32 or uint8, with a size that is fixed"
+        sides = [size for size in shape[2:] if size is not None and size <= _LARGEST_SIDE]
+        fits = len(shape) == 4 and shape[1] in _CHANNELS and len(sides) == 2 and network.input_type != "other"
+        wanted = f"samples x 1 or 3 colours x height x width, of float32 or uint8, with a size that is fixed, up to {_LARGEST_SIDE},"
     else:
         fits = len(shape) == 2 and network.input_type == "float32"
         wanted = "samples x numbers, of float32"
@@ -139,6 +141,16 @@ def _misfits(network: NetworkInfo, spec: JobSpec, info: DatasetInfo) -> Iterator
         yield FieldError(loc=[*_PARAMS, "network"], msg=msg)
     elif info.modality == "tabular":
         yield from _unlike(info, shape[1])
+    elif info.modality == "image":
+        yield from _miscoloured(spec, shape[1])
+
+
+def _miscoloured(spec: JobSpec, colours: int | None) -> Iterator[FieldError]:
+    for name in ("pixel_mean", "pixel_deviation"):
+        given = spec.model.params[name]
+        if given is not None and len(given) not in (1, colours):
+            msg = f"has {len(given)} numbers; the network takes {colours} colours: give 1 or {colours}"
+            yield FieldError(loc=[*_PARAMS, name], msg=msg)
 
 
 def _unlike(info: DatasetInfo, width: int | None) -> Iterator[FieldError]:

@@ -1,7 +1,7 @@
 """The operators that an exported program may call: arithmetic on tensors and sizes, and nothing else.
 
-Whatever is not named here is refused: operators that read files, run other code, draw random numbers or look at memory
-that is not a tensor's own. Each name stands for all its overloads.
+Whatever is not named here is refused: operators that read files, run other code, draw random numbers, or look at memory
+that is not a tensor's own or that nobody has written yet. Each name stands for all its overloads.
 """
 
 _ARITHMETIC = """
@@ -32,7 +32,7 @@ _SHAPE = """
     replication_pad2d reshape roll select slice split split_with_sizes squeeze stack swapaxes t to tile transpose tril triu
     type_as unbind unflatten unfold unsafe_split unsqueeze view view_as _to_copy _unsafe_view
 """
-_MAKING = "arange empty_like full full_like new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like"
+_MAKING = "arange full full_like new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like"
 
 TENSOR_OPERATORS = frozenset(
     f"{_ARITHMETIC} {_COMPARISON} {_ACTIVATION} {_PRODUCT} {_NORMALISATION} {_POOLING} {_REDUCTION} {_SHAPE} {_MAKING}".split()
@@ -45,4 +45,9 @@ SIZE_OPERATORS = frozenset({"add", "sub", "mul", "floordiv", "mod", "neg"})
 CHECKS = frozenset({"_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range", "sym_constrain_range_for_size"})
 
 # Where one of these arguments is true, the program was exported as it trains.
-TRAINING_ARGUMENTS = {"batch_norm": "training", "dropout": "train", "feature_dropout": "train"}
+TRAINING_ARGUMENTS = {
+    "batch_norm": "training",
+    "dropout": "train",
+    "feature_dropout": "train",
+    "instance_norm": "use_input_stats",
+}

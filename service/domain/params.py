@@ -10,7 +10,8 @@ from service.domain.dataset import Frozen
 BACKBONE_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
 NETWORK_ID = "^net_[a-z0-9]+$"
 
-Colours = Annotated[list[float], Field(min_length=1, max_length=3)]
+_Mean = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+_Deviation = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 
 
 class NoParams(Frozen):
@@ -177,10 +178,12 @@ class ExportedParams(HeadParams):
     trainable_blocks: Literal[0, "all"] = Field(
         0, description="0: what comes before the layer is run once and kept for later jobs. all: it is trained on, too."
     )
-    pixel_mean: Colours | None = Field(
+    pixel_mean: Annotated[list[_Mean], Field(min_length=1, max_length=3)] | None = Field(
         None, description="Of images: what is taken from each colour, of pixels from 0 to 1; nothing if left out."
     )
-    pixel_deviation: Colours | None = Field(None, description="And what is divided by then; 1 if left out.")
+    pixel_deviation: Annotated[list[_Deviation], Field(min_length=1, max_length=3)] | None = Field(
+        None, description="And what is divided by then; 1 if left out."
+    )
 
 
 class StateParams(Frozen):

@@ -16,6 +16,9 @@ ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # b
 FLOATING = frozenset({6, 7, 8, 13})
 BYTE, SINGLE = 1, 7
 
+_MOST_SIZES, _LARGEST_SIZE = 16, 2**40  # of one tensor
+_LARGEST_INPUT = 2**28  # numbers; a batch of a fixed size included
+
 _TENSORS, _SIZES = "torch.ops.aten.", "_operator."
 _TRANSPOSITIONS = {"t": (), "permute": ((1, 0),), "transpose": (0, 1)}
 
@@ -70,6 +73,11 @@ class Weight:
         """How many its file must have at least."""
         reach = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         return 0 if 0 in self.shape else (self.offset + reach + 1) * ITEM_SIZES[self.dtype]
+
+    @property
+    def loaded(self) -> int:
+        """How many it becomes, at most: numbers that strides repeat are counted each time."""
+        return prod(size or 1 for size in self.shape) * ITEM_SIZES[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -139,7 +147,7 @@ def _parse(model: Any, weights: Any, constants: Any) -> Program:
     calls = tuple(_calls(graph["nodes"], given, frozenset(one.argument for one in found)))
     return Program(
         given=given,
-        shape=tuple(one.get("as_int") for one in meta["sizes"]),
+        shape=_shape(meta["sizes"]),
         dtype=int(meta["dtype"]),
         weights=tuple(found),
         calls=calls,
@@ -177,7 +185,7 @@ def _weight(argument: str, name: str, trained: bool, stored: Mapping[str, Any]) 
             f"the tensor {name} is stored as a pickle, which is never read; export a model of plain tensors on the CPU"
         )
     dtype, sizes, strides = int(meta["dtype"]), _counts(meta["sizes"]), _counts(meta["strides"])
-    if dtype not in ITEM_SIZES or len(sizes) != len(strides):
+    if dtype not in ITEM_SIZES or len(sizes) != len(strides) or len(sizes) > _MOST_SIZES:
         raise _unfit(f"the tensor {name} is of a type that is not read")
     (offset,) = _counts([meta["storage_offset"]])
     return Weight(
@@ -185,20 +193,31 @@ def _weight(argument: str, name: str, trained: bool, stored: Mapping[str, Any]) 
     )
 
 
-def _counts(values: Sequence[Any]) -> tuple[int, ...]:
-    found = tuple(int(one["as_int"]) for one in values)
-    if any(one < 0 for one in found):
-        raise ValueError("a negative size")
+def _shape(sizes: Sequence[Any]) -> tuple[int | None, ...]:
+    """Of the input; what is no number is worked out from the samples."""
+    found = tuple(_count(one["as_int"], 1) if "as_int" in one else None for one in sizes)
+    if len(found) > _MOST_SIZES or prod(size or 1 for size in found) > _LARGEST_INPUT:
+        raise _unfit(f"its input has more than {_MOST_SIZES} sizes or {_LARGEST_INPUT:,} numbers")
     return found
+
+
+def _counts(values: Sequence[Any]) -> tuple[int, ...]:
+    return tuple(_count(one["as_int"], 0) for one in values)
+
+
+def _count(value: Any, least: int) -> int:
+    if type(value) is not int or not least <= value < _LARGEST_SIZE:
+        raise ValueError(f"{str(value)[:20]} is no size")
+    return value
 
 
 def _calls(nodes: Sequence[Any], given: str, stored: frozenset[str]) -> Iterator[Call]:
     known = {given, *stored}
     for node in nodes:
-        operator, overload = _operator(node["target"])
+        operator, overload = _operator(_text(node["target"]))
         if operator in CHECKS:
             continue
-        taken = [(one["name"], _argument(one["arg"], known), one.get("kind") == 1) for one in node["inputs"]]
+        taken = [(_text(one["name"]), _argument(one["arg"], known), one.get("kind") == 1) for one in node["inputs"]]
         _check_call(operator, taken, stored)
         results = tuple(_results(node["outputs"]))
         made = {name for name in results if name is not None}
@@ -216,8 +235,13 @@ def _calls(nodes: Sequence[Any], given: str, stored: frozenset[str]) -> Iterator
 
 def _check_call(operator: str, taken: Sequence[tuple[str, Argument, bool]], stored: frozenset[str]) -> None:
     doing = TRAINING_ARGUMENTS.get(_plain_name(operator))
+    counts = any(name == "running_mean" and value is not None for name, value, _ in taken)
+    if operator == "instance_norm" and not counts:
+        doing = None  # it has nothing but the sample's own statistics
     if any(name == doing and value is True for name, value, _ in taken):
         raise _unfit(f"it was exported as it trains ({operator}); {_EVAL}")
+    if any(name == "dropout_p" and value != 0 for name, value, _ in taken):
+        raise _unfit(f"it drops out at random ({operator}); pass dropout_p=0.0 when the network is not training")
     first = taken[0][1] if taken else None
     if operator != _plain_name(operator) and isinstance(first, Name) and first.name in stored:
         raise _unfit(f"it changes what it stores ({operator}); {_EVAL}")
@@ -300,6 +324,9 @@ def _among(number: int, known: Container[int]) -> int:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is no name")
+    value.encode()  # which raises for halves of characters: JSON can write them, and no answer can hold them
+    if "\0" in value:
+        raise ValueError(f"{value!r} is no name")
     return value
 
 
@@ -320,27 +347,25 @@ def _results(outputs: Sequence[Any]) -> Iterator[str | None]:
 
 
 def _layers(calls: Sequence[Call], weights: Sequence[Weight]) -> Iterator[LinearLayer]:
-    stored = {one.argument: one for one in weights if len(one.shape) == 2 and one.name.endswith("weight")}
+    # With its weight as it is multiplied: of linear that is rows for what comes out, of products rows for what goes in.
+    stored = {one.argument: (one, one.shape) for one in weights if len(one.shape) == 2 and one.name.endswith("weight")}
     for call in calls:
         values = (*call.positional, *call.named.values())
         names = [value.name for value in values if isinstance(value, Name)]
         if call.operator in _TRANSPOSITIONS and names and names[0] in stored:
             # Decomposed programs transpose the weight, and multiply then.
             if tuple(values[1:]) == _TRANSPOSITIONS[call.operator] and call.results[0] is not None:
-                stored[call.results[0]] = stored[names[0]]
+                weight, shape = stored[names[0]]
+                stored[call.results[0]] = weight, shape[::-1]
             continue
         place = {"linear": 0, "matmul": 0, "mm": 0, "addmm": 1}.get(call.operator)
         if place is not None and len(names) > place + 1 and names[place + 1] in stored:
-            weight = stored[names[place + 1]]
-            outside, inside = weight.shape
+            weight, shape = stored[names[place + 1]]
+            inside, outside = shape[::-1] if call.operator == "linear" else shape
             name = weight.name.removesuffix("weight").removesuffix(".")
             yield LinearLayer(name, inside, outside, names[place])
 
 
-def elements(shape: Sequence[int | None]) -> int:
-    """Numbers of one sample: the product of all sizes but the first."""
-    return prod(size or 1 for size in shape[1:])
-
-
 def _unfit(message: str) -> Invalid:
-    return Invalid(f"the exported program: {message}")
+    # What the file says is not always text that can be sent.
+    return Invalid(f"the exported program: {message.encode(errors='backslashreplace').decode()}")

@@ -1,28 +1,40 @@
 """Exported programs on disk: the archive that torch.export.save writes, of which only JSON and plain bytes are read."""
 
+import errno
 import json
+import lzma
+import struct
 import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.domain.errors import FieldError, Invalid, TooLarge, UnreadableType
+from service.domain.errors import FieldError, Invalid, SuspectsError, UnreadableType
 from service.domain.program import Program, Weight, parse
 
-_LONGEST = 2**26  # bytes of one description
+# Of all descriptions together: a Swin V2 of 24 blocks in the plainest operators has 10 MB with 350,000 values.
+_LONGEST = 2**25
+_MOST_VALUES = 2_000_000
+# Tensors may repeat what is stored, and share it, but not be out of all proportion to it.
+_REPEATED, _HARMLESS = 4, 2**28
+
+# What the library raises over a damaged archive, beside its own error.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
+    struct.error,
+)  # fmt: skip
 
 
 class ProgramFile:
-    """An open archive; a context. `max_bytes` is the limit of what it may hold, expanded."""
+    """An open archive; a context. `expanded` is how many bytes it says that it holds."""
 
-    def __init__(self, path: Path, max_bytes: int | None = None) -> None:
-        try:
+    def __init__(self, path: Path) -> None:
+        with _damage_told(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise UnreadableType(f"the file: not a whole archive: {error}") from error
         self._sizes = {one.filename: one.file_size for one in self._archive.infolist()}
-        if max_bytes is not None and sum(self._sizes.values()) > max_bytes:
-            self._archive.close()
-            raise TooLarge(f"the exported program holds more than {max_bytes:,} bytes, the limit of this installation")
+        self.expanded = sum(one.file_size for one in self._archive.infolist())
         models = [name for name in self._sizes if "/models/" in name and name.endswith(".json")]
         if len(models) != 1:
             self._archive.close()
@@ -42,30 +54,60 @@ class ProgramFile:
         found = parse(*self.descriptions())
         for weight in found.weights:
             if self._sizes.get(self._place(weight), -1) < weight.bytes:
-                raise _fault(f"the bytes of {weight.name} are missing or cut short")
+                raise _cut(weight)
+        loaded = sum(weight.loaded for weight in found.weights)
+        if loaded > max(_HARMLESS, _REPEATED * self.expanded):
+            raise _fault(f"its tensors become {loaded:,} bytes, many times what it stores")
         return found
 
     def descriptions(self) -> tuple[Any, Any, Any]:
         """Those of the network, of its weights and of its constants."""
-        weights, constants = (
-            self._json(f"{self._root}/data/{kind}/{self._name}_{kind}_config.json") for kind in ("weights", "constants")
-        )
-        return self._json(self._model), weights, constants
+        tables = (f"{self._root}/data/{kind}/{self._name}_{kind}_config.json" for kind in ("weights", "constants"))
+        names = (self._model, *tables)
+        if sum(self._sizes.get(name, 0) for name in names) > _LONGEST:
+            raise _fault(f"its descriptions are longer than {_LONGEST:,} bytes")
+        texts = [self._read(name) for name in names]
+        # Each value takes far more memory than its text, and has one of these marks before it.
+        if sum(text.count(mark) for text in texts for mark in (b"{", b"[", b",")) > _MOST_VALUES:
+            raise _fault(f"its descriptions have more than {_MOST_VALUES:,} values")
+        model, weights, constants = (_json(name, text) for name, text in zip(names, texts, strict=True))
+        return model, weights, constants
 
     def bytes_of(self, weight: Weight) -> bytes:
-        """The bytes of a stored tensor's storage, little-endian."""
-        return self._archive.read(self._place(weight))
+        """The bytes of a stored tensor's storage, little-endian. Raises Invalid where they are damaged."""
+        found = self._read(self._place(weight))
+        if len(found) < weight.bytes:
+            raise _cut(weight)
+        return found
 
     def _place(self, weight: Weight) -> str:
         return f"{self._root}/data/{weight.file}"
 
-    def _json(self, name: str) -> Any:
-        if self._sizes.get(name, 0) > _LONGEST:
-            raise _fault(f"{name} is longer than {_LONGEST:,} bytes")
-        try:
-            return json.loads(self._archive.read(name))
-        except (KeyError, ValueError, RecursionError, zipfile.BadZipFile) as error:
-            raise _fault(f"{name} cannot be read: {error}") from error
+    def _read(self, name: str) -> bytes:
+        if name not in self._sizes:
+            raise _fault(f"{name} cannot be read: it is not there")
+        with _damage_told(lambda error: _fault(f"{name} cannot be read: {error}")):
+            return self._archive.read(name)
+
+
+def _json(name: str, text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _fault(f"{name} cannot be read: {error}") from error
+
+
+@contextmanager
+def _damage_told(telling: Callable[[Exception], SuspectsError]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # Those with another number are the machine's own; a wrong offset makes it seek before the beginning.
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise telling(error) from error
+    except _DAMAGE as error:
+        raise telling(error) from error
 
 
 def _others(names: list[str]) -> str:
@@ -77,6 +119,10 @@ def _others(names: list[str]) -> str:
     if any(name.endswith(("serialized_exported_program.json", "serialized_state_dict.pt")) for name in names):
         return "saved by a torch that writes weights as pickles; export and save it again with torch 2.9 or newer"
     return "no program of torch.export is in it: exactly one models/….json is expected"
+
+
+def _cut(weight: Weight) -> Invalid:
+    return _fault(f"the bytes of {weight.name} are missing or cut short")
 
 
 def _fault(msg: str) -> Invalid:

@@ -16,8 +16,9 @@ from worker.models.image import Normalise
 from worker.pixels import Frame, pixels, upright
 from worker.shape import InputShape
 
-_TOGETHER = 32  # images in one pass
-_CHUNK = 256  # decoded at a time
+# Images in one pass and decoded at a time, and the bytes of such images; the larger they are, the fewer.
+_TOGETHER, _TOGETHER_BYTES = 32, 2**24
+_CHUNK, _CHUNK_BYTES = 256, 2**28
 
 
 @dataclass(frozen=True)
@@ -80,15 +81,16 @@ class Pictures:
 
     def chunks(self, dataset: Canonical, rows: Int[Tensor, " k"]) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """Pixels of the named rows, which ascend, in parts. Raises Invalid for a damaged image."""
-        done = 0
+        done, found = 0, list[Tensor]()
         for batch in dataset.batches([self.column], rows):
-            column = batch.column(0)
-            for start in range(0, len(column), _CHUNK):
-                part = column[start : start + _CHUNK]
-                yield torch.stack(
-                    [dataset.image(int(rows[done + place]), value, self._seen) for place, value in enumerate(part)]
-                )
-                done += len(part)
+            for value in batch.column(0):
+                found.append(dataset.image(int(rows[done]), value, self._seen))
+                done += 1
+                if len(found) >= _count(found[0], _CHUNK, _CHUNK_BYTES):
+                    yield torch.stack(found)
+                    found = []
+        if found:
+            yield torch.stack(found)
 
     def _seen(self, encoded: bytes) -> npt.NDArray[np.uint8]:
         return self.read(encoded, self.white)
@@ -96,8 +98,13 @@ class Pictures:
     def passes(self, chunk: UInt8[Tensor, "b c h w"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
         """Rows of a chunk that go through a network together, and what goes; images are of one size, `even` or not."""
         del even
-        for rows in torch.split(torch.arange(len(chunk)), _TOGETHER):
+        for rows in torch.split(torch.arange(len(chunk)), _count(chunk[0], _TOGETHER, _TOGETHER_BYTES)):
             yield rows, chunk[rows]
+
+
+def _count(image: UInt8[Tensor, "c h w"], most: int, limit: int) -> int:
+    """How many images like this one are taken at once: `most`, or what has `limit` bytes."""
+    return max(1, min(most, limit // max(1, image.nbytes)))
 
 
 def _sized(processor: object, side: int) -> dict[str, dict[str, int]]:

@@ -36,6 +36,8 @@ _SIZES: dict[str, Callable[..., Any]] = {
     "neg": operator.neg,
 }
 _LARGEST_BYTE = 255.0
+_OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)  # and not of the program
+_LONGEST_REASON = 300
 
 
 class Body(nn.Module):
@@ -52,6 +54,7 @@ class Body(nn.Module):
             if weight.argument in used:
                 self._keep(weight, tensors[weight.argument])
         self._operators = [_function(call) for call in self._calls]
+        self._writes = any(_writes(one) for one in self._operators)
         self._over = _last_uses(self._calls, layer.entered)
 
     def normalised(self, seen: Pictures | Rows) -> nn.Module:
@@ -59,10 +62,13 @@ class Body(nn.Module):
         return nn.Identity() if self._takes_bytes else seen.normalise
 
     def _keep(self, weight: Weight, tensor: Tensor) -> None:
-        if weight.trained:
-            self.register_parameter(weight.argument, nn.Parameter(tensor))
-        else:
-            self.register_buffer(weight.argument, tensor)
+        try:
+            if weight.trained:
+                self.register_parameter(weight.argument, nn.Parameter(tensor))
+            else:
+                self.register_buffer(weight.argument, tensor)
+        except KeyError as error:
+            raise Invalid(f"the exported program: no tensor can be called {weight.argument!r} in it") from error
 
     def forward(self, samples: Tensor) -> Tensor:
         """One row a sample. Raises Invalid where the layer does not take one row of each."""
@@ -80,17 +86,27 @@ class Body(nn.Module):
 
     def _run(self, samples: Tensor) -> Tensor:
         known: dict[str | None, Any] = {self._given: samples, **{name: getattr(self, name) for name in self._stored}}
+        if self._writes:
+            # What is written into may be a view of any of them, and of what others see.
+            known = {name: value.clone() for name, value in known.items()}
         where = samples.device
         for call, function, over in zip(self._calls, self._operators, self._over, strict=True):
-            found = function(
-                *(_value(one, known, where) for one in call.positional),
-                **{name: _value(one, known, where) for name, one in call.named.items()},
-            )
-            results = found if isinstance(found, list | tuple) else (found,)
-            known.update(zip(call.results, results, strict=True))
+            try:
+                found = function(
+                    *(_value(one, known, where) for one in call.positional),
+                    **{name: _value(one, known, where) for name, one in call.named.items()},
+                )
+                results = found if isinstance(found, list | tuple) else (found,)
+                known.update(zip(call.results, results, strict=True))
+            except _OF_THE_MACHINE:
+                raise
+            except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
+                raise Invalid(f"the exported program: {call.operator} fails: {_reason(error)}") from error
             for name in over:
                 del known[name]
-        entered: Tensor = known[self._entered]
+        entered: Any = known[self._entered]
+        if not isinstance(entered, Tensor):
+            raise Invalid("the exported program: what enters the named layer is no tensor. Name another layer")
         if entered.dim() != 2 or len(entered) != len(samples):
             raise Invalid(
                 f"the exported program: what enters the named layer has the shape {tuple(entered.shape)} for "
@@ -156,6 +172,18 @@ def _function(call: Call) -> Callable[..., Any]:
         raise Invalid(f"the exported program: this torch has no operator {call.operator}.{call.overload}")
     function: Callable[..., Any] = getattr(packet, call.overload)
     return function
+
+
+def _reason(error: Exception) -> str:
+    """In one line, which may name texts of the program: as they can be sent and stored."""
+    said = (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+    return said.replace("\0", "").encode(errors="backslashreplace").decode()
+
+
+def _writes(function: Callable[..., Any]) -> bool:
+    """Whether it changes what it is given; operators of sizes have no schema, and never do."""
+    schema = getattr(function, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
 
 
 def _value(argument: Argument, known: Mapping[str | None, Any], where: torch.device) -> Any:

@@ -33,11 +33,18 @@ def load_state(model: nn.Module, last: nn.Linear, request: ModelRequest, path: P
         raise _unfit(f"it cannot be read: {error}") from error
     expected = model.state_dict()
     if given.head == "new":
+        # A network that is one layer has that under no name.
         own = {
-            f"{name}.{part}" for name, module in model.named_modules() if module is last for part in last.state_dict()
+            f"{name}.{part}" if name else part
+            for name, module in model.named_modules()
+            if module is last
+            for part in last.state_dict()
         }
         tensors = {name: value for name, value in tensors.items() if name not in own}
         tensors |= {name: expected[name] for name in own}
+    broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if broken:
+        raise _unfit(f"{_some(broken)} {'has' if len(broken) == 1 else 'have'} numbers that are not finite")
     found = _faults(tensors, expected)
     if found:
         raise _unfit(f"it is not a {given.architecture} with these parameters: {'; '.join(found)}")

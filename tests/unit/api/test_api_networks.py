@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from safetensors.torch import save
 from torch import nn
 
 from service.api.deps import Services
+from service.ingest import limits
 from tests.builders import CSV, add_dataset, add_finished, form
-from tests.unit.worker.programs import export, made, sample
+from tests.unit.worker.programs import Small, export, made, sample, tampered
 
 NUMBERS = b"a,b,c,d,e,animal\n" + b"".join(
     b"%d.25,%d.5,%d.1,%d.7,%d.3,%s\n" % (i % 11, i % 7, i % 5, i % 9, i % 13, (b"cat", b"dog", b"eel")[i % 3])
@@ -201,6 +203,82 @@ def test_a_program_of_another_shape_is_refused(client: httpx.Client, tmp_path: P
     narrow = client.post("/datasets", **form(NUMBERS, spec={"exclude": ["a"]})).json()["id"]
     answer = job(client, narrow, "exported", {"network": post(client, program).json()["id"]})
     assert "takes 5 numbers a sample, the dataset has 4 columns" in answer.json()["detail"]
+
+
+def test_a_program_of_images_is_given_as_many_colours_as_it_takes(
+    client: httpx.Client, here: Services, tmp_path: Path
+) -> None:
+    picture = export(made("small"), sample("small"), tmp_path / "small.pt2").read_bytes()
+    network = post(client, picture).json()["id"]
+    info = add_dataset(here.database, "ds_pictures", here.blobs, rows=60, modality="image", features=[])
+    for name in ("pixel_mean", "pixel_deviation"):
+        assert job(client, info.id, "exported", {"network": network, name: [0.5]}).status_code == 202
+        assert job(client, info.id, "exported", {"network": network, name: [0.5, 0.4, 0.3]}).status_code == 202
+        answer = job(client, info.id, "exported", {"network": network, name: [0.5, 0.4]})
+        assert answer.status_code == 422
+        (fault,) = answer.json()["errors"]
+        assert fault["loc"] == ["model", "params", name]
+        assert fault["msg"] == "has 2 numbers; the network takes 3 colours: give 1 or 3"
+
+
+def test_a_program_of_images_that_are_too_large_is_refused(
+    client: httpx.Client, here: Services, tmp_path: Path
+) -> None:
+    info = add_dataset(here.database, "ds_pictures", here.blobs, rows=60, modality="image", features=[])
+    for side, status in ((1024, 202), (1025, 422)):
+        path = export(Small().eval(), torch.zeros(2, 3, 8, side), tmp_path / f"{side}.pt2")
+        answer = job(client, info.id, "exported", {"network": post(client, path.read_bytes()).json()["id"]})
+        assert answer.status_code == status
+    assert "takes any x 3 x 8 x 1025 of float32" in answer.json()["detail"]
+    assert "a size that is fixed, up to 1024" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("pixel_mean", "1e999"),
+        ("pixel_mean", "1e7"),
+        ("pixel_deviation", "0"),
+        ("pixel_deviation", "1e-320"),
+        ("pixel_deviation", "-1"),
+        ("pixel_deviation", "1e999"),
+    ],
+)
+def test_colours_are_scaled_by_numbers_that_can_be(
+    name: str, written: str, client: httpx.Client, table: str, program: bytes
+) -> None:
+    network = post(client, program).json()["id"]
+    content = f'{{"dataset": "{table}", "model": {{"name": "exported", "params": {{"network": "{network}", "{name}": [{written}]}}}}}}'
+    answer = client.post("/jobs", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["loc"] == ["model", "params", name, 0]
+
+
+@pytest.mark.parametrize("written", [rb"\ud800", rb"\u0000"])
+def test_names_that_no_answer_can_hold_are_refused(
+    written: bytes, client: httpx.Client, program: bytes, tmp_path: Path
+) -> None:
+    def change(content: bytes) -> bytes:
+        return content.replace(b'"1.weight"', b'"%s.weight"' % written)
+
+    (tmp_path / "whole.pt2").write_bytes(program)
+    path = tampered(tmp_path / "whole.pt2", tmp_path / "named.pt2", {"model.json": change, "config.json": change})
+    assert post(client, path.read_bytes()).status_code == 422
+    assert client.get("/networks").json()["items"] == []
+
+
+def test_a_program_that_expands_out_of_all_proportion_is_refused(
+    client: httpx.Client, program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_SMALL", 2**20)
+    path = tmp_path / "bomb.pt2"
+    path.write_bytes(program)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("table/extra/nothing", bytes(2**25))
+    answer = post(client, path.read_bytes())
+    assert answer.status_code == 413
+    assert "compression bomb" in answer.json()["detail"]
 
 
 def test_the_weights_of_a_job_are_given_as_they_lie(client: httpx.Client, here: Services) -> None:

@@ -15,6 +15,7 @@ from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, image_network, text_network
 from tests.unit.worker.test_backbones_jobs import MADE, ROWS, spec_of
 from worker.backbones import Features, Footing, Shelf
+from worker.backbones.images import Pictures
 from worker.decode import Canonical, read
 from worker.inference import Trained, probabilities, restore
 from worker.preparation import fit, prepare
@@ -93,6 +94,20 @@ def test_what_is_said_of_a_sample_does_not_depend_on_its_company(
     monkeypatch.setattr(f"worker.backbones.{'images' if modality == 'image' else 'words'}._TOGETHER", 5)
     monkeypatch.setattr("worker.backbones.images._CHUNK", 7)
     torch.testing.assert_close(probabilities(model, dataset), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_the_larger_images_are_the_fewer_are_in_memory_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = MADE["image"][0](tmp_path / "data.parquet")
+    monkeypatch.setattr("worker.backbones.images._CHUNK_BYTES", 3 * 10_000)
+    monkeypatch.setattr("worker.backbones.images._TOGETHER_BYTES", 3 * 1_000)
+    for side, chunk, together in ((10, ROWS, 10), (30, 11, 1), (70, 2, 1), (200, 1, 1)):
+        pictures = Pictures.plain(side, (0.0,) * 3, (1.0,) * 3)
+        rows = torch.arange(0, ROWS)
+        parts = list(pictures.chunks(dataset, rows))
+        assert max(map(len, parts)) == chunk
+        assert max(len(places) for places, _ in pictures.passes(parts[0], even=True)) == together
+        alone = [pictures.chunks(dataset, rows[row : row + 1]) for row in range(ROWS)]
+        assert torch.equal(torch.cat(parts), torch.cat([one for found in alone for one in found]))
 
 
 def test_a_network_that_is_another_by_now_makes_no_predictions(shelf: Shelf, tmp_path: Path) -> None:

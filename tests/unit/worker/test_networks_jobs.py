@@ -229,6 +229,26 @@ def test_a_new_last_layer_is_drawn_where_it_is_asked_for(shelf: Shelf, tmp_path:
         assert torch.equal(value, model.state_dict()[part] if last else weights[part]), part
 
 
+def test_a_new_last_layer_may_be_the_whole_network(shelf: Shelf, tmp_path: Path) -> None:
+    dataset = embeddings(tmp_path / "data.parquet")
+    model = prepare(spec_of("embedding", "linear_probe", {}), dataset, None, shelf=shelf).model
+    save_file({"weight": torch.ones(17, 5), "bias": torch.ones(17)}, place(shelf))
+    started = prepare(state_spec("embedding", "linear_probe", {}, head="new"), dataset, None, shelf=shelf).model
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in started.state_dict().items())
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_named(broken: float, shelf: Shelf, tmp_path: Path) -> None:
+    dataset = embeddings(tmp_path / "data.parquet")
+    model = prepare(spec_of("embedding", "mlp_probe", {}), dataset, None, shelf=shelf).model
+    weights = dict(model.state_dict())
+    first = next(iter(weights))
+    weights[first] = torch.full_like(weights[first], broken)
+    save_file(weights, place(shelf))
+    with pytest.raises(Invalid, match=f"{first} has numbers that are not finite"):
+        prepare(state_spec("embedding", "mlp_probe", {}), dataset, None, shelf=shelf)
+
+
 def test_weights_of_another_network_are_refused_and_named(shelf: Shelf, tmp_path: Path) -> None:
     dataset = embeddings(tmp_path / "data.parquet")
     model = prepare(spec_of("embedding", "mlp_probe", {}), dataset, None, shelf=shelf).model

@@ -16,7 +16,7 @@ from service.domain.errors import Invalid, SuspectsError, UnreadableType
 from service.domain.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS
 from service.domain.program import parse
 from service.store.programs import ProgramFile
-from tests.unit.worker.networks import IMAGES, OTHER
+from tests.unit.worker.networks import IMAGES, OTHER, SIDE
 from tests.unit.worker.programs import Small, export, made, sample, tampered
 from worker.backbones.programs import open_body
 
@@ -80,6 +80,52 @@ def test_two_passes_give_the_same(small: Path) -> None:
     assert torch.equal(inputs, sample("small"))
 
 
+class Sums(nn.Module):
+    """Of what it is given, scaled in place or not."""
+
+    def __init__(self, *, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.scale = nn.Parameter(torch.full((5,), 3.0))
+        self.fc = nn.Linear(5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scaled = x.mul_(2.0).sub_(0.5) if self.in_place else x.mul(2.0).sub(0.5)
+        logits: torch.Tensor = self.fc(scaled * self.scale)
+        return logits
+
+
+def test_a_program_that_works_in_place_gives_the_same_and_leaves_its_input_as_it_was(tmp_path: Path) -> None:
+    bodies: list[Any] = [
+        open_body(export(Sums(in_place=one), sample("table"), tmp_path / f"{one}.pt2"), None) for one in (True, False)
+    ]
+    inputs = sample("table", 4)
+    found, wanted = (body(inputs) for body in bodies)
+    assert torch.equal(inputs, sample("table", 4))
+    assert torch.equal(found, wanted)
+    gradients = [torch.autograd.grad(body(inputs).sum(), body.p_scale)[0] for body in bodies]
+    assert torch.equal(*gradients)
+    assert torch.equal(inputs, sample("table", 4))
+
+
+def test_a_program_that_writes_into_a_view_of_what_it_stores_gives_the_same_each_time(tmp_path: Path) -> None:
+    class Adding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("kept", torch.zeros(2, 5))
+            self.fc = nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            part = self.get_buffer("kept")[0]
+            part.add_(1.0)
+            logits: torch.Tensor = self.fc(x + part)
+            return logits
+
+    body = open_body(export(Adding(), sample("table"), tmp_path / "adding.pt2"), None)
+    for _ in range(3):
+        torch.testing.assert_close(body(sample("table")), sample("table") + 1.0)
+
+
 def test_weights_that_share_storage_or_are_turned_are_read_as_they_are(tmp_path: Path) -> None:
     class Tied(nn.Module):
         def __init__(self) -> None:
@@ -109,6 +155,7 @@ TARGETS = [
     "torch.ops.aten.from_file.default",
     "torch.ops.aten.relu.__class__",
     "torch.ops.aten.rand.default",
+    "torch.ops.aten.empty_like.default",
     "torch.ops.higher_order.cond",
     "torch.ops.prims.device_put.default",
     "_operator.attrgetter",
@@ -166,6 +213,98 @@ def test_a_network_that_was_exported_as_it_trains_is_refused(tmp_path: Path) -> 
     training.norm.eval()
     with pytest.raises(Invalid, match=r"exported as it trains \(dropout\).*model.eval\(\)"):
         open_body(export(training, sample("small"), tmp_path / "dropping.pt2"), None)
+
+
+def test_attention_that_drops_out_is_refused(tmp_path: Path) -> None:
+    class Attending(nn.Module):
+        def __init__(self, dropout: float) -> None:
+            super().__init__()
+            self.dropout = dropout
+            self.fc = nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = x[:, None]
+            found = nn.functional.scaled_dot_product_attention(rows, rows, rows, dropout_p=self.dropout)
+            logits: torch.Tensor = self.fc(found[:, 0])
+            return logits
+
+    body = open_body(export(Attending(0.0), sample("table"), tmp_path / "whole.pt2"), None)
+    torch.testing.assert_close(body(sample("table")), sample("table"))
+    with pytest.raises(Invalid, match=r"drops out at random \(scaled_dot_product_attention\)"):
+        open_body(export(Attending(0.5), sample("table"), tmp_path / "dropping.pt2"), None)
+
+
+@pytest.mark.parametrize("track", [True, False])
+def test_statistics_of_one_sample_are_taken_and_those_that_are_counted_on_are_not(track: bool, tmp_path: Path) -> None:
+    network = nn.Sequential(nn.InstanceNorm2d(3, track_running_stats=track), nn.Flatten(), nn.Linear(3 * SIDE**2, 2))
+    path = export(network.train(), sample("small"), tmp_path / "instances.pt2")
+    if track:
+        with pytest.raises(Invalid, match=r"exported as it trains|changes what it stores"):
+            open_body(path, None)
+    else:
+        assert torch.equal(open_body(path, None)(sample("small")), network[:2](sample("small")))
+
+
+@pytest.mark.parametrize("decompose", [True, False])
+def test_a_weight_that_is_not_turned_has_a_row_for_each_number_that_goes_in(decompose: bool, tmp_path: Path) -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(5, 4)
+            self.middle = nn.ParameterDict({"weight": torch.ones(4, 3), "bias": torch.zeros(3)})
+            self.later = nn.ParameterDict({"weight": torch.ones(3, 2)})
+            self.last = nn.ParameterDict({"weight": torch.ones(2, 7)})
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            middle = torch.addmm(self.middle["bias"], self.first(x), self.middle["weight"])
+            return nn.functional.linear(middle @ self.later["weight"], self.last["weight"].t())
+
+    path = export(Turned(), sample("table"), tmp_path / "turned.pt2", decompose=decompose)
+    with ProgramFile(path) as file:
+        layers = file.program().layers
+    assert [(one.name, one.inside, one.outside) for one in layers] == [
+        ("first", 5, 4),
+        ("middle", 4, 3),
+        ("later", 3, 2),
+        ("last", 2, 7),
+    ]
+
+
+def test_operators_that_do_not_fit_together_are_named(small: Path, tmp_path: Path) -> None:
+    def change(content: bytes) -> bytes:
+        model = json.loads(content)
+        nodes = model["graph_module"]["graph"]["nodes"]
+        found = next(node for node in nodes if node["target"].endswith("conv2d.default"))
+        found["inputs"][0]["arg"]["as_tensor"]["name"] = "p_fc_weight"
+        return json.dumps(model).encode()
+
+    body = open_body(tampered(small, tmp_path / "unlike.pt2", {"models/model.json": change}), None)
+    with pytest.raises(Invalid, match="the exported program: conv2d fails: Expected 3D"):
+        body(sample("small"))
+
+
+def test_what_an_operator_says_of_its_arguments_can_be_sent(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.GELU(approximate="tanh"), nn.Linear(5, 2))
+    path = export(network, sample("table"), tmp_path / "gelu.pt2")
+
+    def change(content: bytes) -> bytes:
+        return content.replace(b'"as_string": "tanh"', rb'"as_string": "\ud800\u0000"')
+
+    body = open_body(tampered(path, tmp_path / "other.pt2", {"models/model.json": change}), None)
+    with pytest.raises(Invalid, match="gelu fails") as caught:
+        body(sample("table"))
+    assert caught.value.detail.encode()
+    assert "\0" not in caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["forward", "_run", "a.b", ""])
+def test_no_tensor_takes_the_place_of_what_runs_the_program(name: str, small: Path, tmp_path: Path) -> None:
+    def change(content: bytes) -> bytes:
+        return content.replace(b'"p_conv_weight"', json.dumps(name).encode())
+
+    path = tampered(small, tmp_path / "named.pt2", {"models/model.json": change})
+    with pytest.raises(Invalid, match=f"no tensor can be called '{name}'"):
+        open_body(path, None)
 
 
 def test_archives_that_are_cut_or_of_another_kind_are_refused_with_the_reason(small: Path, tmp_path: Path) -> None:
