@@ -138,6 +138,29 @@ def test_ids_of_several_columns_are_refused(take: Take) -> None:
         take(npz_of(x=X, y=TEXTS, id=np.ones((N, 2))), "a.npz")
 
 
+@pytest.mark.parametrize("shape", [(0, N, 3), (2, 0, 3), (2, N, 0), (10**6, 0, 3), (10**6, N, 0), (2**62, 0, 3)])
+@pytest.mark.parametrize("name", ["logits", "activations"])
+def test_checkpoints_without_numbers_are_refused_before_there_is_one_array_each(
+    take: Take, name: str, shape: tuple[int, ...]
+) -> None:
+    content = zipped(run(**{name: None}), **{name: npy("<f4", shape)})
+    entry = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 0]}
+    length, rest = struct.unpack("<Q", (saved := save(run(**{name: None})))[:8])[0], saved[8:]
+    header = json.loads(rest[:length]) | {name: entry}
+    for upload in (content, raw(header, rest[length:])):
+        tracemalloc.start()
+        with pytest.raises(Invalid, match=f"{name} has shape"):
+            take(upload, "a")
+        assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
+        tracemalloc.stop()
+
+
+def test_there_may_be_no_more_checkpoints_than_columns_are_allowed(take: Take) -> None:
+    with pytest.raises(Invalid, match="logits has 2 checkpoints; the limit is 1"):
+        take(npz_of(**run()), "a.npz", Limits(max_columns=5))
+    assert take(npz_of(**run()), "a.npz", Limits(max_columns=6)).found.recording is not None
+
+
 @pytest.mark.parametrize("item", [b"[],", b"{},", b'"",', b'{"a":1},', b"1000,"])
 def test_a_header_that_is_a_bomb_is_refused_before_it_is_built(take: Take, item: bytes) -> None:
     bomb = b'{"logits_1":[' + item * (12 * 2**20 // len(item)) + b"0]}"
@@ -163,6 +186,35 @@ def test_many_labels_are_counted_before_they_are_compared(take: Take, monkeypatc
     for arrays in ({"features": np.ones((40_000, 1))}, {"pred_probs": np.ones((40_000, 1))}):
         with pytest.raises(Invalid, match="40,000 classes; the limit is 10,000"):
             take(npz_of(labels=names, **arrays), "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"logits": None, "logits_12345678901": np.ones((N, 3))}, "needs the arrays x and y"),
+        ({"learning_rates": np.array(["0.1", "0.1"])}, "learning_rates holds <U3; numbers are expected"),
+        ({"learning_rates": np.zeros(2, "f4,f4")}, "learning_rates holds .*; numbers are expected"),
+        ({"learning_rates": np.array([0.1, 1e300])}, r"of checkpoint 2 is 1e\+300; it must be above 0, from"),
+        ({"learning_rates": np.array([1e-300, 0.1])}, "of checkpoint 1 is 1e-300; it must be above 0, from"),
+        ({"learning_rates": np.array([np.nan, 0.1])}, "of checkpoint 1 is nan; it must be above 0, from"),
+        ({"activations": np.full((N, 2), 1e37, np.float32)}, r"row 0: activations .* is larger than 1e\+12"),
+        ({"inner_2": np.full((N, 2), -1e37, np.float32)}, r"checkpoint 2, row 0: inner .* is larger than 1e\+12"),
+        ({"reference_labels": np.array(0)}, "the array reference_logits_1 is missing"),
+    ],
+)
+def test_what_no_training_records_is_refused_by_name(take: Take, arrays: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        take(npz_of(**run(**arrays)), "a.npz")
+
+
+def test_only_activations_without_a_number_are_those_of_all_checkpoints(take: Take) -> None:
+    logits = {f"logits_{epoch}": np.zeros((N, 3), np.float32) for epoch in (1, 5)}
+    entered = np.ones((N, 2), np.float32)
+    with pytest.raises(Invalid, match="the array activations_1 is missing; logits has checkpoint 1"):
+        take(npz_of(**run(logits=None, activations=None, activations_0=entered, **logits)), "a.npz")
+    only = run(logits=None, activations=None, activations_0=entered, logits_0=logits["logits_1"])
+    outcome = take(npz_of(**only | {"learning_rates": TWO[:1]}), "a.npz")
+    assert outcome.kinds.keys() == {"logits_0", "activations_0"}
 
 
 def test_an_array_without_an_axis_is_refused(take: Take) -> None:
