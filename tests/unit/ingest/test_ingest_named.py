@@ -221,3 +221,22 @@ def test_an_array_without_an_axis_is_refused(take: Take) -> None:
     for arrays in ({**PREDICTED, "pred_probs": np.array(0.5)}, {"labels": np.arange(N), "features": np.array(0.5)}):
         with pytest.raises(Invalid):
             take(save(arrays), "a.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "modality", "column"),
+    [
+        (run(), "trace", "logits_1"),
+        (PREDICTED, "predictions", "pred_probs"),
+        ({"labels": np.arange(N) % 3, "features": X}, "embedding", "features"),
+    ],
+)
+def test_all_arrays_are_used_so_that_none_can_be_chosen(
+    take: Take, arrays: dict[str, Any], modality: str, column: str
+) -> None:
+    for spec in ({"features": [column]}, {"features": []}, {"exclude": [column]}):
+        with pytest.raises(SuspectsError, match=f"the arrays of {modality} are all used") as refused:
+            take(npz_of(**arrays), "a.npz", **spec)
+        assert refused.value.errors[0].loc == ["spec", *spec]
+    assert take(npz_of(**arrays), "a.npz").found.inferred.id is None
+    assert take(npz_of(**arrays, ids=np.arange(N)), "a.npz").found.inferred.id == "id"
