@@ -79,7 +79,7 @@ def test_an_error_can_be_told_whatever_is_in_its_words() -> None:
     error = Invalid("half \ud800", errors=[FieldError(loc=["\ud800"], msg="half \ud800")], members={"of": "\udfff"})
     answer = told(error)
     assert answer.status_code == 422
-    assert json.loads(answer.body)["detail"] == "half ?"
+    assert json.loads(bytes(answer.body))["detail"] == "half ?"
 
 
 def metric(text: str, name: str) -> float:

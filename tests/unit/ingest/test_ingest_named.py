@@ -234,7 +234,8 @@ def test_an_array_without_an_axis_is_refused(take: Take) -> None:
 def test_all_arrays_are_used_so_that_none_can_be_chosen(
     take: Take, arrays: dict[str, Any], modality: str, column: str
 ) -> None:
-    for spec in ({"features": [column]}, {"features": []}, {"exclude": [column]}):
+    specs: list[dict[str, list[str]]] = [{"features": [column]}, {"features": []}, {"exclude": [column]}]
+    for spec in specs:
         with pytest.raises(SuspectsError, match=f"the arrays of {modality} are all used") as refused:
             take(npz_of(**arrays), "a.npz", **spec)
         assert refused.value.errors[0].loc == ["spec", *spec]
