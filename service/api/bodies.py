@@ -208,6 +208,8 @@ async def _form(request: Request, path: Path, limit: int) -> Form:
         raise Malformed(f"unknown part {error.part_name!r}; the parts are file and spec") from error
     except ParseFailedException as error:
         raise Malformed(f"the form cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Malformed("the form cannot be read: names of parts and files must be UTF-8") from error
     except OSError as error:
         if error.errno not in _DISK_FULL:
             raise

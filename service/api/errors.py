@@ -1,5 +1,6 @@
 """The one table from errors to HTTP statuses, and their form: problem details (RFC 9457)."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -92,6 +93,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+class _Told(JSONResponse):
+    """A problem in whose words a half character, which some client sent, is a question mark."""
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
 def problem(
     status: int,
     code: str,
@@ -111,7 +119,7 @@ def problem(
     }
     if errors:
         body["errors"] = [error.model_dump() for error in errors]
-    return JSONResponse({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
+    return _Told({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
 
 
 def told(error: SuspectsError) -> JSONResponse:

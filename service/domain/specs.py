@@ -1,6 +1,6 @@
 """What a client asks for (`JobRequest`), and what will be done (`JobSpec`): every default resolved, nothing implied."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -106,7 +106,7 @@ class Training(TrainingOptions):
 class Influence(Frozen):
     """Which gradients make the influence, and how."""
 
-    layers: Literal["last", "last-2", "all"] | list[str] = Field(
+    layers: Literal["last", "last-2", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
         "last",
         description="Whose gradients count: the last layer, the last two, all that have parameters, or modules of the "
         "model by name. A layer that is not covered fails the job and is named. Neighbours, densities and the evidence "

@@ -79,11 +79,14 @@ def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits)
 def _stated_plan(source: Source, stated: Stated, survey: Survey, spec: DatasetSpec) -> Plan:
     if spec.modality not in ("auto", stated.modality):
         raise bad_spec("modality", f"the arrays of the file are read as {stated.modality}; leave it out")
+    for field, names in (("features", spec.features), ("exclude", spec.exclude or None)):
+        if names is not None:
+            raise bad_spec(field, f"the arrays of {stated.modality} are all used; leave them out of the file")
     if len(survey.columns["label"].texts()) < _FEWEST_CLASSES:
         raise invalid("all labels are of one class; at least 2 classes are needed", "array labels")
     inputs = tuple(Input(name, "embedding", stated.column(name), width=width) for name, width in stated.vectors.items())
     modality = stated.modality if spec.modality == "auto" else None
-    inferred = Inferred(label="label", id="id", split="split", modality=modality, format=source.format)
+    inferred = Inferred(label="label", id=source.id, split="split", modality=modality, format=source.format)
     return Plan(
         stated.modality,
         "label",

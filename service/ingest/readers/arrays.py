@@ -18,6 +18,8 @@ from service.ingest.faults import bad_spec, invalid, malformed
 from service.ingest.readers.listing import opened_member, opened_zip
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
 
+LARGEST_AXIS = 2**63 - 1  # that Python counts to
+
 _PARTS = ("train", "validation", "val", "valid", "test")
 _EMBEDDING_FROM = 128
 _CHANNELS = (1, 3, 4)
@@ -120,8 +122,10 @@ def _stored(name: str, path: Path) -> Stored:
             f"the array {name!r} holds pickled Python objects, which are never loaded; save numbers or fixed-length text",
             f"array {name}",
         )
+    if dtype.itemsize == 0 or dtype.subdtype is not None:
+        raise malformed(f"the array {name!r} holds {dtype}, of which there is nothing to read", f"array {name}")
     shape = shape or (1,)
-    if min(shape) < 0 or offset + dtype.itemsize * prod(shape) > path.stat().st_size:
+    if not 0 <= min(shape) <= max(shape) <= LARGEST_AXIS or offset + dtype.itemsize * prod(shape) > path.stat().st_size:
         raise malformed(f"the array {name!r} is cut short: {shape} of {dtype} were announced", f"array {name}")
     return Stored(name, path, offset, dtype, shape, fortran and len(shape) > 1)
 
@@ -160,6 +164,8 @@ def _part(arrays: dict[str, Stored], suffix: str, split: Stored | str | None) ->
     for other in (y, ids, split):
         if isinstance(other, Stored) and len(other) != len(x):
             raise invalid(f"{x.name} has {len(x)} rows but {other.name} has {len(other)}", f"array {other.name}")
+        if isinstance(other, Stored) and prod(other.shape[1:]) != 1:
+            raise invalid(f"{other.name} has shape {other.shape}; one entry a row is expected", f"array {other.name}")
     return Part(x, y, ids, split)
 
 
@@ -220,7 +226,7 @@ def _batches(
     index = 0
     for part in parts:
         for start, stop in _spans(part.x):
-            values: dict[str, Any] = {"y": _flat(part.y.rows(start, stop))}
+            values: dict[str, Any] = {"y": _flat(part.y, start, stop)}
             if form == "images" and media:
                 values["x"] = pa.array([_png(image, scale) for image in part.x.rows(start, stop)], pa.binary())
             elif form == "embedding":
@@ -229,10 +235,10 @@ def _batches(
                 table = part.x.rows(start, stop).reshape(stop - start, -1)
                 values |= {name: _plain(table[:, number]) for number, name in enumerate(names)}
             if "id" in columns and part.id is not None:
-                values["id"] = _flat(part.id.rows(start, stop))
+                values["id"] = _flat(part.id, start, stop)
             if "split" in columns:
                 whole = [part.split] * (stop - start)
-                values["split"] = _flat(part.split.rows(start, stop)) if isinstance(part.split, Stored) else whole
+                values["split"] = _flat(part.split, start, stop) if isinstance(part.split, Stored) else whole
             present = [name for name in columns if name in values]
             yield _batch(pa.RecordBatch.from_pydict({name: values[name] for name in present}), index, start, part)
             index += stop - start
@@ -246,11 +252,32 @@ def _batch(rows: Any, index: int, start: int, part: Part) -> Batch:
     )
 
 
-def _flat(values: npt.NDArray[Any]) -> Any:
+def texts(name: str, values: npt.NDArray[Any]) -> list[str]:
+    """The values of the array of this name as texts. Raises `Invalid` for texts that nobody can keep."""
+    try:
+        found = values.tolist()
+    except (SystemError, ValueError) as error:
+        raise invalid(f"{name} holds characters that do not exist", f"array {name}") from error
+    said = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in found]
+    check_texts(f"array {name}", said)
+    return said
+
+
+def check_texts(where: str, texts: Sequence[str]) -> None:
+    """Raise `Invalid` for half of a surrogate pair and for NUL, which no file or no database keeps."""
+    for place, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise invalid(f"{where}, entry {place}: {text!r} holds half of a surrogate pair", where) from None
+        if "\0" in text:
+            raise invalid(f"{where}, entry {place}: {text!r} holds a NUL character", where)
+
+
+def _flat(stored: Stored, start: int, stop: int) -> Any:
+    values = stored.rows(start, stop)
     flat = values.reshape(len(values))
-    if flat.dtype.kind == "S":
-        return pa.array([value.decode("utf-8", "replace") for value in flat], pa.string())
-    return pa.array(flat.tolist(), pa.string()) if flat.dtype.kind == "U" else _plain(flat)
+    return pa.array(texts(stored.name, flat), pa.string()) if flat.dtype.kind in "US" else _plain(flat)
 
 
 def _plain(column: npt.NDArray[Any]) -> Any:

@@ -11,6 +11,9 @@ from service.ingest.readers.safetensors import open_tensors
 from service.ingest.readers.vectors import LISTS, Named, parsed, texts_of
 from service.ingest.source import Source, Upload
 
+_LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors file, most of which are ids
+_BAREST_HEADER = 3 * 2**20  # of them beside the texts: as many arrays as there may be columns
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -44,7 +47,7 @@ def open_named_npz(upload: Upload) -> Source:
 
 def open_safetensors(upload: Upload) -> Source:
     """Read a safetensors file. Raises `Invalid` where its arrays are no samples."""
-    arrays, metadata = open_tensors(upload.path)
+    arrays, metadata = open_tensors(upload.path, longest=_LONGEST_HEADER, barest=_BAREST_HEADER)
     title = meaning_of(list(arrays))
     if title is None:
         raise invalid(

@@ -154,10 +154,10 @@ def _names(named: Named) -> set[str]:
 
 def _checked(named: Named, names: Iterable[str]) -> tuple[str, ...]:
     classes = tuple(name.strip() for name in names)
-    check_classes(classes, len(classes), "labels")
     limit = named.upload.limits.max_classes
     if len(classes) > limit:
         raise invalid(f"{len(classes):,} classes; the limit is {limit:,}", "array labels")
+    check_classes(classes, len(classes), "labels")
     return classes
 
 

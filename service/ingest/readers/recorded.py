@@ -43,6 +43,10 @@ from service.ingest.source import Source, Stated
 
 _NUMBERED = re.compile(r"(reference_)?(logits|activations|inner)_(\d{1,9})")
 _STACKED = re.compile(r"(reference_)?(logits|activations)")
+_ARRAYS = 3  # of a checkpoint
+_ALWAYS = -1  # in place of an epoch: activations that never change
+_SLOWEST, _FASTEST = 1e-30, 1e6  # learning rate
+_LARGEST = 1e12  # number, so that sums of squares times a rate stay within single precision
 _OTHERS = ("labels", "ids", "classes", "learning_rates", "reference_labels", "reference_ids")
 
 ByEpoch = dict[int, Stored]
@@ -50,16 +54,16 @@ ByEpoch = dict[int, Stored]
 
 def is_recorded(names: Sequence[str]) -> bool:
     """Whether arrays of these names are meant as a recorded training."""
-    return any(re.fullmatch(r"logits(_\d+)?", name) for name in names)
+    return any(re.fullmatch(r"logits(_\d{1,9})?", name) for name in names)
 
 
 def open_recorded(named: Named) -> Source:
     """Read them. Raises `Invalid` naming the array."""
     arrays = named.arrays
-    logits = _by_epoch(arrays, "", "logits")
+    logits = _by_epoch(named, "", "logits")
     epochs = list(logits)
     first = logits[epochs[0]]
-    named.upload.limits.check_columns(3 * len(epochs))
+    named.upload.limits.check_columns(_ARRAYS * len(epochs))
     classes = classes_of(named, width_of(first), "logits")
     train = _part("train", "", named, classes, epochs, len(first))
     parts = [train]
@@ -74,13 +78,13 @@ def open_recorded(named: Named) -> Source:
     unknown = [
         name for name in arrays if not (_NUMBERED.fullmatch(name) or _STACKED.fullmatch(name) or name in _OTHERS)
     ]
-    return source(named, parts, Stated("trace", classes, vectors, recording), _finite, ignored(unknown))
+    return source(named, parts, Stated("trace", classes, vectors, recording), _usable, ignored(unknown))
 
 
 def _part(split: str, prefix: str, named: Named, classes: tuple[str, ...], epochs: list[int], samples: int) -> Part:
     """All arrays of one split, in the order of the epochs, each of the right shape."""
     labels = labels_of(named, prefix, samples, "logits")
-    logits, entered, inner = (_by_epoch(named.arrays, prefix, kind) for kind in ("logits", "activations", "inner"))
+    logits, entered, inner = (_by_epoch(named, prefix, kind) for kind in ("logits", "activations", "inner"))
     vectors: dict[str, Stored] = {}
     for epoch in epochs:
         if epoch not in logits:
@@ -98,9 +102,9 @@ def _part(split: str, prefix: str, named: Named, classes: tuple[str, ...], epoch
 
 def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> dict[str, Stored]:
     """The activations by canonical name: one for all checkpoints, or one each."""
-    if list(entered) == [0]:
-        check_shape(entered[0], (samples, width_of(entered[0])), "a row a sample")
-        return {"activations": entered[0]}
+    if _ALWAYS in entered:
+        check_shape(entered[_ALWAYS], (samples, width_of(entered[_ALWAYS])), "a row a sample")
+        return {"activations": entered[_ALWAYS]}
     for epoch in epochs:
         if epoch not in entered:
             name = f"{prefix}activations_{epoch}"
@@ -110,25 +114,30 @@ def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> 
     return {f"activations_{epoch}": entered[epoch] for epoch in epochs}
 
 
-def _by_epoch(arrays: dict[str, Stored], prefix: str, kind: str) -> ByEpoch:
-    """The arrays of a kind by epoch, in order; activations that never change are those of epoch 0."""
+def _by_epoch(named: Named, prefix: str, kind: str) -> ByEpoch:
+    """The arrays of a kind by epoch, in order."""
     numbered = {
         int(found[3]): stored
-        for name, stored in arrays.items()
+        for name, stored in named.arrays.items()
         if (found := _NUMBERED.fullmatch(name)) and (found[1] or "") == prefix and found[2] == kind
     }
-    whole = arrays.get(f"{prefix}{kind}")
+    whole = named.arrays.get(f"{prefix}{kind}")
     if whole is None:
         return dict(sorted(numbered.items()))
     if numbered:
         raise invalid(f"give {whole.name} or {whole.name}_1, …, not both", f"array {whole.name}")
     if len(whole.shape) == 2:
-        return {1 if kind == "logits" else 0: whole}
+        return {1 if kind == "logits" else _ALWAYS: whole}
     if len(whole.shape) != 3 or whole.fortran:
         shape = f"has shape {whole.shape}" if len(whole.shape) != 3 else "is in Fortran order"
         raise invalid(
             f"{whole.name} {shape}; checkpoints x samples x numbers in C order are expected", f"array {whole.name}"
         )
+    if min(whole.shape) < 1:
+        raise invalid(f"{whole.name} has shape {whole.shape}, which holds no number", f"array {whole.name}")
+    most = named.upload.limits.max_columns // _ARRAYS
+    if len(whole) > most:
+        raise invalid(f"{whole.name} has {len(whole):,} checkpoints; the limit is {most:,}", f"array {whole.name}")
     size = whole.dtype.itemsize * whole.shape[1] * whole.shape[2]
     return {
         t + 1: replace(whole, name=f"{whole.name}[{t}]", offset=whole.offset + t * size, shape=whole.shape[1:])
@@ -141,25 +150,28 @@ def _rates(arrays: dict[str, Stored], epochs: list[int]) -> list[float]:
     if stored is None:
         raise invalid("the array learning_rates is missing: one for each checkpoint", "array learning_rates")
     check_shape(stored, (len(epochs),), "a learning rate a checkpoint")
+    if stored.dtype.kind not in "iuf":
+        raise invalid(f"learning_rates holds {stored.dtype}; numbers are expected", "array learning_rates")
     rates: list[float] = stored.rows(0, len(stored)).astype(np.float64).tolist()
     for epoch, rate in zip(epochs, rates, strict=True):
-        if not (np.isfinite(rate) and rate > 0):
+        if not _SLOWEST <= rate <= _FASTEST:
             raise invalid(
-                f"the learning rate of checkpoint {epoch} is {rate:g}; it must be above 0", "array learning_rates"
+                f"the learning rate of checkpoint {epoch} is {rate:g}; it must be above 0, from {_SLOWEST:g} to {_FASTEST:g}",
+                "array learning_rates",
             )
     return rates
 
 
-def _finite(name: str, stored: Stored, start: int, stop: int) -> npt.NDArray[np.float32]:
+def _usable(name: str, stored: Stored, start: int, stop: int) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         rows = stored.rows(start, stop).astype(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    wrong = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))
     if len(wrong):
         kind, _, epoch = name.partition("_")
         at = f"checkpoint {epoch}, " if epoch else ""
         raise invalid(
-            f"{at}row {start + int(wrong[0])}: {kind} of {stored.name} has a number that is not finite; did that training "
-            "diverge? Leave the checkpoint out, or train with a lower learning rate",
+            f"{at}row {start + int(wrong[0])}: {kind} of {stored.name} has a number that is not finite or is larger than "
+            f"{_LARGEST:g}; did that training diverge? Leave the checkpoint out, or train with a lower learning rate",
             f"array {stored.name}",
             f"row {start + int(wrong[0])}",
         )

@@ -5,6 +5,7 @@ samples to be ranked and, in arrays called `reference_…`, those that are known
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ import pyarrow as pa
 
 from service.domain.dataset import Warning as Notice
 from service.ingest.faults import invalid, listed
-from service.ingest.readers.arrays import Stored
+from service.ingest.readers.arrays import Stored, check_texts, texts
+from service.ingest.readers.safetensors import bare
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Stated, Upload
 from service.ingest.values import NO_LABEL
 
@@ -100,9 +102,10 @@ def check_classes(classes: tuple[str, ...], width: int, columns: str) -> None:
     """Raise Invalid unless the names are usable, and as many as `columns` (the array's name) has."""
     if len(classes) != width:
         raise invalid(f"classes has {len(classes)} names, but {columns} have {width} columns", "array classes")
-    unusable = [name for name in classes if name.lower() in NO_LABEL or classes.count(name) > 1]
-    if unusable:
-        raise invalid(f"classes must be names that differ; {unusable[0]!r} is none, or twice", "array classes")
+    counts = Counter(classes)
+    unusable = next((name for name in classes if name.lower() in NO_LABEL or counts[name] > 1), None)
+    if unusable is not None:
+        raise invalid(f"classes must be names that differ; {unusable!r} is none, or twice", "array classes")
 
 
 def classes_of(named: Named, width: int, columns: str) -> tuple[str, ...]:
@@ -143,7 +146,6 @@ def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: b
 
     A whole number is the place itself, unless labels are told `by_name`.
     """
-    values = labels.rows(0, len(labels))
     where = f"array {labels.name}"
     if by_name or labels.dtype.kind in "US":
         known = {name: place for place, name in enumerate(classes)}
@@ -154,6 +156,7 @@ def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: b
         return np.array([known[name.strip()] for name in names], np.int64)
     if labels.dtype.kind not in "iu":
         raise invalid(f"{labels.name} holds {labels.dtype}; whole numbers are expected, columns of {columns}", where)
+    values = labels.rows(0, len(labels))
     strange_rows = np.flatnonzero((values < 0) | (values >= len(classes)))
     if len(strange_rows):
         row = int(strange_rows[0])
@@ -169,19 +172,23 @@ def texts_of(stored: Stored) -> list[str]:
     """Names from an array of texts or whole numbers."""
     if len(stored.shape) != 1 or stored.dtype.kind not in "USiu":
         raise invalid(f"{stored.name} must be a row of texts or whole numbers", f"array {stored.name}")
-    values = stored.rows(0, len(stored)).tolist()
-    return [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
+    return texts(stored.name, stored.rows(0, len(stored)))
 
 
 def parsed(name: str, text: str) -> list[str]:
     """Names from the metadata of a safetensors file."""
+    where = f"metadata {name}"
+    outline = bare(text.encode()).strip()
+    flat = outline.rfind(b"[") == 0 and b"{" not in outline
     try:
-        values = json.loads(text)
+        values = json.loads(text) if flat else None
     except ValueError:
         values = None
     if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
-        raise invalid(f"the metadata {name} must be a JSON list of names", f"metadata {name}")
-    return [str(value) for value in values]
+        raise invalid(f"the metadata {name} must be a JSON list of names", where)
+    found = [str(value) for value in values]
+    check_texts(where, found)
+    return found
 
 
 def _batches(parts: Sequence[Part], classes: tuple[str, ...], read: Read, *, ids: bool, media: bool) -> Iterator[Batch]:

@@ -67,6 +67,16 @@ def test_a_form_that_breaks_off_is_malformed(client: httpx.Client, here: Service
     assert left_over(here) == []
 
 
+@pytest.mark.parametrize(
+    "part", [FILE.replace(b"a.csv", "köln.csv".encode("latin-1")), SPEC.replace(b'"spec"', b'"sp\xe9c"')]
+)
+def test_a_name_in_another_encoding_than_utf_8_is_malformed(client: httpx.Client, here: Services, part: bytes) -> None:
+    response = post(client, SPEC, part)
+    assert response.status_code == 400, response.text
+    assert response.json()["detail"] == "the form cannot be read: names of parts and files must be UTF-8"
+    assert left_over(here) == []
+
+
 def test_a_form_without_boundary_is_malformed(client: httpx.Client) -> None:
     for kind in ("multipart/form-data", "multipart/form-data; boundary="):
         response = client.post("/datasets", content=b"--edge", headers={"Content-Type": kind})

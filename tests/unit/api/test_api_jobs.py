@@ -106,6 +106,7 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
         ({"training": {"augmentation": "flip_crop"}}, ["training", "augmentation"]),
         ({"training": {"early_stopping": {"patience": 0}}}, ["training", "early_stopping", "patience"]),
         ({"epochs": 3}, ["epochs"]),
+        ({"influence": {"layers": []}}, ["influence", "layers"]),
         ({"model": {"name": "gpt"}}, ["model", "name"]),
         ({"model": {"name": "mlp", "params": {"width": 0}}}, ["model", "params", "width"]),
         ({"signals": ["si", "vibes"]}, ["signals"]),

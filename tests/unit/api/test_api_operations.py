@@ -1,5 +1,6 @@
 """Health, readiness, metrics, what may be asked for, and the page."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import httpx
 import pytest
 
 from service.api.deps import Services, new_id
+from service.api.errors import told
 from service.api.page import PARTS
+from service.domain.errors import FieldError, Invalid
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS
 from service.store import workers
@@ -70,6 +73,13 @@ def test_a_database_that_is_away_is_a_503_with_a_wait(client: httpx.Client, here
         response = client.get(path)
         assert (response.status_code, response.json()["code"]) == (503, "unavailable"), path
         assert int(response.headers["Retry-After"]) > 0
+
+
+def test_an_error_can_be_told_whatever_is_in_its_words() -> None:
+    error = Invalid("half \ud800", errors=[FieldError(loc=["\ud800"], msg="half \ud800")], members={"of": "\udfff"})
+    answer = told(error)
+    assert answer.status_code == 422
+    assert json.loads(bytes(answer.body))["detail"] == "half ?"
 
 
 def metric(text: str, name: str) -> float:
