@@ -21,7 +21,7 @@ from service.api.intake import made_before, request_digest, take_in, take_in_url
 from service.api.openapi import DATASET_BODY
 from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
 from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
-from service.domain.errors import Conflict, NotFound
+from service.domain.errors import Conflict, Malformed, NotFound
 from service.ingest.rows import sample_media, sample_row
 from service.label_studio.snapshot import snapshot
 from service.store import datasets, idempotency
@@ -168,7 +168,9 @@ def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int |
     if not path.exists() or not 0 <= offset <= path.stat().st_size:
         return [], None
     with path.open("rb") as file:
-        file.seek(offset)
+        file.seek(max(offset - 1, 0))
+        if offset and file.read(1) != b"\n":
+            raise Malformed("cursor: not a cursor of this list; begin again without it")
         rows = [SkippedRow.model_validate(json.loads(line)) for _, line in zip(range(limit), file, strict=False)]
         return rows, file.tell() if file.peek(1) else None
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.api import paging
 from service.api.deps import Services
 from tests.builders import CSV, add_dataset, add_job, form, image_zip
 
@@ -99,6 +100,8 @@ def test_skipped_rows_are_told_one_by_one(client: httpx.Client) -> None:
         assert all(row["reason"] and row["where"] for row in page["items"])
         url = page["next"] and f"/datasets/{found['id']}/skipped?limit=3&cursor={page['next']}"
     assert seen == list(range(60, 67))
+    inside = paging.encode(["skipped", found["id"]], [7])  # the middle of a row
+    assert client.get(f"/datasets/{found['id']}/skipped", params={"cursor": inside}).status_code == 400
 
 
 def test_a_row_comes_back_as_it_was_read(client: httpx.Client) -> None:
