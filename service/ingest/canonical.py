@@ -160,8 +160,9 @@ def _columns(batch: Batch, plan: Plan, limits: Limits, faults: Faults, written: 
 
 def _column(batch: Batch, name: str) -> Any:
     """A column by its name in the upload; JSON lines may lack it in a batch."""
-    if name in batch.rows.schema.names:
-        return batch.rows.column(name)
+    place = batch.rows.schema.get_field_index(name)
+    if place >= 0:
+        return batch.rows.column(place)
     return pa.nulls(batch.rows.num_rows, pa.string())
 
 

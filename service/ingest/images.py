@@ -11,7 +11,7 @@ from service.domain.brightness import in_bytes
 from service.ingest.limits import Limits
 
 # Those that a browser or a camera makes; others of Pillow's run programs or read other files.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "MPO")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def fault_of(data: bytes | None, limits: Limits) -> str:

@@ -136,6 +136,11 @@ _COMMAS = {"decimal": "decimal points: 1,5 is one and a half", "thousands": "tho
 
 def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
     """What is odd about the rows that were written."""
+    if plan.label in plan.classes and plan.inferred.format.startswith("csv"):
+        yield Notice(
+            code="header_looks_like_data",
+            detail=f"the label column is called {plan.label!r} as one of its classes is: the first line may be data",
+        )
     if written.spaced_labels:
         yield Notice(
             code="stripped_labels",

@@ -180,6 +180,8 @@ def _inputs(
         "text": ("text",),
         "tabular": ("numeric", "categorical", "boolean", "datetime"),
     }
+    if modality not in kinds:
+        raise bad_spec("modality", f"{modality} is read from safetensors or NPZ, and this is {source.format}")
     fitting = [one for one in learnable if one.kind in kinds[modality]]
     if modality == "text" and not fitting:
         fitting = [replace(one, kind="text") for one in learnable if one.kind == "categorical"]

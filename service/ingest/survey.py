@@ -220,6 +220,7 @@ def _surveyed(source: Source, id_column: str | None, limits: Limits, scratch: Pa
     ids: dict[str, Fingerprints] = {}
     rows = size = 0
     first_skipped: SkippedRow | None = None
+    id_column = source.id if source.ids_hold else id_column
     for batch in source.batches(False):
         size += batch.rows.nbytes
         limits.check_size(size)

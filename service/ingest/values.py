@@ -6,6 +6,7 @@ All work on whole Arrow columns. Text is stripped of surrounding space before an
 import json
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,7 +41,14 @@ _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
 ISO = "iso"
 _TIMES = ("", " %H:%M", " %H:%M:%S")
-_DATES = ("%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y")
+_DATES = (
+    "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y",
+    "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%d-%b-%y",
+)  # fmt: skip
+# %Y takes two digits, too, for years of the first century.
+_SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
+_FIRST, _LAST = (pa.scalar(moment, pa.timestamp("us")) for moment in (datetime.min, datetime.max))  # noqa: DTZ901  UTC, as all of these
+_UUID_BYTES = 16
 # In order of preference: where a date can be read in two ways, the month comes first.
 MOMENT_FORMS = (ISO, *(date + time for date in _DATES for time in _TIMES))
 
@@ -54,6 +62,10 @@ def as_text(column: Any) -> Any:
     """Any scalar column as stripped text; whole floats without a point; null stays null."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if isinstance(column.type, pa.BaseExtensionType):
+        column = column.storage
+    if pa.types.is_fixed_size_binary(column.type):
+        return pa.array([None if value is None else _written(value) for value in column.to_pylist()], pa.string())
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0*$", "")
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
@@ -61,6 +73,10 @@ def as_text(column: Any) -> Any:
     if pa.types.is_nested(column.type):
         return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
     return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+
+
+def _written(value: bytes) -> str:
+    return str(UUID(bytes=value)) if len(value) == _UUID_BYTES else value.hex()
 
 
 def is_one_of(texts: Any, words: tuple[str, ...]) -> Any:
@@ -114,7 +130,15 @@ def as_moments(texts: Any, form: str) -> Any:
     """Texts as UTC timestamps of microseconds, null where they are not written in this form of `MOMENT_FORMS`."""
     if form == ISO:
         return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
-    return pc.strptime(texts, format=form, unit="us", error_is_null=True)
+    short = pc.fill_null(pc.match_substring_regex(texts, _SHORT_YEAR), False)
+    texts = pc.if_else(short if "%y" in form else pc.invert(short), texts, pa.scalar(None, pa.string()))
+    return sayable(pc.strptime(texts, format=form, unit="us", error_is_null=True))
+
+
+def sayable(moments: Any) -> Any:
+    """Moments with null in place of those outside the years 1 to 9999."""
+    known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
+    return pc.if_else(known, moments, pa.scalar(None, moments.type))
 
 
 def _iso(text: str | None) -> datetime | None:

@@ -144,6 +144,8 @@ def _batches(path: Path, encoding: str, dialect: Dialect, names: list[str]) -> I
             index += 1
             if len(row) != len(names):
                 skipped.append(_wrong_width(index, line, len(row), len(names)))
+            elif dialect["delimiter"] == "\t" and (swallowed := _swallowed(row)):
+                skipped.append(_stray_quote(index, line, swallowed))
             else:
                 rows.append(row)
                 lines.append(line)
@@ -188,6 +190,18 @@ def _check_last_quote(path: Path, encoding: str, dialect: Dialect, line: int) ->
 
 def _wrong_width(index: int, line: int, fields: int, expected: int) -> SkippedRow:
     return SkippedRow(index=index, where=f"line {line}", reason=f"{fields} fields, the header has {expected}")
+
+
+def _swallowed(row: list[str]) -> int:
+    """How many lines after the first lie in one value that holds whole rows: few quote in TSV, and many write quotes."""
+    inside = [value for value in row if "\n" in value]
+    as_wide = any(line.count("\t") == len(row) - 1 for value in inside for line in value.split("\n")[1:-1])
+    return sum(value.count("\n") for value in inside) if as_wide else 0
+
+
+def _stray_quote(index: int, line: int, more: int) -> SkippedRow:
+    reason = f"a value that begins with a quote goes on to line {line + more}, over whole rows; double the quotes in it"
+    return SkippedRow(index=index, where=f"line {line}", reason=reason)
 
 
 def _batch(

@@ -67,7 +67,8 @@ def _by_folder(images: Sequence[Member]) -> tuple[list[Entry], list[str]]:
     inner = [folder[depth:] for folder in folders if len(folder) > depth]
     if not inner:
         raise invalid("no label: put each image in a folder named by its class, or add a metadata.csv with file_name")
-    splits = all(len(folder) >= 2 and split_name(folder[0]) for folder in inner)
+    # One image that lies in a split's own folder, or a test set without classes, does not make the splits classes.
+    splits = all(split_name(folder[0]) for folder in inner) and any(len(folder) >= 2 for folder in inner)
     entries = []
     for index, member in enumerate(images):
         folder = member.path.split("/")[depth:-1]
@@ -105,7 +106,7 @@ def _described(
         folder = table.path[: -len(_base(table.path))]
         for where, file, values in _metadata(upload, listing, table, number):
             columns |= dict.fromkeys(values)
-            path = f"{folder}{(file or '').replace(chr(92), '/').removeprefix('./')}"
+            path = f"{folder}{str(file or '').replace(chr(92), '/').removeprefix('./')}"
             if path not in by_path:
                 orphans.append((where, f"the archive has no image {path!r}"))
             elif path in rows:
