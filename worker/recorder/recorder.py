@@ -41,6 +41,9 @@ class TraceRecorder:
         self._model, self._run = _plain(model), run
         self._data = {"": batches_of(train)} | ({} if reference is None else {"reference_": batches_of(reference)})
         self.head = head or self._found()
+        if getattr(self.head, "bias", None) is None:
+            message = "the last layer has no bias, and influence is computed as if it had one: a file cannot say so"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         self._names = {"classes": classes, "ids": ids, "reference_ids": reference_ids}
         self._folder = self.path.with_name(self.path.name + ".arrays")
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -1,5 +1,6 @@
 """For the Trainer of Hugging Face: `Trainer(…, callbacks=[TraceCallback("run.safetensors")])` records all of it."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
 from worker.recorder.recorder import TraceRecorder
+
+_ROUNDING = 1e-6  # of an epoch
 
 
 # The base class is Any where its package is not installed, and where it has no types.
@@ -45,7 +48,8 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
         """Record."""
         rates, self._rates = self._rates, []
         if self._recorder is not None and sum(rates) > 0:
-            self._recorder.record(sum(rates) / len(rates), round(state.epoch))
+            # Where training ends inside an epoch, its part counts as one more.
+            self._recorder.record(sum(rates) / len(rates), math.ceil(state.epoch - _ROUNDING))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Write the file."""

@@ -18,7 +18,8 @@ def recorded(path: Path) -> tuple[set[str], Any]:
         return set(file.keys()), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
 
 
-def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_path: Path) -> None:
+def trained(folder: Path, **options: Any) -> tuple[Any, torch.Tensor]:
+    """A text model of three classes after the Trainer, recorded in "run", and its tokens; an epoch has five steps."""
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
     from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
@@ -31,18 +32,32 @@ def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_p
     tokens = torch.randint(1, 30, (N, 5), generator=draw)
     samples = [{"input_ids": row, "labels": place % CLASSES} for place, row in enumerate(tokens)]
     arguments = TrainingArguments(
-        output_dir=str(tmp_path / "out"),
-        num_train_epochs=2,
+        output_dir=str(folder / "out"),
         per_device_train_batch_size=8,
         learning_rate=0.1,
         report_to=[],
         save_strategy="no",
         use_cpu=True,
         disable_tqdm=True,
+        **options,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[TraceCallback(tmp_path / "run")]).train()
+        Trainer(model=model, args=arguments, train_dataset=samples, callbacks=[TraceCallback(folder / "run")]).train()
+    return model, tokens
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(2, {1}), (5, {1}), (7, {1, 2})])
+def test_a_trainer_that_ends_inside_an_epoch_is_recorded_to_its_end(
+    tmp_path: Path, steps: int, epochs: set[int]
+) -> None:
+    trained(tmp_path, max_steps=steps)
+    _, arrays = recorded(tmp_path / "run")
+    assert {name for name in arrays if "logits" in name} == {f"logits_{epoch}" for epoch in epochs}
+
+
+def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_path: Path) -> None:
+    model, tokens = trained(tmp_path, num_train_epochs=2)
     _, arrays = recorded(tmp_path / "run")
     assert {name for name in arrays if "logits" in name} == {"logits_1", "logits_2"}
     assert arrays["labels"].tolist() == [place % CLASSES for place in range(N)]

@@ -205,6 +205,11 @@ def test_a_layer_may_be_named_and_a_logarithm_of_probabilities_is_as_good(tmp_pa
     assert TraceRecorder(model, data(), tmp_path / "run").head is model[0]
 
 
+def test_a_last_layer_without_a_bias_is_warned_of(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="has no bias"):
+        TraceRecorder(nn.Linear(WIDTH, CLASSES, bias=False), data(), tmp_path / "run")
+
+
 @pytest.mark.parametrize("arguments", [(0.0,), (-0.1,), (0.1, 1)])
 def test_rates_must_be_positive_and_epochs_rise(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
     recorder = TraceRecorder(net(), data(), tmp_path / "run")
