@@ -31,6 +31,7 @@ _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
 _BATCH = 2048
+_SURVEYED = 64  # images at a time, as doubles
 _RECORDED = "what was recorded or predicted elsewhere is not encoded"
 _TOGETHER = 64  # images that one thread decodes before another's turn
 
@@ -337,7 +338,7 @@ def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | N
     bare = Encoder(InputShape("image", image=(frame.channels, frame.height, frame.width)), white=dataset.white)
     total, squares, count = torch.zeros(frame.channels).double(), torch.zeros(frame.channels).double(), 0
     # A few thousand images tell the mean and deviation of a pixel well enough.
-    for part in torch.split(rows[:: max(1, len(rows) // 4096)], _BATCH):
+    for part in torch.split(rows[:: max(1, len(rows) // 4096)], _SURVEYED):
         (sample,) = bare.encode(dataset, part)
         x = sample.double()
         total, squares = total + x.sum((0, 2, 3)), squares + x.square().sum((0, 2, 3))

@@ -23,6 +23,7 @@ from service.domain.params import (
     TextCNNParams,
     TextTransformerParams,
 )
+from worker.influence import gradients
 from worker.influence.gradients import against, class_sums, concatenate, dots, materialise, scaled, squares
 from worker.influence.layers import Capture, UncoveredLayer, layer_names
 from worker.influence.projection import Projection
@@ -163,6 +164,11 @@ def test_products_equal_those_of_per_sample_gradients(case: str, rows: int, othe
         logits, (train,) = capture((x,), y)
         _, (reference,) = capture((known,), known_y)
     assert torch.allclose(logits, model(x), atol=1e-5)
+    several = dots(train, reference), against(train, class_sums(reference, known_y, CLASSES))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gradients, "_AT_ONCE", 1)
+        assert close(dots(train, reference), several[0])
+        assert close(against(train, class_sums(reference, known_y, CLASSES)), several[1])
     slow, slow_known = slow_gradients(model, [name], (x,), y), slow_gradients(model, [name], (known,), known_y)
     assert close(dots(train, reference), slow @ slow_known.T)
     assert close(squares(train), slow.square().sum(1))

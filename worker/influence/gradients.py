@@ -4,6 +4,7 @@ A layer that multiplies an input `u` and receives `v` from above has the gradien
 formed only where that costs less than multiplying the factors.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _FEW = 200  # sums times outputs, up to which multiplying by zeros costs less than gathering rows
+
+_AT_ONCE = 2**24  # numbers of what is formed on the way
 
 
 @dataclass(frozen=True)
@@ -71,24 +74,45 @@ def dots(train: Gradient, reference: Gradient) -> Float[Tensor, "n m"]:
         case Dense(), Dense():
             return train.gradient @ reference.gradient.T
         case Positions(), Positions():
-            return _over_places(
-                torch.einsum("nld,mkd->nmlk", train.inputs, reference.inputs),
-                torch.einsum("nlo,mko->nmlk", train.errors, reference.errors),
+            return torch.cat(
+                [
+                    _over_places(
+                        torch.einsum("nld,mkd->nmlk", train.inputs, inputs),
+                        torch.einsum("nlo,mko->nmlk", train.errors, errors),
+                    )
+                    for inputs, errors in _few_at_once(train.errors, reference.inputs, reference.errors)
+                ],
+                1,
             )
         case Lookup(), Lookup():
-            same = train.ids[:, None, :, None] == reference.ids[None, :, None, :]
-            return _over_places(torch.einsum("nlo,mko->nmlk", train.errors, reference.errors), same)
+            return torch.cat(
+                [
+                    _over_places(
+                        torch.einsum("nlo,mko->nmlk", train.errors, errors),
+                        train.ids[:, None, :, None] == ids[None, :, None, :],
+                    )
+                    for ids, errors in _few_at_once(train.errors, reference.ids, reference.errors)
+                ],
+                1,
+            )
         case _:
             raise TypeError(f"{type(train).__name__} and {type(reference).__name__} are not of the same layer")
 
 
+def _few_at_once(train: Tensor, *reference: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The reference in parts: every pair of samples has a number for every pair of places."""
+    pairs = train.shape[0] * train.shape[1] * reference[0].shape[1]
+    return zip(*(torch.split(one, max(1, _AT_ONCE // max(1, pairs))) for one in reference), strict=True)
+
+
 def squares(gradient: Gradient) -> Float[Tensor, " n"]:
-    """`|g_i|²`."""
+    """`|g_i|²`; of Outer in double precision, because its errors vanish where a sample is fitted well."""
     match gradient:
         case Outer(inputs, errors):
             # A norm is one pass; squares would be written down first.
             squared: Tensor = (
-                torch.linalg.vector_norm(inputs, dim=1) * torch.linalg.vector_norm(errors, dim=1)
+                torch.linalg.vector_norm(inputs, dim=1).double()
+                * torch.linalg.vector_norm(errors, dim=1, dtype=torch.float64)
             ).square()
             return squared
         case Dense(dense):
@@ -163,8 +187,11 @@ def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n s"]:
         case Dense(dense):
             return dense @ flat.T
         case Outer(inputs, errors):
-            products = (inputs @ flat.view(-1, inputs.shape[1]).T).view(len(inputs), len(flat), errors.shape[1])
-            return torch.bmm(products, errors[:, :, None]).squeeze(2)
+            table, few = flat.view(-1, inputs.shape[1]).T, max(1, _AT_ONCE // max(1, len(flat) * errors.shape[1]))
+            parts = zip(torch.split(inputs, few), torch.split(errors, few), strict=True)
+            return torch.cat(
+                [torch.bmm((u @ table).view(len(u), len(flat), -1), v[:, :, None]).squeeze(2) for u, v in parts]
+            )
         case Positions(inputs, errors):
             return Dense(torch.bmm(errors.transpose(1, 2), inputs).flatten(1)).gradient @ flat.T
         case Lookup(ids, errors):

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from worker.signals.neighbours import eigenvectors
+
 WIDTH = 32
 _SAMPLED = 4_000  # rows tell the directions of all
 _ROUNDS = 4
@@ -30,7 +32,7 @@ def _axes(rows: Float[Tensor, "s e"], generator: torch.Generator) -> Float[Tenso
     axes = torch.randn(rows.shape[1], min(WIDTH + _SPARE, rows.shape[1]), generator=generator)
     for _ in range(_ROUNDS):
         axes = torch.linalg.qr(rows.T @ (rows @ axes)).Q
-    turned = torch.linalg.eigh((rows @ axes).T @ (rows @ axes)).eigenvectors
+    turned = eigenvectors((rows @ axes).T @ (rows @ axes))
     widest: Tensor = axes @ turned[:, -WIDTH:]
     return widest
 

@@ -28,17 +28,19 @@ def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
     for part in torch.split(activations, _PART):
         rows = normalize(part)
         gram.addmm_(rows.T, rows)
-    principal = _eigenvectors(gram)[:, -_WIDTH:]
+    principal = eigenvectors(gram)[:, -_WIDTH:]
     # The length of a row does not matter in the end, so it need not be taken out before.
     return torch.cat([normalize(part @ principal) for part in torch.split(activations, _PART)])
 
 
-def _eigenvectors(gram: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
+def eigenvectors(gram: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
     """Of a symmetric matrix, the smallest eigenvalue's first."""
     try:
         _, vectors = torch.linalg.eigh(gram)
     except RuntimeError:
-        # Eigenvalues that repeat, those of many equal rows say, do not always converge in single precision.
+        vectors = gram.new_full((1,), torch.nan)
+    # Eigenvalues that repeat, those of many equal rows say, do not always converge in single precision.
+    if not bool(vectors.isfinite().all()):
         _, vectors = torch.linalg.eigh(gram.double())
     found: Tensor = vectors.float()
     return found

@@ -1,10 +1,13 @@
 """Neighbour search, votes and support."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn.functional import normalize
 
 from worker.signals import neighbours
+from worker.signals.features import principal
 from worker.signals.neighbours import directions, nearest, vote
 from worker.signals.support import own_label_support, reference_support
 
@@ -70,6 +73,22 @@ def test_own_label_support_is_low_for_the_odd_one_out() -> None:
     assert support[:9].min() > 0.9
     assert support[9] < 0
     assert support[10] == -1
+
+
+def test_where_single_precision_finds_no_directions_double_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    solve = torch.linalg.eigh
+
+    def lost(matrix: torch.Tensor) -> Any:
+        values, vectors = solve(matrix)
+        return (values, vectors) if matrix.dtype == torch.float64 else (values, vectors * torch.nan)
+
+    monkeypatch.setattr(torch.linalg, "eigh", lost)
+    alike = torch.ones(40, 50)
+    assert directions(alike).isfinite().all()
+    rows, known = principal(alike + torch.eye(40, 50), alike, seeded())
+    assert rows.isfinite().all()
+    assert known is not None
+    assert known.isfinite().all()
 
 
 def test_directions_keep_the_cosines_of_activations_of_low_rank() -> None:
