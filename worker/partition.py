@@ -51,7 +51,7 @@ class Columns:
 
 
 def draw_columns(labels: Int[Tensor, " n"], limit: int, seed: int) -> Columns:
-    """At most about `limit` training rows, drawn from every class in proportion, at least one of each.
+    """At most about `limit` training rows, drawn from every class in proportion, at least two of each.
 
     Up to 2,000 rows are used whole: that is cheap, and exact.
     """
@@ -62,7 +62,8 @@ def draw_columns(labels: Int[Tensor, " n"], limit: int, seed: int) -> Columns:
     weights: list[Tensor] = []
     for label in torch.unique(labels).tolist():
         members = (labels == label).nonzero().squeeze(1)
-        wanted = max(1, round(limit * len(members) / len(labels)))
+        # Two at least, so that somebody else speaks for the class of a row that is drawn itself.
+        wanted = min(len(members), max(2, round(limit * len(members) / len(labels))))
         rows.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
         weights.append(torch.full((wanted,), len(members) / wanted))
     return Columns(torch.cat(rows), torch.cat(weights))

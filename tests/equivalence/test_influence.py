@@ -14,8 +14,9 @@ from torch.utils.data import TensorDataset
 
 from worker.influence import factors, gradients, tracin
 from worker.influence.factors import Recorder, Trace, errors
+from worker.influence.gradients import Outer
 from worker.influence.sources import LastLayer
-from worker.influence.tracin import Pairs, course, pair_sums, pull
+from worker.influence.tracin import Pairs, PairSums, course, length, pair_sums, pull
 
 RATES = (0.1, 0.05, 0.02)
 
@@ -188,6 +189,18 @@ def test_class_sums_equal_sums_over_pairs(
     assert close(total, expected)
 
 
+@pytest.mark.parametrize("margin", [5.0, 20.0, 40.0, 60.0, 80.0])
+def test_directions_of_samples_that_are_fitted_well_keep_their_digits(margin: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(6, 4, generator=generator), torch.arange(6) % 4
+    logits[torch.arange(6), labels] += margin
+    inputs = torch.randn(6, 5, generator=generator)
+    exact = errors(logits.double(), labels)
+    assert torch.allclose(errors(logits, labels).double(), exact, rtol=1e-4, atol=0)
+    found = length([Outer(inputs, errors(logits, labels))]).double()
+    assert torch.allclose(found, inputs.double().norm(dim=1) * exact.norm(dim=1), rtol=1e-4, atol=0)
+
+
 def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     case = Case(29, 19, 4)
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
@@ -222,6 +235,29 @@ def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     assert sums.weight[2] == 3
     assert sums.weight[0] == 4
     assert not (sums.positive.strongest[columns] == torch.arange(4)[:, None]).any()
+
+
+def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) -> None:
+    # All rows of a class are alike, so two of them tell exactly what the whole class does.
+    case = Case(30, 9, 3)
+    case.y = torch.arange(30) % 3
+    case.x = case.x[:3][case.y]
+    train = case.trace(case.x, tmp_path)
+
+    def sums(columns: Tensor, weights: Tensor) -> PairSums:
+        own = torch.full((30,), -1)
+        own[columns] = torch.arange(len(columns))
+        pairs = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
+        return pair_sums(pairs, case.y[columns], 3, weights=weights, own_column=own)
+
+    whole, drawn = sums(torch.arange(30), torch.ones(30)), sums(torch.tensor([0, 1, 2, 3, 4, 5]), torch.full((6,), 5.0))
+    inside = slice(0, 6)
+    for side in ("positive", "negative"):
+        for what in ("amount", "count"):
+            exact, found = (getattr(getattr(one, side), what)[inside] for one in (whole, drawn))
+            assert torch.allclose(found, exact, rtol=1e-4, atol=1e-4)
+    for what in ("weight", "repaired", "moved"):
+        assert torch.allclose(getattr(drawn, what)[inside], getattr(whole, what)[inside], rtol=1e-4, atol=1e-4), what
 
 
 def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from worker.influence.gradients import (
+    Dense,
     Gradient,
     Outer,
     Sums,
@@ -54,18 +55,21 @@ class Course:
 
 def length(gradients: list[Gradient]) -> Float[Tensor, " n"]:
     """`|g_i|` over all layers."""
-    return torch.stack([squares(gradient) for gradient in gradients]).sum(0).sqrt()
+    first = gradients[0]
+    kind = first.gradient.dtype if isinstance(first, Dense) else first.errors.dtype
+    return torch.stack([squares(gradient).double() for gradient in gradients]).sum(0).sqrt().to(kind)
 
 
 def pull(source: Source, t: int, labels: Int[Tensor, " m"], classes: int) -> Pull:
     """Read the reference once."""
-    parts: list[list[Sums]] = []
+    total: list[Sums] = []
     for rows in blocks(source):
         found = source.gradients(t, rows, labels[rows])
         inverse = 1 / length(found).clamp(min=_TINY)
         factors = torch.stack([torch.ones_like(inverse), inverse], 1)
-        parts.append([class_sums(g, labels[rows], classes, factors) for g in found])
-    return Pull([_added(layer) for layer in zip(*parts, strict=True)], classes)
+        sums = [class_sums(g, labels[rows], classes, factors) for g in found]
+        total = [Sums(a.flat.add_(b.flat)) for a, b in zip(total, sums, strict=True)] if total else sums
+    return Pull(total, classes)
 
 
 def course(source: Source, t: int, labels: Int[Tensor, " n"], towards: Pull, rate: float) -> Course:
@@ -80,10 +84,6 @@ def course(source: Source, t: int, labels: Int[Tensor, " n"], towards: Pull, rat
         by_class[rows] = rate * products[:, :classes]
         cosines[rows] = products[:, classes:] / norm.clamp(min=_TINY)[:, None]
     return Course(own, by_class, cosines)
-
-
-def _added(parts: tuple[Sums, ...]) -> Sums:
-    return Sums(torch.stack([part.flat for part in parts]).sum(0))
 
 
 class Pairs:
@@ -299,7 +299,8 @@ def pair_sums(
 ) -> PairSums:
     """Stream every pair into sums. `weights`: how many rows each reference row stands for (1 when left out).
 
-    `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums.
+    `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums, and the
+    other columns of its class stand for all the others of the class.
     """
     weights = torch.ones(pairs.columns) if weights is None else weights
     by_class = torch.zeros(pairs.columns, classes)
@@ -307,22 +308,40 @@ def pair_sums(
     samples = len(pairs.labels)
     positive, negative = (Side.empty(samples, classes, strongest) for _ in range(2))
     repaired, moved = torch.empty(samples), torch.empty(samples)
+    of_class = weights @ by_class.gt(0).float()
+    others = of_class[reference_labels] - weights
+    share = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
     for rows, block in pairs.blocks():
         own = None if own_column is None else own_column[rows]
         _leave_out(block, own)
         positive.take(rows, block.clamp(min=0), by_class)
         negative.take(rows, block.clamp_(max=0).neg_(), by_class)
+        fair = _fair(len(block), classes, own, reference_labels, share)
+        for side in (positive, negative):
+            side.amount[rows] *= fair
+            side.count[rows] *= fair
         hurt = negative.amount[rows].argmax(1)
         harm = _leave_out(pairs.relabelled(rows, hurt), own).clamp_(max=0)
-        repaired[rows] = (harm @ by_class).gather(1, pairs.labels[rows, None]).squeeze(1)
+        repaired[rows] = (harm @ by_class * fair).gather(1, pairs.labels[rows, None]).squeeze(1)
         helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
         help_ = _leave_out(pairs.relabelled(rows, helped), own).clamp_(min=0)
-        moved[rows] = (positive.amount[rows] - help_ @ by_class).abs().amax(1)
+        moved[rows] = (positive.amount[rows] - help_ @ by_class * fair).abs().amax(1)
     weight = weights.sum().expand(samples).clone()
     if own_column is not None:
         inside = own_column >= 0
-        weight[inside] -= weights[own_column[inside]]
+        weight[inside] -= torch.where(others > 0, 1.0, weights)[own_column[inside]]
     return PairSums(positive, negative, weight, repaired, moved)
+
+
+def _fair(
+    rows: int, classes: int, own: Int[Tensor, " b"] | None, labels: Int[Tensor, " m"], share: Float[Tensor, " m"]
+) -> Float[Tensor, "b k"]:
+    """What the sums of each class are multiplied by where the row's own column is missing from them."""
+    factor = torch.ones(rows, classes)
+    if own is not None:
+        inside = (own >= 0).nonzero().squeeze(1)
+        factor[inside, labels[own[inside]]] = share[own[inside]]
+    return factor
 
 
 def _leave_out(block: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Float[Tensor, "b m"]:
