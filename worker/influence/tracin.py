@@ -299,24 +299,30 @@ def pair_sums(
 ) -> PairSums:
     """Stream every pair into sums. `weights`: how many rows each reference row stands for (1 when left out).
 
-    `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums, and the
-    other columns of its class stand for all the others of the class.
+    `own_column` is the reference column that is the training row itself, or -1: a row is left out of its own sums. Where
+    columns stand for all training rows by their weights, those of its class stand for all others of the class, whether
+    the row is among them or not.
     """
+    stand_for_all = weights is not None and own_column is not None
     weights = torch.ones(pairs.columns) if weights is None else weights
     by_class = torch.zeros(pairs.columns, classes)
     by_class[torch.arange(pairs.columns), reference_labels] = weights
     samples = len(pairs.labels)
     positive, negative = (Side.empty(samples, classes, strongest) for _ in range(2))
     repaired, moved = torch.empty(samples), torch.empty(samples)
-    of_class = weights @ by_class.gt(0).float()
+    of_class = by_class.sum(0)
     others = of_class[reference_labels] - weights
-    share = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
+    drawn = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
+    share = (1 - 1 / of_class.clamp(min=1))[pairs.labels] if stand_for_all else torch.ones(samples)
+    if own_column is not None:
+        inside = own_column >= 0
+        share[inside] = drawn[own_column[inside]]
     for rows, block in pairs.blocks():
         own = None if own_column is None else own_column[rows]
         _leave_out(block, own)
         positive.take(rows, block.clamp(min=0), by_class)
         negative.take(rows, block.clamp_(max=0).neg_(), by_class)
-        fair = _fair(len(block), classes, own, reference_labels, share)
+        fair = torch.ones(len(block), classes).scatter_(1, pairs.labels[rows, None], share[rows, None])
         for side in (positive, negative):
             side.amount[rows] *= fair
             side.count[rows] *= fair
@@ -327,21 +333,11 @@ def pair_sums(
         help_ = _leave_out(pairs.relabelled(rows, helped), own).clamp_(min=0)
         moved[rows] = (positive.amount[rows] - help_ @ by_class * fair).abs().amax(1)
     weight = weights.sum().expand(samples).clone()
-    if own_column is not None:
-        inside = own_column >= 0
-        weight[inside] -= torch.where(others > 0, 1.0, weights)[own_column[inside]]
+    if stand_for_all:
+        weight -= 1
+    elif own_column is not None:
+        weight[inside] -= 1
     return PairSums(positive, negative, weight, repaired, moved)
-
-
-def _fair(
-    rows: int, classes: int, own: Int[Tensor, " b"] | None, labels: Int[Tensor, " m"], share: Float[Tensor, " m"]
-) -> Float[Tensor, "b k"]:
-    """What the sums of each class are multiplied by where the row's own column is missing from them."""
-    factor = torch.ones(rows, classes)
-    if own is not None:
-        inside = (own >= 0).nonzero().squeeze(1)
-        factor[inside, labels[own[inside]]] = share[own[inside]]
-    return factor
 
 
 def _leave_out(block: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Float[Tensor, "b m"]:
