@@ -29,7 +29,7 @@ def answer(job_id: str, question: str, station: Station) -> None:
     except FileNotFoundError:
         log.info("question taken back", job=job_id)
         return
-    except Exception as error:
+    except Exception as error:  # whoever waits is told, and the worker goes on
         log.exception("question not answered", job=job_id)
         said = {"error": type(error).__name__}
     part = told.with_suffix(".part")

@@ -75,7 +75,7 @@ def _truths(column: Any, truth: str) -> Any:
 def _moments(column: Any, form: str) -> Any:
     if _is_text(column):
         return values.as_moments(values.without(values.as_text(column), values.MISSING), form)
-    return values.sayable(pc.cast(column, pa.timestamp("us"), safe=False))
+    return values.within_calendar(pc.cast(column, pa.timestamp("us"), safe=False))
 
 
 def _texts(column: Any, faults: Faults) -> Any:

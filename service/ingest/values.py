@@ -132,10 +132,10 @@ def as_moments(texts: Any, form: str) -> Any:
         return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
     short = pc.fill_null(pc.match_substring_regex(texts, _SHORT_YEAR), False)
     texts = pc.if_else(short if "%y" in form else pc.invert(short), texts, pa.scalar(None, pa.string()))
-    return sayable(pc.strptime(texts, format=form, unit="us", error_is_null=True))
+    return within_calendar(pc.strptime(texts, format=form, unit="us", error_is_null=True))
 
 
-def sayable(moments: Any) -> Any:
+def within_calendar(moments: Any) -> Any:
     """Moments with null in place of those outside the years 1 to 9999."""
     known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
     return pc.if_else(known, moments, pa.scalar(None, moments.type))

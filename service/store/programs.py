@@ -1,17 +1,12 @@
 """Exported programs on disk: the archive that torch.export.save writes, of which only JSON and plain bytes are read."""
 
-import errno
 import json
-import lzma
-import struct
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from service.domain.errors import FieldError, Invalid, SuspectsError, UnreadableType
+from service.domain.damage import damage_told
+from service.domain.errors import FieldError, Invalid, UnreadableType
 from service.domain.program import Program, Weight, parse
 
 # Of all descriptions together: a Swin V2 of 24 blocks in the plainest operators has 10 MB with 350,000 values.
@@ -20,18 +15,12 @@ _MOST_VALUES = 2_000_000
 # Tensors may repeat what is stored, and share it, but not be out of all proportion to it.
 _REPEATED, _HARMLESS = 4, 2**28
 
-# What the library raises over a damaged archive, beside its own error.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError, OverflowError,
-    struct.error,
-)  # fmt: skip
-
 
 class ProgramFile:
     """An open archive; a context. `expanded` is how many bytes it says that it holds."""
 
     def __init__(self, path: Path) -> None:
-        with _damage_told(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
+        with damage_told(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
             self._archive = zipfile.ZipFile(path)
         self._sizes = {one.filename: one.file_size for one in self._archive.infolist()}
         self.expanded = sum(one.file_size for one in self._archive.infolist())
@@ -86,7 +75,7 @@ class ProgramFile:
     def _read(self, name: str) -> bytes:
         if name not in self._sizes:
             raise _fault(f"{name} cannot be read: it is not there")
-        with _damage_told(lambda error: _fault(f"{name} cannot be read: {error}")):
+        with damage_told(lambda error: _fault(f"{name} cannot be read: {error}")):
             return self._archive.read(name)
 
 
@@ -95,19 +84,6 @@ def _json(name: str, text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise _fault(f"{name} cannot be read: {error}") from error
-
-
-@contextmanager
-def _damage_told(telling: Callable[[Exception], SuspectsError]) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        # Those with another number are the machine's own; a wrong offset makes it seek before the beginning.
-        if error.errno not in (None, errno.EINVAL):
-            raise
-        raise telling(error) from error
-    except _DAMAGE as error:
-        raise telling(error) from error
 
 
 def _others(names: list[str]) -> str:

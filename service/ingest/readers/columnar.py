@@ -66,7 +66,7 @@ def _source(kind: str, schema: Any, batches: Any) -> Source:
     said = _huggingface(schema)
     class_names = {name: feature["names"] for name, feature in said.items() if feature.get("_type") == "ClassLabel"}
     images = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
-    image = min(images, key=lambda name: _likelihood(schema.field(name), said.get(name, {})), default=None)
+    image = min(images, key=lambda name: _doubt(schema.field(name), said.get(name, {})), default=None)
     paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
     if paths in names:
         paths = None
@@ -109,7 +109,7 @@ def _is_image(field: Any, feature: dict[str, Any]) -> bool:
     return bool(pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type))
 
 
-def _likelihood(field: Any, feature: dict[str, Any]) -> int:
+def _doubt(field: Any, feature: dict[str, Any]) -> int:
     """0 for what is said to be an image, 1 for a structure that is one, 2 for bytes of whatever kind."""
     return 0 if feature.get("_type") == "Image" else 1 if pa.types.is_struct(field.type) else 2
 

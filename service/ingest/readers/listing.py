@@ -1,26 +1,17 @@
 """What is in a ZIP or TAR: its files by name, read one at a time and never extracted to where their names say."""
 
-import errno
-import lzma
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from service.domain.damage import damage_told
 from service.domain.errors import TooLarge
 from service.ingest.faults import invalid, malformed
 from service.ingest.limits import Limits
-
-# What the library raises over a damaged archive, beside its own error.
-_DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError,
-    OverflowError, struct.error,
-)  # fmt: skip
 
 Read = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
@@ -72,7 +63,7 @@ def list_zip(path: Path, limits: Limits) -> Listing:
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A ZIP whose directory can be read; raises `Malformed`."""
-    with _damage_told("the ZIP archive"):
+    with _damaged("the ZIP archive"):
         archive = zipfile.ZipFile(path)
     with archive:
         yield archive
@@ -81,20 +72,12 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 @contextmanager
 def opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
     """A file of a ZIP; raises `Malformed` when it is damaged or packed in a way that is not known."""
-    with _damage_told(info.filename), archive.open(info) as file:
+    with _damaged(info.filename), archive.open(info) as file:
         yield file
 
 
-@contextmanager
-def _damage_told(what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # a wrong offset makes it seek before the beginning
-            raise
-        raise malformed(f"{what} is damaged: {error}", what) from error
-    except _DAMAGE as error:
-        raise malformed(f"{what} is damaged: {error}", what) from error
+def _damaged(what: str) -> AbstractContextManager[None]:
+    return damage_told(lambda error: malformed(f"{what} is damaged: {error}", what))
 
 
 def _open_zipped(archive: zipfile.ZipFile, member: Member) -> AbstractContextManager[IO[bytes]]:
@@ -129,7 +112,7 @@ def list_tar(path: Path, limits: Limits) -> Listing:
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
-    with _damage_told("the TAR archive"):
+    with _damaged("the TAR archive"):
         return archive.next()
 
 

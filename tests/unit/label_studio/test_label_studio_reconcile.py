@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -28,11 +29,18 @@ CLASSES = ["cat", "dog", "eel"]
 LATE = {"updated_at": "2099-01-01T00:00:00Z"}  # later than whatever the service's clock says
 
 
-@pytest.fixture
-def tool() -> Iterator[StandIn]:
+@contextmanager
+def animals() -> Iterator[StandIn]:
+    """A tool with one project: 24 texts of cats, dogs and eels in turn."""
     with standing_in() as running:
         running.config = TEXT_CONFIG.replace('<Choice value="dog"/>', '<Choice value="dog"/><Choice value="eel"/>')
         running.tasks = [text_task(row + 1, CLASSES[row % 3]) for row in range(ROWS)]
+        yield running
+
+
+@pytest.fixture
+def tool() -> Iterator[StandIn]:
+    with animals() as running:
         yield running
 
 

@@ -17,15 +17,13 @@ from service.loop import run_again
 from service.main import create_app
 from service.settings import Settings
 from service.store import datasets, jobs, loops
-from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
-from tests.unit.label_studio.test_label_studio_reconcile import CLASSES, ROWS, ranked, reconcile, reviews
+from tests.stand_in import TOKEN, StandIn, annotation, text_task
+from tests.unit.label_studio.test_label_studio_reconcile import animals, ranked, reconcile, reviews
 
 
 @pytest.fixture
 def tool() -> Iterator[StandIn]:
-    with standing_in() as running:
-        running.config = TEXT_CONFIG.replace('<Choice value="dog"/>', '<Choice value="dog"/><Choice value="eel"/>')
-        running.tasks = [text_task(row + 1, CLASSES[row % 3]) for row in range(ROWS)]
+    with animals() as running:
         yield running
 
 
