@@ -30,11 +30,14 @@ test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop wit
 test-tools: .venv/.installed-dev .venv-tools/.installed  ## Read our files with the code of FiftyOne, Labelbox, Argilla and CVAT
 	TEST_TOOLS=.venv-tools/bin/python $(BIN)/python -m pytest tests/tools -m tools
 
-check: .venv/.installed-dev  ## Format, lint, strict types, import contracts
+check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, dependencies
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/deptry $(SOURCES)
+	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,embedded,dev,benchmarks
+	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups pretrained,embedded,dev,benchmarks
 
 format: .venv/.installed-dev  ## Put the code into its format
 	$(BIN)/ruff format $(SOURCES)
