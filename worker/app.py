@@ -1,4 +1,7 @@
-"""The Celery application: `celery -A worker.app worker --queues questions,jobs`. Settings, signals, and unwrapping the message."""
+"""The Celery application: `celery --app worker.app worker --queues questions,jobs`.
+
+Nothing is read from the environment when this module is imported: Celery asks for its configuration when it starts.
+"""
 
 import multiprocessing
 import os
@@ -26,20 +29,31 @@ from worker.tasks import run
 
 log_to_stderr()
 log = structlog.get_logger()
-settings = Settings()
 
-app = Celery("usual-suspects", broker=settings.broker_url)
-app.conf.update(
-    broker_transport_options=broker_options(),
-    broker_connection_retry_on_startup=True,
-    task_default_queue=JOB_QUEUE,
-    # A message is a reminder that a job waits; the ledger decides. Losing one, or getting it twice, changes nothing.
-    task_acks_late=True,
-    task_reject_on_worker_lost=True,
-    task_ignore_result=True,
-    worker_prefetch_multiplier=1,
-    worker_hijack_root_logger=False,
-)
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read from the environment once."""
+    return Settings()
+
+
+def _configuration() -> dict[str, object]:
+    return {
+        "broker_url": settings().broker_url,
+        "broker_transport_options": broker_options(),
+        "broker_connection_retry_on_startup": True,
+        "task_default_queue": JOB_QUEUE,
+        # A message is a reminder that a job waits, and the database decides: a lost or repeated message changes nothing.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+    }
+
+
+app = Celery("usual-suspects")
+app.add_defaults(_configuration)
 
 # Made before the pool forks, so that the parent can tell its children that the worker is stopping.
 _stopping = multiprocessing.get_context("fork").Event()
@@ -51,10 +65,10 @@ _worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 def station() -> Station:
     """This process's database and files; opened on first use, never shared across a fork."""
     return Station(
-        settings=settings,
-        database=open_database(settings.database),
-        blobs=Blobs(settings.home),
-        device=choose(settings.device, getattr(current_process(), "index", 0)),
+        settings=settings(),
+        database=open_database(settings().database),
+        blobs=Blobs(settings().home),
+        device=choose(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
     )
 
@@ -74,10 +88,10 @@ def answer_question(job_id: str, question: str) -> None:
 @worker_process_init.connect
 def _prepare_process(**_: object) -> None:
     # First of all: torch sizes its pools at the first computation, and a parent that computed would hang its children.
-    torch.set_num_threads(settings.threads or os.cpu_count() or 1)
+    torch.set_num_threads(settings().threads or os.cpu_count() or 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
     # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
-    torch.use_deterministic_algorithms(True, warn_only=settings.device != "cpu" and torch.cuda.is_available())
+    torch.use_deterministic_algorithms(True, warn_only=settings().device != "cpu" and torch.cuda.is_available())
 
 
 @worker_ready.connect
@@ -93,19 +107,19 @@ def _stop(**_: object) -> None:
 @worker_shutdown.connect
 def _sign_out(**_: object) -> None:
     _signed_out.set()
-    database = open_database(settings.database)
+    database = open_database(settings().database)
     with database.write() as connection:
         workers.sign_out(connection, _worker_id)
     database.close()
 
 
 def _keep_signed_in() -> None:
-    database = open_database(settings.database)
+    database = open_database(settings().database)
     while not _signed_out.is_set():
         try:
             with database.write() as connection:
                 workers.sign_in(connection, _worker_id, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - a worker outlives any trouble of its database
             log.warning("cannot sign in", error=str(error))
-        _signed_out.wait(settings.heartbeat_seconds)
+        _signed_out.wait(settings().heartbeat_seconds)
     database.close()

@@ -1,15 +1,41 @@
 """What may load what; `make check` holds the imports between rooms, this holds what really gets loaded."""
 
 import json
+import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from service.domain.models import MODELS
 from service.domain.signal import SIGNALS
+from service.settings import Settings
 from worker.models import BUILDERS
 from worker.signals.formulas import FORMULAS
+
+ROOT = Path(__file__).parents[2]
+# Imports every module of the packages named by its arguments, and prints the variables that their own code reads.
+IMPORT_ALL = """
+import importlib, os, pkgutil, sys
+
+read, get = set(), type(os.environ).__getitem__
+
+def watched(environ, key):
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] in ("os", "collections.abc"):
+        frame = frame.f_back
+    if frame.f_globals["__name__"].split(".")[0] in sys.argv[1:]:
+        read.add(key)
+    return get(environ, key)
+
+type(os.environ).__getitem__ = watched
+for package in map(importlib.import_module, sys.argv[1:]):
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+print(*sorted(read))
+"""
 
 
 @pytest.mark.parametrize("module", ["service.main", "service.cli"])
@@ -31,3 +57,14 @@ def test_a_report_in_markdown_needs_no_plots() -> None:
 def test_what_the_service_offers_is_what_the_worker_can_do() -> None:
     assert FORMULAS.keys() == SIGNALS.keys()
     assert BUILDERS.keys() == {name for name, model in MODELS.items() if model.training is not None}
+
+
+def test_nothing_is_read_from_the_environment_at_import() -> None:
+    # No setting can be parsed, so that settings built at import raise; a read of any other variable is printed.
+    unreadable = {f"SUSPECTS_{name.upper()}": "\udcff" for name in Settings.model_fields}
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"][
+        "packages"
+    ]
+    command = [sys.executable, "-c", IMPORT_ALL, *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **unreadable})
+    assert (done.stdout, done.stderr) == ("\n", "")
