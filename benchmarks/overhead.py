@@ -24,10 +24,10 @@ from benchmarks.runs import fixed, run
 from service.domain.dataset import DatasetInfo
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
-from worker.decode import Canonical
-from worker.preparation import fit, prepare
-from worker.scoring import MEASURED, score
-from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate
+from worker.data.decode import Canonical
+from worker.job.preparation import fit, prepare
+from worker.job.scoring import MEASURED, score
+from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -35,10 +35,10 @@ from benchmarks.data import DATA, load, taken
 from service.domain.dataset import DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import Glitch, JobOptions, Reference
-from worker.decode import Encoder
-from worker.glitches import plant
-from worker.predictions import look
-from worker.ranking import Outcome, rank
+from worker.data.decode import Encoder
+from worker.data.glitches import plant
+from worker.job.predictions import look
+from worker.job.ranking import Outcome, rank
 from worker.signals.summaries import detection
 
 RESULTS = Path(__file__).parent / "results"

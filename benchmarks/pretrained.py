@@ -31,7 +31,7 @@ from benchmarks.data import DATA, load
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, ModelRequest
 from worker.backbones import Features, Shelf
-from worker.preparation import prepare
+from worker.job.preparation import prepare
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("set", "model", "first job s", "second job s", "ratio", "train accuracy", "AP of mislabeled")
@@ -140,10 +140,13 @@ def weak_labels(client: httpx.Client) -> str:
         LogisticRegression(max_iter=1000), frozen.numpy(), labels, cv=5, method="predict_proba"
     )
     theirs = -get_label_quality_scores(labels, probabilities)
-    here = dataset.index.tolist()
-    pair = [average_precision_score(wrong[here], scores) for scores in ([ours[place] for place in here], theirs)]
+    ranked_rows = dataset.index.tolist()
+    pair = [
+        average_precision_score(wrong[ranked_rows], scores)
+        for scores in ([ours[place] for place in ranked_rows], theirs)
+    ]
     return (
-        f"Yoruba weak labels ({wrong.mean():.0%} of {len(here)} wrong), average precision: "
+        f"Yoruba weak labels ({wrong.mean():.0%} of {len(ranked_rows)} wrong), average precision: "
         f"`mislabeled` {pair[0]:.3f}, 5-fold cleanlab {pair[1]:.3f}"
     )
 

@@ -23,13 +23,13 @@ from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest
 from service.ingest import Limits, ingest
-from worker.decode import read
-from worker.playback import play
-from worker.preparation import Prepared, prepare
-from worker.ranking import Outcome, rank
+from worker.data.decode import read
+from worker.job.preparation import Prepared, prepare
+from worker.job.ranking import Outcome, rank
+from worker.job.recorded import play
+from worker.job.scoring import listen
 from worker.recorder import TraceRecorder
-from worker.scoring import listen
-from worker.training import learning_rate
+from worker.training.loop import learning_rate
 
 RESULTS = Path(__file__).parent / "results"
 _ROWS = 3_000
@@ -41,7 +41,7 @@ def options(model: str) -> JobOptions:
 
 
 def recorded(spec: JobSpec, prepared: Prepared, path: Path) -> Path:
-    """The file of a plain loop; shuffled as worker.training shuffles."""
+    """The file of a plain loop; shuffled as worker.training.loop shuffles."""
     model, labels, training = prepared.model, prepared.planted.labels, spec.training
     optimizer = torch.optim.SGD(model.parameters(), lr=training.learning_rate, momentum=training.momentum)
     with TraceRecorder(model, (*prepared.inputs, labels), path, classes=prepared.classes) as recorder:

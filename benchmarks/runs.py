@@ -13,13 +13,13 @@ from service.domain.dataset import DatasetInfo
 from service.domain.models import AUTO
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
-from worker.decode import Canonical
+from worker.data.decode import Canonical
+from worker.job.preparation import Prepared, fit, prepare
+from worker.job.ranking import Outcome, rank
+from worker.job.scoring import Scored, score
 from worker.models import build
-from worker.preparation import Prepared, fit, prepare
-from worker.ranking import Outcome, rank
-from worker.scoring import Scored, score
-from worker.search import Found, find_rate
-from worker.training import EpochMetrics, TrainingState, checkpoints, learning_rate, train
+from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate, train
+from worker.training.search import Found, find_rate
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: i
     """What a cleanlab user computes: probabilities of the same model, trained the same way, on the other folds."""
     from sklearn.model_selection import StratifiedKFold
 
-    from worker.decode import Encoder
+    from worker.data.decode import Encoder
 
     labels = run.prepared.planted.labels
     encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params)

@@ -8,19 +8,18 @@ from datetime import UTC, datetime
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from service.actions.rerun import run_again
 from service.api import (
     connections,
     datasets,
     deliveries,
     diff,
     documentation,
-    errors,
     events,
     integrations,
     jobs,
     label_studio,
     networks,
-    openapi,
     operations,
     page,
     report,
@@ -31,20 +30,20 @@ from service.api import (
     versions,
     weights,
 )
-from service.api.deps import Services
-from service.api.observe import Backlog, Observe
-from service.courier import deliver
+from service.api.http import errors, openapi
+from service.api.http.observe import Backlog, Observe
+from service.background.pulls import pull_due
+from service.background.wake import repeating, sweeping
+from service.background.webhooks import deliver
 from service.domain.ids import new_id
-from service.label_studio.pull import pull_due
-from service.label_studio.reconcile import reconcile_due
+from service.label_studio.reconcile.reconcile import reconcile_due
 from service.logs import hide_secrets_of_requests, log_to_stderr
-from service.loop import run_again
+from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
-from service.sweep import repeating, sweeping
-from service.vault import Vault
 
 _STALE_UPLOAD_S = 24 * 3600
 _DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
@@ -109,28 +108,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    here: Services = app.state.services
-    migrate(here.settings.database)
-    _clear_uploads(here.blobs)
-    every = here.settings.sweep_seconds
+    services: Services = app.state.services
+    migrate(services.settings.database)
+    _clear_uploads(services.blobs)
+    every = services.settings.sweep_seconds
     with (
-        sweeping(here.database, here.queue, here.settings, here.now),
-        repeating("loop", every, lambda: _loop(here)),
-        repeating("reconcile", every, lambda: reconcile_due(here)),
-        repeating("pull", every, lambda: _pull(here)),
-        repeating("courier", every, lambda: deliver(here.database, here.vault, here.settings, here.now())),
+        sweeping(services.database, services.queue, services.settings, services.now),
+        repeating("loop", every, lambda: _loop(services)),
+        repeating("reconcile", every, lambda: reconcile_due(services)),
+        repeating("pull", every, lambda: _pull(services)),
+        repeating(
+            "courier", every, lambda: deliver(services.database, services.vault, services.settings, services.now())
+        ),
     ):
         yield
-    here.queue.close()
-    here.database.close()
+    services.queue.close()
+    services.database.close()
 
 
-def _loop(here: Services) -> None:
-    run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
+def _loop(services: Services) -> None:
+    run_again(services.database, services.blobs, services.queue, services.settings, new_id, services.now())
 
 
-def _pull(here: Services) -> None:
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
+def _pull(services: Services) -> None:
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
 
 
 def _clear_uploads(blobs: Blobs) -> None:

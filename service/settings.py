@@ -109,10 +109,10 @@ class Settings(BaseSettings):
 
 
 JOB_QUEUE = "jobs"
-JOB_TASK = "worker.tasks.run_job"
+JOB_TASK = "worker.job.tasks.run_job"
 # Somebody waits for these: a queue of their own, so that workers may be set apart for them.
 QUESTION_QUEUE = "questions"
-QUESTION_TASK = "worker.tasks.answer_question"
+QUESTION_TASK = "worker.job.tasks.answer_question"
 WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
 
 

@@ -17,13 +17,13 @@ import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI
 
-from service.api.deps import Services
 from service.main import create_app
-from service.processes import free_port
+from service.services import Services
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database, migrate, open_database
 from service.store.tables import metadata
+from service.terminal.processes import free_port
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +122,7 @@ def app(settings: Settings) -> FastAPI:
 
 
 @pytest.fixture
-def here(app: FastAPI) -> Services:
+def services(app: FastAPI) -> Services:
     """What stands behind the routes."""
     services: Services = app.state.services
     return services

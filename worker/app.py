@@ -22,10 +22,10 @@ from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broke
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import open_database
-from worker.answers import answer
 from worker.devices import choose
-from worker.station import Station
-from worker.tasks import run
+from worker.job.context import Station
+from worker.job.tasks import run
+from worker.serving.answers import answer
 
 log_to_stderr()
 log = structlog.get_logger()

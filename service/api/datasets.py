@@ -13,17 +13,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from service.api import paging
-from service.api.bodies import Body, Form, Json, names_connection, parsed
-from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
-from service.api.errors import problems
-from service.api.intake import made_before, request_digest, take_in, take_in_url
-from service.api.openapi import DATASET_BODY
+from service.actions.upload import made_before, request_digest, take_in, take_in_url
+from service.api.http import paging
+from service.api.http.bodies import Body, Form, Json, names_connection, parsed
+from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.errors import problems
+from service.api.http.openapi import DATASET_BODY
 from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
 from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.errors import Conflict, Malformed, NotFound
+from service.domain.ids import new_id
 from service.ingest.rows import sample_media, sample_row
-from service.label_studio.snapshot import snapshot
+from service.label_studio.pull.snapshot import snapshot
+from service.services import Services
 from service.store import datasets, idempotency
 
 router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -43,7 +45,9 @@ _MEDIA_HEADERS = {
     responses=problems(400, 404, 409, 413, 415, 422, 502, 507),
     openapi_extra=DATASET_BODY,
 )
-def create_dataset(body: Body, key: IdempotencyKey, here: Here, request: Request, response: Response) -> DatasetInfo:
+def create_dataset(
+    body: Body, key: IdempotencyKey, services: ServicesDependency, request: Request, response: Response
+) -> DatasetInfo:
     """Of a file that comes along, of what a URL leads to, or of the labelled tasks of a labelling tool's project.
 
     The same bytes and spec, and the same tasks, give the same dataset. What was left out of `spec` is inferred, and
@@ -52,27 +56,27 @@ def create_dataset(body: Body, key: IdempotencyKey, here: Here, request: Request
     Tasks are read before the answer, which takes minutes of a project of tens of thousands; nothing is kept when the
     client goes away. POST /jobs reads them afterwards, and only a job that reads them itself can be pushed back.
     """
-    info = _made(here, key, body, request)
+    info = _made(services, key, body, request)
     response.headers["Location"] = f"/datasets/{info.id}"
     return info
 
 
-def _made(here: Services, key: str | None, body: Json | Form, request: Request) -> DatasetInfo:
+def _made(services: Services, key: str | None, body: Json | Form, request: Request) -> DatasetInfo:
     match body:
         case Form():
             spec = parsed(DatasetSpec, body.spec, "spec")
             asked = request_digest("POST /datasets", body.digest, spec)
-            make = partial(take_in, here, body.path, body.filename, body.digest, spec)
+            make = partial(take_in, services, body.path, body.filename, body.digest, spec)
         case Json() if names_connection(body.value):
             tasks = parsed(FromProject, body.value)
             asked = request_digest("POST /datasets", tasks)
-            make = partial(snapshot, here, tasks.source, tasks.name, new_id("ds_"), _while_wanted(request))
+            make = partial(snapshot, services, tasks.source, tasks.name, new_id("ds_"), _while_wanted(request))
         case Json():
             wanted = parsed(FromUrl, body.value)
             asked = request_digest("POST /datasets", wanted)
-            make = partial(take_in_url, here, wanted.url, wanted.spec)
-    known = made_before(here, key, asked)
-    return find_dataset(here, known or bind(here, key, asked, make().id))
+            make = partial(take_in_url, services, wanted.url, wanted.spec)
+    known = made_before(services, key, asked)
+    return find_dataset(services, known or bind(services, key, asked, make().id))
 
 
 def _while_wanted(request: Request) -> Callable[[str, float], None]:
@@ -85,34 +89,38 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
     return tell
 
 
-def bind(here: Services, key: str | None, asked: str, dataset_id: str) -> str:
+def bind(services: Services, key: str | None, asked: str, dataset_id: str) -> str:
     """Bind the key to the dataset; the id is another's when a request with this key was quicker."""
     if key is None:
         return dataset_id
     try:
-        with here.database.write() as connection:
-            idempotency.keep(connection, key, asked, dataset_id, here.now())
+        with services.database.write() as connection:
+            idempotency.keep(connection, key, asked, dataset_id, services.now())
     except sa.exc.IntegrityError:
-        return made_before(here, key, asked) or dataset_id
+        return made_before(services, key, asked) or dataset_id
     return dataset_id
 
 
 @router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))
 def list_datasets(
-    request: Request, here: Here, response: Response, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    request: Request,
+    services: ServicesDependency,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
 ) -> DatasetPage:
     """A page of every dataset."""
     before = paging.by_time(cursor, ["datasets"])
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found, total = datasets.page(connection, before, limit + 1)
     items, following = paging.cut(request, response, ["datasets"], found, limit)
     return DatasetPage(items=items, next=following, total=total)
 
 
 @router.get("/datasets/{dataset_id}", summary="One dataset", responses=problems(404))
-def get_dataset(dataset_id: str, here: Here) -> DatasetInfo:
+def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetInfo:
     """What was found in it."""
-    return find_dataset(here, dataset_id)
+    return find_dataset(services, dataset_id)
 
 
 @router.delete(
@@ -121,11 +129,11 @@ def get_dataset(dataset_id: str, here: Here) -> DatasetInfo:
     summary="Delete a dataset that no job uses",
     responses=problems(404, 409),
 )
-def delete_dataset(dataset_id: str, here: Here) -> None:
+def delete_dataset(dataset_id: str, services: ServicesDependency) -> None:
     """With its files. Jobs that use it, finished ones too, are in the way: delete them first."""
-    find_dataset(here, dataset_id)
+    find_dataset(services, dataset_id)
     try:
-        with here.database.write() as connection:
+        with services.database.write() as connection:
             users = datasets.users(connection, dataset_id)
             if users:
                 raise in_use(users)
@@ -133,7 +141,7 @@ def delete_dataset(dataset_id: str, here: Here) -> None:
             idempotency.forget(connection, dataset_id)
     except sa.exc.IntegrityError as error:
         raise in_use([]) from error
-    here.blobs.remove(here.blobs.dataset(dataset_id))
+    services.blobs.remove(services.blobs.dataset(dataset_id))
 
 
 def in_use(jobs: list[str]) -> Conflict:
@@ -148,16 +156,16 @@ def in_use(jobs: list[str]) -> Conflict:
 def list_skipped(
     dataset_id: str,
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> SkippedPage:
     """Row by row, in the order of the upload."""
-    info = find_dataset(here, dataset_id)
+    info = find_dataset(services, dataset_id)
     query = ["skipped", dataset_id]
     offset = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
-    items, offset = _lines(here.blobs.skipped(dataset_id), offset, limit)
+    items, offset = _lines(services.blobs.skipped(dataset_id), offset, limit)
     following = paging.encode(query, [offset]) if offset is not None else None
     paging.link_next(request, response, following)
     return SkippedPage(items=items, next=following, total=info.skipped_rows)
@@ -191,7 +199,7 @@ def get_media(
     dataset_id: str,
     sample_id: str,
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     side: Annotated[
         int | None,
         Query(
@@ -203,7 +211,7 @@ def get_media(
     ] = None,
 ) -> Any:
     """Only images and texts have media."""
-    data = _data(here, dataset_id)
+    data = _data(services, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
     found = sample_media(data, sample_id, side) if sent.partition(b"?")[0].endswith(b"/media") else None
@@ -211,38 +219,38 @@ def get_media(
         row = sample_row(data, f"{sample_id}/media")
         if row is None:
             raise NotFound(f"no image or text called {sample_id!r} in this dataset")
-        return JSONResponse(_sample(here, dataset_id, row).model_dump())
+        return JSONResponse(_sample(services, dataset_id, row).model_dump())
     content, kind = found
     return Response(content, media_type=kind, headers=_MEDIA_HEADERS)
 
 
 @router.get("/datasets/{dataset_id}/samples/{sample_id:path}", summary="One row of a dataset", responses=problems(404))
-def get_sample(dataset_id: str, sample_id: str, here: Here) -> DatasetSample:
+def get_sample(dataset_id: str, sample_id: str, services: ServicesDependency) -> DatasetSample:
     """As it was read, by the client's names."""
-    row = sample_row(_data(here, dataset_id), sample_id)
+    row = sample_row(_data(services, dataset_id), sample_id)
     if row is None:
         raise NotFound(f"no sample called {sample_id!r} in this dataset")
-    return _sample(here, dataset_id, row)
+    return _sample(services, dataset_id, row)
 
 
-def _sample(here: Services, dataset_id: str, row: dict[str, Any]) -> DatasetSample:
-    info = find_dataset(here, dataset_id)
+def _sample(services: Services, dataset_id: str, row: dict[str, Any]) -> DatasetSample:
+    info = find_dataset(services, dataset_id)
     links = {"self": sample_link(dataset_id, row["id"]), "media": media_link(info, row["id"])}
     return DatasetSample.model_validate({**row, "links": links})
 
 
-def _data(here: Services, dataset_id: str) -> Path:
+def _data(services: Services, dataset_id: str) -> Path:
     """The canonical file of a dataset. Raises NotFound as long as its tasks are still to be pulled."""
-    find_dataset(here, dataset_id)
-    data = here.blobs.canonical(dataset_id)
+    find_dataset(services, dataset_id)
+    data = services.blobs.canonical(dataset_id)
     if not data.exists():
         raise NotFound(f"the dataset {dataset_id} has no samples yet: its tasks are still to be pulled")
     return data
 
 
-def find_dataset(here: Services, dataset_id: str) -> DatasetInfo:
+def find_dataset(services: Services, dataset_id: str) -> DatasetInfo:
     """The dataset. Raises NotFound."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = datasets.get(connection, dataset_id)
     if info is None:
         raise NotFound(f"no dataset {dataset_id}")

@@ -4,12 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api import paging
-from service.api.deps import Here, Services, authorize
-from service.api.errors import problems
+from service.api.http import paging
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.schemas.integrations import DeliveryPage, DeliveryView
 from service.domain.errors import Conflict, NotFound
 from service.domain.webhook import without_query
+from service.services import Services
 from service.store import webhooks
 from service.store.webhooks import PENDING, Delivery, DeliveryState
 
@@ -19,7 +20,7 @@ router = APIRouter(tags=["webhooks"], dependencies=[Depends(authorize)], respons
 @router.get("/deliveries", summary="List messages to webhooks, newest first", responses=problems(400, 422))
 def list_deliveries(
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state; dead: given up.")] = None,
     job: Annotated[str | None, Query(description="Only those about this job.")] = None,
@@ -32,16 +33,16 @@ def list_deliveries(
     """
     query = ["deliveries", state, job]
     before = paging.by_time(cursor, query)
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found, total = webhooks.page(connection, state, job, before, limit + 1)
     items, following = paging.cut(request, response, query, found, limit)
     return DeliveryPage(items=[_view(one) for one in items], next=following, total=total)
 
 
 @router.get("/deliveries/{delivery_id}", summary="One message to a webhook", responses=problems(404))
-def get_delivery(delivery_id: str, here: Here) -> DeliveryView:
+def get_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
     """How often it was tried, and what the receiver answered last."""
-    return _view(_found(here, delivery_id))
+    return _view(_found(services, delivery_id))
 
 
 @router.post(
@@ -50,18 +51,18 @@ def get_delivery(delivery_id: str, here: Here) -> DeliveryView:
     summary="Send a message again that was given up",
     responses=problems(404, 409),
 )
-def retry_delivery(delivery_id: str, here: Here) -> DeliveryView:
+def retry_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
     """With its attempts counted anew. Its id and body stay the same, so that a receiver can tell repeats."""
-    with here.database.write() as connection:
-        revived = webhooks.revive(connection, delivery_id, here.now())
-    found = _found(here, delivery_id)
+    with services.database.write() as connection:
+        revived = webhooks.revive(connection, delivery_id, services.now())
+    found = _found(services, delivery_id)
     if not revived:
         raise Conflict(f"it is {found.state}; only a dead one is sent again", members={"state": found.state})
     return _view(found)
 
 
-def _found(here: Services, delivery_id: str) -> Delivery:
-    with here.database.read() as connection:
+def _found(services: Services, delivery_id: str) -> Delivery:
+    with services.database.read() as connection:
         found = webhooks.get(connection, delivery_id)
     if found is None:
         raise NotFound(f"no delivery {delivery_id}")

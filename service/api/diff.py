@@ -7,13 +7,14 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query
 
-from service.api.deps import Here, Services, authorize
-from service.api.errors import invalid, problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.schemas.diff import DiffAccuracy, DiffItem, DiffList, DiffPlace, DiffSide, JobDiff
 from service.api.suspects import Completed, check_signal, completed, dataset_of
-from service.domain.errors import FieldError
+from service.domain.errors import FieldError, invalid_fields
 from service.domain.specs import Reference
 from service.ingest.identities import labels_of, missing_ids
+from service.services import Services
 from service.store import differences, rankings
 from service.store.differences import FLAGGED, Listed
 from service.store.jobs import Job
@@ -26,7 +27,7 @@ _COMPARED = ("reference", "model", "training", "influence", "glitches")
 @router.get("/jobs/{job_id}/diff", summary="What differs from another job", responses=problems(404, 409, 410, 422))
 def compare_jobs(
     job: Completed,
-    here: Here,
+    services: ServicesDependency,
     other: Annotated[
         str | None,
         Query(description="Id of the other job; left out, the one whose reviews this job's dataset was made of."),
@@ -40,17 +41,17 @@ def compare_jobs(
 
     Samples are told by their ids, which stay from version to version of a dataset.
     """
-    before, after = sorted((job, _other(here, job, other)), key=lambda one: (one.created_at, one.id))
+    before, after = sorted((job, _other(services, job, other)), key=lambda one: (one.created_at, one.id))
     for one in (before, after):
         check_signal(one, by)
-    with here.database.read() as connection:
-        pair = _Pair(here, connection, before, after, by, limit)
+    with services.database.read() as connection:
+        pair = _Pair(services, connection, before, after, by, limit)
         shared, only_before, only_after = differences.common(connection, before.id, after.id)
         return JobDiff(
             by=by,
             before=_side(connection, before),
             after=_side(connection, after),
-            accuracy=_accuracy(here, before, after),
+            accuracy=_accuracy(services, before, after),
             differing=[name for name in _COMPARED if _part(before, name) != _part(after, name)],
             common=shared,
             only_before=only_before,
@@ -59,17 +60,17 @@ def compare_jobs(
         )
 
 
-def _other(here: Services, job: Job, named: str | None) -> Job:
+def _other(services: Services, job: Job, named: str | None) -> Job:
     place: list[str | int] = ["query", "other"]
     if named == job.id:
-        raise invalid([FieldError(loc=place, msg="is this job; name another")])
+        raise invalid_fields([FieldError(loc=place, msg="is this job; name another")])
     if named is None:
-        lineage = dataset_of(here, job).lineage
+        lineage = dataset_of(services, job).lineage
         if lineage is None:
             msg = "name a job: the dataset of this one was uploaded, not made of another job's reviews"
-            raise invalid([FieldError(loc=place, msg=msg)])
+            raise invalid_fields([FieldError(loc=place, msg=msg)])
         named = lineage.job
-    return completed(named, here)
+    return completed(named, services)
 
 
 def _part(job: Job, name: str) -> Any:
@@ -90,9 +91,9 @@ def _side(connection: sa.Connection, job: Job) -> DiffSide:
     )
 
 
-def _accuracy(here: Services, before: Job, after: Job) -> DiffAccuracy:
+def _accuracy(services: Services, before: Job, after: Job) -> DiffAccuracy:
     values = [(job.result or {})["model"].get("reference_accuracy") for job in (before, after)]
-    note = _why_not(here, before, after)
+    note = _why_not(services, before, after)
     comparable = note is None and None not in values
     return DiffAccuracy(
         comparable=comparable,
@@ -103,7 +104,7 @@ def _accuracy(here: Services, before: Job, after: Job) -> DiffAccuracy:
     )
 
 
-def _why_not(here: Services, before: Job, after: Job) -> str | None:
+def _why_not(services: Services, before: Job, after: Job) -> str | None:
     """Why accuracies on the references cannot be compared; None when they can."""
     first, second = before.spec.reference, after.spec.reference
     if first is None or second is None:
@@ -115,22 +116,22 @@ def _why_not(here: Services, before: Job, after: Job) -> str | None:
         return "each job drew its own holdout; name a split, a dataset or verified samples for both"
     if first.dataset is not None and first.dataset == second.dataset:
         return None
-    if _reference_labels(here, before, first) != _reference_labels(here, after, second):
+    if _reference_labels(services, before, first) != _reference_labels(services, after, second):
         return "the references do not hold the same samples with the same labels"
     return None
 
 
-def _reference_labels(here: Services, job: Job, reference: Reference) -> dict[str, str]:
+def _reference_labels(services: Services, job: Job, reference: Reference) -> dict[str, str]:
     if reference.dataset is not None:
-        return labels_of(here.blobs.canonical(reference.dataset))
-    return labels_of(here.blobs.canonical(job.dataset_id), split=reference.split, ids=reference.samples)
+        return labels_of(services.blobs.canonical(reference.dataset))
+    return labels_of(services.blobs.canonical(job.dataset_id), split=reference.split, ids=reference.samples)
 
 
 @dataclass(frozen=True)
 class _Pair:
     """Two jobs, and everything that is asked of them sample by sample."""
 
-    here: Services
+    services: Services
     connection: sa.Connection
     before: Job
     after: Job
@@ -159,7 +160,7 @@ class _Pair:
     def _items(self, ids: Sequence[str]) -> Callable[[str], DiffItem]:
         before, after = self._places(self.before.id, ids), self._places(self.after.id, ids)
         gone = [name for name in ids if name not in after]
-        removed = set(missing_ids(self.here.blobs.canonical(self.after.dataset_id), gone)) if gone else set[str]()
+        removed = set(missing_ids(self.services.blobs.canonical(self.after.dataset_id), gone)) if gone else set[str]()
 
         def item(sample_id: str) -> DiffItem:
             then, now = before.get(sample_id), after.get(sample_id)

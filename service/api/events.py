@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.deps import Here, Services, authorize
-from service.api.errors import problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.jobs import find_job
 from service.domain.errors import FieldError, Malformed
 from service.domain.job import ENDED, Progress
+from service.services import Services
 from service.store import jobs
 from service.store.jobs import Event, Job
 
@@ -22,8 +23,8 @@ _LOOK_S = 0.5
 _LAST = 2**31 - 1  # events of one job that any database can count
 
 
-def _existing(job_id: str, here: Here) -> Job:
-    return find_job(here, job_id)
+def _existing(job_id: str, services: ServicesDependency) -> Job:
+    return find_job(services, job_id)
 
 
 async def _resume_after(
@@ -46,7 +47,7 @@ async def _resume_after(
     responses=problems(400, 404),
 )
 async def follow_job(
-    job: Annotated[Job, Depends(_existing)], after: Annotated[int, Depends(_resume_after)], here: Here
+    job: Annotated[Job, Depends(_existing)], after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
 ) -> AsyncIterator[ServerSentEvent]:
     """Every `state` as it is entered, `metrics` after each epoch, `progress` whenever it changed.
 
@@ -55,7 +56,7 @@ async def follow_job(
     told: Progress | None = None
     said: object = None
     while True:
-        now, events = await run_in_threadpool(_look, here, job.id, after)
+        now, events = await run_in_threadpool(_look, services, job.id, after)
         if now is None:
             return
         for event in events:
@@ -72,8 +73,8 @@ async def follow_job(
         await asyncio.sleep(_LOOK_S)
 
 
-def _look(here: Services, job_id: str, after: int) -> tuple[Job | None, list[Event]]:
+def _look(services: Services, job_id: str, after: int) -> tuple[Job | None, list[Event]]:
     # The job first: once it has ended, its last event is there to be read.
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         job = jobs.get(connection, job_id)
         return job, list(jobs.events(connection, job_id, after))

@@ -2,14 +2,14 @@
 
 from fastapi import APIRouter, Depends
 
-from service.api.bodies import JsonBody, parsed
-from service.api.deps import Here, authorize
-from service.api.errors import problems
-from service.api.openapi import PUSH_BODY
+from service.api.http.bodies import JsonBody, parsed
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
+from service.api.http.openapi import PUSH_BODY
 from service.api.suspects import Completed
 from service.domain.connection import Pushed, PushRequest, Reconciled, Undone
-from service.label_studio.push import push, undo
-from service.label_studio.reconcile import reconcile
+from service.label_studio.push.push import push, undo
+from service.label_studio.reconcile.reconcile import reconcile
 
 router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -20,9 +20,9 @@ router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], resp
     responses=problems(400, 404, 409, 410, 413, 415, 422, 502),
     openapi_extra=PUSH_BODY,
 )
-def push_job(job: Completed, body: JsonBody, here: Here) -> Pushed:
+def push_job(job: Completed, body: JsonBody, services: ServicesDependency) -> Pushed:
     """Answers when it is done. Nothing is deleted but predictions of the same job, and doing it twice changes nothing."""
-    return push(here, job, parsed(PushRequest, body.value))
+    return push(services, job, parsed(PushRequest, body.value))
 
 
 @router.post(
@@ -30,9 +30,9 @@ def push_job(job: Completed, body: JsonBody, here: Here) -> Pushed:
     summary="Take tasks out of the queue again",
     responses=problems(404, 409, 410, 502),
 )
-def undo_push(job: Completed, here: Here) -> Undone:
+def undo_push(job: Completed, services: ServicesDependency) -> Undone:
     """What `requeue` turned into drafts is submitted again as it was, where nobody has annotated the task since."""
-    return undo(here, job)
+    return undo(services, job)
 
 
 @router.post(
@@ -40,9 +40,9 @@ def undo_push(job: Completed, here: Here) -> Undone:
     summary="Read what people have decided in the labelling tool",
     responses=problems(404, 409, 410, 502),
 )
-def reconcile_job(job: Completed, here: Here) -> Reconciled:
+def reconcile_job(job: Completed, services: ServicesDependency) -> Reconciled:
     """Answers when it is done: every decision since the pull is a review of the job. Doing it twice changes nothing.
 
     It is also done by itself, a few seconds after an event and every SUSPECTS_RECONCILE_SECONDS.
     """
-    return reconcile(here, job)
+    return reconcile(services, job)

@@ -6,28 +6,30 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api import paging
-from service.api.bodies import Body, Form, Json, names_connection, parsed
-from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
-from service.api.errors import invalid, problems
-from service.api.intake import made_before, request_digest, take_in
+from service.actions.make_version import would_change
+from service.actions.upload import made_before, request_digest, take_in
+from service.actions.verified import verified
+from service.api.http import paging
+from service.api.http.bodies import Body, Form, Json, names_connection, parsed
+from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.errors import problems
+from service.api.http.openapi import JOB_BODY
 from service.api.networks import check_network
-from service.api.openapi import JOB_BODY
 from service.api.schemas.jobs import JobPage, JobView
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import Conflict, FieldError, NotFound, TooMany
+from service.domain.errors import Conflict, FieldError, NotFound, TooMany, invalid_fields
+from service.domain.ids import new_id
 from service.domain.job import ENDED, State
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, PullJobRequest, Reference, UploadJobRequest
 from service.domain.webhook import WebhookRequest
-from service.fetch import names_inside
 from service.ingest.identities import missing_ids
-from service.label_studio.begin import connect, control_of, project_of, spec_of, unpulled, write
-from service.repair import would_change
+from service.label_studio.projects import connect, control_of, project_of, spec_of, unpulled, write
+from service.outbound.fetch import names_inside
+from service.services import Services
 from service.store import datasets, idempotency, jobs, loops, webhooks
 from service.store.jobs import Job
 from service.store.loops import Standing
-from service.verified import verified
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -43,7 +45,7 @@ _LISTED = 20
     responses=problems(400, 404, 409, 413, 415, 422, 429, 502, 507),
     openapi_extra=JOB_BODY,
 )
-def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) -> JobView:
+def submit_job(body: Body, key: IdempotencyKey, services: ServicesDependency, response: Response) -> JobView:
     """Of a dataset that is there (JSON), of a file that comes along (multipart), or of a labelling tool's tasks (JSON).
 
     Tasks are read before the job enters the queue; until then its dataset has no rows, and `progress` says how far it is.
@@ -52,65 +54,67 @@ def submit_job(body: Body, key: IdempotencyKey, here: Here, response: Response) 
     match body:
         case Json():
             of_tasks = names_connection(body.value) and body.value.get("dataset") is None
-            job_id = (_of_tasks if of_tasks else _of_dataset)(here, key, body.value)
+            job_id = (_of_tasks if of_tasks else _of_dataset)(services, key, body.value)
         case Form():
             upload = parsed(UploadJobRequest, body.spec, "spec")
             asked = request_digest("POST /jobs", body.digest, upload)
-            job_id = made_before(here, key, asked) or _submit(here, key, asked, upload, _uploaded(here, body, upload))
+            job_id = made_before(services, key, asked) or _submit(
+                services, key, asked, upload, _uploaded(services, body, upload)
+            )
     response.headers["Location"] = f"/jobs/{job_id}"
     response.headers["Retry-After"] = str(_RETRY_JOB_S)
-    return view(here, find_job(here, job_id))
+    return view(services, find_job(services, job_id))
 
 
-def _of_dataset(here: Services, key: str | None, value: Any) -> str:
+def _of_dataset(services: Services, key: str | None, value: Any) -> str:
     request = parsed(JobRequest, value)
     asked = request_digest("POST /jobs", request)
-    known = made_before(here, key, asked)
+    known = made_before(services, key, asked)
     if known is not None:
         return known
-    info = _named(here, request.dataset)
-    if not here.blobs.canonical(info.id).exists():
+    info = _named(services, request.dataset)
+    if not services.blobs.canonical(info.id).exists():
         raise _invalid(["dataset"], "its tasks are still being pulled, or could not be; see the job that pulls them")
-    return _submit(here, key, asked, request, info)
+    return _submit(services, key, asked, request, info)
 
 
-def _of_tasks(here: Services, key: str | None, value: Any) -> str:
+def _of_tasks(services: Services, key: str | None, value: Any) -> str:
     request = parsed(PullJobRequest, value)
     asked = request_digest("POST /jobs", request)
-    return made_before(here, key, asked) or _pull(here, key, asked, request)
+    return made_before(services, key, asked) or _pull(services, key, asked, request)
 
 
-def _pull(here: Services, key: str | None, asked: str, request: PullJobRequest) -> str:
+def _pull(services: Services, key: str | None, asked: str, request: PullJobRequest) -> str:
     """Look whether the project can be read, and write the job down; its tasks are read afterwards."""
-    job_id, now = new_id("job_"), here.now()
-    with connect(here.database, here.settings, here.vault, request.connection) as client:
+    job_id, now = new_id("job_"), services.now()
+    with connect(services.database, services.settings, services.vault, request.connection) as client:
         project = project_of(client, request.project)
     control = control_of(str(project.get("label_config") or ""), request.from_name)
     info = unpulled(new_id("ds_"), job_id, request.name or str(project.get("title") or ""), control, now)
-    spec = spec_of(_with_verified(here, request, info), info, request.source)
+    spec = spec_of(_with_verified(services, request, info), info, request.source)
     reference = spec.reference
     if reference is not None and reference.dataset is not None:
-        _check_other(info, _named(here, reference.dataset, "reference", "dataset"))
-    check_network(here, spec, info)
-    _check_webhook(here, request.webhook)
+        _check_other(info, _named(services, reference.dataset, "reference", "dataset"))
+    check_network(services, spec, info)
+    _check_webhook(services, request.webhook)
     try:
-        with here.database.write() as connection:
-            _check_room(connection, here.settings.max_waiting_jobs)
+        with services.database.write() as connection:
+            _check_room(connection, services.settings.max_waiting_jobs)
             write(connection, job_id, spec, info, now)
             if request.webhook is not None:
-                webhooks.add(connection, job_id, request.webhook.url, here.vault.seal(request.webhook.secret))
+                webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
             if key is not None:
                 idempotency.keep(connection, key, asked, job_id, now)
     except sa.exc.IntegrityError as error:
-        known = made_before(here, key, asked)
+        known = made_before(services, key, asked)
         if known is None:
             raise NotFound("the connection, the reference or the network was deleted in the meantime") from error
         return known
     return job_id
 
 
-def _named(here: Services, dataset_id: str, *field: str) -> DatasetInfo:
-    with here.database.read() as connection:
+def _named(services: Services, dataset_id: str, *field: str) -> DatasetInfo:
+    with services.database.read() as connection:
         info = datasets.get(connection, dataset_id)
     if info is None:
         place: list[str | int] = [*(field or ("dataset",))]
@@ -118,48 +122,48 @@ def _named(here: Services, dataset_id: str, *field: str) -> DatasetInfo:
     return info
 
 
-def _uploaded(here: Services, body: Form, request: UploadJobRequest) -> DatasetInfo:
-    return take_in(here, body.path, body.filename, body.digest, request.dataset)
+def _uploaded(services: Services, body: Form, request: UploadJobRequest) -> DatasetInfo:
+    return take_in(services, body.path, body.filename, body.digest, request.dataset)
 
 
-def _submit(here: Services, key: str | None, asked: str, request: JobOptions, info: DatasetInfo) -> str:
+def _submit(services: Services, key: str | None, asked: str, request: JobOptions, info: DatasetInfo) -> str:
     """Write the job down, then tell the queue. The id is another's when a request with this key was quicker."""
-    spec = resolve(_with_verified(here, request, info), info)
-    _check_reference(here, spec, info)
-    check_network(here, spec, info)
-    _check_webhook(here, request.webhook)
+    spec = resolve(_with_verified(services, request, info), info)
+    _check_reference(services, spec, info)
+    check_network(services, spec, info)
+    _check_webhook(services, request.webhook)
     job_id = new_id("job_")
     try:
-        with here.database.write() as connection:
-            _check_room(connection, here.settings.max_waiting_jobs)
-            jobs.add(connection, job_id, spec, here.now())
+        with services.database.write() as connection:
+            _check_room(connection, services.settings.max_waiting_jobs)
+            jobs.add(connection, job_id, spec, services.now())
             if request.webhook is not None:
-                webhooks.add(connection, job_id, request.webhook.url, here.vault.seal(request.webhook.secret))
+                webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
             if key is not None:
-                idempotency.keep(connection, key, asked, job_id, here.now())
+                idempotency.keep(connection, key, asked, job_id, services.now())
     except sa.exc.IntegrityError as error:
-        known = made_before(here, key, asked)
+        known = made_before(services, key, asked)
         if known is None:
             raise NotFound("the dataset, the reference or the network was deleted in the meantime") from error
         return known
-    here.queue.wake(job_id, spec.priority)
+    services.queue.wake(job_id, spec.priority)
     return job_id
 
 
-def _with_verified(here: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
+def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
     """The request with the verified samples by name, where it asks for them. Raises Invalid when there are none."""
     if request.reference is None or not request.reference.verified:
         return request
-    with here.database.read() as connection:
-        samples = verified(connection, here.blobs, info.id)
+    with services.database.read() as connection:
+        samples = verified(connection, services.blobs, info.id)
     if not samples:
         raise _invalid(["reference", "verified"], "nobody has verified a sample of this dataset yet; review some first")
     return request.model_copy(update={"reference": Reference(samples=samples)})
 
 
-def _check_webhook(here: Services, webhook: WebhookRequest | None) -> None:
+def _check_webhook(services: Services, webhook: WebhookRequest | None) -> None:
     """Raise Invalid for an address that is plainly inside. What a name leads to is looked up whenever it is called."""
-    if webhook is not None and not here.settings.allow_private_webhooks and names_inside(webhook.url):
+    if webhook is not None and not services.settings.allow_private_webhooks and names_inside(webhook.url):
         msg = "is at a private address; SUSPECTS_ALLOW_PRIVATE_WEBHOOKS=true on this installation would allow it"
         raise _invalid(["webhook", "url"], msg)
 
@@ -170,15 +174,15 @@ def _check_room(connection: sa.Connection, limit: int) -> None:
         raise TooMany(f"{waiting} jobs wait already; this installation takes {limit}", retry_after=_RETRY_FULL_S)
 
 
-def _check_reference(here: Services, spec: JobSpec, info: DatasetInfo) -> None:
+def _check_reference(services: Services, spec: JobSpec, info: DatasetInfo) -> None:
     """Raise Invalid or NotFound for a reference that does not fit the dataset."""
     if "train" not in info.splits:
         raise _invalid(["dataset"], f"no row has the split train; the dataset has {', '.join(info.splits)}")
     reference = spec.reference
     if reference is not None and reference.samples is not None:
-        unknown = missing_ids(here.blobs.canonical(info.id), reference.samples)
+        unknown = missing_ids(services.blobs.canonical(info.id), reference.samples)
         if unknown:
-            raise invalid(
+            raise invalid_fields(
                 [
                     FieldError(loc=["reference", "samples"], msg=f"no sample {name!r} in the dataset")
                     for name in unknown[:_LISTED]
@@ -186,7 +190,7 @@ def _check_reference(here: Services, spec: JobSpec, info: DatasetInfo) -> None:
                 + ([_and_more(len(unknown) - _LISTED)] if len(unknown) > _LISTED else [])
             )
     if reference is not None and reference.dataset is not None:
-        _check_other(info, _named(here, reference.dataset, "reference", "dataset"))
+        _check_other(info, _named(services, reference.dataset, "reference", "dataset"))
 
 
 def _check_other(info: DatasetInfo, other: DatasetInfo) -> None:
@@ -205,7 +209,7 @@ def _check_other(info: DatasetInfo, other: DatasetInfo) -> None:
 
 
 def _invalid(place: list[str | int], msg: str) -> Exception:
-    return invalid([FieldError(loc=place, msg=msg)])
+    return invalid_fields([FieldError(loc=place, msg=msg)])
 
 
 def _and_more(number: int) -> FieldError:
@@ -215,7 +219,7 @@ def _and_more(number: int) -> FieldError:
 @router.get("/jobs", summary="List the jobs, newest first", responses=problems(400, 422))
 def list_jobs(
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     state: Annotated[State | None, Query(description="Only those in this state.")] = None,
     dataset: Annotated[str | None, Query(description="Only those of this dataset.")] = None,
@@ -226,7 +230,7 @@ def list_jobs(
     """A page of the jobs that match."""
     query = ["jobs", state, dataset, name]
     before = paging.by_time(cursor, query)
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
         items, following = paging.cut(request, response, query, found, limit)
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
@@ -236,31 +240,31 @@ def list_jobs(
 
 
 @router.get("/jobs/{job_id}", summary="One job", responses=problems(404))
-def get_job(job_id: str, here: Here, response: Response) -> JobView:
+def get_job(job_id: str, services: ServicesDependency, response: Response) -> JobView:
     """Where it stands; its result once completed, its error if it failed."""
-    job = find_job(here, job_id)
+    job = find_job(services, job_id)
     if job.state not in ENDED:
         response.headers["Retry-After"] = str(_RETRY_JOB_S)
-    return view(here, job)
+    return view(services, job)
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, summary="Cancel a job", responses=problems(404, 409))
-def cancel_job(job_id: str, here: Here) -> JobView:
+def cancel_job(job_id: str, services: ServicesDependency) -> JobView:
     """Its worker notices within a second. A job that has ended cannot be cancelled."""
-    with here.database.write() as connection:
-        cancelled = jobs.cancel(connection, job_id, here.now())
-    return _after(here, job_id, cancelled, "it has ended already")
+    with services.database.write() as connection:
+        cancelled = jobs.cancel(connection, job_id, services.now())
+    return _after(services, job_id, cancelled, "it has ended already")
 
 
 @router.post(
     "/jobs/{job_id}/retry", status_code=202, summary="Run a failed or cancelled job again", responses=problems(404, 409)
 )
-def retry_job(job_id: str, here: Here) -> JobView:
+def retry_job(job_id: str, services: ServicesDependency) -> JobView:
     """From the last checkpoint that was kept, with attempts counted anew."""
-    with here.database.write() as connection:
-        queued = jobs.retry(connection, job_id, here.now())
-    told = _after(here, job_id, queued, "only a failed or cancelled job is run again")
-    here.queue.wake(job_id, told.spec.priority)
+    with services.database.write() as connection:
+        queued = jobs.retry(connection, job_id, services.now())
+    told = _after(services, job_id, queued, "only a failed or cancelled job is run again")
+    services.queue.wake(job_id, told.spec.priority)
     return told
 
 
@@ -270,58 +274,58 @@ def retry_job(job_id: str, here: Here) -> JobView:
     summary="Run a job again over its corrected dataset",
     responses=problems(404, 409, 422),
 )
-def rerun_job(job_id: str, here: Here) -> JobView:
+def rerun_job(job_id: str, services: ServicesDependency) -> JobView:
     """However few labels its reviews have changed, once nobody has decided anything, or asked again, for a minute.
 
     The quiet time and the cool-down of the job's own `loop` hold, where it has one. The job that follows is
     `links.next`, as soon as it is there.
     """
-    job = find_job(here, job_id)
+    job = find_job(services, job_id)
     if job.state != State.COMPLETED:
         raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
-    with here.database.read() as connection:
-        if not would_change(connection, here.blobs, job):
+    with services.database.read() as connection:
+        if not would_change(connection, services.blobs, job):
             msg = "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
             raise _invalid([], msg)
-    with here.database.write() as connection:
-        asked = loops.ask(connection, job_id, here.now(), Loop(after=1, cool_down_seconds=0))
-    return _after(here, job_id, asked, "another job follows it already, see links.next")
+    with services.database.write() as connection:
+        asked = loops.ask(connection, job_id, services.now(), Loop(after=1, cool_down_seconds=0))
+    return _after(services, job_id, asked, "another job follows it already, see links.next")
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))
-def delete_job(job_id: str, here: Here) -> None:
+def delete_job(job_id: str, services: ServicesDependency) -> None:
     """With its ranking and its files."""
-    with here.database.write() as connection:
+    with services.database.write() as connection:
         removed = jobs.remove(connection, job_id)
         if removed:
             idempotency.forget(connection, job_id)
     if not removed:
-        _after(here, job_id, False, "cancel it first")
-    here.blobs.remove(here.blobs.job(job_id))
+        _after(services, job_id, False, "cancel it first")
+    services.blobs.remove(services.blobs.job(job_id))
 
 
-def _after(here: Services, job_id: str, done: bool, advice: str) -> JobView:
+def _after(services: Services, job_id: str, done: bool, advice: str) -> JobView:
     """The job after a move; raises NotFound or Conflict when it did not happen."""
-    job = find_job(here, job_id)
+    job = find_job(services, job_id)
     if not done:
         raise Conflict(f"the job is {job.state}: {advice}", members={"state": job.state})
-    return view(here, job)
+    return view(services, job)
 
 
-def find_job(here: Services, job_id: str) -> Job:
+def find_job(services: Services, job_id: str) -> Job:
     """The job. Raises NotFound."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         job = jobs.get(connection, job_id)
     if job is None:
         raise NotFound(f"no job {job_id}")
     return job
 
 
-def view(here: Services, job: Job) -> JobView:
+def view(services: Services, job: Job) -> JobView:
     """The job as clients see it."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         standings = loops.standings(connection, [job.id])
-    return _view(job, _named(here, job.dataset_id), standings.get(job.id))
+    return _view(job, _named(services, job.dataset_id), standings.get(job.id))
 
 
 def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:

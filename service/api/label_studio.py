@@ -9,10 +9,10 @@ from typing import Annotated
 import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends
 
-from service.api.bodies import JsonBody, parsed
-from service.api.deps import Here, Services
-from service.api.errors import problems
-from service.api.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
+from service.api.http.bodies import JsonBody, parsed
+from service.api.http.dependencies import ServicesDependency
+from service.api.http.errors import problems
+from service.api.http.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
 from service.domain.backend import (
     BackendHealth,
     Event,
@@ -24,7 +24,8 @@ from service.domain.backend import (
     Setup,
 )
 from service.domain.errors import Conflict, NotFound
-from service.label_studio.backend import predict, train_again, version_of, versions
+from service.label_studio.backend.backend import predict, train_again, version_of, versions
+from service.services import Services
 from service.store import connections, pulls
 
 log = structlog.get_logger()
@@ -34,21 +35,21 @@ _CHANGES = frozenset(
 )
 
 
-def _caller(secret: str, here: Here) -> str:
+def _caller(secret: str, services: ServicesDependency) -> str:
     """Id of the connection whose path this is. Raises NotFound for any other path, telling nothing of it."""
     connection_id, _, given = secret.partition(".")
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found = connections.sealed(connection, connection_id)
-    known = "" if found is None else _opened(here, found.path_secret)
+    known = "" if found is None else _opened(services, found.path_secret)
     # Compared in constant time, and also where there is nothing to compare with.
     if not hmac.compare_digest(given.encode(), known.encode()) or not known:
         raise NotFound("no such path; POST /connections/{id}/backend makes a new one")
     return connection_id
 
 
-def _opened(here: Services, sealed: str) -> str:
+def _opened(services: Services, sealed: str) -> str:
     try:
-        return here.vault.open(sealed)
+        return services.vault.open(sealed)
     except Conflict as error:
         log.warning("a labelling tool cannot be let in", error=error.detail)
         return ""
@@ -71,15 +72,15 @@ def tell_health() -> BackendHealth:
     responses=problems(400, 413, 415, 422),
     openapi_extra=SETUP_BODY,
 )
-def set_up(caller: Caller, body: JsonBody, here: Here) -> ModelVersion:
+def set_up(caller: Caller, body: JsonBody, services: ServicesDependency) -> ModelVersion:
     """Called all the time: nothing is done, and nothing of what comes is kept. The token that comes too is not read."""
-    return ModelVersion(model_version=version_of(here, caller, parsed(Setup, body.value).number))
+    return ModelVersion(model_version=version_of(services, caller, parsed(Setup, body.value).number))
 
 
 @router.get("/versions", summary="List the versions of all projects")
-def list_versions(caller: Caller, here: Here) -> ModelVersions:
+def list_versions(caller: Caller, services: ServicesDependency) -> ModelVersions:
     """One for each completed job over this connection, the newest first, a hundred at most."""
-    return ModelVersions(versions=versions(here, caller))
+    return ModelVersions(versions=versions(services, caller))
 
 
 @router.post(
@@ -88,13 +89,13 @@ def list_versions(caller: Caller, here: Here) -> ModelVersions:
     responses=problems(400, 413, 415, 422),
     openapi_extra=QUESTION_BODY,
 )
-def predict_tasks(caller: Caller, body: JsonBody, here: Here) -> Predictions:
+def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) -> Predictions:
     """Of ranked tasks the score and the suggested class, of new ones what the model of the job says.
 
     A worker is asked about new ones, and waited for no longer than SUSPECTS_ANSWER_SECONDS; where all are busy, nothing is said of them,
     and Label Studio asks again when the task is opened the next time.
     """
-    return Predictions(results=predict(here, caller, parsed(Question, body.value)))
+    return Predictions(results=predict(services, caller, parsed(Question, body.value)))
 
 
 @router.post(
@@ -104,7 +105,7 @@ def predict_tasks(caller: Caller, body: JsonBody, here: Here) -> Predictions:
     responses=problems(400, 413, 415, 422),
     openapi_extra=EVENT_BODY,
 )
-def hear(caller: Caller, body: JsonBody, here: Here, later: BackgroundTasks) -> EventTaken:
+def hear(caller: Caller, body: JsonBody, services: ServicesDependency, later: BackgroundTasks) -> EventTaken:
     """Answers at once: the annotator's own request waits for it. An event only says that it is time to look.
 
     START_TRAINING runs the newest job of the project again over its present tasks, once however often it comes. Events
@@ -112,15 +113,15 @@ def hear(caller: Caller, body: JsonBody, here: Here, later: BackgroundTasks) -> 
     """
     event = parsed(Event, body.value)
     if event.action in _CHANGES:
-        later.add_task(_ask, here, caller, event.project.id)
+        later.add_task(_ask, services, caller, event.project.id)
     elif event.action == "START_TRAINING":
         # Nothing else tells that somebody pressed the button: it is kept before it is answered.
-        train_again(here, caller, event.project.id)
+        train_again(services, caller, event.project.id)
     return EventTaken(action=event.action)
 
 
-def _ask(here: Services, connection_id: str, project: int) -> None:
-    with here.database.write() as connection:
-        count = pulls.ask(connection, connection_id, project, here.now())
+def _ask(services: Services, connection_id: str, project: int) -> None:
+    with services.database.write() as connection:
+        count = pulls.ask(connection, connection_id, project, services.now())
     if count:
         log.info("to be reconciled", connection=connection_id, project=project, jobs=count)

@@ -6,19 +6,21 @@ from pathlib import PurePosixPath
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import paging
-from service.api.bodies import Form, FormBody, parsed
+from service.actions.take_network import take_network
+from service.actions.upload import made_before, request_digest
 from service.api.datasets import bind, in_use
-from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
-from service.api.errors import invalid, problems
-from service.api.intake import made_before, request_digest
-from service.api.openapi import NETWORK_BODY
+from service.api.http import paging
+from service.api.http.bodies import Form, FormBody, parsed
+from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.errors import problems
+from service.api.http.openapi import NETWORK_BODY
 from service.api.schemas.integrations import NetworkPage
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import FieldError, NotFound
+from service.domain.errors import FieldError, NotFound, invalid_fields
+from service.domain.ids import new_id
 from service.domain.network import NetworkInfo, NetworkSpec
 from service.domain.specs import JobSpec
-from service.networks import take_network
+from service.services import Services
 from service.store import idempotency, networks
 
 router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -38,7 +40,9 @@ _LISTED = 20
     responses=problems(400, 413, 415, 422, 507),
     openapi_extra=NETWORK_BODY,
 )
-def create_network(body: FormBody, key: IdempotencyKey, here: Here, response: Response) -> NetworkInfo:
+def create_network(
+    body: FormBody, key: IdempotencyKey, services: ServicesDependency, response: Response
+) -> NetworkInfo:
     """Weights as safetensors, for model `safetensors`, or a program of `torch.export.save`, for model `exported`.
 
     What it is, its content says. Pickles are refused, and nothing in the file is ever run as code. The same bytes are the
@@ -46,34 +50,40 @@ def create_network(body: FormBody, key: IdempotencyKey, here: Here, response: Re
     """
     spec = parsed(NetworkSpec, body.spec, "spec")
     asked = request_digest("POST /networks", body.digest, spec)
-    network_id = made_before(here, key, asked) or bind(here, key, asked, _taken(here, body, spec).id)
+    network_id = made_before(services, key, asked) or bind(services, key, asked, _taken(services, body, spec).id)
     response.headers["Location"] = f"/networks/{network_id}"
-    return find_network(here, network_id)
+    return find_network(services, network_id)
 
 
-def _taken(here: Services, body: Form, spec: NetworkSpec) -> NetworkInfo:
+def _taken(services: Services, body: Form, spec: NetworkSpec) -> NetworkInfo:
     name = spec.name or PurePosixPath(body.filename).stem
-    limit = here.settings.max_expanded_bytes
+    limit = services.settings.max_expanded_bytes
     digest = f"sha256:{body.digest}"
-    return take_network(here.database, here.blobs, body.path, digest, name, new_id("net_"), limit, here.now())
+    return take_network(
+        services.database, services.blobs, body.path, digest, name, new_id("net_"), limit, services.now()
+    )
 
 
 @router.get("/networks", summary="List the networks, newest first", responses=problems(400, 422))
 def list_networks(
-    request: Request, here: Here, response: Response, limit: paging.Limit = 50, cursor: paging.Cursor = None
+    request: Request,
+    services: ServicesDependency,
+    response: Response,
+    limit: paging.Limit = 50,
+    cursor: paging.Cursor = None,
 ) -> NetworkPage:
     """A page of every network that was uploaded."""
     before = paging.by_time(cursor, ["networks"])
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found, total = networks.page(connection, before, limit + 1)
     items, following = paging.cut(request, response, ["networks"], found, limit)
     return NetworkPage(items=items, next=following, total=total)
 
 
 @router.get("/networks/{network_id}", summary="One network", responses=problems(404))
-def get_network(network_id: str, here: Here) -> NetworkInfo:
+def get_network(network_id: str, services: ServicesDependency) -> NetworkInfo:
     """What is known of it; of a program the linear layers that may be named."""
-    return find_network(here, network_id)
+    return find_network(services, network_id)
 
 
 @router.delete(
@@ -82,11 +92,11 @@ def get_network(network_id: str, here: Here) -> NetworkInfo:
     summary="Delete a network that no job uses",
     responses=problems(404, 409),
 )
-def delete_network(network_id: str, here: Here) -> None:
+def delete_network(network_id: str, services: ServicesDependency) -> None:
     """With its file. Jobs that use it, finished ones too, are in the way: delete them first."""
-    find_network(here, network_id)
+    find_network(services, network_id)
     try:
-        with here.database.write() as connection:
+        with services.database.write() as connection:
             users = networks.users(connection, network_id)
             if users:
                 raise in_use(users)
@@ -94,12 +104,12 @@ def delete_network(network_id: str, here: Here) -> None:
             idempotency.forget(connection, network_id)
     except sa.exc.IntegrityError as error:
         raise in_use([]) from error
-    here.blobs.remove(here.blobs.network(network_id).parent)
+    services.blobs.remove(services.blobs.network(network_id).parent)
 
 
-def find_network(here: Services, network_id: str, *place: str | int) -> NetworkInfo:
+def find_network(services: Services, network_id: str, *place: str | int) -> NetworkInfo:
     """The network. Raises NotFound, naming the place in the request."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = networks.get(connection, network_id)
     if info is None:
         msg = f"no network {network_id}"
@@ -107,18 +117,18 @@ def find_network(here: Services, network_id: str, *place: str | int) -> NetworkI
     return info
 
 
-def check_network(here: Services, spec: JobSpec, info: DatasetInfo) -> None:
+def check_network(services: Services, spec: JobSpec, info: DatasetInfo) -> None:
     """Raise Invalid or NotFound for an uploaded network that does not fit the model that was asked for, or the dataset."""
     if spec.model.network is None:
         return
-    network = find_network(here, spec.model.network, *_PARAMS, "network")
+    network = find_network(services, spec.model.network, *_PARAMS, "network")
     wanted = _KINDS[spec.model.name]
     if network.kind != wanted:
         msg = f"{network.id} is a {network.kind}; model {spec.model.name} begins with a {wanted}"
-        raise invalid([FieldError(loc=[*_PARAMS, "network"], msg=msg)])
+        raise invalid_fields([FieldError(loc=[*_PARAMS, "network"], msg=msg)])
     found = list(_misfits(network, spec, info)) if network.kind == "program" else []
     if found:
-        raise invalid(found)
+        raise invalid_fields(found)
 
 
 def _misfits(network: NetworkInfo, spec: JobSpec, info: DatasetInfo) -> Iterator[FieldError]:

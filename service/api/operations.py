@@ -10,11 +10,12 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.api.deps import Here, Services, authorize
-from service.api.errors import problem, problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problem, problems
 from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS
+from service.services import Services
 from service.store import workers
 
 router = APIRouter(tags=["operations"])
@@ -43,9 +44,9 @@ async def get_health() -> Health:
     responses={503: {"description": "Not ready; `checks` says why.", "content": problems(503)[503]["content"]}},
     response_model=Readiness,
 )
-def get_readiness(here: Here) -> Any:
+def get_readiness(services: ServicesDependency) -> Any:
     """Database, broker, storage, and at least one living worker."""
-    checks: dict[Name, Check] = {name: _checked(name, probe, here) for name, probe in _PROBES.items()}
+    checks: dict[Name, Check] = {name: _checked(name, probe, services) for name, probe in _PROBES.items()}
     failed = [name for name, check in checks.items() if not check.ok]
     if not failed:
         return Readiness(status="ready", checks=checks)
@@ -53,26 +54,26 @@ def get_readiness(here: Here) -> Any:
     return problem(503, "not_ready", f"not ready: {', '.join(failed)}", members=members)
 
 
-def _database(here: Services) -> Check:
-    with here.database.read() as connection:
+def _database(services: Services) -> Check:
+    with services.database.read() as connection:
         connection.execute(sa.text("SELECT 1"))
     return Check(ok=True, detail="answers")
 
 
-def _broker(here: Services) -> Check:
-    waiting = here.queue.depth()
+def _broker(services: Services) -> Check:
+    waiting = services.queue.depth()
     return Check(ok=waiting is not None, detail="cannot be reached" if waiting is None else f"{waiting} messages wait")
 
 
-def _storage(here: Services) -> Check:
-    able = here.blobs.writable()
+def _storage(services: Services) -> Check:
+    able = services.blobs.writable()
     return Check(ok=able, detail="can be written" if able else "cannot be written: full, or not ours")
 
 
-def _worker(here: Services) -> Check:
-    silence = timedelta(seconds=max(3 * here.settings.heartbeat_seconds, 10))
-    with here.database.read() as connection:
-        count = workers.living(connection, here.now() - silence)
+def _worker(services: Services) -> Check:
+    silence = timedelta(seconds=max(3 * services.settings.heartbeat_seconds, 10))
+    with services.database.read() as connection:
+        count = workers.living(connection, services.now() - silence)
     return Check(ok=count > 0, detail=f"{count} alive" if count else "none has signed in lately; start one")
 
 
@@ -84,9 +85,9 @@ _PROBES: dict[Name, Callable[[Services], Check]] = {
 }
 
 
-def _checked(name: Name, probe: Callable[[Services], Check], here: Services) -> Check:
+def _checked(name: Name, probe: Callable[[Services], Check], services: Services) -> Check:
     try:
-        return probe(here)
+        return probe(services)
     except sa.exc.SQLAlchemyError as error:
         log.warning("not ready", check=name, error=str(error))
         return Check(ok=False, detail="the database cannot be reached")

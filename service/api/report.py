@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import HTMLResponse
 
-from service.api import forms
-from service.api.deps import Here, authorize
-from service.api.errors import problems
+from service.api.http import negotiation as forms
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.suspects import Completed, dataset_of
 from service.report import render
 from service.report.gather import gather
@@ -38,7 +38,7 @@ _HEADERS = {
 )
 def get_report(
     job: Completed,
-    here: Here,
+    services: ServicesDependency,
     name: Annotated[str | None, Query(alias="format", description="html or md; instead of Accept.")] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
@@ -47,7 +47,7 @@ def get_report(
     HTML with plots, or the same in tables as Markdown.
     """
     form = forms.choose(name, accept, _MEDIA_TYPES, "a report")
-    facts = gather(here.database, here.blobs, job, dataset_of(here, job))
+    facts = gather(services.database, services.blobs, job, dataset_of(services, job))
     if form == "html":
         # Half a second, and only where somebody wants to see plots.
         from service.report.figures import draw

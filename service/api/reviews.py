@@ -8,13 +8,13 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
-from service.api import paging
-from service.api.bodies import JsonBody
-from service.api.deps import Here, IdempotencyKey, Services, authorize
-from service.api.errors import faults, invalid, problems
-from service.api.exports import Index
-from service.api.intake import made_before, request_digest
-from service.api.openapi import REVIEWS_BODY
+from service.actions.upload import made_before, request_digest
+from service.api.exports.ranking_files import Index
+from service.api.http import paging
+from service.api.http.bodies import JsonBody
+from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.errors import faults, problems
+from service.api.http.openapi import REVIEWS_BODY
 from service.api.schemas.reviews import (
     ReviewOutcomes,
     ReviewPage,
@@ -25,10 +25,11 @@ from service.api.schemas.reviews import (
 )
 from service.api.schemas.samples import Verdict
 from service.api.suspects import Completed, check_signal, dataset_of
-from service.domain.errors import Conflict, FieldError
+from service.domain.errors import Conflict, FieldError, invalid_fields
 from service.domain.precision import BAND_ENDS, bands, days, share
 from service.domain.review import Decision, Outcome
 from service.ingest.identities import labels_of
+from service.services import Services
 from service.store import idempotency, outcomes, pulls, rankings, reviews
 from service.store.jobs import Job
 from service.store.outcomes import FLAGGED, Outcomes
@@ -49,17 +50,19 @@ _VERDICTS: tuple[Verdict, ...] = ("mislabeled", "anomalous", "clean")
     responses=problems(400, 404, 409, 410, 413, 415, 422),
     openapi_extra=REVIEWS_BODY,
 )
-def create_reviews(job: Completed, body: JsonBody, key: IdempotencyKey, here: Here) -> ReviewsRecorded:
+def create_reviews(
+    job: Completed, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+) -> ReviewsRecorded:
     """Decisions on samples of a completed job, all of them or none.
 
     All are kept; the latest of a sample holds, for the jobs that this one follows, and that follow it, too. A fault
     names the place in the list.
     """
-    decisions, held_out = _checked(here, job, body.value)
+    decisions, held_out = _checked(services, job, body.value)
     asked = request_digest(f"POST /jobs/{job.id}/reviews", *decisions)
-    if made_before(here, key, asked) is None:
-        _keep(here, job, decisions, held_out, key, asked)
-    with here.database.read() as connection:
+    if made_before(services, key, asked) is None:
+        _keep(services, job, decisions, held_out, key, asked)
+    with services.database.read() as connection:
         held = reviews.latest(connection, job.id)
         ranked = rankings.known(connection, job.id, list(held))
     reviewed = sum(name in ranked or one.job == job.id for name, one in held.items())
@@ -67,7 +70,7 @@ def create_reviews(job: Completed, body: JsonBody, key: IdempotencyKey, here: He
 
 
 def _keep(
-    here: Services,
+    services: Services,
     job: Job,
     decisions: Sequence[Decision],
     held_out: Mapping[str, str],
@@ -75,33 +78,33 @@ def _keep(
     asked: str,
 ) -> None:
     try:
-        with here.database.write() as connection:
-            reviews.record(connection, job.id, decisions, _SOURCE, here.now(), given=held_out)
+        with services.database.write() as connection:
+            reviews.record(connection, job.id, decisions, _SOURCE, services.now(), given=held_out)
             if key is not None:
-                idempotency.keep(connection, key, asked, job.id, here.now())
+                idempotency.keep(connection, key, asked, job.id, services.now())
     except sa.exc.IntegrityError as error:
         # A request with the same key was quicker, or the job is gone.
-        if made_before(here, key, asked) is None:
+        if made_before(services, key, asked) is None:
             raise Conflict("the job was deleted in the meantime", members={"state": "deleted"}) from error
 
 
-def _checked(here: Services, job: Job, value: Any) -> tuple[list[Decision], dict[str, str]]:
+def _checked(services: Services, job: Job, value: Any) -> tuple[list[Decision], dict[str, str]]:
     """The decisions, and the classes of those samples that were held out of the ranking.
 
     Raises Invalid naming places in the list, the first twenty of them.
     """
     if not isinstance(value, list) or not value:
-        raise invalid([FieldError(loc=[], msg="must be a JSON list of at least one decision")])
+        raise invalid_fields([FieldError(loc=[], msg="must be a JSON list of at least one decision")])
     try:
         decisions = _DECISIONS.validate_python(value)
     except ValidationError as error:
         raise _told(faults(error, value)) from error
-    info, ids = dataset_of(here, job), [decision.sample_id for decision in decisions]
-    with here.database.read() as connection:
+    info, ids = dataset_of(services, job), [decision.sample_id for decision in decisions]
+    with services.database.read() as connection:
         ranked = rankings.known(connection, job.id, ids)
     # Those that were held out of the ranking are in the dataset alone, whose ids take longer to read.
     absent = {name for name in ids if name not in ranked}
-    held_out = labels_of(here.blobs.canonical(info.id), ids=absent) if absent else {}
+    held_out = labels_of(services.blobs.canonical(info.id), ids=absent) if absent else {}
     unknown = absent - held_out.keys()
     found = []
     for place, decision in enumerate(decisions):
@@ -119,7 +122,7 @@ def _checked(here: Services, job: Job, value: Any) -> tuple[list[Decision], dict
 def _told(found: Sequence[FieldError]) -> Exception:
     more = len(found) - _LISTED
     rest = [FieldError(loc=[], msg=f"and {more} more faults")] if more > 0 else []
-    return invalid([*found[:_LISTED], *rest])
+    return invalid_fields([*found[:_LISTED], *rest])
 
 
 @router.get(
@@ -130,7 +133,7 @@ def _told(found: Sequence[FieldError]) -> Exception:
 def list_reviews(
     job: Completed,
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
@@ -138,7 +141,7 @@ def list_reviews(
     """Those that a later decision has taken the place of, too."""
     query = ["reviews", job.id]
     after = paging.decode(cursor, query, tuple[Index])[0] if cursor is not None else 0
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found, total = reviews.page(connection, job.id, after, limit + 1)
     items = found[:limit]
     following = paging.encode(query, [items[-1].seq]) if len(found) > limit else None
@@ -153,7 +156,7 @@ def list_reviews(
 )
 def summarise_reviews(
     job: Completed,
-    here: Here,
+    services: ServicesDependency,
     signal: Annotated[
         list[str] | None,
         Query(description="Only these in `by_signal`, may be repeated; all that the job has computed."),
@@ -163,7 +166,7 @@ def summarise_reviews(
     computed: list[str] = (job.result or {})["signals"]
     for name in signal or ():
         check_signal(job, name, "signal")
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         seen = outcomes.of_job(connection, job.id)
         names = signal or computed if seen.rows else []
         ranks = {by: rankings.top(connection, job.id, by, BAND_ENDS[-1]) for by in names}

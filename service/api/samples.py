@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from service.api.datasets import media_link, sample_link
-from service.api.deps import Here, Services, authorize
-from service.api.errors import problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.schemas.samples import InfluentialSample, JobSample
 from service.api.suspects import Completed, dataset_of, job_sample_link, planted, review_view, signals_of
 from service.domain.dataset import DatasetInfo
@@ -15,7 +15,8 @@ from service.domain.errors import NotFound
 from service.domain.reason import Case, Witnesses, reason
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
-from service.label_studio.tab import task_links
+from service.label_studio.push.tab import task_links
+from service.services import Services
 from service.store import evidence, rankings, reviews
 from service.store.evidence import Evidence, Influential
 from service.store.jobs import Job
@@ -29,22 +30,22 @@ router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], respons
     summary="Everything about one sample",
     responses=problems(404, 409, 410),
 )
-def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
+def get_job_sample(job: Completed, sample_id: str, services: ServicesDependency) -> JobSample:
     """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in English.
 
     A row that was held out of the ranking has no scores and says why.
     """
-    info = dataset_of(here, job)
-    found = sample_row(here.blobs.canonical(info.id), sample_id)
+    info = dataset_of(services, job)
+    found = sample_row(services.blobs.canonical(info.id), sample_id)
     if found is None:
         raise NotFound(f"no sample called {sample_id!r} in the dataset of this job")
     links = {
         "self": job_sample_link(job.id, sample_id),
         "media": media_link(info, sample_id),
-        "tool": task_links(here, job)(sample_id),
+        "tool": task_links(services, job)(sample_id),
     }
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         row = rankings.sample(connection, job.id, sample_id)
         held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
         if row is None:
@@ -58,7 +59,7 @@ def get_job_sample(job: Completed, sample_id: str, here: Here) -> JobSample:
         signals = signals_of(row)
         ranks = rankings.ranks(connection, job.id, row, list(signals))
     review = review_view(held, row["given_label"], row["suggested_label"])
-    return JobSample.model_validate({**about, "review": review, **_ranked(here, job, info, row, signals, ranks)})
+    return JobSample.model_validate({**about, "review": review, **_ranked(services, job, info, row, signals, ranks)})
 
 
 def _held_out(job: Job, split: str) -> str:
@@ -71,11 +72,11 @@ def _held_out(job: Job, split: str) -> str:
 
 
 def _ranked(
-    here: Services, job: Job, info: DatasetInfo, row: Row, signals: dict[str, float], ranks: dict[str, int]
+    services: Services, job: Job, info: DatasetInfo, row: Row, signals: dict[str, float], ranks: dict[str, int]
 ) -> dict[str, Any]:
-    known = evidence.load(here.blobs.evidence(job.id), row["position"])
-    supporting = _identified(here, known, known.supporting) if known else []
-    opposing = _identified(here, known, known.opposing) if known else []
+    known = evidence.load(services.blobs.evidence(job.id), row["position"])
+    supporting = _identified(services, known, known.supporting) if known else []
+    opposing = _identified(services, known, known.opposing) if known else []
     by_class = {info.classes[place]: course for place, course in known.class_influence.items()} if known else {}
     heard = known.witnesses if known else None
     case = Case(
@@ -128,9 +129,9 @@ def _trajectory(known: Evidence | None, by_class: dict[str, list[float]]) -> dic
 
 
 def _identified(
-    here: Services, known: Evidence, influential: Sequence[Influential]
+    services: Services, known: Evidence, influential: Sequence[Influential]
 ) -> list[tuple[Identity, Influential]]:
-    who = identities(here.blobs.canonical(known.reference_dataset), [one.position for one in influential])
+    who = identities(services.blobs.canonical(known.reference_dataset), [one.position for one in influential])
     return list(zip(who, influential, strict=True))
 
 

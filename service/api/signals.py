@@ -5,12 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from service.api.deps import Here, Services, authorize
-from service.api.errors import problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.schemas.signals import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
 from service.api.suspects import Completed, dataset_of, sample_cards
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
+from service.services import Services
 from service.store import rankings, reviews
 from service.store.jobs import Job
 
@@ -24,9 +25,9 @@ _BARE = "predictions without features do not tell which samples are alike; uploa
 
 
 @router.get("/jobs/{job_id}/signals", summary="Each signal over all samples", responses=problems(404, 409, 410))
-def list_job_signals(job: Completed, here: Here) -> SignalList:
+def list_job_signals(job: Completed, services: ServicesDependency) -> SignalList:
     """What each means, how it is distributed, its kinship with the others, and how it found what was planted."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         known = rankings.summaries(connection, job.id)
     items = [
         SignalView.model_validate({**signal.model_dump(), **known[name]})
@@ -37,28 +38,28 @@ def list_job_signals(job: Completed, here: Here) -> SignalList:
 
 
 @router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))
-def list_groups(job: Completed, here: Here) -> GroupList:
+def list_groups(job: Completed, services: ServicesDependency) -> GroupList:
     """Inside each label, the samples that differ most as a group: the queue to look at as long as nothing is verified.
 
     Labels with few samples, or with no such group, are left out.
     """
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
-    items = _groups(here, job, found)
-    return GroupList(items=items, total=len(items), note=_note(here, job))
+    items = _groups(services, job, found)
+    return GroupList(items=items, total=len(items), note=_note(services, job))
 
 
-def _note(here: Services, job: Job) -> str | None:
-    return _BARE if dataset_of(here, job).is_bare else None
+def _note(services: Services, job: Job) -> str | None:
+    return _BARE if dataset_of(services, job).is_bare else None
 
 
-def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
+def _groups(services: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
     members = [position for group in found for position in group["positions"]]
     shown = [position for group in found for position in group["positions"][:_PREVIEWS]]
-    names = dict(zip(members, identities(here.blobs.canonical(job.dataset_id), members), strict=True))
-    with here.database.read() as connection:
+    names = dict(zip(members, identities(services.blobs.canonical(job.dataset_id), members), strict=True))
+    with services.database.read() as connection:
         rows = rankings.at(connection, job.id, shown)
-    cards = dict(zip((row["position"] for row in rows), sample_cards(here, job, rows), strict=True))
+    cards = dict(zip((row["position"] for row in rows), sample_cards(services, job, rows), strict=True))
     return [
         GroupView(
             label=group["label"],
@@ -76,7 +77,9 @@ def _groups(here: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> lis
     "/jobs/{job_id}/verify-next", summary="The samples worth verifying first", responses=problems(404, 409, 410, 422)
 )
 def list_candidates(
-    job: Completed, here: Here, count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50
+    job: Completed,
+    services: ServicesDependency,
+    count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50,
 ) -> CandidateList:
     """The given labels take turns; of each, the sample comes next that adds most to what the earlier ones cover.
 
@@ -84,7 +87,7 @@ def list_candidates(
     beginning of the list is as balanced as the whole; it ends after 500. Those that were reviewed are left out. Hand the
     ids of those that were found right back as `reference.samples` of the next job.
     """
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
         proposed = rankings.at(connection, job.id, found["positions"])
         decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
@@ -98,9 +101,9 @@ def list_candidates(
             suggested_confidence=row["suggested_confidence"],
             why=_why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)),
         )
-        for row, card in zip(rows, sample_cards(here, job, rows), strict=True)
+        for row, card in zip(rows, sample_cards(services, job, rows), strict=True)
     ]
-    return CandidateList(items=items, total=len(items), note=_note(here, job))
+    return CandidateList(items=items, total=len(items), note=_note(services, job))
 
 
 def _why(label: str, turn: int, closer: int, among: int) -> str:

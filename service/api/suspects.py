@@ -9,21 +9,24 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
-from service.api import exports, forms, paging
 from service.api.datasets import media_link
-from service.api.deps import Here, Services, authorize
-from service.api.errors import invalid, problems
+from service.api.exports import ranking_files as exports
+from service.api.exports.tool_files import Words, to_tool, tool_form, words
+from service.api.http import negotiation as forms
+from service.api.http import paging
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.jobs import find_job
 from service.api.schemas.samples import ReviewView, SampleCard, Suspect, SuspectPage, Verdict
-from service.api.tool_forms import Words, to_tool, tool_form, words
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import Conflict, FieldError, Gone, NotFound
+from service.domain.errors import Conflict, FieldError, Gone, NotFound, invalid_fields
 from service.domain.job import ACTIVE, State
 from service.domain.review import Review, outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
-from service.label_studio.tab import task_links
+from service.label_studio.push.tab import task_links
 from service.platforms.exports import FORMS
+from service.services import Services
 from service.store import datasets, rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Place, Row
@@ -35,9 +38,9 @@ _VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalo
 _FLAGGED = ("mislabeled", "anomalous")
 
 
-def completed(job_id: str, here: Here) -> Job:
+def completed(job_id: str, services: ServicesDependency) -> Job:
     """A job whose results are there. Raises NotFound, Conflict (not yet) and Gone (never)."""
-    job = find_job(here, job_id)
+    job = find_job(services, job_id)
     if job.state in ACTIVE:
         raise Conflict(
             f"the job is {job.state}; its results come when it is completed",
@@ -53,9 +56,9 @@ def completed(job_id: str, here: Here) -> Job:
 Completed = Annotated[Job, Depends(completed)]
 
 
-def dataset_of(here: Services, job: Job) -> DatasetInfo:
+def dataset_of(services: Services, job: Job) -> DatasetInfo:
     """The dataset that a job ranked."""
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = datasets.get(connection, job.dataset_id)
     if info is None:
         raise NotFound(f"the job {job.id} was deleted in the meantime")
@@ -87,7 +90,7 @@ def check_signal(job: Job, name: str, parameter: str = "by") -> None:
         msg = f"not computed for this job: {why}"
     else:
         msg = f"not among the signals of this job: {', '.join(computed)}"
-    raise invalid([FieldError(loc=["query", parameter], msg=msg)])
+    raise invalid_fields([FieldError(loc=["query", parameter], msg=msg)])
 
 
 @router.get(
@@ -101,7 +104,7 @@ def list_suspects(
     query: Annotated[rankings.Query, Depends(_query)],
     said: Annotated[Words, Depends(words)],
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
@@ -118,7 +121,7 @@ def list_suspects(
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
     form = forms.choose(name, accept, exports.MEDIA_TYPES, "a ranking")
     if form != "json":
-        return _export(here, job, query, form, said)
+        return _export(services, job, query, form, said)
     marked = ["suspects", job.id, *asdict(query).values()]
     # The ranking never changes, so the counts travel with the cursor.
     after, total, flagged = None, None, None
@@ -127,12 +130,12 @@ def list_suspects(
             cursor, marked, tuple[FiniteFloat, exports.Index, int, int, int]
         )
         after = Place(score, index, rank)
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         rows = rankings.page(connection, job.id, query, after, limit + 1)
         total = rankings.count(connection, job.id, query) if total is None else total
         flagged = _flagged(rankings.flagged(connection, job.id), query) if flagged is None else flagged
     first = 1 if after is None else after.rank + 1
-    items = _suspects(here, job, rows[:limit], query.by, first)
+    items = _suspects(services, job, rows[:limit], query.by, first)
     following = None
     if len(rows) > limit:
         last = rows[limit - 1]
@@ -148,9 +151,9 @@ def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
     return sum(counted.get(verdict, 0) for verdict in asked)
 
 
-def _suspects(here: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
-    cards = sample_cards(here, job, rows)
-    with here.database.read() as connection:
+def _suspects(services: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
+    cards = sample_cards(services, job, rows)
+    with services.database.read() as connection:
         held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
     return [
         Suspect(
@@ -189,11 +192,11 @@ def signals_of(row: Row) -> dict[str, float]:
     return {name: row[name] for name in SIGNALS if row[name] is not None}
 
 
-def sample_cards(here: Services, job: Job, rows: Sequence[Row]) -> list[SampleCard]:
+def sample_cards(services: Services, job: Job, rows: Sequence[Row]) -> list[SampleCard]:
     """Ranked rows in short."""
-    info = dataset_of(here, job)
-    shown = previews(here.blobs.canonical(info.id), [row["position"] for row in rows])
-    tool = task_links(here, job)
+    info = dataset_of(services, job)
+    shown = previews(services.blobs.canonical(info.id), [row["position"] for row in rows])
+    tool = task_links(services, job)
     return [
         SampleCard.model_validate(
             {
@@ -216,17 +219,17 @@ def job_sample_link(job_id: str, sample_id: str) -> str:
     return f"/jobs/{job_id}/samples/{quote(sample_id, safe='')}"
 
 
-def _export(here: Services, job: Job, query: rankings.Query, form: exports.Format, said: Words) -> Response:
+def _export(services: Services, job: Job, query: rankings.Query, form: exports.Format, said: Words) -> Response:
     def chunks() -> Iterator[Sequence[Row]]:
         # The connection is the stream's own, and given back with it, also when the client goes away.
-        with here.database.read() as connection:
+        with services.database.read() as connection:
             yield from rankings.stream(connection, job.id, query)
 
     rows = exports.ranked(chunks(), query.by)
     if form in FORMS:
-        info = dataset_of(here, job)
+        info = dataset_of(services, job)
         tool_form(form, job, info)
-        content = to_tool(form, rows, job, info, here.blobs.canonical(info.id), said)
+        content = to_tool(form, rows, job, info, services.blobs.canonical(info.id), said)
     else:
         content = exports.WRITERS[form](rows, exports.columns((job.result or {})["signals"]))
     return StreamingResponse(

@@ -2,20 +2,22 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.api import paging
-from service.api.bodies import JsonBody, parsed
+from service.actions.make_version import make_version
+from service.actions.upload import made_before, request_digest
+from service.actions.verified import verified
 from service.api.datasets import bind, find_dataset
-from service.api.deps import Here, IdempotencyKey, Services, authorize, new_id
-from service.api.errors import invalid, problems
-from service.api.intake import made_before, request_digest
-from service.api.openapi import VERSION_BODY
+from service.api.http import paging
+from service.api.http.bodies import JsonBody, parsed
+from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.errors import problems
+from service.api.http.openapi import VERSION_BODY
 from service.api.schemas.datasets import VerifiedPage, VersionList
 from service.api.suspects import completed
 from service.domain.dataset import DatasetInfo, VersionRequest
-from service.domain.errors import FieldError
-from service.repair import make_version
+from service.domain.errors import FieldError, invalid_fields
+from service.domain.ids import new_id
+from service.services import Services
 from service.store import versions
-from service.verified import verified
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -27,33 +29,35 @@ router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], response
     responses=problems(400, 404, 409, 410, 413, 415, 422, 507),
     openapi_extra=VERSION_BODY,
 )
-def create_version(dataset_id: str, body: JsonBody, key: IdempotencyKey, here: Here, response: Response) -> DatasetInfo:
+def create_version(
+    dataset_id: str, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, response: Response
+) -> DatasetInfo:
     """A new dataset without what was removed and with the labels that are right; the original stays as it is.
 
     `suggestions` also gives every sample that the job flags as mislabeled, and that nobody decided on, its suggested
     label. Ids stay, so that jobs over both can be compared. The same changes give the same dataset.
     """
-    find_dataset(here, dataset_id)
+    find_dataset(services, dataset_id)
     request = parsed(VersionRequest, body.value)
     asked = request_digest(f"POST /datasets/{dataset_id}/versions", request)
-    made = made_before(here, key, asked) or bind(here, key, asked, _make(here, dataset_id, request).id)
+    made = made_before(services, key, asked) or bind(services, key, asked, _make(services, dataset_id, request).id)
     response.headers["Location"] = f"/datasets/{made}"
-    return find_dataset(here, made)
+    return find_dataset(services, made)
 
 
-def _make(here: Services, dataset_id: str, request: VersionRequest) -> DatasetInfo:
-    job = completed(request.job, here)
+def _make(services: Services, dataset_id: str, request: VersionRequest) -> DatasetInfo:
+    job = completed(request.job, services)
     if job.dataset_id != dataset_id:
-        raise invalid([FieldError(loc=["job"], msg=f"is over the dataset {job.dataset_id}, not over this one")])
-    parent = find_dataset(here, dataset_id)
-    return make_version(here.database, here.blobs, parent, job, request.apply, new_id("ds_"), here.now())
+        raise invalid_fields([FieldError(loc=["job"], msg=f"is over the dataset {job.dataset_id}, not over this one")])
+    parent = find_dataset(services, dataset_id)
+    return make_version(services.database, services.blobs, parent, job, request.apply, new_id("ds_"), services.now())
 
 
 @router.get("/datasets/{dataset_id}/versions", summary="What was made of a dataset", responses=problems(404))
-def list_versions(dataset_id: str, here: Here) -> VersionList:
+def list_versions(dataset_id: str, services: ServicesDependency) -> VersionList:
     """The corrected datasets, oldest first; `lineage` says how each was made."""
-    find_dataset(here, dataset_id)
-    with here.database.read() as connection:
+    find_dataset(services, dataset_id)
+    with services.database.read() as connection:
         found = versions.of(connection, dataset_id)
         line = versions.ancestors(connection, dataset_id)
     return VersionList(items=found, total=len(found), ancestors=line[1:])
@@ -67,17 +71,17 @@ def list_versions(dataset_id: str, here: Here) -> VersionList:
 def list_verified(
     dataset_id: str,
     request: Request,
-    here: Here,
+    services: ServicesDependency,
     response: Response,
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> VerifiedPage:
     """Kept or relabelled by a person. A job takes them all as its reference with `"reference": {"verified": true}`."""
-    find_dataset(here, dataset_id)
+    find_dataset(services, dataset_id)
     query = ["verified", dataset_id]
     after: str = paging.decode(cursor, query, tuple[str])[0] if cursor is not None else ""
-    with here.database.read() as connection:
-        every = verified(connection, here.blobs, dataset_id)
+    with services.database.read() as connection:
+        every = verified(connection, services.blobs, dataset_id)
     found = [name for name in every if name > after][: limit + 1]
     following = paging.encode(query, [found[limit - 1]]) if len(found) > limit else None
     paging.link_next(request, response, following)

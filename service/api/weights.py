@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 
-from service.api.deps import Here, authorize
-from service.api.errors import problems
+from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.errors import problems
 from service.api.suspects import Completed
 from service.domain.errors import NotFound
 
@@ -20,9 +20,9 @@ _SAFETENSORS = "application/vnd.safetensors"
     responses=problems(404, 409, 410)
     | {200: {"description": "Weights by name, safetensors.", "content": {_SAFETENSORS: {}}}},
 )
-def get_model(job: Completed, here: Here) -> FileResponse:
+def get_model(job: Completed, services: ServicesDependency) -> FileResponse:
     """Of what was trained: of a frozen backbone its head alone. Uploaded as a network, another job goes on from them."""
-    path = here.blobs.model(job.id)
+    path = services.blobs.model(job.id)
     if not path.exists():
         raise NotFound("this job has no weights: its training was recorded elsewhere, or it ran before they were kept")
     return FileResponse(path, media_type=_SAFETENSORS, filename=f"{job.id}.safetensors")

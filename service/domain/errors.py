@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the product. HTTP statuses live in service.api.errors alone."""
+"""What can go wrong, in the words of the product. HTTP statuses live in service.api.http.errors alone."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -117,3 +117,14 @@ class Upstream(SuspectsError):
     """A server that the client named, a labelling tool say, cannot be reached or refuses."""
 
     code = "upstream"
+
+
+def invalid(loc: Sequence[str | int], msg: str) -> Invalid:
+    """One fault of what a client sent, at `loc` (see FieldError)."""
+    return invalid_fields([FieldError(loc=[*loc], msg=msg)])
+
+
+def invalid_fields(found: Sequence[FieldError]) -> Invalid:
+    """One error for several faults of what a client sent."""
+    detail = "; ".join(f"{'.'.join(map(str, fault.loc)) or 'body'}: {fault.msg}" for fault in found)
+    return Invalid(detail, errors=found)

@@ -36,13 +36,13 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
         start = place = 0
         for group in range(file.metadata.num_row_groups if columns else 0):
             stop = start + file.metadata.row_group(group).num_rows
-            here = []
+            in_group = []
             while place < len(wanted) and wanted[place] < stop:
-                here.append(wanted[place])
+                in_group.append(wanted[place])
                 place += 1
-            if here:
-                table = file.read_row_group(group, columns=columns).take([position - start for position in here])
-                found |= zip(here, (_content(header, row) for row in table.to_pylist()), strict=True)
+            if in_group:
+                table = file.read_row_group(group, columns=columns).take([position - start for position in in_group])
+                found |= zip(in_group, (_content(header, row) for row in table.to_pylist()), strict=True)
             start = stop
     return [found.get(position, Content()) for position in positions]
 

@@ -26,11 +26,11 @@ def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
         classes = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY])).classes
         for group in range(file.metadata.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
-            here = sorted(position for position in wanted if start <= position < stop)
-            if here:
-                table = file.read_row_group(group, columns=["id", "label"]).take([p - start for p in here])
+            in_group = sorted(position for position in wanted if start <= position < stop)
+            if in_group:
+                table = file.read_row_group(group, columns=["id", "label"]).take([p - start for p in in_group])
                 rows = table.to_pylist()
-                found |= {p: Identity(row["id"], classes[row["label"]]) for p, row in zip(here, rows, strict=True)}
+                found |= {p: Identity(row["id"], classes[row["label"]]) for p, row in zip(in_group, rows, strict=True)}
             start = stop
     return [found[position] for position in positions]
 

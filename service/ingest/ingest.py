@@ -81,8 +81,8 @@ def _places(source: Source, positions: tuple[int, int]) -> list[str]:
     """Where in the upload the rows at these positions stand."""
     found, start = [], 0
     for batch in source.batches(False):
-        here = [position - start for position in positions if start <= position < start + batch.rows.num_rows]
-        found += [batch.where(position) for position in here]
+        in_batch = [position - start for position in positions if start <= position < start + batch.rows.num_rows]
+        found += [batch.where(position) for position in in_batch]
         start += batch.rows.num_rows
         if len(found) == len(positions):
             break

@@ -14,7 +14,7 @@ import tenacity
 
 from service.domain.connection import Seen, TokenKind
 from service.domain.errors import Upstream
-from service.label_studio.wire import Pinned, authorisation
+from service.label_studio.auth import Pinned, authorisation
 
 _PAGE = 500  # tasks a page; 1,000 take half a minute on a busy server
 _BATCH = 1_000  # predictions a request

@@ -68,32 +68,32 @@ class Setting:
 Items = Iterator[dict[str, Any]]
 
 
-def label_studio(suspects: Iterable[Suspect], here: Setting) -> Items:
+def label_studio(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Tasks with predictions, for a project's import; of samples that are tasks already, their predictions alone.
 
     The latter is what `POST /api/projects/{id}/import/predictions` takes, once for each task.
     """
-    about = here.about or {"tabular": "table"}.get(here.modality, here.modality)
-    control = Control(here.field, about, here.classes, {}, about, about, url=False)
+    about = export.about or {"tabular": "table"}.get(export.modality, export.modality)
+    control = Control(export.field, about, export.classes, {}, about, about, url=False)
     seen: set[int] = set()
     for one in suspects:
         said = {
             "result": result(control, one.suggested),
             "score": one.score,
-            "model_version": here.agent,
+            "model_version": export.agent,
         }
-        task = task_of(one.id) if here.origin.startswith("label studio") else None
+        task = task_of(one.id) if export.origin.startswith("label studio") else None
         if task is None:
-            yield {"data": {**_data(one, here), **_facts(one)}, "predictions": [said]}
+            yield {"data": {**_data(one, export), **_facts(one)}, "predictions": [said]}
         elif task not in seen:  # of a task with several samples the most suspicious one
             seen.add(task)
             yield {"task": task, **said}
 
 
-def _data(one: Suspect, here: Setting) -> dict[str, Any]:
-    if here.modality == "image":
-        return {"image": here.image(one)}
-    return {"table": dict(one.features or {})} if here.modality == "tabular" else {"text": one.text}
+def _data(one: Suspect, export: Setting) -> dict[str, Any]:
+    if export.modality == "image":
+        return {"image": export.image(one)}
+    return {"table": dict(one.features or {})} if export.modality == "tabular" else {"text": one.text}
 
 
 def _facts(one: Suspect) -> dict[str, Any]:
@@ -109,27 +109,27 @@ def _facts(one: Suspect) -> dict[str, Any]:
     }
 
 
-def argilla(suspects: Iterable[Suspect], here: Setting) -> Items:
+def argilla(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Records as Argilla's `dataset.records.from_json` reads them: the suggestion pre-selected, the rest as metadata."""
     for one in suspects:
         yield {
             "id": one.id,
             "status": "pending",
-            "fields": _data(one, here),
-            "metadata": {**_facts(one), "job": here.job_id},
-            "suggestions": {here.field: {"value": one.suggested, "score": one.confidence, "agent": here.agent}},
+            "fields": _data(one, export),
+            "metadata": {**_facts(one), "job": export.job_id},
+            "suggestions": {export.field: {"value": one.suggested, "score": one.confidence, "agent": export.agent}},
             "responses": {},
             "vectors": {},
         }
 
 
-def doccano(suspects: Iterable[Suspect], here: Setting) -> Items:
+def doccano(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Lines for doccano's import as JSONL with `text` and `label` as columns; every other key becomes meta."""
     for one in suspects:
-        yield {"text": one.text, "label": [one.given], **_facts(one), "job": here.job_id}
+        yield {"text": one.text, "label": [one.given], **_facts(one), "job": export.job_id}
 
 
-def cvat(suspects: Iterable[Suspect], here: Setting) -> Items:
+def cvat(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Bodies of `POST /api/issues`, one for each flagged image; the number of the CVAT job is the caller's to add.
 
     `frame` is the image's own number in an export of CVAT's, else its place among the names in order.
@@ -137,21 +137,21 @@ def cvat(suspects: Iterable[Suspect], here: Setting) -> Items:
     for one in suspects:
         if one.flagged:
             width, height = one.size or (1, 1)
-            own = here.origin.startswith("cvat") and one.id.isascii() and one.id.isdigit()
+            own = export.origin.startswith("cvat") and one.id.isascii() and one.id.isdigit()
             said = f"suspect {one.score:.2f}: labelled {one.given}"
             doubt = f", looks like {one.suggested}" if one.suggested != one.given else ", unlike its class"
             frame = int(one.id) if own else one.index
-            yield {"frame": frame, "position": [0, 0, width, height], "message": f"{said}{doubt} ({here.image(one)})"}
+            yield {"frame": frame, "position": [0, 0, width, height], "message": f"{said}{doubt} ({export.image(one)})"}
 
 
-def prodigy(suspects: Iterable[Suspect], here: Setting) -> Items:
+def prodigy(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Tasks of the `choice` interface without an answer, the most suspicious first: their order is the order shown."""
     for one in suspects:
-        shown = here.classes if len(here.classes) <= _OPTIONS else tuple(dict.fromkeys((one.suggested, one.given)))
+        shown = export.classes if len(export.classes) <= _OPTIONS else tuple(dict.fromkeys((one.suggested, one.given)))
         meta = {key: value for key, value in _facts(one).items() if not key.startswith("suggested")}
-        suggestion = {"suggested": one.suggested, "score": one.confidence, "job": here.job_id}
+        suggestion = {"suggested": one.suggested, "score": one.confidence, "job": export.job_id}
         yield {
-            **_data(one, here),
+            **_data(one, export),
             "options": [{"id": name, "text": name} for name in shown],
             "accept": [one.suggested],
             "config": {"choice_style": "single"},
@@ -159,24 +159,24 @@ def prodigy(suspects: Iterable[Suspect], here: Setting) -> Items:
         }
 
 
-def labelbox(suspects: Iterable[Suspect], here: Setting) -> Items:
+def labelbox(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Predictions for Labelbox's model-assisted labelling: a radio answer for each data row, by id or global key."""
     for one in suspects:
-        row = {"id": one.id} if here.origin.startswith("labelbox, by id") else {"globalKey": one.id}
+        row = {"id": one.id} if export.origin.startswith("labelbox, by id") else {"globalKey": one.id}
         yield {
-            "uuid": str(uuid.uuid5(_NAMESPACE, f"{here.job_id} {one.id}")),
+            "uuid": str(uuid.uuid5(_NAMESPACE, f"{export.job_id} {one.id}")),
             "dataRow": row,
-            "name": here.field,
+            "name": export.field,
             "answer": {"name": one.suggested, "confidence": one.confidence},
         }
 
 
-def fiftyone(suspects: Iterable[Suspect], here: Setting) -> Items:
+def fiftyone(suspects: Iterable[Suspect], export: Setting) -> Items:
     """Samples for `fo.Sample.from_dict` and `merge_samples`, which go by `filepath`."""
     for one in suspects:
         suggested = {"_cls": "Classification", "tags": [], "label": one.suggested, "confidence": one.confidence}
         yield {
-            "filepath": here.image(one),
+            "filepath": export.image(one),
             "tags": ["suspect"] if one.flagged else [],
             "metadata": None,
             "_media_type": "image",
@@ -186,7 +186,7 @@ def fiftyone(suspects: Iterable[Suspect], here: Setting) -> Items:
             "mistakenness": one.score,
             "suspicion_rank": one.rank,
             "verdict": one.verdict,
-            "suspects_job": here.job_id,
+            "suspects_job": export.job_id,
         }
 
 
@@ -204,12 +204,12 @@ class Form:
         """Whether it is one object a line, not one document."""
         return self.ending != "json"
 
-    def pieces(self, suspects: Iterable[Suspect], here: Setting) -> Iterator[str]:
+    def pieces(self, suspects: Iterable[Suspect], export: Setting) -> Iterator[str]:
         """The file in pieces, an item each."""
         head, tail = ("", "") if self.lines else self.around
         yield head
         between = ""
-        for item in self.items(suspects, here):
+        for item in self.items(suspects, export):
             yield between + json.dumps(item, ensure_ascii=False)
             between = "\n" if self.lines else ",\n"
         yield "\n" if self.lines and between else tail

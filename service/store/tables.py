@@ -225,7 +225,7 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_state_due_at", "state", "due_at"),
 )
 
-# Labelling tools. Tokens and path secrets are encrypted, as those of webhooks are (service.vault).
+# Labelling tools. Tokens and path secrets are encrypted, as those of webhooks are (service.outbound.secrets).
 connections = sa.Table(
     "connections",
     metadata,

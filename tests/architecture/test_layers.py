@@ -38,7 +38,7 @@ print(*sorted(read))
 """
 
 
-@pytest.mark.parametrize("module", ["service.main", "service.cli"])
+@pytest.mark.parametrize("module", ["service.main", "service.terminal.cli"])
 def test_the_service_starts_without_torch_and_without_the_worker(module: str) -> None:
     script = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -8,9 +8,9 @@ import pytest
 from fastapi import FastAPI
 from playwright.sync_api import Page, expect
 
-from service.api.deps import Services
 from service.domain.job import Progress, State
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs, rankings
 from tests.browser.conftest import Watched
@@ -63,29 +63,29 @@ def test_a_refusal_is_told_in_the_words_of_the_service(page: Page, watched: Watc
     watched.refused.clear()
 
 
-def test_a_job_is_followed_to_its_ranking(page: Page, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
-    add_job(here.database, info)
+def test_a_job_is_followed_to_its_ranking(page: Page, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    add_job(services.database, info)
     page.goto("/#job_1")
     expect(page.locator("#job-state")).to_have_text("queued")
-    with here.database.write() as connection:
-        held = jobs.claim(connection, "job_1", "worker-1", LEASE, here.now())
+    with services.database.write() as connection:
+        held = jobs.claim(connection, "job_1", "worker-1", LEASE, services.now())
         assert held is not None
         progress = Progress(phase="training", fraction=0.25, detail="epoch 2/8", eta_seconds=12)
-        jobs.advance(connection, held, State.TRAINING, progress, here.now())
+        jobs.advance(connection, held, State.TRAINING, progress, services.now())
         for epoch, loss, accuracy in ((1, 2.0, 0.5), (2, 1.0, 0.75)):
             told = {"epoch": epoch, "loss": loss, "accuracy": accuracy, "learning_rate": 0.1}
-            jobs.record(connection, "job_1", "metrics", told, here.now())
+            jobs.record(connection, "job_1", "metrics", told, services.now())
     expect(page.locator("#job-state")).to_have_text("training")
     expect(page.locator("#progress-text")).to_have_text("25 %: epoch 2/8, about 12 s left")
     for name, course in (("loss", "2 at epoch 1, 1 at epoch 2"), ("accuracy", "0.5 at epoch 1, 0.75 at epoch 2")):
         expect(page.get_by_role("img", name=f"Training {name}: {course}")).to_be_visible()
     expect(page.locator("#ranking")).to_be_hidden()
     table = ranking(info)
-    with here.database.write() as connection:
+    with services.database.write() as connection:
         for state in (State.SCORING, State.RANKING):
-            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.75), here.now())
-        jobs.complete(connection, held, result(len(table)), here.now())
+            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.75), services.now())
+        jobs.complete(connection, held, result(len(table)), services.now())
         rankings.save(connection, "job_1", table)
         rankings.save_summaries(connection, "job_1", summaries())
     expect(page.locator("#job-state")).to_have_text("completed")
@@ -95,9 +95,9 @@ def test_a_job_is_followed_to_its_ranking(page: Page, here: Services) -> None:
     expect(page.locator("#job-rows .badge")).to_have_text("completed")
 
 
-def test_jobs_are_listed_and_moved_as_their_state_allows(page: Page, here: Services, client: httpx.Client) -> None:
-    info = add_finished(here.database, here.blobs)
-    add_job(here.database, info, "job_2", name="second")
+def test_jobs_are_listed_and_moved_as_their_state_allows(page: Page, services: Services, client: httpx.Client) -> None:
+    info = add_finished(services.database, services.blobs)
+    add_job(services.database, info, "job_2", name="second")
     page.on("dialog", lambda dialog: dialog.accept())
     page.goto("/#job_1")
     rows = page.locator("#job-rows tr")
@@ -117,8 +117,8 @@ def test_jobs_are_listed_and_moved_as_their_state_allows(page: Page, here: Servi
 
 @pytest.mark.parametrize("app", [KEYS], indirect=True)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_key_is_asked_for_until_it_is_right(page: Page, here: Services, watched: Watched, key: str) -> None:
-    add_finished(here.database, here.blobs)
+def test_a_key_is_asked_for_until_it_is_right(page: Page, services: Services, watched: Watched, key: str) -> None:
+    add_finished(services.database, services.blobs)
     page.goto("/#job_1")
     field = page.get_by_label("This service needs a key")
     expect(field).to_be_focused()

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from service.api.deps import Services
+from service.services import Services
 from service.store import datasets
 from tests.browser.conftest import Watched
 from tests.builders import add_finished, add_job, finish, form, image_zip
@@ -28,21 +28,21 @@ def listed(page: Page) -> list[str]:
 
 
 @pytest.fixture
-def job(here: Services) -> str:
-    add_finished(here.database, here.blobs, rows=ROWS)
+def job(services: Services) -> str:
+    add_finished(services.database, services.blobs, rows=ROWS)
     return "/#job_1"
 
 
 @pytest.fixture
-def images(client: httpx.Client, here: Services) -> str:
+def images(client: httpx.Client, services: Services) -> str:
     """A job over images."""
     names = [f"{name}/{number}.png" for number in range(4) for name in ("cat", "dog", "eel")]
     uploaded = client.post("/datasets", **form(image_zip(names), "animals.zip", {"name": "pictures"})).json()
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = datasets.get(connection, uploaded["id"])
     assert info is not None
-    add_job(here.database, info)
-    finish(here.database, "job_1", info, blobs=here.blobs)
+    add_job(services.database, info)
+    finish(services.database, "job_1", info, blobs=services.blobs)
     return "/#job_1"
 
 
@@ -165,9 +165,9 @@ def test_a_neighbour_is_looked_at_like_any_sample(page: Page, job: str, client: 
     expect(page.locator("#reason")).to_have_text(client.get(f"/jobs/job_1/samples/{other['id']}").json()["reason"])
 
 
-def test_what_clients_call_things_is_never_markup(page: Page, here: Services) -> None:
+def test_what_clients_call_things_is_never_markup(page: Page, services: Services) -> None:
     counts = dict.fromkeys(ODD, 4)
-    add_finished(here.database, here.blobs, name=ODD[0], classes=ODD, class_counts=counts)
+    add_finished(services.database, services.blobs, name=ODD[0], classes=ODD, class_counts=counts)
     page.goto("/#job_1")
     for name in ODD:
         expect(page.locator("#rows")).to_contain_text(name)

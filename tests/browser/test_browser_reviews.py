@@ -6,13 +6,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from service.api.deps import Services
+from service.services import Services
 from tests.builders import add_finished
 
 
 @pytest.fixture
-def job(here: Services) -> str:
-    add_finished(here.database, here.blobs, rows=40)
+def job(services: Services) -> str:
+    add_finished(services.database, services.blobs, rows=40)
     return "/#job_1"
 
 

@@ -19,8 +19,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from service.api.deps import Services
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import workers
 from tests.builders import add_finished, add_job, form, image_zip
@@ -52,11 +52,11 @@ def settings(settings: Settings, empty_postgres: str) -> Settings:
 
 
 @pytest.mark.parametrize("operation", _OPERATIONS, ids=lambda operation: operation.label)
-def test_answers_are_as_described(operation: Any, client: httpx.Client, here: Services, server: str) -> None:
-    info = add_finished(here.database, here.blobs)
-    add_job(here.database, info, "job_2")
-    with here.database.write() as connection:
-        workers.sign_in(connection, "w", here.now() + timedelta(hours=1))
+def test_answers_are_as_described(operation: Any, client: httpx.Client, services: Services, server: str) -> None:
+    info = add_finished(services.database, services.blobs)
+    add_job(services.database, info, "job_2")
+    with services.database.write() as connection:
+        workers.sign_in(connection, "w", services.now() + timedelta(hours=1))
     images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
     ids = {"images": client.post("/datasets", **images).json()["id"]}
     places = st.fixed_dictionaries(

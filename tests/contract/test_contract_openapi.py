@@ -11,18 +11,18 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, SecretStr
 
-from service.api.deps import Services
-from service.api.examples import EXAMPLES
+from service.api.http.examples import EXAMPLES
 from service.api.schemas.jobs import JobView
 from service.api.schemas.samples import SuspectPage
 from service.domain.connection import Connection, PullSource, Seen
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
+from service.outbound.secrets import Vault
+from service.services import Services
 from service.settings import Settings
 from service.store import connections, networks, pulls, webhooks, workers
 from service.store.connections import Sealed
 from service.store.engine import open_database
-from service.vault import Vault
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
@@ -152,8 +152,8 @@ def test_every_reference_leads_somewhere() -> None:
     assert "HTTPValidationError" not in schemas
 
 
-def test_both_kinds_of_body_are_described_with_examples_that_work(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+def test_both_kinds_of_body_are_described_with_examples_that_work(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
     for path, status in (("/datasets", 201), ("/jobs", 202)):
         content = DESCRIBED["paths"][path]["post"]["requestBody"]["content"]
         assert set(content) == {"application/json", "multipart/form-data"}
@@ -204,26 +204,26 @@ class Scene:
     And the connections con_1, whence job_1 came, and con_2 over which a job is still pulling.
     """
 
-    def __init__(self, client: httpx.Client, here: Services, tool: StandIn) -> None:
-        self.client, self.here, self.tool = client, here, tool
-        self.info = add_finished(here.database, here.blobs)
+    def __init__(self, client: httpx.Client, services: Services, tool: StandIn) -> None:
+        self.client, self.services, self.tool = client, services, tool
+        self.info = add_finished(services.database, services.blobs)
         for job_id in ("job_2", "job_3"):
-            add_job(here.database, self.info, job_id)
+            add_job(services.database, self.info, job_id)
         client.post("/jobs/job_3/cancel")
         client.post("/jobs/job_1/reviews", json=[{"sample_id": "row-1", "decision": "remove"}])
-        add_job(here.database, self.info, "job_5")
-        finish(here.database, "job_5", self.info)
+        add_job(services.database, self.info, "job_5")
+        finish(services.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
         self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
         self.networks()
         for name in ("con_1", "con_2"):
             self.connection(name, tool.url)
-        with here.database.write() as connection:
+        with services.database.write() as connection:
             pulls.add(connection, "job_1", PullSource(connection="con_1", project=7))
-            origin = here.blobs.origin("job_1")
+            origin = services.blobs.origin("job_1")
             origin.parent.mkdir(parents=True, exist_ok=True)
             origin.touch()
-            pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, here.now())
+            pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, services.now())
         sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
         assert sent.status_code == 202, sent.text
 
@@ -232,10 +232,10 @@ class Scene:
         for name, rows in (("used", 1), ("free", 2)):
             sent = form(state(rows), f"{name}.safetensors")
             self.made[name] = self.client.post("/networks", **sent).json()["id"]
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             networks.use(connection, "job_2", self.made["used"])
-        self.here.blobs.model("job_1").parent.mkdir(parents=True, exist_ok=True)
-        self.here.blobs.model("job_1").write_bytes(state(1))
+        self.services.blobs.model("job_1").parent.mkdir(parents=True, exist_ok=True)
+        self.services.blobs.model("job_1").write_bytes(state(1))
 
     def connection(self, name: str, url: str) -> None:
         """A connection to the stand-in."""
@@ -246,33 +246,35 @@ class Scene:
             url=url,
             token_kind="legacy",
             seen=Seen(user="somebody", version=None, projects=1),
-            tested_at=self.here.now(),
-            created_at=self.here.now(),
+            tested_at=self.services.now(),
+            created_at=self.services.now(),
         )
-        with self.here.database.write() as connection:
-            connections.add(connection, Sealed(shown, self.here.vault.seal(TOKEN), self.here.vault.seal("secret")))
+        with self.services.database.write() as connection:
+            connections.add(
+                connection, Sealed(shown, self.services.vault.seal(TOKEN), self.services.vault.seal("secret"))
+            )
 
     def deliveries(self) -> dict[str, str]:
         """A message that was given up, and one that waits, by what they are called here."""
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             for job_id, name in (("job_2", "dead"), ("job_5", "pending")):
                 webhooks.add(connection, job_id, "https://example.org/", "whsec_x")
-                webhooks.announce(connection, job_id, name, None, self.here.now())
+                webhooks.announce(connection, job_id, name, None, self.services.now())
             found = {one.event.removeprefix("job."): one for one in webhooks.page(connection, None, None, None, 2)[0]}
-            webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.here.now())
+            webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.services.now())
         return {name: one.id for name, one in found.items()}
 
     def keys(self) -> None:
         """Ask for keys from now on."""
-        self.change("settings", self.here.settings.model_copy(update={"api_keys": frozenset({"key"})}))
+        self.change("settings", self.services.settings.model_copy(update={"api_keys": frozenset({"key"})}))
 
     def full_queue(self) -> None:
         """Let no job wait from now on."""
-        self.change("settings", self.here.settings.model_copy(update={"max_waiting_jobs": 1}))
+        self.change("settings", self.services.settings.model_copy(update={"max_waiting_jobs": 1}))
 
     def small(self) -> None:
         """Take only tiny files from now on."""
-        self.change("settings", self.here.settings.model_copy(update={"max_upload_bytes": 10}))
+        self.change("settings", self.services.settings.model_copy(update={"max_upload_bytes": 10}))
 
     def no_database(self) -> None:
         """Take the database away."""
@@ -280,8 +282,8 @@ class Scene:
 
     def worker(self) -> None:
         """Let a worker sign in."""
-        with self.here.database.write() as connection:
-            workers.sign_in(connection, "w", self.here.now())
+        with self.services.database.write() as connection:
+            workers.sign_in(connection, "w", self.services.now())
 
     def broken_tool(self) -> None:
         """Let the next request to the labelling tool fail."""
@@ -290,25 +292,25 @@ class Scene:
     def another_key(self) -> None:
         """Exchange the key that secrets are encrypted with."""
         key = SecretStr(Fernet.generate_key().decode())
-        self.change("vault", Vault(self.here.settings.model_copy(update={"secret_keys": key})))
+        self.change("vault", Vault(self.services.settings.model_copy(update={"secret_keys": key})))
 
     def full_disk(self) -> None:
         """Let the next upload, or the next version, land on a device that is always full."""
-        (self.here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
-        self.here.blobs.dataset("ds_full").mkdir(parents=True)
-        self.here.blobs.canonical("ds_full").symlink_to("/dev/full")
+        (self.services.blobs.uploads / "chosen.part").symlink_to("/dev/full")
+        self.services.blobs.dataset("ds_full").mkdir(parents=True)
+        self.services.blobs.canonical("ds_full").symlink_to("/dev/full")
 
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Put every part of the service back afterwards."""
-        before = dict(vars(self.here))
+        before = dict(vars(self.services))
         yield
         for name, value in before.items():
             self.change(name, value)
 
     def change(self, name: str, value: object) -> None:
         """Exchange a part of the running service."""
-        object.__setattr__(self.here, name, value)
+        object.__setattr__(self.services, name, value)
 
 
 Prepare = Callable[[Scene], None]
@@ -552,8 +554,8 @@ PREPARED: dict[int, Prepare] = {
 
 
 @pytest.fixture
-def scene(client: httpx.Client, here: Services, tool: StandIn) -> Scene:
-    return Scene(client, here, tool)
+def scene(client: httpx.Client, services: Services, tool: StandIn) -> Scene:
+    return Scene(client, services, tool)
 
 
 @pytest.mark.parametrize(

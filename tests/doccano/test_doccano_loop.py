@@ -49,7 +49,7 @@ def suspects(tool: Tool, installation: Installation, *arguments: str) -> str:
         "DOCCANO_PASSWORD": PASSWORD,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "service.cli", "doccano", *arguments],
+        [sys.executable, "-m", "service.terminal.cli", "doccano", *arguments],
         env={**os.environ, **told, "COLUMNS": "200"},
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from service.processes import free_port
+from service.terminal.processes import free_port
 
 READY_WITHIN_S = 280
 USER, PASSWORD = "annotator", "suspects-1"

@@ -23,6 +23,7 @@ from service.domain.params import (
     TextCNNParams,
     TextTransformerParams,
 )
+from worker.data.shape import InputShape
 from worker.influence import gradients
 from worker.influence.gradients import against, class_sums, concatenate, dots, materialise, scaled, squares
 from worker.influence.layers import Capture, UncoveredLayer, layer_names
@@ -34,7 +35,6 @@ from worker.models.resnet18 import resnet18
 from worker.models.tabm import tabm
 from worker.models.tabular import mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
-from worker.shape import InputShape
 
 CLASSES = 3
 

@@ -14,12 +14,12 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.decode import Canonical, read
-from worker.playback import play
-from worker.preparation import Prepared, fit, prepare
-from worker.ranking import Outcome, rank
+from worker.data.decode import Canonical, read
+from worker.job.preparation import Prepared, fit, prepare
+from worker.job.ranking import Outcome, rank
+from worker.job.recorded import play
+from worker.job.scoring import listen, score
 from worker.recorder import TraceRecorder
-from worker.scoring import listen, score
 
 ROWS, HELD, CLASSES = 240, 60, 3
 TRAINING = {"epochs": 5, "batch_size": 32, "learning_rate": 0.05, "checkpoints": "all"}
@@ -48,7 +48,7 @@ def table(path: Path) -> Path:
 
 
 def plain_loop(prepared: Prepared, recorder: TraceRecorder) -> None:
-    """What anybody would write; shuffled as worker.training shuffles."""
+    """What anybody would write; shuffled as worker.training.loop shuffles."""
     model, labels = prepared.model, prepared.planted.labels
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for epoch in range(1, 6):

@@ -16,11 +16,11 @@ import httpx
 import numpy as np
 import pytest
 
-from service.embedded import StackError, running
-from service.processes import free_port
 from service.settings import Settings
 from service.store import jobs
 from service.store.engine import open_database
+from service.terminal.processes import free_port
+from service.terminal.stack import StackError, running
 
 SUSPECTS = str(Path(sys.executable).with_name("suspects"))
 PATIENCE_S = 120

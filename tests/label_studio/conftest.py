@@ -14,8 +14,8 @@ import httpx
 import pytest
 import redis
 
-from service.processes import free_port
 from service.settings import WORKER_QUEUES, Settings
+from service.terminal.processes import free_port
 from tests.label_studio.ours import Installation
 from tests.label_studio.tool import Tool, running
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from service.processes import free_port
+from service.terminal.processes import free_port
 
 READY_WITHIN_S = 300  # the first start makes the database
 USER, PASSWORD = "annotator@example.org", "suspects-1"

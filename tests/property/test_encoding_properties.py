@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.canonical import canonical, checker, encoded
-from worker.decode import Canonical, Encoder
+from worker.data.decode import Canonical, Encoder
 
 quick = settings(max_examples=60, deadline=None)
 

@@ -18,14 +18,14 @@ import typer.core
 import uvicorn
 from fastapi import FastAPI, Response
 
-from service import cli, console
-from service.api.deps import Services
-from service.client import Client, Update
 from service.main import create_app
-from service.processes import free_port
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs
 from service.store.engine import migrate, open_database
+from service.terminal import cli, console
+from service.terminal.client import Client, Update
+from service.terminal.processes import free_port
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish
 
 
@@ -158,8 +158,8 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     assert suspects("list").code == 0
 
 
-def test_a_ranking_is_shown_as_the_api_gives_it(suspects: Suspects, here: Services, client: httpx.Client) -> None:
-    add_finished(here.database, here.blobs)
+def test_a_ranking_is_shown_as_the_api_gives_it(suspects: Suspects, services: Services, client: httpx.Client) -> None:
+    add_finished(services.database, services.blobs)
     answer = client.get("/jobs/job_1/suspects").json()
     assert json.loads(suspects("suspects", "job_1", "--limit", "50", "--json").out) == answer
     table = suspects("suspects", "job_1").out
@@ -175,8 +175,8 @@ def test_a_ranking_is_shown_as_the_api_gives_it(suspects: Suspects, here: Servic
     assert chosen == client.get("/jobs/job_1/suspects", params=query).json()
 
 
-def test_labels_are_shown_as_they_are_written(suspects: Suspects, here: Services) -> None:
-    add_finished(here.database, here.blobs, classes=["[red]cat", "[/b]", "eel"])
+def test_labels_are_shown_as_they_are_written(suspects: Suspects, services: Services) -> None:
+    add_finished(services.database, services.blobs, classes=["[red]cat", "[/b]", "eel"])
     table = suspects("suspects", "job_1").out
     assert "[red]cat" in table
     assert "[/b]" in table
@@ -184,9 +184,9 @@ def test_labels_are_shown_as_they_are_written(suspects: Suspects, here: Services
 
 
 def test_a_sample_is_shown_with_reason_signals_and_influences(
-    suspects: Suspects, here: Services, client: httpx.Client
+    suspects: Suspects, services: Services, client: httpx.Client
 ) -> None:
-    add_finished(here.database, here.blobs)
+    add_finished(services.database, services.blobs)
     answer = client.get("/jobs/job_1/samples/row-1").json()
     said = suspects("show", "job_1", "row-1").out
     assert answer["reason"] in " ".join(said.split())
@@ -195,20 +195,20 @@ def test_a_sample_is_shown_with_reason_signals_and_influences(
     assert json.loads(suspects("show", "job_1", "row-1", "--json").out) == answer
 
 
-def test_ids_with_any_character_are_found(suspects: Suspects, here: Services) -> None:
+def test_ids_with_any_character_are_found(suspects: Suspects, services: Services) -> None:
     name = "a/b c?d#e%2F.png"
-    info = add_dataset(here.database, blobs=here.blobs)
-    add_job(here.database, info)
-    finish(here.database, "job_1", info, blobs=here.blobs, ids={2: name})
+    info = add_dataset(services.database, blobs=services.blobs)
+    add_job(services.database, info)
+    finish(services.database, "job_1", info, blobs=services.blobs, ids={2: name})
     # The ranking knows it; the dataset's file does not, and says so of exactly this name.
     assert name in suspects("show", "job_1", name).err
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_an_export_holds_the_whole_ranking(
-    suspects: Suspects, here: Services, client: httpx.Client, tmp_path: Path, form: str
+    suspects: Suspects, services: Services, client: httpx.Client, tmp_path: Path, form: str
 ) -> None:
-    add_finished(here.database, here.blobs)
+    add_finished(services.database, services.blobs)
     output = tmp_path / f"ranking.{form}"
     assert suspects("export", "job_1", "--format", form, "--output", str(output)).code == 0
     expected = client.get("/jobs/job_1/suspects", params={"format": form}).content
@@ -229,7 +229,7 @@ def test_an_export_holds_the_whole_ranking(
 )
 def test_a_report_is_written_as_the_service_gives_it(
     suspects: Suspects,
-    here: Services,
+    services: Services,
     client: httpx.Client,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -237,7 +237,7 @@ def test_a_report_is_written_as_the_service_gives_it(
     name: str,
     form: str,
 ) -> None:
-    add_finished(here.database, here.blobs)
+    add_finished(services.database, services.blobs)
     folder = tmp_path / "reports"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -248,10 +248,10 @@ def test_a_report_is_written_as_the_service_gives_it(
 
 
 def test_a_report_that_is_not_there_leaves_no_file(
-    suspects: Suspects, here: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    suspects: Suspects, services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    add_job(here.database, add_dataset(here.database))
+    add_job(services.database, add_dataset(services.database))
     waiting = suspects("report", "job_1")
     assert (waiting.code, "the job is queued" in waiting.err) == (1, True)
     assert list(tmp_path.glob("*report*")) == []
@@ -267,8 +267,8 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(suspects: Suspects, tmp_
     assert sorted(one.name for one in tmp_path.glob("*.part")) == []
 
 
-def test_a_job_is_cancelled_retried_and_deleted(suspects: Suspects, here: Services, client: httpx.Client) -> None:
-    add_job(here.database, add_dataset(here.database, blobs=here.blobs))
+def test_a_job_is_cancelled_retried_and_deleted(suspects: Suspects, services: Services, client: httpx.Client) -> None:
+    add_job(services.database, add_dataset(services.database, blobs=services.blobs))
     assert suspects("cancel", "job_1").out == "job_1 cancelled\n"
     assert suspects("cancel", "job_1").code == 1
     assert suspects("retry", "job_1").out == "job_1 queued\n"
@@ -278,8 +278,8 @@ def test_a_job_is_cancelled_retried_and_deleted(suspects: Suspects, here: Servic
     assert client.get("/jobs/job_1").status_code == httpx.codes.NOT_FOUND
 
 
-def test_lists_show_every_item(suspects: Suspects, here: Services, client: httpx.Client) -> None:
-    add_finished(here.database, here.blobs)
+def test_lists_show_every_item(suspects: Suspects, services: Services, client: httpx.Client) -> None:
+    add_finished(services.database, services.blobs)
     assert "job_1" in suspects("list", "--state", "completed").out
     assert "job_1" not in suspects("list", "--state", "queued").out
     assert "ds_1" in suspects("datasets").out
@@ -290,15 +290,15 @@ def test_lists_show_every_item(suspects: Suspects, here: Services, client: httpx
     assert "knn_vote" in suspects("signals", "job_1").out
 
 
-def test_watching_ends_with_the_ranking_or_with_the_error(suspects: Suspects, here: Services) -> None:
-    info = add_finished(here.database, here.blobs)
+def test_watching_ends_with_the_ranking_or_with_the_error(suspects: Suspects, services: Services) -> None:
+    info = add_finished(services.database, services.blobs)
     done = suspects("watch", "job_1")
     assert done.code == 0
     assert "100%" in done.out
     assert "loss 1.000, accuracy 50.0%" in done.out
     assert "no_trusted_reference" in done.out
     assert "row-1" in done.out
-    add_job(here.database, info, "job_2")
+    add_job(services.database, info, "job_2")
     suspects("cancel", "job_2")
     cancelled = suspects("watch", "job_2")
     assert cancelled.code == 1
@@ -335,22 +335,22 @@ def serving(settings: Settings, port: int) -> Iterator[str]:
         thread.join()
 
 
-def test_a_broken_stream_is_taken_up_where_it_was(here: Services, settings: Settings) -> None:
+def test_a_broken_stream_is_taken_up_where_it_was(services: Services, settings: Settings) -> None:
     migrate(settings.database)
-    info, port = add_dataset(here.database), free_port()
-    add_job(here.database, info)
+    info, port = add_dataset(services.database), free_port()
+    add_job(services.database, info)
     with serving(settings, port) as url:
         client = Client(url)
         found = updates(client, "job_1")
         told = [next(found)]
-    finish(here.database, "job_1", info)
+    finish(services.database, "job_1", info)
     with serving(settings, port), client:
         told += found
     assert told == LIFE
 
 
-def test_where_no_stream_comes_through_the_job_is_asked(app: FastAPI, here: Services, server: str) -> None:
-    add_finished(here.database, here.blobs)
+def test_where_no_stream_comes_through_the_job_is_asked(app: FastAPI, services: Services, server: str) -> None:
+    add_finished(services.database, services.blobs)
 
     def swallow() -> Response:
         return Response("not a stream", media_type="text/plain")
@@ -404,7 +404,7 @@ def test_every_command_and_option_says_what_it_does() -> None:
 
 def test_the_command_line_starts_without_torch() -> None:
     heavy = (
-        "import sys, service.cli, service.embedded; "
+        "import sys, service.terminal.cli, service.terminal.stack; "
         "print([n for n in ('torch', 'celery', 'sklearn', 'matplotlib') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)

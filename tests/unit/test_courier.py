@@ -12,16 +12,17 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from service import courier, fetch
-from service.courier import deliver, sign
+from service.background import webhooks as courier
+from service.background.webhooks import deliver, sign
 from service.domain.job import JobError
-from service.fetch import is_public
+from service.outbound import fetch
+from service.outbound.fetch import is_public
+from service.outbound.secrets import Vault
 from service.settings import Settings
 from service.store import jobs, tables, webhooks
 from service.store.engine import Database
 from service.store.jobs import LeaseLost
 from service.store.webhooks import Delivery
-from service.vault import Vault
 from tests.builders import LEASE, NOON, add_dataset, add_job, finish
 from tests.receiver import Receiver, receiving
 

@@ -16,11 +16,11 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from service.api.deps import Services
-from service.cli import app
-from service.client import ApiError
-from service.doccano import Doccano
+from service.services import Services
 from service.store import datasets
+from service.terminal.cli import app
+from service.terminal.client import ApiError
+from service.terminal.doccano import Doccano
 from tests.builders import add_job, finish, ranking_of
 
 GIVEN = range(1, 25)
@@ -198,18 +198,18 @@ def test_a_decision_is_taken_once_and_a_new_one_again(tool: StandIn, push: Push)
 
 
 @pytest.fixture
-def ranked(client: httpx.Client, here: Services, tool: StandIn) -> Callable[..., None]:
+def ranked(client: httpx.Client, services: Services, tool: StandIn) -> Callable[..., None]:
     """A job over 24 texts of doccano, all of which are there and labelled as the job has them."""
 
     def rank(**options: Any) -> None:
         lines = [{"id": n, "text": f"word {n} {'meow' if n % 2 else 'bark'}", "label": ["ab"[n % 2]]} for n in GIVEN]
         content = "\n".join(map(json.dumps, lines)).encode()
         uploaded = client.post("/datasets", files={"file": ("all.jsonl", content)}).json()
-        with here.database.read() as connection:
+        with services.database.read() as connection:
             info = datasets.get(connection, uploaded["id"])
         assert info is not None
-        add_job(here.database, info, **options)
-        finish(here.database, "job_1", info, table=ranking_of(here.blobs, info))
+        add_job(services.database, info, **options)
+        finish(services.database, "job_1", info, table=ranking_of(services.blobs, info))
         tool.examples = {n: {**tool.examples[1], "id": n, "meta": {}} for n in GIVEN}
         tool.labels = {n: 1 + n % 2 for n in GIVEN}
         tool.comments, tool.confirmed = {n: [] for n in GIVEN}, {}

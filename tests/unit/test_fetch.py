@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from service import fetch as module
 from service.domain.errors import Invalid, TooLarge
-from service.fetch import fetch, is_public
+from service.outbound import fetch as module
+from service.outbound.fetch import fetch, is_public
 from service.settings import Settings
 
 CONTENT = b"a,b\n1,x\n2,y\n" * 1000

@@ -8,8 +8,8 @@ from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from service.domain.errors import Conflict
+from service.outbound.secrets import Vault
 from service.settings import Settings
-from service.vault import Vault
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.standard import Standard
+from worker.data.standard import Standard
 
 
 @dataclass(frozen=True)

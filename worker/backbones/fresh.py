@@ -8,7 +8,7 @@ from service.domain.specs import JobSpec
 from worker.backbones.footing import Footing
 from worker.backbones.pretrained import Front, Shelf, standardised, trained
 from worker.backbones.sources import unfit
-from worker.decode import Canonical, Inputs
+from worker.data.decode import Canonical, Inputs
 
 
 def again(

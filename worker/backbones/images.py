@@ -11,10 +11,10 @@ from jaxtyping import Int, UInt8
 from torch import Tensor, nn
 
 from worker.backbones.sources import Source, unfit
-from worker.decode import Canonical
+from worker.data.decode import Canonical
+from worker.data.pixels import Frame, pixels, upright
+from worker.data.shape import InputShape
 from worker.models.image import Normalise
-from worker.pixels import Frame, pixels, upright
-from worker.shape import InputShape
 
 # Images in one pass and decoded at a time, and the bytes of such images; the larger they are, the fewer.
 _TOGETHER, _TOGETHER_BYTES = 32, 2**24

@@ -22,13 +22,13 @@ from worker.backbones.parts import Chain
 from worker.backbones.rows import digest as rows_digest
 from worker.backbones.sources import find, uploaded
 from worker.backbones.words import Words
-from worker.decode import Canonical, Inputs
+from worker.data.decode import Canonical, Inputs
+from worker.data.glitches import Planted, plant
+from worker.data.shape import InputShape
+from worker.data.standard import Standard
 from worker.devices import CPU
-from worker.glitches import Planted, plant
 from worker.models import build
 from worker.models.pretrained import Tuned
-from worker.shape import InputShape
-from worker.standard import Standard
 
 _VERSION = 2  # of what is kept; another number makes every entry anew
 _BLOCK = 64  # samples in one pass of the trained part

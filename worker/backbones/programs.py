@@ -15,7 +15,7 @@ from worker.backbones.images import Pictures
 from worker.backbones.parts import Parts
 from worker.backbones.rows import Rows
 from worker.backbones.sources import Source, unfit
-from worker.pixels import Frame
+from worker.data.pixels import Frame
 
 _DTYPES = {
     1: torch.uint8, 2: torch.int8, 3: torch.int16, 4: torch.int32, 5: torch.int64, 6: torch.float16, 7: torch.float32,

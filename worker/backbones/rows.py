@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worker.backbones.sources import unfit
-from worker.decode import Canonical, numbers
+from worker.data.decode import Canonical, numbers
 
 _TOGETHER = 512  # rows in one pass
 

@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from worker.backbones.sources import Source
-from worker.decode import Canonical
-from worker.texts import usual_length
+from worker.data.decode import Canonical
+from worker.data.texts import usual_length
 
 _TOGETHER = 64  # texts in one pass
 _POSITIONS = 512  # where the configuration does not say

@@ -136,8 +136,8 @@ class Capture:
 
     def _finish(self, name: str, gradient: Gradient) -> Gradient:
         parts: dict[str, Any] = {part.name: _here(getattr(gradient, part.name)) for part in fields(gradient)}
-        here = replace(gradient, **parts)
-        return here if self._projection is None else self._projection.project(name, here)
+        gradient_of_layer = replace(gradient, **parts)
+        return gradient_of_layer if self._projection is None else self._projection.project(name, gradient_of_layer)
 
 
 def _here(part: Tensor | int) -> Tensor | int:

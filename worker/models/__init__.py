@@ -8,6 +8,7 @@ from torch import nn
 
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
+from worker.data.shape import InputShape
 from worker.models.embedding import linear_probe, mlp_probe
 from worker.models.image import resnet20, small_cnn
 from worker.models.pretrained import probe
@@ -16,7 +17,6 @@ from worker.models.states import architecture
 from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
-from worker.shape import InputShape
 
 BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "logistic_regression": logistic_regression,

@@ -4,7 +4,7 @@ from rtdl_revisiting_models import MLP
 from torch import nn
 
 from service.domain.params import MLPParams, NoParams
-from worker.shape import InputShape
+from worker.data.shape import InputShape
 
 
 def _width(shape: InputShape) -> int:

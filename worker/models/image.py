@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
 from service.domain.params import ResNetParams, SmallCNNParams
-from worker.shape import InputShape
+from worker.data.shape import InputShape
 
 
 class Normalise(nn.Module):

@@ -9,7 +9,7 @@ from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
 from service.domain.params import NumericEmbeddings
-from worker.shape import InputShape
+from worker.data.shape import InputShape
 
 
 class Numbers(nn.Module):

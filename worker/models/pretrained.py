@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from service.domain.params import HeadParams, MLPParams, NoParams
+from worker.data.shape import InputShape
+from worker.data.standard import FARTHEST, Standard
 from worker.models.embedding import linear_probe, mlp_probe
-from worker.shape import InputShape
-from worker.standard import FARTHEST, Standard
 
 
 def probe(params: HeadParams, shape: InputShape, classes: int) -> nn.Module:

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from service.domain.params import ResNet18Params
+from worker.data.shape import InputShape
 from worker.models.image import Normalise, channels, channels_last, residual_stages
-from worker.shape import InputShape
 
 _SMALL = 64  # pixels a side, up to which the first layer keeps the resolution, as is usual for CIFAR
 

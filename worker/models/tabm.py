@@ -12,9 +12,9 @@ from tabm import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 from torch import Tensor, nn
 
 from service.domain.params import TabMParams
+from worker.data.shape import InputShape
 from worker.models.numbers import Numbers
 from worker.models.tabular import OneHot
-from worker.shape import InputShape
 
 
 class TabM(nn.Module):

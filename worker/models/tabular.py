@@ -8,8 +8,8 @@ from rtdl_revisiting_models import MLP, FTTransformer, ResNet
 from torch import Tensor, nn
 
 from service.domain.params import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
+from worker.data.shape import InputShape
 from worker.models.numbers import Numbers
-from worker.shape import InputShape
 
 
 class OneHot(nn.Module):

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad, relu, scaled_dot_product_attention
 
 from service.domain.params import TextCNNParams, TextTransformerParams
-from worker.shape import InputShape
+from worker.data.shape import InputShape
 
 _KERNELS = (2, 3, 4)
 _HIDDEN = 128

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from service.api.paging import Page
+from service.api.http.paging import Page
 from service.api.schemas.samples import Verdict
 from service.domain.precision import Band, Day, Share
 from service.domain.review import Outcome, Review

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.paging import Page
+from service.api.http.paging import Page
 from service.domain.review import DecisionKind, Outcome
 
 Verdict = Literal["mislabeled", "anomalous", "clean"]

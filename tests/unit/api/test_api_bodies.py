@@ -12,8 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from tests.builders import CSV, form
 
@@ -32,8 +32,8 @@ def post(client: httpx.Client, *parts: bytes, end: bytes = b"--edge--\r\n") -> h
     return client.post("/datasets", content=content, headers={"Content-Type": "multipart/form-data; boundary=edge"})
 
 
-def left_over(here: Services) -> list[Path]:
-    return list(here.blobs.uploads.iterdir())
+def left_over(services: Services) -> list[Path]:
+    return list(services.blobs.uploads.iterdir())
 
 
 def test_the_order_of_the_parts_does_not_matter(client: httpx.Client) -> None:
@@ -54,27 +54,31 @@ def test_the_order_of_the_parts_does_not_matter(client: httpx.Client) -> None:
     ],
 )
 def test_a_form_with_wrong_parts_is_malformed_and_leaves_nothing(
-    client: httpx.Client, here: Services, parts: tuple[bytes, ...]
+    client: httpx.Client, services: Services, parts: tuple[bytes, ...]
 ) -> None:
     response = post(client, *parts)
     assert (response.status_code, response.json()["code"]) == (400, "malformed")
-    assert left_over(here) == []
+    assert left_over(services) == []
 
 
 @pytest.mark.parametrize("parts", [(FILE,), (FILE, SPEC), (SPEC, FILE)])
-def test_a_form_that_breaks_off_is_malformed(client: httpx.Client, here: Services, parts: tuple[bytes, ...]) -> None:
+def test_a_form_that_breaks_off_is_malformed(
+    client: httpx.Client, services: Services, parts: tuple[bytes, ...]
+) -> None:
     assert post(client, *parts, end=b"").status_code == 400
-    assert left_over(here) == []
+    assert left_over(services) == []
 
 
 @pytest.mark.parametrize(
     "part", [FILE.replace(b"a.csv", "köln.csv".encode("latin-1")), SPEC.replace(b'"spec"', b'"sp\xe9c"')]
 )
-def test_a_name_in_another_encoding_than_utf_8_is_malformed(client: httpx.Client, here: Services, part: bytes) -> None:
+def test_a_name_in_another_encoding_than_utf_8_is_malformed(
+    client: httpx.Client, services: Services, part: bytes
+) -> None:
     response = post(client, SPEC, part)
     assert response.status_code == 400, response.text
     assert response.json()["detail"] == "the form cannot be read: names of parts and files must be UTF-8"
-    assert left_over(here) == []
+    assert left_over(services) == []
 
 
 def test_a_form_without_boundary_is_malformed(client: httpx.Client) -> None:
@@ -84,12 +88,14 @@ def test_a_form_without_boundary_is_malformed(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("route", ["/datasets", "/jobs"])
-def test_a_file_beyond_the_limit_is_refused_while_it_comes_in(client: httpx.Client, here: Services, route: str) -> None:
+def test_a_file_beyond_the_limit_is_refused_while_it_comes_in(
+    client: httpx.Client, services: Services, route: str
+) -> None:
     # It never ends properly: only the limit can be what refuses it.
     content = b"--edge\r\n" + FILE + b"1.5,red,cat\n" * (LIMIT // 6)
     response = client.post(route, content=content, headers={"Content-Type": "multipart/form-data; boundary=edge"})
     assert (response.status_code, response.json()["code"]) == (413, "too_large")
-    assert left_over(here) == []
+    assert left_over(services) == []
 
 
 def test_a_file_of_just_the_limit_is_taken(client: httpx.Client) -> None:
@@ -102,13 +108,13 @@ def test_a_file_of_just_the_limit_is_taken(client: httpx.Client) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 @pytest.mark.parametrize("times", [1, 100])  # noticed when the file is closed, and while it is written
 def test_a_full_disk_is_told_and_leaves_nothing(
-    client: httpx.Client, here: Services, monkeypatch: pytest.MonkeyPatch, times: int
+    client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    (here.blobs.uploads / "chosen.part").symlink_to("/dev/full")
+    (services.blobs.uploads / "chosen.part").symlink_to("/dev/full")
     monkeypatch.setattr("secrets.token_hex", lambda _size: "chosen")
     response = client.post("/datasets", **form(CSV * times))
     assert (response.status_code, response.json()["code"]) == (507, "storage_full")
-    assert left_over(here) == []
+    assert left_over(services) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory as Linux tells it")

@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from PIL import Image
 
-from service.api.deps import Services
-from service.label_studio.pull import pull_due
+from service.background.pulls import pull_due
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import connections, jobs, pulls
 from tests.builders import LEASE, NOON
@@ -48,13 +48,13 @@ def submit(client: httpx.Client, connection: str, **more: Any) -> httpx.Response
     return client.post("/jobs", json={"connection": connection, "project": 7, **more})
 
 
-def pull(here: Services) -> int:
-    return pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
+def pull(services: Services) -> int:
+    return pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
 
 
-def pulled(client: httpx.Client, here: Services, connection: str, **more: Any) -> dict[str, Any]:
+def pulled(client: httpx.Client, services: Services, connection: str, **more: Any) -> dict[str, Any]:
     job_id = submit(client, connection, **more).json()["id"]
-    assert pull(here) == 1
+    assert pull(services) == 1
     job: dict[str, Any] = client.get(f"/jobs/{job_id}").json()
     return job
 
@@ -124,28 +124,28 @@ def test_the_same_key_makes_one_connection(client: httpx.Client, tool: StandIn) 
 
 
 def test_a_token_is_rotated_only_for_one_that_works(
-    client: httpx.Client, here: Services, tool: StandIn, connection: str
+    client: httpx.Client, services: Services, tool: StandIn, connection: str
 ) -> None:
     url = f"/connections/{connection}/token"
     assert client.put(url, json={"token": "0" * 40}).status_code == 422
-    with here.database.read() as opened:
-        assert here.vault.open(connections.sealed(opened, connection).token) == TOKEN  # type: ignore[union-attr]
+    with services.database.read() as opened:
+        assert services.vault.open(connections.sealed(opened, connection).token) == TOKEN  # type: ignore[union-attr]
     assert client.put(url, json={"token": PERSONAL}).json()["token_kind"] == "personal"
     tool.personal_only = True
-    assert pulled(client, here, connection)["state"] == "queued"
+    assert pulled(client, services, connection)["state"] == "queued"
 
 
 def test_a_deleted_connection_is_gone_with_its_secrets_and_waiting_jobs_keep_it(
-    client: httpx.Client, here: Services, connection: str
+    client: httpx.Client, services: Services, connection: str
 ) -> None:
     job_id = submit(client, connection).json()["id"]
     refused = client.delete(f"/connections/{connection}")
     assert (refused.status_code, refused.json()["jobs"]) == (409, [job_id])
-    pull(here)
+    pull(services)
     assert client.delete(f"/connections/{connection}").status_code == 204
     assert client.get(f"/connections/{connection}").status_code == 404
     assert client.get(f"/jobs/{job_id}").json()["spec"]["source"]["connection"] == connection
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert opened.exec_driver_sql("SELECT count(*) FROM connections").scalar_one() == 0
 
 
@@ -161,9 +161,9 @@ def test_connections_are_listed_page_by_page(client: httpx.Client, tool: StandIn
 
 
 def test_a_project_becomes_a_dataset_whose_samples_are_called_as_its_tasks(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
-    job = pulled(client, here, connection)
+    job = pulled(client, services, connection)
     assert (job["state"], job["attempts"], job["name"]) == ("queued", 0, "animals")
     assert job["spec"]["source"] == {
         "connection": connection,
@@ -175,26 +175,26 @@ def test_a_project_becomes_a_dataset_whose_samples_are_called_as_its_tasks(
     assert (info["rows"], info["modality"], info["class_counts"]) == (24, "text", {"cat": 12, "dog": 12})
     row = client.get(f"/datasets/{info['id']}/samples/3").json()
     assert (row["label"], row["features"]) == ("cat", {"text": "words of task 3"})
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         held = jobs.claim(opened, job["id"], "worker", LEASE, NOON)
     assert held is not None
 
 
 def test_no_worker_takes_a_job_whose_tasks_are_still_to_be_pulled(
-    client: httpx.Client, here: Services, connection: str
+    client: httpx.Client, services: Services, connection: str
 ) -> None:
     job = submit(client, connection).json()
     assert (job["state"], job["dataset"]["rows"]) == ("queued", 0)
-    with here.database.write() as opened:
+    with services.database.write() as opened:
         assert jobs.claim(opened, job["id"], "worker", LEASE, NOON) is None
-        assert jobs.due(opened, LEASE, 3, here.now()) == []
+        assert jobs.due(opened, LEASE, 3, services.now()) == []
     assert client.get(f"/datasets/{job['dataset']['id']}/samples/3").status_code == 404
     refused = client.post("/jobs", json={"dataset": job["dataset"]["id"]})
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["dataset"])
 
 
 def test_tasks_that_are_no_samples_are_told_one_by_one(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     tool.tasks += [
         text_task(100),
@@ -203,7 +203,7 @@ def test_tasks_that_are_no_samples_are_told_one_by_one(
         text_task(103, "cat", data={}),
         text_task(104, "cat", "dog"),
     ]
-    info = pulled(client, here, connection, annotation_policy="majority")["dataset"]
+    info = pulled(client, services, connection, annotation_policy="majority")["dataset"]
     told = client.get(f"/datasets/{info['id']}/skipped").json()["items"]
     assert {one["where"]: one["reason"] for one in told} == {
         "task 100": "no annotation",
@@ -217,7 +217,7 @@ def test_tasks_that_are_no_samples_are_told_one_by_one(
 
 
 def test_images_are_fetched_with_the_token_and_those_that_cannot_be_had_are_told(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     tool.config = IMAGES
     for task in tool.tasks:
@@ -228,7 +228,7 @@ def test_images_are_fetched_with_the_token_and_those_that_cannot_be_had_are_told
         tool.files[f"/data/upload/{number}.png"] = buffer.getvalue()
     del tool.files["/data/upload/5.png"]
     tool.files["/data/upload/6.png"] = b"no picture"
-    info = pulled(client, here, connection)["dataset"]
+    info = pulled(client, services, connection)["dataset"]
     assert (info["modality"], info["rows"], info["skipped_rows"]) == ("image", 22, 2)
     shown = client.get(f"/datasets/{info['id']}/samples/7/media").content
     assert Image.open(io.BytesIO(shown)).getpixel((0, 0)) == (63, 0, 0)
@@ -241,7 +241,7 @@ def test_images_are_fetched_with_the_token_and_those_that_cannot_be_had_are_told
     "address", ["http://[bad/x.png", "http://cdn.example.org:99999/x.png", "https://a:b/x.png", "s3://b/\ud83d"]
 )
 def test_an_address_that_is_none_costs_its_own_task_alone(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn, address: str
+    client: httpx.Client, services: Services, connection: str, tool: StandIn, address: str
 ) -> None:
     tool.config = IMAGES
     buffer = io.BytesIO()
@@ -250,25 +250,25 @@ def test_an_address_that_is_none_costs_its_own_task_alone(
         task["data"] = {"picture": f"/data/upload/{task['id']}.png"}
         tool.files[f"/data/upload/{task['id']}.png"] = buffer.getvalue()
     tool.tasks[4]["data"]["picture"] = address
-    job = pulled(client, here, connection)
+    job = pulled(client, services, connection)
     assert (job["error"], job["dataset"]["rows"], job["dataset"]["skipped_rows"]) == (None, 23, 1)
 
 
 def test_half_a_character_in_a_task_costs_nothing(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     tool.tasks[3]["data"]["text"] = "half \ud83d of it"  # an emoji that somebody cut in two
-    job = pulled(client, here, connection)
+    job = pulled(client, services, connection)
     assert (job["error"], job["dataset"]["rows"]) == (None, 24)
     sample = client.get(f"/datasets/{job['dataset']['id']}/samples/4").json()
     assert sample["features"]["text"] == "half ? of it"
 
 
-def test_tables_of_tasks_are_columns(client: httpx.Client, here: Services, connection: str, tool: StandIn) -> None:
+def test_tables_of_tasks_are_columns(client: httpx.Client, services: Services, connection: str, tool: StandIn) -> None:
     tool.config = TEXT_CONFIG.replace("<Text", "<Table").replace("$text", "$row.values")
     for task in tool.tasks:
         task["data"] = {"row": {"values": {"weight": task["id"] / 2, "colour": "red" if task["id"] % 3 else "blue"}}}
-    info = pulled(client, here, connection)["dataset"]
+    info = pulled(client, services, connection)["dataset"]
     assert (info["modality"], {one["name"]: one["kind"] for one in info["features"]}) == (
         "tabular",
         {"weight": "numeric", "colour": "categorical"},
@@ -276,13 +276,13 @@ def test_tables_of_tasks_are_columns(client: httpx.Client, here: Services, conne
 
 
 def test_the_same_tasks_are_one_dataset_and_changed_ones_another(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
-    first, second = (pulled(client, here, connection) for _ in range(2))
+    first, second = (pulled(client, services, connection) for _ in range(2))
     assert first["dataset"] == second["dataset"]
     assert second["spec"]["dataset"] == first["dataset"]["id"]
     tool.tasks[0] = text_task(1, "dog")
-    assert pulled(client, here, connection)["dataset"]["id"] != first["dataset"]["id"]
+    assert pulled(client, services, connection)["dataset"]["id"] != first["dataset"]["id"]
     assert client.get("/datasets").json()["total"] == 2
 
 
@@ -313,43 +313,46 @@ def test_an_unknown_connection_is_a_404(client: httpx.Client) -> None:
 
 
 def test_a_pull_that_fails_says_why_and_can_be_tried_again(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     job_id = submit(client, connection).json()["id"]
     kept, tool.tasks = tool.tasks, []
-    pull(here)
+    pull(services)
     job = client.get(f"/jobs/{job_id}").json()
     assert (job["state"], job["error"]["code"]) == ("failed", "invalid")
     assert "no task of project 7 can be used" in job["error"]["detail"]
     tool.tasks = kept
     assert client.post(f"/jobs/{job_id}/retry").status_code == 202
-    assert pull(here) == 1
+    assert pull(services) == 1
     assert client.get(f"/jobs/{job_id}").json()["dataset"]["rows"] == 24
 
 
-def test_a_job_that_was_never_pulled_leaves_nothing(client: httpx.Client, here: Services, connection: str) -> None:
+def test_a_job_that_was_never_pulled_leaves_nothing(client: httpx.Client, services: Services, connection: str) -> None:
     job_id = submit(client, connection).json()["id"]
     client.post(f"/jobs/{job_id}/cancel")
-    assert pull(here) == 0
+    assert pull(services) == 0
     assert client.delete(f"/jobs/{job_id}").status_code == 204
     assert client.get("/datasets").json()["total"] == 0
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 def test_a_pull_that_its_service_left_behind_is_begun_again(
-    client: httpx.Client, here: Services, connection: str
+    client: httpx.Client, services: Services, connection: str
 ) -> None:
     job_id = submit(client, connection).json()["id"]
-    with here.database.write() as opened:
-        assert jobs.claim(opened, job_id, "dead", LEASE, here.now(), to_pull=True) is not None
-    assert pull(here) == 0
-    later = here.now() + 2 * LEASE
-    assert pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, lambda: later) == 1
+    with services.database.write() as opened:
+        assert jobs.claim(opened, job_id, "dead", LEASE, services.now(), to_pull=True) is not None
+    assert pull(services) == 0
+    later = services.now() + 2 * LEASE
+    assert (
+        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, lambda: later)
+        == 1
+    )
     assert client.get(f"/jobs/{job_id}").json()["dataset"]["rows"] == 24
 
 
 def test_a_job_that_is_cancelled_while_it_is_pulled_stays_cancelled(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, services: Services, connection: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = submit(client, connection).json()["id"]
     whole = tool.answer
@@ -361,10 +364,10 @@ def test_a_job_that_is_cancelled_while_it_is_pulled_stays_cancelled(
         return whole(method, path, *rest)
 
     monkeypatch.setattr(tool, "answer", slowly)
-    pull(here)
+    pull(services)
     job = client.get(f"/jobs/{job_id}").json()
     assert (job["state"], job["dataset"]["rows"]) == ("cancelled", 0)
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert pulls.get(opened, job_id).waiting  # type: ignore[union-attr]
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.api import paging
-from service.api.deps import Services
+from service.api.http import paging
+from service.services import Services
 from tests.builders import CSV, add_dataset, add_job, form, image_zip
 
 IMAGES = ["cat/1.png", "cat/2.png", "cat/media.png", "dog/1.png", "dog/2.png"]
@@ -27,8 +27,8 @@ def upload(client: httpx.Client, **given: Any) -> dict[str, Any]:
     return body
 
 
-def files(here: Services) -> list[Path]:
-    return [path for path in here.settings.home.rglob("*") if path.is_file() and "suspects.db" not in path.name]
+def files(services: Services) -> list[Path]:
+    return [path for path in services.settings.home.rglob("*") if path.is_file() and "suspects.db" not in path.name]
 
 
 def test_an_upload_becomes_a_dataset_and_says_what_was_inferred(client: httpx.Client) -> None:
@@ -50,12 +50,12 @@ def test_the_name_is_the_files_own_without_its_suffixes(client: httpx.Client) ->
 
 
 def test_the_same_bytes_and_spec_are_one_dataset_whatever_the_file_is_called(
-    client: httpx.Client, here: Services
+    client: httpx.Client, services: Services
 ) -> None:
     first = upload(client, spec={"label": "animal"})
-    kept = files(here)
+    kept = files(services)
     assert upload(client, spec={"label": "animal", "exclude": []}, filename="other.csv") == first
-    assert files(here) == kept
+    assert files(services) == kept
     assert upload(client, spec={"label": "colour"})["id"] != first["id"]
     assert upload(client, content=CSV + b"1,red,cat\n", spec={"label": "animal"})["id"] != first["id"]
     assert client.get("/datasets").json()["total"] == 3
@@ -73,12 +73,12 @@ def test_the_same_bytes_and_spec_are_one_dataset_whatever_the_file_is_called(
     ],
 )
 def test_what_cannot_be_read_is_refused_and_leaves_nothing(
-    client: httpx.Client, here: Services, content: bytes, spec: Any, status: int
+    client: httpx.Client, services: Services, content: bytes, spec: Any, status: int
 ) -> None:
     response = client.post("/datasets", **form(content, "upload.csv.gz" if status == 400 else "upload", spec=spec))
     assert response.status_code == status, response.text
     assert response.json()["detail"]
-    assert files(here) == []
+    assert files(services) == []
     assert client.get("/datasets").json()["items"] == []
 
 
@@ -169,9 +169,9 @@ def test_a_sample_that_ends_in_media_is_not_taken_for_another_ones_media(client:
     assert client.get(f"{base}/a%2Fmedia/media").text == "second"
 
 
-def test_a_dataset_in_use_stays_and_says_by_whom(client: httpx.Client, here: Services) -> None:
-    one, two = (add_dataset(here.database, name, here.blobs) for name in ("ds_1", "ds_2"))
-    add_job(here.database, one, "job_1", reference={"dataset": two.id})
+def test_a_dataset_in_use_stays_and_says_by_whom(client: httpx.Client, services: Services) -> None:
+    one, two = (add_dataset(services.database, name, services.blobs) for name in ("ds_1", "ds_2"))
+    add_job(services.database, one, "job_1", reference={"dataset": two.id})
     for info in (one, two):
         response = client.delete(f"/datasets/{info.id}")
         assert (response.status_code, response.json()["jobs"]) == (409, ["job_1"])
@@ -181,12 +181,12 @@ def test_a_dataset_in_use_stays_and_says_by_whom(client: httpx.Client, here: Ser
     for info in (one, two):
         assert client.delete(f"/datasets/{info.id}").status_code == 204
         assert client.get(f"/datasets/{info.id}").status_code == 404
-    assert files(here) == []
+    assert files(services) == []
 
 
-def test_pages_of_datasets_never_overlap_and_lose_none(client: httpx.Client, here: Services) -> None:
+def test_pages_of_datasets_never_overlap_and_lose_none(client: httpx.Client, services: Services) -> None:
     for number in range(7):
-        add_dataset(here.database, f"ds_{number}")
+        add_dataset(services.database, f"ds_{number}")
     seen: list[str] = []
     url = "/datasets?limit=3"
     while url:

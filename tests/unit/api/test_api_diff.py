@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from service.api.deps import Services
 from service.domain.review import Decision
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs, rankings, reviews
 from service.store.tables import jobs as jobs_table
@@ -29,28 +29,28 @@ def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
 
 
 @pytest.fixture(autouse=True)
-def finished(here: Services, client: httpx.Client) -> None:
+def finished(services: Services, client: httpx.Client) -> None:
     """Job 1 over an upload, and its reviews: five removed, two relabelled."""
-    add_finished(here.database, here.blobs, rows=54, splits=SPLITS)
+    add_finished(services.database, services.blobs, rows=54, splits=SPLITS)
     gone = [Decision(sample_id=f"row-{i}", decision="remove") for i in (0, 3, 10, 17, 30)]
     turned = [Decision(sample_id=f"row-{i}", decision="relabel", label="cat") for i in (5, 20)]
-    with here.database.write() as connection:
-        reviews.record(connection, "job_1", [*gone, *turned], "api", here.now())
+    with services.database.write() as connection:
+        reviews.record(connection, "job_1", [*gone, *turned], "api", services.now())
 
 
-def corrected(client: httpx.Client, here: Services, **options: Any) -> dict[str, Any]:
+def corrected(client: httpx.Client, services: Services, **options: Any) -> dict[str, Any]:
     """Job 2 over the corrected dataset; its ranking is another one. Gives the dataset."""
     made: dict[str, Any] = client.post("/datasets/ds_1/versions", json={"job": "job_1", "apply": "reviews"}).json()
-    info = add_dataset(here.database, "ds_2", rows=54, splits=SPLITS).model_copy(update={"id": made["id"]})
-    add_job(here.database, info, "job_2", LATER, **options)
-    finish(here.database, "job_2", info, now=LATER)
+    info = add_dataset(services.database, "ds_2", rows=54, splits=SPLITS).model_copy(update={"id": made["id"]})
+    add_job(services.database, info, "job_2", LATER, **options)
+    finish(services.database, "job_2", info, now=LATER)
     rows = [row for row in ranking(info).to_pylist() if row["index"] not in (0, 3, 10, 17, 30)]
     chance = np.random.default_rng(7)
     for row in rows:
         row["mislabeled"] = round(float(chance.random()), 2)
         row["given_label"] = "cat" if row["index"] in (5, 20) else row["given_label"]
         row["verdict"] = "mislabeled" if row["mislabeled"] > 0.8 else "clean"
-    with here.database.write() as connection:
+    with services.database.write() as connection:
         rankings.save(connection, "job_2", pa.Table.from_pylist(rows))
     return made
 
@@ -67,9 +67,9 @@ def ids(found: dict[str, Any], name: str) -> list[str]:
 
 @pytest.mark.parametrize("url", ["/jobs/job_1/diff?other=job_2", "/jobs/job_2/diff?other=job_1", "/jobs/job_2/diff?"])
 def test_the_difference_is_that_of_the_two_rankings_whichever_is_asked(
-    client: httpx.Client, here: Services, url: str
+    client: httpx.Client, services: Services, url: str
 ) -> None:
-    made = corrected(client, here)
+    made = corrected(client, services)
     found = client.get(f"{url}&limit=15").json()
     old, new = dict(walk(client, "job_1")), dict(walk(client, "job_2"))
     assert (found["before"]["job"], found["after"]["job"], found["after"]["dataset"]) == ("job_1", "job_2", made["id"])
@@ -92,16 +92,16 @@ def test_the_difference_is_that_of_the_two_rankings_whichever_is_asked(
     assert {item["why"] for item in found["relabelled"]["items"]} == {"relabelled"}
 
 
-def test_lists_are_cut_and_say_how_long_they_are(client: httpx.Client, here: Services) -> None:
-    corrected(client, here)
+def test_lists_are_cut_and_say_how_long_they_are(client: httpx.Client, services: Services) -> None:
+    corrected(client, services)
     whole = client.get("/jobs/job_2/diff", params={"limit": 1000}).json()["vanished"]
     part = client.get("/jobs/job_2/diff", params={"limit": 2}).json()["vanished"]
     assert (part["items"], part["total"]) == (whole["items"][:2], whole["total"])
 
 
-def set_accuracies(here: Services, *accuracies: float | None) -> None:
+def set_accuracies(services: Services, *accuracies: float | None) -> None:
     for job_id, accuracy in zip(("job_1", "job_2"), accuracies, strict=True):
-        with here.database.write() as connection:
+        with services.database.write() as connection:
             job = jobs.get(connection, job_id)
             assert job is not None
             model = {**(job.result or {})["model"], "reference_accuracy": accuracy}
@@ -109,8 +109,8 @@ def set_accuracies(here: Services, *accuracies: float | None) -> None:
             connection.execute(jobs_table.update().where(jobs_table.c.id == job_id).values(result=result))
 
 
-def set_reference(here: Services, reference: dict[str, Any]) -> None:
-    with here.database.write() as connection:
+def set_reference(services: Services, reference: dict[str, Any]) -> None:
+    with services.database.write() as connection:
         job = jobs.get(connection, "job_1")
         assert job is not None
         spec = {**job.spec.model_dump(mode="json"), "reference": reference}
@@ -127,18 +127,18 @@ def set_reference(here: Services, reference: dict[str, Any]) -> None:
     ],
 )
 def test_accuracies_are_compared_only_where_they_mean_the_same(
-    client: httpx.Client, here: Services, reference: dict[str, Any], comparable: bool
+    client: httpx.Client, services: Services, reference: dict[str, Any], comparable: bool
 ) -> None:
-    corrected(client, here, reference={k: v for k, v in reference.items() if k != "trusted"})
-    set_reference(here, reference)
-    set_accuracies(here, 0.75, 0.875)
+    corrected(client, services, reference={k: v for k, v in reference.items() if k != "trusted"})
+    set_reference(services, reference)
+    set_accuracies(services, 0.75, 0.875)
     found = client.get("/jobs/job_2/diff").json()["accuracy"]
     assert (found["comparable"], found["before"], found["after"]) == (comparable, 0.75, 0.875)
     assert found["gain"] == (0.125 if comparable else None)
 
 
-def test_what_differs_beside_the_dataset_is_named(client: httpx.Client, here: Services) -> None:
-    corrected(client, here, training={"seed": 1}, reference={"split": "test"})
+def test_what_differs_beside_the_dataset_is_named(client: httpx.Client, services: Services) -> None:
+    corrected(client, services, training={"seed": 1}, reference={"split": "test"})
     found = client.get("/jobs/job_2/diff").json()
     assert (found["differing"], found["accuracy"]["comparable"]) == (["reference", "training"], False)
 
@@ -155,10 +155,10 @@ def test_what_differs_beside_the_dataset_is_named(client: httpx.Client, here: Se
     ],
 )
 def test_what_cannot_be_compared_is_refused(
-    client: httpx.Client, here: Services, url: str, status: int, place: list[str] | None
+    client: httpx.Client, services: Services, url: str, status: int, place: list[str] | None
 ) -> None:
-    corrected(client, here)
-    add_job(here.database, add_dataset(here.database, "ds_3"), "job_3")
+    corrected(client, services)
+    add_job(services.database, add_dataset(services.database, "ds_3"), "job_3")
     response = client.get(url)
     assert response.status_code == status
     assert [fault["loc"] for fault in response.json().get("errors", [])] == ([place] if place else [])

@@ -9,12 +9,12 @@ import httpx
 import pytest
 import redis
 
-from service.api.deps import Services
+from service.background.wake import sweep
 from service.domain.job import JobError
 from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import JOB_QUEUE, JOB_TASK, Settings
 from service.store import jobs
-from service.sweep import sweep
 from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
 
 
@@ -32,8 +32,8 @@ def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
     return found
 
 
-def test_a_job_echoes_every_resolved_value(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+def test_a_job_echoes_every_resolved_value(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
     response = client.post("/jobs", json={"dataset": info.id, "training": {"epochs": 4}, "priority": 7})
     job = response.json()
     assert response.headers["Location"] == f"/jobs/{job['id']}"
@@ -53,39 +53,41 @@ def test_a_job_echoes_every_resolved_value(client: httpx.Client, here: Services)
 
 
 def test_the_queue_hears_of_a_job_by_name_and_priority(
-    client: httpx.Client, here: Services, settings: Settings
+    client: httpx.Client, services: Services, settings: Settings
 ) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+    info = add_dataset(services.database, blobs=services.blobs)
     for priority in (0, 4, 9):
         job = submit(client, dataset=info.id, priority=priority)
         (message,) = messages(settings, priority)
         assert message["headers"]["task"] == JOB_TASK
         assert job["id"] in message["headers"]["argsrepr"]
-    assert here.queue.depth() == 3
+    assert services.queue.depth() == 3
 
 
-def test_a_dead_broker_neither_fails_nor_loses_a_job(client: httpx.Client, here: Services, settings: Settings) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+def test_a_dead_broker_neither_fails_nor_loses_a_job(
+    client: httpx.Client, services: Services, settings: Settings
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
     away = CeleryQueue(settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
-    live = here.queue
-    object.__setattr__(here, "queue", away)
+    live = services.queue
+    object.__setattr__(services, "queue", away)
     job = submit(client, dataset=info.id)
     assert client.get("/readyz").json()["checks"]["broker"]["ok"] is False
-    object.__setattr__(here, "queue", live)
+    object.__setattr__(services, "queue", live)
     away.close()
-    later = here.now() + 2 * LEASE
-    assert sweep(here.database, away, settings, later) == 0
-    assert sweep(here.database, live, settings, later) == 1
+    later = services.now() + 2 * LEASE
+    assert sweep(services.database, away, settings, later) == 0
+    assert sweep(services.database, live, settings, later) == 1
     assert job["id"] in messages(settings)[0]["headers"]["argsrepr"]
 
 
 def test_the_sweep_tells_nobody_twice_while_the_message_still_waits(
-    client: httpx.Client, here: Services, settings: Settings
+    client: httpx.Client, services: Services, settings: Settings
 ) -> None:
-    submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
+    submit(client, dataset=add_dataset(services.database, blobs=services.blobs).id)
     for later in range(1, 4):
-        assert sweep(here.database, here.queue, settings, here.now() + later * 2 * LEASE) == 0
-    assert here.queue.depth() == 1
+        assert sweep(services.database, services.queue, settings, services.now() + later * 2 * LEASE) == 0
+    assert services.queue.depth() == 1
 
 
 def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
@@ -119,20 +121,28 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
         ({"priority": 10}, ["priority"]),
     ],
 )
-def test_a_fault_names_its_field(client: httpx.Client, here: Services, body: dict[str, Any], place: list[str]) -> None:
-    add_dataset(here.database, "ds_1", here.blobs)
+def test_a_fault_names_its_field(
+    client: httpx.Client, services: Services, body: dict[str, Any], place: list[str]
+) -> None:
+    add_dataset(services.database, "ds_1", services.blobs)
     response = client.post("/jobs", json={"dataset": "ds_1", **body})
     assert response.status_code == 422, response.text
     assert [fault["loc"] for fault in response.json()["errors"]] == [place]
     assert client.get("/jobs").json()["total"] == 0
 
 
-def test_fields_that_are_not_built_may_be_null(client: httpx.Client, here: Services) -> None:
-    submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id, webhook=None, glitches=None, reference=None)
+def test_fields_that_are_not_built_may_be_null(client: httpx.Client, services: Services) -> None:
+    submit(
+        client,
+        dataset=add_dataset(services.database, blobs=services.blobs).id,
+        webhook=None,
+        glitches=None,
+        reference=None,
+    )
 
 
-def test_missing_reference_samples_are_named(client: httpx.Client, here: Services) -> None:
-    add_dataset(here.database, "ds_1", here.blobs)
+def test_missing_reference_samples_are_named(client: httpx.Client, services: Services) -> None:
+    add_dataset(services.database, "ds_1", services.blobs)
     names = ["row-1", *(f"x-{number}" for number in range(25))]
     faults = client.post("/jobs", json={"dataset": "ds_1", "reference": {"samples": names}}).json()["errors"]
     assert len(faults) == 21
@@ -140,8 +150,8 @@ def test_missing_reference_samples_are_named(client: httpx.Client, here: Service
     assert "5 more" in faults[-1]["msg"]
 
 
-def test_unknown_datasets_are_404_and_name_the_field(client: httpx.Client, here: Services) -> None:
-    add_dataset(here.database, "ds_1", here.blobs)
+def test_unknown_datasets_are_404_and_name_the_field(client: httpx.Client, services: Services) -> None:
+    add_dataset(services.database, "ds_1", services.blobs)
     for body, place in (
         ({"dataset": "ds_0"}, ["dataset"]),
         ({"dataset": "ds_1", "reference": {"dataset": "ds_0"}}, ["reference", "dataset"]),
@@ -160,23 +170,23 @@ def test_unknown_datasets_are_404_and_name_the_field(client: httpx.Client, here:
     ],
 )
 def test_a_reference_dataset_must_fit(
-    client: httpx.Client, here: Services, changes: dict[str, Any], words: str
+    client: httpx.Client, services: Services, changes: dict[str, Any], words: str
 ) -> None:
-    add_dataset(here.database, "ds_1", here.blobs)
-    add_dataset(here.database, "ds_2", **changes)
+    add_dataset(services.database, "ds_1", services.blobs)
+    add_dataset(services.database, "ds_2", **changes)
     response = client.post("/jobs", json={"dataset": "ds_1", "reference": {"dataset": "ds_2"}})
     assert response.status_code == 422
     assert words in response.json()["detail"]
 
 
-def test_a_reference_dataset_that_fits_is_taken(client: httpx.Client, here: Services) -> None:
-    add_dataset(here.database, "ds_1", here.blobs)
-    add_dataset(here.database, "ds_2", here.blobs, classes=["eel", "cat"])
+def test_a_reference_dataset_that_fits_is_taken(client: httpx.Client, services: Services) -> None:
+    add_dataset(services.database, "ds_1", services.blobs)
+    add_dataset(services.database, "ds_2", services.blobs, classes=["eel", "cat"])
     assert submit(client, dataset="ds_1", reference={"dataset": "ds_2"})["spec"]["reference"]["trusted"] is True
 
 
-def test_a_dataset_without_a_training_part_is_refused(client: httpx.Client, here: Services) -> None:
-    add_dataset(here.database, "ds_1", splits={"test": 12})
+def test_a_dataset_without_a_training_part_is_refused(client: httpx.Client, services: Services) -> None:
+    add_dataset(services.database, "ds_1", splits={"test": 12})
     assert client.post("/jobs", json={"dataset": "ds_1"}).json()["errors"][0]["loc"] == ["dataset"]
 
 
@@ -207,17 +217,17 @@ def test_an_unknown_kind_of_body_is_refused(client: httpx.Client) -> None:
     assert client.post("/jobs").status_code == 415
 
 
-def test_a_full_queue_says_when_to_come_back(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
-    object.__setattr__(here, "settings", here.settings.model_copy(update={"max_waiting_jobs": 2}))
+def test_a_full_queue_says_when_to_come_back(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    object.__setattr__(services, "settings", services.settings.model_copy(update={"max_waiting_jobs": 2}))
     submit(client, dataset=info.id)
     submit(client, dataset=info.id)
     response = client.post("/jobs", json={"dataset": info.id})
     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
 
 
-def test_a_key_makes_one_job_with_the_same_answer(client: httpx.Client, here: Services, settings: Settings) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+def test_a_key_makes_one_job_with_the_same_answer(client: httpx.Client, services: Services, settings: Settings) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
     key = {"Idempotency-Key": "k-1"}
     first = client.post("/jobs", json={"dataset": info.id}, headers=key)
     # What is left out and what is spelt out are the same.
@@ -241,8 +251,8 @@ def test_a_key_binds_the_file_and_the_route(client: httpx.Client) -> None:
     assert uploaded.json() == first.json()["dataset"]
 
 
-def test_a_deleted_job_frees_its_key(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+def test_a_deleted_job_frees_its_key(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
     key = {"Idempotency-Key": "k-1"}
     first = client.post("/jobs", json={"dataset": info.id}, headers=key).json()
     client.post(f"/jobs/{first['id']}/cancel")
@@ -257,9 +267,9 @@ def test_a_key_has_a_form(client: httpx.Client, key: str) -> None:
 
 @pytest.mark.parametrize("kind", ["json", "form"])
 def test_one_key_sent_many_times_at_once_makes_one_job(
-    client: httpx.Client, server: str, here: Services, kind: str
+    client: httpx.Client, server: str, services: Services, kind: str
 ) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
+    info = add_dataset(services.database, blobs=services.blobs)
     start, ids = threading.Barrier(6), []
     body: dict[str, Any] = {"json": {"dataset": info.id}} if kind == "json" else form(spec={})
 
@@ -279,9 +289,9 @@ def test_one_key_sent_many_times_at_once_makes_one_job(
 
 
 def test_a_job_is_cancelled_once_and_retried_with_a_new_message(
-    client: httpx.Client, here: Services, settings: Settings
+    client: httpx.Client, services: Services, settings: Settings
 ) -> None:
-    job = submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
+    job = submit(client, dataset=add_dataset(services.database, blobs=services.blobs).id)
     url = f"/jobs/{job['id']}"
     assert client.post(f"{url}/retry").status_code == 409
     assert client.delete(url).json()["state"] == "queued"
@@ -295,9 +305,9 @@ def test_a_job_is_cancelled_once_and_retried_with_a_new_message(
     assert len(messages(settings)) == 2
 
 
-def test_a_failure_is_shown_with_its_reason(client: httpx.Client, here: Services) -> None:
-    job = submit(client, dataset=add_dataset(here.database, blobs=here.blobs).id)
-    with here.database.write() as connection:
+def test_a_failure_is_shown_with_its_reason(client: httpx.Client, services: Services) -> None:
+    job = submit(client, dataset=add_dataset(services.database, blobs=services.blobs).id)
+    with services.database.write() as connection:
         held = jobs.claim(connection, job["id"], "w", LEASE, NOON)
         assert held is not None
         jobs.fail(connection, held, JobError(code="diverged", detail="lower the learning rate"), NOON)
@@ -311,11 +321,11 @@ def test_a_failure_is_shown_with_its_reason(client: httpx.Client, here: Services
     assert "lower the learning rate" in gone.json()["detail"]
 
 
-def test_a_deleted_job_leaves_no_file_and_no_row(client: httpx.Client, here: Services) -> None:
-    add_finished(here.database, here.blobs)
-    assert here.blobs.job("job_1").exists()
+def test_a_deleted_job_leaves_no_file_and_no_row(client: httpx.Client, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+    assert services.blobs.job("job_1").exists()
     assert client.delete("/jobs/job_1").status_code == 204
-    assert not here.blobs.job("job_1").exists()
+    assert not services.blobs.job("job_1").exists()
     for path in ("", "/suspects", "/events", "/samples/row-1"):
         assert client.get(f"/jobs/job_1{path}").status_code == 404
     for path in ("/cancel", "/retry"):
@@ -323,12 +333,14 @@ def test_a_deleted_job_leaves_no_file_and_no_row(client: httpx.Client, here: Ser
     assert client.delete("/jobs/job_1").status_code == 404
 
 
-def test_lists_of_jobs_are_filtered_and_paged(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
-    other = add_dataset(here.database, "ds_2")
+def test_lists_of_jobs_are_filtered_and_paged(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    other = add_dataset(services.database, "ds_2")
     for number in range(7):
         chosen = other if number == 3 else info
-        add_job(here.database, chosen, f"job_{number}", NOON + timedelta(seconds=number // 3), name=f"n {number % 2}")
+        add_job(
+            services.database, chosen, f"job_{number}", NOON + timedelta(seconds=number // 3), name=f"n {number % 2}"
+        )
     client.post("/jobs/job_5/cancel")
     seen: list[str] = []
     url = "/jobs?limit=2&name=n 1"

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from service.api.deps import Services
 from service.ingest import limits
+from service.services import Services
 from tests.builders import CSV, add_dataset, add_finished, form
 from tests.unit.worker.programs import Small, export, made, sample, tampered
 
@@ -63,7 +63,7 @@ def test_weights_are_told_with_how_many_they_are(client: httpx.Client) -> None:
     assert (told["input"], told["layers"]) == (None, [])
 
 
-def test_the_same_bytes_are_the_same_network(client: httpx.Client, here: Services) -> None:
+def test_the_same_bytes_are_the_same_network(client: httpx.Client, services: Services) -> None:
     first, again = post(client, STATE), post(client, STATE, "other name")
     assert first.json() == again.json()
     other = post(client, save({"a": torch.ones(2)})).json()
@@ -72,8 +72,8 @@ def test_the_same_bytes_are_the_same_network(client: httpx.Client, here: Service
     assert listed.json()["total"] == 2
     rest = client.get("/networks", params={"cursor": listed.json()["next"]}).json()
     assert [one["id"] for one in rest["items"]] == [first.json()["id"]]
-    assert len(list(here.blobs.networks.iterdir())) == 2
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert len(list(services.blobs.networks.iterdir())) == 2
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 def test_an_idempotency_key_stands_for_one_upload(client: httpx.Client) -> None:
@@ -101,13 +101,13 @@ def _torch_file() -> bytes:
     ],
 )
 def test_pickles_and_other_files_are_refused_by_content(
-    content: bytes, reason: str, client: httpx.Client, here: Services
+    content: bytes, reason: str, client: httpx.Client, services: Services
 ) -> None:
     answer = post(client, content, "weights.safetensors")
     assert answer.status_code == 415
     assert reason in answer.json()["detail"]
-    assert not here.blobs.networks.exists()
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert not services.blobs.networks.exists()
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 def test_broken_weights_name_the_array(client: httpx.Client) -> None:
@@ -117,7 +117,7 @@ def test_broken_weights_name_the_array(client: httpx.Client) -> None:
 
 
 def test_jobs_echo_the_network_and_keep_it_from_being_deleted(
-    client: httpx.Client, program: bytes, table: str, here: Services
+    client: httpx.Client, program: bytes, table: str, services: Services
 ) -> None:
     network = post(client, program).json()["id"]
     answer = job(client, table, "exported", {"network": network, "layer": "1"})
@@ -140,7 +140,7 @@ def test_jobs_echo_the_network_and_keep_it_from_being_deleted(
     assert client.delete(f"/jobs/{answer.json()['id']}").status_code == 204
     assert client.delete(f"/networks/{network}").status_code == 204
     assert client.get(f"/networks/{network}").status_code == 404
-    assert list(here.blobs.networks.iterdir()) == []
+    assert list(services.blobs.networks.iterdir()) == []
 
 
 def test_weights_are_trained_as_their_architecture_is(client: httpx.Client, table: str) -> None:
@@ -186,9 +186,9 @@ def test_a_network_that_is_not_there_is_named(client: httpx.Client, table: str) 
     assert answer.json()["errors"] == [{"loc": ["model", "params", "network"], "msg": "no network net_none"}]
 
 
-def test_columns_that_are_no_numbers_are_named(client: httpx.Client, here: Services, program: bytes) -> None:
+def test_columns_that_are_no_numbers_are_named(client: httpx.Client, services: Services, program: bytes) -> None:
     network = post(client, program).json()["id"]
-    info = add_dataset(here.database, "ds_words", here.blobs)
+    info = add_dataset(services.database, "ds_words", services.blobs)
     answer = job(client, info.id, "exported", {"network": network})
     assert answer.status_code == 422
     assert "colour (categorical)" in answer.json()["detail"]
@@ -206,11 +206,11 @@ def test_a_program_of_another_shape_is_refused(client: httpx.Client, tmp_path: P
 
 
 def test_a_program_of_images_is_given_as_many_colours_as_it_takes(
-    client: httpx.Client, here: Services, tmp_path: Path
+    client: httpx.Client, services: Services, tmp_path: Path
 ) -> None:
     picture = export(made("small"), sample("small"), tmp_path / "small.pt2").read_bytes()
     network = post(client, picture).json()["id"]
-    info = add_dataset(here.database, "ds_pictures", here.blobs, rows=60, modality="image", features=[])
+    info = add_dataset(services.database, "ds_pictures", services.blobs, rows=60, modality="image", features=[])
     for name in ("pixel_mean", "pixel_deviation"):
         assert job(client, info.id, "exported", {"network": network, name: [0.5]}).status_code == 202
         assert job(client, info.id, "exported", {"network": network, name: [0.5, 0.4, 0.3]}).status_code == 202
@@ -222,9 +222,9 @@ def test_a_program_of_images_is_given_as_many_colours_as_it_takes(
 
 
 def test_a_program_of_images_that_are_too_large_is_refused(
-    client: httpx.Client, here: Services, tmp_path: Path
+    client: httpx.Client, services: Services, tmp_path: Path
 ) -> None:
-    info = add_dataset(here.database, "ds_pictures", here.blobs, rows=60, modality="image", features=[])
+    info = add_dataset(services.database, "ds_pictures", services.blobs, rows=60, modality="image", features=[])
     for side, status in ((1024, 202), (1025, 422)):
         path = export(Small().eval(), torch.zeros(2, 3, 8, side), tmp_path / f"{side}.pt2")
         answer = job(client, info.id, "exported", {"network": post(client, path.read_bytes()).json()["id"]})
@@ -281,11 +281,11 @@ def test_a_program_that_expands_out_of_all_proportion_is_refused(
     assert "compression bomb" in answer.json()["detail"]
 
 
-def test_the_weights_of_a_job_are_given_as_they_lie(client: httpx.Client, here: Services) -> None:
-    add_finished(here.database, here.blobs)
+def test_the_weights_of_a_job_are_given_as_they_lie(client: httpx.Client, services: Services) -> None:
+    add_finished(services.database, services.blobs)
     links = client.get("/jobs/job_1").json()["links"]
     assert client.get(links["model"]).status_code == 404
-    here.blobs.model("job_1").write_bytes(STATE)
+    services.blobs.model("job_1").write_bytes(STATE)
     answer = client.get(links["model"])
     assert answer.content == STATE
     assert answer.headers["Content-Disposition"] == 'attachment; filename="job_1.safetensors"'

@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.deps import Services, new_id
-from service.api.errors import told
+from service.api.http.errors import told
 from service.api.page import PARTS
 from service.domain.errors import FieldError, Invalid
+from service.domain.ids import new_id
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS
+from service.services import Services
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import Database, open_database
@@ -35,12 +36,12 @@ def test_the_service_starts_without_what_only_a_worker_needs() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_process_answers_whatever_else_is_away(client: httpx.Client, here: Services) -> None:
-    object.__setattr__(here, "database", away())
+def test_the_process_answers_whatever_else_is_away(client: httpx.Client, services: Services) -> None:
+    object.__setattr__(services, "database", away())
     assert client.get("/healthz").json()["status"] == "ok"
 
 
-def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, here: Services) -> None:
+def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, services: Services) -> None:
     refused = client.get("/readyz")
     assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
     checks = refused.json()["checks"]
@@ -50,25 +51,25 @@ def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, he
         "storage": True,
         "worker": False,
     }
-    with here.database.write() as connection:
-        workers.sign_in(connection, "w", here.now() - timedelta(minutes=1))
+    with services.database.write() as connection:
+        workers.sign_in(connection, "w", services.now() - timedelta(minutes=1))
     assert client.get("/readyz").status_code == 503
-    with here.database.write() as connection:
-        workers.sign_in(connection, "w", here.now())
+    with services.database.write() as connection:
+        workers.sign_in(connection, "w", services.now())
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
 
 
-def test_readiness_says_what_is_away(client: httpx.Client, here: Services, tmp_path: Path) -> None:
+def test_readiness_says_what_is_away(client: httpx.Client, services: Services, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    object.__setattr__(here, "database", away())
-    object.__setattr__(here, "blobs", Blobs(tmp_path / "file"))
+    object.__setattr__(services, "database", away())
+    object.__setattr__(services, "blobs", Blobs(tmp_path / "file"))
     checks = client.get("/readyz").json()["checks"]
     assert [name for name, check in checks.items() if not check["ok"]] == ["database", "storage", "worker"]
 
 
-def test_a_database_that_is_away_is_a_503_with_a_wait(client: httpx.Client, here: Services) -> None:
-    object.__setattr__(here, "database", away())
+def test_a_database_that_is_away_is_a_503_with_a_wait(client: httpx.Client, services: Services) -> None:
+    object.__setattr__(services, "database", away())
     for path in ("/datasets", "/jobs", "/jobs/job_1", "/jobs/job_1/events", "/metrics"):
         response = client.get(path)
         assert (response.status_code, response.json()["code"]) == (503, "unavailable"), path
@@ -87,9 +88,9 @@ def metric(text: str, name: str) -> float:
     return float(found)
 
 
-def test_metrics_count_requests_by_route_and_jobs_by_state(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
-    add_job(here.database, info)
+def test_metrics_count_requests_by_route_and_jobs_by_state(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    add_job(services.database, info)
     client.post("/jobs", json={"dataset": info.id})
     for name in ("job_1", "job_2", "job_3"):
         client.get(f"/jobs/{name}")
@@ -168,8 +169,8 @@ def test_a_method_that_is_not_answered_says_which_is(client: httpx.Client) -> No
     assert response.headers["Allow"]
 
 
-def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, here: Services) -> None:
-    object.__setattr__(here, "database", None)
+def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, services: Services) -> None:
+    object.__setattr__(services, "database", None)
     response = client.get("/jobs")
     assert (response.status_code, response.headers["Content-Type"]) == (500, "application/problem+json")
     assert response.json()["code"] == "internal"

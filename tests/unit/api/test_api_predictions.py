@@ -9,13 +9,13 @@ import httpx
 import numpy as np
 import pytest
 
-from service.api.deps import Services
 from service.domain.signal import SIGNALS
 from service.platforms.exports import FORMS
+from service.services import Services
 from tests.unit.ingest.uploads import npz_of
 from worker.devices import CPU
-from worker.station import Station
-from worker.tasks import run
+from worker.job.context import Station
+from worker.job.tasks import run
 
 ROWS, WRONG, CLASSES = 240, 24, ["cat", "dog", "eel"]
 
@@ -37,22 +37,24 @@ def arrays(*, features: bool) -> dict[str, Any]:
     return found | ({"features": x} if features else {})
 
 
-def submit(client: httpx.Client, here: Services, content: bytes | str, **spec: Any) -> dict[str, Any]:
+def submit(client: httpx.Client, services: Services, content: bytes | str, **spec: Any) -> dict[str, Any]:
     """A finished job over an upload, or over the dataset of this id."""
     if isinstance(content, bytes):
         sent = client.post("/jobs", files={"file": ("predictions.npz", content)}, data={"spec": json.dumps(spec)})
     else:
         sent = client.post("/jobs", json={"dataset": content, **spec})
     assert sent.status_code == 202, sent.text
-    run(sent.json()["id"], "worker-1", Station(here.settings, here.database, here.blobs, CPU, lambda: False))
+    run(
+        sent.json()["id"], "worker-1", Station(services.settings, services.database, services.blobs, CPU, lambda: False)
+    )
     job: dict[str, Any] = client.get(sent.headers["Location"]).json()
     assert job["state"] == "completed", job["error"]
     return job
 
 
 @pytest.mark.parametrize("features", [False, True])
-def test_everything_of_the_job_can_be_asked(client: httpx.Client, here: Services, features: bool) -> None:
-    job = submit(client, here, npz_of(**arrays(features=features)))
+def test_everything_of_the_job_can_be_asked(client: httpx.Client, services: Services, features: bool) -> None:
+    job = submit(client, services, npz_of(**arrays(features=features)))
     url, computed = f"/jobs/{job['id']}", job["result"]["signals"]
     assert job["dataset"]["modality"] == job["spec"]["model"]["name"] == "predictions"
     assert job["spec"]["training"]["learning_rate"] == job["spec"]["training"]["epochs"] == 1
@@ -85,8 +87,8 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, here: Services
 
 
 @pytest.mark.parametrize("features", [False, True])
-def test_a_sample_says_what_its_predictions_say(client: httpx.Client, here: Services, features: bool) -> None:
-    job = submit(client, here, npz_of(**arrays(features=features)))
+def test_a_sample_says_what_its_predictions_say(client: httpx.Client, services: Services, features: bool) -> None:
+    job = submit(client, services, npz_of(**arrays(features=features)))
     top = client.get(f"/jobs/{job['id']}/suspects", params={"limit": 1}).json()["items"][0]
     sample = client.get(top["sample"]["links"]["self"]).json()
     assert sample["trajectory"]["epochs"] == [0]
@@ -99,8 +101,8 @@ def test_a_sample_says_what_its_predictions_say(client: httpx.Client, here: Serv
     assert (sample["witnesses"] is not None) == features
 
 
-def test_what_needs_features_is_empty_without_them_and_says_why(client: httpx.Client, here: Services) -> None:
-    bare, whole = (submit(client, here, npz_of(**arrays(features=features))) for features in (False, True))
+def test_what_needs_features_is_empty_without_them_and_says_why(client: httpx.Client, services: Services) -> None:
+    bare, whole = (submit(client, services, npz_of(**arrays(features=features))) for features in (False, True))
     for what in ("groups", "verify-next"):
         nothing, found = (client.get(f"/jobs/{job['id']}/{what}").json() for job in (bare, whole))
         assert (nothing["items"], nothing["total"]) == ([], 0)
@@ -111,9 +113,9 @@ def test_what_needs_features_is_empty_without_them_and_says_why(client: httpx.Cl
     assert told == [{"no_training", "no_features"}, {"no_training", "no_trusted_reference"}]
 
 
-def test_cleanlabs_table_is_the_familiar_one(client: httpx.Client, here: Services) -> None:
+def test_cleanlabs_table_is_the_familiar_one(client: httpx.Client, services: Services) -> None:
     given = arrays(features=False)
-    job = submit(client, here, npz_of(**given))
+    job = submit(client, services, npz_of(**given))
     answer = client.get(f"/jobs/{job['id']}/suspects", params={"format": "cleanlab"})
     rows = {int(row["index"]): row for row in csv.DictReader(io.StringIO(answer.text))}
     assert len(rows) == ROWS
@@ -152,26 +154,26 @@ def test_what_the_upload_cannot_give_is_refused_with_the_reason(client: httpx.Cl
 
 @pytest.mark.parametrize("features", [False, True])
 def test_a_corrected_version_is_ranked_again_by_the_old_predictions(
-    client: httpx.Client, here: Services, features: bool
+    client: httpx.Client, services: Services, features: bool
 ) -> None:
-    first = submit(client, here, npz_of(**arrays(features=features)))
+    first = submit(client, services, npz_of(**arrays(features=features)))
     reviews = [{"sample_id": f"s{row}", "decision": "relabel", "label": CLASSES[row % 3]} for row in range(WRONG)]
     reviews += [{"sample_id": "s100", "decision": "remove"}, {"sample_id": "s101", "decision": "keep"}]
     assert client.post(f"/jobs/{first['id']}/reviews", json=reviews).status_code == 201
     made = client.post(f"/datasets/{first['dataset']['id']}/versions", json={"job": first["id"], "apply": "reviews"})
     assert made.status_code == 201, made.text
-    second = submit(client, here, made.json()["id"])
+    second = submit(client, services, made.json()["id"])
     assert second["result"]["samples"] == ROWS - 1
     assert second["result"]["estimates"]["mislabeled"]["count"] < first["result"]["estimates"]["mislabeled"]["count"]
     diff = client.get(f"/jobs/{second['id']}/diff").json()
     assert diff["relabelled"]["total"] == WRONG
-    verified = submit(client, here, made.json()["id"], reference={"verified": True})
+    verified = submit(client, services, made.json()["id"], reference={"verified": True})
     assert verified["result"]["samples"] == ROWS - 1 - WRONG - 1
 
 
-def test_without_predictions_a_classifier_is_trained_on_the_features(client: httpx.Client, here: Services) -> None:
+def test_without_predictions_a_classifier_is_trained_on_the_features(client: httpx.Client, services: Services) -> None:
     given = {name: array for name, array in arrays(features=True).items() if name != "pred_probs"}
-    job = submit(client, here, npz_of(**given), training={"epochs": 3})
+    job = submit(client, services, npz_of(**given), training={"epochs": 3})
     assert (job["dataset"]["modality"], job["spec"]["model"]["name"]) == ("embedding", "mlp_probe")
     assert job["dataset"]["classes"] == CLASSES
     assert "frozen_vote" in job["result"]["signals"]

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
-from service.label_studio.pull import pull_due
+from service.background.pulls import pull_due
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
@@ -42,12 +42,12 @@ def take(client: httpx.Client, connection: Any, *, key: str | None = None, **mor
     return client.post("/datasets", json=body, headers={"Idempotency-Key": key} if key else {})
 
 
-def left(here: Services) -> list[Path]:
+def left(services: Services) -> list[Path]:
     """Every file of an upload or a dataset."""
-    return [path for part in ("uploads", "datasets") for path in (here.settings.home / part).rglob("*")]
+    return [path for part in ("uploads", "datasets") for path in (services.settings.home / part).rglob("*")]
 
 
-def test_a_project_becomes_a_dataset_at_once(client: httpx.Client, here: Services, connection: str) -> None:
+def test_a_project_becomes_a_dataset_at_once(client: httpx.Client, services: Services, connection: str) -> None:
     answer = take(client, connection)
     info = answer.json()
     assert (answer.status_code, answer.headers["Location"]) == (201, f"/datasets/{info['id']}")
@@ -57,23 +57,23 @@ def test_a_project_becomes_a_dataset_at_once(client: httpx.Client, here: Service
     assert client.get(f"/datasets/{info['id']}").json() == info
     row = client.get(f"/datasets/{info['id']}/samples/3").json()
     assert (row["label"], row["features"]) == ("cat", {"text": "words of task 3"})
-    assert {path.name for path in left(here)} == {info["id"], "data.parquet", "skipped.jsonl"}
+    assert {path.name for path in left(services)} == {info["id"], "data.parquet", "skipped.jsonl"}
     assert client.post("/jobs", json={"dataset": info["id"]}).status_code == 202
 
 
 def test_the_same_tasks_are_one_dataset_whoever_reads_them(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     first = take(client, connection).json()
     job = client.post("/jobs", json={"connection": connection, "project": 7}).json()
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
     assert client.get(f"/jobs/{job['id']}").json()["dataset"] == first
     assert take(client, connection).json() == first
     assert take(client, connection, name="mine").json()["name"] == "mine"
     tool.tasks[0] = text_task(1, "dog")
     assert take(client, connection).json()["class_counts"] == {"cat": 11, "dog": 13}
     assert client.get("/datasets").json()["total"] == 3
-    assert len(list((here.settings.home / "datasets").iterdir())) == 3
+    assert len(list((services.settings.home / "datasets").iterdir())) == 3
 
 
 def test_each_policy_and_what_is_left_out_are_as_in_a_job(client: httpx.Client, connection: str, tool: StandIn) -> None:
@@ -113,42 +113,44 @@ def test_the_same_key_reads_the_tasks_once(client: httpx.Client, connection: str
     ],
 )
 def test_what_cannot_be_read_is_refused_by_its_field_and_leaves_nothing(
-    client: httpx.Client, here: Services, connection: str, change: dict[str, Any], status: int, place: list[str]
+    client: httpx.Client, services: Services, connection: str, change: dict[str, Any], status: int, place: list[str]
 ) -> None:
     answer = take(client, **{"connection": connection, **change})
     assert answer.status_code == status, answer.text
     assert place in [fault["loc"] for fault in answer.json()["errors"]]
-    assert (client.get("/datasets").json()["total"], left(here)) == (0, [])
+    assert (client.get("/datasets").json()["total"], left(services)) == (0, [])
 
 
 @pytest.mark.parametrize("answers", [[500], [b"<html>"], [401]])
 def test_a_tool_that_does_not_answer_well_is_a_502_and_leaves_nothing(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn, answers: list[int | bytes]
+    client: httpx.Client, services: Services, connection: str, tool: StandIn, answers: list[int | bytes]
 ) -> None:
     tool.answers = answers
     answer = take(client, connection)
-    assert (answer.status_code, answer.json()["code"], left(here)) == (502, "upstream", [])
+    assert (answer.status_code, answer.json()["code"], left(services)) == (502, "upstream", [])
     assert TOKEN not in answer.text
 
 
 def test_a_project_without_a_usable_task_is_the_projects_fault(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     tool.tasks = [text_task(1)]
     answer = take(client, connection)
     assert (answer.status_code, answer.json()["errors"][0]["loc"]) == (422, ["project"])
-    assert left(here) == []
+    assert left(services) == []
 
 
 @pytest.mark.parametrize("app", [{"max_upload_bytes": 500}], indirect=True)
-def test_more_than_this_installation_takes_is_refused(client: httpx.Client, here: Services, connection: str) -> None:
-    assert (take(client, connection).status_code, left(here)) == (413, [])
+def test_more_than_this_installation_takes_is_refused(
+    client: httpx.Client, services: Services, connection: str
+) -> None:
+    assert (take(client, connection).status_code, left(services)) == (413, [])
 
 
 @pytest.mark.parametrize(("part", "size"), [("ds_full.lines", 0), ("ds_full.part", 2**17), ("ds_full.part", 0)])
 def test_a_full_disk_is_told_and_nothing_is_kept(
     client: httpx.Client,
-    here: Services,
+    services: Services,
     connection: str,
     tool: StandIn,
     monkeypatch: pytest.MonkeyPatch,
@@ -161,21 +163,21 @@ def test_a_full_disk_is_told_and_nothing_is_kept(
             task["data"] = {"text": f"/data/{task['id']}.png"}
             tool.files[task["data"]["text"]] = bytes(size)
     monkeypatch.setattr("service.api.datasets.new_id", lambda _prefix: "ds_full")
-    (here.blobs.uploads / part).symlink_to("/dev/full")
+    (services.blobs.uploads / part).symlink_to("/dev/full")
     answer = take(client, connection)
-    assert (answer.status_code, left(here)) == (507, [])
+    assert (answer.status_code, left(services)) == (507, [])
 
 
 def test_a_client_that_goes_away_ends_the_reading_and_nothing_is_kept(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, services: Services, connection: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.label_studio.client._PAGE", 1)
     tool.delay_s = 0.2
     with pytest.raises(httpx.ReadTimeout):
         client.post("/datasets", json={"connection": connection, "project": 7}, timeout=1)
     deadline = time.monotonic() + 20
-    while left(here) and time.monotonic() < deadline:
+    while left(services) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert left(here) == []
+    assert left(services) == []
     assert 0 < len(tool.paths("/api/tasks/")) < ROWS
     assert client.get("/datasets").json()["total"] == 0

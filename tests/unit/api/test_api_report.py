@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from service.api.deps import Services
 from service.domain.dataset import Warning
 from service.domain.signal import SIGNALS
 from service.domain.specs import Loop
+from service.services import Services
 from service.store import datasets, jobs, loops, rankings
 from tests.builders import (
     COMPUTED,
@@ -41,9 +41,9 @@ figcaption table thead tbody tr th td details summary svg g defs path use text c
 
 
 @pytest.fixture(autouse=True)
-def finished(here: Services, client: httpx.Client) -> None:
+def finished(services: Services, client: httpx.Client) -> None:
     """A completed job over a table."""
-    add_finished(here.database, here.blobs, rows=54, splits={"train": ROWS, "test": 13})
+    add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
 
 
 def html(client: httpx.Client, url: str = URL) -> Page:
@@ -58,7 +58,7 @@ def markdown(client: httpx.Client, url: str = URL) -> Page:
     return read_markdown(response.text)
 
 
-def plant(here: Services, job_id: str = "job_1", kinds: tuple[str, ...] = ("duplicate", "mislabeled_pair")) -> None:
+def plant(services: Services, job_id: str = "job_1", kinds: tuple[str, ...] = ("duplicate", "mislabeled_pair")) -> None:
     """Let a worker say how well each signal found what was planted."""
     told = summaries(COMPUTED, ROWS)
     for place, name in enumerate(COMPUTED):
@@ -75,12 +75,12 @@ def plant(here: Services, job_id: str = "job_1", kinds: tuple[str, ...] = ("dupl
             for number, kind in enumerate(("all", *kinds))
         }
         told[name] |= {"detection": found.pop("all"), "detection_by_kind": found}
-    with here.database.write() as connection:
+    with services.database.write() as connection:
         rankings.save_summaries(connection, job_id, told)
 
 
-def test_it_comes_with_the_job_and_not_before(client: httpx.Client, here: Services) -> None:
-    add_job(here.database, add_dataset(here.database, "ds_2"), "job_2")
+def test_it_comes_with_the_job_and_not_before(client: httpx.Client, services: Services) -> None:
+    add_job(services.database, add_dataset(services.database, "ds_2"), "job_2")
     waiting = client.get("/jobs/job_2/report")
     assert (waiting.status_code, waiting.json()["state"]) == (409, "queued")
     assert int(waiting.headers["Retry-After"]) > 0
@@ -117,8 +117,10 @@ def test_a_form_that_is_not_made_is_refused_with_the_list(client: httpx.Client) 
     assert (unknown.status_code, unknown.json()["errors"][0]["loc"]) == (422, ["query", "format"])
 
 
-def test_the_page_is_one_file_and_its_policy_allows_only_its_own_style(client: httpx.Client, here: Services) -> None:
-    plant(here)
+def test_the_page_is_one_file_and_its_policy_allows_only_its_own_style(
+    client: httpx.Client, services: Services
+) -> None:
+    plant(services)
     response = client.get(URL)
     page = read(response.text)
     assert {tag for tag, _ in page.elements} <= set(ELEMENTS.split())
@@ -143,15 +145,15 @@ def test_the_page_is_one_file_and_its_policy_allows_only_its_own_style(client: h
     assert policy.startswith(inside)
 
 
-def test_a_page_has_a_figure_of_everything_it_can_draw(client: httpx.Client, here: Services) -> None:
+def test_a_page_has_a_figure_of_everything_it_can_draw(client: httpx.Client, services: Services) -> None:
     def drawn() -> list[str | None]:
         return [attributes["aria-label"] for tag, attributes in html(client).elements if tag == "svg"]
 
     plain = drawn()
     assert len(plain) == 6
-    plant(here, kinds=("duplicate",))
+    plant(services, kinds=("duplicate",))
     assert len(drawn()) == 7
-    plant(here)
+    plant(services)
     planted = drawn()
     assert [told for told in planted if told not in plain] == [
         "Average precision of the signals on what was planted",
@@ -214,8 +216,8 @@ def test_labels_are_counted_as_the_ranking_has_them(client: httpx.Client, show: 
 
 
 @pytest.mark.parametrize("show", [html, markdown])
-def test_what_was_planted_and_found_is_told_by_kind(client: httpx.Client, here: Services, show: Any) -> None:
-    plant(here)
+def test_what_was_planted_and_found_is_told_by_kind(client: httpx.Client, services: Services, show: Any) -> None:
+    plant(services)
     page = show(client)
     tables = [table for table in page.tables if table[0][:2] == ["Signal", "What it is"]]
     signals = client.get("/jobs/job_1/signals").json()["items"]
@@ -226,23 +228,23 @@ def test_what_was_planted_and_found_is_told_by_kind(client: httpx.Client, here: 
         expected = [[name, SIGNALS[name].title, *(f"{found[name][one]:.3f}" for one in measures)] for name in best]
         assert [[cell.strip() for cell in row] for row in table[1:]] == expected
     assert "mislabeled pair: 5 samples" in page.text
-    planted = {row["sample_id"] for row in _ranked(here) if row["planted_kind"]}
+    planted = {row["sample_id"] for row in _ranked(services) if row["planted_kind"]}
     rows = next(table for table in page.tables if table[0][:2] == ["Rank", "Sample"])[1:]
     assert {row[1].split()[-1] for row in rows if "was " in " ".join(row[2:])} == planted
 
 
-def _ranked(here: Services) -> list[Any]:
-    with here.database.read() as connection:
+def _ranked(services: Services) -> list[Any]:
+    with services.database.read() as connection:
         return list(rankings.page(connection, "job_1", rankings.Query(), limit=1000))
 
 
 @pytest.mark.parametrize("show", [html, markdown])
-def test_what_clients_wrote_is_shown_and_never_obeyed(client: httpx.Client, here: Services, show: Any) -> None:
+def test_what_clients_wrote_is_shown_and_never_obeyed(client: httpx.Client, services: Services, show: Any) -> None:
     counts = dict.fromkeys(ODD, 18)
     options = {"rows": 54, "splits": {"train": ROWS, "test": 13}, "classes": ODD, "class_counts": counts}
-    info = add_dataset(here.database, "ds_2", here.blobs, name=ODD[0], **options)
-    add_job(here.database, info, "job_2", name=ODD[1])
-    finish(here.database, "job_2", info, blobs=here.blobs, ids={i: f"{ODD[i % 3]} {i}" for i in range(ROWS)})
+    info = add_dataset(services.database, "ds_2", services.blobs, name=ODD[0], **options)
+    add_job(services.database, info, "job_2", name=ODD[1])
+    finish(services.database, "job_2", info, blobs=services.blobs, ids={i: f"{ODD[i % 3]} {i}" for i in range(ROWS)})
     items = client.get("/jobs/job_2/suspects?limit=50").json()["items"]
     decisions = [{"sample_id": item["sample"]["id"], "decision": "relabel", "label": ODD[1]} for item in items[:9]]
     assert client.post("/jobs/job_2/reviews", json=decisions).status_code == httpx.codes.CREATED
@@ -260,17 +262,17 @@ def test_what_clients_wrote_is_shown_and_never_obeyed(client: httpx.Client, here
         assert "&lt;script&gt;alert(1)&lt;/scrip…</text>" in client.get("/jobs/job_2/report").text
 
 
-def test_images_are_shown_small_in_place(client: httpx.Client, here: Services) -> None:
+def test_images_are_shown_small_in_place(client: httpx.Client, services: Services) -> None:
     names = [f"{'ab'[i % 2]}/{i}.png" for i in range(12)]
     dataset = client.post("/datasets", **form(image_zip(names), "images.zip")).json()["id"]
     job = client.post("/jobs", json={"dataset": dataset}).json()
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         stored = jobs.get(connection, job["id"])
     assert stored is not None
-    info = add_dataset(here.database, "ds_x").model_copy(
+    info = add_dataset(services.database, "ds_x").model_copy(
         update={"id": dataset, "classes": ["a", "b", "c"], "splits": {"train": 12}, "rows": 12}
     )
-    finish(here.database, job["id"], info)
+    finish(services.database, job["id"], info)
     page = html(client, f"/jobs/{job['id']}/report")
     shown = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(shown) >= 24
@@ -307,7 +309,7 @@ def test_reviews_are_told_with_their_precision(client: httpx.Client, show: Any) 
 
 @pytest.mark.parametrize("show", [html, markdown])
 def test_a_review_of_another_job_of_the_chain_is_told_in_the_words_of_this_one(
-    client: httpx.Client, here: Services, show: Any
+    client: httpx.Client, services: Services, show: Any
 ) -> None:
     # Relabelled, run again over that, and then kept after all: in the second job that is a relabelling back.
     one = next(item for item in client.get("/jobs/job_1/suspects?limit=50").json()["items"] if not item["planted"])
@@ -315,12 +317,12 @@ def test_a_review_of_another_job_of_the_chain_is_told_in_the_words_of_this_one(
     say = {"sample_id": name, "decision": "relabel", "label": other}
     client.post("/jobs/job_1/reviews", json=[say])
     version = client.post("/datasets/ds_1/versions", json={"job": "job_1", "apply": "reviews"}).json()
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = datasets.get(connection, version["id"])
     assert info is not None
-    add_job(here.database, info, "job_2")
-    finish(here.database, "job_2", info, table=ranking_of(here.blobs, info))
-    with here.database.write() as connection:
+    add_job(services.database, info, "job_2")
+    finish(services.database, "job_2", info, table=ranking_of(services.blobs, info))
+    with services.database.write() as connection:
         loops.begin(connection, "job_1", Loop(after=1))
         loops.follow(connection, "job_1", "job_2")
     client.post("/jobs/job_1/reviews", json=[{"sample_id": name, "decision": "keep"}])
@@ -330,22 +332,22 @@ def test_a_review_of_another_job_of_the_chain_is_told_in_the_words_of_this_one(
     assert f"relabel to {one['given_label']}: " in show(client, "/jobs/job_2/report").text
 
 
-def test_a_feature_may_be_called_as_what_we_say_of_it(client: httpx.Client, here: Services) -> None:
+def test_a_feature_may_be_called_as_what_we_say_of_it(client: httpx.Client, services: Services) -> None:
     vectors = pa.table({"dimensions": [[float(row), 0.5, 1.0] for row in range(54)], "label": ["cat", "dog"] * 27})
     file = io.BytesIO()
     pq.write_table(vectors, file)
     body = form(file.getvalue(), "vectors.parquet", {"modality": "embedding", "label": "label"})
     uploaded = client.post("/datasets", **body).json()
-    with here.database.read() as connection:
+    with services.database.read() as connection:
         info = datasets.get(connection, uploaded["id"])
     assert info is not None
-    add_job(here.database, info, "job_2")
-    finish(here.database, "job_2", info, table=ranking_of(here.blobs, info))
+    add_job(services.database, info, "job_2")
+    finish(services.database, "job_2", info, table=ranking_of(services.blobs, info))
     assert "0.5, 1, …" in markdown(client, "/jobs/job_2/report").text
 
 
-def test_the_same_job_gives_the_same_bytes_from_any_thread(client: httpx.Client, here: Services) -> None:
-    plant(here)
+def test_the_same_job_gives_the_same_bytes_from_any_thread(client: httpx.Client, services: Services) -> None:
+    plant(services)
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: client.get(URL).content, range(4)))
     assert len(set(answers)) == 1
@@ -353,11 +355,11 @@ def test_the_same_job_gives_the_same_bytes_from_any_thread(client: httpx.Client,
 
 
 @pytest.mark.parametrize("show", [html, markdown])
-def test_a_job_that_knows_little_has_a_short_report(client: httpx.Client, here: Services, show: Any) -> None:
-    info = add_dataset(here.database, "ds_2", here.blobs, rows=4, splits={"train": 3, "test": 1})
-    add_job(here.database, info, "job_2", signals=["si"])
-    finish(here.database, "job_2", info, signals=["mislabeled", "anomalous"])
-    with here.database.write() as connection:
+def test_a_job_that_knows_little_has_a_short_report(client: httpx.Client, services: Services, show: Any) -> None:
+    info = add_dataset(services.database, "ds_2", services.blobs, rows=4, splits={"train": 3, "test": 1})
+    add_job(services.database, info, "job_2", signals=["si"])
+    finish(services.database, "job_2", info, signals=["mislabeled", "anomalous"])
+    with services.database.write() as connection:
         rankings.save_summaries(connection, "job_2", {})
     page = show(client, "/jobs/job_2/report")
     assert "Groups that stand apart" not in page.text
@@ -365,11 +367,13 @@ def test_a_job_that_knows_little_has_a_short_report(client: httpx.Client, here: 
     assert len(page.table("Rank", "Sample")) == 3
 
 
-def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, here: Services) -> None:
+def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Services) -> None:
     warning = Warning(code="repeated_rows", detail="24 rows repeat `x`")
-    info = add_dataset(here.database, "ds_2", here.blobs, warnings=[warning], skipped_rows=2)
-    add_job(here.database, info, "job_2", reference={"split": "test"}, glitches=[{"kind": "duplicate", "rate": 0.25}])
-    finish(here.database, "job_2", info)
+    info = add_dataset(services.database, "ds_2", services.blobs, warnings=[warning], skipped_rows=2)
+    add_job(
+        services.database, info, "job_2", reference={"split": "test"}, glitches=[{"kind": "duplicate", "rate": 0.25}]
+    )
+    finish(services.database, "job_2", info)
     page = html(client, "/jobs/job_2/report")
     assert "repeated_rows of the dataset: 24 rows repeat x" in page.text
     assert "2 rows of the upload could not be used" in page.text
@@ -377,8 +381,8 @@ def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, here: Servic
     assert "duplicate (25\N{NO-BREAK SPACE}%)" in page.text
 
 
-def test_the_course_of_training_is_told_epoch_by_epoch(client: httpx.Client, here: Services) -> None:
-    with here.database.write() as connection:
+def test_the_course_of_training_is_told_epoch_by_epoch(client: httpx.Client, services: Services) -> None:
+    with services.database.write() as connection:
         for epoch, loss in ((2, 0.5), (2, 0.25)):
             jobs.record(connection, "job_1", "metrics", {"epoch": epoch, "loss": loss, "accuracy": 0.75}, NOON)
     rows = markdown(client).table("Epoch", "Loss", "Accuracy")

@@ -7,12 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from service.api import paging
-from service.api.deps import Services
+from service.actions.rerun import run_again
+from service.api.http import paging
 from service.domain.ids import new_id
 from service.domain.precision import BAND_ENDS, bands, days, share
 from service.domain.review import Decision, Outcome
-from service.loop import run_again
+from service.services import Services
 from service.store import datasets, reviews
 from tests.builders import COMPUTED, NOON, add_finished, finish, ranking, ranking_of
 
@@ -21,9 +21,9 @@ URL = "/jobs/job_1/reviews"
 
 
 @pytest.fixture(autouse=True)
-def rows(here: Services, client: httpx.Client) -> list[dict[str, Any]]:
+def rows(services: Services, client: httpx.Client) -> list[dict[str, Any]]:
     """The ranked rows of a finished job, most suspicious first."""
-    info = add_finished(here.database, here.blobs, rows=54, splits={"train": ROWS, "test": 13})
+    info = add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
     return sorted(ranking(info).to_pylist(), key=lambda row: (-row["mislabeled"], row["index"]))
 
 
@@ -106,7 +106,7 @@ def test_the_same_key_keeps_decisions_once(client: httpx.Client) -> None:
 
 
 def test_the_summary_counts_what_was_flagged_and_how_it_ended(
-    client: httpx.Client, rows: list[dict[str, Any]], here: Services
+    client: httpx.Client, rows: list[dict[str, Any]], services: Services
 ) -> None:
     flagged = [row for row in rows if row["verdict"] != "clean"]
     clean = [row for row in rows if row["verdict"] == "clean"]
@@ -143,8 +143,8 @@ def test_the_summary_counts_what_was_flagged_and_how_it_ended(
     assert (day["decided"], day["so_far"]["wrong"]) == (8, 4)
     # A later change of mind moves the decision to its own day.
     changed = Decision(sample_id=kept[0]["sample_id"], decision="remove")
-    with here.database.write() as connection:
-        reviews.record(connection, "job_1", [changed], "doccano", here.now() + timedelta(days=1))
+    with services.database.write() as connection:
+        reviews.record(connection, "job_1", [changed], "doccano", services.now() + timedelta(days=1))
     later = client.get(f"{URL}/summary", params={"signal": "si"}).json()
     assert [(day["decided"], day["wrong"], day["so_far"]["wrong"]) for day in later["over_time"]] == [
         (7, 4, 4),
@@ -154,18 +154,18 @@ def test_the_summary_counts_what_was_flagged_and_how_it_ended(
 
 
 def test_a_decision_is_shown_beside_the_suspects_of_every_job_of_the_chain_and_listed_once(
-    client: httpx.Client, here: Services
+    client: httpx.Client, services: Services
 ) -> None:
-    with here.database.write() as connection:  # what the builder flags, it says to be planted too
+    with services.database.write() as connection:  # what the builder flags, it says to be planted too
         connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
     post(client, said("row-5", "relabel", "cat"), said("row-6", "remove"), said("row-50", "keep"))
     assert client.post("/jobs/job_1/rerun").status_code == 202
-    later = here.now() + timedelta(minutes=5)
-    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, later)
-    with here.database.read() as connection:
+    later = services.now() + timedelta(minutes=5)
+    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    with services.database.read() as connection:
         info = datasets.get(connection, client.get(f"/jobs/{following}").json()["dataset"]["id"])
     assert info is not None
-    finish(here.database, following, info, table=ranking_of(here.blobs, info))
+    finish(services.database, following, info, table=ranking_of(services.blobs, info))
     post(client, said("row-8", "relabel", "cat"))
     url = f"/jobs/{following}"
     items = client.get(f"{url}/suspects").json()["items"]

@@ -18,11 +18,11 @@ import uvicorn
 from fastapi import FastAPI
 from PIL import Image
 
-from service.api.deps import Services
-from service.courier import deliver
-from service.label_studio.pull import pull_due
-from service.label_studio.reconcile import reconcile_due
+from service.background.pulls import pull_due
+from service.background.webhooks import deliver
+from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import datasets, pulls, webhooks
 from service.store.tables import metadata
@@ -79,8 +79,8 @@ def server(app: FastAPI) -> Iterator[str]:
 class Story:
     """Everything that a secret goes through; keeps every answer."""
 
-    def __init__(self, client: httpx.Client, here: Services, tool: StandIn) -> None:
-        self.client, self.here, self.tool = client, here, tool
+    def __init__(self, client: httpx.Client, services: Services, tool: StandIn) -> None:
+        self.client, self.services, self.tool = client, services, tool
         self.answers: list[httpx.Response] = []
         client.headers["Authorization"] = f"Bearer {KEY}"
 
@@ -107,13 +107,13 @@ class Story:
         job_id = str(self.ask("POST", "/jobs", json=body)["id"])
         self.ask("POST", "/jobs", json={**body, "webhook": {**hook, "secret": SIGNED[:-9]}})
         self.ask("POST", "/jobs", json={**body, "webhook": {**hook, "url": f"http://[{QUERY}"}})
-        here = self.here
-        pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
-        with here.database.read() as connection_:
+        services = self.services
+        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+        with services.database.read() as connection_:
             info = datasets.get(connection_, self.ask("GET", f"/jobs/{job_id}")["dataset"]["id"])
         assert info is not None
-        finish(here.database, job_id, info, table=ranking_of(here.blobs, info))
-        deliver(here.database, here.vault, here.settings, here.now())
+        finish(services.database, job_id, info, table=ranking_of(services.blobs, info))
+        deliver(services.database, services.vault, services.settings, services.now())
         return job_id
 
     def work(self, connection: str, job_id: str) -> str:
@@ -149,31 +149,31 @@ class Story:
             for connection in self.ask("GET", "/connections")["items"]:
                 self.ask("POST", "/jobs", json={"connection": connection["id"], "project": 7})
             self.ask("POST", f"/jobs/{job_id}/reconcile")
-            with self.here.database.write() as opened:
-                pulls.ask_again(opened, timedelta(0), self.here.now() - timedelta(minutes=1))
-            reconcile_due(self.here)
+            with self.services.database.write() as opened:
+                pulls.ask_again(opened, timedelta(0), self.services.now() - timedelta(minutes=1))
+            reconcile_due(self.services)
         self.tool.echo = None
 
 
-def records(here: Services) -> Iterator[tuple[str, str]]:
+def records(services: Services) -> Iterator[tuple[str, str]]:
     """Every row of every table; the URLs of webhooks are kept as they are, as the README says."""
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         for table in metadata.sorted_tables:
             kept = [column for column in table.columns if (table.name, column.name) != ("webhooks", "url")]
             yield table.name, str(opened.execute(sa.select(*kept)).all())
-    for path in here.settings.home.rglob("*"):
+    for path in services.settings.home.rglob("*"):
         if path.is_file() and path.name != "secret.key" and not path.name.startswith("suspects.db"):
             yield str(path), path.read_bytes().decode(errors="replace")
 
 
 def test_no_secret_is_logged_told_or_kept_as_it_is(
     client: httpx.Client,
-    here: Services,
+    services: Services,
     tool: StandIn,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    story = Story(client, here, tool)
+    story = Story(client, services, tool)
     personal = story.connections()
     job_id = story.job(personal)
     path = story.work(personal, job_id)
@@ -202,7 +202,7 @@ def test_no_secret_is_logged_told_or_kept_as_it_is(
     assert "webhook not delivered" in said
     assert "not reconciled" in said
     assert [one.status_code for one in story.answers if one.status_code == 500] == []
-    places = {"logs": said, **dict(records(here))}
+    places = {"logs": said, **dict(records(services))}
     for number, one in enumerate(story.answers):
         what = f"answer {number}, {one.request.method} {one.request.url.path.partition('.')[0]}"
         places[what] = one.text if one.request.url.path != f"/connections/{personal}/backend" else ""
@@ -210,7 +210,9 @@ def test_no_secret_is_logged_told_or_kept_as_it_is(
     assert found == []
 
 
-def test_errors_of_the_database_do_not_tell_what_was_written(database_url: str, here: Services, database: Any) -> None:
+def test_errors_of_the_database_do_not_tell_what_was_written(
+    database_url: str, services: Services, database: Any
+) -> None:
     with pytest.raises(sa.exc.DBAPIError) as caught, database.write() as connection:
         webhooks.add(connection, "job_0", f"https://example.org/?{QUERY}", "hush")
     assert QUERY not in str(caught.value)

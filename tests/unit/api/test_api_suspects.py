@@ -11,8 +11,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from service.api.deps import Services
 from service.domain.signal import SIGNALS
+from service.services import Services
 from service.store import rankings
 from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, ranking
 
@@ -21,9 +21,9 @@ URL = "/jobs/job_1/suspects"
 
 
 @pytest.fixture(autouse=True)
-def finished(here: Services, client: httpx.Client) -> list[dict[str, Any]]:
+def finished(services: Services, client: httpx.Client) -> list[dict[str, Any]]:
     """A ranking with ties, as its rows were written, most suspicious first."""
-    info = add_finished(here.database, here.blobs, rows=54, splits={"train": ROWS, "test": 13})
+    info = add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
     rows = ranking(info).to_pylist()
     return sorted(rows, key=lambda row: (-row["mislabeled"], row["index"]))
 
@@ -112,14 +112,14 @@ def test_any_computed_signal_ranks(client: httpx.Client, by: str) -> None:
     assert scores == sorted(scores)
 
 
-def test_a_signal_that_is_not_there_is_refused_with_the_reason(client: httpx.Client, here: Services) -> None:
+def test_a_signal_that_is_not_there_is_refused_with_the_reason(client: httpx.Client, services: Services) -> None:
     unknown = client.get(f"{URL}?by=vibes")
     assert (unknown.status_code, unknown.json()["errors"][0]["loc"]) == (422, ["query", "by"])
     assert all(name in unknown.json()["detail"] for name in COMPUTED)
     assert "trusted reference" in client.get(f"{URL}?by=support_same").json()["detail"]
-    info = add_dataset(here.database, "ds_2", here.blobs)
-    add_job(here.database, info, "job_2", signals=["si"])
-    finish(here.database, "job_2", info, signals=["mislabeled", "anomalous", "si"])
+    info = add_dataset(services.database, "ds_2", services.blobs)
+    add_job(services.database, info, "job_2", signals=["si"])
+    finish(services.database, "job_2", info, signals=["mislabeled", "anomalous", "si"])
     assert "not among" in client.get("/jobs/job_2/suspects?by=aum").json()["detail"]
     assert set(client.get("/jobs/job_2/suspects").json()["items"][0]["signals"]) == {"mislabeled", "anomalous", "si"}
 
@@ -142,8 +142,8 @@ def test_a_cursor_belongs_to_its_query(client: httpx.Client) -> None:
         assert client.get(f"{URL}?cursor={broken}").status_code == 400
 
 
-def test_before_completion_the_state_and_a_wait_are_told(client: httpx.Client, here: Services) -> None:
-    add_job(here.database, add_dataset(here.database, "ds_2"), "job_2")
+def test_before_completion_the_state_and_a_wait_are_told(client: httpx.Client, services: Services) -> None:
+    add_job(services.database, add_dataset(services.database, "ds_2"), "job_2")
     for path in ("suspects", "signals", "groups", "verify-next", "samples/row-1"):
         response = client.get(f"/jobs/job_2/{path}")
         assert (response.status_code, response.json()["state"]) == (409, "queued")
@@ -187,11 +187,11 @@ def test_an_export_is_the_whole_ranking(
         assert found == expected
 
 
-def test_an_export_keeps_filters_and_awkward_names(client: httpx.Client, here: Services) -> None:
+def test_an_export_keeps_filters_and_awkward_names(client: httpx.Client, services: Services) -> None:
     names = {0: 'a "quoted", name', 1: "two\nlines", 2: "猫"}
-    info = add_dataset(here.database, "ds_2", here.blobs)
-    add_job(here.database, info, "job_2")
-    finish(here.database, "job_2", info, ids=names)
+    info = add_dataset(services.database, "ds_2", services.blobs)
+    add_job(services.database, info, "job_2")
+    finish(services.database, "job_2", info, ids=names)
     for form, read in READERS.items():
         rows = read(client.get(f"/jobs/job_2/suspects?format={form}").content)
         assert set(names.values()) <= {row["sample_id"] for row in rows}
@@ -255,8 +255,8 @@ def test_a_sample_that_is_no_strong_suspect_has_sums_only(client: httpx.Client) 
     assert "push against it" not in found["reason"]
 
 
-def test_a_sample_without_evidence_still_has_its_scores(client: httpx.Client, here: Services) -> None:
-    here.blobs.remove(here.blobs.evidence("job_1"))
+def test_a_sample_without_evidence_still_has_its_scores(client: httpx.Client, services: Services) -> None:
+    services.blobs.remove(services.blobs.evidence("job_1"))
     found = client.get("/jobs/job_1/samples/row-5").json()
     assert (found["trajectory"], found["supporting"], found["opposing"]) == (None, [], [])
     assert set(found["signals"]) == set(COMPUTED)
@@ -269,17 +269,19 @@ def test_ranks_of_a_sample_are_its_places_in_the_rankings(client: httpx.Client) 
         assert signals[by]["rank"] == order.index("row-8") + 1
 
 
-def test_a_held_out_sample_says_why(client: httpx.Client, here: Services) -> None:
+def test_a_held_out_sample_says_why(client: httpx.Client, services: Services) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({}, "row-50", "split test, which takes no part"),
         ({"reference": {"split": "test"}}, "row-50", "split test, which serves as the reference"),
         ({"reference": {"holdout": 0.5}}, "row-7", "part of the reference"),
     ]
     for number, (options, sample, words) in enumerate(cases, 2):
-        info = add_dataset(here.database, f"ds_{number}", here.blobs, rows=54, splits={"train": ROWS, "test": 13})
-        add_job(here.database, info, f"job_{number}", **options)
+        info = add_dataset(
+            services.database, f"ds_{number}", services.blobs, rows=54, splits={"train": ROWS, "test": 13}
+        )
+        add_job(services.database, info, f"job_{number}", **options)
         # The ranking has the first rows only.
-        finish(here.database, f"job_{number}", info.model_copy(update={"splits": {"train": 6}}))
+        finish(services.database, f"job_{number}", info.model_copy(update={"splits": {"train": 6}}))
         found = client.get(f"/jobs/job_{number}/samples/{sample}").json()
         assert (found["held_out"], found["signals"], found["verdict"]) == (True, {}, None)
         assert words in found["reason"]
@@ -311,8 +313,8 @@ def test_groups_show_their_members(client: httpx.Client) -> None:
     assert [card["id"] for card in group["previews"]] == ["row-4", "row-1"]
 
 
-def test_verification_is_proposed_in_the_order_that_the_worker_found(client: httpx.Client, here: Services) -> None:
-    with here.database.read() as connection:
+def test_verification_is_proposed_in_the_order_that_the_worker_found(client: httpx.Client, services: Services) -> None:
+    with services.database.read() as connection:
         positions = rankings.summaries(connection, "job_1")["proposals"]["positions"]
     found = client.get("/jobs/job_1/verify-next?count=1000").json()["items"]
     assert [one["sample"]["index"] for one in found] == positions
@@ -337,10 +339,10 @@ def test_what_was_reviewed_is_not_proposed_for_verification_again(client: httpx.
     assert [one["sample"]["id"] for one in left] == [before[1], *before[3:6]]
 
 
-def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client, here: Services) -> None:
+def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client, services: Services) -> None:
     def why(turn: int, closer: int, among: int) -> str:
         told = {"positions": [4], "turns": [turn], "closer": [closer], "among": [among]}
-        with here.database.write() as connection:
+        with services.database.write() as connection:
             rankings.save_summaries(connection, "job_1", {"proposals": told})
         (one,) = client.get("/jobs/job_1/verify-next").json()["items"]
         return str(one["why"])
@@ -352,7 +354,7 @@ def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client,
     assert why(2, 0, 2) == "The last of the samples labelled dog that were looked at."
 
 
-def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, here: Services) -> None:
-    with here.database.write() as connection:
+def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, services: Services) -> None:
+    with services.database.write() as connection:
         rankings.save_summaries(connection, "job_1", {})
     assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0, "note": None}

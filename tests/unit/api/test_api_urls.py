@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from tests.builders import CSV, form
 
@@ -44,7 +44,7 @@ def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
     return create_app(settings.model_copy(update={"allow_private_urls": getattr(request, "param", True)}))
 
 
-def test_a_url_gives_the_same_dataset_as_its_file(client: httpx.Client, here: Services, url: str) -> None:
+def test_a_url_gives_the_same_dataset_as_its_file(client: httpx.Client, services: Services, url: str) -> None:
     spec = {"label": "animal"}
     fetched = client.post("/datasets", json={"url": url, "spec": spec}, headers={"Idempotency-Key": "k"})
     assert fetched.status_code == 201
@@ -55,15 +55,15 @@ def test_a_url_gives_the_same_dataset_as_its_file(client: httpx.Client, here: Se
     assert again.json() == fetched.json()
     other = client.post("/datasets", json={"url": url}, headers={"Idempotency-Key": "k"})
     assert other.status_code == 422
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize("app", [False], indirect=True)
-def test_private_addresses_are_refused(client: httpx.Client, here: Services, url: str) -> None:
+def test_private_addresses_are_refused(client: httpx.Client, services: Services, url: str) -> None:
     response = client.post("/datasets", json={"url": url})
     assert (response.status_code, response.json()["errors"][0]["loc"]) == (422, ["url"])
     assert "SUSPECTS_ALLOW_PRIVATE_URLS" in response.json()["detail"]
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from fastapi import FastAPI
 from standardwebhooks import Webhook
 
-from service.api.deps import Services
-from service.courier import deliver
+from service.background.webhooks import deliver
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from tests.builders import CSV, add_dataset, form
 from tests.receiver import Receiver, receiving
@@ -32,15 +32,17 @@ def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
     return create_app(settings.model_copy(update=changes))
 
 
-def submit(client: httpx.Client, here: Services, url: str, secret: str = SECRET) -> httpx.Response:
+def submit(client: httpx.Client, services: Services, url: str, secret: str = SECRET) -> httpx.Response:
     if not client.get("/datasets").json()["total"]:
-        add_dataset(here.database, blobs=here.blobs)
+        add_dataset(services.database, blobs=services.blobs)
     return client.post("/jobs", json={"dataset": "ds_1", "webhook": {"url": url, "secret": secret}})
 
 
 @pytest.mark.parametrize("app", [{"sweep_seconds": 0.05}], indirect=True)
-def test_the_service_tells_by_itself_how_a_job_ended(client: httpx.Client, here: Services, receiver: Receiver) -> None:
-    job = submit(client, here, receiver.url()).json()
+def test_the_service_tells_by_itself_how_a_job_ended(
+    client: httpx.Client, services: Services, receiver: Receiver
+) -> None:
+    job = submit(client, services, receiver.url()).json()
     client.post(f"/jobs/{job['id']}/cancel")
     deadline = time.monotonic() + 20
     while not receiver.heard and time.monotonic() < deadline:
@@ -50,7 +52,7 @@ def test_the_service_tells_by_itself_how_a_job_ended(client: httpx.Client, here:
     assert (told["type"], told["data"]["id"]) == ("job.cancelled", job["id"])
 
 
-def test_a_form_may_ask_for_a_webhook_too(client: httpx.Client, here: Services, receiver: Receiver) -> None:
+def test_a_form_may_ask_for_a_webhook_too(client: httpx.Client, services: Services, receiver: Receiver) -> None:
     webhook = {"url": receiver.url(), "secret": SECRET}
     response = client.post("/jobs", **form(CSV, spec={"webhook": webhook}))
     assert (response.status_code, response.json()["spec"]["webhook"]) == (
@@ -59,12 +61,14 @@ def test_a_form_may_ask_for_a_webhook_too(client: httpx.Client, here: Services, 
     )
 
 
-def test_messages_are_listed_and_dead_ones_sent_again(client: httpx.Client, here: Services, receiver: Receiver) -> None:
+def test_messages_are_listed_and_dead_ones_sent_again(
+    client: httpx.Client, services: Services, receiver: Receiver
+) -> None:
     receiver.answers = [410, 500, 200]
-    ids = [submit(client, here, receiver.url()).json()["id"] for _ in range(2)]
+    ids = [submit(client, services, receiver.url()).json()["id"] for _ in range(2)]
     for job_id in ids:
         client.post(f"/jobs/{job_id}/cancel")
-        deliver(here.database, here.vault, here.settings, datetime.now(UTC))
+        deliver(services.database, services.vault, services.settings, datetime.now(UTC))
     (dead,) = client.get("/deliveries", params={"state": "dead"}).json()["items"]
     assert (dead["job"], dead["event"], dead["status"], dead["due_at"]) == (ids[0], "job.cancelled", 410, None)
     assert dead["url"] == f"http://127.0.0.1:{receiver.port}/hook?…"
@@ -77,7 +81,7 @@ def test_messages_are_listed_and_dead_ones_sent_again(client: httpx.Client, here
     assert (first["total"], second["next"]) == (2, None)
     again = client.post(f"/deliveries/{dead['id']}/retry")
     assert (again.status_code, again.json()["state"]) == (202, "pending")
-    deliver(here.database, here.vault, here.settings, datetime.now(UTC))
+    deliver(services.database, services.vault, services.settings, datetime.now(UTC))
     assert client.get(f"/deliveries/{dead['id']}").json()["state"] == "delivered"
     assert client.post(f"/deliveries/{dead['id']}/retry").status_code == 409
 
@@ -95,25 +99,25 @@ def test_messages_are_listed_and_dead_ones_sent_again(client: httpx.Client, here
     ],
 )
 def test_an_address_that_is_plainly_inside_is_refused_at_once(
-    client: httpx.Client, here: Services, url: str, status: int
+    client: httpx.Client, services: Services, url: str, status: int
 ) -> None:
-    response = submit(client, here, url)
+    response = submit(client, services, url)
     assert response.status_code == status
     if status == 422:
         assert response.json()["errors"][0]["loc"] == ["webhook", "url"]
 
 
 def test_secrets_are_in_no_answer_and_no_log(
-    client: httpx.Client, here: Services, receiver: Receiver, capfd: pytest.CaptureFixture[str]
+    client: httpx.Client, services: Services, receiver: Receiver, capfd: pytest.CaptureFixture[str]
 ) -> None:
     receiver.answers = [500, 200]
-    said: list[Any] = [submit(client, here, receiver.url()).text]
+    said: list[Any] = [submit(client, services, receiver.url()).text]
     job_id = client.get("/jobs").json()["items"][0]["id"]
-    said += [submit(client, here, receiver.url(), bad).text for bad in (f"{SECRET}!", SECRET[:20], f"{SECRET} ")]
-    said.append(submit(client, here, "https://user:hush@example.org/?token=hush").text)
+    said += [submit(client, services, receiver.url(), bad).text for bad in (f"{SECRET}!", SECRET[:20], f"{SECRET} ")]
+    said.append(submit(client, services, "https://user:hush@example.org/?token=hush").text)
     said.append(client.post(f"/jobs/{job_id}/cancel").text)
     for _ in range(2):
-        deliver(here.database, here.vault, here.settings, datetime.now(UTC))
+        deliver(services.database, services.vault, services.settings, datetime.now(UTC))
     paths = ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/events", "/deliveries", "/metrics")
     said += [client.get(path).text for path in paths]
     said += list(capfd.readouterr())

@@ -15,7 +15,7 @@ from service.ingest.corrected import correct
 from service.ingest.images import shown
 from service.ingest.rows import sample_media
 from tests.unit.ingest.uploads import Take, png, zip_of
-from worker.decode import Encoder, read
+from worker.data.decode import Encoder, read
 
 
 def grey(value: float, kind: str = "PNG", dtype: Any = np.uint16) -> bytes:

@@ -12,20 +12,20 @@ import sqlalchemy as sa
 from fastapi import FastAPI
 from PIL import Image
 
-from service.api.deps import Services
+from service.actions.rerun import run_again
+from service.background.pulls import pull_due
 from service.domain.job import State
-from service.label_studio.pull import pull_due
-from service.loop import run_again
 from service.main import create_app
 from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs, loops, pulls
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
-from worker.answers import answer
 from worker.devices import CPU
-from worker.station import Station
-from worker.tasks import run
+from worker.job.context import Station
+from worker.job.tasks import run
+from worker.serving.answers import answer
 
 ROWS = 60
 WORDS = {"cat": "meow purr whiskers", "dog": "bark fetch kennel"}
@@ -58,16 +58,16 @@ def path(client: httpx.Client, connection: str) -> str:
     return str(client.post(f"/connections/{connection}/backend").json()["path"])
 
 
-def station(here: Services) -> Station:
-    return Station(here.settings, here.database, here.blobs, CPU, lambda: False)
+def station(services: Services) -> Station:
+    return Station(services.settings, services.database, services.blobs, CPU, lambda: False)
 
 
 class Worker(CeleryQueue):
     """A queue whose worker is at hand: what is asked is answered before `ask` returns."""
 
-    def __init__(self, here: Services) -> None:
-        super().__init__(here.settings)
-        self._station, self.asked = station(here), 0
+    def __init__(self, services: Services) -> None:
+        super().__init__(services.settings)
+        self._station, self.asked = station(services), 0
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
         assert 0 < seconds <= self._station.settings.answer_seconds
@@ -77,31 +77,31 @@ class Worker(CeleryQueue):
 
 
 @pytest.fixture
-def worker(here: Services) -> Iterator[Worker]:
-    found, before = Worker(here), here.queue
-    object.__setattr__(here, "queue", found)
+def worker(services: Services) -> Iterator[Worker]:
+    found, before = Worker(services), services.queue
+    object.__setattr__(services, "queue", found)
     yield found
-    object.__setattr__(here, "queue", before)
+    object.__setattr__(services, "queue", before)
     found.close()
 
 
-def ranked(client: httpx.Client, here: Services, connection: str, **more: Any) -> str:
+def ranked(client: httpx.Client, services: Services, connection: str, **more: Any) -> str:
     """A job over all tasks, really computed."""
     training = {"epochs": 8, "batch_size": 8, "learning_rate": 0.1, "find_learning_rate": False, "checkpoints": 2}
     body = {"connection": connection, "project": 7, "training": training, **more}
     made = client.post("/jobs", json=body)
     assert made.status_code == 202, made.text
     job_id = str(made.json()["id"])
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
-    run(job_id, "worker", station(here))
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    run(job_id, "worker", station(services))
     job = client.get(f"/jobs/{job_id}").json()
     assert job["state"] == "completed", job["error"]
     return job_id
 
 
 @pytest.fixture
-def job(client: httpx.Client, here: Services, connection: str, worker: Worker) -> str:
-    return ranked(client, here, connection)
+def job(client: httpx.Client, services: Services, connection: str, worker: Worker) -> str:
+    return ranked(client, services, connection)
 
 
 def ask(client: httpx.Client, path: str, tool: StandIn, *tasks: dict[str, Any], project: int = 7) -> list[Any]:
@@ -133,13 +133,13 @@ def unseen(number: int, text: str, *labels: str) -> dict[str, Any]:
 
 
 def test_it_says_that_it_is_there_and_at_which_version(
-    client: httpx.Client, here: Services, connection: str, path: str, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, worker: Worker
 ) -> None:
     setup = {"project": f"7.{STAMP}", "schema": TEXT_CONFIG, "hostname": "http://x", "access_token": "0" * 40}
     assert client.get(f"{path}/health").json()["status"] == "UP"
     assert client.post(f"{path}/setup", json=setup).json() == {"model_version": "suspects"}
     assert client.get(f"{path}/versions").json() == {"versions": []}
-    first, second = (ranked(client, here, connection) for _ in range(2))
+    first, second = (ranked(client, services, connection) for _ in range(2))
     assert client.post(f"{path}/setup", json=setup).json() == {"model_version": f"suspects-{second}"}
     other = client.post(f"{path}/setup", json={**setup, "project": f"8.{STAMP}"}).json()
     assert other == {"model_version": "suspects"}
@@ -194,7 +194,7 @@ def test_of_ranked_tasks_the_ranking_is_told_without_asking_anybody(
 
 
 def test_of_new_tasks_the_model_is_asked(
-    client: httpx.Client, job: str, path: str, tool: StandIn, here: Services, worker: Worker
+    client: httpx.Client, job: str, path: str, tool: StandIn, services: Services, worker: Worker
 ) -> None:
     found = ask(
         client,
@@ -215,7 +215,7 @@ def test_of_new_tasks_the_model_is_asked(
     assert known["score"] is not None
     assert empty == []
     assert worker.asked == 1
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 def test_a_task_whose_number_is_none_is_answered_like_any_new_one(
@@ -229,19 +229,19 @@ def test_a_task_whose_number_is_none_is_answered_like_any_new_one(
 
 @pytest.mark.parametrize("app", [{"answer_seconds": 0.3}], indirect=True)
 def test_where_no_worker_answers_nothing_is_said_and_nobody_waits_for_long(
-    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, path: str, tool: StandIn
 ) -> None:
-    ranked(client, here, connection)
+    ranked(client, services, connection)
     began = time.monotonic()
     assert ask(client, path, tool, unseen(901, "purr"))[0] == []
     assert time.monotonic() - began < 5
-    assert list(here.blobs.uploads.iterdir()) == []
+    assert list(services.blobs.uploads.iterdir()) == []
 
 
 def test_a_model_that_is_gone_says_nothing(
-    client: httpx.Client, here: Services, job: str, path: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, path: str, tool: StandIn
 ) -> None:
-    for checkpoint in here.blobs.checkpoints(job).iterdir():
+    for checkpoint in services.blobs.checkpoints(job).iterdir():
         checkpoint.unlink()
     assert ask(client, path, tool, unseen(901, "purr"))[0] == []
 
@@ -263,21 +263,21 @@ def test_a_project_without_a_job_gets_an_empty_answer_for_each_task(
 
 
 def test_tasks_of_a_review_project_are_those_they_came_from(
-    client: httpx.Client, here: Services, job: str, path: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, path: str, tool: StandIn
 ) -> None:
-    with here.database.write() as opened:
-        pulls.keep_push(opened, job, {}, 31, here.now())
+    with services.database.write() as opened:
+        pulls.keep_push(opened, job, {}, 31, services.now())
     known = ask(client, path, tool, tool.tasks[4])
     task = {"id": 4001, "data": tool.tasks[4]["data"], "meta": {"origin_task": 5}}
     assert ask(client, path, tool, task, project=31) == known
 
 
 def test_where_each_annotation_is_a_sample_the_most_suspicious_one_is_told(
-    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, tool: StandIn, worker: Worker
 ) -> None:
     for task in tool.tasks[:20]:
         task["annotations"].append(annotation(task["id"] * 10 + 1, "cat"))
-    job_id = ranked(client, here, connection, annotation_policy="all")
+    job_id = ranked(client, services, connection, annotation_policy="all")
     items = client.get(f"/jobs/{job_id}/suspects", params={"limit": 1000}).json()["items"]
     scores = [one["score"] for one in items if one["sample"]["id"].partition(":")[0] == "4"]
     assert len(scores) == 2
@@ -285,7 +285,7 @@ def test_where_each_annotation_is_a_sample_the_most_suspicious_one_is_told(
 
 
 def test_images_are_fetched_for_the_model_and_those_that_cannot_be_had_stay_unsaid(
-    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, tool: StandIn, worker: Worker
 ) -> None:
     tool.config = TEXT_CONFIG.replace("<Text", "<Image").replace("$text", "$picture")
     for task in tool.tasks:
@@ -293,7 +293,7 @@ def test_images_are_fetched_for_the_model_and_those_that_cannot_be_had_stay_unsa
         tool.files[f"/data/upload/{task['id']}.png"] = picture(red=task["id"] % 2 == 1, shade=task["id"])
     tool.files["/data/upload/new.png"] = picture(red=False, shade=99)
     tool.files["/data/upload/broken.png"] = b"no picture"
-    ranked(client, here, connection, model={"name": "small_cnn"})
+    ranked(client, services, connection, model={"name": "small_cnn"})
     new, gone, broken = (
         {"id": 900 + place, "data": {"picture": f"/data/upload/{name}.png"}}
         for place, name in enumerate(("new", "gone", "broken"))
@@ -310,13 +310,13 @@ def picture(*, red: bool, shade: int) -> bytes:
 
 
 def test_tables_are_asked_with_their_columns_in_place(
-    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, tool: StandIn, worker: Worker
 ) -> None:
     tool.config = TEXT_CONFIG.replace("<Text", "<Table").replace("$text", "$row")
     for task in tool.tasks:
         cat = task["id"] % 2 == 1
         task["data"] = {"row": {"weight": task["id"] / 100 + (0 if cat else 30), "coat": "tabby" if cat else "shaggy"}}
-    ranked(client, here, connection)
+    ranked(client, services, connection)
     rows: list[Any] = [{"coat": "shaggy", "weight": "31"}, {"weight": 0.2, "more": 1, "coat": None}, {"coat": 3}, "x"]
     found = ask(client, path, tool, *({"id": 900 + n, "data": {"row": row}} for n, row in enumerate(rows)))
     assert [choice(one) for one in found[:2]] == ["dog", "cat"]
@@ -324,10 +324,10 @@ def test_tables_are_asked_with_their_columns_in_place(
 
 
 def test_a_model_on_a_pretrained_network_is_asked_too(
-    client: httpx.Client, here: Services, connection: str, path: str, tool: StandIn, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, tool: StandIn, worker: Worker
 ) -> None:
     model = {"name": "pretrained_text", "params": {"backbone": "all-minilm-l6-v2"}}
-    ranked(client, here, connection, model=model)
+    ranked(client, services, connection, model=model)
     found = ask(client, path, tool, unseen(901, "purr whiskers"), unseen(902, "kennel bark"))
     assert [choice(one) for one in found] == ["cat", "dog"]
 
@@ -335,12 +335,17 @@ def test_a_model_on_a_pretrained_network_is_asked_too(
 # ---- training again
 
 
-def again(here: Services, seconds: float = 10) -> list[str]:
-    later = here.now() + timedelta(seconds=seconds)
-    object.__setattr__(here, "now", lambda: later)
+def again(services: Services, seconds: float = 10) -> list[str]:
+    later = services.now() + timedelta(seconds=seconds)
+    object.__setattr__(services, "now", lambda: later)
     count = iter(range(100))
     return run_again(
-        here.database, here.blobs, here.queue, here.settings, lambda prefix: f"{prefix}{seconds:g}{next(count)}", later
+        services.database,
+        services.blobs,
+        services.queue,
+        services.settings,
+        lambda prefix: f"{prefix}{seconds:g}{next(count)}",
+        later,
     )
 
 
@@ -350,18 +355,21 @@ def train(client: httpx.Client, path: str, project: int = 7) -> None:
 
 
 def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_tasks(
-    client: httpx.Client, here: Services, job: str, path: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, path: str, tool: StandIn
 ) -> None:
     tool.tasks.append(unseen(61, "meow meow", "cat"))
     for _ in range(5):
         train(client, path)
-    (following,) = again(here)
-    assert again(here, 11) == []
+    (following,) = again(services)
+    assert again(services, 11) == []
     train(client, path)
-    assert again(here, 12) == []
+    assert again(services, 12) == []
     assert client.get(f"/jobs/{job}").json()["links"]["next"] == f"/jobs/{following}"
-    assert pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now) == 1
-    run(following, "worker", station(here))
+    assert (
+        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+        == 1
+    )
+    run(following, "worker", station(services))
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["dataset"]["rows"], told["dataset"]["name"]) == ("completed", ROWS + 1, "animals")
     before = client.get(f"/jobs/{job}").json()["spec"]
@@ -370,7 +378,7 @@ def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_ta
 
 
 def test_a_request_to_train_is_kept_before_it_is_answered(
-    client: httpx.Client, here: Services, job: str, path: str, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, services: Services, job: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = loops.ask
 
@@ -382,36 +390,36 @@ def test_a_request_to_train_is_kept_before_it_is_answered(
     assert client.post(f"{path}/webhook", json=body).status_code == 503
     monkeypatch.setattr(loops, "ask", kept)
     train(client, path)
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert loops.is_afresh(opened, job)
 
 
 def test_a_job_that_failed_does_not_stop_the_next_request(
-    client: httpx.Client, here: Services, job: str, path: str
+    client: httpx.Client, services: Services, job: str, path: str
 ) -> None:
     train(client, path)
-    (following,) = again(here)
-    with here.database.write() as opened:
-        assert jobs.claim(opened, following, "w", LEASE, here.now(), to_pull=True) is not None
+    (following,) = again(services)
+    with services.database.write() as opened:
+        assert jobs.claim(opened, following, "w", LEASE, services.now(), to_pull=True) is not None
     client.post(f"/jobs/{following}/cancel")
     train(client, path)
-    (third,) = again(here, 20)
+    (third,) = again(services, 20)
     assert client.get(f"/jobs/{third}").json()["state"] == State.QUEUED
     assert client.get(f"/jobs/{job}").json()["links"]["next"] == f"/jobs/{third}"
 
 
 def test_a_request_to_train_waits_for_the_pauses_of_the_jobs_own_loop(
-    client: httpx.Client, here: Services, connection: str, path: str, worker: Worker
+    client: httpx.Client, services: Services, connection: str, path: str, worker: Worker
 ) -> None:
-    ranked(client, here, connection, loop={"after": 5, "quiet_seconds": 0, "cool_down_seconds": 3600})
+    ranked(client, services, connection, loop={"after": 5, "quiet_seconds": 0, "cool_down_seconds": 3600})
     train(client, path)
-    assert again(here, 600) == []
-    assert len(again(here, 3601)) == 1
+    assert again(services, 600) == []
+    assert len(again(services, 3601)) == 1
 
 
 def test_a_request_to_train_what_was_never_ranked_changes_nothing(
-    client: httpx.Client, here: Services, job: str, path: str
+    client: httpx.Client, services: Services, job: str, path: str
 ) -> None:
     train(client, path, project=8)
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert not loops.is_afresh(opened, job)

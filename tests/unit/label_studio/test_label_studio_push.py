@@ -9,10 +9,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
 from service.domain.connection import PullSource
 from service.domain.specs import Loop
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import loops, pulls
 from tests.builders import add_dataset, add_job, finish
@@ -35,18 +35,18 @@ def app(settings: Settings) -> FastAPI:
 
 
 @pytest.fixture
-def job(client: httpx.Client, here: Services, tool: StandIn) -> str:
+def job(client: httpx.Client, services: Services, tool: StandIn) -> str:
     """A completed job over tasks 1 to 18; scores come in ties of two."""
-    return finished(client, here, tool, "job_1")
+    return finished(client, services, tool, "job_1")
 
 
-def finished(client: httpx.Client, here: Services, tool: StandIn, job_id: str, **options: Any) -> str:
+def finished(client: httpx.Client, services: Services, tool: StandIn, job_id: str, **options: Any) -> str:
     body = {"kind": "label_studio", "url": tool.url, "token": TOKEN}
     made = client.post("/connections", json=body).json()
-    info = add_dataset(here.database, f"ds_{job_id}", here.blobs, rows=ROWS)
-    add_job(here.database, info, job_id, **options)
-    finish(here.database, job_id, info, ids={row: str(row + 1) for row in range(ROWS)})
-    with here.database.write() as connection:
+    info = add_dataset(services.database, f"ds_{job_id}", services.blobs, rows=ROWS)
+    add_job(services.database, info, job_id, **options)
+    finish(services.database, job_id, info, ids={row: str(row + 1) for row in range(ROWS)})
+    with services.database.write() as connection:
         pulls.add(connection, job_id, PullSource(connection=made["id"], project=7))
     return job_id
 
@@ -120,17 +120,17 @@ def test_suspects_carry_the_address_of_their_task(client: httpx.Client, job: str
     assert {one["sample"]["links"]["tool"] for one in client.get(f"/jobs/{job}/suspects").json()["items"]} == {None}
 
 
-def test_a_job_that_planted_errors_is_not_pushed(client: httpx.Client, here: Services, tool: StandIn) -> None:
-    job = finished(client, here, tool, "job_2", glitches=[{"kind": "mislabeled_uniform", "rate": 0.1}])
+def test_a_job_that_planted_errors_is_not_pushed(client: httpx.Client, services: Services, tool: StandIn) -> None:
+    job = finished(client, services, tool, "job_2", glitches=[{"kind": "mislabeled_uniform", "rate": 0.1}])
     answer = push(client, job)
     assert (answer.status_code, answer.json()["state"]) == (409, "planted")
     assert not tool.predictions
 
 
-def test_a_job_of_an_upload_is_not_pushed(client: httpx.Client, here: Services) -> None:
-    info = add_dataset(here.database, blobs=here.blobs)
-    add_job(here.database, info)
-    finish(here.database, "job_1", info)
+def test_a_job_of_an_upload_is_not_pushed(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    add_job(services.database, info)
+    finish(services.database, "job_1", info)
     answer = push(client, "job_1")
     assert (answer.status_code, answer.json()["state"]) == (409, "no_connection")
 
@@ -159,18 +159,18 @@ def test_a_push_that_is_not_understood_is_refused(client: httpx.Client, job: str
 
 @pytest.mark.parametrize("mode", ["review_project", "requeue"])
 def test_nobody_is_asked_again_about_what_was_decided(
-    client: httpx.Client, here: Services, job: str, tool: StandIn, mode: str
+    client: httpx.Client, services: Services, job: str, tool: StandIn, mode: str
 ) -> None:
     items = client.get(f"/jobs/{job}/suspects", params={"limit": 1000}).json()["items"]
     flagged = [one["sample"]["id"] for one in items if one["verdict"] != "clean"]
     kept, removed, unsure = flagged[:3]
-    with here.database.write() as connection:  # nothing was planted: the builder says so of what it flags
+    with services.database.write() as connection:  # nothing was planted: the builder says so of what it flags
         connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
     assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged)
     decide(client, job, (kept, "keep"), (removed, "remove"), (unsure, "unsure"))
     assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged) - 2
-    before = finished(client, here, tool, "job_0")
-    with here.database.write() as connection:
+    before = finished(client, services, tool, "job_0")
+    with services.database.write() as connection:
         loops.begin(connection, before, Loop(after=1))
         loops.follow(connection, before, job)
         connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")

@@ -11,14 +11,14 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
+from service.actions.rerun import run_again
+from service.background.pulls import pull_due
 from service.domain.dataset import DatasetInfo
 from service.domain.ids import new_id
 from service.domain.specs import Loop
-from service.label_studio.pull import pull_due
-from service.label_studio.reconcile import reconcile_due
-from service.loop import run_again
+from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import datasets, loops, pulls
 from tests.builders import finish, ranking_of
@@ -56,25 +56,25 @@ def connection(client: httpx.Client, tool: StandIn) -> str:
 
 
 @pytest.fixture
-def job(client: httpx.Client, here: Services, connection: str) -> str:
+def job(client: httpx.Client, services: Services, connection: str) -> str:
     """A completed job over the tasks 1 to 24; the builders' ranking flags 1, 4, 6, 11 and more of the first 18."""
-    return ranked(client, here, connection)
+    return ranked(client, services, connection)
 
 
-def ranked(client: httpx.Client, here: Services, connection: str, **more: Any) -> str:
+def ranked(client: httpx.Client, services: Services, connection: str, **more: Any) -> str:
     job_id = str(client.post("/jobs", json={"connection": connection, "project": 7, **more}).json()["id"])
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
-    with here.database.read() as opened:
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{job_id}").json()["dataset"]["id"])
     assert info is not None
-    complete(here, job_id, info)
+    complete(services, job_id, info)
     return job_id
 
 
-def complete(here: Services, job_id: str, info: DatasetInfo) -> None:
+def complete(services: Services, job_id: str, info: DatasetInfo) -> None:
     part = info.model_copy(update={"splits": {"train": 18, "test": info.rows - 18}, "classes": CLASSES})
-    finish(here.database, job_id, part, ids={row: str(row + 1) for row in range(ROWS)})
-    with here.database.write() as opened:  # what the builder flags, it says to be planted too
+    finish(services.database, job_id, part, ids={row: str(row + 1) for row in range(ROWS)})
+    with services.database.write() as opened:  # what the builder flags, it says to be planted too
         opened.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
 
 
@@ -109,11 +109,11 @@ def decide(client: httpx.Client, tool: StandIn, job: str) -> None:
     tool.tasks = [task for task in tool.tasks if task["id"] != 16]
 
 
-def due(here: Services, seconds: float = 5) -> int:
+def due(services: Services, seconds: float = 5) -> int:
     """One look of the service, so much later."""
-    now = here.now() + timedelta(seconds=seconds)
-    object.__setattr__(here, "now", lambda: now)
-    return reconcile_due(here)
+    now = services.now() + timedelta(seconds=seconds)
+    object.__setattr__(services, "now", lambda: now)
+    return reconcile_due(services)
 
 
 def event(tool: StandIn, action: str = "ANNOTATION_UPDATED", project: int = 7) -> dict[str, Any]:
@@ -215,26 +215,26 @@ def test_where_pages_move_while_they_are_read_nothing_is_called_gone(
 
 
 def test_each_annotation_is_decided_for_itself_where_it_is_a_sample(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
     for task in tool.tasks:
         task["annotations"].append(annotation(task["id"] * 10 + 1, "cat"))
     job_id = str(
         client.post("/jobs", json={"connection": connection, "project": 7, "annotation_policy": "all"}).json()["id"]
     )
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
-    with here.database.read() as opened:
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{job_id}").json()["dataset"]["id"])
     assert info is not None
-    finish(here.database, job_id, info.model_copy(update={"splits": {"train": 48}, "classes": CLASSES}))
+    finish(services.database, job_id, info.model_copy(update={"splits": {"train": 48}, "classes": CLASSES}))
     tool.tasks[0]["annotations"][1] = annotation(11, "dog", **LATE)
     del tool.tasks[1]["annotations"][0]
     reconcile(client, job_id)
     assert reviews(client, job_id) == {"1:11": ("relabel", "dog"), "2:20": ("remove", None)}
 
 
-def test_a_job_that_has_nothing_to_reconcile_says_so(client: httpx.Client, here: Services, job: str) -> None:
-    here.blobs.origin(job).unlink()
+def test_a_job_that_has_nothing_to_reconcile_says_so(client: httpx.Client, services: Services, job: str) -> None:
+    services.blobs.origin(job).unlink()
     answer = client.post(f"/jobs/{job}/reconcile")
     assert (answer.status_code, answer.json()["state"]) == (409, "forgotten")
 
@@ -247,28 +247,28 @@ def states(client: httpx.Client, job: str) -> Any:
 
 
 def test_events_in_any_number_and_order_and_none_at_all_come_to_the_same(
-    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn
 ) -> None:
-    other = ranked(client, here, connection)
+    other = ranked(client, services, connection)
     path = path_of(client, connection)
     decide(client, tool, job)
     for action in ("TASKS_DELETED", "ANNOTATIONS_DELETED", "ANNOTATION_UPDATED", "ANNOTATION_UPDATED"):
         answer = client.post(f"{path}/webhook", json=event(tool, action))
         assert (answer.status_code, answer.json()) == (202, {"action": action})
-    heard(here)
-    assert due(here) == 1
-    assert due(here) == 0
+    heard(services)
+    assert due(services) == 1
+    assert due(services) == 0
     assert reviews(client, job) == {}  # replaced by the newer job, and never pushed
     reconcile(client, job)
     assert states(client, other)[0] == states(client, job)[0]
     assert states(client, other)[1] == states(client, job)[1] != {}
 
 
-def heard(here: Services) -> None:
+def heard(services: Services) -> None:
     """Wait for what is done after the answer."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with here.database.read() as opened:
+        with services.database.read() as opened:
             if any(one.asked_at for one in pulls.watched(opened)):
                 return
         time.sleep(0.01)
@@ -276,42 +276,42 @@ def heard(here: Services) -> None:
 
 
 def test_without_any_event_the_tool_is_asked_now_and_then_and_read_only_where_something_moved(
-    client: httpx.Client, here: Services, job: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
-    every = here.settings.reconcile_seconds
-    due(here)
-    assert due(here) == 1
+    every = services.settings.reconcile_seconds
+    due(services)
+    assert due(services) == 1
     tool.heard.clear()
-    due(here, every + 1)
-    assert (due(here), len(tool.paths("/api/tasks/"))) == (0, 1)
+    due(services, every + 1)
+    assert (due(services), len(tool.paths("/api/tasks/"))) == (0, 1)
     decide(client, tool, job)
-    due(here, every / 3)
-    assert due(here) == 0
-    due(here, every)
-    assert due(here) == 1
+    due(services, every / 3)
+    assert due(services) == 0
+    due(services, every)
+    assert due(services) == 1
     assert reviews(client, job)["1"][0] == "relabel"
 
 
 def test_a_tool_that_cannot_be_reached_is_told_and_asked_again(
-    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn
 ) -> None:
     client.post(f"{path_of(client, connection)}/webhook", json=event(tool))
-    heard(here)
+    heard(services)
     tool.answers = [500]
-    assert due(here) == 0
+    assert due(services) == 0
     told = client.get(f"/jobs/{job}/reviews/summary").json()["tool"]
     assert "500" in told["trouble"]
     decide(client, tool, job)
-    assert due(here) == 0
-    assert due(here, 70) == 1
+    assert due(services) == 0
+    assert due(services, 70) == 1
     assert client.get(f"/jobs/{job}/reviews/summary").json()["tool"]["trouble"] is None
 
 
 def test_an_event_that_comes_while_it_is_read_is_not_lost(
-    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with here.database.write() as opened:
-        pulls.ask(opened, connection, 7, here.now())
+    with services.database.write() as opened:
+        pulls.ask(opened, connection, 7, services.now())
     whole, done = tool.answer, threading.Event()
 
     def interrupted(method: str, path: str, query: Any, body: bytes) -> tuple[int, Any]:
@@ -319,30 +319,30 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
         if path == "/api/tasks/" and "query" not in query and not done.is_set():
             done.set()
             relabel(tool, 1, "eel")
-            with here.database.write() as opened:
-                pulls.ask(opened, connection, 7, here.now())
+            with services.database.write() as opened:
+                pulls.ask(opened, connection, 7, services.now())
         return answer
 
     monkeypatch.setattr(tool, "answer", interrupted)
-    due(here)
-    assert due(here) == 1
+    due(services)
+    assert due(services) == 1
     assert reviews(client, job) == {"1": ("relabel", "eel")}
 
 
 def test_an_event_is_answered_at_once_also_while_the_database_is_busy_and_a_burst_is_looked_at_once(
-    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn
 ) -> None:
     path = path_of(client, connection)
-    with here.database.write():  # SQLite has one writer
+    with services.database.write():  # SQLite has one writer
         began = time.monotonic()
         for _ in range(5):
             with httpx.Client(base_url=client.base_url, trust_env=False) as annotator:
                 assert annotator.post(f"{path}/webhook", json=event(tool)).status_code == 202
         assert time.monotonic() - began < 3
-    heard(here)
+    heard(services)
     time.sleep(0.3)
     tool.heard.clear()
-    assert [due(here), due(here)] == [1, 0]
+    assert [due(services), due(services)] == [1, 0]
     assert len([one for one in tool.paths("/api/tasks/") if "query" not in one]) == 1
 
 
@@ -361,22 +361,22 @@ def test_an_event_is_answered_at_once_also_while_the_database_is_busy_and_a_burs
     ],
 )
 def test_what_is_no_event_of_ours_is_refused_and_asks_for_nothing(
-    client: httpx.Client, here: Services, connection: str, job: str, path: str, body: Any, status: int
+    client: httpx.Client, services: Services, connection: str, job: str, path: str, body: Any, status: int
 ) -> None:
     where = path.format(id=connection, path=path_of(client, connection))
     assert client.post(where, json=body).status_code == status
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert [one.asked_at for one in pulls.watched(opened)] == [None]
 
 
 def test_events_of_other_projects_and_of_no_label_ask_for_nothing(
-    client: httpx.Client, here: Services, connection: str, job: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn
 ) -> None:
     path = path_of(client, connection)
     for body in (event(tool, project=8), event(tool, "PROJECT_UPDATED"), event(tool, "TASKS_CREATED")):
         assert client.post(f"{path}/webhook", json=body).status_code == 202
     time.sleep(0.3)
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert [one.asked_at for one in pulls.watched(opened)] == [None]
 
 
@@ -392,21 +392,25 @@ def test_a_path_that_was_replaced_and_one_of_a_deleted_connection_are_gone(
 # ---- jobs that follow others
 
 
-def run_on(client: httpx.Client, here: Services, job: str, *, afresh: bool = False) -> str:
+def run_on(client: httpx.Client, services: Services, job: str, *, afresh: bool = False) -> str:
     """The job is run again, over its corrected dataset or over what the tool has by then; gives the completed next one."""
     if afresh:
-        with here.database.write() as opened:
-            assert loops.ask(opened, job, here.now(), Loop(after=1, quiet_seconds=0, cool_down_seconds=0), afresh=True)
+        with services.database.write() as opened:
+            assert loops.ask(
+                opened, job, services.now(), Loop(after=1, quiet_seconds=0, cool_down_seconds=0), afresh=True
+            )
     else:
         assert client.post(f"/jobs/{job}/rerun").status_code == 202
-    later = here.now() + timedelta(minutes=5)
-    object.__setattr__(here, "now", lambda: later)
-    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, here.now())
-    pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
-    with here.database.read() as opened:
+    later = services.now() + timedelta(minutes=5)
+    object.__setattr__(services, "now", lambda: later)
+    (following,) = run_again(
+        services.database, services.blobs, services.queue, services.settings, new_id, services.now()
+    )
+    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{following}").json()["dataset"]["id"])
     assert info is not None
-    finish(here.database, following, info, table=ranking_of(here.blobs, info))
+    finish(services.database, following, info, table=ranking_of(services.blobs, info))
     return following
 
 
@@ -423,11 +427,11 @@ def label_now(tool: StandIn, number: int) -> str:
 
 
 def test_the_next_job_shows_what_was_decided_and_the_tool_has_no_news_for_it(
-    client: httpx.Client, here: Services, job: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
     decide(client, tool, job)
     reconcile(client, job)
-    following = run_on(client, here, job)
+    following = run_on(client, services, job)
     decided = {
         "1": ("keep", None),
         "4": ("unsure", None),
@@ -445,11 +449,11 @@ def test_the_next_job_shows_what_was_decided_and_the_tool_has_no_news_for_it(
 
 
 def test_where_the_job_before_was_deleted_the_tool_is_asked_what_was_decided(
-    client: httpx.Client, here: Services, job: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
     decide(client, tool, job)
     reconcile(client, job)
-    following = run_on(client, here, job)
+    following = run_on(client, services, job)
     before = held(client, following)
     client.delete(f"/jobs/{job}")
     assert held(client, following) == {}
@@ -458,14 +462,14 @@ def test_where_the_job_before_was_deleted_the_tool_is_asked_what_was_decided(
 
 
 def test_what_is_decided_in_the_project_of_a_job_that_was_run_again_counts_for_the_next_once(
-    client: httpx.Client, here: Services, job: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
-    with here.database.write() as opened:
-        pulls.keep_push(opened, job, {}, 31, here.now())
+    with services.database.write() as opened:
+        pulls.keep_push(opened, job, {}, 31, services.now())
     tool.others[31] = [text_task(100 + number, meta={"origin_task": number, "job": job}) for number in (1, 2, 3, 5)]
     relabel(tool, 4, "dog")
     reconcile(client, job)
-    following = run_on(client, here, job)
+    following = run_on(client, services, job)
     for task, label in zip(tool.others[31], ("cat", "eel", "eel"), strict=False):
         task["annotations"] = [annotation(1000 + task["id"], label, **LATE)]
     for one in (following, job, following, job):
@@ -487,12 +491,12 @@ def test_what_is_decided_in_the_project_of_a_job_that_was_run_again_counts_for_t
 
 
 def test_a_job_that_pulled_anew_knows_what_was_decided_before_and_takes_nothing_back(
-    client: httpx.Client, here: Services, job: str, tool: StandIn
+    client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
     decide(client, tool, job)
     reconcile(client, job)
     client.post(f"/jobs/{job}/reviews", json=[{"sample_id": "8", "decision": "relabel", "label": "eel"}])
-    following = run_on(client, here, job, afresh=True)
+    following = run_on(client, services, job, afresh=True)
     confirmed = {"1", "6", "11", "24"}
     assert {name: held(client, following).get(name) for name in (*confirmed, "8")} == {
         **dict.fromkeys(confirmed, ("keep", None)),

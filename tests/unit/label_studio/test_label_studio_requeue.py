@@ -10,11 +10,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from service.api.deps import Services
+from service.actions.rerun import run_again
+from service.background.pulls import pull_due
 from service.domain.ids import new_id
-from service.label_studio.pull import pull_due
-from service.loop import run_again
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import datasets, jobs, loops
 from tests.stand_in import TOKEN, StandIn, annotation, text_task
@@ -40,9 +40,9 @@ def connection(client: httpx.Client, tool: StandIn) -> str:
 
 
 @pytest.fixture
-def job(client: httpx.Client, here: Services, connection: str) -> str:
+def job(client: httpx.Client, services: Services, connection: str) -> str:
     """A completed job over the tasks 1 to 24, of which the first is flagged."""
-    return ranked(client, here, connection)
+    return ranked(client, services, connection)
 
 
 def at_once(*work: Callable[[], httpx.Response]) -> list[httpx.Response]:
@@ -56,8 +56,8 @@ def at_once(*work: Callable[[], httpx.Response]) -> list[httpx.Response]:
     return answers
 
 
-def pull(here: Services) -> int:
-    return pull_due(here.database, here.blobs, here.queue, here.settings, here.vault, here.now)
+def pull(services: Services) -> int:
+    return pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
 
 
 def test_an_undoing_that_broke_off_goes_on_and_nobody_takes_it_for_a_word(
@@ -105,8 +105,8 @@ def test_a_task_that_is_deleted_meanwhile_is_left_out_of_the_review_project(
     assert 6 not in there
 
 
-def test_two_pushes_of_a_job_at_once_are_one(client: httpx.Client, job: str, tool: StandIn, here: Services) -> None:
-    with here.database.alone(f"push {job}") as free, here.database.alone("push job_0") as other:
+def test_two_pushes_of_a_job_at_once_are_one(client: httpx.Client, job: str, tool: StandIn, services: Services) -> None:
+    with services.database.alone(f"push {job}") as free, services.database.alone("push job_0") as other:
         assert free
         assert other
         refused = client.post(f"/jobs/{job}/push", json={"mode": "tab"})
@@ -115,7 +115,7 @@ def test_two_pushes_of_a_job_at_once_are_one(client: httpx.Client, job: str, too
 
 
 def test_requests_to_train_at_once_are_one(
-    client: httpx.Client, server: str, here: Services, connection: str, job: str, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, server: str, services: Services, connection: str, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = client.post(f"/connections/{connection}/backend").json()["path"]
     gate, begun = threading.Barrier(2, timeout=1), loops.begin
@@ -129,7 +129,7 @@ def test_requests_to_train_at_once_are_one(
     body = {"action": "START_TRAINING", "project": {"id": 7}}
     answers = at_once(*[lambda: httpx.post(f"{server}{path}/webhook", json=body)] * 2)
     assert [one.status_code for one in answers] == [202, 202]
-    with here.database.read() as opened:
+    with services.database.read() as opened:
         assert loops.is_afresh(opened, job)
 
 
@@ -143,7 +143,7 @@ def test_the_same_key_at_once_makes_one_connection(client: httpx.Client, server:
 
 
 def test_a_job_whose_tasks_another_has_just_pulled_takes_that_dataset(
-    client: httpx.Client, here: Services, connection: str, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, services: Services, connection: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waiting = client.post("/jobs", json={"connection": connection, "project": 7}).json()["id"]
     look = datasets.by_digest
@@ -151,30 +151,30 @@ def test_a_job_whose_tasks_another_has_just_pulled_takes_that_dataset(
     def late(opened: Any, digest: str) -> Any:
         monkeypatch.setattr(datasets, "by_digest", look)
         found = look(opened, digest)
-        with here.database.read() as reading:
+        with services.database.read() as reading:
             known = datasets.get(reading, jobs.get(reading, waiting).dataset_id)  # type: ignore[union-attr]  # it is there
         if opened.dialect.name == "postgresql":  # on SQLite nobody else can write now
-            with here.database.write() as other:
+            with services.database.write() as other:
                 datasets.add(other, known.model_copy(update={"id": "ds_other", "digest": digest}))  # type: ignore[union-attr]  # as above
         return found
 
     monkeypatch.setattr(datasets, "by_digest", late)
-    assert pull(here) == 1
+    assert pull(services) == 1
     told = client.get(f"/jobs/{waiting}").json()
     assert (told["state"], told["error"]) == ("queued", None)
-    assert (told["dataset"]["id"] == "ds_other") == (here.database.engine.dialect.name == "postgresql")
+    assert (told["dataset"]["id"] == "ds_other") == (services.database.engine.dialect.name == "postgresql")
 
 
 def test_training_again_does_without_reference_samples_that_are_gone(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
-    job_id = ranked(client, here, connection, reference={"samples": ["19", "20", "21"]})
+    job_id = ranked(client, services, connection, reference={"samples": ["19", "20", "21"]})
     path = client.post(f"/connections/{connection}/backend").json()["path"]
     tool.tasks = [task for task in tool.tasks if task["id"] != 20]
     client.post(f"{path}/webhook", json={"action": "START_TRAINING", "project": {"id": 7}})
-    later = here.now() + timedelta(seconds=60)
-    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, later)
-    assert pull(here) == 1
+    later = services.now() + timedelta(seconds=60)
+    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    assert pull(services) == 1
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["error"]) == ("queued", None)
     assert told["spec"]["reference"]["samples"] == ["19", "21"]
@@ -182,15 +182,15 @@ def test_training_again_does_without_reference_samples_that_are_gone(
 
 
 def test_training_again_takes_what_was_verified_where_the_loop_says_so(
-    client: httpx.Client, here: Services, connection: str, tool: StandIn
+    client: httpx.Client, services: Services, connection: str, tool: StandIn
 ) -> None:
-    job_id = ranked(client, here, connection, loop={"after": 9, "quiet_seconds": 0, "reference": "verified"})
+    job_id = ranked(client, services, connection, loop={"after": 9, "quiet_seconds": 0, "reference": "verified"})
     path = client.post(f"/connections/{connection}/backend").json()["path"]
     client.post(f"/jobs/{job_id}/reviews", json=[{"sample_id": name, "decision": "keep"} for name in ("1", "2")])
     client.post(f"{path}/webhook", json={"action": "START_TRAINING", "project": {"id": 7}})
     tool.tasks.append(text_task(25, "cat"))
-    later = here.now() + timedelta(hours=1)
-    (following,) = run_again(here.database, here.blobs, here.queue, here.settings, new_id, later)
-    assert pull(here) == 1
+    later = services.now() + timedelta(hours=1)
+    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    assert pull(services) == 1
     assert client.get(f"/jobs/{following}").json()["spec"]["reference"]["samples"] == ["1", "2"]
     assert set(reviews(client, job_id)) == {"1", "2"}

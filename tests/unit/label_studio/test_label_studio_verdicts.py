@@ -12,14 +12,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service.api.deps import Services
 from service.domain.connection import PullSource
 from service.domain.review import Decision
 from service.domain.specs import Loop
-from service.label_studio import verdicts
-from service.label_studio.state import PushState
-from service.label_studio.words import Said, Task, later, of_task
+from service.label_studio.push.state import PushState
+from service.label_studio.reconcile import reviews as verdicts
+from service.label_studio.reconcile.decisions import Said, Task, later, of_task
 from service.main import create_app
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs, loops, pulls, reviews, tables
 from service.store.engine import migrate
@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 class Scene:
     """`given` is what the task is called in the second job; `afresh`: it was pulled anew, with what was there then."""
 
-    here: Services
+    services: Services
     given: str
     afresh: bool
     review_project: bool
@@ -53,15 +53,15 @@ class Scene:
     number: int = 1
 
     def __post_init__(self) -> None:
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             for table in (tables.jobs, tables.datasets):
                 connection.execute(table.delete())
-        info = add_dataset(self.here.database)
+        info = add_dataset(self.services.database)
         for job_id in (FIRST, SECOND):
-            add_job(self.here.database, info, job_id)
+            add_job(self.services.database, info, job_id)
         known: dict[str, Any] = {"connection": None, "project": 7, "from_name": None, "annotation_policy": "latest"}
         source = PullSource.model_construct(**known)
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             pulls.add(connection, FIRST, source)
             if self.afresh:
                 pulls.add(connection, SECOND, source)
@@ -73,7 +73,7 @@ class Scene:
             self.base[SECOND] = pulled(*self.own)
         elif self.given == "dog":
             self._say(FIRST, Decision(sample_id=NAME, decision="relabel", label="dog"), -5)
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             loops.begin(connection, FIRST, Loop(after=1))
             loops.follow(connection, FIRST, SECOND)
 
@@ -91,7 +91,7 @@ class Scene:
             self.own = [heard(self.own[-1].stamp[0], minute, label)]
 
     def _say(self, job_id: str, decision: Decision, minute: int) -> None:
-        with self.here.database.write() as connection:
+        with self.services.database.write() as connection:
             reviews.record(connection, job_id, [decision], "api", at(minute), given={NAME: self.called(job_id)})
 
     def called(self, job_id: str) -> str:
@@ -104,16 +104,16 @@ class Scene:
             word = later(word, of_task(self.review, Task({}, (), False), "latest"))
         if self.review_project:
             pushed[FIRST] = PushState(review_project=31)
-        here = replace(self.here, now=lambda: at(minute))
-        with here.database.read() as connection:
+        services = replace(self.services, now=lambda: at(minute))
+        with services.database.read() as connection:
             job = jobs.get(connection, job_id)
         assert job is not None
         words = {} if word is None else {NAME: word}
-        return verdicts.keep(here, job, pushed, words, {NAME: self.called(job_id)}, CLASSES)
+        return verdicts.keep(services, job, pushed, words, {NAME: self.called(job_id)}, CLASSES)
 
     def truth(self, job_id: str) -> str | None:
         """What is right of the task, as this job would have it: a class, or what else was decided."""
-        with self.here.database.read() as connection:
+        with self.services.database.read() as connection:
             found = reviews.latest(connection, job_id).get(NAME)
         if found is None:
             return None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.dataset import AnnotationPolicy
 from service.domain.review import Review
-from service.label_studio.words import (
+from service.label_studio.reconcile.decisions import (
     Said,
     Task,
     Verdict,

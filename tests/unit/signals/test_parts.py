@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from service.domain.errors import Invalid
 from service.domain.specs import Reference
-from worker.partition import draw_columns, partition
+from worker.data.partition import draw_columns, partition
 from worker.signals.groups import groups
 from worker.signals.summaries import detection, ranking, summarise
 

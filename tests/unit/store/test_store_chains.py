@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
+from service.actions.make_version import would_change
+from service.actions.rerun import run_again
+from service.actions.verified import verified
 from service.domain.dataset import DatasetInfo
 from service.domain.ids import new_id
 from service.domain.review import Decision, Outcome
 from service.domain.specs import Loop
 from service.ingest.corrected import correct
-from service.loop import run_again
 from service.queue import CeleryQueue
-from service.repair import would_change
 from service.settings import Settings
 from service.store import chains, datasets, jobs, loops, outcomes, rankings, reviews
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
-from service.verified import verified
 from tests.builders import CLASSES, NOON, add_dataset, add_job, finish, ranking, ranking_of
 
 RULES = {"after": 2, "quiet_seconds": 60, "cool_down_seconds": 0}
@@ -238,7 +238,7 @@ def test_a_decision_that_comes_while_the_dataset_is_corrected_is_not_lost(
         world.say(first, 3, (8, "remove"), (9, "remove"))
         return correct(*arguments)
 
-    monkeypatch.setattr("service.repair.correct", slow)
+    monkeypatch.setattr("service.actions.make_version.correct", slow)
     second = world.go_on(3)
     monkeypatch.undo()
     assert (world.dataset(second).rows, world.changed(second)) == (ROWS - 2, 2)

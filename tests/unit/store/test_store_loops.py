@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 import pytest
 import redis
 
+from service.actions.rerun import run_again
 from service.domain.ids import new_id
 from service.domain.review import Decision
 from service.domain.specs import Loop
-from service.loop import run_again
 from service.queue import CeleryQueue
 from service.settings import Settings
 from service.store import datasets, jobs, loops, reviews, webhooks

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
-from worker.decode import Canonical, read
+from worker.data.decode import Canonical, read
 
 TYPES = {
     "numeric": pa.float64(),

@@ -16,15 +16,15 @@ from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical, encoded
 from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones import Features, Shelf, pretrained
-from worker.decode import Canonical
-from worker.glitches import plant
+from worker.data.decode import Canonical
+from worker.data.glitches import plant
+from worker.data.standard import Standard
+from worker.job.preparation import Prepared, fit, prepare
+from worker.job.ranking import Outcome, rank
+from worker.job.scoring import score
 from worker.models import head
 from worker.models.pretrained import Tuned
-from worker.preparation import Prepared, fit, prepare
-from worker.ranking import Outcome, rank
-from worker.scoring import score
-from worker.standard import Standard
-from worker.training import TrainingState, checkpoints, learning_rate
+from worker.training.loop import TrainingState, checkpoints, learning_rate
 
 ROWS = 36
 

@@ -18,11 +18,11 @@ from worker.backbones.images import Pictures
 from worker.backbones.parts import Chain, Parts
 from worker.backbones.sources import Source, find
 from worker.backbones.words import Words
+from worker.data.shape import InputShape
+from worker.data.standard import Standard
 from worker.influence.layers import Capture, layer_names
 from worker.models.image import ResNet20
 from worker.models.pretrained import Tuned
-from worker.shape import InputShape
-from worker.standard import Standard
 
 IMAGE = PretrainedImageParams().model_dump()
 TEXT = PretrainedTextParams().model_dump()

@@ -16,10 +16,10 @@ from tests.unit.worker.networks import WORDS, image_network, text_network
 from tests.unit.worker.test_backbones_jobs import MADE, ROWS, spec_of
 from worker.backbones import Features, Footing, Shelf
 from worker.backbones.images import Pictures
-from worker.decode import Canonical, read
-from worker.inference import Trained, probabilities, restore
-from worker.preparation import fit, prepare
-from worker.training import TrainingState
+from worker.data.decode import Canonical, read
+from worker.job.preparation import fit, prepare
+from worker.serving.inference import Trained, probabilities, restore
+from worker.training.loop import TrainingState
 
 HELD = {"reference": {"holdout": 0.25}}  # so that the training part is not the whole dataset
 PARTS: list[tuple[Any, dict[str, Any]]] = [

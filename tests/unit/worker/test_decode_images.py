@@ -12,7 +12,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from tests.unit.worker.canonical import canonical, checker, encoded
-from worker.decode import Canonical, Encoder
+from worker.data.decode import Canonical, Encoder
 
 
 def images(path: Path, *files: bytes) -> Canonical:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from tests.unit.worker.canonical import canonical
-from worker.decode import Canonical, Encoder, Inputs, align
+from worker.data.decode import Canonical, Encoder, Inputs, align
 
 
 def rows(*numbers: int) -> Tensor:

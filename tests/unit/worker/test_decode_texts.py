@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.specs import ModelRequest
 from tests.unit.worker.canonical import canonical
-from worker.decode import Canonical, Encoder
+from worker.data.decode import Canonical, Encoder
 from worker.models import build
 
 PARAMS = {"vocabulary": 200, "length": 16}

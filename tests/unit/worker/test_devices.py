@@ -6,12 +6,12 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from service.domain.specs import ModelRequest, Training
+from worker.data.shape import InputShape
 from worker.devices import CPU, NoSuchDevice, choose
 from worker.influence.factors import capture
 from worker.influence.layers import Capture, layer_names
 from worker.models import build, head
-from worker.shape import InputShape
-from worker.training import train
+from worker.training.loop import train
 
 GPU = torch.device("cuda:0")
 TRAINING = Training.model_validate(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from service.domain.specs import Glitch
-from worker.glitches import KINDS, Planted, plant
+from worker.data.glitches import KINDS, Planted, plant
 
 ROWS, CLASSES = 400, 4
 LABELS = torch.arange(ROWS) % CLASSES

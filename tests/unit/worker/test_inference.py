@@ -18,10 +18,10 @@ from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.ingest.samples import write_samples
 from tests.builders import dataset_info
-from worker.decode import read
-from worker.inference import probabilities, restore
-from worker.preparation import fit, prepare
-from worker.training import TrainingState
+from worker.data.decode import read
+from worker.job.preparation import fit, prepare
+from worker.serving.inference import probabilities, restore
+from worker.training.loop import TrainingState
 
 TABLE = "\n".join(
     [

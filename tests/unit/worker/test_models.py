@@ -8,9 +8,9 @@ from torch import Tensor
 
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
+from worker.data.shape import InputShape
 from worker.models import BUILDERS, build, head
 from worker.models.numbers import Numbers
-from worker.shape import InputShape
 
 CLASSES = 5
 SHAPES = {

@@ -18,9 +18,9 @@ from tests.unit.worker.networks import SIDE
 from tests.unit.worker.programs import export, made, sample
 from tests.unit.worker.test_backbones_jobs import whole_job
 from worker.backbones import Features, Shelf
-from worker.decode import Canonical
+from worker.data.decode import Canonical
+from worker.job.preparation import prepare
 from worker.models import head
-from worker.preparation import prepare
 
 ROWS = 36
 NETWORK = "net_1"
@@ -112,7 +112,7 @@ def _encoded(dataset: Canonical) -> list[Any]:
 
 
 def _read(encoded: bytes) -> Any:
-    from worker.pixels import Frame, pixels
+    from worker.data.pixels import Frame, pixels
 
     return pixels(encoded, Frame(3, SIDE, SIDE))
 

@@ -11,9 +11,9 @@ from service.domain.specs import JobSpec
 from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical, encoded
 from worker.backbones import Features, Shelf
-from worker.decode import Canonical
-from worker.pixels import Frame, pixels
-from worker.preparation import prepare
+from worker.data.decode import Canonical
+from worker.data.pixels import Frame, pixels
+from worker.job.preparation import prepare
 
 ROWS = 41
 
@@ -53,7 +53,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(image)
         return pixels(image, frame, white)
 
-    monkeypatch.setattr("worker.decode.pixels", counted)
+    monkeypatch.setattr("worker.data.decode.pixels", counted)
     return seen
 
 
@@ -63,8 +63,8 @@ def test_kept_pixels_are_those_that_are_decoded_and_later_jobs_decode_a_sample_f
     dataset = images(tmp_path / "data.parquet")
     few = prepare(spec(dataset, 0), dataset, None, shelf=shelf)
     assert not list((tmp_path).glob("features/*"))
-    monkeypatch.setattr("worker.preparation._MANY_PIXELS", 1)
-    monkeypatch.setattr("worker.preparation._TOGETHER", 7)
+    monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
+    monkeypatch.setattr("worker.job.preparation._TOGETHER", 7)
     found = []
     for seed, expected in ((0, 2 * ROWS), (1, ROWS)):
         decoded.clear()
@@ -78,7 +78,7 @@ def test_kept_pixels_are_those_that_are_decoded_and_later_jobs_decode_a_sample_f
 def test_other_images_and_other_sizes_are_decoded_for_themselves(
     tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.preparation._MANY_PIXELS", 1)
+    monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
     first, second = images(tmp_path / "first.parquet"), images(tmp_path / "second.parquet", seed=1)
     for dataset, size in ((first, None), (second, None), (first, 16)):
         with_shelf = prepare(spec(dataset, 0, size), dataset, None, shelf=shelf)
@@ -87,7 +87,7 @@ def test_other_images_and_other_sizes_are_decoded_for_themselves(
 
 
 def test_a_holdout_is_read_from_the_same_pixels(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.preparation._MANY_PIXELS", 1)
+    monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
     dataset = images(tmp_path / "data.parquet")
     wanted = spec(dataset, 0, reference={"holdout": 0.25})
     kept, plain = prepare(wanted, dataset, None, shelf=shelf), prepare(wanted, dataset, None)

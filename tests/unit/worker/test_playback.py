@@ -16,11 +16,11 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.decode import Canonical, read
+from worker.data.decode import Canonical, read
 from worker.influence.factors import Trace
-from worker.playback import play
-from worker.ranking import Outcome, rank
-from worker.scoring import listen
+from worker.job.ranking import Outcome, rank
+from worker.job.recorded import play
+from worker.job.scoring import listen
 
 N, M, D, E, C, T = 60, 40, 6, 9, 3, 5
 RATES = (0.1, 0.1, 0.05, 0.05, 0.01)

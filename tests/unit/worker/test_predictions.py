@@ -18,20 +18,20 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.decode import Canonical, read
-from worker.inference import restore
-from worker.playback import fill, play
-from worker.predictions import look
-from worker.ranking import Outcome, rank
-from worker.scoring import listen
+from worker.data.decode import Canonical, read
+from worker.data.standard import Standard
+from worker.job.predictions import look
+from worker.job.ranking import Outcome, rank
+from worker.job.recorded import fill, play
+from worker.job.scoring import listen
+from worker.serving.inference import restore
 from worker.signals.blend import share_of_second
 from worker.signals.confident import odds_of_error
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements
 from worker.signals.ranks import rank as ranks
 from worker.signals.summaries import detection
-from worker.standard import Standard
-from worker.training import TrainingState
+from worker.training.loop import TrainingState
 
 N, M, C, D = 600, 240, 3, 6
 BARE = ["mislabeled", "el2n", "loss", "confidence"]

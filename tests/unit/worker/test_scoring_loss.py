@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from tests.builders import dataset_info, job_spec, write_canonical
-from worker.decode import read
-from worker.preparation import fit, prepare
-from worker.scoring import score
+from worker.data.decode import read
+from worker.job.preparation import fit, prepare
+from worker.job.scoring import score
 from worker.signals.formulas import compute
-from worker.training import TrainingState
+from worker.training.loop import TrainingState
 
 
 def test_signals_of_given_checkpoints_do_not_know_the_class_weights(tmp_path: Path) -> None:

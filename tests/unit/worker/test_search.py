@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from service.domain.specs import Training
 from tests.unit.worker.test_models import SHAPES, samples
 from tests.unit.worker.test_training import SGD, equal, model_of
-from worker.search import find_rate
+from worker.training.search import find_rate
 
 PLAIN = SGD.model_copy(update={"schedule": "constant", "weight_decay": 0.0, "epochs": 10, "batch_size": 20})
 

@@ -11,7 +11,7 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest, Training
 from tests.unit.worker.test_models import CASES, SHAPES, needed, samples
 from worker.models import build
-from worker.training import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate, train
+from worker.training.loop import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate, train
 
 ROWS, CLASSES = 33, 3
 LABELS = torch.arange(ROWS) % CLASSES

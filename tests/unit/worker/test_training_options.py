@@ -12,10 +12,10 @@ from service.domain.specs import Training
 from service.domain.training import EarlyStopping
 from tests.unit.worker.test_models import SHAPES, samples
 from tests.unit.worker.test_training import ADAMW, LABELS, ROWS, SGD, equal, model_of, run, same
-from worker.augmentation import flip_crop
 from worker.influence.factors import Recorder
-from worker.stopping import has_settled
-from worker.training import EpochMetrics, TrainingState, checkpoints, train
+from worker.training.augmentation import flip_crop
+from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
+from worker.training.stopping import has_settled
 
 PATIENT = EarlyStopping(patience=2, min_improvement=0.5)
 RUNS: list[tuple[str, str, Training, dict[str, Any]]] = [

@@ -1,0 +1,1 @@
+"""Use cases: what a user asks the service to do, without HTTP."""

@@ -1,0 +1,180 @@
+"""A corrected dataset, made of what people decided or of what a job suggests. The original is never touched."""
+
+import errno
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from service.actions.verified import verified
+from service.domain.dataset import Applied, DatasetInfo, Lineage
+from service.domain.errors import FieldError, Invalid, StorageFull
+from service.domain.review import Review
+from service.ingest.corrected import Corrected, correct
+from service.ingest.identities import labels_of
+from service.store import datasets, rankings, reviews, versions
+from service.store.blobs import Blobs
+from service.store.engine import Database
+from service.store.jobs import Job
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done, by sample id; `verified` are those whose label people have seen and found or made right."""
+
+    labels: Mapping[str, str]
+    removed: frozenset[str]
+    verified: frozenset[str]
+
+    def digest(self, parent: DatasetInfo, applied: Applied) -> str:
+        """The same changes of the same dataset have the same digest."""
+        parts = [parent.digest, applied, sorted(self.labels.items()), sorted(self.removed), sorted(self.verified)]
+        return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
+
+    def is_news(self, connection: sa.Connection, dataset_id: str) -> bool:
+        """Whether the dataset would not be the same, and as well known, as it was made."""
+        return bool(self.labels or self.removed) or self.verified != frozenset(
+            versions.verified(connection, dataset_id)
+        )
+
+
+def would_change(connection: sa.Connection, blobs: Blobs, job: Job) -> bool:
+    """Whether the reviews of a completed job, as they hold now, would change or verify anything in its dataset."""
+    held = _seen(connection, blobs, job)
+    return bool(held) and _reviewed(connection, blobs, job.dataset_id, held).is_news(connection, job.dataset_id)
+
+
+def make_version(
+    database: Database, blobs: Blobs, parent: DatasetInfo, job: Job, applied: Applied, dataset_id: str, now: datetime
+) -> DatasetInfo:
+    """The corrected dataset, called `dataset_id` unless the same was made before. `job` is a completed one of `parent`.
+
+    Raises Invalid where there is nothing to apply, or nothing to learn from would be left.
+    """
+    with database.read() as connection:
+        changes = _changes(connection, blobs, job, applied)
+        digest = changes.digest(parent, applied)
+        known = datasets.by_digest(connection, digest)
+    if known is not None:
+        return known
+    try:
+        found = correct(blobs.canonical(parent.id), blobs.canonical(dataset_id), changes.labels, changes.removed)
+        _check(found)
+        info = _described(parent, job, applied, found, changes, dataset_id, digest, now)
+        counts = {"relabelled": found.relabelled, "removed": found.removed}
+        with database.write() as connection:
+            versions.add(connection, info, counts, sorted(changes.verified), now)
+    except sa.exc.IntegrityError:
+        # Somebody else made the same in the meantime.
+        blobs.remove(blobs.dataset(dataset_id))
+        with database.read() as connection:
+            known = datasets.by_digest(connection, digest)
+        if known is None:
+            raise
+        return known
+    except BaseException as error:
+        blobs.remove(blobs.dataset(dataset_id))
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise StorageFull("the disk of this installation is full; nothing was kept") from error
+        raise
+    return info
+
+
+def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied) -> Changes:
+    held = _seen(connection, blobs, job)
+    changes = _reviewed(connection, blobs, job.dataset_id, held)
+    if applied == "suggestions":
+        # Whoever looked at a sample knows better than the ranking.
+        labels = {**changes.labels, **_suggested(connection, job, held.keys() | changes.verified)}
+        if not labels and not changes.removed:
+            raise _nothing("this job flags no sample as mislabeled")
+        return replace(changes, labels=labels)
+    if not held or not changes.is_news(connection, job.dataset_id):
+        planted = "; errors that the job planted itself are not in the dataset" if job.spec.glitches else ""
+        raise _nothing(f"no review of this job would change or verify anything: POST /jobs/{{id}}/reviews{planted}")
+    return changes
+
+
+def _reviewed(connection: sa.Connection, blobs: Blobs, dataset_id: str, held: Mapping[str, Review]) -> Changes:
+    before = frozenset(verified(connection, blobs, dataset_id))
+    confirmed = {name for name, one in held.items() if one.decision in ("keep", "relabel")}
+    doubted = {name for name, one in held.items() if one.decision in ("remove", "unsure")}
+    return Changes(
+        labels={name: str(one.label) for name, one in held.items() if one.decision == "relabel"},
+        removed=frozenset(name for name, one in held.items() if one.decision == "remove"),
+        verified=before - doubted | confirmed,
+    )
+
+
+def _seen(connection: sa.Connection, blobs: Blobs, job: Job) -> dict[str, Review]:
+    """The decisions that hold of the samples of a job's dataset, in its words: to relabel as it is called is to keep.
+
+    Without those on samples that the job itself had changed.
+    """
+    held = reviews.latest(connection, job.id)
+    rows = rankings.named(connection, job.id, list(held)) if job.spec.glitches else {}
+    given = labels_of(blobs.canonical(job.dataset_id), ids=held) if held else {}
+    return {
+        name: held[name].about(label)
+        for name, label in given.items()
+        if name not in rows or rows[name]["planted_kind"] is None
+    }
+
+
+def _suggested(connection: sa.Connection, job: Job, seen: Collection[str]) -> dict[str, str]:
+    query = rankings.Query(verdict="mislabeled")
+    return {
+        row["sample_id"]: row["suggested_label"]
+        for chunk in rankings.stream(connection, job.id, query)
+        for row in chunk
+        if row["sample_id"] not in seen and row["planted_kind"] is None
+    }
+
+
+def _check(found: Corrected) -> None:
+    left = [name for name, count in found.class_counts.items() if count]
+    if len(left) < 2 or "train" not in found.splits:
+        raise _nothing(f"nothing to learn from would be left: {found.rows} rows of {len(left)} classes")
+
+
+def _described(
+    parent: DatasetInfo,
+    job: Job,
+    applied: Applied,
+    found: Corrected,
+    changes: Changes,
+    dataset_id: str,
+    digest: str,
+    now: datetime,
+) -> DatasetInfo:
+    lineage = Lineage(
+        parent=parent.id,
+        job=job.id,
+        applied=applied,
+        relabelled=found.relabelled,
+        removed=found.removed,
+        verified=len(changes.verified),
+    )
+    return parent.model_copy(
+        update={
+            "id": dataset_id,
+            "digest": digest,
+            "rows": found.rows,
+            "classes": found.classes,
+            "class_counts": found.class_counts,
+            "splits": found.splits,
+            "skipped_rows": 0,
+            "warnings": [one for one in parent.warnings if one.code != "skipped_rows"],
+            "created_at": now,
+            "lineage": lineage,
+        }
+    )
+
+
+def _nothing(msg: str) -> Invalid:
+    return Invalid(f"apply: {msg}", errors=[FieldError(loc=["apply"], msg=msg)])

@@ -1,0 +1,246 @@
+"""Bodies of requests: JSON, or a form whose file streams to disk with its digest taken on the way."""
+
+import errno
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ValidationError
+from streaming_form_data import StreamingFormDataParser
+from streaming_form_data.parser import ParseFailedException, UnexpectedPartException
+from streaming_form_data.targets import BaseTarget
+
+from service.api.http.dependencies import ServicesDependency
+from service.api.http.errors import faults
+from service.domain.errors import FieldError, Malformed, StorageFull, TooLarge, UnreadableType, invalid_fields
+
+M = TypeVar("M", bound=BaseModel)
+
+_BLOCK = 2**20
+_MAX_JSON = 16 * 2**20
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@dataclass(frozen=True)
+class Json:
+    """A JSON body."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Form:
+    """A file that was uploaded, where it lies until the request ends, and what the client says of it.
+
+    `digest` is the SHA-256 of its bytes in hexadecimal.
+    """
+
+    path: Path
+    filename: str
+    digest: str
+    spec: Any
+
+
+async def _read(request: Request, services: ServicesDependency) -> AsyncIterator[Json | Form]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        yield Json(await _json(request))
+        return
+    if kind != "multipart/form-data":
+        raise UnreadableType(
+            f"a body of type {kind or 'unknown'} is not read here; send application/json, "
+            "or multipart/form-data with a part named file"
+        )
+    path = services.blobs.uploads / f"{secrets.token_hex(16)}.part"
+    try:
+        yield await _form(request, path, services.settings.max_upload_bytes)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+Body = Annotated[Json | Form, Depends(_read, scope="function")]  # the file is gone before the answer comes
+
+
+async def _read_json(request: Request) -> Json:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnreadableType(f"a body of type {kind or 'unknown'} is not read here; send application/json")
+    return Json(await _json(request))
+
+
+JsonBody = Annotated[Json, Depends(_read_json)]
+
+
+async def _only_form(body: Body) -> Form:
+    if isinstance(body, Json):
+        raise UnreadableType("a JSON body is not read here; send multipart/form-data with a part named file")
+    return body
+
+
+FormBody = Annotated[Form, Depends(_only_form)]
+
+
+def parsed(model: type[M], value: Any, *within: str) -> M:
+    """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body."""
+    if not isinstance(value, Mapping):
+        raise invalid_fields([FieldError(loc=[*within], msg="must be a JSON object")])
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_fields(faults(error, value, *within)) from error
+
+
+def names_connection(value: Any) -> bool:
+    """Whether a JSON body asks for the tasks of a labelling tool."""
+    return isinstance(value, Mapping) and value.get("connection") is not None
+
+
+def loads(text: bytes, what: str) -> Any:
+    """Strict JSON: UTF-8, no NaN, no half characters. Raises Malformed."""
+    try:
+        value = json.loads(text.decode(), parse_constant=_no_constant)
+        _check_text(value)
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Malformed(
+            f"{what} is not JSON: {error.msg} at {where}", errors=[FieldError(loc=[what, where], msg=error.msg)]
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"{what} is not JSON that can be read: {error}") from error
+    return value
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_text(value: Any) -> None:
+    """Raise ValueError for characters that no database keeps."""
+    match value:
+        case str():
+            if "\0" in value or (not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value)):
+                raise ValueError("a text holds a NUL character or half of a surrogate pair")
+        case dict():
+            for name, field in value.items():
+                _check_text(name)
+                _check_text(field)
+        case list():
+            for item in value:
+                _check_text(item)
+
+
+async def _json(request: Request) -> Any:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_JSON:
+            raise TooLarge(f"a JSON body of more than {_MAX_JSON:,} bytes; send data as a file")
+    return loads(bytes(body), "body")
+
+
+class _File(BaseTarget):  # type: ignore[misc] # the library has no types
+    """Writes a part to disk and takes its digest."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        super().__init__()
+        self._path, self._limit = path, limit
+        self._file: IO[bytes] | None = None
+        self.digest, self.size, self.complete = hashlib.sha256(), 0, False
+
+    def on_start(self) -> None:
+        if self._file is not None:
+            raise Malformed("two parts named file; send one file")
+        self._file = self._path.open("wb")
+
+    def on_data_received(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise TooLarge(f"the file is larger than {self._limit:,} bytes, the limit of this installation")
+        self.digest.update(chunk)
+        assert self._file is not None
+        self._file.write(chunk)
+
+    def on_finish(self) -> None:
+        assert self._file is not None
+        self._file.close()
+        self.complete = True
+
+    def abandon(self) -> None:
+        """Close what is half written; that a full disk does not take the rest is no news any more."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+
+
+class _Text(BaseTarget):  # type: ignore[misc] # the library has no types
+    """Keeps a small part in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.value, self.begun, self.complete = bytearray(), False, False
+
+    def on_start(self) -> None:
+        if self.begun:
+            raise Malformed("two parts named spec; send one")
+        self.begun = True
+
+    def on_data_received(self, chunk: bytes) -> None:
+        self.value += chunk
+        if len(self.value) > _MAX_JSON:
+            raise TooLarge(f"a spec of more than {_MAX_JSON:,} bytes")
+
+    def on_finish(self) -> None:
+        self.complete = True
+
+
+async def _form(request: Request, path: Path, limit: int) -> Form:
+    file, spec = _File(path, limit), _Text()
+    try:
+        await _feed(request, file, spec)
+    except UnexpectedPartException as error:
+        raise Malformed(f"unknown part {error.part_name!r}; the parts are file and spec") from error
+    except ParseFailedException as error:
+        raise Malformed(f"the form cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Malformed("the form cannot be read: names of parts and files must be UTF-8") from error
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        raise StorageFull("the disk of this installation is full; nothing of the upload was kept") from error
+    finally:
+        file.abandon()
+    if not file.complete:
+        msg = "no part named file, or the form ends before it does"
+        raise Malformed(msg, errors=[FieldError(loc=["file"], msg=msg)])
+    if spec.begun and not spec.complete:
+        raise Malformed("the form ends within the part spec")
+    filename = (file.multipart_filename or "upload").replace("\\", "/").rpartition("/")[2]
+    value = loads(bytes(spec.value), "spec") if spec.value.strip() else {}
+    return Form(path, _readable(filename), file.digest.hexdigest(), value)
+
+
+async def _feed(request: Request, file: _File, spec: _Text) -> None:
+    # Parsing, hashing and writing block, so they run in a thread, a block at a time: memory stays flat.
+    parser = StreamingFormDataParser({"content-type": request.headers["content-type"]}, strict=True)
+    parser.register("file", file)
+    parser.register("spec", spec)
+    block = bytearray()
+    async for chunk in request.stream():
+        block += chunk
+        if len(block) >= _BLOCK:
+            await run_in_threadpool(parser.data_received, bytes(block))
+            block.clear()
+    await run_in_threadpool(parser.data_received, bytes(block))
+
+
+def _readable(filename: str) -> str:
+    """The name without characters that no database or log keeps."""
+    kept = "".join(letter for letter in filename if letter.isprintable())
+    return kept.encode(errors="replace").decode()[:200] or "upload"

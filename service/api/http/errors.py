@@ -1,0 +1,205 @@
+"""The one table from errors to HTTP statuses, and their form: problem details (RFC 9457)."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service.domain.errors import (
+    Conflict,
+    FieldError,
+    Forbidden,
+    Gone,
+    Invalid,
+    Malformed,
+    NotAcceptable,
+    NotFound,
+    StorageFull,
+    SuspectsError,
+    TooLarge,
+    TooMany,
+    Unauthorized,
+    UnreadableType,
+    Upstream,
+    invalid_fields,
+)
+from service.logs import without_secret
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+_RETRY_DATABASE_S = 5
+
+STATUSES: dict[type[SuspectsError], int] = {
+    Malformed: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    NotAcceptable: 406,
+    Conflict: 409,
+    Gone: 410,
+    TooLarge: 413,
+    UnreadableType: 415,
+    Invalid: 422,
+    TooMany: 429,
+    Upstream: 502,
+    StorageFull: 507,
+}
+MEANINGS: dict[int, str] = {
+    400: "Malformed: broken JSON, a missing part, a cursor of another list.",
+    401: "No key, or one that is not known.",
+    403: "Not allowed from there: no keys are configured and the request did not come over loopback.",
+    404: "No such id.",
+    406: "None of the accepted forms is made.",
+    409: "The resource's present state does not allow it; `state` or `jobs` says what is in the way.",
+    410: "It will never be there: the job failed or was cancelled.",
+    413: "Larger than this installation allows.",
+    415: "A kind of body or file that is not read.",
+    422: "Understood, but not acceptable; `errors` names the fields, or the file's line and column.",
+    429: "Too many jobs wait; `Retry-After` says when to come back.",
+    502: "A server that you named, a labelling tool say, cannot be reached or refuses; `detail` says what it said.",
+    503: "Something that the service needs is away.",
+    507: "The disk is full; nothing was kept.",
+}
+_HTTP_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+
+class Problem(BaseModel):
+    """An error, after RFC 9457. `code` is stable and the last part of `type`; other members depend on it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:usual-suspects:problem:invalid"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["training.epochs: Input should be greater than or equal to 1"])
+    code: str = Field(examples=["invalid"])
+    errors: list[FieldError] | None = Field(None, description="For bad input: the faults, each with its place.")
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: these error statuses, each with a problem as body."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
+    }
+
+
+class _Told(JSONResponse):
+    """A problem in whose words a half character, which some client sent, is a question mark."""
+
+    def render(self, content: object) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] = (),
+    members: Mapping[str, object] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """The response that tells an error."""
+    body: dict[str, object] = {
+        "type": f"urn:usual-suspects:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if errors:
+        body["errors"] = [error.model_dump() for error in errors]
+    return _Told({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def told(error: SuspectsError) -> JSONResponse:
+    """The response for an error of the domain."""
+    status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="usual-suspects"'
+    return problem(status, error.code, error.detail, errors=error.errors, members=error.members, headers=headers)
+
+
+def faults(error: ValidationError, value: object, *within: str) -> list[FieldError]:
+    """What pydantic found wrong with `value`, which lies `within` a part of the body; one fault a place."""
+    found: dict[tuple[str | int, ...], list[str]] = {}
+    for fault in error.errors():
+        found.setdefault(tuple(_place(fault["loc"], value)), []).append(_words(fault["msg"]))
+    return [FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in found.items()]
+
+
+def _place(loc: Sequence[str | int], value: Any) -> Iterator[str | int]:
+    for part in loc:
+        if isinstance(value, Mapping) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part]
+        else:
+            continue  # the name of one branch of several, not of a place
+        yield part
+
+
+def _words(msg: object) -> str:
+    return str(msg).removeprefix("Value error, ")
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application with a problem."""
+    app.add_exception_handler(SuspectsError, _suspects_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(ClientDisconnect, _disconnected)
+    app.add_exception_handler(sa.exc.OperationalError, _database_error)
+    app.add_exception_handler(Exception, _unforeseen)
+
+
+def _suspects_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SuspectsError)
+    return told(error)
+
+
+def _validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    return told(invalid_fields([FieldError(loc=list(one["loc"]), msg=_words(one["msg"])) for one in error.errors()]))
+
+
+def _http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    detail = {
+        404: f"no such path: {without_secret(request.url.path)}; see /docs",
+        405: f"{request.method} is not answered here; see /docs",
+    }.get(status, str(error.detail))
+    return problem(status, _HTTP_CODES.get(status, "error"), detail, headers=error.headers)
+
+
+def _disconnected(_request: Request, _error: Exception) -> JSONResponse:
+    # Nobody reads this; but it is no fault of the service, and the log need not say so.
+    return told(Malformed("the connection ended before the body did"))
+
+
+def _database_error(_request: Request, error: Exception) -> JSONResponse:
+    if "disk is full" in str(error) or "No space left" in str(error):
+        return told(StorageFull("the disk of this installation is full; nothing was kept"))
+    log.error("database error", error=str(error))
+    headers = {"Retry-After": str(_RETRY_DATABASE_S)}
+    return problem(503, "unavailable", "the database cannot be reached; try again soon", headers=headers)
+
+
+def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    log.error("unforeseen error", exc_info=error)
+    return problem(500, "internal", "an error of the service; its log has the details")

@@ -1,0 +1,82 @@
+"""A job over the tasks of a project: written down before the first task is read."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+import sqlalchemy as sa
+
+from service.domain.connection import PullSource
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, FieldError, Invalid, NotFound
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobSpec
+from service.label_studio.client import LabelStudio, Refused
+from service.outbound.secrets import Vault
+from service.platforms.label_studio import Control, choose, parse_config
+from service.settings import Settings
+from service.store import connections, datasets, jobs, pulls
+from service.store.engine import Database
+
+_LONGEST_NAME = 200
+
+
+def connect(
+    database: Database, settings: Settings, vault: Vault, connection_id: str | None, *, hurry: float | None = None
+) -> LabelStudio:
+    """A client of a connection; in a `hurry` it waits so many seconds for an answer, and tries once.
+
+    Raises NotFound, and Conflict for a connection that was deleted.
+    """
+    if connection_id is None:
+        raise Conflict("the connection that the tasks came from was deleted", members={"state": "disconnected"})
+    with database.read() as connection:
+        found = connections.sealed(connection, connection_id)
+    if found is None:
+        msg = f"no connection {connection_id}"
+        raise NotFound(msg, errors=[FieldError(loc=["connection"], msg=msg)])
+    allowed = settings.allow_private_connections
+    return LabelStudio(found.shown.url, vault.open(found.token), allow_private=allowed, hurry=hurry)
+
+
+def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
+    """A project that a client named. Raises Invalid where there is none, Upstream where it cannot be had."""
+    try:
+        return client.project(number)
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        msg = f"{client.url} shows no project {number} to this token"
+        raise Invalid(f"project: {msg}", errors=[FieldError(loc=["project"], msg=msg)]) from error
+
+
+def control_of(config: str, from_name: str | None) -> Control:
+    """The tag of a project that holds the class. Raises Invalid."""
+    return choose(parse_config(config), from_name)
+
+
+def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: datetime) -> DatasetInfo:
+    """What is known of the tasks before they are read."""
+    modality = control.modality
+    if modality is None:
+        raise Invalid(f"project: no model takes {control.input_tag}")
+    name = title[:_LONGEST_NAME] or "label studio"
+    return jobs.to_be_pulled(dataset_id, job_id, name, modality, control.classes, now)
+
+
+def spec_of(options: JobOptions, info: DatasetInfo, source: PullSource) -> JobSpec:
+    """What will be done, resolved; the number of the tasks changes nothing of it. Raises Invalid."""
+    return resolve(options, info).model_copy(update={"source": source})
+
+
+def write(connection: sa.Connection, job_id: str, spec: JobSpec, info: DatasetInfo, now: datetime) -> None:
+    """Write the job down; whoever looks for pulls that are due takes it from there."""
+    assert spec.source is not None
+    datasets.add(connection, info)
+    jobs.add(connection, job_id, spec, now)
+    pulls.add(connection, job_id, spec.source)
+
+
+def backend_path(connection_id: str, secret: str) -> str:
+    """The path under which the tool calls this service."""
+    return f"/ls/{connection_id}.{secret}"

@@ -1,0 +1,1 @@
+"""Writes a ranking back into a project."""

@@ -1,0 +1,1 @@
+"""Reads what people decided in a project."""

@@ -1,0 +1,1 @@
+"""Requests that leave the service, and the secrets that they need."""

@@ -1,0 +1,1 @@
+"""The command line. It speaks with the API over HTTP."""

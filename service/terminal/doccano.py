@@ -1,0 +1,219 @@
+"""A doccano project over its own API: its export, what is written back to its examples, what people decided there.
+
+Proved with doccano 1.8.4. Its annotation page sorts by an example's `score`, lowest first, which is 100 unless somebody sets it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from service.terminal.client import ApiError, is_local
+
+_PAGE = 500
+_PATIENCE_S = 600.0
+_UNSCORED = 100.0
+_TOLD = "suspects_told"  # the decision that was taken back last, so that it is taken once
+_OWN = ("suspicion", "suspect_rank", "suggested", "suspects_job", "suspects_pushed_at", _TOLD)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many examples were marked, how many of them had been marked so before, and how many marks were taken away."""
+
+    marked: int
+    before: int
+    cleared: int
+    reopened: int
+    missing: int
+
+
+class Doccano:
+    """One server, one user. The password is used once, to get a token, and neither is kept."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        try:
+            self._http = httpx.Client(
+                base_url=f"{url.rstrip('/')}/v1",
+                timeout=httpx.Timeout(120, connect=10),
+                trust_env=not is_local(url),
+            )
+        except (ValueError, httpx.InvalidURL) as error:
+            raise ApiError("Not an address", f"{url}: {error}") from error
+        told = self._ask("POST", "/auth/login/", json={"username": username, "password": password})
+        # With the session's cookie beside the token doccano would ask for its CSRF token, too.
+        self._http.cookies.clear()
+        self._http.headers["Authorization"] = f"Token {told['key']}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def export(self, project: int, target: Path) -> None:
+        """Write the project's JSONL, in the ZIP that doccano makes, to a file. Raises ApiError."""
+        body = {"format": "JSONL", "exportApproved": False}
+        task = self._ask("POST", f"/projects/{project}/download", json=body)["task_id"]
+        deadline = time.monotonic() + _PATIENCE_S
+        while not (told := self._ask("GET", f"/tasks/status/{task}"))["ready"]:
+            if time.monotonic() > deadline:
+                raise ApiError("doccano is too slow", f"its export was not ready after {_PATIENCE_S:.0f} s")
+            time.sleep(0.2)
+        if told.get("error"):
+            raise ApiError("doccano cannot export", str(told["error"])[:300])
+        with self._reached():
+            answer = self._http.get(f"/projects/{project}/download", params={"taskId": task})
+        _check(answer)
+        target.write_bytes(answer.content)
+
+    def push(
+        self,
+        project: int,
+        job: str,
+        suspects: Sequence[Mapping[str, Any]],
+        now: datetime,
+        *,
+        reopen: bool,
+        comment: bool,
+    ) -> Written:
+        """Mark these suspects, and no other example; twice is as once. Raises ApiError.
+
+        Each gets a low score, what is suspected as meta, and a comment; with `reopen` it is no longer confirmed.
+        """
+        wanted = {str(one["sample"]["id"]): one for one in suspects}
+        before = cleared = reopened = 0
+        seen: set[str] = set()
+        for example in self.examples(project):
+            name, meta = str(example["id"]), dict(example["meta"])
+            others = {key: value for key, value in meta.items() if key not in _OWN}
+            one = wanted.get(name)
+            if one is None:
+                if "suspects_job" in meta:
+                    self._mark(project, name, others, _UNSCORED)
+                    cleared += 1
+                continue
+            seen.add(name)
+            mine = meta.get("suspects_job") == job
+            pushed_at = meta["suspects_pushed_at"] if mine else now.isoformat()
+            told = {_TOLD: meta[_TOLD]} if mine and _TOLD in meta else {}
+            meta = {**others, **_facts(one, job), "suspects_pushed_at": pushed_at, **told}
+            score = _UNSCORED * (1 - float(one["score"]))
+            if mine and example["meta"] == meta and example["score"] == score:
+                before += 1
+            else:
+                self._mark(project, name, meta, score)
+            if comment:
+                self._say(project, example, _sentence(one, job))
+            if reopen and not mine and example["is_confirmed"]:
+                self._ask("POST", f"/projects/{project}/examples/{name}/states")  # it toggles
+                reopened += 1
+        return Written(len(seen), before, cleared, reopened, len(wanted) - len(seen))
+
+    def decisions(self, project: int, job: str, given: Mapping[str, str]) -> list[dict[str, str]]:
+        """What people made of the examples that a job marked: `given` is the class that each had.
+
+        Raises ApiError, also for a project of which the job has marked nothing: its samples would all seem to be gone.
+        Another class is `relabel`, the same one confirmed since the push is `keep`, an example that is gone is `remove`.
+        What `taken` has noted is left out: a later word that was given elsewhere must not be undone by an old one.
+        """
+        types = self._ask("GET", f"/projects/{project}/category-types")
+        names = {one["id"]: str(one["text"]) for one in types}
+        left, found = dict(given), []
+        examples = list(self.examples(project))
+        if all(one["meta"].get("suspects_job") != job for one in examples):
+            raise ApiError("Nothing to take back", f"{job} has marked no example of project {project}; push it first")
+        for example in examples:
+            name, meta = str(example["id"]), example["meta"]
+            label = left.pop(name, None)
+            if label is None or meta.get("suspects_job") != job:
+                continue
+            path = f"/projects/{project}/examples/{name}"
+            said = [names.get(one["label"]) for one in self._ask("GET", f"{path}/categories")]
+            one = {}
+            if len(said) == 1 and said[0] is not None and said[0] != label:
+                one = {"decision": "relabel", "label": said[0]}
+            elif said == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
+                one = {"decision": "keep"}
+            if one and meta.get(_TOLD) != one:
+                found.append({"sample_id": name, **one})
+        return found + [{"sample_id": name, "decision": "remove"} for name in left]
+
+    def taken(self, project: int, decisions: Sequence[Mapping[str, str]]) -> None:
+        """Note on the examples which decisions were taken back. Raises ApiError."""
+        told = {one["sample_id"]: {key: one[key] for key in one if key != "sample_id"} for one in decisions}
+        for example in self.examples(project):
+            name = str(example["id"])
+            if name in told:
+                self._mark(project, name, {**example["meta"], _TOLD: told[name]}, example["score"])
+
+    def examples(self, project: int) -> Iterator[dict[str, Any]]:
+        """Every example, read before any is changed."""
+        found: list[dict[str, Any]] = []
+        while True:
+            params = {"limit": _PAGE, "offset": len(found)}
+            page = self._ask("GET", f"/projects/{project}/examples", params=params)
+            found += page["results"]
+            if not page["next"]:
+                yield from found
+                return
+
+    def _mark(self, project: int, example: str, meta: Mapping[str, Any], score: float) -> None:
+        body = {"meta": dict(meta), "score": score}
+        self._ask("PATCH", f"/projects/{project}/examples/{example}", json=body)
+
+    def _say(self, project: int, example: Mapping[str, Any], sentence: str) -> None:
+        path, params = f"/projects/{project}/comments", {"example": example["id"]}
+        held = self._ask("GET", path, params={**params, "limit": _PAGE})["results"] if example["comment_count"] else []
+        if all(one["text"] != sentence for one in held):
+            self._ask("POST", path, params=params, json={"text": sentence})
+
+    def _confirmed_since(self, path: str, moment: str) -> bool:
+        states = self._ask("GET", f"{path}/states")
+        states = states["results"] if isinstance(states, dict) else states
+        since = datetime.fromisoformat(moment)
+        return any(datetime.fromisoformat(one["confirmed_at"]) > since for one in states)
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        with self._reached():
+            answer = self._http.request(method, path, **options)
+        _check(answer)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as error:
+            raise ApiError("Not doccano", f"{self._http.base_url} answers, but not with JSON") from error
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise ApiError("Cannot reach doccano", f"{self._http.base_url}: {error}") from error
+
+
+def _facts(one: Mapping[str, Any], job: str) -> dict[str, Any]:
+    return {
+        "suspicion": one["score"],
+        "suspect_rank": one["rank"],
+        "suggested": one["suggested_label"],
+        "suspects_job": job,
+    }
+
+
+def _sentence(one: Mapping[str, Any], job: str) -> str:
+    doubt = (
+        f"looks like {one['suggested_label']}" if one["suggested_label"] != one["given_label"] else "unlike its class"
+    )
+    return f"suspect {one['score']:.2f}: labelled {one['given_label']}, {doubt} ({job})"
+
+
+def _check(answer: httpx.Response) -> None:
+    if not answer.is_success:
+        # Its answer may hold what was sent, and a password may have been.
+        detail = answer.text[:300] if "/auth/" not in str(answer.url) else "the user name or the password is wrong"
+        raise ApiError(f"doccano answers {answer.status_code}", detail)

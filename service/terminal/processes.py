@@ -1,0 +1,90 @@
+"""Child processes that never outlive this one."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+_STOP_WITHIN_S = 20.0
+_TAIL_BYTES = 4000
+_TAIL_LINES = 15
+_PR_SET_PDEATHSIG = 1
+# Found before any fork: a child that is not yet another program must call as little as it can.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True)
+class Child:
+    """A process that leads a session and a group of its own; what it says goes to `log`."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def code(self) -> int | None:
+        """How it ended; None while it runs."""
+        return self.process.poll()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.process.returncode
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+    def stop(self) -> None:
+        """Ask it to end, wait, and at the deadline kill it; then kill what it left in its group. Works on a dead one."""
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        with suppress(OSError), self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - _TAIL_BYTES))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
+        return ""
+
+
+def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
+    """Run a command; call it from the main thread. Raises OSError."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - the commands are of service.terminal.stack
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - two system calls, and no other thread runs
+        )
+    return Child(process, log)
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    def ask() -> None:
+        if _LIBC is not None:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:
+                # It was gone before the kernel could be asked.
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask

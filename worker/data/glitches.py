@@ -1,0 +1,107 @@
+"""Plant known errors into the training part, so that a job can say how well each signal finds them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from service.domain.errors import Invalid
+from service.domain.specs import Glitch
+from worker.data.planting import Samples, far_clustered, far_scattered, near_clustered, overdone, shuffled
+
+Inputs = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Inputs and labels after planting; `kinds` names the glitch of each touched row, None elsewhere."""
+
+    inputs: Inputs
+    labels: Int[Tensor, " n"]
+    touched: Bool[Tensor, " n"]
+    kinds: tuple[str | None, ...]
+
+
+def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Sequence[Glitch]) -> Planted:
+    """Apply every glitch in order, each to rows that no earlier one touched. The same seed plants the same.
+
+    What the caller holds is never changed. Raises Invalid where there are fewer rows than are asked for.
+    """
+    now = Samples(inputs, labels, classes)
+    kinds: list[str | None] = [None] * len(labels)
+    for glitch in glitches:
+        free = torch.tensor([row for row, kind in enumerate(kinds) if kind is None], dtype=torch.int64)
+        wanted = round(glitch.rate * len(labels))
+        if wanted > len(free):
+            raise Invalid(f"glitches touch more than the {len(labels)} samples of the training part; lower their rates")
+        generator = torch.Generator().manual_seed(glitch.seed)
+        order = free[torch.randperm(len(free), generator=generator)]
+        if wanted:
+            now = KINDS[glitch.kind](now, order[:wanted], order[wanted:], generator)
+        for row in order[:wanted].tolist():
+            kinds[row] = glitch.kind
+    touched = torch.tensor([kind is not None for kind in kinds], dtype=torch.bool)
+    return Planted(now.inputs, now.labels, touched, tuple(kinds))
+
+
+Rows = Int[Tensor, " _"]
+Plant = Callable[[Samples, Rows, Rows, torch.Generator], Samples]
+
+
+def _uniform(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    # A step of 1 … C-1 around the classes: every other label is equally likely, the own one impossible.
+    return now.labelled(rows, now.labels[rows] + torch.randint(1, now.classes, (len(rows),), generator=generator))
+
+
+def _pair(now: Samples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> Samples:
+    return now.labelled(rows, now.labels[rows] + 1)
+
+
+def _confusion(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+    likely = _likeness(now)[now.labels[rows]]
+    return now.labelled(rows, torch.multinomial(likely, 1, generator=generator).squeeze(1))
+
+
+def _likeness(now: Samples) -> Float[Tensor, "c c"]:
+    """How likely each class is taken for each other: the nearer their means, the likelier; never for itself."""
+    flat = now.flat()
+    sums = torch.zeros(now.classes, flat.shape[1]).index_add_(0, now.labels, flat)
+    sizes = now.labels.bincount(minlength=now.classes)
+    means = sums / sizes.clamp(min=1)[:, None]
+    far = torch.cdist(means, means)
+    far = far / far[far > 0].mean().clamp(min=1e-9) if bool((far > 0).any()) else far
+    far[:, sizes == 0] = torch.inf
+    far.fill_diagonal_(torch.inf)
+    return torch.softmax(-4 * far, 1)
+
+
+def _duplicate(now: Samples, rows: Rows, rest: Rows, generator: torch.Generator) -> Samples:
+    copied = _sources(rows, rest, generator)
+    return now.with_rows(rows, [part[copied] for part in now.inputs]).labelled(rows, now.labels[copied])
+
+
+def _duplicate_relabeled(now: Samples, rows: Rows, rest: Rows, generator: torch.Generator) -> Samples:
+    same = _duplicate(now, rows, rest, generator)
+    return _uniform(same, rows, rest, generator)
+
+
+def _sources(rows: Rows, rest: Rows, generator: torch.Generator) -> Rows:
+    if len(rest) == 0:
+        raise Invalid("glitches leave no sample untouched that could be duplicated; lower their rates")
+    return rest[torch.randint(0, len(rest), (len(rows),), generator=generator)]
+
+
+KINDS: dict[str, Plant] = {
+    "mislabeled_uniform": _uniform,
+    "mislabeled_pair": _pair,
+    "mislabeled_confusion": _confusion,
+    "anomalous_far_clustered": far_clustered,
+    "anomalous_far_scattered": far_scattered,
+    "anomalous_near_clustered": near_clustered,
+    "anomalous_shuffled": shuffled,
+    "anomalous_extreme": overdone,
+    "duplicate": _duplicate,
+    "duplicate_relabeled": _duplicate_relabeled,
+}

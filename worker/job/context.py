@@ -1,0 +1,59 @@
+"""Where a worker stands: what it may read and write, and where it finds what jobs have left there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import torch
+
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.engine import Database
+from worker.backbones import Features, Shelf
+from worker.training.loop import TrainingState
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Station:
+    """A worker's database, files and device, and whether it has been told to stop."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    device: torch.device
+    stopping: Callable[[], bool]
+
+    def shelf(self, scratch: Path, tell: Callable[[float], None] = lambda _share: None) -> Shelf:
+        """Where pretrained networks and their cached outputs are; `tell` hears which share of the samples has been run."""
+        return Shelf(
+            models=self.settings.models_folder,
+            networks=self.blobs.networks,
+            features=Features(self.blobs.features, self.settings.max_features_bytes),
+            scratch=scratch,
+            device=self.device,
+            tell=tell,
+        )
+
+
+def footing_path(blobs: Blobs, job_id: str) -> Path:
+    """What a pretrained network's job measured of its training samples, which new ones need too."""
+    return blobs.job(job_id) / "footing.npz"
+
+
+def checkpoint_path(folder: Path, epoch: int) -> Path:
+    """The checkpoint at the end of an epoch, from 1."""
+    return folder / f"{epoch:05d}.pt"
+
+
+def latest_checkpoint(folder: Path) -> TrainingState | None:
+    """The last one that can be read; those that cannot are removed. None when there is none."""
+    for path in sorted(folder.glob("*.pt"), reverse=True):
+        try:
+            return TrainingState.load(path)
+        except Exception as error:  # noqa: BLE001 - torch raises what it likes; a machine that lost power cut the file
+            log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
+            path.unlink()
+    return None

@@ -1,0 +1,99 @@
+"""Out-of-sample predictions: one look at every sample, by models that had not seen it, and no training to follow.
+
+With features a look is a checkpoint of a linear layer that they enter and that predicts what was predicted: logits are
+logarithms of the probabilities, and influence is that of one step of learning rate 1. Without them there is no influence
+and no neighbour, but the answers alone.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from service.domain.specs import JobSpec
+from worker.data.decode import Canonical
+from worker.data.standard import Doubles, Standard
+from worker.influence.factors import Trace, room
+from worker.job.preparation import Samples
+from worker.job.recorded import as_they_are, check_classes, fill
+from worker.job.scoring import Scored, accuracy, listen
+from worker.signals.measurements import Answers, Dynamics, Unseen
+
+NO_EPOCH = 0  # where a recorded training has the epochs of its checkpoints
+_RATE = 1.0
+_BATCH = 8_192
+
+
+class Look:
+    """A tape of one checkpoint, which is there already; what enters the layer before the last is the features, too."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n d"] | None:
+        """See Tape."""
+        return self.trace.activations[step] if inner else None
+
+
+def look(spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float], None]) -> tuple[Samples, Scored]:
+    """Split the samples and measure what their predictions tell. Raises Invalid for what a client can mend."""
+    check_classes(dataset, "pred_probs", "the model of these predictions", "train and predict again")
+    samples = as_they_are(spec, dataset)
+    standard = _standard(dataset, samples.rows) if "features" in _columns(dataset) else None
+    train = _trace(dataset, samples.rows, standard, scratch)
+    known = _trace(dataset, samples.reference_rows, standard, scratch / "reference")
+    scored = _scored(samples, spec, train, None if samples.columns is not None else known, tell)
+    measured = scored.measurements
+    unseen = _unseen(spec, samples, measured.dynamics.mean, known)
+    return samples, replace(scored, measurements=replace(measured, unseen=unseen))
+
+
+def _scored(
+    samples: Samples, spec: JobSpec, train: Trace, known: Trace | None, tell: Callable[[float], None]
+) -> Scored:
+    if train.activations.shape[2]:
+        return listen(samples, spec, Look(train), None if known is None else Look(known), tell)
+    dynamics = Dynamics.empty(1, len(samples.rows), len(samples.classes))
+    dynamics.take(0, train.logits[0], samples.planted.labels)
+    right = None if known is None else accuracy(known.logits[0], samples.reference_labels)
+    return Scored(Answers(labels=samples.planted.labels, dynamics=dynamics), train, known, right)
+
+
+def _columns(dataset: Canonical) -> set[str]:
+    return {one["column"] for one in dataset.header.features}
+
+
+def _unseen(spec: JobSpec, samples: Samples, predicted: Float[Tensor, "n c"], known: Trace) -> Unseen:
+    """Of the reference only what people have verified."""
+    trusted = spec.reference is not None and spec.reference.is_trusted
+    count = len(samples.reference_labels) if trusted else 0
+    return Unseen(predicted, torch.softmax(known.logits[0, :count], 1), samples.reference_labels[:count])
+
+
+def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | None, scratch: Path) -> Trace:
+    logits = room(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
+    fill(logits[0], dataset, "pred_probs", rows)
+    # The logarithm of 0 is that of the smallest number, which no softmax goes below either.
+    logits.clamp_(min=torch.finfo(torch.float32).tiny).log_()
+    width = 0 if standard is None else standard.width
+    features = room(scratch / "features.f4", (1, len(rows), width))
+    if standard is not None:
+        fill(features[0], dataset, "features", rows)
+        for part in torch.split(features[0], _BATCH):
+            part.copy_(torch.from_numpy(standard.apply(part.double().numpy())))
+    return Trace(features, logits, (_RATE,))
+
+
+def _standard(dataset: Canonical, rows: Int[Tensor, " n"]) -> Standard:
+    """Of the features of the training rows, as embeddings are put on a common scale."""
+
+    def batches() -> Iterator[Doubles]:
+        for batch in dataset.batches(["features"], rows):
+            values = batch.column(0)
+            flat: Doubles = values.flatten().to_numpy(zero_copy_only=False).astype("float64")
+            yield flat.reshape(len(values), -1)
+
+    return Standard.fit(batches)

@@ -1,0 +1,174 @@
+"""The first half of a job: canonical datasets to tensors, a model and its training.
+
+    prepare -> fit -> score -> rank
+
+No database, no queue; files only as scratch. Every checkpoint that `fit` reaches is handed out, and `fit` goes on from
+any of them, so that a job survives its worker: the bits that come out are the same.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from service.domain.errors import FieldError, Invalid
+from service.domain.models import MODELS
+from service.domain.specs import JobSpec
+from service.store.blobs import NETWORK_FILE
+from worker.backbones import Encoded, Footing, Shelf, gathered
+from worker.backbones import encode as pretrained
+from worker.data.decode import Canonical, Encoder, Inputs, align
+from worker.data.glitches import Planted, plant
+from worker.data.partition import Columns, draw_columns, partition
+from worker.devices import CPU
+from worker.influence.layers import UncoveredLayer, layer_names
+from worker.influence.projection import Projection
+from worker.influence.sources import Network
+from worker.models import build, head
+from worker.models.states import architecture, load_state
+from worker.training.loop import EpochMetrics, TrainingState, train
+
+_MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
+_DECODING = 2  # to be raised when the same image becomes other pixels
+_TOGETHER = 2_048
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What is ranked: the training part with its labels, and the reference. `reference_rows` are of its own file."""
+
+    rows: Int[Tensor, " n"]
+    planted: Planted
+    original: Int[Tensor, " n"]
+    reference_rows: Int[Tensor, " m"]
+    reference_labels: Int[Tensor, " m"]
+    columns: Columns | None
+    classes: list[str]
+
+
+@dataclass(frozen=True)
+class Prepared(Samples):
+    """The same with tensors of both, and the model.
+
+    `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
+    numbers that no training changes: embeddings, or what a frozen backbone gave. `footing` is to be kept for new samples.
+    """
+
+    inputs: Inputs
+    reference_inputs: Inputs
+    model: nn.Module
+    network: Network | None
+    frozen: Tensor | None
+    footing: Footing | None
+
+
+def prepare(
+    spec: JobSpec,
+    dataset: Canonical,
+    reference: Canonical | None,
+    device: torch.device = CPU,
+    shelf: Shelf | None = None,
+) -> Prepared:
+    """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
+
+    Pretrained models and uploaded weights need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
+    """
+    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    original = dataset.labels[part.train]
+    source, rows = dataset, part.reference
+    if reference is not None:
+        source = align(reference, dataset)
+        rows = torch.arange(len(source.labels))
+    serves_itself = spec.reference is None
+    known = None if serves_itself else (source, rows)
+    if MODELS[spec.model.name].has_front:
+        if shelf is None:
+            raise ValueError("a pretrained model needs a shelf")
+        encoded = pretrained(spec, dataset, part.train, known, shelf)
+    else:
+        encoded = _encoded(spec, dataset, part.train, known, shelf)
+    planted, model = encoded.planted, encoded.model.to(device)
+    return Prepared(
+        rows=part.train,
+        inputs=planted.inputs,
+        planted=planted,
+        original=original,
+        reference_rows=rows,
+        reference_inputs=encoded.reference,
+        reference_labels=source.labels[rows],
+        columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
+        classes=dataset.header.classes,
+        model=model,
+        network=_network(model, spec),
+        frozen=encoded.frozen,
+        footing=encoded.footing,
+    )
+
+
+def _encoded(
+    spec: JobSpec,
+    dataset: Canonical,
+    rows: Int[Tensor, " n"],
+    reference: tuple[Canonical, Int[Tensor, " m"]] | None,
+    shelf: Shelf | None,
+) -> Encoded:
+    encoder, classes = Encoder.fit(dataset, rows, architecture(spec.model).params), len(dataset.header.classes)
+    model = build(spec.model, encoder.shape, classes, spec.training.seed)
+    if spec.model.network is not None:
+        if shelf is None:
+            raise ValueError("uploaded weights need a shelf")
+        load_state(model, head(model), spec.model, shelf.networks / spec.model.network / NETWORK_FILE)
+    planted = plant(_inputs(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
+    return Encoded(
+        planted=planted,
+        reference=tuple(x[:0] for x in planted.inputs) if reference is None else _inputs(encoder, *reference, shelf),
+        model=model,
+        frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
+    )
+
+
+def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf: Shelf | None) -> Inputs:
+    frame, count = encoder.shape.image, len(dataset.labels)
+    if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
+        return encoder.encode(dataset, rows)
+    told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame, encoder.white])
+    key = hashlib.sha256(told.encode()).hexdigest()
+    parts = torch.split(torch.arange(count), _TOGETHER)
+    whole = shelf.features.find(key) or shelf.features.keep(
+        key, count, ((part, encoder.encode(dataset, part)) for part in parts)
+    )
+    return gathered(whole, rows, shelf.scratch)
+
+
+def fit(
+    prepared: Prepared,
+    spec: JobSpec,
+    resume: TrainingState | None,
+    after_epoch: Callable[[TrainingState, EpochMetrics], None],
+) -> int:
+    """Train, handing out the state at every epoch's end; gives the number of epochs that it took."""
+    return train(
+        prepared.model,
+        prepared.inputs,
+        prepared.planted.labels,
+        spec.training,
+        resume=resume,
+        after_epoch=after_epoch,
+    )
+
+
+def _network(model: nn.Module, spec: JobSpec) -> Network | None:
+    influence = spec.influence
+    if influence.layers == "last" and influence.estimator == "tracin":
+        return None
+    try:
+        names = layer_names(model, head(model), influence.layers)
+    except UncoveredLayer as error:
+        raise Invalid(str(error), errors=[FieldError(loc=["influence", "layers"], msg=str(error))]) from error
+    projection = None if influence.estimator == "tracin" else Projection(influence.dimension, spec.training.seed)
+    return Network(model, names, projection)

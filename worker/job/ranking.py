@@ -1,0 +1,213 @@
+"""Measurements in, ranking out: signals, verdicts, suggestions, evidence and what the client should be told."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from service.domain.signal import HEADLINES
+from service.domain.specs import JobSpec
+from worker.data.decode import Canonical
+from worker.job.preparation import Samples
+from worker.job.scoring import Scored, accuracy
+from worker.job.warnings import cautions
+from worker.signals.confident import contradicted
+from worker.signals.formulas import compute
+from worker.signals.groups import Group
+from worker.signals.measurements import Answers, Measurements
+from worker.signals.proposals import Proposal, proposals
+from worker.signals.suggestions import suggest
+from worker.signals.summaries import ranking, summarise
+from worker.signals.verdicts import Verdicts, around_cut, decide
+from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
+
+_CLASSES_KEPT = 8
+_UNKNOWN = {"count": 0, "low": None, "high": None}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished ranking: `table` has the columns of the store's suspects, `evidence` its arrays by sample."""
+
+    table: pa.Table
+    summaries: dict[str, dict[str, Any]]
+    evidence: dict[str, npt.NDArray[Any]]
+    result: dict[str, Any]
+
+
+def rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+    """Turn measurements into signals, verdicts, suggestions and evidence."""
+    # Many short steps, which a second thread only delays, the more so on busy cores.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _rank(prepared, spec, scored, dataset)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+    m = scored.measurements
+    labels = prepared.planted.labels
+    signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
+    generator = torch.Generator().manual_seed(spec.training.seed)
+    verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
+    signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
+    suggested, confidence = suggest(
+        m.dynamics.early,
+        m.votes if isinstance(m, Measurements) else m.dynamics.early,
+        labels,
+        verdicts.mislabeled,
+        signals["mislabeled"],
+        verdicts.mislabeled_estimate.count,
+    )
+    columns = _columns(prepared, dataset, verdicts, suggested, confidence)
+    summaries = summarise(signals, prepared.planted.kinds)
+    summaries["ranking"] = {"by_kind": ranking(summaries)}
+    evidence = _evidence(prepared, m)
+    if isinstance(m, Measurements):
+        summaries |= _placed(prepared, m, generator)
+        suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
+        evidence |= _witnesses(prepared, scored, suspects, suggested[suspects], generator)
+    train_accuracy = accuracy(scored.train.logits[-1], labels)
+    return Outcome(
+        table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
+        summaries=summaries,
+        evidence=evidence,
+        result={
+            "samples": len(labels),
+            "model": {
+                "name": spec.model.name,
+                "learning_rate": spec.training.learning_rate,
+                "train_accuracy": train_accuracy,
+                "reference_accuracy": scored.reference_accuracy,
+            },
+            "estimates": {
+                "mislabeled": {**vars(verdicts.mislabeled_estimate), **_counted_elsewhere(m)},
+                # Where anomalies are not even ranked, no interval is honest.
+                "anomalous": vars(verdicts.anomalous_estimate) if "anomalous" in signals else _UNKNOWN,
+            },
+            "signals": list(signals),
+            "warnings": [
+                warning.model_dump()
+                for warning in cautions(prepared, m, spec.model, train_accuracy, verdicts.mislabeled_estimate)
+            ],
+        },
+    )
+
+
+def _counted_elsewhere(m: Answers) -> dict[str, int]:
+    """Of out-of-sample predictions, what those who bring them are used to."""
+    return {} if m.unseen is None else {"confident_joint": contradicted(m.unseen.train, m.labels)}
+
+
+def _placed(prepared: Samples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
+    """What is known of the samples by where they lie."""
+    proposed = proposals(m.features, m.labels, len(prepared.classes), generator)
+    return {
+        "groups": {"groups": [_group(group, prepared) for group in m.groups]},
+        "proposals": _proposals(proposed, prepared),
+    }
+
+
+def _columns(
+    prepared: Samples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
+) -> dict[str, Any]:
+    rows = prepared.rows.tolist()
+    verdict = np.full(len(rows), "clean", dtype=object)
+    verdict[verdicts.mislabeled.numpy()] = "mislabeled"
+    verdict[verdicts.anomalous.numpy()] = "anomalous"
+    classes = np.array(prepared.classes, dtype=object)
+    touched = prepared.planted.touched.numpy()
+    return {
+        "index": dataset.index[prepared.rows].numpy(),
+        "position": prepared.rows.numpy(),
+        "sample_id": pa.array([dataset.ids[row] for row in rows], pa.string()),
+        "given_label": pa.array(classes[prepared.planted.labels.numpy()], pa.string()),
+        "suggested_label": pa.array(classes[suggested.numpy()], pa.string()),
+        "suggested_confidence": confidence.double().numpy(),
+        "verdict": pa.array(verdict, pa.string()),
+        "planted_kind": pa.array(prepared.planted.kinds, pa.string()),
+        "planted_label": pa.array(np.where(touched, classes[prepared.original.numpy()], None), pa.string()),
+    }
+
+
+def _evidence(prepared: Samples, m: Answers) -> dict[str, npt.NDArray[Any]]:
+    arrays = {"positions": prepared.rows, "loss": m.dynamics.loss.T, "margin": m.dynamics.margin.T}
+    if isinstance(m, Measurements):
+        arrays |= _influence(prepared, m)
+    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _influence(prepared: Samples, m: Measurements) -> dict[str, Tensor]:
+    kept = min(_CLASSES_KEPT, len(prepared.classes))
+    # The given class first, then those that the sample hurts most.
+    order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
+    chosen = order[None].expand(len(m.class_influence), -1, -1)
+    source = prepared.reference_rows if prepared.columns is None else prepared.rows[prepared.columns.rows]
+    arrays = {
+        "self_influence": m.self_influence.T,
+        "classes": order.int(),
+        "class_influence": m.class_influence.gather(2, chosen).transpose(0, 1),
+        "supporting_values": m.pairs.positive.values,
+        "opposing_values": -m.pairs.negative.values,
+    }
+    for name, side in (("supporting", m.pairs.positive), ("opposing", m.pairs.negative)):
+        arrays[name] = torch.where(side.strongest >= 0, source[side.strongest.clamp(min=0)], -1)
+    return arrays
+
+
+def _witnesses(
+    prepared: Samples,
+    scored: Scored,
+    suspects: Int[Tensor, " w"],
+    suggested: Int[Tensor, " w"],
+    generator: torch.Generator,
+) -> dict[str, npt.NDArray[Any]]:
+    labels = prepared.planted.labels
+    if scored.reference is None:
+        pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows
+    else:
+        pool, source = reference_pool(scored.reference, prepared.reference_labels), prepared.reference_rows
+    heard = witnesses(scored.train, labels, suspects, suggested, pool)
+    arrays = {
+        "suspect_positions": prepared.rows[suspects],
+        "suspect_class": suggested.int(),
+        "suspect_looked_at": heard.looked_at.int(),
+        "suspect_against": heard.against.int(),
+    }
+    for name, side in (("supporting", heard.supporting), ("opposing", heard.opposing)):
+        arrays[f"suspect_{name}"] = _positions(source, side.rows)
+        arrays[f"suspect_{name}_values"] = side.by_checkpoint
+    return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
+
+
+def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tensor, "w s"]:
+    # Minus one, which stands for nobody, must not be taken for the last row.
+    found = torch.full_like(rows, -1)
+    found[rows >= 0] = source[rows[rows >= 0]]
+    return found
+
+
+def _proposals(found: list[Proposal], prepared: Samples) -> dict[str, Any]:
+    return {
+        "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
+        "turns": [one.turn for one in found],
+        "closer": [one.closer for one in found],
+        "among": [one.among for one in found],
+    }
+
+
+def _group(group: Group, prepared: Samples) -> dict[str, Any]:
+    return {
+        "label": prepared.classes[group.label],
+        "size": len(group.members),
+        "separation": group.separation,
+        "gap": group.gap,
+        "positions": prepared.rows[torch.tensor(group.rows)].tolist(),
+    }

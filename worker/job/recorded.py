@@ -1,0 +1,118 @@
+"""A training that was recorded elsewhere, played back checkpoint by checkpoint as if it had just been run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from service.domain.dataset import Recording
+from service.domain.errors import FieldError, Invalid
+from service.domain.specs import JobSpec
+from worker.data.decode import Canonical
+from worker.data.glitches import plant
+from worker.data.partition import draw_columns, partition
+from worker.influence.factors import Tape, Trace, room
+from worker.job.preparation import Samples
+from worker.training.loop import checkpoints
+
+
+@dataclass(frozen=True)
+class Played:
+    """What is ranked, the tapes of the training part and of a reference of its own, and the epochs on them."""
+
+    samples: Samples
+    train: Tape
+    known: Tape | None
+    epochs: list[int]
+
+
+def play(spec: JobSpec, dataset: Canonical, scratch: Path) -> Played:
+    """Split the recorded samples and open the tapes. Raises Invalid for what a client can mend."""
+    recording = _recording(dataset)
+    check_classes(dataset, f"logits_{recording.epochs[-1]}", "the recorded model", "train and record again")
+    samples = as_they_are(spec, dataset)
+    places = [place - 1 for place in checkpoints(spec.training)]
+    train = Playback(dataset, samples.rows, recording, places, scratch)
+    known = None
+    if samples.columns is None:
+        known = Playback(dataset, samples.reference_rows, recording, places, scratch / "reference")
+    return Played(samples, train, known, [recording.epochs[place] for place in places])
+
+
+def as_they_are(spec: JobSpec, dataset: Canonical) -> Samples:
+    """Split the samples, of which nothing is encoded and in which nothing is planted. Raises Invalid."""
+    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    labels = dataset.labels[part.train]
+    own = spec.reference is None
+    return Samples(
+        rows=part.train,
+        planted=plant((), labels, len(dataset.header.classes), []),
+        original=labels,
+        reference_rows=part.reference,
+        reference_labels=dataset.labels[part.reference],
+        columns=draw_columns(labels, spec.influence.columns, spec.training.seed) if own else None,
+        classes=dataset.header.classes,
+    )
+
+
+def check_classes(dataset: Canonical, column: str, who: str, advice: str) -> None:
+    """Raise Invalid for a class that a column of `who` knows nothing of: a corrected dataset may have one."""
+    known = dataset.width(column)
+    strange = dataset.header.classes[known:]
+    if strange:
+        message = f"{who} knows {known} classes and not {', '.join(strange[:20])}; {advice}"
+        raise Invalid(message, errors=[FieldError(loc=["dataset"], msg=message)])
+
+
+def fill(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: Int[Tensor, " n"]) -> None:
+    """Read the vectors of some rows."""
+    done = 0
+    for batch in dataset.batches([column], rows):
+        values = batch.column(0)
+        flat = torch.from_numpy(values.flatten().to_numpy(zero_copy_only=False).copy())
+        target[done : done + len(values)] = flat.reshape(len(values), -1)
+        done += len(values)
+
+
+class Playback:
+    """Reads the arrays of some rows of the canonical file, one checkpoint at a time; see Recorder for where they lie."""
+
+    def __init__(
+        self, dataset: Canonical, rows: Int[Tensor, " n"], recording: Recording, places: list[int], scratch: Path
+    ) -> None:
+        self._dataset, self._rows, self._shared = dataset, rows, recording.shared
+        self._epochs = [recording.epochs[place] for place in places]
+        self._widths = {one["column"]: dataset.width(one["column"]) for one in dataset.header.features}
+        rates = [recording.learning_rates[place] for place in places]
+        kept = 1 if self._shared else len(places)
+        activations = room(scratch / "activations.f4", (kept, len(rows), recording.width))
+        logits = room(scratch / "logits.f4", (len(places), len(rows), len(dataset.header.classes)))
+        self.trace = Trace(activations.expand(len(places), -1, -1), logits, tuple(rates))
+
+    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
+        """Fill the trace's row of a checkpoint. Where nothing was recorded of the layer before, the last one's input."""
+        epoch = self._epochs[step]
+        self._read(f"logits_{epoch}", self.trace.logits[step])
+        if not self._shared:
+            self._read(f"activations_{epoch}", self.trace.activations[step])
+        elif step == 0:
+            self._read("activations", self.trace.activations[0])
+        if not inner:
+            return None
+        name = f"inner_{epoch}"
+        if name not in self._widths:
+            return self.trace.activations[step]
+        entered = torch.empty(len(self._rows), self._widths[name])
+        self._read(name, entered)
+        return entered
+
+    def _read(self, column: str, target: Float[Tensor, "n e"]) -> None:
+        fill(target, self._dataset, column, self._rows)
+
+
+def _recording(dataset: Canonical) -> Recording:
+    if dataset.header.recording is None:
+        raise ValueError(f"{dataset.path} holds no recorded training")
+    return dataset.header.recording

@@ -1,0 +1,108 @@
+"""What the checkpoints say of every sample: influence, learning dynamics and neighbours, measured in order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from service.domain.specs import JobSpec
+from worker.influence.factors import Recorder, Tape, Trace
+from worker.influence.sources import ChosenLayers, Network
+from worker.job.preparation import Prepared, Samples
+from worker.models import head
+from worker.signals.measurements import Answers, Chosen, Measuring, Reference
+
+MEASURED = 0.7  # share done, as `tell` hears it, when every checkpoint is measured and the pairs begin
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the checkpoints say of every sample; `reference` is None where the training rows serve themselves."""
+
+    measurements: Answers
+    train: Trace
+    reference: Trace | None
+    reference_accuracy: float | None
+
+
+def score(
+    prepared: Prepared,
+    spec: JobSpec,
+    rates: Sequence[float],
+    load: Callable[[int], dict[str, Tensor]],
+    scratch: Path,
+    tell: Callable[[float], None],
+) -> Scored:
+    """Measure checkpoint after checkpoint, then every pair.
+
+    `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`; `tell` hears the share done.
+    """
+    model, last = prepared.model, head(prepared.model)
+    train = Recorder(model, last, prepared.inputs, rates, scratch)
+    known = None
+    if prepared.columns is None:
+        known = Recorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
+
+    def set_to(t: int) -> None:
+        model.load_state_dict(load(t))
+        if prepared.network is not None:
+            prepared.network.keep(model.state_dict())
+
+    chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
+    return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
+
+
+def listen(
+    samples: Samples,
+    spec: JobSpec,
+    train: Tape,
+    known: Tape | None,
+    tell: Callable[[float], None],
+    *,
+    set_to: Callable[[int], None] = lambda _t: None,
+    frozen: Tensor | None = None,
+    chosen: Chosen | None = None,
+) -> Scored:
+    """The same from tapes of the training part and of the reference, if it is of its own; `set_to` winds both to t."""
+    measuring = Measuring(
+        train.trace,
+        samples.planted.labels,
+        _reference(samples, spec, train.trace if known is None else known.trace),
+        len(samples.classes),
+        spec.training.seed,
+        frozen,
+        chosen,
+    )
+    count = len(train.trace.rates)
+    for t in range(count):
+        set_to(t)
+        wanted = measuring.wants_inner(t)
+        inner = train.at(t, inner=wanted)
+        measuring.at(t, inner, None if known is None else known.at(t, inner=wanted))
+        tell(MEASURED * (t + 1) / count)
+    measured = measuring.finish(lambda share: tell(MEASURED + (1 - MEASURED) * share))
+    if known is None:
+        return Scored(measured, train.trace, None, None)
+    return Scored(measured, train.trace, known.trace, accuracy(known.trace.logits[-1], samples.reference_labels))
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float | None:
+    """Share of the samples whose label has the largest logit; None of no samples."""
+    return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
+
+
+def _reference(samples: Samples, spec: JobSpec, trace: Trace) -> Reference:
+    if samples.columns is not None:
+        rows, labels = samples.columns.rows, samples.planted.labels
+        return Reference(trace, labels[rows], columns=rows, weights=samples.columns.weights)
+    trusted = spec.reference is not None and spec.reference.is_trusted
+    return Reference(trace, samples.reference_labels, trusted=trusted)
+
+
+def _chosen(network: Network, prepared: Prepared) -> Chosen:
+    train = ChosenLayers(network, prepared.inputs)
+    if prepared.columns is None:
+        reference = ChosenLayers(network, prepared.reference_inputs)
+        return Chosen(train, reference, reference)
+    return Chosen(train, None, ChosenLayers(network, [part[prepared.columns.rows] for part in prepared.inputs]))

@@ -1,0 +1,1 @@
+"""Answers about new samples from the model of a completed job."""

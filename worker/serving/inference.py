@@ -1,0 +1,76 @@
+"""What the model of a completed job says of samples that it has not seen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from service.domain.errors import Invalid
+from service.domain.models import MODELS
+from service.domain.specs import JobSpec
+from worker.backbones import Footing, Shelf, again
+from worker.data.decode import Canonical, Encoder, Inputs
+from worker.data.partition import partition
+from worker.devices import CPU, device_of, sent
+from worker.models import build
+from worker.models.states import architecture
+from worker.training.loop import TrainingState
+
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model as it was at the end of its training, and what makes its inputs of samples, in parts."""
+
+    model: nn.Module
+    inputs: Callable[[Canonical], Iterator[Inputs]]
+    classes: list[str]
+
+
+def restore(
+    spec: JobSpec,
+    dataset: Canonical,
+    state: TrainingState,
+    device: torch.device = CPU,
+    shelf: Shelf | None = None,
+    footing: Footing | None = None,
+) -> Trained:
+    """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
+
+    A pretrained model also needs a shelf, where its frozen part is found, and the footing that its training had. Raises
+    Invalid where nothing was trained here, and where the pretrained network is gone or is another by now.
+    """
+    if spec.model.name == "trace":
+        raise Invalid("this training was recorded elsewhere: its model is not here, and makes no predictions")
+    if spec.model.name == "predictions":
+        raise Invalid("these predictions were made elsewhere: there is no model here to make others")
+    if MODELS[spec.model.name].has_front:
+        if shelf is None or footing is None:
+            raise ValueError("a pretrained model needs a shelf, and the footing that was kept with its job")
+        model, inputs = again(spec, dataset, shelf, footing)
+    else:
+        model, inputs = _built(spec, dataset)
+    model.load_state_dict(state.model)
+    return Trained(model.to(device).eval(), inputs, dataset.header.classes)
+
+
+def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Canonical], Iterator[Inputs]]]:
+    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    encoder = Encoder.fit(dataset, part.train, architecture(spec.model).params)
+    model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
+    return model, lambda samples: iter([encoder.encode(samples, torch.arange(len(samples.labels)))])
+
+
+def probabilities(trained: Trained, samples: Canonical) -> Float[Tensor, "n c"]:
+    """How probable the model finds each class of each sample, in float32; the classes are `trained.classes` in order."""
+    device, found = device_of(trained.model), [torch.empty(0, len(trained.classes))]
+    block = getattr(trained.model, "at_once", _BLOCK)
+    for inputs in trained.inputs(samples):
+        for rows in torch.split(torch.arange(len(inputs[0])), block):
+            with torch.inference_mode():
+                logits = trained.model(*sent((part[rows] for part in inputs), device))
+                found.append(torch.softmax(logits.float(), 1).cpu())
+    return torch.cat(found)

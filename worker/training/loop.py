@@ -1,0 +1,217 @@
+"""A plain training loop that can be stopped and gone on with: same seed, same bits, whatever happened in between."""
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from service.domain.specs import Training
+from worker.devices import device_of, sent
+from worker.training.augmentation import flip_crop
+from worker.training.stopping import has_settled
+
+_HOPELESS = 20  # times the loss of a model that knows nothing
+
+
+class Diverged(Exception):
+    """The loss is no longer a number, or has exploded; `detail` says how to mend it."""
+
+    def __init__(self, epoch: int, detail: str) -> None:
+        super().__init__(detail)
+        self.epoch, self.detail = epoch, detail
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Running means over an epoch's batches; epochs count from 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own.
+
+    `learning_rate` is that of the epoch that has ended, `losses` are those of all epochs so far.
+    """
+
+    epoch: int
+    learning_rate: float
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    losses: tuple[float, ...] = ()
+
+    def save(self, path: Path) -> None:
+        """Write to a file that is whole or not there, whenever the process dies."""
+        part = path.with_suffix(".part")
+        torch.save(vars(self), part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingState":
+        """Read what `save` wrote; never runs code from the file."""
+        # Whoever goes on may compute elsewhere; what is loaded is copied to where the model is.
+        return cls(**torch.load(path, weights_only=True, map_location="cpu"))
+
+
+def checkpoints(training: Training, ran: int | None = None) -> list[int]:
+    """The epochs whose ends are scored: all, or the asked number; of the first `ran` where training ended early.
+
+    Of a number one half are the first epochs, which tell most of wrong labels, and the others evenly spaced up to the
+    last.
+    """
+    epochs = training.epochs if ran is None else ran
+    if training.checkpoints == "all":
+        return list(range(1, epochs + 1))
+    count = min(training.checkpoints, epochs)
+    first = count // 2
+    rest = count - first
+    return [
+        *range(1, first + 1),
+        *(first + round((step + 1) * (epochs - first) / rest) for step in range(rest)),
+    ]
+
+
+def learning_rate(training: Training, epoch: int) -> float:
+    """The rate of an epoch: constant, or half a cosine from the full rate down to a hundredth."""
+    if training.schedule == "constant":
+        return training.learning_rate
+    share = (epoch - 1) / max(training.epochs - 1, 1)
+    return training.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def train(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Int[Tensor, " n"],
+    training: Training,
+    *,
+    resume: TrainingState | None,
+    after_epoch: Callable[[TrainingState, EpochMetrics], None],
+) -> int:
+    """Train in place, handing out the state at every epoch's end, and give the number of epochs that it took.
+
+    Raises Diverged, and whatever `after_epoch` raises.
+    """
+    optimizer, weights = _optimizer(model, training), _class_weights(labels, training)
+    losses: tuple[float, ...] = ()
+    if resume is not None:
+        model.load_state_dict(resume.model)
+        # torch keeps the very tensors that it is given here, and steps would change the caller's state.
+        optimizer.load_state_dict(deepcopy(resume.optimizer))
+        losses = resume.losses
+    done = 0 if resume is None else resume.epoch
+    while done < training.epochs and not has_settled(losses, training.early_stopping):
+        epoch = done + 1
+        rate = learning_rate(training, epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        # The epoch's own seed, in a fork: neither the past nor anybody else's draws can change it.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(training.seed * 1_000_003 + epoch)
+            loss, accuracy = _epoch(model, inputs, labels, weights, optimizer, training)
+        # The first steps may be wild and still end well.
+        limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
+        _check(loss, limit, epoch, model, training)
+        losses = (*losses, loss)
+        state = TrainingState(epoch, rate, deepcopy(dict(model.state_dict())), deepcopy(optimizer.state_dict()), losses)
+        after_epoch(state, EpochMetrics(epoch, loss, accuracy, rate))
+        done = epoch
+    return done
+
+
+def _epoch(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Int[Tensor, " n"],
+    weights: Float[Tensor, " c"] | None,
+    optimizer: torch.optim.Optimizer,
+    training: Training,
+) -> tuple[float, float]:
+    model.train()
+    device = device_of(model)
+    total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+    weights = None if weights is None else weights.to(device)
+    for batch in _batches(len(labels), training.batch_size):
+        (target,) = sent([labels.index_select(0, batch)], device)
+        seen = tuple(part.index_select(0, batch) for part in inputs)
+        if training.augmentation == "flip_crop":
+            seen = tuple(map(flip_crop, seen))
+        with torch.autocast(device.type, torch.bfloat16) if training.precision == "bfloat16" else nullcontext():
+            logits = model(*sent(seen, device))
+        loss = _loss(logits.float(), target, weights)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimizer.step()
+        with torch.no_grad():
+            total += loss.detach() * len(batch)
+            right += (_answer(logits).argmax(1) == target).sum()
+    return float(total) / len(labels), float(right) / len(labels)
+
+
+def _class_weights(labels: Int[Tensor, " n"], training: Training) -> Float[Tensor, " c"] | None:
+    """What one sample of each class weighs in the loss: 1 on average over the samples; None where all weigh the same."""
+    if training.class_weights == "none":
+        return None
+    sizes = labels.bincount()
+    there = sizes > 0
+    return torch.where(there, len(labels) / (there.sum() * sizes.clamp(min=1)), 0.0)
+
+
+def _loss(
+    logits: Float[Tensor, "b *m c"], target: Int[Tensor, " b"], weights: Float[Tensor, " k"] | None
+) -> Float[Tensor, ""]:
+    """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
+    if logits.dim() == 3:
+        logits, target = logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
+    if weights is None:
+        return cross_entropy(logits, target)
+    # Not divided by a batch's own weights: a sample's pull must not depend on its company.
+    return (weights[target] * cross_entropy(logits, target, reduction="none")).mean()
+
+
+def _answer(logits: Float[Tensor, "b *m c"]) -> Float[Tensor, "b c"]:
+    return logits if logits.dim() == 2 else logits.mean(1)
+
+
+def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
+    batches = list(torch.split(torch.randperm(samples), size))
+    # A batch of one has no variance, which batch normalisation cannot bear.
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
+
+
+def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if training.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=training.learning_rate,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            foreach=True,
+        )
+    return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+
+
+def _check(loss: float, limit: float, epoch: int, model: nn.Module, training: Training) -> None:
+    bad = sum(int((~torch.isfinite(value)).sum()) for value in model.state_dict().values() if value.is_floating_point())
+    if math.isfinite(loss) and loss <= limit and not bad:
+        return
+    raise Diverged(
+        epoch,
+        f"training diverged in epoch {epoch}: the mean loss is {loss:.3g} and {bad} weights are not finite. "
+        f"Lower training.learning_rate, which is {training.learning_rate:g}.",
+    )
