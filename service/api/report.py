@@ -10,6 +10,7 @@ from service.api.http.dependencies import ServicesDependency, authorize
 from service.api.http.errors import problems
 from service.api.suspects import Completed, dataset_of
 from service.report import render
+from service.report.figures import draw
 from service.report.gather import gather
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -48,12 +49,6 @@ def get_report(
     """
     form = forms.choose(name, accept, _MEDIA_TYPES, "a report")
     facts = gather(services.database, services.blobs, job, dataset_of(services, job))
-    if form == "html":
-        # Half a second, and only where somebody wants to see plots.
-        from service.report.figures import draw
-
-        content = render.html(facts, draw(facts))
-    else:
-        content = render.markdown(facts)
+    content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
     return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

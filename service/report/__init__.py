@@ -1,1 +1,1 @@
-"""What a job found, told to people: facts from the store, figures of them, one page that needs nothing else."""
+"""The report of a job: facts from the database, figures of them, one page of HTML or Markdown that needs no other file."""

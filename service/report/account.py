@@ -1,4 +1,4 @@
-"""What a job did, in words."""
+"""The settings of a job in words."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,13 +20,13 @@ _UNITS: dict[Modality, tuple[str, str]] = {
 _LAYERS = {"last": "the last layer", "last-2": "the last two layers", "all": "all layers"}
 
 
-def what_was_run(facts: Facts) -> list[Term]:
-    """The job in words, part by part."""
+def describe_job(facts: Facts) -> list[Term]:
+    """Name and description of each part of the job; parts that it does not have are left out."""
     spec, dataset = facts.job.spec, facts.dataset
     parts = [
         ("Dataset", _dataset(dataset)),
         ("Ranked", f"{many(facts.samples, 'sample')} of the split train"),
-        ("Planted first", _glitches(spec)),
+        ("Planted glitches", _glitches(spec)),
         ("Model", _model(spec)),
         ("Training", _training(facts)),
         ("Influence", _influence(spec, dataset)),
@@ -46,14 +46,16 @@ def _dataset(info: DatasetInfo) -> str:
         parts.append(f"{many(len(info.features), 'feature')} ({listed})")
     if len(info.splits) > 1:
         parts.append("splits " + ", ".join(f"{name} ({number:,})" for name, number in info.splits.items()))
-    said = f"{info.name} ({info.id}): {', '.join(parts)}."
+    sentences = f"{info.name} ({info.id}): {', '.join(parts)}."
     if info.skipped_rows:
-        said += f" {many(info.skipped_rows, 'row')} of the upload could not be used."
-    made = info.lineage
-    if made is not None:
-        changes = f"{many(made.relabelled, 'label')} changed, {many(made.removed, 'sample')} removed"
-        said += f" It is a corrected version of {made.parent} by the {made.applied} of {made.job}: {changes}."
-    return said
+        sentences += f" {many(info.skipped_rows, 'row')} of the upload could not be used."
+    lineage = info.lineage
+    if lineage is not None:
+        changes = f"{many(lineage.relabelled, 'label')} changed, {many(lineage.removed, 'sample')} removed"
+        sentences += (
+            f" It is a corrected version of {lineage.parent} by the {lineage.applied} of {lineage.job}: {changes}."
+        )
+    return sentences
 
 
 def _classes(names: Sequence[str]) -> str:
@@ -76,20 +78,20 @@ def _model(spec: JobSpec) -> str:
 def _training(facts: Facts) -> str:
     training = facts.job.spec.training
     if facts.predicted:
-        return "None: what models said of samples that they had not seen."
+        return "None: the predictions come from models that were not trained on these samples."
     if facts.dataset.recording is not None:
-        return f"Somebody else's: {many(training.epochs, 'checkpoint')} were recorded."
+        return f"Recorded elsewhere, at {many(training.epochs, 'checkpoint')}."
     rate = facts.result["model"].get("learning_rate") or training.learning_rate
-    ran = len(facts.course) or training.epochs
+    ran = len(facts.epochs) or training.epochs
     epochs = many(ran, "epoch") if ran >= training.epochs else f"{ran} of {many(training.epochs, 'epoch')}"
-    said = [
+    parts = [
         f"{epochs} of {training.optimizer}, batches of {training.batch_size}",
         f"learning rate {rate:g}{' (found by short runs)' if training.find_learning_rate else ''}",
         f"{training.schedule} schedule",
         *_options(facts.job.spec),
         f"seed {training.seed}",
     ]
-    return ", ".join(said)
+    return ", ".join(parts)
 
 
 def _options(spec: JobSpec) -> Iterator[str]:
@@ -110,10 +112,10 @@ def _influence(spec: JobSpec, dataset: DatasetInfo) -> str:
             "" if dataset.is_bare else "TracIn of one step of a linear layer over the features, along the predictions"
         )
     layers = spec.influence.layers
-    told = _LAYERS.get(layers, layers) if isinstance(layers, str) else ", ".join(layers)
-    kept = spec.training.checkpoints
-    scored = "every epoch's end" if kept == "all" else f"the ends of {many(kept, 'epoch')}"
-    return f"TracIn with the gradients of {told}, at {scored}" + (
+    named = _LAYERS.get(layers, layers) if isinstance(layers, str) else ", ".join(layers)
+    checkpoints = spec.training.checkpoints
+    scored = "the end of every epoch" if checkpoints == "all" else f"the ends of {many(checkpoints, 'epoch')}"
+    return f"TracIn with the gradients of {named}, at {scored}" + (
         f", in random projections of {spec.influence.dimension} numbers" if spec.influence.estimator != "tracin" else ""
     )
 
@@ -121,7 +123,7 @@ def _influence(spec: JobSpec, dataset: DatasetInfo) -> str:
 def _reference(facts: Facts) -> str:
     reference = facts.job.spec.reference
     if reference is None:
-        return "None: the training samples themselves, of which nobody has verified any."
+        return "None: the training samples serve as the reference, and nobody has verified them."
     trust = "verified by people" if reference.is_trusted else "not verified"
     return f"{_chosen(reference, facts)}, {trust}."
 
@@ -133,14 +135,14 @@ def _chosen(reference: Reference, facts: Facts) -> str:
         return f"{many(len(reference.samples), 'sample')} by name"
     if reference.holdout is not None:
         return f"{100 * reference.holdout:g}{PERCENT} of the training part, held out"
-    known = "" if facts.reference is None else f" {facts.reference.name}, {many(facts.reference.rows, 'sample')}"
-    return f"The dataset{known} ({reference.dataset})"
+    details = "" if facts.reference is None else f" {facts.reference.name}, {many(facts.reference.rows, 'sample')}"
+    return f"The dataset{details} ({reference.dataset})"
 
 
 def _time(facts: Facts) -> str:
-    spent = [
+    durations = [
         f"{name.removesuffix('_s').replace('_', ' ')} {seconds:.1f} s"
         for name, seconds in facts.result["timings"].items()
     ]
-    ended = facts.job.finished_at
-    return ", ".join(spent) + (f"; finished {ended:%Y-%m-%d %H:%M} UTC" if ended else "")
+    finished = facts.job.finished_at
+    return ", ".join(durations) + (f"; finished {finished:%Y-%m-%d %H:%M} UTC" if finished else "")

@@ -1,4 +1,4 @@
-"""The samples that a report shows: the top of each ranking and a few of each group, with the reason where it is cheap."""
+"""The samples of a report: the top of each ranking and a few members of each group, each with its reason."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,22 +10,22 @@ from service.domain.review import Review, outcome
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
 from service.ingest.rows import pictured
-from service.report.facts import Entry, Group, Shown
+from service.report.facts import Entry, Group, SampleView
 from service.report.pictures import thumbnail
 from service.report.wording import cells
 from service.store import evidence
 from service.store.rankings import Row
 
-Samples = Mapping[int, Shown]
+Samples = Mapping[int, SampleView]
 
 
-def shown(data: Path, dataset: DatasetInfo, positions: Collection[int]) -> Samples:
-    """The samples at these rows of the canonical file, by row; each row group is read once."""
+def load_samples(data: Path, dataset: DatasetInfo, positions: Collection[int]) -> Samples:
+    """The samples at these rows of the canonical file, by row. Each row group of the file is read once."""
     wanted = sorted(set(positions))
-    found = zip(wanted, identities(data, wanted), pictured(data, wanted, thumbnail), strict=True)
+    rows = zip(wanted, identities(data, wanted), pictured(data, wanted, thumbnail), strict=True)
     return {
-        position: Shown(who.id, cells(dataset.modality, preview), picture)
-        for position, who, (preview, picture) in found
+        position: SampleView(identity.id, cells(dataset.modality, preview), picture)
+        for position, identity, (preview, picture) in rows
     }
 
 
@@ -33,12 +33,14 @@ def entries(
     rows: Sequence[Row],
     by: str,
     samples: Samples,
-    held: Mapping[str, Review],
+    reviews: Mapping[str, Review],
     folder: Path,
     dataset: DatasetInfo,
 ) -> list[Entry]:
-    """The top of a ranking; `folder` has the evidence of the job, `held` the reviews that hold, by sample."""
-    words = {row["sample_id"]: one.about(row["given_label"]) for row in rows if (one := held.get(row["sample_id"]))}
+    """The top of a ranking by the signal `by`. `folder` has the evidence of the job; `reviews` are the latest, by sample."""
+    decided = {
+        row["sample_id"]: one.about(row["given_label"]) for row in rows if (one := reviews.get(row["sample_id"]))
+    }
     return [
         Entry(
             rank=rank,
@@ -49,25 +51,25 @@ def entries(
             confidence=row["suggested_confidence"],
             score=row[by],
             verdict=row["verdict"],
-            why=_strange(row) if by == "anomalous" else _course(row, rank, folder, dataset),
+            why=_anomaly_reason(row) if by == "anomalous" else _label_reason(row, rank, folder, dataset),
             planted_kind=row["planted_kind"],
             planted_label=row["planted_label"],
-            review=words.get(row["sample_id"]),
-            outcome=outcome(words.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
+            review=decided.get(row["sample_id"]),
+            outcome=outcome(decided.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
         )
         for rank, row in enumerate(rows, 1)
     ]
 
 
-def _strange(row: Row) -> str:
+def _anomaly_reason(row: Row) -> str:
     return strangeness({name: row[name] for name in SIGNALS if row[name] is not None})
 
 
-def _course(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> str:
+def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> str:
     known = evidence.load(folder, row["position"])
     if known is None:
         return ""
-    heard = known.witnesses
+    witnesses = known.witnesses
     return brief(
         Case(
             given=row["given_label"],
@@ -78,13 +80,15 @@ def _course(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> str:
             samples=dataset.rows,
             epochs=known.epochs,
             margins=known.margin,
-            witnesses=Witnesses(dataset.classes[heard.place], heard.looked_at, heard.against) if heard else None,
+            witnesses=Witnesses(dataset.classes[witnesses.place], witnesses.looked_at, witnesses.against)
+            if witnesses
+            else None,
             predicted=dataset.modality == "predictions",
         )
     )
 
 
 def group(found: Mapping[str, Any], samples: Samples) -> Group:
-    """What the worker wrote of a group, with those of its members whose positions it holds."""
+    """A group as the worker wrote it, with the samples at its `positions`."""
     members = [samples[position] for position in found["positions"]]
     return Group(found["label"], found["size"], found["separation"], found.get("gap", 0.0), members)

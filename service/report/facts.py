@@ -1,4 +1,4 @@
-"""What a report tells, as values: gathered once, then drawn as figures and written as HTML or Markdown."""
+"""The facts of a report as values: gathered once, then drawn as figures and written as HTML or Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from service.store.tallies import ClassTally, Confusion
 
 @dataclass(frozen=True)
 class Picture:
-    """A small image as a data URI; one that is `tiny` has so few pixels that each should be seen."""
+    """A thumbnail as a data URI. `tiny`: it has so few pixels that it is shown enlarged, pixel by pixel."""
 
     uri: str
     tiny: bool
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A sample as people recognise it: what it says of itself, by name, and its picture."""
+class SampleView:
+    """A sample as it is shown: its values as `(name, text)` pairs, or its picture."""
 
     id: str
     cells: Sequence[tuple[str, str]]
@@ -30,11 +30,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a ranking; `why` is empty where nothing is known."""
+    """One row of a ranking; `why` is empty when the job recorded no evidence of the sample."""
 
     rank: int
     id: str
-    sample: Shown
+    sample: SampleView
     given: str
     suggested: str
     confidence: float
@@ -49,7 +49,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The top of a ranking, and how many samples carry its verdict."""
+    """The top of a ranking by one signal, and the number of samples that carry its verdict."""
 
     by: str
     flagged: int
@@ -58,7 +58,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How training stood at the end of an epoch."""
+    """Mean loss and accuracy on the training samples at the end of an epoch."""
 
     number: int
     loss: float
@@ -67,7 +67,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Scores:
-    """By verdict, how many `mislabeled` scores lie between each two edges."""
+    """A histogram of the score `mislabeled`: by verdict, one count a bin; one edge more than bins."""
 
     edges: Sequence[float]
     counts: Mapping[str, Sequence[int]]
@@ -81,12 +81,12 @@ class Group:
     size: int
     separation: float
     gap: float
-    members: Sequence[Shown]
+    members: Sequence[SampleView]
 
 
 @dataclass(frozen=True)
 class SignalFacts:
-    """One signal over all samples, in the words of GET /jobs/{id}/signals."""
+    """One signal over all samples, as GET /jobs/{id}/signals answers."""
 
     name: str
     title: str
@@ -123,7 +123,7 @@ class Planted:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """What people made of the ranking so far."""
+    """The reviews so far, and the precision of the verdicts that they show."""
 
     samples: int
     pending: int
@@ -135,7 +135,7 @@ class Reviewed:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that a report of a completed job says. `classes` are in the dataset's order."""
+    """All facts of a report of a completed job. `classes` are in the order of the dataset."""
 
     job: Job
     dataset: DatasetInfo
@@ -145,7 +145,7 @@ class Facts:
     classes: Sequence[ClassTally]
     confusions: Sequence[Confusion]
     scores: Scores
-    course: Sequence[Epoch]
+    epochs: Sequence[Epoch]
     mislabeled: Ranking
     anomalous: Ranking
     groups: Sequence[Group]
@@ -155,15 +155,15 @@ class Facts:
 
     @property
     def samples(self) -> int:
-        """How many were ranked."""
+        """The number of ranked samples."""
         return int(self.result["samples"])
 
     @property
     def predicted(self) -> bool:
-        """Whether predictions from elsewhere are ranked, and nothing was trained."""
+        """Whether the job ranked uploaded predictions, without training."""
         return self.dataset.modality == "predictions"
 
     @property
-    def trusts(self) -> bool:
+    def has_trusted_reference(self) -> bool:
         """Whether people have verified the reference."""
         return self.job.spec.reference is not None and self.job.spec.reference.is_trusted

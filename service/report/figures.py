@@ -1,18 +1,10 @@
-"""Which figures a report has, drawn as SVG. Only this and service.report.plots load the plotting library."""
+"""The figures of a report, as `svg` elements by name. Pure: the same facts give the same text."""
 
-import io
-import threading
-import warnings
 from collections.abc import Callable
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from service.domain.signal import HEADLINES
 from service.report import plots
 from service.report.facts import Facts
-from service.report.svg import inline
 from service.report.tables import (
     LARGEST,
     best_of_each,
@@ -24,123 +16,85 @@ from service.report.tables import (
     flagged_classes,
 )
 
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text, in the page's font
-    "text.parse_math": False,  # a label may hold dollars
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    "axes.edgecolor": plots.INK,
-    "axes.labelcolor": plots.INK,
-    "axes.titlesize": "medium",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "font.size": 12,
-    "grid.color": plots.GREY,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "lines.linewidth": 2,
-    "lines.markersize": 4,
-    "text.color": plots.INK,
-    "xtick.color": plots.INK,
-    "ytick.color": plots.INK,
-}
-# Its settings, its fonts and its caches belong to the process; requests are answered by threads.
-_DRAWING = threading.Lock()
+Figure = Callable[[Facts, str], str]
 
 
 def draw(facts: Facts) -> dict[str, str]:
-    """The figures that these facts allow, by name, each an `svg` element. The same facts give the same bytes."""
-    with _DRAWING, mpl.rc_context(), warnings.catch_warnings():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
-        # Its font is for measuring only, so it matters little what it lacks.
-        warnings.filterwarnings("ignore", message=".*missing from (current )?font")
-        return {name: svg for name, (told, figure) in _FIGURES.items() if (svg := _drawn(name, told, figure(facts)))}
+    """The figures that these facts allow, by name."""
+    return {name: svg for name, (label, figure) in _FIGURES.items() if (svg := figure(facts, label))}
 
 
-def _drawn(name: str, told: str, figure: Figure | None) -> str:
-    if figure is None:
+def _training(facts: Facts, label: str) -> str:
+    return plots.training(facts.epochs, label) if facts.epochs else ""
+
+
+def _scores(facts: Facts, label: str) -> str:
+    return plots.scores(facts.scores, label)
+
+
+def _classes(facts: Facts, label: str) -> str:
+    flagged = flagged_classes(facts, LARGEST)
+    if not flagged:
         return ""
-    mpl.rcParams["svg.hashsalt"] = name  # ids differ from figure to figure, and never from time to time
-    written = io.StringIO()
-    figure.savefig(written, format="svg")
-    return inline(written.getvalue(), plots.INK, told)
+    verdicts = [verdict for verdict in HEADLINES if facts.verdicts.get(verdict)]
+    values = {verdict: [one.verdicts.get(verdict, 0) / one.samples for one in flagged] for verdict in verdicts}
+    colours = {verdict: [plots.COLOURS[verdict]] * len(flagged) for verdict in verdicts}
+    names = [one.label for one in flagged]
+    return plots.bars(names, values, colours, "share of the label's samples", label, percent=True)
 
 
-def _course(facts: Facts) -> Figure | None:
-    return plots.course(facts.course) if facts.course else None
-
-
-def _scores(facts: Facts) -> Figure:
-    return plots.scores(facts.scores)
-
-
-def _classes(facts: Facts) -> Figure | None:
-    shown = flagged_classes(facts, LARGEST)
-    if not shown:
-        return None
-    parts = {
-        verdict: [one.verdicts.get(verdict, 0) / one.samples for one in shown]
-        for verdict in HEADLINES
-        if facts.verdicts.get(verdict)
-    }
-    return plots.bars([one.label for one in shown], parts, plots.COLOURS, "share of the label's samples", percent=True)
-
-
-def _confusions(facts: Facts) -> Figure | None:
+def _confusions(facts: Facts, label: str) -> str:
     names = confused_classes(facts)
     if not names:
-        return None
+        return ""
     counts = confusion_matrix(facts.confusions, names)
-    words = [[str(count) if count else "" for count in row] for row in counts]
-    return plots.heat(names, names, counts, words, ("given label", "suggested label"))
+    inside = [[str(count) if count else "" for count in row] for row in counts]
+    return plots.heat(names, names, counts, inside, label, ("given label", "suggested label"))
 
 
-def _correlations(facts: Facts) -> Figure | None:
-    shown = familiar_signals(facts)
-    if len(shown) < 2:
-        return None
-    values = correlations(shown)
-    words = [["" if value is None else f"{value:z.1f}" for value in row] for row in values]
-    names = [signal.name for signal in shown]
-    return plots.heat(names, names, values, words, largest=1)
+def _correlations(facts: Facts, label: str) -> str:
+    signals = familiar_signals(facts)
+    if len(signals) < 2:
+        return ""
+    values = correlations(signals)
+    inside = [["" if value is None else f"{value:z.1f}" for value in row] for row in values]
+    names = [signal.name for signal in signals]
+    return plots.heat(names, names, values, inside, label, largest=1)
 
 
-def _spreads(facts: Facts) -> Figure | None:
-    shown = familiar_signals(facts)
-    return plots.spreads(shown) if shown else None
+def _spreads(facts: Facts, label: str) -> str:
+    signals = familiar_signals(facts)
+    return plots.spreads(signals, label) if signals else ""
 
 
-def _planted(facts: Facts) -> Figure | None:
+def _planted(facts: Facts, label: str) -> str:
     if not facts.planted:
-        return None
-    shown = best_signals(facts.planted[0])
-    values = {"all": [one.average_precision for one in shown]}
-    colours = {"all": [plots.RED if one.headline else plots.GREY for one in shown]}
+        return ""
+    best = best_signals(facts.planted[0])
+    values = {"all": [one.average_precision for one in best]}
+    colours = {"all": [plots.RED if one.headline else plots.GREY for one in best]}
     chance = facts.planted[0].count / facts.samples
-    return plots.bars([one.name for one in shown], values, colours, "average precision", chance=chance)
+    return plots.bars([one.name for one in best], values, colours, "average precision", label, chance=chance)
 
 
-def _kinds(facts: Facts) -> Figure | None:
+def _kinds(facts: Facts, label: str) -> str:
     kinds = facts.planted[1:]
     if not kinds:
-        return None
+        return ""
     names = best_of_each(kinds)
-    found = [{one.name: one.average_precision for one in kind.signals} for kind in kinds]
-    values = [[precisions[name] for precisions in found] for name in names]
-    words = [[f"{value:.2f}" for value in row] for row in values]
-    return plots.heat(names, [kind.kind.replace("_", " ") for kind in kinds], values, words, largest=1)
+    precisions = [{one.name: one.average_precision for one in kind.signals} for kind in kinds]
+    values = [[by_signal[name] for by_signal in precisions] for name in names]
+    inside = [[f"{value:.2f}" for value in row] for row in values]
+    return plots.heat(names, [kind.kind.replace("_", " ") for kind in kinds], values, inside, label, largest=1)
 
 
-_FIGURES: dict[str, tuple[str, Callable[[Facts], Figure | None]]] = {
-    "course": ("Loss and accuracy of each epoch", _course),
+_FIGURES: dict[str, tuple[str, Figure]] = {
+    "training": ("Loss and accuracy of each epoch", _training),
     "scores": ("Histogram of the score mislabeled, by verdict", _scores),
     "classes": ("Share of flagged samples of each label", _classes),
-    "confusions": ("How many samples of each given label look like each suggested label", _confusions),
-    "planted": ("Average precision of the signals on what was planted", _planted),
-    "kinds": ("Average precision of the signals on each kind that was planted", _kinds),
+    "confusions": ("Number of samples of each given label by suggested label", _confusions),
+    "planted": ("Average precision of the signals on planted glitches", _planted),
+    "kinds": ("Average precision of the signals on each kind of planted glitch", _kinds),
     "correlations": ("Rank correlations between signals", _correlations),
     "spreads": ("Histograms of signals", _spreads),
 }

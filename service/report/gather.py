@@ -1,4 +1,4 @@
-"""The facts of a report, from the database and the files of a job: aggregates and top rows, whatever its size."""
+"""Reads the facts of a report from the database and the files of a job: aggregates and top rows only."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.precision import BAND_ENDS, bands, share
 from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
-from service.report.entries import entries, group, shown
+from service.report.entries import entries, group, load_samples
 from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
 from service.store import datasets, jobs, outcomes, rankings, reviews, tallies
 from service.store.blobs import Blobs
@@ -19,24 +19,24 @@ from service.store.rankings import Query
 
 TOP = 50
 _BINS = 40
-_PAIRS = 400  # of labels: as many as the largest figure has fields
+_PAIRS = 400  # pairs of labels: the number of fields of the largest figure
 _GROUPS, _MEMBERS = 6, 5
 _EDGES = [place / _BINS for place in range(_BINS + 1)]
 
 
 def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> Facts:
-    """Everything that a report of this completed job tells."""
+    """The facts of a report of this completed job."""
     with database.read() as connection:
         summaries = rankings.summaries(connection, job.id)
         verdicts = rankings.flagged(connection, job.id)
         tops = {by: rankings.page(connection, job.id, Query(by), limit=TOP) for by in HEADLINES}
-        held = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for row in rows])
-        counted: dict[str, Any] = {
+        latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for row in rows])
+        aggregates: dict[str, Any] = {
             "reference": datasets.get(connection, job.reference_dataset_id) if job.reference_dataset_id else None,
             "classes": _in_order(tallies.by_class(connection, job.id), dataset.classes),
             "confusions": tallies.confusions(connection, job.id, _PAIRS),
             "scores": Scores(_EDGES, tallies.histogram(connection, job.id, "mislabeled", _EDGES)),
-            "course": _course(connection, job.id),
+            "epochs": _epochs(connection, job.id),
             "reviewed": _reviewed(connection, job.id),
         }
     groups = [
@@ -45,9 +45,9 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
     ]
     positions = [row["position"] for rows in tops.values() for row in rows]
     positions += [position for one in groups for position in one["positions"]]
-    samples, folder = shown(blobs.canonical(dataset.id), dataset, positions), blobs.evidence(job.id)
+    samples, folder = load_samples(blobs.canonical(dataset.id), dataset, positions), blobs.evidence(job.id)
     ranked: dict[str, Any] = {
-        by: Ranking(by, verdicts.get(by, 0), entries(rows, by, samples, held, folder, dataset))
+        by: Ranking(by, verdicts.get(by, 0), entries(rows, by, samples, latest, folder, dataset))
         for by, rows in tops.items()
     }
     return Facts(
@@ -59,7 +59,7 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
         groups=[group(one, samples) for one in groups],
         signals=[_signal(name, summaries[name]) for name in SIGNALS if name in summaries],
         planted=_planted(summaries),
-        **counted,
+        **aggregates,
     )
 
 
@@ -68,25 +68,25 @@ def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> li
     return sorted(found, key=lambda one: places.get(one.label, len(places)))
 
 
-def _course(connection: sa.Connection, job_id: str) -> list[Epoch]:
-    """Of an epoch that was told twice, the last word."""
-    told = {one.data["epoch"]: one.data for one in jobs.events(connection, job_id, 0) if one.kind == "metrics"}
-    return [Epoch(number, told[number]["loss"], told[number]["accuracy"]) for number in sorted(told)]
+def _epochs(connection: sa.Connection, job_id: str) -> list[Epoch]:
+    """Metrics by epoch; when an epoch was reported twice, the later report counts."""
+    metrics = {one.data["epoch"]: one.data for one in jobs.events(connection, job_id, 0) if one.kind == "metrics"}
+    return [Epoch(number, metrics[number]["loss"], metrics[number]["accuracy"]) for number in sorted(metrics)]
 
 
 def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
-    seen = outcomes.of_job(connection, job_id)
-    ranks = rankings.top(connection, job_id, "mislabeled", BAND_ENDS[-1]) if seen.rows else {}
-    flagged = seen.of_flagged()
+    reviewed = outcomes.of_job(connection, job_id)
+    ranks = rankings.top(connection, job_id, "mislabeled", BAND_ENDS[-1]) if reviewed.rows else {}
+    flagged = reviewed.of_flagged()
     return Reviewed(
-        samples=len(seen.found),
+        samples=len(reviewed.found),
         pending=flagged[Outcome.PENDING],
-        precision=share(seen.flagged.values()),
+        precision=share(reviewed.flagged.values()),
         by_verdict={
-            verdict: share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
+            verdict: share(reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict)
             for verdict in ("mislabeled", "anomalous", "clean")
         },
-        bands=bands(ranks, seen.found),
+        bands=bands(ranks, reviewed.found),
         outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},
     )
 
@@ -106,7 +106,7 @@ def _signal(name: str, summary: Mapping[str, Any]) -> SignalFacts:
 
 
 def _planted(summaries: Mapping[str, Mapping[str, Any]]) -> list[Planted]:
-    """All glitches together, then each kind, unless there is but one."""
+    """All planted glitches together, then each kind when there are several."""
     names = [name for name in SIGNALS if name in summaries and summaries[name]["detection"]]
     if not names:
         return []
@@ -118,7 +118,7 @@ def _planted(summaries: Mapping[str, Mapping[str, Any]]) -> list[Planted]:
 
 
 def _detections(kind: str, found: Mapping[str, Mapping[str, Any]]) -> Planted:
-    measured = [
+    detections = [
         Detected(
             name=name,
             title=SIGNALS[name].title,
@@ -132,4 +132,4 @@ def _detections(kind: str, found: Mapping[str, Mapping[str, Any]]) -> Planted:
         for name, one in found.items()
     ]
     count = next(int(one["planted"]) for one in found.values())
-    return Planted(kind, count, sorted(measured, key=lambda one: (-one.average_precision, one.name)))
+    return Planted(kind, count, sorted(detections, key=lambda one: (-one.average_precision, one.name)))

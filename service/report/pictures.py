@@ -1,4 +1,4 @@
-"""Small pictures of images, as data URIs: a page that shows them needs no other file."""
+"""Thumbnails of images as data URIs: a page with them needs no other file."""
 
 import base64
 import io
@@ -11,12 +11,12 @@ from service.report.facts import Picture
 _SIDE = 96  # pixels: sharp at half the size on a fine screen
 _TINY = 48  # an image as small is kept as it is, pixel by pixel
 _QUALITY = 80
-_PIXELS = 6_000_000  # to be decoded of one image: a fifth of a second
+_PIXELS = 6_000_000  # the largest image that is decoded, in a fifth of a second
 _NUMERIC = ("I", "F")  # modes of deep greyscale begin so
 
 
 def thumbnail(encoded: bytes) -> Picture | None:
-    """The image as people see it, upright and in 8 bits; None where decoding it is not worth the time, or fails."""
+    """A thumbnail, upright and in 8 bits; None when the image is too large to decode in time, or damaged."""
     try:
         with Image.open(io.BytesIO(encoded)) as opened:
             opened.draft(None, (2 * _SIDE, 2 * _SIDE))  # a large JPEG is decoded at a fraction of its size
@@ -24,19 +24,19 @@ def thumbnail(encoded: bytes) -> Picture | None:
                 return None
             image: Image.Image = ImageOps.exif_transpose(opened)
             if image.mode.startswith(_NUMERIC):
-                image = _shallow(image)
+                image = _to_8_bits(image)
             image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None  # it was readable when it was uploaded; a report is not the place to fail
+        return None  # the upload was checked before; a report is shown without the picture
     tiny = max(image.size) <= _TINY
     image.thumbnail((_SIDE, _SIDE), reducing_gap=2)
-    packed = io.BytesIO()
-    image.save(packed, "WEBP", lossless=tiny, quality=_QUALITY)
-    return Picture(f"data:image/webp;base64,{base64.b64encode(packed.getvalue()).decode()}", tiny)
+    encoded_small = io.BytesIO()
+    image.save(encoded_small, "WEBP", lossless=tiny, quality=_QUALITY)
+    return Picture(f"data:image/webp;base64,{base64.b64encode(encoded_small.getvalue()).decode()}", tiny)
 
 
-def _shallow(image: Image.Image) -> Image.Image:
-    """Deep greyscale in 8 bits: whole numbers by the range of 16 bits, fractions by the image's largest."""
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Deep greyscale in 8 bits: integers scaled by the range of 16 bits, floats by the largest value of the image."""
     deep = np.nan_to_num(np.asarray(image, dtype=np.float64), posinf=0, neginf=0)
     top = 65535.0 if image.mode.startswith("I") else max(float(deep.max()), 1e-9)
     return Image.fromarray(np.round(np.clip(deep / top, 0, 1) * 255).astype(np.uint8))

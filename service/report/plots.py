@@ -1,162 +1,231 @@
-"""The plots of a report: values in, marks on axes out. Colours that stand on light and on dark paper alike."""
+"""The plots of a report: values in, the text of an `svg` element out. The style sheet of the page has the colours."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress, pairwise
+from math import cos, radians, sin
 
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
+from service.report.axes import Axes, Scale, Ticks, room, ticks, widest
 from service.report.facts import Epoch, Scores, SignalFacts
+from service.report.svg import drawing, element, line, path, rectangle, width_of, words
 
-INK = "#010203"  # stands for the colour of the page's own text
-RED, BLUE, GREY = "#d1532f", "#4a86c8", "#8c867c"
+# Classes of report.css.
+RED, BLUE, GREY = "red", "blue", "grey"
 COLOURS = {"mislabeled": RED, "anomalous": BLUE, "clean": GREY}
 
-_WIDE, _PIXELS = 720, 72  # units of a full figure; matplotlib counts inches
-_ROW = 26  # units of a bar or of a field
+_WIDE = 720  # pixels of a figure that is as wide as the page
+_ROW = 26  # pixels of a bar or of a row of fields
+_FIELD = 50  # pixels of a column of fields
+_BOTTOM = 40  # pixels for the numbers and the title below a plot
+_GAP = 10  # pixels between parts
 _NAME = 24  # characters of a label that are shown
+_TURN = -40  # degrees of labels below columns
+_FULLEST = 0.7  # opacity of the largest value: text on it has a contrast of 4.5 or more in light and in dark
+_MARKED = 30  # epochs that are marked one by one
 
-
-def sheet(width: float, height: float) -> Figure:
-    """An empty figure, in the units of the page."""
-    return Figure(figsize=(width / _PIXELS, height / _PIXELS), layout="constrained")
+Table = Sequence[Sequence[float | None]]
 
 
 def short(name: str) -> str:
-    """A label as an axis shows it: on one line, and without what XML cannot hold."""
+    """A label as an axis shows it: on one line, without control characters, at most 24 characters."""
     name = " ".join("".join(one if one.isprintable() else " " for one in name).split())
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
-def course(epochs: Sequence[Epoch]) -> Figure:
-    """Loss and accuracy over the epochs."""
-    figure = sheet(_WIDE, 240)
-    loss, accuracy = figure.subplots(1, 2)
+def training(epochs: Sequence[Epoch], label: str) -> str:
+    """Loss and accuracy by epoch, side by side."""
     numbers = [epoch.number for epoch in epochs]
-    marker = "o" if len(epochs) <= 30 else ""
-    loss.plot(numbers, [epoch.loss for epoch in epochs], color=RED, marker=marker)
-    accuracy.plot(numbers, [epoch.accuracy for epoch in epochs], color=BLUE, marker=marker)
-    loss.set_title("Loss")
-    accuracy.set_title("Accuracy")
-    loss.set_ylim(bottom=0)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    for axes in (loss, accuracy):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    return figure
+    losses, accuracies = [epoch.loss for epoch in epochs], [epoch.accuracy for epoch in epochs]
+    half = (_WIDE - 2 * _GAP) / 2
+    loss = _curve("Loss", numbers, losses, (0.0, room(0, max(losses))[1]), 0, half, RED)
+    reached = room(min(accuracies), max(accuracies)) if len(set(accuracies)) > 1 else (0.0, 1.0)
+    accuracy = _curve("Accuracy", numbers, accuracies, reached, half + 2 * _GAP, half, BLUE, percent=True)
+    return drawing(_WIDE, 240, label, loss, accuracy)
 
 
-def scores(found: Scores) -> Figure:
-    """How the samples spread over the score, by verdict, with the cut-off."""
-    figure = sheet(_WIDE, 260)
-    axes = figure.subplots()
-    below = [0] * (len(found.edges) - 1)
-    for verdict in ("clean", "anomalous", "mislabeled"):
-        counts = found.counts.get(verdict)
-        if counts is None:
-            continue
-        above = [low + more for low, more in zip(below, counts, strict=True)]
-        axes.stairs(above, found.edges, baseline=below, fill=True, color=COLOURS[verdict], label=_told(verdict, counts))
+def _curve(
+    title: str,
+    numbers: Sequence[int],
+    values: Sequence[float],
+    limits: tuple[float, float],
+    left: float,
+    width: float,
+    colour: str,
+    *,
+    percent: bool = False,
+) -> str:
+    marks = ticks(*limits, 6, percent=percent)
+    start = left + widest(marks) + _GAP
+    x = Scale(*(room(numbers[0], numbers[-1])), start, left + width)
+    axes = Axes(x, Scale(*limits, 240 - _BOTTOM, 26))
+    whole = ticks(numbers[0], numbers[-1], 8, whole=True) if len(numbers) > 1 else Ticks(numbers, [str(numbers[0])])
+    points = [(axes.x(number), axes.y(value)) for number, value in zip(numbers, values, strict=True)]
+    dots = "".join(element("circle", cx=at, cy=height, r=2.5, kind=colour) for at, height in points)
+    return "".join(
+        (
+            words(title, (start + left + width) / 2, 14, anchor="middle", kind="title"),
+            axes.across(whole, "epoch"),
+            axes.upwards(marks),
+            path(points, f"curve {colour}"),
+            dots if len(points) <= _MARKED else "",
+        )
+    )
+
+
+def scores(found: Scores, label: str) -> str:
+    """A histogram of the score, stacked by verdict, with the cut-off at 0.5."""
+    present = [verdict for verdict in ("clean", "anomalous", "mislabeled") if verdict in found.counts]
+    totals = [sum(column) for column in zip(*(found.counts[verdict] for verdict in present), strict=True)]
+    highest = max(totals, default=0)
+    marks = ticks(0, 1.05 * highest, 6, whole=True)
+    x = Scale(0, 1, widest(marks) + 3 * _GAP, _WIDE - _GAP)
+    axes = Axes(x, Scale(0, 1.05 * max(1, highest), 260 - _BOTTOM, 28))
+    parts = [axes.across(ticks(0, 1, 5), "score; the dashed line is the cut-off"), axes.upwards(marks)]
+    below = [0] * len(totals)
+    for verdict in present:
+        above = [low + more for low, more in zip(below, found.counts[verdict], strict=True)]
+        parts.append(_stairs(axes, found.edges, below, above, COLOURS[verdict]))
         below = above
-    axes.axvline(0.5, color=INK, linestyle="--", linewidth=1)
-    axes.set_xlabel("score; the dashed line is the cut-off")
-    axes.set_ylabel("samples")
-    axes.set_xlim(0, 1)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-    axes.legend()
-    return figure
+    parts.append(line((x(0.5), 260 - _BOTTOM), (x(0.5), 28), "limit"))
+    parts.append(words("samples", 12, (288 - _BOTTOM) / 2, anchor="middle", turn=-90))
+    named = {f"{verdict} ({sum(found.counts[verdict]):,})": COLOURS[verdict] for verdict in present}
+    return drawing(_WIDE, 260, label, *parts, _legend(named, x.start))
 
 
-def _told(verdict: str, counts: Sequence[int]) -> str:
-    return f"{verdict} ({sum(counts):,})"
+def _stairs(axes: Axes, edges: Sequence[float], below: Sequence[float], above: Sequence[float], colour: str) -> str:
+    """The area between two rows of steps, one a bin."""
+    bins = list(pairwise(edges))
+    there = [
+        (axes.x(side), axes.y(top)) for (left, right), top in zip(bins, above, strict=True) for side in (left, right)
+    ]
+    back = [
+        (axes.x(side), axes.y(low)) for (left, right), low in zip(bins, below, strict=True) for side in (left, right)
+    ]
+    return path(there + back[::-1], colour)
+
+
+def _legend(named: Mapping[str, str], left: float) -> str:
+    """What each colour means, in a row at the top."""
+    parts = []
+    for name, colour in named.items():
+        parts += [rectangle(left, 4, 11, 11, colour), words(name, left + 16, 14)]
+        left += 16 + width_of(name) + 2 * _GAP
+    return "".join(parts)
 
 
 def bars(
     names: Sequence[str],
     values: Mapping[str, Sequence[float]],
-    colours: Mapping[str, str | Sequence[str]],
-    what: str,
+    colours: Mapping[str, Sequence[str]],
+    title: str,
+    label: str,
     *,
     percent: bool = False,
     chance: float | None = None,
-) -> Figure:
-    """One bar a name, from the top; several values of a name follow each other on its bar. A line marks `chance`.
+) -> str:
+    """A bar a name, from the top; the parts of `values` follow each other on it. A dashed line marks `chance`.
 
-    A part of all bars has one colour, or one for each of them.
+    `colours` has, for each part, the colour of each bar.
     """
-    figure = sheet(_WIDE, 70 + _ROW * len(names))
-    axes = figure.subplots()
-    places, left = range(len(names)), [0.0] * len(names)
+    top = 24 if len(values) > 1 else 4
+    height = top + _ROW * len(names)
+    longest = max((sum(lengths) for lengths in zip(*values.values(), strict=True)), default=0.0)
+    right = 1.05 * max(longest, chance or 0.0) or 1.0
+    start = max(width_of(short(name)) for name in names) + _GAP
+    axes = Axes(Scale(0, right, start, _WIDE - 2 * _GAP), Scale(0, 1, height, top))
+    parts = [axes.across(ticks(0, right, 8, percent=percent), title)]
+    ends = [0.0] * len(names)
     for part, lengths in values.items():
-        axes.barh(places, lengths, left=left, height=0.7, color=colours[part], label=part)
-        left = [start + length for start, length in zip(left, lengths, strict=True)]
+        for row, length in enumerate(lengths):
+            left = axes.x(ends[row])
+            ends[row] += length
+            if length:
+                at = top + _ROW * (row + 0.15)
+                parts.append(rectangle(left, at, axes.x(ends[row]) - left, 0.7 * _ROW, colours[part][row]))
+    parts += [
+        words(short(name), start - 6, top + _ROW * (row + 0.5) + 4, anchor="end") for row, name in enumerate(names)
+    ]
     if chance is not None:
-        axes.axvline(chance, color=INK, linestyle="--", linewidth=1)
-    if percent:
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    axes.set_yticks(places, [short(name) for name in names])
-    axes.invert_yaxis()
-    axes.set_xlabel(what)
-    axes.grid(visible=False, axis="y")
-    axes.tick_params(axis="y", length=0)
-    axes.margins(y=0.02)
+        parts.append(line((axes.x(chance), height), (axes.x(chance), top), "limit"))
     if len(values) > 1:
-        axes.legend()
-    return figure
+        parts.append(_legend({part: colours[part][0] for part in values}, start))
+    return drawing(_WIDE, height + _BOTTOM, label, *parts)
 
 
 def heat(
     rows: Sequence[str],
     columns: Sequence[str],
-    values: Sequence[Sequence[float | None]],
-    words: Sequence[Sequence[str]],
+    values: Table,
+    inside: Sequence[Sequence[str]],
+    label: str,
     titles: tuple[str, str] = ("", ""),
     largest: float | None = None,
-) -> Figure:
-    """A field for each row and column, the fuller the larger its value; blue below zero. `words` stand in them."""
-    figure = sheet(min(_WIDE, 200 + 50 * len(columns)), 130 + _ROW * len(rows))
-    axes = figure.subplots()
+) -> str:
+    """A field a row and column, the fuller the larger its value, blue below zero, with the words of `inside` on it.
+
+    `largest` is the value of the fullest field; the largest of all when it is not given. None stays empty.
+    """
+    shown, below = [short(name) for name in rows], [short(name) for name in columns]
+    start = max(map(width_of, shown)) + _GAP + (18 if titles[0] else 0)
+    # A label below a column ends under its middle and reaches down and to the left.
+    reach = [(width_of(name) * cos(radians(_TURN)), width_of(name) * -sin(radians(_TURN))) for name in below]
+    wide = min(_FIELD, (_WIDE - start) / len(columns))
+    start = max(start, *(across - (place + 0.5) * wide for place, (across, _) in enumerate(reach)))
+    wide = min(_FIELD, (_WIDE - start) / len(columns))
     if largest is None:
         largest = max((abs(value) for row in values for value in row if value is not None), default=0)
-    fields = [[_tint(value, largest) for value in row] for row in values]
-    edges = range(len(columns) + 1), range(len(rows) + 1)
-    axes.pcolormesh(*edges, fields, edgecolors=[(*to_rgb(GREY), 0.25)], linewidth=0.5)
-    for row, said in enumerate(words):
-        for column, word in enumerate(said):
-            axes.text(column + 0.5, row + 0.5, word, ha="center", va="center", fontsize=11, in_layout=False)
-    axes.set_xticks([place + 0.5 for place in range(len(columns))], [short(name) for name in columns], rotation=40)
-    axes.set_yticks([place + 0.5 for place in range(len(rows))], [short(name) for name in rows])
-    for label in axes.get_xticklabels():
-        label.set(ha="right", rotation_mode="anchor")
-    axes.set_ylabel(titles[0])
-    axes.set_xlabel(titles[1])
-    axes.invert_yaxis()
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
-    return figure
+    height = _ROW * len(rows)
+    depth = 14 + max(down for _, down in reach)
+    parts: list[str] = []
+    for row, found in enumerate(values):
+        for column, value in enumerate(found):
+            x, y = start + column * wide, row * _ROW
+            if value and largest:
+                fullness = _FULLEST * min(1.0, abs(value) / largest)
+                parts.append(rectangle(x, y, wide, _ROW, RED if value > 0 else BLUE, fill_opacity=fullness))
+            if inside[row][column]:
+                parts.append(words(inside[row][column], x + wide / 2, y + _ROW / 2 + 4, anchor="middle", kind="small"))
+    parts += [line((start, at * _ROW), (start + wide * len(columns), at * _ROW), "grid") for at in range(len(rows) + 1)]
+    parts += [line((start + at * wide, 0), (start + at * wide, height), "grid") for at in range(len(columns) + 1)]
+    parts += [words(name, start - 6, (row + 0.5) * _ROW + 4, anchor="end") for row, name in enumerate(shown)]
+    parts += [
+        words(name, start + (column + 0.5) * wide + 4, height + 14, anchor="end", turn=_TURN)
+        for column, name in enumerate(below)
+    ]
+    if titles[0]:
+        parts.append(words(titles[0], 12, height / 2, anchor="middle", turn=-90))
+    if titles[1]:
+        parts.append(words(titles[1], start + wide * len(columns) / 2, height + depth + 14, anchor="middle"))
+    return drawing(start + wide * len(columns) + 1, height + depth + (20 if titles[1] else 0), label, *parts)
 
 
-def _tint(value: float | None, largest: float) -> tuple[float, float, float, float]:
-    # The paper shines through, so that text on it can be read whatever the paper's colour.
-    if value is None or not largest:
-        return (*to_rgb(GREY), 0.0)
-    return (*to_rgb(RED if value >= 0 else BLUE), 0.85 * min(1.0, abs(value) / largest))
+def _fitting(scale: Scale) -> Ticks:
+    """The most ticks whose numbers have room side by side, and beyond the ends of the scale by no more than the gap."""
+    for most in (3, 2, 1):
+        found = ticks(scale.low, scale.high, most)
+        halves = [width_of(word) / 2 for word in found.words]
+        spans = [(scale(value) - half, scale(value) + half) for value, half in zip(found.values, halves, strict=True)]
+        fit = [left >= scale.start - _GAP and right <= scale.end + _GAP for left, right in spans]
+        kept = [span for span, fits in zip(spans, fit, strict=True) if fits]
+        if kept and all(right + _GAP / 2 <= left for (_, right), (left, _) in pairwise(kept)):
+            return Ticks(list(compress(found.values, fit)), list(compress(found.words, fit)))
+    return Ticks([], [])
 
 
-def spreads(signals: Sequence[SignalFacts]) -> Figure:
-    """How the samples spread over each signal, in small."""
-    columns = 4
-    rows = -(-len(signals) // columns)
-    figure = sheet(_WIDE, 110 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes, signal in zip(grid.flat, signals, strict=False):
-        axes.stairs(signal.counts, signal.edges, fill=True, color=RED if signal.headline else GREY)
-        axes.set_title(signal.name, fontsize=11)
-        axes.set_yticks([])
-        axes.xaxis.set_major_locator(MaxNLocator(3))
-        axes.grid(visible=False)
-        axes.spines["left"].set_visible(False)
-    for axes in grid.flat[len(signals) :]:
-        axes.set_axis_off()
-    return figure
+def spreads(signals: Sequence[SignalFacts], label: str) -> str:
+    """A small histogram of each signal, four in a row."""
+    columns, high = 4, 110
+    wide = _WIDE / columns
+    parts = []
+    for place, signal in enumerate(signals):
+        left, top = wide * (place % columns), high * (place // columns)
+        low, up = signal.edges[0], signal.edges[-1]
+        axes = Axes(
+            Scale(low, up, left + _GAP, left + wide - _GAP), Scale(0, max(1, *signal.counts), top + 86, top + 24)
+        )
+        flat = [0] * len(signal.counts)
+        parts += [
+            words(signal.name, left + wide / 2, top + 16, anchor="middle", kind="small"),
+            axes.across(_fitting(axes.x), "", grid=False),
+            _stairs(axes, signal.edges, flat, signal.counts, RED if signal.headline else GREY),
+        ]
+    return drawing(_WIDE, high * -(-len(signals) // columns), label, *parts)

@@ -1,58 +1,68 @@
-"""What matplotlib writes, made part of a page: no style sheet, no address, and the colour of the text around it."""
+"""SVG elements as text: tags, attributes and words are escaped, numbers are rounded to a hundredth of a pixel."""
 
-import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from html import escape
 
-from defusedxml.ElementTree import fromstring, tostring
-
-_REFERENCE = re.compile(r"#([\w-]+)")
-_LONG = re.compile(r"-?\d+\.\d{3,}")
-_DROPPED = ("id", "font-family")  # ids that nothing refers to; the page has its own font
-_PLACES = ("d", "x", "y", "width", "height", "transform")
+_NARROW, _BROAD = frozenset(" .,:;|!'`ijlIft()[]"), frozenset("mwMW@%")
 
 
-def inline(drawn: str, ink: str, told: str) -> str:
-    """An `svg` element for HTML, described as `told`; what is drawn in `ink` takes the colour of the page's text.
-
-    Declarations of styles become attributes, which no content security policy has to allow.
-    """
-    root = fromstring(drawn)
-    for element in root.iter():
-        for child in [one for one in element if one.tag.endswith(("}style", "}metadata"))]:
-            element.remove(child)
-    used = {name for element in root.iter() for key, name in _references(element.attrib)}
-    for element in root.iter():
-        element.tag = _bare(element.tag)
-        element.attrib = {
-            name: "currentColor" if value == ink else value
-            for name, value in _attributes(element.attrib)
-            if name not in _DROPPED or (name == "id" and value in used)
-        }
-    box = root.attrib["viewBox"]
-    _, _, width, height = box.split()
-    root.attrib = {"viewBox": box, "width": width, "height": height, "role": "img", "aria-label": told}
-    root.attrib |= {"fill": "currentColor", "stroke-linejoin": "round", "stroke-linecap": "butt"}
-    return str(tostring(root, encoding="unicode"))
+def drawing(width: float, height: float, label: str, *parts: str) -> str:
+    """An `svg` element for HTML that says `label` to a screen reader. The size is in pixels."""
+    box = f"0 0 {_number(width)} {_number(height)}"
+    return element("svg", *parts, viewBox=box, width=width, height=height, role="img", aria_label=label)
 
 
-def _references(attributes: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for name, value in attributes.items():
-        if _bare(name) in ("href", "clip-path"):
-            yield from ((name, found) for found in _REFERENCE.findall(value))
+def element(tag: str, *parts: str, **attributes: str | float) -> str:
+    """An element around `parts`, which are markup. In attributes `_` stands for `-`, and `kind` for `class`."""
+    written = "".join(
+        f' {"class" if name == "kind" else name.replace("_", "-")}="{_value(value)}"'
+        for name, value in attributes.items()
+        if value != ""
+    )
+    return f"<{tag}{written}>{''.join(parts)}</{tag}>"
 
 
-def _attributes(attributes: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for name, value in attributes.items():
-        if name == "style":
-            for declaration in value.split(";"):
-                declared, _, said = declaration.partition(":")
-                yield declared.strip(), said.strip()
-        elif name in _PLACES:
-            # A hundredth of a pixel is enough.
-            yield name, " ".join(_LONG.sub(lambda found: f"{float(found[0]):.2f}", value).split())
-        else:
-            yield _bare(name), value
+def words(text: str, x: float, y: float, *, anchor: str = "", kind: str = "", turn: float = 0) -> str:
+    """Text whose baseline begins at (x, y), or ends or is centred there (`anchor`), turned by `turn` degrees."""
+    place: dict[str, str | float] = {"x": x, "y": y}
+    if turn:
+        place = {"transform": f"translate({_number(x)} {_number(y)}) rotate({_number(turn)})"}
+    return element("text", escape(text), **place, text_anchor=anchor, kind=kind)
 
 
-def _bare(name: str) -> str:
-    return name.rpartition("}")[2]
+def line(start: tuple[float, float], end: tuple[float, float], kind: str) -> str:
+    """A straight line."""
+    return path([start, end], kind)
+
+
+def path(points: Sequence[tuple[float, float]], kind: str) -> str:
+    """Straight lines from point to point."""
+    return element("path", d="M" + " ".join(f"{_number(x)} {_number(y)}" for x, y in points), kind=kind)
+
+
+def rectangle(x: float, y: float, width: float, height: float, kind: str, **attributes: float) -> str:
+    """A rectangle whose upper left corner is (x, y)."""
+    return element("rect", x=x, y=y, width=width, height=height, kind=kind, **attributes)
+
+
+def width_of(text: str, size: float = 12) -> float:
+    """The width of a text in pixels in a usual sans-serif font; an estimate on the safe side, for margins."""
+    return size * sum(map(_share_of_em, text))
+
+
+def _share_of_em(character: str) -> float:
+    if character in _NARROW:
+        return 0.36
+    if character in _BROAD:
+        return 0.95
+    if ord(character) > 0x2E7F:  # scripts of East Asia begin there
+        return 1.0
+    return 0.72 if character.isupper() else 0.6
+
+
+def _value(value: str | float) -> str:
+    return escape(value) if isinstance(value, str) else _number(value)
+
+
+def _number(value: float) -> str:
+    return f"{value:z.2f}".rstrip("0").rstrip(".")

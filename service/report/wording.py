@@ -1,4 +1,4 @@
-"""Words and numbers of a report: what was found, how a sample looks. The same in HTML and in Markdown."""
+"""Sentences and numbers of a report, the same in HTML and in Markdown."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,33 +11,33 @@ from service.report.facts import Entry, Facts
 Term = tuple[str, str]
 PERCENT = "\N{NO-BREAK SPACE}%"
 
-_LEARNT = (
-    "Each sample is ranked by how strongly its label contradicts what the model learns from all the others: early in "
-    "training, before wrong labels are learnt by heart, and by the labels of the samples that are most like it."
+_TRAINED = (
+    "A sample ranks high when its label contradicts the model. The model is measured early in training too, before it "
+    "memorizes wrong labels, and the labels of the most similar samples count."
 )
 _PREDICTED = (
-    "Each sample is ranked by how strongly its label contradicts what models say of it that had not seen it, and, where "
-    "there are features, by the labels of the samples that are most like it."
+    "A sample ranks high when its label contradicts the predictions of models that were not trained on it. With "
+    "features, the labels of the most similar samples count too."
 )
 _READING = (
     (
-        "The score mislabeled goes from 0 to 1, and 0.5 is the cut-off in every job. How many lie above it is an "
-        "estimate; nobody had to say how many errors there are."
+        "The score mislabeled is between 0 and 1. The cut-off is 0.5 in every job. The number of samples above it is an "
+        "estimate of the number of wrong labels; no error rate was given to the job."
     ),
     (
-        "A flag is a reason to look and no proof. Begin at the top. The suggested label is the one that fits best, the "
-        "percentage beside it how probably it is right; of flagged samples that is rough."
+        "A flag is a reason to check a sample, not a proof. Begin at the top. The suggested label is the one that fits "
+        "best; the percentage is the estimated probability that it is right, and it is rough for flagged samples."
     ),
     (
-        "Anomalous means that a sample lies where samples that people have verified do not, whatever its label. Without "
-        "a verified reference nothing is called so."
+        "Anomalous means that a sample lies where there are no verified samples, whatever its label is. Without a "
+        "verified reference no sample is called anomalous."
     ),
     (
-        "What you decide goes back as reviews (POST /jobs/{id}/reviews); they make a corrected dataset "
-        "(POST /datasets/{id}/versions), and what you have verified becomes the reference of the next job."
+        "Decisions go back as reviews (POST /jobs/{id}/reviews). Reviews make a corrected dataset "
+        "(POST /datasets/{id}/versions), and verified samples become the reference of the next job."
     ),
 )
-_FEATURES = 6  # of a row of a table
+_FEATURES = 6  # values that are shown of a row of a table
 _OUTCOMES = {
     Outcome.RELABELLED_TO_SUGGESTION: "wrong, as suggested",
     Outcome.RELABELLED_OTHERWISE: "wrong, another label",
@@ -46,28 +46,28 @@ _OUTCOMES = {
     Outcome.UNSURE: "undecided",
     Outcome.PENDING: "undecided",
 }
-_BLIND = "no_features"
-_UNCOUNTED = {"no_trusted_reference", "small_trusted_reference"}
+_NO_FEATURES = "no_features"
+_NOT_COUNTED = {"no_trusted_reference", "small_trusted_reference"}
 
 
-def reading(facts: Facts) -> tuple[str, ...]:
-    """How the report is to be read."""
+def how_to_read(facts: Facts) -> tuple[str, ...]:
+    """Paragraphs on how to read the report."""
     first, *rest = _READING
-    return (f"{_PREDICTED if facts.predicted else _LEARNT} {first}", *rest)
+    return (f"{_PREDICTED if facts.predicted else _TRAINED} {first}", *rest)
 
 
 def many(count: int, noun: str) -> str:
-    """A number and what it counts: 1,797 samples."""
+    """A number with its noun, as in 1,797 samples."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def share(value: float | None) -> str:
-    """A share in percent, to a tenth."""
+    """A share in percent with one decimal."""
     return "-" if value is None else f"{100 * value:.1f}{PERCENT}"
 
 
 def cells(modality: Modality, preview: Mapping[str, Any]) -> list[Term]:
-    """What a preview says, by name; nothing where a picture says it."""
+    """The values of a preview as `(name, text)` pairs."""
     match modality:
         case "image":
             return [("size", f"{preview['width']} x {preview['height']}")]
@@ -78,7 +78,7 @@ def cells(modality: Modality, preview: Mapping[str, Any]) -> list[Term]:
             size = "" if name == "dimensions" else f" ({preview['dimensions']} numbers)"
             return [(name, ", ".join(map(_value, numbers)) + f", …{size}")]
         case "trace" | "predictions":
-            return [("the model says", str(preview["model_says"]))]
+            return [("prediction", str(preview["model_says"]))]
         case "tabular":
             return [(name, _value(value)) for name, value in [*preview.items()][:_FEATURES]]
 
@@ -95,26 +95,26 @@ def _value(value: Any) -> str:
             return str(value)
 
 
-def verdicts(facts: Facts) -> list[str]:
-    """What was found, in a sentence each."""
+def findings(facts: Facts) -> list[str]:
+    """The findings, one sentence each."""
     wrong = facts.result["estimates"]["mislabeled"]
-    said = [_counted(wrong, facts.samples, "label", "wrong") if wrong["count"] else _none_wrong(wrong)]
+    sentences = [_counted(wrong, facts.samples, "label", "wrong") if wrong["count"] else _none_wrong(wrong)]
     codes = {warning["code"] for warning in facts.result["warnings"]}
-    strange = facts.result["estimates"]["anomalous"]
-    if _BLIND in codes:
-        said.append("Anomalies are not looked for: that takes features.")
-    elif codes & _UNCOUNTED:
-        said.append("Anomalies are ranked and not counted: that takes 150 samples that people have verified.")
-    elif strange["count"]:
-        said.append(_counted(strange, facts.samples, "sample", "anomalous"))
+    anomalous = facts.result["estimates"]["anomalous"]
+    if _NO_FEATURES in codes:
+        sentences.append("Anomalies are not searched for: that needs features.")
+    elif codes & _NOT_COUNTED:
+        sentences.append("Anomalies are ranked but not counted: counting needs 150 verified samples.")
+    elif anomalous["count"]:
+        sentences.append(_counted(anomalous, facts.samples, "sample", "anomalous"))
     else:
-        said.append("No sample is called anomalous" + _up_to(strange) + ".")
-    return said
+        sentences.append("No sample is called anomalous" + _up_to(anomalous) + ".")
+    return sentences
 
 
 def _counted(estimate: Mapping[str, Any], samples: int, noun: str, what: str) -> str:
-    verb, interval = "looks" if estimate["count"] == 1 else "look", between(estimate)
-    return f"About {estimate['count']:,} of {many(samples, noun)} {verb} {what}{interval and f' ({interval})'}."
+    verb, between = "looks" if estimate["count"] == 1 else "look", interval(estimate)
+    return f"About {estimate['count']:,} of {many(samples, noun)} {verb} {what}{between and f' ({between})'}."
 
 
 def _none_wrong(estimate: Mapping[str, Any]) -> str:
@@ -125,20 +125,20 @@ def _up_to(estimate: Mapping[str, Any]) -> str:
     return f"; up to {round(estimate['high']):,} may be" if estimate["high"] else ""
 
 
-def between(estimate: Mapping[str, Any]) -> str:
-    """The interval of an estimate, where there is one."""
+def interval(estimate: Mapping[str, Any]) -> str:
+    """The interval of an estimate in words; empty when it has none."""
     if estimate["low"] is None or estimate["high"] is None:
         return ""
     return f"between {round(estimate['low']):,} and {round(estimate['high']):,}"
 
 
 def number(value: float | None) -> str:
-    """Four digits."""
+    """A number with four significant digits."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def planted(entry: Entry) -> str:
-    """Which error was planted in a sample."""
+    """The glitch that was planted in a sample."""
     if entry.planted_kind is None:
         return "nothing"
     relabelled = entry.planted_kind.startswith("mislabeled")
@@ -146,7 +146,7 @@ def planted(entry: Entry) -> str:
 
 
 def review(entry: Entry) -> str:
-    """What people decided of a sample, and what it says of the suspicion."""
+    """The review of a sample, and whether it confirms the suspicion."""
     if entry.review is None:
         return ""
     decided = f"relabel to {entry.review.label}" if entry.review.decision == "relabel" else entry.review.decision
@@ -154,13 +154,13 @@ def review(entry: Entry) -> str:
 
 
 def cards(facts: Facts) -> list[tuple[str, str, str]]:
-    """The numbers that matter most: name, value and a remark."""
+    """The most important numbers: name, value and a remark."""
     wrong, model, decided = facts.result["estimates"]["mislabeled"], facts.result["model"], facts.reviewed.precision
-    told = [("Wrong labels, estimated", f"{wrong['count']:,}", between(wrong))]
+    numbers = [("Wrong labels, estimated", f"{wrong['count']:,}", interval(wrong))]
     for verdict in (name for name in HEADLINES if name in facts.result["signals"]):
         count = facts.verdicts.get(verdict, 0)
-        told.append((f"Flagged as {verdict}", f"{count:,}", f"{share(count / facts.samples)} of the samples"))
-    told.append(
+        numbers.append((f"Flagged as {verdict}", f"{count:,}", f"{share(count / facts.samples)} of the samples"))
+    numbers.append(
         (
             "Accuracy of the predictions" if facts.predicted else "Accuracy in training",
             share(model["train_accuracy"]),
@@ -168,7 +168,7 @@ def cards(facts: Facts) -> list[tuple[str, str, str]]:
         )
     )
     if model["reference_accuracy"] is not None:
-        told.append(("Accuracy on the reference", share(model["reference_accuracy"]), ""))
+        numbers.append(("Accuracy on the reference", share(model["reference_accuracy"]), ""))
     if decided.decided:
-        told.append(("Right when reviewed", share(decided.precision), f"of {decided.decided:,} flagged samples"))
-    return told
+        numbers.append(("Right when reviewed", share(decided.precision), f"of {decided.decided:,} flagged samples"))
+    return numbers

@@ -44,14 +44,7 @@ def test_the_service_starts_without_torch_and_without_the_worker(module: str) ->
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
     assert "service" in loaded
-    # Plots are for whoever asks for a report; until then they cost neither time nor memory.
     assert not loaded & {"torch", "worker", "sklearn", "scipy", "matplotlib"}
-
-
-def test_a_report_in_markdown_needs_no_plots() -> None:
-    script = "import sys, service.report.render, service.report.gather; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
 
 
 def test_what_the_service_offers_is_what_the_worker_can_do() -> None:

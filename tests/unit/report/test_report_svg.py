@@ -1,34 +1,34 @@
-"""What a drawing becomes inside a page."""
+"""SVG is well-formed whatever is written in it, and says what it was given."""
 
-import re
+from defusedxml.ElementTree import fromstring
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.report.svg import inline
+from service.report.svg import drawing, element, path, rectangle, width_of, words
 
-DRAWN = """<?xml version="1.0"?><!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/svg11.dtd">
-<svg xmlns:xlink="http://www.w3.org/1999/xlink" width="72pt" height="36pt" viewBox="0 0 72 36" xmlns="http://www.w3.org/2000/svg">
- <metadata><a href="http://elsewhere"/></metadata><defs><style type="text/css">*{color: red}</style></defs>
- <g id="axes_1"><defs><path id="m1" d="M 0.123456 1\nL 2 3.5" style="stroke: #010203"/></defs>
-  <g clip-path="url(#p1)"><use xlink:href="#m1" x="1.23456" style="fill: #112233; fill-opacity: 0.123456"/></g>
-  <text style="font-size: 12px; font-family: 'A B', sans-serif; text-anchor: end">&lt;script&gt; #m1</text></g>
- <defs><clipPath id="p1"><rect x="0" y="0"/></clipPath></defs></svg>"""
+printable = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn")))
 
 
-def test_styles_become_attributes_and_addresses_vanish() -> None:
-    made = inline(DRAWN, "#010203", 'told "so"')
-    assert re.findall(r"style|http|xmlns|font-family|metadata", made) == []
-    assert '<svg viewBox="0 0 72 36" width="72" height="36" role="img" aria-label="told &quot;so&quot;"' in made
-    assert 'stroke="currentColor"' in made
-    assert 'fill="#112233" fill-opacity="0.123456"' in made
-    assert 'font-size="12px" text-anchor="end">&lt;script&gt; #m1</text>' in made
+@given(text=printable, label=printable)
+def test_text_and_label_are_read_back(text: str, label: str) -> None:
+    root = fromstring(drawing(3, 4, f"x{label}", words(text, 1, 2)))
+    assert " ".join(root.attrib["aria-label"].split()) == " ".join(f"x{label}".split())
+    assert (root[0].text or "") == text
 
 
-def test_ids_stay_where_they_are_used() -> None:
-    made = inline(DRAWN, "#010203", "")
-    assert re.findall(r'id="(\w+)"', made) == ["m1", "p1"]
-    assert 'href="#m1"' in made
-    assert 'clip-path="url(#p1)"' in made
+def test_an_element_has_its_attributes_by_their_names() -> None:
+    drawn = element("rect", x=1, kind="red", fill_opacity=0.5, text_anchor="")
+    assert drawn == '<rect x="1" class="red" fill-opacity="0.5"></rect>'
+    assert rectangle(1, 2, 3, 4, "blue") == '<rect x="1" y="2" width="3" height="4" class="blue"></rect>'
 
 
-def test_places_are_told_to_a_hundredth() -> None:
-    assert 'd="M 0.12 1 L 2 3.5"' in inline(DRAWN, "", "")
-    assert 'x="1.23"' in inline(DRAWN, "", "")
+def test_numbers_have_two_decimals_at_most() -> None:
+    assert path([(1 / 3, 100), (-0.001, 2.5)], "grid") == '<path d="M0.33 100 0 2.5" class="grid"></path>'
+
+
+def test_turned_text_turns_around_its_place() -> None:
+    assert 'transform="translate(5 6) rotate(-40)"' in words("a", 5, 6, turn=-40)
+
+
+def test_wide_letters_need_more_room() -> None:
+    assert width_of("iiii") < width_of("nnnn") < width_of("WWWW") < width_of("猫猫猫猫")

@@ -7,9 +7,9 @@ import pytest
 
 from service.domain.dataset import Lineage, Recording
 from service.domain.specs import Reference
-from service.report.account import what_was_run
+from service.report.account import describe_job
 from service.report.facts import Epoch, Facts
-from service.report.wording import cards, cells, verdicts
+from service.report.wording import cards, cells, findings
 from tests.builders import dataset_info
 
 
@@ -20,7 +20,7 @@ def found(facts: Facts, mislabeled: tuple[Any, Any, Any], anomalous: tuple[Any, 
         "anomalous": dict(zip(names, anomalous, strict=True)),
     }
     warnings = [{"code": code, "detail": ""} for code in codes]
-    return verdicts(replace(facts, result={**facts.result, "estimates": estimates, "warnings": warnings}))
+    return findings(replace(facts, result={**facts.result, "estimates": estimates, "warnings": warnings}))
 
 
 def test_estimates_are_told_with_their_intervals(facts: Facts) -> None:
@@ -41,7 +41,7 @@ def test_estimates_are_told_with_their_intervals(facts: Facts) -> None:
 @pytest.mark.parametrize("code", ["no_trusted_reference", "small_trusted_reference"])
 def test_what_was_not_counted_is_not_called_none(facts: Facts, code: str) -> None:
     told = found(facts, (2, 1, 3), (0, 0, 0), code)
-    assert told[1].startswith("Anomalies are ranked and not counted")
+    assert told[1].startswith("Anomalies are ranked but not counted")
 
 
 def test_the_cards_have_the_numbers_of_the_result(facts: Facts) -> None:
@@ -58,13 +58,13 @@ def test_the_cards_have_the_numbers_of_the_result(facts: Facts) -> None:
 def told(facts: Facts, part: str, **changes: Any) -> str:
     """One part of the account, after changes of the job's spec."""
     job = facts.job.model_copy(update={"spec": facts.job.spec.model_copy(update=changes)})
-    return dict(what_was_run(replace(facts, job=job)))[part]
+    return dict(describe_job(replace(facts, job=job)))[part]
 
 
 @pytest.mark.parametrize(
     ("reference", "words"),
     [
-        (None, "None: the training samples themselves, of which nobody has verified any."),
+        (None, "None: the training samples serve as the reference, and nobody has verified them."),
         (Reference(split="test"), "The split test, 3 samples, verified by people."),
         (Reference(split="test", trusted=False), "The split test, 3 samples, not verified."),
         (Reference(samples=["a", "b"]), "2 samples by name, verified by people."),
@@ -83,9 +83,9 @@ def test_a_training_that_ended_early_says_how_far_it_came(facts: Facts) -> None:
     training = facts.job.spec.training.model_copy(
         update={"epochs": 60, "find_learning_rate": True, "schedule": "cosine"}
     )
-    course = [Epoch(number, 1.0, 0.5) for number in range(1, 24)]
+    epochs = [Epoch(number, 1.0, 0.5) for number in range(1, 24)]
     result = {**facts.result, "model": {**facts.result["model"], "learning_rate": 0.08}}
-    words = told(replace(facts, course=course, result=result), "Training", training=training)
+    words = told(replace(facts, epochs=epochs, result=result), "Training", training=training)
     assert words.startswith("23 of 60 epochs of sgd, batches of ")
     assert "learning rate 0.08 (found by short runs), cosine schedule" in words
 
@@ -95,13 +95,13 @@ def test_a_recorded_training_is_somebody_elses(facts: Facts) -> None:
     dataset = facts.dataset.model_copy(update={"recording": recording, "modality": "trace"})
     training = facts.job.spec.training.model_copy(update={"epochs": 2})
     words = told(replace(facts, dataset=dataset), "Training", training=training)
-    assert words == "Somebody else's: 2 checkpoints were recorded."
+    assert words == "Recorded elsewhere, at 2 checkpoints."
 
 
 def test_a_corrected_dataset_says_what_it_was_made_of(facts: Facts) -> None:
     made = Lineage(parent="ds_0", job="job_0", applied="reviews", relabelled=3, removed=1, verified=5)
     dataset = facts.dataset.model_copy(update={"lineage": made})
-    words = dict(what_was_run(replace(facts, dataset=dataset)))["Dataset"]
+    words = dict(describe_job(replace(facts, dataset=dataset)))["Dataset"]
     assert "a table of 12 rows, 3 classes, 2 features (1 numeric, 1 categorical), splits train (9), test (3)." in words
     assert "corrected version of ds_0 by the reviews of job_0: 3 labels changed, 1 sample removed." in words
 
@@ -110,7 +110,7 @@ def test_every_kind_of_sample_shows_something_of_itself() -> None:
     assert cells("text", {"text": "<b> words"}) == [("", "<b> words")]
     assert cells("image", {"path": "a.png", "width": 8, "height": 4}) == [("size", "8 x 4")]
     for modality in ("trace", "predictions"):
-        assert cells(modality, {"model_says": "dog"}) == [("the model says", "dog")]
+        assert cells(modality, {"model_says": "dog"}) == [("prediction", "dog")]
     assert cells("embedding", {"v": [0.125, 1 / 3], "dimensions": 384}) == [("v", "0.125, 0.33333, … (384 numbers)")]
     row = {"age": 39.0, "job": None, "ok": True, "when": "2024-01-01", **{f"f{i}": i for i in range(8)}}
     assert cells("tabular", row)[:4] == [("age", "39"), ("job", "missing"), ("ok", "yes"), ("when", "2024-01-01")]
