@@ -30,8 +30,7 @@ from service.api import (
     versions,
     weights,
 )
-from service.api.http import errors, openapi
-from service.api.http.observe import Backlog, Observe
+from service.api.http import errors, observe, openapi
 from service.background.pulls import pull_due
 from service.background.wake import repeating, sweeping
 from service.background.webhooks import deliver
@@ -77,8 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.services, app.state.metrics = services, registry
-    registry.register(Backlog(services))
-    app.add_middleware(Observe, registry=registry)
+    registry.register(observe.Backlog(services))
+    observe.install(app, registry)
     errors.install(app)
     for part in (
         datasets,

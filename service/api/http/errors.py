@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from asgi_correlation_id import correlation_id
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -37,6 +38,7 @@ from service.logs import without_secret
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+REQUEST_ID = "X-Request-ID"
 _RETRY_DATABASE_S = 5
 
 STATUSES: dict[type[SuspectsError], int] = {
@@ -202,4 +204,6 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
 
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
     log.error("unforeseen error", exc_info=error)
-    return problem(500, "internal", "an error of the service; its log has the details")
+    # This answer is made outside of the middleware that puts the id on all others.
+    headers = {REQUEST_ID: correlation_id.get() or ""}
+    return problem(500, "internal", "an error of the service; its log has the details", headers=headers)

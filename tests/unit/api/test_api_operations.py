@@ -106,6 +106,24 @@ def test_metrics_count_requests_by_route_and_jobs_by_state(client: httpx.Client,
     assert "job_1" not in text
 
 
+def test_what_clients_make_up_makes_no_new_metrics(client: httpx.Client) -> None:
+    def series() -> set[str]:
+        return set(re.findall(r"^(suspects_request\S+) \S+$", client.get("/metrics").text, re.MULTILINE))
+
+    def made_up(number: int) -> None:
+        client.get(f"/nowhere/{number}")
+        client.get(f"/jobs/made_up_{number}/")
+        client.get(f"/jobs/made_up_{number}")
+        client.request(f"METHOD{number}", "/healthz")
+
+    series()
+    made_up(0)
+    before = series()
+    for number in range(1, 5):
+        made_up(number)
+    assert series() == before
+
+
 def test_models_are_listed_with_the_schema_of_their_parameters(client: httpx.Client) -> None:
     items = {item["name"]: item for item in client.get("/models").json()["items"]}
     assert set(items) == set(MODELS)
@@ -176,6 +194,23 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, serv
     assert response.json()["code"] == "internal"
     assert "Traceback" not in response.text
     assert "NoneType" not in response.text
+
+
+def test_an_error_of_ours_and_its_log_have_the_id_of_the_request(
+    client: httpx.Client, services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    object.__setattr__(services, "database", None)
+    response = client.get("/jobs", headers={"X-Request-ID": "mine-2"})
+    assert (response.status_code, response.headers["X-Request-ID"]) == (500, "mine-2")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "unforeseen error" in line]
+    assert len(lines) == 1
+    assert "mine-2" in lines[0]
+
+
+def test_a_refused_id_is_logged_as_json_only(client: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
+    client.get("/healthz", headers={"X-Request-ID": "not an id"})
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["request_id"] != "not an id"
 
 
 def test_a_request_has_an_id_which_a_client_may_choose(client: httpx.Client) -> None:
