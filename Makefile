@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := service worker tests benchmarks
+SOURCES := service worker tests benchmarks docs
 
-.PHONY: help setup demo up test test-label-studio test-doccano test-tools check format benchmark constraints clean
+.PHONY: help setup demo up test test-label-studio test-doccano test-tools check format docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,13 +35,18 @@ check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, de
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zensical build --strict
 	$(BIN)/deptry $(SOURCES)
 	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,embedded,dev,benchmarks
 	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups pretrained,embedded,dev,benchmarks
 
-format: .venv/.installed-dev  ## Put the code into its format
+format: .venv/.installed-dev  ## Put the code into its format, and what it decides into the tables of docs
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/python -m docs.scripts.tables
+
+docs: .venv/.installed-dev  ## Serve the documentation on http://127.0.0.1:8001
+	$(BIN)/zensical serve --dev-addr 127.0.0.1:8001
 
 benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection
@@ -61,7 +66,7 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
 clean:  ## Delete the environment and every cache
-	rm -rf .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
