@@ -1,0 +1,97 @@
+"""Tables of the documentation that the code decides: `python -m docs.scripts.tables` writes them into the pages.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. The tests fail where a page holds another one.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from service.domain.models import AUTO, MODELS
+from service.domain.signal import SIGNALS
+from service.settings import Settings
+
+DOCS = Path(__file__).parents[1]
+_TABLE = re.compile(r"(?P<open><!-- table: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- end -->)", re.DOTALL)
+
+
+def signals() -> str:
+    """What a high value of each signal means."""
+    rows = (
+        [f"`{one.name}`", one.title, one.high, ", ".join(need.replace("_", " ") for need in one.needs) or "nothing"]
+        for one in SIGNALS.values()
+    )
+    return _table(["signal", "title", "a high value means", "needs"], rows)
+
+
+def formulas() -> str:
+    """How each signal is computed."""
+    return _table(
+        ["signal", "formula", "source"], ([f"`{one.name}`", _code(one.formula), one.source] for one in SIGNALS.values())
+    )
+
+
+def models() -> str:
+    """What may be trained."""
+    automatic = {name: f"{kind} data" for kind, name in AUTO.items()}
+    rows = (
+        [f"`{one.name}`", one.title, one.modality, one.cost, automatic.get(one.name, "")] for one in MODELS.values()
+    )
+    return _table(["model", "title", "data", "cost", "`auto` for"], rows)
+
+
+def settings() -> str:
+    """What an installation may set."""
+    rows = (
+        [f"`SUSPECTS_{name.upper()}`", _default(field.get_default()), field.description or ""]
+        for name, field in Settings.model_fields.items()
+    )
+    return _table(["setting", "default", "meaning"], rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "signals": signals,
+    "formulas": formulas,
+    "models": models,
+    "settings": settings,
+}
+
+
+def filled(text: str) -> str:
+    """A page with its tables as they are now. Raises KeyError for a name that is not known."""
+    return _TABLE.sub(lambda found: f"{found['open']}\n{TABLES[found['name']]()}\n{found['close']}", text)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _code(formula: str) -> str:
+    # A bar would end the cell, in backticks as well.
+    return f"<code>{escape(formula, quote=False).replace('|', '&#124;').replace('*', '&#42;')}</code>"
+
+
+def _default(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() if value >= 2**20:
+            return f"{value / 2**30:g} GiB"
+        case int() | float() | Path() | str() if str(value):
+            return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+        case _:
+            return ""
+
+
+def main() -> None:
+    """Write every page anew that holds a table."""
+    for page in DOCS.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        if filled(text) != text:
+            page.write_text(filled(text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
