@@ -1,0 +1,146 @@
+"""Every command of the documentation works, in the order of its page, against a service that runs.
+
+A runner of our own: mktestdocs and pytest-examples know no session of a terminal, in which Python blocks write the files that
+shell blocks upload and variables go on to the next block.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import DOCS, PAGES, Block, blocks
+from tests.stand_in import TOKEN, standing_in, text_task
+
+pytestmark = pytest.mark.xdist_group("docs")
+
+ADDRESS = "http://127.0.0.1:8000"  # that the pages name
+LABEL_STUDIO = "https://labels.example.org"
+FIRST = DOCS / "first-steps.md"
+READY_S, PAGE_S = 120, 240
+SUSPECTS = Path(sys.executable).with_name("suspects")
+RUN = {"sh", "python"}
+SHOWN = {"text", "json"}  # what a program printed, or what stands in a file
+MARKED = [block for page in PAGES for block in blocks(page) if block.reason is not None]
+
+
+@dataclass
+class Terminal:
+    """A folder in which pages are typed, a service that runs, and a stand-in for Label Studio."""
+
+    folder: Path
+    api: str
+    label_studio: str
+    typed: dict[Path, subprocess.CompletedProcess[str]] = field(default_factory=dict)
+
+    def type(self, page: Path) -> subprocess.CompletedProcess[str]:
+        """Run the blocks of a page in one session of bash, which ends with the first that fails.
+
+        Other pages begin with the files, variables and functions that the first one leaves.
+        """
+        if page != FIRST and self.type(FIRST).returncode != 0:
+            pytest.fail(f"{FIRST.name} failed, which this page begins with")
+        if page not in self.typed:
+            begin = [] if page == FIRST else ["source session.sh"]
+            end = ["declare -p JOB DATASET > session.sh", "declare -f >> session.sh"] if page == FIRST else []
+            body = [self._command(block) for block in blocks(page) if block.language in RUN and block.reason is None]
+            self.typed[page] = self._bash("\n".join(["set -euo pipefail", *begin, *body, *end]))
+        return self.typed[page]
+
+    def _command(self, block: Block) -> str:
+        code = block.code.replace(ADDRESS, self.api).replace(LABEL_STUDIO, self.label_studio)
+        if block.language == "python":
+            code = f"python -W error - <<'END_OF_BLOCK'\n{code}END_OF_BLOCK"
+        return f"echo '@@ {block.where}' >&2\n{code}"
+
+    def _bash(self, script: str) -> subprocess.CompletedProcess[str]:
+        environment = bare_environment() | {
+            "API": self.api,
+            "SUSPECTS_URL": self.api,
+            "LABEL_STUDIO_TOKEN": TOKEN,
+            "CURL_HOME": str(self.folder),
+            "PATH": f"{SUSPECTS.parent}:{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            ["bash", "-c", script],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PAGE_S,
+            check=False,
+        )
+
+
+def bare_environment() -> dict[str, str]:
+    """The environment without settings of an installation."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+    """The embedded stack, started as a reader starts it."""
+    folder = tmp_path_factory.mktemp("docs")
+    # A refusal of the service ends a page, which curl by itself takes for an answer like others.
+    (folder / ".curlrc").write_text('fail-with-body\nsilent\nshow-error\nnoproxy = "*"\n')
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with standing_in() as tool, (folder / "stack.txt").open("w+") as output:
+        tool.tasks = [text_task(number, "cat" if number % 2 else "dog") for number in range(1, 25)]
+        stack = subprocess.Popen(
+            [SUSPECTS, "up", "--home", folder / "home", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=bare_environment() | {"SUSPECTS_ALLOW_PRIVATE_CONNECTIONS": "true"},
+        )
+        try:
+            wait_until_ready(stack, folder / "stack.txt")
+            yield Terminal(folder, f"http://127.0.0.1:{port}", tool.url)
+        finally:
+            stack.terminate()
+            stack.wait()
+
+
+def wait_until_ready(stack: subprocess.Popen[bytes], output: Path) -> None:
+    """Raises AssertionError with what it printed where it ends, or does not come to be ready."""
+    deadline = time.monotonic() + READY_S
+    while "Ready" not in output.read_text():
+        assert stack.poll() is None, output.read_text()
+        assert time.monotonic() < deadline, output.read_text()
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != FIRST], ids=lambda page: page.name)
+def test_every_command_of_a_page_works(page: Path, terminal: Terminal) -> None:
+    done = terminal.type(page)
+    block = done.stderr.rpartition("@@ ")[2].partition("\n")[0]
+    assert done.returncode == 0, f"{block}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_every_command_of_the_first_page_works(terminal: Terminal) -> None:
+    test_every_command_of_a_page_works(FIRST, terminal)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_run_shown_or_marked(page: Path) -> None:
+    for block in blocks(page):
+        assert block.language in RUN | SHOWN, f"{block.where}: {block.language or 'no language'}"
+        assert block.reason is None or block.language in RUN, f"{block.where}: nothing that could be run is marked"
+
+
+@pytest.mark.parametrize("block", MARKED, ids=lambda block: block.where)
+def test_what_is_not_run_is_at_least_syntax(block: Block) -> None:
+    """Listed one by one in the output of every run, with the reason."""
+    if block.language == "python":
+        compile(block.code, block.where, "exec")
+    else:
+        done = subprocess.run(["bash", "-n"], input=block.code, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    pytest.skip(f"not run: {block.reason}")
