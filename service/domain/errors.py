@@ -1,9 +1,13 @@
 """What can go wrong, in the words of the product. HTTP statuses live in service.api.http.errors alone."""
 
-from collections.abc import Mapping, Sequence
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
+
+_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class FieldError(BaseModel):
@@ -128,3 +132,19 @@ def invalid_fields(found: Sequence[FieldError]) -> Invalid:
     """One error for several faults of what a client sent."""
     detail = "; ".join(f"{'.'.join(map(str, fault.loc)) or 'body'}: {fault.msg}" for fault in found)
     return Invalid(detail, errors=found)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, or somebody's quota of it, is full."""
+    return isinstance(error, OSError) and error.errno in _DISK_FULL
+
+
+@contextmanager
+def disk_full() -> Iterator[None]:
+    """Raise StorageFull where the block fails because the disk is full. What it wrote is the caller's to remove."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise StorageFull("the disk of this installation is full; nothing was kept") from error

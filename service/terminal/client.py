@@ -13,6 +13,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
+from service.store.files import atomic_write
+
 ENDED = ("completed", "failed", "cancelled")
 _FAILURES = 5
 _PAUSE_S = 1.0
@@ -125,18 +127,14 @@ class Client:
 
     def save(self, output: Path, *path: str, **query: Any) -> None:
         """GET into a file as it comes; the file is there once it is whole. Raises ApiError."""
-        part = output.with_name(f"{output.name}.part")
         try:
             with self._reached(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
                 _check(answer)
-                with part.open("wb") as file:
+                with atomic_write(output) as part, part.open("wb") as file:
                     for block in answer.iter_bytes():
                         file.write(block)
-            part.replace(output)
         except OSError as error:
             raise ApiError("Cannot write the file", f"{output}: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
 
     def _events(self, job_id: str, last: str) -> Iterator[ServerSentEvent]:
         headers = {"Last-Event-ID": last} if last else {}

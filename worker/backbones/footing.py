@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from service.store.files import atomic_write
 from worker.data.standard import Standard
 
 
@@ -17,11 +18,9 @@ class Footing:
 
     def save(self, path: Path) -> None:
         """Write to a file that is whole or not there, whenever the process dies."""
-        part = path.with_suffix(".part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
+        with atomic_write(path) as part, part.open("wb") as file:
             np.savez(file, network=self.network, mean=self.standard.mean, deviation=self.standard.deviation)
-        part.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "Footing":

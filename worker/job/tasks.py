@@ -1,6 +1,5 @@
 """Claim, load, compute, record: all that a worker reads and writes, once a job."""
 
-import errno
 import json
 import shutil
 import threading
@@ -17,10 +16,11 @@ import structlog
 import torch
 from safetensors.torch import save_file
 
-from service.domain.errors import SuspectsError
+from service.domain.errors import SuspectsError, is_disk_full
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import JobSpec
 from service.store import evidence, jobs, rankings
+from service.store.files import atomic_write
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.data.decode import Canonical, read
 from worker.job.context import Station, checkpoint_path, footing_path, latest_checkpoint
@@ -225,9 +225,8 @@ def _look(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Cl
 def _keep_weights(checkpoint: Path, path: Path) -> None:
     """Write the weights at the end of training in a form that anybody can read."""
     weights = {name: value.contiguous() for name, value in TrainingState.load(checkpoint).model.items()}
-    part = path.with_suffix(".part")
-    save_file(weights, part)
-    part.replace(path)
+    with atomic_write(path, durable=True) as part:
+        save_file(weights, part)
 
 
 def _measuring(heart: Heart) -> Callable[[float], None]:
@@ -238,10 +237,9 @@ def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
     # Written down, so that another attempt, on another machine maybe, goes on with the same.
     if not path.exists():
         found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training)
-        part = path.with_suffix(".part")
-        part.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(asdict(found)))
-        part.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as part:
+            part.write_text(json.dumps(asdict(found)))
     rate = json.loads(path.read_text())["rate"]
     return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": rate})})
 
@@ -294,7 +292,7 @@ def _explain(error: Exception) -> JobError:
             return JobError(code="out_of_memory", detail=detail)
         case torch.OutOfMemoryError():
             return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
-        case OSError(errno=errno.ENOSPC):
+        case OSError() if is_disk_full(error):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
         case _:
             return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")

@@ -7,6 +7,7 @@ import structlog
 
 from service.domain.job import State
 from service.store import jobs
+from service.store.files import atomic_write
 from worker.backbones import Footing
 from worker.data.decode import read
 from worker.job.context import Station, footing_path, latest_checkpoint
@@ -32,9 +33,8 @@ def answer(job_id: str, question: str, station: Station) -> None:
     except Exception as error:  # whoever waits is told, and the worker goes on
         log.exception("question not answered", job=job_id)
         said = {"error": type(error).__name__}
-    part = told.with_suffix(".part")
-    part.write_text(json.dumps(said))
-    part.replace(told)
+    with atomic_write(told) as part:
+        part.write_text(json.dumps(said))
 
 
 def _trained(job_id: str, station: Station) -> Trained:

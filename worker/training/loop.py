@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
+from service.store.files import atomic_write
 from worker.devices import device_of, sent
 from worker.training.augmentation import flip_crop
 from worker.training.stopping import has_settled
@@ -54,9 +55,8 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write to a file that is whole or not there, whenever the process dies."""
-        part = path.with_suffix(".part")
-        torch.save(vars(self), part)
-        part.replace(path)
+        with atomic_write(path) as part:
+            torch.save(vars(self), part)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
