@@ -25,7 +25,7 @@ from service.domain.specs import JobOptions, JobRequest, JobSpec, Loop, PullJobR
 from service.domain.webhook import WebhookRequest
 from service.ingest.identities import missing_ids
 from service.label_studio.projects import connect, control_of, project_of, spec_of, unpulled, write
-from service.outbound.fetch import names_inside
+from service.outbound.addresses import names_private_host
 from service.services import Services
 from service.store import datasets, idempotency, jobs, loops, webhooks
 from service.store.jobs import Job
@@ -163,7 +163,7 @@ def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -
 
 def _check_webhook(services: Services, webhook: WebhookRequest | None) -> None:
     """Raise Invalid for an address that is plainly inside. What a name leads to is looked up whenever it is called."""
-    if webhook is not None and not services.settings.allow_private_webhooks and names_inside(webhook.url):
+    if webhook is not None and not services.settings.allow_private_webhooks and names_private_host(webhook.url):
         msg = "is at a private address; SUSPECTS_ALLOW_PRIVATE_WEBHOOKS=true on this installation would allow it"
         raise _invalid(["webhook", "url"], msg)
 

@@ -1,6 +1,6 @@
 """Sends what the ledger has to tell: webhooks, signed after Standard Webhooks, until their receivers take them.
 
-No redirect is followed, and the connection goes to the very address that was found to be public (service.outbound.fetch).
+No redirect is followed. The receiver's address is checked (service.outbound.transport).
 """
 
 import asyncio
@@ -15,8 +15,8 @@ import structlog
 from standardwebhooks import Webhook
 
 from service.domain.errors import Conflict, Invalid
-from service.outbound.fetch import pin
 from service.outbound.secrets import Vault
+from service.outbound.transport import AddressRule, AsyncPinnedTransport
 from service.settings import Settings
 from service.store import webhooks
 from service.store.engine import Database
@@ -68,35 +68,25 @@ def sign(secret: str, delivery_id: str, now: datetime, body: str) -> dict[str, s
 
 
 async def _send_all(batch: Sequence[Outgoing], vault: Vault, settings: Settings, now: datetime) -> list[_Answer]:
-    # No proxy and no netrc of this machine: they would see, or lead to, more than the client may.
-    async with httpx.AsyncClient(timeout=_TOTAL_S, trust_env=False, follow_redirects=False) as client:
-        return await asyncio.gather(*(_send(client, outgoing, vault, settings, now) for outgoing in batch))
+    transport = AsyncPinnedTransport(AddressRule(settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS"))
+    # trust_env: a netrc file of this machine must not add a password to the request.
+    async with httpx.AsyncClient(transport=transport, timeout=_TOTAL_S, trust_env=False) as client:
+        return await asyncio.gather(*(_send(client, outgoing, vault, now) for outgoing in batch))
 
 
-async def _send(
-    client: httpx.AsyncClient, outgoing: Outgoing, vault: Vault, settings: Settings, now: datetime
-) -> _Answer:
+async def _send(client: httpx.AsyncClient, outgoing: Outgoing, vault: Vault, now: datetime) -> _Answer:
     delivery = outgoing.delivery
-    allowed, setting = settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS"
     try:
         # All of it together: a receiver that answers a byte at a time holds nobody up.
         async with asyncio.timeout(_TOTAL_S):
-            target = await asyncio.to_thread(pin, delivery.url, allow_private=allowed, setting=setting)
-            request = client.build_request(
-                "POST",
-                target.pinned,
-                content=delivery.body.encode(),
-                headers={
-                    "Host": target.host_header,
-                    "Content-Type": "application/json",
-                    "User-Agent": "usual-suspects",
-                    **sign(vault.open(outgoing.sealed), delivery.id, now, delivery.body),
-                },
-                extensions={"sni_hostname": target.host},
-            )
-            # What the receiver says beside its status is nobody's business, and is not even read.
-            response = await client.send(request, stream=True)
-            await response.aclose()
+            headers = {
+                "Content-Type": "application/json",
+                "User-Agent": "usual-suspects",
+                **sign(vault.open(outgoing.sealed), delivery.id, now, delivery.body),
+            }
+            # Only the status is used, so the body of the answer is not read.
+            async with client.stream("POST", delivery.url, content=delivery.body.encode(), headers=headers) as response:
+                status = response.status_code
     except Invalid as error:
         return _Answer(error=error.errors[0].msg)
     except Conflict as error:
@@ -105,7 +95,7 @@ async def _send(
         return _Answer(error=f"no answer within {_TOTAL_S:.0f} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return _Answer(error=f"could not be reached: {type(error).__name__}")
-    return _judged(response.status_code)
+    return _judged(status)
 
 
 def _judged(status: int) -> _Answer:

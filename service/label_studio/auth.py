@@ -1,7 +1,6 @@
-"""What every request to a labelling tool goes through: where it may lead, and with which token.
+"""The two kinds of tokens of Label Studio, each as an authentication of httpx.
 
-The address that a name resolves to is checked at each request, redirects too, and the connection goes to the address
-that was checked (service.outbound.fetch). A token goes to its own server alone.
+A token is sent to its own server only (service.label_studio.client).
 """
 
 import base64
@@ -14,40 +13,10 @@ from typing import Any
 import httpx
 
 from service.domain.connection import TokenKind
-from service.outbound.fetch import pin
 
-SETTING = "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS"
 _AHEAD_S = 30  # an access token is renewed this long before it ends
 _LIFE_S = 300  # of an access token that does not say when it ends
 _EXCHANGE = httpx.Timeout(30)
-
-
-class Pinned(httpx.BaseTransport):
-    """Connects to the very address that was found to be allowed."""
-
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
-        # No proxy of this machine: it would lead to more than the client may.
-        self._inner = httpx.HTTPTransport(trust_env=False)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Pass a request on. Raises Invalid for one that leads inside."""
-        target = pin(str(request.url), allow_private=self._allow_private, setting=SETTING)
-        headers = httpx.Headers(request.headers)
-        headers["Host"] = target.host_header
-        return self._inner.handle_request(
-            httpx.Request(
-                request.method,
-                target.pinned,
-                headers=headers,
-                stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": target.host},
-            )
-        )
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._inner.close()
 
 
 class LegacyToken(httpx.Auth):

@@ -14,7 +14,8 @@ import tenacity
 
 from service.domain.connection import Seen, TokenKind
 from service.domain.errors import Upstream
-from service.label_studio.auth import Pinned, authorisation
+from service.label_studio.auth import authorisation
+from service.outbound.transport import AddressRule, PinnedTransport
 
 _PAGE = 500  # tasks a page; 1,000 take half a minute on a busy server
 _BATCH = 1_000  # predictions a request
@@ -71,7 +72,7 @@ class LabelStudio:
         self._auth = authorisation(token, url)
         self._hidden: list[str] = []
         self._client = httpx.Client(
-            transport=Pinned(allow_private=allow_private),
+            transport=PinnedTransport(AddressRule(allow_private, "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS")),
             timeout=_PATIENCE if hurry is None else hurry,
             trust_env=False,
             follow_redirects=False,

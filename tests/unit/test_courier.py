@@ -15,8 +15,8 @@ from standardwebhooks import Webhook
 from service.background import webhooks as courier
 from service.background.webhooks import deliver, sign
 from service.domain.job import JobError
-from service.outbound import fetch
-from service.outbound.fetch import is_public
+from service.outbound import addresses
+from service.outbound.addresses import is_public
 from service.outbound.secrets import Vault
 from service.settings import Settings
 from service.store import jobs, tables, webhooks
@@ -221,8 +221,8 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
         looked_up.append(host)
         return ["127.0.0.1"] if looked_up == ["hooks.example"] else ["10.255.255.1"]
 
-    monkeypatch.setattr(fetch, "_resolve", look_up)
-    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1" or is_public(address))
+    monkeypatch.setattr(addresses, "_resolve", look_up)
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1" or is_public(address))
     with database.write() as connection:
         webhooks.add(connection, "job_2", f"http://hooks.example:{receiver.port}/hook", SEALED)
     cancel(database, "job_2")

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from service.domain.errors import Invalid, TooLarge
-from service.outbound import fetch as module
-from service.outbound.fetch import fetch, is_public
+from service.outbound import addresses
+from service.outbound.addresses import is_public
+from service.outbound.fetch import fetch
 from service.settings import Settings
 
 CONTENT = b"a,b\n1,x\n2,y\n" * 1000
@@ -70,8 +71,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
         found = known.get(host, [host])
         return [found.pop(0) if len(found) > 1 else found[0]]
 
-    monkeypatch.setattr(module, "_resolve", look_up)
-    monkeypatch.setattr(module, "is_public", lambda address: address == "127.0.0.1" or is_public(address))
+    monkeypatch.setattr(addresses, "_resolve", look_up)
+    monkeypatch.setattr(addresses, "is_public", lambda address: address == "127.0.0.1" or is_public(address))
     return known
 
 

@@ -1,0 +1,59 @@
+"""Network addresses that a request may go to."""
+
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+from service.domain.errors import FieldError, Invalid
+
+# Networks whose IPv6 addresses contain an IPv4 address of any kind.
+_EMBEDS_IPV4 = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
+
+
+def checked_address(host: str, port: int, *, allow_private: bool, setting: str) -> str:
+    """The first IP address of a host, after all of its addresses were checked.
+
+    One private address is enough to refuse the host: its name server may choose the order. `setting` is the name of
+    the setting that allows private addresses, for the error's text. Raises Invalid.
+    """
+    try:
+        addresses = _resolve(host, port)
+    except (OSError, UnicodeError) as error:
+        raise invalid_url(f"{host} is not known") from error
+    if not allow_private and not all(is_public(address) for address in addresses):
+        raise invalid_url(f"{host} is at a private address; {setting}=true on this installation would allow it")
+    return addresses[0]
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet.
+
+    It is not when it is private, loopback, link-local, site-local, multicast or reserved, or an IPv6 form of such an
+    IPv4 address.
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        embedded = parsed.ipv4_mapped or parsed.sixtofour
+        if parsed.teredo is not None or parsed.is_site_local or any(parsed in network for network in _EMBEDS_IPV4):
+            return False
+        if embedded is not None:
+            return is_public(str(embedded))
+    return parsed.is_global and not parsed.is_multicast
+
+
+def names_private_host(url: str) -> bool:
+    """Whether a URL contains a private address or localhost as its host. Nothing is resolved."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return not is_public(host)
+    except ValueError:
+        return f".{host}".endswith(".localhost")
+
+
+def invalid_url(msg: str) -> Invalid:
+    """The error for the field `url`."""
+    return Invalid(f"url: {msg}", errors=[FieldError(loc=["url"], msg=msg)])
