@@ -27,10 +27,17 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
-from worker.influence.factors import Recorder
-from worker.influence.layers import layer_names
-from worker.influence.sources import ChosenLayers, LastLayer, Network, Source
-from worker.influence.tracin import Pairs, course, length, pair_sums, pull
+from worker.influence.activations import ActivationRecorder
+from worker.influence.gradient_sources import (
+    CheckpointedModel,
+    ChosenLayerGradients,
+    GradientSource,
+    LastLayerGradients,
+)
+from worker.influence.layer_gradients import layer_names
+from worker.influence.pair_sums import pair_sums
+from worker.influence.pairs import PairwiseInfluence
+from worker.influence.tracin import CheckpointInfluence, checkpoint_influence, class_gradient_sums, gradient_norms
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLES, REFERENCES, WIDTHS, CLASSES, CHECKPOINTS, RATE = 10_000, 2_000, (784, 256, 128), 10, 5, 0.1
@@ -79,33 +86,35 @@ def ours(work: Work, layers: int, scratch: Path) -> float:
 def _signals(work: Work, layers: int, scratch: Path) -> None:
     rates = (RATE,) * CHECKPOINTS
     train, reference = _sources(work, layers, scratch)
+    # As the worker does it: with other layers than the last, each checkpoint's influence comes from the pairs.
+    pairs = PairwiseInfluence(train, work.y, reference, work.known_y, rates, None if layers == 1 else CLASSES)
+    sums, by_checkpoint = pair_sums(pairs, work.known_y, CLASSES)
     if layers == 1:
-        courses = [
-            course(train, t, work.y, pull(reference, t, work.known_y, CLASSES), rate) for t, rate in enumerate(rates)
-        ]
-    # As the worker does it: with other layers than the last, what each checkpoint did comes from the pairs.
-    pairs = Pairs(train, work.y, reference, work.known_y, rates, None if layers == 1 else CLASSES)
-    sums = pair_sums(pairs, work.known_y, CLASSES)
-    torch.stack([one.class_influence for one in (courses if layers == 1 else pairs.courses)]).sum((0, 2))
+        by_checkpoint = [_checkpoint(train, reference, work, t) for t in range(CHECKPOINTS)]
+    torch.stack([one.class_influence for one in by_checkpoint]).sum((0, 2))
     # The signals are sums of a few columns of these.
     sums.positive.amount.sum(1), sums.negative.amount.amax(1), sums.repaired.sum()
 
 
-def _sources(work: Work, layers: int, scratch: Path) -> tuple[Source, Source]:
+def _checkpoint(train: GradientSource, reference: GradientSource, work: Work, t: int) -> CheckpointInfluence:
+    return checkpoint_influence(train, t, work.y, class_gradient_sums(reference, t, work.known_y, CLASSES), RATE)
+
+
+def _sources(work: Work, layers: int, scratch: Path) -> tuple[GradientSource, GradientSource]:
     rates = (RATE,) * CHECKPOINTS
     if layers == 1:
-        recorders = [Recorder(work.model, work.head, (x,), rates, scratch) for x in (work.x, work.known)]
+        recorders = [ActivationRecorder(work.model, work.head, (x,), rates, scratch) for x in (work.x, work.known)]
         for step, state in enumerate(work.states):
             work.model.load_state_dict(state)
             for recorder in recorders:
-                recorder.at(step)
-        return LastLayer(recorders[0].trace), LastLayer(recorders[1].trace)
+                recorder.read_checkpoint(step)
+        return LastLayerGradients(recorders[0].trace), LastLayerGradients(recorders[1].trace)
     names = layer_names(work.model, work.head, "last-2" if layers == 2 else "all")
-    network = Network(work.model, names, None)
+    network = CheckpointedModel(work.model, names, None)
     for state in work.states:
         work.model.load_state_dict(state)
-        network.keep(state)
-    return ChosenLayers(network, (work.x,)), ChosenLayers(network, (work.known,))
+        network.add_checkpoint(state)
+    return ChosenLayerGradients(network, (work.x,)), ChosenLayerGradients(network, (work.known,))
 
 
 def self_influence(work: Work, scratch: Path) -> float:
@@ -116,7 +125,7 @@ def self_influence(work: Work, scratch: Path) -> float:
         for t in range(CHECKPOINTS):
             for start in range(0, SAMPLES, train.block):
                 rows = slice(start, start + train.block)
-                length(train.gradients(t, rows, work.y[rows])).square()
+                gradient_norms(train.gradients(t, rows, work.y[rows])).square()
 
     return timed(run)
 

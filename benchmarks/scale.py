@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from worker.influence.factors import Recorder
+from worker.influence.activations import ActivationRecorder
 from worker.signals.measurements import Measuring, Reference
 
 RESULTS = Path(__file__).parent / "results"
@@ -47,13 +47,13 @@ def measure(samples: int) -> dict[str, float]:
     states = [{name: torch.randn(value.shape) * 0.1 for name, value in head.state_dict().items()} for _ in RATES]
     with tempfile.TemporaryDirectory() as name:
         began = time.perf_counter()
-        train = Recorder(head, head, (x,), RATES, Path(name) / "a")
-        reference = Recorder(head, head, (known,), RATES, Path(name) / "b")
+        train = ActivationRecorder(head, head, (x,), RATES, Path(name) / "a")
+        reference = ActivationRecorder(head, head, (known,), RATES, Path(name) / "b")
         measuring = Measuring(train.trace, labels, Reference(reference.trace, known_labels), CLASSES, seed=0, frozen=x)
         for step, state in enumerate(states):
             head.load_state_dict(state)
             wanted = measuring.wants_inner(step)
-            measuring.at(step, train.at(step, inner=wanted), reference.at(step, inner=wanted))
+            measuring.at(step, train.read_checkpoint(step, inner=wanted), reference.read_checkpoint(step, inner=wanted))
         measuring.finish(lambda _share: None)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -109,7 +109,7 @@ class Influence(Frozen):
     layers: Literal["last", "last-2", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
         "last",
         description="Whose gradients count: the last layer, the last two, all that have parameters, or modules of the "
-        "model by name. A layer that is not covered fails the job and is named. Neighbours, densities and the evidence "
+        "model by name. A layer that is not supported fails the job and is named. Neighbours, densities and the evidence "
         "of single samples always read the last layers.",
     )
     estimator: Literal["tracin", "projected"] = Field(

@@ -12,11 +12,13 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
-from worker.influence import factors, gradients, tracin
-from worker.influence.factors import Recorder, Trace, errors
+from worker.influence import activations, gradients
+from worker.influence.activations import ActivationRecorder, Trace, logit_errors
+from worker.influence.gradient_sources import LastLayerGradients
 from worker.influence.gradients import Outer
-from worker.influence.sources import LastLayer
-from worker.influence.tracin import Pairs, PairSums, course, length, pair_sums, pull
+from worker.influence.pair_sums import PairSums, pair_sums
+from worker.influence.pairs import PairwiseInfluence
+from worker.influence.tracin import checkpoint_influence, class_gradient_sums, gradient_norms
 
 RATES = (0.1, 0.05, 0.02)
 
@@ -53,10 +55,10 @@ class Case:
 
     def trace(self, x: Tensor, scratch: Path) -> Trace:
         """What the product records."""
-        recorder = Recorder(self.net, self.net.head, (x,), RATES, scratch)
+        recorder = ActivationRecorder(self.net, self.net.head, (x,), RATES, scratch)
         for step, state in enumerate(self.states):
             self.net.load_state_dict(state)
-            recorder.at(step)
+            recorder.read_checkpoint(step)
         return recorder.trace
 
     def saved(self, folder: Path) -> tuple[list[str], Callable[[nn.Module, str], float]]:
@@ -100,12 +102,12 @@ def close(got: Tensor, expected: Tensor) -> bool:
 def blocks(case: Case, folder: Path) -> Tensor:
     train, reference = case.trace(case.x, folder / "a"), case.trace(case.reference_x, folder / "b")
     return torch.cat(
-        [block.clone() for _, block in last_layer_pairs(train, case.y, reference, case.reference_y).blocks()]
+        [block.influence for block in last_layer_pairs(train, case.y, reference, case.reference_y).blocks()]
     )
 
 
-def last_layer_pairs(train: Trace, y: Tensor, reference: Trace, reference_y: Tensor) -> Pairs:
-    return Pairs(LastLayer(train), y, LastLayer(reference), reference_y, RATES)
+def last_layer_pairs(train: Trace, y: Tensor, reference: Trace, reference_y: Tensor) -> PairwiseInfluence:
+    return PairwiseInfluence(LastLayerGradients(train), y, LastLayerGradients(reference), reference_y, RATES)
 
 
 @settings(max_examples=20, deadline=None)
@@ -150,7 +152,7 @@ def test_influence_without_the_bias_equals_captum_tracincp_fast(tmp_path: Path) 
     theirs = peer.influence((case.reference_x, case.reference_y)).T
     bias = sum(
         (
-            rate * errors(a.logits[t], case.y) @ errors(b.logits[t], case.reference_y).T
+            rate * logit_errors(a.logits[t], case.y) @ logit_errors(b.logits[t], case.reference_y).T
             for a, b in [(case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b"))]
             for t, rate in enumerate(RATES)
         ),
@@ -166,9 +168,12 @@ def test_self_influence_is_the_diagonal(tmp_path: Path) -> None:
 
 
 def own_influence(case: Case, scratch: Path) -> Tensor:
-    source = LastLayer(case.trace(case.x, scratch))
-    courses = [course(source, t, case.y, pull(source, t, case.y, case.classes), rate) for t, rate in enumerate(RATES)]
-    return torch.stack([one.self_influence for one in courses]).sum(0)
+    source = LastLayerGradients(case.trace(case.x, scratch))
+    found = [
+        checkpoint_influence(source, t, case.y, class_gradient_sums(source, t, case.y, case.classes), rate)
+        for t, rate in enumerate(RATES)
+    ]
+    return torch.stack([one.self_influence for one in found]).sum(0)
 
 
 @pytest.mark.parametrize("few", [0, 100])
@@ -177,13 +182,15 @@ def test_class_sums_equal_sums_over_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few: int, block: int
 ) -> None:
     monkeypatch.setattr(gradients, "_FEW", few)
-    monkeypatch.setattr(LastLayer, "block", block)
+    monkeypatch.setattr(LastLayerGradients, "block", block)
     case = Case(29, 19, 4)
-    train = LastLayer(case.trace(case.x, tmp_path / "a"))
-    reference = LastLayer(case.trace(case.reference_x, tmp_path / "b"))
+    train = LastLayerGradients(case.trace(case.x, tmp_path / "a"))
+    reference = LastLayerGradients(case.trace(case.reference_x, tmp_path / "b"))
     total = torch.zeros(29, 4)
     for t, rate in enumerate(RATES):
-        total += course(train, t, case.y, pull(reference, t, case.reference_y, 4), rate).class_influence
+        total += checkpoint_influence(
+            train, t, case.y, class_gradient_sums(reference, t, case.reference_y, 4), rate
+        ).class_influence
     pairs = case.influence()
     expected = torch.stack([pairs[:, case.reference_y == label].sum(1) for label in range(4)], 1)
     assert close(total, expected)
@@ -195,16 +202,17 @@ def test_directions_of_samples_that_are_fitted_well_keep_their_digits(margin: fl
     logits, labels = torch.randn(6, 4, generator=generator), torch.arange(6) % 4
     logits[torch.arange(6), labels] += margin
     inputs = torch.randn(6, 5, generator=generator)
-    exact = errors(logits.double(), labels)
-    assert torch.allclose(errors(logits, labels).double(), exact, rtol=1e-4, atol=0)
-    found = length([Outer(inputs, errors(logits, labels))]).double()
+    exact = logit_errors(logits.double(), labels)
+    assert torch.allclose(logit_errors(logits, labels).double(), exact, rtol=1e-4, atol=0)
+    found = gradient_norms([Outer(inputs, logit_errors(logits, labels))]).double()
     assert torch.allclose(found, inputs.double().norm(dim=1) * exact.norm(dim=1), rtol=1e-4, atol=0)
 
 
 def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     case = Case(29, 19, 4)
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
-    sums = pair_sums(last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
+    sums, by_checkpoint = pair_sums(last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
+    assert by_checkpoint == []
     pairs = case.influence()
     for label in range(4):
         part = pairs[:, case.reference_y == label]
@@ -227,7 +235,7 @@ def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     own = torch.full((23,), -1)
     own[columns] = torch.arange(4)
     pairs_of = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
-    sums = pair_sums(pairs_of, case.y[columns], 3, own_column=own)
+    sums, _ = pair_sums(pairs_of, case.y[columns], 3, own_column=own)
     case.reference_x, case.reference_y = case.x[columns], case.y[columns]
     pairs = case.influence()
     pairs[columns, torch.arange(4)] = 0
@@ -248,7 +256,7 @@ def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) 
         own = torch.full((30,), -1)
         own[columns] = torch.arange(len(columns))
         pairs = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
-        return pair_sums(pairs, case.y[columns], 3, weights=weights, own_column=own)
+        return pair_sums(pairs, case.y[columns], 3, weights=weights, own_column=own)[0]
 
     whole, drawn = sums(torch.arange(30), torch.ones(30)), sums(torch.tensor([0, 1, 2, 3, 4, 5]), torch.full((6,), 5.0))
     for side in ("positive", "negative"):
@@ -262,12 +270,13 @@ def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) 
 def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracin, "_BLOCK", 8)
+    monkeypatch.setattr("worker.influence.pairs._BLOCK", 8)
     case = Case(29, 19, 4)
     other = (case.y + 1 + torch.arange(29) % 3) % 4
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
     pairs = last_layer_pairs(train, case.y, reference, case.reference_y)
-    found = torch.cat([pairs.relabelled(rows, other[rows]) for rows, _ in pairs.blocks()])
+    # All blocks first: what a block was computed from must not depend on those after it.
+    found = torch.cat([pairs.relabelled(block, other[block.rows]) for block in list(pairs.blocks())])
     last = case.states[-1]
     known = case.gradients(case.reference_x, case.reference_y, last)
     assert close(found, RATES[-1] * case.gradients(case.x, other, last) @ known.T)
@@ -276,21 +285,21 @@ def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(
 def test_results_do_not_depend_on_the_block_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(37, 11, 3)
     whole = blocks(case, tmp_path)
-    monkeypatch.setattr(tracin, "_BLOCK", 4)
+    monkeypatch.setattr("worker.influence.pairs._BLOCK", 4)
     assert torch.allclose(blocks(case, tmp_path), whole, rtol=1e-6)
 
 
 @pytest.mark.parametrize("in_memory", [0, 2**30])
 def test_frozen_activations_are_kept_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
-    monkeypatch.setattr(factors, "_IN_MEMORY", in_memory)
+    monkeypatch.setattr(activations, "_IN_MEMORY", in_memory)
     head = nn.Linear(6, 3)
     model = nn.Sequential(nn.ReLU(), head)
     states = [{name: torch.randn(value.shape) for name, value in model.state_dict().items()} for _ in RATES]
     x = torch.randn(10, 6)
-    recorder = Recorder(model, head, (x,), RATES, tmp_path)
+    recorder = ActivationRecorder(model, head, (x,), RATES, tmp_path)
     for step, state in enumerate(states):
         model.load_state_dict(state)
-        recorder.at(step)
+        recorder.read_checkpoint(step)
     trace = recorder.trace
     assert trace.shared
     assert (tmp_path / "activations.f4").exists() == (in_memory == 0)
@@ -301,7 +310,7 @@ def test_frozen_activations_are_kept_once(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_model_that_is_only_a_head_copies_nothing(tmp_path: Path) -> None:
     head, x = nn.Linear(6, 3), torch.randn(10, 6)
-    trace = Recorder(head, head, (x,), RATES, tmp_path).trace
+    trace = ActivationRecorder(head, head, (x,), RATES, tmp_path).trace
     assert trace.shared
     assert trace.activations.data_ptr() == x.data_ptr()
 
@@ -313,11 +322,35 @@ def test_shared_activations_give_the_pairs_of_separate_ones() -> None:
     z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
     shared = Trace(x.expand(3, -1, -1), z, RATES), y, Trace(known.expand(3, -1, -1), known_z, RATES), known_y
     apart = Trace(x.repeat(3, 1, 1), z, RATES), y, Trace(known.repeat(3, 1, 1), known_z, RATES), known_y
-    (rows, block), (_, expected) = next(last_layer_pairs(*shared).blocks()), next(last_layer_pairs(*apart).blocks())
-    assert rows == slice(0, 29)
-    assert torch.allclose(block, expected, atol=1e-5)
     other = (y + 1) % 4
-    pairs = last_layer_pairs(*shared), last_layer_pairs(*apart)
-    for one in pairs:
-        next(one.blocks())
-    assert torch.allclose(pairs[0].relabelled(rows, other), pairs[1].relabelled(rows, other), atol=1e-5)
+    pairs, expected = last_layer_pairs(*shared), last_layer_pairs(*apart)
+    block, separate = pairs.block(slice(0, 29)), expected.block(slice(0, 29))
+    assert torch.allclose(block.influence, separate.influence, atol=1e-5)
+    assert torch.allclose(pairs.relabelled(block, other), expected.relabelled(separate, other), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [None, 4])
+def test_a_block_is_the_same_whatever_was_computed_before_it(classes: int | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, known = torch.randn(29, 6, generator=generator), torch.randn(19, 6, generator=generator)
+    y, known_y = torch.arange(29) % 4, torch.arange(19) % 4
+    z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
+    train, reference = Trace(x.expand(3, -1, -1), z, RATES), Trace(known.expand(3, -1, -1), known_z, RATES)
+
+    def pairs() -> PairwiseInfluence:
+        sources = LastLayerGradients(train), LastLayerGradients(reference)
+        return PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, classes)
+
+    first, last, other = slice(0, 9), slice(9, 29), (y + 1) % 4
+    one, fresh = pairs(), pairs()
+    early = one.block(first)
+    influence, products = early.influence.clone(), one.relabelled(early, other[first])
+    # What is computed of other rows changes nothing of what was given, nor of what comes of it.
+    one.relabelled(one.block(last), other[last])
+    again = one.block(first)
+    for block in (early, again, fresh.block(first)):
+        assert torch.equal(block.influence, influence)
+        assert torch.equal(one.relabelled(block, other[first]), products)
+        assert torch.equal(fresh.relabelled(block, other[first]), products)
+    for before, after in zip(early.checkpoints, again.checkpoints, strict=True):
+        assert torch.equal(before.class_influence, after.class_influence)

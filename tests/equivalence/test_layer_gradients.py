@@ -1,4 +1,4 @@
-"""Gradients of any covered layer equal one backward pass a sample; what is not covered is named."""
+"""Gradients of any supported layer equal one backward pass a sample; unsupported layers are named."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,11 +25,13 @@ from service.domain.params import (
 )
 from worker.data.shape import InputShape
 from worker.influence import gradients
-from worker.influence.gradients import against, class_sums, concatenate, dots, materialise, scaled, squares
-from worker.influence.layers import Capture, UncoveredLayer, layer_names
+from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
+from worker.influence.gradients import class_sums, concatenate, dot_with_sums, dots, materialise, scaled, squared_norms
+from worker.influence.layer_gradients import LayerGradients, UnsupportedLayer, layer_names
+from worker.influence.pair_sums import pair_sums
+from worker.influence.pairs import PairwiseInfluence
 from worker.influence.projection import Projection
-from worker.influence.sources import ChosenLayers, Network
-from worker.influence.tracin import Pairs, course, length, pull
+from worker.influence.tracin import checkpoint_influence, class_gradient_sums, gradient_norms
 from worker.models.image import resnet20, small_cnn
 from worker.models.resnet18 import resnet18
 from worker.models.tabm import tabm
@@ -160,20 +162,20 @@ def test_products_equal_those_of_per_sample_gradients(case: str, rows: int, othe
     model, generator = build(make, seed), torch.Generator().manual_seed(seed)
     x, y = draw(rows, generator), torch.randint(0, CLASSES, (rows,), generator=generator)
     known, known_y = draw(others, generator), torch.randint(0, CLASSES, (others,), generator=generator)
-    with Capture(model, [name]) as capture:
-        logits, (train,) = capture((x,), y)
-        _, (reference,) = capture((known,), known_y)
+    with LayerGradients(model, [name]) as layer_gradients:
+        logits, (train,) = layer_gradients((x,), y)
+        _, (reference,) = layer_gradients((known,), known_y)
     assert torch.allclose(logits, model(x), atol=1e-5)
-    several = dots(train, reference), against(train, class_sums(reference, known_y, CLASSES))
+    several = dots(train, reference), dot_with_sums(train, class_sums(reference, known_y, CLASSES))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gradients, "_AT_ONCE", 1)
         assert close(dots(train, reference), several[0])
-        assert close(against(train, class_sums(reference, known_y, CLASSES)), several[1])
+        assert close(dot_with_sums(train, class_sums(reference, known_y, CLASSES)), several[1])
     slow, slow_known = slow_gradients(model, [name], (x,), y), slow_gradients(model, [name], (known,), known_y)
     assert close(dots(train, reference), slow @ slow_known.T)
-    assert close(squares(train), slow.square().sum(1))
+    assert close(squared_norms(train), slow.square().sum(1))
     expected = torch.stack([slow_known[known_y == k].sum(0) for k in range(CLASSES)])
-    assert close(against(train, class_sums(reference, known_y, CLASSES)), slow @ expected.T)
+    assert close(dot_with_sums(train, class_sums(reference, known_y, CLASSES)), slow @ expected.T)
     factor = torch.arange(1.0, rows + 1)
     assert close(dots(scaled(train, factor), reference), factor[:, None] * (slow @ slow_known.T))
     assert close(dots(concatenate([train, train]), reference), torch.cat([dots(train, reference)] * 2))
@@ -264,14 +266,14 @@ def test_all_layers_together_give_the_whole_gradient(name: str) -> None:
     model = build(make)
     names = layer_names(model, head_of(model), "all")
     x, y = draw(5), torch.tensor([0, 1, 2, 1, 0])
-    with Capture(model, names) as capture:
-        _, found = capture(x, y)
+    with LayerGradients(model, names) as layer_gradients:
+        _, found = layer_gradients(x, y)
     parameters = sum(p.numel() for p in model.parameters())
     slow = slow_gradients(model, names, tuple(x), y)
     assert slow.shape[1] == parameters
     total = torch.stack([dots(gradient, gradient) for gradient in found]).sum(0)
     assert close(total, slow @ slow.T)
-    assert close(length(found), slow.norm(dim=1))
+    assert close(gradient_norms(found), slow.norm(dim=1))
 
 
 def head_of(model: nn.Module) -> nn.Linear:
@@ -283,14 +285,14 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
     model = build(make)
     names = layer_names(model, head_of(model), "last-2")
     assert len(names) == 2
-    network, states, rates = Network(model, names, None), [], (0.1, 0.02)
+    network, states, rates = CheckpointedModel(model, names, None), [], (0.1, 0.02)
     for seed in range(2):
         state = build(make, seed).state_dict()
         model.load_state_dict(state)
-        network.keep(model.state_dict())
+        network.add_checkpoint(model.state_dict())
         states.append(state)
     x, known, y, known_y = draw(11), draw(7), torch.arange(11) % CLASSES, torch.arange(7) % CLASSES
-    train, reference = ChosenLayers(network, x), ChosenLayers(network, known)
+    train, reference = ChosenLayerGradients(network, x), ChosenLayerGradients(network, known)
     monkeypatch.setattr(train, "block", 4)
     expected, last = torch.zeros(11, 7).double(), torch.zeros(11, 7).double()
     other = (y + 1) % CLASSES
@@ -299,28 +301,31 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
         far = slow_gradients(model, names, known, known_y)
         expected += rate * slow_gradients(model, names, x, y) @ far.T
         last = rate * slow_gradients(model, names, x, other) @ far.T
-    network = Network(model, names, None)
+    network = CheckpointedModel(model, names, None)
     for state in states:
         model.load_state_dict(state)
-        network.keep(model.state_dict())
-    train, reference = ChosenLayers(network, x), ChosenLayers(network, known)
-    pairs = Pairs(train, y, reference, known_y, rates, CLASSES)
+        network.add_checkpoint(model.state_dict())
+    train, reference = ChosenLayerGradients(network, x), ChosenLayerGradients(network, known)
+    pairs = PairwiseInfluence(train, y, reference, known_y, rates, CLASSES)
     found, moved = [], []
-    for rows, block in pairs.blocks():
-        found.append(block.clone())
-        moved.append(pairs.relabelled(rows, other[rows]))
+    blocks = list(pairs.blocks())
+    for block in blocks:
+        found.append(block.influence)
+        moved.append(pairs.relabelled(block, other[block.rows]))
     assert close(torch.cat(found), expected)
     assert close(torch.cat(moved), last)
-    for t, (rate, done) in enumerate(zip(rates, pairs.courses, strict=True)):
-        same = course(train, t, y, pull(reference, t, known_y, CLASSES), rate)
+    _, by_checkpoint = pair_sums(pairs, known_y, CLASSES)
+    for t, (rate, done) in enumerate(zip(rates, by_checkpoint, strict=True)):
+        same = checkpoint_influence(train, t, y, class_gradient_sums(reference, t, known_y, CLASSES), rate)
         assert close(done.self_influence, same.self_influence)
         assert close(done.class_influence, same.class_influence)
         assert close(done.class_cosines, same.class_cosines)
-    assert close(torch.cat([block for _, block in _plain(train, y, reference, known_y, rates)]), expected)
+    plain = PairwiseInfluence(train, y, reference, known_y, rates)
+    assert close(torch.cat([block.influence for block in plain.blocks()]), expected)
     by_class = torch.stack([expected[:, known_y == k].sum(1) for k in range(CLASSES)], 1)
     total = sum(
         (
-            course(train, t, y, pull(reference, t, known_y, CLASSES), rate).class_influence
+            checkpoint_influence(train, t, y, class_gradient_sums(reference, t, known_y, CLASSES), rate).class_influence
             for t, rate in enumerate(rates)
         ),
         torch.zeros(11, CLASSES),
@@ -328,18 +333,12 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
     assert close(total, by_class)
 
 
-def _plain(
-    train: ChosenLayers, y: Tensor, reference: ChosenLayers, known_y: Tensor, rates: tuple[float, ...]
-) -> list[tuple[slice, Tensor]]:
-    return [(rows, block.clone()) for rows, block in Pairs(train, y, reference, known_y, rates).blocks()]
-
-
-def test_a_capture_leaves_the_model_as_it_was() -> None:
+def test_taking_gradients_leaves_the_model_as_it_was() -> None:
     make, draw = NETWORKS["mlp"]
     model = build(make)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    with Capture(model, layer_names(model, head_of(model), "all")) as capture:
-        capture(draw(4), torch.tensor([0, 1, 2, 0]))
+    with LayerGradients(model, layer_names(model, head_of(model), "all")) as layer_gradients:
+        layer_gradients(draw(4), torch.tensor([0, 1, 2, 0]))
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
@@ -358,31 +357,34 @@ class Twice(nn.Module):
         return result
 
 
-def test_what_is_not_covered_is_named() -> None:
+def test_an_unsupported_layer_is_named() -> None:
     transformer = FTTransformer(n_cont_features=3, cat_cardinalities=[], d_out=CLASSES, **_small_transformer())
     head = transformer.backbone.output.linear
-    with pytest.raises(UncoveredLayer, match=r"cls_embedding.*_CLSEmbedding is not covered"):
+    with pytest.raises(UnsupportedLayer, match=r"cls_embedding.*_CLSEmbedding is not supported"):
         layer_names(transformer, head, "all")
     frozen = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     frozen[0].requires_grad_(False)
     assert layer_names(frozen, frozen[1], "all") == ["1"]  # type: ignore[arg-type]
-    with pytest.raises(UncoveredLayer, match="layer 0: not all of it is trained"):
+    with pytest.raises(UnsupportedLayer, match="layer 0: not all of it is trained"):
         layer_names(frozen, frozen[1], ["0"])  # type: ignore[arg-type]
-    with pytest.raises(UncoveredLayer, match="layer nowhere: no such module; there are 1"):
+    with pytest.raises(UnsupportedLayer, match="layer nowhere: no such module; there are 1"):
         layer_names(frozen, frozen[1], ["nowhere"])  # type: ignore[arg-type]
     twice = Twice()
-    with pytest.raises(UncoveredLayer, match="layer same: used more than once"), Capture(twice, ["same"]) as capture:
-        capture((torch.randn(2, 4),), torch.tensor([0, 1]))
+    with (
+        pytest.raises(UnsupportedLayer, match="layer same: used more than once"),
+        LayerGradients(twice, ["same"]) as layer_gradients,
+    ):
+        layer_gradients((torch.randn(2, 4),), torch.tensor([0, 1]))
 
 
-def test_linear_layers_of_a_transformer_are_covered() -> None:
+def test_linear_layers_of_a_transformer_are_supported() -> None:
     model = build(
         lambda: FTTransformer(n_cont_features=3, cat_cardinalities=[4], d_out=CLASSES, **_small_transformer())
     )
     names = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.LayerNorm)]
     x, y = (torch.randn(4, 3), torch.randint(0, 4, (4, 1))), torch.tensor([0, 1, 2, 0])
-    with Capture(model, names) as capture:
-        _, found = capture(x, y)
+    with LayerGradients(model, names) as layer_gradients:
+        _, found = layer_gradients(x, y)
     slow = slow_gradients(model, names, x, y)
     assert close(torch.stack([dots(gradient, gradient) for gradient in found]).sum(0), slow @ slow.T)
 
@@ -410,8 +412,8 @@ def test_projections_keep_products_on_average(case: str) -> None:
     exact = slow_gradients(model, [name], (x,), y)
     total, repeats = torch.zeros(6, 6), 400
     for seed in range(repeats):
-        with Capture(model, [name], Projection(4, seed)) as capture:
-            _, (found,) = capture((x,), y)
+        with LayerGradients(model, [name], Projection(4, seed)) as layer_gradients:
+            _, (found,) = layer_gradients((x,), y)
         total += dots(found, found)
     scale = exact.square().sum(1).max()
     assert (total / repeats - exact @ exact.T).abs().max() < 0.35 * scale
@@ -421,11 +423,11 @@ def test_a_projection_is_the_same_for_every_batch_and_wide_enough_ones_are_exact
     make, draw, name = CASES["linear on a sequence"]
     model, generator = build(make), torch.Generator().manual_seed(0)
     x, y = draw(6, generator), torch.arange(6) % CLASSES
-    with Capture(model, [name], Projection(9, 5)) as capture:
-        _, (whole,) = capture((x,), y)
-        halves = [capture((x[rows],), y[rows])[1][0] for rows in (slice(0, 2), slice(2, 6))]
+    with LayerGradients(model, [name], Projection(9, 5)) as layer_gradients:
+        _, (whole,) = layer_gradients((x,), y)
+        halves = [layer_gradients((x[rows],), y[rows])[1][0] for rows in (slice(0, 2), slice(2, 6))]
     assert torch.allclose(dots(concatenate(halves), whole), dots(whole, whole), rtol=1e-5, atol=1e-6)
     exact = slow_gradients(model, [name], (x,), y)
-    with Capture(model, [name], Projection(10_000, 5)) as capture:
-        _, (found,) = capture((x,), y)
+    with LayerGradients(model, [name], Projection(10_000, 5)) as layer_gradients:
+        _, (found,) = layer_gradients((x,), y)
     assert close(dots(found, found), exact @ exact.T)

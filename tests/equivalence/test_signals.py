@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from service.domain.signal import SIGNALS
-from worker.influence.factors import Trace, errors
+from worker.influence.activations import Trace, logit_errors
 from worker.signals.formulas import FORMULAS, compute
 from worker.signals.measurements import Measurements, Measuring, Reference, searched_checkpoints
 
@@ -56,7 +56,7 @@ class World:
 
     @staticmethod
     def _gradients(trace: Trace, labels: Tensor, t: int) -> Tensor:
-        delta = errors(trace.logits[t].double(), labels)
+        delta = logit_errors(trace.logits[t].double(), labels)
         activations = torch.cat([trace.activations[t].double(), torch.ones(len(labels), 1)], 1)
         return torch.einsum("nc,nd->ncd", delta, activations).flatten(1)
 

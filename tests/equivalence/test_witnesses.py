@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.influence.factors import Trace
+from worker.influence.activations import Trace
 from worker.signals.witnesses import (
     Pool,
     Witnesses,

@@ -1,1 +1,1 @@
-"""TracIn influence from factors, without a gradient or a matrix of pairs."""
+"""TracIn influence from activations and output errors, without forming gradients or the matrix of pairs."""

@@ -1,7 +1,8 @@
-"""The gradient of each sample's loss for one layer, in the form that is cheapest to multiply, and the products.
+"""Per-sample gradients of one layer, in the form that is cheapest to multiply, and inner products of them.
 
-A layer that multiplies an input `u` and receives `v` from above has the gradient `v (u, 1)'`; the 1 is the bias. It is
-formed only where that costs less than multiplying the factors.
+A layer with input `u` and backpropagated error `v` (the gradient of the loss for its output) has the gradient
+`v (u, 1)'`; the 1 is the input of the bias. It is formed only where that costs less than multiplying the factors.
+Letters: n samples, m reference samples, l places, d inputs, o outputs, k classes, s sums, p numbers of a gradient.
 """
 
 from collections.abc import Iterator
@@ -12,13 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _FEW = 200  # sums times outputs, up to which multiplying by zeros costs less than gathering rows
-
-_AT_ONCE = 2**24  # numbers of what is formed on the way
+_AT_ONCE = 2**24  # numbers of an intermediate result, at most
 
 
 @dataclass(frozen=True)
 class Outer:
-    """`v_i (u_i, 1)'`: a Linear layer on rows. `inputs` carry the appended 1 where the layer has a bias."""
+    """`v_i (u_i, 1)'`: a Linear layer on rows. `inputs` have the appended 1 where the layer has a bias."""
 
     inputs: Float[Tensor, "n d"]
     errors: Float[Tensor, "n o"]
@@ -34,7 +34,7 @@ class Positions:
 
 @dataclass(frozen=True)
 class Lookup:
-    """`sum_l v_il e_{id_il}'`: an embedding table of `rows` rows, whose input is one of them."""
+    """`sum_l v_il e_{id_il}'`: an embedding table of `rows` rows, whose inputs are numbers of rows, `ids`."""
 
     ids: Int[Tensor, "n l"]
     errors: Float[Tensor, "n l o"]
@@ -43,7 +43,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Dense:
-    """The gradient itself."""
+    """The gradient itself, flat."""
 
     gradient: Float[Tensor, "n p"]
 
@@ -52,14 +52,14 @@ Gradient = Outer | Positions | Lookup | Dense
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Sums of gradients, several side by side, each flat: for Outer and Positions of `(o, d)`, for Lookup of `(v, o)`."""
+class GradientSums:
+    """s sums of gradients of one layer, each flat: for Outer and Positions of shape `(o, d)`, for Lookup `(rows, o)`."""
 
     flat: Float[Tensor, "s p"]
 
 
 def materialise(inputs: Float[Tensor, "n l d"], errors: Float[Tensor, "n l o"]) -> Positions | Dense:
-    """Gradients of a layer at l places, formed when a pair then costs no more: o d against l² (d + o) products."""
+    """Gradients of a layer at l places: formed where a pair then costs no more, o d against l² (d + o) products."""
     places, width, outputs = inputs.shape[1], inputs.shape[2], errors.shape[2]
     if width * outputs <= places * places * (width + outputs):
         return Dense(torch.bmm(errors.transpose(1, 2), inputs).flatten(1))
@@ -67,7 +67,7 @@ def materialise(inputs: Float[Tensor, "n l d"], errors: Float[Tensor, "n l o"]) 
 
 
 def dots(train: Gradient, reference: Gradient) -> Float[Tensor, "n m"]:
-    """`<g_i, g_j>` of every pair; both sides are of the same layer, hence of the same form."""
+    """`<g_i, g_j>` of every pair. Both sides are of the same layer; TypeError where their forms differ."""
     match train, reference:
         case Outer(), Outer():
             return (train.inputs @ reference.inputs.T).mul_(train.errors @ reference.errors.T)
@@ -100,16 +100,16 @@ def dots(train: Gradient, reference: Gradient) -> Float[Tensor, "n m"]:
 
 
 def _few_at_once(train: Tensor, *reference: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """The reference in parts: every pair of samples has a number for every pair of places."""
+    """The reference in parts, such that the numbers of all pairs of places fit into `_AT_ONCE`."""
     pairs = train.shape[0] * train.shape[1] * reference[0].shape[1]
     return zip(*(torch.split(one, max(1, _AT_ONCE // max(1, pairs))) for one in reference), strict=True)
 
 
-def squares(gradient: Gradient) -> Float[Tensor, " n"]:
-    """`|g_i|²`; of Outer in double precision, because its errors vanish where a sample is fitted well."""
+def squared_norms(gradient: Gradient) -> Float[Tensor, " n"]:
+    """`|g_i|²`; of Outer in double precision: squared errors of samples that are fitted well underflow in float32."""
     match gradient:
         case Outer(inputs, errors):
-            # A norm is one pass; squares would be written down first.
+            # A norm is one pass; squared_norms would be written down first.
             squared: Tensor = (
                 torch.linalg.vector_norm(inputs, dim=1).double()
                 * torch.linalg.vector_norm(errors, dim=1, dtype=torch.float64)
@@ -126,7 +126,7 @@ def squares(gradient: Gradient) -> Float[Tensor, " n"]:
 
 
 def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
-    """`factor_i g_i`."""
+    """`factor_i g_i`: each sample's gradient multiplied with its factor."""
     match gradient:
         case Outer(inputs, errors):
             return Outer(inputs, errors * factor[:, None])
@@ -140,23 +140,23 @@ def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
 
 def class_sums(
     gradient: Gradient, labels: Int[Tensor, " n"], classes: int, factors: Float[Tensor, "n f"] | None = None
-) -> Sums:
-    """`sum_{j: y_j = k} factor_j g_j` for every factor (1 when left out) and class k, the classes of a factor together.
+) -> GradientSums:
+    """`sum_{j: y_j = c} factor_j g_j` for each of f factors (1 when left out) and each class, ordered by factor, then class.
 
-    Add the sums of parts to get those of all.
+    Sums of parts of the samples add up to those of all.
     """
     if factors is None:
         factors = torch.ones(len(labels), 1)
     match gradient:
         case Outer(inputs, errors) if _few(classes, factors, errors):
-            # One product for all: the errors side by side, zero where a row is of another class.
+            # One product for all sums: each has columns of its own, which are zero where a row is of another class.
             count, outputs = factors.shape[1], errors.shape[1]
-            apart = errors.new_zeros(len(labels), count, classes, outputs)
-            apart[torch.arange(len(labels)), :, labels] = factors[:, :, None] * errors[:, None, :]
-            return Sums((apart.flatten(1).T @ inputs).view(count * classes, -1))
+            columns = errors.new_zeros(len(labels), count, classes, outputs)
+            columns[torch.arange(len(labels)), :, labels] = factors[:, :, None] * errors[:, None, :]
+            return GradientSums((columns.flatten(1).T @ inputs).view(count * classes, -1))
         case _:
             each = [_class_sums(scaled(gradient, factor), labels, classes) for factor in factors.unbind(1)]
-            return Sums(torch.cat(each))
+            return GradientSums(torch.cat(each))
 
 
 def _few(classes: int, factors: Float[Tensor, "n f"], errors: Float[Tensor, "n o"]) -> bool:
@@ -180,8 +180,8 @@ def _class_sums(gradient: Gradient, labels: Int[Tensor, " n"], classes: int) -> 
             return _outer_sums(inputs.flatten(0, 1), errors.flatten(0, 1), spread, classes)
 
 
-def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n s"]:
-    """`<g_i, sum_s>`: one product a sample and sum, no pairs."""
+def dot_with_sums(gradient: Gradient, sums: GradientSums) -> Float[Tensor, "n s"]:
+    """`<g_i, sum_s>` of every sample and sum; no pair of samples is formed."""
     flat = sums.flat
     match gradient:
         case Dense(dense):
@@ -200,7 +200,7 @@ def against(gradient: Gradient, sums: Sums) -> Float[Tensor, "n s"]:
 
 
 def concatenate(parts: list[Gradient]) -> Gradient:
-    """Parts of the same layer as one."""
+    """Gradients of several batches of samples, of the same layer, as one."""
     first = parts[0]
     together = {
         name: torch.cat([getattr(part, name) for part in parts])
@@ -216,8 +216,8 @@ def concatenate(parts: list[Gradient]) -> Gradient:
             return type(first)(together["inputs"], together["errors"])
 
 
-def size(gradient: Gradient) -> int:
-    """Bytes."""
+def byte_size(gradient: Gradient) -> int:
+    """Bytes that the gradients take in memory."""
     return sum(value.numel() * value.element_size() for value in vars(gradient).values() if isinstance(value, Tensor))
 
 

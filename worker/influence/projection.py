@@ -1,6 +1,7 @@
-"""Random projections of gradients that keep inner products on average: whole networks in a few hundred numbers a layer.
+"""Random projections of gradients that keep inner products on average: a few hundred numbers per layer.
 
-The gradient of a product layer is projected side by side, `P_o V' U P_d'`, so it is never formed (Kronecker projection).
+The gradient of a layer that multiplies is projected on both sides, `P_o V' U P_d'`, so it is never formed (a Kronecker
+projection).
 """
 
 import hashlib
@@ -16,16 +17,16 @@ from worker.influence.gradients import Dense, Gradient, Lookup, Outer, Positions
 
 @dataclass(frozen=True)
 class Projection:
-    """Gradients of each layer in about `dimension` numbers. The same seed and layer give the same directions always.
+    """Projection of each layer's gradients to about `dimension` numbers; the same seed and layer give the same matrix.
 
-    Unbiased: the mean of `<P g, P g'>` over seeds is `<g, g'>`. A side that is small enough stays as it is.
+    Unbiased: the mean of `<P g, P g'>` over seeds is `<g, g'>`. A side that is small enough is left as it is.
     """
 
     dimension: int
     seed: int
 
     def project(self, name: str, gradient: Gradient) -> Dense:
-        """Project a layer's gradients."""
+        """Project the gradients of the layer called `name`."""
         side = max(1, round(self.dimension**0.5))
         match gradient:
             case Dense(dense):
@@ -38,7 +39,7 @@ class Projection:
                 return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
             case Lookup(ids, errors, rows):
                 v = self._narrow(errors, name, "v", side)
-                # A row of the table is one of many unit inputs: its projection is a row of the matrix.
+                # The input that reads row i of the table is the unit vector e_i; its projection is row i of the matrix.
                 u = _matrix(self.seed, f"{name}/u", rows, side)[ids]
                 return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
 

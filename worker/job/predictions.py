@@ -16,7 +16,7 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.standard import Doubles, Standard
-from worker.influence.factors import Trace, room
+from worker.influence.activations import Trace, allocate
 from worker.job.preparation import Samples
 from worker.job.recorded import as_they_are, check_classes, fill
 from worker.job.scoring import Scored, accuracy, listen
@@ -33,9 +33,9 @@ class Look:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
 
-    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n d"] | None:
-        """See Tape."""
-        return self.trace.activations[step] if inner else None
+    def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n d"] | None:
+        """See ActivationSource."""
+        return self.trace.activations[t] if inner else None
 
 
 def look(spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float], None]) -> tuple[Samples, Scored]:
@@ -74,12 +74,12 @@ def _unseen(spec: JobSpec, samples: Samples, predicted: Float[Tensor, "n c"], kn
 
 
 def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | None, scratch: Path) -> Trace:
-    logits = room(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
+    logits = allocate(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
     fill(logits[0], dataset, "pred_probs", rows)
     # The logarithm of 0 is that of the smallest number, which no softmax goes below either.
     logits.clamp_(min=torch.finfo(torch.float32).tiny).log_()
     width = 0 if standard is None else standard.width
-    features = room(scratch / "features.f4", (1, len(rows), width))
+    features = allocate(scratch / "features.f4", (1, len(rows), width))
     if standard is not None:
         fill(features[0], dataset, "features", rows)
         for part in torch.split(features[0], _BATCH):

@@ -26,9 +26,9 @@ from worker.data.decode import Canonical, Encoder, Inputs, align
 from worker.data.glitches import Planted, plant
 from worker.data.partition import Columns, draw_columns, partition
 from worker.devices import CPU
-from worker.influence.layers import UncoveredLayer, layer_names
+from worker.influence.gradient_sources import CheckpointedModel
+from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
-from worker.influence.sources import Network
 from worker.models import build, head
 from worker.models.states import architecture, load_state
 from worker.training.loop import EpochMetrics, TrainingState, train
@@ -62,7 +62,7 @@ class Prepared(Samples):
     inputs: Inputs
     reference_inputs: Inputs
     model: nn.Module
-    network: Network | None
+    network: CheckpointedModel | None
     frozen: Tensor | None
     footing: Footing | None
 
@@ -162,13 +162,13 @@ def fit(
     )
 
 
-def _network(model: nn.Module, spec: JobSpec) -> Network | None:
+def _network(model: nn.Module, spec: JobSpec) -> CheckpointedModel | None:
     influence = spec.influence
     if influence.layers == "last" and influence.estimator == "tracin":
         return None
     try:
         names = layer_names(model, head(model), influence.layers)
-    except UncoveredLayer as error:
+    except UnsupportedLayer as error:
         raise Invalid(str(error), errors=[FieldError(loc=["influence", "layers"], msg=str(error))]) from error
     projection = None if influence.estimator == "tracin" else Projection(influence.dimension, spec.training.seed)
-    return Network(model, names, projection)
+    return CheckpointedModel(model, names, projection)

@@ -13,7 +13,7 @@ from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.glitches import plant
 from worker.data.partition import draw_columns, partition
-from worker.influence.factors import Tape, Trace, room
+from worker.influence.activations import ActivationSource, Trace, allocate
 from worker.job.preparation import Samples
 from worker.training.loop import checkpoints
 
@@ -23,8 +23,8 @@ class Played:
     """What is ranked, the tapes of the training part and of a reference of its own, and the epochs on them."""
 
     samples: Samples
-    train: Tape
-    known: Tape | None
+    train: ActivationSource
+    known: ActivationSource | None
     epochs: list[int]
 
 
@@ -77,7 +77,7 @@ def fill(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: In
 
 
 class Playback:
-    """Reads the arrays of some rows of the canonical file, one checkpoint at a time; see Recorder for where they lie."""
+    """Reads the recorded arrays of some rows, one checkpoint at a time; stores them where ActivationRecorder does."""
 
     def __init__(
         self, dataset: Canonical, rows: Int[Tensor, " n"], recording: Recording, places: list[int], scratch: Path
@@ -87,23 +87,23 @@ class Playback:
         self._widths = {one["column"]: dataset.width(one["column"]) for one in dataset.header.features}
         rates = [recording.learning_rates[place] for place in places]
         kept = 1 if self._shared else len(places)
-        activations = room(scratch / "activations.f4", (kept, len(rows), recording.width))
-        logits = room(scratch / "logits.f4", (len(places), len(rows), len(dataset.header.classes)))
+        activations = allocate(scratch / "activations.f4", (kept, len(rows), recording.width))
+        logits = allocate(scratch / "logits.f4", (len(places), len(rows), len(dataset.header.classes)))
         self.trace = Trace(activations.expand(len(places), -1, -1), logits, tuple(rates))
 
-    def at(self, step: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
+    def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
         """Fill the trace's row of a checkpoint. Where nothing was recorded of the layer before, the last one's input."""
-        epoch = self._epochs[step]
-        self._read(f"logits_{epoch}", self.trace.logits[step])
+        epoch = self._epochs[t]
+        self._read(f"logits_{epoch}", self.trace.logits[t])
         if not self._shared:
-            self._read(f"activations_{epoch}", self.trace.activations[step])
-        elif step == 0:
+            self._read(f"activations_{epoch}", self.trace.activations[t])
+        elif t == 0:
             self._read("activations", self.trace.activations[0])
         if not inner:
             return None
         name = f"inner_{epoch}"
         if name not in self._widths:
-            return self.trace.activations[step]
+            return self.trace.activations[t]
         entered = torch.empty(len(self._rows), self._widths[name])
         self._read(name, entered)
         return entered

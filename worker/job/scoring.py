@@ -7,8 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from service.domain.specs import JobSpec
-from worker.influence.factors import Recorder, Tape, Trace
-from worker.influence.sources import ChosenLayers, Network
+from worker.influence.activations import ActivationRecorder, ActivationSource, Trace
+from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
 from worker.job.preparation import Prepared, Samples
 from worker.models import head
 from worker.signals.measurements import Answers, Chosen, Measuring, Reference
@@ -39,15 +39,15 @@ def score(
     `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`; `tell` hears the share done.
     """
     model, last = prepared.model, head(prepared.model)
-    train = Recorder(model, last, prepared.inputs, rates, scratch)
+    train = ActivationRecorder(model, last, prepared.inputs, rates, scratch)
     known = None
     if prepared.columns is None:
-        known = Recorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
+        known = ActivationRecorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
 
     def set_to(t: int) -> None:
         model.load_state_dict(load(t))
         if prepared.network is not None:
-            prepared.network.keep(model.state_dict())
+            prepared.network.add_checkpoint(model.state_dict())
 
     chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
     return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
@@ -56,8 +56,8 @@ def score(
 def listen(
     samples: Samples,
     spec: JobSpec,
-    train: Tape,
-    known: Tape | None,
+    train: ActivationSource,
+    known: ActivationSource | None,
     tell: Callable[[float], None],
     *,
     set_to: Callable[[int], None] = lambda _t: None,
@@ -78,8 +78,8 @@ def listen(
     for t in range(count):
         set_to(t)
         wanted = measuring.wants_inner(t)
-        inner = train.at(t, inner=wanted)
-        measuring.at(t, inner, None if known is None else known.at(t, inner=wanted))
+        inner = train.read_checkpoint(t, inner=wanted)
+        measuring.at(t, inner, None if known is None else known.read_checkpoint(t, inner=wanted))
         tell(MEASURED * (t + 1) / count)
     measured = measuring.finish(lambda share: tell(MEASURED + (1 - MEASURED) * share))
     if known is None:
@@ -100,9 +100,9 @@ def _reference(samples: Samples, spec: JobSpec, trace: Trace) -> Reference:
     return Reference(trace, samples.reference_labels, trusted=trusted)
 
 
-def _chosen(network: Network, prepared: Prepared) -> Chosen:
-    train = ChosenLayers(network, prepared.inputs)
+def _chosen(network: CheckpointedModel, prepared: Prepared) -> Chosen:
+    train = ChosenLayerGradients(network, prepared.inputs)
     if prepared.columns is None:
-        reference = ChosenLayers(network, prepared.reference_inputs)
+        reference = ChosenLayerGradients(network, prepared.reference_inputs)
         return Chosen(train, reference, reference)
-    return Chosen(train, None, ChosenLayers(network, [part[prepared.columns.rows] for part in prepared.inputs]))
+    return Chosen(train, None, ChosenLayerGradients(network, [part[prepared.columns.rows] for part in prepared.inputs]))

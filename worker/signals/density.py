@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.influence.factors import Trace, errors
+from worker.influence.activations import Trace, logit_errors
 from worker.influence.gradients import Outer
-from worker.influence.tracin import length
+from worker.influence.tracin import gradient_norms
 
 _WIDTH = 0.1
 _COLUMNS = 600  # training rows that stand for all
@@ -53,10 +53,10 @@ class _Directions:
 
     @classmethod
     def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"]) -> "_Directions":
-        delta = errors(trace.logits[t], labels)
+        delta = logit_errors(trace.logits[t], labels)
         entered = trace.activations[t]
         inputs = torch.cat([entered, entered.new_ones(len(entered), 1)], 1)
-        norm = length([Outer(inputs, delta)]).clamp(min=torch.finfo(torch.float32).tiny)
+        norm = gradient_norms([Outer(inputs, delta)]).clamp(min=torch.finfo(torch.float32).tiny)
         return cls(inputs, delta / norm[:, None])
 
     def take(self, rows: slice | Int[Tensor, " k"]) -> "_Directions":

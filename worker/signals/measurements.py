@@ -7,9 +7,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.influence.factors import Trace, errors
-from worker.influence.sources import LastLayer, Source
-from worker.influence.tracin import Course, Pairs, PairSums, course, pair_sums, pull
+from worker.influence.activations import Trace, logit_errors
+from worker.influence.gradient_sources import GradientSource, LastLayerGradients
+from worker.influence.pair_sums import PairSums, pair_sums
+from worker.influence.pairs import PairwiseInfluence
+from worker.influence.tracin import CheckpointInfluence, checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST, Strangeness, label_distance, strangeness
 from worker.signals.density import influence_density
 from worker.signals.features import principal
@@ -47,9 +49,9 @@ class Chosen:
     `reference` is None where the training set serves itself.
     """
 
-    train: Source
-    reference: Source | None
-    columns: Source
+    train: GradientSource
+    reference: GradientSource | None
+    columns: GradientSource
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Dynamics:
         """Note one checkpoint, in order."""
         own, count = labels[:, None], len(self.margin)
         self.margin[t] = logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
-        self.error_norm[t] = errors(logits, labels).norm(dim=1)
+        self.error_norm[t] = logit_errors(logits, labels).norm(dim=1)
         log_probability = torch.log_softmax(logits, 1)
         self.loss[t] = -log_probability.gather(1, own).squeeze(1)
         probability = log_probability.exp_()
@@ -222,9 +224,9 @@ class Measuring:
         """Measure every pair; `tell` hears the share that is done, in [0, 1]."""
         reference = self._reference
         known = reference.trace if reference.columns is None else reference.trace.rows(reference.columns)
-        train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
-        columns: Source = LastLayer(known) if self._chosen is None else self._chosen.columns
-        streamed = Pairs(
+        train: GradientSource = LastLayerGradients(self._train) if self._chosen is None else self._chosen.train
+        columns: GradientSource = LastLayerGradients(known) if self._chosen is None else self._chosen.columns
+        streamed = PairwiseInfluence(
             train,
             self._labels,
             columns,
@@ -232,14 +234,14 @@ class Measuring:
             self._train.rates,
             self._classes if self._by_pairs else None,
         )
-        pairs = pair_sums(
+        pairs, by_checkpoint = pair_sums(
             streamed,
             reference.labels,
             self._classes,
             weights=reference.weights,
             own_column=None if reference.columns is None else _own_column(reference.columns, len(self._labels)),
         )
-        for t, done in enumerate(streamed.courses):
+        for t, done in enumerate(by_checkpoint):
             self._take(t, done, reference.labels)
         tell(0.9)
         generator = torch.Generator().manual_seed(self._seed)
@@ -281,17 +283,17 @@ class Measuring:
         serves_itself = self._reference.columns is not None
         if self._by_pairs:
             return
-        train: Source = LastLayer(self._train) if self._chosen is None else self._chosen.train
+        train: GradientSource = LastLayerGradients(self._train) if self._chosen is None else self._chosen.train
         known, labels = train, self._labels
         if not serves_itself:
-            known, labels = LastLayer(self._reference.trace), self._reference.labels
+            known, labels = LastLayerGradients(self._reference.trace), self._reference.labels
             if self._chosen is not None and self._chosen.reference is not None:
                 known = self._chosen.reference
         # A training set that serves as its own reference does so whole here: sums need no sampling.
-        towards = pull(known, t, labels, self._classes)
-        self._take(t, course(train, t, self._labels, towards, self._train.rates[t]), labels)
+        towards = class_gradient_sums(known, t, labels, self._classes)
+        self._take(t, checkpoint_influence(train, t, self._labels, towards, self._train.rates[t]), labels)
 
-    def _take(self, t: int, found: Course, labels: Int[Tensor, " m"]) -> None:
+    def _take(self, t: int, found: CheckpointInfluence, labels: Int[Tensor, " m"]) -> None:
         serves_itself = self._reference.columns is not None
         self._self_influence[t] = found.self_influence
         self._gradient_norm[t] = (found.self_influence / self._train.rates[t]).sqrt()

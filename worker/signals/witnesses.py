@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from worker.influence.factors import Trace, errors
+from worker.influence.activations import Trace, logit_errors
 
 _SUSPECTS = 200
 _POOL = 1_000
@@ -110,9 +110,9 @@ def witnesses(
 def _influence(accused: Trace, given: Int[Tensor, " w"], pool: Pool, rows: Int[Tensor, " b"]) -> Float[Tensor, "w b t"]:
     found = accused.logits.new_empty(len(accused.rates), len(given), len(rows))
     for t, rate in enumerate(accused.rates):
-        delta = rate * errors(pool.trace.logits[t, rows], pool.labels[rows])
+        delta = rate * logit_errors(pool.trace.logits[t, rows], pool.labels[rows])
         torch.mm(accused.activations[t], pool.trace.activations[t, rows].T, out=found[t])
-        found[t].add_(1).mul_(errors(accused.logits[t], given) @ delta.T)
+        found[t].add_(1).mul_(logit_errors(accused.logits[t], given) @ delta.T)
     return found.permute(1, 2, 0)
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from worker.influence.factors import Trace
+from worker.influence.activations import Trace
 from worker.signals.anomaly import Strangeness
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements, Measuring, Reference, Trusted

@@ -20,7 +20,7 @@ from worker.backbones.sources import Source, find
 from worker.backbones.words import Words
 from worker.data.shape import InputShape
 from worker.data.standard import Standard
-from worker.influence.layers import Capture, layer_names
+from worker.influence.layer_gradients import LayerGradients, layer_names
 from worker.models.image import ResNet20
 from worker.models.pretrained import Tuned
 
@@ -219,8 +219,8 @@ def test_gradients_of_trained_layers_are_those_of_autograd(family: str, tmp_path
     ]
     assert layer_names(model, head, "last") == ["probe"]
     labels = torch.tensor([0, 2, 1, 1])
-    with Capture(model, names) as capture:
-        _, found = capture(between, labels)
+    with LayerGradients(model, names) as layer_gradients:
+        _, found = layer_gradients(between, labels)
     for row in range(4):
         model.zero_grad()
         loss = nn.functional.cross_entropy(model(*(part[row : row + 1] for part in between)), labels[row : row + 1])
@@ -228,9 +228,9 @@ def test_gradients_of_trained_layers_are_those_of_autograd(family: str, tmp_path
         for name, gradient in zip(names, found, strict=True):
             layer = model.get_submodule(name)
             squared = sum(float(p.grad.square().sum()) for p in layer.parameters() if p.grad is not None)
-            from worker.influence.gradients import squares
+            from worker.influence.gradients import squared_norms
 
-            assert float(squares(gradient)[row]) == pytest.approx(squared, rel=1e-3, abs=1e-9), name
+            assert float(squared_norms(gradient)[row]) == pytest.approx(squared, rel=1e-3, abs=1e-9), name
 
 
 def arrays_of(model: ResNet20) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from service.domain.specs import ModelRequest, Training
 from worker.data.shape import InputShape
 from worker.devices import CPU, NoSuchDevice, choose
-from worker.influence.factors import capture
-from worker.influence.layers import Capture, layer_names
+from worker.influence.activations import record_outputs
+from worker.influence.layer_gradients import LayerGradients, layer_names
 from worker.models import build, head
 from worker.training.loop import train
 
@@ -76,9 +76,9 @@ def test_an_epoch_runs_where_the_model_is(name: str) -> None:
 def test_gradients_are_taken_where_the_model_is(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = network(name)
     # Nothing can be copied from there to the CPU.
-    monkeypatch.setattr("worker.influence.layers.CPU", torch.device("meta"))
-    with Capture(model.to("meta"), layer_names(model, head(model), "all"), None) as captured:
-        logits, found = captured(inputs, torch.zeros(23, dtype=torch.int64))
+    monkeypatch.setattr("worker.influence.layer_gradients.CPU", torch.device("meta"))
+    with LayerGradients(model.to("meta"), layer_names(model, head(model), "all"), None) as layer_gradients:
+        logits, found = layer_gradients(inputs, torch.zeros(23, dtype=torch.int64))
     assert logits.is_meta
     assert len(found) > 2
 
@@ -89,7 +89,7 @@ def test_what_is_measured_comes_back_to_the_cpu(name: str) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
         last = head(on_gpu(model, mode))
         activations, logits, inner = torch.empty(23, last.in_features), torch.empty(23, 4), list[Tensor]()
-        capture(model, last, inputs, activations, logits, inner)
+        record_outputs(model, last, inputs, activations, logits, inner)
     assert len(inner) == 1
     for tensor in (activations, logits, *inner):
         assert isinstance(tensor, FakeTensor)

@@ -17,7 +17,7 @@ from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.data.decode import Canonical, read
-from worker.influence.factors import Trace
+from worker.influence.activations import Trace
 from worker.job.ranking import Outcome, rank
 from worker.job.recorded import play
 from worker.job.scoring import listen
@@ -66,13 +66,13 @@ class Elsewhere:
 
 
 class Held:
-    """A tape that is in memory already."""
+    """An activation source that is in memory already."""
 
     def __init__(self, trace: Trace, inner: Tensor) -> None:
         self.trace, self._inner = trace, inner
 
-    def at(self, step: int, *, inner: bool = False) -> Tensor | None:
-        return None if not inner else self._inner if step == 0 else self.trace.activations[step]
+    def read_checkpoint(self, t: int, *, inner: bool = False) -> Tensor | None:
+        return None if not inner else self._inner if t == 0 else self.trace.activations[t]
 
 
 def ranked(info: DatasetInfo, dataset: Canonical, folder: Path, **options: Any) -> tuple[JobSpec, Outcome]:

@@ -12,7 +12,7 @@ from service.domain.specs import Training
 from service.domain.training import EarlyStopping
 from tests.unit.worker.test_models import SHAPES, samples
 from tests.unit.worker.test_training import ADAMW, LABELS, ROWS, SGD, equal, model_of, run, same
-from worker.influence.factors import Recorder
+from worker.influence.activations import ActivationRecorder
 from worker.training.augmentation import flip_crop
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
 from worker.training.stopping import has_settled
@@ -144,7 +144,7 @@ def test_training_sees_moved_pictures_and_scoring_the_plain_ones(tmp_path: Path)
     model, (pixels,) = Watcher(), samples(SHAPES["colour"], ROWS)
     training = SGD.model_copy(update={"augmentation": "flip_crop", "epochs": 2, "learning_rate": 1e-6})
     train(model, (pixels,), LABELS, training, resume=None, after_epoch=lambda _state, _metrics: None)
-    Recorder(model, model.head, (pixels,), (0.1,), tmp_path).at(0)
+    ActivationRecorder(model, model.head, (pixels,), (0.1,), tmp_path).read_checkpoint(0)
     trained = torch.cat(model.seen[True])
     known = {picture.numpy().tobytes() for picture in pixels}
     assert sum(picture.numpy().tobytes() in known for picture in trained) < len(trained) / 4

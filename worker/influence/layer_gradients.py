@@ -1,7 +1,7 @@
-"""Gradients of chosen layers, for a batch at a time: one forward pass, and one backward pass for activations alone.
+"""Per-sample gradients of chosen layers, batch by batch: one forward pass, and a backward pass for activations alone.
 
-Each covered layer is known by what enters it and by what comes back to its output. In evaluation mode no sample
-depends on another, so the gradient of the summed loss for a sample's output is that of its own loss.
+The gradient of each layer follows from its input and from the error at its output. In evaluation mode no sample depends
+on another, so the gradient of the summed loss for a sample's output is that of its own loss.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,24 +18,24 @@ from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 from worker.devices import CPU, device_of, sent
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
-from worker.influence.table_layers import TABLE_GRADIENTS
+from worker.influence.table_layer_gradients import TABLE_GRADIENTS
 
 _PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, LinearBatchEnsemble)
 _LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed
 
 
-class UncoveredLayer(Exception):
-    """A layer whose gradients are not known: told, never left out."""
+class UnsupportedLayer(Exception):
+    """A layer whose gradients cannot be computed. It is named and never silently left out."""
 
     def __init__(self, name: str, reason: str) -> None:
-        covered = ", ".join(kind.__name__.lstrip("_") for kind in _COVERED)
-        super().__init__(f"layer {name or '(the model itself)'}: {reason}; covered are {covered}")
+        supported = ", ".join(kind.__name__.lstrip("_") for kind in _SUPPORTED)
+        super().__init__(f"layer {name or '(the model itself)'}: {reason}; supported are {supported}")
         self.name = name
 
 
 @dataclass(frozen=True)
-class Caught:
-    """One call of a layer."""
+class _LayerCall:
+    """What went into a layer and came out of it in one forward pass."""
 
     entered: Tensor
     left: Tensor
@@ -44,8 +44,11 @@ class Caught:
 def layer_names(
     model: nn.Module, head: nn.Linear, layers: Literal["last", "last-2", "all"] | Sequence[str]
 ) -> list[str]:
-    """The modules that are meant, in the model's order. Raises UncoveredLayer for what cannot be."""
-    named = {name: module for name, module in model.named_modules() if _own(module)}
+    """Names of the chosen modules, in the model's order: all with trained parameters, or the last one or two products.
+
+    Raises UnsupportedLayer for a name that does not exist and for a layer whose gradients cannot be computed.
+    """
+    named = {name: module for name, module in model.named_modules() if _has_trained_parameters(module)}
     ordered = list(named)
     if layers == "all":
         chosen = ordered
@@ -58,17 +61,18 @@ def layer_names(
         everything = dict(model.named_modules())
         missing = [name for name in layers if name not in everything]
         if missing:
-            raise UncoveredLayer(missing[0], f"no such module; there are {', '.join(ordered)}")
+            raise UnsupportedLayer(missing[0], f"no such module; there are {', '.join(ordered)}")
         chosen = [name for name in everything if name in layers]
     for name in chosen:
         _check(name, dict(model.named_modules())[name])
     return chosen
 
 
-class Capture:
-    """Catches the gradients of the named layers; a context, in which the model computes none for its weights.
+class LayerGradients:
+    """Computes per-sample gradients of the named layers; a context, in which the model computes none for its weights.
 
-    A layer that one forward pass uses twice is refused: its two parts would have to be added before they are squared.
+    Raises UnsupportedLayer, also for a layer that one forward pass uses twice: the parts of its gradient would have to be
+    added before products are taken.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str], projection: Projection | None = None) -> None:
@@ -77,12 +81,12 @@ class Capture:
         self._layers = {name: modules[name] for name in names}
         for name, layer in self._layers.items():
             _check(name, layer)
-        self._caught: dict[str, Caught] = {}
+        self._calls: dict[str, _LayerCall] = {}
         self._hooks: list[Any] = []
         self._trained: list[tuple[nn.Parameter, bool]] = []
 
-    def __enter__(self) -> "Capture":
-        self._hooks = [layer.register_forward_hook(self._catch(name)) for name, layer in self._layers.items()]
+    def __enter__(self) -> "LayerGradients":
+        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
         self._trained = [(parameter, parameter.requires_grad) for parameter in self._model.parameters()]
         for parameter, _ in self._trained:
             parameter.requires_grad_(False)
@@ -96,72 +100,72 @@ class Capture:
             hook.remove()
         for parameter, wanted in self._trained:
             parameter.requires_grad_(wanted)
-        self._caught.clear()
+        self._calls.clear()
 
     def __call__(
         self, inputs: Sequence[Tensor], labels: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b c"], list[Gradient]]:
-        """Logits and one gradient a layer, in the order of the names."""
-        self._caught.clear()
+        """Run a batch; logits, and one entry of gradients per layer, in the order of the names."""
+        self._calls.clear()
         device = device_of(self._model)
         with torch.enable_grad():
             logits = self._model(*sent(inputs, device))
             loss = cross_entropy(logits, labels.to(device), reduction="sum")
-            caught = [self._called(name) for name in self._names]
-            back = torch.autograd.grad(loss, [one.left for one in caught])
+            calls = [self._call_of(name) for name in self._names]
+            back = torch.autograd.grad(loss, [call.left for call in calls])
         found = [
             self._finish(
-                name, _GRADIENTS[_kind_of(self._layers[name])](self._layers[name], one.entered.detach(), error)
+                name, _GRADIENTS[_kind_of(self._layers[name])](self._layers[name], call.entered.detach(), error)
             )
-            for name, one, error in zip(self._names, caught, back, strict=True)
+            for name, call, error in zip(self._names, calls, back, strict=True)
         ]
         return logits.detach().to(CPU), found
 
-    def _catch(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         def hook(_layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if name in self._caught:
-                raise UncoveredLayer(name, "used more than once in a forward pass")
-            # With no weight that wants a gradient, the first layer's output would want none either.
+            if name in self._calls:
+                raise UnsupportedLayer(name, "used more than once in a forward pass")
+            # No weight requires a gradient here, so the first layer's output would not either.
             left = output if output.requires_grad else output.requires_grad_()
-            self._caught[name] = Caught(arguments[0], left)
-            # What follows may work in place, which must not reach what was caught.
+            self._calls[name] = _LayerCall(arguments[0], left)
+            # Later layers may work in place, which must not change what is stored.
             return left.clone()
 
         return hook
 
-    def _called(self, name: str) -> Caught:
-        if name not in self._caught:
-            raise UncoveredLayer(name, "not used in the forward pass")
-        return self._caught[name]
+    def _call_of(self, name: str) -> _LayerCall:
+        if name not in self._calls:
+            raise UnsupportedLayer(name, "not used in the forward pass")
+        return self._calls[name]
 
     def _finish(self, name: str, gradient: Gradient) -> Gradient:
-        parts: dict[str, Any] = {part.name: _here(getattr(gradient, part.name)) for part in fields(gradient)}
-        gradient_of_layer = replace(gradient, **parts)
-        return gradient_of_layer if self._projection is None else self._projection.project(name, gradient_of_layer)
+        parts: dict[str, Any] = {part.name: _to_cpu(getattr(gradient, part.name)) for part in fields(gradient)}
+        moved = replace(gradient, **parts)
+        return moved if self._projection is None else self._projection.project(name, moved)
 
 
-def _here(part: Tensor | int) -> Tensor | int:
+def _to_cpu(part: Tensor | int) -> Tensor | int:
     return part.to(CPU) if isinstance(part, Tensor) else part
 
 
-def _own(module: nn.Module) -> bool:
+def _has_trained_parameters(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters(recurse=False))
 
 
 def _kind_of(layer: nn.Module) -> type[nn.Module]:
-    return next(kind for kind in _COVERED if isinstance(layer, kind))
+    return next(kind for kind in _SUPPORTED if isinstance(layer, kind))
 
 
 def _check(name: str, layer: nn.Module) -> None:
-    if not isinstance(layer, tuple(_COVERED)):
-        raise UncoveredLayer(name, f"a {type(layer).__name__} is not covered")
+    if not isinstance(layer, tuple(_SUPPORTED)):
+        raise UnsupportedLayer(name, f"a {type(layer).__name__} is not supported")
     frozen = [key for key, parameter in layer.named_parameters(recurse=False) if not parameter.requires_grad]
-    if frozen or not _own(layer):
-        raise UncoveredLayer(name, f"not all of it is trained: {', '.join(frozen) or 'it has no parameters'}")
+    if frozen or not _has_trained_parameters(layer):
+        raise UnsupportedLayer(name, f"not all of it is trained: {', '.join(frozen) or 'it has no parameters'}")
     if isinstance(layer, nn.Conv1d | nn.Conv2d) and (layer.padding_mode != "zeros" or isinstance(layer.padding, str)):
-        raise UncoveredLayer(name, "a convolution with padding other than a number of zeros")
+        raise UnsupportedLayer(name, "a convolution with padding other than a number of zeros")
     if isinstance(layer, nn.Embedding) and layer.max_norm is not None:
-        raise UncoveredLayer(name, "an embedding that is renormalised when it is read")
+        raise UnsupportedLayer(name, "an embedding that is renormalised when it is read")
 
 
 def _with_one(entered: Tensor, *, bias: bool) -> Tensor:
@@ -211,7 +215,7 @@ def _embedding(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
 
 
 def _affine(normal: Tensor, error: Tensor, channels: int, *, bias: bool) -> Gradient:
-    """Of a scale and a shift of each channel: sums over all other axes. Both come as (n, channels, rest)."""
+    """Gradient of a scale and a shift of each channel: sums over all other axes of tensors (n, channels, rest)."""
     weight = (normal * error).view(len(error), channels, -1).sum(2)
     shift = error.reshape(len(error), channels, -1).sum(2)
     return Dense(torch.cat([weight, shift], 1) if bias else weight)
@@ -248,4 +252,4 @@ _GRADIENTS: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Gradient
     nn.BatchNorm2d: _batch_norm,
     **TABLE_GRADIENTS,
 }
-_COVERED = tuple(_GRADIENTS)
+_SUPPORTED = tuple(_GRADIENTS)

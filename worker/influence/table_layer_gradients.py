@@ -1,4 +1,4 @@
-"""Gradients of the layers that only networks for tables have: TabM's shared ones and embeddings of numbers."""
+"""Per-sample gradients of layers that only networks for tables have: TabM's shared layers, embeddings of numbers."""
 
 import math
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from worker.influence.gradients import Dense, Gradient
 
 
 def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """Members of an ensemble share a matrix: `s (W (r x)) + b`, where r, s and b are each member's own."""
+    """Gradient of `s (W (r x)) + b`: members of an ensemble share W, and have r, s and b of their own."""
     assert isinstance(layer, LinearBatchEnsemble)
     inside, back = entered * layer.r, error * layer.s
     parts = [torch.bmm(back.transpose(1, 2), inside), back @ layer.weight * entered, error * (inside @ layer.weight.T)]
@@ -24,25 +24,25 @@ def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient
 
 
 def _scale(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """A factor, and maybe a shift, of every number by itself."""
+    """Gradient of `w x`, or `w x + b`, of every number by itself."""
     assert isinstance(layer, ElementwiseAffine)
     return _formed(entered * error, None if layer.bias is None else error)
 
 
 def _linear_embeddings(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """Each column x becomes `w x + b`."""
+    """Gradient of `w x + b`, vectors w and b for each column x."""
     assert isinstance(layer, LinearEmbeddings)
     return _formed(entered[..., None] * error, error)
 
 
 def _column_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """A matrix a column."""
+    """Gradient of `W x`, or `W x + b`, with a matrix for each column."""
     assert isinstance(layer, _NLinear)
     return _formed(entered[..., None] * error[..., None, :], None if layer.bias is None else error)
 
 
 def _periodic(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:
-    """Each column x becomes cosines and sines of `2 pi w x`."""
+    """Gradient of `cos(2 pi w x), sin(2 pi w x)`, a vector w for each column x."""
     assert isinstance(layer, _Periodic)
     turn = 2 * math.pi * entered[..., None]
     of_cosine, of_sine = error.chunk(2, -1)

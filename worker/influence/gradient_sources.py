@@ -1,0 +1,90 @@
+"""Sources of per-sample gradients: the trace of the last layer, or chosen layers that are run again block by block.
+
+Both give the gradients of some rows at a checkpoint for given labels, one entry per layer; memory holds one block.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from worker.influence.activations import Trace, logit_errors
+from worker.influence.gradients import Gradient, Outer
+from worker.influence.layer_gradients import LayerGradients
+from worker.influence.projection import Projection
+
+Rows = slice | Int[Tensor, " k"]
+
+
+@runtime_checkable
+class GradientSource(Protocol):
+    """Gradients of one set of samples. `samples`: how many; `block`: how many are best computed at once."""
+
+    samples: int
+    block: int
+
+    def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
+        """One entry per layer: gradients of the loss of some rows at checkpoint t, as if they had these labels."""
+        ...
+
+
+class LastLayerGradients:
+    """Gradients of the last layer, computed from a trace."""
+
+    block = 8_192
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self.samples = trace.logits.shape[1]
+
+    def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
+        """See GradientSource."""
+        activations = self._trace.activations[t, rows]
+        # The appended 1 is the input of the bias.
+        inputs = torch.cat([activations, activations.new_ones(len(activations), 1)], 1)
+        return [Outer(inputs, logit_errors(self._trace.logits[t, rows], labels))]
+
+
+class CheckpointedModel:
+    """A model that can be set to any checkpoint added so far; `names` are the layers whose gradients are wanted."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str], projection: Projection | None) -> None:
+        self.model, self.names, self.projection = model, list(names), projection
+        self._states: list[dict[str, Tensor]] = []
+        self._loaded = -1
+
+    def add_checkpoint(self, state: dict[str, Tensor]) -> None:
+        """Add the next checkpoint, whose parameters the model has now."""
+        self._states.append({name: value.clone() for name, value in state.items()})
+        self._loaded = len(self._states) - 1
+
+    def at_checkpoint(self, t: int) -> nn.Module:
+        """The model, with the parameters of checkpoint t."""
+        if self._loaded != t:
+            self.model.load_state_dict(self._states[t])
+            self._loaded = t
+        return self.model
+
+
+class ChosenLayerGradients:
+    """Gradients of any supported layers: a forward and a backward pass for every block and checkpoint."""
+
+    def __init__(self, model: CheckpointedModel, inputs: Sequence[Tensor]) -> None:
+        self._model, self._inputs = model, inputs
+        self.samples = len(inputs[0])
+        self.block = min(512 if inputs[0].dim() <= 2 else 64, getattr(model.model, "at_once", 512))
+
+    def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
+        """See GradientSource."""
+        model = self._model.at_checkpoint(t)
+        with LayerGradients(model, self._model.names, self._model.projection) as layer_gradients:
+            _, found = layer_gradients([part[rows] for part in self._inputs], labels)
+        return found
+
+
+def row_blocks(source: GradientSource) -> Iterator[slice]:
+    """All rows of a source as consecutive slices of `source.block` rows."""
+    for start in range(0, source.samples, source.block):
+        yield slice(start, min(start + source.block, source.samples))

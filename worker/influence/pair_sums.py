@@ -1,0 +1,147 @@
+"""What is kept of the influence of every training row on every reference row: sums by class and the strongest few."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.influence.pairs import PairwiseInfluence
+from worker.influence.tracin import CheckpointInfluence
+
+
+@dataclass(frozen=True)
+class SignedInfluence:
+    """One sign of the influence of n training rows, by the reference's k classes, and the strongest s of that sign.
+
+    `amount`: sums of `|I_ij|`, in units of loss. `count`: numbers of pairs. Both are weighted by how many rows a reference
+    row stands for. `strongest`: columns of the reference, -1 where there is none; `values`: their `|I_ij|`, descending.
+    """
+
+    amount: Float[Tensor, "n k"]
+    count: Float[Tensor, "n k"]
+    strongest: Int[Tensor, "n s"]
+    values: Float[Tensor, "n s"]
+
+    @classmethod
+    def empty(cls, samples: int, classes: int, strongest: int) -> "SignedInfluence":
+        """Room for n samples, of which nothing is known yet."""
+        return cls(
+            torch.zeros(samples, classes),
+            torch.zeros(samples, classes),
+            torch.full((samples, strongest), -1, dtype=torch.int64),
+            torch.zeros(samples, strongest),
+        )
+
+    def set_rows(self, rows: slice, strength: Float[Tensor, "b m"], by_class: Float[Tensor, "m k"]) -> None:
+        """Reduce `|I_ij|` of some rows, 0 where the sign is the other one, to what is kept; `strength` is overwritten."""
+        self.amount[rows] = strength @ by_class
+        top = strength.topk(min(self.values.shape[1], strength.shape[1]), dim=1)
+        self.strongest[rows, : top.values.shape[1]] = torch.where(top.values > 0, top.indices, -1)
+        self.values[rows, : top.values.shape[1]] = top.values
+        self.count[rows] = strength.gt_(0) @ by_class
+
+
+@dataclass(frozen=True)
+class PairSums:
+    """What is kept of every pair. `weight`: how many reference rows stand behind each training row's sums.
+
+    `repaired`: relabelled to the class that it hurts most, how little a row hurts the reference of the label that it was
+    given, at the last checkpoint: `sum_{j: y_j = y_i} min(I'_ij, 0)`. `moved`: relabelled to the class that it helps second
+    most, by how much its help of a class changes at most: `max_c |P_ic - P'_ic|`. Both in units of loss.
+    """
+
+    positive: SignedInfluence
+    negative: SignedInfluence
+    weight: Float[Tensor, " n"]
+    repaired: Float[Tensor, " n"]
+    moved: Float[Tensor, " n"]
+
+
+def pair_sums(
+    pairs: PairwiseInfluence,
+    reference_labels: Int[Tensor, " m"],
+    classes: int,
+    *,
+    weights: Float[Tensor, " m"] | None = None,
+    own_column: Int[Tensor, " n"] | None = None,
+    strongest: int = 5,
+) -> tuple[PairSums, list[CheckpointInfluence]]:
+    """Reduce every pair, in one pass; with the influence at each checkpoint where `pairs` has it, else an empty list.
+
+    `weights`: how many rows each reference row stands for (1 when left out). `own_column` is the reference column that is
+    the training row itself, or -1: a row is left out of its own sums. Where columns stand for all training rows by their
+    weights, those of its class stand for all others of the class, whether the row is among them or not.
+    """
+    stand_for_all = weights is not None and own_column is not None
+    weights = torch.ones(pairs.columns) if weights is None else weights
+    by_class = torch.zeros(pairs.columns, classes)
+    by_class[torch.arange(pairs.columns), reference_labels] = weights
+    samples = len(pairs.labels)
+    positive, negative = (SignedInfluence.empty(samples, classes, strongest) for _ in range(2))
+    repaired, moved = torch.empty(samples), torch.empty(samples)
+    share = _own_class_share(pairs.labels, reference_labels, weights, by_class, own_column, stand_for_all=stand_for_all)
+    parts: list[tuple[CheckpointInfluence, ...]] = []
+    for block in pairs.blocks():
+        rows, labels = block.rows, pairs.labels[block.rows, None]
+        own = None if own_column is None else own_column[rows]
+        # The block is nobody else's: it is overwritten.
+        influence = _without_own(block.influence, own)
+        positive.set_rows(rows, influence.clamp(min=0), by_class)
+        negative.set_rows(rows, influence.clamp_(max=0).neg_(), by_class)
+        scale = torch.ones(len(labels), classes).scatter_(1, labels, share[rows, None])
+        for side in (positive, negative):
+            side.amount[rows] *= scale
+            side.count[rows] *= scale
+        hurt = negative.amount[rows].argmax(1)
+        harm = _without_own(pairs.relabelled(block, hurt), own).clamp_(max=0)
+        repaired[rows] = (harm @ by_class * scale).gather(1, labels).squeeze(1)
+        helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
+        help_ = _without_own(pairs.relabelled(block, helped), own).clamp_(min=0)
+        moved[rows] = (positive.amount[rows] - help_ @ by_class * scale).abs().amax(1)
+        parts.append(block.checkpoints)
+    weight = weights.sum().expand(samples).clone()
+    if stand_for_all:
+        weight -= 1
+    elif own_column is not None:
+        weight[own_column >= 0] -= 1
+    return PairSums(positive, negative, weight, repaired, moved), _concatenated(parts)
+
+
+def _own_class_share(
+    labels: Int[Tensor, " n"],
+    reference_labels: Int[Tensor, " m"],
+    weights: Float[Tensor, " m"],
+    by_class: Float[Tensor, "m k"],
+    own_column: Int[Tensor, " n"] | None,
+    *,
+    stand_for_all: bool,
+) -> Float[Tensor, " n"]:
+    """What sums over a row's own class are multiplied with, so that the columns stand for all others of the class."""
+    of_class = by_class.sum(0)
+    share = (1 - 1 / of_class.clamp(min=1))[labels] if stand_for_all else torch.ones(len(labels))
+    if own_column is not None:
+        others = of_class[reference_labels] - weights
+        drawn = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
+        inside = own_column >= 0
+        share[inside] = drawn[own_column[inside]]
+    return share
+
+
+def _without_own(influence: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Float[Tensor, "b m"]:
+    """Set each row's influence on itself to 0, in place."""
+    if own is not None:
+        inside = (own >= 0).nonzero().squeeze(1)
+        influence[inside, own[inside]] = 0
+    return influence
+
+
+def _concatenated(parts: list[tuple[CheckpointInfluence, ...]]) -> list[CheckpointInfluence]:
+    return [
+        CheckpointInfluence(
+            torch.cat([part.self_influence for part in of_checkpoint]),
+            torch.cat([part.class_influence for part in of_checkpoint]),
+            torch.cat([part.class_cosines for part in of_checkpoint]),
+        )
+        for of_checkpoint in zip(*parts, strict=True)
+    ]
