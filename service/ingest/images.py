@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from service.domain.brightness import in_bytes
 from service.ingest.limits import Limits
+from service.store.greyscale import to_eight_bits
 
 # Those that a browser or a camera makes; others of Pillow's run programs or read other files.
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
@@ -72,7 +72,7 @@ def shown(data: bytes, white: float | None, side: int) -> bytes:
         opened.draft(None, (side, side))  # a large JPEG is decoded at a fraction of its size
         image: Image.Image = ImageOps.exif_transpose(opened)
         if _is_deep(image):
-            image = Image.fromarray(in_bytes(np.asarray(image), whole=image.mode != "F", white=white))
+            image = Image.fromarray(to_eight_bits(np.asarray(image), integers=image.mode != "F", white=white))
         elif image.has_transparency_data:
             image = image.convert("RGBA")
         elif image.mode != "L":

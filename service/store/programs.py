@@ -5,9 +5,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from service.domain.damage import damage_told
 from service.domain.errors import FieldError, Invalid, UnreadableType
 from service.domain.program import Program, Weight, parse
+from service.store.archives import damage_as
 
 # Of all descriptions together: a Swin V2 of 24 blocks in the plainest operators has 10 MB with 350,000 values.
 _LONGEST = 2**25
@@ -20,7 +20,7 @@ class ProgramFile:
     """An open archive; a context. `expanded` is how many bytes it says that it holds."""
 
     def __init__(self, path: Path) -> None:
-        with damage_told(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
+        with damage_as(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
             self._archive = zipfile.ZipFile(path)
         self._sizes = {one.filename: one.file_size for one in self._archive.infolist()}
         self.expanded = sum(one.file_size for one in self._archive.infolist())
@@ -75,7 +75,7 @@ class ProgramFile:
     def _read(self, name: str) -> bytes:
         if name not in self._sizes:
             raise _fault(f"{name} cannot be read: it is not there")
-        with damage_told(lambda error: _fault(f"{name} cannot be read: {error}")):
+        with damage_as(lambda error: _fault(f"{name} cannot be read: {error}")):
             return self._archive.read(name)
 
 

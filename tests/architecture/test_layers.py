@@ -1,5 +1,6 @@
 """What may load what; `make check` holds the imports between rooms, this holds what really gets loaded."""
 
+import ast
 import json
 import os
 import subprocess
@@ -50,6 +51,18 @@ def test_the_service_starts_without_torch_and_without_the_worker(module: str) ->
 def test_what_the_service_offers_is_what_the_worker_can_do() -> None:
     assert FORMULAS.keys() == SIGNALS.keys()
     assert BUILDERS.keys() == {name for name, model in MODELS.items() if model.training is not None}
+
+
+def test_the_domain_imports_the_standard_library_and_pydantic_alone() -> None:
+    # A list of what is forbidden would miss the next package, so this one lists what is allowed.
+    allowed = {*sys.stdlib_module_names, "pydantic"}
+    for path in sorted((ROOT / "service/domain").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or "."]
+            for name in names:
+                assert name.split(".")[0] in allowed or name.startswith("service.domain"), f"{path.name} imports {name}"
 
 
 def test_nothing_is_read_from_the_environment_at_import() -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from service.domain.brightness import in_bytes
+from service.store.greyscale import to_eight_bits
 
 _GREY = ("1", "L", "LA", "La", "F")
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and those of its values that swap width and height
@@ -63,7 +63,7 @@ def upright(
 ) -> Image.Image:
     """Decoded as people see it, in 8 bits; `enough` pixels a side may stand for more.
 
-    `white` is the value that is white in greyscale of more than 8 bits, that of the dataset; see `in_bytes`.
+    `white` is the value that is white in greyscale of more than 8 bits, that of the dataset; see `to_eight_bits`.
 
     Raises OSError or ValueError for what Pillow cannot read.
     """
@@ -72,7 +72,7 @@ def upright(
             opened.draft(None, (enough, enough))
         image: Image.Image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I") or image.mode == "F":
-            image = Image.fromarray(in_bytes(np.asarray(image), whole=image.mode != "F", white=white))
+            image = Image.fromarray(to_eight_bits(np.asarray(image), integers=image.mode != "F", white=white))
         elif image.has_transparency_data:
             # The colour of transparent pixels is arbitrary; people see such images on a page.
             image = image.convert("RGBA")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service.domain.damage import damage_told
 from service.domain.errors import TooLarge
 from service.ingest.faults import invalid, malformed
 from service.ingest.limits import Limits
+from service.store.archives import damage_as
 
 Read = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
@@ -77,7 +77,7 @@ def opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[I
 
 
 def _damaged(what: str) -> AbstractContextManager[None]:
-    return damage_told(lambda error: malformed(f"{what} is damaged: {error}", what))
+    return damage_as(lambda error: malformed(f"{what} is damaged: {error}", what))
 
 
 def _open_zipped(archive: zipfile.ZipFile, member: Member) -> AbstractContextManager[IO[bytes]]:

@@ -1,4 +1,4 @@
-"""Damaged archives: the many errors that the standard library raises over them, told as one of ours."""
+"""Damaged archives: one error of ours for the many that the standard library raises."""
 
 import errno
 import lzma
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from service.domain.errors import SuspectsError
 
-# What the library raises over a damaged archive, beside its own errors.
+# The standard library raises these for a damaged archive, beside its own errors.
 _DAMAGE = (
     zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError, ValueError,
     OverflowError, struct.error,
@@ -19,13 +19,16 @@ _DAMAGE = (
 
 
 @contextmanager
-def damage_told(telling: Callable[[Exception], SuspectsError]) -> Iterator[None]:
-    """Raise what `telling` makes of the damage. Errors of the machine, a full disk say, stay what they are."""
+def damage_as(translate: Callable[[Exception], SuspectsError]) -> Iterator[None]:
+    """Raise `translate(error)` in place of each error that damage causes.
+
+    Errors of the machine, such as a full disk, stay as they are.
+    """
     try:
         yield
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # a wrong offset makes it seek before the beginning
             raise
-        raise telling(error) from error
+        raise translate(error) from error
     except _DAMAGE as error:
-        raise telling(error) from error
+        raise translate(error) from error
