@@ -11,7 +11,7 @@ import numpy as np
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.ingest import Limits, ingest
-from worker.data.decode import Canonical, read
+from worker.data.decode import Canonical, open_canonical
 
 DATA = Path(os.environ.get("SUSPECTS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TABLES = ("adult", "bank", "covtype10k", "letter", "magic", "phoneme", "satimage", "spambase", "wine_quality")
@@ -40,7 +40,7 @@ def taken(source: Path, spec: DatasetSpec, folder: Path) -> tuple[DatasetInfo, C
         created_at=datetime.now(UTC),
         **{one.name: getattr(found, one.name) for one in fields(found)},
     )
-    return info, read(data)
+    return info, open_canonical(data)
 
 
 def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tuple[Path, DatasetSpec]:

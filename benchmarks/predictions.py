@@ -37,8 +37,8 @@ from service.domain.resolve import resolve
 from service.domain.specs import Glitch, JobOptions, Reference
 from worker.data.decode import Encoder
 from worker.data.glitches import plant
-from worker.job.predictions import look
-from worker.job.ranking import Outcome, rank
+from worker.job.predictions import measure_predictions
+from worker.job.ranking import RankingResult, rank
 from worker.signals.summaries import detection
 
 RESULTS = Path(__file__).parent / "results"
@@ -136,7 +136,7 @@ def compared(given: Set, title: str, model: Any, seed: int) -> Run:
     return Run(given.name, given.kind, title, found, dict(zip(COUNTS, counts, strict=True)))
 
 
-def _count(outcome: Outcome, wrong: NDArray[np.bool_]) -> Count:
+def _count(outcome: RankingResult, wrong: NDArray[np.bool_]) -> Count:
     estimate, there = outcome.result["estimates"]["mislabeled"], int(wrong.sum())
     return Count(there, estimate["count"], estimate["low"] <= there <= estimate["high"])
 
@@ -151,13 +151,13 @@ def _verified(arrays: dict[str, Array], given: Set, seed: int) -> Count:
     return _count(_ours(split, Reference(split="reference")), (given.labels != given.truth)[rest])
 
 
-def _ours(arrays: dict[str, Array], reference: Reference | None = None) -> Outcome:
+def _ours(arrays: dict[str, Array], reference: Reference | None = None) -> RankingResult:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         np.savez(folder / "predictions.npz", allow_pickle=False, **arrays)
         info, dataset = taken(folder / "predictions.npz", DatasetSpec(), folder)
         spec = resolve(JobOptions(reference=reference), info)
-        samples, scored = look(spec, dataset, folder / "scratch", lambda _share: None)
+        samples, scored = measure_predictions(spec, dataset, folder / "scratch", lambda _share: None)
         return rank(samples, spec, scored, dataset)
 
 

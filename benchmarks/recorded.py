@@ -23,11 +23,11 @@ from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest
 from service.ingest import Limits, ingest
-from worker.data.decode import read
-from worker.job.preparation import Prepared, prepare
-from worker.job.ranking import Outcome, rank
-from worker.job.recorded import play
-from worker.job.scoring import listen
+from worker.data.decode import open_canonical
+from worker.job.preparation import PreparedJob, prepare
+from worker.job.ranking import RankingResult, rank
+from worker.job.recorded import open_recording
+from worker.job.scoring import measure
 from worker.recorder import TraceRecorder
 from worker.training.loop import learning_rate
 
@@ -40,7 +40,7 @@ def options(model: str) -> JobOptions:
     return JobOptions(model=ModelRequest(name=model), training=TrainingRequest(epochs=6, checkpoints="all"))
 
 
-def recorded(spec: JobSpec, prepared: Prepared, path: Path) -> Path:
+def recorded(spec: JobSpec, prepared: PreparedJob, path: Path) -> Path:
     """The file of a plain loop; shuffled as worker.training.loop shuffles."""
     model, labels, training = prepared.model, prepared.planted.labels, spec.training
     optimizer = torch.optim.SGD(model.parameters(), lr=training.learning_rate, momentum=training.momentum)
@@ -56,14 +56,17 @@ def recorded(spec: JobSpec, prepared: Prepared, path: Path) -> Path:
     return path
 
 
-def ranked(path: Path, info: DatasetInfo, folder: Path) -> Outcome:
+def ranked(path: Path, info: DatasetInfo, folder: Path) -> RankingResult:
     """What the service makes of the file."""
     found = ingest(path, path.name, DatasetSpec(), folder / "data", folder / "skipped", Limits())
     info = info.model_copy(update={name: getattr(found, name) for name in found.__dataclass_fields__})
-    spec, dataset = resolve(JobOptions(training=TrainingRequest(checkpoints="all")), info), read(folder / "data")
-    played = play(spec, dataset, folder / "scratch")
+    spec, dataset = (
+        resolve(JobOptions(training=TrainingRequest(checkpoints="all")), info),
+        open_canonical(folder / "data"),
+    )
+    played = open_recording(spec, dataset, folder / "scratch")
     return rank(
-        played.samples, spec, listen(played.samples, spec, played.train, played.known, lambda _share: None), dataset
+        played.samples, spec, measure(played.samples, spec, played.train, played.known, lambda _share: None), dataset
     )
 
 
@@ -83,7 +86,7 @@ def compared(name: str, model: str) -> tuple[str, ...]:
     return name, model, str(len(own.table)), str(len(signals)), f"{far:.1e}", f"{size:.0f}", f"{took:.1f}"
 
 
-def _far(own: Outcome, other: Outcome, signal: str) -> float:
+def _far(own: RankingResult, other: RankingResult, signal: str) -> float:
     one, two = (np.asarray(outcome.table[signal], np.float64) for outcome in (own, other))
     return float(np.abs(one - two).max() / np.abs(one).max(initial=1e-30))
 

@@ -14,12 +14,12 @@ from service.domain.models import AUTO
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
 from worker.data.decode import Canonical
-from worker.job.preparation import Prepared, fit, prepare
-from worker.job.ranking import Outcome, rank
+from worker.job.preparation import PreparedJob, fit, prepare
+from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import Scored, score
 from worker.models import build
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate, train
-from worker.training.search import Found, find_rate
+from worker.training.search import FoundRate, find_rate
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Run:
     """A finished run, its resolved spec, its tensors, and the seconds that each part took."""
 
     spec: JobSpec
-    prepared: Prepared
+    prepared: PreparedJob
     scored: Scored
-    outcome: Outcome
-    found: Found | None
+    outcome: RankingResult
+    found: FoundRate | None
     prepare_s: float
     search_s: float
     training_s: float
@@ -75,7 +75,7 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
     return Run(spec, prepared, scored, outcome, found, *parts)
 
 
-def searched(prepared: Prepared, spec: JobSpec) -> tuple[JobSpec, Found | None]:
+def searched(prepared: PreparedJob, spec: JobSpec) -> tuple[JobSpec, FoundRate | None]:
     """The spec with the learning rate that a worker would find, where it would look for one."""
     if not spec.training.find_learning_rate:
         return spec, None

@@ -231,7 +231,7 @@ def finish(
         for state in (State.TRAINING, State.SCORING, State.RANKING):
             jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), now)
             if state is State.TRAINING:
-                jobs.record(connection, job_id, "metrics", {"epoch": 1, "loss": 1.0, "accuracy": 0.5}, now)
+                jobs.record_event(connection, job_id, "metrics", {"epoch": 1, "loss": 1.0, "accuracy": 0.5}, now)
     if blobs is not None:
         save_evidence(blobs, job_id, info)
     with database.write() as connection:

@@ -22,8 +22,8 @@ from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broke
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import open_database
-from worker.devices import choose
-from worker.job.context import Station
+from worker.devices import choose_device
+from worker.job.context import WorkerContext
 from worker.job.tasks import run
 from worker.serving.answers import answer
 
@@ -62,13 +62,13 @@ _worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @cache
-def station() -> Station:
+def station() -> WorkerContext:
     """This process's database and files; opened on first use, never shared across a fork."""
-    return Station(
+    return WorkerContext(
         settings=settings(),
         database=open_database(settings().database),
         blobs=Blobs(settings().home),
-        device=choose(settings().device, getattr(current_process(), "index", 0)),
+        device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
     )
 
@@ -109,7 +109,7 @@ def _sign_out(**_: object) -> None:
     _signed_out.set()
     database = open_database(settings().database)
     with database.write() as connection:
-        workers.sign_out(connection, _worker_id)
+        workers.remove(connection, _worker_id)
     database.close()
 
 
@@ -118,7 +118,7 @@ def _keep_signed_in() -> None:
     while not _signed_out.is_set():
         try:
             with database.write() as connection:
-                workers.sign_in(connection, _worker_id, datetime.now(UTC))
+                workers.record_heartbeat(connection, _worker_id, datetime.now(UTC))
         except Exception as error:  # noqa: BLE001 - a worker outlives any trouble of its database
             log.warning("cannot sign in", error=str(error))
         _signed_out.wait(settings().heartbeat_seconds)

@@ -12,7 +12,7 @@ class NoSuchDevice(Exception):
     """The setting names a device that this machine lacks."""
 
 
-def choose(wanted: str, process: int) -> torch.device:
+def choose_device(wanted: str, process: int) -> torch.device:
     """`auto`, `cpu`, `cuda` or `cuda:1`; the worker processes of a host, counted from 0, take its GPUs in turns."""
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return CPU
@@ -30,6 +30,6 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def sent(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+def to_device(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """The same tensors where a model can read them; themselves if they are there."""
     return tuple(part.to(device, non_blocking=True) for part in parts)

@@ -39,7 +39,7 @@ class Changes:
     def is_news(self, connection: sa.Connection, dataset_id: str) -> bool:
         """Whether the dataset would not be the same, and as well known, as it was made."""
         return bool(self.labels or self.removed) or self.verified != frozenset(
-            versions.verified(connection, dataset_id)
+            versions.verified_ids(connection, dataset_id)
         )
 
 
@@ -117,7 +117,7 @@ def _seen(connection: sa.Connection, blobs: Blobs, job: Job) -> dict[str, Review
     Without those on samples that the job itself had changed.
     """
     held = reviews.latest(connection, job.id)
-    rows = rankings.named(connection, job.id, list(held)) if job.spec.glitches else {}
+    rows = rankings.rows_by_id(connection, job.id, list(held)) if job.spec.glitches else {}
     given = labels_of(blobs.canonical(job.dataset_id), ids=held) if held else {}
     return {
         name: held[name].about(label)

@@ -35,7 +35,7 @@ def run_again(
     with database.read() as connection:
         if jobs.count_by_state(connection).get(State.QUEUED, 0) >= settings.max_waiting_jobs:
             return []
-        due = loops.due(connection, now)
+        due = loops.due_reruns(connection, now)
     begun = []
     for job_id in due:
         next_id = new_id("job_")
@@ -44,7 +44,7 @@ def run_again(
         except (SuspectsError, OSError) as error:
             log.warning("a job cannot be run again", job=job_id, error=str(error))
             with database.write() as connection:
-                loops.give_up(connection, job_id, str(error))
+                loops.record_failure(connection, job_id, str(error))
             continue
         if following is not None and _begin(database, blobs, job_id, next_id, following, now):
             log.info("run again", job=job_id, next=next_id, dataset=following.spec.dataset)
@@ -74,14 +74,14 @@ def _begin(database: Database, blobs: Blobs, job_id: str, next_id: str, followin
 def _write(database: Database, job_id: str, next_id: str, following: _Following, now: datetime) -> bool:
     try:
         with database.write() as connection:
-            if not loops.follow(connection, job_id, next_id):
+            if not loops.set_next_job(connection, job_id, next_id):
                 return False
             if following.to_pull is not None:
                 datasets.add(connection, following.to_pull)
             jobs.add(connection, next_id, following.spec, now)
-            webhooks.hand_on(connection, job_id, next_id)
+            webhooks.copy_to_job(connection, job_id, next_id)
             if following.to_pull is None:
-                pulls.hand_on(connection, job_id, next_id)
+                pulls.copy_to_job(connection, job_id, next_id)
             elif following.spec.source is not None:
                 pulls.add(connection, next_id, following.spec.source)
     except sa.exc.IntegrityError:
@@ -104,11 +104,11 @@ def _following(
     with database.read() as connection:
         job = jobs.get(connection, job_id)
         parent = None if job is None else datasets.get(connection, job.dataset_id)
-        afresh = loops.is_afresh(connection, job_id)
+        afresh = loops.pulls_again(connection, job_id)
     if job is None or parent is None:
         return None
     if afresh and job.spec.source is not None:
-        info = jobs.to_be_pulled(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
+        info = jobs.placeholder_dataset(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
         return _Following(job.spec.model_copy(update={"dataset": dataset_id}), info)
     version = make_version(database, blobs, parent, job, "reviews", dataset_id, now)
     with database.read() as connection:

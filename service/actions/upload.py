@@ -85,4 +85,4 @@ def made_before(services: Services, key: str | None, body_digest: str) -> str | 
     if key is None:
         return None
     with services.database.read() as connection:
-        return idempotency.resource(connection, key, body_digest)
+        return idempotency.find(connection, key, body_digest)

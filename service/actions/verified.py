@@ -14,8 +14,8 @@ def verified(connection: sa.Connection, blobs: Blobs, dataset_id: str) -> list[s
     Those that came with it as a version, and those of which the last word, in the chain of a job over it, is for the
     label that they carry here; none whose last word is another.
     """
-    found, data = set(versions.verified(connection, dataset_id)), blobs.canonical(dataset_id)
-    words = reviews.on_dataset(connection, dataset_id)
+    found, data = set(versions.verified_ids(connection, dataset_id)), blobs.canonical(dataset_id)
+    words = reviews.latest_of_dataset(connection, dataset_id)
     # A dataset whose tasks are still to be pulled has no samples.
     given = labels_of(data, ids=words) if words and data.exists() else {}
     for name, label in given.items():

@@ -13,14 +13,14 @@ from service.api.http.dependencies import IdempotencyKey, ServicesDependency, au
 from service.api.http.errors import problems
 from service.api.http.openapi import CONNECTION_BODY, TOKEN_BODY
 from service.api.schemas.integrations import ConnectionPage, ConnectionSecret
-from service.domain.connection import Connection, ConnectionRequest, Seen, TokenKind, TokenRequest
+from service.domain.connection import Connection, ConnectionCheck, ConnectionRequest, TokenKind, TokenRequest
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound, Upstream, invalid_fields
 from service.domain.ids import new_id
 from service.label_studio.client import LabelStudio, Refused
 from service.label_studio.projects import backend_path
 from service.services import Services
 from service.store import connections, idempotency
-from service.store.connections import Sealed
+from service.store.connections import EncryptedConnection
 
 router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -65,9 +65,9 @@ def _create(services: Services, key: str | None, asked: str, request: Connection
     secret = services.vault.seal(secrets.token_urlsafe(32))
     try:
         with services.database.write() as connection:
-            connections.add(connection, Sealed(shown, services.vault.seal(token), secret))
+            connections.add(connection, EncryptedConnection(shown, services.vault.seal(token), secret))
             if key is not None:
-                idempotency.keep(connection, key, asked, connection_id, now)
+                idempotency.add(connection, key, asked, connection_id, now)
     except sa.exc.IntegrityError:
         # A request with the same key was quicker.
         made = made_before(services, key, asked)
@@ -77,7 +77,7 @@ def _create(services: Services, key: str | None, asked: str, request: Connection
     return connection_id
 
 
-def _tested(services: Services, url: str, token: str) -> tuple[TokenKind, Seen]:
+def _tested(services: Services, url: str, token: str) -> tuple[TokenKind, ConnectionCheck]:
     """What the token is and can see. Raises Invalid naming the field that is at fault."""
     try:
         with LabelStudio(url, token, allow_private=services.settings.allow_private_connections) as client:
@@ -158,18 +158,18 @@ def delete_connection(connection_id: str, services: ServicesDependency) -> None:
     """With its secrets. Jobs that came over it stay, but can no longer be pushed or reconciled."""
     _found(services, connection_id)
     with services.database.write() as connection:
-        waiting = connections.waiting(connection, connection_id)
+        waiting = connections.jobs_to_pull(connection, connection_id)
         if waiting:
             raise Conflict(
                 f"{len(waiting)} jobs are still pulling over it; cancel them first", members={"jobs": waiting}
             )
         connections.remove(connection, connection_id)
-        idempotency.forget(connection, connection_id)
+        idempotency.remove_of(connection, connection_id)
 
 
-def _found(services: Services, connection_id: str) -> Sealed:
+def _found(services: Services, connection_id: str) -> EncryptedConnection:
     with services.database.read() as connection:
-        found = connections.sealed(connection, connection_id)
+        found = connections.get_encrypted(connection, connection_id)
     if found is None:
         raise NotFound(f"no connection {connection_id}")
     return found

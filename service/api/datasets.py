@@ -95,7 +95,7 @@ def bind(services: Services, key: str | None, asked: str, dataset_id: str) -> st
         return dataset_id
     try:
         with services.database.write() as connection:
-            idempotency.keep(connection, key, asked, dataset_id, services.now())
+            idempotency.add(connection, key, asked, dataset_id, services.now())
     except sa.exc.IntegrityError:
         return made_before(services, key, asked) or dataset_id
     return dataset_id
@@ -134,11 +134,11 @@ def delete_dataset(dataset_id: str, services: ServicesDependency) -> None:
     find_dataset(services, dataset_id)
     try:
         with services.database.write() as connection:
-            users = datasets.users(connection, dataset_id)
+            users = datasets.jobs_using(connection, dataset_id)
             if users:
                 raise in_use(users)
             datasets.remove(connection, dataset_id)
-            idempotency.forget(connection, dataset_id)
+            idempotency.remove_of(connection, dataset_id)
     except sa.exc.IntegrityError as error:
         raise in_use([]) from error
     services.blobs.remove(services.blobs.dataset(dataset_id))

@@ -16,7 +16,7 @@ from service.domain.specs import Reference
 from service.ingest.identities import labels_of, missing_ids
 from service.services import Services
 from service.store import differences, rankings
-from service.store.differences import FLAGGED, Listed
+from service.store.differences import FLAGGED, SampleList
 from service.store.jobs import Job
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -46,7 +46,7 @@ def compare_jobs(
         check_signal(one, by)
     with services.database.read() as connection:
         pair = _Pair(services, connection, before, after, by, limit)
-        shared, only_before, only_after = differences.common(connection, before.id, after.id)
+        shared, only_before, only_after = differences.count_shared(connection, before.id, after.id)
         return JobDiff(
             by=by,
             before=_side(connection, before),
@@ -78,7 +78,7 @@ def _part(job: Job, name: str) -> Any:
 
 
 def _side(connection: sa.Connection, job: Job) -> DiffSide:
-    counted = rankings.flagged(connection, job.id)
+    counted = rankings.count_by_verdict(connection, job.id)
     model = (job.result or {})["model"]
     return DiffSide(
         job=job.id,
@@ -144,7 +144,7 @@ class _Pair:
         relabelled = differences.relabelled(connection, old, new, self.by, limit)
         appeared = differences.flagged_only_in(connection, new, old, self.by, limit)
         vanished = differences.flagged_only_in(connection, old, new, self.by, limit)
-        top = [list(rankings.top(connection, job_id, self.by, limit)) for job_id in (old, new)]
+        top = [list(rankings.top_ranks(connection, job_id, self.by, limit)) for job_id in (old, new)]
         entered, left = _without(top[1], top[0]), _without(top[0], top[1])
         stayed = _without(top[1], entered)
         listed = {"relabelled": relabelled, "appeared": appeared, "vanished": vanished}
@@ -169,7 +169,7 @@ class _Pair:
         return item
 
     def _places(self, job_id: str, ids: Sequence[str]) -> dict[str, DiffPlace]:
-        rows = rankings.named(self.connection, job_id, ids)
+        rows = rankings.rows_by_id(self.connection, job_id, ids)
         ranks = differences.ranks(self.connection, job_id, self.by, list(rows))
         return {
             name: DiffPlace.model_validate({**row, "rank": ranks[name], "score": row[self.by]})
@@ -192,5 +192,5 @@ def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:
     return [name for name in ids if name not in known]
 
 
-def _all(ids: list[str]) -> Listed:
-    return Listed(ids, len(ids))
+def _all(ids: list[str]) -> SampleList:
+    return SampleList(ids, len(ids))

@@ -15,7 +15,7 @@ from service.domain.errors import FieldError, Malformed
 from service.domain.job import ENDED, Progress
 from service.services import Services
 from service.store import jobs
-from service.store.jobs import Event, Job
+from service.store.jobs import Job, JobEvent
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -73,8 +73,8 @@ async def follow_job(
         await asyncio.sleep(_LOOK_S)
 
 
-def _look(services: Services, job_id: str, after: int) -> tuple[Job | None, list[Event]]:
+def _look(services: Services, job_id: str, after: int) -> tuple[Job | None, list[JobEvent]]:
     # The job first: once it has ended, its last event is there to be read.
     with services.database.read() as connection:
         job = jobs.get(connection, job_id)
-        return job, list(jobs.events(connection, job_id, after))
+        return job, list(jobs.events_after(connection, job_id, after))

@@ -29,7 +29,7 @@ from service.outbound.addresses import names_private_host
 from service.services import Services
 from service.store import datasets, idempotency, jobs, loops, webhooks
 from service.store.jobs import Job
-from service.store.loops import Standing
+from service.store.loops import LoopStatus
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -104,7 +104,7 @@ def _pull(services: Services, key: str | None, asked: str, request: PullJobReque
             if request.webhook is not None:
                 webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
             if key is not None:
-                idempotency.keep(connection, key, asked, job_id, now)
+                idempotency.add(connection, key, asked, job_id, now)
     except sa.exc.IntegrityError as error:
         known = made_before(services, key, asked)
         if known is None:
@@ -140,7 +140,7 @@ def _submit(services: Services, key: str | None, asked: str, request: JobOptions
             if request.webhook is not None:
                 webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
             if key is not None:
-                idempotency.keep(connection, key, asked, job_id, services.now())
+                idempotency.add(connection, key, asked, job_id, services.now())
     except sa.exc.IntegrityError as error:
         known = made_before(services, key, asked)
         if known is None:
@@ -234,7 +234,7 @@ def list_jobs(
         found, total = jobs.page(connection, state=state, dataset=dataset, name=name, before=before, limit=limit + 1)
         items, following = paging.cut(request, response, query, found, limit)
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in items}}
-        standings = loops.standings(connection, [job.id for job in items])
+        standings = loops.statuses(connection, [job.id for job in items])
     views = [_view(job, info, standings.get(job.id)) for job in items if (info := known[job.dataset_id]) is not None]
     return JobPage(items=views, next=following, total=total)
 
@@ -288,7 +288,7 @@ def rerun_job(job_id: str, services: ServicesDependency) -> JobView:
             msg = "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
             raise _invalid([], msg)
     with services.database.write() as connection:
-        asked = loops.ask(connection, job_id, services.now(), Loop(after=1, cool_down_seconds=0))
+        asked = loops.request_rerun(connection, job_id, services.now(), Loop(after=1, cool_down_seconds=0))
     return _after(services, job_id, asked, "another job follows it already, see links.next")
 
 
@@ -298,7 +298,7 @@ def delete_job(job_id: str, services: ServicesDependency) -> None:
     with services.database.write() as connection:
         removed = jobs.remove(connection, job_id)
         if removed:
-            idempotency.forget(connection, job_id)
+            idempotency.remove_of(connection, job_id)
     if not removed:
         _after(services, job_id, False, "cancel it first")
     services.blobs.remove(services.blobs.job(job_id))
@@ -324,11 +324,11 @@ def find_job(services: Services, job_id: str) -> Job:
 def view(services: Services, job: Job) -> JobView:
     """The job as clients see it."""
     with services.database.read() as connection:
-        standings = loops.standings(connection, [job.id])
+        standings = loops.statuses(connection, [job.id])
     return _view(job, _named(services, job.dataset_id), standings.get(job.id))
 
 
-def _view(job: Job, info: DatasetInfo, loop: Standing | None) -> JobView:
+def _view(job: Job, info: DatasetInfo, loop: LoopStatus | None) -> JobView:
     links: Mapping[str, Any] = {
         "self": f"/jobs/{job.id}",
         "suspects": f"/jobs/{job.id}/suspects",

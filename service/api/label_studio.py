@@ -15,13 +15,13 @@ from service.api.http.errors import problems
 from service.api.http.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
 from service.domain.backend import (
     BackendHealth,
-    Event,
-    EventTaken,
+    EventAccepted,
     ModelVersion,
     ModelVersions,
     Predictions,
-    Question,
-    Setup,
+    PredictRequest,
+    SetupRequest,
+    ToolEvent,
 )
 from service.domain.errors import Conflict, NotFound
 from service.label_studio.backend.backend import predict, train_again, version_of, versions
@@ -39,7 +39,7 @@ def _caller(secret: str, services: ServicesDependency) -> str:
     """Id of the connection whose path this is. Raises NotFound for any other path, telling nothing of it."""
     connection_id, _, given = secret.partition(".")
     with services.database.read() as connection:
-        found = connections.sealed(connection, connection_id)
+        found = connections.get_encrypted(connection, connection_id)
     known = "" if found is None else _opened(services, found.path_secret)
     # Compared in constant time, and also where there is nothing to compare with.
     if not hmac.compare_digest(given.encode(), known.encode()) or not known:
@@ -74,7 +74,7 @@ def tell_health() -> BackendHealth:
 )
 def set_up(caller: Caller, body: JsonBody, services: ServicesDependency) -> ModelVersion:
     """Called all the time: nothing is done, and nothing of what comes is kept. The token that comes too is not read."""
-    return ModelVersion(model_version=version_of(services, caller, parsed(Setup, body.value).number))
+    return ModelVersion(model_version=version_of(services, caller, parsed(SetupRequest, body.value).number))
 
 
 @router.get("/versions", summary="List the versions of all projects")
@@ -95,7 +95,7 @@ def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) 
     A worker is asked about new ones, and waited for no longer than SUSPECTS_ANSWER_SECONDS; where all are busy, nothing is said of them,
     and Label Studio asks again when the task is opened the next time.
     """
-    return Predictions(results=predict(services, caller, parsed(Question, body.value)))
+    return Predictions(results=predict(services, caller, parsed(PredictRequest, body.value)))
 
 
 @router.post(
@@ -105,23 +105,23 @@ def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) 
     responses=problems(400, 413, 415, 422),
     openapi_extra=EVENT_BODY,
 )
-def hear(caller: Caller, body: JsonBody, services: ServicesDependency, later: BackgroundTasks) -> EventTaken:
+def hear(caller: Caller, body: JsonBody, services: ServicesDependency, later: BackgroundTasks) -> EventAccepted:
     """Answers at once: the annotator's own request waits for it. An event only says that it is time to look.
 
     START_TRAINING runs the newest job of the project again over its present tasks, once however often it comes. Events
     that concern no label are heard and left alone.
     """
-    event = parsed(Event, body.value)
+    event = parsed(ToolEvent, body.value)
     if event.action in _CHANGES:
         later.add_task(_ask, services, caller, event.project.id)
     elif event.action == "START_TRAINING":
         # Nothing else tells that somebody pressed the button: it is kept before it is answered.
         train_again(services, caller, event.project.id)
-    return EventTaken(action=event.action)
+    return EventAccepted(action=event.action)
 
 
 def _ask(services: Services, connection_id: str, project: int) -> None:
     with services.database.write() as connection:
-        count = pulls.ask(connection, connection_id, project, services.now())
+        count = pulls.request_reconcile(connection, connection_id, project, services.now())
     if count:
         log.info("to be reconciled", connection=connection_id, project=project, jobs=count)

@@ -97,11 +97,11 @@ def delete_network(network_id: str, services: ServicesDependency) -> None:
     find_network(services, network_id)
     try:
         with services.database.write() as connection:
-            users = networks.users(connection, network_id)
+            users = networks.jobs_using(connection, network_id)
             if users:
                 raise in_use(users)
             networks.remove(connection, network_id)
-            idempotency.forget(connection, network_id)
+            idempotency.remove_of(connection, network_id)
     except sa.exc.IntegrityError as error:
         raise in_use([]) from error
     services.blobs.remove(services.blobs.network(network_id).parent)

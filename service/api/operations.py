@@ -73,7 +73,7 @@ def _storage(services: Services) -> Check:
 def _worker(services: Services) -> Check:
     silence = timedelta(seconds=max(3 * services.settings.heartbeat_seconds, 10))
     with services.database.read() as connection:
-        count = workers.living(connection, services.now() - silence)
+        count = workers.count_alive(connection, services.now() - silence)
     return Check(ok=count > 0, detail=f"{count} alive" if count else "none has signed in lately; start one")
 
 

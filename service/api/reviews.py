@@ -26,7 +26,7 @@ from service.api.schemas.reviews import (
 from service.api.schemas.samples import Verdict
 from service.api.suspects import Completed, check_signal, dataset_of
 from service.domain.errors import Conflict, FieldError, invalid_fields
-from service.domain.precision import BAND_ENDS, bands, days, share
+from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_day, shares_by_rank
 from service.domain.review import Decision, Outcome
 from service.ingest.identities import labels_of
 from service.services import Services
@@ -64,7 +64,7 @@ def create_reviews(
         _keep(services, job, decisions, held_out, key, asked)
     with services.database.read() as connection:
         held = reviews.latest(connection, job.id)
-        ranked = rankings.known(connection, job.id, list(held))
+        ranked = rankings.ranked_ids(connection, job.id, list(held))
     reviewed = sum(name in ranked or one.job == job.id for name, one in held.items())
     return ReviewsRecorded(recorded=len(decisions), reviewed=reviewed)
 
@@ -79,9 +79,9 @@ def _keep(
 ) -> None:
     try:
         with services.database.write() as connection:
-            reviews.record(connection, job.id, decisions, _SOURCE, services.now(), given=held_out)
+            reviews.add(connection, job.id, decisions, _SOURCE, services.now(), given=held_out)
             if key is not None:
-                idempotency.keep(connection, key, asked, job.id, services.now())
+                idempotency.add(connection, key, asked, job.id, services.now())
     except sa.exc.IntegrityError as error:
         # A request with the same key was quicker, or the job is gone.
         if made_before(services, key, asked) is None:
@@ -101,7 +101,7 @@ def _checked(services: Services, job: Job, value: Any) -> tuple[list[Decision], 
         raise _told(faults(error, value)) from error
     info, ids = dataset_of(services, job), [decision.sample_id for decision in decisions]
     with services.database.read() as connection:
-        ranked = rankings.known(connection, job.id, ids)
+        ranked = rankings.ranked_ids(connection, job.id, ids)
     # Those that were held out of the ranking are in the dataset alone, whose ids take longer to read.
     absent = {name for name in ids if name not in ranked}
     held_out = labels_of(services.blobs.canonical(info.id), ids=absent) if absent else {}
@@ -169,7 +169,7 @@ def summarise_reviews(
     with services.database.read() as connection:
         seen = outcomes.of_job(connection, job.id)
         names = signal or computed if seen.rows else []
-        ranks = {by: rankings.top(connection, job.id, by, BAND_ENDS[-1]) for by in names}
+        ranks = {by: rankings.top_ranks(connection, job.id, by, BAND_ENDS[-1]) for by in names}
         pull = pulls.get(connection, job.id)
     return _summary(seen, ranks, pull)
 
@@ -185,12 +185,12 @@ def _summary(seen: Outcomes, ranks: Mapping[str, Mapping[str, int]], pull: Pull 
             flagged=seen.of_flagged(),
             clean={one: others[one] for one in Outcome if one is not Outcome.PENDING},
         ),
-        precision=share(flagged.values()),
+        precision=reviewed_share(flagged.values()),
         by_verdict={
-            verdict: share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
+            verdict: reviewed_share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
             for verdict in _VERDICTS
         },
-        by_signal=[SignalPrecision(name=by, bands=bands(found, seen.found)) for by, found in ranks.items()],
-        over_time=days([(seen.reviews[name].created_at.date(), found) for name, found in flagged.items()]),
+        by_signal=[SignalPrecision(name=by, bands=shares_by_rank(found, seen.found)) for by, found in ranks.items()],
+        over_time=shares_by_day([(seen.reviews[name].created_at.date(), found) for name, found in flagged.items()]),
         tool=None if pull is None else ToolStanding(reconciled_at=pull.reconciled_at, trouble=pull.trouble),
     )

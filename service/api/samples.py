@@ -12,7 +12,7 @@ from service.api.schemas.samples import InfluentialSample, JobSample
 from service.api.suspects import Completed, dataset_of, job_sample_link, planted, review_view, signals_of
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
-from service.domain.reason import Case, Witnesses, reason
+from service.domain.reason import SampleFacts, WitnessCounts, explain
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
 from service.label_studio.push.tab import task_links
@@ -46,7 +46,7 @@ def get_job_sample(job: Completed, sample_id: str, services: ServicesDependency)
     }
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
     with services.database.read() as connection:
-        row = rankings.sample(connection, job.id, sample_id)
+        row = rankings.get(connection, job.id, sample_id)
         held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
         if row is None:
             told = {
@@ -79,7 +79,7 @@ def _ranked(
     opposing = _identified(services, known, known.opposing) if known else []
     by_class = {info.classes[place]: course for place, course in known.class_influence.items()} if known else {}
     heard = known.witnesses if known else None
-    case = Case(
+    case = SampleFacts(
         given=row["given_label"],
         suggested=row["suggested_label"],
         confidence=row["suggested_confidence"],
@@ -91,12 +91,12 @@ def _ranked(
         supporters=[who.label for who, _ in supporting],
         opponents=[who.label for who, _ in opposing],
         class_influence=[(name, sum(course)) for name, course in by_class.items()],
-        witnesses=Witnesses(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
+        witnesses=WitnessCounts(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
         predicted=info.modality == "predictions",
     )
     return {
         "held_out": False,
-        "reason": reason(case),
+        "reason": explain(case),
         "given_label": row["given_label"],
         "suggested_label": row["suggested_label"],
         "suggested_confidence": row["suggested_confidence"],
@@ -110,7 +110,7 @@ def _ranked(
     }
 
 
-def _counts(heard: Witnesses | None) -> dict[str, Any] | None:
+def _counts(heard: WitnessCounts | None) -> dict[str, Any] | None:
     if heard is None:
         return None
     return {"class": heard.label, "looked_at": heard.looked_at, "against": heard.against}

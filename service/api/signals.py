@@ -58,7 +58,7 @@ def _groups(services: Services, job: Job, found: Sequence[Mapping[str, Any]]) ->
     shown = [position for group in found for position in group["positions"][:_PREVIEWS]]
     names = dict(zip(members, identities(services.blobs.canonical(job.dataset_id), members), strict=True))
     with services.database.read() as connection:
-        rows = rankings.at(connection, job.id, shown)
+        rows = rankings.rows_at(connection, job.id, shown)
     cards = dict(zip((row["position"] for row in rows), sample_cards(services, job, rows), strict=True))
     return [
         GroupView(
@@ -89,7 +89,7 @@ def list_candidates(
     """
     with services.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
-        proposed = rankings.at(connection, job.id, found["positions"])
+        proposed = rankings.rows_at(connection, job.id, found["positions"])
         decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
     rows = [row for row in proposed if row["sample_id"] not in decided][:count]
     places = {position: place for place, position in enumerate(found["positions"])}

@@ -21,7 +21,7 @@ from service.api.schemas.samples import ReviewView, SampleCard, Suspect, Suspect
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound, invalid_fields
 from service.domain.job import ACTIVE, State
-from service.domain.review import Review, outcome
+from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
 from service.label_studio.push.tab import task_links
@@ -29,7 +29,7 @@ from service.platforms.exports import FORMS
 from service.services import Services
 from service.store import datasets, rankings, reviews
 from service.store.jobs import Job
-from service.store.rankings import Place, Row
+from service.store.rankings import PageStart, Row
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -129,11 +129,11 @@ def list_suspects(
         score, index, rank, total, flagged = paging.decode(
             cursor, marked, tuple[FiniteFloat, exports.Index, int, int, int]
         )
-        after = Place(score, index, rank)
+        after = PageStart(score, index, rank)
     with services.database.read() as connection:
         rows = rankings.page(connection, job.id, query, after, limit + 1)
         total = rankings.count(connection, job.id, query) if total is None else total
-        flagged = _flagged(rankings.flagged(connection, job.id), query) if flagged is None else flagged
+        flagged = _flagged(rankings.count_by_verdict(connection, job.id), query) if flagged is None else flagged
     first = 1 if after is None else after.rank + 1
     items = _suspects(services, job, rows[:limit], query.by, first)
     following = None
@@ -177,7 +177,7 @@ def review_view(review: Review | None, given: str, suggested: str) -> ReviewView
     if review is None:
         return None
     word = review.about(given)
-    return ReviewView.model_validate({**word.model_dump(), "outcome": outcome(word, given, suggested)})
+    return ReviewView.model_validate({**word.model_dump(), "outcome": review_outcome(word, given, suggested)})
 
 
 def planted(row: Row) -> Any:

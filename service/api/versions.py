@@ -58,7 +58,7 @@ def list_versions(dataset_id: str, services: ServicesDependency) -> VersionList:
     """The corrected datasets, oldest first; `lineage` says how each was made."""
     find_dataset(services, dataset_id)
     with services.database.read() as connection:
-        found = versions.of(connection, dataset_id)
+        found = versions.made_from(connection, dataset_id)
         line = versions.ancestors(connection, dataset_id)
     return VersionList(items=found, total=len(found), ancestors=line[1:])
 

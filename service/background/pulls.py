@@ -119,7 +119,7 @@ class _Puller:
         """On which samples it is measured. Raises Invalid for ones that are not there, unless they once were."""
         reference = job.spec.reference
         with self._database.read() as connection:
-            if loops.is_following(connection, job.id):
+            if loops.is_rerun(connection, job.id):
                 return next_reference(connection, self._blobs, job.spec, dataset_id)
         if reference is not None and reference.samples is not None:
             unknown = missing_ids(self._blobs.canonical(dataset_id), reference.samples)
@@ -133,8 +133,8 @@ class _Puller:
         with self._database.write() as connection:
             known = datasets.by_digest(connection, gathered.info.digest)
             if known is None:
-                datasets.fill(connection, gathered.info)
-            jobs.pulled(connection, held, (known or placeholder).id, read.reference, self._clock())
+                datasets.update(connection, gathered.info)
+            jobs.queue_pulled(connection, held, (known or placeholder).id, read.reference, self._clock())
             if known is not None and known.id != placeholder.id:
                 datasets.remove(connection, placeholder.id)
         if known is not None and known.id != placeholder.id:

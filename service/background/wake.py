@@ -26,7 +26,7 @@ def sweep(database: Database, queue: Queue, settings: Settings, now: datetime) -
     with database.write() as connection:
         waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
         # As long as there are as many messages as waiting jobs, none was lost; telling more would pile them up.
-        due = jobs.due(connection, waited, settings.max_attempts, now, again=depth < waiting)
+        due = jobs.take_due(connection, waited, settings.max_attempts, now, again=depth < waiting)
     for told, (job_id, priority) in enumerate(due):
         if not queue.wake(job_id, priority):
             return told

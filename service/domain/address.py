@@ -3,7 +3,7 @@
 from urllib.parse import SplitResult, urlsplit
 
 
-def address(url: str) -> SplitResult:
+def parse_http_url(url: str) -> SplitResult:
     """Its parts. Raises ValueError, which says what is wrong and nothing of what was written."""
     try:
         parts = urlsplit(url)

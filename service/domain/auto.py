@@ -13,7 +13,7 @@ _EMBEDS = 2_000
 SEARCHED: tuple[Modality, ...] = ("tabular",)
 
 
-def choose(dataset: DatasetInfo) -> tuple[str, dict[str, Any]]:
+def default_model(dataset: DatasetInfo) -> tuple[str, dict[str, Any]]:
     """A model's name, and those of its parameters that are not its defaults."""
     name = AUTO[dataset.modality]
     if dataset.modality == "tabular" and dataset.splits.get("train", dataset.rows) >= _EMBEDS:

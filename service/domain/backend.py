@@ -19,7 +19,7 @@ class EventProject(_Sent):
     id: ProjectNumber
 
 
-class Event(_Sent):
+class ToolEvent(_Sent):
     """Something happened: an annotation was made, say. What exactly is read from the tool itself."""
 
     action: str = Field(max_length=100)
@@ -32,7 +32,7 @@ ProjectName = Annotated[
 ]
 
 
-class Setup(_Sent):
+class SetupRequest(_Sent):
     """The tool makes itself known, again and again. The token that comes with it is not even read."""
 
     project: ProjectName
@@ -43,7 +43,7 @@ class Setup(_Sent):
         return int(self.project.partition(".")[0])
 
 
-class Question(Setup):
+class PredictRequest(SetupRequest):
     """What does the model say of these tasks?"""
 
     tasks: list[dict[str, Any]] = Field(max_length=10_000)
@@ -98,7 +98,7 @@ class Predictions(BaseModel):
     results: list[Prediction | list[Prediction]]
 
 
-class EventTaken(BaseModel):
+class EventAccepted(BaseModel):
     """An event was heard; what comes of it is done afterwards."""
 
     model_config = ConfigDict(frozen=True)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from service.domain.address import address
+from service.domain.address import parse_http_url
 from service.domain.dataset import AnnotationPolicy, Frozen
 
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
@@ -43,7 +43,7 @@ class ConnectionRequest(TokenRequest):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        parts = address(url)
+        parts = parse_http_url(url)
         if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
             raise ValueError(
                 "must not hold a user name, a password, a query or a fragment; the token goes into `token`"
@@ -51,7 +51,7 @@ class ConnectionRequest(TokenRequest):
         return url.rstrip("/")
 
 
-class Seen(BaseModel):
+class ConnectionCheck(BaseModel):
     """What the tool showed when the connection was tested."""
 
     model_config = ConfigDict(frozen=True)
@@ -71,7 +71,7 @@ class Connection(BaseModel):
     name: str
     url: str
     token_kind: TokenKind = Field(description="personal: a refresh token, exchanged for short-lived access tokens.")
-    seen: Seen
+    seen: ConnectionCheck
     tested_at: datetime
     created_at: datetime
 
@@ -108,7 +108,7 @@ class PushRequest(Frozen):
     dry_run: bool = Field(False, description="Only say what would be done.")
 
 
-class Pushed(BaseModel):
+class PushResult(BaseModel):
     """What was done, or would be done, in the tool."""
 
     model_config = ConfigDict(protected_namespaces=())
@@ -134,14 +134,14 @@ class Pushed(BaseModel):
     url: str = Field(description="Where to look at it in the tool.")
 
 
-class Undone(BaseModel):
+class UndoResult(BaseModel):
     """Which sent-back tasks were put as they had been."""
 
     restored: int
     kept: int = Field(description="Tasks that somebody has annotated anew, or that are gone: left as they are.")
 
 
-class Reconciled(BaseModel):
+class ReconcileResult(BaseModel):
     """What people have decided in the tool since the pull."""
 
     project: int

@@ -65,7 +65,7 @@ class Feature(Frozen):
     column: str = Field(description="Its name in the canonical file.", exclude=True)
 
 
-class Warning(Frozen):
+class ClientWarning(Frozen):
     """Something a client should know but need not act on; `code` is stable."""
 
     code: str
@@ -145,7 +145,7 @@ class DatasetInfo(Frozen):
     digest: str
     skipped_rows: int
     inferred: Inferred
-    warnings: list[Warning]
+    warnings: list[ClientWarning]
     created_at: datetime
     lineage: Lineage | None = Field(None, description="null for an upload.")
     recording: Recording | None = Field(None, description="Of a recorded training; null for other data.")

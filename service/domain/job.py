@@ -38,7 +38,7 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-def sources(target: State) -> frozenset[State]:
+def states_before(target: State) -> frozenset[State]:
     """The states from which `target` may be entered."""
     return frozenset(state for state, targets in MOVES.items() if target in targets)
 

@@ -13,7 +13,7 @@ BAND_ENDS = (10, 50, 100, 500, 1_000)  # ranks
 _Z = NormalDist().inv_cdf(0.975)
 
 
-class Share(BaseModel):
+class ReviewedShare(BaseModel):
     """How many of the decided samples were wrong: relabelled to another class, or removed.
 
     Samples that nobody decided, or of which somebody is unsure, do not count.
@@ -28,29 +28,31 @@ class Share(BaseModel):
     high: float | None
 
 
-class Band(Share):
+class RankBand(ReviewedShare):
     """The decided samples between two ranks."""
 
     first: int
     last: int | None = Field(description="null: to the end of the ranking.")
 
 
-class Day(Share):
+class DailyShare(ReviewedShare):
     """The flagged samples whose holding decision was made on one day."""
 
     day: date
-    so_far: Share = Field(description="All decisions up to the end of the day.")
+    so_far: ReviewedShare = Field(description="All decisions up to the end of the day.")
 
 
-def share(outcomes: Iterable[Outcome]) -> Share:
+def reviewed_share(outcomes: Iterable[Outcome]) -> ReviewedShare:
     """Count outcomes."""
     return _share(Counter(outcomes))
 
 
-def _share(counted: Mapping[Outcome, int]) -> Share:
+def _share(counted: Mapping[Outcome, int]) -> ReviewedShare:
     decided, wrong = (sum(counted.get(one, 0) for one in some) for some in (DECIDED, WRONG))
     low, high = _wilson(wrong, decided) if decided else (None, None)
-    return Share(decided=decided, wrong=wrong, precision=wrong / decided if decided else None, low=low, high=high)
+    return ReviewedShare(
+        decided=decided, wrong=wrong, precision=wrong / decided if decided else None, low=low, high=high
+    )
 
 
 def _wilson(hits: int, tries: int) -> tuple[float, float]:
@@ -61,7 +63,7 @@ def _wilson(hits: int, tries: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def bands(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> list[Band]:
+def shares_by_rank(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> list[RankBand]:
     """The reviewed samples by rank band; `ranks` holds those of the first ranks, by sample, up to the last band's end.
 
     Every reviewed sample is in one band: one without a rank stands below them all.
@@ -73,12 +75,12 @@ def bands(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> list[Ban
         place = len(BAND_ENDS) if rank is None else sum(rank > end for end in BAND_ENDS)
         sorted_in[place].append(outcome)
     return [
-        Band(first=first, last=last, **share(found).model_dump())
+        RankBand(first=first, last=last, **reviewed_share(found).model_dump())
         for first, last, found in zip(firsts, (*BAND_ENDS, None), sorted_in, strict=True)
     ]
 
 
-def days(decided: Sequence[tuple[date, Outcome]]) -> list[Day]:
+def shares_by_day(decided: Sequence[tuple[date, Outcome]]) -> list[DailyShare]:
     """Day by day, oldest first."""
     by_day: dict[date, Counter[Outcome]] = {}
     for day, outcome in decided:
@@ -86,5 +88,5 @@ def days(decided: Sequence[tuple[date, Outcome]]) -> list[Day]:
     found, before = [], Counter[Outcome]()
     for day in sorted(by_day):
         before += by_day[day]
-        found.append(Day(day=day, so_far=_share(before), **_share(by_day[day]).model_dump()))
+        found.append(DailyShare(day=day, so_far=_share(before), **_share(by_day[day]).model_dump()))
     return found

@@ -24,21 +24,21 @@ _TRANSPOSITIONS = {"t": (), "permute": ((1, 0),), "transpose": (0, 1)}
 
 
 @dataclass(frozen=True)
-class Name:
+class ValueName:
     """Stands for a tensor or a size that was stored, given, or made by an earlier call."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Kind:
+class TorchConstant:
     """A type of numbers or an order in memory, by torch's number; or the device, which is where the computation is."""
 
     of: Literal["dtype", "memory_format", "device"]
     number: int
 
 
-Argument = Name | Kind | None | bool | int | float | str | tuple["Argument", ...]
+Argument = ValueName | TorchConstant | None | bool | int | float | str | tuple["Argument", ...]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Program:
         return found[0]
 
 
-def parse(model: Any, weights: Any, constants: Any) -> Program:
+def parse_program(model: Any, weights: Any, constants: Any) -> Program:
     """The program of a model's JSON and the tables of its stored tensors. Raises Invalid saying what is not taken."""
     try:
         return _parse(model, weights, constants)
@@ -243,7 +243,7 @@ def _check_call(operator: str, taken: Sequence[tuple[str, Argument, bool]], stor
     if any(name == "dropout_p" and value != 0 for name, value, _ in taken):
         raise _unfit(f"it drops out at random ({operator}); pass dropout_p=0.0 when the network is not training")
     first = taken[0][1] if taken else None
-    if operator != _plain_name(operator) and isinstance(first, Name) and first.name in stored:
+    if operator != _plain_name(operator) and isinstance(first, ValueName) and first.name in stored:
         raise _unfit(f"it changes what it stores ({operator}); {_EVAL}")
 
 
@@ -263,10 +263,10 @@ def _operator(target: str) -> tuple[str, str | None]:
 
 
 _FORMATS = range(1, 5)
-_KINDS: Mapping[str, Callable[[Any], Kind]] = {
-    "as_device": lambda _told: Kind("device", 0),
-    "as_scalar_type": lambda told: Kind("dtype", _among(int(told), ITEM_SIZES)),
-    "as_memory_format": lambda told: Kind("memory_format", _among(int(told), _FORMATS)),
+_KINDS: Mapping[str, Callable[[Any], TorchConstant]] = {
+    "as_device": lambda _told: TorchConstant("device", 0),
+    "as_scalar_type": lambda told: TorchConstant("dtype", _among(int(told), ITEM_SIZES)),
+    "as_memory_format": lambda told: TorchConstant("memory_format", _among(int(told), _FORMATS)),
 }
 _LISTS = {
     "as_bools": "as_bool",
@@ -302,7 +302,7 @@ def _one(told: Mapping[str, Any], known: set[str]) -> Argument:
     name = _text(told["as_name"] if "as_name" in told else told["name"])
     if name not in known:
         raise _unfit(f"it uses {name} before it is there")
-    return Name(name)
+    return ValueName(name)
 
 
 def _plain(value: Any) -> bool | int | float | str:
@@ -351,7 +351,7 @@ def _layers(calls: Sequence[Call], weights: Sequence[Weight]) -> Iterator[Linear
     stored = {one.argument: (one, one.shape) for one in weights if len(one.shape) == 2 and one.name.endswith("weight")}
     for call in calls:
         values = (*call.positional, *call.named.values())
-        names = [value.name for value in values if isinstance(value, Name)]
+        names = [value.name for value in values if isinstance(value, ValueName)]
         if call.operator in _TRANSPOSITIONS and names and names[0] in stored:
             # Decomposed programs transpose the weight, and multiply then.
             if tuple(values[1:]) == _TRANSPOSITIONS[call.operator] and call.results[0] is not None:

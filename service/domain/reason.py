@@ -14,7 +14,7 @@ _TWO_HEAPS = 0.86  # the gap from which `anomalous` takes a label for two
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class WitnessCounts:
     """The `looked_at` samples of class `label` most like a sample: how many push against it at each checkpoint."""
 
     label: str
@@ -23,7 +23,7 @@ class Witnesses:
 
 
 @dataclass(frozen=True)
-class Case:
+class SampleFacts:
     """One ranked sample.
 
     Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other class scored higher;
@@ -42,11 +42,11 @@ class Case:
     supporters: Sequence[str] = ()
     opponents: Sequence[str] = ()
     class_influence: Sequence[tuple[str, float]] = ()
-    witnesses: Witnesses | None = None
+    witnesses: WitnessCounts | None = None
     predicted: bool = False
 
 
-def reason(case: Case) -> str:
+def explain(case: SampleFacts) -> str:
     """A few sentences; each states one fact of the case, and a fact that is not there is not spoken of."""
     sentences = [
         _standing(case),
@@ -59,7 +59,7 @@ def reason(case: Case) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def brief(case: Case) -> str:
+def explain_briefly(case: SampleFacts) -> str:
     """What says most against a label, for a list: the course of training, and the witnesses at its end."""
     sentences, heard = [_course(case)], case.witnesses
     if heard is not None:
@@ -68,7 +68,7 @@ def brief(case: Case) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def strangeness(signals: Mapping[str, float]) -> str:
+def describe_anomaly(signals: Mapping[str, float]) -> str:
     """What is unusual of a sample whatever its label: the measures by which it lies beyond 95 % of the others, by name.
 
     Remoteness, crowding, divergence and the distance from its label are 1 there.
@@ -80,7 +80,7 @@ def strangeness(signals: Mapping[str, float]) -> str:
     return " ".join(sentences)
 
 
-def _standing(case: Case) -> str:
+def _standing(case: SampleFacts) -> str:
     verdict = {
         "mislabeled": "flagged as probably mislabeled",
         "anomalous": "flagged as anomalous",
@@ -88,14 +88,14 @@ def _standing(case: Case) -> str:
     return f"Labelled {case.given}, {verdict}: number {case.rank} of {case.samples} by suspicion of its label."
 
 
-def _suggestion(case: Case) -> str:
+def _suggestion(case: SampleFacts) -> str:
     sure = f"with confidence {case.confidence:.2f}"
     if case.suggested == case.given:
         return f"The label that fits it best is the one it has, {sure}."
     return f"The label that fits it better is {case.suggested}, {sure}."
 
 
-def _course(case: Case) -> str:
+def _course(case: SampleFacts) -> str:
     if not case.margins:
         return ""
     if case.predicted:
@@ -113,7 +113,7 @@ def _course(case: Case) -> str:
     return said + ("." if against[-1] == count - 1 else f"; after epoch {case.epochs[against[-1]]} its own did.")
 
 
-def _own_class(case: Case) -> str:
+def _own_class(case: SampleFacts) -> str:
     own = dict(case.class_influence).get(case.given)
     if own is None or own == 0:
         return ""
@@ -123,7 +123,7 @@ def _own_class(case: Case) -> str:
     return f"Training on it {effect} the loss of the reference samples of its own label as a whole."
 
 
-def _witnesses(case: Case) -> str:
+def _witnesses(case: SampleFacts) -> str:
     """From when on, and through the end, most of the similar samples are against it; nothing when they are not."""
     heard = case.witnesses
     if heard is None:
@@ -150,7 +150,7 @@ def _witnesses(case: Case) -> str:
     return f"{when}, most of the {who}; at the last, {heard.against[-1]} do."
 
 
-def _neighbours(case: Case) -> str:
+def _neighbours(case: SampleFacts) -> str:
     hurt, helped = ("would hurt", "would help") if case.predicted else ("hurt", "helped")
     if case.opponents:
         return f"The reference samples that it {hurt} most: {_counted(case.opponents)}."

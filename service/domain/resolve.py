@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.domain.auto import SEARCHED, choose
+from service.domain.auto import SEARCHED, default_model
 from service.domain.dataset import DatasetInfo, Frozen, Modality
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS, Model, TrainingDefaults
@@ -61,7 +61,7 @@ def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, 
     fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
     if not fitting:
         raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
-    name, chosen = choose(dataset) if request.name == "auto" else (request.name, {})
+    name, chosen = default_model(dataset) if request.name == "auto" else (request.name, {})
     if name not in fitting:
         raise _invalid(
             (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")

@@ -69,7 +69,7 @@ WRONG = frozenset({Outcome.RELABELLED_TO_SUGGESTION, Outcome.RELABELLED_OTHERWIS
 DECIDED = WRONG | {Outcome.CONFIRMED}
 
 
-def outcome(review: Review | Decision | None, given: str, suggested: str) -> Outcome:
+def review_outcome(review: Review | Decision | None, given: str, suggested: str) -> Outcome:
     """What a review says of a sample that carries the class `given` and was suggested to be `suggested`.
 
     To relabel a sample as what it is called already confirms it.

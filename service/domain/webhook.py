@@ -5,7 +5,7 @@ import binascii
 
 from pydantic import Field, field_validator
 
-from service.domain.address import address
+from service.domain.address import parse_http_url
 from service.domain.dataset import Frozen
 
 _PREFIX = "whsec_"
@@ -23,7 +23,7 @@ class WebhookRequest(Frozen):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        parts = address(url)
+        parts = parse_http_url(url)
         if parts.username is not None or parts.password is not None:
             raise ValueError("must not hold a user name or password; the signature tells who sends")
         return url

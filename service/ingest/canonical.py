@@ -14,11 +14,11 @@ from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader, Ski
 from service.ingest import fingerprints, values
 from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Depth
-from service.ingest.inputs import Faults, convert
+from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan
-from service.ingest.source import Batch, Source
+from service.ingest.source import Batch, RowSource
 
 GROUP_ROWS = 2_048
 _GROUP_BYTES = 8 * 2**20  # one image or a few rows are read with the whole group
@@ -35,7 +35,7 @@ PATH = "path"
 
 
 @dataclass
-class Written:
+class WriteCounts:
     """Counts over the rows of the canonical file."""
 
     rows: int = 0
@@ -68,9 +68,9 @@ def _type(one: Input) -> Any:
     return pa.list_(pa.float32(), one.width) if one.kind == "embedding" else _TYPES[one.kind]
 
 
-def write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> Written:
+def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> WriteCounts:
     """Read the source again and write both files. The order of rows is the source's."""
-    written = Written()
+    written = WriteCounts()
     with (
         Fingerprints(data.with_suffix(".prints")) as prints,
         skipped.open("w", encoding="utf-8") as skips,
@@ -118,10 +118,10 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _converted(source: Source, plan: Plan, limits: Limits, written: Written, skips: IO[str]) -> Iterator[Any]:
+def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCounts, skips: IO[str]) -> Iterator[Any]:
     schema = schema_of(plan)
     for batch in source.batches(True):
-        faults = Faults(batch.rows.num_rows)
+        faults = RowFaults(batch.rows.num_rows)
         table = pa.table(_columns(batch, plan, limits, faults, written), schema=schema).filter(faults.kept())
         for skip in sorted([*batch.skipped, *_told(faults, batch)], key=lambda row: row.index):
             skips.write(skip.model_dump_json() + "\n")
@@ -138,12 +138,12 @@ def _converted(source: Source, plan: Plan, limits: Limits, written: Written, ski
         yield table
 
 
-def _told(faults: Faults, batch: Batch) -> Iterator[SkippedRow]:
+def _told(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:
     for position, reason in faults:
         yield SkippedRow(index=int(batch.index[position]), where=batch.where(position), reason=reason)
 
 
-def _columns(batch: Batch, plan: Plan, limits: Limits, faults: Faults, written: Written) -> dict[str, Any]:
+def _columns(batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, written: WriteCounts) -> dict[str, Any]:
     """The canonical columns of all rows of a batch, also of those with a fault."""
     columns = {
         "index": pa.array(batch.index, pa.int64()),
@@ -166,7 +166,7 @@ def _column(batch: Batch, name: str) -> Any:
     return pa.nulls(batch.rows.num_rows, pa.string())
 
 
-def _labels(column: Any, plan: Plan, faults: Faults, written: Written) -> Any:
+def _labels(column: Any, plan: Plan, faults: RowFaults, written: WriteCounts) -> Any:
     texts = values.as_text(column)
     if pa.types.is_string(column.type):
         written.spaced_labels += pc.sum(pc.not_equal(column, texts)).as_py() or 0
@@ -177,7 +177,7 @@ def _labels(column: Any, plan: Plan, faults: Faults, written: Written) -> Any:
     return pc.fill_null(pc.index_in(texts, pa.array(plan.classes, pa.string())), 0)
 
 
-def _ids(batch: Batch, plan: Plan, faults: Faults) -> Any:
+def _ids(batch: Batch, plan: Plan, faults: RowFaults) -> Any:
     if plan.id is None:
         return pa.array([f"row-{index}" for index in batch.index], pa.string())
     texts = values.without(values.as_text(_column(batch, plan.id)), ("",))

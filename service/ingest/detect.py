@@ -18,7 +18,7 @@ from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_z
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
-from service.ingest.source import Source, Upload
+from service.ingest.source import RowSource, Upload
 
 _HEAD = 1 << 16
 _CHUNK = 1 << 20
@@ -50,25 +50,25 @@ class Reader:
     """One format: what it is called, whether a file looks like it, and how it is opened."""
 
     title: str
-    takes: Callable[["Candidate"], bool]
-    open: Callable[[Upload], Source]
+    takes: Callable[["FileHead"], bool]
+    open: Callable[[Upload], RowSource]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FileHead:
     """A file and its first bytes."""
 
     upload: Upload
     head: bytes
 
 
-def open_upload(upload: Upload) -> Source:
+def open_upload(upload: Upload) -> RowSource:
     """Find the reader and open the file; gzip is undone first. Raises `UnreadableType` listing what is readable."""
     upload, head, packed = _unpacked(upload)
     if not head:
         raise invalid("the file is empty")
     for reader in READERS.values():
-        if reader.takes(Candidate(upload, head)):
+        if reader.takes(FileHead(upload, head)):
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
     hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
@@ -113,15 +113,15 @@ def _head(path: Path) -> bytes:
         return file.read(_HEAD)
 
 
-def _is_npz(file: Candidate) -> bool:
+def _is_npz(file: FileHead) -> bool:
     return bool(_array_names(file))
 
 
-def _is_named_npz(file: Candidate) -> bool:
+def _is_named_npz(file: FileHead) -> bool:
     return meaning_of(_array_names(file)) is not None
 
 
-def _array_names(file: Candidate) -> list[str]:
+def _array_names(file: FileHead) -> list[str]:
     """The arrays of an NPZ; none of any other file."""
     if not _is_zip(file):
         return []
@@ -130,43 +130,43 @@ def _array_names(file: Candidate) -> list[str]:
     return [name.removesuffix(".npy") for name in names] if all(name.endswith(".npy") for name in names) else []
 
 
-def _is_safetensors(file: Candidate) -> bool:
+def _is_safetensors(file: FileHead) -> bool:
     return looks_like_safetensors(file.head, file.upload.path.stat().st_size)
 
 
-def _is_zip(file: Candidate) -> bool:
+def _is_zip(file: FileHead) -> bool:
     return file.head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
-def _is_tar(file: Candidate) -> bool:
+def _is_tar(file: FileHead) -> bool:
     return file.head[_TAR_MARK] == b"ustar"
 
 
-def _is_tool_file(file: Candidate) -> bool:
+def _is_tool_file(file: FileHead) -> bool:
     return sample_text(file.head) is not None and tool_file(file.upload) is not None
 
 
-def _is_json_lines(file: Candidate) -> bool:
+def _is_json_lines(file: FileHead) -> bool:
     text = sample_text(file.head)
     return text is not None and text.lstrip().startswith("{")
 
 
-def _is_delimited(file: Candidate) -> bool:
+def _is_delimited(file: FileHead) -> bool:
     text = sample_text(file.head)
     if text is None or text.lstrip().startswith(("[", "<!", "<?", "<html")):
         return False
     return file.upload.name.lower().endswith((".csv", ".tsv", ".tab", ".txt", ".data")) or looks_delimited(text)
 
 
-def _open_zip(upload: Upload) -> Source:
+def _open_zip(upload: Upload) -> RowSource:
     return _open_archive("zip", upload, list_zip(upload.path, upload.limits))
 
 
-def _open_tar(upload: Upload) -> Source:
+def _open_tar(upload: Upload) -> RowSource:
     return _open_archive("tar", upload, list_tar(upload.path, upload.limits))
 
 
-def _open_archive(kind: str, upload: Upload, listing: Listing) -> Source:
+def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
     """An export of a labelling tool; or images; or else the one table in it, read as if it were uploaded by itself."""
     export = open_tool_archive(kind, upload, listing)
     if export is not None:

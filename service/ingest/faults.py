@@ -46,7 +46,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn what libraries say of a broken file into `Malformed`, and a full disk into `StorageFull`."""
     try:
         yield

@@ -6,16 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.dataset import DatasetSpec, Feature, Inferred, Modality, Recording
-from service.domain.dataset import Warning as Notice
-from service.ingest.canonical import Written, write
+from service.domain.dataset import ClientWarning, DatasetSpec, Feature, Inferred, Modality, Recording
+from service.ingest.canonical import WriteCounts, write_canonical
 from service.ingest.detect import open_upload
-from service.ingest.faults import invalid, listed, told
+from service.ingest.faults import invalid, listed, translated_errors
 from service.ingest.labels import check_classes
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan, check_names, make_plan
-from service.ingest.source import Source, Upload
-from service.ingest.survey import Survey, take_survey
+from service.ingest.source import RowSource, Upload
+from service.ingest.survey import Survey, survey_columns
 
 _RARE = 5
 
@@ -32,7 +31,7 @@ class Ingested:
     splits: dict[str, int]
     skipped_rows: int
     inferred: Inferred
-    warnings: list[Notice]
+    warnings: list[ClientWarning]
     recording: Recording | None = None
 
 
@@ -43,13 +42,13 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
     `StorageFull`. After any of them neither file is there. Scratch files lie beside `data` until the end.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
-    with told(), tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder:
+    with translated_errors(), tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder:
         scratch = Path(folder)
         upload = Upload(source, filename, spec, limits, scratch)
         table = open_upload(upload)
         if table.columns is not None:
             check_names(spec, table.columns)
-        survey = take_survey(table, spec.id, limits, scratch)
+        survey = survey_columns(table, spec.id, limits, scratch)
         _check_rows(survey)
         plan = make_plan(table, survey, spec, limits)
         _check_ids(plan, survey, table)
@@ -65,7 +64,7 @@ def _check_rows(survey: Survey) -> None:
         raise invalid(f"no row can be used{why}" if first else "there are 0 rows; at least 2 of 2 classes are needed")
 
 
-def _check_ids(plan: Plan, survey: Survey, source: Source) -> None:
+def _check_ids(plan: Plan, survey: Survey, source: RowSource) -> None:
     pair = survey.repeats.get(plan.id) if plan.id is not None else None
     if pair is not None:
         places = _places(source, pair)
@@ -77,7 +76,7 @@ def _check_ids(plan: Plan, survey: Survey, source: Source) -> None:
         )
 
 
-def _places(source: Source, positions: tuple[int, int]) -> list[str]:
+def _places(source: RowSource, positions: tuple[int, int]) -> list[str]:
     """Where in the upload the rows at these positions stand."""
     found, start = [], 0
     for batch in source.batches(False):
@@ -89,10 +88,10 @@ def _places(source: Source, positions: tuple[int, int]) -> list[str]:
     return found
 
 
-def _write(source: Source, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, Written]:
+def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, WriteCounts]:
     """Write; and write again without the classes of which no row could be used."""
     while True:
-        written = write(source, plan, data, skipped, limits)
+        written = write_canonical(source, plan, data, skipped, limits)
         if written.rows == 0 and written.first_skipped is not None:
             first = written.first_skipped
             raise invalid(f"no row can be used; the first, {first.where}: {first.reason}", first.where)
@@ -116,7 +115,7 @@ def _place(moves: tuple[tuple[Path, Path], ...]) -> None:
         raise
 
 
-def _summary(plan: Plan, written: Written) -> Ingested:
+def _summary(plan: Plan, written: WriteCounts) -> Ingested:
     return Ingested(
         modality=plan.modality,
         rows=written.rows,
@@ -134,27 +133,29 @@ def _summary(plan: Plan, written: Written) -> Ingested:
 _COMMAS = {"decimal": "decimal points: 1,5 is one and a half", "thousands": "thousands separators: 1,500 is 1500"}
 
 
-def _doubts(plan: Plan, written: Written) -> Iterator[Notice]:
+def _doubts(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
     """What is odd about the rows that were written."""
     if plan.label in plan.classes and plan.inferred.format.startswith("csv"):
-        yield Notice(
+        yield ClientWarning(
             code="header_looks_like_data",
             detail=f"the label column is called {plan.label!r} as one of its classes is: the first line may be data",
         )
     if written.spaced_labels:
-        yield Notice(
+        yield ClientWarning(
             code="stripped_labels",
             detail=f"{written.spaced_labels:,} labels had spaces around them, which were removed",
         )
     for form, way in _COMMAS.items():
         names = [one.name for one in plan.inputs if one.kind == "numeric" and one.form == form]
         if names:
-            yield Notice(code="commas_in_numbers", detail=f"commas of {listed(names)} were read as {way}")
+            yield ClientWarning(code="commas_in_numbers", detail=f"commas of {listed(names)} were read as {way}")
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
-        yield Notice(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
+        yield ClientWarning(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
     # The same prediction twice is no sample twice.
     if written.repeated and [one.name for one in plan.inputs] != ["pred_probs"]:
-        yield Notice(code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included")
+        yield ClientWarning(
+            code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included"
+        )
     if written.skipped:
-        yield Notice(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")
+        yield ClientWarning(code="skipped_rows", detail=f"{written.skipped:,} rows were skipped, each with its reason")

@@ -14,7 +14,7 @@ from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 
 
-class Faults:
+class RowFaults:
     """Why rows of a batch are skipped; the first reason found for a row is kept."""
 
     def __init__(self, rows: int) -> None:
@@ -40,7 +40,7 @@ class Faults:
         return iter(sorted(self._reasons.items()))
 
 
-def convert(column: Any, one: Input, limits: Limits, faults: Faults) -> Any:
+def convert(column: Any, one: Input, limits: Limits, faults: RowFaults) -> Any:
     """The canonical values; where a value is missing null, or a fault if a row is nothing without it."""
     match one.kind:
         case "numeric":
@@ -78,13 +78,13 @@ def _moments(column: Any, form: str) -> Any:
     return values.within_calendar(pc.cast(column, pa.timestamp("us"), safe=False))
 
 
-def _texts(column: Any, faults: Faults) -> Any:
+def _texts(column: Any, faults: RowFaults) -> Any:
     texts = pc.cast(column, pa.string()) if _is_text(column) else values.as_text(column)
     faults.where(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True), "no text")
     return texts
 
 
-def _images(column: Any, limits: Limits, faults: Faults) -> Any:
+def _images(column: Any, limits: Limits, faults: RowFaults) -> Any:
     column = pc.cast(column, pa.binary())
     for position, data in enumerate(column):
         fault = images.fault_of(data.as_py(), limits)
@@ -93,7 +93,7 @@ def _images(column: Any, limits: Limits, faults: Faults) -> Any:
     return column
 
 
-def _vectors(column: Any, width: int, faults: Faults) -> Any:
+def _vectors(column: Any, width: int, faults: RowFaults) -> Any:
     if _is_text(column):
         column = pa.array([_parsed(text) for text in column.to_pylist()], pa.list_(pa.float64()))
     faults.where(column.is_null(), "no embedding, or one that is no list of numbers")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.domain.dataset import FeatureKind
-from service.ingest.survey import Column
+from service.ingest.survey import ColumnCounts
 
 _NEARLY_ALL = 0.99
 _MOSTLY_VECTORS = 0.9
@@ -23,7 +23,7 @@ class Input:
     width: int = 0  # of an embedding
 
 
-def kind_of(column: Column, rows: int) -> Input | None:
+def kind_of(column: ColumnCounts, rows: int) -> Input | None:
     """How a column is read, with no place in the canonical file yet; None if nothing can be learnt from it."""
     name, present = column.name, column.present
     if column.unusable or not present:
@@ -50,13 +50,13 @@ def kind_of(column: Column, rows: int) -> Input | None:
     return Input(name, "categorical" if different <= _CATEGORIES or different <= rows / 2 else "text", "")
 
 
-def is_prose(column: Column) -> bool:
+def is_prose(column: ColumnCounts) -> bool:
     """Whether most values are several words, and most of them different."""
     wordy = column.words >= _WORDS_OF_TEXT * column.present
     return wordy and (column.distinct is None or len(column.texts()) > column.present / 2)
 
 
-def is_constant(column: Column) -> bool:
+def is_constant(column: ColumnCounts) -> bool:
     """Whether all values that are there are the same."""
     if column.numbers == column.present:
         return column.low == column.high

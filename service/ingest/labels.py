@@ -6,7 +6,7 @@ from service.domain.dataset import DatasetSpec
 from service.ingest import values
 from service.ingest.faults import bad_spec, invalid, listed
 from service.ingest.limits import Limits
-from service.ingest.survey import Column
+from service.ingest.survey import ColumnCounts
 
 _LABEL_NAMES = (
     "label", "labels", "target", "targets", "class", "classes", "y", "category", "species", "outcome", "class_label",
@@ -19,7 +19,7 @@ _RATINGS = 20
 _SURELY_A_QUANTITY = 50
 
 
-def guess_label(columns: dict[str, Column], rows: int, spec: DatasetSpec) -> str:
+def guess_label(columns: dict[str, ColumnCounts], rows: int, spec: DatasetSpec) -> str:
     """The column that is named like a label, else the last if its values are few; else `Invalid` asks for it."""
     taken = {spec.id, spec.split, *spec.exclude, *(spec.features or ())}
     free = [name for name in columns if name not in taken]
@@ -36,13 +36,13 @@ def guess_label(columns: dict[str, Column], rows: int, spec: DatasetSpec) -> str
     raise bad_spec("label", message)
 
 
-def _is_class_like(column: Column, rows: int) -> bool:
+def _is_class_like(column: ColumnCounts, rows: int) -> bool:
     texts = column.texts()
     continuous = column.numbers > 0 and column.whole < column.numbers
     return not continuous and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
 
 
-def classes_of(label: Column, rows: int, limits: Limits) -> tuple[bool, tuple[str, ...]]:
+def classes_of(label: ColumnCounts, rows: int, limits: Limits) -> tuple[bool, tuple[str, ...]]:
     """Whether labels are whole numbers, and the classes in order. Raises `Invalid` where they are no classes."""
     where = f"column {label.name}"
     lists = label.lengths.total() + label.bracketed

@@ -5,15 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from service.domain.dataset import DatasetSpec, FeatureKind, Inferred, Modality
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning, DatasetSpec, FeatureKind, Inferred, Modality
 from service.ingest import values
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_constant, is_prose, kind_of
 from service.ingest.labels import classes_of, guess_label
 from service.ingest.limits import Limits
-from service.ingest.source import Source, Stated
-from service.ingest.survey import Column, Survey
+from service.ingest.source import DeclaredContents, RowSource
+from service.ingest.survey import ColumnCounts, Survey
 
 _SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
 _TEXT_NAME = re.compile(
@@ -39,17 +38,17 @@ class Plan:
     classes: tuple[str, ...]
     whole_labels: bool  # "1.0" is the class "1"
     inferred: Inferred
-    warnings: tuple[Notice, ...]
-    stated: Stated | None = None  # where the format itself says it all
+    warnings: tuple[ClientWarning, ...]
+    stated: DeclaredContents | None = None  # where the format itself says it all
 
 
-def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
+def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
     """Decide everything. Raises `Invalid` naming the spec's field or the file's column."""
     if source.stated is not None:
         return _stated_plan(source, source.stated, survey, spec)
     columns = dict(survey.columns)
     if source.image is not None:
-        columns.setdefault(source.image, Column(source.image, 0))
+        columns.setdefault(source.image, ColumnCounts(source.image, 0))
     check_names(spec, list(columns))
     label = spec.label or _said(source.label, spec) or guess_label(columns, survey.rows, spec)
     split = spec.split or source.split or _guess_split(columns, label)
@@ -61,7 +60,7 @@ def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits)
         if column.name not in {label, split, identity, source.path, *spec.exclude}
         and (spec.features is None or column.name in spec.features)
     ]
-    warnings: list[Notice] = list(source.warnings)
+    warnings: list[ClientWarning] = list(source.warnings)
     modality, inputs = _inputs(left, survey, spec, source, warnings)
     if split is not None:
         _check_splits(columns[split], split, warnings)
@@ -76,7 +75,7 @@ def make_plan(source: Source, survey: Survey, spec: DatasetSpec, limits: Limits)
     return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings))
 
 
-def _stated_plan(source: Source, stated: Stated, survey: Survey, spec: DatasetSpec) -> Plan:
+def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, spec: DatasetSpec) -> Plan:
     if spec.modality not in ("auto", stated.modality):
         raise bad_spec("modality", f"the arrays of the file are read as {stated.modality}; leave it out")
     for field, names in (("features", spec.features), ("exclude", spec.exclude or None)):
@@ -127,7 +126,7 @@ def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
         raise bad_spec("id" if spec.id == twice else "split", f"{twice!r} is named twice, for different purposes")
 
 
-def _guess_split(columns: dict[str, Column], label: str) -> str | None:
+def _guess_split(columns: dict[str, ColumnCounts], label: str) -> str | None:
     by_name = {name.strip().lower(): column for name, column in columns.items() if name != label}
     for name in _SPLIT_NAMES:
         texts = by_name[name].texts() if name in by_name else {}
@@ -136,7 +135,7 @@ def _guess_split(columns: dict[str, Column], label: str) -> str | None:
     return None
 
 
-def _guess_id(survey: Survey, source: Source, spec: DatasetSpec, taken: set[str | None]) -> str | None:
+def _guess_id(survey: Survey, source: RowSource, spec: DatasetSpec, taken: set[str | None]) -> str | None:
     """The first column that is named like an id and names every row, each by another text or whole number."""
     if source.ids_hold:
         return source.id
@@ -152,17 +151,17 @@ def _identifies(survey: Survey, name: str) -> bool:
     return whole and survey.rows > 1 and not blank and survey.repeats[name] is None
 
 
-def _check_splits(column: Column, name: str, warnings: list[Notice]) -> None:
+def _check_splits(column: ColumnCounts, name: str, warnings: list[ClientWarning]) -> None:
     texts = column.texts()
     if column.distinct is None or len(texts) > _MOST_SPLITS:
         raise bad_spec("split", f"{name!r} has too many different values to be a split: train, validation, test …")
     if not any(values.split_name(text) == "train" for text in texts) and column.missing == 0:
         detail = f"no row of {name!r} says train, but {', '.join(sorted(texts))}"
-        warnings.append(Notice(code="no_train_split", detail=detail))
+        warnings.append(ClientWarning(code="no_train_split", detail=detail))
 
 
 def _inputs(
-    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, source: Source, warnings: list[Notice]
+    columns: Sequence[ColumnCounts], survey: Survey, spec: DatasetSpec, source: RowSource, warnings: list[ClientWarning]
 ) -> tuple[Modality, tuple[Input, ...]]:
     image = next((column for column in columns if column.name == source.image), None)
     others = [column for column in columns if column is not image]
@@ -221,7 +220,7 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
 
 
 def _without_useless(
-    columns: Sequence[Column], survey: Survey, spec: DatasetSpec, warnings: list[Notice]
+    columns: Sequence[ColumnCounts], survey: Survey, spec: DatasetSpec, warnings: list[ClientWarning]
 ) -> list[Input]:
     """Leave out columns with nothing to learn from, or that would give the rows away, each with a warning."""
     kept: list[Input] = []
@@ -250,23 +249,23 @@ def _without_useless(
     return kept
 
 
-def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[Notice]) -> None:
+def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[ClientWarning]) -> None:
     if names:
-        warnings.append(Notice(code=code, detail=f"left out, {why}: {listed(names)}"))
+        warnings.append(ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}"))
 
 
-def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[Notice]) -> None:
+def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[ClientWarning]) -> None:
     numeric = [(survey.columns[one.name], one.form) for one in inputs if one.kind == "numeric"]
     columns = [column for column, _ in numeric]
     infinite = {column.name: column.non_finite for column in columns if column.non_finite}
     if infinite:
         detail = f"{sum(infinite.values()):,} values are NaN or infinite and count as missing: {_counts(infinite)}"
-        warnings.append(Notice(code="non_finite_values", detail=detail))
+        warnings.append(ClientWarning(code="non_finite_values", detail=detail))
     found = {column.name: column.present - column.readable(form) for column, form in numeric}
     odd = {name: count for name, count in found.items() if count}
     if odd:
         detail = f"{sum(odd.values()):,} values of numeric columns are no numbers and count as missing: {_counts(odd)}"
-        warnings.append(Notice(code="unparsable_values", detail=detail))
+        warnings.append(ClientWarning(code="unparsable_values", detail=detail))
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -274,7 +273,7 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 def _nothing_to_learn(
-    modality: Modality, spec: DatasetSpec, columns: Sequence[Column], learnable: Sequence[Input]
+    modality: Modality, spec: DatasetSpec, columns: Sequence[ColumnCounts], learnable: Sequence[Input]
 ) -> Exception:
     found = ", ".join(f"{one.name} ({one.kind})" for one in learnable[:10]) or "none that varies"
     if spec.modality != "auto":

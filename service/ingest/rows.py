@@ -69,7 +69,7 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
     return _shown_at(data, positions, _preview)
 
 
-def pictured(
+def previews_with_images(
     data: Path, positions: Sequence[int], picture: Callable[[bytes], T]
 ) -> list[tuple[dict[str, Any], T | None]]:
     """The same, each with what `picture` makes of its image; None for other data."""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
 from service.ingest import values
-from service.ingest.inputs import Faults, convert
+from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 
@@ -22,7 +22,7 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
     """
     schema = pq.read_schema(data)
     header = CanonicalHeader.model_validate_json(schema.metadata[METADATA_KEY])
-    faults = Faults(len(samples))
+    faults = RowFaults(len(samples))
     columns: dict[str, Any] = {}
     for feature in header.features:
         one = _input(feature, schema)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.dataset import DatasetSpec, Modality, Recording, SkippedRow
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning, DatasetSpec, Modality, Recording, SkippedRow
 from service.ingest.limits import Limits
 
 BATCH_ROWS = 4_096
@@ -28,7 +27,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Stated:
+class DeclaredContents:
     """What a format says of itself, so that nothing is left to be found out. `vectors`: width of each input column.
 
     Labels are names of `classes`, whose order has a meaning; the columns are `label`, `id` and `split`, then the inputs,
@@ -46,7 +45,7 @@ class Stated:
 
 
 @dataclass(frozen=True)
-class Source:
+class RowSource:
     """A readable upload. `batches(media)` starts anew at each call; with media False the image column is left out."""
 
     format: str
@@ -59,8 +58,8 @@ class Source:
     path: str | None = None  # the column that names the image files
     modality: Modality | None = None
     ids_hold: bool = False  # ids are another program's: one that occurs twice is an error
-    warnings: tuple[Notice, ...] = ()
-    stated: Stated | None = None
+    warnings: tuple[ClientWarning, ...] = ()
+    stated: DeclaredContents | None = None
 
 
 @dataclass(frozen=True)

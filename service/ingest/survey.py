@@ -16,7 +16,7 @@ from service.domain.dataset import SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.fingerprints import Fingerprints, Hashes
 from service.ingest.limits import Limits
-from service.ingest.source import Source
+from service.ingest.source import RowSource
 
 _ID_NAME = re.compile(
     r"(?i)(unnamed[_: ]*\d+|__index_level_0__|(.*[_\s.-])?(id|ids|uid|uuid|guid)|key|index|idx|name|row|rowid|"
@@ -35,7 +35,7 @@ def is_id_name(name: str) -> bool:
 
 
 @dataclass
-class Column:
+class ColumnCounts:
     """Counts over one column's values. `missing` includes `non_finite`; rows of batches that lack it are missing."""
 
     name: str
@@ -204,19 +204,19 @@ class Survey:
     """What the first pass found."""
 
     rows: int
-    columns: dict[str, Column]
+    columns: dict[str, ColumnCounts]
     repeats: dict[str, tuple[int, int] | None]  # of columns that may be ids: positions of a value that occurs twice
     first_skipped: SkippedRow | None
 
 
-def take_survey(source: Source, id_column: str | None, limits: Limits, scratch: Path) -> Survey:
+def survey_columns(source: RowSource, id_column: str | None, limits: Limits, scratch: Path) -> Survey:
     """Read everything but images once. Raises what the reader raises, and `TooLarge`."""
     with ExitStack() as stack:
         return _surveyed(source, id_column, limits, scratch, stack)
 
 
-def _surveyed(source: Source, id_column: str | None, limits: Limits, scratch: Path, stack: ExitStack) -> Survey:
-    columns: dict[str, Column] = {}
+def _surveyed(source: RowSource, id_column: str | None, limits: Limits, scratch: Path, stack: ExitStack) -> Survey:
+    columns: dict[str, ColumnCounts] = {}
     ids: dict[str, Fingerprints] = {}
     rows = size = 0
     first_skipped: SkippedRow | None = None
@@ -228,7 +228,7 @@ def _surveyed(source: Source, id_column: str | None, limits: Limits, scratch: Pa
         for name, values_ in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
             if name not in columns:
                 limits.check_columns(len(columns) + 1)
-                columns[name] = Column(name, max(_MOST_DISTINCT, limits.max_classes))
+                columns[name] = ColumnCounts(name, max(_MOST_DISTINCT, limits.max_classes))
                 named = name == id_column or (is_id_name(name) and len(ids) < _MOST_IDS)
                 if named and _is_scalar(values_.type):
                     ids[name] = stack.enter_context(Fingerprints(scratch / f"ids-{len(ids)}"))

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import tenacity
 
-from service.domain.connection import Seen, TokenKind
+from service.domain.connection import ConnectionCheck, TokenKind
 from service.domain.errors import Upstream
 from service.label_studio.auth import authorisation
 from service.outbound.transport import AddressRule, PinnedTransport
@@ -96,13 +96,13 @@ class LabelStudio:
         """Which kind the token is."""
         return self._auth.kind
 
-    def seen(self) -> Seen:
+    def seen(self) -> ConnectionCheck:
         """Who the token belongs to and what it can see."""
         user = self._object("GET", "/api/current-user/whoami")
         listed = self._object("GET", "/api/projects/", params={"page_size": 1})
         try:
             who = str(user.get("email") or user["username"])
-            return Seen(user=who, version=self._version(), projects=int(listed["count"]))
+            return ConnectionCheck(user=who, version=self._version(), projects=int(listed["count"]))
         except (KeyError, TypeError, ValueError) as error:
             raise Refused(f"{self.url} answers, but not as Label Studio does", HTTPStatus.OK) from error
 

@@ -31,7 +31,7 @@ def connect(
     if connection_id is None:
         raise Conflict("the connection that the tasks came from was deleted", members={"state": "disconnected"})
     with database.read() as connection:
-        found = connections.sealed(connection, connection_id)
+        found = connections.get_encrypted(connection, connection_id)
     if found is None:
         msg = f"no connection {connection_id}"
         raise NotFound(msg, errors=[FieldError(loc=["connection"], msg=msg)])
@@ -61,7 +61,7 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
     if modality is None:
         raise Invalid(f"project: no model takes {control.input_tag}")
     name = title[:_LONGEST_NAME] or "label studio"
-    return jobs.to_be_pulled(dataset_id, job_id, name, modality, control.classes, now)
+    return jobs.placeholder_dataset(dataset_id, job_id, name, modality, control.classes, now)
 
 
 def spec_of(options: JobOptions, info: DatasetInfo, source: PullSource) -> JobSpec:

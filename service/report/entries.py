@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.dataset import DatasetInfo
-from service.domain.reason import Case, Witnesses, brief, strangeness
-from service.domain.review import Review, outcome
+from service.domain.reason import SampleFacts, WitnessCounts, describe_anomaly, explain_briefly
+from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
-from service.ingest.rows import pictured
+from service.ingest.rows import previews_with_images
 from service.report.facts import Entry, Group, SampleView
 from service.report.pictures import thumbnail
 from service.report.wording import cells
@@ -22,7 +22,7 @@ Samples = Mapping[int, SampleView]
 def load_samples(data: Path, dataset: DatasetInfo, positions: Collection[int]) -> Samples:
     """The samples at these rows of the canonical file, by row. Each row group of the file is read once."""
     wanted = sorted(set(positions))
-    rows = zip(wanted, identities(data, wanted), pictured(data, wanted, thumbnail), strict=True)
+    rows = zip(wanted, identities(data, wanted), previews_with_images(data, wanted, thumbnail), strict=True)
     return {
         position: SampleView(identity.id, cells(dataset.modality, preview), picture)
         for position, identity, (preview, picture) in rows
@@ -55,14 +55,14 @@ def entries(
             planted_kind=row["planted_kind"],
             planted_label=row["planted_label"],
             review=decided.get(row["sample_id"]),
-            outcome=outcome(decided.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
+            outcome=review_outcome(decided.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
         )
         for rank, row in enumerate(rows, 1)
     ]
 
 
 def _anomaly_reason(row: Row) -> str:
-    return strangeness({name: row[name] for name in SIGNALS if row[name] is not None})
+    return describe_anomaly({name: row[name] for name in SIGNALS if row[name] is not None})
 
 
 def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> str:
@@ -70,8 +70,8 @@ def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> st
     if known is None:
         return ""
     witnesses = known.witnesses
-    return brief(
-        Case(
+    return explain_briefly(
+        SampleFacts(
             given=row["given_label"],
             suggested=row["suggested_label"],
             confidence=row["suggested_confidence"],
@@ -80,7 +80,7 @@ def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> st
             samples=dataset.rows,
             epochs=known.epochs,
             margins=known.margin,
-            witnesses=Witnesses(dataset.classes[witnesses.place], witnesses.looked_at, witnesses.against)
+            witnesses=WitnessCounts(dataset.classes[witnesses.place], witnesses.looked_at, witnesses.against)
             if witnesses
             else None,
             predicted=dataset.modality == "predictions",

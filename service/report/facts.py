@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.dataset import DatasetInfo
-from service.domain.precision import Band, Share
+from service.domain.precision import RankBand, ReviewedShare
 from service.domain.review import Outcome, Review
 from service.store.jobs import Job
 from service.store.tallies import ClassTally, Confusion
@@ -127,9 +127,9 @@ class Reviewed:
 
     samples: int
     pending: int
-    precision: Share
-    by_verdict: Mapping[str, Share]
-    bands: Sequence[Band]
+    precision: ReviewedShare
+    by_verdict: Mapping[str, ReviewedShare]
+    bands: Sequence[RankBand]
     outcomes: Mapping[Outcome, int]
 
 

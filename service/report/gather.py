@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.domain.dataset import DatasetInfo
-from service.domain.precision import BAND_ENDS, bands, share
+from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_rank
 from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
 from service.report.entries import entries, group, load_samples
@@ -28,7 +28,7 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
     """The facts of a report of this completed job."""
     with database.read() as connection:
         summaries = rankings.summaries(connection, job.id)
-        verdicts = rankings.flagged(connection, job.id)
+        verdicts = rankings.count_by_verdict(connection, job.id)
         tops = {by: rankings.page(connection, job.id, Query(by), limit=TOP) for by in HEADLINES}
         latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for row in rows])
         aggregates: dict[str, Any] = {
@@ -70,23 +70,25 @@ def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> li
 
 def _epochs(connection: sa.Connection, job_id: str) -> list[Epoch]:
     """Metrics by epoch; when an epoch was reported twice, the later report counts."""
-    metrics = {one.data["epoch"]: one.data for one in jobs.events(connection, job_id, 0) if one.kind == "metrics"}
+    metrics = {one.data["epoch"]: one.data for one in jobs.events_after(connection, job_id, 0) if one.kind == "metrics"}
     return [Epoch(number, metrics[number]["loss"], metrics[number]["accuracy"]) for number in sorted(metrics)]
 
 
 def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
     reviewed = outcomes.of_job(connection, job_id)
-    ranks = rankings.top(connection, job_id, "mislabeled", BAND_ENDS[-1]) if reviewed.rows else {}
+    ranks = rankings.top_ranks(connection, job_id, "mislabeled", BAND_ENDS[-1]) if reviewed.rows else {}
     flagged = reviewed.of_flagged()
     return Reviewed(
         samples=len(reviewed.found),
         pending=flagged[Outcome.PENDING],
-        precision=share(reviewed.flagged.values()),
+        precision=reviewed_share(reviewed.flagged.values()),
         by_verdict={
-            verdict: share(reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict)
+            verdict: reviewed_share(
+                reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict
+            )
             for verdict in ("mislabeled", "anomalous", "clean")
         },
-        bands=bands(ranks, reviewed.found),
+        bands=shares_by_rank(ranks, reviewed.found),
         outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},
     )
 

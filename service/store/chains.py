@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from service.store.tables import loops
 
 
-def chain(connection: sa.Connection, job_id: str) -> list[str]:
+def job_ids(connection: sa.Connection, job_id: str) -> list[str]:
     """The job, those that it follows and those that follow it, the oldest first. Some may have been deleted."""
     before = sa.select(sa.literal(job_id).label("id"), sa.literal(0).label("place")).cte("before", recursive=True)
     before = before.union_all(

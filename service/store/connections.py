@@ -6,12 +6,12 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from service.domain.connection import Connection, Seen, TokenKind
+from service.domain.connection import Connection, ConnectionCheck, TokenKind
 from service.store.tables import connections, jobs, pulls
 
 
 @dataclass(frozen=True)
-class Sealed:
+class EncryptedConnection:
     """A connection with its encrypted secrets: the token, and the secret in the path that the tool calls."""
 
     shown: Connection
@@ -19,7 +19,7 @@ class Sealed:
     path_secret: str
 
 
-def add(connection: sa.Connection, one: Sealed) -> None:
+def add(connection: sa.Connection, one: EncryptedConnection) -> None:
     """Write a new connection."""
     shown = one.shown.model_dump(mode="python")
     connection.execute(connections.insert().values(**shown, token=one.token, path_secret=one.path_secret))
@@ -27,14 +27,18 @@ def add(connection: sa.Connection, one: Sealed) -> None:
 
 def get(connection: sa.Connection, connection_id: str) -> Connection | None:
     """One connection, or None."""
-    found = sealed(connection, connection_id)
+    found = get_encrypted(connection, connection_id)
     return None if found is None else found.shown
 
 
-def sealed(connection: sa.Connection, connection_id: str) -> Sealed | None:
+def get_encrypted(connection: sa.Connection, connection_id: str) -> EncryptedConnection | None:
     """One connection with its encrypted secrets, or None."""
     row = connection.execute(connections.select().where(connections.c.id == connection_id)).mappings().one_or_none()
-    return None if row is None else Sealed(Connection.model_validate(dict(row)), row["token"], row["path_secret"])
+    return (
+        None
+        if row is None
+        else EncryptedConnection(Connection.model_validate(dict(row)), row["token"], row["path_secret"])
+    )
 
 
 def page(
@@ -49,7 +53,7 @@ def page(
 
 
 def rotate_token(
-    connection: sa.Connection, connection_id: str, token: str, kind: TokenKind, seen: Seen, now: datetime
+    connection: sa.Connection, connection_id: str, token: str, kind: TokenKind, seen: ConnectionCheck, now: datetime
 ) -> bool:
     """Put another (encrypted) token in place of the one before. False when the connection is gone."""
     values = {"token": token, "token_kind": kind, "seen": seen.model_dump(), "tested_at": now}
@@ -65,7 +69,7 @@ def rotate_secret(connection: sa.Connection, connection_id: str, path_secret: st
     return changed.rowcount > 0
 
 
-def waiting(connection: sa.Connection, connection_id: str) -> list[str]:
+def jobs_to_pull(connection: sa.Connection, connection_id: str) -> list[str]:
     """Ids of the jobs whose tasks are still to be pulled over this connection."""
     wanted = (
         sa.select(pulls.c.job_id)

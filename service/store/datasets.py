@@ -16,7 +16,7 @@ def add(connection: sa.Connection, info: DatasetInfo) -> None:
     connection.execute(datasets.insert().values(id=info.id, created_at=info.created_at, **_described(info)))
 
 
-def fill(connection: sa.Connection, info: DatasetInfo) -> None:
+def update(connection: sa.Connection, info: DatasetInfo) -> None:
     """Put what was found in place of what was known before the dataset was pulled."""
     connection.execute(datasets.update().where(datasets.c.id == info.id).values(**_described(info)))
 
@@ -53,7 +53,7 @@ def page(
     return [DatasetInfo.model_validate(row) for row in rows], total
 
 
-def users(connection: sa.Connection, dataset_id: str, *, active_only: bool = False) -> list[str]:
+def jobs_using(connection: sa.Connection, dataset_id: str, *, active_only: bool = False) -> list[str]:
     """Ids of the jobs that use a dataset, as training set or as reference."""
     uses = (jobs.c.dataset_id == dataset_id) | (jobs.c.reference_dataset_id == dataset_id)
     if active_only:

@@ -13,14 +13,14 @@ _NAMED = 1_000  # ids in one statement
 
 
 @dataclass(frozen=True)
-class Listed:
+class SampleList:
     """Ids of the first samples of a list, and how many the whole list has."""
 
     ids: list[str]
     total: int
 
 
-def common(connection: sa.Connection, before: str, after: str) -> tuple[int, int, int]:
+def count_shared(connection: sa.Connection, before: str, after: str) -> tuple[int, int, int]:
     """How many samples both jobs ranked, the first job alone, the second alone."""
     mine, other = suspects.alias(), suspects.alias()
     both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
@@ -36,7 +36,7 @@ def common(connection: sa.Connection, before: str, after: str) -> tuple[int, int
     return shared, sizes.get(before, 0) - shared, sizes.get(after, 0) - shared
 
 
-def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: str, limit: int) -> Listed:
+def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: str, limit: int) -> SampleList:
     """What one job flags and the other does not, or has not ranked, in the order of the first."""
     mine, other = suspects.alias(), suspects.alias()
     beside = mine.outerjoin(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == other_id))
@@ -50,7 +50,7 @@ def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: s
     return _listed(connection, ordered, total, limit)
 
 
-def relabelled(connection: sa.Connection, before: str, after: str, by: str, limit: int) -> Listed:
+def relabelled(connection: sa.Connection, before: str, after: str, by: str, limit: int) -> SampleList:
     """Samples whose given label is not the same in both jobs, in the order of the first."""
     mine, other = suspects.alias(), suspects.alias()
     both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
@@ -59,9 +59,9 @@ def relabelled(connection: sa.Connection, before: str, after: str, by: str, limi
     return _listed(connection, ordered, sa.select(sa.func.count()).select_from(both).where(wanted), limit)
 
 
-def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> Listed:
+def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> SampleList:
     ids = list(connection.execute(ordered.limit(limit)).scalars())
-    return Listed(ids, connection.execute(total).scalar_one())
+    return SampleList(ids, connection.execute(total).scalar_one())
 
 
 def ranks(connection: sa.Connection, job_id: str, by: str, sample_ids: Sequence[str]) -> dict[str, int]:

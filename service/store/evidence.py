@@ -54,7 +54,7 @@ class Influential:
 
 
 @dataclass(frozen=True)
-class Witnesses:
+class SuspectWitnesses:
     """How many of the `looked_at` samples of class `place` most similar to a suspect it hurts, at each checkpoint."""
 
     place: int
@@ -77,7 +77,7 @@ class Evidence:
     class_influence: dict[int, list[float]] = field(default_factory=dict)
     supporting: list[Influential] = field(default_factory=list)
     opposing: list[Influential] = field(default_factory=list)
-    witnesses: Witnesses | None = None
+    witnesses: SuspectWitnesses | None = None
 
 
 def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference_dataset: str) -> None:
@@ -143,8 +143,8 @@ def _influential(folder: Path, name: str, row: int, suspect: int | None) -> list
     ]
 
 
-def _witnesses(folder: Path, suspect: int) -> Witnesses:
-    return Witnesses(
+def _witnesses(folder: Path, suspect: int) -> SuspectWitnesses:
+    return SuspectWitnesses(
         place=int(_open(folder, "suspect_class")[suspect]),
         looked_at=int(_open(folder, "suspect_looked_at")[suspect]),
         against=_open(folder, "suspect_against")[suspect].tolist(),

@@ -8,7 +8,7 @@ from service.domain.errors import FieldError, Invalid
 from service.store.tables import idempotency_keys as keys
 
 
-def resource(connection: sa.Connection, key: str, body_digest: str) -> str | None:
+def find(connection: sa.Connection, key: str, body_digest: str) -> str | None:
     """Id of what an earlier request with this key made; None when there was none.
 
     Raises Invalid when that request was another one.
@@ -22,7 +22,7 @@ def resource(connection: sa.Connection, key: str, body_digest: str) -> str | Non
     return str(row.resource_id)
 
 
-def keep(connection: sa.Connection, key: str, body_digest: str, resource_id: str, now: datetime) -> None:
+def add(connection: sa.Connection, key: str, body_digest: str, resource_id: str, now: datetime) -> None:
     """Bind a key to what it made, in the transaction that makes it.
 
     Raises IntegrityError when another request with this key was quicker: begin again and find its resource.
@@ -30,6 +30,6 @@ def keep(connection: sa.Connection, key: str, body_digest: str, resource_id: str
     connection.execute(keys.insert().values(key=key, body_digest=body_digest, resource_id=resource_id, created_at=now))
 
 
-def forget(connection: sa.Connection, resource_id: str) -> None:
+def remove_of(connection: sa.Connection, resource_id: str) -> None:
     """Free the keys of a resource that is deleted."""
     connection.execute(keys.delete().where(keys.c.resource_id == resource_id))

@@ -12,9 +12,8 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from service.domain.dataset import DatasetInfo, Inferred, Modality
-from service.domain.dataset import Warning as Notice
-from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, sources
+from service.domain.dataset import ClientWarning, DatasetInfo, Inferred, Modality
+from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec, Reference
 from service.store import loops, networks, webhooks
 from service.store.tables import datasets, job_events, jobs, pulls
@@ -60,7 +59,7 @@ class Job(BaseModel):
     finished_at: datetime | None
 
 
-class Event(BaseModel):
+class JobEvent(BaseModel):
     """One thing that happened to a job; `seq` counts from 1 within the job."""
 
     model_config = ConfigDict(frozen=True)
@@ -90,11 +89,11 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
             woken_at=now,
         )
     )
-    record(connection, job_id, "state", {"state": State.QUEUED}, now)
+    record_event(connection, job_id, "state", {"state": State.QUEUED}, now)
     if spec.model.network is not None:
-        networks.use(connection, job_id, spec.model.network)
+        networks.link_job(connection, job_id, spec.model.network)
     if spec.loop is not None:
-        loops.begin(connection, job_id, spec.loop)
+        loops.add(connection, job_id, spec.loop)
 
 
 def get(connection: sa.Connection, job_id: str) -> Job | None:
@@ -128,7 +127,7 @@ def claim(
     ).scalar_one_or_none()
     if attempt is None:
         return None
-    record(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
+    record_event(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
     return Claim(job_id, owner, attempt)
 
 
@@ -140,7 +139,7 @@ def renew(connection: sa.Connection, held: Claim, progress: Progress, lease: tim
 def advance(connection: sa.Connection, held: Claim, state: State, progress: Progress, now: datetime) -> None:
     """Enter the next state of the computation. Raises LeaseLost."""
     _write(connection, held, state=state, progress=progress.model_dump())
-    record(connection, held.job_id, "state", {"state": state}, now)
+    record_event(connection, held.job_id, "state", {"state": state}, now)
 
 
 def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
@@ -156,17 +155,19 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
         owner=None,
         lease_until=None,
     )
-    record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
+    record_event(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
 
 
-def pulled(connection: sa.Connection, held: Claim, dataset: str, reference: Reference | None, now: datetime) -> None:
+def queue_pulled(
+    connection: sa.Connection, held: Claim, dataset: str, reference: Reference | None, now: datetime
+) -> None:
     """The tasks of a job are in this dataset now: put it into the queue, with this reference. Raises LeaseLost."""
     _write(connection, held, dataset_id=dataset)
     spec = connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == held.job_id)).scalar_one()
     chosen = None if reference is None else reference.model_dump()
     _write(connection, held, spec={**spec, "dataset": dataset, "reference": chosen})
     connection.execute(pulls.update().where(pulls.c.job_id == held.job_id).values(waiting=False))
-    hand_back(connection, held, now)
+    requeue(connection, held, now)
 
 
 def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime) -> None:
@@ -180,10 +181,10 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
         owner=None,
         lease_until=None,
     )
-    record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
+    record_event(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
 
 
-def hand_back(connection: sa.Connection, held: Claim, now: datetime) -> None:
+def requeue(connection: sa.Connection, held: Claim, now: datetime) -> None:
     """Put a job back into the queue, because this worker is stopping. Raises LeaseLost."""
     # An orderly stop is no failure of the job: it does not use up an attempt.
     _write(
@@ -196,7 +197,7 @@ def hand_back(connection: sa.Connection, held: Claim, now: datetime) -> None:
         lease_until=None,
         woken_at=None,
     )
-    record(connection, held.job_id, "state", {"state": State.QUEUED}, now)
+    record_event(connection, held.job_id, "state", {"state": State.QUEUED}, now)
 
 
 def cancel(connection: sa.Connection, job_id: str, now: datetime) -> bool:
@@ -232,16 +233,16 @@ def remove(connection: sa.Connection, job_id: str) -> bool:
         connection.execute(bridged.values(next_job_id=following))
     # What was never pulled is no dataset.
     if gone.rowcount:
-        connection.execute(datasets.delete().where(datasets.c.digest == unpulled(job_id)))
+        connection.execute(datasets.delete().where(datasets.c.digest == placeholder_digest(job_id)))
     return gone.rowcount > 0
 
 
-def unpulled(job_id: str) -> str:
+def placeholder_digest(job_id: str) -> str:
     """Stands for the digest of a dataset as long as this job's tasks are still to be pulled."""
     return f"pull:{job_id}"
 
 
-def to_be_pulled(
+def placeholder_dataset(
     dataset_id: str, job_id: str, name: str, modality: Modality, classes: Sequence[str], now: datetime
 ) -> DatasetInfo:
     """Stands for the dataset that the tasks of a job will be."""
@@ -254,10 +255,10 @@ def to_be_pulled(
         class_counts=dict.fromkeys(sorted(classes), 0),
         features=[],
         splits={"train": 0},
-        digest=unpulled(job_id),
+        digest=placeholder_digest(job_id),
         skipped_rows=0,
         inferred=Inferred(modality=modality, format="label studio"),
-        warnings=[Notice(code="pulling", detail="its tasks are still being read; rows are counted afterwards")],
+        warnings=[ClientWarning(code="pulling", detail="its tasks are still being read; rows are counted afterwards")],
         created_at=now,
     )
 
@@ -293,7 +294,7 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
-def due(
+def take_due(
     connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, again: bool = True
 ) -> list[tuple[str, int]]:
     """Ids and priorities of the jobs to tell the queue of, which are marked as told.
@@ -327,10 +328,10 @@ def _fail_hopeless(connection: sa.Connection, hopeless: sa.ColumnElement[bool], 
         .returning(jobs.c.id)
     )
     for job_id in failed.scalars().all():
-        record(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
+        record_event(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
 
 
-def record(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str, Any], now: datetime) -> None:
+def record_event(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str, Any], now: datetime) -> None:
     """Append an event; `kind` is state, progress or metrics."""
     # Two writers of one job would otherwise draw the same number.
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
@@ -341,14 +342,14 @@ def record(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str,
         )
     )
     if kind == "state" and data["state"] in ENDED:
-        webhooks.announce(connection, job_id, str(data["state"]), data.get("error"), now)
+        webhooks.add_delivery(connection, job_id, str(data["state"]), data.get("error"), now)
 
 
-def events(connection: sa.Connection, job_id: str, after: int) -> Sequence[Event]:
+def events_after(connection: sa.Connection, job_id: str, after: int) -> Sequence[JobEvent]:
     """What happened after event number `after`, in order."""
     wanted = job_events.select().where(job_events.c.job_id == job_id, job_events.c.seq > after)
     rows = connection.execute(wanted.order_by(job_events.c.seq)).mappings()
-    return [Event.model_validate(dict(row)) for row in rows]
+    return [JobEvent.model_validate(dict(row)) for row in rows]
 
 
 def last_epoch(connection: sa.Connection, job_id: str) -> int:
@@ -362,7 +363,7 @@ def _to_be_pulled() -> sa.ColumnElement[bool]:
 
 
 def _write(connection: sa.Connection, held: Claim, **values: Any) -> None:
-    allowed = sources(values["state"]) & RUNNING if "state" in values else RUNNING
+    allowed = states_before(values["state"]) & RUNNING if "state" in values else RUNNING
     changed = connection.execute(
         jobs.update()
         .where(
@@ -386,7 +387,7 @@ def _move(
     among: frozenset[State] | None = None,
     **values: Any,
 ) -> bool:
-    allowed = sources(state) if among is None else sources(state) & among
+    allowed = states_before(state) if among is None else states_before(state) & among
     if state == State.QUEUED:
         values["attempts"] = 0
     changed = connection.execute(
@@ -394,5 +395,5 @@ def _move(
     )
     if changed.rowcount == 0:
         return False
-    record(connection, job_id, "state", {"state": state}, now)
+    record_event(connection, job_id, "state", {"state": state}, now)
     return True

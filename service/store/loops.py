@@ -39,7 +39,7 @@ class _Waiting:
         return last + self.quiet <= now and self.finished_at + self.cool_down <= now
 
 
-def begin(connection: sa.Connection, job_id: str, loop: Loop) -> None:
+def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
     """Run this job again by these rules."""
     connection.execute(
         loops.insert().values(
@@ -51,7 +51,7 @@ def begin(connection: sa.Connection, job_id: str, loop: Loop) -> None:
     )
 
 
-def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False) -> bool:
+def request_rerun(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False) -> bool:
     """Run this job again however few labels changed; False when another job followed it already, and did not fail.
 
     A job without a loop of its own gets the pauses of `loop`, and no number of changes. Asking often is asking once.
@@ -61,7 +61,7 @@ def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, af
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     found = connection.execute(sa.select(loops.c.next_job_id).where(loops.c.job_id == job_id)).one_or_none()
     if found is None:
-        begin(connection, job_id, loop)
+        add(connection, job_id, loop)
         connection.execute(loops.update().where(loops.c.job_id == job_id).values(after=None))
     alive = sa.select(jobs.c.id).where(jobs.c.state.not_in((State.FAILED, State.CANCELLED)))
     free = loops.c.next_job_id.is_(None) | loops.c.next_job_id.not_in(alive)
@@ -69,22 +69,22 @@ def ask(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, af
     return connection.execute(loops.update().where(loops.c.job_id == job_id, free).values(**values)).rowcount > 0
 
 
-def due(connection: sa.Connection, now: datetime) -> list[str]:
+def due_reruns(connection: sa.Connection, now: datetime) -> list[str]:
     """Ids of the jobs to run again now."""
     return [
         one.job_id
         for one in _waiting(connection)
         if one.is_ripe(now)
-        and (one.asked_at is not None or outcomes.changed(connection, one.job_id) >= (one.after or 0))
+        and (one.asked_at is not None or outcomes.count_changed_labels(connection, one.job_id) >= (one.after or 0))
     ]
 
 
-def is_afresh(connection: sa.Connection, job_id: str) -> bool:
+def pulls_again(connection: sa.Connection, job_id: str) -> bool:
     """Whether a job is to be run again over what its labelling tool has now."""
     return bool(connection.execute(sa.select(loops.c.afresh).where(loops.c.job_id == job_id)).scalar_one_or_none())
 
 
-def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
+def set_next_job(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
     """Note which job follows; False when another was quicker. Call it in the transaction that adds the next job."""
     done = connection.execute(
         loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(next_job_id=next_job_id)
@@ -92,12 +92,12 @@ def follow(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
     return done.rowcount > 0
 
 
-def is_following(connection: sa.Connection, job_id: str) -> bool:
+def is_rerun(connection: sa.Connection, job_id: str) -> bool:
     """Whether this job is another one run again."""
     return bool(connection.execute(sa.select(sa.exists().where(loops.c.next_job_id == job_id))).scalar_one())
 
 
-def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:
+def record_failure(connection: sa.Connection, job_id: str, trouble: str) -> None:
     """Note why the job cannot be run again; the next review, or being asked again, tries anew."""
     connection.execute(
         loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None, afresh=False)
@@ -105,17 +105,17 @@ def give_up(connection: sa.Connection, job_id: str, trouble: str) -> None:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LoopStatus:
     """How far a loop is: the job that follows, or why none can."""
 
     next_job_id: str | None
     trouble: str | None
 
 
-def standings(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Standing]:
+def statuses(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, LoopStatus]:
     """How the loops of these jobs stand, of those that have one."""
     wanted = sa.select(loops.c.job_id, loops.c.next_job_id, loops.c.trouble).where(loops.c.job_id.in_(job_ids))
-    return {row.job_id: Standing(row.next_job_id, row.trouble) for row in connection.execute(wanted)}
+    return {row.job_id: LoopStatus(row.next_job_id, row.trouble) for row in connection.execute(wanted)}
 
 
 def _waiting(connection: sa.Connection) -> list[_Waiting]:
@@ -159,6 +159,6 @@ def _said(connection: sa.Connection, job_id: str, since: datetime | None) -> tup
         sa.select(
             sa.func.max(reviews.c.created_at, type_=reviews.c.created_at.type).label("at"),
             sa.func.count().filter(own | late).label("number"),
-        ).where(reviews.c.job_id.in_(chains.chain(connection, job_id)))
+        ).where(reviews.c.job_id.in_(chains.job_ids(connection, job_id)))
     ).one()
     return found.at, found.number

@@ -43,12 +43,12 @@ def page(
     return [NetworkInfo.model_validate(row) for row in rows], total
 
 
-def use(connection: sa.Connection, job_id: str, network_id: str) -> None:
+def link_job(connection: sa.Connection, job_id: str, network_id: str) -> None:
     """Note that a job begins with it. Raises IntegrityError where it is gone."""
     connection.execute(job_networks.insert().values(job_id=job_id, network_id=network_id))
 
 
-def users(connection: sa.Connection, network_id: str) -> list[str]:
+def jobs_using(connection: sa.Connection, network_id: str) -> list[str]:
     """Ids of the jobs that use a network."""
     wanted = sa.select(job_networks.c.job_id).where(job_networks.c.network_id == network_id)
     return list(connection.execute(wanted).scalars())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service.domain.review import WRONG, Outcome, Review, outcome
+from service.domain.review import WRONG, Outcome, Review, review_outcome
 from service.store import rankings, reviews
 from service.store.rankings import Row
 
@@ -37,19 +37,21 @@ class Outcomes:
 
 def of_job(connection: sa.Connection, job_id: str) -> Outcomes:
     """Of a completed job. What was decided in another job of its chain counts too, each sample once."""
-    held, rows = decided(connection, job_id)
-    found = {name: outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
-    return Outcomes(rankings.flagged(connection, job_id), held, rows, found)
+    held, rows = reviewed(connection, job_id)
+    found = {name: review_outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
+    return Outcomes(rankings.count_by_verdict(connection, job_id), held, rows, found)
 
 
-def changed(connection: sa.Connection, job_id: str) -> int:
+def count_changed_labels(connection: sa.Connection, job_id: str) -> int:
     """How many ranked samples of a job its reviews take out or call another name."""
-    held, rows = decided(connection, job_id)
-    return sum(outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items())
+    held, rows = reviewed(connection, job_id)
+    return sum(
+        review_outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items()
+    )
 
 
-def decided(connection: sa.Connection, job_id: str) -> tuple[dict[str, Review], dict[str, Row]]:
+def reviewed(connection: sa.Connection, job_id: str) -> tuple[dict[str, Review], dict[str, Row]]:
     """What holds of the ranked samples of a job, in its own words, and their rows, both by id."""
     held = reviews.latest(connection, job_id)
-    rows = rankings.named(connection, job_id, list(held))
+    rows = rankings.rows_by_id(connection, job_id, list(held))
     return {name: held[name].about(row["given_label"]) for name, row in rows.items()}, rows

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.errors import FieldError, Invalid, UnreadableType
-from service.domain.program import Program, Weight, parse
+from service.domain.program import Program, Weight, parse_program
 from service.store.archives import damage_as
 
 # Of all descriptions together: a Swin V2 of 24 blocks in the plainest operators has 10 MB with 350,000 values.
@@ -40,7 +40,7 @@ class ProgramFile:
 
     def program(self) -> Program:
         """What it does. Raises Invalid for what is not taken, or is cut short."""
-        found = parse(*self.descriptions())
+        found = parse_program(*self.descriptions())
         for weight in found.weights:
             if self._sizes.get(self._place(weight), -1) < weight.bytes:
                 raise _cut(weight)

@@ -55,7 +55,7 @@ def add(connection: sa.Connection, job_id: str, source: PullSource) -> None:
     )
 
 
-def hand_on(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
+def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
     """Another job ranks the same tasks, which were pulled already."""
     found = get(connection, job_id)
     if found is not None:
@@ -88,34 +88,36 @@ def completed(connection: sa.Connection, connection_id: str | None = None) -> li
     return [Pull(**row) for row in rows]
 
 
-def watched(connection: sa.Connection) -> list[Pull]:
+def to_reconcile(connection: sa.Connection) -> list[Pull]:
     """The jobs whose samples people may be deciding on: the newest completed one over each project, and all that were pushed."""
     found = completed(connection)
     newest = {(one.connection_id, one.project): one.job_id for one in reversed(found)}
-    pushed = pushes_of(connection, [one.job_id for one in found])
+    pushed = get_pushes(connection, [one.job_id for one in found])
     return [one for one in found if one.job_id in pushed or newest[one.connection_id, one.project] == one.job_id]
 
 
-def over(connection: sa.Connection, connection_id: str | None, project: int) -> list[str]:
+def jobs_of_project(connection: sa.Connection, connection_id: str | None, project: int) -> list[str]:
     """Every job over a project."""
     mine = (pulls.c.connection_id == connection_id) & (pulls.c.project == project)
     return list(connection.execute(sa.select(pulls.c.job_id).where(mine)).scalars())
 
 
-def ask(connection: sa.Connection, connection_id: str, project: int, now: datetime) -> int:
+def request_reconcile(connection: sa.Connection, connection_id: str, project: int, now: datetime) -> int:
     """Something happened in a project, or in the project of a job's suspects: its jobs are to be reconciled.
 
     Asking often is asking once: the first time counts until it is taken up.
     """
-    mine = [one for one in watched(connection) if one.connection_id == connection_id]
-    pushed = pushes_of(connection, [one.job_id for one in mine])
+    mine = [one for one in to_reconcile(connection) if one.connection_id == connection_id]
+    pushed = get_pushes(connection, [one.job_id for one in mine])
     reviewed = {job_id for job_id, push in pushed.items() if push.review_project == project}
     return _ask(connection, [one.job_id for one in mine if one.project == project or one.job_id in reviewed], now)
 
 
-def ask_again(connection: sa.Connection, every: timedelta, now: datetime) -> int:
+def request_overdue(connection: sa.Connection, every: timedelta, now: datetime) -> int:
     """Ask for those that nobody looked after for a while."""
-    due = [one.job_id for one in watched(connection) if one.reconciled_at is None or one.reconciled_at <= now - every]
+    due = [
+        one.job_id for one in to_reconcile(connection) if one.reconciled_at is None or one.reconciled_at <= now - every
+    ]
     return _ask(connection, due, now)
 
 
@@ -124,41 +126,41 @@ def _ask(connection: sa.Connection, job_ids: Sequence[str], now: datetime) -> in
     return connection.execute(pulls.update().where(asked).values(asked_at=now)).rowcount if job_ids else 0
 
 
-def asked(connection: sa.Connection, wait: timedelta, now: datetime) -> list[Pull]:
+def requested(connection: sa.Connection, wait: timedelta, now: datetime) -> list[Pull]:
     """Jobs that are to be reconciled and were asked for a while ago: what comes in a burst is done once."""
     return _found(connection, pulls.c.asked_at <= now - wait)
 
 
-def take_up(connection: sa.Connection, one: Pull, now: datetime) -> bool:
+def claim(connection: sa.Connection, one: Pull, now: datetime) -> bool:
     """Whether it is ours to reconcile. What is asked for from now on is done once more."""
     mine = (pulls.c.job_id == one.job_id) & (pulls.c.asked_at == one.asked_at)
     return connection.execute(pulls.update().where(mine).values(asked_at=None, reconciled_at=now)).rowcount > 0
 
 
-def reconciled(connection: sa.Connection, job_id: str, seen: str | None, now: datetime) -> None:
+def record_reconciled(connection: sa.Connection, job_id: str, seen: str | None, now: datetime) -> None:
     """It was done; `seen` is what the project looked like before."""
     values = {"seen": seen, "trouble": None, "reconciled_at": now}
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(**values))
 
 
-def failed(connection: sa.Connection, job_id: str, trouble: str, again: datetime) -> None:
+def record_failure(connection: sa.Connection, job_id: str, trouble: str, again: datetime) -> None:
     """It could not be done, and is tried again then."""
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=again))
 
 
-def push_of(connection: sa.Connection, job_id: str) -> Push | None:
+def get_push(connection: sa.Connection, job_id: str) -> Push | None:
     """What a job wrote into the tool, or None."""
     row = connection.execute(pushes.select().where(pushes.c.job_id == job_id)).mappings().one_or_none()
     return None if row is None else Push(**row)
 
 
-def pushes_of(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Push]:
+def get_pushes(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Push]:
     """What these jobs wrote into the tool, by job."""
     rows = connection.execute(pushes.select().where(pushes.c.job_id.in_(job_ids))).mappings()
     return {row["job_id"]: Push(**row) for row in rows}
 
 
-def keep_push(
+def save_push(
     connection: sa.Connection, job_id: str, state: Mapping[str, Any], review_project: int | None, now: datetime
 ) -> None:
     """Write down what was pushed, in place of what was before."""

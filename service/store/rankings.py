@@ -28,7 +28,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Place:
+class PageStart:
     """The last sample of a page: where the next page begins."""
 
     score: float
@@ -77,7 +77,7 @@ def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any
 
 
 def page(
-    connection: sa.Connection, job_id: str, query: Query, after: Place | None = None, limit: int = 50
+    connection: sa.Connection, job_id: str, query: Query, after: PageStart | None = None, limit: int = 50
 ) -> Sequence[Row]:
     """The next `limit` samples, most suspicious first. Each row has the columns of `suspects`."""
     score, index = suspects.c[query.by], suspects.c.index
@@ -103,7 +103,7 @@ def count(connection: sa.Connection, job_id: str, query: Query) -> int:
     ).scalar_one()
 
 
-def flagged(connection: sa.Connection, job_id: str) -> dict[str, int]:
+def count_by_verdict(connection: sa.Connection, job_id: str) -> dict[str, int]:
     """How many samples carry each verdict."""
     rows = connection.execute(
         sa.select(suspects.c.verdict, sa.func.count().label("number"))
@@ -113,7 +113,7 @@ def flagged(connection: sa.Connection, job_id: str) -> dict[str, int]:
     return {row.verdict: row.number for row in rows}
 
 
-def sample(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
+def get(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
     """One ranked sample, or None: unknown, or held out of the ranking."""
     wanted = (suspects.c.job_id == job_id) & (suspects.c.sample_id == sample_id)
     return connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
@@ -133,14 +133,14 @@ def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]
     return {name: number + 1 for name, number in zip(names, counts, strict=True)}
 
 
-def at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list[Row]:
+def rows_at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list[Row]:
     """The ranked samples at these rows of the canonical file, in that order; those that are not ranked are left out."""
     wanted = (suspects.c.job_id == job_id) & suspects.c.position.in_(positions)
     found = {row["position"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
     return [found[position] for position in positions if position in found]
 
 
-def known(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> set[str]:
+def ranked_ids(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> set[str]:
     """Those of these samples that are ranked."""
     found: set[str] = set()
     for start in range(0, len(sample_ids), _NAMED):
@@ -159,7 +159,7 @@ def given_labels(connection: sa.Connection, job_id: str, sample_ids: Sequence[st
     return found
 
 
-def named(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
+def rows_by_id(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
     """The ranked samples among these, by id."""
     found: dict[str, Row] = {}
     for start in range(0, len(sample_ids), _NAMED):
@@ -168,7 +168,7 @@ def named(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> 
     return found
 
 
-def top(connection: sa.Connection, job_id: str, by: str, count: int) -> dict[str, int]:
+def top_ranks(connection: sa.Connection, job_id: str, by: str, count: int) -> dict[str, int]:
     """The ranks of the `count` most suspicious samples, by id."""
     wanted = sa.select(suspects.c.sample_id).where(_matching(job_id, Query(by)))
     ids = connection.execute(wanted.order_by(suspects.c[by].desc(), suspects.c.index).limit(count)).scalars()

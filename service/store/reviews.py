@@ -17,7 +17,7 @@ from service.store.tables import jobs, loops, reviews, suspects
 _CHUNK = 1_000  # ids in one statement
 
 
-def record(
+def add(
     connection: sa.Connection,
     job_id: str,
     decisions: Sequence[Decision],
@@ -32,7 +32,7 @@ def record(
     `given` says what samples are called that the job has not ranked. With `news_only` decisions that say what holds
     already are left out: reading a labelling tool twice writes nothing the second time.
     """
-    chain = keep_out(connection, job_id)
+    chain = lock_chain(connection, job_id)
     called = _called(connection, job_id, decisions, given or {})
     if news_only:
         decisions = _news(connection, job_id, decisions, called)
@@ -49,12 +49,12 @@ def record(
     return len(rows)
 
 
-def keep_out(connection: sa.Connection, job_id: str) -> list[str]:
+def lock_chain(connection: sa.Connection, job_id: str) -> list[str]:
     """Let nobody else write reviews of this chain until the transaction ends; gives its jobs, the oldest first.
 
     Two writers would otherwise draw the same numbers, or both miss what the other writes.
     """
-    chain = chains.chain(connection, job_id)
+    chain = chains.job_ids(connection, job_id)
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(chain)).order_by(jobs.c.id).with_for_update())
     return chain
 
@@ -88,7 +88,7 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
 
     As it was said there: `about` puts it into the words of this job. The job need not have every sample any more.
     """
-    chain = chains.chain(connection, job_id)
+    chain = chains.job_ids(connection, job_id)
     wanted = _counts_for(job_id, chain)
     if sample_ids is None:
         return _standing(_newest(_last(connection, wanted), chain))
@@ -99,19 +99,19 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
     return _standing(found)
 
 
-def last_words(connection: sa.Connection, job_id: str) -> list[Review]:
+def latest_by_source(connection: sa.Connection, job_id: str) -> list[Review]:
     """The last word of each source on each sample, of each job of the chain, the oldest first; withdrawals too."""
-    chain = chains.chain(connection, job_id)
+    chain = chains.job_ids(connection, job_id)
     return _ordered(_last(connection, _counts_for(job_id, chain), reviews.c.source), chain)
 
 
-def on_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
+def latest_of_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
     """The last word on each sample in the chains of all jobs over a dataset, by sample; withdrawals too.
 
     Where a job planted errors, what people saw was not the dataset: its reviews do not count.
     """
     over = connection.execute(sa.select(jobs.c.id).where(jobs.c.dataset_id == dataset_id)).scalars().all()
-    chained = dict.fromkeys(each for job_id in over for each in chains.chain(connection, job_id))
+    chained = dict.fromkeys(each for job_id in over for each in chains.job_ids(connection, job_id))
     plain = [
         row.id
         for row in connection.execute(sa.select(jobs.c.id, jobs.c.spec).where(jobs.c.id.in_(list(chained))))

@@ -31,7 +31,7 @@ def add(
     )
 
 
-def of(connection: sa.Connection, dataset_id: str) -> list[DatasetInfo]:
+def made_from(connection: sa.Connection, dataset_id: str) -> list[DatasetInfo]:
     """The datasets that were made of this one, oldest first."""
     wanted = sa.select(versions.c.dataset_id).where(versions.c.parent_id == dataset_id)
     ids = connection.execute(wanted.order_by(versions.c.created_at, versions.c.dataset_id)).scalars().all()
@@ -50,7 +50,7 @@ def ancestors(connection: sa.Connection, dataset_id: str) -> list[str]:
         line.append(parent)
 
 
-def verified(connection: sa.Connection, dataset_id: str) -> list[str]:
+def verified_ids(connection: sa.Connection, dataset_id: str) -> list[str]:
     """Ids of the samples that people had verified when the dataset was made of another; none of one that was uploaded."""
     wanted = sa.select(versions.c.verified).where(versions.c.dataset_id == dataset_id)
     return list(connection.execute(wanted).scalar_one_or_none() or [])

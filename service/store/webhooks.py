@@ -52,14 +52,14 @@ def add(connection: sa.Connection, job_id: str, url: str, sealed: str) -> None:
     connection.execute(webhooks.insert().values(job_id=job_id, url=url, secret=sealed))
 
 
-def hand_on(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
+def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
     """Tell the same address how another job ends."""
     found = connection.execute(webhooks.select().where(webhooks.c.job_id == job_id)).one_or_none()
     if found is not None:
         add(connection, next_job_id, found.url, found.secret)
 
 
-def announce(
+def add_delivery(
     connection: sa.Connection, job_id: str, state: str, error: Mapping[str, Any] | None, now: datetime
 ) -> None:
     """Write the message that a job ended, where somebody wants to hear it."""

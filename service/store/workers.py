@@ -7,19 +7,19 @@ import sqlalchemy as sa
 from service.store.tables import workers
 
 
-def sign_in(connection: sa.Connection, worker_id: str, now: datetime) -> None:
+def record_heartbeat(connection: sa.Connection, worker_id: str, now: datetime) -> None:
     """Say that a worker lives."""
     changed = connection.execute(workers.update().where(workers.c.id == worker_id).values(seen_at=now))
     if changed.rowcount == 0:
         connection.execute(workers.insert().values(id=worker_id, seen_at=now))
 
 
-def sign_out(connection: sa.Connection, worker_id: str) -> None:
+def remove(connection: sa.Connection, worker_id: str) -> None:
     """Say that a worker has stopped."""
     connection.execute(workers.delete().where(workers.c.id == worker_id))
 
 
-def living(connection: sa.Connection, since: datetime) -> int:
+def count_alive(connection: sa.Connection, since: datetime) -> int:
     """How many workers signed in after `since`."""
     return connection.execute(
         sa.select(sa.func.count()).select_from(workers).where(workers.c.seen_at > since)

@@ -56,7 +56,7 @@ def test_answers_are_as_described(operation: Any, client: httpx.Client, services
     info = add_finished(services.database, services.blobs)
     add_job(services.database, info, "job_2")
     with services.database.write() as connection:
-        workers.sign_in(connection, "w", services.now() + timedelta(hours=1))
+        workers.record_heartbeat(connection, "w", services.now() + timedelta(hours=1))
     images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
     ids = {"images": client.post("/datasets", **images).json()["id"]}
     places = st.fixed_dictionaries(

@@ -14,14 +14,14 @@ from pydantic import BaseModel, SecretStr
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.jobs import JobView
 from service.api.schemas.samples import SuspectPage
-from service.domain.connection import Connection, PullSource, Seen
+from service.domain.connection import Connection, ConnectionCheck, PullSource
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.outbound.secrets import Vault
 from service.services import Services
 from service.settings import Settings
 from service.store import connections, networks, pulls, webhooks, workers
-from service.store.connections import Sealed
+from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
@@ -223,7 +223,7 @@ class Scene:
             origin = services.blobs.origin("job_1")
             origin.parent.mkdir(parents=True, exist_ok=True)
             origin.touch()
-            pulls.keep_push(connection, "job_1", {"requeued": {"900": []}}, None, services.now())
+            pulls.save_push(connection, "job_1", {"requeued": {"900": []}}, None, services.now())
         sent = client.post("/jobs", json={"connection": "con_2", "project": 7})
         assert sent.status_code == 202, sent.text
 
@@ -233,7 +233,7 @@ class Scene:
             sent = form(state(rows), f"{name}.safetensors")
             self.made[name] = self.client.post("/networks", **sent).json()["id"]
         with self.services.database.write() as connection:
-            networks.use(connection, "job_2", self.made["used"])
+            networks.link_job(connection, "job_2", self.made["used"])
         self.services.blobs.model("job_1").parent.mkdir(parents=True, exist_ok=True)
         self.services.blobs.model("job_1").write_bytes(state(1))
 
@@ -245,13 +245,14 @@ class Scene:
             name=name,
             url=url,
             token_kind="legacy",
-            seen=Seen(user="somebody", version=None, projects=1),
+            seen=ConnectionCheck(user="somebody", version=None, projects=1),
             tested_at=self.services.now(),
             created_at=self.services.now(),
         )
         with self.services.database.write() as connection:
             connections.add(
-                connection, Sealed(shown, self.services.vault.seal(TOKEN), self.services.vault.seal("secret"))
+                connection,
+                EncryptedConnection(shown, self.services.vault.seal(TOKEN), self.services.vault.seal("secret")),
             )
 
     def deliveries(self) -> dict[str, str]:
@@ -259,7 +260,7 @@ class Scene:
         with self.services.database.write() as connection:
             for job_id, name in (("job_2", "dead"), ("job_5", "pending")):
                 webhooks.add(connection, job_id, "https://example.org/", "whsec_x")
-                webhooks.announce(connection, job_id, name, None, self.services.now())
+                webhooks.add_delivery(connection, job_id, name, None, self.services.now())
             found = {one.event.removeprefix("job."): one for one in webhooks.page(connection, None, None, None, 2)[0]}
             webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.services.now())
         return {name: one.id for name, one in found.items()}
@@ -283,7 +284,7 @@ class Scene:
     def worker(self) -> None:
         """Let a worker sign in."""
         with self.services.database.write() as connection:
-            workers.sign_in(connection, "w", self.services.now())
+            workers.record_heartbeat(connection, "w", self.services.now())
 
     def broken_tool(self) -> None:
         """Let the next request to the labelling tool fail."""

@@ -14,11 +14,11 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.data.decode import Canonical, read
-from worker.job.preparation import Prepared, fit, prepare
-from worker.job.ranking import Outcome, rank
-from worker.job.recorded import play
-from worker.job.scoring import listen, score
+from worker.data.decode import Canonical, open_canonical
+from worker.job.preparation import PreparedJob, fit, prepare
+from worker.job.ranking import RankingResult, rank
+from worker.job.recorded import open_recording
+from worker.job.scoring import measure, score
 from worker.recorder import TraceRecorder
 
 ROWS, HELD, CLASSES = 240, 60, 3
@@ -30,7 +30,7 @@ def stored(folder: Path, file: Path) -> tuple[DatasetInfo, Canonical]:
     folder.mkdir()
     found = ingest(file, file.name, DatasetSpec(), folder / "data", folder / "skipped", Limits())
     info = dataset_info(**{name: getattr(found, name) for name in found.__dataclass_fields__})
-    return info, read(folder / "data")
+    return info, open_canonical(folder / "data")
 
 
 def table(path: Path) -> Path:
@@ -47,7 +47,7 @@ def table(path: Path) -> Path:
     return path
 
 
-def plain_loop(prepared: Prepared, recorder: TraceRecorder) -> None:
+def plain_loop(prepared: PreparedJob, recorder: TraceRecorder) -> None:
     """What anybody would write; shuffled as worker.training.loop shuffles."""
     model, labels = prepared.model, prepared.planted.labels
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
@@ -85,9 +85,9 @@ def test_a_recorded_loop_is_ranked_as_the_services_own_training(
     info, dataset = stored(tmp_path / "trace", tmp_path / "run")
     named = {} if reference is None else {"reference": {"split": "reference"}}
     spec = resolve(JobOptions.model_validate({"training": {"checkpoints": "all"}, **named}), info)
-    played = play(spec, dataset, tmp_path / "scratch")
+    played = open_recording(spec, dataset, tmp_path / "scratch")
     found = rank(
-        played.samples, spec, listen(played.samples, spec, played.train, played.known, lambda _share: None), dataset
+        played.samples, spec, measure(played.samples, spec, played.train, played.known, lambda _share: None), dataset
     )
     assert found.result["signals"] == expected.result["signals"]
     assert ("remoteness" in found.result["signals"]) == (reference is not None)
@@ -97,7 +97,7 @@ def test_a_recorded_loop_is_ranked_as_the_services_own_training(
         assert found.table[name].to_pylist() == expected.table[name].to_pylist()
 
 
-def far(found: Outcome, expected: Outcome, name: str) -> float:
+def far(found: RankingResult, expected: RankingResult, name: str) -> float:
     """The largest difference of a signal, in units of its largest value."""
     one, other = (np.asarray(outcome.table[name], np.float64) for outcome in (found, expected))
     size: npt.NDArray[np.float64] = np.abs(other).max(initial=1e-30)

@@ -113,7 +113,7 @@ def test_every_end_is_told_once_and_of_jobs_with_a_webhook_alone(database: Datab
 def test_a_job_whose_workers_vanish_is_told_of(database: Database) -> None:
     with database.write() as connection:
         assert jobs.claim(connection, "job_1", "w", LEASE, NOON)
-        jobs.due(connection, LEASE, 1, NOON + 2 * LEASE)
+        jobs.take_due(connection, LEASE, 1, NOON + 2 * LEASE)
     assert [one.event for one in outbox(database)] == ["job.failed"]
 
 

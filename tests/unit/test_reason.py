@@ -5,13 +5,13 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.reason import Case, Witnesses, brief, reason, strangeness
+from service.domain.reason import SampleFacts, WitnessCounts, describe_anomaly, explain, explain_briefly
 
-BARE = Case(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
+BARE = SampleFacts(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
 
 
 def test_without_evidence_only_the_ranking_is_told() -> None:
-    assert reason(BARE) == (
+    assert explain(BARE) == (
         "Labelled 7, flagged as probably mislabeled: number 3 of 500 by suspicion of its label. "
         "The label that fits it better is 1, with confidence 0.93."
     )
@@ -25,7 +25,7 @@ def test_the_whole_story() -> None:
         opponents=["1", "1", "4"],
         class_influence=[("7", -0.5), ("1", 2.0)],
     )
-    assert reason(case).endswith(
+    assert explain(case).endswith(
         "Another label scored higher at 3 of 4 checkpoints, from epoch 2 on. "
         "Training on it raised the loss of the reference samples of its own label as a whole. "
         "The reference samples that it hurt most: 2 of class 1, 1 of class 4."
@@ -34,7 +34,7 @@ def test_the_whole_story() -> None:
 
 def test_the_course_of_training_is_told_as_it_was() -> None:
     def course(*margins: float) -> str:
-        return reason(replace(BARE, epochs=range(2, 2 + 2 * len(margins), 2), margins=margins)).split("0.93. ")[1]
+        return explain(replace(BARE, epochs=range(2, 2 + 2 * len(margins), 2), margins=margins)).split("0.93. ")[1]
 
     assert course(1, 0, 2) == "No other label scored higher at all 3 checkpoints."
     assert course(-1, -2) == "Another label scored higher at all 2 checkpoints."
@@ -48,8 +48,8 @@ def test_the_course_of_training_is_told_as_it_was() -> None:
 
 
 def heard(*against: int, looked_at: int = 50, label: str = "1") -> str:
-    case = replace(BARE, epochs=range(1, 1 + len(against)), witnesses=Witnesses(label, looked_at, against))
-    return reason(case).split("0.93.")[1].strip()
+    case = replace(BARE, epochs=range(1, 1 + len(against)), witnesses=WitnessCounts(label, looked_at, against))
+    return explain(case).split("0.93.")[1].strip()
 
 
 def test_similar_samples_are_against_it_from_when_most_of_them_stay_so() -> None:
@@ -82,7 +82,7 @@ def test_similar_samples_are_spoken_of_exactly_when_most_are_against_it_at_the_e
 
 
 def test_a_sample_that_is_not_flagged_is_not_accused() -> None:
-    said = reason(replace(BARE, suggested="7", verdict="clean", supporters=["7"]))
+    said = explain(replace(BARE, suggested="7", verdict="clean", supporters=["7"]))
     assert "not flagged" in said
     assert "fits it best is the one it has" in said
     assert "hurt no reference sample; those that it helped most: 1 of class 7" in said
@@ -95,7 +95,7 @@ def test_a_sample_that_is_not_flagged_is_not_accused() -> None:
 )
 def test_every_case_gives_whole_sentences(margins: list[float], opponents: list[str], verdict: str) -> None:
     case = replace(BARE, verdict=verdict, margins=margins, epochs=range(len(margins)), opponents=opponents)
-    said = reason(case)
+    said = explain(case)
     assert said.endswith(".")
     assert "  " not in said
     assert ("checkpoint" in said) == bool(margins)
@@ -110,37 +110,37 @@ def test_of_predictions_no_training_is_spoken_of() -> None:
         margins=[-2.0],
         opponents=["1", "4"],
         class_influence=[("7", -0.5)],
-        witnesses=Witnesses("1", 50, [50]),
+        witnesses=WitnessCounts("1", 50, [50]),
     )
-    assert reason(case).endswith(
+    assert explain(case).endswith(
         "Models that had not seen it find another label likelier. "
         "Training on it would raise the loss of the reference samples of its own label as a whole. "
         "By these predictions, all 50 reference samples labelled 1 that are most like it push against it. "
         "The reference samples that it would hurt most: 1 of class 1, 1 of class 4."
     )
     right = replace(case, margins=[0.5], class_influence=[("7", 0.5)], witnesses=None, opponents=[], supporters=["7"])
-    assert reason(right).endswith(
+    assert explain(right).endswith(
         "Models that had not seen it find no other label likelier. "
         "Training on it would lower the loss of the reference samples of its own label as a whole. "
         "It would hurt no reference sample; those that it would help most: 1 of class 7."
     )
-    alone = reason(replace(BARE, predicted=True, epochs=[0], margins=[-2.0]))
+    alone = explain(replace(BARE, predicted=True, epochs=[0], margins=[-2.0]))
     assert alone.endswith("Models that had not seen it find another label likelier.")
 
 
 def test_in_brief_only_the_course_and_the_witnesses_speak() -> None:
-    assert brief(BARE) == ""
-    heard = Witnesses("1", 50, [20, 48])
+    assert explain_briefly(BARE) == ""
+    heard = WitnessCounts("1", 50, [20, 48])
     told = "48 of the 50 most similar reference samples labelled 1 push against it."
-    assert brief(replace(BARE, witnesses=heard)) == told
+    assert explain_briefly(replace(BARE, witnesses=heard)) == told
     case = replace(BARE, epochs=[1, 9], margins=[-1, -2], witnesses=heard, class_influence=[("7", -1.0)])
-    assert brief(case) == f"Another label scored higher at all 2 checkpoints. {told}"
+    assert explain_briefly(case) == f"Another label scored higher at all 2 checkpoints. {told}"
 
 
 def test_what_is_unusual_is_told_the_strongest_first_and_nothing_usual() -> None:
-    assert strangeness({}) == ""
-    assert strangeness({"remoteness": 1.0, "crowding": 0.3, "si": 99.0, "label_split": 0.8}) == ""
-    assert strangeness({"remoteness": 1.5, "divergence": 2.5, "label_split": 0.9}) == (
+    assert describe_anomaly({}) == ""
+    assert describe_anomaly({"remoteness": 1.0, "crowding": 0.3, "si": 99.0, "label_split": 0.8}) == ""
+    assert describe_anomaly({"remoteness": 1.5, "divergence": 2.5, "label_split": 0.9}) == (
         "A mixture of values that no trusted sample has. Far from every trusted sample. "
         "In the tighter of the two heaps that its label falls into."
     )

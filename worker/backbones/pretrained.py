@@ -23,7 +23,7 @@ from worker.backbones.rows import digest as rows_digest
 from worker.backbones.sources import find, uploaded
 from worker.backbones.words import Words
 from worker.data.decode import Canonical, Inputs
-from worker.data.glitches import Planted, plant
+from worker.data.glitches import PlantedData, plant
 from worker.data.shape import InputShape
 from worker.data.standard import Standard
 from worker.devices import CPU
@@ -61,7 +61,7 @@ class Encoded:
     samples are to be put on, where it is not the weights alone.
     """
 
-    planted: Planted
+    planted: PlantedData
     reference: Inputs
     model: nn.Module
     frozen: Tensor | None
@@ -229,7 +229,7 @@ _COLUMN = {"image": "image", "text": "text"}
 _TELLING = ("image_size", "length", "pooling", "layer", "pixel_mean", "pixel_deviation")
 
 
-def _planted(front: Front, dataset: Canonical, rows: Int[Tensor, " n"], glitches: Sequence[Glitch]) -> Planted:
+def _planted(front: Front, dataset: Canonical, rows: Int[Tensor, " n"], glitches: Sequence[Glitch]) -> PlantedData:
     """What is planted in samples goes through the frozen part like any other sample."""
     labels, classes = dataset.labels[rows], len(dataset.header.classes)
     given = front.of(dataset, rows)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from service.domain.errors import Invalid
-from service.domain.program import BYTE, Argument, Call, Kind, LinearLayer, Name, Program, Weight
+from service.domain.program import BYTE, Argument, Call, LinearLayer, Program, TorchConstant, ValueName, Weight
 from service.store.programs import ProgramFile
 from worker.backbones.images import Pictures
 from worker.backbones.parts import Parts
@@ -188,13 +188,13 @@ def _writes(function: Callable[..., Any]) -> bool:
 
 def _value(argument: Argument, known: Mapping[str | None, Any], where: torch.device) -> Any:
     match argument:
-        case Name(name):
+        case ValueName(name):
             return known[name]
-        case Kind("dtype", number):
+        case TorchConstant("dtype", number):
             return _DTYPES[number]
-        case Kind("memory_format", number):
+        case TorchConstant("memory_format", number):
             return _FORMATS[number]
-        case Kind():
+        case TorchConstant():
             return where
         case tuple():
             return [_value(one, known, where) for one in argument]
@@ -208,7 +208,7 @@ def _names(call: Call) -> set[str]:
 
 def _inside(argument: Argument) -> set[str]:
     match argument:
-        case Name(name):
+        case ValueName(name):
             return {name}
         case tuple():
             return {name for one in argument for name in _inside(one)}

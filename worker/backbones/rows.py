@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worker.backbones.sources import unfit
-from worker.data.decode import Canonical, numbers
+from worker.data.decode import Canonical, numeric_batches
 
 _TOGETHER = 512  # rows in one pass
 
@@ -25,7 +25,7 @@ class Rows:
 
     def chunks(self, dataset: Canonical, rows: Int[Tensor, " k"]) -> Iterator[Float[Tensor, "b w"]]:
         """The named rows, which ascend, in parts. Raises Invalid for another width, or a number that is missing."""
-        for matrix, names in numbers(dataset, rows):
+        for matrix, names in numeric_batches(dataset, rows):
             if self.width is not None and matrix.shape[1] != self.width:
                 raise unfit(f"it takes {self.width} numbers a sample, and the dataset has {matrix.shape[1]}")
             with np.errstate(over="ignore"):
@@ -48,7 +48,7 @@ class Rows:
 def digest(dataset: Canonical) -> str:
     """SHA-256 of all numbers of a dataset, in their order."""
     found = hashlib.sha256()
-    for matrix, names in numbers(dataset):
+    for matrix, names in numeric_batches(dataset):
         found.update(len(names).to_bytes(8, "little"))
         found.update(np.ascontiguousarray(matrix).data)
     return found.hexdigest()

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
-from worker.data.pixels import Frame, pixels, survey
+from worker.data.pixels import Frame, common_frame, pixels
 from worker.data.shape import InputShape
 from worker.data.standard import FARTHEST, Doubles, Standard
 from worker.data.texts import tokens, train_tokenizer, usual_length
@@ -96,7 +96,7 @@ class Canonical:
         return (value.as_py() for batch in self.batches(["text"], rows) for value in batch.column("text"))
 
 
-def read(path: Path) -> Canonical:
+def open_canonical(path: Path) -> Canonical:
     """Open a canonical file."""
     with pq.ParquetFile(path) as file:
         header = CanonicalHeader.model_validate_json(file.schema_arrow.metadata[METADATA_KEY])
@@ -113,7 +113,7 @@ def read(path: Path) -> Canonical:
     )
 
 
-def align(reference: Canonical, train: Canonical) -> Canonical:
+def align_reference(reference: Canonical, train: Canonical) -> Canonical:
     """The reference in the training set's terms: its columns, its class numbers. Raises Invalid naming what differs."""
     found = _misfits(reference, train)
     if found:
@@ -151,7 +151,7 @@ def _misfits(reference: Canonical, train: Canonical) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnEncoding:
     """How one tabular column becomes numbers: categories by code, anything else as (value - mean) / deviation."""
 
     column: str
@@ -169,7 +169,7 @@ class Encoder:
     """
 
     shape: InputShape
-    columns: tuple[Column, ...] = ()
+    columns: tuple[ColumnEncoding, ...] = ()
     standard: Standard | None = None
     tokenizer: Tokenizer | None = None
     white: float | None = None
@@ -267,7 +267,7 @@ class Encoder:
 
 
 def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
-    columns: list[Column] = []
+    columns: list[ColumnEncoding] = []
     bins: list[tuple[float, ...]] = []
     for feature in dataset.header.features:
         place = feature["column"]
@@ -275,11 +275,11 @@ def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
         if feature["kind"] == "categorical":
             counts = {pair["values"]: pair["counts"] for pair in pc.value_counts(pc.drop_null(values)).to_pylist()}
             common = sorted(counts, key=lambda value: (-counts[value], value))[:_CATEGORIES]
-            columns.append(Column(place, codes={value: _FIRST + rank for rank, value in enumerate(common)}))
+            columns.append(ColumnEncoding(place, codes={value: _FIRST + rank for rank, value in enumerate(common)}))
             continue
         x = _floats(values)
         there = x[~np.isnan(x)]
-        columns.append(Column(place, None, *_spread(there), indicator=len(there) < len(x)))
+        columns.append(ColumnEncoding(place, None, *_spread(there), indicator=len(there) < len(x)))
         bins.append(_bins(_standard(there, columns[-1])))
         if columns[-1].indicator:
             bins.append((0.0, 1.0))
@@ -316,7 +316,7 @@ def _spread(values: Doubles) -> tuple[float, float]:
     return (float(ordered[0]), max(1.0, abs(float(ordered[0])))) if len(ordered) else (0.0, 1.0)
 
 
-def _standard(x: Doubles, column: Column) -> npt.NDArray[np.float32]:
+def _standard(x: Doubles, column: ColumnEncoding) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         return np.clip((x - column.mean) / column.deviation, -FARTHEST, FARTHEST).astype(np.float32)
 
@@ -334,7 +334,7 @@ def _fit_texts(dataset: Canonical, rows: Int[Tensor, " n"], vocabulary: int, lon
 
 def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | None) -> Encoder:
     images = (value.as_py() for batch in dataset.batches(["image"], rows) for value in batch.column("image"))
-    frame = survey(images, image_size)
+    frame = common_frame(images, image_size)
     bare = Encoder(InputShape("image", image=(frame.channels, frame.height, frame.width)), white=dataset.white)
     total, squares, count = torch.zeros(frame.channels).double(), torch.zeros(frame.channels).double(), 0
     # A few thousand images tell the mean and deviation of a pixel well enough.
@@ -366,7 +366,7 @@ def _codes(values: pa.Array, codes: dict[str, int]) -> npt.NDArray[np.int64]:
     return result
 
 
-def numbers(dataset: Canonical, rows: Int[Tensor, " k"] | None = None) -> Iterator[tuple[Doubles, list[str]]]:
+def numeric_batches(dataset: Canonical, rows: Int[Tensor, " k"] | None = None) -> Iterator[tuple[Doubles, list[str]]]:
     """Embeddings, or all columns of a table as numbers, some rows at a time, with the columns' names; missing is NaN."""
     if dataset.header.modality == "embedding":
         for batch in dataset.batches(["embedding"], rows):

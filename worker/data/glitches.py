@@ -9,13 +9,13 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from service.domain.specs import Glitch
-from worker.data.planting import Samples, far_clustered, far_scattered, near_clustered, overdone, shuffled
+from worker.data.planting import EncodedSamples, extreme, far_clustered, far_scattered, near_clustered, shuffled
 
 Inputs = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedData:
     """Inputs and labels after planting; `kinds` names the glitch of each touched row, None elsewhere."""
 
     inputs: Inputs
@@ -24,12 +24,12 @@ class Planted:
     kinds: tuple[str | None, ...]
 
 
-def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Sequence[Glitch]) -> Planted:
+def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Sequence[Glitch]) -> PlantedData:
     """Apply every glitch in order, each to rows that no earlier one touched. The same seed plants the same.
 
     What the caller holds is never changed. Raises Invalid where there are fewer rows than are asked for.
     """
-    now = Samples(inputs, labels, classes)
+    now = EncodedSamples(inputs, labels, classes)
     kinds: list[str | None] = [None] * len(labels)
     for glitch in glitches:
         free = torch.tensor([row for row, kind in enumerate(kinds) if kind is None], dtype=torch.int64)
@@ -43,28 +43,28 @@ def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Seq
         for row in order[:wanted].tolist():
             kinds[row] = glitch.kind
     touched = torch.tensor([kind is not None for kind in kinds], dtype=torch.bool)
-    return Planted(now.inputs, now.labels, touched, tuple(kinds))
+    return PlantedData(now.inputs, now.labels, touched, tuple(kinds))
 
 
 Rows = Int[Tensor, " _"]
-Plant = Callable[[Samples, Rows, Rows, torch.Generator], Samples]
+Plant = Callable[[EncodedSamples, Rows, Rows, torch.Generator], EncodedSamples]
 
 
-def _uniform(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def _uniform(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     # A step of 1 … C-1 around the classes: every other label is equally likely, the own one impossible.
     return now.labelled(rows, now.labels[rows] + torch.randint(1, now.classes, (len(rows),), generator=generator))
 
 
-def _pair(now: Samples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> Samples:
+def _pair(now: EncodedSamples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> EncodedSamples:
     return now.labelled(rows, now.labels[rows] + 1)
 
 
-def _confusion(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def _confusion(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     likely = _likeness(now)[now.labels[rows]]
     return now.labelled(rows, torch.multinomial(likely, 1, generator=generator).squeeze(1))
 
 
-def _likeness(now: Samples) -> Float[Tensor, "c c"]:
+def _likeness(now: EncodedSamples) -> Float[Tensor, "c c"]:
     """How likely each class is taken for each other: the nearer their means, the likelier; never for itself."""
     flat = now.flat()
     sums = torch.zeros(now.classes, flat.shape[1]).index_add_(0, now.labels, flat)
@@ -77,12 +77,12 @@ def _likeness(now: Samples) -> Float[Tensor, "c c"]:
     return torch.softmax(-4 * far, 1)
 
 
-def _duplicate(now: Samples, rows: Rows, rest: Rows, generator: torch.Generator) -> Samples:
+def _duplicate(now: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
     copied = _sources(rows, rest, generator)
     return now.with_rows(rows, [part[copied] for part in now.inputs]).labelled(rows, now.labels[copied])
 
 
-def _duplicate_relabeled(now: Samples, rows: Rows, rest: Rows, generator: torch.Generator) -> Samples:
+def _duplicate_relabeled(now: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
     same = _duplicate(now, rows, rest, generator)
     return _uniform(same, rows, rest, generator)
 
@@ -101,7 +101,7 @@ KINDS: dict[str, Plant] = {
     "anomalous_far_scattered": far_scattered,
     "anomalous_near_clustered": near_clustered,
     "anomalous_shuffled": shuffled,
-    "anomalous_extreme": overdone,
+    "anomalous_extreme": extreme,
     "duplicate": _duplicate,
     "duplicate_relabeled": _duplicate_relabeled,
 }

@@ -27,7 +27,7 @@ class Frame:
     width: int
 
 
-def survey(images: Iterable[bytes], side: int | None) -> Frame:
+def common_frame(images: Iterable[bytes], side: int | None) -> Frame:
     """The frame that suits these images, by their headers: one channel if all are grey, and the commonest size.
 
     `side` in pixels, when given, makes it a square of that size instead.

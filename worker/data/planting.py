@@ -25,7 +25,7 @@ Rows = Int[Tensor, " _"]
 
 
 @dataclass(frozen=True)
-class Samples:
+class EncodedSamples:
     """Encoded inputs and labels; changes make new ones."""
 
     inputs: tuple[Tensor, ...]
@@ -50,21 +50,21 @@ class Samples:
             return counts.scatter_add_(1, tokens % _COUNTED, (tokens > 0).float())
         return (self.inputs[0] if self.inputs[0].numel() else self.inputs[-1]).float().flatten(1)
 
-    def with_rows(self, rows: Rows, values: Sequence[Tensor]) -> "Samples":
+    def with_rows(self, rows: Rows, values: Sequence[Tensor]) -> "EncodedSamples":
         """Other inputs for some rows."""
         parts = [part.clone() for part in self.inputs]
         for part, value in zip(parts, values, strict=True):
             part[rows] = value.to(part.dtype)
         return replace(self, inputs=tuple(parts))
 
-    def labelled(self, rows: Rows, labels: Rows) -> "Samples":
+    def labelled(self, rows: Rows, labels: Rows) -> "EncodedSamples":
         """Other labels for some rows, modulo the number of classes."""
         changed = self.labels.clone()
         changed[rows] = labels % self.classes
         return replace(self, labels=changed)
 
 
-def far_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def far_clustered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """One tight cluster far outside of the data, under one label."""
     count = len(rows)
     if now.pictures:
@@ -81,7 +81,7 @@ def far_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Genera
     return now.with_rows(rows, found).labelled(rows, label.expand(count))
 
 
-def far_scattered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def far_scattered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Each far outside of the data in a direction and under a label of its own."""
     count = len(rows)
     if now.pictures:
@@ -97,7 +97,7 @@ def far_scattered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Genera
     return now.with_rows(rows, found).labelled(rows, torch.randint(0, now.classes, (count,), generator=generator))
 
 
-def near_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def near_clustered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """A cluster at the edge of the data, around an outward-moved sample, under one label that is not that sample's."""
     count = len(rows)
     model = torch.randint(0, len(now.labels), (1,), generator=generator)
@@ -115,7 +115,7 @@ def near_clustered(now: Samples, rows: Rows, _rest: Rows, generator: torch.Gener
     return now.with_rows(rows, found).labelled(rows, label.expand(count))
 
 
-def shuffled(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def shuffled(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Ordinary values in combinations that do not occur; the labels stay."""
     if now.pictures:
         return now.with_rows(rows, [_tiles_moved(now.inputs[0][rows], generator)])
@@ -124,7 +124,7 @@ def shuffled(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) 
     return now.with_rows(rows, [_mixed(part, len(rows), generator) for part in now.inputs])
 
 
-def overdone(now: Samples, rows: Rows, _rest: Rows, generator: torch.Generator) -> Samples:
+def extreme(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """A quarter of the columns 6 to 10 deviations away, an image inverted or glaring, a text of its first token alone.
 
     The labels stay.
@@ -169,20 +169,20 @@ def _mixed(part: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return part.gather(0, chosen)
 
 
-def _gibberish(now: Samples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+def _gibberish(now: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
     """Texts as long as these rows', of any tokens: rare ones are as likely as common ones."""
     (tokens,) = now.inputs
     drawn = torch.randint(2, max(int(tokens.max()) + 1, 3), (len(rows), tokens.shape[1]), generator=generator)
     return drawn * (tokens[rows] > 0)
 
 
-def _words_of_others(now: Samples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+def _words_of_others(now: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
     """Texts as long as these rows', each token from a text of its own choice, the common ones as often as ever."""
     return _mixed_words(now, len(rows), generator) * (now.inputs[0][rows] > 0)
 
 
 def _varied(
-    now: Samples, text: Int[Tensor, " l"], count: int, share: float, generator: torch.Generator
+    now: EncodedSamples, text: Int[Tensor, " l"], count: int, share: float, generator: torch.Generator
 ) -> Int[Tensor, "k l"]:
     """Copies of one text, in each of which some tokens are another text's."""
     copies = text.expand(count, -1)
@@ -190,12 +190,12 @@ def _varied(
     return torch.where(other & (copies > 0), _mixed_words(now, count, generator), copies)
 
 
-def _mixed_words(now: Samples, count: int, generator: torch.Generator) -> Int[Tensor, "k l"]:
+def _mixed_words(now: EncodedSamples, count: int, generator: torch.Generator) -> Int[Tensor, "k l"]:
     there = now.inputs[0][now.inputs[0] > 0]
     return there[torch.randint(0, len(there), (count, now.inputs[0].shape[1]), generator=generator)]
 
 
-def _smooth(now: Samples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:
+def _smooth(now: EncodedSamples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:
     """Random fields without detail, stretched to all grey levels."""
     _, channels, height, width = now.inputs[0].shape
     coarse = torch.randn(count, channels, 4, 4, generator=generator)

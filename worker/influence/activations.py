@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from worker.devices import CPU, device_of, sent
+from worker.devices import CPU, device_of, to_device
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
@@ -106,7 +106,7 @@ def record_outputs(
     try:
         for start in range(0, len(logits), batch):
             rows = slice(start, start + batch)
-            logits[rows] = model(*sent((part[rows] for part in inputs), device))
+            logits[rows] = model(*to_device((part[rows] for part in inputs), device))
             head_input = head_inputs.pop()
             if activations is not None:
                 activations[rows] = head_input

@@ -15,7 +15,7 @@ from tabm import LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
-from worker.devices import CPU, device_of, sent
+from worker.devices import CPU, device_of, to_device
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
 from worker.influence.table_layer_gradients import TABLE_GRADIENTS
@@ -109,7 +109,7 @@ class LayerGradients:
         self._calls.clear()
         device = device_of(self._model)
         with torch.enable_grad():
-            logits = self._model(*sent(inputs, device))
+            logits = self._model(*to_device(inputs, device))
             loss = cross_entropy(logits, labels.to(device), reduction="sum")
             calls = [self._call_of(name) for name in self._names]
             back = torch.autograd.grad(loss, [call.left for call in calls])

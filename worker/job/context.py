@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Station:
+class WorkerContext:
     """A worker's database, files and device, and whether it has been told to stop."""
 
     settings: Settings

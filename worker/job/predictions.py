@@ -16,10 +16,17 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.standard import Doubles, Standard
+<<<<<<< HEAD
 from worker.influence.activations import Trace, allocate
 from worker.job.preparation import Samples
 from worker.job.recorded import as_they_are, check_classes, fill
 from worker.job.scoring import Scored, accuracy, listen
+=======
+from worker.influence.factors import Trace, room
+from worker.job.preparation import JobSamples
+from worker.job.recorded import check_classes, read_vectors, unmodified_samples
+from worker.job.scoring import Scored, accuracy, measure
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.signals.measurements import Answers, Dynamics, Unseen
 
 NO_EPOCH = 0  # where a recorded training has the epochs of its checkpoints
@@ -27,7 +34,7 @@ _RATE = 1.0
 _BATCH = 8_192
 
 
-class Look:
+class GivenActivations:
     """A tape of one checkpoint, which is there already; what enters the layer before the last is the features, too."""
 
     def __init__(self, trace: Trace) -> None:
@@ -38,10 +45,12 @@ class Look:
         return self.trace.activations[t] if inner else None
 
 
-def look(spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float], None]) -> tuple[Samples, Scored]:
+def measure_predictions(
+    spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float], None]
+) -> tuple[JobSamples, Scored]:
     """Split the samples and measure what their predictions tell. Raises Invalid for what a client can mend."""
     check_classes(dataset, "pred_probs", "the model of these predictions", "train and predict again")
-    samples = as_they_are(spec, dataset)
+    samples = unmodified_samples(spec, dataset)
     standard = _standard(dataset, samples.rows) if "features" in _columns(dataset) else None
     train = _trace(dataset, samples.rows, standard, scratch)
     known = _trace(dataset, samples.reference_rows, standard, scratch / "reference")
@@ -52,10 +61,10 @@ def look(spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float
 
 
 def _scored(
-    samples: Samples, spec: JobSpec, train: Trace, known: Trace | None, tell: Callable[[float], None]
+    samples: JobSamples, spec: JobSpec, train: Trace, known: Trace | None, tell: Callable[[float], None]
 ) -> Scored:
     if train.activations.shape[2]:
-        return listen(samples, spec, Look(train), None if known is None else Look(known), tell)
+        return measure(samples, spec, GivenActivations(train), None if known is None else GivenActivations(known), tell)
     dynamics = Dynamics.empty(1, len(samples.rows), len(samples.classes))
     dynamics.take(0, train.logits[0], samples.planted.labels)
     right = None if known is None else accuracy(known.logits[0], samples.reference_labels)
@@ -66,7 +75,7 @@ def _columns(dataset: Canonical) -> set[str]:
     return {one["column"] for one in dataset.header.features}
 
 
-def _unseen(spec: JobSpec, samples: Samples, predicted: Float[Tensor, "n c"], known: Trace) -> Unseen:
+def _unseen(spec: JobSpec, samples: JobSamples, predicted: Float[Tensor, "n c"], known: Trace) -> Unseen:
     """Of the reference only what people have verified."""
     trusted = spec.reference is not None and spec.reference.is_trusted
     count = len(samples.reference_labels) if trusted else 0
@@ -74,14 +83,19 @@ def _unseen(spec: JobSpec, samples: Samples, predicted: Float[Tensor, "n c"], kn
 
 
 def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | None, scratch: Path) -> Trace:
+<<<<<<< HEAD
     logits = allocate(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
     fill(logits[0], dataset, "pred_probs", rows)
+=======
+    logits = room(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
+    read_vectors(logits[0], dataset, "pred_probs", rows)
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     # The logarithm of 0 is that of the smallest number, which no softmax goes below either.
     logits.clamp_(min=torch.finfo(torch.float32).tiny).log_()
     width = 0 if standard is None else standard.width
     features = allocate(scratch / "features.f4", (1, len(rows), width))
     if standard is not None:
-        fill(features[0], dataset, "features", rows)
+        read_vectors(features[0], dataset, "features", rows)
         for part in torch.split(features[0], _BATCH):
             part.copy_(torch.from_numpy(standard.apply(part.double().numpy())))
     return Trace(features, logits, (_RATE,))

@@ -22,8 +22,8 @@ from service.domain.specs import JobSpec
 from service.store.blobs import NETWORK_FILE
 from worker.backbones import Encoded, Footing, Shelf, gathered
 from worker.backbones import encode as pretrained
-from worker.data.decode import Canonical, Encoder, Inputs, align
-from worker.data.glitches import Planted, plant
+from worker.data.decode import Canonical, Encoder, Inputs, align_reference
+from worker.data.glitches import PlantedData, plant
 from worker.data.partition import Columns, draw_columns, partition
 from worker.devices import CPU
 from worker.influence.gradient_sources import CheckpointedModel
@@ -39,11 +39,11 @@ _TOGETHER = 2_048
 
 
 @dataclass(frozen=True)
-class Samples:
+class JobSamples:
     """What is ranked: the training part with its labels, and the reference. `reference_rows` are of its own file."""
 
     rows: Int[Tensor, " n"]
-    planted: Planted
+    planted: PlantedData
     original: Int[Tensor, " n"]
     reference_rows: Int[Tensor, " m"]
     reference_labels: Int[Tensor, " m"]
@@ -52,7 +52,7 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Prepared(Samples):
+class PreparedJob(JobSamples):
     """The same with tensors of both, and the model.
 
     `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
@@ -73,7 +73,7 @@ def prepare(
     reference: Canonical | None,
     device: torch.device = CPU,
     shelf: Shelf | None = None,
-) -> Prepared:
+) -> PreparedJob:
     """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
 
     Pretrained models and uploaded weights need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
@@ -82,7 +82,7 @@ def prepare(
     original = dataset.labels[part.train]
     source, rows = dataset, part.reference
     if reference is not None:
-        source = align(reference, dataset)
+        source = align_reference(reference, dataset)
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
     known = None if serves_itself else (source, rows)
@@ -93,7 +93,7 @@ def prepare(
     else:
         encoded = _encoded(spec, dataset, part.train, known, shelf)
     planted, model = encoded.planted, encoded.model.to(device)
-    return Prepared(
+    return PreparedJob(
         rows=part.train,
         inputs=planted.inputs,
         planted=planted,
@@ -146,7 +146,7 @@ def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf
 
 
 def fit(
-    prepared: Prepared,
+    prepared: PreparedJob,
     spec: JobSpec,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],

@@ -13,9 +13,9 @@ from torch import Tensor
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
-from worker.job.preparation import Samples
+from worker.job.preparation import JobSamples
 from worker.job.scoring import Scored, accuracy
-from worker.job.warnings import cautions
+from worker.job.warnings import ranking_warnings
 from worker.signals.confident import contradicted
 from worker.signals.formulas import compute
 from worker.signals.groups import Group
@@ -31,7 +31,7 @@ _UNKNOWN = {"count": 0, "low": None, "high": None}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RankingResult:
     """A finished ranking: `table` has the columns of the store's suspects, `evidence` its arrays by sample."""
 
     table: pa.Table
@@ -40,7 +40,7 @@ class Outcome:
     result: dict[str, Any]
 
 
-def rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+def rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical) -> RankingResult:
     """Turn measurements into signals, verdicts, suggestions and evidence."""
     # Many short steps, which a second thread only delays, the more so on busy cores.
     threads = torch.get_num_threads()
@@ -51,7 +51,7 @@ def rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -
         torch.set_num_threads(threads)
 
 
-def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) -> Outcome:
+def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical) -> RankingResult:
     m = scored.measurements
     labels = prepared.planted.labels
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
@@ -75,7 +75,7 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
         suspects = strongest_suspects([signals[name] for name in HEADLINES], verdicts.mislabeled | verdicts.anomalous)
         evidence |= _witnesses(prepared, scored, suspects, suggested[suspects], generator)
     train_accuracy = accuracy(scored.train.logits[-1], labels)
-    return Outcome(
+    return RankingResult(
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         summaries=summaries,
         evidence=evidence,
@@ -95,7 +95,7 @@ def _rank(prepared: Samples, spec: JobSpec, scored: Scored, dataset: Canonical) 
             "signals": list(signals),
             "warnings": [
                 warning.model_dump()
-                for warning in cautions(prepared, m, spec.model, train_accuracy, verdicts.mislabeled_estimate)
+                for warning in ranking_warnings(prepared, m, spec.model, train_accuracy, verdicts.mislabeled_estimate)
             ],
         },
     )
@@ -106,7 +106,7 @@ def _counted_elsewhere(m: Answers) -> dict[str, int]:
     return {} if m.unseen is None else {"confident_joint": contradicted(m.unseen.train, m.labels)}
 
 
-def _placed(prepared: Samples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
+def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
     """What is known of the samples by where they lie."""
     proposed = proposals(m.features, m.labels, len(prepared.classes), generator)
     return {
@@ -116,7 +116,7 @@ def _placed(prepared: Samples, m: Measurements, generator: torch.Generator) -> d
 
 
 def _columns(
-    prepared: Samples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
+    prepared: JobSamples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
 ) -> dict[str, Any]:
     rows = prepared.rows.tolist()
     verdict = np.full(len(rows), "clean", dtype=object)
@@ -137,14 +137,14 @@ def _columns(
     }
 
 
-def _evidence(prepared: Samples, m: Answers) -> dict[str, npt.NDArray[Any]]:
+def _evidence(prepared: JobSamples, m: Answers) -> dict[str, npt.NDArray[Any]]:
     arrays = {"positions": prepared.rows, "loss": m.dynamics.loss.T, "margin": m.dynamics.margin.T}
     if isinstance(m, Measurements):
         arrays |= _influence(prepared, m)
     return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
 
 
-def _influence(prepared: Samples, m: Measurements) -> dict[str, Tensor]:
+def _influence(prepared: JobSamples, m: Measurements) -> dict[str, Tensor]:
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
     order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
@@ -163,7 +163,7 @@ def _influence(prepared: Samples, m: Measurements) -> dict[str, Tensor]:
 
 
 def _witnesses(
-    prepared: Samples,
+    prepared: JobSamples,
     scored: Scored,
     suspects: Int[Tensor, " w"],
     suggested: Int[Tensor, " w"],
@@ -194,7 +194,7 @@ def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tenso
     return found
 
 
-def _proposals(found: list[Proposal], prepared: Samples) -> dict[str, Any]:
+def _proposals(found: list[Proposal], prepared: JobSamples) -> dict[str, Any]:
     return {
         "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
         "turns": [one.turn for one in found],
@@ -203,7 +203,7 @@ def _proposals(found: list[Proposal], prepared: Samples) -> dict[str, Any]:
     }
 
 
-def _group(group: Group, prepared: Samples) -> dict[str, Any]:
+def _group(group: Group, prepared: JobSamples) -> dict[str, Any]:
     return {
         "label": prepared.classes[group.label],
         "size": len(group.members),

@@ -13,40 +13,51 @@ from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.glitches import plant
 from worker.data.partition import draw_columns, partition
+<<<<<<< HEAD
 from worker.influence.activations import ActivationSource, Trace, allocate
 from worker.job.preparation import Samples
+=======
+from worker.influence.factors import Tape, Trace, room
+from worker.job.preparation import JobSamples
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.training.loop import checkpoints
 
 
 @dataclass(frozen=True)
-class Played:
+class OpenedRecording:
     """What is ranked, the tapes of the training part and of a reference of its own, and the epochs on them."""
 
+<<<<<<< HEAD
     samples: Samples
     train: ActivationSource
     known: ActivationSource | None
+=======
+    samples: JobSamples
+    train: Tape
+    known: Tape | None
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     epochs: list[int]
 
 
-def play(spec: JobSpec, dataset: Canonical, scratch: Path) -> Played:
+def open_recording(spec: JobSpec, dataset: Canonical, scratch: Path) -> OpenedRecording:
     """Split the recorded samples and open the tapes. Raises Invalid for what a client can mend."""
     recording = _recording(dataset)
     check_classes(dataset, f"logits_{recording.epochs[-1]}", "the recorded model", "train and record again")
-    samples = as_they_are(spec, dataset)
+    samples = unmodified_samples(spec, dataset)
     places = [place - 1 for place in checkpoints(spec.training)]
-    train = Playback(dataset, samples.rows, recording, places, scratch)
+    train = RecordedActivations(dataset, samples.rows, recording, places, scratch)
     known = None
     if samples.columns is None:
-        known = Playback(dataset, samples.reference_rows, recording, places, scratch / "reference")
-    return Played(samples, train, known, [recording.epochs[place] for place in places])
+        known = RecordedActivations(dataset, samples.reference_rows, recording, places, scratch / "reference")
+    return OpenedRecording(samples, train, known, [recording.epochs[place] for place in places])
 
 
-def as_they_are(spec: JobSpec, dataset: Canonical) -> Samples:
+def unmodified_samples(spec: JobSpec, dataset: Canonical) -> JobSamples:
     """Split the samples, of which nothing is encoded and in which nothing is planted. Raises Invalid."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     labels = dataset.labels[part.train]
     own = spec.reference is None
-    return Samples(
+    return JobSamples(
         rows=part.train,
         planted=plant((), labels, len(dataset.header.classes), []),
         original=labels,
@@ -66,7 +77,7 @@ def check_classes(dataset: Canonical, column: str, who: str, advice: str) -> Non
         raise Invalid(message, errors=[FieldError(loc=["dataset"], msg=message)])
 
 
-def fill(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: Int[Tensor, " n"]) -> None:
+def read_vectors(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: Int[Tensor, " n"]) -> None:
     """Read the vectors of some rows."""
     done = 0
     for batch in dataset.batches([column], rows):
@@ -76,8 +87,13 @@ def fill(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: In
         done += len(values)
 
 
+<<<<<<< HEAD
 class Playback:
     """Reads the recorded arrays of some rows, one checkpoint at a time; stores them where ActivationRecorder does."""
+=======
+class RecordedActivations:
+    """Reads the arrays of some rows of the canonical file, one checkpoint at a time; see Recorder for where they lie."""
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 
     def __init__(
         self, dataset: Canonical, rows: Int[Tensor, " n"], recording: Recording, places: list[int], scratch: Path
@@ -109,7 +125,7 @@ class Playback:
         return entered
 
     def _read(self, column: str, target: Float[Tensor, "n e"]) -> None:
-        fill(target, self._dataset, column, self._rows)
+        read_vectors(target, self._dataset, column, self._rows)
 
 
 def _recording(dataset: Canonical) -> Recording:

@@ -7,9 +7,15 @@ from pathlib import Path
 from torch import Tensor
 
 from service.domain.specs import JobSpec
+<<<<<<< HEAD
 from worker.influence.activations import ActivationRecorder, ActivationSource, Trace
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
 from worker.job.preparation import Prepared, Samples
+=======
+from worker.influence.factors import Recorder, Tape, Trace
+from worker.influence.sources import ChosenLayers, Network
+from worker.job.preparation import JobSamples, PreparedJob
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.models import head
 from worker.signals.measurements import Answers, Chosen, Measuring, Reference
 
@@ -27,7 +33,7 @@ class Scored:
 
 
 def score(
-    prepared: Prepared,
+    prepared: PreparedJob,
     spec: JobSpec,
     rates: Sequence[float],
     load: Callable[[int], dict[str, Tensor]],
@@ -50,11 +56,11 @@ def score(
             prepared.network.add_checkpoint(model.state_dict())
 
     chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
-    return listen(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
+    return measure(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
 
 
-def listen(
-    samples: Samples,
+def measure(
+    samples: JobSamples,
     spec: JobSpec,
     train: ActivationSource,
     known: ActivationSource | None,
@@ -92,7 +98,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> float | None:
     return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
 
 
-def _reference(samples: Samples, spec: JobSpec, trace: Trace) -> Reference:
+def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> Reference:
     if samples.columns is not None:
         rows, labels = samples.columns.rows, samples.planted.labels
         return Reference(trace, labels[rows], columns=rows, weights=samples.columns.weights)
@@ -100,8 +106,13 @@ def _reference(samples: Samples, spec: JobSpec, trace: Trace) -> Reference:
     return Reference(trace, samples.reference_labels, trusted=trusted)
 
 
+<<<<<<< HEAD
 def _chosen(network: CheckpointedModel, prepared: Prepared) -> Chosen:
     train = ChosenLayerGradients(network, prepared.inputs)
+=======
+def _chosen(network: Network, prepared: PreparedJob) -> Chosen:
+    train = ChosenLayers(network, prepared.inputs)
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     if prepared.columns is None:
         reference = ChosenLayerGradients(network, prepared.reference_inputs)
         return Chosen(train, reference, reference)

@@ -22,13 +22,13 @@ from service.domain.specs import JobSpec
 from service.store import evidence, jobs, rankings
 from service.store.files import atomic_write
 from service.store.jobs import Claim, Job, LeaseLost
-from worker.data.decode import Canonical, read
-from worker.job.context import Station, checkpoint_path, footing_path, latest_checkpoint
-from worker.job.predictions import NO_EPOCH, look
-from worker.job.preparation import Prepared, Samples, fit, prepare
-from worker.job.ranking import Outcome, rank
-from worker.job.recorded import play
-from worker.job.scoring import Scored, listen, score
+from worker.data.decode import Canonical, open_canonical
+from worker.job.context import WorkerContext, checkpoint_path, footing_path, latest_checkpoint
+from worker.job.predictions import NO_EPOCH, measure_predictions
+from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
+from worker.job.ranking import RankingResult, rank
+from worker.job.recorded import open_recording
+from worker.job.scoring import Scored, measure, score
 from worker.training.loop import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
 
@@ -45,7 +45,7 @@ class Stopping(Exception):
     """The worker was told to stop; the job goes back into the queue."""
 
 
-def run(job_id: str, owner: str, station: Station) -> None:
+def run(job_id: str, owner: str, station: WorkerContext) -> None:
     """Do one job from claim to ranking; returns quietly when it is not ours to do."""
     lease = timedelta(seconds=station.settings.lease_seconds)
     with station.database.write() as connection:
@@ -60,7 +60,7 @@ def run(job_id: str, owner: str, station: Station) -> None:
     except LeaseLost:
         log.info("job taken away", job=job_id)
     except Stopping:
-        _end(station, lambda connection: jobs.hand_back(connection, held, _now()))
+        _end(station, lambda connection: jobs.requeue(connection, held, _now()))
     except sa.exc.OperationalError:
         # The database is away: nobody can be told. The lease runs out and another attempt is made.
         log.exception("database lost", job=job_id)
@@ -70,10 +70,10 @@ def run(job_id: str, owner: str, station: Station) -> None:
         _end(station, lambda connection: jobs.fail(connection, held, failure, _now()))
 
 
-class Heart:
+class Heartbeat:
     """Keeps the lease while the computation runs, and carries its progress."""
 
-    def __init__(self, held: Claim, station: Station) -> None:
+    def __init__(self, held: Claim, station: WorkerContext) -> None:
         self._held, self._station = held, station
         self._progress = Progress(phase=State.PREPARING)
         self._began = time.monotonic()
@@ -103,7 +103,7 @@ class Heart:
         """Record an epoch's loss and accuracy. Raises LeaseLost."""
         with self._station.database.write() as connection:
             self._renew(connection)
-            jobs.record(connection, self._held.job_id, "metrics", vars(metrics), _now())
+            jobs.record_event(connection, self._held.job_id, "metrics", vars(metrics), _now())
 
     def beat(self) -> None:
         """Renew the lease until told to stop; runs in a thread of its own."""
@@ -127,8 +127,8 @@ class Heart:
 
 
 @contextmanager
-def _heart(held: Claim, station: Station) -> Iterator[Heart]:
-    heart = Heart(held, station)
+def _heart(held: Claim, station: WorkerContext) -> Iterator[Heartbeat]:
+    heart = Heartbeat(held, station)
     thread = threading.Thread(target=heart.beat, name=f"heart-{held.job_id}", daemon=True)
     thread.start()
     try:
@@ -142,20 +142,20 @@ def _heart(held: Claim, station: Station) -> Iterator[Heart]:
 class _Measured:
     """What is known of the samples at the end of scoring, and what it took."""
 
-    samples: Samples
+    samples: JobSamples
     spec: JobSpec
     scored: Scored
     epochs: list[int]
 
 
-def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict[str, float]]:
+def _compute(held: Claim, station: WorkerContext, heart: Heartbeat) -> tuple[RankingResult, dict[str, float]]:
     with station.database.read() as connection:
         job = jobs.get(connection, held.job_id)
         told = jobs.last_epoch(connection, held.job_id)
     if job is None:
         raise LeaseLost(held.job_id)
     blobs, clock = station.blobs, _Clock()
-    dataset, scratch = read(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
+    dataset, scratch = open_canonical(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
     try:
         match dataset.header.modality:
             case "trace":
@@ -175,10 +175,10 @@ def _compute(held: Claim, station: Station, heart: Heart) -> tuple[Outcome, dict
 
 
 def _train(
-    job: Job, dataset: Canonical, scratch: Path, station: Station, heart: Heart, clock: "_Clock", told: int
+    job: Job, dataset: Canonical, scratch: Path, station: WorkerContext, heart: Heartbeat, clock: "_Clock", told: int
 ) -> _Measured:
     spec, blobs = job.spec, station.blobs
-    reference = read(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
+    reference = open_canonical(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
     shelf = station.shelf(scratch, lambda share: heart.tell(State.PREPARING, share, f"{_BACKBONE}: {share:.0%}"))
     prepared = prepare(spec, dataset, reference, station.device, shelf)
     if prepared.footing is not None:
@@ -205,20 +205,20 @@ def _train(
     return _Measured(prepared, spec, scored, epochs)
 
 
-def _play(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Clock") -> _Measured:
+def _play(job: Job, dataset: Canonical, scratch: Path, heart: Heartbeat, clock: "_Clock") -> _Measured:
     """The same where somebody else has trained."""
-    played = play(job.spec, dataset, scratch)
+    played = open_recording(job.spec, dataset, scratch)
     heart.enter(State.SCORING, "reading the recorded checkpoints")
     clock.lap("preparing_s")
-    scored = listen(played.samples, job.spec, played.train, played.known, _measuring(heart))
+    scored = measure(played.samples, job.spec, played.train, played.known, _measuring(heart))
     return _Measured(played.samples, job.spec, scored, played.epochs)
 
 
-def _look(job: Job, dataset: Canonical, scratch: Path, heart: Heart, clock: "_Clock") -> _Measured:
+def _look(job: Job, dataset: Canonical, scratch: Path, heart: Heartbeat, clock: "_Clock") -> _Measured:
     """The same where somebody else has predicted."""
     heart.enter(State.SCORING, "reading the predictions")
     clock.lap("preparing_s")
-    samples, scored = look(job.spec, dataset, scratch, _measuring(heart))
+    samples, scored = measure_predictions(job.spec, dataset, scratch, _measuring(heart))
     return _Measured(samples, job.spec, scored, [NO_EPOCH])
 
 
@@ -229,11 +229,11 @@ def _keep_weights(checkpoint: Path, path: Path) -> None:
         save_file(weights, part)
 
 
-def _measuring(heart: Heart) -> Callable[[float], None]:
+def _measuring(heart: Heartbeat) -> Callable[[float], None]:
     return lambda share: heart.tell(State.SCORING, share, "measuring influence")
 
 
-def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
+def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpec:
     # Written down, so that another attempt, on another machine maybe, goes on with the same.
     if not path.exists():
         found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training)
@@ -244,7 +244,7 @@ def _with_found_rate(prepared: Prepared, spec: JobSpec, path: Path) -> JobSpec:
     return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": rate})})
 
 
-def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: int) -> int:
+def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heart: Heartbeat, told: int) -> int:
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
@@ -266,14 +266,14 @@ def _fit(prepared: Prepared, spec: JobSpec, folder: Path, heart: Heart, told: in
     return ran
 
 
-def _record(held: Claim, station: Station, outcome: Outcome, timings: dict[str, float]) -> None:
+def _record(held: Claim, station: WorkerContext, outcome: RankingResult, timings: dict[str, float]) -> None:
     with station.database.write() as connection:
         jobs.complete(connection, held, {**outcome.result, "timings": timings}, _now())
         rankings.save(connection, held.job_id, outcome.table)
         rankings.save_summaries(connection, held.job_id, outcome.summaries)
 
 
-def _end(station: Station, write: Callable[[sa.Connection], Any]) -> None:
+def _end(station: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:
     try:
         with station.database.write() as connection:
             write(connection)

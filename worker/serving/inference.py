@@ -13,7 +13,7 @@ from service.domain.specs import JobSpec
 from worker.backbones import Footing, Shelf, again
 from worker.data.decode import Canonical, Encoder, Inputs
 from worker.data.partition import partition
-from worker.devices import CPU, device_of, sent
+from worker.devices import CPU, device_of, to_device
 from worker.models import build
 from worker.models.states import architecture
 from worker.training.loop import TrainingState
@@ -22,7 +22,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model as it was at the end of its training, and what makes its inputs of samples, in parts."""
 
     model: nn.Module
@@ -30,14 +30,14 @@ class Trained:
     classes: list[str]
 
 
-def restore(
+def restore_model(
     spec: JobSpec,
     dataset: Canonical,
     state: TrainingState,
     device: torch.device = CPU,
     shelf: Shelf | None = None,
     footing: Footing | None = None,
-) -> Trained:
+) -> TrainedModel:
     """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
 
     A pretrained model also needs a shelf, where its frozen part is found, and the footing that its training had. Raises
@@ -54,7 +54,7 @@ def restore(
     else:
         model, inputs = _built(spec, dataset)
     model.load_state_dict(state.model)
-    return Trained(model.to(device).eval(), inputs, dataset.header.classes)
+    return TrainedModel(model.to(device).eval(), inputs, dataset.header.classes)
 
 
 def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Canonical], Iterator[Inputs]]]:
@@ -64,13 +64,13 @@ def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Cano
     return model, lambda samples: iter([encoder.encode(samples, torch.arange(len(samples.labels)))])
 
 
-def probabilities(trained: Trained, samples: Canonical) -> Float[Tensor, "n c"]:
+def probabilities(trained: TrainedModel, samples: Canonical) -> Float[Tensor, "n c"]:
     """How probable the model finds each class of each sample, in float32; the classes are `trained.classes` in order."""
     device, found = device_of(trained.model), [torch.empty(0, len(trained.classes))]
     block = getattr(trained.model, "at_once", _BLOCK)
     for inputs in trained.inputs(samples):
         for rows in torch.split(torch.arange(len(inputs[0])), block):
             with torch.inference_mode():
-                logits = trained.model(*sent((part[rows] for part in inputs), device))
+                logits = trained.model(*to_device((part[rows] for part in inputs), device))
                 found.append(torch.softmax(logits.float(), 1).cpu())
     return torch.cat(found)

@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 from service.store.files import atomic_write
-from worker.devices import device_of, sent
+from worker.devices import device_of, to_device
 from worker.training.augmentation import flip_crop
-from worker.training.stopping import has_settled
+from worker.training.stopping import has_stopped_improving
 
 _HOPELESS = 20  # times the loss of a model that knows nothing
 
@@ -112,7 +112,7 @@ def train(
         optimizer.load_state_dict(deepcopy(resume.optimizer))
         losses = resume.losses
     done = 0 if resume is None else resume.epoch
-    while done < training.epochs and not has_settled(losses, training.early_stopping):
+    while done < training.epochs and not has_stopped_improving(losses, training.early_stopping):
         epoch = done + 1
         rate = learning_rate(training, epoch)
         for group in optimizer.param_groups:
@@ -144,12 +144,12 @@ def _epoch(
     total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
     weights = None if weights is None else weights.to(device)
     for batch in _batches(len(labels), training.batch_size):
-        (target,) = sent([labels.index_select(0, batch)], device)
+        (target,) = to_device([labels.index_select(0, batch)], device)
         seen = tuple(part.index_select(0, batch) for part in inputs)
         if training.augmentation == "flip_crop":
             seen = tuple(map(flip_crop, seen))
         with torch.autocast(device.type, torch.bfloat16) if training.precision == "bfloat16" else nullcontext():
-            logits = model(*sent(seen, device))
+            logits = model(*to_device(seen, device))
         loss = _loss(logits.float(), target, weights)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
-from worker.devices import device_of, sent
+from worker.devices import device_of, to_device
 from worker.training.loop import Diverged, train
 
 _TIMES = (0.5, 1.0, 2.0, 4.0, 8.0)  # the rate that was given; the last is tried, never chosen
@@ -24,7 +24,7 @@ _BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedRate:
     """One rate, and the mean loss of the judges after a short run at it; infinite where that diverged."""
 
     rate: float
@@ -32,14 +32,14 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRate:
     """The rate to train with, and what it was chosen among."""
 
     rate: float
-    tried: tuple[Tried, ...]
+    tried: tuple[TriedRate, ...]
 
 
-def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"], training: Training) -> Found:
+def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"], training: Training) -> FoundRate:
     """The rate with the lowest loss, among the given one and higher ones; the model is left as it was.
 
     A higher one is taken only if its double still learns: nothing of the whole run is known yet but its beginning. A
@@ -51,11 +51,11 @@ def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " 
     judges = order[: min(len(order) // _HELD, _JUDGES)]
     brief, learners = _brief(training, order[len(judges) :], len(labels))
     if len(judges) == 0 or len(learners) == 0:
-        return Found(training.learning_rate, ())
+        return FoundRate(training.learning_rate, ())
     parts, targets = [part[learners] for part in inputs], labels[learners]
     known, truth = [part[judges] for part in inputs], labels[judges]
     before = _loss(model, known, truth)
-    tried: list[Tried] = []
+    tried: list[TriedRate] = []
     for times in _TIMES:
         rate = training.learning_rate * times
         run = deepcopy(model)
@@ -69,13 +69,13 @@ def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " 
                 resume=None,
                 after_epoch=lambda _state, _metrics: None,
             )
-            tried.append(Tried(rate, _loss(run, known, truth)))
+            tried.append(TriedRate(rate, _loss(run, known, truth)))
         except Diverged:
-            tried.append(Tried(rate, math.inf))
+            tried.append(TriedRate(rate, math.inf))
     lowest, given, *higher = tried
     safe = [one for one, double in pairwise(higher) if double.loss < before]
     best = lowest if given.loss > _EXPLODED * before else min((given, *safe), key=lambda one: one.loss)
-    return Found(best.rate, tuple(tried))
+    return FoundRate(best.rate, tuple(tried))
 
 
 def _brief(training: Training, rows: Int[Tensor, " r"], samples: int) -> tuple[Training, Int[Tensor, " l"]]:
@@ -94,7 +94,7 @@ def _loss(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"])
     device = device_of(model)
     losses: list[Float[Tensor, " b"]] = [
         cross_entropy(
-            model(*sent((part[start : start + _BLOCK] for part in inputs), device)),
+            model(*to_device((part[start : start + _BLOCK] for part in inputs), device)),
             labels[start : start + _BLOCK].to(device),
             reduction="none",
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from service.domain.training import EarlyStopping
 
 
-def has_settled(losses: Sequence[float], stopping: EarlyStopping | None) -> bool:
+def has_stopped_improving(losses: Sequence[float], stopping: EarlyStopping | None) -> bool:
     """Whether the last `patience` epochs brought nothing; `losses` are those of every epoch so far, and all it knows."""
     if stopping is None:
         return False

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.http.errors import Problem
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.datasets import FromProject, FromUrl
-from service.domain.backend import Event, Question, Setup
+from service.domain.backend import PredictRequest, SetupRequest, ToolEvent
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.network import NetworkSpec
@@ -154,12 +154,14 @@ CONNECTION_BODY = _json_body(
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
 )
 PUSH_BODY = _json_body("PushRequest", {"mode": "tab", "dry_run": True})
-SETUP_BODY = _json_body("Setup", {"project": "7.1795433057", "schema": "<View>…</View>", "access_token": "…"})
+SETUP_BODY = _json_body("SetupRequest", {"project": "7.1795433057", "schema": "<View>…</View>", "access_token": "…"})
 QUESTION_BODY = _json_body(
-    "Question",
+    "PredictRequest",
     {"project": "7.1795433057", "label_config": "<View>…</View>", "tasks": [{"id": 52, "data": {"text": "…"}}]},
 )
-EVENT_BODY = _json_body("Event", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 33}], "project": {"id": 7}})
+EVENT_BODY = _json_body(
+    "ToolEvent", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 33}], "project": {"id": 7}}
+)
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
 
@@ -198,9 +200,9 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         ConnectionRequest,
         TokenRequest,
         PushRequest,
-        Event,
-        Setup,
-        Question,
+        ToolEvent,
+        SetupRequest,
+        PredictRequest,
     )
     _, found = models_json_schema([(model, "validation") for model in models], ref_template=_TEMPLATE)
     schemas = described.setdefault("components", {}).setdefault("schemas", {})

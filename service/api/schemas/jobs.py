@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.http.paging import Page
-from service.domain.dataset import DatasetInfo, Warning
+from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import JobSpec
 
@@ -44,7 +44,7 @@ class JobResult(BaseModel):
     estimates: dict[Literal["mislabeled", "anomalous"], Estimate]
     timings: dict[str, float] = Field(description="Seconds: training_s, scoring_s, ranking_s and others.")
     signals: list[str] = Field(description="Which were computed.")
-    warnings: list[Warning] = Field(description="What the numbers cannot be trusted for, and how to mend it.")
+    warnings: list[ClientWarning] = Field(description="What the numbers cannot be trusted for, and how to mend it.")
 
 
 class JobLinks(BaseModel):

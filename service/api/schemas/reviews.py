@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.api.http.paging import Page
 from service.api.schemas.samples import Verdict
-from service.domain.precision import Band, Day, Share
+from service.domain.precision import DailyShare, RankBand, ReviewedShare
 from service.domain.review import Outcome, Review
 
 
@@ -25,7 +25,7 @@ class SignalPrecision(BaseModel):
     """How often a signal was right, by rank."""
 
     name: str
-    bands: list[Band]
+    bands: list[RankBand]
 
 
 class ReviewOutcomes(BaseModel):
@@ -52,8 +52,8 @@ class ReviewSummary(BaseModel):
     flagged: int = Field(description="How many of them carry the verdict mislabeled or anomalous.")
     reviewed: int = Field(description="How many of them have a decision.")
     outcomes: ReviewOutcomes
-    precision: Share = Field(description="Of what was flagged.")
-    by_verdict: dict[Verdict, Share]
+    precision: ReviewedShare = Field(description="Of what was flagged.")
+    by_verdict: dict[Verdict, ReviewedShare]
     by_signal: list[SignalPrecision]
-    over_time: list[Day] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
+    over_time: list[DailyShare] = Field(description="Of what was flagged, by the day (UTC) of the decision that holds.")
     tool: ToolStanding | None = Field(description="null for a job whose samples came from no labelling tool.")

@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image
 
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning
 from service.ingest.faults import bad_spec, invalid, malformed
 from service.ingest.readers.listing import opened_member, opened_zip
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 LARGEST_AXIS = 2**63 - 1  # that Python counts to
 
@@ -29,7 +29,7 @@ Range = Literal["bytes", "unit"]
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredArray:
     """One array on disk: read by rows, never whole."""
 
     name: str
@@ -55,16 +55,16 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Part:
+class ArrayPart:
     """Samples with their labels; `split` is what the arrays' names say."""
 
-    x: Stored
-    y: Stored
-    id: Stored | None
-    split: Stored | str | None
+    x: StoredArray
+    y: StoredArray
+    id: StoredArray | None
+    split: StoredArray | str | None
 
 
-def open_npz(upload: Upload) -> Source:
+def open_npz(upload: Upload) -> RowSource:
     """Read arrays of samples and labels; nothing in the file is ever unpickled.
 
     `x` with two dimensions is a table of columns x0, x1, …, or from 128 columns on an embedding; with three or four it
@@ -80,7 +80,7 @@ def open_npz(upload: Upload) -> Source:
     splits = any(part.split is not None for part in parts)
     ids = all(part.id is not None for part in parts)
     columns = [*names, "y", *(["id"] if ids else []), *(["split"] if splits else [])]
-    return Source(
+    return RowSource(
         format=f"npz, arrays {', '.join(arrays)}",
         batches=lambda media: _batches(parts, form, scale, names, columns, media),
         columns=tuple(columns),
@@ -92,7 +92,7 @@ def open_npz(upload: Upload) -> Source:
     )
 
 
-def unpack(upload: Upload) -> dict[str, Stored]:
+def unpack(upload: Upload) -> dict[str, StoredArray]:
     """Every array of an NPZ, laid out in a scratch file each. Raises `Malformed` for pickles and damage."""
     with opened_zip(upload.path) as archive:
         members = archive.infolist()
@@ -107,7 +107,7 @@ def unpack(upload: Upload) -> dict[str, Stored]:
     return arrays
 
 
-def _stored(name: str, path: Path) -> Stored:
+def _stored(name: str, path: Path) -> StoredArray:
     """Read an array's header: `numpy.lib.format`, without ever reading an object array."""
     with path.open("rb") as file:
         try:
@@ -127,10 +127,10 @@ def _stored(name: str, path: Path) -> Stored:
     shape = shape or (1,)
     if not 0 <= min(shape) <= max(shape) <= LARGEST_AXIS or offset + dtype.itemsize * prod(shape) > path.stat().st_size:
         raise malformed(f"the array {name!r} is cut short: {shape} of {dtype} were announced", f"array {name}")
-    return Stored(name, path, offset, dtype, shape, fortran and len(shape) > 1)
+    return StoredArray(name, path, offset, dtype, shape, fortran and len(shape) > 1)
 
 
-def _parts(arrays: dict[str, Stored]) -> list[Part]:
+def _parts(arrays: dict[str, StoredArray]) -> list[ArrayPart]:
     lower = {name.lower(): array for name, array in arrays.items()}
     found = [part for part in _PARTS if f"x_{part}" in lower]
     if "x" in lower:
@@ -147,7 +147,7 @@ def _parts(arrays: dict[str, Stored]) -> list[Part]:
     return parts
 
 
-def _part(arrays: dict[str, Stored], suffix: str, split: Stored | str | None) -> Part:
+def _part(arrays: dict[str, StoredArray], suffix: str, split: StoredArray | str | None) -> ArrayPart:
     x = arrays[f"x{suffix}"]
     y = arrays.get(f"y{suffix}")
     if y is None:
@@ -162,14 +162,14 @@ def _part(arrays: dict[str, Stored], suffix: str, split: Stored | str | None) ->
         )
     ids = arrays.get(f"id{suffix}")
     for other in (y, ids, split):
-        if isinstance(other, Stored) and len(other) != len(x):
+        if isinstance(other, StoredArray) and len(other) != len(x):
             raise invalid(f"{x.name} has {len(x)} rows but {other.name} has {len(other)}", f"array {other.name}")
-        if isinstance(other, Stored) and prod(other.shape[1:]) != 1:
+        if isinstance(other, StoredArray) and prod(other.shape[1:]) != 1:
             raise invalid(f"{other.name} has shape {other.shape}; one entry a row is expected", f"array {other.name}")
-    return Part(x, y, ids, split)
+    return ArrayPart(x, y, ids, split)
 
 
-def _form(parts: Sequence[Part], upload: Upload) -> Form:
+def _form(parts: Sequence[ArrayPart], upload: Upload) -> Form:
     x = parts[0].x
     if x.dtype.kind not in "biuf":
         raise invalid(f"{x.name} holds {x.dtype}, numbers are needed", f"array {x.name}")
@@ -189,7 +189,7 @@ def _form(parts: Sequence[Part], upload: Upload) -> Form:
     )
 
 
-def _range(parts: Sequence[Part]) -> Range:
+def _range(parts: Sequence[ArrayPart]) -> Range:
     """Whether pixels are bytes or fractions; reads floats once."""
     if all(part.x.dtype == np.uint8 for part in parts):
         return "bytes"
@@ -206,22 +206,24 @@ def _range(parts: Sequence[Part]) -> Range:
     raise invalid(f"pixels run from {low:g} to {high:g}; images need 0 to 255, or 0 to 1", f"array {parts[0].x.name}")
 
 
-def _doubts(parts: Sequence[Part], scale: Range) -> tuple[Notice, ...]:
+def _doubts(parts: Sequence[ArrayPart], scale: Range) -> tuple[ClientWarning, ...]:
     if scale == "unit":
-        return (Notice(code="images_scaled", detail="pixels from 0 to 1 were scaled to whole numbers from 0 to 255"),)
+        return (
+            ClientWarning(code="images_scaled", detail="pixels from 0 to 1 were scaled to whole numbers from 0 to 255"),
+        )
     if any(part.x.dtype.kind == "f" for part in parts):
-        return (Notice(code="images_rounded", detail="pixels from 0 to 255 were rounded to whole numbers"),)
+        return (ClientWarning(code="images_rounded", detail="pixels from 0 to 255 were rounded to whole numbers"),)
     return ()
 
 
-def _spans(array: Stored) -> Iterator[tuple[int, int]]:
+def _spans(array: StoredArray) -> Iterator[tuple[int, int]]:
     size = max(1, array.dtype.itemsize * prod(array.shape[1:]))
     step = max(1, min(BATCH_ROWS, BATCH_BYTES // size))
     return ((start, min(start + step, len(array))) for start in range(0, len(array), step))
 
 
 def _batches(
-    parts: Sequence[Part], form: Form, scale: Range, names: list[str], columns: list[str], media: bool
+    parts: Sequence[ArrayPart], form: Form, scale: Range, names: list[str], columns: list[str], media: bool
 ) -> Iterator[Batch]:
     index = 0
     for part in parts:
@@ -238,13 +240,13 @@ def _batches(
                 values["id"] = _flat(part.id, start, stop)
             if "split" in columns:
                 whole = [part.split] * (stop - start)
-                values["split"] = _flat(part.split, start, stop) if isinstance(part.split, Stored) else whole
+                values["split"] = _flat(part.split, start, stop) if isinstance(part.split, StoredArray) else whole
             present = [name for name in columns if name in values]
             yield _batch(pa.RecordBatch.from_pydict({name: values[name] for name in present}), index, start, part)
             index += stop - start
 
 
-def _batch(rows: Any, index: int, start: int, part: Part) -> Batch:
+def _batch(rows: Any, index: int, start: int, part: ArrayPart) -> Batch:
     return Batch(
         rows=rows,
         index=np.arange(index, index + rows.num_rows, dtype=np.int64),
@@ -274,7 +276,7 @@ def check_texts(where: str, texts: Sequence[str]) -> None:
             raise invalid(f"{where}, entry {place}: {text!r} holds a NUL character", where)
 
 
-def _flat(stored: Stored, start: int, stop: int) -> Any:
+def _flat(stored: StoredArray, start: int, stop: int) -> Any:
     values = stored.rows(start, stop)
     flat = values.reshape(len(values))
     return pa.array(texts(stored.name, flat), pa.string()) if flat.dtype.kind in "US" else _plain(flat)

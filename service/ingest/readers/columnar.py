@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.ingest.faults import invalid
-from service.ingest.source import BATCH_BYTES, Batch, Source, Upload, batch_rows
+from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BUFFER = 1 << 20
 _INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
 _MEDIA_ROWS = 256
 
 
-def open_parquet(upload: Upload) -> Source:
+def open_parquet(upload: Upload) -> RowSource:
     """Read a Parquet file a few rows at a time. Raises `Malformed` when damaged, `Invalid` for repeated names."""
     with pq.ParquetFile(upload.path) as file:
         schema = file.schema_arrow
@@ -33,7 +33,7 @@ def open_parquet(upload: Upload) -> Source:
     return _source("parquet", schema, batches)
 
 
-def open_arrow(upload: Upload) -> Source:
+def open_arrow(upload: Upload) -> RowSource:
     """Read an Arrow IPC file or stream (Feather version 2)."""
     with pa.memory_map(str(upload.path)) as file:
         schema = _ipc(file, upload.path)[0]
@@ -58,7 +58,7 @@ def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
     return stream.schema, iter(stream)
 
 
-def _source(kind: str, schema: Any, batches: Any) -> Source:
+def _source(kind: str, schema: Any, batches: Any) -> RowSource:
     names = list(schema.names)
     repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if repeated:
@@ -81,7 +81,7 @@ def _source(kind: str, schema: Any, batches: Any) -> Source:
                 yield _batch(piece, index, class_names, image, paths)
                 index += piece.num_rows
 
-    return Source(
+    return RowSource(
         format=kind + (", Hugging Face" if said else ""),
         batches=read,
         columns=tuple(names),

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import SkippedRow
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning, SkippedRow
 from service.ingest.encoding import encoding_of
 from service.ingest.faults import invalid, malformed
-from service.ingest.source import BATCH_BYTES, Batch, Source, Upload, batch_rows
+from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 # For the whole process: the library's 128 KiB is less than a long document or a written-out embedding.
 _LONGEST_FIELD = 16 * 2**20
@@ -31,7 +30,7 @@ _AGREE = 0.8
 _STEP = 64
 
 
-def open_delimited(upload: Upload) -> Source:
+def open_delimited(upload: Upload) -> RowSource:
     """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
     encoding = encoding_of(upload.path)
     sample = _sample(upload.path, encoding)
@@ -39,7 +38,7 @@ def open_delimited(upload: Upload) -> Source:
     dialect = {"delimiter": delimiter, "skipinitialspace": f'{delimiter} "' in sample}
     names = _header(sample, dialect)
     upload.limits.check_columns(len(names))
-    return Source(
+    return RowSource(
         format=f"csv, delimiter {_DELIMITERS[delimiter]}, encoding {encoding}",
         batches=lambda _media: _batches(upload.path, encoding, dialect, names),
         columns=tuple(names),
@@ -105,14 +104,14 @@ def _header(sample: str, dialect: Dialect) -> list[str]:
     return names
 
 
-def _doubts(names: list[str], encoding: str) -> Iterator[Notice]:
+def _doubts(names: list[str], encoding: str) -> Iterator[ClientWarning]:
     if all(_is_number(name) for name in names):
-        yield Notice(
+        yield ClientWarning(
             code="header_looks_like_data",
             detail="every name in the first line is a number; it was read as the header, so check that one is there",
         )
     if not encoding.startswith("utf"):
-        yield Notice(
+        yield ClientWarning(
             code="encoding_guessed",
             detail=f"the text is not UTF-8 and was read as {encoding}; save it as UTF-8 if wrong",
         )

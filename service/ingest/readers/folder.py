@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import SkippedRow
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning, SkippedRow
 from service.domain.errors import Malformed
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.json_lines import open_json_lines
-from service.ingest.readers.listing import Listing, Member, Read
-from service.ingest.source import BATCH_BYTES, Batch, Source, Upload
+from service.ingest.readers.listing import Listing, Member, OpenMember
+from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload
 from service.ingest.values import split_name
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
@@ -26,7 +25,7 @@ _BATCH = 256
 
 
 @dataclass(frozen=True)
-class Entry:
+class ImageEntry:
     """One image, or a line of the metadata without one; `fault` says why it is no sample."""
 
     index: int
@@ -41,15 +40,15 @@ def images_in(listing: Listing) -> list[Member]:
     return [member for member in listing.members if member.path.lower().endswith(IMAGE_ENDINGS)]
 
 
-def open_folder(kind: str, upload: Upload, listing: Listing) -> Source:
+def open_folder(kind: str, upload: Upload, listing: Listing) -> RowSource:
     """Read an archive of images, sorted by path. Raises `Invalid` when no label can be told from it."""
     images = images_in(listing)
     tables = [member for member in listing.members if _base(member.path).lower() in _METADATA and not member.fault]
     entries, columns = _described(upload, listing, images, tables) if tables else _by_folder(images)
     image = _free("image", columns)
     others = [member.path for member in listing.members if member not in tables and member not in images]
-    ignored = Notice(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
-    return Source(
+    ignored = ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
+    return RowSource(
         format=f"{kind}, images with {_base(tables[0].path)}" if tables else f"{kind}, images in class folders",
         batches=lambda media: _batches(listing, entries, columns, image if media else None),
         columns=(*columns, image),
@@ -61,7 +60,7 @@ def open_folder(kind: str, upload: Upload, listing: Listing) -> Source:
     )
 
 
-def _by_folder(images: Sequence[Member]) -> tuple[list[Entry], list[str]]:
+def _by_folder(images: Sequence[Member]) -> tuple[list[ImageEntry], list[str]]:
     folders = [member.path.split("/")[:-1] for member in images if not member.fault]
     depth = _shared_depth(folders)
     inner = [folder[depth:] for folder in folders if len(folder) > depth]
@@ -79,7 +78,7 @@ def _by_folder(images: Sequence[Member]) -> tuple[list[Entry], list[str]]:
         fault = member.fault or ("" if placed else "not in a class folder")
         if values["label"] in _NO_CLASS:
             fault = fault or f"in the folder {values['label']}, which is for images without a class"
-        entries.append(Entry(index, member.path, values, member, fault))
+        entries.append(ImageEntry(index, member.path, values, member, fault))
     return entries, ["file_name", "label", *(["split"] if splits else [])]
 
 
@@ -97,7 +96,7 @@ def _shared_depth(folders: Sequence[Sequence[str]]) -> int:
 
 def _described(
     upload: Upload, listing: Listing, images: Sequence[Member], tables: Sequence[Member]
-) -> tuple[list[Entry], list[str]]:
+) -> tuple[list[ImageEntry], list[str]]:
     rows: dict[str, tuple[str, dict[str, str | None]]] = {}
     columns: dict[str, None] = {}
     orphans: list[tuple[str, str]] = []
@@ -119,7 +118,7 @@ def _described(
         rows = {path: (where, {**values, "split": splits[path]}) for path, (where, values) in rows.items()}
         names.append("split")
     entries = [_matched(index, member, rows) for index, member in enumerate(images)]
-    missing = [Entry(len(entries) + number, *orphan) for number, orphan in enumerate(_as_fault(orphans))]
+    missing = [ImageEntry(len(entries) + number, *orphan) for number, orphan in enumerate(_as_fault(orphans))]
     return entries + missing, names
 
 
@@ -127,10 +126,10 @@ def _as_fault(orphans: Sequence[tuple[str, str]]) -> Iterator[tuple[str, dict[st
     return ((where, {}, None, fault) for where, fault in orphans)
 
 
-def _matched(index: int, member: Member, rows: Mapping[str, tuple[str, Mapping[str, str | None]]]) -> Entry:
+def _matched(index: int, member: Member, rows: Mapping[str, tuple[str, Mapping[str, str | None]]]) -> ImageEntry:
     if member.fault or member.path not in rows:
-        return Entry(index, member.path, {}, member, member.fault or "the metadata has no row for it")
-    return Entry(index, member.path, {**rows[member.path][1], "file_name": member.path}, member)
+        return ImageEntry(index, member.path, {}, member, member.fault or "the metadata has no row for it")
+    return ImageEntry(index, member.path, {**rows[member.path][1], "file_name": member.path}, member)
 
 
 def _metadata(
@@ -159,10 +158,12 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _batches(listing: Listing, entries: Sequence[Entry], columns: Sequence[str], image: str | None) -> Iterator[Batch]:
+def _batches(
+    listing: Listing, entries: Sequence[ImageEntry], columns: Sequence[str], image: str | None
+) -> Iterator[Batch]:
     """`image` names the column of the file contents; with None they are not read."""
     with listing.reading() as read:
-        rows: list[Entry] = []
+        rows: list[ImageEntry] = []
         contents: list[bytes] = []
         skipped: list[SkippedRow] = []
         for entry in entries:
@@ -179,7 +180,7 @@ def _batches(listing: Listing, entries: Sequence[Entry], columns: Sequence[str],
             yield _batch(rows, contents, skipped, columns, image)
 
 
-def _contents(read: Read, entry: Entry) -> tuple[bytes, str]:
+def _contents(read: OpenMember, entry: ImageEntry) -> tuple[bytes, str]:
     if entry.fault or entry.member is None:
         return b"", entry.fault
     if entry.member.size > _LARGEST_IMAGE:
@@ -192,7 +193,7 @@ def _contents(read: Read, entry: Entry) -> tuple[bytes, str]:
 
 
 def _batch(
-    rows: Sequence[Entry],
+    rows: Sequence[ImageEntry],
     contents: Sequence[bytes],
     skipped: Sequence[SkippedRow],
     columns: Sequence[str],

@@ -13,15 +13,15 @@ import pyarrow as pa
 from service.ingest.encoding import encoding_of
 from service.ingest.faults import malformed
 from service.ingest.limits import Limits
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 _LONGEST_LINE = 64 * 2**20
 
 
-def open_json_lines(upload: Upload) -> Source:
+def open_json_lines(upload: Upload) -> RowSource:
     """Read one JSON object a line. Raises `Malformed` naming the line that is none."""
     encoding = encoding_of(upload.path)
-    return Source(
+    return RowSource(
         format=f"jsonl, encoding {encoding}",
         batches=lambda _media: _batches(upload.path, encoding, upload.limits),
     )

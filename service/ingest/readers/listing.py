@@ -13,7 +13,7 @@ from service.ingest.faults import invalid, malformed
 from service.ingest.limits import Limits
 from service.store.archives import damage_as
 
-Read = Callable[["Member"], AbstractContextManager[IO[bytes]]]
+OpenMember = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Listing:
     """The files of an archive, sorted by path, and the way to open them, all with one opening of the archive."""
 
     members: tuple[Member, ...]
-    reading: Callable[[], AbstractContextManager[Read]]
+    reading: Callable[[], AbstractContextManager[OpenMember]]
 
     def chunks(self, member: Member, size: int = 1 << 20) -> Iterator[bytes]:
         """The contents of one file."""
@@ -52,7 +52,7 @@ def list_zip(path: Path, limits: Limits) -> Listing:
         raise invalid("the archive is encrypted; upload it without a password", locked)
 
     @contextmanager
-    def reading() -> Iterator[Read]:
+    def reading() -> Iterator[OpenMember]:
         with opened_zip(path) as archive:
             yield lambda member: _open_zipped(archive, member)
 
@@ -104,7 +104,7 @@ def list_tar(path: Path, limits: Limits) -> Listing:
     limits.check_size(sum(member.size for member in members))
 
     @contextmanager
-    def reading() -> Iterator[Read]:
+    def reading() -> Iterator[OpenMember]:
         with path.open("rb") as file:
             yield lambda member: _open_span(file, member)
 

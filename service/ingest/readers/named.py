@@ -8,8 +8,8 @@ from service.ingest.readers.arrays import unpack
 from service.ingest.readers.predicted import is_embedded, is_predicted, open_embedded, open_predicted
 from service.ingest.readers.recorded import is_recorded, open_recorded
 from service.ingest.readers.safetensors import open_tensors
-from service.ingest.readers.vectors import LISTS, Named, parsed, texts_of
-from service.ingest.source import Source, Upload
+from service.ingest.readers.vectors import LISTS, NamedArrays, parse_names, texts_of
+from service.ingest.source import RowSource, Upload
 
 _LONGEST_HEADER = 16 * 2**20  # bytes of a safetensors file, most of which are ids
 _BAREST_HEADER = 3 * 2**20  # of them beside the texts: as many arrays as there may be columns
@@ -20,7 +20,7 @@ class Meaning:
     """What arrays may be, by which names that is known, and who reads them."""
 
     takes: Callable[[Sequence[str]], bool]
-    open: Callable[[Named], Source]
+    open: Callable[[NamedArrays], RowSource]
 
 
 MEANINGS: dict[str, Meaning] = {
@@ -35,17 +35,17 @@ def meaning_of(names: Sequence[str]) -> str | None:
     return next((title for title, one in MEANINGS.items() if one.takes(names)), None)
 
 
-def open_named_npz(upload: Upload) -> Source:
+def open_named_npz(upload: Upload) -> RowSource:
     """Read an NPZ whose arrays have a meaning."""
     arrays = unpack(upload)
     title = meaning_of(list(arrays))
     if title is None:
         raise ValueError(f"{upload.name} has no arrays with a meaning")
     texts = {name: texts_of(arrays[name]) for name in LISTS if name in arrays}
-    return MEANINGS[title].open(Named(f"{title}, npz, arrays {listed(list(arrays))}", arrays, texts, upload))
+    return MEANINGS[title].open(NamedArrays(f"{title}, npz, arrays {listed(list(arrays))}", arrays, texts, upload))
 
 
-def open_safetensors(upload: Upload) -> Source:
+def open_safetensors(upload: Upload) -> RowSource:
     """Read a safetensors file. Raises `Invalid` where its arrays are no samples."""
     arrays, metadata = open_tensors(upload.path, longest=_LONGEST_HEADER, barest=_BAREST_HEADER)
     title = meaning_of(list(arrays))
@@ -55,6 +55,6 @@ def open_safetensors(upload: Upload) -> Source:
             "or out-of-sample predictions, with labels and pred_probs; "
             f"this one has {listed(list(arrays)) or 'no array'}"
         )
-    texts = {name: parsed(name, metadata[name]) for name in LISTS if name in metadata}
+    texts = {name: parse_names(name, metadata[name]) for name in LISTS if name in metadata}
     texts |= {name: texts_of(arrays[name]) for name in LISTS if name in arrays and name not in texts}
-    return MEANINGS[title].open(Named(f"{title}, safetensors, {len(arrays)} arrays", arrays, texts, upload))
+    return MEANINGS[title].open(NamedArrays(f"{title}, safetensors, {len(arrays)} arrays", arrays, texts, upload))

@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from service.domain.errors import Malformed
-from service.ingest.readers.listing import Listing, Member, Read
+from service.ingest.readers.listing import Listing, Member, OpenMember
 
 _LARGEST = 64 * 2**20
 _UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts one before the name of each upload
 
 
-class Pictures:
+class ArchiveImages:
     """Images by their names. Whatever leads to one in the tool, a URL or a path, its last parts say which it is."""
 
     def __init__(self, listing: Listing, images: list[Member]) -> None:
@@ -58,7 +58,7 @@ def _shared(member: Member, parts: list[str]) -> int:
     return count
 
 
-def contents(read: Read, member: Member) -> tuple[bytes, str]:
+def contents(read: OpenMember, member: Member) -> tuple[bytes, str]:
     """An image's bytes, and why they cannot be had."""
     if member.size > _LARGEST:
         return b"", f"the file is larger than {_LARGEST:,} bytes"

@@ -21,28 +21,27 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from service.domain.dataset import Modality
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning, Modality
 from service.ingest.faults import invalid, listed
 from service.ingest.labels import sorted_classes
-from service.ingest.readers.arrays import Stored
+from service.ingest.readers.arrays import StoredArray
 from service.ingest.readers.vectors import (
     REFERENCE,
-    Named,
-    Part,
+    NamedArrays,
+    SplitArrays,
     check_alike,
     check_classes,
     check_shape,
     classes_of,
     ids_of,
     ignored,
+    label_numbers,
     labels_of,
-    places,
     source,
     texts_of,
     width_of,
 )
-from service.ingest.source import Source, Stated
+from service.ingest.source import DeclaredContents, RowSource
 
 _OWN = ("labels", "pred_probs", "features", "ids")
 _MEANT = {*_OWN, "classes", *(f"{REFERENCE}{name}" for name in _OWN)}
@@ -62,10 +61,10 @@ def is_embedded(names: Sequence[str]) -> bool:
     return {"labels", "features"} <= set(names) and "x" not in names
 
 
-def open_predicted(named: Named) -> Source:
+def open_predicted(named: NamedArrays) -> RowSource:
     """Read predictions. Raises `Invalid` naming the array, and the row where one is at fault."""
     width = width_of(named.arrays["pred_probs"], what="samples x classes, a column for each class,")
-    notices: list[Notice] = []
+    notices: list[ClientWarning] = []
     if "classes" in named.texts or not _are_names(named):
         classes = classes_of(named, width, "pred_probs")
     else:
@@ -78,11 +77,11 @@ def open_predicted(named: Named) -> Source:
                 "array classes",
             )
         detail = f"the columns of pred_probs are taken for the labels in sorted order: {listed(classes)}"
-        notices.append(Notice(code="classes_sorted", detail=detail))
+        notices.append(ClientWarning(code="classes_sorted", detail=detail))
     return _source(named, "predictions", classes, ["pred_probs", "features"], notices)
 
 
-def open_embedded(named: Named) -> Source:
+def open_embedded(named: NamedArrays) -> RowSource:
     """Read embeddings. Raises `Invalid` naming the array, and the row where one is at fault."""
     told = named.texts.get("classes")
     if told is None:
@@ -93,19 +92,19 @@ def open_embedded(named: Named) -> Source:
         "without pred_probs the features are read as embeddings, on which jobs train a classifier; with out-of-sample "
         "pred_probs nothing is trained"
     )
-    notice = Notice(code="no_pred_probs", detail=detail)
+    notice = ClientWarning(code="no_pred_probs", detail=detail)
     return _source(named, "embedding", classes, ["features"], [notice], by_name=told is None)
 
 
 def _source(
-    named: Named,
+    named: NamedArrays,
     modality: Modality,
     classes: tuple[str, ...],
     names: Sequence[str],
-    notices: list[Notice],
+    notices: list[ClientWarning],
     *,
     by_name: bool = False,
-) -> Source:
+) -> RowSource:
     """Both parts of the arrays of these names, the first of which must be there."""
     train = _part("train", "", named, classes, names, by_name=by_name)
     parts = [train]
@@ -119,12 +118,12 @@ def _source(
             )
     vectors = {name: stored.shape[1] for name, stored in train.vectors.items()}
     unknown = [name for name in named.arrays if name not in _MEANT]
-    return source(named, parts, Stated(modality, classes, vectors), _read, [*notices, *ignored(unknown)])
+    return source(named, parts, DeclaredContents(modality, classes, vectors), _read, [*notices, *ignored(unknown)])
 
 
 def _part(
-    split: str, prefix: str, named: Named, classes: tuple[str, ...], names: Sequence[str], *, by_name: bool
-) -> Part:
+    split: str, prefix: str, named: NamedArrays, classes: tuple[str, ...], names: Sequence[str], *, by_name: bool
+) -> SplitArrays:
     found = {name: named.arrays[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in named.arrays}
     if names[0] not in found:
         missing = f"{prefix}{names[0]}"
@@ -134,25 +133,25 @@ def _part(
     for name, stored in found.items():
         width = width_of(stored, kinds="f" if name == "pred_probs" else _NUMBERS)
         check_shape(stored, (samples, width), f"a row for each of {prefix}labels")
-    placed = places(labels, classes, names[0] if names[0] == "pred_probs" else "classes", by_name=by_name)
-    return Part(split, prefix, placed, ids_of(named, prefix, samples), found)
+    placed = label_numbers(labels, classes, names[0] if names[0] == "pred_probs" else "classes", by_name=by_name)
+    return SplitArrays(split, prefix, placed, ids_of(named, prefix, samples), found)
 
 
-def _labels(named: Named) -> list[Stored]:
+def _labels(named: NamedArrays) -> list[StoredArray]:
     return [named.arrays[name] for name in ("labels", f"{REFERENCE}labels") if name in named.arrays]
 
 
-def _are_names(named: Named) -> bool:
+def _are_names(named: NamedArrays) -> bool:
     labels = _labels(named)
     return bool(labels) and all(one.dtype.kind in "US" for one in labels)
 
 
-def _names(named: Named) -> set[str]:
+def _names(named: NamedArrays) -> set[str]:
     """The labels of both parts, each once."""
     return {name for one in _labels(named) for name in texts_of(one)}
 
 
-def _checked(named: Named, names: Iterable[str]) -> tuple[str, ...]:
+def _checked(named: NamedArrays, names: Iterable[str]) -> tuple[str, ...]:
     classes = tuple(name.strip() for name in names)
     limit = named.upload.limits.max_classes
     if len(classes) > limit:
@@ -161,7 +160,7 @@ def _checked(named: Named, names: Iterable[str]) -> tuple[str, ...]:
     return classes
 
 
-def _read(name: str, stored: Stored, start: int, stop: int) -> npt.NDArray[np.float32]:
+def _read(name: str, stored: StoredArray, start: int, stop: int) -> npt.NDArray[np.float32]:
     rows: npt.NDArray[np.float64] = stored.rows(start, stop).astype(np.float64)
     with np.errstate(over="ignore"):
         found: npt.NDArray[np.float32] = rows.astype(np.float32)
@@ -177,7 +176,7 @@ def _read(name: str, stored: Stored, start: int, stop: int) -> npt.NDArray[np.fl
     return even
 
 
-def _refuse(wrong: npt.NDArray[np.bool_], stored: Stored, start: int, why: Callable[[int], str]) -> None:
+def _refuse(wrong: npt.NDArray[np.bool_], stored: StoredArray, start: int, why: Callable[[int], str]) -> None:
     """Raise Invalid for the first row in which something is wrong."""
     if wrong.any():
         row = int(wrong.any(axis=1).argmax())

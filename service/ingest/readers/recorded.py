@@ -24,22 +24,22 @@ import numpy.typing as npt
 
 from service.domain.dataset import Recording
 from service.ingest.faults import invalid
-from service.ingest.readers.arrays import Stored
+from service.ingest.readers.arrays import StoredArray
 from service.ingest.readers.vectors import (
     REFERENCE,
-    Named,
-    Part,
+    NamedArrays,
+    SplitArrays,
     check_alike,
     check_shape,
     classes_of,
     ids_of,
     ignored,
+    label_numbers,
     labels_of,
-    places,
     source,
     width_of,
 )
-from service.ingest.source import Source, Stated
+from service.ingest.source import DeclaredContents, RowSource
 
 _NUMBERED = re.compile(r"(reference_)?(logits|activations|inner)_(\d{1,9})")
 _STACKED = re.compile(r"(reference_)?(logits|activations)")
@@ -49,7 +49,7 @@ _SLOWEST, _FASTEST = 1e-30, 1e6  # learning rate
 _LARGEST = 1e12  # number, so that sums of squares times a rate stay within single precision
 _OTHERS = ("labels", "ids", "classes", "learning_rates", "reference_labels", "reference_ids")
 
-ByEpoch = dict[int, Stored]
+ByEpoch = dict[int, StoredArray]
 
 
 def is_recorded(names: Sequence[str]) -> bool:
@@ -57,7 +57,7 @@ def is_recorded(names: Sequence[str]) -> bool:
     return any(re.fullmatch(r"logits(_\d{1,9})?", name) for name in names)
 
 
-def open_recorded(named: Named) -> Source:
+def open_recorded(named: NamedArrays) -> RowSource:
     """Read them. Raises `Invalid` naming the array."""
     arrays = named.arrays
     logits = _by_epoch(named, "", "logits")
@@ -78,14 +78,16 @@ def open_recorded(named: Named) -> Source:
     unknown = [
         name for name in arrays if not (_NUMBERED.fullmatch(name) or _STACKED.fullmatch(name) or name in _OTHERS)
     ]
-    return source(named, parts, Stated("trace", classes, vectors, recording), _usable, ignored(unknown))
+    return source(named, parts, DeclaredContents("trace", classes, vectors, recording), _usable, ignored(unknown))
 
 
-def _part(split: str, prefix: str, named: Named, classes: tuple[str, ...], epochs: list[int], samples: int) -> Part:
+def _part(
+    split: str, prefix: str, named: NamedArrays, classes: tuple[str, ...], epochs: list[int], samples: int
+) -> SplitArrays:
     """All arrays of one split, in the order of the epochs, each of the right shape."""
     labels = labels_of(named, prefix, samples, "logits")
     logits, entered, inner = (_by_epoch(named, prefix, kind) for kind in ("logits", "activations", "inner"))
-    vectors: dict[str, Stored] = {}
+    vectors: dict[str, StoredArray] = {}
     for epoch in epochs:
         if epoch not in logits:
             raise invalid(f"the array {prefix}logits_{epoch} is missing", f"array {prefix}logits_{epoch}")
@@ -97,10 +99,10 @@ def _part(split: str, prefix: str, named: Named, classes: tuple[str, ...], epoch
         if epoch in (epochs[0], epochs[-1]):
             check_shape(stored, (samples, width_of(stored)), "a row a sample")
             vectors[f"inner_{epoch}"] = stored
-    return Part(split, prefix, places(labels, classes, "logits"), ids_of(named, prefix, samples), vectors)
+    return SplitArrays(split, prefix, label_numbers(labels, classes, "logits"), ids_of(named, prefix, samples), vectors)
 
 
-def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> dict[str, Stored]:
+def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> dict[str, StoredArray]:
     """The activations by canonical name: one for all checkpoints, or one each."""
     if _ALWAYS in entered:
         check_shape(entered[_ALWAYS], (samples, width_of(entered[_ALWAYS])), "a row a sample")
@@ -114,7 +116,7 @@ def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> 
     return {f"activations_{epoch}": entered[epoch] for epoch in epochs}
 
 
-def _by_epoch(named: Named, prefix: str, kind: str) -> ByEpoch:
+def _by_epoch(named: NamedArrays, prefix: str, kind: str) -> ByEpoch:
     """The arrays of a kind by epoch, in order."""
     numbered = {
         int(found[3]): stored
@@ -145,7 +147,7 @@ def _by_epoch(named: Named, prefix: str, kind: str) -> ByEpoch:
     }
 
 
-def _rates(arrays: dict[str, Stored], epochs: list[int]) -> list[float]:
+def _rates(arrays: dict[str, StoredArray], epochs: list[int]) -> list[float]:
     stored = arrays.get("learning_rates")
     if stored is None:
         raise invalid("the array learning_rates is missing: one for each checkpoint", "array learning_rates")
@@ -162,7 +164,7 @@ def _rates(arrays: dict[str, Stored], epochs: list[int]) -> list[float]:
     return rates
 
 
-def _usable(name: str, stored: Stored, start: int, stop: int) -> npt.NDArray[np.float32]:
+def _usable(name: str, stored: StoredArray, start: int, stop: int) -> npt.NDArray[np.float32]:
     with np.errstate(over="ignore"):
         rows = stored.rows(start, stop).astype(np.float32)
     wrong = np.flatnonzero(~(np.abs(rows) <= _LARGEST).all(axis=1))

@@ -13,7 +13,7 @@ import numpy as np
 
 from service.domain.errors import TooLarge
 from service.ingest.faults import malformed
-from service.ingest.readers.arrays import LARGEST_AXIS, Stored
+from service.ingest.readers.arrays import LARGEST_AXIS, StoredArray
 
 _LENGTH = 8  # bytes, little-endian: how long the header is
 _LONGEST = 100_000_000  # as the format has it
@@ -32,7 +32,7 @@ def looks_like_safetensors(head: bytes, size: int) -> bool:
 
 def open_tensors(
     path: Path, *, longest: int = _LONGEST, barest: int = _LONGEST
-) -> tuple[dict[str, Stored], dict[str, str]]:
+) -> tuple[dict[str, StoredArray], dict[str, str]]:
     """Arrays by name, and the metadata. Raises `Malformed` naming the array at fault.
 
     `longest` is how many bytes a header may have; `barest` how many of them may be no text: those cost many times as
@@ -76,7 +76,7 @@ def _is_texts(metadata: Any) -> bool:
     return isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
 
 
-def _stored(name: str, path: Path, begin: int, entry: Any) -> Stored:
+def _stored(name: str, path: Path, begin: int, entry: Any) -> StoredArray:
     where = f"array {name}"
     if not isinstance(entry, Mapping) or not {"dtype", "shape", "data_offsets"} <= entry.keys():
         raise malformed(f"the header says neither dtype, shape nor data_offsets of {name!r}", where)
@@ -88,7 +88,7 @@ def _stored(name: str, path: Path, begin: int, entry: Any) -> Stored:
     size = dtype.itemsize * prod(shape)
     if offsets[1] - offsets[0] != size or begin + offsets[1] > path.stat().st_size:
         raise malformed(f"{name!r} is cut short: {tuple(shape)} of {entry['dtype']} were announced", where)
-    return Stored(name, path, begin + offsets[0], dtype, tuple(shape) or (1,), fortran=False)
+    return StoredArray(name, path, begin + offsets[0], dtype, tuple(shape) or (1,), fortran=False)
 
 
 def _are_counts(values: Any) -> bool:

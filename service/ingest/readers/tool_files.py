@@ -13,9 +13,9 @@ from service.ingest.faults import invalid, malformed
 from service.ingest.readers.documents import Opened, tool_file
 from service.ingest.readers.folder import images_in
 from service.ingest.readers.json_lines import as_column
-from service.ingest.readers.listing import Listing, Member, Read
-from service.ingest.readers.pictures import Pictures, contents, inline, is_inline
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Upload
+from service.ingest.readers.listing import Listing, Member, OpenMember
+from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 from service.platforms.files import SHAPE, Item, Table, Unused
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv")
@@ -24,7 +24,7 @@ _MOST_FILES = 20  # looked into in an archive
 _BATCH_IMAGES = 256
 
 
-def open_tool_file(upload: Upload) -> Source:
+def open_tool_file(upload: Upload) -> RowSource:
     """A file that `tool_file` takes, by itself. Raises Invalid for images that are not in it."""
     opened = tool_file(upload)
     if opened is None:
@@ -32,7 +32,7 @@ def open_tool_file(upload: Upload) -> Source:
     return _source(_table(opened, upload), None)
 
 
-def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> Source | None:
+def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource | None:
     """The one export in an archive, with the images beside it; None where there is none."""
     found: list[tuple[Member, Opened]] = []
     candidates = [one for one in listing.members if one.path.lower().endswith(_ENDINGS) and not one.fault]
@@ -58,7 +58,7 @@ def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> Source | N
         raise invalid(f"the archive has several exports of labelling tools, upload one of them: {names}")
     images = images_in(listing)
     table = _table(found[0][1], upload)
-    source = _source(table, Pictures(listing, images) if images else None)
+    source = _source(table, ArchiveImages(listing, images) if images else None)
     return replace(source, format=f"{source.format}, in {kind}")
 
 
@@ -69,7 +69,7 @@ def _table(opened: Opened, upload: Upload) -> Table:
         raise malformed(f"the file is not as the labelling tool writes it: {type(error).__name__}") from error
 
 
-def _source(table: Table, pictures: Pictures | None) -> Source:
+def _source(table: Table, pictures: ArchiveImages | None) -> RowSource:
     if table.image is not None and pictures is None:
         _check_inline(table)
     columns = ["file_name"] if table.image is not None else list(table.columns)
@@ -79,7 +79,7 @@ def _source(table: Table, pictures: Pictures | None) -> Source:
     image = _free("image", [*columns, label, name]) if table.image is not None else None
     own = [name, *columns, label, *([split] if split else [])]
     reader = _Reader(table, pictures, columns, label, name, split, image)
-    return Source(
+    return RowSource(
         format=table.title,
         batches=reader.batches,
         columns=(*own, *([image] if image else [])),
@@ -109,7 +109,7 @@ class _Reader:
     def __init__(
         self,
         table: Table,
-        pictures: Pictures | None,
+        pictures: ArchiveImages | None,
         columns: Sequence[str],
         label: str,
         name: str,
@@ -140,7 +140,7 @@ class _Reader:
     def _where(self, name: str) -> str:
         return f"{self._table.noun} {name}"
 
-    def _add_picture(self, held: "_Held", index: int, one: Item, read: Read | None, *, media: bool) -> None:
+    def _add_picture(self, held: "_Held", index: int, one: Item, read: OpenMember | None, *, media: bool) -> None:
         reference = str(one.values.get(self._table.image or "") or "")
         if is_inline(reference):
             path, (data, fault) = one.name, inline(reference) if media else (b"", "")

@@ -14,45 +14,51 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import ClientWarning
 from service.ingest.faults import invalid, listed
-from service.ingest.readers.arrays import Stored, check_texts, texts
+from service.ingest.readers.arrays import StoredArray, check_texts, texts
 from service.ingest.readers.safetensors import bare
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, Source, Stated, Upload
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, DeclaredContents, RowSource, Upload
 from service.ingest.values import NO_LABEL
 
 LISTS = ("classes", "ids", "reference_ids")
 REFERENCE = "reference_"
 
 # Rows of an array from one place up to another as float32; raises Invalid naming the array and the row.
-Read = Callable[[str, Stored, int, int], npt.NDArray[np.float32]]
+ReadRows = Callable[[str, StoredArray, int, int], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedArrays:
     """The arrays of an upload, and those texts that name its classes and samples."""
 
     form: str
-    arrays: dict[str, Stored]
+    arrays: dict[str, StoredArray]
     texts: Mapping[str, list[str]]
     upload: Upload
 
 
 @dataclass(frozen=True)
-class Part:
+class SplitArrays:
     """The samples of one split. `vectors` are its arrays by canonical name; `labels` are places in the classes."""
 
     split: str
     prefix: str
     labels: npt.NDArray[np.int64]
     ids: Sequence[str] | None
-    vectors: dict[str, Stored]
+    vectors: dict[str, StoredArray]
 
 
-def source(named: Named, parts: Sequence[Part], stated: Stated, read: Read, notices: Sequence[Notice]) -> Source:
+def source(
+    named: NamedArrays,
+    parts: Sequence[SplitArrays],
+    stated: DeclaredContents,
+    read: ReadRows,
+    notices: Sequence[ClientWarning],
+) -> RowSource:
     """All parts, one after the other."""
     ids = all(part.ids is not None for part in parts)
-    return Source(
+    return RowSource(
         format=named.form,
         batches=lambda media: _batches(parts, stated.classes, read, ids=ids, media=media),
         columns=("label", *(["id"] if ids else []), "split", *stated.vectors),
@@ -64,13 +70,13 @@ def source(named: Named, parts: Sequence[Part], stated: Stated, read: Read, noti
     )
 
 
-def ignored(unknown: Sequence[str]) -> list[Notice]:
+def ignored(unknown: Sequence[str]) -> list[ClientWarning]:
     """A warning that names arrays which nobody reads, where there are some."""
     detail = f"arrays without a meaning here: {listed(unknown)}"
-    return [Notice(code="ignored_arrays", detail=detail)] if unknown else []
+    return [ClientWarning(code="ignored_arrays", detail=detail)] if unknown else []
 
 
-def width_of(stored: Stored, *, what: str = "samples x numbers", kinds: str = "f") -> int:
+def width_of(stored: StoredArray, *, what: str = "samples x numbers", kinds: str = "f") -> int:
     """Numbers of each row. Raises Invalid for an array that is no matrix, or of another kind of numbers."""
     where = f"array {stored.name}"
     if len(stored.shape) != 2 or min(stored.shape) < 1:
@@ -81,13 +87,13 @@ def width_of(stored: Stored, *, what: str = "samples x numbers", kinds: str = "f
     return stored.shape[1]
 
 
-def check_shape(stored: Stored, expected: tuple[int, ...], what: str) -> None:
+def check_shape(stored: StoredArray, expected: tuple[int, ...], what: str) -> None:
     """Raise Invalid for another shape."""
     if stored.shape != expected:
         raise invalid(f"{stored.name} has shape {stored.shape}; {expected} is expected: {what}", f"array {stored.name}")
 
 
-def check_alike(train: Part, reference: Part) -> None:
+def check_alike(train: SplitArrays, reference: SplitArrays) -> None:
     """Raise Invalid unless the reference has what the training part has, of the same width."""
     if (train.ids is None) != (reference.ids is None):
         raise invalid("ids of both parts are needed, or of none", "array reference_ids")
@@ -108,7 +114,7 @@ def check_classes(classes: tuple[str, ...], width: int, columns: str) -> None:
         raise invalid(f"classes must be names that differ; {unusable!r} is none, or twice", "array classes")
 
 
-def classes_of(named: Named, width: int, columns: str) -> tuple[str, ...]:
+def classes_of(named: NamedArrays, width: int, columns: str) -> tuple[str, ...]:
     """The names of the classes in the order of the columns; their numbers where nobody named them."""
     limit = named.upload.limits.max_classes
     if width > limit:
@@ -121,7 +127,7 @@ def classes_of(named: Named, width: int, columns: str) -> tuple[str, ...]:
     return classes
 
 
-def labels_of(named: Named, prefix: str, samples: int, columns: str) -> Stored:
+def labels_of(named: NamedArrays, prefix: str, samples: int, columns: str) -> StoredArray:
     """The labels of a part, one for each of its samples."""
     labels = named.arrays.get(f"{prefix}labels")
     if labels is None:
@@ -133,7 +139,7 @@ def labels_of(named: Named, prefix: str, samples: int, columns: str) -> Stored:
     return labels
 
 
-def ids_of(named: Named, prefix: str, samples: int) -> list[str] | None:
+def ids_of(named: NamedArrays, prefix: str, samples: int) -> list[str] | None:
     """The ids of a part, where it has some."""
     ids = named.texts.get(f"{prefix}ids")
     if ids is not None and len(ids) != samples:
@@ -141,7 +147,9 @@ def ids_of(named: Named, prefix: str, samples: int) -> list[str] | None:
     return ids
 
 
-def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: bool = False) -> npt.NDArray[np.int64]:
+def label_numbers(
+    labels: StoredArray, classes: tuple[str, ...], columns: str, *, by_name: bool = False
+) -> npt.NDArray[np.int64]:
     """Each label's place among the classes, which are the columns of that array.
 
     A whole number is the place itself, unless labels are told `by_name`.
@@ -168,14 +176,14 @@ def places(labels: Stored, classes: tuple[str, ...], columns: str, *, by_name: b
     return values.astype(np.int64)
 
 
-def texts_of(stored: Stored) -> list[str]:
+def texts_of(stored: StoredArray) -> list[str]:
     """Names from an array of texts or whole numbers."""
     if len(stored.shape) != 1 or stored.dtype.kind not in "USiu":
         raise invalid(f"{stored.name} must be a row of texts or whole numbers", f"array {stored.name}")
     return texts(stored.name, stored.rows(0, len(stored)))
 
 
-def parsed(name: str, text: str) -> list[str]:
+def parse_names(name: str, text: str) -> list[str]:
     """Names from the metadata of a safetensors file."""
     where = f"metadata {name}"
     outline = bare(text.encode()).strip()
@@ -191,7 +199,9 @@ def parsed(name: str, text: str) -> list[str]:
     return found
 
 
-def _batches(parts: Sequence[Part], classes: tuple[str, ...], read: Read, *, ids: bool, media: bool) -> Iterator[Batch]:
+def _batches(
+    parts: Sequence[SplitArrays], classes: tuple[str, ...], read: ReadRows, *, ids: bool, media: bool
+) -> Iterator[Batch]:
     names = np.array(classes, dtype=object)
     index = 0
     for part in parts:
@@ -215,5 +225,5 @@ def _batches(parts: Sequence[Part], classes: tuple[str, ...], read: Read, *, ids
             index += stop - start
 
 
-def _where(part: Part, start: int) -> Callable[[int], str]:
+def _where(part: SplitArrays, start: int) -> Callable[[int], str]:
     return lambda position: f"row {start + position} of {part.prefix}labels"

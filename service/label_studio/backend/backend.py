@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from service.domain.backend import Prediction, Question
+from service.domain.backend import Prediction, PredictRequest
 from service.domain.specs import Loop
 from service.label_studio.backend.unseen import Sample, ask
 from service.label_studio.projects import control_of
@@ -53,7 +53,7 @@ def versions(services: Services, connection_id: str) -> list[str]:
     return [model_version(one.job_id) for one in found[:_VERSIONS]]
 
 
-def predict(services: Services, connection_id: str, question: Question) -> list[Prediction | list[Prediction]]:
+def predict(services: Services, connection_id: str, question: PredictRequest) -> list[Prediction | list[Prediction]]:
     """What is known of each task: of ranked ones from the ranking, of others from the model. Raises Invalid.
 
     Nothing is said of tasks that the model cannot be asked about in time.
@@ -81,7 +81,7 @@ def train_again(services: Services, connection_id: str, project: int) -> bool:
         return False
     loop = Loop(after=1, quiet_seconds=_QUIET_S, cool_down_seconds=0)
     with services.database.write() as connection:
-        asked = loops.ask(connection, standing.job.id, services.now(), loop, afresh=True)
+        asked = loops.request_rerun(connection, standing.job.id, services.now(), loop, afresh=True)
     log.info("to be run again" if asked else "run again already", job=standing.job.id)
     return asked
 
@@ -89,7 +89,7 @@ def train_again(services: Services, connection_id: str, project: int) -> bool:
 def _standing(services: Services, connection_id: str, project: int) -> Standing | None:
     with services.database.read() as connection:
         mine = pulls.completed(connection, connection_id)
-        pushed = pulls.pushes_of(connection, [one.job_id for one in mine])
+        pushed = pulls.get_pushes(connection, [one.job_id for one in mine])
         for one in mine:
             reviews = one.job_id in pushed and pushed[one.job_id].review_project == project
             job = jobs.get(connection, one.job_id) if one.project == project or reviews else None
@@ -109,7 +109,7 @@ class _Teller:
         """What the ranking says, of a task with several samples that of the most suspicious one; None: it is not there."""
         names = [self._names(task) for task in tasks]
         with self._here.database.read() as connection:
-            rows = rankings.named(connection, self._standing.job.id, [name for some in names for name in some])
+            rows = rankings.rows_by_id(connection, self._standing.job.id, [name for some in names for name in some])
         found: list[Prediction | list[Prediction] | None] = []
         for some in names:
             there = [rows[name] for name in some if name in rows]

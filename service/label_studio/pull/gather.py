@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from service.domain.connection import PullSource
-from service.domain.dataset import AnnotationPolicy, DatasetInfo, DatasetSpec, SkippedRow
-from service.domain.dataset import Warning as Notice
+from service.domain.dataset import AnnotationPolicy, ClientWarning, DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.errors import FieldError, Invalid, TooLarge, Upstream
 from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
@@ -241,12 +240,12 @@ def _skipped(path: Path, writer: _Writer) -> int:
     return len(writer.left) + len(named)
 
 
-def _doubts(writer: _Writer, skipped: int, told: int) -> list[Notice]:
+def _doubts(writer: _Writer, skipped: int, told: int) -> list[ClientWarning]:
     found = []
     if writer.disagreeing:
         names = ", ".join(writer.disagreeing[:_NAMES])
         detail = f"annotators of {len(writer.disagreeing):,} tasks say different classes: {names}"
-        found.append(Notice(code="disagreeing_annotators", detail=detail))
+        found.append(ClientWarning(code="disagreeing_annotators", detail=detail))
     if skipped and not told:
-        found.append(Notice(code="skipped_rows", detail=f"{skipped:,} tasks were skipped, each with its reason"))
+        found.append(ClientWarning(code="skipped_rows", detail=f"{skipped:,} tasks were skipped, each with its reason"))
     return found

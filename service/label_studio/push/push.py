@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from service.domain.connection import Pushed, PushRequest, Undone
+from service.domain.connection import PushRequest, PushResult, UndoResult
 from service.domain.errors import Conflict
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import connect, control_of
@@ -26,7 +26,7 @@ from service.store.pulls import Pull
 _DETAILED = 50  # predictions that are posted one by one, for what the bulk way drops
 
 
-def push(services: Services, job: Job, request: PushRequest) -> Pushed:
+def push(services: Services, job: Job, request: PushRequest) -> PushResult:
     """Write a completed job's ranking back. Raises Conflict, Upstream and what reading the label config raises."""
     pull = pull_of(services, job)
     suspects = ranked(services, job)
@@ -54,7 +54,7 @@ class _Push:
         self._version = model_version(job.id)
         self._state = of_job(services, job)
 
-    def run(self, suspects: Sequence[Ranked]) -> Pushed:
+    def run(self, suspects: Sequence[Ranked]) -> PushResult:
         client, pull, request = self._client, self._pull, self._request
         project = client.project(pull.project)
         control = control_of(str(project.get("label_config") or ""), pull.from_name)
@@ -71,7 +71,7 @@ class _Push:
             self._extras(project, control, sent)
         state = self._state
         view = None if request.mode == "predictions" else state.view
-        return Pushed(
+        return PushResult(
             mode=request.mode,
             dry_run=request.dry_run,
             project=pull.project,
@@ -147,7 +147,7 @@ class _Push:
         self._state = self._state.changed(self._here, self._job, **changes)
 
 
-def undo(services: Services, job: Job) -> Undone:
+def undo(services: Services, job: Job) -> UndoResult:
     """Put the tasks that were sent back into the queue as they had been. Raises Conflict and Upstream."""
     pull = pull_of(services, job)
     with (

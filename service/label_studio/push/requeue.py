@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from service.domain.connection import Undone
+from service.domain.connection import UndoResult
 from service.label_studio.client import LabelStudio, Refused
 from service.label_studio.push.ranked import Ranked
 from service.label_studio.push.state import PushState
@@ -31,7 +31,7 @@ def send_back(
     return state
 
 
-def put_back(services: Services, client: LabelStudio, job: Job, state: PushState) -> Undone:
+def put_back(services: Services, client: LabelStudio, job: Job, state: PushState) -> UndoResult:
     """Submit what was there again, where nobody has annotated the task since."""
     restored = kept = 0
     for task, annotations in state.requeued.items():
@@ -46,7 +46,7 @@ def put_back(services: Services, client: LabelStudio, job: Job, state: PushState
             restored += 1
         left = {number: some for number, some in state.requeued.items() if number != task}
         state = state.changed(services, job, requeued=left)
-    return Undone(restored=restored, kept=kept)
+    return UndoResult(restored=restored, kept=kept)
 
 
 def _restore(services: Services, client: LabelStudio, job: Job, task: dict[str, Any], state: PushState) -> PushState:

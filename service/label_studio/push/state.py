@@ -31,21 +31,21 @@ class PushState(Frozen):
         if found != self:
             with services.database.write() as connection:
                 state = found.model_dump(mode="json", exclude={"review_project"})
-                pulls.keep_push(connection, job.id, state, found.review_project, services.now())
+                pulls.save_push(connection, job.id, state, found.review_project, services.now())
         return found
 
 
 def of_job(services: Services, job: Job) -> PushState:
     """What a job has written; nothing where it was never pushed."""
     with services.database.read() as connection:
-        found = pulls.push_of(connection, job.id)
+        found = pulls.get_push(connection, job.id)
     return PushState() if found is None else _read(found)
 
 
 def over(connection: sa.Connection, pull: Pull) -> dict[str, PushState]:
     """What the jobs over the same project have written, by job."""
-    same = pulls.over(connection, pull.connection_id, pull.project)
-    return {job_id: _read(found) for job_id, found in pulls.pushes_of(connection, same).items()}
+    same = pulls.jobs_of_project(connection, pull.connection_id, pull.project)
+    return {job_id: _read(found) for job_id, found in pulls.get_pushes(connection, same).items()}
 
 
 def _read(push: Push) -> PushState:

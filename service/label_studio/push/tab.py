@@ -30,7 +30,7 @@ def task_links(services: Services, job: Job) -> Callable[[str], str | None]:
     with services.database.read() as connection:
         pull = pulls.get(connection, job.id)
         known = None if pull is None or pull.connection_id is None else connections.get(connection, pull.connection_id)
-        pushed = None if known is None else pulls.push_of(connection, job.id)
+        pushed = None if known is None else pulls.get_push(connection, job.id)
     if pull is None or known is None:
         return lambda _: None
     start = link(known.url, pull.project, pushed.state.get("view") if pushed is not None else None)
@@ -83,7 +83,7 @@ def listen(services: Services, client: LabelStudio, pull: Pull, project: int | N
     if not base or pull.connection_id is None or project is None:
         return None
     with services.database.read() as connection:
-        sealed = connections.sealed(connection, pull.connection_id)
+        sealed = connections.get_encrypted(connection, pull.connection_id)
     if sealed is None:
         return None
     secret = services.vault.open(sealed.path_secret)

@@ -13,7 +13,7 @@ from itertools import groupby
 
 import structlog
 
-from service.domain.connection import Reconciled
+from service.domain.connection import ReconcileResult
 from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict, SuspectsError
 from service.ingest.identities import labels_of
@@ -38,7 +38,7 @@ _NOT_FOUND = 404
 _PLANTED = {"state": "planted"}
 
 
-def reconcile(services: Services, job: Job) -> Reconciled:
+def reconcile(services: Services, job: Job) -> ReconcileResult:
     """Read what holds of a completed job's tasks now. Raises Conflict, and Upstream where the tool cannot be read."""
     if job.spec.glitches:
         raise Conflict("this job planted errors itself; what people decide is not about its labels", members=_PLANTED)
@@ -56,9 +56,9 @@ def reconcile_due(services: Services) -> int:
     now, every = services.now(), timedelta(seconds=services.settings.reconcile_seconds)
     if every:
         with services.database.write() as connection:
-            pulls.ask_again(connection, every, now)
+            pulls.request_overdue(connection, every, now)
     with services.database.read() as connection:
-        due = pulls.asked(connection, _WAIT, now)
+        due = pulls.requested(connection, _WAIT, now)
     count = 0
     for connection_id, some in groupby(sorted(due, key=lambda one: one.connection_id or ""), lambda o: o.connection_id):
         count += _all(services, connection_id, list(some))
@@ -67,7 +67,7 @@ def reconcile_due(services: Services) -> int:
 
 def _all(services: Services, connection_id: str | None, due: Sequence[Pull]) -> int:
     with services.database.write() as connection:
-        taken = [one for one in due if pulls.take_up(connection, one, services.now())]
+        taken = [one for one in due if pulls.claim(connection, one, services.now())]
         found = [(one, jobs.get(connection, one.job_id)) for one in taken]
     mine = [(one, job) for one, job in found if job is not None and not job.spec.glitches]
     if not mine:
@@ -86,7 +86,7 @@ def _one(services: Services, reader: "_Reader", one: Pull, job: Job) -> bool:
         view = reader.look(one)
         if view == one.seen:
             with services.database.write() as connection:
-                pulls.reconciled(connection, one.job_id, view, services.now())
+                pulls.record_reconciled(connection, one.job_id, view, services.now())
             return False
         told = reader.reconcile(job, one, view)
     except SuspectsError as error:
@@ -100,7 +100,7 @@ def _failed(services: Services, some: Sequence[Pull], error: SuspectsError) -> N
     log.warning("not reconciled", jobs=[one.job_id for one in some], error=error.detail)
     with services.database.write() as connection:
         for one in some:
-            pulls.failed(connection, one.job_id, error.detail, services.now() + _PAUSE)
+            pulls.record_failure(connection, one.job_id, error.detail, services.now() + _PAUSE)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class _Reader:
     def look(self, pull: Pull) -> str:
         """What the projects of a job look like, in short: it changes whenever anything of them does."""
         with self._here.database.read() as connection:
-            push = pulls.push_of(connection, pull.job_id)
+            push = pulls.get_push(connection, pull.job_id)
         numbers = [pull.project, *([push.review_project] if push and push.review_project else [])]
         return "; ".join(f"{number}: {self._view(number)}" for number in numbers)
 
@@ -136,7 +136,7 @@ class _Reader:
                 self._views[number] = "gone"
         return self._views[number]
 
-    def reconcile(self, job: Job, pull: Pull, view: str) -> Reconciled:
+    def reconcile(self, job: Job, pull: Pull, view: str) -> ReconcileResult:
         services = self._here
         with services.database.read() as connection:
             pushed = over(connection, pull)
@@ -149,10 +149,12 @@ class _Reader:
         words = _words(given, _baseline(services, pull), _Ours(pushed.values()), truth, reviewed, pull)
         recorded = keep(services, job, pushed, words, given, info.classes)
         with services.database.write() as connection:
-            pulls.reconciled(connection, job.id, view if truth.whole and reviewed.whole else None, services.now())
+            pulls.record_reconciled(
+                connection, job.id, view if truth.whole and reviewed.whole else None, services.now()
+            )
             seen = outcomes.of_job(connection, job.id)
         counted = {str(one): count for one, count in seen.of_flagged().items()}
-        return Reconciled(project=pull.project, tasks=len(truth.tasks), recorded=recorded, outcomes=counted)
+        return ReconcileResult(project=pull.project, tasks=len(truth.tasks), recorded=recorded, outcomes=counted)
 
     def _truth(self, pull: Pull, number: int, *, review: bool) -> _Truth:
         """Pages shift when tasks are deleted meanwhile; then they are read again, and at last not trusted to be all."""

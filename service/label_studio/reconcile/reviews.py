@@ -42,9 +42,9 @@ def keep(
     """Write down what is new; gives how many decisions were. `given` are all samples of the job, `pushed` by job."""
     names = frozenset(classes)
     with services.database.write() as connection:
-        chain = reviews.keep_out(connection, job.id)
+        chain = reviews.lock_chain(connection, job.id)
         seen = _seen_too(job, [pull for one in chain if (pull := pulls.get(connection, one)) is not None], pushed)
-        heard = _heard(reviews.last_words(connection, job.id), given, seen)
+        heard = _heard(reviews.latest_by_source(connection, job.id), given, seen)
         news: list[Decision] = []
         confirmed: list[Decision] = []
         for name in sorted(words.keys() | heard.mine.keys()):
@@ -55,8 +55,8 @@ def keep(
             if found is not None:
                 again = _confirms(found, at, heard.told.get(name), heard.others.get(name))
                 (confirmed if again else news).append(Decision(sample_id=name, decision=found[0], label=found[1]))
-        written = reviews.record(connection, job.id, confirmed, SOURCE, services.now(), given=given)
-        return written + reviews.record(connection, job.id, news, SOURCE, services.now(), given=given, news_only=True)
+        written = reviews.add(connection, job.id, confirmed, SOURCE, services.now(), given=given)
+        return written + reviews.add(connection, job.id, news, SOURCE, services.now(), given=given, news_only=True)
 
 
 def _confirms(found: Verdict, at: datetime | None, told: Review | None, other: Review | None) -> bool:

@@ -129,7 +129,7 @@ def test_a_token_is_rotated_only_for_one_that_works(
     url = f"/connections/{connection}/token"
     assert client.put(url, json={"token": "0" * 40}).status_code == 422
     with services.database.read() as opened:
-        assert services.vault.open(connections.sealed(opened, connection).token) == TOKEN  # type: ignore[union-attr]
+        assert services.vault.open(connections.get_encrypted(opened, connection).token) == TOKEN  # type: ignore[union-attr]
     assert client.put(url, json={"token": PERSONAL}).json()["token_kind"] == "personal"
     tool.personal_only = True
     assert pulled(client, services, connection)["state"] == "queued"
@@ -187,7 +187,7 @@ def test_no_worker_takes_a_job_whose_tasks_are_still_to_be_pulled(
     assert (job["state"], job["dataset"]["rows"]) == ("queued", 0)
     with services.database.write() as opened:
         assert jobs.claim(opened, job["id"], "worker", LEASE, NOON) is None
-        assert jobs.due(opened, LEASE, 3, services.now()) == []
+        assert jobs.take_due(opened, LEASE, 3, services.now()) == []
     assert client.get(f"/datasets/{job['dataset']['id']}/samples/3").status_code == 404
     refused = client.post("/jobs", json={"dataset": job["dataset"]["id"]})
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["dataset"])

@@ -35,7 +35,7 @@ def finished(services: Services, client: httpx.Client) -> None:
     gone = [Decision(sample_id=f"row-{i}", decision="remove") for i in (0, 3, 10, 17, 30)]
     turned = [Decision(sample_id=f"row-{i}", decision="relabel", label="cat") for i in (5, 20)]
     with services.database.write() as connection:
-        reviews.record(connection, "job_1", [*gone, *turned], "api", services.now())
+        reviews.add(connection, "job_1", [*gone, *turned], "api", services.now())
 
 
 def corrected(client: httpx.Client, services: Services, **options: Any) -> dict[str, Any]:

@@ -52,10 +52,10 @@ def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, se
         "worker": False,
     }
     with services.database.write() as connection:
-        workers.sign_in(connection, "w", services.now() - timedelta(minutes=1))
+        workers.record_heartbeat(connection, "w", services.now() - timedelta(minutes=1))
     assert client.get("/readyz").status_code == 503
     with services.database.write() as connection:
-        workers.sign_in(connection, "w", services.now())
+        workers.record_heartbeat(connection, "w", services.now())
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
 

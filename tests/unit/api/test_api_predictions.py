@@ -14,7 +14,7 @@ from service.platforms.exports import FORMS
 from service.services import Services
 from tests.unit.ingest.uploads import npz_of
 from worker.devices import CPU
-from worker.job.context import Station
+from worker.job.context import WorkerContext
 from worker.job.tasks import run
 
 ROWS, WRONG, CLASSES = 240, 24, ["cat", "dog", "eel"]
@@ -45,7 +45,9 @@ def submit(client: httpx.Client, services: Services, content: bytes | str, **spe
         sent = client.post("/jobs", json={"dataset": content, **spec})
     assert sent.status_code == 202, sent.text
     run(
-        sent.json()["id"], "worker-1", Station(services.settings, services.database, services.blobs, CPU, lambda: False)
+        sent.json()["id"],
+        "worker-1",
+        WorkerContext(services.settings, services.database, services.blobs, CPU, lambda: False),
     )
     job: dict[str, Any] = client.get(sent.headers["Location"]).json()
     assert job["state"] == "completed", job["error"]

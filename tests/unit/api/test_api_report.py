@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from service.domain.dataset import Warning
+from service.domain.dataset import ClientWarning
 from service.domain.signal import SIGNALS
 from service.domain.specs import Loop
 from service.services import Services
@@ -323,8 +323,8 @@ def test_a_review_of_another_job_of_the_chain_is_told_in_the_words_of_this_one(
     add_job(services.database, info, "job_2")
     finish(services.database, "job_2", info, table=ranking_of(services.blobs, info))
     with services.database.write() as connection:
-        loops.begin(connection, "job_1", Loop(after=1))
-        loops.follow(connection, "job_1", "job_2")
+        loops.add(connection, "job_1", Loop(after=1))
+        loops.set_next_job(connection, "job_1", "job_2")
     client.post("/jobs/job_1/reviews", json=[{"sample_id": name, "decision": "keep"}])
     listed = client.get("/jobs/job_2/suspects?limit=50").json()["items"]
     review = next(item["review"] for item in listed if item["sample"]["id"] == name)
@@ -368,7 +368,7 @@ def test_a_job_that_knows_little_has_a_short_report(client: httpx.Client, servic
 
 
 def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Services) -> None:
-    warning = Warning(code="repeated_rows", detail="24 rows repeat `x`")
+    warning = ClientWarning(code="repeated_rows", detail="24 rows repeat `x`")
     info = add_dataset(services.database, "ds_2", services.blobs, warnings=[warning], skipped_rows=2)
     add_job(
         services.database, info, "job_2", reference={"split": "test"}, glitches=[{"kind": "duplicate", "rate": 0.25}]
@@ -384,7 +384,7 @@ def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Se
 def test_the_course_of_training_is_told_epoch_by_epoch(client: httpx.Client, services: Services) -> None:
     with services.database.write() as connection:
         for epoch, loss in ((2, 0.5), (2, 0.25)):
-            jobs.record(connection, "job_1", "metrics", {"epoch": epoch, "loss": loss, "accuracy": 0.75}, NOON)
+            jobs.record_event(connection, "job_1", "metrics", {"epoch": epoch, "loss": loss, "accuracy": 0.75}, NOON)
     rows = markdown(client).table("Epoch", "Loss", "Accuracy")
     assert rows == [
         {"Epoch": "1", "Loss": "1", "Accuracy": "50.0 %"},

@@ -10,7 +10,7 @@ import pytest
 from service.actions.rerun import run_again
 from service.api.http import paging
 from service.domain.ids import new_id
-from service.domain.precision import BAND_ENDS, bands, days, share
+from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_day, shares_by_rank
 from service.domain.review import Decision, Outcome
 from service.services import Services
 from service.store import datasets, reviews
@@ -144,7 +144,7 @@ def test_the_summary_counts_what_was_flagged_and_how_it_ended(
     # A later change of mind moves the decision to its own day.
     changed = Decision(sample_id=kept[0]["sample_id"], decision="remove")
     with services.database.write() as connection:
-        reviews.record(connection, "job_1", [changed], "doccano", services.now() + timedelta(days=1))
+        reviews.add(connection, "job_1", [changed], "doccano", services.now() + timedelta(days=1))
     later = client.get(f"{URL}/summary", params={"signal": "si"}).json()
     assert [(day["decided"], day["wrong"], day["so_far"]["wrong"]) for day in later["over_time"]] == [
         (7, 4, 4),
@@ -195,7 +195,7 @@ def test_a_job_of_which_no_review_changes_or_verifies_anything_is_not_run_again(
 def test_every_reviewed_sample_is_in_one_band() -> None:
     ranks = {f"row-{rank}": rank for rank in range(1, BAND_ENDS[-1] + 1)}
     outcomes = {f"row-{rank}": Outcome.REMOVED for rank in (1, 10, 11, 50, 51, 1000, 1001, 5000)}
-    found = bands(ranks, outcomes)
+    found = shares_by_rank(ranks, outcomes)
     assert [(band.first, band.last, band.decided) for band in found] == [
         (1, 10, 2),
         (11, 50, 2),
@@ -207,16 +207,16 @@ def test_every_reviewed_sample_is_in_one_band() -> None:
 
 
 def test_a_share_says_how_sure_it_is() -> None:
-    found = share([Outcome.REMOVED] * 8 + [Outcome.CONFIRMED] * 2 + [Outcome.UNSURE, Outcome.PENDING])
+    found = reviewed_share([Outcome.REMOVED] * 8 + [Outcome.CONFIRMED] * 2 + [Outcome.UNSURE, Outcome.PENDING])
     assert (found.wrong, found.decided, found.precision) == (8, 10, 0.8)
     # Newcombe (1998) gives Wilson's interval in closed form; computed by hand for 8 of 10.
     assert found.low == pytest.approx(0.49016, abs=1e-4)
     assert found.high == pytest.approx(0.94331, abs=1e-4)
-    assert share([]).precision is None
+    assert reviewed_share([]).precision is None
 
 
 def test_days_add_up() -> None:
     outcomes = [(NOON.date() + timedelta(days=i % 3), Outcome.REMOVED) for i in range(10)]
-    found = days(outcomes)
+    found = shares_by_day(outcomes)
     assert Counter({day.day: day.decided for day in found}) == Counter(day for day, _ in outcomes)
     assert [day.so_far.wrong for day in found] == [4, 7, 10]

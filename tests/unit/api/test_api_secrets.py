@@ -150,7 +150,7 @@ class Story:
                 self.ask("POST", "/jobs", json={"connection": connection["id"], "project": 7})
             self.ask("POST", f"/jobs/{job_id}/reconcile")
             with self.services.database.write() as opened:
-                pulls.ask_again(opened, timedelta(0), self.services.now() - timedelta(minutes=1))
+                pulls.request_overdue(opened, timedelta(0), self.services.now() - timedelta(minutes=1))
             reconcile_due(self.services)
         self.tool.echo = None
 

@@ -21,7 +21,7 @@ def finished(services: Services, client: httpx.Client) -> None:
 def review(services: Services, *decisions: tuple[str, str, str | None], job_id: str = "job_1") -> None:
     said = [Decision.model_validate({"sample_id": i, "decision": d, "label": label}) for i, d, label in decisions]
     with services.database.write() as connection:
-        reviews.record(connection, job_id, said, "api", services.now())
+        reviews.add(connection, job_id, said, "api", services.now())
 
 
 def make(client: httpx.Client, apply: str = "reviews", job: str = "job_1", url: str = URL) -> httpx.Response:

@@ -15,7 +15,7 @@ from service.ingest.corrected import correct
 from service.ingest.images import shown
 from service.ingest.rows import sample_media
 from tests.unit.ingest.uploads import Take, png, zip_of
-from worker.data.decode import Encoder, read
+from worker.data.decode import Encoder, open_canonical
 
 
 def grey(value: float, kind: str = "PNG", dtype: Any = np.uint16) -> bytes:
@@ -59,7 +59,7 @@ def test_of_fractions_the_largest_of_all_images_is_white(take: Take) -> None:
 
 def test_twelve_bits_fill_the_range_and_stay_as_bright_to_each_other(take: Take) -> None:
     outcome = take(zip_of({"a/1.png": grey(4000), "b/1.png": grey(1000)}), "deep.zip")
-    dataset = read(outcome.data)
+    dataset = open_canonical(outcome.data)
     rows = torch.arange(2)
     (pixels,) = Encoder.fit(dataset, rows, {}).encode(dataset, rows)
     assert pixels.amax((1, 2, 3)).tolist() == [249, 62]  # 4000 / 4095 and 1000 / 4095 of 255
@@ -69,7 +69,7 @@ def test_another_dataset_is_as_bright_as_the_one_that_was_trained_on(take: Take,
     first = take(zip_of({"a/1.png": grey(4000), "b/1.png": grey(1000)}), "train.zip").data.rename(tmp_path / "train")
     second = take(zip_of({"a/1.png": grey(1000), "b/1.png": grey(500)}), "test.zip").data
     rows = torch.arange(2)
-    (pixels,) = Encoder.fit(read(first), rows, {}).encode(read(second), rows)
+    (pixels,) = Encoder.fit(open_canonical(first), rows, {}).encode(open_canonical(second), rows)
     assert pixels.amax((1, 2, 3)).tolist() == [62, 31]
 
 
@@ -83,7 +83,7 @@ def test_a_corrected_dataset_is_as_bright_as_its_original(take: Take, tmp_path: 
 def test_people_see_what_the_model_sees(take: Take, kind: str) -> None:
     suffix = kind.lower()
     outcome = take(zip_of({f"a/1.{suffix}": grey(4000, kind), f"b/1.{suffix}": grey(1000, kind)}), "deep.zip")
-    dataset = read(outcome.data)
+    dataset = open_canonical(outcome.data)
     rows = torch.arange(2)
     (pixels,) = Encoder.fit(dataset, rows, {}).encode(dataset, rows)
     for name, seen in zip(outcome.table["id"], pixels, strict=True):

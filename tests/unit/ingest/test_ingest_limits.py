@@ -15,21 +15,21 @@ import pytest
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import StorageFull
 from service.ingest import Limits, ingest
-from service.ingest.faults import told
+from service.ingest.faults import translated_errors
 from service.ingest.fingerprints import Fingerprints, of_objects
 from tests.unit.ingest.uploads import Take, csv_of, npz_of
 
 
 def test_a_full_disk_is_told_as_such() -> None:
     table = pa.table({"x": np.random.default_rng(0).normal(size=100_000)})
-    with pytest.raises(StorageFull, match="disk"), told(), Path("/dev/full").open("wb") as full:
+    with pytest.raises(StorageFull, match="disk"), translated_errors(), Path("/dev/full").open("wb") as full:
         pq.write_table(table, full)
-    with pytest.raises(StorageFull), told(), Path("/dev/full").open("w") as file:
+    with pytest.raises(StorageFull), translated_errors(), Path("/dev/full").open("w") as file:
         file.write("x")
 
 
 def test_another_fault_of_the_machine_is_not_the_clients() -> None:
-    with pytest.raises(FileNotFoundError), told():
+    with pytest.raises(FileNotFoundError), translated_errors():
         Path("/nowhere/at/all").read_bytes()
 
 

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.ingest import previews, sample_media, sample_row
-from service.ingest.rows import pictured
+from service.ingest.rows import previews_with_images
 from tests.unit.ingest.uploads import Take, csv_of, json_lines, npz_of, png, zip_of
 
 
@@ -74,11 +74,11 @@ def test_pictures_are_of_the_images_asked_for(take: Take) -> None:
     files = {f"{'ab'[i % 2]}/{i}.png": png(value=i) for i in range(4)}
     data = take(zip_of(files), "a.zip").data
     order = sorted(files)
-    found = pictured(data, [3, 0, 3], bytes)
+    found = previews_with_images(data, [3, 0, 3], bytes)
     assert [picture for _, picture in found] == [files[order[place]] for place in (3, 0, 3)]
     assert [preview for preview, _ in found] == previews(data, [3, 0, 3])
     table = take(csv_of(9)).data
-    assert pictured(table, [1], bytes) == [(previews(table, [1])[0], None)]
+    assert previews_with_images(table, [1], bytes) == [(previews(table, [1])[0], None)]
 
 
 def test_previews_of_wide_tables_are_short(take: Take) -> None:

@@ -23,7 +23,7 @@ from service.store import jobs, loops, pulls
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
 from worker.devices import CPU
-from worker.job.context import Station
+from worker.job.context import WorkerContext
 from worker.job.tasks import run
 from worker.serving.answers import answer
 
@@ -58,8 +58,8 @@ def path(client: httpx.Client, connection: str) -> str:
     return str(client.post(f"/connections/{connection}/backend").json()["path"])
 
 
-def station(services: Services) -> Station:
-    return Station(services.settings, services.database, services.blobs, CPU, lambda: False)
+def station(services: Services) -> WorkerContext:
+    return WorkerContext(services.settings, services.database, services.blobs, CPU, lambda: False)
 
 
 class Worker(CeleryQueue):
@@ -266,7 +266,7 @@ def test_tasks_of_a_review_project_are_those_they_came_from(
     client: httpx.Client, services: Services, job: str, path: str, tool: StandIn
 ) -> None:
     with services.database.write() as opened:
-        pulls.keep_push(opened, job, {}, 31, services.now())
+        pulls.save_push(opened, job, {}, 31, services.now())
     known = ask(client, path, tool, tool.tasks[4])
     task = {"id": 4001, "data": tool.tasks[4]["data"], "meta": {"origin_task": 5}}
     assert ask(client, path, tool, task, project=31) == known
@@ -380,18 +380,18 @@ def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_ta
 def test_a_request_to_train_is_kept_before_it_is_answered(
     client: httpx.Client, services: Services, job: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = loops.ask
+    kept = loops.request_rerun
 
     def lost(*_: object, **__: object) -> bool:
         raise sa.exc.OperationalError("insert", {}, Exception("away"))
 
-    monkeypatch.setattr(loops, "ask", lost)
+    monkeypatch.setattr(loops, "request_rerun", lost)
     body = {"action": "START_TRAINING", "project": {"id": 7, "title": "animals"}}
     assert client.post(f"{path}/webhook", json=body).status_code == 503
-    monkeypatch.setattr(loops, "ask", kept)
+    monkeypatch.setattr(loops, "request_rerun", kept)
     train(client, path)
     with services.database.read() as opened:
-        assert loops.is_afresh(opened, job)
+        assert loops.pulls_again(opened, job)
 
 
 def test_a_job_that_failed_does_not_stop_the_next_request(
@@ -422,4 +422,4 @@ def test_a_request_to_train_what_was_never_ranked_changes_nothing(
 ) -> None:
     train(client, path, project=8)
     with services.database.read() as opened:
-        assert not loops.is_afresh(opened, job)
+        assert not loops.pulls_again(opened, job)

@@ -171,8 +171,8 @@ def test_nobody_is_asked_again_about_what_was_decided(
     assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged) - 2
     before = finished(client, services, tool, "job_0")
     with services.database.write() as connection:
-        loops.begin(connection, before, Loop(after=1))
-        loops.follow(connection, before, job)
+        loops.add(connection, before, Loop(after=1))
+        loops.set_next_job(connection, before, job)
         connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
     decide(client, before, (flagged[3], "keep"))
     assert push(client, job, mode=mode, dry_run=True).json()["suspects"] == len(flagged) - 3

@@ -269,7 +269,7 @@ def heard(services: Services) -> None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with services.database.read() as opened:
-            if any(one.asked_at for one in pulls.watched(opened)):
+            if any(one.asked_at for one in pulls.to_reconcile(opened)):
                 return
         time.sleep(0.01)
     raise AssertionError("nothing was asked for")
@@ -311,7 +311,7 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
     client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with services.database.write() as opened:
-        pulls.ask(opened, connection, 7, services.now())
+        pulls.request_reconcile(opened, connection, 7, services.now())
     whole, done = tool.answer, threading.Event()
 
     def interrupted(method: str, path: str, query: Any, body: bytes) -> tuple[int, Any]:
@@ -320,7 +320,7 @@ def test_an_event_that_comes_while_it_is_read_is_not_lost(
             done.set()
             relabel(tool, 1, "eel")
             with services.database.write() as opened:
-                pulls.ask(opened, connection, 7, services.now())
+                pulls.request_reconcile(opened, connection, 7, services.now())
         return answer
 
     monkeypatch.setattr(tool, "answer", interrupted)
@@ -366,7 +366,7 @@ def test_what_is_no_event_of_ours_is_refused_and_asks_for_nothing(
     where = path.format(id=connection, path=path_of(client, connection))
     assert client.post(where, json=body).status_code == status
     with services.database.read() as opened:
-        assert [one.asked_at for one in pulls.watched(opened)] == [None]
+        assert [one.asked_at for one in pulls.to_reconcile(opened)] == [None]
 
 
 def test_events_of_other_projects_and_of_no_label_ask_for_nothing(
@@ -377,7 +377,7 @@ def test_events_of_other_projects_and_of_no_label_ask_for_nothing(
         assert client.post(f"{path}/webhook", json=body).status_code == 202
     time.sleep(0.3)
     with services.database.read() as opened:
-        assert [one.asked_at for one in pulls.watched(opened)] == [None]
+        assert [one.asked_at for one in pulls.to_reconcile(opened)] == [None]
 
 
 def test_a_path_that_was_replaced_and_one_of_a_deleted_connection_are_gone(
@@ -396,7 +396,7 @@ def run_on(client: httpx.Client, services: Services, job: str, *, afresh: bool =
     """The job is run again, over its corrected dataset or over what the tool has by then; gives the completed next one."""
     if afresh:
         with services.database.write() as opened:
-            assert loops.ask(
+            assert loops.request_rerun(
                 opened, job, services.now(), Loop(after=1, quiet_seconds=0, cool_down_seconds=0), afresh=True
             )
     else:
@@ -465,7 +465,7 @@ def test_what_is_decided_in_the_project_of_a_job_that_was_run_again_counts_for_t
     client: httpx.Client, services: Services, job: str, tool: StandIn
 ) -> None:
     with services.database.write() as opened:
-        pulls.keep_push(opened, job, {}, 31, services.now())
+        pulls.save_push(opened, job, {}, 31, services.now())
     tool.others[31] = [text_task(100 + number, meta={"origin_task": number, "job": job}) for number in (1, 2, 3, 5)]
     relabel(tool, 4, "dog")
     reconcile(client, job)

@@ -118,7 +118,7 @@ def test_requests_to_train_at_once_are_one(
     client: httpx.Client, server: str, services: Services, connection: str, job: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = client.post(f"/connections/{connection}/backend").json()["path"]
-    gate, begun = threading.Barrier(2, timeout=1), loops.begin
+    gate, begun = threading.Barrier(2, timeout=1), loops.add
 
     def begin(*given: Any) -> None:
         with suppress(threading.BrokenBarrierError):  # where the other one waits for this one, as it should
@@ -130,7 +130,7 @@ def test_requests_to_train_at_once_are_one(
     answers = at_once(*[lambda: httpx.post(f"{server}{path}/webhook", json=body)] * 2)
     assert [one.status_code for one in answers] == [202, 202]
     with services.database.read() as opened:
-        assert loops.is_afresh(opened, job)
+        assert loops.pulls_again(opened, job)
 
 
 def test_the_same_key_at_once_makes_one_connection(client: httpx.Client, server: str, tool: StandIn) -> None:

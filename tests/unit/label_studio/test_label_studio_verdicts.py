@@ -66,7 +66,7 @@ class Scene:
             if self.afresh:
                 pulls.add(connection, SECOND, source)
             else:
-                pulls.hand_on(connection, FIRST, SECOND)
+                pulls.copy_to_job(connection, FIRST, SECOND)
         self.base = {FIRST: pulled(CAT), SECOND: pulled(CAT)}
         if self.given == "dog" and self.afresh:
             self.own = [heard(1, -5, "dog")]
@@ -74,8 +74,8 @@ class Scene:
         elif self.given == "dog":
             self._say(FIRST, Decision(sample_id=NAME, decision="relabel", label="dog"), -5)
         with self.services.database.write() as connection:
-            loops.begin(connection, FIRST, Loop(after=1))
-            loops.follow(connection, FIRST, SECOND)
+            loops.add(connection, FIRST, Loop(after=1))
+            loops.set_next_job(connection, FIRST, SECOND)
 
     def do(self, what: str, minute: int) -> None:
         where, _, label = what.partition(" ")
@@ -92,7 +92,7 @@ class Scene:
 
     def _say(self, job_id: str, decision: Decision, minute: int) -> None:
         with self.services.database.write() as connection:
-            reviews.record(connection, job_id, [decision], "api", at(minute), given={NAME: self.called(job_id)})
+            reviews.add(connection, job_id, [decision], "api", at(minute), given={NAME: self.called(job_id)})
 
     def called(self, job_id: str) -> str:
         return "cat" if job_id == FIRST else self.given

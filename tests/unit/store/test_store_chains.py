@@ -55,7 +55,7 @@ class Chain:
         ]
         given = {f"row-{row}": CLASSES[row % 3] for row in range(TRAIN, ROWS)}
         with self.database.write() as connection:
-            return reviews.record(connection, job_id, decisions, source, at(minute), given=given, **more)
+            return reviews.add(connection, job_id, decisions, source, at(minute), given=given, **more)
 
     def go_on(self, minute: float, *, complete: bool = True) -> str:
         """Look once, as the service does; one job follows."""
@@ -86,12 +86,12 @@ class Chain:
     def held(self, job_id: str) -> dict[int, tuple[str, str | None, str]]:
         """What holds of ranked rows in the words of a job, and which job it was said to."""
         with self.database.read() as connection:
-            found, _ = outcomes.decided(connection, job_id)
+            found, _ = outcomes.reviewed(connection, job_id)
         return {int(name[4:]): (one.decision, one.label, one.job) for name, one in found.items()}
 
     def changed(self, job_id: str) -> int:
         with self.database.read() as connection:
-            return outcomes.changed(connection, job_id)
+            return outcomes.count_changed_labels(connection, job_id)
 
     def verified(self, job_id: str) -> list[int]:
         with self.database.read() as connection:
@@ -121,8 +121,8 @@ def test_a_chain_is_the_same_from_each_of_its_jobs(world: Chain, pair: tuple[str
     world.say(second, 4, (1, "remove"), (2, "remove"))
     third = world.go_on(6, complete=False)
     with world.database.read() as connection:
-        assert [chains.chain(connection, one) for one in (first, second, third)] == [[first, second, third]] * 3
-        assert chains.chain(connection, alone) == [alone]
+        assert [chains.job_ids(connection, one) for one in (first, second, third)] == [[first, second, third]] * 3
+        assert chains.job_ids(connection, alone) == [alone]
 
 
 def test_what_is_applied_shows_in_the_next_job_as_kept_and_asks_for_nothing(
@@ -204,7 +204,7 @@ def test_precision_counts_each_flag_once_wherever_it_was_judged(world: Chain, pa
 def test_late_decisions_wait_for_quiet_and_mend_trouble_of_the_newest_job(world: Chain, pair: tuple[str, str]) -> None:
     first, second = pair
     with world.database.write() as connection:
-        loops.give_up(connection, second, "no")
+        loops.record_failure(connection, second, "no")
     world.say(first, 10, (8, "remove"))
     assert world.look(20) == []  # one sample is not enough
     world.say(first, 20, (9, "remove"))
@@ -219,7 +219,7 @@ def test_what_a_job_that_was_pulled_anew_does_not_know_yet_counts_however_old_it
     first = world.begin()
     world.say(first, 1, (3, "relabel", "dog"), (8, "relabel", "cat"), (9, "remove"))
     with world.database.write() as connection:
-        assert loops.follow(connection, first, "job_2")
+        assert loops.set_next_job(connection, first, "job_2")
     second = world.begin("job_2", "ds_2")  # the same tasks, with the labels that they had before
     assert world.changed(second) == 3
     (third,) = world.look(5)
@@ -266,7 +266,7 @@ def test_a_sample_that_was_held_out_is_heard_of_too(world: Chain, pair: tuple[st
     third = world.go_on(6) if world.changed(second) >= 2 else None
     assert third is None  # what is not ranked does not bring a job about
     with world.database.write() as connection:
-        assert loops.ask(connection, second, at(6), Loop.model_validate(RULES))
+        assert loops.request_rerun(connection, second, at(6), Loop.model_validate(RULES))
     third = world.go_on(8)
     assert set(world.verified(third)) == {3, 4, 5, 50, 51}
     world.say(first, 9, (50, "keep"))  # an eel, as it was called there
@@ -282,7 +282,7 @@ def test_a_chain_holds_together_when_a_job_in_its_middle_is_deleted(world: Chain
     third = world.go_on(6)
     with world.database.write() as connection:
         assert jobs.remove(connection, second)
-        assert chains.chain(connection, third) == [first, third]
+        assert chains.job_ids(connection, third) == [first, third]
     world.say(first, 7, (8, "remove"))
     assert world.held(third)[8] == ("remove", None, first)
 

@@ -46,10 +46,10 @@ def test_users_are_the_jobs_that_train_on_it_or_measure_with_it(database: Databa
     add_job(database, one, "job_1", reference={"dataset": "ds_2"})
     add_job(database, two, "job_2")
     with database.write() as connection:
-        assert datasets.users(connection, "ds_1") == ["job_1"]
-        assert sorted(datasets.users(connection, "ds_2")) == ["job_1", "job_2"]
+        assert datasets.jobs_using(connection, "ds_1") == ["job_1"]
+        assert sorted(datasets.jobs_using(connection, "ds_2")) == ["job_1", "job_2"]
         jobs.cancel(connection, "job_1", NOON)
-        assert datasets.users(connection, "ds_2", active_only=True) == ["job_2"]
+        assert datasets.jobs_using(connection, "ds_2", active_only=True) == ["job_2"]
 
 
 def test_a_dataset_in_use_cannot_be_removed(database: Database) -> None:

@@ -53,20 +53,20 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
     def sign_in_and_fall() -> None:
         with database.write() as connection:
-            workers.sign_in(connection, "w1", NOON)
+            workers.record_heartbeat(connection, "w1", NOON)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         sign_in_and_fall()
     with database.read() as connection:
-        assert workers.living(connection, NOON - timedelta(days=1)) == 0
+        assert workers.count_alive(connection, NOON - timedelta(days=1)) == 0
 
 
 def test_looking_commits_nothing(database: Database) -> None:
     with database.read() as connection:
-        workers.sign_in(connection, "w1", NOON)
+        workers.record_heartbeat(connection, "w1", NOON)
     with database.read() as connection:
-        assert workers.living(connection, NOON - timedelta(days=1)) == 0
+        assert workers.count_alive(connection, NOON - timedelta(days=1)) == 0
 
 
 def test_times_keep_their_instant_and_come_back_in_utc(database: Database) -> None:
@@ -91,7 +91,7 @@ def test_what_earlier_reviews_were_about_is_taken_from_the_ranking(database: Dat
     finish(database, "job_1", info)
     said = [Decision(sample_id=name, decision="keep") for name in ("row-1", "row-99")]
     with database.write() as connection:
-        reviews.record(connection, "job_1", said, "api", NOON)
+        reviews.add(connection, "job_1", said, "api", NOON)
     command.downgrade(migration_config(database_url), "0006")
     migrate(database_url)
     with database.read() as connection:

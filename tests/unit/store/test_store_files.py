@@ -7,7 +7,7 @@ import pytest
 
 from service.store import evidence
 from service.store.blobs import Blobs
-from service.store.evidence import Influential, Witnesses
+from service.store.evidence import Influential, SuspectWitnesses
 from tests.builders import dataset_info, save_evidence
 
 INFO = dataset_info()
@@ -32,7 +32,7 @@ def test_a_suspect_gets_its_influence_by_checkpoint_and_their_sum(blobs: Blobs) 
     assert found is not None
     assert found.supporting == [Influential(6, 2.5, [1, 2, -0.5])]
     assert found.opposing == [Influential(0, -4.5, [0.5, -2, -3]), Influential(3, -2, [0, -1, -1])]
-    assert found.witnesses == Witnesses(0, 4, [1, 4, 3])
+    assert found.witnesses == SuspectWitnesses(0, 4, [1, 4, 3])
 
 
 def test_evidence_of_an_old_version_has_sums_for_every_sample(blobs: Blobs) -> None:

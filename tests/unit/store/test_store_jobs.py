@@ -44,7 +44,7 @@ def advance(database: Database, held: Claim, *states: State) -> None:
 
 def kinds(database: Database, after: int = 0) -> list[tuple[int, str, object]]:
     with database.read() as connection:
-        found = jobs.events(connection, "job_1", after)
+        found = jobs.events_after(connection, "job_1", after)
     return [(event.seq, event.kind, event.data.get("state")) for event in found]
 
 
@@ -114,7 +114,7 @@ def writes(held: Claim) -> list[Callable[[sa.Connection], None]]:
         lambda connection: jobs.advance(connection, held, State.TRAINING, Progress(), LATE),
         lambda connection: jobs.complete(connection, held, {}, LATE),
         lambda connection: jobs.fail(connection, held, JobError(code="x", detail="y"), LATE),
-        lambda connection: jobs.hand_back(connection, held, LATE),
+        lambda connection: jobs.requeue(connection, held, LATE),
     ]
 
 
@@ -179,11 +179,11 @@ def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database
     held = claimed(database)
     advance(database, held, State.TRAINING)
     with database.write() as connection:
-        jobs.hand_back(connection, held, NOON)
+        jobs.requeue(connection, held, NOON)
     job = read(database)
     assert (job.state, job.attempts, job.owner, job.progress.phase) == (State.QUEUED, 0, None, "queued")
     with database.write() as connection:
-        assert jobs.due(connection, LEASE, 5, NOON, again=False) == [("job_1", 0)]
+        assert jobs.take_due(connection, LEASE, 5, NOON, again=False) == [("job_1", 0)]
 
 
 def test_cancelling_stops_the_worker_at_its_next_write(database: Database) -> None:
@@ -254,7 +254,7 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
         start.wait()
         for _ in range(5):
             with database.write() as connection:
-                jobs.record(connection, "job_1", "metrics", {}, NOON)
+                jobs.record_event(connection, "job_1", "metrics", {}, NOON)
 
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
@@ -266,7 +266,7 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
 
 def due(database: Database, now: datetime, *, again: bool = True, attempts: int = 5) -> list[tuple[str, int]]:
     with database.write() as connection:
-        return jobs.due(connection, LEASE, attempts, now, again=again)
+        return jobs.take_due(connection, LEASE, attempts, now, again=again)
 
 
 def test_a_job_just_told_is_not_due_and_an_old_one_is_once(database: Database) -> None:

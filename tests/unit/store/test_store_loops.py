@@ -44,7 +44,7 @@ def finished(database: Database, blobs: Blobs) -> None:
 def decide(database: Database, at: datetime, *rows: int, decision: str = "remove", job_id: str = "job_1") -> None:
     said = [Decision.model_validate({"sample_id": f"row-{row}", "decision": decision}) for row in rows]
     with database.write() as connection:
-        reviews.record(connection, job_id, said, "api", at)
+        reviews.add(connection, job_id, said, "api", at)
 
 
 def look(database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings, at: datetime) -> list[str]:
@@ -53,7 +53,7 @@ def look(database: Database, blobs: Blobs, queue: CeleryQueue, settings: Setting
 
 def due(database: Database, at: datetime) -> list[str]:
     with database.read() as connection:
-        return loops.due(connection, at)
+        return loops.due_reruns(connection, at)
 
 
 def job_of(database: Database, job_id: str) -> Job:
@@ -85,7 +85,7 @@ def test_only_samples_that_change_count_each_once(database: Database) -> None:
     decide(database, NOON, 4, 5, 6, decision="keep")
     with database.write() as connection:
         same = Decision(sample_id="row-7", decision="relabel", label="dog")  # row 7 is a dog
-        reviews.record(connection, "job_1", [same], "api", NOON)
+        reviews.add(connection, "job_1", [same], "api", NOON)
     assert due(database, COOL) == []
     decide(database, NOON, 4)
     assert due(database, COOL) == ["job_1"]
@@ -106,7 +106,7 @@ def test_a_burst_of_reviews_begins_one_job_over_the_corrected_dataset(
     assert job_of(database, begun).created_at == COOL + 110 * SECOND
     with database.read() as connection:
         version = datasets.get(connection, after.dataset)
-        standings = loops.standings(connection, ["job_1", "job_2", begun])
+        standings = loops.statuses(connection, ["job_1", "job_2", begun])
     assert {name: one.next_job_id for name, one in standings.items()} == {"job_1": begun, begun: None}
     assert version is not None
     assert version.lineage is not None
@@ -141,13 +141,13 @@ def test_a_job_that_is_asked_for_is_begun_however_few_labels_changed(
         for second in range(3):
             with database.write() as connection:
                 pauses = Loop(after=1, cool_down_seconds=0)
-                assert loops.ask(connection, job_id, NOON + second * SECOND, pauses)
+                assert loops.request_rerun(connection, job_id, NOON + second * SECOND, pauses)
     assert due(database, NOON + 61 * SECOND) == []
     assert due(database, NOON + 62 * SECOND) == ["job_2"]
     assert due(database, COOL) == ["job_1", "job_2"]
     assert len(look(database, blobs, queue, settings, COOL)) == 2
     with database.write() as connection:
-        assert not loops.ask(connection, "job_1", COOL, pauses)
+        assert not loops.request_rerun(connection, "job_1", COOL, pauses)
 
 
 def test_what_cannot_be_corrected_waits_for_the_next_review(
@@ -158,7 +158,7 @@ def test_what_cannot_be_corrected_waits_for_the_next_review(
     assert look(database, blobs, queue, settings, COOL) == []
     assert due(database, COOL) == []
     with database.read() as connection:
-        trouble = loops.standings(connection, ["job_1"])["job_1"].trouble
+        trouble = loops.statuses(connection, ["job_1"])["job_1"].trouble
     assert trouble is not None
     assert "nothing to learn" in trouble
     decide(database, NOON, *range(0, 54, 3), decision="keep")
@@ -212,5 +212,5 @@ def test_whoever_heard_of_a_job_hears_of_the_next(
     decide(database, NOON, 1, 2, 4)
     (begun,) = look(database, blobs, queue, settings, COOL)
     with database.write() as connection:
-        webhooks.announce(connection, begun, "completed", None, COOL)
+        webhooks.add_delivery(connection, begun, "completed", None, COOL)
         assert webhooks.page(connection, None, begun, None, 10)[1] == 1

@@ -8,7 +8,7 @@ import pytest
 from service.domain.signal import SIGNALS
 from service.store import rankings
 from service.store.engine import Database
-from service.store.rankings import Place, Query
+from service.store.rankings import PageStart, Query
 from tests.builders import COMPUTED, add_dataset, add_job, dataset_info, ranking
 
 ROWS = 41
@@ -26,11 +26,11 @@ def saved(database: Database) -> None:
 
 def walk(database: Database, query: Query, limit: int) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
-    after: Place | None = None
+    after: PageStart | None = None
     with database.read() as connection:
         while rows := rankings.page(connection, "job_1", query, after, limit):
             seen += [dict(row) for row in rows]
-            after = Place(seen[-1][query.by], seen[-1]["index"], len(seen))
+            after = PageStart(seen[-1][query.by], seen[-1]["index"], len(seen))
     return seen
 
 
@@ -94,7 +94,7 @@ def test_ranks_agree_with_the_pages(database: Database) -> None:
 
 def test_verdicts_are_counted(database: Database) -> None:
     with database.read() as connection:
-        counted = rankings.flagged(connection, "job_1")
+        counted = rankings.count_by_verdict(connection, "job_1")
     found = [row["verdict"] for row in ranking(INFO).to_pylist()]
     assert counted == {verdict: found.count(verdict) for verdict in ("clean", "mislabeled", "anomalous")}
 
@@ -115,19 +115,19 @@ def test_any_text_survives(database: Database, name: str) -> None:
         table = table.set_column(table.schema.get_field_index(column), column, pa.array([name]))
     with database.write() as connection:
         rankings.save(connection, "job_1", table)
-        row = rankings.sample(connection, "job_1", name)
+        row = rankings.get(connection, "job_1", name)
     assert row is not None
     assert (row["sample_id"], row["given_label"], row["planted_label"], row["planted_kind"]) == (name, name, name, None)
 
 
 def test_a_sample_that_is_not_ranked_is_none(database: Database) -> None:
     with database.read() as connection:
-        assert rankings.sample(connection, "job_1", f"row-{ROWS}") is None
+        assert rankings.get(connection, "job_1", f"row-{ROWS}") is None
 
 
 def test_samples_are_found_by_position_in_the_asked_order(database: Database) -> None:
     with database.read() as connection:
-        found = rankings.at(connection, "job_1", [7, ROWS + 3, 2])
+        found = rankings.rows_at(connection, "job_1", [7, ROWS + 3, 2])
     assert [row["sample_id"] for row in found] == ["row-7", "row-2"]
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from service.domain.review import Decision, Outcome, Review, outcome
+from service.domain.review import Decision, Outcome, Review, review_outcome
 from service.store import jobs, reviews
 from service.store.engine import Database
 from tests.builders import NOON, add_dataset, add_job
@@ -26,7 +26,7 @@ def queued(database: Database) -> None:
 
 def record(database: Database, *decisions: Decision, job_id: str = "job_1", news_only: bool = False) -> int:
     with database.write() as connection:
-        return reviews.record(connection, job_id, decisions, "api", LATER, news_only=news_only)
+        return reviews.add(connection, job_id, decisions, "api", LATER, news_only=news_only)
 
 
 def latest(database: Database, *ids: str, job_id: str = "job_1") -> dict[str, tuple[str, str | None]]:
@@ -113,8 +113,8 @@ def test_an_outcome_compares_the_review_with_what_was_given_and_suggested(
 ) -> None:
     known = {"job": "job_1", "seq": 1, "given_label": "cat", "source": "api", "created_at": NOON}
     review = Review.model_validate(known | said("a", decision, label).model_dump())
-    assert outcome(review, "cat", "dog") == expected
-    assert outcome(None, "cat", "dog") == Outcome.PENDING
+    assert review_outcome(review, "cat", "dog") == expected
+    assert review_outcome(None, "cat", "dog") == Outcome.PENDING
 
 
 WORDS = [("keep", None), ("relabel", "dog"), ("remove", None), ("unsure", None), ("withdraw", None)]

@@ -10,10 +10,10 @@ from tests.builders import NOON
 def test_a_worker_lives_as_long_as_it_signs_in(database: Database) -> None:
     later = NOON + timedelta(seconds=10)
     with database.write() as connection:
-        workers.sign_in(connection, "w1", NOON)
-        workers.sign_in(connection, "w2", NOON)
-        workers.sign_in(connection, "w2", later)
-        assert workers.living(connection, NOON - timedelta(seconds=1)) == 2
-        assert workers.living(connection, NOON) == 1
-        workers.sign_out(connection, "w2")
-        assert workers.living(connection, NOON) == 0
+        workers.record_heartbeat(connection, "w1", NOON)
+        workers.record_heartbeat(connection, "w2", NOON)
+        workers.record_heartbeat(connection, "w2", later)
+        assert workers.count_alive(connection, NOON - timedelta(seconds=1)) == 2
+        assert workers.count_alive(connection, NOON) == 1
+        workers.remove(connection, "w2")
+        assert workers.count_alive(connection, NOON) == 0

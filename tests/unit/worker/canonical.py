@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
-from worker.data.decode import Canonical, read
+from worker.data.decode import Canonical, open_canonical
 
 TYPES = {
     "numeric": pa.float64(),
@@ -53,7 +53,7 @@ def canonical(
     )
     table = pa.table(arrays).replace_schema_metadata({METADATA_KEY: header.model_dump_json().encode()})
     pq.write_table(table, path, row_group_size=5)
-    return read(path)
+    return open_canonical(path)
 
 
 def encoded(

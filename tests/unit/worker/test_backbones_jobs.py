@@ -19,8 +19,8 @@ from worker.backbones import Features, Shelf, pretrained
 from worker.data.decode import Canonical
 from worker.data.glitches import plant
 from worker.data.standard import Standard
-from worker.job.preparation import Prepared, fit, prepare
-from worker.job.ranking import Outcome, rank
+from worker.job.preparation import PreparedJob, fit, prepare
+from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import score
 from worker.models import head
 from worker.models.pretrained import Tuned
@@ -77,7 +77,7 @@ def spec_of(modality: str, trainable: Any = 0, params: dict[str, Any] | None = N
 
 def whole_job(
     spec: JobSpec, dataset: Canonical, shelf: Shelf, folder: Path, *, stop_after: int | None = None
-) -> tuple[Prepared, Outcome]:
+) -> tuple[PreparedJob, RankingResult]:
     """Prepare, train, score and rank; with `stop_after` another worker goes on after that epoch."""
     states: dict[int, TrainingState] = {}
 

@@ -16,9 +16,9 @@ from tests.unit.worker.networks import WORDS, image_network, text_network
 from tests.unit.worker.test_backbones_jobs import MADE, ROWS, spec_of
 from worker.backbones import Features, Footing, Shelf
 from worker.backbones.images import Pictures
-from worker.data.decode import Canonical, read
+from worker.data.decode import Canonical, open_canonical
 from worker.job.preparation import fit, prepare
-from worker.serving.inference import Trained, probabilities, restore
+from worker.serving.inference import TrainedModel, probabilities, restore_model
 from worker.training.loop import TrainingState
 
 HELD = {"reference": {"holdout": 0.25}}  # so that the training part is not the whole dataset
@@ -40,7 +40,7 @@ def shelf(tmp_path: Path) -> Shelf:
     )
 
 
-def trained(spec: JobSpec, dataset: Canonical, shelf: Shelf, folder: Path) -> tuple[Trained, Tensor, Tensor]:
+def trained(spec: JobSpec, dataset: Canonical, shelf: Shelf, folder: Path) -> tuple[TrainedModel, Tensor, Tensor]:
     """A model that was put away and restored; the training rows, and what it said of them when training ended."""
     states: list[TrainingState] = []
     prepared = prepare(spec, dataset, None, shelf=shelf)
@@ -53,7 +53,7 @@ def trained(spec: JobSpec, dataset: Canonical, shelf: Shelf, folder: Path) -> tu
     # Nothing of what was kept of the samples is needed any more.
     other = Shelf(shelf.models, shelf.networks, Features(folder / "nothing", 1), folder / "scratch")
     state, footing = TrainingState.load(folder / "last.pt"), Footing.load(folder / "footing.npz")
-    return restore(spec, dataset, state, shelf=other, footing=footing), prepared.rows, told
+    return restore_model(spec, dataset, state, shelf=other, footing=footing), prepared.rows, told
 
 
 @pytest.mark.parametrize("modality", MADE)
@@ -80,7 +80,9 @@ def test_samples_written_anew_and_in_another_order_are_read_as_training_read_the
     assert torch.equal(rows, torch.arange(ROWS))
     turned = [{"line": line} for line in reversed(lines)]
     assert write_samples(dataset.path, turned, tmp_path / "new", Limits()) == list(range(ROWS))
-    torch.testing.assert_close(probabilities(model, read(tmp_path / "new")).flip(0), told, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        probabilities(model, open_canonical(tmp_path / "new")).flip(0), told, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("modality", MADE)
@@ -116,4 +118,4 @@ def test_a_network_that_is_another_by_now_makes_no_predictions(shelf: Shelf, tmp
     fit(prepared, spec_of("image"), None, lambda state, _: states.append(state))
     image_network("convnext", shelf.models / "resnet")
     with pytest.raises(Invalid, match="resnet is not the one any more"):
-        restore(spec_of("image"), dataset, states[-1], shelf=shelf, footing=prepared.footing)
+        restore_model(spec_of("image"), dataset, states[-1], shelf=shelf, footing=prepared.footing)

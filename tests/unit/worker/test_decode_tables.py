@@ -11,7 +11,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from tests.unit.worker.canonical import canonical
-from worker.data.decode import Canonical, Encoder, Inputs, align
+from worker.data.decode import Canonical, Encoder, Inputs, align_reference
 
 
 def rows(*numbers: int) -> Tensor:
@@ -201,7 +201,7 @@ def test_a_reference_is_read_by_names_of_columns_and_classes(tmp_path: Path) -> 
         "x": ("numeric", [3.0, 1.0, None]),
     }
     reference = canonical(tmp_path / "reference.parquet", "tabular", swapped, [0, 1, 1], ["eel", "cat"])
-    aligned = align(reference, train)
+    aligned = align_reference(reference, train)
     assert aligned.labels.tolist() == [2, 0, 0]
     assert aligned.header.classes == ["cat", "dog", "eel"]
     encoder, (numeric, categorical) = fitted(train)
@@ -216,7 +216,7 @@ def test_a_reference_that_does_not_fit_is_told_everything_that_misses(tmp_path: 
     other = {"x": ("categorical", ["1"] * 4), "c": ("categorical", ["a"] * 4)}
     reference = canonical(tmp_path / "reference.parquet", "tabular", other, None, ["cat", "dog", "emu"])
     with pytest.raises(Invalid) as caught:
-        align(reference, train)
+        align_reference(reference, train)
     assert [error.msg for error in caught.value.errors] == [
         "its column x is categorical, the dataset's is numeric",
         "it has no column gone",
@@ -230,6 +230,6 @@ def test_a_reference_of_another_kind_or_width_does_not_fit(tmp_path: Path) -> No
     wide = canonical(tmp_path / "wide.parquet", "embedding", {"e": ("embedding", np.ones((4, 5)))})
     table = canonical(tmp_path / "table.parquet", "tabular", TRAIN)
     with pytest.raises(Invalid, match="embeddings have 5 numbers, the dataset's 3"):
-        align(wide, train)
+        align_reference(wide, train)
     with pytest.raises(Invalid, match="holds tabular data, the dataset embedding"):
-        align(table, train)
+        align_reference(table, train)

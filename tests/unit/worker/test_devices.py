@@ -7,9 +7,15 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from service.domain.specs import ModelRequest, Training
 from worker.data.shape import InputShape
+<<<<<<< HEAD
 from worker.devices import CPU, NoSuchDevice, choose
 from worker.influence.activations import record_outputs
 from worker.influence.layer_gradients import LayerGradients, layer_names
+=======
+from worker.devices import CPU, NoSuchDevice, choose_device
+from worker.influence.factors import capture
+from worker.influence.layers import Capture, layer_names
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.models import build, head
 from worker.training.loop import train
 
@@ -99,16 +105,16 @@ def test_what_is_measured_comes_back_to_the_cpu(name: str) -> None:
 def test_without_a_gpu_auto_is_the_cpu_and_cuda_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    assert choose("auto", 3) == CPU
+    assert choose_device("auto", 3) == CPU
     with pytest.raises(NoSuchDevice, match="0 GPUs"):
-        choose("cuda", 0)
+        choose_device("cuda", 0)
 
 
 def test_each_process_takes_the_next_gpu_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert [choose("auto", process).index for process in range(5)] == [0, 1, 2, 0, 1]
-    assert choose("cuda:2", 0).index == 2
-    assert choose("cpu", 1) == CPU
+    assert [choose_device("auto", process).index for process in range(5)] == [0, 1, 2, 0, 1]
+    assert choose_device("cuda:2", 0).index == 2
+    assert choose_device("cpu", 1) == CPU
     with pytest.raises(NoSuchDevice, match="cuda:3"):
-        choose("cuda:3", 0)
+        choose_device("cuda:3", 0)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from service.domain.specs import Glitch
-from worker.data.glitches import KINDS, Planted, plant
+from worker.data.glitches import KINDS, PlantedData, plant
 
 ROWS, CLASSES = 400, 4
 LABELS = torch.arange(ROWS) % CLASSES
@@ -44,7 +44,7 @@ def texts() -> tuple[Tensor, ...]:
 DATA = {"table": table, "images": images, "embeddings": embeddings, "categories": categories, "texts": texts}
 
 
-def planted(data: str, kind: str, rate: float = 0.1, seed: int = 0) -> Planted:
+def planted(data: str, kind: str, rate: float = 0.1, seed: int = 0) -> PlantedData:
     return plant(DATA[data](), LABELS, CLASSES, [Glitch.model_validate({"kind": kind, "rate": rate, "seed": seed})])
 
 

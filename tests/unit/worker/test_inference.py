@@ -18,9 +18,9 @@ from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.ingest.samples import write_samples
 from tests.builders import dataset_info
-from worker.data.decode import read
+from worker.data.decode import open_canonical
 from worker.job.preparation import fit, prepare
-from worker.serving.inference import probabilities, restore
+from worker.serving.inference import probabilities, restore_model
 from worker.training.loop import TrainingState
 
 TABLE = "\n".join(
@@ -44,15 +44,15 @@ def test_a_restored_model_says_of_its_training_samples_what_it_said_when_trainin
     options = {"dataset": "ds_1", "model": {"name": "mlp"}, "training": {"epochs": 3, "batch_size": 8}}
     spec = resolve(JobRequest.model_validate(options), info)
     states: list[TrainingState] = []
-    prepared = prepare(spec, read(data), None)
+    prepared = prepare(spec, open_canonical(data), None)
     fit(prepared, spec, None, lambda state, _: states.append(state))
     with torch.inference_mode():
         wanted = torch.softmax(prepared.model.eval()(*prepared.inputs), 1)
-    trained = restore(spec, read(data), states[-1])
+    trained = restore_model(spec, open_canonical(data), states[-1])
     assert trained.classes == ["a", "b"]
-    assert torch.equal(probabilities(trained, read(data)), wanted)
-    early = restore(spec, read(data), states[0])
-    assert not torch.equal(probabilities(early, read(data)), wanted)
+    assert torch.equal(probabilities(trained, open_canonical(data)), wanted)
+    early = restore_model(spec, open_canonical(data), states[0])
+    assert not torch.equal(probabilities(early, open_canonical(data)), wanted)
 
 
 def test_rows_of_a_table_written_anew_are_the_same_inputs(tmp_path: Path) -> None:

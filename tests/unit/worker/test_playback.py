@@ -16,11 +16,19 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
+<<<<<<< HEAD
 from worker.data.decode import Canonical, read
 from worker.influence.activations import Trace
 from worker.job.ranking import Outcome, rank
 from worker.job.recorded import play
 from worker.job.scoring import listen
+=======
+from worker.data.decode import Canonical, open_canonical
+from worker.influence.factors import Trace
+from worker.job.ranking import RankingResult, rank
+from worker.job.recorded import open_recording
+from worker.job.scoring import measure
+>>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 
 N, M, D, E, C, T = 60, 40, 6, 9, 3, 5
 RATES = (0.1, 0.1, 0.05, 0.05, 0.01)
@@ -62,7 +70,7 @@ class Elsewhere:
         save_file(self.arrays(), path, metadata={name: json.dumps(value) for name, value in metadata.items()})
         found = ingest(path, path.name, DatasetSpec(), folder / "data", folder / "skipped", Limits())
         info = dataset_info(**{name: getattr(found, name) for name in found.__dataclass_fields__})
-        return info, read(folder / "data")
+        return info, open_canonical(folder / "data")
 
 
 class Held:
@@ -75,10 +83,10 @@ class Held:
         return None if not inner else self._inner if t == 0 else self.trace.activations[t]
 
 
-def ranked(info: DatasetInfo, dataset: Canonical, folder: Path, **options: Any) -> tuple[JobSpec, Outcome]:
+def ranked(info: DatasetInfo, dataset: Canonical, folder: Path, **options: Any) -> tuple[JobSpec, RankingResult]:
     spec = resolve(JobOptions.model_validate({"training": {"checkpoints": "all"}, **options}), info)
-    played = play(spec, dataset, folder / "scratch")
-    scored = listen(played.samples, spec, played.train, played.known, lambda _share: None)
+    played = open_recording(spec, dataset, folder / "scratch")
+    scored = measure(played.samples, spec, played.train, played.known, lambda _share: None)
     return spec, rank(played.samples, spec, scored, dataset)
 
 
@@ -90,9 +98,9 @@ def test_what_is_played_back_is_what_was_recorded_bit_for_bit(
     elsewhere = Elsewhere(shared=shared)
     info, dataset = elsewhere.stored(tmp_path)
     spec, outcome = ranked(info, dataset, tmp_path, reference=reference)
-    played = play(spec, dataset, tmp_path / "scratch")
+    played = open_recording(spec, dataset, tmp_path / "scratch")
     known = None if reference is None else Held(elsewhere.reference, elsewhere.inner[1])
-    scored = listen(played.samples, spec, Held(elsewhere.train, elsewhere.inner[0]), known, lambda _share: None)
+    scored = measure(played.samples, spec, Held(elsewhere.train, elsewhere.inner[0]), known, lambda _share: None)
     expected = rank(played.samples, spec, scored, dataset)
     assert outcome.table.equals(expected.table)
     assert len(outcome.table) == N
@@ -106,7 +114,7 @@ def test_checkpoints_are_chosen_among_those_that_were_recorded(tmp_path: Path) -
     info, dataset = Elsewhere().stored(tmp_path)
     spec, _ = ranked(info, dataset, tmp_path, training={"checkpoints": 3})
     assert (spec.training.epochs, spec.training.learning_rate) == (T, RATES[0])
-    played = play(spec, dataset, tmp_path / "scratch")
+    played = open_recording(spec, dataset, tmp_path / "scratch")
     assert (played.epochs, played.train.trace.rates) == ([1, 3, 5], (0.1, 0.05, 0.01))
 
 
@@ -145,4 +153,4 @@ def test_a_class_that_the_recorded_model_never_knew_is_refused(tmp_path: Path) -
     header = dataset.header.model_copy(update={"classes": [*dataset.header.classes, "fox"]})
     widened = Canonical(dataset.path, header, dataset.ids, dataset.splits, dataset.index, dataset.labels)
     with pytest.raises(Invalid, match="the recorded model knows 3 classes and not fox"):
-        play(spec, widened, tmp_path / "scratch")
+        open_recording(spec, widened, tmp_path / "scratch")

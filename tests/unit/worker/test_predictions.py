@@ -18,13 +18,13 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.data.decode import Canonical, read
+from worker.data.decode import Canonical, open_canonical
 from worker.data.standard import Standard
-from worker.job.predictions import look
-from worker.job.ranking import Outcome, rank
-from worker.job.recorded import fill, play
-from worker.job.scoring import listen
-from worker.serving.inference import restore
+from worker.job.predictions import measure_predictions
+from worker.job.ranking import RankingResult, rank
+from worker.job.recorded import open_recording, read_vectors
+from worker.job.scoring import measure
+from worker.serving.inference import restore_model
 from worker.signals.blend import share_of_second
 from worker.signals.confident import odds_of_error
 from worker.signals.formulas import compute
@@ -68,22 +68,22 @@ def stored(arrays: Arrays, folder: Path) -> tuple[DatasetInfo, Canonical]:
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
     found = ingest(path, path.name, DatasetSpec(), folder / "data", folder / "skipped", Limits())
     info = dataset_info(**{name: getattr(found, name) for name in found.__dataclass_fields__})
-    return info, read(folder / "data")
+    return info, open_canonical(folder / "data")
 
 
-def ranked(arrays: Arrays, folder: Path, **options: Any) -> Outcome:
+def ranked(arrays: Arrays, folder: Path, **options: Any) -> RankingResult:
     """By predictions, or where there are logits as a recorded training."""
     info, dataset = stored(arrays, folder)
     spec = resolve(JobOptions.model_validate(options), info)
     if info.modality == "predictions":
-        samples, scored = look(spec, dataset, folder / "scratch", lambda _share: None)
+        samples, scored = measure_predictions(spec, dataset, folder / "scratch", lambda _share: None)
         return rank(samples, spec, scored, dataset)
-    played = play(spec, dataset, folder / "scratch")
-    scored = listen(played.samples, spec, played.train, played.known, lambda _share: None)
+    played = open_recording(spec, dataset, folder / "scratch")
+    scored = measure(played.samples, spec, played.train, played.known, lambda _share: None)
     return rank(played.samples, spec, scored, dataset)
 
 
-def scores(outcome: Outcome, name: str) -> Tensor:
+def scores(outcome: RankingResult, name: str) -> Tensor:
     return torch.from_numpy(outcome.table[name].to_numpy().copy())
 
 
@@ -105,7 +105,7 @@ def as_recorded(dataset: Canonical) -> Arrays:
 
 def matrix(dataset: Canonical, column: str, rows: Tensor, width: int) -> Tensor:
     found = torch.empty(len(rows), width)
-    fill(found, dataset, column, rows)
+    read_vectors(found, dataset, column, rows)
     return found
 
 
@@ -114,7 +114,7 @@ def test_what_both_define_is_that_of_a_recorded_training_of_log_probabilities(tm
     arrays, _ = predictions(known=known)
     options = {"reference": {"split": "reference"}} if known else {}
     found = ranked(arrays, tmp_path / "found", **options)
-    expected = ranked(as_recorded(read(tmp_path / "found" / "data")), tmp_path / "expected", **options)
+    expected = ranked(as_recorded(open_canonical(tmp_path / "found" / "data")), tmp_path / "expected", **options)
     names = found.result["signals"]
     assert set(names) == set(expected.result["signals"]) - FOLLOWED
     assert ("remoteness" in names) == bool(known)
@@ -205,7 +205,7 @@ def test_features_that_say_nothing_change_little(tmp_path: Path) -> None:
 
 def test_neighbours_weigh_twice_their_share_of_the_likeliest_blend(tmp_path: Path) -> None:
     info, dataset = stored(predictions()[0], tmp_path)
-    _, scored = look(resolve(JobOptions(), info), dataset, tmp_path / "scratch", lambda _share: None)
+    _, scored = measure_predictions(resolve(JobOptions(), info), dataset, tmp_path / "scratch", lambda _share: None)
     m = scored.measurements
     assert isinstance(m, Measurements)
     assert m.unseen is not None
@@ -321,11 +321,13 @@ def test_a_class_that_was_never_predicted_is_refused(tmp_path: Path) -> None:
     info, dataset = stored(predictions()[0], tmp_path)
     header = dataset.header.model_copy(update={"classes": [*dataset.header.classes, "fox"]})
     with pytest.raises(Invalid, match="the model of these predictions knows 3 classes and not fox; train and predict"):
-        look(resolve(JobOptions(), info), replace(dataset, header=header), tmp_path / "scratch", lambda _share: None)
+        measure_predictions(
+            resolve(JobOptions(), info), replace(dataset, header=header), tmp_path / "scratch", lambda _share: None
+        )
 
 
 def test_there_is_no_model_to_be_asked(tmp_path: Path) -> None:
     info, dataset = stored(predictions()[0], tmp_path)
     state = TrainingState(epoch=1, learning_rate=1.0, model={}, optimizer={})
     with pytest.raises(Invalid, match="these predictions were made elsewhere: there is no model here"):
-        restore(resolve(JobOptions(), info), dataset, state)
+        restore_model(resolve(JobOptions(), info), dataset, state)

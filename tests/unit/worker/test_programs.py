@@ -14,7 +14,7 @@ from torch import nn
 
 from service.domain.errors import Invalid, SuspectsError, UnreadableType
 from service.domain.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS
-from service.domain.program import parse
+from service.domain.program import parse_program
 from service.store.programs import ProgramFile
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE
 from tests.unit.worker.programs import Small, export, made, sample, tampered
@@ -363,7 +363,7 @@ def test_any_other_description_is_refused_or_a_program(data: st.DataObject, smal
     else:
         del place[key]
     try:
-        found = parse(model, weights, constants)
+        found = parse_program(model, weights, constants)
     except SuspectsError:
         return
     assert found.layers is not None

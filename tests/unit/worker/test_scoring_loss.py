@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from tests.builders import dataset_info, job_spec, write_canonical
-from worker.data.decode import read
+from worker.data.decode import open_canonical
 from worker.job.preparation import fit, prepare
 from worker.job.scoring import score
 from worker.signals.formulas import compute
@@ -15,7 +15,7 @@ from worker.training.loop import TrainingState
 def test_signals_of_given_checkpoints_do_not_know_the_class_weights(tmp_path: Path) -> None:
     info = dataset_info(rows=60)
     write_canonical(tmp_path / "data.parquet", info)
-    dataset, found = read(tmp_path / "data.parquet"), []
+    dataset, found = open_canonical(tmp_path / "data.parquet"), []
     states: list[TrainingState] = []
     for weights in ("none", "balanced"):
         spec = job_spec(info, training={"epochs": 3, "class_weights": weights}, model={"name": "mlp"})

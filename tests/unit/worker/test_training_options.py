@@ -15,7 +15,7 @@ from tests.unit.worker.test_training import ADAMW, LABELS, ROWS, SGD, equal, mod
 from worker.influence.activations import ActivationRecorder
 from worker.training.augmentation import flip_crop
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
-from worker.training.stopping import has_settled
+from worker.training.stopping import has_stopped_improving
 
 PATIENT = EarlyStopping(patience=2, min_improvement=0.5)
 RUNS: list[tuple[str, str, Training, dict[str, Any]]] = [
@@ -164,8 +164,8 @@ def test_training_sees_moved_pictures_and_scoring_the_plain_ones(tmp_path: Path)
     ],
 )
 def test_training_has_settled_when_the_last_epochs_brought_nothing(losses: list[float], settled: bool) -> None:
-    assert has_settled(losses, EarlyStopping(patience=2, min_improvement=0.01)) is settled
-    assert not has_settled(losses, None)
+    assert has_stopped_improving(losses, EarlyStopping(patience=2, min_improvement=0.01)) is settled
+    assert not has_stopped_improving(losses, None)
 
 
 def test_the_epochs_before_an_early_stop_are_those_of_the_whole_run() -> None:
