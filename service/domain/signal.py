@@ -1,8 +1,7 @@
-"""The table of signals: what each one means and where it comes from. The formulas are in worker.signals.
+"""The table of signals: meaning, formula, source and cost of each. worker.signals.formulas computes them.
 
-Every score that is served points the same way: higher = more suspicious. Notation as in the README: `I_ij` is the
-TracIn influence of training sample i on reference sample j (arXiv:2002.08484), T checkpoints, classes c, margin
-`z_y - max_{c != y} z_c`.
+Every score points the same way: higher = more suspicious. `NOTATION` explains the letters of the formulas.
+tests/equivalence holds the code to the formulas.
 """
 
 from typing import Literal
@@ -11,6 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 Cost = Literal["free", "linear", "pairs", "neighbours"]
 Need = Literal["reference", "pairs", "neighbours", "trusted_reference", "embeddings", "training", "features"]
+
+NOTATION = (
+    "Letters: i = training sample, j = reference sample, y = given label, c = class, t = 1..T = checkpoint, eta_t = "
+    "learning rate, g = gradient of the loss with respect to the layers of `influence` (influence_density: the last "
+    "layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484), z = logits, p = softmax(z), "
+    "margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there is "
+    "none), x = b in its first 32 principal directions. A sample never counts for itself. rank = rank / n, in (0, 1]. "
+    "unit = on the scale where 0 is the median and 1 the 95 % quantile."
+)
 
 
 class Signal(BaseModel):
@@ -21,7 +29,7 @@ class Signal(BaseModel):
     name: str
     title: str
     high: str = Field(description="What a high value means.")
-    formula: str
+    formula: str = Field(description=NOTATION)
     source: str
     cost: Cost = Field(
         description="free: from the training run alone; linear: one product a sample; pairs: every training sample "
@@ -31,17 +39,15 @@ class Signal(BaseModel):
     trusted_reference: bool = Field(False, description="Computed only when the job has a trusted reference.")
     embeddings: bool = Field(False, description="Computed only for datasets of embeddings.")
     training: bool = Field(
-        False, description="Follows a training over its checkpoints: not computed of out-of-sample predictions."
+        False, description="Compares the checkpoints of a training: not computed for out-of-sample predictions."
     )
-    predictions: bool = Field(
-        False, description="Computed of out-of-sample predictions that come without `features`, too."
-    )
+    predictions: bool = Field(False, description="Also computed for out-of-sample predictions without `features`.")
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
-    @computed_field(description="Beside the answers of a model. features: what enters its last layer.")  # type: ignore[prop-decorator]  # as pydantic documents it
+    @computed_field(description="What is needed beside the logits of a model. features: inputs of its last layer.")  # type: ignore[prop-decorator]  # as pydantic documents it
     @property
     def needs(self) -> list[Need]:
-        """Derived from the rest, so that the table says it once."""
+        """Derived from the other fields."""
         asked: list[tuple[Need, bool]] = [
             ("reference", self.cost in ("linear", "pairs") or self.trusted_reference),
             ("pairs", self.cost == "pairs"),
@@ -54,13 +60,13 @@ class Signal(BaseModel):
         return [need for need, wanted in asked if wanted]
 
     def unsuited(self, *, features: bool) -> str | None:
-        """Why out-of-sample predictions, with or without features, do not give it; None where they do."""
+        """Why the signal cannot be computed from out-of-sample predictions, with or without features; None if it can."""
         if self.training:
-            return "it follows a training over its checkpoints, and these are predictions of models that never saw the sample"
+            return "it compares the checkpoints of a training, and these predictions come without one"
         if self.embeddings:
-            return "it is computed for datasets of embeddings only; of predictions knn_vote says the same of `features`"
+            return "it is computed for datasets of embeddings only; knn_vote is its counterpart for `features`"
         if not (features or self.predictions):
-            return "it needs `features`, which the upload has not beside pred_probs"
+            return "it needs `features`, and the upload has only pred_probs"
         return None
 
 
@@ -72,11 +78,13 @@ _TABLE = (
         name="mislabeled",
         title="Mislabeled",
         high="the label is probably wrong",
-        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); embeddings: and rank(frozen_vote); trusted reference: "
-        "and rank(gc_own). Of out-of-sample predictions p: mean of rank(margin of log p) and rank(sum_{c != y} m_cy q_c / q_y), "
-        "m_cy = how often samples of class c, labelled otherwise, are labelled y by the confident joint; q = p, with features "
-        "(1 - w) p + w v, w = the share of the vote v beside p in the likeliest mixture of both and chance, and rank(knn_vote) with weight 2w. Stretched so that 0.5 is "
-        "the cut-off of the estimate",
+        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); for embeddings also of rank(frozen_vote); with a "
+        "trusted reference also of rank(gc_own). From out-of-sample predictions p: mean of rank(-margin(log p)), "
+        "rank(sum_{c != y} m_cy q_c / q_y), with features rank(knn_vote) with weight 2 w, and with a trusted reference "
+        "rank(gc_own). Without features q = p; with features q = (1 - w) p + w v, v = vote of knn_vote, w = weight of v "
+        "beside p in the likeliest mixture of p, v and the class frequencies. m_cy = mean of 1 / (C - 1) and of the share "
+        "labelled y, counts plus 1, of the samples that the confident joint puts in class c and that are labelled "
+        "otherwise. Rescaled, so that 0.5 is the cut-off of the estimate",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
@@ -85,9 +93,10 @@ _TABLE = (
     Signal(
         name="anomalous",
         title="Anomalous",
-        high="lies where trusted samples do not, or more densely than they, whatever its label",
-        formula="trusted reference: 1 - p, p = 1 / (1 + 19^z), z = max(remoteness, crowding, divergence), beyond 1 as "
-        "1 + log z; without: the same of label_distance and, where a label falls into two heaps, of the gap",
+        high="lies where trusted samples do not, or more densely than they do, whatever its label",
+        formula="1 - 1 / (1 + 19^s), s = u up to 1, else 1 + log u. With a trusted reference u = max(remoteness, crowding, "
+        "divergence); without one u = max(label_distance, (label_split - 0.80) / 0.06), the latter only where "
+        "label_split > 0.86",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
@@ -95,7 +104,7 @@ _TABLE = (
     Signal(
         name="si",
         title="Self-influence",
-        high="the sample had to be learnt by heart",
+        high="the model had to memorise the sample",
         formula="sum_t eta_t |g_i^t|^2",
         source="TracIn, arXiv:2002.08484",
         cost="free",
@@ -103,7 +112,7 @@ _TABLE = (
     Signal(
         name="aai",
         title="Average absolute influence",
-        high="strong influence on the reference, either way",
+        high="strong influence on the reference, in either direction",
         formula="mean_j |I_ij|",
         source=_PAPER,
         cost="pairs",
@@ -111,7 +120,7 @@ _TABLE = (
     Signal(
         name="mai",
         title="Marginal absolute influence",
-        high="strong influence on the reference, either way",
+        high="strong influence on the reference, in either direction",
         formula="sum_j |I_ij|",
         source=_PAPER,
         cost="pairs",
@@ -119,7 +128,7 @@ _TABLE = (
     Signal(
         name="mi",
         title="Marginal influence, negated",
-        high="raises the loss of the reference as a whole; as published (not negated) it finds nothing",
+        high="raises the loss of the reference as a whole; without the minus sign, as published, it finds nothing",
         formula="-sum_j I_ij",
         source=_PAPER,
         cost="linear",
@@ -127,7 +136,7 @@ _TABLE = (
     Signal(
         name="mpi",
         title="Marginal positive influence",
-        high="helps much of the reference",
+        high="lowers the loss of much of the reference",
         formula="sum_j max(I_ij, 0)",
         source=_KDD,
         cost="pairs",
@@ -135,7 +144,7 @@ _TABLE = (
     Signal(
         name="mni",
         title="Marginal negative influence",
-        high="hurts much of the reference",
+        high="raises the loss of much of the reference",
         formula="-sum_j min(I_ij, 0)",
         source=_KDD,
         cost="pairs",
@@ -143,7 +152,7 @@ _TABLE = (
     Signal(
         name="gd_class",
         title="Gradient-dot by class",
-        high="there is a class whose reference samples it hurts as a whole",
+        high="raises the loss of the reference samples of some class as a whole",
         formula="-min_c sum_{j: y_j=c} I_ij",
         source="Nguyen-Duc et al. 2023",
         cost="linear",
@@ -151,15 +160,15 @@ _TABLE = (
     Signal(
         name="nil",
         title="Negative influence on its label",
-        high="hurts reference samples of its own label",
+        high="raises the loss of reference samples with its own label",
         formula="-sum_{j: y_j=y_i} min(I_ij, 0)",
         source=_KDD,
         cost="pairs",
     ),
     Signal(
         name="nil_opt",
-        title="Negative influence on the class it hurts most",
-        high="there is a class that it hurts",
+        title="Negative influence on the class it harms most",
+        high="raises the loss of reference samples of some class",
         formula="-min_c sum_{j: y_j=c} min(I_ij, 0)",
         source=_KDD,
         cost="pairs",
@@ -167,7 +176,7 @@ _TABLE = (
     Signal(
         name="slip",
         title="Same-label positive count, negated",
-        high="helps few samples of its own label",
+        high="lowers the loss of few reference samples with its own label",
         formula="-#{j: y_j=y_i, I_ij>0}",
         source=_KDD,
         cost="pairs",
@@ -175,31 +184,31 @@ _TABLE = (
     Signal(
         name="slin",
         title="Same-label negative count",
-        high="hurts many samples of its own label",
+        high="raises the loss of many reference samples with its own label",
         formula="#{j: y_j=y_i, I_ij<0}",
         source=_KDD,
         cost="pairs",
     ),
     Signal(
         name="cnci",
-        title="Negative influence on its repaired label",
-        high="with the label of the class that it hurts most it does not hurt the class that it was given",
-        formula="sum_{j: y_j=y_i} min(I'_ij, 0), I': relabelled to arg min_c sum_{j: y_j=c} min(I_ij, 0), last checkpoint",
+        title="Negative influence after relabelling",
+        high="relabelled to the class that it harms most, it no longer harms the class of its given label",
+        formula="sum_{j: y_j=y_i} min(I'_ij, 0), I' = influence at the last checkpoint with sample i relabelled to arg min_c sum_{j: y_j=c} min(I_ij, 0)",
         source=_KDD,
         cost="pairs",
     ),
     Signal(
         name="pcid",
-        title="Positive influence that does not move",
-        high="helps nobody much, whichever label it has",
-        formula="1 / (mpi_i max_c |P_ic - P'_ic|), P_ic = sum_{j: y_j=c} max(I_ij, 0), P' relabelled to its second class, last checkpoint",
+        title="Positive influence unchanged by relabelling",
+        high="lowers the loss of few reference samples, and relabelling changes that little",
+        formula="1 / (mpi_i max_c |P_ic - P'_ic|), P_ic = sum_{j: y_j=c} max(I_ij, 0), P' = the same at the last checkpoint with sample i relabelled to the class of the second largest P_ic",
         source=_KDD,
         cost="pairs",
     ),
     Signal(
         name="cfrank",
         title="Joint rank of CNCI and PCID",
-        high="high by one of the two; the larger tells mislabeled from anomalous",
+        high="one of the two is high; which one tells mislabeled from anomalous",
         formula="max(rank(cnci), rank(pcid))",
         source=_KDD,
         cost="pairs",
@@ -207,7 +216,7 @@ _TABLE = (
     Signal(
         name="relatif",
         title="Relative influence, negated",
-        high="for the length of its gradient it helps the reference little",
+        high="lowers the loss of the reference little for the length of its gradient",
         formula="-mean_j I_ij / |g_i|, |g_i|^2 = sum_t eta_t |g_i^t|^2",
         source="RelatIF, arXiv:2003.11630",
         cost="linear",
@@ -215,24 +224,24 @@ _TABLE = (
     Signal(
         name="gc_own",
         title="Cosine with its class, negated",
-        high="pulls the model elsewhere than the reference samples of its label do",
-        formula="mean_t rank(-cos(g_i, mean_{j: y_j=y_i} g_j / |g_j|) )",
+        high="its gradient points away from those of the reference samples with its label",
+        formula="mean_t rank(-mean_{j: y_j=y_i} cos(g_i, g_j))",
         source="Usual Suspects",
         cost="linear",
     ),
     Signal(
         name="gc_margin",
         title="Class influence margin, negated",
-        high="pulls the model the way of another class rather than of its own",
-        formula="mean_t rank(max_{c != y} m_c - m_y), m_c = <g_i / |g_i|, mean_{j: y_j=c} g_j / |g_j|>",
+        high="its gradient is closer to those of another class than to those of its own",
+        formula="mean_t rank(-margin(m)), m_c = mean_{j: y_j=c} cos(g_i, g_j)",
         source="Usual Suspects",
         cost="linear",
     ),
     Signal(
         name="aum",
         title="Area under the margin, negated",
-        high="another class scored higher all through training",
-        formula="-mean_t margin_i^t",
+        high="another class scored higher throughout training",
+        formula="-mean_t margin(z_i^t)",
         source="arXiv:2001.10528",
         cost="free",
         training=True,
@@ -241,7 +250,7 @@ _TABLE = (
         name="aum_early",
         title="Early area under the margin, negated",
         high="another class scored higher before the sample was memorised",
-        formula="-mean_{t <= max(2, T/3)} margin_i^t",
+        formula="-mean_{t <= E} margin(z_i^t), E = half of the checkpoints, rounded down, at least 2 and at most 5",
         source="Usual Suspects",
         cost="free",
         training=True,
@@ -258,7 +267,7 @@ _TABLE = (
     Signal(
         name="grand",
         title="Gradient norm",
-        high="large steps all through training",
+        high="large gradients throughout training",
         formula="mean_t |g_i^t|",
         source="GraNd, arXiv:2107.07075",
         cost="free",
@@ -285,7 +294,7 @@ _TABLE = (
     Signal(
         name="variability",
         title="Variability",
-        high="the probability of its label went up and down",
+        high="the probability of its label varied during training",
         formula="sd_t p_y",
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
@@ -294,8 +303,8 @@ _TABLE = (
     Signal(
         name="forgetting",
         title="Forgetting events",
-        high="learnt and lost again, or never learnt (T + 1)",
-        formula="#{t: right at t, wrong at t+1}",
+        high="learnt and forgotten again, or never learnt (T + 1)",
+        formula="#{t: margin(z^t) > 0, margin(z^(t+1)) <= 0}; T + 1 where no margin is above 0",
         source="arXiv:1812.05159",
         cost="free",
         training=True,
@@ -304,7 +313,7 @@ _TABLE = (
         name="late_influence",
         title="Late share of self-influence",
         high="was still being learnt when others were done",
-        formula="sum_{t > 2T/3} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2",
+        formula="sum_{t > T - L} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2, L = a third of the checkpoints, rounded down, at least 1",
         source="Usual Suspects",
         cost="free",
         training=True,
@@ -312,33 +321,33 @@ _TABLE = (
     Signal(
         name="knn_vote",
         title="Neighbour vote, negated",
-        high="its nearest neighbours carry another label",
-        formula="-mean_t [v_y - max_{c != y} v_c], v = cosine-weighted vote of the 10 nearest",
+        high="its nearest neighbours have another label",
+        formula="-margin(v), v = cosine-weighted vote of the 10 nearest training and trusted samples by cos(a_i, a_j), mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="neighbours",
     ),
     Signal(
         name="frozen_vote",
         title="Neighbour vote in the embeddings, negated",
-        high="its nearest neighbours in the embeddings as given carry another label",
-        formula="-[v_y - max_{c != y} v_c], v = cosine-weighted vote of the 20 nearest",
+        high="its nearest neighbours in the uploaded embeddings have another label",
+        formula="-margin(v), v = cosine-weighted vote of the 20 nearest training samples in the uploaded embeddings",
         source="Usual Suspects",
         cost="neighbours",
         embeddings=True,
     ),
     Signal(
         name="held_out_guess",
-        title="Left-out linear guess, negated",
-        high="a linear classifier of all other samples gives it another label",
-        formula="-[r_y - max_{c != y} r_c], r = leave-one-out ridge regression on the features of the first checkpoint",
+        title="Held-out linear prediction, negated",
+        high="a linear classifier trained on all other samples predicts another label",
+        formula="-margin(r), r = leave-one-out ridge regression of the labels on the standardised x of the first checkpoint; penalty n times 0.001, 0.01, 0.1 or 1, by the smallest leave-one-out error",
         source="Allen 1974 (PRESS)",
         cost="neighbours",
     ),
     Signal(
         name="influence_density",
         title="Influence density",
-        high="the training set is denser around its influence than the reference is",
-        formula="mean_t rank(log mean_{j in train} exp((cos(g_i, g_j) - 1) / 0.1) - log mean_{j in reference} exp((cos(g_i, g_j) - 1) / 0.1)), first and last checkpoint",
+        high="more training than trusted samples have a gradient like its own",
+        formula="rank(log mean_{j in train} exp((cos(g_i, g_j) - 1) / 0.1) - log mean_{j in reference} exp((cos(g_i, g_j) - 1) / 0.1)), mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -346,8 +355,8 @@ _TABLE = (
     Signal(
         name="support_same",
         title="Missing support of its label",
-        high="no trusted sample of its label is like it",
-        formula="mean_t rank(1 - mean of the 10 largest cos(b_i, b_j), y_j = y_i)",
+        high="no trusted sample of its label is similar to it",
+        formula="rank(1 - mean of the 10 largest cos(b_i, b_j) with y_j = y_i), mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -355,8 +364,8 @@ _TABLE = (
     Signal(
         name="support_all",
         title="Missing support",
-        high="no trusted sample of any label is like it",
-        formula="mean_t rank(1 - mean of the 10 largest cos(b_i, b_j))",
+        high="no trusted sample of any label is similar to it",
+        formula="rank(1 - mean of the 10 largest cos(b_i, b_j)), mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -365,7 +374,7 @@ _TABLE = (
         name="remoteness",
         title="Remoteness",
         high="far from every trusted sample",
-        formula="mean_t z(log distance to the k-th nearest reference sample); z: 0 = median, 1 = 95 % quantile of the reference itself",
+        formula="unit(log d_i), d_i = distance of x_i to the k-th nearest reference sample, k = m / 100, rounded down, at least 1 and at most 5; unit of the reference samples; mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -374,7 +383,7 @@ _TABLE = (
         name="crowding",
         title="Crowding",
         high="many training samples where there are few trusted ones",
-        formula="mean_t z(log number of training samples within the distance to the k-th nearest reference sample)",
+        formula="unit(log(1 + number of training samples nearer than d_i)), d_i and the rest as for remoteness",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -382,8 +391,8 @@ _TABLE = (
     Signal(
         name="divergence",
         title="Divergence",
-        high="a mixture of values that no trusted sample has",
-        formula="mean_t z(log distance to the k-th nearest reference sample, between directions)",
+        high="combines values as no trusted sample does",
+        formula="the same as remoteness, for x_j / |x_j|",
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
@@ -391,8 +400,8 @@ _TABLE = (
     Signal(
         name="support_self",
         title="Missing support inside its label",
-        high="unlike the nearer half of its own label",
-        formula="mean_t rank(1 - mean of the k largest cos(b_i, b_j), y_j = y_i, j != i), k = half of the label",
+        high="not similar even to the nearer half of its own label",
+        formula="rank(1 - mean of the k largest cos(a_i, a_j) over training samples with y_j = y_i), k = half of the samples of the label, mean of the first and the last checkpoint",
         source="Usual Suspects",
         cost="neighbours",
     ),
@@ -400,15 +409,15 @@ _TABLE = (
         name="label_distance",
         title="Distance from its label",
         high="far from most of its own label",
-        formula="z(log distance within which half of its label lies)",
+        formula="unit(log distance of x_i within which half of its label lies), first checkpoint; unit of the training samples",
         source="Usual Suspects",
         cost="neighbours",
     ),
     Signal(
         name="label_split",
         title="Gap inside its label",
-        high="in the tighter of two heaps that its label falls into",
-        formula="share of the variance between the two means of its label, along the line through them; 0 outside the tighter heap",
+        high="in the tighter of two clusters that its label splits into",
+        formula="share of the variance along the line through the two means of its label (2-means of x, first checkpoint) that lies between them; 0 outside the tighter cluster and for labels of fewer than 8 samples",
         source="Usual Suspects",
         cost="neighbours",
     ),

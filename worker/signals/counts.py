@@ -119,12 +119,6 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     return estimate(count * samples, bounds[0] * samples, bounds[1] * samples, samples)
 
 
-def lead_of_label(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """By how much the guess prefers the given label to the best other one."""
-    given = guess.gather(1, labels[:, None]).squeeze(1)
-    return given - guess.scatter(1, labels[:, None], -torch.inf).amax(1)
-
-
 def _lead(guess: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
     top = guess.topk(2, dim=1).values
     return top[:, 0] - top[:, 1]

@@ -13,8 +13,9 @@ from worker.signals.anomaly import tail
 from worker.signals.blend import share_of_second
 from worker.signals.confident import odds_of_error
 from worker.signals.groups import gap_of_members
+from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Trusted, early_checkpoints
-from worker.signals.ranks import rank
+from worker.signals.ranks import mean_rank, rank
 
 Scores = Float[Tensor, " n"]
 
@@ -23,10 +24,6 @@ _ONE_HEAP, _TWO_HEAPS = 0.80, 0.86  # gaps: no honest label of the development s
 
 def _own(m: Answers, by_class: Float[Tensor, "n c"]) -> Scores:
     return by_class.gather(1, m.labels[:, None]).squeeze(1)
-
-
-def _missing(support: Float[Tensor, "s n"]) -> Scores:
-    return torch.stack([rank(1 - row) for row in support]).mean(0)
 
 
 def _mean(*parts: tuple[Scores, float]) -> Scores:
@@ -45,13 +42,12 @@ def _aum_early(m: Answers) -> Scores:
     return -m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))].mean(0)
 
 
-def _lost_vote(m: Answers, votes: Float[Tensor, "n c"]) -> Scores:
-    others = votes.scatter(1, m.labels[:, None], -torch.inf).amax(1)
-    return others - _own(m, votes)
-
-
 def _frozen_vote(m: Measurements) -> Scores | None:
-    return None if m.frozen_votes is None else _lost_vote(m, m.frozen_votes)
+    return None if m.frozen_votes is None else -margin(m.frozen_votes, m.labels)
+
+
+def _gc_own(m: Measurements) -> Scores:
+    return mean_rank(-m.aligned.own)
 
 
 def _mai(m: Measurements) -> Scores:
@@ -82,11 +78,11 @@ def _mislabeled(m: Answers) -> Scores:
         return _by_predictions(m, m.unseen.train)
     parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0))]
     if isinstance(m, Measurements):
-        parts.append(rank(_lost_vote(m, m.votes)))
+        parts.append(rank(-margin(m.votes, m.labels)))
         if m.frozen_votes is not None:
-            parts.append(rank(_lost_vote(m, m.frozen_votes)))
+            parts.append(rank(-margin(m.frozen_votes, m.labels)))
         if m.trusted is not None:
-            parts.append(rank(m.aligned.own))
+            parts.append(rank(_gc_own(m)))
     return _mean(*((part, 1.0) for part in parts))
 
 
@@ -98,9 +94,9 @@ def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
     chance = (m.labels.bincount() / len(m.labels))[m.labels]
     share = share_of_second(_own(m, predicted), _own(m, m.votes), chance)
     blend = (1 - share) * predicted + share * m.votes
-    parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(_lost_vote(m, m.votes)), 2 * share)]
+    parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(-margin(m.votes, m.labels)), 2 * share)]
     if m.trusted is not None:
-        parts.append((rank(m.aligned.own), 1.0))
+        parts.append((rank(_gc_own(m)), 1.0))
     return _mean(*parts)
 
 
@@ -149,20 +145,20 @@ FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
     "pcid": _pcid,
     "cfrank": lambda m: torch.maximum(rank(m.pairs.repaired), rank(_pcid(m))),
     "relatif": _relatif,
-    "gc_own": lambda m: m.aligned.own,
-    "gc_margin": lambda m: m.aligned.margin,
+    "gc_own": _gc_own,
+    "gc_margin": lambda m: mean_rank(-m.aligned.margin),
     "grand": lambda m: m.gradient_norm.mean(0),
     "late_influence": _late,
-    "knn_vote": lambda m: _lost_vote(m, m.votes),
+    "knn_vote": lambda m: -margin(m.votes, m.labels),
     "frozen_vote": _frozen_vote,
-    "held_out_guess": lambda m: _lost_vote(m, m.guess),
-    "influence_density": _trusted(lambda known: torch.stack([rank(row) for row in known.density]).mean(0)),
-    "support_same": _trusted(lambda known: _missing(known.same)),
-    "support_all": _trusted(lambda known: _missing(known.every)),
+    "held_out_guess": lambda m: -margin(m.guess, m.labels),
+    "influence_density": _trusted(lambda known: mean_rank(known.density)),
+    "support_same": _trusted(lambda known: mean_rank(-known.same)),
+    "support_all": _trusted(lambda known: mean_rank(-known.every)),
     "remoteness": _trusted(lambda known: known.strange.train[0]),
     "crowding": _trusted(lambda known: known.strange.train[1]),
     "divergence": _trusted(lambda known: known.strange.train[2]),
-    "support_self": lambda m: _missing(m.own_support),
+    "support_self": lambda m: mean_rank(-m.own_support),
     "label_distance": lambda m: m.label_distance,
     "label_split": _label_split,
 }

@@ -17,8 +17,8 @@ from worker.signals.density import influence_density
 from worker.signals.features import principal
 from worker.signals.groups import Group, groups
 from worker.signals.held_out import held_out
+from worker.signals.margin import margin
 from worker.signals.neighbours import directions, nearest, vote
-from worker.signals.ranks import rank
 from worker.signals.support import own_label_support, reference_support
 
 _NEIGHBOURS = 10
@@ -73,7 +73,7 @@ class Dynamics:
     def take(self, t: int, logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> None:
         """Note one checkpoint, in order."""
         own, count = labels[:, None], len(self.margin)
-        self.margin[t] = logits.gather(1, own).squeeze(1) - logits.scatter(1, own, -torch.inf).amax(1)
+        self.margin[t] = margin(logits, labels)
         self.error_norm[t] = logit_errors(logits, labels).norm(dim=1)
         log_probability = torch.log_softmax(logits, 1)
         self.loss[t] = -log_probability.gather(1, own).squeeze(1)
@@ -110,13 +110,13 @@ class Trusted:
 
 @dataclass(frozen=True)
 class Aligned:
-    """Mean over checkpoints of the ranks of `-cos` with the mean direction of influence of a class.
+    """Mean cosines, in [-1, 1], of a sample's gradient with those of the reference samples of a class.
 
-    `own`: of the given label; `margin`: the same, less that of the best other class.
+    `own`: of its given label; `margin`: the same, less that of the best other class.
     """
 
-    own: Float[Tensor, " n"]
-    margin: Float[Tensor, " n"]
+    own: Float[Tensor, "t n"]
+    margin: Float[Tensor, "t n"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +193,7 @@ class Measuring:
         self._gradient_norm = torch.empty(count, samples)
         self._self_influence = torch.empty(count, samples)
         self._class_influence = torch.empty(count, samples, classes)
-        self._aligned = Aligned(torch.zeros(samples).double(), torch.zeros(samples).double())
+        self._aligned = Aligned(torch.empty(count, samples), torch.empty(count, samples))
         self._votes, self._first_votes = torch.zeros(samples, classes), torch.zeros(samples, classes)
         self._own_support = torch.empty(len(self._searched), samples)
         self._same, self._every, self._density = (torch.empty(len(self._searched), samples) for _ in range(3))
@@ -300,9 +300,9 @@ class Measuring:
         self._class_influence[t] = found.class_influence
         if serves_itself:
             self._class_influence[t].scatter_add_(1, self._labels[:, None], -found.self_influence[:, None])
-        self._align(found.class_cosines, labels, serves_itself=serves_itself)
+        self._align(t, found.class_cosines, labels, serves_itself=serves_itself)
 
-    def _align(self, cosines: Float[Tensor, "n c"], labels: Int[Tensor, " m"], *, serves_itself: bool) -> None:
+    def _align(self, t: int, cosines: Float[Tensor, "n c"], labels: Int[Tensor, " m"], *, serves_itself: bool) -> None:
         # Sums of cosines become means over the class, a row left out of its own.
         sizes = labels.bincount(minlength=self._classes).expand(len(cosines), -1).clone()
         own = self._labels[:, None]
@@ -310,10 +310,8 @@ class Measuring:
             sizes.scatter_add_(1, own, torch.full_like(own, -1))
             cosines = cosines.scatter_add(1, own, torch.full_like(own, -1, dtype=cosines.dtype))
         means = torch.where(sizes > 0, cosines / sizes.clamp(min=1), 0.0)
-        given = means.gather(1, own).squeeze(1)
-        best = means.scatter(1, own, -torch.inf).amax(1)
-        self._aligned.own.add_(rank(-given), alpha=1 / len(self._train.rates))
-        self._aligned.margin.add_(rank(best - given), alpha=1 / len(self._train.rates))
+        self._aligned.own[t] = means.gather(1, own).squeeze(1)
+        self._aligned.margin[t] = margin(means, self._labels)
 
     def _place(
         self, t: int, inner: Float[Tensor, "n e"], known: Float[Tensor, "m e"] | None, generator: torch.Generator

@@ -6,6 +6,13 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 
+def mean_rank(scores: Float[Tensor, "t n"]) -> Float[Tensor, " n"]:
+    """Mean over rows of the ranks within each row, in (0, 1]; samples whose ranks have the same sum are exactly equal."""
+    # Ranks are halves of whole numbers, so their sums are exact, and dividing comes last.
+    places = torch.from_numpy(rankdata(scores.numpy(), axis=1))
+    return places.sum(0) / (len(scores) * max(scores.shape[1], 1))
+
+
 def rank(scores: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Average rank over n, in (0, 1]; the highest score has the highest rank."""
     return torch.from_numpy(rankdata(scores.numpy())) / max(len(scores), 1)

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worker.signals.counts import Estimate, agreed_errors, estimate, excess, lead_of_label, share_of_wrong
+from worker.signals.counts import Estimate, agreed_errors, estimate, excess, share_of_wrong
+from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
@@ -86,9 +87,9 @@ def _wrong_labels(
     classes = guess.shape[1]
     others = [(known_labels + step) % classes for step in range(1, classes)]
     alike = share_of_wrong(
-        lead_of_label(guess, labels)[rows],
-        lead_of_label(known, known_labels),
-        torch.cat([lead_of_label(known, other) for other in others]),
+        margin(guess, labels)[rows],
+        margin(known, known_labels),
+        torch.cat([margin(known, other) for other in others]),
         generator,
     )
     samples = int(rows.sum())

@@ -137,7 +137,7 @@ def test_what_the_upload_cannot_give_is_refused_with_the_reason(client: httpx.Cl
     upload = {"file": ("predictions.npz", npz_of(**arrays(features=False)))}
     for spec, field, why in (
         ({"signals": ["loss", "anomalous"]}, ["signals", 1], "anomalous: it needs `features`"),
-        ({"signals": ["forgetting"]}, ["signals", 0], "forgetting: it follows a training over its checkpoints"),
+        ({"signals": ["forgetting"]}, ["signals", 0], "forgetting: it compares the checkpoints of a training"),
         ({"glitches": [{"kind": "duplicate"}]}, ["glitches"], "these are predictions, and nothing is trained; plant"),
         ({"reference": {"holdout": 0.2}}, ["reference", "holdout"], "reference_labels, reference_pred_probs"),
     ):

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.signals.counts import agreed_errors, excess, lead_of_label, share_of_wrong
+from worker.signals.counts import agreed_errors, excess, share_of_wrong
+from worker.signals.margin import margin
 
 
 def normal(rows: int, seed: int) -> Tensor:
@@ -87,4 +88,4 @@ def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wro
 
 def test_the_lead_is_over_the_best_other_class() -> None:
     guess = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
-    assert torch.allclose(lead_of_label(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))
+    assert torch.allclose(margin(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))

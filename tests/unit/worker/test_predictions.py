@@ -313,7 +313,7 @@ def test_what_features_give_is_refused_without_them_and_what_a_training_gives_al
     assert not FOLLOWED & set(spec.signals)
     assert resolve(JobOptions.model_validate({"influence": {"columns": 7}}), info).influence.columns == 7
     for name in FOLLOWED:
-        with pytest.raises(Invalid, match=f"{name}: it follows a training over its checkpoints"):
+        with pytest.raises(Invalid, match=f"{name}: it compares the checkpoints of a training"):
             resolve(JobOptions(signals=[name]), info)
 
 

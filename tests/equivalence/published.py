@@ -1,0 +1,474 @@
+"""Every formula of `GET /signals`, transcribed word by word: float64, plain loops, one number a sample.
+
+Letters are those of the published formulas; what several formulas read is computed once for each world.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+
+from tests.equivalence.traces import CLASSES, Doubles, World
+
+Literal = Callable[[World], list[float]]
+
+
+def each(score: Callable[[World, int], float]) -> Literal:
+    """A formula that looks at one sample at a time."""
+    return lambda w: [score(w, i) for i in range(w.n)]
+
+
+def places(values: list[float]) -> list[float]:
+    """From 1 for the smallest to n; equal values share the mean of their places."""
+    return [sum(other < value for other in values) + (values.count(value) + 1) / 2 for value in values]
+
+
+def ranks(values: list[float]) -> list[float]:
+    return [place / len(values) for place in places(values)]
+
+
+def mean_ranks(*columns: list[float]) -> list[float]:
+    # Places are halves of whole numbers, whose sums are exact: equal means stay equal.
+    found = zip(*map(places, columns), strict=True)
+    return [sum(row) / (len(columns) * len(columns[0])) for row in found]
+
+
+def cosines(rows: Doubles, columns: Doubles) -> Doubles:
+    lengths = np.outer(np.linalg.norm(rows, axis=1), np.linalg.norm(columns, axis=1))
+    return np.asarray(rows @ columns.T / lengths)
+
+
+def distances(rows: Doubles, columns: Doubles) -> Doubles:
+    return np.array([[math.dist(row, column) for column in columns] for row in rows])
+
+
+def lead_of_others(values: Doubles, y: int) -> float:
+    """`max_{c != y} v_c - v_y`."""
+    return max(float(v) for c, v in enumerate(values) if c != y) - float(values[y])
+
+
+# Learning dynamics.
+
+
+def margins(w: World, i: int) -> list[float]:
+    return [-lead_of_others(z[i], int(w.train.labels[i])) for z in w.train.z]
+
+
+def confidences(w: World, i: int) -> list[float]:
+    return [float(p[i, w.train.labels[i]]) for p in w.train.p]
+
+
+def aum_early(w: World, i: int) -> float:
+    count = len(w.rates)
+    early = [margin for t, margin in enumerate(margins(w, i), start=1) if t <= max(2, min(5, count // 2))]
+    return -statistics.fmean(early)
+
+
+def el2n(w: World, i: int) -> float:
+    y = w.train.labels[i]
+    return statistics.fmean(math.sqrt(sum((p[i, c] - (c == y)) ** 2 for c in range(CLASSES))) for p in w.train.p)
+
+
+def forgetting(w: World, i: int) -> float:
+    right = [margin > 0 for margin in margins(w, i)]
+    if not any(right):
+        return len(w.rates) + 1
+    return sum(now and not after for now, after in pairwise(right))
+
+
+# Influence.
+
+
+def others(w: World, i: int, c: int) -> list[int]:
+    """The reference samples of class c but sample i itself."""
+    return [j for j, y in enumerate(w.reference.labels) if int(y) == c and not (w.other is None and i == j)]
+
+
+def of_class(w: World, i: int, c: int) -> list[float]:
+    """Influences of sample i on the reference samples of class c."""
+    return [float(w.influence[i, j]) for j in others(w, i, c)]
+
+
+def own(w: World, i: int) -> list[float]:
+    return of_class(w, i, int(w.train.labels[i]))
+
+
+def every(w: World, i: int) -> list[float]:
+    return [value for c in range(CLASSES) for value in of_class(w, i, c)]
+
+
+def negative(values: list[float]) -> float:
+    return sum(min(value, 0) for value in values)
+
+
+def positive(values: list[float]) -> float:
+    return sum(max(value, 0) for value in values)
+
+
+def self_influence(w: World, i: int) -> list[float]:
+    return [rate * float(w.train.g[t, i] @ w.train.g[t, i]) for t, rate in enumerate(w.rates)]
+
+
+def late_influence(w: World, i: int) -> float:
+    found, count = self_influence(w, i), len(w.rates)
+    return sum(value for t, value in enumerate(found, start=1) if t > count - max(1, count // 3)) / sum(found)
+
+
+def relabelled(w: World, i: int, label: int, c: int) -> list[float]:
+    """Influences at the last checkpoint of sample i with another label, on the reference samples of class c."""
+    gradient = w.train.gradient(len(w.rates) - 1, i, label)
+    return [w.rates[-1] * float(gradient @ w.reference.g[-1, j]) for j in others(w, i, c)]
+
+
+def cnci(w: World, i: int) -> float:
+    hurt = min(range(CLASSES), key=lambda c: negative(of_class(w, i, c)))
+    return negative(relabelled(w, i, hurt, int(w.train.labels[i])))
+
+
+def pcid(w: World, i: int) -> float:
+    before = [positive(of_class(w, i, c)) for c in range(CLASSES)]
+    second = sorted(range(CLASSES), key=lambda c: before[c])[-2]
+    after = [positive(relabelled(w, i, second, c)) for c in range(CLASSES)]
+    product = positive(every(w, i)) * max(abs(p - q) for p, q in zip(before, after, strict=True))
+    # At a single checkpoint nothing moves where the second class is the label itself.
+    return 1 / max(product, float(np.finfo(np.float32).tiny))
+
+
+def relatif(w: World, i: int) -> float:
+    return -statistics.fmean(every(w, i)) / math.sqrt(sum(self_influence(w, i)))
+
+
+@cache
+def class_cosines(w: World, t: int) -> Doubles:
+    """Mean cosine of the gradient of each sample with those of the reference samples of each class, itself left out."""
+    found = cosines(w.train.g[t], w.reference.g[t])
+    return np.array([[statistics.fmean(found[i, others(w, i, c)]) for c in range(CLASSES)] for i in range(w.n)])
+
+
+def over_checkpoints(w: World, score: Callable[[World, int, int], float], checkpoints: list[int]) -> list[float]:
+    """Mean over checkpoints of the ranks of a score."""
+    return mean_ranks(*([score(w, t, i) for i in range(w.n)] for t in checkpoints))
+
+
+def gc_own(w: World) -> list[float]:
+    own_label = [int(y) for y in w.train.labels]
+    return over_checkpoints(w, lambda w, t, i: -float(class_cosines(w, t)[i, own_label[i]]), w.checkpoints)
+
+
+def gc_margin(w: World) -> list[float]:
+    own_label = [int(y) for y in w.train.labels]
+    return over_checkpoints(w, lambda w, t, i: lead_of_others(class_cosines(w, t)[i], own_label[i]), w.checkpoints)
+
+
+# Neighbours.
+
+
+def largest(values: Doubles, count: int) -> list[float]:
+    return sorted(values.tolist(), reverse=True)[:count]
+
+
+def vote(found: Doubles, labels: list[int], i: int, count: int) -> Doubles:
+    """Shares of the classes among the `count` nearest rows but row i, weighted by cosine; a negative one hardly votes."""
+    nearest = sorted((j for j in range(len(labels)) if j != i), key=lambda j: -found[j])[:count]
+    shares = np.zeros(CLASSES)
+    for j in nearest:
+        shares[labels[j]] += max(found[j], 0) + 1e-6
+    return np.asarray(shares / shares.sum())
+
+
+@cache
+def votes(w: World) -> Doubles:
+    """Mean over the first and the last checkpoint; trusted samples vote beside the training samples."""
+    total = np.zeros((w.n, CLASSES))
+    for t in w.searched:
+        pool, labels = w.train.a[t], w.train.labels.tolist()
+        if w.trusted:
+            pool, labels = np.concatenate([pool, w.reference.a[t]]), labels + w.reference.labels.tolist()
+        found = cosines(w.train.a[t], pool)
+        total += np.stack([vote(found[i], labels, i, 10) for i in range(w.n)]) / len(w.searched)
+    return total
+
+
+def knn_vote(w: World, i: int) -> float:
+    return lead_of_others(votes(w)[i], int(w.train.labels[i]))
+
+
+def frozen_vote(w: World) -> list[float]:
+    assert w.frozen is not None
+    labels, found = w.train.labels.tolist(), cosines(w.frozen, w.frozen)
+    return [lead_of_others(vote(found[i], labels, i, 20), labels[i]) for i in range(w.n)]
+
+
+def held_out_guesses(w: World, penalty: float) -> Doubles:
+    """Ridge regression on one-hot labels without the sample, in standardised features of the first checkpoint."""
+    x = (w.train.b[0] - w.train.b[0].mean(0)) / w.train.b[0].std(0, ddof=1)
+    x, y = np.column_stack([x, np.ones(w.n)]), np.eye(CLASSES)[w.train.labels]
+    found = np.empty((w.n, CLASSES))
+    for i in range(w.n):
+        rest = np.arange(w.n) != i
+        gram = x[rest].T @ x[rest] + penalty * w.n * np.eye(x.shape[1])
+        found[i] = x[i] @ np.linalg.solve(gram, x[rest].T @ y[rest])
+    return found
+
+
+def held_out_guess(w: World) -> list[float]:
+    y = np.eye(CLASSES)[w.train.labels]
+    tried = [held_out_guesses(w, penalty) for penalty in (0.001, 0.01, 0.1, 1.0)]
+    guess = min(tried, key=lambda found: float(((found - y) ** 2).sum()))
+    return [lead_of_others(guess[i], int(y)) for i, y in enumerate(w.train.labels)]
+
+
+def support_self(w: World) -> list[float]:
+    def missing(w: World, t: int, i: int) -> float:
+        members = [j for j, y in enumerate(w.train.labels) if y == w.train.labels[i]]
+        found = cosines(w.train.a[t, [i]], w.train.a[t, [j for j in members if j != i]])[0]
+        return 1 - statistics.fmean(largest(found, len(members) // 2))
+
+    return over_checkpoints(w, missing, w.searched)
+
+
+def scaled(values: list[float], unit: list[float]) -> list[float]:
+    """0 at the median of `unit`, 1 at its 95 % quantile."""
+    middle, high = np.quantile(unit, [0.5, 0.95])
+    return [float((value - middle) / (high - middle)) for value in values]
+
+
+def label_distance(w: World) -> list[float]:
+    found = []
+    for i, y in enumerate(w.train.labels):
+        members = [j for j, other in enumerate(w.train.labels) if other == y]
+        distances = sorted(math.dist(w.train.b[0, i], w.train.b[0, j]) for j in members if j != i)
+        found.append(math.log(distances[len(members) // 2 - 1]))
+    return scaled(found, found)
+
+
+def halves(rows: list[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Every way to divide rows into two parts."""
+    for size in range(1, len(rows) // 2 + 1):
+        for chosen in itertools.combinations(rows, size):
+            yield list(chosen), [row for row in rows if row not in chosen]
+
+
+def spread(x: Doubles) -> float:
+    return float(((x - x.mean(0)) ** 2).sum())
+
+
+@cache
+def label_split(w: World) -> list[float]:
+    found = [0.0] * w.n
+    for label in range(CLASSES):
+        x = w.train.b[0]
+        rows = [i for i, y in enumerate(w.train.labels) if y == label]
+        if len(rows) < 8:
+            continue
+        one, other = min(halves(rows), key=lambda parts: spread(x[parts[0]]) + spread(x[parts[1]]))
+        tighter = min(one, other, key=lambda half: spread(x[half]) / len(half))
+        line = x[rows] @ (x[one].mean(0) - x[other].mean(0))
+        inside = np.isin(rows, one)
+        between = inside.mean() * (1 - inside.mean()) * (line[inside].mean() - line[~inside].mean()) ** 2
+        for i in tighter:
+            found[i] = float(between / line.var())
+    return found
+
+
+# Against a trusted reference.
+
+
+def influence_density(w: World) -> list[float]:
+    def mean(near: Doubles) -> float:
+        return statistics.fmean(math.exp((cosine - 1) / 0.1) for cosine in near)
+
+    columns = []
+    for t in w.searched:
+        train, known = cosines(w.train.g[t], w.train.g[t]), cosines(w.train.g[t], w.reference.g[t])
+        columns.append([math.log(mean(np.delete(train[i], i))) - math.log(mean(known[i])) for i in range(w.n)])
+    return mean_ranks(*columns)
+
+
+def support(w: World, t: int, i: int, labels: set[int]) -> float:
+    columns = [j for j, y in enumerate(w.reference.labels) if int(y) in labels]
+    return 1 - statistics.fmean(largest(cosines(w.train.b[t, [i]], w.reference.b[t, columns])[0], 10))
+
+
+def support_same(w: World) -> list[float]:
+    return over_checkpoints(w, lambda w, t, i: support(w, t, i, {int(w.train.labels[i])}), w.searched)
+
+
+def support_all(w: World) -> list[float]:
+    return over_checkpoints(w, lambda w, t, i: support(w, t, i, set(range(CLASSES))), w.searched)
+
+
+Measure = Callable[[Doubles, Doubles, bool], list[float]]
+
+
+def compared(w: World, measure: Measure) -> list[float]:
+    """Mean over checkpoints of a measure of each sample, in units of the reference samples, each itself left out."""
+    columns = []
+    for t in w.searched:
+        centre = w.train.b[t].mean(0)
+        train, known = w.train.b[t] - centre, w.reference.b[t] - centre
+        columns.append(scaled(measure(train, known, False), measure(known, known, True)))
+    return [statistics.fmean(row) for row in zip(*columns, strict=True)]
+
+
+def kth_nearest(found: Doubles, *, itself: bool) -> list[float]:
+    """Distance to the k-th nearest reference sample, the row itself left out."""
+    k = min(5, max(1, found.shape[1] // 100))
+    return [sorted(np.delete(row, i) if itself else row)[k - 1] for i, row in enumerate(found)]
+
+
+@cache
+def remoteness(w: World) -> list[float]:
+    def measure(rows: Doubles, known: Doubles, itself: bool) -> list[float]:
+        usual = sorted(min(np.delete(row, i)) for i, row in enumerate(distances(known, known)))
+        # torch's median of an even number is the lower one of the two in the middle.
+        smallest = 0.05 * usual[(len(usual) - 1) // 2]
+        return [math.log(one + smallest) for one in kth_nearest(distances(rows, known), itself=itself)]
+
+    return compared(w, measure)
+
+
+@cache
+def crowding(w: World) -> list[float]:
+    def crowd(rows: Doubles, known: Doubles, train: Doubles, itself: bool) -> list[float]:
+        radii, found = kth_nearest(distances(rows, known), itself=itself), distances(rows, train)
+        # Of training rows the row itself, at distance 0, is left out.
+        return [math.log(1 + sum(0 < one <= radius for one in row)) for row, radius in zip(found, radii, strict=True)]
+
+    columns = []
+    for t in w.searched:
+        train, known = w.train.b[t], w.reference.b[t]
+        columns.append(scaled(crowd(train, known, train, False), crowd(known, known, train, True)))
+    return [statistics.fmean(row) for row in zip(*columns, strict=True)]
+
+
+@cache
+def divergence(w: World) -> list[float]:
+    def directions(rows: Doubles) -> Doubles:
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))
+
+    def measure(rows: Doubles, known: Doubles, itself: bool) -> list[float]:
+        found = distances(directions(rows), directions(known))
+        return [math.log(one + 1e-4) for one in kth_nearest(found, itself=itself)]
+
+    return compared(w, measure)
+
+
+# The two answers.
+
+
+def anomalous(w: World) -> list[float]:
+    if w.trusted:
+        z = [max(row) for row in zip(remoteness(w), crowding(w), divergence(w), strict=True)]
+    else:
+        apart = [(gap - 0.8) / 0.06 if gap > 0.86 else -math.inf for gap in label_split(w)]
+        z = [max(row) for row in zip(label_distance(w), apart, strict=True)]
+    return [1 - 1 / (1 + 19 ** (1 + math.log(value) if value > 1 else value)) for value in z]
+
+
+def believed(guess: Doubles, labels: list[int]) -> list[int | None]:
+    """The confident joint: the class that is as probable as for the samples that carry it; of several the likeliest."""
+    usual = [statistics.fmean(guess[i, c] for i, y in enumerate(labels) if y == c) for c in range(CLASSES)]
+    found: list[int | None] = []
+    for row in guess:
+        probable = [c for c in range(CLASSES) if row[c] >= usual[c] - 1e-6]
+        found.append(max(probable, key=lambda c: row[c]) if probable else None)
+    return found
+
+
+def odds_of_error(guess: Doubles, labels: list[int]) -> list[float]:
+    found = believed(guess, labels)
+    result = []
+    for i, y in enumerate(labels):
+        odds = 0.0
+        for c in range(CLASSES):
+            if c == y:
+                continue
+            of_others = [given for best, given in zip(found, labels, strict=True) if best == c != given]
+            joint = (of_others.count(y) + 1) / (len(of_others) + CLASSES - 1)
+            odds += (joint + 1 / (CLASSES - 1)) / 2 * guess[i, c] / guess[i, y]
+        result.append(odds)
+    return result
+
+
+def share_of_votes(own_guess: list[float], own_votes: list[float], chance: list[float]) -> float:
+    """The weight of the votes beside the guess, in the mixture of both and chance of the largest likelihood."""
+    shares = [1 / 3, 1 / 3, 1 / 3]
+    for _ in range(20_000):
+        new = [0.0, 0.0, 0.0]
+        for three in zip(own_guess, own_votes, chance, strict=True):
+            parts = [share * max(p, 1e-9) for share, p in zip(shares, three, strict=True)]
+            for k in range(3):
+                new[k] += parts[k] / sum(parts) / len(own_guess)
+        moved = max(abs(a - b) for a, b in zip(shares, new, strict=True))
+        shares = new
+        if moved < 1e-5:
+            break
+    return shares[1] / (shares[0] + shares[1])
+
+
+def mislabeled(w: World) -> list[float]:
+    if not w.predictions:
+        parts = [LITERAL["aum_early"](w), LITERAL["loss"](w), LITERAL["knn_vote"](w), LITERAL["frozen_vote"](w)]
+        return mean_ranks(*parts, *([gc_own(w)] if w.trusted else []))
+    labels = w.train.labels.tolist()
+    given, voted = w.train.p[0], votes(w)
+    share = share_of_votes(
+        [given[i, y] for i, y in enumerate(labels)],
+        [voted[i, y] for i, y in enumerate(labels)],
+        [labels.count(y) / w.n for y in labels],
+    )
+    parts = [
+        ranks([-margins(w, i)[0] for i in range(w.n)]),
+        ranks(odds_of_error((1 - share) * given + share * voted, labels)),
+        ranks(LITERAL["knn_vote"](w)),
+    ]
+    return [(one + two + 2 * share * three) / (2 + 2 * share) for one, two, three in zip(*parts, strict=True)]
+
+
+LITERAL: dict[str, Literal] = {
+    "mislabeled": mislabeled,
+    "anomalous": anomalous,
+    "si": each(lambda w, i: sum(self_influence(w, i))),
+    "aai": each(lambda w, i: statistics.fmean(abs(v) for v in every(w, i))),
+    "mai": each(lambda w, i: sum(abs(v) for v in every(w, i))),
+    "mi": each(lambda w, i: -sum(every(w, i))),
+    "mpi": each(lambda w, i: positive(every(w, i))),
+    "mni": each(lambda w, i: -negative(every(w, i))),
+    "gd_class": each(lambda w, i: -min(sum(of_class(w, i, c)) for c in range(CLASSES))),
+    "nil": each(lambda w, i: -negative(own(w, i))),
+    "nil_opt": each(lambda w, i: -min(negative(of_class(w, i, c)) for c in range(CLASSES))),
+    "slip": each(lambda w, i: -sum(v > 0 for v in own(w, i))),
+    "slin": each(lambda w, i: sum(v < 0 for v in own(w, i))),
+    "cnci": each(cnci),
+    "pcid": each(pcid),
+    "cfrank": lambda w: [max(pair) for pair in zip(ranks(each(cnci)(w)), ranks(each(pcid)(w)), strict=True)],
+    "relatif": each(relatif),
+    "gc_own": gc_own,
+    "gc_margin": gc_margin,
+    "aum": each(lambda w, i: -statistics.fmean(margins(w, i))),
+    "aum_early": each(aum_early),
+    "el2n": each(el2n),
+    "grand": each(lambda w, i: statistics.fmean(float(np.linalg.norm(g[i])) for g in w.train.g)),
+    "loss": each(lambda w, i: statistics.fmean(-math.log(p) for p in confidences(w, i))),
+    "confidence": each(lambda w, i: -statistics.fmean(confidences(w, i))),
+    "variability": each(lambda w, i: statistics.pstdev(confidences(w, i))),
+    "forgetting": each(forgetting),
+    "late_influence": each(late_influence),
+    "knn_vote": each(knn_vote),
+    "frozen_vote": frozen_vote,
+    "held_out_guess": held_out_guess,
+    "influence_density": influence_density,
+    "support_same": support_same,
+    "support_all": support_all,
+    "remoteness": remoteness,
+    "crowding": crowding,
+    "divergence": divergence,
+    "support_self": support_self,
+    "label_distance": label_distance,
+    "label_split": label_split,
+}
