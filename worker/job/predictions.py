@@ -16,17 +16,10 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.standard import Doubles, Standard
-<<<<<<< HEAD
 from worker.influence.activations import Trace, allocate
-from worker.job.preparation import Samples
-from worker.job.recorded import as_they_are, check_classes, fill
-from worker.job.scoring import Scored, accuracy, listen
-=======
-from worker.influence.factors import Trace, room
 from worker.job.preparation import JobSamples
 from worker.job.recorded import check_classes, read_vectors, unmodified_samples
 from worker.job.scoring import Scored, accuracy, measure
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.signals.measurements import Answers, Dynamics, Unseen
 
 NO_EPOCH = 0  # where a recorded training has the epochs of its checkpoints
@@ -83,13 +76,8 @@ def _unseen(spec: JobSpec, samples: JobSamples, predicted: Float[Tensor, "n c"],
 
 
 def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | None, scratch: Path) -> Trace:
-<<<<<<< HEAD
     logits = allocate(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
-    fill(logits[0], dataset, "pred_probs", rows)
-=======
-    logits = room(scratch / "logits.f4", (1, len(rows), len(dataset.header.classes)))
     read_vectors(logits[0], dataset, "pred_probs", rows)
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     # The logarithm of 0 is that of the smallest number, which no softmax goes below either.
     logits.clamp_(min=torch.finfo(torch.float32).tiny).log_()
     width = 0 if standard is None else standard.width

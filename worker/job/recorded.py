@@ -13,13 +13,8 @@ from service.domain.specs import JobSpec
 from worker.data.decode import Canonical
 from worker.data.glitches import plant
 from worker.data.partition import draw_columns, partition
-<<<<<<< HEAD
 from worker.influence.activations import ActivationSource, Trace, allocate
-from worker.job.preparation import Samples
-=======
-from worker.influence.factors import Tape, Trace, room
 from worker.job.preparation import JobSamples
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.training.loop import checkpoints
 
 
@@ -27,15 +22,9 @@ from worker.training.loop import checkpoints
 class OpenedRecording:
     """What is ranked, the tapes of the training part and of a reference of its own, and the epochs on them."""
 
-<<<<<<< HEAD
-    samples: Samples
+    samples: JobSamples
     train: ActivationSource
     known: ActivationSource | None
-=======
-    samples: JobSamples
-    train: Tape
-    known: Tape | None
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     epochs: list[int]
 
 
@@ -87,13 +76,8 @@ def read_vectors(target: Float[Tensor, "n e"], dataset: Canonical, column: str, 
         done += len(values)
 
 
-<<<<<<< HEAD
-class Playback:
-    """Reads the recorded arrays of some rows, one checkpoint at a time; stores them where ActivationRecorder does."""
-=======
 class RecordedActivations:
-    """Reads the arrays of some rows of the canonical file, one checkpoint at a time; see Recorder for where they lie."""
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
+    """Reads the recorded arrays of some rows, one checkpoint at a time; stores them where ActivationRecorder does."""
 
     def __init__(
         self, dataset: Canonical, rows: Int[Tensor, " n"], recording: Recording, places: list[int], scratch: Path

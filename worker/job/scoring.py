@@ -7,15 +7,9 @@ from pathlib import Path
 from torch import Tensor
 
 from service.domain.specs import JobSpec
-<<<<<<< HEAD
 from worker.influence.activations import ActivationRecorder, ActivationSource, Trace
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
-from worker.job.preparation import Prepared, Samples
-=======
-from worker.influence.factors import Recorder, Tape, Trace
-from worker.influence.sources import ChosenLayers, Network
 from worker.job.preparation import JobSamples, PreparedJob
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.models import head
 from worker.signals.measurements import Answers, Chosen, Measuring, Reference
 
@@ -106,13 +100,8 @@ def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> Reference:
     return Reference(trace, samples.reference_labels, trusted=trusted)
 
 
-<<<<<<< HEAD
-def _chosen(network: CheckpointedModel, prepared: Prepared) -> Chosen:
+def _chosen(network: CheckpointedModel, prepared: PreparedJob) -> Chosen:
     train = ChosenLayerGradients(network, prepared.inputs)
-=======
-def _chosen(network: Network, prepared: PreparedJob) -> Chosen:
-    train = ChosenLayers(network, prepared.inputs)
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
     if prepared.columns is None:
         reference = ChosenLayerGradients(network, prepared.reference_inputs)
         return Chosen(train, reference, reference)

@@ -7,15 +7,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from service.domain.specs import ModelRequest, Training
 from worker.data.shape import InputShape
-<<<<<<< HEAD
-from worker.devices import CPU, NoSuchDevice, choose
+from worker.devices import CPU, NoSuchDevice, choose_device
 from worker.influence.activations import record_outputs
 from worker.influence.layer_gradients import LayerGradients, layer_names
-=======
-from worker.devices import CPU, NoSuchDevice, choose_device
-from worker.influence.factors import capture
-from worker.influence.layers import Capture, layer_names
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 from worker.models import build, head
 from worker.training.loop import train
 

@@ -16,19 +16,11 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-<<<<<<< HEAD
-from worker.data.decode import Canonical, read
-from worker.influence.activations import Trace
-from worker.job.ranking import Outcome, rank
-from worker.job.recorded import play
-from worker.job.scoring import listen
-=======
 from worker.data.decode import Canonical, open_canonical
-from worker.influence.factors import Trace
+from worker.influence.activations import Trace
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import measure
->>>>>>> 100387d (Name functions and classes of data, store and worker for what they do)
 
 N, M, D, E, C, T = 60, 40, 6, 9, 3, 5
 RATES = (0.1, 0.1, 0.05, 0.05, 0.01)
