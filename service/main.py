@@ -1,9 +1,10 @@
 """The service: settings -> store -> queue -> routes. The only place where they meet."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -32,8 +33,9 @@ from service.api import (
 )
 from service.api.http import errors, observe, openapi
 from service.background.pulls import pull_due
-from service.background.wake import repeating, sweeping
-from service.background.webhooks import deliver
+from service.background.repeat import repeating
+from service.background.wake import wake_due
+from service.background.webhooks import deliver_due
 from service.domain.ids import new_id
 from service.label_studio.reconcile.reconcile import reconcile_due
 from service.logs import hide_secrets_of_requests, log_to_stderr
@@ -105,32 +107,31 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _rerun_due(services: Services) -> list[str]:
+    return run_again(services.database, services.blobs, services.queue, services.settings, new_id, services.now())
+
+
+# Runs every SUSPECTS_SWEEP_SECONDS, each in a thread of its own.
+_BACKGROUND: dict[str, Callable[[Services], object]] = {
+    "wake": wake_due,
+    "rerun": _rerun_due,
+    "reconcile": reconcile_due,
+    "pull": pull_due,
+    "webhooks": deliver_due,
+}
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
     migrate(services.settings.database)
     _clear_uploads(services.blobs)
-    every = services.settings.sweep_seconds
-    with (
-        sweeping(services.database, services.queue, services.settings, services.now),
-        repeating("loop", every, lambda: _loop(services)),
-        repeating("reconcile", every, lambda: reconcile_due(services)),
-        repeating("pull", every, lambda: _pull(services)),
-        repeating(
-            "courier", every, lambda: deliver(services.database, services.vault, services.settings, services.now())
-        ),
-    ):
+    with ExitStack() as running:
+        for name, work in _BACKGROUND.items():
+            running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services)))
         yield
     services.queue.close()
     services.database.close()
-
-
-def _loop(services: Services) -> None:
-    run_again(services.database, services.blobs, services.queue, services.settings, new_id, services.now())
-
-
-def _pull(services: Services) -> None:
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
 
 
 def _clear_uploads(blobs: Blobs) -> None:

@@ -87,7 +87,7 @@ def _of_tasks(services: Services, key: str | None, value: Any) -> str:
 def _pull(services: Services, key: str | None, asked: str, request: PullJobRequest) -> str:
     """Look whether the project can be read, and write the job down; its tasks are read afterwards."""
     job_id, now = new_id("job_"), services.now()
-    with connect(services.database, services.settings, services.vault, request.connection) as client:
+    with connect(services, request.connection) as client:
         project = project_of(client, request.project)
     control = control_of(str(project.get("label_config") or ""), request.from_name)
     info = unpulled(new_id("ds_"), job_id, request.name or str(project.get("title") or ""), control, now)

@@ -1,4 +1,4 @@
-"""Sends what the ledger has to tell: webhooks, signed after Standard Webhooks, until their receivers take them.
+"""Delivers webhooks, signed as the Standard Webhooks specification says, until their receivers accept them.
 
 No redirect is followed. The receiver's address is checked (service.outbound.transport).
 """
@@ -15,16 +15,14 @@ import structlog
 from standardwebhooks import Webhook
 
 from service.domain.errors import Conflict, Invalid
-from service.outbound.secrets import Vault
 from service.outbound.transport import AddressRule, AsyncPinnedTransport
-from service.settings import Settings
+from service.services import Services
 from service.store import webhooks
-from service.store.engine import Database
 from service.store.webhooks import Delivery, Outgoing
 
 log = structlog.get_logger()
 
-# After each attempt that failed; the schedule of the Standard Webhooks specification, 10 attempts in about 3 days.
+# Pause after each failed attempt: the schedule of the Standard Webhooks specification, 10 attempts in about 3 days.
 _PAUSES = (
     timedelta(seconds=5),
     timedelta(minutes=5),
@@ -33,33 +31,34 @@ _PAUSES = (
 )
 _BATCH = 20
 _TOTAL_S = 20.0
-_LEASE = timedelta(seconds=3 * _TOTAL_S)  # a courier that died holds its messages up no longer
+_LEASE = timedelta(seconds=3 * _TOTAL_S)  # deliveries claimed by a service that died are sent again after this
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What came of one attempt; no error when the receiver took it."""
+class _Attempt:
+    """Result of one attempt; `error` is None when the receiver accepted the message."""
 
     status: int | None = None
     error: str | None = None
 
 
-def deliver(database: Database, vault: Vault, settings: Settings, now: datetime) -> int:
-    """Send what is due, at most twenty messages at once; gives how many were tried."""
-    with database.read() as connection:
+def deliver_due(services: Services) -> int:
+    """Send the deliveries that are due, at most 20 at once; returns the number of attempts."""
+    now = services.now()
+    with services.database.read() as connection:
         if not webhooks.any_due(connection, now):
             return 0
-    with database.write() as connection:
+    with services.database.write() as connection:
         batch = webhooks.claim(connection, _LEASE, _BATCH, now)
-    answers = asyncio.run(_send_all(batch, vault, settings, now))
-    with database.write() as connection:
-        for outgoing, answer in zip(batch, answers, strict=True):
-            _note(connection, outgoing.delivery, answer, now)
+    attempts = asyncio.run(_send_all(services, batch, now))
+    with services.database.write() as connection:
+        for outgoing, attempt in zip(batch, attempts, strict=True):
+            _record(connection, outgoing.delivery, attempt, now)
     return len(batch)
 
 
 def sign(secret: str, delivery_id: str, now: datetime, body: str) -> dict[str, str]:
-    """The headers of a message: its id, the time and the signature."""
+    """Headers of a message: id, Unix time in seconds, signature."""
     return {
         "webhook-id": delivery_id,
         "webhook-timestamp": str(int(now.timestamp())),
@@ -67,59 +66,60 @@ def sign(secret: str, delivery_id: str, now: datetime, body: str) -> dict[str, s
     }
 
 
-async def _send_all(batch: Sequence[Outgoing], vault: Vault, settings: Settings, now: datetime) -> list[_Answer]:
-    transport = AsyncPinnedTransport(AddressRule(settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS"))
+async def _send_all(services: Services, batch: Sequence[Outgoing], now: datetime) -> list[_Attempt]:
+    rule = AddressRule(services.settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS")
+    transport = AsyncPinnedTransport(rule)
     # trust_env: a netrc file of this machine must not add a password to the request.
     async with httpx.AsyncClient(transport=transport, timeout=_TOTAL_S, trust_env=False) as client:
-        return await asyncio.gather(*(_send(client, outgoing, vault, now) for outgoing in batch))
+        return await asyncio.gather(*(_send(services, client, outgoing, now) for outgoing in batch))
 
 
-async def _send(client: httpx.AsyncClient, outgoing: Outgoing, vault: Vault, now: datetime) -> _Answer:
+async def _send(services: Services, client: httpx.AsyncClient, outgoing: Outgoing, now: datetime) -> _Attempt:
     delivery = outgoing.delivery
     try:
-        # All of it together: a receiver that answers a byte at a time holds nobody up.
+        # All of it together: a receiver that attempts a byte at a time holds nobody up.
         async with asyncio.timeout(_TOTAL_S):
             headers = {
                 "Content-Type": "application/json",
                 "User-Agent": "usual-suspects",
-                **sign(vault.open(outgoing.sealed), delivery.id, now, delivery.body),
+                **sign(services.vault.open(outgoing.sealed), delivery.id, now, delivery.body),
             }
             # Only the status is used, so the body of the answer is not read.
             async with client.stream("POST", delivery.url, content=delivery.body.encode(), headers=headers) as response:
                 status = response.status_code
     except Invalid as error:
-        return _Answer(error=error.errors[0].msg)
+        return _Attempt(error=error.errors[0].msg)
     except Conflict as error:
-        return _Answer(error=str(error))
+        return _Attempt(error=str(error))
     except TimeoutError:
-        return _Answer(error=f"no answer within {_TOTAL_S:.0f} seconds")
+        return _Attempt(error=f"no answer within {_TOTAL_S:.0f} seconds")
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return _Answer(error=f"could not be reached: {type(error).__name__}")
-    return _judged(status)
+        return _Attempt(error=f"could not be reached: {type(error).__name__}")
+    return _attempt(status)
 
 
-def _judged(status: int) -> _Answer:
+def _attempt(status: int) -> _Attempt:
     if 200 <= status < 300:
-        return _Answer(status)
+        return _Attempt(status)
     if 300 <= status < 400:
-        return _Answer(status, f"answered {status}; redirects are not followed")
-    return _Answer(status, f"answered {status}")
+        return _Attempt(status, f"answered {status}; redirects are not followed")
+    return _Attempt(status, f"answered {status}")
 
 
-def _note(connection: sa.Connection, delivery: Delivery, answer: _Answer, now: datetime) -> None:
-    tries = delivery.attempts + 1
-    if answer.error is None and answer.status is not None:
-        webhooks.delivered(connection, delivery, answer.status, now)
-        log.info("webhook delivered", delivery=delivery.id, job=delivery.job_id, attempts=tries)
+def _record(connection: sa.Connection, delivery: Delivery, attempt: _Attempt, now: datetime) -> None:
+    count = delivery.attempts + 1
+    if attempt.error is None and attempt.status is not None:
+        webhooks.delivered(connection, delivery, attempt.status, now)
+        log.info("webhook delivered", delivery=delivery.id, job=delivery.job_id, attempts=count)
         return
-    over = answer.status == HTTPStatus.GONE or tries > len(_PAUSES)
-    again = None if over else now + _PAUSES[tries - 1]
-    webhooks.missed(connection, delivery, answer.status, answer.error or "", again, now)
+    dead = attempt.status == HTTPStatus.GONE or count > len(_PAUSES)
+    next_at = None if dead else now + _PAUSES[count - 1]
+    webhooks.missed(connection, delivery, attempt.status, attempt.error or "", next_at, now)
     log.warning(
         "webhook not delivered",
         delivery=delivery.id,
         job=delivery.job_id,
-        attempts=tries,
-        error=answer.error,
-        again=None if again is None else again.isoformat(),
+        attempts=count,
+        error=attempt.error,
+        next_attempt=None if next_at is None else next_at.isoformat(),
     )

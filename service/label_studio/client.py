@@ -65,15 +65,15 @@ class LabelStudio:
     """One server, with one token. Raises Upstream when it cannot be reached, Refused when it refuses."""
 
     def __init__(
-        self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, hurry: float | None = None
+        self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, timeout: float | None = None
     ) -> None:
         self.url, self._pause = url, pause
-        self._tries = _TRIES if hurry is None else 1
+        self._tries = _TRIES if timeout is None else 1
         self._auth = authorisation(token, url)
         self._hidden: list[str] = []
         self._client = httpx.Client(
             transport=PinnedTransport(AddressRule(allow_private, "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS")),
-            timeout=_PATIENCE if hurry is None else hurry,
+            timeout=_PATIENCE if timeout is None else timeout,
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": "usual-suspects"},

@@ -12,31 +12,27 @@ from service.domain.errors import Conflict, FieldError, Invalid, NotFound
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.label_studio.client import LabelStudio, Refused
-from service.outbound.secrets import Vault
 from service.platforms.label_studio import Control, choose, parse_config
-from service.settings import Settings
+from service.services import Services
 from service.store import connections, datasets, jobs, pulls
-from service.store.engine import Database
 
 _LONGEST_NAME = 200
 
 
-def connect(
-    database: Database, settings: Settings, vault: Vault, connection_id: str | None, *, hurry: float | None = None
-) -> LabelStudio:
-    """A client of a connection; in a `hurry` it waits so many seconds for an answer, and tries once.
+def connect(services: Services, connection_id: str | None, *, timeout: float | None = None) -> LabelStudio:
+    """Client of a stored connection. With a `timeout` in seconds for each step it tries once, and does not retry.
 
     Raises NotFound, and Conflict for a connection that was deleted.
     """
     if connection_id is None:
         raise Conflict("the connection that the tasks came from was deleted", members={"state": "disconnected"})
-    with database.read() as connection:
+    with services.database.read() as connection:
         found = connections.get_encrypted(connection, connection_id)
     if found is None:
         msg = f"no connection {connection_id}"
         raise NotFound(msg, errors=[FieldError(loc=["connection"], msg=msg)])
-    allowed = settings.allow_private_connections
-    return LabelStudio(found.shown.url, vault.open(found.token), allow_private=allowed, hurry=hurry)
+    allowed = services.settings.allow_private_connections
+    return LabelStudio(found.shown.url, services.vault.open(found.token), allow_private=allowed, timeout=timeout)
 
 
 def project_of(client: LabelStudio, number: int) -> dict[str, Any]:

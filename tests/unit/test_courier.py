@@ -13,13 +13,16 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from service.background import webhooks as courier
-from service.background.webhooks import deliver, sign
+from service.background.webhooks import deliver_due, sign
 from service.domain.job import JobError
 from service.outbound import addresses
 from service.outbound.addresses import is_public
 from service.outbound.secrets import Vault
+from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import Settings
 from service.store import jobs, tables, webhooks
+from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import LeaseLost
 from service.store.webhooks import Delivery
@@ -55,6 +58,14 @@ def cancel(database: Database, job_id: str = "job_1", at: datetime = NOON) -> No
         assert jobs.cancel(connection, job_id, at)
 
 
+def deliver_at(database: Database, vault: Vault, settings: Settings, now: datetime) -> int:
+    queue = CeleryQueue(settings)  # connects to nothing, as nothing is queued
+    try:
+        return deliver_due(Services(settings, database, Blobs(settings.home), queue, vault, now=lambda: now))
+    finally:
+        queue.close()
+
+
 def outbox(database: Database) -> list[Delivery]:
     with database.read() as connection:
         return list(reversed(webhooks.page(connection, None, None, None, 100)[0]))
@@ -73,7 +84,7 @@ def test_a_receiver_can_verify_what_it_hears(database: Database, receiver: Recei
     info = add_dataset(database, "ds_9")
     now = datetime.now(UTC)
     finish(database, "job_1", info, now=now)
-    assert deliver(database, VAULT, ALLOWED, now) == 1
+    assert deliver_at(database, VAULT, ALLOWED, now) == 1
     ((path, headers, body),) = receiver.heard
     assert (path, headers["content-type"]) == ("/hook?token=hush", "application/json")
     told = Webhook(SECRET).verify(body, headers)
@@ -90,7 +101,7 @@ def test_a_receiver_can_verify_what_it_hears(database: Database, receiver: Recei
     assert told["data"]["estimates"]["mislabeled"]["count"] == 2
     (found,) = outbox(database)
     assert (found.state, found.attempts, found.status, found.ended_at) == ("delivered", 1, 204, now)
-    assert deliver(database, VAULT, ALLOWED, now + timedelta(days=9)) == 0
+    assert deliver_at(database, VAULT, ALLOWED, now + timedelta(days=9)) == 0
 
 
 def test_every_end_is_told_once_and_of_jobs_with_a_webhook_alone(database: Database) -> None:
@@ -132,8 +143,8 @@ def test_a_receiver_that_fails_twice_hears_the_same_a_third_time(database: Datab
     cancel(database)
     moments = [NOON, NOON + 5 * SECOND, NOON + 305 * SECOND]
     for moment in moments:
-        assert deliver(database, VAULT, ALLOWED, moment - SECOND) == 0
-        assert deliver(database, VAULT, ALLOWED, moment) == 1
+        assert deliver_at(database, VAULT, ALLOWED, moment - SECOND) == 0
+        assert deliver_at(database, VAULT, ALLOWED, moment) == 1
     heard = receiver.heard
     assert len({(headers["webhook-id"], body) for _, headers, body in heard}) == 1
     assert [int(headers["webhook-timestamp"]) for _, headers, _ in heard] == [int(at.timestamp()) for at in moments]
@@ -152,16 +163,16 @@ def test_what_nobody_takes_is_dead_after_ten_attempts_and_can_be_revived(
     while (found := outbox(database)[0]).state == "pending":
         now = found.due_at
         moments.append(now)
-        assert deliver(database, VAULT, ALLOWED, now) == 1
+        assert deliver_at(database, VAULT, ALLOWED, now) == 1
     pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(moments)]
     assert pauses == [5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400]
     assert (found.state, found.attempts, found.error, found.ended_at) == ("dead", 10, "answered 500", now)
-    assert deliver(database, VAULT, ALLOWED, now + timedelta(days=99)) == 0
+    assert deliver_at(database, VAULT, ALLOWED, now + timedelta(days=99)) == 0
     receiver.answers = [200]
     with database.write() as connection:
         assert webhooks.revive(connection, found.id, now)
         assert not webhooks.revive(connection, found.id, now)
-    assert deliver(database, VAULT, ALLOWED, now) == 1
+    assert deliver_at(database, VAULT, ALLOWED, now) == 1
     assert outbox(database)[0].state == "delivered"
     assert len({headers["webhook-id"] for _, headers, _ in receiver.heard}) == 1
 
@@ -169,7 +180,7 @@ def test_what_nobody_takes_is_dead_after_ten_attempts_and_can_be_revived(
 def test_a_receiver_that_is_gone_is_not_asked_again(database: Database, receiver: Receiver) -> None:
     receiver.answers = [410]
     cancel(database)
-    deliver(database, VAULT, ALLOWED, NOON)
+    deliver_at(database, VAULT, ALLOWED, NOON)
     (found,) = outbox(database)
     assert (found.state, found.attempts, found.status) == ("dead", 1, 410)
 
@@ -178,7 +189,7 @@ def test_nobody_listening_is_tried_again(database: Database, receiver: Receiver)
     with database.write() as connection:
         webhooks.add(connection, "job_2", "http://127.0.0.1:1/", SEALED)
     cancel(database, "job_2")
-    deliver(database, VAULT, ALLOWED, NOON)
+    deliver_at(database, VAULT, ALLOWED, NOON)
     (found,) = outbox(database)
     assert (found.state, found.attempts, found.status, found.error) == (
         "pending",
@@ -191,7 +202,7 @@ def test_nobody_listening_is_tried_again(database: Database, receiver: Receiver)
 def test_no_redirect_is_followed(database: Database, receiver: Receiver) -> None:
     receiver.answers = [receiver.url("/elsewhere")]
     cancel(database)
-    deliver(database, VAULT, ALLOWED, NOON)
+    deliver_at(database, VAULT, ALLOWED, NOON)
     assert [path for path, _, _ in receiver.heard] == ["/hook?token=hush"]
     (found,) = outbox(database)
     assert (found.state, found.status, found.error) == (
@@ -203,7 +214,7 @@ def test_no_redirect_is_followed(database: Database, receiver: Receiver) -> None
 
 def test_nobody_inside_is_called_unless_the_installation_allows_it(database: Database, receiver: Receiver) -> None:
     cancel(database)
-    assert deliver(database, VAULT, Settings(), NOON) == 1
+    assert deliver_at(database, VAULT, Settings(), NOON) == 1
     assert receiver.heard == []
     (found,) = outbox(database)
     assert (found.state, found.attempts, found.status) == ("pending", 1, None)
@@ -226,13 +237,13 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
     with database.write() as connection:
         webhooks.add(connection, "job_2", f"http://hooks.example:{receiver.port}/hook", SEALED)
     cancel(database, "job_2")
-    deliver(database, VAULT, Settings(), NOON)
+    deliver_at(database, VAULT, Settings(), NOON)
     assert [headers["host"] for _, headers, _ in receiver.heard] == [f"hooks.example:{receiver.port}"]
     # The name leads inside from now on, and is not called there.
     with database.write() as connection:
         jobs.retry(connection, "job_2", NOON)
         jobs.cancel(connection, "job_2", NOON)
-    deliver(database, VAULT, Settings(), NOON)
+    deliver_at(database, VAULT, Settings(), NOON)
     assert (len(receiver.heard), outbox(database)[1].state) == (1, "pending")
 
 
@@ -244,9 +255,9 @@ def test_a_receiver_that_drips_holds_nobody_up(
     with database.write() as connection:
         webhooks.add(connection, "job_2", receiver.url("/quick"), SEALED)
     cancel(database)
-    deliver(database, VAULT, ALLOWED, NOON)
+    deliver_at(database, VAULT, ALLOWED, NOON)
     cancel(database, "job_2")
-    deliver(database, VAULT, ALLOWED, NOON)
+    deliver_at(database, VAULT, ALLOWED, NOON)
     assert [(one.state, one.error) for one in outbox(database)] == [
         ("pending", "no answer within 0 seconds"),
         ("delivered", None),
@@ -262,7 +273,7 @@ def test_couriers_at_once_send_each_message_once(database: Database, receiver: R
         cancel(database, f"job_x{number}")
 
     def send() -> None:
-        while deliver(database, VAULT, ALLOWED, NOON):
+        while deliver_at(database, VAULT, ALLOWED, NOON):
             pass
 
     threads = [threading.Thread(target=send) for _ in range(4)]
@@ -279,8 +290,8 @@ def test_what_a_courier_that_died_had_claimed_is_sent_by_another(database: Datab
     cancel(database)
     with database.write() as connection:
         assert len(webhooks.claim(connection, timedelta(minutes=1), 9, NOON)) == 1
-    assert deliver(database, VAULT, ALLOWED, NOON + 59 * SECOND) == 0
-    assert deliver(database, VAULT, ALLOWED, NOON + 60 * SECOND) == 1
+    assert deliver_at(database, VAULT, ALLOWED, NOON + 59 * SECOND) == 0
+    assert deliver_at(database, VAULT, ALLOWED, NOON + 60 * SECOND) == 1
     assert len(receiver.heard) == 1
 
 
@@ -297,7 +308,7 @@ def test_a_secret_whose_key_is_gone_holds_no_other_message_up(database: Database
         webhooks.add(connection, "job_2", receiver.url("/other"), other.seal(SECRET))
     cancel(database, "job_1")
     cancel(database, "job_2")
-    assert deliver(database, other, ALLOWED, NOON) == 2
+    assert deliver_at(database, other, ALLOWED, NOON) == 2
     assert [path for path, _, _ in receiver.heard] == ["/other"]
     (lost,) = (one for one in outbox(database) if one.job_id == "job_1")
     assert "SUSPECTS_SECRET_KEYS" in str(lost.error)

@@ -92,8 +92,8 @@ def _values(services: Services, modality: str, pull: Pull, samples: Sequence[Sam
     if modality != "image":
         return [sample.value for sample in samples]
     found: list[Any] = []
-    hurry = max(deadline - time.monotonic(), 0.1)
-    with connect(services.database, services.settings, services.vault, pull.connection_id, hurry=hurry) as client:
+    timeout = max(deadline - time.monotonic(), 0.1)
+    with connect(services, pull.connection_id, timeout=timeout) as client:
         for sample in samples:
             image = None
             if time.monotonic() < deadline:

@@ -6,7 +6,6 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,8 +18,7 @@ from service.ingest.limits import Limits
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import control_of
 from service.platforms.label_studio import Control, Labelled, Left, Sample, annotations, samples
-from service.settings import Settings
-from service.store.blobs import Blobs
+from service.services import Services
 
 _AT_ONCE = 4  # images that are fetched beside each other
 _IN_MEMORY = 16  # images held at a time
@@ -28,27 +26,20 @@ _HOPELESS = 25  # images in a row that cannot be had
 _NAMES = 5  # given in a warning
 
 
-@dataclass(frozen=True)
-class Gathered:
-    """The dataset that was made; its files are in place, the ledger does not know it yet."""
-
-    info: DatasetInfo
-
-
 def gather(
+    services: Services,
     client: LabelStudio,
     source: PullSource,
     known: DatasetInfo,
-    blobs: Blobs,
-    settings: Settings,
     tell: Callable[[str, float], None],
     origin: Path | None = None,
-) -> Gathered:
-    """Read every task. `known` is what was known before; `tell` hears how far it is, and may raise.
+) -> DatasetInfo:
+    """Read every task into the files of the dataset `known`; returns what is known of it now.
 
-    What the tool says of each task is noted in `origin`, to be compared with later. Raises Upstream, and what ingest
-    raises.
+    `tell` gets a text and the share that is done, and may raise. Every annotation is noted in `origin`, to be compared
+    with later. Raises Upstream, and what ingest raises.
     """
+    blobs, settings = services.blobs, services.settings
     project = client.project(source.project)
     control = control_of(str(project.get("label_config") or ""), source.from_name)
     if control.modality != known.modality:
@@ -63,7 +54,7 @@ def gather(
                 for done in _take(client, page, control, source.annotation_policy, writer):
                     tell(f"pulling tasks {seen + done}/{whole}", (seen + done) / whole)
                 seen += len(page)
-        return Gathered(_made(path, writer, source, known, control, client.url, blobs, settings))
+        return _made(services, path, writer, source, known, control, client.url)
     finally:
         for left in (path, _lines_of(path)):
             left.unlink(missing_ok=True)
@@ -192,15 +183,15 @@ _ID, _LABEL, _TEXT = "label studio: task", "label studio: class", "text"
 
 
 def _made(
+    services: Services,
     path: Path,
     writer: _Writer,
     source: PullSource,
     known: DatasetInfo,
     control: Control,
     url: str,
-    blobs: Blobs,
-    settings: Settings,
 ) -> DatasetInfo:
+    blobs, settings = services.blobs, services.settings
     if not writer.names:
         why = f"; the first of them, {writer.left[0].where}: {writer.left[0].reason}" if writer.left else ""
         msg = f"no task of project {source.project} can be used{why}"

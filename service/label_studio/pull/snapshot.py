@@ -31,11 +31,11 @@ def snapshot(
     Raises NotFound, Conflict, Upstream, and what reading the label config and ingest raise.
     """
     try:
-        with connect(services.database, services.settings, services.vault, source.connection) as client:
+        with connect(services, source.connection) as client:
             project = project_of(client, source.project)
             control = control_of(str(project.get("label_config") or ""), source.from_name)
             known = unpulled(dataset_id, dataset_id, name or str(project.get("title") or ""), control, services.now())
-            info = gather(client, source, known, services.blobs, services.settings, tell).info
+            info = gather(services, client, source, known, tell)
         log.info("pulled", dataset=dataset_id, project=source.project, rows=info.rows, skipped=info.skipped_rows)
         kept = _keep(services, info)
     except BaseException as error:

@@ -32,7 +32,7 @@ def push(services: Services, job: Job, request: PushRequest) -> PushResult:
     suspects = ranked(services, job)
     with (
         alone(services, job),
-        connect(services.database, services.settings, services.vault, pull.connection_id) as client,
+        connect(services, pull.connection_id) as client,
     ):
         return _Push(services, client, job, pull, request).run(suspects)
 
@@ -152,6 +152,6 @@ def undo(services: Services, job: Job) -> UndoResult:
     pull = pull_of(services, job)
     with (
         alone(services, job),
-        connect(services.database, services.settings, services.vault, pull.connection_id) as client,
+        connect(services, pull.connection_id) as client,
     ):
         return put_back(services, client, job, of_job(services, job))

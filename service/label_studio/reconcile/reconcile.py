@@ -43,7 +43,7 @@ def reconcile(services: Services, job: Job) -> ReconcileResult:
     if job.spec.glitches:
         raise Conflict("this job planted errors itself; what people decide is not about its labels", members=_PLANTED)
     pull = pull_of(services, job)
-    with connect(services.database, services.settings, services.vault, pull.connection_id) as client:
+    with connect(services, pull.connection_id) as client:
         reader = _Reader(services, client)
         return reader.reconcile(job, pull, reader.look(pull))
 
@@ -73,7 +73,7 @@ def _all(services: Services, connection_id: str | None, due: Sequence[Pull]) -> 
     if not mine:
         return 0
     try:
-        with connect(services.database, services.settings, services.vault, connection_id) as client:
+        with connect(services, connection_id) as client:
             reader = _Reader(services, client)
             return sum(_one(services, reader, one, job) for one, job in mine)
     except SuspectsError as error:

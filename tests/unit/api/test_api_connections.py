@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -49,7 +50,7 @@ def submit(client: httpx.Client, connection: str, **more: Any) -> httpx.Response
 
 
 def pull(services: Services) -> int:
-    return pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    return pull_due(services)
 
 
 def pulled(client: httpx.Client, services: Services, connection: str, **more: Any) -> dict[str, Any]:
@@ -344,10 +345,7 @@ def test_a_pull_that_its_service_left_behind_is_begun_again(
         assert jobs.claim(opened, job_id, "dead", LEASE, services.now(), to_pull=True) is not None
     assert pull(services) == 0
     later = services.now() + 2 * LEASE
-    assert (
-        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, lambda: later)
-        == 1
-    )
+    assert pull_due(replace(services, now=lambda: later)) == 1
     assert client.get(f"/jobs/{job_id}").json()["dataset"]["rows"] == 24
 
 

@@ -2,14 +2,16 @@
 
 import json
 import threading
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 import redis
 
-from service.background.wake import sweep
+from service.background.wake import wake_due
 from service.domain.job import JobError
 from service.queue import CeleryQueue
 from service.services import Services
@@ -76,8 +78,8 @@ def test_a_dead_broker_neither_fails_nor_loses_a_job(
     object.__setattr__(services, "queue", live)
     away.close()
     later = services.now() + 2 * LEASE
-    assert sweep(services.database, away, settings, later) == 0
-    assert sweep(services.database, live, settings, later) == 1
+    assert wake_due(replace(services, queue=away, now=lambda: later)) == 0
+    assert wake_due(replace(services, now=lambda: later)) == 1
     assert job["id"] in messages(settings)[0]["headers"]["argsrepr"]
 
 
@@ -85,8 +87,9 @@ def test_the_sweep_tells_nobody_twice_while_the_message_still_waits(
     client: httpx.Client, services: Services, settings: Settings
 ) -> None:
     submit(client, dataset=add_dataset(services.database, blobs=services.blobs).id)
-    for later in range(1, 4):
-        assert sweep(services.database, services.queue, settings, services.now() + later * 2 * LEASE) == 0
+    moments = [services.now() + later * 2 * LEASE for later in range(1, 4)]
+    for moment in moments:
+        assert wake_due(replace(services, now=partial(lambda at: at, moment))) == 0
     assert services.queue.depth() == 1
 
 

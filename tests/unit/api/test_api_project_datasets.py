@@ -66,7 +66,7 @@ def test_the_same_tasks_are_one_dataset_whoever_reads_them(
 ) -> None:
     first = take(client, connection).json()
     job = client.post("/jobs", json={"connection": connection, "project": 7}).json()
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    pull_due(services)
     assert client.get(f"/jobs/{job['id']}").json()["dataset"] == first
     assert take(client, connection).json() == first
     assert take(client, connection, name="mine").json()["name"] == "mine"

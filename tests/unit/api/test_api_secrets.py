@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from PIL import Image
 
 from service.background.pulls import pull_due
-from service.background.webhooks import deliver
+from service.background.webhooks import deliver_due
 from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
 from service.services import Services
@@ -108,12 +108,12 @@ class Story:
         self.ask("POST", "/jobs", json={**body, "webhook": {**hook, "secret": SIGNED[:-9]}})
         self.ask("POST", "/jobs", json={**body, "webhook": {**hook, "url": f"http://[{QUERY}"}})
         services = self.services
-        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+        pull_due(services)
         with services.database.read() as connection_:
             info = datasets.get(connection_, self.ask("GET", f"/jobs/{job_id}")["dataset"]["id"])
         assert info is not None
         finish(services.database, job_id, info, table=ranking_of(services.blobs, info))
-        deliver(services.database, services.vault, services.settings, services.now())
+        deliver_due(services)
         return job_id
 
     def work(self, connection: str, job_id: str) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -10,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from standardwebhooks import Webhook
 
-from service.background.webhooks import deliver
+from service.background.webhooks import deliver_due
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
@@ -68,7 +67,7 @@ def test_messages_are_listed_and_dead_ones_sent_again(
     ids = [submit(client, services, receiver.url()).json()["id"] for _ in range(2)]
     for job_id in ids:
         client.post(f"/jobs/{job_id}/cancel")
-        deliver(services.database, services.vault, services.settings, datetime.now(UTC))
+        deliver_due(services)
     (dead,) = client.get("/deliveries", params={"state": "dead"}).json()["items"]
     assert (dead["job"], dead["event"], dead["status"], dead["due_at"]) == (ids[0], "job.cancelled", 410, None)
     assert dead["url"] == f"http://127.0.0.1:{receiver.port}/hook?…"
@@ -81,7 +80,7 @@ def test_messages_are_listed_and_dead_ones_sent_again(
     assert (first["total"], second["next"]) == (2, None)
     again = client.post(f"/deliveries/{dead['id']}/retry")
     assert (again.status_code, again.json()["state"]) == (202, "pending")
-    deliver(services.database, services.vault, services.settings, datetime.now(UTC))
+    deliver_due(services)
     assert client.get(f"/deliveries/{dead['id']}").json()["state"] == "delivered"
     assert client.post(f"/deliveries/{dead['id']}/retry").status_code == 409
 
@@ -117,7 +116,7 @@ def test_secrets_are_in_no_answer_and_no_log(
     said.append(submit(client, services, "https://user:hush@example.org/?token=hush").text)
     said.append(client.post(f"/jobs/{job_id}/cancel").text)
     for _ in range(2):
-        deliver(services.database, services.vault, services.settings, datetime.now(UTC))
+        deliver_due(services)
     paths = ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/events", "/deliveries", "/metrics")
     said += [client.get(path).text for path in paths]
     said += list(capfd.readouterr())

@@ -92,7 +92,7 @@ def ranked(client: httpx.Client, services: Services, connection: str, **more: An
     made = client.post("/jobs", json=body)
     assert made.status_code == 202, made.text
     job_id = str(made.json()["id"])
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    pull_due(services)
     run(job_id, "worker", station(services))
     job = client.get(f"/jobs/{job_id}").json()
     assert job["state"] == "completed", job["error"]
@@ -365,10 +365,7 @@ def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_ta
     train(client, path)
     assert again(services, 12) == []
     assert client.get(f"/jobs/{job}").json()["links"]["next"] == f"/jobs/{following}"
-    assert (
-        pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
-        == 1
-    )
+    assert pull_due(services) == 1
     run(following, "worker", station(services))
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["dataset"]["rows"], told["dataset"]["name"]) == ("completed", ROWS + 1, "animals")

@@ -63,7 +63,7 @@ def job(client: httpx.Client, services: Services, connection: str) -> str:
 
 def ranked(client: httpx.Client, services: Services, connection: str, **more: Any) -> str:
     job_id = str(client.post("/jobs", json={"connection": connection, "project": 7, **more}).json()["id"])
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    pull_due(services)
     with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{job_id}").json()["dataset"]["id"])
     assert info is not None
@@ -222,7 +222,7 @@ def test_each_annotation_is_decided_for_itself_where_it_is_a_sample(
     job_id = str(
         client.post("/jobs", json={"connection": connection, "project": 7, "annotation_policy": "all"}).json()["id"]
     )
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    pull_due(services)
     with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{job_id}").json()["dataset"]["id"])
     assert info is not None
@@ -406,7 +406,7 @@ def run_on(client: httpx.Client, services: Services, job: str, *, afresh: bool =
     (following,) = run_again(
         services.database, services.blobs, services.queue, services.settings, new_id, services.now()
     )
-    pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    pull_due(services)
     with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{following}").json()["dataset"]["id"])
     assert info is not None

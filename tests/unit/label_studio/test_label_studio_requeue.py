@@ -57,7 +57,7 @@ def at_once(*work: Callable[[], httpx.Response]) -> list[httpx.Response]:
 
 
 def pull(services: Services) -> int:
-    return pull_due(services.database, services.blobs, services.queue, services.settings, services.vault, services.now)
+    return pull_due(services)
 
 
 def test_an_undoing_that_broke_off_goes_on_and_nobody_takes_it_for_a_word(
