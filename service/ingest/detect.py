@@ -1,4 +1,7 @@
-"""Which reader takes a file: by its content first, by its name second."""
+"""The file formats that can be read, and which of them an upload is.
+
+A new format is a module of `service.ingest.readers` and one entry of `READERS`: nothing else lists formats.
+"""
 
 import gzip
 from collections.abc import Callable
@@ -22,8 +25,8 @@ from service.ingest.source import RowSource, Upload
 
 _HEAD = 1 << 16
 _CHUNK = 1 << 20
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _TAR_MARK = slice(257, 262)
-_TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".feather", ".npz", ".safetensors")
 _PICKLE = "a pickle, which can run any code when it is loaded; save arrays as safetensors or with numpy.savez"
 _HINTS = (
     (b"\x93NUMPY", "a single NumPy array; save x and y together with numpy.savez"),
@@ -46,20 +49,31 @@ _HINTS = (
 
 
 @dataclass(frozen=True)
-class Reader:
-    """One format: what it is called, whether a file looks like it, and how it is opened."""
-
-    title: str
-    takes: Callable[["FileHead"], bool]
-    open: Callable[[Upload], RowSource]
-
-
-@dataclass(frozen=True)
 class FileHead:
-    """A file and its first bytes."""
+    """An upload and its first bytes, 64 KiB at most."""
 
     upload: Upload
     head: bytes
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A file format: how it is recognised and opened.
+
+    A file has this format if it begins with one of the byte strings `magic`, or if `takes` is true of it. An archive may
+    hold one file of this format in place of images if its name ends with one of `in_archives`, in lower case and perhaps
+    with .gz behind it; a format without endings is not looked for in archives.
+    """
+
+    title: str  # as the error for an unreadable file lists it
+    open: Callable[[Upload], RowSource]
+    magic: tuple[bytes, ...] = ()
+    takes: Callable[[FileHead], bool] = lambda _file: False
+    in_archives: tuple[str, ...] = ()
+
+    def recognises(self, file: FileHead) -> bool:
+        """Whether a file has this format."""
+        return (bool(self.magic) and file.head.startswith(self.magic)) or self.takes(file)
 
 
 def open_upload(upload: Upload) -> RowSource:
@@ -68,7 +82,7 @@ def open_upload(upload: Upload) -> RowSource:
     if not head:
         raise invalid("the file is empty")
     for reader in READERS.values():
-        if reader.takes(FileHead(upload, head)):
+        if reader.recognises(FileHead(upload, head)):
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
     hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
@@ -123,7 +137,7 @@ def _is_named_npz(file: FileHead) -> bool:
 
 def _array_names(file: FileHead) -> list[str]:
     """The arrays of an NPZ; none of any other file."""
-    if not _is_zip(file):
+    if not file.head.startswith(_ZIP):
         return []
     with opened_zip(file.upload.path) as archive:
         names = archive.namelist()
@@ -132,10 +146,6 @@ def _array_names(file: FileHead) -> list[str]:
 
 def _is_safetensors(file: FileHead) -> bool:
     return looks_like_safetensors(file.head, file.upload.path.stat().st_size)
-
-
-def _is_zip(file: FileHead) -> bool:
-    return file.head.startswith((b"PK\x03\x04", b"PK\x05\x06"))
 
 
 def _is_tar(file: FileHead) -> bool:
@@ -176,10 +186,11 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
     names = [member.path for member in listing.members]
     if any(name.rsplit("/", 1)[-1] == "data.pkl" for name in names):
         raise UnreadableType(f"{upload.name!r} is {_PICKLE}")
-    tables = [member for member in listing.members if member.path.lower().removesuffix(".gz").endswith(_TABLES)]
+    endings = tuple(ending for reader in READERS.values() for ending in reader.in_archives)
+    tables = [member for member in listing.members if member.path.lower().removesuffix(".gz").endswith(endings)]
     if len(tables) != 1 or tables[0].fault:
         found = f"it has {listed(names)}" if names else "it is empty"
-        raise invalid(f"an archive must hold images, or exactly one table ({', '.join(_TABLES)}); {found}")
+        raise invalid(f"an archive must hold images, or exactly one table ({', '.join(endings)}); {found}")
     inner = replace(upload, path=upload.scratch / f"inner-{upload.path.name}", name=tables[0].path.rsplit("/", 1)[-1])
     with inner.path.open("wb") as plain:
         for chunk in listing.chunks(tables[0]):
@@ -188,21 +199,28 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
     return replace(source, format=f"{source.format}, in {kind}")
 
 
+# The first reader that recognises a file opens it: a format that says what it is comes before one that is guessed.
 READERS: dict[str, Reader] = {
-    "parquet": Reader("Parquet", lambda file: file.head.startswith(b"PAR1"), open_parquet),
+    "parquet": Reader("Parquet", open_parquet, magic=(b"PAR1",), in_archives=(".parquet",)),
     "arrow": Reader(
-        "Arrow IPC and Feather", lambda file: file.head.startswith((b"ARROW1", b"\xff\xff\xff\xff")), open_arrow
+        "Arrow IPC and Feather",
+        open_arrow,
+        magic=(b"ARROW1", b"\xff\xff\xff\xff"),
+        in_archives=(".arrow", ".feather"),
     ),
     "safetensors": Reader(
-        "safetensors of a recorded training or of out-of-sample predictions", _is_safetensors, open_safetensors
+        "safetensors of a recorded training or of out-of-sample predictions",
+        open_safetensors,
+        takes=_is_safetensors,
+        in_archives=(".safetensors",),
     ),
-    "named": Reader("NPZ of the same", _is_named_npz, open_named_npz),
-    "npz": Reader("NPZ with x and y", _is_npz, open_npz),
-    "zip": Reader("ZIP of images in class folders or with metadata.csv", _is_zip, _open_zip),
-    "tar": Reader("TAR of the same, also .tar.gz", _is_tar, _open_tar),
+    "named": Reader("NPZ of the same", open_named_npz, takes=_is_named_npz, in_archives=(".npz",)),
+    "npz": Reader("NPZ with x and y", open_npz, takes=_is_npz),
+    "zip": Reader("ZIP of images in class folders or with metadata.csv", _open_zip, magic=_ZIP),
+    "tar": Reader("TAR of the same, also .tar.gz", _open_tar, takes=_is_tar),
     "tool": Reader(
-        f"exports of labelling tools ({titles()}; in a ZIP beside their images)", _is_tool_file, open_tool_file
+        f"exports of labelling tools ({titles()}; in a ZIP beside their images)", open_tool_file, takes=_is_tool_file
     ),
-    "jsonl": Reader("JSON lines (also .gz)", _is_json_lines, open_json_lines),
-    "csv": Reader("CSV and TSV (also .gz)", _is_delimited, open_delimited),
+    "jsonl": Reader("JSON lines (also .gz)", open_json_lines, takes=_is_json_lines, in_archives=(".jsonl", ".ndjson")),
+    "csv": Reader("CSV and TSV (also .gz)", open_delimited, takes=_is_delimited, in_archives=(".csv", ".tsv", ".tab")),
 }

@@ -7,8 +7,11 @@ import zipfile
 
 import pytest
 
-from service.domain.errors import Invalid, Malformed, TooLarge
+from service.domain.errors import Invalid, Malformed, TooLarge, UnreadableType
 from service.ingest import Limits
+from service.ingest.detect import READERS, Reader
+from service.ingest.readers.delimited import open_delimited
+from service.ingest.source import RowSource, Upload
 from tests.unit.ingest.uploads import Take, csv_of, npz_of, png, tar_of, zip_of
 
 FOLDERS = {f"{name}/{i}.png": png(value=10 * i + len(name)) for name in ("cat", "horse") for i in range(3)}
@@ -252,3 +255,25 @@ def test_an_encrypted_zip_is_told(take: Take) -> None:
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(Invalid, match="password"):
         take(bytes(content), "a.zip")
+
+
+def test_one_entry_makes_a_format_readable_alone_and_in_archives(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b"\0MARKED\n" + csv_of(9).encode()
+
+    def open_marked(upload: Upload) -> RowSource:
+        plain = upload.scratch / "plain.csv"
+        plain.write_bytes(upload.path.read_bytes().removeprefix(b"\0MARKED\n"))
+        return open_delimited(Upload(plain, upload.name, upload.spec, upload.limits, upload.scratch))
+
+    with pytest.raises(UnreadableType):
+        take(content, "a.marked")
+    with pytest.raises(Invalid, match="exactly one table"):
+        take(zip_of({"a.marked": content}), "a.zip")
+    monkeypatch.setitem(
+        READERS, "marked", Reader("marked CSV", open_marked, magic=(b"\0MARKED",), in_archives=(".marked",))
+    )
+    assert take(content, "a.marked").found.rows == 9
+    assert take(zip_of({"a.marked": content}), "a.zip").found.rows == 9
+    assert take(tar_of({"a.marked": content}, packed=True), "a.tgz").found.rows == 9
+    with pytest.raises(UnreadableType, match="marked CSV"):
+        take(b"%PDF-1.7", "a.pdf")
