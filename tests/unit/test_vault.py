@@ -48,7 +48,7 @@ def test_a_key_that_is_gone_is_said_and_no_secret_with_it(tmp_path: Path) -> Non
     assert NEW not in str(told.value)
 
 
-@pytest.mark.parametrize("keys", ["hush", "aGVsbG8=", f"{OLD},hush"])
+@pytest.mark.parametrize("keys", ["hush", "aGVsbG8=", f"{OLD},hush"], ids=["no base64", "too short", "one of two"])
 def test_what_is_no_key_is_refused_at_the_start(tmp_path: Path, keys: str) -> None:
     with pytest.raises(ValidationError, match="32 random bytes"):
         vault(tmp_path, keys)
