@@ -3,8 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := service worker tests benchmarks docs
+# More options for pytest: make test PYTEST_ARGS="-k reviews"
+PYTEST_ARGS ?=
+# One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
+PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: help setup demo up test test-label-studio test-doccano test-tools check format docs benchmark constraints clean
+.PHONY: help setup demo up test test-fast test-label-studio test-doccano test-tools check format docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +22,10 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 	@$(BIN)/suspects up
 
 test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
-	$(BIN)/python -m pytest
+	$(PARALLEL) $(PYTEST_ARGS)
+
+test-fast: .venv/.installed-dev  ## Run the tests of units and equivalence that need no server (a minute)
+	$(PARALLEL) -m 'not servers' tests/unit tests/equivalence $(PYTEST_ARGS)
 
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
 test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run the whole labelling loop with the real Label Studio (minutes)

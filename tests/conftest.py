@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
@@ -25,14 +26,32 @@ from service.store.engine import Database, migrate, open_database
 from service.store.tables import metadata
 from tests import servers
 
+# Tensors of tests are small: threads would wait for each other longer than they work. torch reads it when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing on a busy machine. Where CI is set, hypothesis has a profile that says so itself.
+hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+
 _SERVERS = {"postgres_url", "redis_url"}
+# Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
+# networks that are exported once.
+_IN_A_ROW = {
+    "tests/browser/": "browser",
+    "tests/integration/test_embedded.py": "stack",
+    "tests/unit/api/test_api_networks.py": "api networks",
+    "tests/unit/worker/test_program_files.py": "program files",
+    "tests/unit/worker/test_programs.py": "programs",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server process, so that `make test-fast` can leave it out."""
+    """Mark what needs a server process, so that `make test-fast` can leave it out, and what runs in a row."""
     for item in items:
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        for place, name in _IN_A_ROW.items():
+            if item.nodeid.startswith(place):
+                item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.hookimpl(tryfirst=True)
