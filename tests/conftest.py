@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import threading
 import time
 import uuid
@@ -58,6 +59,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let pytest remove the temporary folder of a test whose fixtures were interrupted: it looks this up without asking."""
     item.stash.setdefault(tmppath_result_key, {})
+
+
+@pytest.fixture(autouse=True)
+def _same_start() -> None:
+    """Let each test draw the same values, whichever ran before it in its process."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture(scope="session")
