@@ -1,6 +1,6 @@
-"""What the command line shows: tables, progress, errors.
+"""Output of the command line: tables, progress, errors.
 
-Everything that comes from data is put into `Text`: rich would take the brackets of a label for its markup.
+Values from data are put into `Text`, so that rich does not read brackets in a label as markup.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,22 +18,22 @@ console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
 
-_WAITING = "waits for a worker"
+_WAITING = "waiting for a worker"
 
 
 def show_error(title: str, detail: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
-    """One red block, with every field that is at fault."""
+    """Print an error to stderr, with the fields that are not valid."""
     lines = [detail] + [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
     errors.print(Panel(Text("\n".join(lines)), title=Text(title), border_style="red", title_align="left"))
 
 
 def show_api_error(error: ApiError) -> None:
-    """What the service told, or why it could not be asked."""
+    """Print a problem that the API reported, or why it cannot be reached."""
     show_error(error.title, error.detail, error.errors)
 
 
 def watch(client: Client, job_id: str) -> dict[str, Any]:
-    """Follow a job on the screen until it ends; gives it as it ended. Raises ApiError."""
+    """Show a job's progress until it ends; returns the ended job. Raises ApiError."""
     with Progress(
         TextColumn("{task.fields[phase]:<9}", markup=False),
         BarColumn(bar_width=14),
@@ -58,10 +58,10 @@ def watch(client: Client, job_id: str) -> dict[str, Any]:
     return client.get("jobs", job_id)
 
 
-def _show_progress(progress: Progress, bar: TaskID, told: Mapping[str, Any]) -> None:
-    seconds = told["eta_seconds"]
+def _show_progress(progress: Progress, bar: TaskID, update: Mapping[str, Any]) -> None:
+    seconds = update["eta_seconds"]
     left = "" if seconds is None else f"{seconds:.0f} s left"
-    progress.update(bar, completed=told["fraction"], phase=told["phase"], left=left)
+    progress.update(bar, completed=update["fraction"], phase=update["phase"], left=left)
 
 
 def _show_state(progress: Progress, bar: TaskID, state: str) -> None:
@@ -73,7 +73,7 @@ def _show_state(progress: Progress, bar: TaskID, state: str) -> None:
 
 
 def suspects_table(answer: Mapping[str, Any], title: str) -> Table:
-    """A page of a ranking; with planted glitches, which of them it found."""
+    """Table of a ranking's page; with planted glitches it has a column that shows them."""
     items = answer["items"]
     columns = ["sample", "given label", "suggested label", "score", "verdict"]
     if any(item["planted"] for item in items):
@@ -100,7 +100,7 @@ def _planted(glitch: Mapping[str, Any] | None) -> Text:
 
 
 def detection_table(signals: Iterable[Mapping[str, Any]]) -> Table:
-    """How well each signal found what was planted, best first."""
+    """Table of how well each signal finds the planted glitches, best first."""
     table = _table(
         "how well each signal finds what was planted",
         ["signal", "what it is", "precision", "average precision", "AUROC"],
@@ -115,7 +115,7 @@ def detection_table(signals: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def simple_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """Rows of JSON as a table; `columns` maps titles to dotted paths."""
+    """Table of JSON objects; `columns` maps titles to dotted paths."""
     table = _table(None, columns)
     for row in rows:
         table.add_row(*(Text(_at(row, path)) for path in columns.values()))

@@ -1,4 +1,4 @@
-"""`suspects demo`: a real dataset with known errors, from upload to ranking, on a stack that lives for a minute."""
+"""The demo: a real dataset with planted label errors, from upload to ranking, on a temporary stack."""
 
 import os
 import tempfile
@@ -17,15 +17,15 @@ _SHOWN = 15
 
 
 def run() -> bool:
-    """Run it; False when the job did not complete. Raises StackError and ApiError."""
+    """Run the demo; False when the job did not complete. Raises StackError and ApiError."""
     with tempfile.TemporaryDirectory(prefix="suspects-demo-", ignore_cleanup_errors=True) as name:
-        # Nothing of an installation that the environment describes: the demo must not touch it.
+        # The environment may describe an installation; the demo must not touch it.
         settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
         upload = Path(name) / "digits.npz"
         samples = _write_digits(upload)
         console.print(
-            f"[bold]Usual Suspects[/]: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong.\n"
+            f"[bold]Usual Suspects[/]: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.\n"
             "Starting API, worker and Valkey …"
         )
         with running(settings, "127.0.0.1", free_port(), 1, environment) as stack, Client(stack.url) as client:

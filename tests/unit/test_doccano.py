@@ -188,7 +188,7 @@ def test_a_decision_is_taken_once_and_a_new_one_again(tool: StandIn, push: Push)
     with Doccano(tool.url, "me", "right") as doccano:
         first = doccano.decisions(7, "job_1", given)
         assert first == [{"sample_id": "1", "decision": "relabel", "label": "b"}]
-        doccano.taken(7, first)
+        doccano.mark_recorded(7, first)
         assert doccano.decisions(7, "job_1", given) == []
         done = push(suspect(1, 0.9), suspect(2, 0.5))
         assert done.before == 2  # a push leaves the note alone
@@ -245,7 +245,7 @@ def test_a_job_that_planted_errors_leaves_doccano_alone(
     server: str, tool: StandIn, ranked: Callable[..., None]
 ) -> None:
     ranked(glitches=[{"kind": "mislabeled_uniform", "rate": 0.1}])
-    assert "planted errors itself" in command(tool, server, "push", "job_1")
+    assert "has planted label errors" in command(tool, server, "push", "job_1")
     assert tool.writes == []
 
 
