@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 # One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
 PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup
 
-.PHONY: help setup demo up test test-fast test-label-studio test-doccano test-tools check format docs benchmark constraints clean
+.PHONY: help setup demo up test test-fast test-label-studio test-doccano test-tools check format migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ format: .venv/.installed-dev  ## Put the code into its format, and what it decid
 
 docs: .venv/.installed-dev  ## Serve the documentation on http://127.0.0.1:8001
 	$(BIN)/zensical serve --dev-addr 127.0.0.1:8001
+
+migration: .venv/.installed-dev  ## Write the migration for what changed in the tables: make migration m="what changed"
+	@$(BIN)/python -m service.store.new_migration "$(m)"
+	@$(BIN)/ruff format --quiet service/store/migrations/versions
 
 benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection

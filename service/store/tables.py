@@ -1,4 +1,4 @@
-"""Every table, SQLite and PostgreSQL alike. Change one, then `alembic revision --autogenerate`."""
+"""Every table, SQLite and PostgreSQL alike. Change one, then `make migration m="what changed"`."""
 
 from datetime import UTC, datetime
 from typing import Any
