@@ -228,7 +228,48 @@ def test_the_service_brings_what_speaks_with_the_broker_and_no_torch() -> None:
     brought = brought_by(project["dependencies"])
     # Celery leaves these to whoever installs it; the tools of development bring them by chance.
     assert brought_by(["kombu[redis]"]) <= brought
-    assert not brought & {"torch", "triton", "scikit-learn"}
+    assert not brought & {"torch", "triton", "scikit-learn", "matplotlib"}
+
+
+# Imports all modules of a package while others cannot be imported, and prints those that fail.
+IMPORT_WITHOUT = """
+import importlib, pkgutil, sys
+
+name, *absent = sys.argv[1:]
+sys.modules.update(dict.fromkeys(absent))
+package, failed = importlib.import_module(name), []
+for module in pkgutil.walk_packages(package.__path__, name + "."):
+    try:
+        importlib.import_module(module.name)
+    except ImportError:
+        failed.append(module.name)
+print(*failed)
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "extras", "needs_more"),
+    [
+        ("service", [], []),
+        ("worker", ["worker"], ["worker.recorder.lightning"]),  # for an environment that has Lightning
+    ],
+)
+def test_an_image_imports_all_of_its_code_with_the_packages_that_it_installs(
+    package: str, extras: list[str], needs_more: list[str]
+) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
+    installed = {re.sub(r"[-_.]+", "-", name).lower() for name in brought_by(wanted)}
+    absent = [
+        module
+        for module, owners in metadata.packages_distributions().items()
+        if module.isidentifier() and not installed & {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners}
+    ]
+    assert "pytest" in absent
+    own = {"service", "worker", "docs", "benchmarks", "tests", "usual_suspects"}
+    command = [sys.executable, "-c", IMPORT_WITHOUT, package, *sorted(set(absent) - own)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == needs_more
 
 
 @pytest.mark.parametrize("name", ["service", "worker"])
