@@ -12,7 +12,7 @@ from service.domain.errors import Conflict, FieldError, Invalid, NotFound
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.label_studio.client import LabelStudio, Refused
-from service.platforms.label_studio import Control, choose, parse_config
+from service.platforms.label_studio import Control, choose_control, parse_config
 from service.services import Services
 from service.store import connections, datasets, jobs, pulls
 
@@ -48,7 +48,7 @@ def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
 
 def control_of(config: str, from_name: str | None) -> Control:
     """The tag of a project that holds the class. Raises Invalid."""
-    return choose(parse_config(config), from_name)
+    return choose_control(parse_config(config), from_name)
 
 
 def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: datetime) -> DatasetInfo:

@@ -1,1 +1,1 @@
-"""Labelling tools' own forms, read and written without any I/O."""
+"""File and task formats of labelling tools. Pure: no I/O, and no imports but service.domain."""

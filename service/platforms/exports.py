@@ -1,7 +1,4 @@
-"""A ranking in each labelling tool's own form: one generator a form, one dict. Pure: no I/O.
-
-Shapes are those that the tool's own import takes; where they are from is said at each.
-"""
+"""Rankings in the import formats of labelling tools: one generator per format, one dict. Pure."""
 
 import json
 import uuid
@@ -10,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.domain.dataset import Modality
-from service.platforms.label_studio import Control, result, task_of
+from service.platforms.label_studio import Control, choices_result, task_number
 
-_OPTIONS = 50  # classes that a reviewer can choose among in one question
+_OPTIONS = 50  # more classes than this are too many options for one question
 _NAMESPACE = uuid.UUID("6f1a4c1e-64a5-5a0e-9a5b-0c5b1f3f9d57")
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """One ranked sample with what a reviewer looks at; `score` is the one that ranks, higher = more suspicious."""
+class ExportedSample:
+    """One ranked sample with its content. `score` is between 0 and 1, higher = more suspicious; `rank` counts from 1."""
 
     rank: int
     id: str
@@ -35,16 +32,16 @@ class Suspect:
 
     @property
     def flagged(self) -> bool:
-        """Whether anything is wrong with it, as far as the job can tell."""
+        """Whether the job flags it as mislabeled or anomalous."""
         return self.verdict != "clean"
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the samples are, and what the tool calls things.
+class ExportContext:
+    """Properties of the dataset, and names in the tool.
 
-    `origin` begins with the tool whose ids the samples' ids are, if any; `field` is the Choices tag, question or feature
-    that holds the class; `about` the tag that it is about; `root` is put before every image's path.
+    `origin` is the dataset's format; it starts with the name of the tool whose ids the samples have, if any. `field` is the
+    Choices tag, question or feature of the class, `about` the tag of the input, `root` a prefix of image paths.
     """
 
     job_id: str
@@ -57,47 +54,47 @@ class Setting:
 
     @property
     def agent(self) -> str:
-        """Under which name the suggestions are in the tool."""
+        """Name of the model that made the suggestions."""
         return f"suspects-{self.job_id}"
 
-    def image(self, one: Suspect) -> str:
-        """Where the tool finds an image."""
+    def image(self, one: ExportedSample) -> str:
+        """Path of an image in the tool."""
         return f"{self.root}{one.path or one.id}"
 
 
 Items = Iterator[dict[str, Any]]
 
 
-def label_studio(suspects: Iterable[Suspect], export: Setting) -> Items:
-    """Tasks with predictions, for a project's import; of samples that are tasks already, their predictions alone.
+def label_studio(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
+    """Tasks with predictions, for the import of a project; for samples that are tasks already only predictions.
 
-    The latter is what `POST /api/projects/{id}/import/predictions` takes, once for each task.
+    `POST /api/projects/{id}/import/predictions` takes the latter, one for each task.
     """
     about = export.about or {"tabular": "table"}.get(export.modality, export.modality)
     control = Control(export.field, about, export.classes, {}, about, about, url=False)
     seen: set[int] = set()
     for one in suspects:
-        said = {
-            "result": result(control, one.suggested),
+        prediction = {
+            "result": choices_result(control, one.suggested),
             "score": one.score,
             "model_version": export.agent,
         }
-        task = task_of(one.id) if export.origin.startswith("label studio") else None
+        task = task_number(one.id) if export.origin.startswith("label studio") else None
         if task is None:
-            yield {"data": {**_data(one, export), **_facts(one)}, "predictions": [said]}
-        elif task not in seen:  # of a task with several samples the most suspicious one
+            yield {"data": {**_data(one, export), **_facts(one)}, "predictions": [prediction]}
+        elif task not in seen:  # the first sample of a task is the most suspicious one
             seen.add(task)
-            yield {"task": task, **said}
+            yield {"task": task, **prediction}
 
 
-def _data(one: Suspect, export: Setting) -> dict[str, Any]:
+def _data(one: ExportedSample, export: ExportContext) -> dict[str, Any]:
     if export.modality == "image":
         return {"image": export.image(one)}
     return {"table": dict(one.features or {})} if export.modality == "tabular" else {"text": one.text}
 
 
-def _facts(one: Suspect) -> dict[str, Any]:
-    """What is known of a sample, in columns that a tool can show and sort by."""
+def _facts(one: ExportedSample) -> dict[str, Any]:
+    """Results of a sample as columns, which a tool can show and sort by."""
     return {
         "sample_id": one.id,
         "rank": one.rank,
@@ -109,7 +106,7 @@ def _facts(one: Suspect) -> dict[str, Any]:
     }
 
 
-def argilla(suspects: Iterable[Suspect], export: Setting) -> Items:
+def argilla(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
     """Records as Argilla's `dataset.records.from_json` reads them: the suggestion pre-selected, the rest as metadata."""
     for one in suspects:
         yield {
@@ -123,29 +120,29 @@ def argilla(suspects: Iterable[Suspect], export: Setting) -> Items:
         }
 
 
-def doccano(suspects: Iterable[Suspect], export: Setting) -> Items:
-    """Lines for doccano's import as JSONL with `text` and `label` as columns; every other key becomes meta."""
+def doccano(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
+    """Lines for doccano's import as JSONL with the columns `text` and `label`; doccano keeps all other keys as meta."""
     for one in suspects:
         yield {"text": one.text, "label": [one.given], **_facts(one), "job": export.job_id}
 
 
-def cvat(suspects: Iterable[Suspect], export: Setting) -> Items:
-    """Bodies of `POST /api/issues`, one for each flagged image; the number of the CVAT job is the caller's to add.
+def cvat(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
+    """Bodies of `POST /api/issues`, one for each flagged image, without the number of the CVAT job.
 
-    `frame` is the image's own number in an export of CVAT's, else its place among the names in order.
+    `frame` is the image's number in an export of CVAT, else its position in the dataset.
     """
     for one in suspects:
         if one.flagged:
             width, height = one.size or (1, 1)
             own = export.origin.startswith("cvat") and one.id.isascii() and one.id.isdigit()
-            said = f"suspect {one.score:.2f}: labelled {one.given}"
+            text = f"suspect {one.score:.2f}: labelled {one.given}"
             doubt = f", looks like {one.suggested}" if one.suggested != one.given else ", unlike its class"
             frame = int(one.id) if own else one.index
-            yield {"frame": frame, "position": [0, 0, width, height], "message": f"{said}{doubt} ({export.image(one)})"}
+            yield {"frame": frame, "position": [0, 0, width, height], "message": f"{text}{doubt} ({export.image(one)})"}
 
 
-def prodigy(suspects: Iterable[Suspect], export: Setting) -> Items:
-    """Tasks of the `choice` interface without an answer, the most suspicious first: their order is the order shown."""
+def prodigy(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
+    """Tasks of the `choice` interface without an answer, most suspicious first. Prodigy shows them in this order."""
     for one in suspects:
         shown = export.classes if len(export.classes) <= _OPTIONS else tuple(dict.fromkeys((one.suggested, one.given)))
         meta = {key: value for key, value in _facts(one).items() if not key.startswith("suggested")}
@@ -159,7 +156,7 @@ def prodigy(suspects: Iterable[Suspect], export: Setting) -> Items:
         }
 
 
-def labelbox(suspects: Iterable[Suspect], export: Setting) -> Items:
+def labelbox(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
     """Predictions for Labelbox's model-assisted labelling: a radio answer for each data row, by id or global key."""
     for one in suspects:
         row = {"id": one.id} if export.origin.startswith("labelbox, by id") else {"globalKey": one.id}
@@ -171,8 +168,8 @@ def labelbox(suspects: Iterable[Suspect], export: Setting) -> Items:
         }
 
 
-def fiftyone(suspects: Iterable[Suspect], export: Setting) -> Items:
-    """Samples for `fo.Sample.from_dict` and `merge_samples`, which go by `filepath`."""
+def fiftyone(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
+    """Samples for `fo.Sample.from_dict` and `merge_samples`, which match by `filepath`."""
     for one in suspects:
         suggested = {"_cls": "Classification", "tags": [], "label": one.suggested, "confidence": one.confidence}
         yield {
@@ -191,21 +188,21 @@ def fiftyone(suspects: Iterable[Suspect], export: Setting) -> Items:
 
 
 @dataclass(frozen=True)
-class Form:
-    """How a tool's file is written: its items, what stands around them, and what they may be of."""
+class ToolFormat:
+    """Format of a tool's file: its items, the text around them, and the modalities that the tool takes."""
 
-    items: Callable[[Iterable[Suspect], Setting], Items]
+    items: Callable[[Iterable[ExportedSample], ExportContext], Items]
     modalities: tuple[Modality, ...]
-    ending: str = "json"  # of the file's name; of any other the file is one object a line
+    ending: str = "json"  # of the file name; a file with another ending has one object per line
     around: tuple[str, str] = ("[\n", "\n]\n")
 
     @property
     def lines(self) -> bool:
-        """Whether it is one object a line, not one document."""
+        """Whether the file has one object per line."""
         return self.ending != "json"
 
-    def pieces(self, suspects: Iterable[Suspect], export: Setting) -> Iterator[str]:
-        """The file in pieces, an item each."""
+    def pieces(self, suspects: Iterable[ExportedSample], export: ExportContext) -> Iterator[str]:
+        """The text of the file in pieces, about one for each item."""
         head, tail = ("", "") if self.lines else self.around
         yield head
         between = ""
@@ -216,12 +213,12 @@ class Form:
 
 
 ToolForm = Literal["label_studio", "argilla", "doccano", "cvat", "prodigy", "labelbox", "fiftyone"]
-FORMS: dict[ToolForm, Form] = {
-    "label_studio": Form(label_studio, ("text", "image", "tabular")),
-    "argilla": Form(argilla, ("text", "image")),
-    "doccano": Form(doccano, ("text",), "jsonl"),
-    "cvat": Form(cvat, ("image",)),
-    "prodigy": Form(prodigy, ("text", "image"), "jsonl"),
-    "labelbox": Form(labelbox, ("text", "image"), "ndjson"),
-    "fiftyone": Form(fiftyone, ("image",), around=('{"samples": [\n', "\n]}\n")),
+FORMS: dict[ToolForm, ToolFormat] = {
+    "label_studio": ToolFormat(label_studio, ("text", "image", "tabular")),
+    "argilla": ToolFormat(argilla, ("text", "image")),
+    "doccano": ToolFormat(doccano, ("text",), "jsonl"),
+    "cvat": ToolFormat(cvat, ("image",)),
+    "prodigy": ToolFormat(prodigy, ("text", "image"), "jsonl"),
+    "labelbox": ToolFormat(labelbox, ("text", "image"), "ndjson"),
+    "fiftyone": ToolFormat(fiftyone, ("image",), around=('{"samples": [\n', "\n]}\n")),
 }

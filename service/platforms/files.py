@@ -1,6 +1,7 @@
-"""What every reader of a labelling tool's file gives: samples with one class each, or the reason why there is none.
+"""Shared parts of the readers of labelling tools' export files. Pure.
 
-Files are not opened here: a reader gets their records, and may ask for them again. Pure.
+A reader gets the parsed records of a file, as often as it needs them, and gives samples with one class each. A record that
+gives no sample is skipped with a reason.
 """
 
 import re
@@ -10,21 +11,21 @@ from typing import Any, TypeVar
 
 from service.domain.dataset import DatasetSpec, Modality
 from service.domain.errors import FieldError, Invalid
-from service.platforms.label_studio import Labelled, decide
+from service.platforms.annotations import Annotation, no_single_label, winning_labels
 
-# What a record of another shape than the tool's raises.
+# Errors that a record raises when its shape is not the tool's.
 SHAPE = (AttributeError, TypeError, ValueError, KeyError, IndexError)
 
 T = TypeVar("T")
 Records = Callable[[], Iterator[dict[str, Any]]]
 
 _IMAGE = re.compile(r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?|ppm|pgm|pbm)$")
-_LOOK = 200  # records that tell what a file is of
+_INSPECTED = 200  # first records, which tell the columns of a file
 
 
 @dataclass(frozen=True)
-class Item:
-    """One sample: its id in the tool, its class, its inputs by column; an image is where the tool finds it."""
+class ToolSample:
+    """One sample: its id in the tool, its class, its inputs by column. An image is a path, a URL or a data URI."""
 
     name: str
     label: str
@@ -33,48 +34,48 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Unused:
-    """One record that becomes no sample, and why."""
+class SkippedRecord:
+    """A record that gives no sample, and the reason."""
 
     name: str
     reason: str
 
 
 @dataclass(frozen=True)
-class Table:
-    """A file that is understood: `items` begins anew at each call.
+class ToolTable:
+    """An export file as a table; each call of `items` reads it from the start.
 
-    `noun` is what the tool calls a record, `label` what it calls the class; `image` is the column of images.
+    `noun` is the tool's word for a record, `label` its name of the class, `image` the column of images, if any.
     """
 
     title: str
     noun: str
     label: str
     columns: tuple[str, ...]
-    items: Callable[[], Iterator[Item | Unused]]
+    items: Callable[[], Iterator[ToolSample | SkippedRecord]]
     modality: Modality | None = None
     image: str | None = None
     splits: bool = False
 
 
-def each(
-    records: Records, key: str, read: Callable[[str, dict[str, Any]], Iterator[Item | Unused]]
-) -> Callable[[], Iterator[Item | Unused]]:
-    """What `read` makes of every record, called by what it holds under `key`; one that has another shape is no sample."""
+def map_records(
+    records: Records, key: str, read: Callable[[str, dict[str, Any]], Iterator[ToolSample | SkippedRecord]]
+) -> Callable[[], Iterator[ToolSample | SkippedRecord]]:
+    """Apply `read` to each record and its name, the value of `key`. A record of another shape is skipped."""
 
-    def items() -> Iterator[Item | Unused]:
+    def items() -> Iterator[ToolSample | SkippedRecord]:
         for place, record in enumerate(records()):
             name = str(record.get(key) if record.get(key) not in (None, "") else f"row-{place}")
             try:
                 yield from list(read(name, record))
             except SHAPE:
-                yield Unused(name, "it is not as the tool writes it")
+                yield SkippedRecord(name, "its shape is not the tool's")
 
     return items
 
 
-def surveyed(records: Records, look: Callable[[dict[str, Any]], Iterable[T]]) -> Iterator[T]:
-    """What `look` sees in every record, those of another shape left out."""
+def scan_records(records: Records, look: Callable[[dict[str, Any]], Iterable[T]]) -> Iterator[T]:
+    """Values that `look` finds in all records; records of another shape give none."""
     for record in records():
         try:
             yield from list(look(record))
@@ -82,47 +83,46 @@ def surveyed(records: Records, look: Callable[[dict[str, Any]], Iterable[T]]) ->
             continue
 
 
-def settled(
-    name: str, values: Mapping[str, Any], said: Sequence[Labelled | str], spec: DatasetSpec
-) -> Iterator[Item | Unused]:
-    """The sample that a record's annotations make; with the policy `all` one each, called `name:annotation`."""
-    labelled = [one for one in said if isinstance(one, Labelled)]
+def annotated_samples(
+    name: str, values: Mapping[str, Any], annotations: Sequence[Annotation | str], spec: DatasetSpec
+) -> Iterator[ToolSample | SkippedRecord]:
+    """The sample of a record with annotations; with the policy `all` one for each, with the id `name:annotation`."""
+    annotated = [one for one in annotations if isinstance(one, Annotation)]
     policy = spec.annotation_policy
     if policy == "all":
-        yield from (Unused(name, one) for one in said if isinstance(one, str))
-        if not said:
-            yield Unused(name, "no annotation")
-        yield from (Item(f"{name}:{one.annotation}", one.label, values) for one in labelled)
-    elif not labelled:
-        yield Unused(name, str(said[-1]) if said else "no annotation")
+        yield from (SkippedRecord(name, one) for one in annotations if isinstance(one, str))
+        if not annotations:
+            yield SkippedRecord(name, "no annotation")
+        yield from (ToolSample(f"{name}:{one.number}", one.label, values) for one in annotated)
+    elif not annotated:
+        yield SkippedRecord(name, str(annotations[-1]) if annotations else "no annotation")
     else:
-        labels = decide(labelled, policy)
+        labels = winning_labels(annotated, policy)
         if len(labels) == 1:
-            yield Item(name, labels[0], values)
+            yield ToolSample(name, labels[0], values)
         else:
-            conflict = f"its annotators are in conflict: {', '.join(labels)}"
-            yield Unused(name, conflict if labels else "no annotation is ground truth")
+            yield SkippedRecord(name, no_single_label(labels))
 
 
-def only(names: Iterable[str], spec: DatasetSpec, what: str) -> str:
-    """The one that holds the class: what `spec.label` names, or the only one. Raises Invalid naming them."""
+def only_column(names: Iterable[str], spec: DatasetSpec, what: str) -> str:
+    """The name of the class column: `spec.label`, or the only one. Raises Invalid with all names; `what` is their kind."""
     found = list(dict.fromkeys(names))
     if spec.label is not None and spec.label in found:
         return spec.label
     if spec.label is not None or len(found) != 1:
         known = ", ".join(found) or "none"
-        told = f"no {what} {spec.label!r}; there are {known}" if spec.label else f"which {what} is the label? {known}"
-        raise Invalid(f"spec.label: {told}", errors=[FieldError(loc=["spec", "label"], msg=told)])
+        msg = f"no {what} {spec.label!r}; there are {known}" if spec.label else f"which {what} is the label? {known}"
+        raise Invalid(f"spec.label: {msg}", errors=[FieldError(loc=["spec", "label"], msg=msg)])
     return found[0]
 
 
-def useless(message: str) -> Invalid:
-    """The file is a tool's, but holds nothing that this service ranks."""
+def no_classes(message: str) -> Invalid:
+    """The error for an export file without a class for each sample."""
     return Invalid(message, errors=[FieldError(loc=["file"], msg=message)])
 
 
 def is_image(value: Any) -> bool:
-    """Whether a value says where an image is, or is one as a data URI."""
+    """Whether a value is the path or URL of an image, or an image as a data URI."""
     if not isinstance(value, str):
         return False
     return (
@@ -133,7 +133,7 @@ def is_image(value: Any) -> bool:
 
 
 def image_column(rows: Sequence[Mapping[str, Any]]) -> str | None:
-    """The first column that says in every row that has it where an image is."""
+    """The first column whose values are all images, see `is_image`."""
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row[name] for row in rows if row.get(name)]
         if values and all(is_image(value) for value in values):
@@ -141,22 +141,22 @@ def image_column(rows: Sequence[Mapping[str, Any]]) -> str | None:
     return None
 
 
-def first(records: Records) -> list[dict[str, Any]]:
-    """The first records of a file, which tell what it is of."""
-    return [record for record, _ in zip(records(), range(_LOOK), strict=False)]
+def first_records(records: Records) -> list[dict[str, Any]]:
+    """The first 200 records of a file."""
+    return [record for record, _ in zip(records(), range(_INSPECTED), strict=False)]
 
 
-def flat(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Named values, those of an object in it under `its name.their name`."""
+def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name; values of a nested object have the name `outer.inner`."""
     found: dict[str, Any] = {}
     for name, value in data.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": each for inner, each in value.items()}
+            found |= {f"{name}.{inner}": map_records for inner, map_records in value.items()}
         else:
             found[name] = value
     return found
 
 
-def one_of(chosen: Sequence[Any]) -> str | None:
-    """The class that a choice means, or None for several or none."""
+def single_class(chosen: Sequence[Any]) -> str | None:
+    """The class of a choice; None for several choices or none."""
     return str(chosen[0]) if len(chosen) == 1 and isinstance(chosen[0], (str, int)) else None

@@ -1,10 +1,10 @@
-"""Label Studio's projects and tasks as labelled samples, and samples as its predictions. Pure: no I/O.
+"""Label Studio's task format: labelled samples from tasks, predictions for tasks. Pure.
 
-The label config is XML: `<Choices name=N toName=M>` holds the classes, the tag called M the input. An annotation's
-result item counts when its type is `choices` and its `from_name` is N; with a `<Choice alias>` it names the alias.
+The label config of a project is XML. `<Choices name=N toName=M>` has the classes, the tag with the name M the input. An
+item of an annotation's result counts when its type is `choices` and its `from_name` is N; a `<Choice alias>` replaces the
+class by its alias. The format is here and not in service.label_studio, which does I/O: readers and writers of files use it.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +15,17 @@ from defusedxml.ElementTree import ParseError, fromstring
 
 from service.domain.dataset import AnnotationPolicy, Modality
 from service.domain.errors import FieldError, Invalid
+from service.platforms.annotations import Annotation, no_single_label, winning_labels
 
 _INPUTS: dict[str, Modality] = {"text": "text", "hypertext": "text", "image": "image", "table": "tabular"}
 
 
 @dataclass(frozen=True)
 class Control:
-    """One Choices tag: the classes in order, the input it is about, and its aliases by class."""
+    """One Choices tag of a label config: classes in order, aliases by class, and its input.
+
+    `field` is the place of the input in a task's data, with dots for nested objects.
+    """
 
     from_name: str
     to_name: str
@@ -29,35 +33,25 @@ class Control:
     aliases: Mapping[str, str]
     input_tag: str
     field: str
-    url: bool  # the field holds where the text is, not the text
+    url: bool  # the field has the URL of the input, not the input
 
     @property
     def modality(self) -> Modality | None:
-        """What one sample is; None for inputs that no model takes."""
+        """Modality of a sample; None for inputs that no model takes."""
         return None if self.url and self.input_tag != "image" else _INPUTS.get(self.input_tag)
 
-    def read(self, choice: str) -> str:
-        """The class that a choice in a result means."""
+    def class_of(self, choice: str) -> str:
+        """The class of a choice in a result."""
         return next((name for name, alias in self.aliases.items() if alias == choice), choice)
 
-    def write(self, label: str) -> str:
-        """How a result names a class."""
+    def choice_of(self, label: str) -> str:
+        """The choice of a class, for a result."""
         return self.aliases.get(label, label)
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """One annotation that names one class."""
-
-    annotation: int
-    label: str
-    updated_at: str
-    ground_truth: bool
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A task that becomes a sample. `name` is the sample's id, `disagrees`: other annotations say other classes."""
+class TaskSample:
+    """A sample of a task. `name` is the sample's id; `disagrees`: the task has annotations of several classes."""
 
     name: str
     task: int
@@ -67,15 +61,15 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Left:
-    """A task that becomes none, and why."""
+class SkippedTask:
+    """A task, or an annotation of it, that gives no sample, and the reason."""
 
     task: int
     reason: str
 
 
 def parse_config(config: str) -> list[Control]:
-    """Every Choices tag of a label config that has an input. Raises Invalid for XML that cannot be read."""
+    """All Choices tags of a label config that have an input. Raises Invalid for XML that cannot be parsed."""
     try:
         root = fromstring(config)
     except (ParseError, DefusedXmlException, ValueError) as error:
@@ -102,8 +96,8 @@ def _control(tag: Element, source: Element) -> Control:
     )
 
 
-def choose(controls: Sequence[Control], from_name: str | None) -> Control:
-    """The one that holds the class. Raises Invalid where it cannot be told, naming those that there are."""
+def choose_control(controls: Sequence[Control], from_name: str | None) -> Control:
+    """The Choices tag of the class. Raises Invalid, with the names of all tags, when it is unclear which one."""
     names = ", ".join(one.from_name for one in controls)
     if from_name is not None:
         fitting = [one for one in controls if one.from_name == from_name]
@@ -118,16 +112,16 @@ def choose(controls: Sequence[Control], from_name: str | None) -> Control:
         fitting = list(controls)
     if fitting[0].modality is None:
         tag = fitting[0].input_tag + (" by URL" if fitting[0].url else "")
-        raise _invalid("project", f"its input is {tag}; read are {', '.join(_INPUTS)}")
+        raise _invalid("project", f"its input is {tag}; supported are {', '.join(_INPUTS)}")
     return fitting[0]
 
 
-def annotations(task: Mapping[str, Any], control: Control) -> list[Labelled | str]:
-    """What each annotation of a task says: one class, or the reason why it says none."""
-    return [_labelled(one, control) for one in task.get("annotations") or ()]
+def read_annotations(task: Mapping[str, Any], control: Control) -> list[Annotation | str]:
+    """All annotations of a task; for one without a single class the reason as text."""
+    return [_read_annotation(one, control) for one in task.get("annotations") or ()]
 
 
-def _labelled(annotation: Mapping[str, Any], control: Control) -> Labelled | str:
+def _read_annotation(annotation: Mapping[str, Any], control: Control) -> Annotation | str:
     if annotation.get("was_cancelled"):
         return "the annotation was cancelled"
     chosen: list[Any] = []
@@ -138,70 +132,59 @@ def _labelled(annotation: Mapping[str, Any], control: Control) -> Labelled | str
         return "the annotation is empty"
     if len(chosen) > 1 or not isinstance(chosen[0], str):
         return f"the annotation names {max(len(chosen), 2)} classes"
-    label = control.read(chosen[0])
+    label = control.class_of(chosen[0])
     if control.classes and label not in control.classes:
         return f"the annotation names the class {label!r}, which the label config lacks"
     stamp = str(annotation.get("updated_at") or annotation.get("created_at") or "")
-    return Labelled(int(annotation.get("id") or 0), label, stamp, bool(annotation.get("ground_truth")))
+    return Annotation(int(annotation.get("id") or 0), label, stamp, bool(annotation.get("ground_truth")))
 
 
-def samples(task: Mapping[str, Any], control: Control, policy: AnnotationPolicy) -> Iterator[Sample | Left]:
-    """The samples of a task: one, or none with the reason; with policy `all` one an annotation."""
+def task_samples(
+    task: Mapping[str, Any], control: Control, policy: AnnotationPolicy
+) -> Iterator[TaskSample | SkippedTask]:
+    """The sample of a task, or the reason why there is none; with the policy `all` one sample for each annotation."""
     number = int(task["id"])
-    said = annotations(task, control)
-    labelled = [one for one in said if isinstance(one, Labelled)]
+    read = read_annotations(task, control)
+    labelled = [one for one in read if isinstance(one, Annotation)]
     if policy == "all":
-        yield from (Left(number, one) for one in said if isinstance(one, str))
+        yield from (SkippedTask(number, one) for one in read if isinstance(one, str))
     if not labelled:
-        if policy != "all" or not said:
-            yield Left(number, str(said[-1]) if said else "no annotation")
+        if policy != "all" or not read:
+            yield SkippedTask(number, str(read[-1]) if read else "no annotation")
         return
-    value = field_of(task, control)
+    value = task_input(task, control)
     if value is None:
-        yield Left(number, f"its data has no {control.field}")
+        yield SkippedTask(number, f"its data has no {control.field}")
         return
     disagrees = len({one.label for one in labelled}) > 1
     if policy == "all":
-        yield from (Sample(f"{number}:{one.annotation}", number, one.label, value, disagrees) for one in labelled)
+        yield from (TaskSample(f"{number}:{one.number}", number, one.label, value, disagrees) for one in labelled)
         return
-    label = decide(labelled, policy)
-    yield Sample(str(number), number, label[0], value, disagrees) if len(label) == 1 else Left(number, _why(label))
+    label = winning_labels(labelled, policy)
+    yield (
+        TaskSample(str(number), number, label[0], value, disagrees)
+        if len(label) == 1
+        else SkippedTask(number, no_single_label(label))
+    )
 
 
-def decide(labelled: Sequence[Labelled], policy: AnnotationPolicy) -> list[str]:
-    """The class that a task has, or several where its annotations are in conflict, or none where none counts."""
-    match policy:
-        case "latest" | "all":
-            return [max(labelled, key=lambda one: (one.updated_at, one.annotation)).label]
-        case "majority":
-            counted = Counter(one.label for one in labelled)
-            most = max(counted.values())
-            return [label for label, count in counted.items() if count == most]
-        case "ground_truth":
-            return list(dict.fromkeys(one.label for one in labelled if one.ground_truth))
-
-
-def _why(labels: Sequence[str]) -> str:
-    return f"its annotators are in conflict: {', '.join(labels)}" if labels else "no annotation is ground truth"
-
-
-def field_of(task: Mapping[str, Any], control: Control) -> Any:
-    """The input of a task; None when it is missing or empty."""
+def task_input(task: Mapping[str, Any], control: Control) -> Any:
+    """The input of a task; None when missing or empty."""
     value: Any = task.get("data") or {}
     for part in control.field.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value if value not in ("", {}, []) else None
 
 
-def task_of(sample_name: str) -> int | None:
-    """The task that a sample is; None for a sample of something else."""
+def task_number(sample_name: str) -> int | None:
+    """Number of the task that a sample comes from; None for other samples."""
     number = sample_name.partition(":")[0]
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def result(control: Control, label: str) -> list[dict[str, Any]]:
-    """A class as the result of an annotation or a prediction."""
-    value = {"choices": [control.write(label)]}
+def choices_result(control: Control, label: str) -> list[dict[str, Any]]:
+    """The `result` of an annotation or a prediction with this class."""
+    value = {"choices": [control.choice_of(label)]}
     return [{"from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": value}]
 
 

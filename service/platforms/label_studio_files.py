@@ -1,6 +1,6 @@
-"""Label Studio's exports: JSON (tasks), JSON_MIN and CSV (a row an annotation). Pure.
+"""Export files of Label Studio: JSON (tasks), JSON_MIN and CSV (one row per annotation). Pure.
 
-An export has no label config: an alias is a class by its own name, and the input is told from the data.
+An export has no label config: an alias is read as a class, and the input is found from the data.
 """
 
 import json
@@ -10,21 +10,22 @@ from itertools import groupby
 from typing import Any
 
 from service.domain.dataset import DatasetSpec, Modality
+from service.platforms.annotations import Annotation
 from service.platforms.files import (
-    Item,
     Records,
-    Table,
-    Unused,
-    each,
-    first,
-    flat,
+    SkippedRecord,
+    ToolSample,
+    ToolTable,
+    annotated_samples,
+    first_records,
+    flatten,
     image_column,
-    only,
-    settled,
-    surveyed,
-    useless,
+    map_records,
+    no_classes,
+    only_column,
+    scan_records,
 )
-from service.platforms.label_studio import Control, Labelled, annotations
+from service.platforms.label_studio import Control, read_annotations
 
 _OWN = ("id", "annotation_id", "annotator", "created_at", "updated_at", "lead_time")
 _ROW_MARKS = {"id", "annotation_id", "annotator", "lead_time"}
@@ -33,43 +34,43 @@ _FEW = 100  # different values that classes may have
 
 
 def is_task(record: Mapping[str, Any]) -> bool:
-    """Whether it is a task of the JSON export."""
+    """Whether a record is a task of the JSON export."""
     return isinstance(record.get("data"), dict) and isinstance(record.get("annotations"), list)
 
 
 def is_row(record: Mapping[str, Any]) -> bool:
-    """Whether it is a row of JSON_MIN or CSV."""
+    """Whether a record is a row of JSON_MIN or CSV."""
     return set(record) >= _ROW_MARKS
 
 
-def tasks(records: Records, spec: DatasetSpec) -> Table:
+def tasks(records: Records, spec: DatasetSpec) -> ToolTable:
     """The JSON export. Raises Invalid where it has no choices, or several Choices tags and none is named."""
     tags: dict[str, Counter[str]] = {}
     kinds: Counter[str] = Counter()
-    for item in surveyed(records, _results):
+    for item in scan_records(records, _results):
         kinds[str(item.get("type"))] += 1
         if item.get("type") == "choices" and item.get("from_name"):
             tags.setdefault(str(item["from_name"]), Counter())[str(item.get("to_name"))] += 1
     if not tags:
         found = f"its results are {', '.join(kinds)}" if kinds else "no task is annotated"
-        raise useless(f"the export has no choices, so no classes: {found}")
-    name = only(tags, spec, "Choices tag")
-    data = [task["data"] for task in first(records) if isinstance(task.get("data"), dict)]
+        raise no_classes(f"the export has no choices, so no classes: {found}")
+    name = only_column(tags, spec, "Choices tag")
+    data = [task["data"] for task in first_records(records) if isinstance(task.get("data"), dict)]
     field = _field(data, tags[name].most_common(1)[0][0])
     control = Control(name, "", (), {}, "", field or "", url=False)
     rows = [_values(one, field) for one in data]
     image = image_column(rows)
     columns = (image,) if image is not None else tuple(dict.fromkeys(column for row in rows for column in row))
 
-    def read(number: str, task: dict[str, Any]) -> Iterator[Item | Unused]:
+    def read(number: str, task: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
         values = _values(task.get("data") or {}, field)
         if any(value not in (None, "") for value in values.values()):
-            yield from settled(number, values, annotations(task, control), spec)
+            yield from annotated_samples(number, values, read_annotations(task, control), spec)
         else:
-            yield Unused(number, f"its data has no {field or 'value'}")
+            yield SkippedRecord(number, f"its data has no {field or 'value'}")
 
-    items = each(records, "id", read)
-    return Table("label studio json", "task", name, columns, items, _modality(image, field, rows), image)
+    items = map_records(records, "id", read)
+    return ToolTable("label studio json", "task", name, columns, items, _modality(image, field, rows), image)
 
 
 def _results(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -78,7 +79,7 @@ def _results(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _field(data: Sequence[Mapping[str, Any]], to_name: str) -> str | None:
-    """Which entry of the data the tag is about: called as the tag, or the only one; None for all of them."""
+    """The key of the input in the data: the tag's name, or the only key; None when all keys are inputs."""
     names = list(dict.fromkeys(name for one in data for name in one))
     if to_name in names:
         return to_name
@@ -87,9 +88,9 @@ def _field(data: Sequence[Mapping[str, Any]], to_name: str) -> str | None:
 
 def _values(data: Mapping[str, Any], field: str | None) -> dict[str, Any]:
     if field is None:
-        return flat(data)
+        return flatten(data)
     value = data.get(field)
-    return flat(value) if isinstance(value, Mapping) else {field: value}
+    return flatten(value) if isinstance(value, Mapping) else {field: value}
 
 
 def _modality(image: str | None, field: str | None, rows: Sequence[Mapping[str, Any]]) -> Modality | None:
@@ -99,24 +100,24 @@ def _modality(image: str | None, field: str | None, rows: Sequence[Mapping[str, 
     return "text" if alone else None
 
 
-def rows(title: str, records: Records, spec: DatasetSpec) -> Table:
-    """JSON_MIN or CSV: rows of one task follow each other. Raises Invalid where the label's column cannot be told."""
+def rows(title: str, records: Records, spec: DatasetSpec) -> ToolTable:
+    """JSON_MIN or CSV; rows of one task are adjacent. Raises Invalid when the label's column is unclear."""
     label, others = _label_of(records, spec)
-    seen = [_inputs(row, label, others) for row in first(records)]
+    seen = [_inputs(row, label, others) for row in first_records(records)]
     image = image_column(seen)
     columns = (image,) if image is not None else tuple(dict.fromkeys(column for row in seen for column in row))
 
-    def items() -> Iterator[Item | Unused]:
+    def items() -> Iterator[ToolSample | SkippedRecord]:
         for task, group in groupby(records(), key=lambda row: str(row.get("id"))):
             held = list(group)
-            said = [_said(row, label) for row in held if row.get("annotation_id") not in (None, "")]
-            yield from settled(task, _inputs(held[0], label, others), said, spec)
+            answers = [_read_row(row, label) for row in held if row.get("annotation_id") not in (None, "")]
+            yield from annotated_samples(task, _inputs(held[0], label, others), answers, spec)
 
-    return Table(title, "task", label, columns, items, "image" if image is not None else None, image)
+    return ToolTable(title, "task", label, columns, items, "image" if image is not None else None, image)
 
 
 def _label_of(records: Records, spec: DatasetSpec) -> tuple[str, frozenset[str]]:
-    """The column of the class, and those of other tags, which are not learnt from."""
+    """The column of the class, and the columns of other tags, which are not inputs."""
     known: dict[str, set[str] | None] = {}
     tags: dict[str, None] = {}
     count = 0
@@ -124,7 +125,7 @@ def _label_of(records: Records, spec: DatasetSpec) -> tuple[str, frozenset[str]]
         count += 1
         names = list(row)
         start, stop = names.index("id") + 1, names.index("annotator")
-        # JSON_MIN has the tags' names between these two; of a CSV, whose columns are in alphabetical order, none are.
+        # In JSON_MIN the tags are between these two columns. The columns of a CSV are in alphabetical order.
         tags |= dict.fromkeys(names[start:stop])
         for name, value in row.items():
             kept = known.setdefault(name, set())
@@ -132,21 +133,21 @@ def _label_of(records: Records, spec: DatasetSpec) -> tuple[str, frozenset[str]]
                 kept.add(value if isinstance(value, str) else json.dumps(value))
                 known[name] = kept if len(kept) <= _FEW else None
     if tags:
-        return only(tags, spec, "tag"), frozenset(tags)
+        return only_column(tags, spec, "tag"), frozenset(tags)
     classes = [name for name, kept in known.items() if kept and 2 <= len(kept) <= max(2, count // 2)]
     usual = [name for name in known if name.lower() in _USUAL]
     free = [name for name in known if name not in _OWN]
     named = [spec.label] if spec.label in free else usual if len(usual) == 1 else classes
-    return only(named if len(named) == 1 else free, spec, "column"), frozenset()
+    return only_column(named if len(named) == 1 else free, spec, "column"), frozenset()
 
 
 def _inputs(row: Mapping[str, Any], label: str, others: frozenset[str]) -> dict[str, Any]:
     kept = {name: value for name, value in row.items() if name not in _OWN and name != label and name not in others}
-    return flat({name: _opened(value) for name, value in kept.items()})
+    return flatten({name: _parse_nested(value) for name, value in kept.items()})
 
 
-def _opened(value: Any) -> Any:
-    """A nested value, which a CSV holds as JSON."""
+def _parse_nested(value: Any) -> Any:
+    """A value with nested JSON parsed; a CSV has objects as JSON text."""
     if isinstance(value, str) and value.startswith("{"):
         try:
             return json.loads(value)
@@ -155,8 +156,8 @@ def _opened(value: Any) -> Any:
     return value
 
 
-def _said(row: Mapping[str, Any], label: str) -> Labelled | str:
-    value = _opened(row.get(label))
+def _read_row(row: Mapping[str, Any], label: str) -> Annotation | str:
+    value = _parse_nested(row.get(label))
     if value in (None, "", [], {}):
         return "the annotation is empty"
     if isinstance(value, dict) and isinstance(value.get("choices"), list):
@@ -165,4 +166,4 @@ def _said(row: Mapping[str, Any], label: str) -> Labelled | str:
         return "the annotation is no choice of one class"
     stamp = str(row.get("updated_at") or row.get("created_at") or "")
     number = str(row["annotation_id"])
-    return Labelled(int(number) if number.isdigit() else 0, value, stamp, ground_truth=False)
+    return Annotation(int(number) if number.isdigit() else 0, value, stamp, ground_truth=False)

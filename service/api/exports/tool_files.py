@@ -10,7 +10,7 @@ from fastapi import Query
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, invalid_fields
 from service.ingest.contents import contents
-from service.platforms.exports import FORMS, Form, Setting, Suspect, ToolForm
+from service.platforms.exports import FORMS, ExportContext, ExportedSample, ToolForm, ToolFormat
 from service.store.jobs import Job
 
 _PIECES = 1_000  # items that are sent at a time
@@ -51,7 +51,7 @@ def words(
     return Words(field, about, root)
 
 
-def tool_form(name: ToolForm, job: Job, info: DatasetInfo) -> Form:
+def tool_form(name: ToolForm, job: Job, info: DatasetInfo) -> ToolFormat:
     """The form of this name. Raises Invalid for data that the tool has no place for, and Conflict for planted errors."""
     form = FORMS[name]
     if info.modality not in form.modalities:
@@ -71,7 +71,7 @@ def to_tool(
     name: ToolForm, chunks: Iterable[Sequence[dict[str, Any]]], job: Job, info: DatasetInfo, data: Path, said: Words
 ) -> Iterator[bytes]:
     """The file; `chunks` are rows of the ranking with rank and score, `data` is the canonical file."""
-    setting = Setting(
+    setting = ExportContext(
         job_id=job.id,
         modality=info.modality,
         classes=tuple(info.classes),
@@ -96,12 +96,12 @@ def _shown(info: DatasetInfo) -> str | None:
     return info.features[0].name if own and info.features else None
 
 
-def _suspects(chunks: Iterable[Sequence[dict[str, Any]]], data: Path, *, sizes: bool) -> Iterator[Suspect]:
+def _suspects(chunks: Iterable[Sequence[dict[str, Any]]], data: Path, *, sizes: bool) -> Iterator[ExportedSample]:
     for chunk in chunks:
         # An image's size is looked up for what is flagged: nothing else becomes an issue.
         rows = [row for row in chunk if row["verdict"] != "clean"] if sizes else chunk
         for row, content in zip(rows, contents(data, [row["position"] for row in rows], sizes=sizes), strict=True):
-            yield Suspect(
+            yield ExportedSample(
                 rank=row["rank"],
                 id=row["sample_id"],
                 index=row["index"],

@@ -17,12 +17,12 @@ from service.ingest.readers.json_lines import numbered_rows
 from service.ingest.readers.json_stream import pieces
 from service.ingest.source import Upload
 from service.platforms import label_studio_files, pictures, records
-from service.platforms.files import Records, Table
+from service.platforms.files import Records, ToolTable
 
 _HEAD = 1 << 16
 _TAGS_SHAPES = ("box", "polygon", "polyline", "points", "ellipse", "cuboid", "mask", "skeleton")
 
-Opened = Callable[[DatasetSpec], Table]
+Opened = Callable[[DatasetSpec], ToolTable]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Tool:
     """A file of records: what its first one looks like, and how all are read."""
 
     takes: Callable[[Mapping[str, Any]], bool]
-    read: Callable[[Records, DatasetSpec], Table]
+    read: Callable[[Records, DatasetSpec], ToolTable]
 
 
 RECORDS: dict[str, Tool] = {
@@ -50,7 +50,7 @@ class Document:
     """A JSON object of sections: what their names are, and how it is read."""
 
     takes: Callable[[frozenset[str]], bool]
-    read: Callable[[pictures.Pieces, DatasetSpec], Table]
+    read: Callable[[pictures.Pieces, DatasetSpec], ToolTable]
 
 
 DOCUMENTS: dict[str, Document] = {

@@ -16,7 +16,7 @@ from service.ingest.readers.json_lines import as_column
 from service.ingest.readers.listing import Listing, Member, OpenMember
 from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
-from service.platforms.files import SHAPE, Item, Table, Unused
+from service.platforms.files import SHAPE, SkippedRecord, ToolSample, ToolTable
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv")
 _LISTS = ("metadata.csv", "metadata.jsonl")  # of images, read by the reader of folders
@@ -62,14 +62,14 @@ def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource 
     return replace(source, format=f"{source.format}, in {kind}")
 
 
-def _table(opened: Opened, upload: Upload) -> Table:
+def _table(opened: Opened, upload: Upload) -> ToolTable:
     try:
         return opened(upload.spec)
     except SHAPE as error:
         raise malformed(f"the file is not as the labelling tool writes it: {type(error).__name__}") from error
 
 
-def _source(table: Table, pictures: ArchiveImages | None) -> RowSource:
+def _source(table: ToolTable, pictures: ArchiveImages | None) -> RowSource:
     if table.image is not None and pictures is None:
         _check_inline(table)
     columns = ["file_name"] if table.image is not None else list(table.columns)
@@ -93,8 +93,10 @@ def _source(table: Table, pictures: ArchiveImages | None) -> RowSource:
     )
 
 
-def _check_inline(table: Table) -> None:
-    shown = next((str(one.values.get(table.image or "")) for one in table.items() if isinstance(one, Item)), "data:")
+def _check_inline(table: ToolTable) -> None:
+    shown = next(
+        (str(one.values.get(table.image or "")) for one in table.items() if isinstance(one, ToolSample)), "data:"
+    )
     if not is_inline(shown):
         tool = " or connect Label Studio (POST /connections)" if table.title.startswith("label studio") else ""
         raise invalid(
@@ -108,7 +110,7 @@ class _Reader:
 
     def __init__(
         self,
-        table: Table,
+        table: ToolTable,
         pictures: ArchiveImages | None,
         columns: Sequence[str],
         label: str,
@@ -124,7 +126,7 @@ class _Reader:
         with self._pictures.listing.reading() if self._pictures is not None else nullcontext() as read:
             held = _Held()
             for index, one in enumerate(self._table.items()):
-                if isinstance(one, Unused):
+                if isinstance(one, SkippedRecord):
                     held.skip(index, self._where(one.name), one.reason)
                     continue
                 if self._image is None:
@@ -140,7 +142,7 @@ class _Reader:
     def _where(self, name: str) -> str:
         return f"{self._table.noun} {name}"
 
-    def _add_picture(self, held: "_Held", index: int, one: Item, read: OpenMember | None, *, media: bool) -> None:
+    def _add_picture(self, held: "_Held", index: int, one: ToolSample, read: OpenMember | None, *, media: bool) -> None:
         reference = str(one.values.get(self._table.image or "") or "")
         if is_inline(reference):
             path, (data, fault) = one.name, inline(reference) if media else (b"", "")
@@ -179,13 +181,13 @@ class _Held:
     """Rows until they make a batch."""
 
     def __init__(self) -> None:
-        self.items: list[Item] = []
+        self.items: list[ToolSample] = []
         self.index: list[int] = []
         self.images: list[bytes] = []
         self.skipped: list[SkippedRow] = []
         self._size = 0
 
-    def add(self, index: int, one: Item, image: bytes = b"") -> None:
+    def add(self, index: int, one: ToolSample, image: bytes = b"") -> None:
         self.items.append(one)
         self.index.append(index)
         self.images.append(image)

@@ -17,7 +17,8 @@ from service.label_studio.backend.unseen import Sample, ask
 from service.label_studio.projects import control_of
 from service.label_studio.push.ranked import model_version
 from service.label_studio.push.review_project import origin_of
-from service.platforms.label_studio import Control, Labelled, annotations, decide, field_of, result
+from service.platforms.annotations import Annotation, winning_labels
+from service.platforms.label_studio import Control, choices_result, read_annotations, task_input
 from service.services import Services
 from service.store import jobs, loops, pulls, rankings
 from service.store.jobs import Job
@@ -132,7 +133,7 @@ class _Teller:
 
     def guessed(self, tasks: Sequence[Mapping[str, Any]], deadline: float) -> list[Prediction | None]:
         """What the model says; None where it was not asked or did not answer."""
-        values = [field_of(task, self._control) for task in tasks]
+        values = [task_input(task, self._control) for task in tasks]
         places = [place for place, value in enumerate(values) if value is not None]
         found: list[Prediction | None] = [None] * len(tasks)
         if not places:
@@ -149,13 +150,13 @@ class _Teller:
         if not writable:
             return None
         label = max(writable, key=lambda name: writable[name])
-        labelled = [one for one in annotations(task, self._control) if isinstance(one, Labelled)]
-        given = decide(labelled, self._standing.pull.policy) if labelled else []
+        labelled = [one for one in read_annotations(task, self._control) if isinstance(one, Annotation)]
+        given = winning_labels(labelled, self._standing.pull.policy) if labelled else []
         doubt = 1 - probable.get(given[0], 0.0) if len(given) == 1 else None
         return self._said(label, writable[label], doubt)
 
     def _said(self, label: str, confidence: float, score: float | None) -> Prediction:
-        items = [{**item, "score": confidence} for item in result(self._control, label)]
+        items = [{**item, "score": confidence} for item in choices_result(self._control, label)]
         return Prediction(result=items, score=score, model_version=self._version)
 
 

@@ -17,7 +17,8 @@ from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import control_of
-from service.platforms.label_studio import Control, Labelled, Left, Sample, annotations, samples
+from service.platforms.annotations import Annotation
+from service.platforms.label_studio import Control, SkippedTask, TaskSample, read_annotations, task_samples
 from service.services import Services
 
 _AT_ONCE = 4  # images that are fetched beside each other
@@ -73,9 +74,9 @@ def _noted(path: Path | None) -> Iterator[Callable[[Iterable[dict[str, Any]]], N
 
 def _baseline(task: dict[str, Any], control: Control) -> dict[str, Any]:
     """What holds of a task now: every annotation's number, time and class, which later ones are compared with."""
-    said = annotations(task, control)
+    said = read_annotations(task, control)
     found = [
-        [int(each["id"]), str(each.get("updated_at") or ""), label.label if isinstance(label, Labelled) else None]
+        [int(each["id"]), str(each.get("updated_at") or ""), label.label if isinstance(label, Annotation) else None]
         for each, label in zip(task.get("annotations") or (), said, strict=True)
     ]
     return {"task": int(task["id"]), "annotations": found}
@@ -85,20 +86,20 @@ def _take(
     client: LabelStudio, page: Sequence[dict[str, Any]], control: Control, policy: AnnotationPolicy, writer: "_Writer"
 ) -> Iterator[int]:
     """Write the samples of a page; gives, now and then and at the end, how many of its tasks are done."""
-    found = [(done, sample) for done, task in enumerate(page) for sample in samples(task, control, policy)]
+    found = [(done, sample) for done, task in enumerate(page) for sample in task_samples(task, control, policy)]
     if control.modality != "image":
         for _, sample in found:
             writer.add(sample)
         yield len(page)
         return
 
-    def fetch(sample: Sample | Left) -> tuple[Sample | Left, bytes]:
-        if isinstance(sample, Left):
+    def fetch(sample: TaskSample | SkippedTask) -> tuple[TaskSample | SkippedTask, bytes]:
+        if isinstance(sample, SkippedTask):
             return sample, b""
         try:
             return sample, client.file(str(sample.value), sample.task)
         except (Upstream, Invalid) as error:
-            return Left(sample.task, f"its image could not be read: {error.detail}"), b""
+            return SkippedTask(sample.task, f"its image could not be read: {error.detail}"), b""
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         for start in range(0, len(found), _IN_MEMORY):
@@ -142,11 +143,11 @@ class _Writer:
         elif kind is None:
             self._lines_path.replace(self._path)
 
-    def add(self, sample: Sample | Left, content: bytes = b"") -> None:
+    def add(self, sample: TaskSample | SkippedTask, content: bytes = b"") -> None:
         """Write a sample, or note why a task is none. Raises TooLarge, and Upstream where no image can be had."""
-        row = None if isinstance(sample, Left) else self._row(sample)
-        if isinstance(sample, Left) or row is None:
-            reason = sample.reason if isinstance(sample, Left) else "its table is not an object of named values"
+        row = None if isinstance(sample, SkippedTask) else self._row(sample)
+        if isinstance(sample, SkippedTask) or row is None:
+            reason = sample.reason if isinstance(sample, SkippedTask) else "its table is not an object of named values"
             index = len(self.names) + len(self.left)
             self.left.append(SkippedRow(index=index, where=f"task {sample.task}", reason=reason))
             self._lost += self._images and "could not be read" in reason
@@ -167,7 +168,7 @@ class _Writer:
         if sample.disagrees:
             self.disagreeing.append(sample.name)
 
-    def _row(self, sample: Sample) -> dict[str, Any] | None:
+    def _row(self, sample: TaskSample) -> dict[str, Any] | None:
         known = {_ID: sample.name, _LABEL: sample.label}
         if self._control.modality == "tabular":
             if not isinstance(sample.value, dict):

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.domain.errors import Conflict
 from service.ingest.identities import identities
-from service.platforms.label_studio import Control, result, task_of
+from service.platforms.label_studio import Control, choices_result, task_number
 from service.services import Services
 from service.store import evidence, rankings, reviews
 from service.store.jobs import Job
@@ -54,7 +54,7 @@ def ranked(services: Services, job: Job) -> list[Ranked]:
         decided = {name for name, review in held.items() if review.decision in _DECIDED}
         for chunk in rankings.stream(connection, job.id, rankings.Query()):
             for row in chunk:
-                task = task_of(row["sample_id"])
+                task = task_number(row["sample_id"])
                 if task is not None and task not in found:
                     last = min(float(row["mislabeled"]), math.nextafter(last, -math.inf))
                     found[task] = _ranked(task, row, last, decided)
@@ -80,7 +80,7 @@ def prediction(one: Ranked, control: Control, version: str) -> dict[str, Any]:
     """What is written of a task."""
     return {
         "task": one.task,
-        "result": result(control, one.suggested),
+        "result": choices_result(control, one.suggested),
         "score": one.score,
         "model_version": version,
     }
@@ -116,4 +116,4 @@ def neighbours(
 
 
 def _tasks(services: Services, job: Job, positions: Sequence[int]) -> list[int]:
-    return [task_of(who.id) or 0 for who in identities(services.blobs.canonical(job.dataset_id), positions)]
+    return [task_number(who.id) or 0 for who in identities(services.blobs.canonical(job.dataset_id), positions)]

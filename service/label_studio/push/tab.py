@@ -5,7 +5,7 @@ from typing import Any
 
 from service.label_studio.client import LabelStudio, Refused
 from service.label_studio.projects import backend_path
-from service.platforms.label_studio import task_of
+from service.platforms.label_studio import task_number
 from service.services import Services
 from service.store import connections, pulls
 from service.store.jobs import Job
@@ -37,7 +37,7 @@ def task_links(services: Services, job: Job) -> Callable[[str], str | None]:
     start += "&task=" if "?" in start else "?task="
 
     def found(sample_id: str) -> str | None:
-        task = task_of(sample_id)
+        task = task_number(sample_id)
         return None if task is None else f"{start}{task}"
 
     return found

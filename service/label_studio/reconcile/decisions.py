@@ -10,7 +10,8 @@ from typing import Any
 
 from service.domain.dataset import AnnotationPolicy
 from service.domain.review import DecisionKind, Review
-from service.platforms.label_studio import Control, Labelled, annotations, decide
+from service.platforms.annotations import Annotation, winning_labels
+from service.platforms.label_studio import Control, read_annotations
 
 Stamp = tuple[int, str]  # an annotation's number, and when it was last changed
 Verdict = tuple[DecisionKind, str | None]
@@ -21,7 +22,7 @@ class Said:
     """One annotation of a task; `label` is None where it names no single class."""
 
     stamp: Stamp
-    label: Labelled | None
+    label: Annotation | None
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class Word:
 
 def said(task: Mapping[str, Any], control: Control) -> list[Said]:
     """The annotations of a task, without what nobody asks for here."""
-    read = annotations(task, control)
+    read = read_annotations(task, control)
     return [
         Said(
             (int(one["id"]), str(one.get("updated_at") or "")),
-            what if isinstance(what, Labelled) else None,
+            what if isinstance(what, Annotation) else None,
         )
         for one, what in zip(task.get("annotations") or (), read, strict=True)
     ]
@@ -72,7 +73,7 @@ def of_task(now: Sequence[Said] | None, task: Task, policy: AnnotationPolicy) ->
     at = max((_moment(one.stamp[1]) for one in fresh), default=None)
     if fresh and all(one.label is None for one in fresh):
         return Word(at=at)
-    names = decide(labelled, policy)
+    names = winning_labels(labelled, policy)
     return Word(label=names[0] if len(names) == 1 else None, at=at)
 
 

@@ -23,7 +23,7 @@ from service.label_studio.push.review_project import origin_of
 from service.label_studio.push.state import PushState, over, pull_of
 from service.label_studio.reconcile.decisions import Said, Stamp, Task, Word, later, of_annotation, of_task, said
 from service.label_studio.reconcile.reviews import keep
-from service.platforms.label_studio import task_of
+from service.platforms.label_studio import task_number
 from service.services import Services
 from service.store import datasets, jobs, outcomes, pulls
 from service.store.jobs import Job
@@ -224,7 +224,7 @@ def _words(
     # Nobody marks what is decided in a review project as ground truth.
     of_reviews: AnnotationPolicy = "majority" if pull.policy == "majority" else "latest"
     for name in given:
-        number = task_of(name)
+        number = task_number(name)
         if number is None:
             continue
         before = baseline.get(number, {})

@@ -6,24 +6,33 @@ import pytest
 
 from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Invalid
-from service.platforms.label_studio import Control, Left, Sample, choose, parse_config, result, samples, task_of
+from service.platforms.label_studio import (
+    Control,
+    SkippedTask,
+    TaskSample,
+    choices_result,
+    choose_control,
+    parse_config,
+    task_number,
+    task_samples,
+)
 from tests.stand_in import TEXT_CONFIG, annotation, text_task
 
 
 def control(config: str = TEXT_CONFIG, from_name: str | None = None) -> Control:
-    return choose(parse_config(config), from_name)
+    return choose_control(parse_config(config), from_name)
 
 
 def view(inner: str) -> str:
     return f'<View>{inner}<Choices name="label" toName="in"><Choice value="a"/></Choices></View>'
 
 
-def read(task: dict[str, Any], policy: AnnotationPolicy = "latest") -> list[Sample | Left]:
-    return list(samples(task, control(), policy))
+def read(task: dict[str, Any], policy: AnnotationPolicy = "latest") -> list[TaskSample | SkippedTask]:
+    return list(task_samples(task, control(), policy))
 
 
 def labels(task: dict[str, Any], policy: AnnotationPolicy) -> list[str]:
-    return [one.label for one in read(task, policy) if isinstance(one, Sample)]
+    return [one.label for one in read(task, policy) if isinstance(one, TaskSample)]
 
 
 def test_classes_come_from_the_config_in_its_order_and_the_modality_from_the_input() -> None:
@@ -93,14 +102,19 @@ def test_nested_choices_are_classes_and_aliases_are_read_as_their_class() -> Non
         )
     )
     assert found.classes == ("a", "b")
-    assert (found.read("alpha"), found.read("a"), found.write("a"), found.write("b")) == ("a", "a", "alpha", "b")
-    assert result(found, "a")[0]["value"] == {"choices": ["alpha"]}
+    assert (found.class_of("alpha"), found.class_of("a"), found.choice_of("a"), found.choice_of("b")) == (
+        "a",
+        "a",
+        "alpha",
+        "b",
+    )
+    assert choices_result(found, "a")[0]["value"] == {"choices": ["alpha"]}
 
 
 def test_what_is_written_is_read_as_the_same_class() -> None:
-    written = {"id": 1, "result": result(control(), "dog")}
+    written = {"id": 1, "result": choices_result(control(), "dog")}
     (one,) = read({"id": 4, "data": {"text": "x"}, "annotations": [written]})
-    assert one == Sample("4", 4, "dog", "x", disagrees=False)
+    assert one == TaskSample("4", 4, "dog", "x", disagrees=False)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +128,12 @@ def test_what_is_written_is_read_as_the_same_class() -> None:
     ],
 )
 def test_a_task_without_one_class_is_left_with_its_reason(annotations: list[dict[str, Any]], reason: str) -> None:
-    assert read({**text_task(3), "annotations": annotations}) == [Left(3, reason)]
+    assert read({**text_task(3), "annotations": annotations}) == [SkippedTask(3, reason)]
 
 
 @pytest.mark.parametrize("data", [{}, {"text": ""}, {"text": None}, {"other": "x"}, None])
 def test_a_task_without_its_input_is_left(data: Any) -> None:
-    assert read(text_task(3, "cat", data=data)) == [Left(3, "its data has no text")]
+    assert read(text_task(3, "cat", data=data)) == [SkippedTask(3, "its data has no text")]
 
 
 def test_each_policy_chooses_its_annotation() -> None:
@@ -133,17 +147,17 @@ def test_each_policy_chooses_its_annotation() -> None:
     assert labels(task, "majority") == ["cat"]
     assert labels(task, "ground_truth") == ["cat"]
     assert labels(task, "all") == ["dog", "cat", "cat"]
-    assert all(isinstance(one, Sample) and one.disagrees for one in read(task, "all"))
+    assert all(isinstance(one, TaskSample) and one.disagrees for one in read(task, "all"))
 
 
 def test_conflicts_are_left_and_named() -> None:
     task = text_task(3, "cat", "dog")
-    assert read(task, "majority") == [Left(3, "its annotators are in conflict: cat, dog")]
-    assert read(task, "ground_truth") == [Left(3, "no annotation is ground truth")]
+    assert read(task, "majority") == [SkippedTask(3, "its annotators are in conflict: cat, dog")]
+    assert read(task, "ground_truth") == [SkippedTask(3, "no annotation is ground truth")]
 
 
 def test_with_all_annotations_each_is_a_sample_of_its_own_and_knows_its_task() -> None:
-    found = [one for one in read(text_task(3, "cat", "dog"), "all") if isinstance(one, Sample)]
+    found = [one for one in read(text_task(3, "cat", "dog"), "all") if isinstance(one, TaskSample)]
     assert [one.name for one in found] == ["3:30", "3:31"]
-    assert {task_of(one.name) for one in found} == {3}
-    assert (task_of("3"), task_of("row-3"), task_of("")) == (3, None, None)
+    assert {task_number(one.name) for one in found} == {3}
+    assert (task_number("3"), task_number("row-3"), task_number("")) == (3, None, None)

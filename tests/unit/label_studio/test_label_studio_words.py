@@ -21,10 +21,10 @@ from service.label_studio.reconcile.decisions import (
     said,
     verdict,
 )
-from service.platforms.label_studio import choose, parse_config
+from service.platforms.label_studio import choose_control, parse_config
 from tests.stand_in import TEXT_CONFIG, annotation
 
-CONTROL = choose(parse_config(TEXT_CONFIG), None)
+CONTROL = choose_control(parse_config(TEXT_CONFIG), None)
 CLASSES = ["cat", "dog"]
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from service.domain.dataset import Modality
-from service.platforms.exports import FORMS, Setting, Suspect, ToolForm
+from service.platforms.exports import FORMS, ExportContext, ExportedSample, ToolForm
 
 GOLDEN = Path(__file__).parent / "golden"
-SETTING = Setting("job_1", "text", ("politics", "sports", "tech"), field="topic", root="/data/")
-CLEAN = Suspect(3, "row-9", 9, 0.125, "tech", "tech", 0.5, "clean", "Chips “shrink”\nagain")
+SETTING = ExportContext("job_1", "text", ("politics", "sports", "tech"), field="topic", root="/data/")
+CLEAN = ExportedSample(3, "row-9", 9, 0.125, "tech", "tech", 0.5, "clean", "Chips “shrink”\nagain")
 SUSPECTS = (
-    Suspect(1, "row-4", 4, 0.97, "politics", "sports", 0.875, "mislabeled", "The match ended 2:1"),
-    Suspect(2, "row-0", 0, 0.5, "sports", "sports", 0.75, "anomalous", "%%% ?? 00 \u2028"),
+    ExportedSample(1, "row-4", 4, 0.97, "politics", "sports", 0.875, "mislabeled", "The match ended 2:1"),
+    ExportedSample(2, "row-0", 0, 0.5, "sports", "sports", 0.75, "anomalous", "%%% ?? 00 \u2028"),
     CLEAN,
 )
 PICTURES = tuple(
@@ -24,11 +24,11 @@ PICTURES = tuple(
     for one in SUSPECTS
 )
 ROWS = tuple(replace(one, text=None, features={"age": 4.0, "colour": None}) for one in SUSPECTS)
-OF: dict[Modality, Sequence[Suspect]] = {"text": SUSPECTS, "image": PICTURES, "tabular": ROWS}
+OF: dict[Modality, Sequence[ExportedSample]] = {"text": SUSPECTS, "image": PICTURES, "tabular": ROWS}
 CASES = [(name, modality) for name, form in FORMS.items() for modality in form.modalities]
 
 
-def written(name: ToolForm, suspects: Sequence[Suspect], setting: Setting) -> str:
+def written(name: ToolForm, suspects: Sequence[ExportedSample], setting: ExportContext) -> str:
     return "".join(FORMS[name].pieces(suspects, setting))
 
 
