@@ -26,7 +26,8 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from worker.data.decode import Canonical
 from worker.job.preparation import fit, prepare
-from worker.job.scoring import MEASURED, score
+from worker.job.scoring import score
+from worker.signals.measurements import CHECKPOINTS_DONE
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,7 +57,7 @@ def measured_training(info: DatasetInfo, dataset: Canonical) -> float:
     ended: list[float] = []
 
     def tell(share: float) -> None:
-        if share == MEASURED:
+        if share == CHECKPOINTS_DONE:
             ended.append(time.perf_counter())
 
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]

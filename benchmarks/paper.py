@@ -136,7 +136,7 @@ def queue(experiment: Experiment, kind: str) -> dict[str, float]:
     touched = done.prepared.planted.touched
     label = int(done.prepared.planted.labels[touched][0])
     measured = done.scored.measurements
-    found = measured.groups if isinstance(measured, Measurements) else ()
+    found = measured.position.groups if isinstance(measured, Measurements) else ()
     place = next((place for place, group in enumerate(found) if group.label == label), len(found))
     members = found[place].members if place < len(found) else torch.zeros(0, dtype=torch.int64)
     hits = float(touched[members].sum())

@@ -23,7 +23,8 @@ from rich.table import Table
 from torch import nn
 
 from worker.influence.activations import ActivationRecorder
-from worker.signals.measurements import Measuring, Reference
+from worker.signals.measurements import measure_checkpoints
+from worker.signals.reference import Reference
 
 RESULTS = Path(__file__).parent / "results"
 REFERENCES, WIDTH, CLASSES, RATES = 10_000, 128, 10, (0.1,) * 5
@@ -49,12 +50,13 @@ def measure(samples: int) -> dict[str, float]:
         began = time.perf_counter()
         train = ActivationRecorder(head, head, (x,), RATES, Path(name) / "a")
         reference = ActivationRecorder(head, head, (known,), RATES, Path(name) / "b")
-        measuring = Measuring(train.trace, labels, Reference(reference.trace, known_labels), CLASSES, seed=0, frozen=x)
-        for step, state in enumerate(states):
-            head.load_state_dict(state)
-            wanted = measuring.wants_inner(step)
-            measuring.at(step, train.read_checkpoint(step, inner=wanted), reference.read_checkpoint(step, inner=wanted))
-        measuring.finish(lambda _share: None)
+
+        def read(t: int, inner: bool) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+            head.load_state_dict(states[t])
+            return train.read_checkpoint(t, inner=inner), reference.read_checkpoint(t, inner=inner)
+
+        serving = Reference(reference.trace, known_labels)
+        measure_checkpoints(train.trace, labels, serving, CLASSES, 0, read, embeddings=x)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return {"seconds": seconds, "bare": _bare() * samples / PART, "peak": peak}

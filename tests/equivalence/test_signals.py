@@ -1,17 +1,21 @@
 """Every signal equals a slow, literal transcription of the formula that `GET /signals` publishes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from service.domain.signal import SIGNALS
 from tests.equivalence.published import LITERAL
 from tests.equivalence.traces import World, world
-from worker.signals.formulas import FORMULAS, compute
-from worker.signals.measurements import Measurements
+from worker.influence.gradient_sources import LastLayerGradients
+from worker.signals.formulas import FORMULAS, NotMeasuredError, compute
+from worker.signals.measurements import Answers, Measurements
+from worker.signals.reference import Chosen
 
 WORLDS = [("itself", 5), ("itself", 8), ("split", 5), ("trusted", 5), ("trusted", 8), ("predictions", 1)]
 
@@ -47,6 +51,40 @@ def test_a_signal_is_what_is_published_of_it(kind: str, checkpoints: int, name: 
     expected = np.array(LITERAL[name](built))
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(found, expected, rtol=0, atol=5e-5 * np.abs(expected).max())
+
+
+def fails(name: str, measurements: Answers) -> bool:
+    """Whether the formula reads what was not measured."""
+    formula: Callable[..., object] = FORMULAS[name]
+    try:
+        formula(measurements)
+    except (AttributeError, NotMeasuredError, TypeCheckError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_formula_reads_no_more_than_the_flags_of_its_row_say(name: str) -> None:
+    _, full = made("trusted", 5)
+    _, predicted = made("predictions", 1)
+    bare = Answers(labels=predicted.labels, dynamics=predicted.dynamics, unseen=predicted.unseen)
+    signal = SIGNALS[name]
+    assert fails(name, replace(full, trusted=None)) == signal.trusted_reference, "flag trusted_reference"
+    assert fails(name, replace(full, embedding_votes=None)) == signal.embeddings, "flag embeddings"
+    # What needs no more than answers is one of two: also for predictions, or only for a training.
+    assert not (signal.predictions and signal.training)
+    assert not (signal.predictions and fails(name, bare)), "flag predictions"
+    assert fails(name, bare) or signal.predictions or signal.training, "flag predictions or training"
+
+
+@pytest.mark.parametrize("kind", ["itself", "split", "trusted"])
+def test_chosen_layers_that_are_the_last_one_give_the_same_scores(kind: str) -> None:
+    built, measurements = made(kind, 5)
+    train, known = (LastLayerGradients(trace) for trace in built.traces)
+    chosen = Chosen(train, None if kind == "itself" else known, known)
+    before, after = (compute(m, list(SIGNALS)) for m in (measurements, built.measured(chosen)))
+    for name, values in before.items():
+        assert torch.allclose(values.double(), after[name].double(), rtol=1e-4, atol=1e-5), name
 
 
 @pytest.mark.parametrize(("kind", "checkpoints"), [("itself", 5), ("split", 5), ("trusted", 8)])

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from worker.influence.activations import Trace
-from worker.signals.measurements import Measurements, Measuring, Reference, Unseen
+from worker.signals.measurements import Measurements, Unseen, measure_checkpoints
+from worker.signals.reference import Chosen, Reference
 
 Doubles = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -102,20 +103,27 @@ class World:
         """The same training samples in another order."""
         return replace(self, train=self.train.rows(order), frozen=None if self.frozen is None else self.frozen[order])
 
-    def measured(self) -> Measurements:
+    @property
+    def traces(self) -> tuple[Trace, Trace]:
+        """Those of the training part and of the reference."""
+        train, reference = (Trace(*part.trace, self.rates) for part in (self.train, self.reference))
+        return train, reference
+
+    def measured(self, chosen: Chosen | None = None) -> Measurements:
         """What the product computes signals from."""
         labels, reference = torch.from_numpy(self.train.labels), torch.from_numpy(self.reference.labels)
-        trace, known = (Trace(*part.trace, self.rates) for part in (self.train, self.reference))
+        trace, known = self.traces
         if self.other is None:
             serving = Reference(trace, labels, columns=torch.arange(self.n), weights=torch.ones(self.n))
         else:
             serving = Reference(known, reference, trusted=self.trusted)
         frozen = None if self.frozen is None else torch.from_numpy(self.frozen).float()
-        measuring = Measuring(trace, labels, serving, CLASSES, seed=0, frozen=frozen)
-        for t in range(len(self.rates)):
-            inner = torch.from_numpy(self.train.b[t]).float()
-            measuring.at(t, inner, None if self.other is None else torch.from_numpy(self.other.b[t]).float())
-        found = measuring.finish(lambda _share: None)
+
+        def read(t: int, _inner: bool) -> tuple[Tensor, Tensor | None]:
+            other = None if self.other is None else torch.from_numpy(self.other.b[t]).float()
+            return torch.from_numpy(self.train.b[t]).float(), other
+
+        found = measure_checkpoints(trace, labels, serving, CLASSES, 0, read, embeddings=frozen, chosen=chosen)
         if not self.predictions:
             return found
         return replace(found, unseen=Unseen(found.dynamics.mean, torch.empty(0, CLASSES), reference[:0]))

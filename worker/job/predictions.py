@@ -20,7 +20,8 @@ from worker.influence.activations import Trace, allocate
 from worker.job.preparation import JobSamples
 from worker.job.recorded import check_classes, read_vectors, unmodified_samples
 from worker.job.scoring import Scored, accuracy, measure
-from worker.signals.measurements import Answers, Dynamics, Unseen
+from worker.signals.dynamics import learning_dynamics
+from worker.signals.measurements import Answers, Unseen
 
 NO_EPOCH = 0  # where a recorded training has the epochs of its checkpoints
 _RATE = 1.0
@@ -58,8 +59,7 @@ def _scored(
 ) -> Scored:
     if train.activations.shape[2]:
         return measure(samples, spec, GivenActivations(train), None if known is None else GivenActivations(known), tell)
-    dynamics = Dynamics.empty(1, len(samples.rows), len(samples.classes))
-    dynamics.take(0, train.logits[0], samples.planted.labels)
+    dynamics = learning_dynamics(train.logits, samples.planted.labels)
     right = None if known is None else accuracy(known.logits[0], samples.reference_labels)
     return Scored(Answers(labels=samples.planted.labels, dynamics=dynamics), train, known, right)
 

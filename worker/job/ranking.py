@@ -60,7 +60,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
     suggested, confidence = suggest(
         m.dynamics.early,
-        m.votes if isinstance(m, Measurements) else m.dynamics.early,
+        m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
         labels,
         verdicts.mislabeled,
         signals["mislabeled"],
@@ -108,9 +108,9 @@ def _counted_elsewhere(m: Answers) -> dict[str, int]:
 
 def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
     """What is known of the samples by where they lie."""
-    proposed = proposals(m.features, m.labels, len(prepared.classes), generator)
+    proposed = proposals(m.position.features, m.labels, len(prepared.classes), generator)
     return {
-        "groups": {"groups": [_group(group, prepared) for group in m.groups]},
+        "groups": {"groups": [_group(group, prepared) for group in m.position.groups]},
         "proposals": _proposals(proposed, prepared),
     }
 
@@ -147,13 +147,15 @@ def _evidence(prepared: JobSamples, m: Answers) -> dict[str, npt.NDArray[Any]]:
 def _influence(prepared: JobSamples, m: Measurements) -> dict[str, Tensor]:
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
-    order = m.class_influence.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
-    chosen = order[None].expand(len(m.class_influence), -1, -1)
+    order = (
+        m.influence.by_class.sum(0).scatter(1, m.labels[:, None], -torch.inf).topk(kept, dim=1, largest=False).indices
+    )
+    chosen = order[None].expand(len(m.influence.by_class), -1, -1)
     source = prepared.reference_rows if prepared.columns is None else prepared.rows[prepared.columns.rows]
     arrays = {
-        "self_influence": m.self_influence.T,
+        "self_influence": m.influence.self_influence.T,
         "classes": order.int(),
-        "class_influence": m.class_influence.gather(2, chosen).transpose(0, 1),
+        "class_influence": m.influence.by_class.gather(2, chosen).transpose(0, 1),
         "supporting_values": m.pairs.positive.values,
         "opposing_values": -m.pairs.negative.values,
     }

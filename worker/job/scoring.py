@@ -11,9 +11,8 @@ from worker.influence.activations import ActivationRecorder, ActivationSource, T
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
 from worker.job.preparation import JobSamples, PreparedJob
 from worker.models import head
-from worker.signals.measurements import Answers, Chosen, Measuring, Reference
-
-MEASURED = 0.7  # share done, as `tell` hears it, when every checkpoint is measured and the pairs begin
+from worker.signals.measurements import Answers, measure_checkpoints
+from worker.signals.reference import Chosen, Reference
 
 
 @dataclass(frozen=True)
@@ -64,24 +63,24 @@ def measure(
     frozen: Tensor | None = None,
     chosen: Chosen | None = None,
 ) -> Scored:
-    """The same from tapes of the training part and of the reference, if it is of its own; `set_to` winds both to t."""
-    measuring = Measuring(
+    """The same from sources of activations of the training part and of a reference of its own; `set_to` readies both for t."""
+
+    def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
+        set_to(t)
+        values = train.read_checkpoint(t, inner=inner)
+        return values, None if known is None else known.read_checkpoint(t, inner=inner)
+
+    measured = measure_checkpoints(
         train.trace,
         samples.planted.labels,
         _reference(samples, spec, train.trace if known is None else known.trace),
         len(samples.classes),
         spec.training.seed,
-        frozen,
-        chosen,
+        read,
+        embeddings=frozen,
+        chosen=chosen,
+        on_progress=tell,
     )
-    count = len(train.trace.rates)
-    for t in range(count):
-        set_to(t)
-        wanted = measuring.wants_inner(t)
-        inner = train.read_checkpoint(t, inner=wanted)
-        measuring.at(t, inner, None if known is None else known.read_checkpoint(t, inner=wanted))
-        tell(MEASURED * (t + 1) / count)
-    measured = measuring.finish(lambda share: tell(MEASURED + (1 - MEASURED) * share))
     if known is None:
         return Scored(measured, train.trace, None, None)
     return Scored(measured, train.trace, known.trace, accuracy(known.trace.logits[-1], samples.reference_labels))

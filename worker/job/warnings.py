@@ -7,7 +7,8 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import ModelRequest
 from worker.job.preparation import JobSamples
 from worker.signals.counts import Estimate
-from worker.signals.measurements import Answers, Measurements, early_checkpoints
+from worker.signals.dynamics import early_checkpoints
+from worker.signals.measurements import Answers, Measurements
 from worker.signals.verdicts import TRUSTED_ROWS
 
 _LEARNT = 0.05  # of what the commonest label leaves to be learnt

@@ -1,21 +1,25 @@
 """Every signal: one function of what was measured to one score a sample, higher = more suspicious.
 
-The formulas, sources and meanings are in service.domain.signal; the names there and here are the same.
+The published formulas, with sources and meanings, are in service.domain.signal under the same names.
 """
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from service.domain.signal import SIGNALS, Signal
 from worker.signals.anomaly import tail
 from worker.signals.blend import share_of_second
 from worker.signals.confident import odds_of_error
+from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.groups import gap_of_members
 from worker.signals.margin import margin
-from worker.signals.measurements import Answers, Measurements, Trusted, early_checkpoints
+from worker.signals.measurements import Answers, Measurements
 from worker.signals.ranks import mean_rank, rank
+from worker.signals.trusted import Trusted
 
 Scores = Float[Tensor, " n"]
 
@@ -42,12 +46,20 @@ def _aum_early(m: Answers) -> Scores:
     return -m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))].mean(0)
 
 
-def _frozen_vote(m: Measurements) -> Scores | None:
-    return None if m.frozen_votes is None else -margin(m.frozen_votes, m.labels)
+def _frozen_vote(m: Measurements) -> Scores:
+    if m.embedding_votes is None:
+        raise NotMeasuredError("embedding_votes", "embeddings")
+    return -margin(m.embedding_votes, m.labels)
+
+
+def _trusted(m: Measurements) -> Trusted:
+    if m.trusted is None:
+        raise NotMeasuredError("trusted", "trusted_reference")
+    return m.trusted
 
 
 def _gc_own(m: Measurements) -> Scores:
-    return mean_rank(-m.aligned.own)
+    return mean_rank(-m.influence.own_cosine)
 
 
 def _mai(m: Measurements) -> Scores:
@@ -55,11 +67,11 @@ def _mai(m: Measurements) -> Scores:
 
 
 def _mi(m: Measurements) -> Scores:
-    return -m.class_influence.sum((0, 2))
+    return -m.influence.by_class.sum((0, 2))
 
 
 def _relatif(m: Measurements) -> Scores:
-    length = m.self_influence.double().sum(0).sqrt()
+    length = m.influence.self_influence.double().sum(0).sqrt()
     return _mi(m) / m.pairs.weight / length.clamp(min=torch.finfo(torch.float32).tiny)
 
 
@@ -69,8 +81,8 @@ def _pcid(m: Measurements) -> Scores:
 
 
 def _late(m: Measurements) -> Scores:
-    total = m.self_influence.double().sum(0).clamp(min=torch.finfo(torch.float32).tiny)
-    return m.self_influence[-max(1, len(m.self_influence) // 3) :].double().sum(0) / total
+    total = m.influence.self_influence.double().sum(0).clamp(min=torch.finfo(torch.float32).tiny)
+    return m.influence.self_influence[-late_checkpoints(len(m.influence.self_influence)) :].double().sum(0) / total
 
 
 def _mislabeled(m: Answers) -> Scores:
@@ -78,9 +90,9 @@ def _mislabeled(m: Answers) -> Scores:
         return _by_predictions(m, m.unseen.train)
     parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0))]
     if isinstance(m, Measurements):
-        parts.append(rank(-margin(m.votes, m.labels)))
-        if m.frozen_votes is not None:
-            parts.append(rank(-margin(m.frozen_votes, m.labels)))
+        parts.append(rank(-margin(m.votes.mean, m.labels)))
+        if m.embedding_votes is not None:
+            parts.append(rank(-margin(m.embedding_votes, m.labels)))
         if m.trusted is not None:
             parts.append(rank(_gc_own(m)))
     return _mean(*((part, 1.0) for part in parts))
@@ -92,16 +104,16 @@ def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
     if not isinstance(m, Measurements):
         return _mean(*parts, (rank(odds_of_error(predicted, m.labels)), 1.0))
     chance = (m.labels.bincount() / len(m.labels))[m.labels]
-    share = share_of_second(_own(m, predicted), _own(m, m.votes), chance)
-    blend = (1 - share) * predicted + share * m.votes
-    parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(-margin(m.votes, m.labels)), 2 * share)]
+    share = share_of_second(_own(m, predicted), _own(m, m.votes.mean), chance)
+    blend = (1 - share) * predicted + share * m.votes.mean
+    parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(-margin(m.votes.mean, m.labels)), 2 * share)]
     if m.trusted is not None:
         parts.append((rank(_gc_own(m)), 1.0))
     return _mean(*parts)
 
 
 def _label_split(m: Measurements) -> Scores:
-    return gap_of_members(m.groups, len(m.labels))
+    return gap_of_members(m.position.groups, len(m.labels))
 
 
 def _anomalous(m: Measurements) -> Scores:
@@ -109,34 +121,21 @@ def _anomalous(m: Measurements) -> Scores:
         return tail(m.trusted.strange.train.amax(0))
     gap = _label_split(m)
     apart = (gap - _ONE_HEAP) / (_TWO_HEAPS - _ONE_HEAP)
-    return tail(torch.where(gap > _TWO_HEAPS, torch.maximum(m.label_distance, apart), m.label_distance))
+    return tail(
+        torch.where(gap > _TWO_HEAPS, torch.maximum(m.position.label_distance, apart), m.position.label_distance)
+    )
 
 
-def _trusted(read: Callable[[Trusted], Scores]) -> Callable[[Measurements], Scores | None]:
-    return lambda m: None if m.trusted is None else read(m.trusted)
-
-
-# What needs no more than answers.
-OF_ANSWERS: dict[str, Callable[[Answers], Scores]] = {
+FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "mislabeled": _mislabeled,
-    "aum": lambda m: -m.dynamics.margin.mean(0),
-    "aum_early": _aum_early,
-    "el2n": lambda m: m.dynamics.error_norm.mean(0),
-    "loss": lambda m: m.dynamics.loss.mean(0),
-    "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
-    "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
-    "forgetting": _forgetting,
-}
-FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
-    **OF_ANSWERS,
     "anomalous": _anomalous,
-    "si": lambda m: m.self_influence.sum(0),
+    "si": lambda m: m.influence.self_influence.sum(0),
     "aai": lambda m: _mai(m) / m.pairs.weight,
     "mai": _mai,
     "mi": _mi,
     "mpi": lambda m: m.pairs.positive.amount.sum(1),
     "mni": lambda m: m.pairs.negative.amount.sum(1),
-    "gd_class": lambda m: -m.class_influence.sum(0).amin(1),
+    "gd_class": lambda m: -m.influence.by_class.sum(0).amin(1),
     "nil": lambda m: _own(m, m.pairs.negative.amount),
     "nil_opt": lambda m: m.pairs.negative.amount.amax(1),
     "slip": lambda m: -_own(m, m.pairs.positive.count),
@@ -146,32 +145,49 @@ FORMULAS: dict[str, Callable[[Measurements], Scores | None]] = {
     "cfrank": lambda m: torch.maximum(rank(m.pairs.repaired), rank(_pcid(m))),
     "relatif": _relatif,
     "gc_own": _gc_own,
-    "gc_margin": lambda m: mean_rank(-m.aligned.margin),
-    "grand": lambda m: m.gradient_norm.mean(0),
+    "gc_margin": lambda m: mean_rank(-m.influence.cosine_margin),
+    "aum": lambda m: -m.dynamics.margin.mean(0),
+    "aum_early": _aum_early,
+    "el2n": lambda m: m.dynamics.error_norm.mean(0),
+    "loss": lambda m: m.dynamics.loss.mean(0),
+    "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
+    "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
+    "forgetting": _forgetting,
+    "grand": lambda m: m.influence.gradient_norm.mean(0),
     "late_influence": _late,
-    "knn_vote": lambda m: -margin(m.votes, m.labels),
+    "knn_vote": lambda m: -margin(m.votes.mean, m.labels),
     "frozen_vote": _frozen_vote,
-    "held_out_guess": lambda m: -margin(m.guess, m.labels),
-    "influence_density": _trusted(lambda known: mean_rank(known.density)),
-    "support_same": _trusted(lambda known: mean_rank(-known.same)),
-    "support_all": _trusted(lambda known: mean_rank(-known.every)),
-    "remoteness": _trusted(lambda known: known.strange.train[0]),
-    "crowding": _trusted(lambda known: known.strange.train[1]),
-    "divergence": _trusted(lambda known: known.strange.train[2]),
-    "support_self": lambda m: mean_rank(-m.own_support),
-    "label_distance": lambda m: m.label_distance,
+    "held_out_guess": lambda m: -margin(m.position.guess, m.labels),
+    "influence_density": lambda m: mean_rank(_trusted(m).density),
+    "support_same": lambda m: mean_rank(-_trusted(m).same),
+    "support_all": lambda m: mean_rank(-_trusted(m).every),
+    "remoteness": lambda m: _trusted(m).strange.train[0],
+    "crowding": lambda m: _trusted(m).strange.train[1],
+    "divergence": lambda m: _trusted(m).strange.train[2],
+    "support_self": lambda m: mean_rank(-m.votes.own_support),
+    "label_distance": lambda m: m.position.label_distance,
     "label_split": _label_split,
 }
 
 
 class NotFinite(Exception):
-    """A signal that is not a number for some samples: a fault of ours, told instead of hidden."""
+    """A signal is not a number for some samples: a fault of its formula."""
+
+
+class NotMeasuredError(Exception):
+    """A formula reads what this job has not measured: its row in service.domain.signal lacks a flag."""
+
+    def __init__(self, measurement: str, flag: str) -> None:
+        super().__init__(f"no {measurement} was measured: set the signal's flag {flag} in service/domain/signal.py")
 
 
 def compute(m: Answers, names: list[str]) -> dict[str, Scores]:
-    """The named signals that this job can have; those that need what it has not are left out."""
-    found = {name: _score(m, name) for name in names}
-    result = {name: scores for name, scores in found.items() if scores is not None}
+    """The named signals that the table offers for a job with these measurements, in the order of the names.
+
+    Raises NotFinite for scores that are not numbers, NotMeasuredError for a formula that reads more than its row says.
+    """
+    # Answers alone are enough for a signal that the table offers for them.
+    result = {name: FORMULAS[name](cast("Measurements", m)) for name in names if is_offered(SIGNALS[name], m)}
     for name, scores in result.items():
         bad = int((~torch.isfinite(scores)).sum())
         if bad:
@@ -179,7 +195,12 @@ def compute(m: Answers, names: list[str]) -> dict[str, Scores]:
     return result
 
 
-def _score(m: Answers, name: str) -> Scores | None:
-    if isinstance(m, Measurements):
-        return FORMULAS[name](m)
-    return OF_ANSWERS[name](m) if name in OF_ANSWERS else None
+def is_offered(signal: Signal, m: Answers) -> bool:
+    """Whether a job with these measurements has the signal, by the flags of its row."""
+    if signal.training and m.unseen is not None:
+        return False
+    if not isinstance(m, Measurements):
+        return signal.predictions
+    if signal.trusted_reference and m.trusted is None:
+        return False
+    return not (signal.embeddings and m.embedding_votes is None)

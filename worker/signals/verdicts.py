@@ -64,7 +64,7 @@ def _known(m: Answers) -> Unseen | None:
     """Guesses that no sample's own label is in, where enough of them are of verified samples to count by."""
     known = m.unseen
     if known is None and isinstance(m, Measurements) and m.trusted is not None:
-        known = Unseen(m.guess, m.trusted.guess, m.trusted.labels)
+        known = Unseen(m.position.guess, m.trusted.guess, m.trusted.labels)
     return None if known is None or len(known.known_labels) < TRUSTED_ROWS else known
 
 
@@ -72,7 +72,7 @@ def _guesses(m: Answers) -> list[Float[Tensor, "n c"]]:
     """All such guesses, each of another kind."""
     found = [] if m.unseen is None else [m.unseen.train]
     if isinstance(m, Measurements):
-        found += [m.first_votes, m.guess, *([] if m.frozen_votes is None else [m.frozen_votes])]
+        found += [m.votes.first, m.position.guess, *([] if m.embedding_votes is None else [m.embedding_votes])]
     return found
 
 

@@ -7,7 +7,9 @@ import torch
 from worker.influence.activations import Trace
 from worker.signals.anomaly import Strangeness
 from worker.signals.formulas import compute
-from worker.signals.measurements import Measurements, Measuring, Reference, Trusted
+from worker.signals.measurements import Measurements, measure_checkpoints
+from worker.signals.reference import Reference
+from worker.signals.trusted import Trusted
 from worker.signals.verdicts import around_cut, decide
 
 CLASSES, SAMPLES, KNOWN, WIDTH = 3, 600, 300, 8
@@ -34,10 +36,8 @@ def measured(*, wrong: int, strange: int, known: int = KNOWN, one_sided: bool = 
     def trace(rows: torch.Tensor) -> Trace:
         return Trace(rows.expand(2, -1, -1), rows[:, :CLASSES].expand(2, -1, -1), (0.1, 0.1))
 
-    measuring = Measuring(trace(x), labels, Reference(trace(reference), known_labels, trusted=True), CLASSES, seed=0)
-    for t in range(2):
-        measuring.at(t, x, reference)
-    return measuring.finish(lambda _share: None)
+    serving = Reference(trace(reference), known_labels, trusted=True)
+    return measure_checkpoints(trace(x), labels, serving, CLASSES, 0, lambda _t, _inner: (x, reference))
 
 
 def decided(m: Measurements) -> tuple[torch.Tensor, torch.Tensor]:

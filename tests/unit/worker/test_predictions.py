@@ -209,11 +209,11 @@ def test_neighbours_weigh_twice_their_share_of_the_likeliest_blend(tmp_path: Pat
     m = scored.measurements
     assert isinstance(m, Measurements)
     assert m.unseen is not None
-    own = [guess.gather(1, m.labels[:, None]).squeeze(1) for guess in (m.unseen.train, m.votes)]
+    own = [guess.gather(1, m.labels[:, None]).squeeze(1) for guess in (m.unseen.train, m.votes.mean)]
     share = share_of_second(own[0], own[1], torch.full((N,), 1 / C))
     assert 0.05 < share < 0.95
-    others = m.votes.scatter(1, m.labels[:, None], -1).amax(1)
-    odds = odds_of_error((1 - share) * m.unseen.train + share * m.votes, m.labels)
+    others = m.votes.mean.scatter(1, m.labels[:, None], -1).amax(1)
+    odds = odds_of_error((1 - share) * m.unseen.train + share * m.votes.mean, m.labels)
     expected = (ranks(-m.dynamics.margin[0]) + ranks(odds) + 2 * share * ranks(others - own[1])) / (2 + 2 * share)
     assert torch.allclose(compute(m, ["mislabeled"])["mislabeled"], expected, atol=1e-3)
 

@@ -1,0 +1,34 @@
+"""Where samples lie at the first checkpoint, where features have not yet adapted to wrong labels."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.signals.anomaly import label_distance
+from worker.signals.groups import Group, groups
+
+
+@dataclass(frozen=True)
+class Position:
+    """`features`: at most 32 principal directions of the input of the layer before the last.
+
+    `guess`: scores of each class by a linear classifier of all other samples, about 1 for a sure class. `groups`: one
+    part of each label that stands apart. `label_distance`: see worker.signals.anomaly.
+    """
+
+    features: Float[Tensor, "n w"]
+    guess: Float[Tensor, "n c"]
+    groups: tuple[Group, ...]
+    label_distance: Float[Tensor, " n"]
+
+
+def position(
+    features: Float[Tensor, "n w"], guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"], seed: int
+) -> Position:
+    """Measure distances and groups; `seed` decides which rows stand for many."""
+    classes = guess.shape[1]
+    found = groups(features, labels, classes, torch.Generator().manual_seed(seed))
+    distance = label_distance(features, labels, classes, torch.Generator().manual_seed(seed))
+    return Position(features, guess, tuple(found), distance)

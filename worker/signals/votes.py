@@ -1,0 +1,80 @@
+"""Votes of the nearest neighbours on the label of every sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from worker.signals.neighbours import directions, nearest, vote
+from worker.signals.reference import Reference
+from worker.signals.support import own_label_support
+
+_NEIGHBOURS = 10
+_EMBEDDING_NEIGHBOURS = 20
+
+
+@dataclass(frozen=True)
+class NeighbourVotes:
+    """Shares of the classes among the nearest neighbours, rows sum to 1: mean over S checkpoints, and at the first one.
+
+    `own_support`: mean cosine, in [-1, 1], with the nearer half of the sample's own label at each of the S checkpoints.
+    """
+
+    mean: Float[Tensor, "n c"]
+    first: Float[Tensor, "n c"]
+    own_support: Float[Tensor, "s n"]
+
+    @classmethod
+    def over(cls, checkpoints: Sequence["CheckpointVotes"]) -> "NeighbourVotes":
+        """Put S checkpoints together."""
+        mean = torch.zeros_like(checkpoints[0].votes)
+        for one in checkpoints:
+            mean.add_(one.votes, alpha=1 / len(checkpoints))
+        return cls(mean, checkpoints[0].votes, torch.stack([one.own_support for one in checkpoints]))
+
+
+@dataclass(frozen=True)
+class CheckpointVotes:
+    """The same at one checkpoint."""
+
+    votes: Float[Tensor, "n c"]
+    own_support: Float[Tensor, " n"]
+
+
+def checkpoint_votes(
+    activations: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    reference: Reference,
+    classes: int,
+    t: int,
+    generator: torch.Generator,
+) -> CheckpointVotes:
+    """Votes by cosine between the inputs of the last layer. Trusted reference samples vote beside the training rows."""
+    pool, pool_labels = activations, labels
+    if reference.trusted:
+        pool = torch.cat([activations, reference.trace.activations[t]])
+        pool_labels = torch.cat([labels, reference.labels])
+    rows = directions(pool)
+    votes = _votes(rows, len(labels), pool_labels, classes, _NEIGHBOURS, generator)
+    return CheckpointVotes(votes, own_label_support(rows[: len(labels)], labels, classes, generator))
+
+
+def embedding_votes(
+    embeddings: Float[Tensor, "n f"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+) -> Float[Tensor, "n c"]:
+    """Votes by cosine between uploaded embeddings, which no training has changed; rows sum to 1."""
+    return _votes(directions(embeddings), len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator)
+
+
+def _votes(
+    rows: Float[Tensor, "p d"],
+    samples: int,
+    labels: Int[Tensor, " p"],
+    classes: int,
+    count: int,
+    generator: torch.Generator,
+) -> Float[Tensor, "n c"]:
+    cosines, found = nearest(rows[:samples], rows, count, generator, torch.arange(samples))
+    return vote(cosines, labels[found], classes)
