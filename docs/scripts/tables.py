@@ -1,6 +1,6 @@
 """Tables of the documentation that the code decides: `python -m docs.scripts.tables` writes them into the pages.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`. The tests fail where a page holds another one.
+A table, or a text, stands between `<!-- table: NAME -->` and `<!-- end -->`. The tests fail where a page holds another one.
 """
 
 import re
@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from service.domain.models import AUTO, MODELS
-from service.domain.signal import SIGNALS
+from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
 
 DOCS = Path(__file__).parents[1]
@@ -30,6 +30,11 @@ def formulas() -> str:
     return _table(
         ["signal", "formula", "source"], ([f"`{one.name}`", _code(one.formula), one.source] for one in SIGNALS.values())
     )
+
+
+def notation() -> str:
+    """The letters of the formulas."""
+    return f"{_literal(NOTATION)}\n"
 
 
 def models() -> str:
@@ -53,6 +58,7 @@ def settings() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "signals": signals,
     "formulas": formulas,
+    "notation": notation,
     "models": models,
     "settings": settings,
 }
@@ -69,8 +75,12 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _code(formula: str) -> str:
-    # A bar would end the cell, in backticks as well.
-    return f"<code>{escape(formula, quote=False).replace('|', '&#124;').replace('*', '&#42;')}</code>"
+    return f"<code>{_literal(formula)}</code>"
+
+
+def _literal(text: str) -> str:
+    # A bar would end a cell, in backticks as well.
+    return escape(text, quote=False).replace("|", "&#124;").replace("*", "&#42;")
 
 
 def _default(value: object) -> str:
