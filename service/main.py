@@ -36,7 +36,6 @@ from service.background.pulls import pull_due
 from service.background.repeat import repeating
 from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
-from service.domain.ids import new_id
 from service.label_studio.reconcile.reconcile import reconcile_due
 from service.logs import hide_secrets_of_requests, log_to_stderr
 from service.outbound.secrets import Vault
@@ -107,14 +106,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def _rerun_due(services: Services) -> list[str]:
-    return run_again(services.database, services.blobs, services.queue, services.settings, new_id, services.now())
-
-
 # Runs every SUSPECTS_SWEEP_SECONDS, each in a thread of its own.
 _BACKGROUND: dict[str, Callable[[Services], object]] = {
     "wake": wake_due,
-    "rerun": _rerun_due,
+    "rerun": run_again,
     "reconcile": reconcile_due,
     "pull": pull_due,
     "webhooks": deliver_due,

@@ -1,6 +1,5 @@
 """A corrected dataset, made of what people decided or of what a job suggests. The original is never touched."""
 
-import errno
 import hashlib
 import json
 from collections.abc import Collection, Mapping
@@ -9,18 +8,19 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from service.actions.find import find_completed_job, find_dataset
 from service.actions.verified import verified
-from service.domain.dataset import Applied, DatasetInfo, Lineage
-from service.domain.errors import FieldError, Invalid, StorageFull
+from service.domain.dataset import Applied, DatasetInfo, Lineage, VersionRequest
+from service.domain.errors import Invalid, invalid
+from service.domain.ids import new_id
 from service.domain.review import Review
 from service.ingest.corrected import Corrected, correct
 from service.ingest.identities import labels_of
+from service.services import Services
 from service.store import datasets, rankings, reviews, versions
 from service.store.blobs import Blobs
-from service.store.engine import Database
+from service.store.create import create_with_files
 from service.store.jobs import Job
-
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
@@ -43,46 +43,45 @@ class Changes:
         )
 
 
-def would_change(connection: sa.Connection, blobs: Blobs, job: Job) -> bool:
+def would_change(services: Services, job: Job) -> bool:
     """Whether the reviews of a completed job, as they hold now, would change or verify anything in its dataset."""
-    held = _seen(connection, blobs, job)
-    return bool(held) and _reviewed(connection, blobs, job.dataset_id, held).is_news(connection, job.dataset_id)
+    with services.database.read() as connection:
+        held = _seen(connection, services.blobs, job)
+        if not held:
+            return False
+        return _reviewed(connection, services.blobs, job.dataset_id, held).is_news(connection, job.dataset_id)
 
 
-def make_version(
-    database: Database, blobs: Blobs, parent: DatasetInfo, job: Job, applied: Applied, dataset_id: str, now: datetime
-) -> DatasetInfo:
-    """The corrected dataset, called `dataset_id` unless the same was made before. `job` is a completed one of `parent`.
+def make_version_of(services: Services, dataset_id: str, request: VersionRequest) -> DatasetInfo:
+    """The corrected dataset that a user asks for. Raises NotFound, Conflict, Gone, Invalid and StorageFull."""
+    job = find_completed_job(services, request.job)
+    if job.dataset_id != dataset_id:
+        raise invalid(["job"], f"is over the dataset {job.dataset_id}, not over this one")
+    return make_version(services, find_dataset(services, dataset_id), job, request.apply)
 
-    Raises Invalid where there is nothing to apply, or nothing to learn from would be left.
+
+def make_version(services: Services, parent: DatasetInfo, job: Job, applied: Applied) -> DatasetInfo:
+    """The corrected dataset, made now unless the same was made before. `job` is a completed one of `parent`.
+
+    Raises Invalid where there is nothing to apply, or nothing to learn from would be left, and StorageFull.
     """
-    with database.read() as connection:
+    blobs, dataset_id, now = services.blobs, new_id("ds_"), services.now()
+    with services.database.read() as connection:
         changes = _changes(connection, blobs, job, applied)
         digest = changes.digest(parent, applied)
         known = datasets.by_digest(connection, digest)
     if known is not None:
         return known
-    try:
+
+    def make() -> DatasetInfo:
         found = correct(blobs.canonical(parent.id), blobs.canonical(dataset_id), changes.labels, changes.removed)
         _check(found)
-        info = _described(parent, job, applied, found, changes, dataset_id, digest, now)
-        counts = {"relabelled": found.relabelled, "removed": found.removed}
-        with database.write() as connection:
-            versions.add(connection, info, counts, sorted(changes.verified), now)
-    except sa.exc.IntegrityError:
-        # Somebody else made the same in the meantime.
-        blobs.remove(blobs.dataset(dataset_id))
-        with database.read() as connection:
-            known = datasets.by_digest(connection, digest)
-        if known is None:
-            raise
-        return known
-    except BaseException as error:
-        blobs.remove(blobs.dataset(dataset_id))
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise StorageFull("the disk of this installation is full; nothing was kept") from error
-        raise
-    return info
+        return _described(parent, job, applied, found, changes, dataset_id, digest, now)
+
+    def add(connection: sa.Connection, info: DatasetInfo) -> None:
+        versions.add(connection, info, sorted(changes.verified), now)
+
+    return create_with_files(services.database, blobs, blobs.dataset(dataset_id), make, add, datasets.by_digest)
 
 
 def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied) -> Changes:
@@ -177,4 +176,4 @@ def _described(
 
 
 def _nothing(msg: str) -> Invalid:
-    return Invalid(f"apply: {msg}", errors=[FieldError(loc=["apply"], msg=msg)])
+    return invalid(["apply"], msg)

@@ -1,92 +1,98 @@
-"""The loop: once people have changed enough labels, the dataset is corrected and the job is run again over it."""
+"""Running a job again over its corrected dataset: asked for by a user, or by the job's own loop."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
 
 import sqlalchemy as sa
 import structlog
 
-from service.actions.make_version import make_version
+from service.actions.find import find_job
+from service.actions.make_version import make_version, would_change
+from service.actions.submit import NewJob, begin
 from service.actions.verified import next_reference
-from service.domain.dataset import DatasetInfo
-from service.domain.errors import SuspectsError
+from service.domain.errors import Conflict, SuspectsError, TooMany, invalid
+from service.domain.ids import new_id
 from service.domain.job import State
-from service.domain.specs import JobSpec
-from service.queue import Queue
-from service.settings import Settings
+from service.domain.specs import Loop
+from service.services import Services
 from service.store import datasets, jobs, loops, pulls, webhooks
 from service.store.blobs import Blobs
-from service.store.engine import Database
+from service.store.jobs import Job
 
 log = structlog.get_logger()
 
 
-def run_again(
-    database: Database,
-    blobs: Blobs,
-    queue: Queue,
-    settings: Settings,
-    new_id: Callable[[str], str],
-    now: datetime,
-) -> list[str]:
-    """Look once at every loop; gives the ids of the jobs that were begun. Two services at once begin each job once."""
-    with database.read() as connection:
-        if jobs.count_by_state(connection).get(State.QUEUED, 0) >= settings.max_waiting_jobs:
+def ask_for_rerun(services: Services, job_id: str) -> Job:
+    """Run a completed job again soon, however few labels its reviews have changed.
+
+    Raises NotFound, Conflict where it is not completed or another job follows it already, and Invalid where no review
+    would change its dataset.
+    """
+    job = find_job(services, job_id)
+    if job.state != State.COMPLETED:
+        raise Conflict(f"the job is {job.state}; only a completed one is run again", members={"state": job.state})
+    if not would_change(services, job):
+        raise invalid(
+            [], "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
+        )
+    with services.database.write() as connection:
+        asked = loops.request_rerun(connection, job_id, services.now(), Loop(after=1, cool_down_seconds=0))
+    if not asked:
+        msg = f"the job is {job.state}: another job follows it already, see links.next"
+        raise Conflict(msg, members={"state": job.state})
+    return job
+
+
+def run_again(services: Services) -> list[str]:
+    """Begin the jobs that follow those whose loop is due; gives their ids. Two services at once begin each job once."""
+    with services.database.read() as connection:
+        if jobs.count_by_state(connection).get(State.QUEUED, 0) >= services.settings.max_waiting_jobs:
             return []
-        due = loops.due_reruns(connection, now)
+        due = loops.due_reruns(connection, services.now())
     begun = []
     for job_id in due:
-        next_id = new_id("job_")
         try:
-            following = _following(database, blobs, job_id, next_id, new_id("ds_"), now)
+            following = _begin_following(services, job_id)
+        except TooMany:
+            break  # the next look goes on
         except (SuspectsError, OSError) as error:
             log.warning("a job cannot be run again", job=job_id, error=str(error))
-            with database.write() as connection:
+            with services.database.write() as connection:
                 loops.record_failure(connection, job_id, str(error))
             continue
-        if following is not None and _begin(database, blobs, job_id, next_id, following, now):
-            log.info("run again", job=job_id, next=next_id, dataset=following.spec.dataset)
-            if following.to_pull is None:
-                queue.wake(next_id, following.spec.priority)
-            begun.append(next_id)
+        if following is not None:
+            log.info("run again", job=job_id, next=following.id, dataset=following.spec.dataset)
+            begun.append(following.id)
     return begun
 
 
-@dataclass(frozen=True)
-class _Following:
-    """What the next job does; `to_pull` is the dataset that its tasks will be, where they are pulled once more."""
-
-    spec: JobSpec
-    to_pull: DatasetInfo | None = None
+class _FollowedAlready(Exception):
+    """Another service was quicker."""
 
 
-def _begin(database: Database, blobs: Blobs, job_id: str, next_id: str, following: _Following, now: datetime) -> bool:
-    if following.to_pull is None:
-        _keep_origin(blobs, job_id, next_id)
-    begun = _write(database, job_id, next_id, following, now)
-    if not begun:
-        blobs.remove(blobs.job(next_id))
-    return begun
+def _begin_following(services: Services, job_id: str) -> NewJob | None:
+    """The job that follows, begun; None where another was quicker, or the job is gone. Raises what make_version raises."""
+    following = _following(services, job_id)
+    if following is None:
+        return None
 
+    def write(connection: sa.Connection) -> None:
+        if not loops.set_next_job(connection, job_id, following.id):
+            raise _FollowedAlready
+        webhooks.copy_to_job(connection, job_id, following.id)
+        if following.placeholder is None:
+            pulls.copy_to_job(connection, job_id, following.id)
 
-def _write(database: Database, job_id: str, next_id: str, following: _Following, now: datetime) -> bool:
+    if following.placeholder is None:
+        _keep_origin(services.blobs, job_id, following.id)
     try:
-        with database.write() as connection:
-            if not loops.set_next_job(connection, job_id, next_id):
-                return False
-            if following.to_pull is not None:
-                datasets.add(connection, following.to_pull)
-            jobs.add(connection, next_id, following.spec, now)
-            webhooks.copy_to_job(connection, job_id, next_id)
-            if following.to_pull is None:
-                pulls.copy_to_job(connection, job_id, next_id)
-            elif following.spec.source is not None:
-                pulls.add(connection, next_id, following.spec.source)
-    except sa.exc.IntegrityError:
-        return False  # the corrected dataset was deleted just now; the next look makes it again
-    return True
+        begin(services, following, write)
+    except BaseException as error:
+        services.blobs.remove(services.blobs.job(following.id))
+        # The corrected dataset may have been deleted just now; the next look makes it again.
+        if isinstance(error, (_FollowedAlready, sa.exc.IntegrityError)):
+            return None
+        raise
+    return following
 
 
 def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
@@ -97,20 +103,20 @@ def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
         shutil.copyfile(before, after)
 
 
-def _following(
-    database: Database, blobs: Blobs, job_id: str, next_id: str, dataset_id: str, now: datetime
-) -> _Following | None:
+def _following(services: Services, job_id: str) -> NewJob | None:
     """What the next job does; None when this one is gone. Raises what make_version raises."""
-    with database.read() as connection:
+    with services.database.read() as connection:
         job = jobs.get(connection, job_id)
         parent = None if job is None else datasets.get(connection, job.dataset_id)
         afresh = loops.pulls_again(connection, job_id)
     if job is None or parent is None:
         return None
+    next_id = new_id("job_")
     if afresh and job.spec.source is not None:
+        dataset_id, now = new_id("ds_"), services.now()
         info = jobs.placeholder_dataset(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
-        return _Following(job.spec.model_copy(update={"dataset": dataset_id}), info)
-    version = make_version(database, blobs, parent, job, "reviews", dataset_id, now)
-    with database.read() as connection:
-        reference = next_reference(connection, blobs, job.spec, version.id)
-    return _Following(job.spec.model_copy(update={"dataset": version.id, "reference": reference}))
+        return NewJob(next_id, job.spec.model_copy(update={"dataset": dataset_id}), info)
+    version = make_version(services, parent, job, "reviews")
+    with services.database.read() as connection:
+        reference = next_reference(connection, services.blobs, job.spec, version.id)
+    return NewJob(next_id, job.spec.model_copy(update={"dataset": version.id, "reference": reference}))

@@ -1,65 +1,50 @@
 """From the bytes of an uploaded network to what is known of it. Nothing is ever unpickled, no code of a model is run."""
 
-import errno
 import shutil
 from collections.abc import Callable
-from datetime import datetime
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from service.domain.errors import StorageFull, UnreadableType
+from service.actions.upload import UploadedFile
+from service.domain.errors import UnreadableType
+from service.domain.ids import new_id
 from service.domain.network import NetworkInfo, NetworkKind, NetworkLayer
 from service.domain.program import BYTE, SINGLE, Program
 from service.ingest.limits import Limits
 from service.ingest.readers.safetensors import looks_like_safetensors, open_tensors
+from service.services import Services
 from service.store import networks
-from service.store.blobs import Blobs
-from service.store.engine import Database
+from service.store.create import create_with_files
 from service.store.programs import ProgramFile
 
 _HEAD = 16
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _EXPECTED = (
     "weights as safetensors (safetensors.torch.save_file) or an exported program (.pt2, torch.export.save) are expected"
 )
 
 
-def take_network(
-    database: Database, blobs: Blobs, path: Path, digest: str, name: str, network_id: str, max_bytes: int, now: datetime
-) -> NetworkInfo:
-    """The network in the file at `path`, which is moved away, unless the same bytes were taken before.
+def take_network(services: Services, file: UploadedFile, name: str) -> NetworkInfo:
+    """The network in a file, which is moved away, unless the same bytes were taken before.
 
     Raises UnreadableType, Malformed, Invalid, TooLarge and StorageFull.
     """
-    with database.read() as connection:
+    digest, network_id = f"sha256:{file.digest}", new_id("net_")
+    with services.database.read() as connection:
         known = networks.by_digest(connection, digest)
     if known is not None:
         return known
-    told = _looked_into(path, max_bytes)
-    info = NetworkInfo(id=network_id, name=name, digest=digest, bytes=path.stat().st_size, created_at=now, **told)
-    place = blobs.network(network_id)
-    try:
+    place = services.blobs.network(network_id)
+
+    def make() -> NetworkInfo:
+        content = _looked_into(file.path, services.settings.max_expanded_bytes)
+        size = file.path.stat().st_size
         place.parent.mkdir(parents=True)
-        shutil.move(path, place)
-        with database.write() as connection:
-            networks.add(connection, info)
-    except BaseException as error:
-        blobs.remove(place.parent)
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise StorageFull("the disk of this installation is full; nothing was kept") from error
-        if not isinstance(error, sa.exc.IntegrityError):
-            raise
-        # Somebody else brought the same in the meantime.
-        with database.read() as connection:
-            known = networks.by_digest(connection, digest)
-        if known is None:
-            raise
-        return known
-    return info
+        shutil.move(file.path, place)
+        return NetworkInfo(id=network_id, name=name, digest=digest, bytes=size, created_at=services.now(), **content)
+
+    return create_with_files(services.database, services.blobs, place.parent, make, networks.add, networks.by_digest)
 
 
 def _looked_into(path: Path, max_bytes: int) -> dict[str, Any]:

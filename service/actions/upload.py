@@ -1,88 +1,67 @@
-"""From bytes to a stored dataset: each set of bytes and spec once, whoever brings it."""
+"""From bytes to a stored dataset. The same bytes and spec are stored once, whoever brings them."""
 
-import hashlib
-import json
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
-import sqlalchemy as sa
-from pydantic import BaseModel
-
 from service.domain.dataset import DatasetInfo, DatasetSpec
+from service.domain.digests import canonical_digest
 from service.domain.ids import new_id
 from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.outbound.fetch import fetch
 from service.services import Services
-from service.store import datasets, idempotency
+from service.store import datasets
+from service.store.create import create_with_files
 
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})
 
 
-def take_in(services: Services, path: Path, filename: str, file_digest: str, spec: DatasetSpec) -> DatasetInfo:
-    """The dataset made of the file at `path`, read now unless it was read before. Raises what ingest raises."""
-    digest = f"sha256:{request_digest(file_digest, spec)}"
+@dataclass(frozen=True)
+class UploadedFile:
+    """A file on its way in: where it lies, what the client calls it, and the SHA-256 of its bytes in hexadecimal."""
+
+    path: Path
+    name: str
+    digest: str
+
+
+def upload(services: Services, file: UploadedFile, spec: DatasetSpec) -> DatasetInfo:
+    """The dataset made of a file, read now unless it was read before. Raises what ingest raises."""
+    digest = f"sha256:{canonical_digest(file.digest, spec)}"
     with services.database.read() as connection:
         known = datasets.by_digest(connection, digest)
-    return known or _store(services, path, filename, digest, spec)
+    return known or _store(services, file, digest, spec)
 
 
-def take_in_url(services: Services, url: str, spec: DatasetSpec) -> DatasetInfo:
+def upload_from_url(services: Services, url: str, spec: DatasetSpec) -> DatasetInfo:
     """The dataset made of what a URL leads to. Raises what fetch and ingest raise."""
     path = services.blobs.uploads / f"{secrets.token_hex(16)}.part"
     try:
         fetched = fetch(url, path, services.settings)
-        return take_in(services, path, fetched.filename, fetched.digest, spec)
+        return upload(services, UploadedFile(path, fetched.filename, fetched.digest), spec)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _store(services: Services, path: Path, filename: str, digest: str, spec: DatasetSpec) -> DatasetInfo:
+def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpec) -> DatasetInfo:
     dataset_id, blobs = new_id("ds_"), services.blobs
     limits = Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
-    try:
-        found = ingest(path, filename, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
-        info = DatasetInfo(
+
+    def make() -> DatasetInfo:
+        found = ingest(file.path, file.name, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
+        return DatasetInfo(
             id=dataset_id,
-            name=spec.name or _stem(filename),
+            name=spec.name or _stem(file.name),
             digest=digest,
             created_at=services.now(),
             **{name: getattr(found, name) for name in found.__dataclass_fields__},
         )
-        with services.database.write() as connection:
-            datasets.add(connection, info)
-    except sa.exc.IntegrityError:
-        # Somebody else brought the same in the meantime.
-        blobs.remove(blobs.dataset(dataset_id))
-        with services.database.read() as connection:
-            known = datasets.by_digest(connection, digest)
-        if known is None:
-            raise
-        return known
-    except BaseException:
-        blobs.remove(blobs.dataset(dataset_id))
-        raise
-    return info
 
-
-def request_digest(*parts: str | BaseModel) -> str:
-    """SHA-256 of texts and of models in their one canonical JSON form."""
-    texts = [part if isinstance(part, str) else _canonical(part) for part in parts]
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
-
-
-def _canonical(model: BaseModel) -> str:
-    return json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    folder = blobs.dataset(dataset_id)
+    return create_with_files(services.database, blobs, folder, make, datasets.add, datasets.by_digest)
 
 
 def _stem(filename: str) -> str:
     name = Path(filename)
     return (name.with_suffix("") if name.suffix.lower() in _PACKED else name).stem or filename
-
-
-def made_before(services: Services, key: str | None, body_digest: str) -> str | None:
-    """Id of what an earlier request with this key made. Raises Invalid when that was another request."""
-    if key is None:
-        return None
-    with services.database.read() as connection:
-        return idempotency.find(connection, key, body_digest)

@@ -1,30 +1,24 @@
 """Connections to labelling tools: made, tested, listed, rotated, deleted. No token is ever shown again."""
 
-import secrets
-from urllib.parse import urlsplit
-
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.actions.upload import made_before, request_digest
+from service.actions.connect import connect_tool, replace_backend_path, replace_token
+from service.actions.delete import delete_unused_connection
+from service.actions.find import find_connection
 from service.api.http import paging
+from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody, parsed
-from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
 from service.api.http.errors import problems
+from service.api.http.idempotency import IdempotencyKey
+from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import CONNECTION_BODY, TOKEN_BODY
 from service.api.schemas.integrations import ConnectionPage, ConnectionSecret
-from service.domain.connection import Connection, ConnectionCheck, ConnectionRequest, TokenKind, TokenRequest
-from service.domain.errors import Conflict, FieldError, Invalid, NotFound, Upstream, invalid_fields
-from service.domain.ids import new_id
-from service.label_studio.client import LabelStudio, Refused
-from service.label_studio.projects import backend_path
-from service.services import Services
-from service.store import connections, idempotency
-from service.store.connections import EncryptedConnection
+from service.domain.connection import Connection, ConnectionRequest, TokenRequest
+from service.domain.digests import canonical_digest
+from service.store import connections
+from service.store.idempotency import IdempotentRequest
 
 router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
-
-_DENIED = (401, 403)
 
 
 @router.post(
@@ -42,54 +36,10 @@ def create_connection(
     It is stored encrypted and never shown again. Both of Label Studio's kinds are taken, told apart by themselves.
     """
     request = parsed(ConnectionRequest, body.value)
-    token = request.token.get_secret_value()
-    asked = request_digest("POST /connections", request, token)
-    connection_id = made_before(services, key, asked) or _create(services, key, asked, request, token)
+    digest = canonical_digest("POST /connections", request, request.token.get_secret_value())
+    connection_id = connect_tool(services, request, IdempotentRequest(key, digest))
     response.headers["Location"] = f"/connections/{connection_id}"
-    return _found(services, connection_id).shown
-
-
-def _create(services: Services, key: str | None, asked: str, request: ConnectionRequest, token: str) -> str:
-    kind, seen = _tested(services, request.url, token)
-    connection_id, now = new_id("con_"), services.now()
-    shown = Connection(
-        id=connection_id,
-        kind=request.kind,
-        name=request.name or urlsplit(request.url).netloc,
-        url=request.url,
-        token_kind=kind,
-        seen=seen,
-        tested_at=now,
-        created_at=now,
-    )
-    secret = services.vault.seal(secrets.token_urlsafe(32))
-    try:
-        with services.database.write() as connection:
-            connections.add(connection, EncryptedConnection(shown, services.vault.seal(token), secret))
-            if key is not None:
-                idempotency.add(connection, key, asked, connection_id, now)
-    except sa.exc.IntegrityError:
-        # A request with the same key was quicker.
-        made = made_before(services, key, asked)
-        if made is None:
-            raise
-        return made
-    return connection_id
-
-
-def _tested(services: Services, url: str, token: str) -> tuple[TokenKind, ConnectionCheck]:
-    """What the token is and can see. Raises Invalid naming the field that is at fault."""
-    try:
-        with LabelStudio(url, token, allow_private=services.settings.allow_private_connections) as client:
-            return client.token_kind, client.seen()
-    except Refused as error:
-        raise _fault("token" if error.status in _DENIED else "url", error.detail) from error
-    except Upstream as error:
-        raise _fault("url", error.detail) from error
-
-
-def _fault(field: str, msg: str) -> Invalid:
-    return invalid_fields([FieldError(loc=[field], msg=msg)])
+    return find_connection(services, connection_id).shown
 
 
 @router.get("/connections", summary="List the connections, newest first", responses=problems(400, 422))
@@ -111,7 +61,7 @@ def list_connections(
 @router.get("/connections/{connection_id}", summary="One connection", responses=problems(404))
 def get_connection(connection_id: str, services: ServicesDependency) -> Connection:
     """What it showed when its token was tried last."""
-    return _found(services, connection_id).shown
+    return find_connection(services, connection_id).shown
 
 
 @router.put(
@@ -122,12 +72,9 @@ def get_connection(connection_id: str, services: ServicesDependency) -> Connecti
 )
 def rotate_token(connection_id: str, body: JsonBody, services: ServicesDependency) -> Connection:
     """The new one is tried first; the old one stays where it fails."""
-    found = _found(services, connection_id)
-    token = parsed(TokenRequest, body.value).token.get_secret_value()
-    kind, seen = _tested(services, found.shown.url, token)
-    with services.database.write() as connection:
-        connections.rotate_token(connection, connection_id, services.vault.seal(token), kind, seen, services.now())
-    return _found(services, connection_id).shown
+    find_connection(services, connection_id)
+    replace_token(services, connection_id, parsed(TokenRequest, body.value).token.get_secret_value())
+    return find_connection(services, connection_id).shown
 
 
 @router.post(
@@ -141,11 +88,7 @@ def make_backend(connection_id: str, services: ServicesDependency) -> Connection
 
     It is shown this once. The path before it stops working.
     """
-    _found(services, connection_id)
-    secret = secrets.token_urlsafe(32)
-    with services.database.write() as connection:
-        connections.rotate_secret(connection, connection_id, services.vault.seal(secret))
-    path = backend_path(connection_id, secret)
+    path = replace_backend_path(services, connection_id)
     return ConnectionSecret(
         path=path, url=f"{services.settings.public_url}{path}" if services.settings.public_url else None
     )
@@ -156,20 +99,4 @@ def make_backend(connection_id: str, services: ServicesDependency) -> Connection
 )
 def delete_connection(connection_id: str, services: ServicesDependency) -> None:
     """With its secrets. Jobs that came over it stay, but can no longer be pushed or reconciled."""
-    _found(services, connection_id)
-    with services.database.write() as connection:
-        waiting = connections.jobs_to_pull(connection, connection_id)
-        if waiting:
-            raise Conflict(
-                f"{len(waiting)} jobs are still pulling over it; cancel them first", members={"jobs": waiting}
-            )
-        connections.remove(connection, connection_id)
-        idempotency.remove_of(connection, connection_id)
-
-
-def _found(services: Services, connection_id: str) -> EncryptedConnection:
-    with services.database.read() as connection:
-        found = connections.get_encrypted(connection, connection_id)
-    if found is None:
-        raise NotFound(f"no connection {connection_id}")
-    return found
+    delete_unused_connection(services, connection_id)

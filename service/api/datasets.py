@@ -5,28 +5,33 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
 
-import sqlalchemy as sa
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from service.actions.upload import made_before, request_digest, take_in, take_in_url
+from service.actions.delete import delete_unused_dataset
+from service.actions.find import find_dataset
+from service.actions.once import make_once
+from service.actions.upload import upload, upload_from_url
 from service.api.http import paging
-from service.api.http.bodies import Body, Form, Json, names_connection, parsed
-from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
+from service.api.http.authentication import authorize
+from service.api.http.bodies import Body, FormContent, JsonContent, names_connection, parsed
 from service.api.http.errors import problems
+from service.api.http.idempotency import IdempotencyKey
+from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import DATASET_BODY
 from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
+from service.api.views.links import media_link, sample_link
 from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
-from service.domain.errors import Conflict, Malformed, NotFound
-from service.domain.ids import new_id
+from service.domain.digests import canonical_digest
+from service.domain.errors import Malformed, NotFound
 from service.ingest.rows import sample_media, sample_row
 from service.label_studio.pull.snapshot import snapshot
 from service.services import Services
-from service.store import datasets, idempotency
+from service.store import datasets
+from service.store.idempotency import IdempotentRequest
 
 router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -61,22 +66,21 @@ def create_dataset(
     return info
 
 
-def _made(services: Services, key: str | None, body: Json | Form, request: Request) -> DatasetInfo:
+def _made(services: Services, key: str | None, body: JsonContent | FormContent, request: Request) -> DatasetInfo:
     match body:
-        case Form():
+        case FormContent():
             spec = parsed(DatasetSpec, body.spec, "spec")
-            asked = request_digest("POST /datasets", body.digest, spec)
-            make = partial(take_in, services, body.path, body.filename, body.digest, spec)
-        case Json() if names_connection(body.value):
+            digest = canonical_digest("POST /datasets", body.file.digest, spec)
+            make = partial(upload, services, body.file, spec)
+        case JsonContent() if names_connection(body.value):
             tasks = parsed(FromProject, body.value)
-            asked = request_digest("POST /datasets", tasks)
-            make = partial(snapshot, services, tasks.source, tasks.name, new_id("ds_"), _while_wanted(request))
-        case Json():
+            digest = canonical_digest("POST /datasets", tasks)
+            make = partial(snapshot, services, tasks.source, tasks.name, _while_wanted(request))
+        case JsonContent():
             wanted = parsed(FromUrl, body.value)
-            asked = request_digest("POST /datasets", wanted)
-            make = partial(take_in_url, services, wanted.url, wanted.spec)
-    known = made_before(services, key, asked)
-    return find_dataset(services, known or bind(services, key, asked, make().id))
+            digest = canonical_digest("POST /datasets", wanted)
+            make = partial(upload_from_url, services, wanted.url, wanted.spec)
+    return find_dataset(services, make_once(services, IdempotentRequest(key, digest), lambda: make().id))
 
 
 def _while_wanted(request: Request) -> Callable[[str, float], None]:
@@ -87,18 +91,6 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
             raise ClientDisconnect
 
     return tell
-
-
-def bind(services: Services, key: str | None, asked: str, dataset_id: str) -> str:
-    """Bind the key to the dataset; the id is another's when a request with this key was quicker."""
-    if key is None:
-        return dataset_id
-    try:
-        with services.database.write() as connection:
-            idempotency.add(connection, key, asked, dataset_id, services.now())
-    except sa.exc.IntegrityError:
-        return made_before(services, key, asked) or dataset_id
-    return dataset_id
 
 
 @router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))
@@ -131,23 +123,7 @@ def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetInfo:
 )
 def delete_dataset(dataset_id: str, services: ServicesDependency) -> None:
     """With its files. Jobs that use it, finished ones too, are in the way: delete them first."""
-    find_dataset(services, dataset_id)
-    try:
-        with services.database.write() as connection:
-            users = datasets.jobs_using(connection, dataset_id)
-            if users:
-                raise in_use(users)
-            datasets.remove(connection, dataset_id)
-            idempotency.remove_of(connection, dataset_id)
-    except sa.exc.IntegrityError as error:
-        raise in_use([]) from error
-    services.blobs.remove(services.blobs.dataset(dataset_id))
-
-
-def in_use(jobs: list[str]) -> Conflict:
-    """What is told of something that jobs still need."""
-    named = f": {', '.join(jobs[:5])}" if jobs else ""
-    return Conflict(f"{len(jobs) or 'some'} jobs use it{named}; delete them first", members={"jobs": jobs})
+    delete_unused_dataset(services, dataset_id)
 
 
 @router.get(
@@ -246,22 +222,3 @@ def _data(services: Services, dataset_id: str) -> Path:
     if not data.exists():
         raise NotFound(f"the dataset {dataset_id} has no samples yet: its tasks are still to be pulled")
     return data
-
-
-def find_dataset(services: Services, dataset_id: str) -> DatasetInfo:
-    """The dataset. Raises NotFound."""
-    with services.database.read() as connection:
-        info = datasets.get(connection, dataset_id)
-    if info is None:
-        raise NotFound(f"no dataset {dataset_id}")
-    return info
-
-
-def sample_link(dataset_id: str, sample_id: str) -> str:
-    """Path of one row of a dataset."""
-    return f"/datasets/{dataset_id}/samples/{quote(sample_id, safe='')}"
-
-
-def media_link(info: DatasetInfo, sample_id: str) -> str | None:
-    """Path of a row's image or text; None for other data."""
-    return f"{sample_link(info.id, sample_id)}/media" if info.modality in ("image", "text") else None

@@ -4,13 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.actions.find import find_delivery
+from service.actions.retry import deliver_again
 from service.api.http import paging
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
+from service.api.http.lookup import ServicesDependency
 from service.api.schemas.integrations import DeliveryPage, DeliveryView
-from service.domain.errors import Conflict, NotFound
 from service.domain.webhook import without_query
-from service.services import Services
 from service.store import webhooks
 from service.store.webhooks import PENDING, Delivery, DeliveryState
 
@@ -42,7 +43,7 @@ def list_deliveries(
 @router.get("/deliveries/{delivery_id}", summary="One message to a webhook", responses=problems(404))
 def get_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
     """How often it was tried, and what the receiver answered last."""
-    return _view(_found(services, delivery_id))
+    return _view(find_delivery(services, delivery_id))
 
 
 @router.post(
@@ -53,20 +54,7 @@ def get_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView
 )
 def retry_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
     """With its attempts counted anew. Its id and body stay the same, so that a receiver can tell repeats."""
-    with services.database.write() as connection:
-        revived = webhooks.revive(connection, delivery_id, services.now())
-    found = _found(services, delivery_id)
-    if not revived:
-        raise Conflict(f"it is {found.state}; only a dead one is sent again", members={"state": found.state})
-    return _view(found)
-
-
-def _found(services: Services, delivery_id: str) -> Delivery:
-    with services.database.read() as connection:
-        found = webhooks.get(connection, delivery_id)
-    if found is None:
-        raise NotFound(f"no delivery {delivery_id}")
-    return found
+    return _view(deliver_again(services, delivery_id))
 
 
 def _view(one: Delivery) -> DeliveryView:

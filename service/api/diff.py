@@ -1,32 +1,21 @@
-"""Two jobs side by side: what a correction, or another way to train, changed."""
+"""Two jobs side by side."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Query
 
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.actions.compare import compare
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
-from service.api.schemas.diff import DiffAccuracy, DiffItem, DiffList, DiffPlace, DiffSide, JobDiff
-from service.api.suspects import Completed, check_signal, completed, dataset_of
-from service.domain.errors import FieldError, invalid_fields
-from service.domain.specs import Reference
-from service.ingest.identities import labels_of, missing_ids
-from service.services import Services
-from service.store import differences, rankings
-from service.store.differences import FLAGGED, SampleList
-from service.store.jobs import Job
+from service.api.http.lookup import CompletedJob, ServicesDependency
+from service.domain.comparison import JobDiff
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
-
-_COMPARED = ("reference", "model", "training", "influence", "glitches")
 
 
 @router.get("/jobs/{job_id}/diff", summary="What differs from another job", responses=problems(404, 409, 410, 422))
 def compare_jobs(
-    job: Completed,
+    job: CompletedJob,
     services: ServicesDependency,
     other: Annotated[
         str | None,
@@ -41,156 +30,4 @@ def compare_jobs(
 
     Samples are told by their ids, which stay from version to version of a dataset.
     """
-    before, after = sorted((job, _other(services, job, other)), key=lambda one: (one.created_at, one.id))
-    for one in (before, after):
-        check_signal(one, by)
-    with services.database.read() as connection:
-        pair = _Pair(services, connection, before, after, by, limit)
-        shared, only_before, only_after = differences.count_shared(connection, before.id, after.id)
-        return JobDiff(
-            by=by,
-            before=_side(connection, before),
-            after=_side(connection, after),
-            accuracy=_accuracy(services, before, after),
-            differing=[name for name in _COMPARED if _part(before, name) != _part(after, name)],
-            common=shared,
-            only_before=only_before,
-            only_after=only_after,
-            **pair.lists(),
-        )
-
-
-def _other(services: Services, job: Job, named: str | None) -> Job:
-    place: list[str | int] = ["query", "other"]
-    if named == job.id:
-        raise invalid_fields([FieldError(loc=place, msg="is this job; name another")])
-    if named is None:
-        lineage = dataset_of(services, job).lineage
-        if lineage is None:
-            msg = "name a job: the dataset of this one was uploaded, not made of another job's reviews"
-            raise invalid_fields([FieldError(loc=place, msg=msg)])
-        named = lineage.job
-    return completed(named, services)
-
-
-def _part(job: Job, name: str) -> Any:
-    return getattr(job.spec, name)
-
-
-def _side(connection: sa.Connection, job: Job) -> DiffSide:
-    counted = rankings.count_by_verdict(connection, job.id)
-    model = (job.result or {})["model"]
-    return DiffSide(
-        job=job.id,
-        dataset=job.dataset_id,
-        created_at=job.created_at,
-        samples=sum(counted.values()),
-        flagged=sum(counted.get(verdict, 0) for verdict in FLAGGED),
-        train_accuracy=model.get("train_accuracy"),
-        reference_accuracy=model.get("reference_accuracy"),
-    )
-
-
-def _accuracy(services: Services, before: Job, after: Job) -> DiffAccuracy:
-    values = [(job.result or {})["model"].get("reference_accuracy") for job in (before, after)]
-    note = _why_not(services, before, after)
-    comparable = note is None and None not in values
-    return DiffAccuracy(
-        comparable=comparable,
-        before=values[0],
-        after=values[1],
-        gain=values[1] - values[0] if comparable else None,
-        note=note or "measured on the same samples with the same labels",
-    )
-
-
-def _why_not(services: Services, before: Job, after: Job) -> str | None:
-    """Why accuracies on the references cannot be compared; None when they can."""
-    first, second = before.spec.reference, after.spec.reference
-    if first is None or second is None:
-        return "not both jobs have a reference; name a split, a dataset or verified samples for both"
-    if before.dataset_id == after.dataset_id and first == second:
-        same_draw = first.holdout is None or before.spec.training.seed == after.spec.training.seed
-        return None if same_draw else "each job drew its own holdout"
-    if first.holdout is not None or second.holdout is not None:
-        return "each job drew its own holdout; name a split, a dataset or verified samples for both"
-    if first.dataset is not None and first.dataset == second.dataset:
-        return None
-    if _reference_labels(services, before, first) != _reference_labels(services, after, second):
-        return "the references do not hold the same samples with the same labels"
-    return None
-
-
-def _reference_labels(services: Services, job: Job, reference: Reference) -> dict[str, str]:
-    if reference.dataset is not None:
-        return labels_of(services.blobs.canonical(reference.dataset))
-    return labels_of(services.blobs.canonical(job.dataset_id), split=reference.split, ids=reference.samples)
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """Two jobs, and everything that is asked of them sample by sample."""
-
-    services: Services
-    connection: sa.Connection
-    before: Job
-    after: Job
-    by: str
-    limit: int
-
-    def lists(self) -> dict[str, DiffList]:
-        """Each list of the answer."""
-        connection, old, new, limit = self.connection, self.before.id, self.after.id, self.limit
-        relabelled = differences.relabelled(connection, old, new, self.by, limit)
-        appeared = differences.flagged_only_in(connection, new, old, self.by, limit)
-        vanished = differences.flagged_only_in(connection, old, new, self.by, limit)
-        top = [list(rankings.top_ranks(connection, job_id, self.by, limit)) for job_id in (old, new)]
-        entered, left = _without(top[1], top[0]), _without(top[0], top[1])
-        stayed = _without(top[1], entered)
-        listed = {"relabelled": relabelled, "appeared": appeared, "vanished": vanished}
-        listed |= {"entered": _all(entered), "left": _all(left), "moved": _all(stayed)}
-        item = self._items(list(dict.fromkeys(name for one in listed.values() for name in one.ids)))
-        made = {
-            name: DiffList(items=[item(sample_id) for sample_id in one.ids], total=one.total)
-            for name, one in listed.items()
-        }
-        moved = [one for one in made["moved"].items if one.before and one.after and one.before.rank != one.after.rank]
-        return made | {"moved": DiffList(items=moved, total=len(moved))}
-
-    def _items(self, ids: Sequence[str]) -> Callable[[str], DiffItem]:
-        before, after = self._places(self.before.id, ids), self._places(self.after.id, ids)
-        gone = [name for name in ids if name not in after]
-        removed = set(missing_ids(self.services.blobs.canonical(self.after.dataset_id), gone)) if gone else set[str]()
-
-        def item(sample_id: str) -> DiffItem:
-            then, now = before.get(sample_id), after.get(sample_id)
-            return DiffItem(sample_id=sample_id, before=then, after=now, why=_why(then, now, sample_id in removed))
-
-        return item
-
-    def _places(self, job_id: str, ids: Sequence[str]) -> dict[str, DiffPlace]:
-        rows = rankings.rows_by_id(self.connection, job_id, ids)
-        ranks = differences.ranks(self.connection, job_id, self.by, list(rows))
-        return {
-            name: DiffPlace.model_validate({**row, "rank": ranks[name], "score": row[self.by]})
-            for name, row in rows.items()
-        }
-
-
-def _why(then: DiffPlace | None, now: DiffPlace | None, removed: bool) -> Any:
-    if now is None:
-        return "removed" if removed else "held_out"
-    if then is None:
-        return "new"
-    if then.given_label != now.given_label:
-        return "relabelled"
-    return "rank" if then.verdict == now.verdict else "verdict"
-
-
-def _without(ids: Sequence[str], others: Sequence[str]) -> list[str]:
-    known = frozenset(others)
-    return [name for name in ids if name not in known]
-
-
-def _all(ids: list[str]) -> SampleList:
-    return SampleList(ids, len(ids))
+    return compare(services, job, other, by, limit)

@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
-from service.api.page import FOLDER, HEADERS
+from service.api.http.static import PAGE_HEADERS, WEB_FOLDER
 from service.domain.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -15,14 +15,14 @@ _BUNDLE = Path(str(files("fastapi_offline"))) / "static"
 _PARTS = {
     "swagger-ui.css": (_BUNDLE, "text/css"),
     "swagger-ui-bundle.js": (_BUNDLE, "text/javascript"),
-    "documentation.js": (FOLDER, "text/javascript"),
+    "documentation.js": (WEB_FOLDER, "text/javascript"),
 }
 
 
 @router.get("/docs")
 async def get_documentation() -> FileResponse:
     """Every operation, to read and to try."""
-    return FileResponse(FOLDER / "documentation.html", headers=HEADERS)
+    return FileResponse(WEB_FOLDER / "documentation.html", headers=PAGE_HEADERS)
 
 
 @router.get("/docs/{name}")
@@ -31,4 +31,4 @@ async def get_documentation_part(name: str) -> FileResponse:
     if name not in _PARTS:
         raise NotFound(f"the documentation page has no part {name}")
     folder, media_type = _PARTS[name]
-    return FileResponse(folder / name, media_type=media_type, headers=HEADERS)
+    return FileResponse(folder / name, media_type=media_type, headers=PAGE_HEADERS)

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Header
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
-from service.api.jobs import find_job
+from service.api.http.lookup import ExistingJob, ServicesDependency
 from service.domain.errors import FieldError, Malformed
 from service.domain.job import ENDED, Progress
 from service.services import Services
@@ -21,10 +21,6 @@ router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=p
 
 _LOOK_S = 0.5
 _LAST = 2**31 - 1  # events of one job that any database can count
-
-
-def _existing(job_id: str, services: ServicesDependency) -> Job:
-    return find_job(services, job_id)
 
 
 async def _resume_after(
@@ -47,7 +43,7 @@ async def _resume_after(
     responses=problems(400, 404),
 )
 async def follow_job(
-    job: Annotated[Job, Depends(_existing)], after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
+    job: ExistingJob, after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
 ) -> AsyncIterator[ServerSentEvent]:
     """Every `state` as it is entered, `metrics` after each epoch, `progress` whenever it changed.
 

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter, Depends
 
+from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody, parsed
-from service.api.http.dependencies import ServicesDependency, authorize
 from service.api.http.errors import problems
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.http.openapi import PUSH_BODY
-from service.api.suspects import Completed
 from service.domain.connection import PushRequest, PushResult, ReconcileResult, UndoResult
 from service.label_studio.push.push import push, undo
 from service.label_studio.reconcile.reconcile import reconcile
@@ -20,7 +20,7 @@ router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], resp
     responses=problems(400, 404, 409, 410, 413, 415, 422, 502),
     openapi_extra=PUSH_BODY,
 )
-def push_job(job: Completed, body: JsonBody, services: ServicesDependency) -> PushResult:
+def push_job(job: CompletedJob, body: JsonBody, services: ServicesDependency) -> PushResult:
     """Answers when it is done. Nothing is deleted but predictions of the same job, and doing it twice changes nothing."""
     return push(services, job, parsed(PushRequest, body.value))
 
@@ -30,7 +30,7 @@ def push_job(job: Completed, body: JsonBody, services: ServicesDependency) -> Pu
     summary="Take tasks out of the queue again",
     responses=problems(404, 409, 410, 502),
 )
-def undo_push(job: Completed, services: ServicesDependency) -> UndoResult:
+def undo_push(job: CompletedJob, services: ServicesDependency) -> UndoResult:
     """What `requeue` turned into drafts is submitted again as it was, where nobody has annotated the task since."""
     return undo(services, job)
 
@@ -40,7 +40,7 @@ def undo_push(job: Completed, services: ServicesDependency) -> UndoResult:
     summary="Read what people have decided in the labelling tool",
     responses=problems(404, 409, 410, 502),
 )
-def reconcile_job(job: Completed, services: ServicesDependency) -> ReconcileResult:
+def reconcile_job(job: CompletedJob, services: ServicesDependency) -> ReconcileResult:
     """Answers when it is done: every decision since the pull is a review of the job. Doing it twice changes nothing.
 
     It is also done by itself, a few seconds after an event and every SUSPECTS_RECONCILE_SECONDS.

@@ -10,8 +10,8 @@ import structlog
 from fastapi import APIRouter, BackgroundTasks, Depends
 
 from service.api.http.bodies import JsonBody, parsed
-from service.api.http.dependencies import ServicesDependency
 from service.api.http.errors import problems
+from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
 from service.domain.backend import (
     BackendHealth,

@@ -10,8 +10,9 @@ import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.authentication import authorize
 from service.api.http.errors import problem, problems
+from service.api.http.lookup import ServicesDependency
 from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import SIGNALS

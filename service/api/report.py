@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import HTMLResponse
 
+from service.actions.find import find_dataset_of_job
 from service.api.http import negotiation as forms
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
-from service.api.suspects import Completed, dataset_of
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.report import render
 from service.report.figures import draw
 from service.report.gather import gather
@@ -38,7 +39,7 @@ _HEADERS = {
     responses=problems(404, 406, 409, 410, 422) | {200: _DESCRIPTION},
 )
 def get_report(
-    job: Completed,
+    job: CompletedJob,
     services: ServicesDependency,
     name: Annotated[str | None, Query(alias="format", description="html or md; instead of Accept.")] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
@@ -48,7 +49,7 @@ def get_report(
     HTML with plots, or the same in tables as Markdown.
     """
     form = forms.choose(name, accept, _MEDIA_TYPES, "a report")
-    facts = gather(services.database, services.blobs, job, dataset_of(services, job))
+    facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
     return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

@@ -5,11 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from service.api.datasets import media_link, sample_link
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.actions.find import find_dataset_of_job
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.samples import InfluentialSample, JobSample
-from service.api.suspects import Completed, dataset_of, job_sample_link, planted, review_view, signals_of
+from service.api.views.links import job_sample_link, media_link, sample_link
+from service.api.views.samples import computed_signals, planted_view, review_view
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
 from service.domain.reason import SampleFacts, WitnessCounts, explain
@@ -30,12 +32,12 @@ router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], respons
     summary="Everything about one sample",
     responses=problems(404, 409, 410),
 )
-def get_job_sample(job: Completed, sample_id: str, services: ServicesDependency) -> JobSample:
+def get_job_sample(job: CompletedJob, sample_id: str, services: ServicesDependency) -> JobSample:
     """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in English.
 
     A row that was held out of the ranking has no scores and says why.
     """
-    info = dataset_of(services, job)
+    info = find_dataset_of_job(services, job)
     found = sample_row(services.blobs.canonical(info.id), sample_id)
     if found is None:
         raise NotFound(f"no sample called {sample_id!r} in the dataset of this job")
@@ -56,7 +58,7 @@ def get_job_sample(job: Completed, sample_id: str, services: ServicesDependency)
                 "review": review_view(held, found["label"], found["label"]),
             }
             return JobSample.model_validate({**about, **told})
-        signals = signals_of(row)
+        signals = computed_signals(row)
         ranks = rankings.ranks(connection, job.id, row, list(signals))
     review = review_view(held, row["given_label"], row["suggested_label"])
     return JobSample.model_validate({**about, "review": review, **_ranked(services, job, info, row, signals, ranks)})
@@ -101,7 +103,7 @@ def _ranked(
         "suggested_label": row["suggested_label"],
         "suggested_confidence": row["suggested_confidence"],
         "verdict": row["verdict"],
-        "planted": planted(row),
+        "planted": planted_view(row),
         "signals": {name: {"value": value, "rank": ranks[name]} for name, value in signals.items()},
         "trajectory": _trajectory(known, by_class),
         "supporting": _influential(known, supporting),

@@ -5,27 +5,28 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.actions.find import find_dataset_of_job
+from service.actions.verify_next import verify_next
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.signals import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
-from service.api.suspects import Completed, dataset_of, sample_cards
+from service.api.views.samples import sample_cards
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
 from service.services import Services
-from service.store import rankings, reviews
+from service.store import rankings
 from service.store.jobs import Job
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _GROUPS = "groups"
-_PROPOSALS = "proposals"
-_COUNTS = ("turns", "closer", "among")
 _PREVIEWS = 5
 _BARE = "predictions without features do not tell which samples are alike; upload features beside pred_probs"
 
 
 @router.get("/jobs/{job_id}/signals", summary="Each signal over all samples", responses=problems(404, 409, 410))
-def list_job_signals(job: Completed, services: ServicesDependency) -> SignalList:
+def list_job_signals(job: CompletedJob, services: ServicesDependency) -> SignalList:
     """What each means, how it is distributed, its kinship with the others, and how it found what was planted."""
     with services.database.read() as connection:
         known = rankings.summaries(connection, job.id)
@@ -38,7 +39,7 @@ def list_job_signals(job: Completed, services: ServicesDependency) -> SignalList
 
 
 @router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))
-def list_groups(job: Completed, services: ServicesDependency) -> GroupList:
+def list_groups(job: CompletedJob, services: ServicesDependency) -> GroupList:
     """Inside each label, the samples that differ most as a group: the queue to look at as long as nothing is verified.
 
     Labels with few samples, or with no such group, are left out.
@@ -50,7 +51,7 @@ def list_groups(job: Completed, services: ServicesDependency) -> GroupList:
 
 
 def _note(services: Services, job: Job) -> str | None:
-    return _BARE if dataset_of(services, job).is_bare else None
+    return _BARE if find_dataset_of_job(services, job).is_bare else None
 
 
 def _groups(services: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
@@ -77,7 +78,7 @@ def _groups(services: Services, job: Job, found: Sequence[Mapping[str, Any]]) ->
     "/jobs/{job_id}/verify-next", summary="The samples worth verifying first", responses=problems(404, 409, 410, 422)
 )
 def list_candidates(
-    job: Completed,
+    job: CompletedJob,
     services: ServicesDependency,
     count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50,
 ) -> CandidateList:
@@ -87,31 +88,16 @@ def list_candidates(
     beginning of the list is as balanced as the whole; it ends after 500. Those that were reviewed are left out. Hand the
     ids of those that were found right back as `reference.samples` of the next job.
     """
-    with services.database.read() as connection:
-        found = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
-        proposed = rankings.rows_at(connection, job.id, found["positions"])
-        decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
-    rows = [row for row in proposed if row["sample_id"] not in decided][:count]
-    places = {position: place for place, position in enumerate(found["positions"])}
+    proposals = verify_next(services, job, count)
+    cards = sample_cards(services, job, [proposal.row for proposal in proposals])
     items = [
         Candidate(
             sample=card,
-            given_label=row["given_label"],
-            suggested_label=row["suggested_label"],
-            suggested_confidence=row["suggested_confidence"],
-            why=_why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)),
+            given_label=proposal.row["given_label"],
+            suggested_label=proposal.row["suggested_label"],
+            suggested_confidence=proposal.row["suggested_confidence"],
+            why=proposal.why,
         )
-        for row, card in zip(rows, sample_cards(services, job, rows), strict=True)
+        for proposal, card in zip(proposals, cards, strict=True)
     ]
     return CandidateList(items=items, total=len(items), note=_note(services, job))
-
-
-def _why(label: str, turn: int, closer: int, among: int) -> str:
-    if turn == 0:
-        typical = f"Of {among + 1} samples labelled {label} that were looked at, none is more typical."
-        return typical if among else f"The only sample labelled {label}."
-    left = among - turn
-    if left == 0:
-        return f"The last of the samples labelled {label} that were looked at."
-    others = f"{left} other sample{'s' * (left > 1)} labelled {label}"
-    return f"Closer to it than to any earlier proposal: {closer} of {others}."

@@ -2,22 +2,22 @@
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from service.actions.make_version import make_version
-from service.actions.upload import made_before, request_digest
+from service.actions.find import find_dataset
+from service.actions.make_version import make_version_of
+from service.actions.once import make_once
 from service.actions.verified import verified
-from service.api.datasets import bind, find_dataset
 from service.api.http import paging
+from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody, parsed
-from service.api.http.dependencies import IdempotencyKey, ServicesDependency, authorize
 from service.api.http.errors import problems
+from service.api.http.idempotency import IdempotencyKey
+from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import VERSION_BODY
 from service.api.schemas.datasets import VerifiedPage, VersionList
-from service.api.suspects import completed
 from service.domain.dataset import DatasetInfo, VersionRequest
-from service.domain.errors import FieldError, invalid_fields
-from service.domain.ids import new_id
-from service.services import Services
+from service.domain.digests import canonical_digest
 from service.store import versions
+from service.store.idempotency import IdempotentRequest
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -39,18 +39,10 @@ def create_version(
     """
     find_dataset(services, dataset_id)
     request = parsed(VersionRequest, body.value)
-    asked = request_digest(f"POST /datasets/{dataset_id}/versions", request)
-    made = made_before(services, key, asked) or bind(services, key, asked, _make(services, dataset_id, request).id)
+    once = IdempotentRequest(key, canonical_digest(f"POST /datasets/{dataset_id}/versions", request))
+    made = make_once(services, once, lambda: make_version_of(services, dataset_id, request).id)
     response.headers["Location"] = f"/datasets/{made}"
     return find_dataset(services, made)
-
-
-def _make(services: Services, dataset_id: str, request: VersionRequest) -> DatasetInfo:
-    job = completed(request.job, services)
-    if job.dataset_id != dataset_id:
-        raise invalid_fields([FieldError(loc=["job"], msg=f"is over the dataset {job.dataset_id}, not over this one")])
-    parent = find_dataset(services, dataset_id)
-    return make_version(services.database, services.blobs, parent, job, request.apply, new_id("ds_"), services.now())
 
 
 @router.get("/datasets/{dataset_id}/versions", summary="What was made of a dataset", responses=problems(404))

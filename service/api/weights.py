@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 
-from service.api.http.dependencies import ServicesDependency, authorize
+from service.api.http.authentication import authorize
 from service.api.http.errors import problems
-from service.api.suspects import Completed
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.domain.errors import NotFound
 
 router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -20,7 +20,7 @@ _SAFETENSORS = "application/vnd.safetensors"
     responses=problems(404, 409, 410)
     | {200: {"description": "Weights by name, safetensors.", "content": {_SAFETENSORS: {}}}},
 )
-def get_model(job: Completed, services: ServicesDependency) -> FileResponse:
+def get_model(job: CompletedJob, services: ServicesDependency) -> FileResponse:
     """Of what was trained: of a frozen backbone its head alone. Uploaded as a network, another job goes on from them."""
     path = services.blobs.model(job.id)
     if not path.exists():

@@ -1,6 +1,5 @@
 """Errors about an upload, and the translation of what libraries and the disk raise into them."""
 
-import errno
 import gzip
 import tarfile
 import zipfile
@@ -11,9 +10,8 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from service.domain.errors import FieldError, Invalid, Malformed, StorageFull
+from service.domain.errors import FieldError, Invalid, Malformed, disk_full, invalid_fields
 
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LISTED = 30
 
 
@@ -29,7 +27,7 @@ def malformed(message: str, *where: str) -> Malformed:
 
 def bad_spec(field: str, message: str) -> Invalid:
     """The client's spec does not fit the file."""
-    return Invalid(f"spec.{field}: {message}", errors=[FieldError(loc=["spec", field], msg=message)])
+    return invalid_fields([FieldError(loc=["spec", field], msg=message)])
 
 
 def no_such_column(field: str, name: str, columns: Sequence[str]) -> Invalid:
@@ -49,11 +47,10 @@ def listed(names: Sequence[str]) -> str:
 def translated_errors() -> Iterator[None]:
     """Turn what libraries say of a broken file into `Malformed`, and a full disk into `StorageFull`."""
     try:
-        yield
+        with disk_full():
+            yield
     except OSError as error:
         # Arrow reports corrupt data as an OSError without a number; those with one are the machine's own.
-        if error.errno in _DISK_FULL:
-            raise StorageFull("the disk of this installation is full; nothing of the upload was kept") from error
         if error.errno is not None:
             raise
         raise malformed(f"the file is damaged: {_first_line(error)}") from error

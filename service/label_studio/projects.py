@@ -4,17 +4,12 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-import sqlalchemy as sa
-
-from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Invalid, NotFound
-from service.domain.resolve import resolve
-from service.domain.specs import JobOptions, JobSpec
 from service.label_studio.client import LabelStudio, Refused
 from service.platforms.label_studio import Control, choose_control, parse_config
 from service.services import Services
-from service.store import connections, datasets, jobs, pulls
+from service.store import connections, jobs
 
 _LONGEST_NAME = 200
 
@@ -58,19 +53,6 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
         raise Invalid(f"project: no model takes {control.input_tag}")
     name = title[:_LONGEST_NAME] or "label studio"
     return jobs.placeholder_dataset(dataset_id, job_id, name, modality, control.classes, now)
-
-
-def spec_of(options: JobOptions, info: DatasetInfo, source: PullSource) -> JobSpec:
-    """What will be done, resolved; the number of the tasks changes nothing of it. Raises Invalid."""
-    return resolve(options, info).model_copy(update={"source": source})
-
-
-def write(connection: sa.Connection, job_id: str, spec: JobSpec, info: DatasetInfo, now: datetime) -> None:
-    """Write the job down; whoever looks for pulls that are due takes it from there."""
-    assert spec.source is not None
-    datasets.add(connection, info)
-    jobs.add(connection, job_id, spec, now)
-    pulls.add(connection, job_id, spec.source)
 
 
 def backend_path(connection_id: str, secret: str) -> str:

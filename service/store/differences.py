@@ -6,9 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from service.domain.verdict import FLAGGED
 from service.store.tables import suspects
 
-FLAGGED = ("mislabeled", "anomalous")
 _NAMED = 1_000  # ids in one statement
 
 

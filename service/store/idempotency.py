@@ -1,33 +1,44 @@
-"""Keys that clients send so that a request made twice makes one resource."""
+"""Idempotency keys, which clients send so that a request made twice makes one resource."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import invalid
 from service.store.tables import idempotency_keys as keys
 
 
-def find(connection: sa.Connection, key: str, body_digest: str) -> str | None:
-    """Id of what an earlier request with this key made; None when there was none.
+@dataclass(frozen=True)
+class IdempotentRequest:
+    """A creating request: the client's key, if it sent one, and the digest of what it asks for."""
 
-    Raises Invalid when that request was another one.
-    """
-    row = connection.execute(keys.select().where(keys.c.key == key)).one_or_none()
-    if row is None:
-        return None
-    if row.body_digest != body_digest:
-        msg = "this key was used for another request; take a new key for each thing to create"
-        raise Invalid(f"Idempotency-Key: {msg}", errors=[FieldError(loc=["header", "Idempotency-Key"], msg=msg)])
-    return str(row.resource_id)
+    key: str | None
+    digest: str
 
+    def find(self, connection: sa.Connection) -> str | None:
+        """Id of what an earlier request with this key made; None when there was none.
 
-def add(connection: sa.Connection, key: str, body_digest: str, resource_id: str, now: datetime) -> None:
-    """Bind a key to what it made, in the transaction that makes it.
+        Raises Invalid when that request asked for something else.
+        """
+        if self.key is None:
+            return None
+        row = connection.execute(keys.select().where(keys.c.key == self.key)).one_or_none()
+        if row is None:
+            return None
+        if row.body_digest != self.digest:
+            msg = "this key was used for another request; take a new key for each thing to create"
+            raise invalid(["header", "Idempotency-Key"], msg)
+        return str(row.resource_id)
 
-    Raises IntegrityError when another request with this key was quicker: begin again and find its resource.
-    """
-    connection.execute(keys.insert().values(key=key, body_digest=body_digest, resource_id=resource_id, created_at=now))
+    def add(self, connection: sa.Connection, resource_id: str, now: datetime) -> None:
+        """Bind the key to what was made, in the transaction that makes it.
+
+        Raises IntegrityError when another request with this key was quicker (see create_or_adopt).
+        """
+        if self.key is not None:
+            row = {"key": self.key, "body_digest": self.digest, "resource_id": resource_id, "created_at": now}
+            connection.execute(keys.insert().values(row))
 
 
 def remove_of(connection: sa.Connection, resource_id: str) -> None:

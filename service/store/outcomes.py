@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from service.domain.review import WRONG, Outcome, Review, review_outcome
+from service.domain.verdict import FLAGGED
 from service.store import rankings, reviews
 from service.store.rankings import Row
-
-FLAGGED = frozenset({"mislabeled", "anomalous"})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,9 +10,7 @@ from service.store import datasets
 from service.store.tables import dataset_versions as versions
 
 
-def add(
-    connection: sa.Connection, info: DatasetInfo, changes: dict[str, Any], verified: Sequence[str], now: datetime
-) -> None:
+def add(connection: sa.Connection, info: DatasetInfo, verified: Sequence[str], now: datetime) -> None:
     """Write a corrected dataset and what it was made of; its canonical file is already in place."""
     if info.lineage is None:
         raise ValueError("a version has a lineage")
@@ -24,7 +21,7 @@ def add(
             parent_id=info.lineage.parent,
             job_id=info.lineage.job,
             applied=info.lineage.applied,
-            changes=changes,
+            changes={"relabelled": info.lineage.relabelled, "removed": info.lineage.removed},
             verified=sorted(verified),
             created_at=now,
         )

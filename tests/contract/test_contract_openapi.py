@@ -570,7 +570,7 @@ def test_every_documented_status_occurs(
         with monkeypatch.context() as patch, scene.restored():
             if status == 507:
                 patch.setattr("secrets.token_hex", lambda _size: "chosen")
-                patch.setattr("service.api.versions.new_id", lambda _prefix: "ds_full")
+                patch.setattr("service.actions.make_version.new_id", lambda _prefix: "ds_full")
             response = occur(scene, method, path, status)
         assert response.status_code == status, response.text
         check_form(response, operation["responses"][str(status)])

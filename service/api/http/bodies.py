@@ -1,6 +1,5 @@
 """Bodies of requests: JSON, or a form whose file streams to disk with its digest taken on the way."""
 
-import errno
 import hashlib
 import json
 import secrets
@@ -17,41 +16,36 @@ from streaming_form_data import StreamingFormDataParser
 from streaming_form_data.parser import ParseFailedException, UnexpectedPartException
 from streaming_form_data.targets import BaseTarget
 
-from service.api.http.dependencies import ServicesDependency
+from service.actions.upload import UploadedFile
 from service.api.http.errors import faults
-from service.domain.errors import FieldError, Malformed, StorageFull, TooLarge, UnreadableType, invalid_fields
+from service.api.http.lookup import ServicesDependency
+from service.domain.errors import FieldError, Malformed, TooLarge, UnreadableType, disk_full, invalid, invalid_fields
 
 M = TypeVar("M", bound=BaseModel)
 
 _BLOCK = 2**20
 _MAX_JSON = 16 * 2**20
-_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True)
-class Json:
-    """A JSON body."""
+class JsonContent:
+    """A JSON body; `value` is what json.loads gives."""
 
     value: Any
 
 
 @dataclass(frozen=True)
-class Form:
-    """A file that was uploaded, where it lies until the request ends, and what the client says of it.
+class FormContent:
+    """A form: a file, which lies on the disk until the request ends, and what the client says of it."""
 
-    `digest` is the SHA-256 of its bytes in hexadecimal.
-    """
-
-    path: Path
-    filename: str
-    digest: str
+    file: UploadedFile
     spec: Any
 
 
-async def _read(request: Request, services: ServicesDependency) -> AsyncIterator[Json | Form]:
+async def _read(request: Request, services: ServicesDependency) -> AsyncIterator[JsonContent | FormContent]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        yield Json(await _json(request))
+        yield JsonContent(await _json(request))
         return
     if kind != "multipart/form-data":
         raise UnreadableType(
@@ -65,32 +59,34 @@ async def _read(request: Request, services: ServicesDependency) -> AsyncIterator
         path.unlink(missing_ok=True)
 
 
-Body = Annotated[Json | Form, Depends(_read, scope="function")]  # the file is gone before the answer comes
+Body = Annotated[
+    JsonContent | FormContent, Depends(_read, scope="function")
+]  # the file is gone before the answer comes
 
 
-async def _read_json(request: Request) -> Json:
+async def _read_json(request: Request) -> JsonContent:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise UnreadableType(f"a body of type {kind or 'unknown'} is not read here; send application/json")
-    return Json(await _json(request))
+    return JsonContent(await _json(request))
 
 
-JsonBody = Annotated[Json, Depends(_read_json)]
+JsonBody = Annotated[JsonContent, Depends(_read_json)]
 
 
-async def _only_form(body: Body) -> Form:
-    if isinstance(body, Json):
+async def _only_form(body: Body) -> FormContent:
+    if isinstance(body, JsonContent):
         raise UnreadableType("a JSON body is not read here; send multipart/form-data with a part named file")
     return body
 
 
-FormBody = Annotated[Form, Depends(_only_form)]
+FormBody = Annotated[FormContent, Depends(_only_form)]
 
 
 def parsed(model: type[M], value: Any, *within: str) -> M:
     """The value as this model. Raises Invalid naming every field at fault, each `within` a part of the body."""
     if not isinstance(value, Mapping):
-        raise invalid_fields([FieldError(loc=[*within], msg="must be a JSON object")])
+        raise invalid(within, "must be a JSON object")
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -200,20 +196,17 @@ class _Text(BaseTarget):  # type: ignore[misc] # the library has no types
         self.complete = True
 
 
-async def _form(request: Request, path: Path, limit: int) -> Form:
+async def _form(request: Request, path: Path, limit: int) -> FormContent:
     file, spec = _File(path, limit), _Text()
     try:
-        await _feed(request, file, spec)
+        with disk_full():
+            await _feed(request, file, spec)
     except UnexpectedPartException as error:
         raise Malformed(f"unknown part {error.part_name!r}; the parts are file and spec") from error
     except ParseFailedException as error:
         raise Malformed(f"the form cannot be read: {error}") from error
     except UnicodeDecodeError as error:
         raise Malformed("the form cannot be read: names of parts and files must be UTF-8") from error
-    except OSError as error:
-        if error.errno not in _DISK_FULL:
-            raise
-        raise StorageFull("the disk of this installation is full; nothing of the upload was kept") from error
     finally:
         file.abandon()
     if not file.complete:
@@ -223,7 +216,7 @@ async def _form(request: Request, path: Path, limit: int) -> Form:
         raise Malformed("the form ends within the part spec")
     filename = (file.multipart_filename or "upload").replace("\\", "/").rpartition("/")[2]
     value = loads(bytes(spec.value), "spec") if spec.value.strip() else {}
-    return Form(path, _readable(filename), file.digest.hexdigest(), value)
+    return FormContent(UploadedFile(path, _readable(filename), file.digest.hexdigest()), value)
 
 
 async def _feed(request: Request, file: _File, spec: _Text) -> None:

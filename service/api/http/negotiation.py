@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
-from service.domain.errors import FieldError, NotAcceptable, invalid_fields
+from service.domain.errors import NotAcceptable, invalid
 
 Form = TypeVar("Form", bound=str)
 
@@ -13,7 +13,7 @@ def choose(name: str | None, accept: str | None, media_types: Mapping[Form, str]
     if name is not None:
         named = next((known for known in media_types if known == name), None)
         if named is None:
-            raise invalid_fields([FieldError(loc=["query", "format"], msg=f"must be one of {', '.join(media_types)}")])
+            raise invalid(["query", "format"], f"must be one of {', '.join(media_types)}")
         return named
     ranges = sorted((_range(part) for part in (accept or "*/*").split(",")), key=lambda wanted: -wanted[1])
     for wanted, quality in ranges:

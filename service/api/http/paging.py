@@ -5,26 +5,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Query, Request, Response
-from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from service.domain.errors import FieldError, Malformed
 
-T = TypeVar("T")
 _MARK_LENGTH = 8
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before; only for the same query.")]
-
-
-class Page(BaseModel, Generic[T]):
-    """Part of a list."""
-
-    items: list[T]
-    next: str | None = Field(description="Cursor of the next page; null on the last.")
-    total: int = Field(description="How many items the whole list has.")
 
 
 def encode(query: Sequence[object], place: Sequence[object]) -> str:
@@ -58,11 +49,11 @@ class Dated(Protocol):
 
     @property
     def id(self) -> str:
-        """Its id."""
+        """Tells apart what was made at the same moment; pages break the tie by it."""
 
     @property
     def created_at(self) -> datetime:
-        """When it was made."""
+        """Creation time, UTC; the newest comes first."""
 
 
 D = TypeVar("D", bound=Dated)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service.api.http.paging import Page
+from service.api.schemas.page import Page
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow
 

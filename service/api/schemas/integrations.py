@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from service.api.http.paging import Page
+from service.api.schemas.page import Page
 from service.domain.connection import Connection
 from service.domain.network import NetworkInfo
 from service.store.webhooks import DeliveryState

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.http.paging import Page
+from service.api.schemas.page import Page
 from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import JobSpec

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from service.api.http.paging import Page
-from service.api.schemas.samples import Verdict
+from service.api.schemas.page import Page
 from service.domain.precision import DailyShare, RankBand, ReviewedShare
 from service.domain.review import Outcome, Review
+from service.domain.verdict import Verdict
 
 
 class ReviewPage(Page[Review]):

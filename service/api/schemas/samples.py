@@ -1,14 +1,13 @@
 """What the service answers of the samples of a job: the ranking, and everything about one."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from service.api.http.paging import Page
+from service.api.schemas.page import Page
 from service.domain.review import DecisionKind, Outcome
-
-Verdict = Literal["mislabeled", "anomalous", "clean"]
+from service.domain.verdict import Verdict
 
 
 class SampleLinks(BaseModel):

@@ -162,7 +162,7 @@ def test_a_full_disk_is_told_and_nothing_is_kept(
         for task in tool.tasks:
             task["data"] = {"text": f"/data/{task['id']}.png"}
             tool.files[task["data"]["text"]] = bytes(size)
-    monkeypatch.setattr("service.api.datasets.new_id", lambda _prefix: "ds_full")
+    monkeypatch.setattr("service.label_studio.pull.snapshot.new_id", lambda _prefix: "ds_full")
     (services.blobs.uploads / part).symlink_to("/dev/full")
     answer = take(client, connection)
     assert (answer.status_code, left(services)) == (507, [])

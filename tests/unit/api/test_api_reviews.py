@@ -1,6 +1,7 @@
 """Reviews over HTTP."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from service.actions.rerun import run_again
 from service.api.http import paging
-from service.domain.ids import new_id
 from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_day, shares_by_rank
 from service.domain.review import Decision, Outcome
 from service.services import Services
@@ -161,7 +161,7 @@ def test_a_decision_is_shown_beside_the_suspects_of_every_job_of_the_chain_and_l
     post(client, said("row-5", "relabel", "cat"), said("row-6", "remove"), said("row-50", "keep"))
     assert client.post("/jobs/job_1/rerun").status_code == 202
     later = services.now() + timedelta(minutes=5)
-    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    (following,) = run_again(replace(services, now=lambda: later))
     with services.database.read() as connection:
         info = datasets.get(connection, client.get(f"/jobs/{following}").json()["dataset"]["id"])
     assert info is not None

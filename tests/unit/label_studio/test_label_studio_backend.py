@@ -338,15 +338,7 @@ def test_a_model_on_a_pretrained_network_is_asked_too(
 def again(services: Services, seconds: float = 10) -> list[str]:
     later = services.now() + timedelta(seconds=seconds)
     object.__setattr__(services, "now", lambda: later)
-    count = iter(range(100))
-    return run_again(
-        services.database,
-        services.blobs,
-        services.queue,
-        services.settings,
-        lambda prefix: f"{prefix}{seconds:g}{next(count)}",
-        later,
-    )
+    return run_again(services)
 
 
 def train(client: httpx.Client, path: str, project: int = 7) -> None:

@@ -14,7 +14,6 @@ from fastapi import FastAPI
 from service.actions.rerun import run_again
 from service.background.pulls import pull_due
 from service.domain.dataset import DatasetInfo
-from service.domain.ids import new_id
 from service.domain.specs import Loop
 from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
@@ -403,9 +402,7 @@ def run_on(client: httpx.Client, services: Services, job: str, *, afresh: bool =
         assert client.post(f"/jobs/{job}/rerun").status_code == 202
     later = services.now() + timedelta(minutes=5)
     object.__setattr__(services, "now", lambda: later)
-    (following,) = run_again(
-        services.database, services.blobs, services.queue, services.settings, new_id, services.now()
-    )
+    (following,) = run_again(services)
     pull_due(services)
     with services.database.read() as opened:
         info = datasets.get(opened, client.get(f"/jobs/{following}").json()["dataset"]["id"])

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,6 @@ from fastapi import FastAPI
 
 from service.actions.rerun import run_again
 from service.background.pulls import pull_due
-from service.domain.ids import new_id
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
@@ -173,7 +173,7 @@ def test_training_again_does_without_reference_samples_that_are_gone(
     tool.tasks = [task for task in tool.tasks if task["id"] != 20]
     client.post(f"{path}/webhook", json={"action": "START_TRAINING", "project": {"id": 7}})
     later = services.now() + timedelta(seconds=60)
-    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    (following,) = run_again(replace(services, now=lambda: later))
     assert pull(services) == 1
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["error"]) == ("queued", None)
@@ -190,7 +190,7 @@ def test_training_again_takes_what_was_verified_where_the_loop_says_so(
     client.post(f"{path}/webhook", json={"action": "START_TRAINING", "project": {"id": 7}})
     tool.tasks.append(text_task(25, "cat"))
     later = services.now() + timedelta(hours=1)
-    (following,) = run_again(services.database, services.blobs, services.queue, services.settings, new_id, later)
+    (following,) = run_again(replace(services, now=lambda: later))
     assert pull(services) == 1
     assert client.get(f"/jobs/{following}").json()["spec"]["reference"]["samples"] == ["1", "2"]
     assert set(reviews(client, job_id)) == {"1", "2"}

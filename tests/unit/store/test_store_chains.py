@@ -12,11 +12,12 @@ from service.actions.make_version import would_change
 from service.actions.rerun import run_again
 from service.actions.verified import verified
 from service.domain.dataset import DatasetInfo
-from service.domain.ids import new_id
 from service.domain.review import Decision, Outcome
 from service.domain.specs import Loop
 from service.ingest.corrected import correct
+from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import Settings
 from service.store import chains, datasets, jobs, loops, outcomes, rankings, reviews
 from service.store.blobs import Blobs
@@ -41,6 +42,10 @@ class Chain:
 
     def __init__(self, database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings) -> None:
         self.database, self.blobs, self._queue, self._settings = database, blobs, queue, settings
+
+    def services(self, minute: float) -> Services:
+        vault = Vault(self._settings)
+        return Services(self._settings, self.database, self.blobs, self._queue, vault, lambda: at(minute))
 
     def begin(self, job_id: str = "job_1", dataset_id: str = "ds_1", **options: Any) -> str:
         info = add_dataset(self.database, dataset_id, self.blobs, rows=ROWS, splits={"train": TRAIN, "test": 13})
@@ -69,7 +74,7 @@ class Chain:
         finish(self.database, job_id, info, table=ranking_of(self.blobs, info), now=self.job(job_id).created_at)
 
     def look(self, minute: float) -> list[str]:
-        return run_again(self.database, self.blobs, self._queue, self._settings, new_id, at(minute))
+        return run_again(self.services(minute))
 
     def job(self, job_id: str) -> Job:
         with self.database.read() as connection:
@@ -136,8 +141,8 @@ def test_what_is_applied_shows_in_the_next_job_as_kept_and_asks_for_nothing(
         7: ("unsure", None, first),
     }
     assert (world.changed(second), world.verified(second)) == (0, [3, 4, 5])
+    assert not would_change(world.services(0), world.job(second))
     with world.database.read() as connection:
-        assert not would_change(connection, world.blobs, world.job(second))
         assert reviews.page(connection, second, 0, 9) == ([], 0)
     assert world.look(1_000) == []
 

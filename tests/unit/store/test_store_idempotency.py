@@ -6,30 +6,42 @@ import sqlalchemy as sa
 from service.domain.errors import Invalid
 from service.store import idempotency
 from service.store.engine import Database
+from service.store.idempotency import IdempotentRequest
 from tests.builders import NOON
+
+FIRST, ANOTHER = IdempotentRequest("k", "body"), IdempotentRequest("k", "another body")
+OTHER_KEY = IdempotentRequest("l", "body")
 
 
 def test_a_key_leads_to_what_it_made_and_to_nothing_else(database: Database) -> None:
     with database.write() as connection:
-        assert idempotency.find(connection, "k", "body") is None
-        idempotency.add(connection, "k", "body", "job_1", NOON)
-        assert idempotency.find(connection, "k", "body") == "job_1"
+        assert FIRST.find(connection) is None
+        FIRST.add(connection, "job_1", NOON)
+        assert FIRST.find(connection) == "job_1"
         with pytest.raises(Invalid) as caught:
-            idempotency.find(connection, "k", "another body")
+            ANOTHER.find(connection)
     assert caught.value.errors[0].loc == ["header", "Idempotency-Key"]
 
 
 def test_a_key_is_kept_once(database: Database) -> None:
     with database.write() as connection:
-        idempotency.add(connection, "k", "body", "job_1", NOON)
+        FIRST.add(connection, "job_1", NOON)
     with pytest.raises(sa.exc.IntegrityError), database.write() as connection:
-        idempotency.add(connection, "k", "body", "job_2", NOON)
+        FIRST.add(connection, "job_2", NOON)
+
+
+def test_requests_without_a_key_have_nothing_to_do_with_each_other(database: Database) -> None:
+    plain = IdempotentRequest(None, "body")
+    with database.write() as connection:
+        plain.add(connection, "job_1", NOON)
+        plain.add(connection, "job_2", NOON)
+        assert plain.find(connection) is None
 
 
 def test_a_deleted_resource_frees_its_keys(database: Database) -> None:
     with database.write() as connection:
-        idempotency.add(connection, "k", "body", "job_1", NOON)
-        idempotency.add(connection, "l", "body", "job_2", NOON)
+        FIRST.add(connection, "job_1", NOON)
+        OTHER_KEY.add(connection, "job_2", NOON)
         idempotency.remove_of(connection, "job_1")
-        assert idempotency.find(connection, "k", "another body") is None
-        assert idempotency.find(connection, "l", "body") == "job_2"
+        assert ANOTHER.find(connection) is None
+        assert OTHER_KEY.find(connection) == "job_2"

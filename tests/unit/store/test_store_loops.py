@@ -8,10 +8,11 @@ import pytest
 import redis
 
 from service.actions.rerun import run_again
-from service.domain.ids import new_id
 from service.domain.review import Decision
 from service.domain.specs import Loop
+from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
+from service.services import Services
 from service.settings import Settings
 from service.store import datasets, jobs, loops, reviews, webhooks
 from service.store.blobs import Blobs
@@ -48,7 +49,7 @@ def decide(database: Database, at: datetime, *rows: int, decision: str = "remove
 
 
 def look(database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings, at: datetime) -> list[str]:
-    return run_again(database, blobs, queue, settings, new_id, at)
+    return run_again(Services(settings, database, blobs, queue, Vault(settings), lambda: at))
 
 
 def due(database: Database, at: datetime) -> list[str]:

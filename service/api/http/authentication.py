@@ -1,29 +1,15 @@
-"""Dependencies of routes: the services, authorization, the idempotency key."""
+"""Authentication: by a key, or by coming over loopback where no keys are configured."""
 
 import hmac
 import ipaddress
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request, Security
+from fastapi import Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.domain.errors import FieldError, Forbidden, Malformed, Unauthorized
-from service.services import Services
-
-_KEY_LENGTH = 255
-
-
-def _services(request: Request) -> Services:
-    found: Services = request.app.state.services
-    return found
-
-
-async def _injected(request: Request) -> Services:
-    return _services(request)
-
-
-ServicesDependency = Annotated[Services, Depends(_injected)]
+from service.api.http.lookup import services_of
+from service.domain.errors import Forbidden, Unauthorized
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="One of the keys in SUSPECTS_API_KEYS.")
 
@@ -33,7 +19,7 @@ async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredenti
 
     Raises Unauthorized and Forbidden.
     """
-    keys = _services(request).settings.api_keys
+    keys = services_of(request).settings.api_keys
     if not keys:
         _stay_local(request)
         return
@@ -68,22 +54,3 @@ def _is_address(host: str) -> bool:
 
 def _is_local(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback if _is_address(host) else f".{host}".endswith(".localhost")
-
-
-async def _idempotency_key(
-    key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            description="The same key and body give the same resource; the same key with another body is refused.",
-            examples=["3f1f0e0e-1c3c-4f6b-9a53-1f4a7f1b2f60"],
-        ),
-    ] = None,
-) -> str | None:
-    if key is not None and not (0 < len(key) <= _KEY_LENGTH and key.isascii() and key.isprintable()):
-        msg = f"must be 1 to {_KEY_LENGTH} printable ASCII characters"
-        raise Malformed(f"Idempotency-Key: {msg}", errors=[FieldError(loc=["header", "Idempotency-Key"], msg=msg)])
-    return key
-
-
-IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]

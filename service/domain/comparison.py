@@ -1,11 +1,11 @@
-"""What the service answers of two jobs side by side."""
+"""Two jobs side by side, sample by sample."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from service.api.schemas.samples import Verdict
+from service.domain.verdict import Verdict
 
 
 class DiffSide(BaseModel):

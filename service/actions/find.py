@@ -1,0 +1,103 @@
+"""Look-ups by id: what is not there is an error, and so is a result that is not there yet."""
+
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, FieldError, Gone, NotFound, invalid
+from service.domain.job import ACTIVE, State
+from service.domain.network import NetworkInfo
+from service.domain.signal import SIGNALS
+from service.services import Services
+from service.store import connections, datasets, jobs, networks, webhooks
+from service.store.connections import EncryptedConnection
+from service.store.jobs import Job
+from service.store.webhooks import Delivery
+
+_RETRY_S = 2
+
+
+def find_job(services: Services, job_id: str) -> Job:
+    """The job in any state. Raises NotFound."""
+    with services.database.read() as connection:
+        job = jobs.get(connection, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    return job
+
+
+def find_completed_job(services: Services, job_id: str) -> Job:
+    """A job whose results are there. Raises NotFound, Conflict (not yet) and Gone (never)."""
+    job = find_job(services, job_id)
+    if job.state in ACTIVE:
+        raise Conflict(
+            f"the job is {job.state}; its results come when it is completed",
+            retry_after=_RETRY_S,
+            members={"state": job.state},
+        )
+    if job.state != State.COMPLETED:
+        why = f": {job.error.detail}" if job.error else ""
+        raise Gone(f"the job {job.state}{why}; POST /jobs/{job_id}/retry runs it again", members={"state": job.state})
+    return job
+
+
+def find_dataset(services: Services, dataset_id: str, *loc: str | int) -> DatasetInfo:
+    """The dataset. Raises NotFound, at `loc` where the id came in a body."""
+    with services.database.read() as connection:
+        info = datasets.get(connection, dataset_id)
+    if info is None:
+        raise _missing(f"no dataset {dataset_id}", *loc)
+    return info
+
+
+def find_dataset_of_job(services: Services, job: Job) -> DatasetInfo:
+    """The dataset that a job ranks. Raises NotFound once the job was deleted, and the dataset after it."""
+    with services.database.read() as connection:
+        info = datasets.get(connection, job.dataset_id)
+    if info is None:
+        raise NotFound(f"the job {job.id} was deleted in the meantime")
+    return info
+
+
+def find_network(services: Services, network_id: str, *loc: str | int) -> NetworkInfo:
+    """The network. Raises NotFound, at `loc` where the id came in a body."""
+    with services.database.read() as connection:
+        info = networks.get(connection, network_id)
+    if info is None:
+        raise _missing(f"no network {network_id}", *loc)
+    return info
+
+
+def find_connection(services: Services, connection_id: str) -> EncryptedConnection:
+    """The connection with its encrypted secrets. Raises NotFound."""
+    with services.database.read() as connection:
+        found = connections.get_encrypted(connection, connection_id)
+    if found is None:
+        raise NotFound(f"no connection {connection_id}")
+    return found
+
+
+def find_delivery(services: Services, delivery_id: str) -> Delivery:
+    """The message to a webhook. Raises NotFound."""
+    with services.database.read() as connection:
+        found = webhooks.get(connection, delivery_id)
+    if found is None:
+        raise NotFound(f"no delivery {delivery_id}")
+    return found
+
+
+def check_signal(job: Job, name: str, *loc: str | int) -> None:
+    """Raise Invalid at `loc` for a signal that does not exist, or that a completed job has not computed, with the reason."""
+    computed: list[str] = (job.result or {})["signals"]
+    if name in computed:
+        return
+    if name not in SIGNALS:
+        msg = f"no such signal; one of {', '.join(computed)}"
+    elif SIGNALS[name].trusted_reference and not (job.spec.reference and job.spec.reference.is_trusted):
+        msg = "not computed for this job: it needs a trusted reference"
+    elif job.spec.model.name == "predictions" and (why := SIGNALS[name].unsuited(features="anomalous" in computed)):
+        msg = f"not computed for this job: {why}"
+    else:
+        msg = f"not among the signals of this job: {', '.join(computed)}"
+    raise invalid(loc, msg)
+
+
+def _missing(msg: str, *loc: str | int) -> NotFound:
+    return NotFound(msg, errors=[FieldError(loc=[*loc], msg=msg)] if loc else [])

@@ -1,0 +1,139 @@
+"""Submitting a job: the one place where a job is begun, whoever asks for it and wherever its samples come from.
+
+It is written down in one transaction; only after the commit the queue is told.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from service.actions.check import check_network, check_reference, check_webhook
+from service.actions.find import find_dataset
+from service.actions.once import create_once, made_before
+from service.actions.upload import UploadedFile, upload
+from service.actions.verified import verified
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import NotFound, TooMany, invalid
+from service.domain.ids import new_id
+from service.domain.job import State
+from service.domain.resolve import resolve
+from service.domain.specs import JobOptions, JobRequest, JobSpec, PullJobRequest, Reference, UploadJobRequest
+from service.label_studio.projects import connect, control_of, project_of, unpulled
+from service.services import Services
+from service.store import datasets, jobs, pulls, webhooks
+from service.store.idempotency import IdempotentRequest
+
+_RETRY_FULL_S = 30
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be begun. `placeholder` stands for its dataset where its tasks are still to be pulled."""
+
+    id: str
+    spec: JobSpec
+    placeholder: DatasetInfo | None = None
+
+
+def submit(
+    services: Services,
+    request: JobRequest | PullJobRequest | UploadJobRequest,
+    once: IdempotentRequest,
+    file: UploadedFile | None = None,
+) -> str:
+    """Id of the job that does what is asked, over a dataset, a project's tasks, or the `file` that was uploaded with it.
+
+    The id is that of the job that an earlier request with the same key began, where there is one. Raises Invalid,
+    NotFound and TooMany; of a file what ingest raises, of a project Conflict and Upstream.
+    """
+    known = made_before(services, once)
+    if known is not None:
+        return known
+    job_id = new_id("job_")
+    info = _samples(services, job_id, request, file)
+    spec = resolve(_with_verified(services, request, info), info)
+    pulled = isinstance(request, PullJobRequest)
+    if isinstance(request, PullJobRequest):
+        spec = spec.model_copy(update={"source": request.source})
+    check_reference(services, spec, info)
+    check_network(services, spec, info)
+    check_webhook(services, request.webhook)
+
+    def write_webhook(connection: sa.Connection) -> None:
+        if request.webhook is not None:
+            webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
+
+    try:
+        return begin(services, NewJob(job_id, spec, info if pulled else None), write_webhook, once)
+    except sa.exc.IntegrityError as error:
+        what = "connection" if pulled else "dataset"
+        raise NotFound(f"the {what}, the reference or the network was deleted in the meantime") from error
+
+
+def begin(
+    services: Services,
+    job: NewJob,
+    beside: Callable[[sa.Connection], object],
+    once: IdempotentRequest | None = None,
+) -> str:
+    """Write a job down, and what `beside` writes, in one transaction; then tell the queue. Gives the job's id.
+
+    The id is another job's when a request with the same key was quicker. Raises TooMany where the queue has no room,
+    and IntegrityError where something that the job needs was deleted meanwhile.
+    """
+
+    def write(connection: sa.Connection) -> None:
+        _check_room(services, connection)
+        if job.placeholder is not None:
+            datasets.add(connection, job.placeholder)
+        jobs.add(connection, job.id, job.spec, services.now())
+        if job.placeholder is not None and job.spec.source is not None:
+            pulls.add(connection, job.id, job.spec.source)
+        beside(connection)
+
+    begun = create_once(services, once or IdempotentRequest(None, ""), job.id, write)
+    # Tasks are pulled first; whoever has pulled them tells the queue.
+    if begun == job.id and job.placeholder is None:
+        services.queue.wake(job.id, job.spec.priority)
+    return begun
+
+
+def _samples(
+    services: Services, job_id: str, request: JobRequest | PullJobRequest | UploadJobRequest, file: UploadedFile | None
+) -> DatasetInfo:
+    """The dataset that is there, is made now, or stands for tasks that are read after the job was written down."""
+    match request:
+        case JobRequest():
+            info = find_dataset(services, request.dataset, "dataset")
+            if not services.blobs.canonical(info.id).exists():
+                msg = "its tasks are still being pulled, or could not be; see the job that pulls them"
+                raise invalid(["dataset"], msg)
+            return info
+        case UploadJobRequest():
+            assert file is not None
+            return upload(services, file, request.dataset)
+        case PullJobRequest():
+            with connect(services, request.connection) as client:
+                project = project_of(client, request.project)
+            control = control_of(str(project.get("label_config") or ""), request.from_name)
+            title = request.name or str(project.get("title") or "")
+            return unpulled(new_id("ds_"), job_id, title, control, services.now())
+
+
+def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
+    """The request with the verified samples by name, where it asks for them. Raises Invalid when there are none."""
+    if request.reference is None or not request.reference.verified:
+        return request
+    with services.database.read() as connection:
+        samples = verified(connection, services.blobs, info.id)
+    if not samples:
+        msg = "nobody has verified a sample of this dataset yet; review some first"
+        raise invalid(["reference", "verified"], msg)
+    return request.model_copy(update={"reference": Reference(samples=samples)})
+
+
+def _check_room(services: Services, connection: sa.Connection) -> None:
+    waiting, limit = jobs.count_by_state(connection).get(State.QUEUED, 0), services.settings.max_waiting_jobs
+    if waiting >= limit:
+        raise TooMany(f"{waiting} jobs wait already; this installation takes {limit}", retry_after=_RETRY_FULL_S)
