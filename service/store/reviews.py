@@ -156,14 +156,6 @@ def _last(connection: sa.Connection, wanted: sa.ColumnElement[bool], *apart: sa.
     return [_review(row) for row in rows]
 
 
-def of_sample(connection: sa.Connection, job_id: str, sample_id: str) -> list[Review]:
-    """Everything that was decided of one sample in one job, oldest first."""
-    wanted = (reviews.c.job_id == job_id) & (reviews.c.sample_id == sample_id)
-    return [
-        _review(row) for row in connection.execute(reviews.select().where(wanted).order_by(reviews.c.seq)).mappings()
-    ]
-
-
 def page(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[list[Review], int]:
     """Decisions that were given to this job after number `after`, oldest first, and how many there are in all."""
     mine = reviews.c.job_id == job_id

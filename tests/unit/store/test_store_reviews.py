@@ -40,13 +40,13 @@ def test_the_latest_review_of_a_sample_holds_and_all_are_kept(database: Database
     record(database, said("row-2", "unsure"))
     assert latest(database) == {"row-1": ("relabel", "dog"), "row-2": ("unsure", None)}
     with database.read() as connection:
-        history = reviews.of_sample(connection, "job_1", "row-1")
-        everything, total = reviews.page(connection, "job_1", 1, 2)
-    assert [(one.seq, one.decision, one.source, one.created_at) for one in history] == [
+        history, _ = reviews.page(connection, "job_1", 0, 9)
+        part, total = reviews.page(connection, "job_1", 1, 2)
+    assert [(one.seq, one.decision, one.source, one.created_at) for one in history if one.sample_id == "row-1"] == [
         (1, "keep", "api", LATER),
         (3, "relabel", "api", LATER),
     ]
-    assert ([one.seq for one in everything], total) == ([2, 3], 4)
+    assert ([one.seq for one in part], total) == ([2, 3], 4)
 
 
 def test_only_the_samples_asked_for_are_given_however_many(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
