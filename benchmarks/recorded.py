@@ -66,7 +66,10 @@ def ranked(path: Path, info: DatasetInfo, folder: Path) -> RankingResult:
     )
     played = open_recording(spec, dataset, folder / "scratch")
     return rank(
-        played.samples, spec, measure(played.samples, spec, played.train, played.known, lambda _share: None), dataset
+        played.samples,
+        spec,
+        measure(played.samples, spec, played.train, played.reference, lambda _share: None),
+        dataset,
     )
 
 

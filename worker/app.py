@@ -62,7 +62,7 @@ _worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 @cache
-def station() -> WorkerContext:
+def worker_context() -> WorkerContext:
     """This process's database and files; opened on first use, never shared across a fork."""
     return WorkerContext(
         settings=settings(),
@@ -76,13 +76,13 @@ def station() -> WorkerContext:
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
     """Do the job, if it still waits for somebody."""
-    run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", station=station())
+    run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
 
 @app.task(name=QUESTION_TASK)
 def answer_question(job_id: str, question: str) -> None:
     """Say what a job's model makes of new samples, if somebody still waits for it."""
-    answer(job_id, question, station())
+    answer(job_id, question, worker_context())
 
 
 @worker_process_init.connect

@@ -14,7 +14,7 @@ from service.api.views.links import job_sample_link, media_link, sample_link
 from service.api.views.samples import computed_signals, planted_view, review_view
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
-from service.domain.reason import SampleFacts, WitnessCounts, explain
+from service.domain.reason import SampleFacts, WitnessFacts, explain
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
 from service.label_studio.push.tab import task_links
@@ -93,7 +93,7 @@ def _ranked(
         supporters=[who.label for who, _ in supporting],
         opponents=[who.label for who, _ in opposing],
         class_influence=[(name, sum(course)) for name, course in by_class.items()],
-        witnesses=WitnessCounts(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
+        witnesses=WitnessFacts(info.classes[heard.place], heard.looked_at, heard.against) if heard else None,
         predicted=info.modality == "predictions",
     )
     return {
@@ -112,7 +112,7 @@ def _ranked(
     }
 
 
-def _counts(heard: WitnessCounts | None) -> dict[str, Any] | None:
+def _counts(heard: WitnessFacts | None) -> dict[str, Any] | None:
     if heard is None:
         return None
     return {"class": heard.label, "looked_at": heard.looked_at, "against": heard.against}

@@ -14,7 +14,7 @@ _TWO_HEAPS = 0.86  # the gap from which `anomalous` takes a label for two
 
 
 @dataclass(frozen=True)
-class WitnessCounts:
+class WitnessFacts:
     """The `looked_at` samples of class `label` most like a sample: how many push against it at each checkpoint."""
 
     label: str
@@ -42,7 +42,7 @@ class SampleFacts:
     supporters: Sequence[str] = ()
     opponents: Sequence[str] = ()
     class_influence: Sequence[tuple[str, float]] = ()
-    witnesses: WitnessCounts | None = None
+    witnesses: WitnessFacts | None = None
     predicted: bool = False
 
 

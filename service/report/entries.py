@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.dataset import DatasetInfo
-from service.domain.reason import SampleFacts, WitnessCounts, describe_anomaly, explain_briefly
+from service.domain.reason import SampleFacts, WitnessFacts, describe_anomaly, explain_briefly
 from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
@@ -80,7 +80,7 @@ def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> st
             samples=dataset.rows,
             epochs=known.epochs,
             margins=known.margin,
-            witnesses=WitnessCounts(dataset.classes[witnesses.place], witnesses.looked_at, witnesses.against)
+            witnesses=WitnessFacts(dataset.classes[witnesses.place], witnesses.looked_at, witnesses.against)
             if witnesses
             else None,
             predicted=dataset.modality == "predictions",

@@ -87,7 +87,10 @@ def test_a_recorded_loop_is_ranked_as_the_services_own_training(
     spec = resolve(JobOptions.model_validate({"training": {"checkpoints": "all"}, **named}), info)
     played = open_recording(spec, dataset, tmp_path / "scratch")
     found = rank(
-        played.samples, spec, measure(played.samples, spec, played.train, played.known, lambda _share: None), dataset
+        played.samples,
+        spec,
+        measure(played.samples, spec, played.train, played.reference, lambda _share: None),
+        dataset,
     )
     assert found.result["signals"] == expected.result["signals"]
     assert ("remoteness" in found.result["signals"]) == (reference is not None)

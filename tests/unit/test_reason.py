@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.reason import SampleFacts, WitnessCounts, describe_anomaly, explain, explain_briefly
+from service.domain.reason import SampleFacts, WitnessFacts, describe_anomaly, explain, explain_briefly
 
 BARE = SampleFacts(given="7", suggested="1", confidence=0.93, verdict="mislabeled", rank=3, samples=500)
 
@@ -48,7 +48,7 @@ def test_the_course_of_training_is_told_as_it_was() -> None:
 
 
 def heard(*against: int, looked_at: int = 50, label: str = "1") -> str:
-    case = replace(BARE, epochs=range(1, 1 + len(against)), witnesses=WitnessCounts(label, looked_at, against))
+    case = replace(BARE, epochs=range(1, 1 + len(against)), witnesses=WitnessFacts(label, looked_at, against))
     return explain(case).split("0.93.")[1].strip()
 
 
@@ -110,7 +110,7 @@ def test_of_predictions_no_training_is_spoken_of() -> None:
         margins=[-2.0],
         opponents=["1", "4"],
         class_influence=[("7", -0.5)],
-        witnesses=WitnessCounts("1", 50, [50]),
+        witnesses=WitnessFacts("1", 50, [50]),
     )
     assert explain(case).endswith(
         "Models that had not seen it find another label likelier. "
@@ -130,7 +130,7 @@ def test_of_predictions_no_training_is_spoken_of() -> None:
 
 def test_in_brief_only_the_course_and_the_witnesses_speak() -> None:
     assert explain_briefly(BARE) == ""
-    heard = WitnessCounts("1", 50, [20, 48])
+    heard = WitnessFacts("1", 50, [20, 48])
     told = "48 of the 50 most similar reference samples labelled 1 push against it."
     assert explain_briefly(replace(BARE, witnesses=heard)) == told
     case = replace(BARE, epochs=[1, 9], margins=[-1, -2], witnesses=heard, class_influence=[("7", -1.0)])

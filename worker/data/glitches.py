@@ -29,7 +29,7 @@ def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Seq
 
     What the caller holds is never changed. Raises Invalid where there are fewer rows than are asked for.
     """
-    now = EncodedSamples(inputs, labels, classes)
+    samples = EncodedSamples(inputs, labels, classes)
     kinds: list[str | None] = [None] * len(labels)
     for glitch in glitches:
         free = torch.tensor([row for row, kind in enumerate(kinds) if kind is None], dtype=torch.int64)
@@ -39,36 +39,38 @@ def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Seq
         generator = torch.Generator().manual_seed(glitch.seed)
         order = free[torch.randperm(len(free), generator=generator)]
         if wanted:
-            now = KINDS[glitch.kind](now, order[:wanted], order[wanted:], generator)
+            samples = KINDS[glitch.kind](samples, order[:wanted], order[wanted:], generator)
         for row in order[:wanted].tolist():
             kinds[row] = glitch.kind
     touched = torch.tensor([kind is not None for kind in kinds], dtype=torch.bool)
-    return PlantedData(now.inputs, now.labels, touched, tuple(kinds))
+    return PlantedData(samples.inputs, samples.labels, touched, tuple(kinds))
 
 
 Rows = Int[Tensor, " _"]
 Plant = Callable[[EncodedSamples, Rows, Rows, torch.Generator], EncodedSamples]
 
 
-def _uniform(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def _uniform(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     # A step of 1 … C-1 around the classes: every other label is equally likely, the own one impossible.
-    return now.labelled(rows, now.labels[rows] + torch.randint(1, now.classes, (len(rows),), generator=generator))
+    return samples.labelled(
+        rows, samples.labels[rows] + torch.randint(1, samples.classes, (len(rows),), generator=generator)
+    )
 
 
-def _pair(now: EncodedSamples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> EncodedSamples:
-    return now.labelled(rows, now.labels[rows] + 1)
+def _pair(samples: EncodedSamples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> EncodedSamples:
+    return samples.labelled(rows, samples.labels[rows] + 1)
 
 
-def _confusion(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
-    likely = _likeness(now)[now.labels[rows]]
-    return now.labelled(rows, torch.multinomial(likely, 1, generator=generator).squeeze(1))
+def _confusion(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+    likely = _likeness(samples)[samples.labels[rows]]
+    return samples.labelled(rows, torch.multinomial(likely, 1, generator=generator).squeeze(1))
 
 
-def _likeness(now: EncodedSamples) -> Float[Tensor, "c c"]:
+def _likeness(samples: EncodedSamples) -> Float[Tensor, "c c"]:
     """How likely each class is taken for each other: the nearer their means, the likelier; never for itself."""
-    flat = now.flat()
-    sums = torch.zeros(now.classes, flat.shape[1]).index_add_(0, now.labels, flat)
-    sizes = now.labels.bincount(minlength=now.classes)
+    flat = samples.flat()
+    sums = torch.zeros(samples.classes, flat.shape[1]).index_add_(0, samples.labels, flat)
+    sizes = samples.labels.bincount(minlength=samples.classes)
     means = sums / sizes.clamp(min=1)[:, None]
     far = torch.cdist(means, means)
     far = far / far[far > 0].mean().clamp(min=1e-9) if bool((far > 0).any()) else far
@@ -77,13 +79,13 @@ def _likeness(now: EncodedSamples) -> Float[Tensor, "c c"]:
     return torch.softmax(-4 * far, 1)
 
 
-def _duplicate(now: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def _duplicate(samples: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
     copied = _sources(rows, rest, generator)
-    return now.with_rows(rows, [part[copied] for part in now.inputs]).labelled(rows, now.labels[copied])
+    return samples.with_rows(rows, [part[copied] for part in samples.inputs]).labelled(rows, samples.labels[copied])
 
 
-def _duplicate_relabeled(now: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
-    same = _duplicate(now, rows, rest, generator)
+def _duplicate_relabeled(samples: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
+    same = _duplicate(samples, rows, rest, generator)
     return _uniform(same, rows, rest, generator)
 
 

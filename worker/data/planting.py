@@ -64,89 +64,91 @@ class EncodedSamples:
         return replace(self, labels=changed)
 
 
-def far_clustered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def far_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """One tight cluster far outside of the data, under one label."""
     count = len(rows)
-    if now.pictures:
-        found = [_pixels(_smooth(now, 1, generator).expand(count, -1, -1, -1), generator)]
-    elif now.texts:
-        (gibberish,) = _gibberish(now, torch.randint(0, len(now.labels), (1,), generator=generator), generator)
-        found = [_varied(now, gibberish, count, _VARIED, generator)]
+    if samples.pictures:
+        found = [_pixels(_smooth(samples, 1, generator).expand(count, -1, -1, -1), generator)]
+    elif samples.texts:
+        (gibberish,) = _gibberish(samples, torch.randint(0, len(samples.labels), (1,), generator=generator), generator)
+        found = [_varied(samples, gibberish, count, _VARIED, generator)]
     else:
-        mean, deviation, radius = _spread(now.inputs[0])
+        mean, deviation, radius = _spread(samples.inputs[0])
         centre = mean + _FAR * radius * _direction(1, len(mean), generator)
         numbers = centre + _TIGHT * deviation * torch.randn(count, len(mean), generator=generator)
-        found = [numbers, *(_one_code(part, count, generator) for part in now.inputs[1:])]
-    label = torch.randint(0, now.classes, (1,), generator=generator)
-    return now.with_rows(rows, found).labelled(rows, label.expand(count))
+        found = [numbers, *(_one_code(part, count, generator) for part in samples.inputs[1:])]
+    label = torch.randint(0, samples.classes, (1,), generator=generator)
+    return samples.with_rows(rows, found).labelled(rows, label.expand(count))
 
 
-def far_scattered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def far_scattered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Each far outside of the data in a direction and under a label of its own."""
     count = len(rows)
-    if now.pictures:
-        found = [_pixels(_smooth(now, count, generator), generator)]
-    elif now.texts:
-        found = [_gibberish(now, rows, generator)]
+    if samples.pictures:
+        found = [_pixels(_smooth(samples, count, generator), generator)]
+    elif samples.texts:
+        found = [_gibberish(samples, rows, generator)]
     else:
-        mean, _, radius = _spread(now.inputs[0])
+        mean, _, radius = _spread(samples.inputs[0])
         found = [
             mean + _FAR * radius * _direction(count, len(mean), generator),
-            *(_mixed(part, count, generator) for part in now.inputs[1:]),
+            *(_mixed(part, count, generator) for part in samples.inputs[1:]),
         ]
-    return now.with_rows(rows, found).labelled(rows, torch.randint(0, now.classes, (count,), generator=generator))
+    return samples.with_rows(rows, found).labelled(
+        rows, torch.randint(0, samples.classes, (count,), generator=generator)
+    )
 
 
-def near_clustered(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def near_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """A cluster at the edge of the data, around an outward-moved sample, under one label that is not that sample's."""
     count = len(rows)
-    model = torch.randint(0, len(now.labels), (1,), generator=generator)
-    if now.pictures:
-        blend = 0.5 * now.inputs[0][model].float() + 0.5 * _smooth(now, 1, generator)
+    model = torch.randint(0, len(samples.labels), (1,), generator=generator)
+    if samples.pictures:
+        blend = 0.5 * samples.inputs[0][model].float() + 0.5 * _smooth(samples, 1, generator)
         found = [_pixels(blend.expand(count, -1, -1, -1), generator)]
-    elif now.texts:
-        found = [_varied(now, now.inputs[0][model[0]], count, _MUCH_VARIED, generator)]
+    elif samples.texts:
+        found = [_varied(samples, samples.inputs[0][model[0]], count, _MUCH_VARIED, generator)]
     else:
-        mean, deviation, _ = _spread(now.inputs[0])
-        centre = mean + _EDGE * (now.inputs[0][model] - mean)
+        mean, deviation, _ = _spread(samples.inputs[0])
+        centre = mean + _EDGE * (samples.inputs[0][model] - mean)
         numbers = centre + _LOOSE * deviation * torch.randn(count, len(mean), generator=generator)
-        found = [numbers, *(part[model].expand(count, -1) for part in now.inputs[1:])]
-    label = now.labels[model] + torch.randint(1, now.classes, (1,), generator=generator)
-    return now.with_rows(rows, found).labelled(rows, label.expand(count))
+        found = [numbers, *(part[model].expand(count, -1) for part in samples.inputs[1:])]
+    label = samples.labels[model] + torch.randint(1, samples.classes, (1,), generator=generator)
+    return samples.with_rows(rows, found).labelled(rows, label.expand(count))
 
 
-def shuffled(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def shuffled(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Ordinary values in combinations that do not occur; the labels stay."""
-    if now.pictures:
-        return now.with_rows(rows, [_tiles_moved(now.inputs[0][rows], generator)])
-    if now.texts:
-        return now.with_rows(rows, [_words_of_others(now, rows, generator)])
-    return now.with_rows(rows, [_mixed(part, len(rows), generator) for part in now.inputs])
+    if samples.pictures:
+        return samples.with_rows(rows, [_tiles_moved(samples.inputs[0][rows], generator)])
+    if samples.texts:
+        return samples.with_rows(rows, [_words_of_others(samples, rows, generator)])
+    return samples.with_rows(rows, [_mixed(part, len(rows), generator) for part in samples.inputs])
 
 
-def extreme(now: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
+def extreme(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """A quarter of the columns 6 to 10 deviations away, an image inverted or glaring, a text of its first token alone.
 
     The labels stay.
     """
-    first = now.inputs[0][rows]
-    if now.pictures:
+    first = samples.inputs[0][rows]
+    if samples.pictures:
         inverted = torch.rand(len(rows), 1, 1, 1, generator=generator) < 0.5
         pixels = first.float()
-        return now.with_rows(rows, [torch.where(inverted, 255 - pixels, (3 * pixels - 128).clamp(0, 255))])
-    if now.texts:
-        return now.with_rows(rows, [first[:, :1] * (first > 0)])
-    mean, deviation, _ = _spread(now.inputs[0])
+        return samples.with_rows(rows, [torch.where(inverted, 255 - pixels, (3 * pixels - 128).clamp(0, 255))])
+    if samples.texts:
+        return samples.with_rows(rows, [first[:, :1] * (first > 0)])
+    mean, deviation, _ = _spread(samples.inputs[0])
     width = len(mean)
     if width == 0:
-        return shuffled(now, rows, rows, generator)
+        return shuffled(samples, rows, rows, generator)
     many = max(1, width // 4)
     columns = torch.rand(len(rows), width, generator=generator).argsort(1)[:, :many]
     low, high = _OVERDONE
     away = low + (high - low) * torch.rand(len(rows), many, generator=generator)
     away = away * (torch.randint(0, 2, (len(rows), many), generator=generator) * 2 - 1)
     values = first.scatter(1, columns, mean[columns] + away * deviation[columns])
-    return now.with_rows(rows, [values, *(part[rows] for part in now.inputs[1:])])
+    return samples.with_rows(rows, [values, *(part[rows] for part in samples.inputs[1:])])
 
 
 def _spread(x: Float[Tensor, "n d"]) -> tuple[Float[Tensor, " d"], Float[Tensor, " d"], Float[Tensor, ""]]:
@@ -169,35 +171,35 @@ def _mixed(part: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return part.gather(0, chosen)
 
 
-def _gibberish(now: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+def _gibberish(samples: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
     """Texts as long as these rows', of any tokens: rare ones are as likely as common ones."""
-    (tokens,) = now.inputs
+    (tokens,) = samples.inputs
     drawn = torch.randint(2, max(int(tokens.max()) + 1, 3), (len(rows), tokens.shape[1]), generator=generator)
     return drawn * (tokens[rows] > 0)
 
 
-def _words_of_others(now: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
+def _words_of_others(samples: EncodedSamples, rows: Rows, generator: torch.Generator) -> Int[Tensor, "k l"]:
     """Texts as long as these rows', each token from a text of its own choice, the common ones as often as ever."""
-    return _mixed_words(now, len(rows), generator) * (now.inputs[0][rows] > 0)
+    return _mixed_words(samples, len(rows), generator) * (samples.inputs[0][rows] > 0)
 
 
 def _varied(
-    now: EncodedSamples, text: Int[Tensor, " l"], count: int, share: float, generator: torch.Generator
+    samples: EncodedSamples, text: Int[Tensor, " l"], count: int, share: float, generator: torch.Generator
 ) -> Int[Tensor, "k l"]:
     """Copies of one text, in each of which some tokens are another text's."""
     copies = text.expand(count, -1)
     other = torch.rand(copies.shape, generator=generator) < share
-    return torch.where(other & (copies > 0), _mixed_words(now, count, generator), copies)
+    return torch.where(other & (copies > 0), _mixed_words(samples, count, generator), copies)
 
 
-def _mixed_words(now: EncodedSamples, count: int, generator: torch.Generator) -> Int[Tensor, "k l"]:
-    there = now.inputs[0][now.inputs[0] > 0]
-    return there[torch.randint(0, len(there), (count, now.inputs[0].shape[1]), generator=generator)]
+def _mixed_words(samples: EncodedSamples, count: int, generator: torch.Generator) -> Int[Tensor, "k l"]:
+    there = samples.inputs[0][samples.inputs[0] > 0]
+    return there[torch.randint(0, len(there), (count, samples.inputs[0].shape[1]), generator=generator)]
 
 
-def _smooth(now: EncodedSamples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:
+def _smooth(samples: EncodedSamples, count: int, generator: torch.Generator) -> Float[Tensor, "k c h w"]:
     """Random fields without detail, stretched to all grey levels."""
-    _, channels, height, width = now.inputs[0].shape
+    _, channels, height, width = samples.inputs[0].shape
     coarse = torch.randn(count, channels, 4, 4, generator=generator)
     field = interpolate(coarse, size=(height, width), mode="bilinear")
     low, high = field.amin((1, 2, 3), keepdim=True), field.amax((1, 2, 3), keepdim=True)

@@ -1,8 +1,8 @@
-"""Out-of-sample predictions: one look at every sample, by models that had not seen it, and no training to follow.
+"""Out-of-sample predictions, scored as one checkpoint: no training is run or followed.
 
-With features a look is a checkpoint of a linear layer that they enter and that predicts what was predicted: logits are
-logarithms of the probabilities, and influence is that of one step of learning rate 1. Without them there is no influence
-and no neighbour, but the answers alone.
+With features, the checkpoint is that of a linear layer which the features enter and which gives these predictions: logits
+are the logarithms of the probabilities, and influence is that of one step of learning rate 1. Without features there is
+neither influence nor a neighbour, and the predictions alone are scored.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,56 +23,65 @@ from worker.job.scoring import Scored, accuracy, measure
 from worker.signals.dynamics import learning_dynamics
 from worker.signals.measurements import Answers, Unseen
 
-NO_EPOCH = 0  # where a recorded training has the epochs of its checkpoints
+NO_EPOCH = 0  # stands for the epoch of the one checkpoint
 _RATE = 1.0
 _BATCH = 8_192
 
 
 class GivenActivations:
-    """A tape of one checkpoint, which is there already; what enters the layer before the last is the features, too."""
+    """Activations of one checkpoint, which the trace holds already. The features also enter the layer before the last."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
 
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n d"] | None:
-        """See ActivationSource."""
+        """Give the features with `inner`; the trace is filled already."""
         return self.trace.activations[t] if inner else None
 
 
 def measure_predictions(
-    spec: JobSpec, dataset: Canonical, scratch: Path, tell: Callable[[float], None]
+    spec: JobSpec, dataset: Canonical, scratch: Path, on_progress: Callable[[float], None]
 ) -> tuple[JobSamples, Scored]:
-    """Split the samples and measure what their predictions tell. Raises Invalid for what a client can mend."""
+    """Split the samples and score their predictions. Raises Invalid for what the client can correct.
+
+    `on_progress` gets the share done, from 0 to 1.
+    """
     check_classes(dataset, "pred_probs", "the model of these predictions", "train and predict again")
     samples = unmodified_samples(spec, dataset)
     standard = _standard(dataset, samples.rows) if "features" in _columns(dataset) else None
     train = _trace(dataset, samples.rows, standard, scratch)
-    known = _trace(dataset, samples.reference_rows, standard, scratch / "reference")
-    scored = _scored(samples, spec, train, None if samples.columns is not None else known, tell)
+    reference = _trace(dataset, samples.reference_rows, standard, scratch / "reference")
+    scored = _scored(samples, spec, train, None if samples.columns is not None else reference, on_progress)
     measured = scored.measurements
-    unseen = _unseen(spec, samples, measured.dynamics.mean, known)
+    unseen = _unseen(spec, samples, measured.dynamics.mean, reference)
     return samples, replace(scored, measurements=replace(measured, unseen=unseen))
 
 
 def _scored(
-    samples: JobSamples, spec: JobSpec, train: Trace, known: Trace | None, tell: Callable[[float], None]
+    samples: JobSamples, spec: JobSpec, train: Trace, reference: Trace | None, on_progress: Callable[[float], None]
 ) -> Scored:
     if train.activations.shape[2]:
-        return measure(samples, spec, GivenActivations(train), None if known is None else GivenActivations(known), tell)
+        return measure(
+            samples,
+            spec,
+            GivenActivations(train),
+            None if reference is None else GivenActivations(reference),
+            on_progress,
+        )
     dynamics = learning_dynamics(train.logits, samples.planted.labels)
-    right = None if known is None else accuracy(known.logits[0], samples.reference_labels)
-    return Scored(Answers(labels=samples.planted.labels, dynamics=dynamics), train, known, right)
+    right = None if reference is None else accuracy(reference.logits[0], samples.reference_labels)
+    return Scored(Answers(labels=samples.planted.labels, dynamics=dynamics), train, reference, right)
 
 
 def _columns(dataset: Canonical) -> set[str]:
     return {one["column"] for one in dataset.header.features}
 
 
-def _unseen(spec: JobSpec, samples: JobSamples, predicted: Float[Tensor, "n c"], known: Trace) -> Unseen:
-    """Of the reference only what people have verified."""
+def _unseen(spec: JobSpec, samples: JobSamples, predicted: Float[Tensor, "n c"], reference: Trace) -> Unseen:
+    """The predictions of the training rows and of those reference samples that people have verified."""
     trusted = spec.reference is not None and spec.reference.is_trusted
     count = len(samples.reference_labels) if trusted else 0
-    return Unseen(predicted, torch.softmax(known.logits[0, :count], 1), samples.reference_labels[:count])
+    return Unseen(predicted, torch.softmax(reference.logits[0, :count], 1), samples.reference_labels[:count])
 
 
 def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | None, scratch: Path) -> Trace:
@@ -90,7 +99,7 @@ def _trace(dataset: Canonical, rows: Int[Tensor, " n"], standard: Standard | Non
 
 
 def _standard(dataset: Canonical, rows: Int[Tensor, " n"]) -> Standard:
-    """Of the features of the training rows, as embeddings are put on a common scale."""
+    """The common scale of the features, fitted on the training rows."""
 
     def batches() -> Iterator[Doubles]:
         for batch in dataset.batches(["features"], rows):

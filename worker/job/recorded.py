@@ -1,4 +1,4 @@
-"""A training that was recorded elsewhere, played back checkpoint by checkpoint as if it had just been run."""
+"""Activations and logits of a training that was recorded elsewhere, read checkpoint by checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,29 +20,32 @@ from worker.training.loop import checkpoints
 
 @dataclass(frozen=True)
 class OpenedRecording:
-    """What is ranked, the tapes of the training part and of a reference of its own, and the epochs on them."""
+    """The samples to be ranked, their recorded activations and those of the reference, and the epochs of the checkpoints.
+
+    `reference` is None where the training rows serve as their own reference.
+    """
 
     samples: JobSamples
     train: ActivationSource
-    known: ActivationSource | None
+    reference: ActivationSource | None
     epochs: list[int]
 
 
 def open_recording(spec: JobSpec, dataset: Canonical, scratch: Path) -> OpenedRecording:
-    """Split the recorded samples and open the tapes. Raises Invalid for what a client can mend."""
+    """Split the recorded samples and open their arrays. Raises Invalid for what the client can correct."""
     recording = _recording(dataset)
     check_classes(dataset, f"logits_{recording.epochs[-1]}", "the recorded model", "train and record again")
     samples = unmodified_samples(spec, dataset)
     places = [place - 1 for place in checkpoints(spec.training)]
     train = RecordedActivations(dataset, samples.rows, recording, places, scratch)
-    known = None
+    reference = None
     if samples.columns is None:
-        known = RecordedActivations(dataset, samples.reference_rows, recording, places, scratch / "reference")
-    return OpenedRecording(samples, train, known, [recording.epochs[place] for place in places])
+        reference = RecordedActivations(dataset, samples.reference_rows, recording, places, scratch / "reference")
+    return OpenedRecording(samples, train, reference, [recording.epochs[place] for place in places])
 
 
 def unmodified_samples(spec: JobSpec, dataset: Canonical) -> JobSamples:
-    """Split the samples, of which nothing is encoded and in which nothing is planted. Raises Invalid."""
+    """Split the samples without encoding inputs or planting errors. Raises Invalid for a reference that cannot be had."""
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     labels = dataset.labels[part.train]
     own = spec.reference is None
@@ -57,17 +60,17 @@ def unmodified_samples(spec: JobSpec, dataset: Canonical) -> JobSamples:
     )
 
 
-def check_classes(dataset: Canonical, column: str, who: str, advice: str) -> None:
-    """Raise Invalid for a class that a column of `who` knows nothing of: a corrected dataset may have one."""
+def check_classes(dataset: Canonical, column: str, model: str, advice: str) -> None:
+    """Raise Invalid for classes that `model`, which gave the column, does not know: a corrected dataset may have some."""
     known = dataset.width(column)
-    strange = dataset.header.classes[known:]
-    if strange:
-        message = f"{who} knows {known} classes and not {', '.join(strange[:20])}; {advice}"
+    unknown = dataset.header.classes[known:]
+    if unknown:
+        message = f"{model} knows {known} classes and not {', '.join(unknown[:20])}; {advice}"
         raise Invalid(message, errors=[FieldError(loc=["dataset"], msg=message)])
 
 
 def read_vectors(target: Float[Tensor, "n e"], dataset: Canonical, column: str, rows: Int[Tensor, " n"]) -> None:
-    """Read the vectors of some rows."""
+    """Read the vectors of `rows`, which ascend, from a column of the canonical file into `target`."""
     done = 0
     for batch in dataset.batches([column], rows):
         values = batch.column(0)
@@ -92,7 +95,10 @@ class RecordedActivations:
         self.trace = Trace(activations.expand(len(places), -1, -1), logits, tuple(rates))
 
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
-        """Fill the trace's row of a checkpoint. Where nothing was recorded of the layer before, the last one's input."""
+        """Read checkpoint t into the trace; with `inner` give what enters the layer before the last.
+
+        Where the recording lacks that, what enters the last layer stands for it.
+        """
         epoch = self._epochs[t]
         self._read(f"logits_{epoch}", self.trace.logits[t])
         if not self._shared:

@@ -1,4 +1,4 @@
-"""What the checkpoints say of every sample: influence, learning dynamics and neighbours, measured in order."""
+"""Scoring: influence, learning dynamics and neighbours of every sample, measured checkpoint by checkpoint."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,11 @@ from worker.signals.reference import Chosen, Reference
 
 @dataclass(frozen=True)
 class Scored:
-    """What the checkpoints say of every sample; `reference` is None where the training rows serve themselves."""
+    """Measurements of every sample, and the traces that they were made of.
+
+    `reference` is None where the training rows serve as their own reference; `reference_accuracy` is the share of reference
+    samples that the last checkpoint classifies as labelled, from 0 to 1, and None where there is no such sample.
+    """
 
     measurements: Answers
     train: Trace
@@ -31,17 +35,18 @@ def score(
     rates: Sequence[float],
     load: Callable[[int], dict[str, Tensor]],
     scratch: Path,
-    tell: Callable[[float], None],
+    on_progress: Callable[[float], None],
 ) -> Scored:
     """Measure checkpoint after checkpoint, then every pair.
 
-    `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`; `tell` hears the share done.
+    `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`. `on_progress` gets the share done,
+    from 0 to 1, after each checkpoint. Activations and logits are written to `scratch`.
     """
     model, last = prepared.model, head(prepared.model)
     train = ActivationRecorder(model, last, prepared.inputs, rates, scratch)
-    known = None
+    reference = None
     if prepared.columns is None:
-        known = ActivationRecorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
+        reference = ActivationRecorder(model, last, prepared.reference_inputs, rates, scratch / "reference")
 
     def set_to(t: int) -> None:
         model.load_state_dict(load(t))
@@ -49,45 +54,51 @@ def score(
             prepared.network.add_checkpoint(model.state_dict())
 
     chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
-    return measure(prepared, spec, train, known, tell, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
+    return measure(prepared, spec, train, reference, on_progress, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
 
 
 def measure(
     samples: JobSamples,
     spec: JobSpec,
     train: ActivationSource,
-    known: ActivationSource | None,
-    tell: Callable[[float], None],
+    reference: ActivationSource | None,
+    on_progress: Callable[[float], None],
     *,
     set_to: Callable[[int], None] = lambda _t: None,
     frozen: Tensor | None = None,
     chosen: Chosen | None = None,
 ) -> Scored:
-    """The same from sources of activations of the training part and of a reference of its own; `set_to` readies both for t."""
+    """Measure every checkpoint of two activation sources; `set_to(t)` is called before checkpoint t is read.
+
+    `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
+    [n, d]; `chosen` has the gradients of other layers than the last.
+    """
 
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
         set_to(t)
         values = train.read_checkpoint(t, inner=inner)
-        return values, None if known is None else known.read_checkpoint(t, inner=inner)
+        return values, None if reference is None else reference.read_checkpoint(t, inner=inner)
 
     measured = measure_checkpoints(
         train.trace,
         samples.planted.labels,
-        _reference(samples, spec, train.trace if known is None else known.trace),
+        _reference(samples, spec, train.trace if reference is None else reference.trace),
         len(samples.classes),
         spec.training.seed,
         read,
         embeddings=frozen,
         chosen=chosen,
-        on_progress=tell,
+        on_progress=on_progress,
     )
-    if known is None:
+    if reference is None:
         return Scored(measured, train.trace, None, None)
-    return Scored(measured, train.trace, known.trace, accuracy(known.trace.logits[-1], samples.reference_labels))
+    return Scored(
+        measured, train.trace, reference.trace, accuracy(reference.trace.logits[-1], samples.reference_labels)
+    )
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float | None:
-    """Share of the samples whose label has the largest logit; None of no samples."""
+    """Share of the samples whose label has the largest of its logits [n, c], from 0 to 1; None without samples."""
     return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
 
 

@@ -18,38 +18,38 @@ log = structlog.get_logger()
 _kept: dict[str, TrainedModel] = {}  # by job, one at most: annotators ask again and again, and always the same one
 
 
-def answer(job_id: str, question: str, station: WorkerContext) -> None:
+def answer(job_id: str, question: str, context: WorkerContext) -> None:
     """Answer a question about new samples, which lies in a file, in another file; quietly when nobody asks any more."""
-    asked, told = station.blobs.question(question), station.blobs.answer(question)
-    if not asked.exists():
+    question_path, answer_path = context.blobs.question(question), context.blobs.answer(question)
+    if not question_path.exists():
         return
     try:
-        trained = _trained(job_id, station)
-        found = probabilities(trained, open_canonical(asked)).tolist()
-        said: dict[str, Any] = {"classes": trained.classes, "probabilities": found}
+        trained = _trained(job_id, context)
+        probabilities_found = probabilities(trained, open_canonical(question_path)).tolist()
+        reply: dict[str, Any] = {"classes": trained.classes, "probabilities": probabilities_found}
     except FileNotFoundError:
         log.info("question taken back", job=job_id)
         return
     except Exception as error:  # whoever waits is told, and the worker goes on
         log.exception("question not answered", job=job_id)
-        said = {"error": type(error).__name__}
-    with atomic_write(told) as part:
-        part.write_text(json.dumps(said))
+        reply = {"error": type(error).__name__}
+    with atomic_write(answer_path) as part:
+        part.write_text(json.dumps(reply))
 
 
-def _trained(job_id: str, station: WorkerContext) -> TrainedModel:
+def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
     """The model of a completed job; the last one that was asked for is kept. Raises LookupError where there is none."""
     if job_id not in _kept:
-        with station.database.read() as connection:
+        with context.database.read() as connection:
             job = jobs.get(connection, job_id)
         if job is None or job.state != State.COMPLETED:
             raise LookupError(job_id)
-        state = latest_checkpoint(station.blobs.checkpoints(job_id))
+        state = latest_checkpoint(context.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)
-        dataset, path = open_canonical(station.blobs.canonical(job.dataset_id)), footing_path(station.blobs, job_id)
+        dataset, path = open_canonical(context.blobs.canonical(job.dataset_id)), footing_path(context.blobs, job_id)
         footing = Footing.load(path) if path.exists() else None
         _kept.clear()  # before another is loaded: both may be large
-        shelf = station.shelf(station.blobs.job(job_id) / "scratch")
-        _kept[job_id] = restore_model(job.spec, dataset, state, station.device, shelf, footing)
+        shelf = context.shelf(context.blobs.job(job_id) / "scratch")
+        _kept[job_id] = restore_model(job.spec, dataset, state, context.device, shelf, footing)
     return _kept[job_id]

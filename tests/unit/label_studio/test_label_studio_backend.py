@@ -58,7 +58,7 @@ def path(client: httpx.Client, connection: str) -> str:
     return str(client.post(f"/connections/{connection}/backend").json()["path"])
 
 
-def station(services: Services) -> WorkerContext:
+def worker_context(services: Services) -> WorkerContext:
     return WorkerContext(services.settings, services.database, services.blobs, CPU, lambda: False)
 
 
@@ -67,12 +67,12 @@ class Worker(CeleryQueue):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services.settings)
-        self._station, self.asked = station(services), 0
+        self._worker_context, self.asked = worker_context(services), 0
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
-        assert 0 < seconds <= self._station.settings.answer_seconds
+        assert 0 < seconds <= self._worker_context.settings.answer_seconds
         self.asked += 1
-        answer(job_id, question, self._station)
+        answer(job_id, question, self._worker_context)
         return True
 
 
@@ -93,7 +93,7 @@ def ranked(client: httpx.Client, services: Services, connection: str, **more: An
     assert made.status_code == 202, made.text
     job_id = str(made.json()["id"])
     pull_due(services)
-    run(job_id, "worker", station(services))
+    run(job_id, "worker", worker_context(services))
     job = client.get(f"/jobs/{job_id}").json()
     assert job["state"] == "completed", job["error"]
     return job_id
@@ -358,7 +358,7 @@ def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_ta
     assert again(services, 12) == []
     assert client.get(f"/jobs/{job}").json()["links"]["next"] == f"/jobs/{following}"
     assert pull_due(services) == 1
-    run(following, "worker", station(services))
+    run(following, "worker", worker_context(services))
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["dataset"]["rows"], told["dataset"]["name"]) == ("completed", ROWS + 1, "animals")
     before = client.get(f"/jobs/{job}").json()["spec"]

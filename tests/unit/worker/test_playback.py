@@ -21,6 +21,7 @@ from worker.influence.activations import Trace
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import measure
+from worker.signals.measurements import CHECKPOINTS_DONE
 
 N, M, D, E, C, T = 60, 40, 6, 9, 3, 5
 RATES = (0.1, 0.1, 0.05, 0.05, 0.01)
@@ -78,7 +79,7 @@ class Held:
 def ranked(info: DatasetInfo, dataset: Canonical, folder: Path, **options: Any) -> tuple[JobSpec, RankingResult]:
     spec = resolve(JobOptions.model_validate({"training": {"checkpoints": "all"}, **options}), info)
     played = open_recording(spec, dataset, folder / "scratch")
-    scored = measure(played.samples, spec, played.train, played.known, lambda _share: None)
+    scored = measure(played.samples, spec, played.train, played.reference, lambda _share: None)
     return spec, rank(played.samples, spec, scored, dataset)
 
 
@@ -100,6 +101,28 @@ def test_what_is_played_back_is_what_was_recorded_bit_for_bit(
     assert ("remoteness" in outcome.result["signals"]) == (reference is not None)
     for name, array in expected.evidence.items():
         assert np.array_equal(outcome.evidence[name], array), name
+
+
+def test_progress_counts_the_checkpoints_that_are_measured(tmp_path: Path) -> None:
+    info, dataset = Elsewhere().stored(tmp_path)
+    spec = resolve(JobOptions.model_validate({"training": {"checkpoints": "all"}}), info)
+    recording = open_recording(spec, dataset, tmp_path / "scratch")
+    begun: list[int] = []
+    reported: list[tuple[int, float]] = []
+    measure(
+        recording.samples,
+        spec,
+        recording.train,
+        recording.reference,
+        lambda share: reported.append((len(begun), share)),
+        set_to=begun.append,
+    )
+    # Report t comes after checkpoint t is measured and before the next one begins.
+    shares = [share for _, share in reported]
+    assert [count for count, _ in reported[:T]] == [t + 1 for t in range(T)]
+    assert shares[:T] == pytest.approx([CHECKPOINTS_DONE * (t + 1) / T for t in range(T)])
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
 
 
 def test_checkpoints_are_chosen_among_those_that_were_recorded(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def ranked(arrays: Arrays, folder: Path, **options: Any) -> RankingResult:
         samples, scored = measure_predictions(spec, dataset, folder / "scratch", lambda _share: None)
         return rank(samples, spec, scored, dataset)
     played = open_recording(spec, dataset, folder / "scratch")
-    scored = measure(played.samples, spec, played.train, played.known, lambda _share: None)
+    scored = measure(played.samples, spec, played.train, played.reference, lambda _share: None)
     return rank(played.samples, spec, scored, dataset)
 
 

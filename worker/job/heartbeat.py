@@ -1,0 +1,101 @@
+"""Lease and progress of the job that a worker computes: written to the store while the computation runs."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+import structlog
+
+from service.domain.job import Progress, State
+from service.store import jobs
+from service.store.jobs import Claim, LeaseLost
+from worker.job.context import WorkerContext
+from worker.training.loop import EpochMetrics
+
+log = structlog.get_logger()
+
+# The share of a whole job at which a phase begins and ends; measured on tables and small images.
+PHASES = {
+    State.PREPARING: (0.0, 0.05),
+    State.TRAINING: (0.05, 0.65),
+    State.SCORING: (0.65, 0.95),
+    State.RANKING: (0.95, 1.0),
+}
+
+
+class Stopping(Exception):
+    """The worker was told to stop; the job goes back into the queue."""
+
+
+class Heartbeat:
+    """Renews the lease of a claimed job, and writes its progress with it."""
+
+    def __init__(self, claim: Claim, context: WorkerContext) -> None:
+        self._claim, self._context = claim, context
+        self._progress = Progress(phase=State.PREPARING)
+        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._lost = threading.Event()
+
+    def enter(self, state: State, detail: str) -> None:
+        """Begin a phase: the job changes its state. Raises LeaseLost or Stopping."""
+        self.report(state, 0.0, detail)
+        with self._context.database.write() as connection:
+            jobs.advance(connection, self._claim, state, self._progress, datetime.now(UTC))
+
+    def report(self, state: State, share: float, detail: str) -> None:
+        """Note which share of a phase is done, from 0 to 1; the next renewal writes it. Raises LeaseLost or Stopping."""
+        begins, ends = PHASES[state]
+        fraction = begins + share * (ends - begins)
+        elapsed = time.monotonic() - self._began
+        # Before training has begun, the time that preparation took says nothing of the rest.
+        left = elapsed * (1 - fraction) / fraction if fraction > PHASES[State.TRAINING][0] else None
+        self._progress = Progress(
+            fraction=fraction, phase=state, detail=detail, eta_seconds=None if left is None else round(left, 1)
+        )
+        if self._lost.is_set():
+            raise LeaseLost(self._claim.job_id)
+        if self._context.stopping():
+            raise Stopping
+
+    def record_metrics(self, metrics: EpochMetrics) -> None:
+        """Write the loss and accuracy of an epoch. Raises LeaseLost."""
+        with self._context.database.write() as connection:
+            self._renew(connection)
+            jobs.record_event(connection, self._claim.job_id, "metrics", vars(metrics), datetime.now(UTC))
+
+    def renew_until_stopped(self) -> None:
+        """Renew the lease every second or more often, until `stop`; runs in a thread of its own."""
+        while not self._over.wait(min(self._context.settings.heartbeat_seconds, 1.0)):
+            try:
+                with self._context.database.write() as connection:
+                    self._renew(connection)
+            except LeaseLost:
+                self._lost.set()
+                return
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("heartbeat missed", job=self._claim.job_id, error=str(error))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._over.set()
+
+    def _renew(self, connection: sa.Connection) -> None:
+        lease = timedelta(seconds=self._context.settings.lease_seconds)
+        jobs.renew(connection, self._claim, self._progress, lease, datetime.now(UTC))
+
+
+@contextmanager
+def heartbeat_of(claim: Claim, context: WorkerContext) -> Iterator[Heartbeat]:
+    """Renew the lease of a claimed job until the block ends."""
+    heartbeat = Heartbeat(claim, context)
+    thread = threading.Thread(target=heartbeat.renew_until_stopped, name=f"heartbeat-{claim.job_id}", daemon=True)
+    thread.start()
+    try:
+        yield heartbeat
+    finally:
+        heartbeat.stop()
+        thread.join()
