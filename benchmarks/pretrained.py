@@ -30,7 +30,7 @@ from sklearn.model_selection import cross_val_predict
 from benchmarks.data import DATA, load
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, ModelRequest
-from worker.backbones import Features, Shelf
+from worker.backbones import BackboneContext, FeatureCache
 from worker.job.preparation import prepare
 
 RESULTS = Path(__file__).parent / "results"
@@ -130,10 +130,10 @@ def weak_labels(client: httpx.Client) -> str:
     info, dataset = load("yoruba")
     options = JobOptions(model=ModelRequest(name="pretrained_text"))
     with tempfile.TemporaryDirectory() as name:
-        shelf = Shelf(
-            Path(name) / "models", Path(name) / "networks", Features(Path(name) / "features", 10**9), Path(name)
+        backbones = BackboneContext(
+            Path(name) / "models", Path(name) / "networks", FeatureCache(Path(name) / "features", 10**9), Path(name)
         )
-        frozen = prepare(resolve(options, info), dataset, None, shelf=shelf).frozen
+        frozen = prepare(resolve(options, info), dataset, None, backbones=backbones).frozen
     assert frozen is not None
     labels = dataset.labels.numpy()
     probabilities = cross_val_predict(

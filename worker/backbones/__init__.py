@@ -1,8 +1,9 @@
-"""Pretrained networks: where they are found, how they are cut, and what their frozen part gave, kept for later jobs."""
+"""Pretrained networks: found, split into a frozen and a trained part, and outputs of the frozen part cached."""
 
-from worker.backbones.features import Features, gathered
-from worker.backbones.footing import Footing
-from worker.backbones.fresh import again
-from worker.backbones.pretrained import Encoded, Shelf, encode
+from worker.backbones.context import BackboneContext
+from worker.backbones.encode import Encoded, encode
+from worker.backbones.feature_cache import FeatureCache, select_rows
+from worker.backbones.preprocessing import Preprocessing
+from worker.backbones.rebuild import rebuild_model
 
-__all__ = ["Encoded", "Features", "Footing", "Shelf", "again", "encode", "gathered"]
+__all__ = ["BackboneContext", "Encoded", "FeatureCache", "Preprocessing", "encode", "rebuild_model", "select_rows"]

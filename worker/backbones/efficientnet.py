@@ -3,20 +3,20 @@
 import torch
 from torch import nn
 
-from worker.backbones.images import Pictures
-from worker.backbones.parts import Mean, Parts
-from worker.backbones.sources import Source
+from worker.backbones.backbone_files import BackboneFiles
+from worker.backbones.backbone_parts import BackboneParts, SpatialMean
+from worker.backbones.image_reader import ImageReader
 
 _SIDE = 224
 
 
-def pictures(side: int | None) -> Pictures:
-    """As it was trained: (pixel - 127) / 128."""
-    return Pictures.plain(_SIDE if side is None else side, (127.0,) * 3, (128.0,) * 3)
+def pictures(side: int | None) -> ImageReader:
+    """Reads images as in its training: (pixel - 127) / 128."""
+    return ImageReader.plain(_SIDE if side is None else side, (127.0,) * 3, (128.0,) * 3)
 
 
-def parts(source: Source, seen: Pictures, side: int | None) -> Parts:
-    """Its sixteen blocks."""
+def parts(source: BackboneFiles, seen: ImageReader, side: int | None) -> BackboneParts:
+    """The network, in sixteen blocks."""
     from efficientnet_lite_pytorch import EfficientNet
 
     model = EfficientNet.from_name("efficientnet-lite0", image_size=_SIDE if side is None else side)
@@ -25,12 +25,12 @@ def parts(source: Source, seen: Pictures, side: int | None) -> Parts:
     _plain(model)
     # All its layers have private names.
     stem = nn.Sequential(seen.normalise, model._conv_stem, model._bn0, model._swish)  # noqa: SLF001  the package names no other
-    tail = nn.Sequential(model._conv_head, model._bn1, model._swish, Mean())  # noqa: SLF001  the package names no other
-    return Parts("efficientnet_lite0", stem, tuple(model._blocks), tail)  # noqa: SLF001  the package names no other
+    tail = nn.Sequential(model._conv_head, model._bn1, model._swish, SpatialMean())  # noqa: SLF001  the package names no other
+    return BackboneParts("efficientnet_lite0", stem, tuple(model._blocks), tail)  # noqa: SLF001  the package names no other
 
 
 def _plain(model: nn.Module) -> None:
-    """Its convolutions pad in `forward`, which their gradients would have to know; plain ones behind a padding do not."""
+    """Replace convolutions that pad in `forward` by a padding and a plain one, whose gradients can be computed."""
     for name, layer in list(model.named_children()):
         if isinstance(layer, nn.Conv2d):
             same = nn.Conv2d(

@@ -1,47 +1,47 @@
-"""From the files of a network to what reads samples for it, and to its parts. One function a form of files."""
+"""The reader and the parts of a pretrained network, from its files; one function per form of files."""
 
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from worker.backbones import arrays, efficientnet, families, programs
-from worker.backbones.images import Pictures
-from worker.backbones.parts import Parts
-from worker.backbones.rows import Rows
-from worker.backbones.sources import Source
-from worker.backbones.words import Words
+from worker.backbones import efficientnet, exported_program, npz_resnet, transformers_models
+from worker.backbones.backbone_files import BackboneFiles
+from worker.backbones.backbone_parts import BackboneParts
+from worker.backbones.image_reader import ImageReader
+from worker.backbones.number_reader import NumberReader
+from worker.backbones.text_reader import TextReader
 
-Reader = Pictures | Words | Rows
+Reader = ImageReader | TextReader | NumberReader
 
 
-def reader(source: Source, params: dict[str, Any]) -> Reader:
-    """What makes bytes, tokens or numbers of samples. Raises Invalid for files that cannot be used."""
+def open_reader(source: BackboneFiles, params: dict[str, Any]) -> Reader:
+    """The reader that turns samples into the network's input. Raises Invalid for files that cannot be used."""
     if source.form == "program":
-        return programs.reader(source, params["pixel_mean"], params["pixel_deviation"])
+        return exported_program.reader(source, params["pixel_mean"], params["pixel_deviation"])
     if "length" in params:
-        return Words.open(source, params["length"])
+        return TextReader.open(source, params["length"])
     return _PICTURES[source.form](source, params["image_size"])
 
 
-def parts(source: Source, seen: Reader, params: dict[str, Any]) -> Parts:
-    """The network. The global random state is left as it was. Raises Invalid for files that cannot be used."""
-    # Layers are drawn at random before weights take their place.
+def load_parts(source: BackboneFiles, seen: Reader, params: dict[str, Any]) -> BackboneParts:
+    """The network, in parts. Leaves the global random state as it was. Raises Invalid for files that cannot be used."""
+    # Layers are initialised at random before weights are loaded.
     with torch.random.fork_rng(devices=[]):
-        if isinstance(seen, Words):
-            return families.text_parts(source, seen, params["pooling"])
-        if source.form == "program" or isinstance(seen, Rows):
-            return programs.parts(source, seen, params["layer"])
+        if isinstance(seen, TextReader):
+            return transformers_models.text_parts(source, seen, params["pooling"])
+        if source.form == "program" or isinstance(seen, NumberReader):
+            return exported_program.parts(source, seen, params["layer"])
         return _PARTS[source.form](source, seen, params["image_size"])
 
 
-_PICTURES: dict[str, Callable[[Source, int | None], Pictures]] = {
+_PICTURES: dict[str, Callable[[BackboneFiles, int | None], ImageReader]] = {
     "efficientnet_lite0": lambda _source, side: efficientnet.pictures(side),
-    "arrays": lambda _source, side: arrays.pictures(side),
-    "transformers": Pictures.open,
+    "arrays": lambda _source, side: npz_resnet.pictures(side),
+    "transformers": ImageReader.open,
 }
-_PARTS: dict[str, Callable[[Source, Pictures, int | None], Parts]] = {
+_PARTS: dict[str, Callable[[BackboneFiles, ImageReader, int | None], BackboneParts]] = {
     "efficientnet_lite0": efficientnet.parts,
-    "arrays": lambda source, seen, _side: arrays.parts(source, seen),
-    "transformers": lambda source, seen, _side: families.image_parts(source, seen),
+    "arrays": lambda source, seen, _side: npz_resnet.parts(source, seen),
+    "transformers": lambda source, seen, _side: transformers_models.image_parts(source, seen),
 }

@@ -10,7 +10,7 @@ import torch
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
-from worker.backbones import Features, Shelf
+from worker.backbones import BackboneContext, FeatureCache
 from worker.training.loop import TrainingState
 
 log = structlog.get_logger()
@@ -26,20 +26,23 @@ class WorkerContext:
     device: torch.device
     stopping: Callable[[], bool]
 
-    def shelf(self, scratch: Path, tell: Callable[[float], None] = lambda _share: None) -> Shelf:
-        """Where pretrained networks and their cached outputs are; `tell` hears which share of the samples has been run."""
-        return Shelf(
+    def backbone_context(
+        self, scratch: Path, on_progress: Callable[[float], None] = lambda _share: None
+    ) -> BackboneContext:
+        """Where pretrained networks and their cached outputs are; `on_progress` is called with the share done."""
+        return BackboneContext(
             models=self.settings.models_folder,
             networks=self.blobs.networks,
-            features=Features(self.blobs.features, self.settings.max_features_bytes),
+            features=FeatureCache(self.blobs.features, self.settings.max_features_bytes),
             scratch=scratch,
             device=self.device,
-            tell=tell,
+            on_progress=on_progress,
         )
 
 
-def footing_path(blobs: Blobs, job_id: str) -> Path:
-    """What a pretrained network's job measured of its training samples, which new ones need too."""
+def preprocessing_path(blobs: Blobs, job_id: str) -> Path:
+    """Stored preprocessing of a job with a pretrained network."""
+    # The name is that of files that earlier versions wrote.
     return blobs.job(job_id) / "footing.npz"
 
 

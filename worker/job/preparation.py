@@ -20,7 +20,7 @@ from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from service.store.blobs import NETWORK_FILE
-from worker.backbones import Encoded, Footing, Shelf, gathered
+from worker.backbones import BackboneContext, Encoded, Preprocessing, select_rows
 from worker.backbones import encode as pretrained
 from worker.data.decode import Canonical, Encoder, Inputs, align_reference
 from worker.data.glitches import PlantedData, plant
@@ -30,7 +30,7 @@ from worker.influence.gradient_sources import CheckpointedModel
 from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
 from worker.models import build, head
-from worker.models.states import architecture, load_state
+from worker.models.uploaded_weights import architecture, load_state
 from worker.training.loop import EpochMetrics, TrainingState, train
 
 _MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
@@ -56,7 +56,7 @@ class PreparedJob(JobSamples):
     """The same with tensors of both, and the model.
 
     `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
-    numbers that no training changes: embeddings, or what a frozen backbone gave. `footing` is to be kept for new samples.
+    numbers that no training changes: embeddings, or what a frozen backbone gave. `preprocessing` is to be kept for new samples.
     """
 
     inputs: Inputs
@@ -64,7 +64,7 @@ class PreparedJob(JobSamples):
     model: nn.Module
     network: CheckpointedModel | None
     frozen: Tensor | None
-    footing: Footing | None
+    preprocessing: Preprocessing | None
 
 
 def prepare(
@@ -72,11 +72,11 @@ def prepare(
     dataset: Canonical,
     reference: Canonical | None,
     device: torch.device = CPU,
-    shelf: Shelf | None = None,
+    backbones: BackboneContext | None = None,
 ) -> PreparedJob:
     """Split, plant, encode and build; the model is put on `device`. Raises Invalid for what a client can mend.
 
-    Pretrained models and uploaded weights need a shelf; with one, many images are decoded once for all jobs, and not held in memory.
+    Pretrained models and uploaded weights need a BackboneContext; with one, many images are decoded once for all jobs, and not held in memory.
     """
     part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
     original = dataset.labels[part.train]
@@ -87,11 +87,11 @@ def prepare(
     serves_itself = spec.reference is None
     known = None if serves_itself else (source, rows)
     if MODELS[spec.model.name].has_front:
-        if shelf is None:
-            raise ValueError("a pretrained model needs a shelf")
-        encoded = pretrained(spec, dataset, part.train, known, shelf)
+        if backbones is None:
+            raise ValueError("a pretrained model needs a BackboneContext")
+        encoded = pretrained(spec, dataset, part.train, known, backbones)
     else:
-        encoded = _encoded(spec, dataset, part.train, known, shelf)
+        encoded = _encoded(spec, dataset, part.train, known, backbones)
     planted, model = encoded.planted, encoded.model.to(device)
     return PreparedJob(
         rows=part.train,
@@ -106,7 +106,7 @@ def prepare(
         model=model,
         network=_network(model, spec),
         frozen=encoded.frozen,
-        footing=encoded.footing,
+        preprocessing=encoded.preprocessing,
     )
 
 
@@ -115,34 +115,36 @@ def _encoded(
     dataset: Canonical,
     rows: Int[Tensor, " n"],
     reference: tuple[Canonical, Int[Tensor, " m"]] | None,
-    shelf: Shelf | None,
+    backbones: BackboneContext | None,
 ) -> Encoded:
     encoder, classes = Encoder.fit(dataset, rows, architecture(spec.model).params), len(dataset.header.classes)
     model = build(spec.model, encoder.shape, classes, spec.training.seed)
     if spec.model.network is not None:
-        if shelf is None:
-            raise ValueError("uploaded weights need a shelf")
-        load_state(model, head(model), spec.model, shelf.networks / spec.model.network / NETWORK_FILE)
-    planted = plant(_inputs(encoder, dataset, rows, shelf), dataset.labels[rows], classes, spec.glitches or [])
+        if backbones is None:
+            raise ValueError("uploaded weights need a BackboneContext")
+        load_state(model, head(model), spec.model, backbones.networks / spec.model.network / NETWORK_FILE)
+    planted = plant(_inputs(encoder, dataset, rows, backbones), dataset.labels[rows], classes, spec.glitches or [])
     return Encoded(
         planted=planted,
-        reference=tuple(x[:0] for x in planted.inputs) if reference is None else _inputs(encoder, *reference, shelf),
+        reference=tuple(x[:0] for x in planted.inputs)
+        if reference is None
+        else _inputs(encoder, *reference, backbones),
         model=model,
         frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
 
 
-def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], shelf: Shelf | None) -> Inputs:
+def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], backbones: BackboneContext | None) -> Inputs:
     frame, count = encoder.shape.image, len(dataset.labels)
-    if shelf is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= shelf.features.limit:
+    if backbones is None or frame is None or not _MANY_PIXELS <= count * math.prod(frame) <= backbones.features.limit:
         return encoder.encode(dataset, rows)
     told = json.dumps(["pixels", _DECODING, dataset.digest("image"), frame, encoder.white])
     key = hashlib.sha256(told.encode()).hexdigest()
     parts = torch.split(torch.arange(count), _TOGETHER)
-    whole = shelf.features.find(key) or shelf.features.keep(
+    whole = backbones.features.find(key) or backbones.features.store(
         key, count, ((part, encoder.encode(dataset, part)) for part in parts)
     )
-    return gathered(whole, rows, shelf.scratch)
+    return select_rows(whole, rows, backbones.scratch)
 
 
 def fit(

@@ -21,7 +21,7 @@ from service.store import evidence, jobs, rankings
 from service.store.files import atomic_write
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.data.decode import Canonical, open_canonical
-from worker.job.context import WorkerContext, checkpoint_path, footing_path, latest_checkpoint
+from worker.job.context import WorkerContext, checkpoint_path, latest_checkpoint, preprocessing_path
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.predictions import NO_EPOCH, measure_predictions
 from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
@@ -111,10 +111,12 @@ def _score_trained(
 ) -> _ScoredJob:
     spec, blobs = job.spec, context.blobs
     reference = open_canonical(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    shelf = context.shelf(scratch, lambda share: heartbeat.report(State.PREPARING, share, f"{_BACKBONE}: {share:.0%}"))
-    prepared = prepare(spec, dataset, reference, context.device, shelf)
-    if prepared.footing is not None:
-        prepared.footing.save(footing_path(blobs, job.id))
+    backbones = context.backbone_context(
+        scratch, lambda share: heartbeat.report(State.PREPARING, share, f"{_BACKBONE}: {share:.0%}")
+    )
+    prepared = prepare(spec, dataset, reference, context.device, backbones)
+    if prepared.preprocessing is not None:
+        prepared.preprocessing.save(preprocessing_path(blobs, job.id))
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs.job(job.id) / "learning_rate.json")

@@ -1,4 +1,4 @@
-"""The networks, one file a family; which there are and what may be set is in service.domain.models."""
+"""The networks, one file per family. Names, parameters and training defaults are in service.domain.models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,14 +9,14 @@ from torch import nn
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.data.shape import InputShape
-from worker.models.embedding import linear_probe, mlp_probe
+from worker.models.fine_tuned import probe
 from worker.models.image import resnet20, small_cnn
-from worker.models.pretrained import probe
+from worker.models.probes import linear_probe, mlp_probe
 from worker.models.resnet18 import resnet18
-from worker.models.states import architecture
 from worker.models.tabm import tabm
 from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
 from worker.models.text import text_cnn, text_transformer
+from worker.models.uploaded_weights import architecture
 
 BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     "logistic_regression": logistic_regression,
@@ -38,9 +38,9 @@ BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
 
 
 def build(request: ModelRequest, shape: InputShape, classes: int, seed: int) -> nn.Module:
-    """A network with weights drawn from the seed alone; the global random state is left as it was.
+    """An untrained network, initialised from `seed`; the global random state is left as it was.
 
-    Of uploaded weights the network that they are for: `load_state` puts them in.
+    For uploaded weights this is the network that they are for; `load_state` loads them.
     """
     request = architecture(request)
     params = MODELS[request.name].params.model_validate(request.params)

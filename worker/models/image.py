@@ -14,7 +14,7 @@ from worker.data.shape import InputShape
 
 
 class Normalise(nn.Module):
-    """Pixels as floats with the training set's mean 0 and deviation 1, a channel at a time."""
+    """Standardises pixels per channel, with the mean and deviation of the training set."""
 
     mean: Tensor
     deviation: Tensor
@@ -25,20 +25,20 @@ class Normalise(nn.Module):
         self.register_buffer("deviation", torch.tensor(shape.pixel_deviation).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, pixels: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Floats."""
+        """Standardised float32 pixels, channels last."""
         # Channels last: convolutions and pooling on a CPU take a third of the time.
         return (pixels.float().contiguous(memory_format=torch.channels_last) - self.mean) / self.deviation
 
 
 def channels(shape: InputShape) -> int:
-    """Colours of a pixel. Raises ValueError for what is no image."""
+    """Number of channels. Raises ValueError for data that is not images."""
     if shape.image is None:
         raise ValueError("an image model needs image data")
     return shape.image[0]
 
 
 class SmallCNN(nn.Module):
-    """Three convolutions with group normalisation, which makes no sample depend on its batch."""
+    """Three convolutions with group normalisation, so that no sample depends on its batch."""
 
     def __init__(self, params: SmallCNNParams, shape: InputShape, classes: int) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class ResidualBlock(nn.Module):
 
 
 def residual_stages(block: Callable[[int, int, int], nn.Module], width: int, stages: int, blocks: int) -> nn.Sequential:
-    """So many stages of so many blocks each; every stage but the first halves the sides and doubles the width."""
+    """`stages` stages of `blocks` blocks; every stage but the first halves the sides and doubles the width."""
     made = []
     for stage in range(stages):
         outside = width * 2**stage
@@ -120,7 +120,7 @@ def resnet20(params: ResNetParams, shape: InputShape, classes: int) -> nn.Module
 
 
 def channels_last(model: nn.Module) -> nn.Module:
-    """The model with its weights laid out as its activations are."""
+    """The model with channels-last weights, the layout of its activations."""
     # torch's own types leave this argument of `to` out.
     moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     return moved

@@ -9,24 +9,24 @@ from torch import Tensor, nn
 
 from service.domain.params import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
 from worker.data.shape import InputShape
-from worker.models.numbers import Numbers
+from worker.models.numeric_columns import NumericColumns
 
 
 class OneHot(nn.Module):
-    """Numeric columns, embedded or not, beside one-hot categories: one flat row a sample, `width` wide."""
+    """Numeric columns, embedded or not, and one-hot categories as one flat row per sample, `width` wide."""
 
     offsets: Tensor
 
-    def __init__(self, shape: InputShape, numbers: Numbers | None = None) -> None:
+    def __init__(self, shape: InputShape, numbers: NumericColumns | None = None) -> None:
         super().__init__()
-        self.numbers = Numbers("none", 1, shape) if numbers is None else numbers
+        self.numbers = NumericColumns("none", 1, shape) if numbers is None else numbers
         sizes = torch.tensor([0, *shape.cardinalities])
         self.register_buffer("offsets", sizes.cumsum(0)[:-1], persistent=False)
         self.total = int(sizes.sum())
         self.width = self.numbers.width + self.total
 
     def forward(self, numeric: Float[Tensor, "n k"], categorical: Int[Tensor, "n c"]) -> Float[Tensor, "n w"]:
-        """All categories with one scatter."""
+        """One row per sample."""
         numbers: Tensor = self.numbers(numeric)
         if not self.total:
             return numbers
@@ -34,8 +34,8 @@ class OneHot(nn.Module):
         return torch.cat([numbers, hot], 1)
 
 
-class Flat(nn.Module):
-    """A network over the flat row."""
+class TableNetwork(nn.Module):
+    """A network on the flat row of OneHot; `head` is its last layer."""
 
     def __init__(self, encoder: OneHot, network: nn.Module, head: nn.Linear) -> None:
         super().__init__()
@@ -58,21 +58,21 @@ def logistic_regression(_params: NoParams, shape: InputShape, classes: int) -> n
     """One linear layer."""
     encoder = OneHot(shape)
     head = nn.Linear(encoder.width, classes)
-    return Flat(encoder, head, head)
+    return TableNetwork(encoder, head, head)
 
 
 def mlp(params: TabularMLPParams, shape: InputShape, classes: int) -> nn.Module:
     """Hidden layers with ReLU."""
-    encoder = OneHot(shape, Numbers.of(params, shape))
+    encoder = OneHot(shape, NumericColumns.from_params(params, shape))
     network = MLP(
         d_in=encoder.width, d_out=classes, n_blocks=params.blocks, d_block=params.width, dropout=params.dropout
     )
-    return Flat(encoder, network, network.output)
+    return TableNetwork(encoder, network, network.output)
 
 
 def tabular_resnet(params: TabularResNetParams, shape: InputShape, classes: int) -> nn.Module:
     """Residual blocks with batch normalisation."""
-    encoder = OneHot(shape, Numbers.of(params, shape))
+    encoder = OneHot(shape, NumericColumns.from_params(params, shape))
     network = ResNet(
         d_in=encoder.width,
         d_out=classes,
@@ -82,11 +82,11 @@ def tabular_resnet(params: TabularResNetParams, shape: InputShape, classes: int)
         dropout1=params.dropout,
         dropout2=0.0,
     )
-    return Flat(encoder, network, network.output.linear)
+    return TableNetwork(encoder, network, network.output.linear)
 
 
-class Tokens(nn.Module):
-    """An FT-Transformer, which has a token a column; it wants None for a kind of column that there is not."""
+class TableTransformer(nn.Module):
+    """An FT-Transformer, with one token per column. The library expects None where there is no column of a kind."""
 
     def __init__(self, params: FTTransformerParams, shape: InputShape, classes: int) -> None:
         super().__init__()
@@ -114,4 +114,4 @@ class Tokens(nn.Module):
 
 def ft_transformer(params: FTTransformerParams, shape: InputShape, classes: int) -> nn.Module:
     """Attention over columns."""
-    return Tokens(params, shape, classes)
+    return TableTransformer(params, shape, classes)

@@ -1,4 +1,4 @@
-"""Networks for text. Each takes `(tokens int64 [n, l],)`, where 0 is no token."""
+"""Networks for text. Each takes `(tokens int64 [n, l],)`, where 0 pads."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -19,7 +19,7 @@ def _vocabulary(shape: InputShape) -> tuple[int, int]:
 
 
 class TextCNN(nn.Module):
-    """Convolutions of several widths over word vectors, the largest answer of each (arXiv:1408.5882)."""
+    """Convolutions of several widths over word vectors, and the maximum of each over positions (arXiv:1408.5882)."""
 
     def __init__(self, params: TextCNNParams, shape: InputShape, classes: int) -> None:
         super().__init__()
@@ -40,14 +40,14 @@ class TextCNN(nn.Module):
         found = []
         for kernel, convolution in zip(_KERNELS, self.convolutions, strict=True):
             answers = relu(convolution(pad(words, (0, kernel - 1))))
-            # Where no word begins nothing is answered, whatever the length that texts are padded to.
+            # Positions of padding are masked, so that the length that texts are padded to changes nothing.
             found.append(answers.masked_fill((tokens == 0)[:, None], 0.0).amax(2))
         logits: Tensor = self.head(relu(self.hidden(self.dropout(torch.cat(found, 1)))))
         return logits
 
 
-class Block(nn.Module):
-    """Self-attention and two layers, each added to what came in, which is normalised first (arXiv:2002.04745)."""
+class TransformerBlock(nn.Module):
+    """A pre-norm Transformer block: self-attention and a two-layer network, each with a residual (arXiv:2002.04745)."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ class Block(nn.Module):
         """Rows of the same shape."""
         normal = self.first(rows)
         q, k, v = (self._by_head(layer(normal)) for layer in (self.queries, self.keys, self.values))
-        heard = scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None, :])
-        rows = rows + self.dropout(self.mixed(heard.transpose(1, 2).flatten(2)))
+        attended = scaled_dot_product_attention(q, k, v, attn_mask=there[:, None, None, :])
+        rows = rows + self.dropout(self.mixed(attended.transpose(1, 2).flatten(2)))
         out: Tensor = rows + self.dropout(self.narrow(relu(self.wide(self.second(rows)))))
         return out
 
@@ -72,7 +72,7 @@ class Block(nn.Module):
 
 
 class TextTransformer(nn.Module):
-    """Word vectors with their places, blocks of attention, the mean over words (arXiv:1706.03762)."""
+    """Word and position embeddings, blocks of attention, the mean over words (arXiv:1706.03762)."""
 
     def __init__(self, params: TextTransformerParams, shape: InputShape, classes: int) -> None:
         super().__init__()
@@ -81,7 +81,9 @@ class TextTransformer(nn.Module):
         self.places = nn.Embedding(length, params.width)
         for table in (self.words, self.places):
             nn.init.normal_(table.weight, std=params.width**-0.5)
-        self.blocks = nn.ModuleList(Block(params.width, params.heads, params.dropout) for _ in range(params.blocks))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(params.width, params.heads, params.dropout) for _ in range(params.blocks)
+        )
         self.normal = nn.LayerNorm(params.width)
         self.hidden = nn.Linear(params.width, _HIDDEN)
         self.head = nn.Linear(_HIDDEN, classes)
@@ -99,10 +101,10 @@ class TextTransformer(nn.Module):
 
 
 def text_cnn(params: TextCNNParams, shape: InputShape, classes: int) -> nn.Module:
-    """Phrases of two to four tokens."""
+    """A convolutional network on phrases of two to four tokens."""
     return TextCNN(params, shape, classes)
 
 
 def text_transformer(params: TextTransformerParams, shape: InputShape, classes: int) -> nn.Module:
-    """Attention over tokens."""
+    """A small Transformer."""
     return TextTransformer(params, shape, classes)

@@ -1,4 +1,4 @@
-"""For the Trainer of Lightning: `Trainer(…, callbacks=[TraceCallback("run.safetensors", train_set)])`."""
+"""Callback for the Trainer of Lightning: `Trainer(…, callbacks=[TraceCallback("run.safetensors", train_set)])`."""
 
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,16 @@ class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not insta
         self._rates: list[float] = []
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Look at the model and its samples."""
+        """Create the recorder."""
         if trainer.is_global_zero:
             self._recorder = TraceRecorder(pl_module, self._train, self.path, **self._options)
 
     def on_before_optimizer_step(self, _trainer: Any, _module: Any, optimizer: Any) -> None:
-        """Note the rate of a step."""
+        """Store the learning rate of a step."""
         self._rates.append(float(optimizer.param_groups[0]["lr"]))
 
     def on_train_epoch_end(self, trainer: Any, _module: Any) -> None:
-        """Record."""
+        """Record the epoch."""
         rates, self._rates = self._rates, []
         if self._recorder is not None and sum(rates) > 0:
             self._recorder.record(sum(rates) / len(rates), trainer.current_epoch + 1)

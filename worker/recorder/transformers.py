@@ -1,4 +1,4 @@
-"""For the Trainer of Hugging Face: `Trainer(…, callbacks=[TraceCallback("run.safetensors")])` records all of it."""
+"""Callback for the Trainer of Hugging Face: `Trainer(…, callbacks=[TraceCallback("run.safetensors")])`."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
     # The Trainer passes all of these by name to every one of its callbacks.
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
-        """Look at the model and its samples."""
+        """Create the recorder."""
         if not state.is_world_process_zero:
             return
         model = kwargs["model"]
@@ -41,11 +41,11 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
         )
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
-        """Note the rate of a step, which the scheduler changes next."""
+        """Store the learning rate of a step, before the scheduler changes it."""
         self._rates.append(float(kwargs["optimizer"].param_groups[0]["lr"]))
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
-        """Record."""
+        """Record the epoch."""
         rates, self._rates = self._rates, []
         if self._recorder is not None and sum(rates) > 0:
             # Where training ends inside an epoch, its part counts as one more.

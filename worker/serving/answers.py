@@ -8,9 +8,9 @@ import structlog
 from service.domain.job import State
 from service.store import jobs
 from service.store.files import atomic_write
-from worker.backbones import Footing
+from worker.backbones import Preprocessing
 from worker.data.decode import open_canonical
-from worker.job.context import WorkerContext, footing_path, latest_checkpoint
+from worker.job.context import WorkerContext, latest_checkpoint, preprocessing_path
 from worker.serving.inference import TrainedModel, probabilities, restore_model
 
 log = structlog.get_logger()
@@ -47,9 +47,12 @@ def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
         state = latest_checkpoint(context.blobs.checkpoints(job_id))
         if state is None:
             raise LookupError(job_id)
-        dataset, path = open_canonical(context.blobs.canonical(job.dataset_id)), footing_path(context.blobs, job_id)
-        footing = Footing.load(path) if path.exists() else None
+        dataset, path = (
+            open_canonical(context.blobs.canonical(job.dataset_id)),
+            preprocessing_path(context.blobs, job_id),
+        )
+        preprocessing = Preprocessing.load(path) if path.exists() else None
         _kept.clear()  # before another is loaded: both may be large
-        shelf = context.shelf(context.blobs.job(job_id) / "scratch")
-        _kept[job_id] = restore_model(job.spec, dataset, state, context.device, shelf, footing)
+        backbones = context.backbone_context(context.blobs.job(job_id) / "scratch")
+        _kept[job_id] = restore_model(job.spec, dataset, state, context.device, backbones, preprocessing)
     return _kept[job_id]

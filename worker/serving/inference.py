@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from service.domain.errors import Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
-from worker.backbones import Footing, Shelf, again
+from worker.backbones import BackboneContext, Preprocessing, rebuild_model
 from worker.data.decode import Canonical, Encoder, Inputs
 from worker.data.partition import partition
 from worker.devices import CPU, device_of, to_device
 from worker.models import build
-from worker.models.states import architecture
+from worker.models.uploaded_weights import architecture
 from worker.training.loop import TrainingState
 
 _BLOCK = 256
@@ -35,12 +35,12 @@ def restore_model(
     dataset: Canonical,
     state: TrainingState,
     device: torch.device = CPU,
-    shelf: Shelf | None = None,
-    footing: Footing | None = None,
+    backbones: BackboneContext | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> TrainedModel:
     """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
 
-    A pretrained model also needs a shelf, where its frozen part is found, and the footing that its training had. Raises
+    A pretrained model also needs a BackboneContext, where its frozen part is found, and the preprocessing that its training had. Raises
     Invalid where nothing was trained here, and where the pretrained network is gone or is another by now.
     """
     if spec.model.name == "trace":
@@ -48,9 +48,11 @@ def restore_model(
     if spec.model.name == "predictions":
         raise Invalid("these predictions were made elsewhere: there is no model here to make others")
     if MODELS[spec.model.name].has_front:
-        if shelf is None or footing is None:
-            raise ValueError("a pretrained model needs a shelf, and the footing that was kept with its job")
-        model, inputs = again(spec, dataset, shelf, footing)
+        if backbones is None or preprocessing is None:
+            raise ValueError(
+                "a pretrained model needs a BackboneContext, and the preprocessing that was kept with its job"
+            )
+        model, inputs = rebuild_model(spec, dataset, backbones, preprocessing)
     else:
         model, inputs = _built(spec, dataset)
     model.load_state_dict(state.model)

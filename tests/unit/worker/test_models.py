@@ -10,7 +10,7 @@ from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.data.shape import InputShape
 from worker.models import BUILDERS, build, head
-from worker.models.numbers import Numbers
+from worker.models.numeric_columns import NumericColumns
 
 CLASSES = 5
 SHAPES = {
@@ -148,7 +148,7 @@ def test_an_embedded_number_bends_where_a_plain_one_cannot(kind: str) -> None:
     inside = ((x[:, 0] > -1) & (x[:, 0] < 1)).long()
     kept = {}
     for name in (kind, "none"):
-        numbers = Numbers(name, 8, shape)  # type: ignore[arg-type]  # the parameter's words
+        numbers = NumericColumns(name, 8, shape)  # type: ignore[arg-type]  # the parameter's words
         torch.manual_seed(0)
         model = torch.nn.Sequential(numbers, torch.nn.Linear(numbers.width, 2))
         optimizer = torch.optim.Adam(model.parameters(), 0.05)

@@ -10,7 +10,7 @@ import torch
 from service.domain.specs import JobSpec
 from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical, encoded
-from worker.backbones import Features, Shelf
+from worker.backbones import BackboneContext, FeatureCache
 from worker.data.decode import Canonical
 from worker.data.pixels import Frame, pixels
 from worker.job.preparation import prepare
@@ -34,13 +34,13 @@ def spec(dataset: Canonical, seed: int, size: int | None = None, **options: Any)
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    return Shelf(
+def backbones(tmp_path: Path) -> BackboneContext:
+    return BackboneContext(
         tmp_path / "models",
         tmp_path / "networks",
-        Features(tmp_path / "features", 10**9),
+        FeatureCache(tmp_path / "features", 10**9),
         tmp_path / "scratch",
-        tell=lambda _: None,
+        on_progress=lambda _: None,
     )
 
 
@@ -58,17 +58,17 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def test_kept_pixels_are_those_that_are_decoded_and_later_jobs_decode_a_sample_for_its_mean_alone(
-    tmp_path: Path, shelf: Shelf, decoded: list[bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backbones: BackboneContext, decoded: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = images(tmp_path / "data.parquet")
-    few = prepare(spec(dataset, 0), dataset, None, shelf=shelf)
+    few = prepare(spec(dataset, 0), dataset, None, backbones=backbones)
     assert not list((tmp_path).glob("features/*"))
     monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
     monkeypatch.setattr("worker.job.preparation._TOGETHER", 7)
     found = []
     for seed, expected in ((0, 2 * ROWS), (1, ROWS)):
         decoded.clear()
-        found.append(prepare(spec(dataset, seed), dataset, None, shelf=shelf))
+        found.append(prepare(spec(dataset, seed), dataset, None, backbones=backbones))
         assert len(decoded) == expected
     for one in found:
         assert torch.equal(one.inputs[0], few.inputs[0])
@@ -76,21 +76,23 @@ def test_kept_pixels_are_those_that_are_decoded_and_later_jobs_decode_a_sample_f
 
 
 def test_other_images_and_other_sizes_are_decoded_for_themselves(
-    tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, backbones: BackboneContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
     first, second = images(tmp_path / "first.parquet"), images(tmp_path / "second.parquet", seed=1)
     for dataset, size in ((first, None), (second, None), (first, 16)):
-        with_shelf = prepare(spec(dataset, 0, size), dataset, None, shelf=shelf)
+        with_shelf = prepare(spec(dataset, 0, size), dataset, None, backbones=backbones)
         assert torch.equal(with_shelf.inputs[0], prepare(spec(dataset, 0, size), dataset, None).inputs[0])
     assert len(list((tmp_path).glob("features/*"))) == 3
 
 
-def test_a_holdout_is_read_from_the_same_pixels(tmp_path: Path, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_holdout_is_read_from_the_same_pixels(
+    tmp_path: Path, backbones: BackboneContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worker.job.preparation._MANY_PIXELS", 1)
     dataset = images(tmp_path / "data.parquet")
     wanted = spec(dataset, 0, reference={"holdout": 0.25})
-    kept, plain = prepare(wanted, dataset, None, shelf=shelf), prepare(wanted, dataset, None)
+    kept, plain = prepare(wanted, dataset, None, backbones=backbones), prepare(wanted, dataset, None)
     assert 0 < len(kept.reference_inputs[0]) < ROWS
     assert torch.equal(kept.reference_inputs[0], plain.reference_inputs[0])
     assert torch.equal(kept.inputs[0], plain.inputs[0])

@@ -14,7 +14,7 @@ from service.domain.errors import Invalid, SuspectsError, UnreadableType
 from service.store import programs
 from service.store.programs import ProgramFile
 from tests.unit.worker.programs import export, made, sample, tampered
-from worker.backbones.programs import open_body
+from worker.backbones.exported_program import open_body
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from service.domain.program import parse_program
 from service.store.programs import ProgramFile
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE
 from tests.unit.worker.programs import Small, export, made, sample, tampered
-from worker.backbones.programs import open_body
+from worker.backbones.exported_program import open_body
 
 FAMILIES = [
     *((family, False) for family in ("small", *IMAGES, *OTHER)),

@@ -1,4 +1,4 @@
-"""What is trained of a pretrained network: a probe on what its frozen part gave, or its last blocks and a probe."""
+"""The trained part of a pretrained model: a probe on outputs of the frozen part, or the last blocks and a probe."""
 
 import torch
 from jaxtyping import Float
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 from service.domain.params import HeadParams, MLPParams, NoParams
 from worker.data.shape import InputShape
 from worker.data.standard import FARTHEST, Standard
-from worker.models.embedding import linear_probe, mlp_probe
+from worker.models.probes import linear_probe, mlp_probe
 
 
 def probe(params: HeadParams, shape: InputShape, classes: int) -> nn.Module:
-    """The head that was asked for, on rows of numbers."""
+    """A linear or an MLP probe on rows of numbers."""
     if params.head == "linear":
         return linear_probe(NoParams(), shape, classes)
     return mlp_probe(MLPParams(width=params.width, dropout=params.dropout), shape, classes)
 
 
-class Tuned(nn.Module):
-    """Trained blocks, then a scale that stays as it is, then a probe. Takes what the frozen part gave."""
+class FineTuned(nn.Module):
+    """Trained blocks, a fixed standardisation, a probe. Takes the outputs of the frozen part."""
 
     at_once = 64  # samples in one pass: activations are large
 

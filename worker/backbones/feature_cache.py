@@ -1,4 +1,4 @@
-"""What frozen networks gave, kept in files that are read where they lie: memory does not grow with the dataset."""
+"""Cache of the outputs of frozen networks, in memory-mapped files: memory does not grow with the dataset."""
 
 import os
 import shutil
@@ -22,27 +22,27 @@ Inputs = tuple[Tensor, ...]
 log = structlog.get_logger()
 
 _PART = ".part"
-_ABANDONED = 7 * 86_400  # seconds, after which nobody writes any more
+_ABANDONED = 7 * 86_400  # seconds, after which an unfinished entry is removed
 
 
 @dataclass(frozen=True)
-class Features:
-    """A folder of entries, one file an array; beyond `limit` bytes the longest unused go."""
+class FeatureCache:
+    """A folder of entries with one file per array. Beyond `limit` bytes the least recently used entries are removed."""
 
     folder: Path
     limit: int
 
     def find(self, key: str) -> Inputs | None:
-        """The arrays of an entry, mapped; what is written into them is seen by nobody else."""
+        """The memory-mapped arrays of an entry, None where there is none; writing to them changes no file."""
         entry = self.folder / key
         try:
             os.utime(entry)
             return _mapped(entry)
         except FileNotFoundError:
-            return None  # never there, or another worker has just made room
+            return None  # never stored, or just removed by another worker
 
-    def keep(self, key: str, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> Inputs:
-        """Write an entry of so many rows, some rows at a time, and give it as `find` does. Raises TooLarge."""
+    def store(self, key: str, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> Inputs:
+        """Write an entry of `rows` rows, batch by batch, and return it as `find` does. Raises TooLarge beyond `limit`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         part = self.folder / f"{key}.{uuid.uuid4().hex[:8]}{_PART}"
@@ -52,7 +52,7 @@ class Features:
             try:
                 part.rename(self.folder / key)
             except OSError:
-                # Another worker was faster, with the same.
+                # Another worker has stored the same entry first.
                 if not (self.folder / key).is_dir():
                     raise
             return _mapped(self.folder / key)
@@ -76,7 +76,7 @@ class Features:
     def _make_room(self, wanted: int) -> None:
         if wanted > self.limit:
             raise TooLarge(
-                f"what the frozen part gives takes {wanted / 2**30:.1f} GiB, and SUSPECTS_MAX_FEATURES_BYTES allows "
+                f"the outputs of the frozen part take {wanted / 2**30:.1f} GiB, and SUSPECTS_MAX_FEATURES_BYTES allows "
                 f"{self.limit / 2**30:.1f}: train fewer blocks, or lower the image_size or length"
             )
         entries = sorted(_state(self.folder), key=lambda entry: entry[1])
@@ -84,7 +84,7 @@ class Features:
         for path, _, size in entries:
             if kept + wanted <= self.limit:
                 return
-            # Whoever reads it now goes on: files stay until they are closed.
+            # Workers that read it can go on: files stay until they are closed.
             shutil.rmtree(path, ignore_errors=True)
             log.info("features removed", path=str(path), bytes=size)
             kept -= size
@@ -100,7 +100,7 @@ class Features:
 
 
 def _state(folder: Path) -> Iterator[tuple[Path, float, int]]:
-    """Whole entries, when they were last used, and their bytes."""
+    """Complete entries, when they were last used, and their bytes."""
     for entry in folder.iterdir():
         try:
             if not entry.name.endswith(_PART):
@@ -116,8 +116,8 @@ def _mapped(entry: Path) -> Inputs:
     return tuple(torch.from_numpy(np.load(file, mmap_mode="c")) for file in files)
 
 
-def gathered(whole: Inputs, rows: Int[Tensor, " k"], scratch: Path) -> Inputs:
-    """Some rows of mapped arrays: the arrays themselves where it is all of them, else copied, to files if large."""
+def select_rows(whole: Inputs, rows: Int[Tensor, " k"], scratch: Path) -> Inputs:
+    """Some rows of mapped arrays: the arrays themselves where all rows are asked for, else copies, in files above 1 GiB."""
     if len(rows) == len(whole[0]):
         return whole
     return tuple(_copied(one, rows, scratch / f"{uuid.uuid4().hex}.rows") for one in whole)

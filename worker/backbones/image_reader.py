@@ -1,4 +1,4 @@
-"""Images as a pretrained network wants them: size, crop, and colours, in bytes; its stem makes numbers of them."""
+"""Reads images as a pretrained network expects them: size, crop and colours, in bytes; its stem standardises them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor, nn
 
-from worker.backbones.sources import Source, unfit
+from worker.backbones.backbone_files import BackboneFiles, invalid_backbone
 from worker.data.decode import Canonical
 from worker.data.pixels import Frame, pixels, upright
 from worker.data.shape import InputShape
@@ -22,10 +22,11 @@ _CHUNK, _CHUNK_BYTES = 256, 2**28
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """`read` makes bytes (channels, height, width) of an encoded image and of what is white in deep greyscale ones.
+class ImageReader:
+    """Reads images as bytes of shape (channels, height, width).
 
-    `mean` and `deviation` standardise bytes, a colour each.
+    `read`: from an encoded image and the value of white in greyscale images of more than 8 bits. `mean`, `deviation`:
+    statistics per channel, in bytes, with which the network was trained. `white`: that value for a dataset, if known.
     """
 
     read: Callable[[bytes, float | None], npt.NDArray[np.uint8]]
@@ -36,18 +37,18 @@ class Pictures:
     column = "image"
 
     @classmethod
-    def plain(cls, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
-        """Squares of that side, in colour."""
+    def plain(cls, side: int, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "ImageReader":
+        """Squares of `side` pixels, in colour."""
         return cls.of(Frame(3, side, side), mean, deviation)
 
     @classmethod
-    def of(cls, frame: Frame, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "Pictures":
-        """Of that frame."""
+    def of(cls, frame: Frame, mean: tuple[float, ...], deviation: tuple[float, ...]) -> "ImageReader":
+        """Images of the size and channels of `frame`."""
         return cls(lambda encoded, white: pixels(encoded, frame, white), mean, deviation)
 
     @classmethod
-    def open(cls, source: Source, side: int | None) -> "Pictures":
-        """As a network's folder says; `side` is another than its own. Raises Invalid for what is not known here."""
+    def open(cls, source: BackboneFiles, side: int | None) -> "ImageReader":
+        """As a network's preprocessor_config.json says; `side` overrides its size. Raises Invalid for an unusable file."""
         from transformers import AutoImageProcessor
 
         try:
@@ -56,7 +57,7 @@ class Pictures:
                 source.folder, backend="pil", trust_remote_code=False
             )
         except (ValueError, OSError, KeyError, ImportError) as error:
-            raise unfit(f"preprocessor_config.json of {source.name} cannot be used: {error}") from error
+            raise invalid_backbone(f"preprocessor_config.json of {source.name} cannot be used: {error}") from error
         size = {} if side is None else _sized(processor, side)
         rescaled = processor.rescale_factor if processor.do_rescale else 1.0
         mean = processor.image_mean if processor.do_normalize else [0.0] * 3
@@ -70,17 +71,17 @@ class Pictures:
 
         return cls(read, tuple(one / rescaled for one in mean), tuple(one / rescaled for one in deviation))
 
-    def lit(self, dataset: Canonical) -> "Pictures":
-        """The same for images as bright as those of a dataset."""
+    def with_white_of(self, dataset: Canonical) -> "ImageReader":
+        """The same reader with the value of white of a dataset."""
         return replace(self, white=dataset.white)
 
     @property
     def normalise(self) -> nn.Module:
-        """Bytes to the numbers that the network was trained on."""
+        """The module that standardises bytes as in the network's training."""
         return Normalise(InputShape("image", pixel_mean=self.mean, pixel_deviation=self.deviation))
 
     def chunks(self, dataset: Canonical, rows: Int[Tensor, " k"]) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """Pixels of the named rows, which ascend, in parts. Raises Invalid for a damaged image."""
+        """Pixels of some rows, in ascending order, in parts. Raises Invalid for a damaged image."""
         done, found = 0, list[Tensor]()
         for batch in dataset.batches([self.column], rows):
             for value in batch.column(0):
@@ -96,19 +97,19 @@ class Pictures:
         return self.read(encoded, self.white)
 
     def passes(self, chunk: UInt8[Tensor, "b c h w"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
-        """Rows of a chunk that go through a network together, and what goes; images are of one size, `even` or not."""
+        """Batches of a chunk: their rows and pixels. Images have one size, so `even` changes nothing."""
         del even
         for rows in torch.split(torch.arange(len(chunk)), _count(chunk[0], _TOGETHER, _TOGETHER_BYTES)):
             yield rows, chunk[rows]
 
 
 def _count(image: UInt8[Tensor, "c h w"], most: int, limit: int) -> int:
-    """How many images like this one are taken at once: `most`, or what has `limit` bytes."""
+    """How many images like this one are processed at once: at most `most`, in at most `limit` bytes."""
     return max(1, min(most, limit // max(1, image.nbytes)))
 
 
 def _sized(processor: object, side: int) -> dict[str, dict[str, int]]:
-    """The processor's own words for another size, the crop included."""
+    """Options of the processor for another size, including the crop."""
     square = {"height": side, "width": side}
     size = {"shortest_edge": side} if "shortest_edge" in getattr(processor, "size", {}) else square
     return {"size": size, "crop_size": square} if getattr(processor, "do_center_crop", False) else {"size": size}

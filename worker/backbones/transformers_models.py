@@ -1,6 +1,6 @@
-"""Architectures of `transformers` in order: where each keeps its stem, its blocks and its tail.
+"""Networks of `transformers`, split into stem, blocks and tail; one table for images, one for texts.
 
-One that is not in the tables is used as a whole: frozen, or all of it trained.
+An architecture that is in no table is used as a whole: all of it frozen or all of it trained.
 """
 
 from collections.abc import Callable
@@ -11,35 +11,37 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 
-from worker.backbones.images import Pictures
-from worker.backbones.parts import First, Mean, Parts, Pooled
-from worker.backbones.sources import Source, unfit
-from worker.backbones.words import Dressed, Words
+from worker.backbones.backbone_files import BackboneFiles, invalid_backbone
+from worker.backbones.backbone_parts import BackboneParts, FirstToken, PooledText, SpatialMean
+from worker.backbones.image_reader import ImageReader
+from worker.backbones.text_reader import TextReader, TokenEmbeddings
 
 log = structlog.get_logger()
 
 Cut = tuple[nn.Module, list[nn.Module], nn.Module]
 
 
-def image_parts(source: Source, pictures: Pictures) -> Parts:
-    """A network for images. Raises Invalid for one that cannot be loaded."""
+def image_parts(source: BackboneFiles, pictures: ImageReader) -> BackboneParts:
+    """Load a network for images, in parts. Raises Invalid for one that cannot be loaded."""
     model, family = _loaded(source)
     if family in _IMAGES:
         stem, blocks, tail = _IMAGES[family](model)
-        return Parts(family, nn.Sequential(pictures.normalise, stem), tuple(blocks), tail)
-    return Parts(family, nn.Sequential(pictures.normalise, _Whole(model)), (), nn.Identity())
+        return BackboneParts(family, nn.Sequential(pictures.normalise, stem), tuple(blocks), tail)
+    return BackboneParts(family, nn.Sequential(pictures.normalise, _Whole(model)), (), nn.Identity())
 
 
-def text_parts(source: Source, words: Words, pooling: Any) -> Parts:
-    """An encoder of texts. Raises Invalid for one that cannot be loaded."""
+def text_parts(source: BackboneFiles, words: TextReader, pooling: Any) -> BackboneParts:
+    """Load an encoder of texts, in parts. Raises Invalid for one that cannot be loaded."""
     model, family = _loaded(source)
     if family not in _TEXTS:
-        return Parts(family, _WholeText(words, model), (), Pooled(pooling))
+        return BackboneParts(family, _WholeText(words, model), (), PooledText(pooling))
     embeddings, blocks = _TEXTS[family](model)
-    return Parts(family, Dressed(words, embeddings), tuple(map(_Attending, blocks)), Pooled(pooling))
+    return BackboneParts(
+        family, TokenEmbeddings(words, embeddings), tuple(map(_Attending, blocks)), PooledText(pooling)
+    )
 
 
-def _loaded(source: Source) -> tuple[Any, str]:
+def _loaded(source: BackboneFiles) -> tuple[Any, str]:
     from transformers import AutoModel, logging
 
     # transformers leaves types out of these.
@@ -55,19 +57,19 @@ def _loaded(source: Source) -> tuple[Any, str]:
             dtype=torch.float32,
         )
     except (ValueError, OSError, KeyError, RuntimeError, ImportError) as error:
-        raise unfit(f"{source.name} cannot be loaded: {error}") from error
-    # What is drawn at random there would be taken for knowledge. Poolers are not used.
+        raise invalid_backbone(f"{source.name} cannot be loaded: {error}") from error
+    # Missing weights would stay random. Poolers are not used.
     lacking = sorted(key for key in told["missing_keys"] if "pooler" not in key)
     if lacking:
-        raise unfit(f"the weights of {source.name} lack {', '.join(lacking[:5])} ({len(lacking)} in all)")
+        raise invalid_backbone(f"the weights of {source.name} lack {', '.join(lacking[:5])} ({len(lacking)} in all)")
     family = str(model.config.model_type)
     if getattr(model.config, "is_encoder_decoder", False) or getattr(model.config, "is_decoder", False):
-        raise unfit(f"{source.name} is a {family}, which writes text; an encoder is needed")
+        raise invalid_backbone(f"{source.name} is a {family}, which writes text; an encoder is needed")
     return model, family
 
 
 def _resnet(model: Any) -> Cut:
-    return model.embedder, [layer for stage in model.encoder.stages for layer in stage.layers], Mean()
+    return model.embedder, [layer for stage in model.encoder.stages for layer in stage.layers], SpatialMean()
 
 
 def _convnext(model: Any) -> Cut:
@@ -75,19 +77,19 @@ def _convnext(model: Any) -> Cut:
     for stage in model.encoder.stages:
         first, *others = stage.layers
         blocks += [nn.Sequential(*stage.downsampling_layer, first), *others]
-    return model.embeddings, blocks, nn.Sequential(Mean(), model.layernorm)
+    return model.embeddings, blocks, nn.Sequential(SpatialMean(), model.layernorm)
 
 
 def _vit(model: Any) -> Cut:
-    return _Stretched(model.embeddings), list(model.layers), nn.Sequential(model.layernorm, First())
+    return _Stretched(model.embeddings), list(model.layers), nn.Sequential(model.layernorm, FirstToken())
 
 
 def _dinov2(model: Any) -> Cut:
-    return model.embeddings, list(model.encoder.layer), nn.Sequential(model.layernorm, First(beside=True))
+    return model.embeddings, list(model.encoder.layer), nn.Sequential(model.layernorm, FirstToken(beside=True))
 
 
 def _mobilenet_v2(model: Any) -> Cut:
-    return model.conv_stem, list(model.layer), nn.Sequential(model.conv_1x1, Mean())
+    return model.conv_stem, list(model.layer), nn.Sequential(model.conv_1x1, SpatialMean())
 
 
 _IMAGES: dict[str, Callable[[Any], Cut]] = {
@@ -107,7 +109,7 @@ _TEXTS: dict[str, Callable[[Any], tuple[nn.Module, list[nn.Module]]]] = {
 
 
 class _Stretched(nn.Module):
-    """Embeddings whose places are interpolated where an image has another size than those that they were trained on."""
+    """Embeddings whose positions are interpolated for images of another size than in training."""
 
     def __init__(self, embeddings: nn.Module) -> None:
         super().__init__()
@@ -120,7 +122,7 @@ class _Stretched(nn.Module):
 
 
 class _Attending(nn.Module):
-    """A block that attends to the tokens that are there."""
+    """A block that attends to the tokens that are not padding."""
 
     def __init__(self, block: nn.Module) -> None:
         super().__init__()
@@ -133,14 +135,14 @@ class _Attending(nn.Module):
 
 
 class _Whole(nn.Module):
-    """An image network of any architecture: what it pools, else the mean over places."""
+    """An image network of any architecture: its pooled output, else the mean over places."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, pixels: Float[Tensor, "n c h w"] | UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """One row an image."""
+        """One row per image."""
         found = self.model(pixels)
         pooled: Tensor | None = getattr(found, "pooler_output", None)
         if pooled is not None:
@@ -149,10 +151,10 @@ class _Whole(nn.Module):
         return last.mean((2, 3)) if last.dim() == 4 else last.mean(1)
 
 
-class _WholeText(Dressed):
+class _WholeText(TokenEmbeddings):
     """An encoder of any architecture."""
 
     def forward(self, tokens: Int[Tensor, "n l"]) -> tuple[Float[Tensor, "n m w"], Bool[Tensor, "n m"]]:
-        """What it says of each token, and which are there."""
-        ids, there = self.dress(tokens)
+        """Outputs for each token, and a mask of those that are not padding."""
+        ids, there = self.add_special_tokens(tokens)
         return self.embeddings(input_ids=ids, attention_mask=there.long()).last_hidden_state, there

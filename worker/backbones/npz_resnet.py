@@ -8,40 +8,40 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.backbones.images import Pictures
-from worker.backbones.parts import Mean, Parts
-from worker.backbones.sources import Source, unfit
+from worker.backbones.backbone_files import BackboneFiles, invalid_backbone
+from worker.backbones.backbone_parts import BackboneParts, SpatialMean
+from worker.backbones.image_reader import ImageReader
 from worker.models.image import ResidualBlock
 
 _SIDE = 32
 _BLOCK = re.compile(r"layer([123])\.(\d+)\.conv1\.weight")
 
 
-def pictures(side: int | None) -> Pictures:
-    """As they were trained: the colours of ImageNet."""
+def pictures(side: int | None) -> ImageReader:
+    """Reads images as in their training: with the colour statistics of ImageNet."""
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     colours = tuple(255 * one for one in mean), tuple(255 * one for one in deviation)
-    return Pictures.plain(_SIDE if side is None else side, *colours)
+    return ImageReader.plain(_SIDE if side is None else side, *colours)
 
 
-def parts(source: Source, seen: Pictures) -> Parts:
-    """As many blocks as the arrays hold. Raises Invalid for arrays of another network."""
+def parts(source: BackboneFiles, seen: ImageReader) -> BackboneParts:
+    """The network, with as many blocks as there are arrays for. Raises Invalid for arrays of another network."""
     try:
         with np.load(source.files[0], allow_pickle=False) as file:
             arrays: dict[str, Any] = {name: file[name] for name in file.files}
     except (ValueError, OSError) as error:
-        raise unfit(f"{source.name} is no file of plain arrays: {error}") from error
+        raise invalid_backbone(f"{source.name} is no file of plain arrays: {error}") from error
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     places = sorted((int(found[1]), int(found[2])) for found in map(_BLOCK.fullmatch, weights) if found)
     try:
         stem = nn.Sequential(seen.normalise, _convolution(weights["conv1.weight"], 1), _norm(weights, "bn1"), nn.ReLU())
         blocks = [_block(weights, f"layer{stage}.{place}") for stage, place in places]
     except (KeyError, RuntimeError, ValueError, IndexError) as error:
-        raise unfit(
+        raise invalid_backbone(
             f"{source.name} does not hold a CIFAR-style ResNet: {error}; conv1.weight, bn1.*, layer1.0.conv1.weight, "
             "layer1.0.bn1.* and so on are expected"
         ) from error
-    return Parts("ResNet", stem, tuple(blocks), Mean())
+    return BackboneParts("ResNet", stem, tuple(blocks), SpatialMean())
 
 
 def _block(weights: Mapping[str, Tensor], name: str) -> ResidualBlock:

@@ -1,4 +1,4 @@
-"""One pass of a model over samples in a fixed order, which leaves the model and all randomness as they were."""
+"""One forward pass of a model over samples in a fixed order; leaves the model and all random states as they were."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,14 +13,14 @@ from torch.utils.data import DataLoader, RandomSampler
 
 from worker.devices import device_of
 
-Run = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # a batch to the model's answer and the labels
+RunBatch = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # from model and batch to the model's output and the labels
 
-_ROWS = 256  # of data that comes unbatched
+_ROWS = 256  # samples in a batch of data that comes unbatched
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A batch as the model saw it: labels, what the last Linear gave and took, what entered the layer before it."""
+class RecordedBatch:
+    """What one batch gave: labels, outputs and inputs of the last Linear layer, inputs of the layer before it."""
 
     labels: Tensor
     logits: Tensor
@@ -48,8 +48,8 @@ def _shuffles(data: Any) -> bool:
     return isinstance(getattr(data, "sampler", None), RandomSampler)
 
 
-def run(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
-    """The model's answer to a batch, `(inputs…, labels)` or a mapping with `labels` or `label`, and the labels."""
+def run_batch(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
+    """Output of the model for a batch, `(inputs…, labels)` or a mapping with `labels` or `label`, and the labels."""
     if isinstance(batch, Mapping):
         named = dict(batch)
         labels = [named.pop(name) for name in ("labels", "label") if name in named]
@@ -60,8 +60,8 @@ def run(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
     return model(*inputs), last
 
 
-def last_linear(model: nn.Module, batch: Any, run_: Run) -> nn.Linear:
-    """The Linear layer that a forward pass runs through last. Raises ValueError unless its answer is the model's."""
+def last_linear(model: nn.Module, batch: Any, run_: RunBatch) -> nn.Linear:
+    """The Linear layer that runs last in a forward pass. Raises ValueError unless its output is the model's."""
     called: list[tuple[nn.Linear, Tensor]] = []
     hooks = [
         module.register_forward_hook(lambda module, _arguments, given: called.append((module, given)))
@@ -69,8 +69,8 @@ def last_linear(model: nn.Module, batch: Any, run_: Run) -> nn.Linear:
         if isinstance(module, nn.Linear)
     ]
     try:
-        with undisturbed(model, []):
-            answer = _logits_of(run_(model, moved(batch, device_of(model)))[0])
+        with preserved_state(model, []):
+            answer = _logits_of(run_(model, batch_to_device(batch, device_of(model)))[0])
     finally:
         for hook in hooks:
             hook.remove()
@@ -79,8 +79,8 @@ def last_linear(model: nn.Module, batch: Any, run_: Run) -> nn.Linear:
     head, given = called[-1]
     if answer is not None and not _same(answer, given):
         raise ValueError(
-            f"what the model answers, {tuple(answer.shape)}, is not what its last Linear gives, {tuple(given.shape)}: "
-            "its gradients would be others. Name the layer that gives the logits as head="
+            f"the output of the model, {tuple(answer.shape)}, is not that of its last Linear layer, {tuple(given.shape)}, so "
+            "their gradients differ. Pass the layer that gives the logits as head="
         )
     return head
 
@@ -102,8 +102,8 @@ def _same(answer: Tensor, given: Tensor) -> bool:
     return answer.shape == given.shape and torch.allclose(answer.softmax(-1), given.softmax(-1), atol=1e-4)
 
 
-class Catching:
-    """Catches what the passes of a model do at its last Linear, `head`, and at the one before it."""
+class LastLayerHooks:
+    """Hooks that record inputs and outputs of a model's last Linear layer, `head`, and inputs of the one before it."""
 
     def __init__(self, model: nn.Module, head: nn.Linear) -> None:
         self._model, self._head = model, head
@@ -111,8 +111,8 @@ class Catching:
         self._logits: list[Tensor] = []
         self._inner: Tensor | None = None
 
-    def __call__(self, batches: Iterable[Any], run_: Run, *, inner: bool) -> Iterator[Seen]:
-        """Batch by batch, in float32 on the CPU; what entered the layer before when asked."""
+    def __call__(self, batches: Iterable[Any], run_: RunBatch, *, inner: bool) -> Iterator[RecordedBatch]:
+        """Run batches; yields each in float32 on the CPU, with `inner` also the inputs of the layer before the head."""
         hooks = [self._head.register_forward_hook(self._at_head)]
         if inner:
             hooks += [
@@ -124,7 +124,7 @@ class Catching:
         try:
             for batch in batches:
                 self._inner = None
-                _, labels = run_(self._model, moved(batch, device))
+                _, labels = run_(self._model, batch_to_device(batch, device))
                 yield self._take(torch.as_tensor(labels).reshape(-1).long().cpu())
         finally:
             for hook in hooks:
@@ -135,26 +135,26 @@ class Catching:
         self._logits.append(answer)
 
     def _before(self, _module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-        # As the service sees it: what enters the last Linear on flat rows that comes before the head.
+        # The same choice as the service's: the last Linear layer on flat rows that runs before the head.
         if arguments[0].dim() == 2 and not self._logits:
             self._inner = arguments[0]
 
-    def _take(self, labels: Tensor) -> Seen:
+    def _take(self, labels: Tensor) -> RecordedBatch:
         if len(self._logits) != 1 or self._logits[0].dim() != 2 or len(self._logits[0]) != len(labels):
             shapes = [tuple(one.shape) for one in self._logits]
             raise ValueError(
-                f"the last Linear must give one row of logits a sample, once; for {len(labels)} labels it gave {shapes}. "
-                "Name the layer that does as head="
+                f"the last Linear layer must give one row of logits per sample, once; for {len(labels)} labels it gave {shapes}. "
+                "Pass the layer that does as head="
             )
         inner = None if self._inner is None else _plain(self._inner)
-        return Seen(labels, _plain(self._logits.pop()), _plain(self._entered.pop()), inner)
+        return RecordedBatch(labels, _plain(self._logits.pop()), _plain(self._entered.pop()), inner)
 
 
 @contextmanager
-def undisturbed(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
-    """Evaluation mode, no gradients, float32; afterwards modes and every random state are as before.
+def preserved_state(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
+    """Evaluation mode without gradients, in float32; on exit, modes and all random states are as before.
 
-    `sources` may be DataLoaders with generators of their own.
+    `sources`: data that is read meanwhile; a DataLoader may have a generator of its own, which is restored, too.
     """
     modes = {module: module.training for module in model.modules()}
     generators = [one for source in sources if isinstance(one := getattr(source, "generator", None), torch.Generator)]
@@ -163,7 +163,7 @@ def undisturbed(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
     cuda = torch.cuda.get_rng_state_all() if device_of(model).type == "cuda" else []
     model.eval()
     try:
-        # Not inference mode: what a module keeps of this pass must serve a training step later.
+        # Not inference mode: a module may store tensors of this pass and use them in a training step.
         with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
             yield
     finally:
@@ -178,14 +178,14 @@ def undisturbed(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def moved(batch: Any, device: torch.device) -> Any:
+def batch_to_device(batch: Any, device: torch.device) -> Any:
     """The batch with its tensors on the device."""
     if isinstance(batch, Tensor):
         return batch.to(device)
     if isinstance(batch, Mapping):
-        return {name: moved(part, device) for name, part in batch.items()}
+        return {name: batch_to_device(part, device) for name, part in batch.items()}
     if isinstance(batch, list | tuple):
-        return tuple(moved(part, device) for part in batch)
+        return tuple(batch_to_device(part, device) for part in batch)
     return batch
 
 

@@ -1,4 +1,4 @@
-"""Exported programs as networks: each call of service.domain.program is one operator of torch on tensors."""
+"""Runs exported programs: each call of service.domain.program is one operator of torch on tensors."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from service.domain.errors import Invalid
 from service.domain.program import BYTE, Argument, Call, LinearLayer, Program, TorchConstant, ValueName, Weight
 from service.store.programs import ProgramFile
-from worker.backbones.images import Pictures
-from worker.backbones.parts import Parts
-from worker.backbones.rows import Rows
-from worker.backbones.sources import Source, unfit
+from worker.backbones.backbone_files import BackboneFiles, invalid_backbone
+from worker.backbones.backbone_parts import BackboneParts
+from worker.backbones.image_reader import ImageReader
+from worker.backbones.number_reader import NumberReader
 from worker.data.pixels import Frame
 
 _DTYPES = {
@@ -36,12 +36,12 @@ _SIZES: dict[str, Callable[..., Any]] = {
     "neg": operator.neg,
 }
 _LARGEST_BYTE = 255.0
-_OF_THE_MACHINE = (torch.OutOfMemoryError, torch.AcceleratorError)  # and not of the program
+_MACHINE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # not faults of the program
 _LONGEST_REASON = 300
 
 
-class Body(nn.Module):
-    """A program up to what enters one of its linear layers; `layer` is that one."""
+class ProgramBody(nn.Module):
+    """A program up to the input of one of its linear layers, `layer`."""
 
     def __init__(self, program: Program, layer: LinearLayer, tensors: Mapping[str, Tensor]) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class Body(nn.Module):
         self._writes = any(_writes(one) for one in self._operators)
         self._over = _last_uses(self._calls, layer.entered)
 
-    def normalised(self, seen: Pictures | Rows) -> nn.Module:
-        """What makes numbers of what a reader gives; bytes stay bytes where the program takes them."""
+    def normalised(self, seen: ImageReader | NumberReader) -> nn.Module:
+        """The module that standardises a reader's output; a program that takes bytes gets bytes."""
         return nn.Identity() if self._takes_bytes else seen.normalise
 
     def _keep(self, weight: Weight, tensor: Tensor) -> None:
@@ -71,14 +71,14 @@ class Body(nn.Module):
             raise Invalid(f"the exported program: no tensor can be called {weight.argument!r} in it") from error
 
     def forward(self, samples: Tensor) -> Tensor:
-        """One row a sample. Raises Invalid where the layer does not take one row of each."""
+        """One row per sample. Raises Invalid where the layer's input has no such shape."""
         if self._batch is None:
             return self._run(samples)
         parts = [self._padded(part) for part in torch.split(samples, self._batch)]
         return torch.cat(parts)
 
     def _padded(self, part: Tensor) -> Tensor:
-        """Of a program for batches of one size: what is missing is made up, and its answers are left out."""
+        """Run a program with a fixed batch size: the batch is filled up, and the added rows are removed again."""
         missing = (self._batch or 0) - len(part)
         if missing == 0:
             return self._run(part)
@@ -87,7 +87,7 @@ class Body(nn.Module):
     def _run(self, samples: Tensor) -> Tensor:
         known: dict[str | None, Any] = {self._given: samples, **{name: getattr(self, name) for name in self._stored}}
         if self._writes:
-            # What is written into may be a view of any of them, and of what others see.
+            # A program that writes may write to a view of any of them.
             known = {name: value.clone() for name, value in known.items()}
         where = samples.device
         for call, function, over in zip(self._calls, self._operators, self._over, strict=True):
@@ -98,7 +98,7 @@ class Body(nn.Module):
                 )
                 results = found if isinstance(found, list | tuple) else (found,)
                 known.update(zip(call.results, results, strict=True))
-            except _OF_THE_MACHINE:
+            except _MACHINE_ERRORS:
                 raise
             except (RuntimeError, TypeError, ValueError, LookupError, ArithmeticError) as error:
                 raise Invalid(f"the exported program: {call.operator} fails: {_reason(error)}") from error
@@ -115,43 +115,47 @@ class Body(nn.Module):
         return entered
 
 
-def reader(source: Source, mean: Sequence[float] | None, deviation: Sequence[float] | None) -> Pictures | Rows:
-    """What makes the program's input of samples: pixels of its size, or rows of its width."""
+def reader(
+    source: BackboneFiles, mean: Sequence[float] | None, deviation: Sequence[float] | None
+) -> ImageReader | NumberReader:
+    """The reader for the program's input: pixels of its size or rows of its width. Raises Invalid for another input."""
     with ProgramFile(source.files[0]) as file:
         program = file.program()
     match program.shape:
         case (_, width):
-            return Rows(width)
+            return NumberReader(width)
         case (_, int(channels), int(height), int(width)):
             frame = Frame(channels, height, width)
         case _:
-            raise unfit(f"it takes an input of shape {program.shape}")
+            raise invalid_backbone(f"it takes an input of shape {program.shape}")
     if program.dtype == BYTE:
-        return Pictures.of(frame, (0.0,) * channels, (1.0,) * channels)
+        return ImageReader.of(frame, (0.0,) * channels, (1.0,) * channels)
     # Clients count pixels from 0 to 1.
     mean, deviation = mean or [0.0], deviation or [1.0]
-    return Pictures.of(frame, _colours(mean, channels), _colours(deviation, channels))
+    return ImageReader.of(frame, _colours(mean, channels), _colours(deviation, channels))
 
 
 def _colours(given: Sequence[float], channels: int) -> tuple[float, ...]:
     if len(given) not in (1, channels):
-        raise unfit(f"pixel_mean and pixel_deviation are given for {len(given)} colours, and it takes {channels}")
+        raise invalid_backbone(
+            f"pixel_mean and pixel_deviation are given for {len(given)} colours, and it takes {channels}"
+        )
     return tuple(_LARGEST_BYTE * one for one in (given if len(given) == channels else list(given) * channels))
 
 
-def parts(source: Source, seen: Pictures | Rows, layer: str | None) -> Parts:
-    """The program up to the named linear layer, or the last; it has no blocks that it could be cut at."""
+def parts(source: BackboneFiles, seen: ImageReader | NumberReader, layer: str | None) -> BackboneParts:
+    """The program up to the named linear layer, or the last, as one part: it cannot be split."""
     body = open_body(source.files[0], layer)
-    return Parts("exported program", nn.Sequential(body.normalised(seen), body), (), nn.Identity())
+    return BackboneParts("exported program", nn.Sequential(body.normalised(seen), body), (), nn.Identity())
 
 
-def open_body(path: Path, name: str | None) -> Body:
+def open_body(path: Path, name: str | None) -> ProgramBody:
     """The program at `path` up to the named linear layer, or the last. Raises Invalid."""
     with ProgramFile(path) as file:
         program = file.program()
         layer = program.layer(name)
         tensors = {weight.argument: _tensor(weight, file.bytes_of(weight)) for weight in program.weights}
-    return Body(program, layer, tensors)
+    return ProgramBody(program, layer, tensors)
 
 
 def _tensor(weight: Weight, storage: bytes) -> Tensor:
@@ -175,13 +179,13 @@ def _function(call: Call) -> Callable[..., Any]:
 
 
 def _reason(error: Exception) -> str:
-    """In one line, which may name texts of the program: as they can be sent and stored."""
-    said = (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
-    return said.replace("\0", "").encode(errors="backslashreplace").decode()
+    """The error in one line; texts of the program in it are escaped."""
+    line = (str(error).splitlines() or [type(error).__name__])[0][:_LONGEST_REASON]
+    return line.replace("\0", "").encode(errors="backslashreplace").decode()
 
 
 def _writes(function: Callable[..., Any]) -> bool:
-    """Whether it changes what it is given; operators of sizes have no schema, and never do."""
+    """Whether an operator changes its arguments; operators on sizes have no schema and never do."""
     schema = getattr(function, "_schema", None)
     return schema is not None and bool(schema.is_mutable)
 
@@ -217,7 +221,7 @@ def _inside(argument: Argument) -> set[str]:
 
 
 def _needed(calls: tuple[Call, ...], wanted: str) -> list[Call]:
-    """The calls up to that which makes `wanted`."""
+    """The calls up to the one that computes `wanted`."""
     for place, call in enumerate(calls):
         if wanted in call.results:
             return list(calls[: place + 1])
@@ -225,7 +229,7 @@ def _needed(calls: tuple[Call, ...], wanted: str) -> list[Call]:
 
 
 def _last_uses(calls: list[Call], kept: str) -> list[list[str]]:
-    """After each call, the made values that nobody needs any more."""
+    """After each call, the results that no later call uses."""
     seen: set[str] = {kept}
     over: list[list[str]] = []
     made = {name for call in calls for name in call.results if name is not None}

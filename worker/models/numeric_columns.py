@@ -1,4 +1,4 @@
-"""Embeddings of numeric columns (arXiv:2203.05556): each number becomes a few, which a network bends more easily."""
+"""Embeddings of numeric columns (arXiv:2203.05556): each number becomes a vector."""
 
 import warnings
 from typing import Literal
@@ -12,8 +12,8 @@ from service.domain.params import NumericEmbeddings
 from worker.data.shape import InputShape
 
 
-class Numbers(nn.Module):
-    """All numeric columns side by side, embedded or as they are; `width` numbers a row, `widths` a column."""
+class NumericColumns(nn.Module):
+    """All numeric columns, embedded or unchanged, as one flat row. `width`: numbers per row; `widths`: per column."""
 
     def __init__(self, kind: Literal["none", "piecewise_linear", "periodic"], width: int, shape: InputShape) -> None:
         super().__init__()
@@ -22,12 +22,12 @@ class Numbers(nn.Module):
         self.width = sum(self.widths)
 
     @classmethod
-    def of(cls, params: NumericEmbeddings, shape: InputShape) -> "Numbers":
-        """As a model's parameters ask."""
+    def from_params(cls, params: NumericEmbeddings, shape: InputShape) -> "NumericColumns":
+        """From the parameters of a model."""
         return cls(params.numeric_embeddings, params.embedding_width, shape)
 
     def forward(self, numeric: Float[Tensor, "n k"]) -> Float[Tensor, "n w"]:
-        """A flat row a sample."""
+        """One flat row per sample."""
         return numeric if self.embedding is None else self.embedding(numeric).flatten(1)
 
 
@@ -46,7 +46,7 @@ def _embedding(
             # Version B starts as a linear embedding and learns to bend.
             bins = [torch.tensor(edges) for edges in shape.bins]
             with warnings.catch_warnings():
-                # That a column of two values has one bin: it is linear, which is all that it can be.
+                # A column of two values has one bin: linear is all that its embedding can be.
                 warnings.filterwarnings("ignore", message=".*just two bin edges", category=UserWarning)
                 bent: nn.Module = PiecewiseLinearEmbeddings(bins, width, activation=False, version="B")
             return bent

@@ -1,4 +1,4 @@
-"""What a job's training stands on, kept with the job, so that new samples can be put on the same."""
+"""What a job stores of its preprocessing, so that new samples are encoded as its training samples were."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +10,8 @@ from worker.data.standard import Standard
 
 
 @dataclass(frozen=True)
-class Footing:
-    """The digest of a pretrained network's files, and the scale of what it gave of the training part."""
+class Preprocessing:
+    """Digest of a pretrained network's files (SHA-256), and the scale of its outputs on the training part."""
 
     network: str
     standard: Standard
@@ -23,7 +23,7 @@ class Footing:
             np.savez(file, network=self.network, mean=self.standard.mean, deviation=self.standard.deviation)
 
     @classmethod
-    def load(cls, path: Path) -> "Footing":
+    def load(cls, path: Path) -> "Preprocessing":
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as file:
             return cls(str(file["network"]), Standard(file["mean"], file["deviation"]))

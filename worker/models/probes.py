@@ -1,4 +1,4 @@
-"""Probes on embeddings. Each takes `(x [n, d],)`."""
+"""Probes: small classifiers on embeddings. Each takes `(x [n, d],)`."""
 
 from rtdl_revisiting_models import MLP
 from torch import nn

@@ -1,7 +1,7 @@
-"""The file of a recording, written as it grows: arrays of any length, each checkpoint beside the earlier ones.
+"""Arrays of a recording, one file each until the end, and the safetensors file that they become.
 
-safetensors says at its beginning how long every array is, so arrays lie in files of their own until the end. Nothing but
-the batch at hand is ever in memory.
+The header of a safetensors file has the length of every array, so it can be written only when all arrays are complete.
+Never more than one batch is in memory.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ _DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 
 @dataclass(frozen=True)
-class Column:
-    """A finished array in a file of its own; two with one digest hold the same numbers."""
+class ArrayFile:
+    """A complete array in a file of its own. `digest`: SHA-256 of its numbers; equal digests mean equal arrays."""
 
     path: Path
     dtype: str
@@ -29,8 +29,8 @@ class Column:
     digest: str
 
 
-class Growing:
-    """An array that grows by rows."""
+class GrowingArray:
+    """An array that is written row by row."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._file, self._digest = path, path.open("wb"), hashlib.sha256()
@@ -38,7 +38,7 @@ class Growing:
         self._width: tuple[int, ...] = ()
 
     def add(self, rows: npt.NDArray[Any]) -> None:
-        """Append a batch."""
+        """Append rows. Raises ValueError for rows of another shape."""
         data = np.ascontiguousarray(rows)
         if self._rows and data.shape[1:] != self._width:
             raise ValueError(f"{self._path.name}: rows of shape {data.shape[1:]} after rows of shape {self._width}")
@@ -46,19 +46,19 @@ class Growing:
         self._digest.update(data.data)
         self._rows, self._width, self._dtype = self._rows + len(data), data.shape[1:], str(data.dtype)
 
-    def done(self) -> Column:
-        """The array as it is now; no more rows are added."""
+    def done(self) -> ArrayFile:
+        """Close the file and return the array; no rows can be added afterwards."""
         self._file.close()
-        return Column(self._path, self._dtype, (self._rows, *self._width), self._digest.hexdigest())
+        return ArrayFile(self._path, self._dtype, (self._rows, *self._width), self._digest.hexdigest())
 
     def drop(self) -> None:
-        """Forget it."""
+        """Close and delete the file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
 
-def write(path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]) -> None:
-    """One safetensors file of all arrays, whole or not there at all; the files of the arrays stay."""
+def write_safetensors(path: Path, columns: Mapping[str, ArrayFile], metadata: Mapping[str, str]) -> None:
+    """Write all arrays into one safetensors file, atomically; the files of the arrays stay."""
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, column in columns.items():

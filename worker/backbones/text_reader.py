@@ -1,7 +1,7 @@
-"""Texts as a pretrained encoder reads them.
+"""Reads texts as a pretrained encoder expects them.
 
-Tokens are kept without those that mark beginning and end, each number one up, so that 0 is no token, as everywhere; the
-network's stem puts the marks around them.
+Tokens are stored without special tokens, each id raised by one, so that 0 means no token, as everywhere; the network's
+stem adds the special tokens.
 """
 
 import json
@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from worker.backbones.sources import Source
+from worker.backbones.backbone_files import BackboneFiles
 from worker.data.decode import Canonical
 from worker.data.texts import usual_length
 
@@ -23,8 +23,8 @@ _SPARE = 2  # positions that some families leave unused
 
 
 @dataclass(frozen=True)
-class Words:
-    """A tokenizer that gives plain tokens, `length` at most, and the marks that go around them."""
+class TextReader:
+    """Tokenizes texts to at most `length` tokens. `before` and `after`: ids of special tokens; `padding`: the id that pads."""
 
     tokenizer: Tokenizer
     before: tuple[int, ...]
@@ -35,8 +35,8 @@ class Words:
     column = "text"
 
     @classmethod
-    def open(cls, source: Source, length: int) -> "Words":
-        """Of a network's folder; `length` counts the marks, and is less where the network has fewer positions."""
+    def open(cls, source: BackboneFiles, length: int) -> "TextReader":
+        """From a network's folder. `length` includes special tokens and is reduced to the network's number of positions."""
         config = json.loads((source.folder / "config.json").read_text())
         tokenizer = _tokenizer(source)
         tokenizer.no_padding()
@@ -52,14 +52,14 @@ class Words:
         room = max(1, min(length, positions) - len(before) - len(after))
         return cls(tokenizer, tuple(before), tuple(after), int(config.get("pad_token_id") or 0), room)
 
-    def usual(self, dataset: Canonical) -> "Words":
-        """The same, for texts that all have to be of one length: that of nearly all texts of this dataset."""
+    def with_usual_length(self, dataset: Canonical) -> "TextReader":
+        """The same reader with the length of nearly all texts of a dataset, where all texts must have one length."""
         rows = torch.arange(len(dataset.labels))
         shorter = usual_length(self.tokenizer, dataset.texts(rows), self.length)
-        return Words(self.tokenizer, self.before, self.after, self.padding, shorter)
+        return TextReader(self.tokenizer, self.before, self.after, self.padding, shorter)
 
     def chunks(self, dataset: Canonical, rows: Int[Tensor, " k"]) -> Iterator[Int[Tensor, "b l"]]:
-        """Tokens of the named rows, which ascend, in parts."""
+        """Token ids of some rows, in ascending order, in parts."""
         for batch in dataset.batches([self.column], rows):
             texts = (value.as_py() for value in batch.column(0))
             found = [[number + 1 for number in one] for one in self._encoded(texts)]
@@ -70,7 +70,7 @@ class Words:
             yield one.ids[: self.length]
 
     def passes(self, chunk: Int[Tensor, "b l"], *, even: bool) -> Iterator[tuple[Int[Tensor, " p"], Tensor]]:
-        """Rows of a chunk that go through a network together, and what goes: of like length, unless it must be even."""
+        """Batches of a chunk: their rows and tokens. Texts of similar length go together; with `even` all have one length."""
         if even:
             for rows in torch.split(torch.arange(len(chunk)), _TOGETHER):
                 yield rows, chunk[rows]
@@ -80,21 +80,21 @@ class Words:
             yield rows, chunk[rows, : max(1, int(lengths[rows].max()))]
 
 
-class Dressed(nn.Module):
-    """The stem of an encoder: marks around the tokens, then its embeddings."""
+class TokenEmbeddings(nn.Module):
+    """The stem of an encoder: adds special tokens, then embeds."""
 
-    def __init__(self, words: Words, embeddings: nn.Module) -> None:
+    def __init__(self, words: TextReader, embeddings: nn.Module) -> None:
         super().__init__()
         self.before, self.after, self.padding = words.before, words.after, words.padding
         self.embeddings = embeddings
 
     def forward(self, tokens: Int[Tensor, "n l"]) -> tuple[Float[Tensor, "n m w"], Bool[Tensor, "n m"]]:
-        """Embedded tokens, and which of them are there."""
-        ids, there = self.dress(tokens)
+        """Embedded tokens, and a mask of those that are not padding."""
+        ids, there = self.add_special_tokens(tokens)
         return self.embeddings(ids), there
 
-    def dress(self, tokens: Int[Tensor, "n l"]) -> tuple[Int[Tensor, "n m"], Bool[Tensor, "n m"]]:
-        """Token numbers as the network knows them, and which of them are there."""
+    def add_special_tokens(self, tokens: Int[Tensor, "n l"]) -> tuple[Int[Tensor, "n m"], Bool[Tensor, "n m"]]:
+        """Token ids of the network's vocabulary, and a mask of those that are not padding."""
         count, length = tokens.shape
         before, after = len(self.before), len(self.after)
         ends = before + (tokens > 0).sum(1, keepdim=True)
@@ -108,7 +108,7 @@ class Dressed(nn.Module):
         return ids, torch.arange(ids.shape[1], device=place) < ends + after
 
 
-def _tokenizer(source: Source) -> Tokenizer:
+def _tokenizer(source: BackboneFiles) -> Tokenizer:
     path = source.folder / "tokenizer.json"
     if path.is_file():
         return Tokenizer.from_file(str(path))
