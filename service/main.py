@@ -33,10 +33,10 @@ from service.api import (
 )
 from service.api.http import errors, observe, openapi
 from service.background.pulls import pull_due
+from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
 from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
-from service.label_studio.reconcile.reconcile import reconcile_due
 from service.logs import hide_secrets_of_requests, log_to_stderr
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue

@@ -138,8 +138,8 @@ class LabelStudio:
             if got >= int(found.get("total") or 0):
                 return
 
-    def view(self, project: int) -> str:
-        """What a project looks like in short: how many tasks and annotations, and when one of them was changed last."""
+    def fingerprint(self, project: int) -> str:
+        """A short text that changes with a project: numbers of tasks and annotations, time of the last update."""
         ordering = json.dumps({"ordering": ["-tasks:updated_at"]})
         params = {"project": project, "page": 1, "page_size": 1, "include": "id,updated_at", "query": ordering}
         found = self._object("GET", "/api/tasks/", params=params)

@@ -1,242 +1,194 @@
-"""Reads what people have decided in Label Studio, and keeps it as reviews.
+"""Reads the decisions of annotators from Label Studio and records them as reviews.
 
-Events only say that it is time to look. What holds is read from the tool itself, so that events which are lost, doubled
-or late change nothing, nor does a service that was away; deletions are told by what is not there any more.
+An event of the tool only triggers a read. The decisions are read from the tool's present state, so lost, repeated and
+late events change nothing, nor does downtime of this service. Deletions are found by what is missing.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from itertools import groupby
-
-import structlog
+from http import HTTPStatus
 
 from service.domain.connection import ReconcileResult
 from service.domain.dataset import AnnotationPolicy
-from service.domain.errors import Conflict, SuspectsError
+from service.domain.errors import Conflict
 from service.ingest.identities import labels_of
 from service.label_studio.client import LabelStudio, Refused
 from service.label_studio.projects import connect, control_of
 from service.label_studio.push.review_project import origin_of
 from service.label_studio.push.state import PushState, over, pull_of
-from service.label_studio.reconcile.decisions import Said, Stamp, Task, Word, later, of_annotation, of_task, said
-from service.label_studio.reconcile.reviews import keep
+from service.label_studio.reconcile.changes import (
+    AnnotationVersion,
+    PulledTask,
+    SampleChange,
+    ToolAnnotation,
+    change_of_annotation,
+    change_of_task,
+    latest_change,
+    tool_annotations,
+)
+from service.label_studio.reconcile.record import record_changes
 from service.platforms.label_studio import task_number
 from service.services import Services
-from service.store import datasets, jobs, outcomes, pulls
+from service.store import datasets, outcomes, pulls
 from service.store.jobs import Job
 from service.store.pulls import Pull
 
-log = structlog.get_logger()
-
-_WAIT = timedelta(seconds=2)  # for the rest of a burst of events
-_PAUSE = timedelta(minutes=1)  # after a failure
 _TRIES = 3
-_NOT_FOUND = 404
-_PLANTED = {"state": "planted"}
+_GONE = "gone"  # fingerprint of a deleted project
 
 
 def reconcile(services: Services, job: Job) -> ReconcileResult:
-    """Read what holds of a completed job's tasks now. Raises Conflict, and Upstream where the tool cannot be read."""
+    """Record the present decisions on a completed job's tasks. Raises Conflict, and Upstream for tool errors."""
     if job.spec.glitches:
-        raise Conflict("this job planted errors itself; what people decide is not about its labels", members=_PLANTED)
+        msg = "this job planted errors itself; what people decide is not about its labels"
+        raise Conflict(msg, members={"state": "planted"})
     pull = pull_of(services, job)
     with connect(services, pull.connection_id) as client:
-        reader = _Reader(services, client)
-        return reader.reconcile(job, pull, reader.look(pull))
-
-
-def reconcile_due(services: Services) -> int:
-    """Look once at what was asked for and at what was not looked at for long; gives how many jobs were reconciled.
-
-    Two services at once reconcile each job once.
-    """
-    now, every = services.now(), timedelta(seconds=services.settings.reconcile_seconds)
-    if every:
-        with services.database.write() as connection:
-            pulls.request_overdue(connection, every, now)
-    with services.database.read() as connection:
-        due = pulls.requested(connection, _WAIT, now)
-    count = 0
-    for connection_id, some in groupby(sorted(due, key=lambda one: one.connection_id or ""), lambda o: o.connection_id):
-        count += _all(services, connection_id, list(some))
-    return count
-
-
-def _all(services: Services, connection_id: str | None, due: Sequence[Pull]) -> int:
-    with services.database.write() as connection:
-        taken = [one for one in due if pulls.claim(connection, one, services.now())]
-        found = [(one, jobs.get(connection, one.job_id)) for one in taken]
-    mine = [(one, job) for one, job in found if job is not None and not job.spec.glitches]
-    if not mine:
-        return 0
-    try:
-        with connect(services, connection_id) as client:
-            reader = _Reader(services, client)
-            return sum(_one(services, reader, one, job) for one, job in mine)
-    except SuspectsError as error:
-        _failed(services, [one for one, _ in mine], error)
-    return 0
-
-
-def _one(services: Services, reader: "_Reader", one: Pull, job: Job) -> bool:
-    try:
-        view = reader.look(one)
-        if view == one.seen:
-            with services.database.write() as connection:
-                pulls.record_reconciled(connection, one.job_id, view, services.now())
-            return False
-        told = reader.reconcile(job, one, view)
-    except SuspectsError as error:
-        _failed(services, [one], error)
-        return False
-    log.info("reconciled", job=job.id, project=one.project, recorded=told.recorded)
-    return True
-
-
-def _failed(services: Services, some: Sequence[Pull], error: SuspectsError) -> None:
-    log.warning("not reconciled", jobs=[one.job_id for one in some], error=error.detail)
-    with services.database.write() as connection:
-        for one in some:
-            pulls.record_failure(connection, one.job_id, error.detail, services.now() + _PAUSE)
+        reader = ProjectReader(services, client)
+        return reader.reconcile(job, pull, reader.fingerprint(pull))
 
 
 @dataclass(frozen=True)
-class _Truth:
-    """The annotations of every task of a project, by task. `whole`: nothing moved while they were read."""
+class _ProjectState:
+    """The annotations of all tasks of a project, by task. `complete`: nothing changed while they were read."""
 
-    tasks: Mapping[int, Sequence[Said]]
-    whole: bool
+    tasks: Mapping[int, Sequence[ToolAnnotation]]
+    complete: bool
 
 
-class _Reader:
-    """Reads projects over one connection, each once."""
+class ProjectReader:
+    """Reads projects over one connection, each project once. Methods raise Upstream for tool errors."""
 
     def __init__(self, services: Services, client: LabelStudio) -> None:
-        self._here, self._client = services, client
-        self._views: dict[int, str] = {}
-        self._read: dict[tuple[int, str | None, str], _Truth] = {}
+        self._services, self._client = services, client
+        self._fingerprints: dict[int, str] = {}
+        self._states: dict[tuple[int, str | None, str], _ProjectState] = {}
 
-    def look(self, pull: Pull) -> str:
-        """What the projects of a job look like, in short: it changes whenever anything of them does."""
-        with self._here.database.read() as connection:
+    def fingerprint(self, pull: Pull) -> str:
+        """A text that changes whenever the projects of a job change."""
+        with self._services.database.read() as connection:
             push = pulls.get_push(connection, pull.job_id)
         numbers = [pull.project, *([push.review_project] if push and push.review_project else [])]
-        return "; ".join(f"{number}: {self._view(number)}" for number in numbers)
+        return "; ".join(f"{number}: {self._fingerprint(number)}" for number in numbers)
 
-    def _view(self, number: int) -> str:
-        if number not in self._views:
+    def _fingerprint(self, number: int) -> str:
+        if number not in self._fingerprints:
             try:
-                self._views[number] = self._client.view(number)
+                self._fingerprints[number] = self._client.fingerprint(number)
             except Refused as error:
-                if error.status != _NOT_FOUND:
+                if error.status != HTTPStatus.NOT_FOUND:
                     raise
-                self._views[number] = "gone"
-        return self._views[number]
+                self._fingerprints[number] = _GONE
+        return self._fingerprints[number]
 
-    def reconcile(self, job: Job, pull: Pull, view: str) -> ReconcileResult:
-        services = self._here
+    def reconcile(self, job: Job, pull: Pull, fingerprint: str) -> ReconcileResult:
+        """Record the decisions on a job's tasks; `fingerprint` is from before. Raises Conflict too."""
+        services = self._services
         with services.database.read() as connection:
-            pushed = over(connection, pull)
+            pushes = over(connection, pull)
             info = datasets.get(connection, job.dataset_id)
         if info is None:
             raise Conflict("the job was deleted in the meantime", members={"state": "deleted"})
-        truth = self._truth(pull, pull.project, review=False)
-        reviewed = self._reviewed(pull, pushed.get(job.id, PushState()))
+        project = self._read(pull, pull.project, review=False)
+        review = self._read_review_project(pull, pushes.get(job.id, PushState()))
         given = labels_of(services.blobs.canonical(job.dataset_id))
-        words = _words(given, _baseline(services, pull), _Ours(pushed.values()), truth, reviewed, pull)
-        recorded = keep(services, job, pushed, words, given, info.classes)
+        changes = _changes(given, _baseline(services, pull), _Written(pushes.values()), project, review, pull)
+        recorded = record_changes(services, job, pushes, changes, given, info.classes)
+        complete = project.complete and review.complete
         with services.database.write() as connection:
-            pulls.record_reconciled(
-                connection, job.id, view if truth.whole and reviewed.whole else None, services.now()
-            )
-            seen = outcomes.of_job(connection, job.id)
-        counted = {str(one): count for one, count in seen.of_flagged().items()}
-        return ReconcileResult(project=pull.project, tasks=len(truth.tasks), recorded=recorded, outcomes=counted)
+            pulls.record_reconciled(connection, job.id, fingerprint if complete else None, services.now())
+            summary = outcomes.of_job(connection, job.id)
+        counts = {str(one): count for one, count in summary.of_flagged().items()}
+        return ReconcileResult(project=pull.project, tasks=len(project.tasks), recorded=recorded, outcomes=counts)
 
-    def _truth(self, pull: Pull, number: int, *, review: bool) -> _Truth:
-        """Pages shift when tasks are deleted meanwhile; then they are read again, and at last not trusted to be all."""
+    def _read(self, pull: Pull, number: int, *, review: bool) -> _ProjectState:
+        """Read a project. Pages shift when tasks are deleted meanwhile: it is read again, in the end as incomplete."""
         key = (number, pull.from_name, "review" if review else "own")
-        if key not in self._read:
+        if key not in self._states:
             for _ in range(_TRIES):
-                before = self._client.view(number)
-                tasks = dict(self._pages(pull, number, review=review))
-                whole = self._client.view(number) == before
-                if whole:
+                before = self._client.fingerprint(number)
+                tasks = dict(self._tasks(pull, number, review=review))
+                complete = self._client.fingerprint(number) == before
+                if complete:
                     break
-            self._read[key] = _Truth(tasks, whole)
-        return self._read[key]
+            self._states[key] = _ProjectState(tasks, complete)
+        return self._states[key]
 
-    def _pages(self, pull: Pull, number: int, *, review: bool) -> Iterator[tuple[int, list[Said]]]:
+    def _tasks(self, pull: Pull, number: int, *, review: bool) -> Iterator[tuple[int, list[ToolAnnotation]]]:
         project = self._client.project(number)
         control = control_of(str(project.get("label_config") or ""), pull.from_name)
         for page in self._client.tasks(number):
             for task in page:
-                which = origin_of(task) if review else int(task["id"])
-                if which is not None:
-                    yield which, said(task, control)
+                origin = origin_of(task) if review else int(task["id"])
+                if origin is not None:
+                    yield origin, tool_annotations(task, control)
 
-    def _reviewed(self, pull: Pull, state: PushState) -> _Truth:
-        if state.review_project is None or self._view(state.review_project) == "gone":
-            return _Truth({}, True)
-        return self._truth(pull, state.review_project, review=True)
+    def _read_review_project(self, pull: Pull, state: PushState) -> _ProjectState:
+        if state.review_project is None or self._fingerprint(state.review_project) == _GONE:
+            return _ProjectState({}, True)
+        return self._read(pull, state.review_project, review=True)
 
 
-class _Ours:
-    """What pushes over the same project did to annotations themselves."""
+class _Written:
+    """Annotations that pushes over one project wrote or took away themselves: they are nobody's decision."""
 
     def __init__(self, states: Iterable[PushState]) -> None:
-        self.stamps: dict[int, set[Stamp]] = defaultdict(set)
-        self.tasks: set[int] = set()
+        self.versions: dict[int, set[AnnotationVersion]] = defaultdict(set)
+        self.requeued: set[int] = set()
         for state in states:
-            self.tasks |= state.requeued.keys() | state.restored.keys()
-            for task, made in state.restored.items():
-                self.stamps[task] |= {(number, stamp) for number, stamp in made}
+            self.requeued |= state.requeued.keys() | state.restored.keys()
+            for task, restored in state.restored.items():
+                self.versions[task] |= {(number, updated_at) for number, updated_at in restored}
 
 
 def _baseline(services: Services, pull: Pull) -> dict[int, dict[int, tuple[str, str | None]]]:
-    """What the tool said when the tasks were pulled: by task and annotation, when it was changed last and its class."""
+    """State at the time of the pull: by task and annotation, when it was last updated and its class."""
     path, found = services.blobs.origin(pull.job_id), {}
     if not path.exists():
         msg = "what the tool said when the tasks were pulled is not known any more; submit the project as a new job"
         raise Conflict(msg, members={"state": "forgotten"})
     with path.open() as lines:
         for line in lines:
-            told = json.loads(line)
-            found[int(told["task"])] = {
-                int(number): (str(stamp), label) for number, stamp, label in told["annotations"]
+            task = json.loads(line)
+            found[int(task["task"])] = {
+                int(number): (str(updated_at), label) for number, updated_at, label in task["annotations"]
             }
     return found
 
 
-def _words(
-    given: Mapping[str, str],
+def _changes(
+    given: Iterable[str],
     baseline: Mapping[int, Mapping[int, tuple[str, str | None]]],
-    ours: _Ours,
-    truth: _Truth,
-    reviewed: _Truth,
+    written: _Written,
+    project: _ProjectState,
+    review: _ProjectState,
     pull: Pull,
-) -> dict[str, Word]:
-    """What is new of each sample, by sample."""
+) -> dict[str, SampleChange]:
+    """The changed samples, by sample."""
     found = {}
-    # Nobody marks what is decided in a review project as ground truth.
-    of_reviews: AnnotationPolicy = "majority" if pull.policy == "majority" else "latest"
+    # Annotations in a review project are not marked as ground truth.
+    review_policy: AnnotationPolicy = "majority" if pull.policy == "majority" else "latest"
     for name in given:
         number = task_number(name)
         if number is None:
             continue
         before = baseline.get(number, {})
-        known = {(one, stamp) for one, (stamp, _) in before.items()} | ours.stamps.get(number, set())
-        task = Task({one: label for one, (_, label) in before.items()}, known, number in ours.tasks)
-        now = truth.tasks.get(number)
-        word = None
-        if now is not None or truth.whole:
+        known = {(one, updated_at) for one, (updated_at, _) in before.items()} | written.versions.get(number, set())
+        task = PulledTask({one: label for one, (_, label) in before.items()}, known, number in written.requeued)
+        now = project.tasks.get(number)
+        change = None
+        if now is not None or project.complete:
             annotation = name.partition(":")[2]
-            word = of_annotation(now, int(annotation), task) if annotation else of_task(now, task, pull.policy)
-        if number in reviewed.tasks:
-            word = later(word, of_task(reviewed.tasks[number], Task({}, (), False), of_reviews))
-        if word is not None:
-            found[name] = word
+            change = (
+                change_of_annotation(now, int(annotation), task)
+                if annotation
+                else change_of_task(now, task, pull.policy)
+            )
+        if number in review.tasks:
+            reviewed = change_of_task(review.tasks[number], PulledTask({}, (), requeued=False), review_policy)
+            change = latest_change(change, reviewed)
+        if change is not None:
+            found[name] = change
     return found

@@ -19,8 +19,8 @@ from fastapi import FastAPI
 from PIL import Image
 
 from service.background.pulls import pull_due
+from service.background.reconcile import reconcile_due
 from service.background.webhooks import deliver_due
-from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings

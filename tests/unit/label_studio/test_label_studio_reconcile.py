@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from service.actions.rerun import run_again
 from service.background.pulls import pull_due
+from service.background.reconcile import reconcile_due
 from service.domain.dataset import DatasetInfo
 from service.domain.specs import Loop
-from service.label_studio.reconcile.reconcile import reconcile_due
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings

@@ -16,15 +16,15 @@ from service.domain.connection import PullSource
 from service.domain.review import Decision
 from service.domain.specs import Loop
 from service.label_studio.push.state import PushState
-from service.label_studio.reconcile import reviews as verdicts
-from service.label_studio.reconcile.decisions import Said, Task, later, of_task
+from service.label_studio.reconcile.changes import PulledTask, ToolAnnotation, change_of_task, latest_change
+from service.label_studio.reconcile.record import record_changes
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
 from service.store import jobs, loops, pulls, reviews, tables
 from service.store.engine import migrate
 from tests.builders import add_dataset, add_job
-from tests.unit.label_studio.test_label_studio_words import CAT, CLASSES, at, heard, pulled
+from tests.unit.label_studio.test_label_studio_changes import CAT, CLASSES, at, heard, pulled
 
 FIRST, SECOND = "job_1", "job_2"
 NAME = "1"
@@ -48,8 +48,8 @@ class Scene:
     given: str
     afresh: bool
     review_project: bool
-    own: list[Said] | None = field(default_factory=lambda: [CAT])
-    review: list[Said] = field(default_factory=list)
+    own: list[ToolAnnotation] | None = field(default_factory=lambda: [CAT])
+    review: list[ToolAnnotation] = field(default_factory=list)
     number: int = 1
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Scene:
         elif where == "delete":
             self.own = None
         elif where == "change" and self.own:
-            self.own = [heard(self.own[-1].stamp[0], minute, label)]
+            self.own = [heard(self.own[-1].version[0], minute, label)]
 
     def _say(self, job_id: str, decision: Decision, minute: int) -> None:
         with self.services.database.write() as connection:
@@ -98,18 +98,18 @@ class Scene:
         return "cat" if job_id == FIRST else self.given
 
     def look(self, job_id: str, minute: int) -> int:
-        word = of_task(self.own, self.base[job_id], "latest")
+        change = change_of_task(self.own, self.base[job_id], "latest")
         pushed = {}
         if job_id == FIRST and self.review:
-            word = later(word, of_task(self.review, Task({}, (), False), "latest"))
+            change = latest_change(change, change_of_task(self.review, PulledTask({}, (), requeued=False), "latest"))
         if self.review_project:
             pushed[FIRST] = PushState(review_project=31)
         services = replace(self.services, now=lambda: at(minute))
         with services.database.read() as connection:
             job = jobs.get(connection, job_id)
         assert job is not None
-        words = {} if word is None else {NAME: word}
-        return verdicts.keep(services, job, pushed, words, {NAME: self.called(job_id)}, CLASSES)
+        changes = {} if change is None else {NAME: change}
+        return record_changes(services, job, pushed, changes, {NAME: self.called(job_id)}, CLASSES)
 
     def truth(self, job_id: str) -> str | None:
         """What is right of the task, as this job would have it: a class, or what else was decided."""
@@ -117,12 +117,12 @@ class Scene:
             found = reviews.latest(connection, job_id).get(NAME)
         if found is None:
             return None
-        word = found.about(self.called(job_id))
-        return {"keep": self.called(job_id), "relabel": word.label}.get(word.decision, word.decision)
+        review = found.about(self.called(job_id))
+        return {"keep": self.called(job_id), "relabel": review.label}.get(review.decision, review.decision)
 
 
 CHANGES = [f"{where} {label}" for where in ("change", "review") for label in CLASSES]
-SAYINGS = [f"say {job_id} {said}" for job_id in (FIRST, SECOND) for said in ("keep", "remove", "unsure")]
+SAYINGS = [f"say {job_id} {decision}" for job_id in (FIRST, SECOND) for decision in ("keep", "remove", "unsure")]
 LOOKS = [(), (FIRST,), (SECOND,), (FIRST, SECOND), (SECOND, FIRST)]
 KIND = st.tuples(st.sampled_from(CLASSES), st.booleans(), st.booleans())
 Story = list[tuple[str, tuple[str, ...]]]

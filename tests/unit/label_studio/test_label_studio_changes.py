@@ -1,4 +1,4 @@
-"""What people say of tasks, told from the present truth alone."""
+"""Changes of tasks, from their present state alone."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 
 from service.domain.dataset import AnnotationPolicy
 from service.domain.review import Review
-from service.label_studio.reconcile.decisions import (
-    Said,
-    Task,
-    Verdict,
-    Word,
-    holds,
-    later,
-    of_annotation,
-    of_task,
-    said,
-    verdict,
+from service.label_studio.reconcile.changes import (
+    DecisionValue,
+    PulledTask,
+    SampleChange,
+    ToolAnnotation,
+    change_of_annotation,
+    change_of_task,
+    decision_of,
+    latest_change,
+    standing_decision,
+    tool_annotations,
 )
 from service.platforms.label_studio import choose_control, parse_config
 from tests.stand_in import TEXT_CONFIG, annotation
@@ -33,22 +33,22 @@ def at(minutes: int) -> datetime:
     return NOON + timedelta(minutes=minutes)
 
 
-def heard(number: int, minutes: int, *labels: str, **more: object) -> Said:
+def heard(number: int, minutes: int, *labels: str, **more: object) -> ToolAnnotation:
     one = annotation(number, *labels, updated_at=at(minutes).isoformat(), **more)
-    return said({"annotations": [one]}, CONTROL)[0]
+    return tool_annotations({"annotations": [one]}, CONTROL)[0]
 
 
-def pulled(*before: Said, ours: bool = False) -> Task:
-    labels = {one.stamp[0]: one.label.label if one.label else None for one in before}
-    return Task(labels, {one.stamp for one in before}, ours)
+def pulled(*before: ToolAnnotation, requeued: bool = False) -> PulledTask:
+    labels = {one.version[0]: one.annotation.label if one.annotation else None for one in before}
+    return PulledTask(labels, {one.version for one in before}, requeued)
 
 
 CAT = heard(1, 0, "cat")
 
 
 def test_what_was_there_at_the_pull_is_no_news() -> None:
-    assert of_task([CAT], pulled(CAT), "latest") is None
-    assert of_task([], pulled(), "latest") is None
+    assert change_of_task([CAT], pulled(CAT), "latest") is None
+    assert change_of_task([], pulled(), "latest") is None
 
 
 @pytest.mark.parametrize(
@@ -65,48 +65,63 @@ def test_what_was_there_at_the_pull_is_no_news() -> None:
         ([heard(2, 5, "dog")], "latest", "dog"),
     ],
 )
-def test_a_new_or_changed_annotation_is_a_word(now: list[Said], policy: AnnotationPolicy, label: str | None) -> None:
-    assert of_task(now, pulled(CAT), policy) == Word(label=label, at=at(5))
+def test_a_new_or_changed_annotation_is_a_word(
+    now: list[ToolAnnotation], policy: AnnotationPolicy, label: str | None
+) -> None:
+    assert change_of_task(now, pulled(CAT), policy) == SampleChange(label=label, at=at(5))
 
 
 def test_where_ground_truth_counts_other_annotations_say_nothing() -> None:
-    assert of_task([CAT, heard(2, 5, "dog")], pulled(CAT), "ground_truth") is None
+    assert change_of_task([CAT, heard(2, 5, "dog")], pulled(CAT), "ground_truth") is None
 
 
 def test_an_annotation_that_was_deleted_leaves_the_word_to_the_others_and_none_decides_nothing() -> None:
     dog = heard(2, 1, "dog")
-    assert of_task([CAT], pulled(CAT, dog), "latest") == Word(label="cat")
-    assert of_task([], pulled(CAT), "latest") is None
-    assert of_task(None, pulled(CAT), "latest") == Word(gone=True)
+    assert change_of_task([CAT], pulled(CAT, dog), "latest") == SampleChange(label="cat")
+    assert change_of_task([], pulled(CAT), "latest") is None
+    assert change_of_task(None, pulled(CAT), "latest") == SampleChange(deleted=True)
 
 
 def test_what_we_sent_back_into_the_queue_is_no_word_of_anybody() -> None:
     dog = heard(2, 1, "dog")
-    assert of_task([CAT], pulled(CAT, dog, ours=True), "latest") is None
-    assert of_task([heard(3, 9, "dog")], pulled(CAT, ours=True), "latest") == Word(label="dog", at=at(9))
-    assert of_annotation([], 1, pulled(CAT, ours=True)) is None
-    assert of_annotation([heard(3, 9, "dog")], 1, pulled(CAT, ours=True)) == Word(label="dog", at=at(9))
+    assert change_of_task([CAT], pulled(CAT, dog, requeued=True), "latest") is None
+    assert change_of_task([heard(3, 9, "dog")], pulled(CAT, requeued=True), "latest") == SampleChange(
+        label="dog", at=at(9)
+    )
+    assert change_of_annotation([], 1, pulled(CAT, requeued=True)) is None
+    assert change_of_annotation([heard(3, 9, "dog")], 1, pulled(CAT, requeued=True)) == SampleChange(
+        label="dog", at=at(9)
+    )
 
 
 def test_where_each_annotation_is_a_sample_its_own_fate_counts() -> None:
     dog = heard(2, 1, "dog")
     task = pulled(CAT, dog)
-    assert of_annotation([CAT, heard(2, 5, "cat")], 1, task) is None
-    assert of_annotation([CAT, heard(2, 5, "cat")], 2, task) == Word(label="cat", at=at(5))
-    assert of_annotation([CAT], 2, task) == Word(gone=True)
-    assert of_annotation(None, 2, task) == Word(gone=True)
+    assert change_of_annotation([CAT, heard(2, 5, "cat")], 1, task) is None
+    assert change_of_annotation([CAT, heard(2, 5, "cat")], 2, task) == SampleChange(label="cat", at=at(5))
+    assert change_of_annotation([CAT], 2, task) == SampleChange(deleted=True)
+    assert change_of_annotation(None, 2, task) == SampleChange(deleted=True)
 
 
 def test_of_two_projects_the_later_word_counts_and_that_a_task_is_gone_before_all() -> None:
-    early, late, gone = Word("cat", at=at(1)), Word("dog", at=at(2)), Word(gone=True)
-    assert later(early, late) == later(late, early) == late
-    assert later(gone, late) == later(late, gone) == gone
-    assert later(None, early) == later(early, None) == later(Word("dog"), early) == early
+    early, late, deleted = SampleChange("cat", at=at(1)), SampleChange("dog", at=at(2)), SampleChange(deleted=True)
+    assert latest_change(early, late) == latest_change(late, early) == late
+    assert latest_change(deleted, late) == latest_change(late, deleted) == deleted
+    assert (
+        latest_change(None, early) == latest_change(early, None) == latest_change(SampleChange("dog"), early) == early
+    )
 
 
 def test_words_decide_samples() -> None:
     decided = [
-        verdict(word, "cat", CLASSES) for word in (Word("cat"), Word("dog"), Word("eel"), Word(), Word(gone=True))
+        decision_of(change, "cat", CLASSES)
+        for change in (
+            SampleChange("cat"),
+            SampleChange("dog"),
+            SampleChange("eel"),
+            SampleChange(),
+            SampleChange(deleted=True),
+        )
     ]
     assert decided == [("keep", None), ("relabel", "dog"), ("remove", None), ("unsure", None), ("remove", None)]
 
@@ -118,7 +133,7 @@ def test_words_decide_samples() -> None:
 class Scene:
     """One task in the tool, and the reviews of its sample."""
 
-    task: list[Said] | None = field(default_factory=lambda: [CAT])
+    task: list[ToolAnnotation] | None = field(default_factory=lambda: [CAT])
     reviews: list[Review] = field(default_factory=list)
     number: int = 1
 
@@ -133,28 +148,28 @@ class Scene:
         elif what == "back":
             self.task = [CAT]
         elif what.startswith("change") and self.task:
-            self.task = [*self.task[:-1], heard(self.task[-1].stamp[0], minutes, what[7:])]
+            self.task = [*self.task[:-1], heard(self.task[-1].version[0], minutes, what[7:])]
         elif what.startswith("add"):
             self.number += 1
             self.task = [*self.task, heard(self.number, minutes, *([what[4:]] if what[4:] else []))]
 
-    def write(self, verdict: Verdict, source: str, minutes: int) -> None:
-        told = {"decision": verdict[0], "label": verdict[1], "source": source, "created_at": at(minutes)}
+    def write(self, decided: DecisionValue, source: str, minutes: int) -> None:
+        told = {"decision": decided[0], "label": decided[1], "source": source, "created_at": at(minutes)}
         known = {"job": "job_1", "seq": len(self.reviews) + 1, "sample_id": "1", "given_label": "cat"}
         self.reviews.append(Review.model_validate({**known, **told}))
 
     def look(self, minutes: int) -> None:
-        word = of_task(self.task, pulled(CAT), "latest")
+        change = change_of_task(self.task, pulled(CAT), "latest")
         mine, other = (
             next((one for one in reversed(self.reviews) if (one.source == "label_studio") == own), None)
             for own in (True, False)
         )
-        decided = None if word is None else verdict(word, "cat", CLASSES)
-        found = holds(decided, word.at if word else None, mine, mine, other)
+        decided = None if change is None else decision_of(change, "cat", CLASSES)
+        found = standing_decision(decided, change.at if change else None, mine, mine, other)
         if found is not None and found != self.standing(withdrawn=True):
             self.write(found, "label_studio", minutes)
 
-    def standing(self, *, withdrawn: bool = False) -> Verdict | None:
+    def standing(self, *, withdrawn: bool = False) -> DecisionValue | None:
         if not self.reviews or (self.reviews[-1].decision == "withdraw" and not withdrawn):
             return None
         return self.reviews[-1].decision, self.reviews[-1].label
