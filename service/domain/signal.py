@@ -313,7 +313,7 @@ _TABLE = (
         name="late_influence",
         title="Late share of self-influence",
         high="was still being learnt when others were done",
-        formula="sum_{t > T - L} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2, L = a third of the checkpoints, rounded down, at least 1",
+        formula="sum_{t > 2T/3} eta_t |g_i^t|^2 / sum_t eta_t |g_i^t|^2",
         source="Usual Suspects",
         cost="free",
         training=True,

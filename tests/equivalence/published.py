@@ -115,7 +115,7 @@ def self_influence(w: World, i: int) -> list[float]:
 
 def late_influence(w: World, i: int) -> float:
     found, count = self_influence(w, i), len(w.rates)
-    return sum(value for t, value in enumerate(found, start=1) if t > count - max(1, count // 3)) / sum(found)
+    return sum(value for t, value in enumerate(found, start=1) if 3 * t > 2 * count) / sum(found)
 
 
 def relabelled(w: World, i: int, label: int, c: int) -> list[float]:

@@ -34,8 +34,8 @@ def early_checkpoints(count: int) -> int:
 
 
 def late_checkpoints(count: int) -> int:
-    """How many of T checkpoints are late: a third of them, rounded down, at least 1 (benchmarks/results/early.md)."""
-    return max(1, count // 3)
+    """How many of T checkpoints are late: those after two thirds of them (benchmarks/results/early.md)."""
+    return count - 2 * count // 3
 
 
 def learning_dynamics(logits: Float[Tensor, "t n c"], labels: Int[Tensor, " n"]) -> Dynamics:
