@@ -140,11 +140,12 @@ def _columns(
 def _evidence(prepared: JobSamples, m: Answers) -> dict[str, npt.NDArray[Any]]:
     arrays = {"positions": prepared.rows, "loss": m.dynamics.loss.T, "margin": m.dynamics.margin.T}
     if isinstance(m, Measurements):
-        arrays |= _influence(prepared, m)
+        arrays |= influence_evidence(prepared, m)
     return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
 
 
-def _influence(prepared: JobSamples, m: Measurements) -> dict[str, Tensor]:
+def influence_evidence(prepared: JobSamples, m: Measurements) -> dict[str, Tensor]:
+    """Arrays of service.store.evidence on influence, one row a sample: on classes, and of the strongest reference samples."""
     kept = min(_CLASSES_KEPT, len(prepared.classes))
     # The given class first, then those that the sample hurts most.
     order = (

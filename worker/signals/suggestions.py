@@ -74,7 +74,7 @@ def _mistaken(right: Array, agrees: NDArray[np.bool_], scores: Array, share: flo
 
 def _rising(by: Array, values: Array) -> Array:
     """The values' mean at each `by`, made to rise with it (isotonic regression)."""
-    order = np.lexsort((values, by))
-    found = np.empty(len(values))
-    found[order] = isotonic_regression(values[order]).x
+    _, place, count = np.unique(by, return_inverse=True, return_counts=True)
+    means = np.bincount(place, values) / count
+    found: Array = isotonic_regression(means, weights=count).x[place]
     return found

@@ -23,6 +23,13 @@ def test_samples_of_the_reference_have_no_excess() -> None:
     assert [excess(normal(3000, 3 * seed), normal(600, 3 * seed + 1)).count for seed in range(10)] == [0] * 10
 
 
+@pytest.mark.parametrize(("beyond", "counted"), [(57, False), (58, True)])
+def test_an_excess_counts_from_four_deviations_on(beyond: int, counted: bool) -> None:
+    # Of 3,000, 15 are expected beyond the third of 600; the deviation is 10, and two samples are spare: 15 + 40 + 2.
+    strangest = torch.cat([torch.full((3000 - beyond,), -1.0), torch.full((beyond,), 1e4)])
+    assert (excess(strangest, torch.arange(600.0)).count > 0) == counted
+
+
 def test_a_few_outliers_of_the_reference_do_not_hide_an_excess() -> None:
     reference = normal(600, 2)
     reference[:4] = 100.0

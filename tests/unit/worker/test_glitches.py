@@ -67,6 +67,11 @@ def test_the_asked_share_is_touched_the_same_for_the_same_seed_and_nothing_else(
     assert not torch.equal(planted(data, kind, seed=1).touched, found.touched)
 
 
+@pytest.mark.parametrize(("rate", "rows"), [(0.0019, 1), (0.0161, 6), (0.0163, 7), (0.001, 0)])
+def test_the_planted_number_is_the_nearest_to_the_rate(rate: float, rows: int) -> None:
+    assert int(planted("table", "mislabeled_uniform", rate).touched.sum()) == rows
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_caller_holds_is_not_changed(kind: str) -> None:
     inputs, labels = table(), LABELS.clone()
