@@ -18,7 +18,7 @@ from benchmarks.data import TABLES, load
 from benchmarks.runs import Run, fixed, run
 from service.domain.dataset import DatasetInfo
 from service.domain.specs import Glitch, JobOptions, ModelRequest, TrainingRequest
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 
 RESULTS = Path(__file__).parent / "results"
 RATE = 0.1

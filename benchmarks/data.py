@@ -11,7 +11,7 @@ import numpy as np
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.ingest import Limits, ingest
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 
 DATA = Path(os.environ.get("SUSPECTS_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TABLES = ("adult", "bank", "covtype10k", "letter", "magic", "phoneme", "satimage", "spambase", "wine_quality")

@@ -24,7 +24,7 @@ from benchmarks.runs import fixed, run
 from service.domain.dataset import DatasetInfo
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.job.preparation import fit, prepare
 from worker.job.scoring import score
 from worker.signals.measurements import CHECKPOINTS_DONE

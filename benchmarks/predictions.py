@@ -35,7 +35,7 @@ from benchmarks.data import DATA, load, taken
 from service.domain.dataset import DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import Glitch, JobOptions, Reference
-from worker.data.decode import Encoder
+from worker.data.encoding import Encoder
 from worker.data.glitches import plant
 from worker.job.predictions import measure_predictions
 from worker.job.ranking import RankingResult, rank

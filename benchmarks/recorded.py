@@ -23,7 +23,7 @@ from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest
 from service.ingest import Limits, ingest
-from worker.data.decode import open_canonical
+from worker.data.canonical import open_canonical
 from worker.job.preparation import PreparedJob, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording

@@ -13,7 +13,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.models import AUTO
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import Scored, score
@@ -88,7 +88,7 @@ def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: i
     """What a cleanlab user computes: probabilities of the same model, trained the same way, on the other folds."""
     from sklearn.model_selection import StratifiedKFold
 
-    from worker.data.decode import Encoder
+    from worker.data.encoding import Encoder
 
     labels = run.prepared.planted.labels
     encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params)

@@ -1,4 +1,4 @@
-"""Where a network computes: a GPU where there is one, or the CPU. Samples stay with the CPU and are sent by batches."""
+"""Devices: networks are on a GPU where there is one, samples stay in the CPU's memory and are copied batch by batch."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,10 @@ class NoSuchDevice(Exception):
 
 
 def choose_device(wanted: str, process: int) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:1`; the worker processes of a host, counted from 0, take its GPUs in turns."""
+    """The device for a setting: `auto`, `cpu`, `cuda` or `cuda:1`.
+
+    `process` counts the worker processes of a host from 0; they take its GPUs in turn. Raises NoSuchDevice.
+    """
     if wanted == "cpu" or (wanted == "auto" and not torch.cuda.is_available()):
         return CPU
     there = torch.cuda.device_count()
@@ -26,10 +29,10 @@ def choose_device(wanted: str, process: int) -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where a model's parameters are."""
+    """The device of a model's parameters."""
     return next(model.parameters()).device
 
 
 def to_device(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
-    """The same tensors where a model can read them; themselves if they are there."""
+    """The tensors on `device`; those that are there already are not copied."""
     return tuple(part.to(device, non_blocking=True) for part in parts)

@@ -14,7 +14,7 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.worker.canonical import canonical, checker, encoded
-from worker.data.decode import Canonical, Encoder
+from worker.data.canonical import Canonical
+from worker.data.encoding import Encoder
 
 quick = settings(max_examples=60, deadline=None)
 

@@ -13,7 +13,8 @@ from worker.backbones.backbone_parts import MultiInputSequential
 from worker.backbones.context import BackboneContext
 from worker.backbones.frozen_backbone import FrozenBackbone
 from worker.backbones.preprocessing import Preprocessing
-from worker.data.decode import Canonical, Inputs
+from worker.data.canonical import Canonical
+from worker.data.encoding import Inputs
 from worker.data.glitches import PlantedData, plant
 from worker.data.shape import InputShape
 from worker.data.standard import Standard

@@ -21,7 +21,8 @@ from worker.backbones.feature_cache import select_rows
 from worker.backbones.image_reader import ImageReader
 from worker.backbones.number_reader import digest as numbers_digest
 from worker.backbones.text_reader import TextReader
-from worker.data.decode import Canonical, Inputs
+from worker.data.canonical import Canonical
+from worker.data.encoding import Inputs
 from worker.devices import CPU
 
 _VERSION = 2  # of cached outputs; another number makes every entry invalid

@@ -11,7 +11,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor, nn
 
 from worker.backbones.backbone_files import BackboneFiles, invalid_backbone
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.pixels import Frame, pixels, upright
 from worker.data.shape import InputShape
 from worker.models.image import Normalise

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from worker.backbones.backbone_files import invalid_backbone
-from worker.data.decode import Canonical, numeric_batches
+from worker.data.canonical import Canonical
+from worker.data.encoding import numeric_batches
 
 _TOGETHER = 512  # rows in one pass
 

@@ -10,7 +10,8 @@ from worker.backbones.context import BackboneContext
 from worker.backbones.encode import standardised, untrained_model
 from worker.backbones.frozen_backbone import FrozenBackbone
 from worker.backbones.preprocessing import Preprocessing
-from worker.data.decode import Canonical, Inputs
+from worker.data.canonical import Canonical
+from worker.data.encoding import Inputs
 
 
 def rebuild_model(

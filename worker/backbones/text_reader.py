@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from worker.backbones.backbone_files import BackboneFiles
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.texts import usual_length
 
 _TOGETHER = 64  # texts in one pass

@@ -1,4 +1,4 @@
-"""Plant known errors into the training part, so that a job can say how well each signal finds them."""
+"""Planted errors: known ones in the training part, by which a job measures how well each signal finds them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from service.domain.specs import Glitch
-from worker.data.planting import EncodedSamples, extreme, far_clustered, far_scattered, near_clustered, shuffled
+from worker.data.anomalies import EncodedSamples, extreme, far_clustered, far_scattered, near_clustered, shuffled
 
 Inputs = tuple[Tensor, ...]
 
@@ -25,9 +25,10 @@ class PlantedData:
 
 
 def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Sequence[Glitch]) -> PlantedData:
-    """Apply every glitch in order, each to rows that no earlier one touched. The same seed plants the same.
+    """Apply every glitch in order, each to rows that no earlier one touched; equal seeds plant equal errors.
 
-    What the caller holds is never changed. Raises Invalid where there are fewer rows than are asked for.
+    `inputs` are n rows each, `labels` class numbers below `classes`; neither is changed. A glitch touches
+    round(rate * n) rows. Raises Invalid where fewer rows are left than the rates ask for.
     """
     samples = EncodedSamples(inputs, labels, classes)
     kinds: list[str | None] = [None] * len(labels)
@@ -67,7 +68,7 @@ def _confusion(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torc
 
 
 def _likeness(samples: EncodedSamples) -> Float[Tensor, "c c"]:
-    """How likely each class is taken for each other: the nearer their means, the likelier; never for itself."""
+    """Probability [c, c] that a label of class i becomes class j: the nearer their means, the likelier; 0 on the diagonal."""
     flat = samples.flat()
     sums = torch.zeros(samples.classes, flat.shape[1]).index_add_(0, samples.labels, flat)
     sizes = samples.labels.bincount(minlength=samples.classes)

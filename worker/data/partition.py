@@ -1,4 +1,4 @@
-"""Which rows of the datasets are trained on and ranked, and which serve as reference."""
+"""Split of a dataset into the training part, which is ranked, and the reference."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class Partition:
 def partition(
     ids: Sequence[str], splits: Sequence[str], labels: Int[Tensor, " r"], reference: Reference | None, seed: int
 ) -> Partition:
-    """Split the rows as the job asks; those in neither part belong to other splits. Raises Invalid."""
+    """Split the r rows as the job asks; rows of neither part belong to other splits.
+
+    Raises Invalid naming the field of the reference where a part would be empty or an id is unknown.
+    """
     base = _rows(split == "train" for split in splits)
     held = torch.empty(0, dtype=torch.int64)
     if reference is not None and reference.split is not None:
@@ -44,7 +47,7 @@ def partition(
 
 @dataclass(frozen=True)
 class Columns:
-    """Training rows that serve as reference columns, and how many rows each stands for."""
+    """Training rows that serve as reference, and how many training rows each of them stands for."""
 
     rows: Int[Tensor, " m"]
     weights: Float[Tensor, " m"]

@@ -1,4 +1,4 @@
-"""Encoded images to pixels, whatever their mode and size."""
+"""Encoded images of any mode and size to pixels."""
 
 import io
 from collections import Counter
@@ -20,7 +20,7 @@ _LARGEST, _SMALLEST = 64, 8  # sides that images are scaled to at most and at le
 
 @dataclass(frozen=True)
 class Frame:
-    """What all images of a dataset are brought to: channels (1 or 3), height and width."""
+    """Shape to which all images of a dataset are brought: channels (1 or 3), height and width in pixels."""
 
     channels: int
     height: int

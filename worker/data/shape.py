@@ -1,4 +1,4 @@
-"""What one encoded sample looks like: all that a network must know of the data to be built."""
+"""Shape and statistics of an encoded sample, from which a network is built."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from service.domain.dataset import Modality
 
 @dataclass(frozen=True)
 class InputShape:
-    """What a network must know of its input.
+    """Shape and statistics of one encoded sample; fields of other modalities are empty.
 
     Tabular: `numeric` columns, for each the edges of the bins between its quantiles, and one cardinality a categorical
     column; image: channels, height, width and the statistics of its pixels in [0, 255]; embedding: its width; text: token

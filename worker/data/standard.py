@@ -21,7 +21,7 @@ class Standard:
 
     @classmethod
     def fit(cls, batches: Callable[[], Iterator[Doubles]]) -> "Standard":
-        """Of all rows of the batches, which are asked for twice; StopIteration where there is none."""
+        """Statistics of all rows [n, d] of the batches, which are read twice. Raises StopIteration without any row."""
         # Sums around the first row, which keep their digits when the mean is far from zero.
         first = next(batches())[0]
         total, squares, count = np.zeros_like(first), np.zeros_like(first), 0
@@ -36,14 +36,14 @@ class Standard:
 
     @property
     def width(self) -> int:
-        """Dimensions."""
+        """Number of dimensions d."""
         return len(self.mean)
 
     @property
     def scale(self) -> float:
-        """What all dimensions are multiplied with in the end."""
+        """Factor of all dimensions, in (0, 1]: below 1 for vectors of more than 64 dimensions."""
         return float(min(1.0, (_USUAL / self.width) ** 0.5))
 
     def apply(self, x: Doubles) -> Doubles:
-        """Rows on that scale."""
+        """Rows [n, d] on the common scale, clipped to 10 deviations."""
         return np.clip((x - self.mean) / self.deviation, -FARTHEST, FARTHEST) * self.scale

@@ -1,4 +1,4 @@
-"""Texts to rows of token numbers, by a tokenizer trained on the training texts alone."""
+"""Texts to rows of token numbers; the tokenizer is trained on the training texts alone."""
 
 from collections.abc import Iterable, Iterator
 
@@ -14,7 +14,10 @@ _LONG = 0.99  # of the training texts are read whole, if `length` allows it
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Byte-pair encoding (arXiv:1508.07909) of case-folded words; the same texts in the same order give the same."""
+    """Train byte-pair encoding (arXiv:1508.07909) of case-folded words, `vocabulary` tokens at most.
+
+    Equal texts in equal order give an equal tokenizer.
+    """
     tokenizer = Tokenizer(models.BPE(unk_token=_UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -26,7 +29,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def usual_length(tokenizer: Tokenizer, texts: Iterable[str], longest: int) -> int:
-    """Tokens of nearly all texts, `longest` at most, 1 at least."""
+    """Length in tokens that 99 % of the texts do not exceed, from 1 to `longest`."""
     counts = torch.tensor([float(len(one)) for one in _encoded(tokenizer, texts)])
     return max(1, min(longest, round(float(counts.quantile(_LONG)))))
 

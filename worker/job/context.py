@@ -1,4 +1,4 @@
-"""Where a worker stands: what it may read and write, and where it finds what jobs have left there."""
+"""Resources of a worker process, and the paths of a job's files."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """A worker's database, files and device, and whether it has been told to stop."""
+    """Database, files and device of a worker process; `stopping` says whether it was told to stop."""
 
     settings: Settings
     database: Database
@@ -47,16 +47,16 @@ def preprocessing_path(blobs: Blobs, job_id: str) -> Path:
 
 
 def checkpoint_path(folder: Path, epoch: int) -> Path:
-    """The checkpoint at the end of an epoch, from 1."""
+    """File of the checkpoint at the end of an epoch, from 1."""
     return folder / f"{epoch:05d}.pt"
 
 
 def latest_checkpoint(folder: Path) -> TrainingState | None:
-    """The last one that can be read; those that cannot are removed. None when there is none."""
+    """The newest checkpoint that can be read, or None; files that cannot be read are deleted."""
     for path in sorted(folder.glob("*.pt"), reverse=True):
         try:
             return TrainingState.load(path)
-        except Exception as error:  # noqa: BLE001 - torch raises what it likes; a machine that lost power cut the file
+        except Exception as error:  # noqa: BLE001 - torch raises many errors for a file that was cut short by a power failure
             log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
             path.unlink()
     return None

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from service.domain.specs import JobSpec
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.standard import Doubles, Standard
 from worker.influence.activations import Trace, allocate
 from worker.job.preparation import JobSamples

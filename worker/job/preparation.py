@@ -22,7 +22,8 @@ from service.domain.specs import JobSpec
 from service.store.blobs import NETWORK_FILE
 from worker.backbones import BackboneContext, Encoded, Preprocessing, select_rows
 from worker.backbones import encode as pretrained
-from worker.data.decode import Canonical, Encoder, Inputs, align_reference
+from worker.data.canonical import Canonical, align_reference
+from worker.data.encoding import Encoder, Inputs
 from worker.data.glitches import PlantedData, plant
 from worker.data.partition import Columns, draw_columns, partition
 from worker.devices import CPU
@@ -40,7 +41,11 @@ _TOGETHER = 2_048
 
 @dataclass(frozen=True)
 class JobSamples:
-    """What is ranked: the training part with its labels, and the reference. `reference_rows` are of its own file."""
+    """Samples of a job: n training rows, which are ranked, and m reference rows.
+
+    `rows` and `reference_rows` are rows of the canonical files of the dataset and of the reference. `original` are the labels
+    before errors were planted. `columns` are the training rows that serve as reference, where there is no other.
+    """
 
     rows: Int[Tensor, " n"]
     planted: PlantedData
@@ -53,10 +58,10 @@ class JobSamples:
 
 @dataclass(frozen=True)
 class PreparedJob(JobSamples):
-    """The same with tensors of both, and the model.
+    """Samples of a job with their tensors, and the model that is trained.
 
-    `network` is the model once more where its gradients are wanted in other layers than the last. `frozen` are rows of
-    numbers that no training changes: embeddings, or what a frozen backbone gave. `preprocessing` is to be kept for new samples.
+    `network` has the gradients of other layers than the last, where these are asked for. `frozen` are vectors [n, d] that
+    training does not change: embeddings, or outputs of a frozen backbone. `preprocessing` is to be kept for new samples.
     """
 
     inputs: Inputs
@@ -153,7 +158,7 @@ def fit(
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
 ) -> int:
-    """Train, handing out the state at every epoch's end; gives the number of epochs that it took."""
+    """Train from `resume` or from the beginning, call `after_epoch` after each epoch, and give the number of epochs."""
     return train(
         prepared.model,
         prepared.inputs,

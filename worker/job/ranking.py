@@ -1,4 +1,4 @@
-"""Measurements in, ranking out: signals, verdicts, suggestions, evidence and what the client should be told."""
+"""Ranking: signals, verdicts, suggestions, evidence and warnings, from the measurements of a job."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.job.preparation import JobSamples
 from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
@@ -32,7 +32,10 @@ _UNKNOWN = {"count": 0, "low": None, "high": None}
 
 @dataclass(frozen=True)
 class RankingResult:
-    """A finished ranking: `table` has the columns of the store's suspects, `evidence` its arrays by sample."""
+    """A finished ranking: `table` has the columns of `service.store.tables.suspects`, `evidence` arrays by sample.
+
+    `summaries` describe each signal as a whole; `result` is what the API shows of the job.
+    """
 
     table: pa.Table
     summaries: dict[str, dict[str, Any]]
@@ -102,12 +105,12 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
 
 
 def _counted_elsewhere(m: Answers) -> dict[str, int]:
-    """Of out-of-sample predictions, what those who bring them are used to."""
+    """The confident joint of out-of-sample predictions, a count that users of cleanlab know."""
     return {} if m.unseen is None else {"confident_joint": contradicted(m.unseen.train, m.labels)}
 
 
 def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
-    """What is known of the samples by where they lie."""
+    """Groups of similar samples, and samples that are proposed for verification."""
     proposed = proposals(m.position.features, m.labels, len(prepared.classes), generator)
     return {
         "groups": {"groups": [_group(group, prepared) for group in m.position.groups]},
@@ -191,7 +194,7 @@ def _witnesses(
 
 
 def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tensor, "w s"]:
-    # Minus one, which stands for nobody, must not be taken for the last row.
+    # -1 stands for no sample, and must not become the last row.
     found = torch.full_like(rows, -1)
     found[rows >= 0] = source[rows[rows >= 0]]
     return found

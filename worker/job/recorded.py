@@ -10,7 +10,7 @@ from torch import Tensor
 from service.domain.dataset import Recording
 from service.domain.errors import FieldError, Invalid
 from service.domain.specs import JobSpec
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.glitches import plant
 from worker.data.partition import draw_columns, partition
 from worker.influence.activations import ActivationSource, Trace, allocate

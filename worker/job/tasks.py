@@ -20,7 +20,7 @@ from service.domain.specs import JobSpec
 from service.store import evidence, jobs, rankings
 from service.store.files import atomic_write
 from service.store.jobs import Claim, Job, LeaseLost
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, latest_checkpoint, preprocessing_path
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.predictions import NO_EPOCH, measure_predictions

@@ -1,4 +1,4 @@
-"""What the model of a completed job says of new samples, for annotators who wait for it."""
+"""Predictions for new samples by the model of a completed job, exchanged in files."""
 
 import json
 from typing import Any
@@ -9,17 +9,20 @@ from service.domain.job import State
 from service.store import jobs
 from service.store.files import atomic_write
 from worker.backbones import Preprocessing
-from worker.data.decode import open_canonical
+from worker.data.canonical import open_canonical
 from worker.job.context import WorkerContext, latest_checkpoint, preprocessing_path
 from worker.serving.inference import TrainedModel, probabilities, restore_model
 
 log = structlog.get_logger()
 
-_kept: dict[str, TrainedModel] = {}  # by job, one at most: annotators ask again and again, and always the same one
+_kept: dict[str, TrainedModel] = {}  # by job, one at most: annotators ask often, and mostly the same model
 
 
 def answer(job_id: str, question: str, context: WorkerContext) -> None:
-    """Answer a question about new samples, which lies in a file, in another file; quietly when nobody asks any more."""
+    """Read the samples of a question from its file and write the predictions to another.
+
+    Returns at once where the file is gone: nobody waits for the answer any more. An error is written as the answer.
+    """
     question_path, answer_path = context.blobs.question(question), context.blobs.answer(question)
     if not question_path.exists():
         return
@@ -38,7 +41,7 @@ def answer(job_id: str, question: str, context: WorkerContext) -> None:
 
 
 def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
-    """The model of a completed job; the last one that was asked for is kept. Raises LookupError where there is none."""
+    """The model of a completed job; the last one is kept in memory. Raises LookupError where there is none."""
     if job_id not in _kept:
         with context.database.read() as connection:
             job = jobs.get(connection, job_id)

@@ -1,4 +1,4 @@
-"""What the model of a completed job says of samples that it has not seen."""
+"""Predictions of a completed job's model for new samples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from service.domain.errors import Invalid
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec
 from worker.backbones import BackboneContext, Preprocessing, rebuild_model
-from worker.data.decode import Canonical, Encoder, Inputs
+from worker.data.canonical import Canonical
+from worker.data.encoding import Encoder, Inputs
 from worker.data.partition import partition
 from worker.devices import CPU, device_of, to_device
 from worker.models import build
@@ -23,7 +24,7 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model as it was at the end of its training, and what makes its inputs of samples, in parts."""
+    """A model at the end of its training; `inputs` encodes samples for it, in parts of bounded size."""
 
     model: nn.Module
     inputs: Callable[[Canonical], Iterator[Inputs]]
@@ -67,7 +68,7 @@ def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Cano
 
 
 def probabilities(trained: TrainedModel, samples: Canonical) -> Float[Tensor, "n c"]:
-    """How probable the model finds each class of each sample, in float32; the classes are `trained.classes` in order."""
+    """Probabilities [n, c] of the classes of n samples, in float32; columns are `trained.classes` in order."""
     device, found = device_of(trained.model), [torch.empty(0, len(trained.classes))]
     block = getattr(trained.model, "at_once", _BLOCK)
     for inputs in trained.inputs(samples):

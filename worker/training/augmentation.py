@@ -1,4 +1,4 @@
-"""Images as they might have been taken: what training may see in place of the plain ones."""
+"""Augmentation of images during training."""
 
 import torch
 from jaxtyping import UInt8
@@ -8,7 +8,10 @@ _SHARE = 8  # of a side, by one part of which an image is moved at most
 
 
 def flip_crop(pixels: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Each moved by an own number of pixels, its edge repeated, and half of them mirrored; global random state."""
+    """Shift each image by up to an eighth of its sides, repeating its edge, and mirror half of them.
+
+    Draws from torch's global random state.
+    """
     count, _, height, width = pixels.shape
     rows, columns = _moved(count, height), _moved(count, width)
     columns = torch.where(torch.rand(count, 1) < 0.5, columns.flip(1), columns)

@@ -1,4 +1,4 @@
-"""A plain training loop that can be stopped and gone on with: same seed, same bits, whatever happened in between."""
+"""Training loop that can be resumed after any epoch: equal seeds give equal bits, interrupted or not."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -42,9 +42,9 @@ class EpochMetrics:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that is needed to go on after an epoch. Randomness is none of it: each epoch seeds its own.
+    """State after an epoch, from which training can be resumed. Each epoch seeds its own randomness, so none is kept.
 
-    `learning_rate` is that of the epoch that has ended, `losses` are those of all epochs so far.
+    `epoch` counts from 1; `learning_rate` is that of this epoch; `losses` are the mean losses of all epochs so far.
     """
 
     epoch: int
@@ -54,7 +54,7 @@ class TrainingState:
     losses: tuple[float, ...] = ()
 
     def save(self, path: Path) -> None:
-        """Write to a file that is whole or not there, whenever the process dies."""
+        """Write to a file that is complete or absent, whenever the process dies."""
         with atomic_write(path) as part:
             torch.save(vars(self), part)
 
@@ -68,8 +68,7 @@ class TrainingState:
 def checkpoints(training: Training, ran: int | None = None) -> list[int]:
     """The epochs whose ends are scored: all, or the asked number; of the first `ran` where training ended early.
 
-    Of a number one half are the first epochs, which tell most of wrong labels, and the others evenly spaced up to the
-    last.
+    Half of a number are the first epochs, which tell most about wrong labels; the others are evenly spaced up to the last.
     """
     epochs = training.epochs if ran is None else ran
     if training.checkpoints == "all":
@@ -84,7 +83,7 @@ def checkpoints(training: Training, ran: int | None = None) -> list[int]:
 
 
 def learning_rate(training: Training, epoch: int) -> float:
-    """The rate of an epoch: constant, or half a cosine from the full rate down to a hundredth."""
+    """Learning rate of an epoch, from 1: constant, or half a cosine from the full rate down to a hundredth of it."""
     if training.schedule == "constant":
         return training.learning_rate
     share = (epoch - 1) / max(training.epochs - 1, 1)

@@ -1,4 +1,4 @@
-"""Which learning rate suits a model and its data: short runs at several, judged on samples that they have not seen."""
+"""Search for a learning rate: short runs at several rates, compared on samples that were held out."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _BLOCK = 256
 
 @dataclass(frozen=True)
 class TriedRate:
-    """One rate, and the mean loss of the judges after a short run at it; infinite where that diverged."""
+    """A learning rate and the mean loss of the held-out samples after a short run; infinite where the run diverged."""
 
     rate: float
     loss: float
@@ -33,18 +33,18 @@ class TriedRate:
 
 @dataclass(frozen=True)
 class FoundRate:
-    """The rate to train with, and what it was chosen among."""
+    """The chosen learning rate, and all that were tried."""
 
     rate: float
     tried: tuple[TriedRate, ...]
 
 
 def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"], training: Training) -> FoundRate:
-    """The rate with the lowest loss, among the given one and higher ones; the model is left as it was.
+    """Try half to eight times the given rate and choose the one with the lowest loss; the model is not changed.
 
-    A higher one is taken only if its double still learns: nothing of the whole run is known yet but its beginning. A
-    lower one only if the given one explodes: short runs like low rates, whole ones found fewer planted errors with them
-    on seven of nine tables, also where the short run had not learnt anything yet. Same seed, same rate.
+    A higher rate is chosen only if its double still learns, because only the beginning of the run is known. A lower rate is
+    chosen only if the given one explodes: short runs prefer low rates, with which whole runs found fewer planted errors on
+    seven of nine tables. Equal seeds give equal rates.
     """
     generator = torch.Generator().manual_seed(training.seed)
     order = torch.randperm(len(labels), generator=generator)
@@ -79,7 +79,7 @@ def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " 
 
 
 def _brief(training: Training, rows: Int[Tensor, " r"], samples: int) -> tuple[Training, Int[Tensor, " l"]]:
-    """A short run: so many rows for so many epochs that it makes the steps that it may."""
+    """Options and rows of a short run of a fixed number of steps."""
     whole = training.epochs * math.ceil(samples / training.batch_size)
     steps = min(max(round(whole * _SHARE), _FEWEST), _MOST, whole)
     wanted = steps * training.batch_size

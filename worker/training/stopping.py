@@ -1,4 +1,4 @@
-"""When training may end before its last epoch."""
+"""Early stopping."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,10 @@ from service.domain.training import EarlyStopping
 
 
 def has_stopped_improving(losses: Sequence[float], stopping: EarlyStopping | None) -> bool:
-    """Whether the last `patience` epochs brought nothing; `losses` are those of every epoch so far, and all it knows."""
+    """Whether none of the last `patience` epochs improved the best loss by the required share.
+
+    `losses` are the mean training losses of all epochs so far, in order; without `stopping` the answer is False.
+    """
     if stopping is None:
         return False
     best, without = math.inf, 0

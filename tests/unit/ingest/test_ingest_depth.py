@@ -15,7 +15,8 @@ from service.ingest.corrected import correct
 from service.ingest.images import shown
 from service.ingest.rows import sample_media
 from tests.unit.ingest.uploads import Take, png, zip_of
-from worker.data.decode import Encoder, open_canonical
+from worker.data.canonical import open_canonical
+from worker.data.encoding import Encoder
 
 
 def grey(value: float, kind: str = "PNG", dtype: Any = np.uint16) -> bytes:

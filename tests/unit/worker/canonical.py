@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from service.domain.dataset import METADATA_KEY, CanonicalHeader
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 
 TYPES = {
     "numeric": pa.float64(),

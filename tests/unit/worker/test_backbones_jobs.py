@@ -17,7 +17,7 @@ from tests.unit.worker.canonical import canonical, encoded
 from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones import BackboneContext, FeatureCache
 from worker.backbones.frozen_backbone import FrozenBackbone
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.glitches import plant
 from worker.data.standard import Standard
 from worker.job.preparation import PreparedJob, fit, prepare

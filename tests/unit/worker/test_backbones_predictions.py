@@ -16,7 +16,7 @@ from tests.unit.worker.networks import WORDS, image_network, text_network
 from tests.unit.worker.test_backbones_jobs import MADE, ROWS, spec_of
 from worker.backbones import BackboneContext, FeatureCache, Preprocessing
 from worker.backbones.image_reader import ImageReader
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 from worker.job.preparation import fit, prepare
 from worker.serving.inference import TrainedModel, probabilities, restore_model
 from worker.training.loop import TrainingState

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.unit.worker.canonical import canonical
-from worker.data.decode import Encoder
+from worker.data.encoding import Encoder
 
 
 def embedded(path: Path, x: npt.NDArray[np.float64], train: int | None = None) -> Tensor:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from tests.unit.worker.canonical import canonical, checker, encoded
-from worker.data.decode import Canonical, Encoder
+from worker.data.canonical import Canonical
+from worker.data.encoding import Encoder
 
 
 def images(path: Path, *files: bytes) -> Canonical:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from service.domain.errors import Invalid
 from tests.unit.worker.canonical import canonical
-from worker.data.decode import Canonical, Encoder, Inputs, align_reference
+from worker.data.canonical import Canonical, align_reference
+from worker.data.encoding import Encoder, Inputs
 
 
 def rows(*numbers: int) -> Tensor:

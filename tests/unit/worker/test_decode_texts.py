@@ -8,7 +8,8 @@ from torch import Tensor
 
 from service.domain.specs import ModelRequest
 from tests.unit.worker.canonical import canonical
-from worker.data.decode import Canonical, Encoder
+from worker.data.canonical import Canonical
+from worker.data.encoding import Encoder
 from worker.models import build
 
 PARAMS = {"vocabulary": 200, "length": 16}

@@ -18,7 +18,7 @@ from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.ingest.samples import write_samples
 from tests.builders import dataset_info
-from worker.data.decode import open_canonical
+from worker.data.canonical import open_canonical
 from worker.job.preparation import fit, prepare
 from worker.serving.inference import probabilities, restore_model
 from worker.training.loop import TrainingState

@@ -18,7 +18,7 @@ from tests.unit.worker.networks import SIDE
 from tests.unit.worker.programs import export, made, sample
 from tests.unit.worker.test_backbones_jobs import whole_job
 from worker.backbones import BackboneContext, FeatureCache
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.job.preparation import prepare
 from worker.models import head
 

@@ -11,7 +11,7 @@ from service.domain.specs import JobSpec
 from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical, encoded
 from worker.backbones import BackboneContext, FeatureCache
-from worker.data.decode import Canonical
+from worker.data.canonical import Canonical
 from worker.data.pixels import Frame, pixels
 from worker.job.preparation import prepare
 
@@ -53,7 +53,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(image)
         return pixels(image, frame, white)
 
-    monkeypatch.setattr("worker.data.decode.pixels", counted)
+    monkeypatch.setattr("worker.data.encoding.pixels", counted)
     return seen
 
 

@@ -16,7 +16,7 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 from worker.influence.activations import Trace
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording

@@ -18,7 +18,7 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
-from worker.data.decode import Canonical, open_canonical
+from worker.data.canonical import Canonical, open_canonical
 from worker.data.standard import Standard
 from worker.job.predictions import measure_predictions
 from worker.job.ranking import RankingResult, rank

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from tests.builders import dataset_info, job_spec, write_canonical
-from worker.data.decode import open_canonical
+from worker.data.canonical import open_canonical
 from worker.job.preparation import fit, prepare
 from worker.job.scoring import score
 from worker.signals.formulas import compute

@@ -1,4 +1,4 @@
-"""Anomalies of each kind, made of encoded samples: the inputs of the chosen rows are replaced.
+"""Planted anomalies, one function a kind: the inputs of the chosen rows are replaced.
 
 Tables are `(numeric [n, k], categorical [n, c])`, embeddings `(x [n, d],)`, images `(pixels uint8 [n, c, h, w],)`, texts
 `(tokens int64 [n, l],)`, where 0 is no token.
@@ -26,39 +26,39 @@ Rows = Int[Tensor, " _"]
 
 @dataclass(frozen=True)
 class EncodedSamples:
-    """Encoded inputs and labels; changes make new ones."""
+    """Encoded inputs and labels of the training part, n rows; a change makes a new value."""
 
     inputs: tuple[Tensor, ...]
     labels: Int[Tensor, " n"]
     classes: int
 
     @property
-    def pictures(self) -> bool:
-        """Whether they are images."""
+    def are_images(self) -> bool:
+        """Whether the inputs are images."""
         return self.inputs[0].dim() > 2
 
     @property
-    def texts(self) -> bool:
-        """Whether they are token numbers."""
+    def are_texts(self) -> bool:
+        """Whether the inputs are token numbers."""
         return len(self.inputs) == 1 and self.inputs[0].dtype == torch.int64
 
     def flat(self) -> Float[Tensor, "n p"]:
-        """One row of numbers a sample; categories are left out where there are numbers, texts are counts of tokens."""
-        if self.texts:
+        """A vector for each sample: numbers without the categories beside them, pixels, or counts of tokens."""
+        if self.are_texts:
             (tokens,) = self.inputs
             counts = torch.zeros(len(tokens), _COUNTED)
             return counts.scatter_add_(1, tokens % _COUNTED, (tokens > 0).float())
         return (self.inputs[0] if self.inputs[0].numel() else self.inputs[-1]).float().flatten(1)
 
     def with_rows(self, rows: Rows, values: Sequence[Tensor]) -> "EncodedSamples":
-        """Other inputs for some rows."""
+        """The samples with `values` as the inputs of `rows`."""
         parts = [part.clone() for part in self.inputs]
         for part, value in zip(parts, values, strict=True):
             part[rows] = value.to(part.dtype)
         return replace(self, inputs=tuple(parts))
 
     def labelled(self, rows: Rows, labels: Rows) -> "EncodedSamples":
-        """Other labels for some rows, modulo the number of classes."""
+        """The samples with `labels`, modulo the number of classes, for `rows`."""
         changed = self.labels.clone()
         changed[rows] = labels % self.classes
         return replace(self, labels=changed)
@@ -67,9 +67,9 @@ class EncodedSamples:
 def far_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """One tight cluster far outside of the data, under one label."""
     count = len(rows)
-    if samples.pictures:
+    if samples.are_images:
         found = [_pixels(_smooth(samples, 1, generator).expand(count, -1, -1, -1), generator)]
-    elif samples.texts:
+    elif samples.are_texts:
         (gibberish,) = _gibberish(samples, torch.randint(0, len(samples.labels), (1,), generator=generator), generator)
         found = [_varied(samples, gibberish, count, _VARIED, generator)]
     else:
@@ -84,9 +84,9 @@ def far_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: t
 def far_scattered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Each far outside of the data in a direction and under a label of its own."""
     count = len(rows)
-    if samples.pictures:
+    if samples.are_images:
         found = [_pixels(_smooth(samples, count, generator), generator)]
-    elif samples.texts:
+    elif samples.are_texts:
         found = [_gibberish(samples, rows, generator)]
     else:
         mean, _, radius = _spread(samples.inputs[0])
@@ -103,10 +103,10 @@ def near_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: 
     """A cluster at the edge of the data, around an outward-moved sample, under one label that is not that sample's."""
     count = len(rows)
     model = torch.randint(0, len(samples.labels), (1,), generator=generator)
-    if samples.pictures:
+    if samples.are_images:
         blend = 0.5 * samples.inputs[0][model].float() + 0.5 * _smooth(samples, 1, generator)
         found = [_pixels(blend.expand(count, -1, -1, -1), generator)]
-    elif samples.texts:
+    elif samples.are_texts:
         found = [_varied(samples, samples.inputs[0][model[0]], count, _MUCH_VARIED, generator)]
     else:
         mean, deviation, _ = _spread(samples.inputs[0])
@@ -119,9 +119,9 @@ def near_clustered(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: 
 
 def shuffled(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
     """Ordinary values in combinations that do not occur; the labels stay."""
-    if samples.pictures:
+    if samples.are_images:
         return samples.with_rows(rows, [_tiles_moved(samples.inputs[0][rows], generator)])
-    if samples.texts:
+    if samples.are_texts:
         return samples.with_rows(rows, [_words_of_others(samples, rows, generator)])
     return samples.with_rows(rows, [_mixed(part, len(rows), generator) for part in samples.inputs])
 
@@ -132,11 +132,11 @@ def extreme(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.G
     The labels stay.
     """
     first = samples.inputs[0][rows]
-    if samples.pictures:
+    if samples.are_images:
         inverted = torch.rand(len(rows), 1, 1, 1, generator=generator) < 0.5
         pixels = first.float()
         return samples.with_rows(rows, [torch.where(inverted, 255 - pixels, (3 * pixels - 128).clamp(0, 255))])
-    if samples.texts:
+    if samples.are_texts:
         return samples.with_rows(rows, [first[:, :1] * (first > 0)])
     mean, deviation, _ = _spread(samples.inputs[0])
     width = len(mean)

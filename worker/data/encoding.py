@@ -1,153 +1,36 @@
-"""Canonical datasets to tensors. Statistics come from the training rows alone; NaN never gets in."""
+"""Canonical datasets to tensors. Statistics come from the training rows alone; no tensor holds NaN."""
 
-import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
-from service.domain.errors import FieldError, Invalid
+from worker.data.canonical import Canonical
 from worker.data.pixels import Frame, common_frame, pixels
 from worker.data.shape import InputShape
 from worker.data.standard import FARTHEST, Doubles, Standard
 from worker.data.texts import tokens, train_tokenizer, usual_length
 
 Inputs = tuple[Tensor, ...]
-_TRIMMED = 1 / 1000  # of the values on each side are left out of a column's mean and deviation, for the same reason
+_TRIMMED = (
+    1 / 1000
+)  # of the values on each side are left out of a column's mean and deviation: one absurd value would decide both
 _BINS = 48  # between the quantiles of a numeric column
 _CATEGORIES = 254  # of one column; rarer values share a code
 _MISSING, _OTHER, _FIRST = 0, 1, 2
-_BATCH = 2048
 _SURVEYED = 64  # images at a time, as doubles
-_RECORDED = "what was recorded or predicted elsewhere is not encoded"
+_RECORDED = "recorded trainings and predictions are not encoded"
 _TOGETHER = 64  # images that one thread decodes before another's turn
-
-
-@dataclass(frozen=True)
-class Canonical:
-    """A canonical file: what is small is read at once, the samples themselves when they are encoded.
-
-    `white` is the brightest value of deep greyscale images; None where there are none, or nobody looked.
-    """
-
-    path: Path
-    header: CanonicalHeader
-    ids: list[str]
-    splits: list[str]
-    index: Int[Tensor, " r"]
-    labels: Int[Tensor, " r"]
-    white: float | None = None
-
-    def batches(self, columns: Sequence[str], rows: Int[Tensor, " k"] | None = None) -> Iterator[pa.RecordBatch]:
-        """The named columns of the named rows, or of all, a few thousand rows at a time.
-
-        Raises ValueError unless `rows` ascend and are there: anything else would quietly give other rows.
-        """
-        edges = torch.tensor([-1, len(self.labels)])
-        if rows is not None and bool((torch.cat([edges[:1], rows, edges[1:]]).diff() <= 0).any()):
-            raise ValueError(f"rows must ascend, without repeats, within 0 to {len(self.labels) - 1}")
-        start = 0
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(_BATCH, columns=list(columns)):
-                if rows is None:
-                    yield batch
-                else:
-                    first, last = torch.searchsorted(rows, torch.tensor([start, start + len(batch)])).tolist()
-                    if last > first:
-                        yield batch.take(pa.array((rows[first:last] - start).numpy()))
-                start += len(batch)
-
-    def width(self, column: str) -> int:
-        """Numbers in each vector of a column."""
-        return int(pq.read_schema(self.path).field(column).type.list_size)
-
-    def digest(self, column: str) -> str:
-        """SHA-256 of all values of a column of texts or bytes, in their order."""
-        found = hashlib.sha256()
-        for batch in self.batches([column]):
-            for value in batch.column(0):
-                content = value.as_buffer()
-                found.update(len(content).to_bytes(8, "little"))
-                found.update(content)
-        return found.hexdigest()
-
-    def image(self, row: int, encoded: pa.Scalar, read: Callable[[bytes], UInt8[np.ndarray, "c h w"]]) -> Tensor:
-        """What `read` makes of the image of a row. Raises Invalid for one that is damaged, naming the sample."""
-        try:
-            return torch.from_numpy(read(encoded.as_py()))
-        except (OSError, ValueError) as error:
-            raise Invalid(f"the image of sample {self.ids[row]} cannot be read: {error}") from error
-
-    def texts(self, rows: Int[Tensor, " k"]) -> Iterator[str]:
-        """The texts of the named rows, which ascend."""
-        return (value.as_py() for batch in self.batches(["text"], rows) for value in batch.column("text"))
-
-
-def open_canonical(path: Path) -> Canonical:
-    """Open a canonical file."""
-    with pq.ParquetFile(path) as file:
-        header = CanonicalHeader.model_validate_json(file.schema_arrow.metadata[METADATA_KEY])
-        table = file.read(["id", "split", "index", "label"])
-        white = file.metadata.metadata.get(WHITE_KEY)
-    return Canonical(
-        path=path,
-        header=header,
-        ids=table["id"].to_pylist(),
-        splits=table["split"].to_pylist(),
-        index=torch.from_numpy(table["index"].to_numpy().astype(np.int64)),
-        labels=torch.from_numpy(table["label"].to_numpy().astype(np.int64)),
-        white=None if white is None else float(white),
-    )
-
-
-def align_reference(reference: Canonical, train: Canonical) -> Canonical:
-    """The reference in the training set's terms: its columns, its class numbers. Raises Invalid naming what differs."""
-    found = _misfits(reference, train)
-    if found:
-        faults = [FieldError(loc=["reference", "dataset"], msg=message) for message in found[:20]]
-        raise Invalid("the reference dataset does not fit: " + "; ".join(fault.msg for fault in faults), errors=faults)
-    places = {name: place for place, name in enumerate(train.header.classes)}
-    numbers = torch.tensor([places[name] for name in reference.header.classes])
-    features = train.header.features
-    if train.header.modality == "tabular":
-        known = {(f["name"], f["kind"]): f["column"] for f in reference.header.features}
-        features = [{**f, "column": known[f["name"], f["kind"]]} for f in features]
-    header = reference.header.model_copy(update={"classes": train.header.classes, "features": features})
-    return replace(reference, header=header, labels=numbers[reference.labels])
-
-
-def _misfits(reference: Canonical, train: Canonical) -> list[str]:
-    theirs, ours = reference.header, train.header
-    if theirs.modality != ours.modality:
-        return [f"it holds {theirs.modality} data, the dataset {ours.modality}"]
-    found: list[str] = []
-    if ours.modality == "tabular":
-        kinds = {feature["name"]: feature["kind"] for feature in theirs.features}
-        for name, kind in ((feature["name"], feature["kind"]) for feature in ours.features):
-            if name not in kinds:
-                found.append(f"it has no column {name}")
-            elif kinds[name] != kind:
-                found.append(f"its column {name} is {kinds[name]}, the dataset's is {kind}")
-    elif ours.modality == "embedding" and reference.width("embedding") != train.width("embedding"):
-        widths = reference.width("embedding"), train.width("embedding")
-        found.append(f"its embeddings have {widths[0]} numbers, the dataset's {widths[1]}")
-    strange = sorted(set(theirs.classes) - set(ours.classes))
-    if strange:
-        found.append(f"it has classes that the dataset lacks: {', '.join(strange[:20])}")
-    return found
 
 
 @dataclass(frozen=True)
@@ -163,9 +46,10 @@ class ColumnEncoding:
 
 @dataclass(frozen=True)
 class Encoder:
-    """What the training rows teach about reading any row; `standard` is that of embeddings.
+    """How rows become tensors, fitted on the training rows.
 
-    `white` is the training dataset's own: images of another one are brought to the same scale.
+    `columns` are those of a table in order, `standard` is the scale of embeddings, `tokenizer` that of texts. `white` is the
+    brightest value of the training images: images of a reference dataset are brought to the same scale.
     """
 
     shape: InputShape
@@ -176,7 +60,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], params: Mapping[str, Any]) -> "Encoder":
-        """Learn the statistics of the training rows; `params` are the model's own."""
+        """Learn statistics and vocabulary from the training rows; `params` are the model's own (`service.domain.params`)."""
         match dataset.header.modality:
             case "tabular":
                 return _fit_table(dataset, rows)
@@ -190,7 +74,11 @@ class Encoder:
                 raise ValueError(_RECORDED)
 
     def encode(self, dataset: Canonical, rows: Int[Tensor, " n"]) -> Inputs:
-        """Tensors of the named rows, which ascend. Raises ValueError for other rows, Invalid for a damaged image."""
+        """Tensors of `rows`, which ascend: one for each part of the model's input, n rows each.
+
+        Tables: numbers [n, k] and category codes [n, c]; embeddings [n, d]; images [n, channels, height, width] in uint8;
+        texts: token numbers [n, l]. Raises ValueError for rows that do not ascend, Invalid for a damaged image.
+        """
         match self.shape.modality:
             case "tabular":
                 return self._encode_table(dataset, rows)
@@ -367,7 +255,7 @@ def _codes(values: pa.Array, codes: dict[str, int]) -> npt.NDArray[np.int64]:
 
 
 def numeric_batches(dataset: Canonical, rows: Int[Tensor, " k"] | None = None) -> Iterator[tuple[Doubles, list[str]]]:
-    """Embeddings, or all columns of a table as numbers, some rows at a time, with the columns' names; missing is NaN."""
+    """Embeddings or the columns of a table as float64 [n, k], batch by batch, and the k names; missing values are NaN."""
     if dataset.header.modality == "embedding":
         for batch in dataset.batches(["embedding"], rows):
             matrix = _matrix(batch)
