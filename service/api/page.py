@@ -1,10 +1,13 @@
-"""The web page: static files by name, which nothing from elsewhere may join."""
+"""The web page: static files by name, and its menu of downloads."""
 
-from fastapi import APIRouter
+import json
+
+from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
 from service.api.http.static import PAGE_HEADERS, WEB_FOLDER
 from service.domain.errors import NotFound
+from service.domain.exports import EXPORT_FORMATS
 
 router = APIRouter(include_in_schema=False)
 
@@ -22,7 +25,16 @@ _SCRIPTS = (
     "evidence.js",
     "reviews.js",
 )
-PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys(_SCRIPTS, "text/javascript")
+# Made of the list that the API reads, too: the page's menu of downloads.
+_EXPORTS = "exports.js"
+_EXPORTS_SCRIPT = f"""// Formats of a whole ranking; modalities: the data that a labelling tool takes, null for any.
+export const EXPORT_FORMATS = {
+    json.dumps(
+        [{"name": one.name, "title": one.title, "modalities": one.modalities} for one in EXPORT_FORMATS.values()]
+    )
+};
+"""
+PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys((*_SCRIPTS, _EXPORTS), "text/javascript")
 
 
 @router.get("/")
@@ -31,9 +43,11 @@ async def get_page() -> FileResponse:
     return FileResponse(WEB_FOLDER / "index.html", headers=PAGE_HEADERS)
 
 
-@router.get("/web/{name}")
-async def get_part(name: str) -> FileResponse:
+@router.get("/web/{name}", response_class=Response)
+async def get_part(name: str) -> Response:
     """What it does, and how it looks."""
     if name not in PARTS:
         raise NotFound(f"the page has no part {name}")
+    if name == _EXPORTS:
+        return Response(_EXPORTS_SCRIPT, media_type=PARTS[name], headers=PAGE_HEADERS)
     return FileResponse(WEB_FOLDER / name, media_type=PARTS[name], headers=PAGE_HEADERS)

@@ -9,7 +9,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.actions.find import check_signal
 from service.actions.review import count_reviewed, review, shortened
-from service.api.exports.ranking_files import Index
 from service.api.http import paging
 from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody
@@ -85,7 +84,7 @@ def list_reviews(
 ) -> ReviewPage:
     """Those that a later decision has taken the place of, too."""
     query = ["reviews", job.id]
-    after = paging.decode(cursor, query, tuple[Index])[0] if cursor is not None else 0
+    after = paging.decode(cursor, query, tuple[paging.Index])[0] if cursor is not None else 0
     with services.database.read() as connection:
         found, total = reviews.page(connection, job.id, after, limit + 1)
     items = found[:limit]

@@ -1,7 +1,7 @@
 """The ranking of a job: page by page, or whole in another form."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -9,8 +9,9 @@ from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
 from service.actions.find import check_signal, find_dataset_of_job
-from service.api.exports import ranking_files as exports
-from service.api.exports.tool_files import Words, to_tool, tool_form, words
+from service.api.exports.export import Export
+from service.api.exports.tables import columns
+from service.api.exports.writers import WRITERS
 from service.api.http import negotiation as forms
 from service.api.http import paging
 from service.api.http.authentication import authorize
@@ -18,8 +19,11 @@ from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.samples import Suspect, SuspectPage
 from service.api.views.samples import computed_signals, planted_view, review_view, sample_cards
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, invalid
+from service.domain.exports import EXPORT_FORMATS, ExportFormat
 from service.domain.verdict import FLAGGED, Verdict
-from service.platforms.exports import FORMS
+from service.platforms.exports import ExportContext
 from service.services import Services
 from service.store import rankings, reviews
 from service.store.jobs import Job
@@ -27,7 +31,64 @@ from service.store.rankings import PageStart, Row
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
+_MEDIA_TYPES = {"json": "application/json", **{one.name: one.media_type for one in EXPORT_FORMATS.values()}}
+_DESCRIPTION: dict[str, Any] = {
+    "description": "A page as JSON, or the whole ranking in another form.",
+    "content": {
+        one.media_range: {"schema": {"type": "string"} if one.is_text else {"type": "string", "format": "binary"}}
+        for one in EXPORT_FORMATS.values()
+        if one.media_type != _MEDIA_TYPES["json"]
+    },
+}
 _VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalous": ("anomalous",)}
+
+
+@dataclass(frozen=True)
+class ToolNames:
+    """What a labelling tool calls things, where it is not what the dataset calls them."""
+
+    field: str | None = None
+    about: str | None = None
+    root: str = ""
+
+    def context(self, job: Job, info: DatasetInfo) -> ExportContext:
+        """Names of a job's dataset in the tool."""
+        # What Label Studio calls the text, where the dataset is an export of its own.
+        own = info.inferred.format.startswith("label studio") and info.modality == "text" and info.features
+        return ExportContext(
+            job_id=job.id,
+            modality=info.modality,
+            classes=tuple(info.classes),
+            origin=info.inferred.format,
+            field=self.field or info.inferred.label or "label",
+            about=self.about or (info.features[0].name if own else None),
+            root=self.root,
+        )
+
+
+def _tool_names(
+    field: Annotated[
+        str | None,
+        Query(
+            description="Of a labelling tool's form: what the tool calls the class (the Choices tag, question or "
+            "feature); the label's name in the dataset when left out.",
+            min_length=1,
+            max_length=200,
+        ),
+    ] = None,
+    about: Annotated[
+        str | None,
+        Query(
+            description="Of label_studio: the tag that is labelled; text, image or table when left out.",
+            min_length=1,
+            max_length=200,
+        ),
+    ] = None,
+    root: Annotated[
+        str, Query(description="Of a labelling tool's form: put before the path of each image.", max_length=2_000)
+    ] = "",
+) -> ToolNames:
+    return ToolNames(field, about, root)
 
 
 def _query(
@@ -46,12 +107,12 @@ def _query(
     "/jobs/{job_id}/suspects",
     summary="The ranking, most suspicious first",
     response_model=SuspectPage,
-    responses=problems(400, 404, 406, 409, 410, 422) | {200: exports.DESCRIPTION},
+    responses=problems(400, 404, 406, 409, 410, 422) | {200: _DESCRIPTION},
 )
 def list_suspects(
     job: CompletedJob,
     query: Annotated[rankings.Query, Depends(_query)],
-    said: Annotated[Words, Depends(words)],
+    names: Annotated[ToolNames, Depends(_tool_names)],
     request: Request,
     services: ServicesDependency,
     response: Response,
@@ -61,22 +122,23 @@ def list_suspects(
         str | None,
         Query(
             alias="format",
-            description=f"{', '.join(exports.FORMATS)}; instead of Accept. cleanlab is the table of its label issues, "
-            "the others are what the labelling tool of that name imports.",
+            description=f"Instead of Accept: json, {', '.join(EXPORT_FORMATS)}. cleanlab is the table of its label "
+            "issues, the others are what the labelling tool of that name imports.",
+            json_schema_extra={"enum": ["json", *EXPORT_FORMATS]},
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
     """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
-    form = forms.choose(name, accept, exports.MEDIA_TYPES, "a ranking")
+    form = forms.choose(name, accept, _MEDIA_TYPES, "a ranking")
     if form != "json":
-        return _export(services, job, query, form, said)
+        return _export(services, job, query, EXPORT_FORMATS[form], names)
     marked = ["suspects", job.id, *asdict(query).values()]
     # The ranking never changes, so the counts travel with the cursor.
     after, total, flagged = None, None, None
     if cursor is not None:
         score, index, rank, total, flagged = paging.decode(
-            cursor, marked, tuple[FiniteFloat, exports.Index, int, int, int]
+            cursor, marked, tuple[FiniteFloat, paging.Index, int, int, int]
         )
         after = PageStart(score, index, rank)
     with services.database.read() as connection:
@@ -121,24 +183,37 @@ def _suspects(services: Services, job: Job, rows: Sequence[Row], by: str, first:
     ]
 
 
-def _export(services: Services, job: Job, query: rankings.Query, form: exports.Format, said: Words) -> Response:
-    def chunks() -> Iterator[Sequence[Row]]:
+def _export(services: Services, job: Job, query: rankings.Query, form: ExportFormat, names: ToolNames) -> Response:
+    info = find_dataset_of_job(services, job)
+    _check_fits(form, job, info)
+
+    def chunks() -> Iterator[list[dict[str, Any]]]:
+        rank = 0
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
-            yield from rankings.stream(connection, job.id, query)
+            for rows in rankings.stream(connection, job.id, query):
+                yield [{**row, "rank": place, "score": row[query.by]} for place, row in enumerate(rows, rank + 1)]
+                rank += len(rows)
 
-    rows = exports.ranked(chunks(), query.by)
-    if form in FORMS:
-        info = find_dataset_of_job(services, job)
-        tool_form(form, job, info)
-        content = to_tool(form, rows, job, info, services.blobs.canonical(info.id), said)
-    else:
-        content = exports.WRITERS[form](rows, exports.columns((job.result or {})["signals"]))
+    export = Export(columns((job.result or {})["signals"]), names.context(job, info), services.blobs.canonical(info.id))
     return StreamingResponse(
-        content,
-        media_type=exports.MEDIA_TYPES[form],
+        WRITERS[form.name](chunks(), export),
+        media_type=form.media_type,
         headers={
-            "Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{exports.ENDINGS.get(form, form)}"',
+            "Content-Disposition": f'attachment; filename="{job.id}-{query.by}.{form.suffix}"',
             "Vary": "Accept",
         },
     )
+
+
+def _check_fits(form: ExportFormat, job: Job, info: DatasetInfo) -> None:
+    """Raise Invalid for data that a tool has no place for, and Conflict for planted errors, which are not the tool's."""
+    if not form.fits(info.modality):
+        fitting = ", ".join(one.name for one in EXPORT_FORMATS.values() if one.fits(info.modality))
+        kinds = " and ".join(form.modalities or ())
+        msg = f"{form.name} is for {kinds}, and this dataset is {info.modality}; there are {fitting}"
+        raise invalid(["query", "format"], msg)
+    if form.is_for_tool and job.spec.glitches:
+        raise Conflict(
+            "this job planted errors itself; its suggestions are not about your labels", members={"state": "planted"}
+        )

@@ -4,7 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from service.domain.dataset import Modality
 from service.platforms.label_studio import Control, choices_result, task_number
@@ -189,17 +189,15 @@ def fiftyone(suspects: Iterable[ExportedSample], export: ExportContext) -> Items
 
 @dataclass(frozen=True)
 class ToolFormat:
-    """Format of a tool's file: its items, the text around them, and the modalities that the tool takes."""
+    """How a tool's file is written: its items, each on a line of its own (`lines`) or in one document with text `around`.
+
+    With `flagged_images` only flagged images are items, with their sizes, which takes opening them.
+    """
 
     items: Callable[[Iterable[ExportedSample], ExportContext], Items]
-    modalities: tuple[Modality, ...]
-    ending: str = "json"  # of the file name; a file with another ending has one object per line
+    lines: bool = False
     around: tuple[str, str] = ("[\n", "\n]\n")
-
-    @property
-    def lines(self) -> bool:
-        """Whether the file has one object per line."""
-        return self.ending != "json"
+    flagged_images: bool = False
 
     def pieces(self, suspects: Iterable[ExportedSample], export: ExportContext) -> Iterator[str]:
         """The text of the file in pieces, about one for each item."""
@@ -212,13 +210,13 @@ class ToolFormat:
         yield "\n" if self.lines and between else tail
 
 
-ToolForm = Literal["label_studio", "argilla", "doccano", "cvat", "prodigy", "labelbox", "fiftyone"]
-FORMS: dict[ToolForm, ToolFormat] = {
-    "label_studio": ToolFormat(label_studio, ("text", "image", "tabular")),
-    "argilla": ToolFormat(argilla, ("text", "image")),
-    "doccano": ToolFormat(doccano, ("text",), "jsonl"),
-    "cvat": ToolFormat(cvat, ("image",)),
-    "prodigy": ToolFormat(prodigy, ("text", "image"), "jsonl"),
-    "labelbox": ToolFormat(labelbox, ("text", "image"), "ndjson"),
-    "fiftyone": ToolFormat(fiftyone, ("image",), around=('{"samples": [\n', "\n]}\n")),
+# By the names of service.domain.exports, which says what each is called and which data the tool takes.
+TOOL_FORMATS: dict[str, ToolFormat] = {
+    "label_studio": ToolFormat(label_studio),
+    "argilla": ToolFormat(argilla),
+    "doccano": ToolFormat(doccano, lines=True),
+    "cvat": ToolFormat(cvat, flagged_images=True),
+    "prodigy": ToolFormat(prodigy, lines=True),
+    "labelbox": ToolFormat(labelbox, lines=True),
+    "fiftyone": ToolFormat(fiftyone, around=('{"samples": [\n', "\n]}\n")),
 }

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from service.domain.exports import EXPORT_FORMATS
 from service.terminal.arguments import AsJson, By, Job, Label, Limit
 from service.terminal.console import console, detection_table, simple_table, suspects_table
 
@@ -66,7 +67,9 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.")],
     form: Annotated[
         str,
-        typer.Option("--format", help="csv, jsonl, parquet, cleanlab, or a labelling tool: label_studio, prodigy, …"),
+        typer.Option(
+            "--format", help=f"{', '.join(EXPORT_FORMATS)}; those called after a labelling tool are for its import."
+        ),
     ] = "csv",
     by: By = "mislabeled",
     label: Label = None,

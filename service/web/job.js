@@ -3,26 +3,11 @@
 import { events, json, save } from "/web/api.js";
 import { lines } from "/web/charts.js";
 import { at, attempt, between, button, count, element, moment, options, percent, tell } from "/web/dom.js";
+import { EXPORT_FORMATS } from "/web/exports.js";
 import { ENDED, list, moves } from "/web/jobs.js";
 import * as ranking from "/web/ranking.js";
 import * as reviews from "/web/reviews.js";
 
-// What each labelling tool has a place for; the forms of no tool are for everything.
-const TOOLS = {
-  label_studio: ["Label Studio", ["text", "image", "tabular"]],
-  argilla: ["Argilla", ["text", "image"]],
-  doccano: ["doccano", ["text"]],
-  cvat: ["CVAT", ["image"]],
-  prodigy: ["Prodigy", ["text", "image"]],
-  labelbox: ["Labelbox", ["text", "image"]],
-  fiftyone: ["FiftyOne", ["image"]],
-};
-const FORMS = [
-  ["csv", "CSV"],
-  ["parquet", "Parquet"],
-  ["jsonl", "JSON lines"],
-  ["cleanlab", "cleanlab's table"],
-];
 let shown = null;
 let following = new AbortController();
 
@@ -151,10 +136,10 @@ async function found(job) {
     ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
   );
   at("warnings").replaceChildren(...warnings.map((warning) => element("li", { textContent: warning.detail })));
-  const tools = Object.entries(TOOLS).filter(
-    ([, [, kinds]]) => !job.spec.glitches && kinds.includes(job.dataset.modality),
+  const forms = EXPORT_FORMATS.filter(
+    ({ modalities }) => !modalities || (!job.spec.glitches && modalities.includes(job.dataset.modality)),
   );
-  at("form").replaceChildren(...options([...FORMS, ...tools.map(([name, [title]]) => [name, title])]));
+  at("form").replaceChildren(...options(forms.map(({ name, title }) => [name, title])));
   await Promise.all([ranking.rank(job), reviews.of(job)]);
 }
 

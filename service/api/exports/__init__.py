@@ -1,1 +1,1 @@
-"""Rankings as files."""
+"""Rankings as files: a writer for each format of service.domain.exports."""

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Query, Request, Response
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from service.domain.errors import FieldError, Malformed
 
 _MARK_LENGTH = 8
 
+# A place in a list that any database can count.
+Index = Annotated[int, Field(ge=0, lt=2**63)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
 Cursor = Annotated[str | None, Query(description="`next` of the page before; only for the same query.")]
 

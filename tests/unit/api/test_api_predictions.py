@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
+from service.domain.exports import EXPORT_FORMATS
 from service.domain.signal import SIGNALS
-from service.platforms.exports import FORMS
 from service.services import Services
 from tests.unit.ingest.uploads import npz_of
 from worker.devices import CPU
@@ -75,10 +75,9 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, services: Serv
     assert [one["name"] for one in client.get(f"{url}/signals").json()["items"]] == [
         n for n in SIGNALS if n in computed
     ]
-    for form in ("csv", "jsonl", "parquet", "cleanlab"):
-        assert client.get(f"{url}/suspects", params={"format": form}).status_code == 200
-    for form in FORMS:
-        assert client.get(f"{url}/suspects", params={"format": form}).status_code == 422
+    for form in EXPORT_FORMATS.values():
+        expected = 422 if form.is_for_tool else 200
+        assert client.get(f"{url}/suspects", params={"format": form.name}).status_code == expected
     page, text = (client.get(f"{url}/report", params={"format": form}).text for form in ("html", "md"))
     for report in (page, text):
         assert "what models said of samples that they had not seen" in report

@@ -89,7 +89,7 @@ def test_data_that_a_tool_has_no_place_for_is_refused_with_what_there_is(
     refused = client.get("/jobs/job_1/suspects?format=cvat")
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["query", "format"])
     assert "cvat is for image, and this dataset is tabular" in refused.json()["detail"]
-    assert refused.json()["detail"].endswith("there are csv, jsonl, parquet, label_studio")
+    assert refused.json()["detail"].endswith("there are csv, jsonl, parquet, cleanlab, label_studio")
     table = asked(client, "format=label_studio").json()[0]["data"]["table"]
     assert set(table) == {"weight", "colour"}
 

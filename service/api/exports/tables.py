@@ -1,0 +1,114 @@
+"""Rankings as tables: CSV, JSON lines, Parquet, and the table of cleanlab."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.api.exports.export import Chunks, Export, Writer
+
+_OWN: tuple[tuple[str, Any], ...] = (
+    ("rank", pa.int64()),
+    ("sample_id", pa.string()),
+    ("index", pa.int64()),
+    ("given_label", pa.string()),
+    ("suggested_label", pa.string()),
+    ("suggested_confidence", pa.float64()),
+    ("score", pa.float64()),
+    ("verdict", pa.string()),
+    ("planted_kind", pa.string()),
+    ("planted_label", pa.string()),
+)
+_ISSUE = ("index", "sample_id", "is_label_issue", "label_score", "given_label", "predicted_label")
+
+
+def columns(signals: Sequence[str]) -> tuple[str, ...]:
+    """Names of the columns of a table, in order: of the ranking, then the values of the signals."""
+    return (*(name for name, _ in _OWN), *signals)
+
+
+def to_csv(chunks: Chunks, export: Export) -> Iterator[bytes]:
+    """RFC 4180, with a header; numbers in full, nothing for null."""
+    return _csv(chunks, export.columns)
+
+
+def _csv(chunks: Chunks, names: Sequence[str]) -> Iterator[bytes]:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, extrasaction="ignore")
+    writer.writeheader()
+    yield text.getvalue().encode()
+    for chunk in chunks:
+        text.seek(0)
+        text.truncate()
+        writer.writerows(chunk)
+        yield text.getvalue().encode()
+
+
+def to_jsonl(chunks: Chunks, export: Export) -> Iterator[bytes]:
+    """One object a line."""
+    for chunk in chunks:
+        lines = (json.dumps({name: row[name] for name in export.columns}, ensure_ascii=False) for row in chunk)
+        yield "".join(f"{line}\n" for line in lines).encode()
+
+
+def to_parquet(chunks: Chunks, export: Export) -> Iterator[bytes]:
+    """One row group a chunk."""
+    kinds = dict(_OWN)
+    schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in export.columns])
+    sink = _Sink()
+    with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
+        for chunk in chunks:
+            writer.write_table(
+                pa.Table.from_pylist([{name: row[name] for name in export.columns} for row in chunk], schema)
+            )
+            yield sink.take()
+    yield sink.take()
+
+
+def to_cleanlab(chunks: Chunks, _export: Export) -> Iterator[bytes]:
+    """The table of cleanlab's `get_issues("label")`, with the sample's id: a `label_score` near 0 is bad."""
+    issues = (
+        [
+            {
+                "index": row["index"],
+                "sample_id": row["sample_id"],
+                "is_label_issue": row["verdict"] == "mislabeled",
+                "label_score": 1 - row["mislabeled"],
+                "given_label": row["given_label"],
+                "predicted_label": row["suggested_label"],
+            }
+            for row in chunk
+        ]
+        for chunk in chunks
+    )
+    return _csv(issues, _ISSUE)
+
+
+class _Sink(io.RawIOBase):
+    """Keeps what was written until it is taken."""
+
+    def __init__(self) -> None:
+        self._held, self._size = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+    def take(self) -> bytes:
+        taken = bytes(self._held)
+        self._held.clear()
+        return taken
+
+
+TABLES: dict[str, Writer] = {"csv": to_csv, "jsonl": to_jsonl, "parquet": to_parquet, "cleanlab": to_cleanlab}
