@@ -26,7 +26,7 @@ COPY pyproject.toml constraints.txt ./
 # What the code needs, without the code: empty packages stand in for it, so that these layers are made anew only when
 # the requirements change.
 FROM venv AS service-packages
-RUN mkdir service worker && touch LICENSE README.md \
+RUN mkdir usual_suspects service worker && touch LICENSE README.md \
     && pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt .
 
 FROM service-packages AS worker-packages
@@ -36,6 +36,7 @@ RUN pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt 
 
 FROM venv AS code
 COPY LICENSE README.md ./
+COPY usual_suspects usual_suspects
 COPY service service
 COPY worker worker
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps .

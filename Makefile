@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := service worker tests benchmarks docs
+SOURCES := usual_suspects service worker tests benchmarks docs
 # More options for pytest: make test PYTEST_ARGS="-k reviews"
 PYTEST_ARGS ?=
 # One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from service.terminal import doccano_commands, job_commands, result_commands, stack_commands
-from service.terminal.client import ApiError, Client
 from service.terminal.console import console, show_api_error
+from usual_suspects.client import ApiError, Client
 
 app = typer.Typer(
     name="suspects",

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from service.terminal.client import ENDED, ApiError, Client
+from usual_suspects.client import ENDED, ApiError, Client
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from service.settings import Settings
-from service.terminal.client import Client
 from service.terminal.console import console, detection_table, show_error, suspects_table, watch
 from service.terminal.processes import free_port
 from service.terminal.stack import running
+from usual_suspects.client import Client
 
 _RATE = 0.1
 _SHOWN = 15

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from service.terminal.client import ApiError, is_local
+from usual_suspects.client import ApiError, is_local
 
 _PAGE = 500
 _EXPORT_WITHIN_S = 600.0

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from service.terminal.client import ApiError, Client
 from service.terminal.console import console
 from service.terminal.doccano import Doccano
+from usual_suspects.client import ApiError, Client
 
 app = typer.Typer(
     name="doccano", help="Rank a doccano project, and review its suspects in doccano.", no_args_is_help=True

@@ -8,8 +8,8 @@ import typer
 from rich.text import Text
 
 from service.terminal.arguments import Job, Limit
-from service.terminal.client import ApiError, Client
 from service.terminal.console import console, simple_table, suspects_table, watch
+from usual_suspects.client import ApiError, Client
 
 app = typer.Typer()
 

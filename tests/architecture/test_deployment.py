@@ -251,6 +251,7 @@ print(*failed)
     ("package", "extras", "needs_more"),
     [
         ("service", [], []),
+        ("usual_suspects", [], ["usual_suspects.lightning", "usual_suspects.transformers"]),  # where torch is
         ("worker", ["worker"], ["worker.recorder.lightning"]),  # for an environment that has Lightning
     ],
 )

@@ -24,9 +24,9 @@ from service.settings import Settings
 from service.store import jobs
 from service.store.engine import migrate, open_database
 from service.terminal import cli, console
-from service.terminal.client import Client, Update
 from service.terminal.processes import free_port
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish
+from usual_suspects.client import Client, Update
 
 
 @dataclass(frozen=True)

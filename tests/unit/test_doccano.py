@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from service.services import Services
 from service.store import datasets
 from service.terminal.cli import app
-from service.terminal.client import ApiError
 from service.terminal.doccano import Doccano
 from tests.builders import add_job, finish, ranking_of
+from usual_suspects.client import ApiError
 
 GIVEN = range(1, 25)
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

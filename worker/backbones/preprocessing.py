@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.store.files import atomic_write
+from usual_suspects.files import atomic_write
 from worker.data.standard import Standard
 
 

@@ -18,8 +18,8 @@ from service.domain.errors import SuspectsError, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, jobs, rankings
-from service.store.files import atomic_write
 from service.store.jobs import Claim, Job, LeaseLost
+from usual_suspects.files import atomic_write
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, latest_checkpoint, preprocessing_path
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of

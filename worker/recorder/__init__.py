@@ -1,12 +1,12 @@
-"""Records a training of your own, anywhere, for the service to rank. Needs torch and NumPy, nothing else of this package.
+"""Records a training in your own code for the service to rank. Needs torch and NumPy, and no other package.
 
-from worker.recorder import TraceRecorder
+from usual_suspects import TraceRecorder
 
 recorder = TraceRecorder(model, train_set, "run.safetensors")  # once, the samples in a fixed order
 recorder.record(optimizer)                                     # at each epoch's end
 recorder.close()                                               # in the end
 
-`worker.recorder.transformers` and `worker.recorder.lightning` have callbacks that do the same.
+`usual_suspects.transformers` and `usual_suspects.lightning` have callbacks that do the same.
 """
 
 from worker.recorder.recorder import TraceRecorder

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from usual_suspects.files import atomic_write
+
 _DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 
@@ -66,10 +68,8 @@ def write_safetensors(path: Path, columns: Mapping[str, ArrayFile], metadata: Ma
         header[name] = {"dtype": _DTYPES[column.dtype], "shape": list(column.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as target:
+    with atomic_write(path) as part, part.open("wb") as target:
         target.write(struct.pack("<Q", len(text)) + text)
         for column in columns.values():
             with column.path.open("rb") as source:
                 shutil.copyfileobj(source, target, 1 << 20)
-    part.replace(path)

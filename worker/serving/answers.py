@@ -7,7 +7,7 @@ import structlog
 
 from service.domain.job import State
 from service.store import jobs
-from service.store.files import atomic_write
+from usual_suspects.files import atomic_write
 from worker.backbones import Preprocessing
 from worker.data.canonical import open_canonical
 from worker.job.context import WorkerContext, latest_checkpoint, preprocessing_path

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
-from service.store.files import atomic_write
+from usual_suspects.files import atomic_write
 from worker.devices import device_of, to_device
 from worker.training.augmentation import flip_crop
 from worker.training.stopping import has_stopped_improving

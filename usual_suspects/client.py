@@ -1,4 +1,4 @@
-"""The REST API from Python: what the command line is built on."""
+"""HTTP client of the service's REST API; the command line uses it, too."""
 
 import ipaddress
 import json
@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 
-from service.store.files import atomic_write
+from usual_suspects.files import atomic_write
 
 ENDED = ("completed", "failed", "cancelled")
 _FAILURES = 5
@@ -21,7 +21,10 @@ _PAUSE_S = 1.0
 
 
 class ApiError(Exception):
-    """A problem that the service told, or that it could not be reached. `errors` names what to mend."""
+    """The service answered with an error, or could not be reached.
+
+    `errors`: faults of single fields, each with `loc` and `msg`.
+    """
 
     def __init__(self, title: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
         super().__init__(f"{title}: {detail}")
@@ -30,14 +33,17 @@ class ApiError(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """One thing that a watched job told: its `state`, its `progress`, or the `metrics` of an epoch."""
+    """One event of a watched job. `kind` is state, progress or metrics (of one epoch); `data` as in GET /jobs/{id}/events."""
 
     kind: str
     data: dict[str, Any]
 
 
 class Client:
-    """One service, one key. Use it in a `with` block, or close it."""
+    """Client of the service at `url`, with an API key where it asks for one. Use it in a `with` block, or close it.
+
+    Raises ApiError for a URL that is none.
+    """
 
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -61,19 +67,19 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._http.close()
 
     def get(self, *path: str, **query: Any) -> dict[str, Any]:
-        """GET as JSON; the parts of the path may hold any character. Raises ApiError."""
+        """GET a JSON object; `path` are the parts of the path, unquoted. Raises ApiError."""
         return self._json("GET", _path(path), params=_given(query))
 
     def post(self, *path: str) -> dict[str, Any]:
-        """POST nothing. Raises ApiError."""
+        """POST without a body; the answer as a JSON object. Raises ApiError."""
         return self._json("POST", _path(path))
 
     def post_json(self, body: Any, *path: str) -> dict[str, Any]:
-        """POST a JSON body. Raises ApiError."""
+        """POST a JSON body; the answer as a JSON object. Raises ApiError."""
         return self._json("POST", _path(path), json=body)
 
     def delete(self, *path: str) -> None:
@@ -81,11 +87,11 @@ class Client:
         self._json("DELETE", _path(path))
 
     def submit(self, file: Path, spec: dict[str, Any]) -> dict[str, Any]:
-        """Upload a file and queue a job on it, in one request. Raises ApiError."""
+        """Upload a file and submit a job on it, in one request; the job. Raises ApiError."""
         return self._upload("/jobs", file, {"spec": json.dumps(spec)})
 
     def upload_network(self, file: Path) -> dict[str, Any]:
-        """Upload weights or an exported program. Raises ApiError."""
+        """Upload weights or an exported program; the network. Raises ApiError."""
         return self._upload("/networks", file, {})
 
     def _upload(self, path: str, file: Path, data: dict[str, str]) -> dict[str, Any]:
@@ -96,16 +102,16 @@ class Client:
             raise ApiError("Cannot read the file", f"{file}: {error.strerror}") from error
 
     def watch(self, job_id: str) -> Iterator[Update]:
-        """What happens to a job until it ends. Raises ApiError.
+        """Events of a job until it ends. Raises ApiError.
 
-        A stream that breaks is taken up where it was; where streams do not come through, the job is asked instead.
+        A broken stream is resumed at the last event. Where no stream comes through, the job is polled instead.
         """
         last, failures = "", 0
         while True:
-            heard = False
+            received = False
             try:
                 for event in self._events(job_id, last):
-                    heard, last = True, event.id or last
+                    received, last = True, event.id or last
                     update = Update(event.event, event.json())
                     yield update
                     if update.data.get("state") in ENDED:
@@ -114,10 +120,10 @@ class Client:
             except SSEError:
                 failures = 0
             except httpx.TransportError as error:
-                failures = 0 if heard else failures + 1
+                failures = 0 if received else failures + 1
                 if failures > _FAILURES:
-                    raise self._away(error) from error
-            if not heard and failures == 0:
+                    raise self._unreachable(error) from error
+            if not received and failures == 0:
                 job = self.get("jobs", job_id)
                 yield Update("progress", job["progress"])
                 if job["state"] in ENDED:
@@ -126,9 +132,9 @@ class Client:
             time.sleep(_PAUSE_S)
 
     def save(self, output: Path, *path: str, **query: Any) -> None:
-        """GET into a file as it comes; the file is there once it is whole. Raises ApiError."""
+        """GET into a file, streamed; the file appears when it is complete. Raises ApiError."""
         try:
-            with self._reached(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
+            with self._connection_errors(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
                 _check(answer)
                 with atomic_write(output) as part, part.open("wb") as file:
                     for block in answer.iter_bytes():
@@ -143,7 +149,7 @@ class Client:
             yield from source.iter_sse()
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        with self._reached():
+        with self._connection_errors():
             answer = self._http.request(method, path, **options)
         _check(answer)
         try:
@@ -153,13 +159,13 @@ class Client:
         return result
 
     @contextmanager
-    def _reached(self) -> Iterator[None]:
+    def _connection_errors(self) -> Iterator[None]:
         try:
             yield
         except httpx.TransportError as error:
-            raise self._away(error) from error
+            raise self._unreachable(error) from error
 
-    def _away(self, error: httpx.TransportError) -> ApiError:
+    def _unreachable(self, error: httpx.TransportError) -> ApiError:
         advice = "Start one with `suspects up`, or name it with --url"
         return ApiError("Cannot reach the service", f"{self.url}: {error}. {advice}")
 
@@ -187,7 +193,7 @@ def _check(answer: httpx.Response) -> None:
     answer.read()
     problem: dict[str, Any] = {"detail": answer.text[:500]}
     with suppress(ValueError):
-        told = answer.json()
-        problem = told if isinstance(told, dict) else problem
+        body = answer.json()
+        problem = body if isinstance(body, dict) else problem
     title = problem.get("title") or f"{answer.status_code} {answer.reason_phrase}"
     raise ApiError(title, problem.get("detail") or "", problem.get("errors"))

@@ -7,7 +7,7 @@ from typing import IO
 import pytest
 
 from service.domain.errors import StorageFull, disk_full
-from service.store.files import atomic_write
+from usual_suspects.files import atomic_write
 
 
 @pytest.mark.parametrize("durable", [False, True])

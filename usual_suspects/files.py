@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whenever the process dies."""
+"""Writes files atomically: complete or not there, whenever the process ends."""
 
 import os
 import secrets
