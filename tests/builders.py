@@ -19,7 +19,7 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
-from service.store import datasets, evidence, jobs, rankings
+from service.store import datasets, evidence, job_events, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 
@@ -231,7 +231,7 @@ def finish(
         for state in (State.TRAINING, State.SCORING, State.RANKING):
             jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), now)
             if state is State.TRAINING:
-                jobs.record_event(connection, job_id, "metrics", {"epoch": 1, "loss": 1.0, "accuracy": 0.5}, now)
+                job_events.record(connection, job_id, "metrics", {"epoch": 1, "loss": 1.0, "accuracy": 0.5}, now)
     if blobs is not None:
         save_evidence(blobs, job_id, info)
     with database.write() as connection:

@@ -114,7 +114,7 @@ def _following(services: Services, job_id: str) -> NewJob | None:
     next_id = new_id("job_")
     if afresh and job.spec.source is not None:
         dataset_id, now = new_id("ds_"), services.now()
-        info = jobs.placeholder_dataset(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
+        info = pulls.placeholder_dataset(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
         return NewJob(next_id, job.spec.model_copy(update={"dataset": dataset_id}), info)
     version = make_version(services, parent, job, "reviews")
     with services.database.read() as connection:

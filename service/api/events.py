@@ -14,8 +14,9 @@ from service.api.http.lookup import ExistingJob, ServicesDependency
 from service.domain.errors import FieldError, Malformed
 from service.domain.job import ENDED, Progress
 from service.services import Services
-from service.store import jobs
-from service.store.jobs import Job, JobEvent
+from service.store import job_events, jobs
+from service.store.job_events import JobEvent
+from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -73,4 +74,4 @@ def _look(services: Services, job_id: str, after: int) -> tuple[Job | None, list
     # The job first: once it has ended, its last event is there to be read.
     with services.database.read() as connection:
         job = jobs.get(connection, job_id)
-        return job, list(jobs.events_after(connection, job_id, after))
+        return job, list(job_events.after_number(connection, job_id, after))

@@ -9,7 +9,7 @@ from service.domain.errors import Conflict, FieldError, Invalid, NotFound
 from service.label_studio.client import LabelStudio, Refused
 from service.platforms.label_studio import Control, choose_control, parse_config
 from service.services import Services
-from service.store import connections, jobs
+from service.store import connections, pulls
 
 _LONGEST_NAME = 200
 
@@ -52,7 +52,7 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
     if modality is None:
         raise Invalid(f"project: no model takes {control.input_tag}")
     name = title[:_LONGEST_NAME] or "label studio"
-    return jobs.placeholder_dataset(dataset_id, job_id, name, modality, control.classes, now)
+    return pulls.placeholder_dataset(dataset_id, job_id, name, modality, control.classes, now)
 
 
 def backend_path(connection_id: str, secret: str) -> str:

@@ -11,7 +11,7 @@ from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
 from service.report.entries import entries, group, load_samples
 from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
-from service.store import datasets, jobs, outcomes, rankings, reviews, tallies
+from service.store import datasets, job_events, outcomes, rankings, reviews, tallies
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
@@ -70,7 +70,9 @@ def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> li
 
 def _epochs(connection: sa.Connection, job_id: str) -> list[Epoch]:
     """Metrics by epoch; when an epoch was reported twice, the later report counts."""
-    metrics = {one.data["epoch"]: one.data for one in jobs.events_after(connection, job_id, 0) if one.kind == "metrics"}
+    metrics = {
+        one.data["epoch"]: one.data for one in job_events.after_number(connection, job_id, 0) if one.kind == "metrics"
+    }
     return [Epoch(number, metrics[number]["loss"], metrics[number]["accuracy"]) for number in sorted(metrics)]
 
 

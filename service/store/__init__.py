@@ -1,1 +1,1 @@
-"""What lasts: the ledger in one SQL database, and files beside it. Shared by the service and the worker."""
+"""Persistence: tables of one SQL database, and files beside it. Shared by the service and the worker."""

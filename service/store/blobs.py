@@ -1,4 +1,4 @@
-"""Files: canonical datasets, checkpoints, evidence. One folder tree under the installation's home."""
+"""Paths of files: canonical datasets, checkpoints, evidence. One folder tree under the installation's home."""
 
 import shutil
 import tempfile
@@ -10,13 +10,13 @@ NETWORK_FILE = "network"
 
 @dataclass(frozen=True)
 class Blobs:
-    """Where each kind of file lives; every host of one installation sees the same tree."""
+    """The folder tree of an installation; every host of the installation sees the same tree."""
 
     home: Path
 
     @property
     def uploads(self) -> Path:
-        """Uploads on their way in."""
+        """Folder of uploads that are being received."""
         return self._made(self.home / "uploads")
 
     def dataset(self, dataset_id: str) -> Path:
@@ -28,7 +28,7 @@ class Blobs:
         return self.dataset(dataset_id) / "data.parquet"
 
     def skipped(self, dataset_id: str) -> Path:
-        """What was left out of a dataset, one JSON object a line."""
+        """Rows that were left out of a dataset, one `SkippedRow` as JSON a line."""
         return self.dataset(dataset_id) / "skipped.jsonl"
 
     @property
@@ -57,24 +57,24 @@ class Blobs:
         return self.job(job_id) / "evidence"
 
     def origin(self, job_id: str) -> Path:
-        """What the labelling tool said of each task when it was pulled for a job, one JSON object a line."""
+        """The tasks of a labelling tool as they were pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"
 
     def question(self, name: str) -> Path:
-        """Samples of which a job's model is to say something, as a canonical file."""
+        """Canonical file of new samples for which a job's model shall give predictions."""
         return self.uploads / f"{_simple(name)}.question"
 
     def answer(self, name: str) -> Path:
-        """What it said, as JSON."""
+        """The predictions for them, as JSON."""
         return self.uploads / f"{_simple(name)}.answer"
 
     @property
     def features(self) -> Path:
-        """What frozen backbones gave, a folder each; all of it can be computed again."""
+        """Cached outputs of frozen backbones, a folder each; they can be computed again."""
         return self._made(self.home / "features")
 
     def writable(self) -> bool:
-        """Whether a file can be written now."""
+        """Whether a file can be written now; readiness asks for it."""
         try:
             with tempfile.TemporaryFile(dir=self.uploads) as file:
                 file.write(b"\0")

@@ -1,4 +1,4 @@
-"""Chains: jobs that were run again, each as the next one. All rank the same samples, as they were called by then."""
+"""Chains of jobs: a job and its reruns. All rank the same samples, with the labels that these had when each job began."""
 
 import sqlalchemy as sa
 
@@ -6,7 +6,10 @@ from service.store.tables import loops
 
 
 def job_ids(connection: sa.Connection, job_id: str) -> list[str]:
-    """The job, those that it follows and those that follow it, the oldest first. Some may have been deleted."""
+    """Ids of the jobs of a chain, the oldest first: those before `job_id`, itself, and those after it.
+
+    Some of them may have been deleted.
+    """
     before = sa.select(sa.literal(job_id).label("id"), sa.literal(0).label("place")).cte("before", recursive=True)
     before = before.union_all(
         sa.select(loops.c.job_id, before.c.place - 1).where(loops.c.next_job_id == before.c.id),

@@ -1,4 +1,4 @@
-"""Connections to labelling tools. What is secret comes and goes encrypted; this room cannot read it."""
+"""Connections to labelling tools. Secrets are stored as they are given: encrypted by the caller."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from service.store.tables import connections, jobs, pulls
 
 @dataclass(frozen=True)
 class EncryptedConnection:
-    """A connection with its encrypted secrets: the token, and the secret in the path that the tool calls."""
+    """A connection with its encrypted secrets: the API token, and the secret in the path of its webhooks."""
 
     shown: Connection
     token: str
@@ -80,5 +80,5 @@ def jobs_to_pull(connection: sa.Connection, connection_id: str) -> list[str]:
 
 
 def remove(connection: sa.Connection, connection_id: str) -> None:
-    """Forget a connection and its secrets; jobs that came over it stay."""
+    """Delete a connection with its secrets; jobs whose tasks came over it stay."""
     connection.execute(connections.delete().where(connections.c.id == connection_id))

@@ -1,4 +1,4 @@
-"""The datasets that were uploaded, each stored once: the same bytes and spec have the same digest."""
+"""Datasets, each stored once: equal bytes and specs have equal digests."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ def add(connection: sa.Connection, info: DatasetInfo) -> None:
 
 
 def update(connection: sa.Connection, info: DatasetInfo) -> None:
-    """Put what was found in place of what was known before the dataset was pulled."""
+    """Replace the description of a dataset; used when its tasks have been pulled."""
     connection.execute(datasets.update().where(datasets.c.id == info.id).values(**_described(info)))
 
 
@@ -62,7 +62,7 @@ def jobs_using(connection: sa.Connection, dataset_id: str, *, active_only: bool 
 
 
 def remove(connection: sa.Connection, dataset_id: str) -> None:
-    """Forget a dataset; the caller has made sure that no job uses it."""
+    """Delete a dataset; the caller has checked that no job uses it."""
     connection.execute(datasets.delete().where(datasets.c.id == dataset_id))
 
 

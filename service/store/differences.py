@@ -14,7 +14,7 @@ _NAMED = 1_000  # ids in one statement
 
 @dataclass(frozen=True)
 class SampleList:
-    """Ids of the first samples of a list, and how many the whole list has."""
+    """Ids of the first samples of a list; `total` is the length of the whole list."""
 
     ids: list[str]
     total: int
@@ -37,7 +37,7 @@ def count_shared(connection: sa.Connection, before: str, after: str) -> tuple[in
 
 
 def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: str, limit: int) -> SampleList:
-    """What one job flags and the other does not, or has not ranked, in the order of the first."""
+    """Samples that one job flags and the other does not flag or rank, in the order of the first job's signal `by`."""
     mine, other = suspects.alias(), suspects.alias()
     beside = mine.outerjoin(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == other_id))
     wanted = (
@@ -51,7 +51,7 @@ def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: s
 
 
 def relabelled(connection: sa.Connection, before: str, after: str, by: str, limit: int) -> SampleList:
-    """Samples whose given label is not the same in both jobs, in the order of the first."""
+    """Samples whose given labels differ between the jobs, in the order of the first job's signal `by`."""
     mine, other = suspects.alias(), suspects.alias()
     both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
     wanted = (mine.c.job_id == before) & (mine.c.given_label != other.c.given_label)

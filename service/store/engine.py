@@ -17,15 +17,15 @@ from alembic.config import Config
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PATIENCE = 100  # tries
 _OPTIONS: dict[str, Any] = {
-    # As many as a server's threads, so that none waits for another's connection.
+    # As many connections as a server has threads, so that no thread waits for another.
     "pool_size": 10,
     "max_overflow": 30,
-    # What is written, a webhook's URL say, is not told with the errors of the database, which are logged.
+    # Errors of the database are logged, and must not show the values of a statement, such as a webhook's URL.
     "hide_parameters": True,
 }
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
-_busy: set[str] = set()
-_turn = threading.Lock()
+_locked: set[str] = set()
+_locked_guard = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection for looking; nothing is committed."""
+        """A connection for reading; nothing is committed."""
         with self.engine.connect() as connection:
             yield connection
 
@@ -47,13 +47,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def alone(self, what: str) -> Iterator[bool]:
-        """Whether nobody else does this at the moment, in any process; if so, nobody begins it before the block ends.
+    def try_lock(self, what: str) -> Iterator[bool]:
+        """Try to take the lock `what`, and give whether it was free; a taken lock is held until the block ends.
 
-        On SQLite that is any thread of this process: there one service runs alone.
+        On PostgreSQL the lock holds among all processes. On SQLite, where one service runs alone, among its threads.
         """
         if self.engine.dialect.name == "postgresql":
-            # Freed with the connection, so that a process that dies is in nobody's way.
+            # Released with the connection, so that a process that dies leaves no lock.
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 free = connection.execute(sa.select(sa.func.pg_try_advisory_lock(_lock(what)))).scalar_one()
                 try:
@@ -62,18 +62,18 @@ class Database:
                     if free:
                         connection.execute(sa.select(sa.func.pg_advisory_unlock(_lock(what))))
             return
-        with _turn:
-            free = what not in _busy
-            _busy.add(what)
+        with _locked_guard:
+            free = what not in _locked
+            _locked.add(what)
         try:
             yield free
         finally:
             if free:
-                with _turn:
-                    _busy.discard(what)
+                with _locked_guard:
+                    _locked.discard(what)
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection of the pool."""
         self.engine.dispose()
 
 

@@ -1,4 +1,4 @@
-"""What a job knows of each ranked sample beside its signals: immutable column files, read one row at a time.
+"""Evidence for each ranked sample of a job, beside its signals: immutable column files, read one row at a time.
 
 One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a sample, s neighbours kept a sample:
 
@@ -6,22 +6,22 @@ One `.npy` file an array, n ranked samples, T checkpoints, K classes kept a samp
 `positions`          int64 n   rows of the training dataset's canonical file, ascending
 `loss`, `margin`     f4 nxT    -log p_y and z_y - max z_c at each checkpoint
 `self_influence`     f4 nxT    eta_t |g_i|^2
-`classes`            i4 nxK    the given class first, then those that it hurts most
+`classes`            i4 nxK    the given class first, then those whose loss the sample raises most
 `class_influence`    f4 nxTxK  influence on the reference samples of each of those classes
 `supporting`         i8 nxs    rows of the reference's canonical file, strongest first; -1 = none
 `supporting_values`  f4 nxs    their influence, positive
 `opposing`, `opposing_values`  the same for the most negative influence
 ==================== ========= ===========================================================================
 
-Of out-of-sample predictions the one epoch is 0, and without features positions, loss and margin are all that there is.
+Out-of-sample predictions have one checkpoint, of epoch 0; without features they have positions, loss and margin alone.
 
-More is known of the w strongest suspects, and put in the place of the above; jobs of old versions lack these:
+For the w strongest suspects, these arrays replace the above; jobs of earlier versions lack them:
 
 ============================ ========= ===================================================================
 `suspect_positions`          int64 w   their rows of the training dataset's canonical file, ascending
-`suspect_class`              i4 w      the suggested class, whose samples are looked at
-`suspect_looked_at`          i4 w      how many: those most similar to the suspect
-`suspect_against`            i4 wxT    how many of them it hurts at each checkpoint
+`suspect_class`              i4 w      the suggested class, whose reference samples are compared
+`suspect_looked_at`          i4 w      number of compared samples: those most similar to the suspect
+`suspect_against`            i4 wxT    number of them whose loss the suspect raises, at each checkpoint
 `suspect_supporting`         i8 wxs    as `supporting`
 `suspect_supporting_values`  f4 wxsxT  their influence at each checkpoint; the sum is positive
 `suspect_opposing`, `suspect_opposing_values`  the same for the most negative influence
@@ -43,9 +43,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Influential:
-    """A reference sample, by its row in the reference's canonical file, and how strongly the sample moved it.
+    """A reference sample and the influence of a ranked sample on it.
 
-    `influence` is the sum over `by_checkpoint`, where that is known.
+    `position` is its row in the reference's canonical file. `influence` is in units of loss, positive where the ranked sample
+    lowers its loss; it is the sum of `by_checkpoint`, which is None for samples that are not among the strongest suspects.
     """
 
     position: int
@@ -55,7 +56,7 @@ class Influential:
 
 @dataclass(frozen=True)
 class SuspectWitnesses:
-    """How many of the `looked_at` samples of class `place` most similar to a suspect it hurts, at each checkpoint."""
+    """Number of the `looked_at` most similar samples of class `place` whose loss a suspect raises, at each checkpoint."""
 
     place: int
     looked_at: int
@@ -64,9 +65,11 @@ class SuspectWitnesses:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One sample's rows of the arrays. `reference_dataset` is whose rows the influential samples are.
+    """Evidence for one sample; lists are over the T checkpoints, whose epochs are `epochs`.
 
-    Influence is empty where none was measured: of predictions without features.
+    `margin` is the logit of the given class minus the largest other one. `class_influence` maps class numbers to the influence
+    on the reference samples of that class. `reference_dataset` is the id of the dataset of the influential samples. Influence
+    is empty for predictions without features.
     """
 
     epochs: list[int]
@@ -81,7 +84,7 @@ class Evidence:
 
 
 def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference_dataset: str) -> None:
-    """Write every array, replacing what an earlier attempt left; a reader never sees half of them."""
+    """Write every array (n rows each) in place of those of an earlier attempt; a reader sees all or none of them."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -93,7 +96,7 @@ def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference
 
 
 def load(folder: Path, position: int) -> Evidence | None:
-    """The evidence of the sample at `position` of the canonical file, or None when it was not ranked."""
+    """The evidence for the sample at row `position` of the canonical file, or None where it was not ranked."""
     if not (folder / "header.json").exists():
         return None
     row = _row(folder, "positions", position)

@@ -27,7 +27,7 @@ class IdempotentRequest:
         if row is None:
             return None
         if row.body_digest != self.digest:
-            msg = "this key was used for another request; take a new key for each thing to create"
+            msg = "this key was used for another request; use a new key for each resource to create"
             raise invalid(["header", "Idempotency-Key"], msg)
         return str(row.resource_id)
 
@@ -42,5 +42,5 @@ class IdempotentRequest:
 
 
 def remove_of(connection: sa.Connection, resource_id: str) -> None:
-    """Free the keys of a resource that is deleted."""
+    """Delete the keys of a resource that is deleted."""
     connection.execute(keys.delete().where(keys.c.resource_id == resource_id))

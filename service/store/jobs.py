@@ -1,10 +1,10 @@
-"""The ledger of jobs. A state has one writer at a time and changes by compare-and-set.
+"""Jobs and their states. A state has one writer at a time and changes by compare-and-set.
 
 Everything a worker writes is fenced by its `Claim`: when another worker took the job over, or the client cancelled
 it, the same call finds no row to change and raises `LeaseLost`. Nothing else needs to be locked.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,23 +12,23 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from service.domain.dataset import ClientWarning, DatasetInfo, Inferred, Modality
-from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, states_before
+from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec, Reference
-from service.store import loops, networks, webhooks
-from service.store.tables import datasets, job_events, jobs, pulls
+from service.store import job_events, loops, networks
+from service.store.pulls import placeholder_digest
+from service.store.tables import datasets, jobs, pulls
 from service.store.tables import loops as loops_table
 
 
 class LeaseLost(Exception):
-    """The job is no longer this worker's: it was cancelled, deleted, or another worker has it."""
+    """The claim no longer holds: the job was cancelled or deleted, or another worker has claimed it."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to write to a job, as long as nobody else has claimed it since.
+    """The right to write to a job, until another worker claims it.
 
-    `owner` must differ from claim to claim: a cancelled job that is queued again counts its attempts anew.
+    `owner` must differ from claim to claim, because `attempt` starts from 1 again when a cancelled job is queued again.
     """
 
     job_id: str
@@ -37,7 +37,7 @@ class Claim:
 
 
 class Job(BaseModel):
-    """A row of the ledger."""
+    """A job as it is stored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -59,19 +59,8 @@ class Job(BaseModel):
     finished_at: datetime | None
 
 
-class JobEvent(BaseModel):
-    """One thing that happened to a job; `seq` counts from 1 within the job."""
-
-    model_config = ConfigDict(frozen=True)
-
-    seq: int
-    kind: str
-    data: dict[str, Any]
-    created_at: datetime
-
-
 def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) -> None:
-    """Write a new job as queued. The queue is told by the caller, after the commit."""
+    """Write a new job as queued. The caller sends the message to the queue after the commit."""
     reference = spec.reference.dataset if spec.reference else None
     progress = Progress(detail="waiting for a worker")
     connection.execute(
@@ -89,7 +78,7 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
             woken_at=now,
         )
     )
-    record_event(connection, job_id, "state", {"state": State.QUEUED}, now)
+    job_events.record(connection, job_id, "state", {"state": State.QUEUED}, now)
     if spec.model.network is not None:
         networks.link_job(connection, job_id, spec.model.network)
     if spec.loop is not None:
@@ -105,9 +94,9 @@ def get(connection: sa.Connection, job_id: str) -> Job | None:
 def claim(
     connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime, *, to_pull: bool = False
 ) -> Claim | None:
-    """Take a job that waits, or one whose worker has fallen silent; None when there is nothing to take.
+    """Claim a job that is queued, or whose worker has let its lease run out; None where the job is neither.
 
-    A job whose tasks are still in a labelling tool is taken by whoever comes `to_pull` them, and by nobody else.
+    A job whose tasks are still in a labelling tool can be claimed only with `to_pull`, other jobs only without it.
     """
     waiting = jobs.c.state == State.QUEUED
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
@@ -127,23 +116,23 @@ def claim(
     ).scalar_one_or_none()
     if attempt is None:
         return None
-    record_event(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
+    job_events.record(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
     return Claim(job_id, owner, attempt)
 
 
 def renew(connection: sa.Connection, held: Claim, progress: Progress, lease: timedelta, now: datetime) -> None:
-    """Heartbeat: prolong the lease and show the progress. Raises LeaseLost."""
+    """Extend the lease and write the progress. Raises LeaseLost."""
     _write(connection, held, lease_until=now + lease, progress=progress.model_dump())
 
 
 def advance(connection: sa.Connection, held: Claim, state: State, progress: Progress, now: datetime) -> None:
     """Enter the next state of the computation. Raises LeaseLost."""
     _write(connection, held, state=state, progress=progress.model_dump())
-    record_event(connection, held.job_id, "state", {"state": state}, now)
+    job_events.record(connection, held.job_id, "state", {"state": state}, now)
 
 
 def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
-    """Finish; call it in the transaction that writes the ranking. Raises LeaseLost."""
+    """End a job as completed, in the transaction that writes its ranking. Raises LeaseLost."""
     progress = Progress(fraction=1, phase=State.COMPLETED, eta_seconds=0)
     _write(
         connection,
@@ -155,13 +144,13 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
         owner=None,
         lease_until=None,
     )
-    record_event(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
+    job_events.record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
 
 
 def queue_pulled(
     connection: sa.Connection, held: Claim, dataset: str, reference: Reference | None, now: datetime
 ) -> None:
-    """The tasks of a job are in this dataset now: put it into the queue, with this reference. Raises LeaseLost."""
+    """Put a job whose tasks were pulled into the queue, with their dataset and its reference. Raises LeaseLost."""
     _write(connection, held, dataset_id=dataset)
     spec = connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == held.job_id)).scalar_one()
     chosen = None if reference is None else reference.model_dump()
@@ -171,7 +160,7 @@ def queue_pulled(
 
 
 def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime) -> None:
-    """End with an error. Raises LeaseLost."""
+    """End a job as failed. Raises LeaseLost."""
     _write(
         connection,
         held,
@@ -181,7 +170,7 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
         owner=None,
         lease_until=None,
     )
-    record_event(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
+    job_events.record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
 
 
 def requeue(connection: sa.Connection, held: Claim, now: datetime) -> None:
@@ -197,16 +186,16 @@ def requeue(connection: sa.Connection, held: Claim, now: datetime) -> None:
         lease_until=None,
         woken_at=None,
     )
-    record_event(connection, held.job_id, "state", {"state": State.QUEUED}, now)
+    job_events.record(connection, held.job_id, "state", {"state": State.QUEUED}, now)
 
 
 def cancel(connection: sa.Connection, job_id: str, now: datetime) -> bool:
-    """Cancel a job that has not ended; its worker notices at its next write. False when it had ended."""
+    """Cancel a job that has not ended, and give whether there was one; its worker notices at its next write."""
     return _move(connection, job_id, State.CANCELLED, now, finished_at=now, owner=None, lease_until=None)
 
 
 def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
-    """Queue a failed or cancelled job again, its attempts counted anew. False when it was neither."""
+    """Queue a failed or cancelled job again with no attempts counted. False where the job is neither."""
     return _move(
         connection,
         job_id,
@@ -222,45 +211,19 @@ def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
 
 
 def remove(connection: sa.Connection, job_id: str) -> bool:
-    """Delete a job that has ended, with its ranking, events and reviews. False when it has not.
+    """Delete a job that has ended, with its ranking, events and reviews. False where it has not ended.
 
-    The job that it followed is then followed by its own next one, where there is one.
+    In its chain, the job before it is then followed by the job after it.
     """
     following = connection.execute(sa.select(loops_table.c.next_job_id).where(loops_table.c.job_id == job_id)).scalar()
     gone = connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE)))
     if gone.rowcount and following is not None:
         bridged = loops_table.update().where(loops_table.c.next_job_id == job_id)
         connection.execute(bridged.values(next_job_id=following))
-    # What was never pulled is no dataset.
+    # A dataset whose tasks were never pulled goes with its job.
     if gone.rowcount:
         connection.execute(datasets.delete().where(datasets.c.digest == placeholder_digest(job_id)))
     return gone.rowcount > 0
-
-
-def placeholder_digest(job_id: str) -> str:
-    """Stands for the digest of a dataset as long as this job's tasks are still to be pulled."""
-    return f"pull:{job_id}"
-
-
-def placeholder_dataset(
-    dataset_id: str, job_id: str, name: str, modality: Modality, classes: Sequence[str], now: datetime
-) -> DatasetInfo:
-    """Stands for the dataset that the tasks of a job will be."""
-    return DatasetInfo(
-        id=dataset_id,
-        name=name,
-        modality=modality,
-        rows=0,
-        classes=sorted(classes),
-        class_counts=dict.fromkeys(sorted(classes), 0),
-        features=[],
-        splits={"train": 0},
-        digest=placeholder_digest(job_id),
-        skipped_rows=0,
-        inferred=Inferred(modality=modality, format="label studio"),
-        warnings=[ClientWarning(code="pulling", detail="its tasks are still being read; rows are counted afterwards")],
-        created_at=now,
-    )
 
 
 def page(
@@ -289,7 +252,7 @@ def page(
 
 
 def count_by_state(connection: sa.Connection) -> dict[State, int]:
-    """How many jobs stand in each state that occurs."""
+    """Number of jobs in each state that occurs."""
     rows = connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
     return {State(state): count for state, count in rows}
 
@@ -297,10 +260,11 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
 def take_due(
     connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, again: bool = True
 ) -> list[tuple[str, int]]:
-    """Ids and priorities of the jobs to tell the queue of, which are marked as told.
+    """Ids and priorities of jobs that need a message in the queue; they are marked as sent at `now`.
 
-    They were abandoned by their worker, handed back, or are queued and were last told of before `now - waited`; the
-    latter only if `again`, since a message may well still wait. A job that was abandoned `max_attempts` times is failed instead: whatever kills its workers would do so for ever.
+    These are jobs whose worker let its lease run out, jobs that were put back, and, with `again`, queued jobs whose last
+    message was sent before `now - waited`: it may be lost. A job that was abandoned `max_attempts` times is failed instead,
+    because it would stop every worker.
     """
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
     _fail_hopeless(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)
@@ -319,7 +283,7 @@ def take_due(
 def _fail_hopeless(connection: sa.Connection, hopeless: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:
     error = JobError(
         code="worker_lost",
-        detail=f"{attempts} workers vanished while computing this job, most often because memory ran out",
+        detail=f"{attempts} workers were lost while computing this job, most often because memory ran out",
     ).model_dump()
     failed = connection.execute(
         jobs.update()
@@ -328,34 +292,7 @@ def _fail_hopeless(connection: sa.Connection, hopeless: sa.ColumnElement[bool], 
         .returning(jobs.c.id)
     )
     for job_id in failed.scalars().all():
-        record_event(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
-
-
-def record_event(connection: sa.Connection, job_id: str, kind: str, data: Mapping[str, Any], now: datetime) -> None:
-    """Append an event; `kind` is state, progress or metrics."""
-    # Two writers of one job would otherwise draw the same number.
-    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
-    last = sa.select(sa.func.coalesce(sa.func.max(job_events.c.seq), 0) + 1).where(job_events.c.job_id == job_id)
-    connection.execute(
-        job_events.insert().values(
-            job_id=job_id, seq=last.scalar_subquery(), kind=kind, data=dict(data), created_at=now
-        )
-    )
-    if kind == "state" and data["state"] in ENDED:
-        webhooks.add_delivery(connection, job_id, str(data["state"]), data.get("error"), now)
-
-
-def events_after(connection: sa.Connection, job_id: str, after: int) -> Sequence[JobEvent]:
-    """What happened after event number `after`, in order."""
-    wanted = job_events.select().where(job_events.c.job_id == job_id, job_events.c.seq > after)
-    rows = connection.execute(wanted.order_by(job_events.c.seq)).mappings()
-    return [JobEvent.model_validate(dict(row)) for row in rows]
-
-
-def last_epoch(connection: sa.Connection, job_id: str) -> int:
-    """The last epoch whose metrics were recorded, by whichever attempt; 0 when none was."""
-    metrics = sa.select(job_events.c.data).where(job_events.c.job_id == job_id, job_events.c.kind == "metrics")
-    return max((int(data["epoch"]) for data in connection.execute(metrics).scalars()), default=0)
+        job_events.record(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
 
 
 def _to_be_pulled() -> sa.ColumnElement[bool]:
@@ -395,5 +332,5 @@ def _move(
     )
     if changed.rowcount == 0:
         return False
-    record_event(connection, job_id, "state", {"state": state}, now)
+    job_events.record(connection, job_id, "state", {"state": state}, now)
     return True

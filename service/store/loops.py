@@ -1,4 +1,4 @@
-"""Jobs that are run again once enough labels have changed. Each is followed by one job at most."""
+"""Reruns: jobs that are run again once enough labels have changed. At most one job follows each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,10 @@ _LABELS = ("relabel", "remove")
 
 @dataclass(frozen=True)
 class _Waiting:
-    """A loop whose job is completed and was not followed yet; `said_at` is the time of the last review of its chain.
+    """A loop whose job is completed and has no next job.
 
-    `said` are the reviews that may change something: no fewer than the samples that are changed.
+    `reviewed_at` is the time of the last review in its chain; `reviews` is the number of reviews that may change labels, an upper
+    bound of the changed labels. `after` is the number of changes that starts a rerun, None for a rerun on request alone.
     """
 
     job_id: str
@@ -27,20 +28,20 @@ class _Waiting:
     cool_down: timedelta
     asked_at: datetime | None
     finished_at: datetime
-    said_at: datetime | None
-    said: int
+    reviewed_at: datetime | None
+    reviews: int
 
     def is_ripe(self, now: datetime) -> bool:
-        """Whether enough may have changed, nobody is in the middle of it, and the last run is long enough ago."""
-        last = max((moment for moment in (self.said_at, self.asked_at) if moment is not None), default=None)
-        wanted = self.asked_at is not None or (self.after is not None and self.said >= self.after)
+        """Whether enough labels may have changed, and the pauses after the last review and the last run are over."""
+        last = max((moment for moment in (self.reviewed_at, self.asked_at) if moment is not None), default=None)
+        wanted = self.asked_at is not None or (self.after is not None and self.reviews >= self.after)
         if last is None or not wanted:
             return False
         return last + self.quiet <= now and self.finished_at + self.cool_down <= now
 
 
 def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
-    """Run this job again by these rules."""
+    """Record the rules by which a job is run again."""
     connection.execute(
         loops.insert().values(
             job_id=job_id,
@@ -52,12 +53,11 @@ def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
 
 
 def request_rerun(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False) -> bool:
-    """Run this job again however few labels changed; False when another job followed it already, and did not fail.
+    """Ask for a rerun however few labels changed; False where a next job exists that has not failed.
 
-    A job without a loop of its own gets the pauses of `loop`, and no number of changes. Asking often is asking once.
-    With `afresh` its tasks are pulled once more.
+    A job without a loop gets the pauses of `loop`. Repeated requests start one rerun. With `afresh` its tasks are pulled again.
     """
-    # One asks after the other, so that only the first begins the loop.
+    # The row lock lets one request pass at a time, so that only the first adds the loop.
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
     found = connection.execute(sa.select(loops.c.next_job_id).where(loops.c.job_id == job_id)).one_or_none()
     if found is None:
@@ -70,7 +70,7 @@ def request_rerun(connection: sa.Connection, job_id: str, now: datetime, loop: L
 
 
 def due_reruns(connection: sa.Connection, now: datetime) -> list[str]:
-    """Ids of the jobs to run again now."""
+    """Ids of the jobs whose rerun is due now."""
     return [
         one.job_id
         for one in _waiting(connection)
@@ -80,12 +80,12 @@ def due_reruns(connection: sa.Connection, now: datetime) -> list[str]:
 
 
 def pulls_again(connection: sa.Connection, job_id: str) -> bool:
-    """Whether a job is to be run again over what its labelling tool has now."""
+    """Whether the rerun of a job pulls its tasks again from the labelling tool."""
     return bool(connection.execute(sa.select(loops.c.afresh).where(loops.c.job_id == job_id)).scalar_one_or_none())
 
 
 def set_next_job(connection: sa.Connection, job_id: str, next_job_id: str) -> bool:
-    """Note which job follows; False when another was quicker. Call it in the transaction that adds the next job."""
+    """Record the next job, in the transaction that adds it; False where another process was quicker."""
     done = connection.execute(
         loops.update().where(loops.c.job_id == job_id, loops.c.next_job_id.is_(None)).values(next_job_id=next_job_id)
     )
@@ -93,12 +93,12 @@ def set_next_job(connection: sa.Connection, job_id: str, next_job_id: str) -> bo
 
 
 def is_rerun(connection: sa.Connection, job_id: str) -> bool:
-    """Whether this job is another one run again."""
+    """Whether a job is the rerun of another."""
     return bool(connection.execute(sa.select(sa.exists().where(loops.c.next_job_id == job_id))).scalar_one())
 
 
 def record_failure(connection: sa.Connection, job_id: str, trouble: str) -> None:
-    """Note why the job cannot be run again; the next review, or being asked again, tries anew."""
+    """Record why a job cannot be run again. The next review or request tries again."""
     connection.execute(
         loops.update().where(loops.c.job_id == job_id).values(trouble=trouble, asked_at=None, afresh=False)
     )
@@ -106,14 +106,14 @@ def record_failure(connection: sa.Connection, job_id: str, trouble: str) -> None
 
 @dataclass(frozen=True)
 class LoopStatus:
-    """How far a loop is: the job that follows, or why none can."""
+    """State of a loop: the next job, or why there can be none."""
 
     next_job_id: str | None
     trouble: str | None
 
 
 def statuses(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, LoopStatus]:
-    """How the loops of these jobs stand, of those that have one."""
+    """The states of the loops of these jobs, by job; jobs without a loop are left out."""
     wanted = sa.select(loops.c.job_id, loops.c.next_job_id, loops.c.trouble).where(loops.c.job_id.in_(job_ids))
     return {row.job_id: LoopStatus(row.next_job_id, row.trouble) for row in connection.execute(wanted)}
 
@@ -128,9 +128,9 @@ def _waiting(connection: sa.Connection) -> list[_Waiting]:
     found = []
     for row in rows:
         quiet = timedelta(seconds=row.quiet_seconds)
-        # It was begun when nobody had said anything for the quiet time: older reviews of the others are in its labels,
-        # unless these were pulled anew.
-        said_at, said = _said(connection, row.job_id, row.created_at - quiet if row.corrected else None)
+        # A rerun begins after a quiet time without reviews, so its labels contain all earlier reviews of the chain,
+        # unless its tasks were pulled again.
+        reviewed_at, count = _last_review(connection, row.job_id, row.created_at - quiet if row.corrected else None)
         found.append(
             _Waiting(
                 job_id=row.job_id,
@@ -139,17 +139,17 @@ def _waiting(connection: sa.Connection) -> list[_Waiting]:
                 cool_down=timedelta(seconds=row.cool_down_seconds),
                 asked_at=row.asked_at,
                 finished_at=row.finished_at,
-                said_at=said_at,
-                said=said,
+                reviewed_at=reviewed_at,
+                reviews=count,
             )
         )
     return found
 
 
-def _said(connection: sa.Connection, job_id: str, since: datetime | None) -> tuple[datetime | None, int]:
-    """When a review was given to the chain last, and how many may change labels of its newest job.
+def _last_review(connection: sa.Connection, job_id: str, since: datetime | None) -> tuple[datetime | None, int]:
+    """Time of the last review in the chain of a job, and the number of reviews that may change the job's labels.
 
-    To keep a sample in another job may be to change it here. Of the others only reviews after `since` count.
+    "keep" in another job of the chain may change a label here. Reviews of other jobs count only after `since`.
     """
     own = (reviews.c.job_id == job_id) & reviews.c.decision.in_(_LABELS)
     late = (reviews.c.job_id != job_id) & reviews.c.decision.in_((*_LABELS, "keep"))

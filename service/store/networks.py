@@ -1,4 +1,4 @@
-"""The networks that were uploaded, each stored once: the same bytes are the same network."""
+"""Uploaded networks, each stored once: equal bytes are one network."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -44,7 +44,7 @@ def page(
 
 
 def link_job(connection: sa.Connection, job_id: str, network_id: str) -> None:
-    """Note that a job begins with it. Raises IntegrityError where it is gone."""
+    """Record that a job trains on a network. Raises IntegrityError where the network is gone."""
     connection.execute(job_networks.insert().values(job_id=job_id, network_id=network_id))
 
 
@@ -55,7 +55,7 @@ def jobs_using(connection: sa.Connection, network_id: str) -> list[str]:
 
 
 def remove(connection: sa.Connection, network_id: str) -> None:
-    """Forget a network; the caller has made sure that no job uses it."""
+    """Delete a network; the caller has checked that no job uses it."""
     connection.execute(networks.delete().where(networks.c.id == network_id))
 
 

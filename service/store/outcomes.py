@@ -1,4 +1,4 @@
-"""What became of the samples of a job, from its ranking and its reviews."""
+"""Outcomes: the reviews of a job's chain, compared with its ranking."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from service.store.rankings import Row
 
 @dataclass(frozen=True)
 class Outcomes:
-    """`by_verdict` counts all ranked samples; the others hold the reviewed ones, by id. Samples held out are not there."""
+    """Reviewed samples of a job by id: their reviews, rows of the ranking, and outcomes (`found`).
+
+    `by_verdict` counts all ranked samples by verdict.
+    """
 
     by_verdict: Mapping[str, int]
     reviews: Mapping[str, Review]
@@ -23,11 +26,11 @@ class Outcomes:
 
     @property
     def flagged(self) -> dict[str, Outcome]:
-        """What became of the flagged samples that somebody reviewed."""
+        """Outcomes of the flagged samples that were reviewed."""
         return {name: self.found[name] for name, row in self.rows.items() if row["verdict"] in FLAGGED}
 
     def of_flagged(self) -> dict[Outcome, int]:
-        """How many flagged samples came to each outcome; the others are pending."""
+        """Number of flagged samples by outcome; those without a review are pending."""
         counted = Counter(self.flagged.values())
         every = sum(self.by_verdict.get(verdict, 0) for verdict in FLAGGED)
         counted[Outcome.PENDING] = every - len(self.flagged)
@@ -35,14 +38,14 @@ class Outcomes:
 
 
 def of_job(connection: sa.Connection, job_id: str) -> Outcomes:
-    """Of a completed job. What was decided in another job of its chain counts too, each sample once."""
+    """Outcomes of a completed job. Reviews of other jobs of its chain count too, one a sample."""
     held, rows = reviewed(connection, job_id)
     found = {name: review_outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
     return Outcomes(rankings.count_by_verdict(connection, job_id), held, rows, found)
 
 
 def count_changed_labels(connection: sa.Connection, job_id: str) -> int:
-    """How many ranked samples of a job its reviews take out or call another name."""
+    """Number of ranked samples that reviews remove or give another label."""
     held, rows = reviewed(connection, job_id)
     return sum(
         review_outcome(held[name], row["given_label"], row["suggested_label"]) in WRONG for name, row in rows.items()
@@ -50,7 +53,7 @@ def count_changed_labels(connection: sa.Connection, job_id: str) -> int:
 
 
 def reviewed(connection: sa.Connection, job_id: str) -> tuple[dict[str, Review], dict[str, Row]]:
-    """What holds of the ranked samples of a job, in its own words, and their rows, both by id."""
+    """The latest reviews of a job's ranked samples, restated for the labels that the job ranked, and their rows; both by id."""
     held = reviews.latest(connection, job_id)
     rows = rankings.rows_by_id(connection, job_id, list(held))
     return {name: held[name].about(row["given_label"]) for name, row in rows.items()}, rows

@@ -17,7 +17,10 @@ _REPEATED, _HARMLESS = 4, 2**28
 
 
 class ProgramFile:
-    """An open archive; a context. `expanded` is how many bytes it says that it holds."""
+    """An open program archive, closed by `with`. `expanded` is the size in bytes of its files, unpacked, as it states.
+
+    Raises UnreadableType for a file that is no such archive.
+    """
 
     def __init__(self, path: Path) -> None:
         with damage_as(lambda error: UnreadableType(f"the file: not a whole archive: {error}")):
@@ -39,7 +42,7 @@ class ProgramFile:
         self._archive.close()
 
     def program(self) -> Program:
-        """What it does. Raises Invalid for what is not taken, or is cut short."""
+        """The parsed program. Raises Invalid for what is not supported, and for tensors that are cut short."""
         found = parse_program(*self.descriptions())
         for weight in found.weights:
             if self._sizes.get(self._place(weight), -1) < weight.bytes:
@@ -50,7 +53,7 @@ class ProgramFile:
         return found
 
     def descriptions(self) -> tuple[Any, Any, Any]:
-        """Those of the network, of its weights and of its constants."""
+        """The JSON descriptions of the network, its weights and its constants. Raises Invalid where they are too long."""
         tables = (f"{self._root}/data/{kind}/{self._name}_{kind}_config.json" for kind in ("weights", "constants"))
         names = (self._model, *tables)
         if sum(self._sizes.get(name, 0) for name in names) > _LONGEST:
@@ -63,7 +66,7 @@ class ProgramFile:
         return model, weights, constants
 
     def bytes_of(self, weight: Weight) -> bytes:
-        """The bytes of a stored tensor's storage, little-endian. Raises Invalid where they are damaged."""
+        """The bytes of a stored tensor, little-endian. Raises Invalid where they are damaged."""
         found = self._read(self._place(weight))
         if len(found) < weight.bytes:
             raise _cut(weight)

@@ -1,4 +1,4 @@
-"""Jobs whose samples are tasks of a labelling tool: what is to be pulled, what was pushed back, what is to be reconciled."""
+"""Jobs over the tasks of a labelling tool: pulls of tasks, pushes of results, and requests to reconcile decisions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.domain.connection import PullSource
-from service.domain.dataset import AnnotationPolicy
+from service.domain.dataset import AnnotationPolicy, ClientWarning, DatasetInfo, Inferred, Modality
 from service.domain.job import RUNNING, State
 from service.store.tables import jobs, pulls, pushes
 
 
 @dataclass(frozen=True)
 class Pull:
-    """Where the tasks of a job come from; no connection when it was deleted."""
+    """The source of a job's tasks. `connection_id` is None where the connection was deleted.
+
+    `waiting`: the tasks are not pulled yet. `origin` is the job that pulled them. `asked_at` is when reconciling was requested,
+    `reconciled_at` when it was last done or tried, `seen` the state of the project then, `trouble` why it failed.
+    """
 
     job_id: str
     connection_id: str | None
@@ -32,7 +36,7 @@ class Pull:
 
 @dataclass(frozen=True)
 class Push:
-    """What a job wrote into the tool."""
+    """Record of what a job wrote into the tool."""
 
     job_id: str
     review_project: int | None
@@ -40,8 +44,34 @@ class Push:
     pushed_at: datetime
 
 
+def placeholder_digest(job_id: str) -> str:
+    """Digest of the placeholder dataset of a job whose tasks are not pulled yet."""
+    return f"pull:{job_id}"
+
+
+def placeholder_dataset(
+    dataset_id: str, job_id: str, name: str, modality: Modality, classes: Sequence[str], now: datetime
+) -> DatasetInfo:
+    """Dataset without rows, which stands for the tasks of a job until they are pulled."""
+    return DatasetInfo(
+        id=dataset_id,
+        name=name,
+        modality=modality,
+        rows=0,
+        classes=sorted(classes),
+        class_counts=dict.fromkeys(sorted(classes), 0),
+        features=[],
+        splits={"train": 0},
+        digest=placeholder_digest(job_id),
+        skipped_rows=0,
+        inferred=Inferred(modality=modality, format="label studio"),
+        warnings=[ClientWarning(code="pulling", detail="the tasks are still being read; rows are counted afterwards")],
+        created_at=now,
+    )
+
+
 def add(connection: sa.Connection, job_id: str, source: PullSource) -> None:
-    """The tasks of this job are to be pulled first."""
+    """Record that the tasks of a job are to be pulled before it can be queued."""
     connection.execute(
         pulls.insert().values(
             job_id=job_id,
@@ -56,7 +86,7 @@ def add(connection: sa.Connection, job_id: str, source: PullSource) -> None:
 
 
 def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
-    """Another job ranks the same tasks, which were pulled already."""
+    """Record that another job ranks the same tasks, which were pulled already."""
     found = get(connection, job_id)
     if found is not None:
         fresh = {"waiting": False, "asked_at": None, "reconciled_at": None, "seen": None, "trouble": None}
@@ -64,12 +94,12 @@ def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> Non
 
 
 def get(connection: sa.Connection, job_id: str) -> Pull | None:
-    """Where a job's tasks come from; None for a job of an upload."""
+    """The pull of a job; None for a job over an uploaded dataset."""
     return next(iter(_found(connection, pulls.c.job_id == job_id)), None)
 
 
 def due(connection: sa.Connection, now: datetime) -> list[Pull]:
-    """Pulls that nobody is at: their jobs wait, or whoever pulled has fallen silent."""
+    """Pulls to be done now: their jobs are queued, or the lease of the process that pulled has run out."""
     open_jobs = sa.select(jobs.c.id).where(
         (jobs.c.state == State.QUEUED) | (jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now))
     )
@@ -77,7 +107,7 @@ def due(connection: sa.Connection, now: datetime) -> list[Pull]:
 
 
 def completed(connection: sa.Connection, connection_id: str | None = None) -> list[Pull]:
-    """The completed jobs over a connection, or over any that is still there, the newest first."""
+    """Pulls of the completed jobs over a connection, or over every existing connection, the newest job first."""
     mine = pulls.c.connection_id.is_not(None) if connection_id is None else pulls.c.connection_id == connection_id
     rows = connection.execute(
         sa.select(pulls)
@@ -89,7 +119,7 @@ def completed(connection: sa.Connection, connection_id: str | None = None) -> li
 
 
 def to_reconcile(connection: sa.Connection) -> list[Pull]:
-    """The jobs whose samples people may be deciding on: the newest completed one over each project, and all that were pushed."""
+    """Pulls of the jobs whose samples people may be reviewing: the newest completed job over each project, and all pushed ones."""
     found = completed(connection)
     newest = {(one.connection_id, one.project): one.job_id for one in reversed(found)}
     pushed = get_pushes(connection, [one.job_id for one in found])
@@ -97,15 +127,15 @@ def to_reconcile(connection: sa.Connection) -> list[Pull]:
 
 
 def jobs_of_project(connection: sa.Connection, connection_id: str | None, project: int) -> list[str]:
-    """Every job over a project."""
+    """Ids of all jobs over a project."""
     mine = (pulls.c.connection_id == connection_id) & (pulls.c.project == project)
     return list(connection.execute(sa.select(pulls.c.job_id).where(mine)).scalars())
 
 
 def request_reconcile(connection: sa.Connection, connection_id: str, project: int, now: datetime) -> int:
-    """Something happened in a project, or in the project of a job's suspects: its jobs are to be reconciled.
+    """Ask to reconcile the jobs over a project, or over the review project `project`, and give how many were asked for.
 
-    Asking often is asking once: the first time counts until it is taken up.
+    Until a request is claimed, later ones change nothing.
     """
     mine = [one for one in to_reconcile(connection) if one.connection_id == connection_id]
     pushed = get_pushes(connection, [one.job_id for one in mine])
@@ -114,7 +144,7 @@ def request_reconcile(connection: sa.Connection, connection_id: str, project: in
 
 
 def request_overdue(connection: sa.Connection, every: timedelta, now: datetime) -> int:
-    """Ask for those that nobody looked after for a while."""
+    """Ask to reconcile the jobs that were last reconciled before `now - every`, and give how many were asked for."""
     due = [
         one.job_id for one in to_reconcile(connection) if one.reconciled_at is None or one.reconciled_at <= now - every
     ]
@@ -127,35 +157,35 @@ def _ask(connection: sa.Connection, job_ids: Sequence[str], now: datetime) -> in
 
 
 def requested(connection: sa.Connection, wait: timedelta, now: datetime) -> list[Pull]:
-    """Jobs that are to be reconciled and were asked for a while ago: what comes in a burst is done once."""
+    """Pulls whose reconciling was requested before `now - wait`: a burst of events is then handled once."""
     return _found(connection, pulls.c.asked_at <= now - wait)
 
 
 def claim(connection: sa.Connection, one: Pull, now: datetime) -> bool:
-    """Whether it is ours to reconcile. What is asked for from now on is done once more."""
+    """Claim a request to reconcile; False where another process was quicker. Later requests are new ones."""
     mine = (pulls.c.job_id == one.job_id) & (pulls.c.asked_at == one.asked_at)
     return connection.execute(pulls.update().where(mine).values(asked_at=None, reconciled_at=now)).rowcount > 0
 
 
 def record_reconciled(connection: sa.Connection, job_id: str, seen: str | None, now: datetime) -> None:
-    """It was done; `seen` is what the project looked like before."""
+    """Record a reconciling that was done; `seen` is the state of the project before it."""
     values = {"seen": seen, "trouble": None, "reconciled_at": now}
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(**values))
 
 
 def record_failure(connection: sa.Connection, job_id: str, trouble: str, again: datetime) -> None:
-    """It could not be done, and is tried again then."""
+    """Record why reconciling failed; it is tried again at `again`."""
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=again))
 
 
 def get_push(connection: sa.Connection, job_id: str) -> Push | None:
-    """What a job wrote into the tool, or None."""
+    """The push of a job, or None."""
     row = connection.execute(pushes.select().where(pushes.c.job_id == job_id)).mappings().one_or_none()
     return None if row is None else Push(**row)
 
 
 def get_pushes(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Push]:
-    """What these jobs wrote into the tool, by job."""
+    """The pushes of these jobs, by job."""
     rows = connection.execute(pushes.select().where(pushes.c.job_id.in_(job_ids))).mappings()
     return {row["job_id"]: Push(**row) for row in rows}
 
@@ -163,7 +193,7 @@ def get_pushes(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, P
 def save_push(
     connection: sa.Connection, job_id: str, state: Mapping[str, Any], review_project: int | None, now: datetime
 ) -> None:
-    """Write down what was pushed, in place of what was before."""
+    """Write the push of a job in place of an earlier one."""
     connection.execute(pushes.delete().where(pushes.c.job_id == job_id))
     connection.execute(
         pushes.insert().values(job_id=job_id, state=dict(state), review_project=review_project, pushed_at=now)

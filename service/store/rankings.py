@@ -1,4 +1,4 @@
-"""The rankings: written whole by a worker, read page by page. Ties break by index, so that pages never overlap."""
+"""Rankings: written at once by a worker, read page by page. Ties are broken by index, so that pages never overlap."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ _NAMED = 1_000  # ids in one statement
 
 @dataclass(frozen=True)
 class Query:
-    """Which part of a ranking is asked for; `by` names a signal column."""
+    """Filter and order of a ranking: `by` is the signal; the labels are class names; `min_score` is a value of the signal."""
 
     by: str = "mislabeled"
     label: str | None = None
@@ -29,7 +29,7 @@ class Query:
 
 @dataclass(frozen=True)
 class PageStart:
-    """The last sample of a page: where the next page begins."""
+    """The last sample of a page, after which the next page begins; `rank` counts from 1."""
 
     score: float
     index: int
@@ -37,7 +37,7 @@ class PageStart:
 
 
 def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
-    """Write every ranked sample of a job, in place of what an earlier attempt left.
+    """Write every ranked sample of a job, in place of those of an earlier attempt.
 
     `table` has the columns of `suspects` without `job_id`; a signal that was not computed may be left out.
     """
@@ -63,7 +63,7 @@ def _copy(connection: sa.Connection, table: pa.Table) -> None:
 
 
 def save_summaries(connection: sa.Connection, job_id: str, summaries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write what is known of each signal as a whole: histogram, quantiles, detection of planted glitches."""
+    """Write the summary of each signal: histogram, quantiles, detection of planted errors."""
     connection.execute(signal_summaries.delete().where(signal_summaries.c.job_id == job_id))
     rows = [{"job_id": job_id, "name": name, "summary": dict(summary)} for name, summary in summaries.items()]
     if rows:
@@ -71,7 +71,7 @@ def save_summaries(connection: sa.Connection, job_id: str, summaries: Mapping[st
 
 
 def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any]]:
-    """What `save_summaries` wrote, by signal."""
+    """The summaries of a job, by signal."""
     rows = connection.execute(signal_summaries.select().where(signal_summaries.c.job_id == job_id))
     return {row.name: row.summary for row in rows}
 
@@ -91,7 +91,7 @@ def page(
 def stream(connection: sa.Connection, job_id: str, query: Query) -> Iterator[Sequence[Row]]:
     """The whole ranking in order, in chunks, so that memory does not grow with it."""
     ordered = suspects.select().where(_matching(job_id, query)).order_by(suspects.c[query.by].desc(), suspects.c.index)
-    # One cursor on the server's side: a signal without an index is sorted once, not once a chunk.
+    # One cursor in the database: a signal without an index is sorted once, not once a chunk.
     rows = connection.execute(ordered, execution_options={"yield_per": _CHUNK})
     yield from rows.mappings().partitions()
 
@@ -141,7 +141,7 @@ def rows_at(connection: sa.Connection, job_id: str, positions: Sequence[int]) ->
 
 
 def ranked_ids(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> set[str]:
-    """Those of these samples that are ranked."""
+    """Ids among `sample_ids` that the job has ranked."""
     found: set[str] = set()
     for start in range(0, len(sample_ids), _NAMED):
         wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
@@ -150,7 +150,7 @@ def ranked_ids(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]
 
 
 def given_labels(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, str]:
-    """What the ranked samples among these were called when the job ranked them, by id."""
+    """The labels that the ranked samples among `sample_ids` had when the job ranked them, by id."""
     found: dict[str, str] = {}
     for start in range(0, len(sample_ids), _NAMED):
         wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
@@ -160,7 +160,7 @@ def given_labels(connection: sa.Connection, job_id: str, sample_ids: Sequence[st
 
 
 def rows_by_id(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
-    """The ranked samples among these, by id."""
+    """The rows of the ranked samples among `sample_ids`, by id."""
     found: dict[str, Row] = {}
     for start in range(0, len(sample_ids), _NAMED):
         wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])

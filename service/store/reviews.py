@@ -1,7 +1,7 @@
-"""What people decided of the samples of a job. Everything is kept, once, where it was said.
+"""Reviews: what people decided about the samples of a job. Reviews are only added, never changed.
 
-The latest word on a sample holds, unless it withdraws, and it counts for every job of the chain: whoever decides on
-the list of a job that was run again since is heard all the same. Errors that a job planted are its own affair.
+The latest review of a sample holds, unless it is a withdrawal. It holds for every job of the chain, also when it was given to
+a job that has been rerun since. Reviews of samples in which a job planted an error hold for that job alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,16 +25,16 @@ def add(
     now: datetime,
     *,
     given: Mapping[str, str] | None = None,
-    news_only: bool = False,
+    skip_unchanged: bool = False,
 ) -> int:
-    """Append decisions in their order; gives how many were written. The caller has checked samples and labels.
+    """Append decisions in order, and give how many were written. The caller has checked samples and labels.
 
-    `given` says what samples are called that the job has not ranked. With `news_only` decisions that say what holds
-    already are left out: reading a labelling tool twice writes nothing the second time.
+    `given` has the labels of samples that the job has not ranked, by id. With `skip_unchanged` decisions that hold already are
+    left out, so that reading a labelling tool twice writes nothing the second time.
     """
     chain = lock_chain(connection, job_id)
     called = _called(connection, job_id, decisions, given or {})
-    if news_only:
+    if skip_unchanged:
         decisions = _news(connection, job_id, decisions, called)
     last = connection.execute(sa.select(sa.func.max(reviews.c.seq)).where(reviews.c.job_id == job_id)).scalar_one() or 0
     common = {"job_id": job_id, "source": source, "created_at": now}
@@ -44,15 +44,15 @@ def add(
     ]
     if rows:
         connection.execute(reviews.insert(), rows)
-        # What kept the newest job from being run again may be mended by this.
+        # A review may remove the reason why the newest job could not be rerun.
         connection.execute(loops.update().where(loops.c.job_id.in_(chain)).values(trouble=None))
     return len(rows)
 
 
 def lock_chain(connection: sa.Connection, job_id: str) -> list[str]:
-    """Let nobody else write reviews of this chain until the transaction ends; gives its jobs, the oldest first.
+    """Lock the reviews of a chain until the transaction ends, and give the ids of its jobs, the oldest first.
 
-    Two writers would otherwise draw the same numbers, or both miss what the other writes.
+    Without the lock, two writers could draw the same number, or not see each other's reviews.
     """
     chain = chains.job_ids(connection, job_id)
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id.in_(chain)).order_by(jobs.c.id).with_for_update())
@@ -84,9 +84,10 @@ def _news(
 
 
 def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | None = None) -> dict[str, Review]:
-    """What holds of each reviewed sample, or of those among `sample_ids`, by sample id, whichever job it was said to.
+    """The review that holds for each reviewed sample, or for those among `sample_ids`, by sample id.
 
-    As it was said there: `about` puts it into the words of this job. The job need not have every sample any more.
+    Reviews of all jobs of the chain count, in their own words; `Review.about` restates them for this job. The job need not
+    have every sample.
     """
     chain = chains.job_ids(connection, job_id)
     wanted = _counts_for(job_id, chain)
@@ -100,15 +101,15 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
 
 
 def latest_by_source(connection: sa.Connection, job_id: str) -> list[Review]:
-    """The last word of each source on each sample, of each job of the chain, the oldest first; withdrawals too."""
+    """The latest review of each sample by each source in each job of the chain, the oldest first; withdrawals included."""
     chain = chains.job_ids(connection, job_id)
     return _ordered(_last(connection, _counts_for(job_id, chain), reviews.c.source), chain)
 
 
 def latest_of_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
-    """The last word on each sample in the chains of all jobs over a dataset, by sample; withdrawals too.
+    """The latest review of each sample in the chains of all jobs over a dataset, by sample; withdrawals included.
 
-    Where a job planted errors, what people saw was not the dataset: its reviews do not count.
+    Reviews of jobs with planted errors do not count, because people did not see the dataset as it is.
     """
     over = connection.execute(sa.select(jobs.c.id).where(jobs.c.dataset_id == dataset_id)).scalars().all()
     chained = dict.fromkeys(each for job_id in over for each in chains.job_ids(connection, job_id))
@@ -128,7 +129,7 @@ def _counts_for(job_id: str, chain: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def _planted(job_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Whether a job had given the sample another label, or other contents, itself."""
+    """Whether a job planted an error in the sample."""
     mine = (suspects.c.job_id == job_id) & (suspects.c.sample_id == reviews.c.sample_id)
     return sa.exists().where(mine, suspects.c.planted_kind.is_not(None))
 
@@ -147,7 +148,7 @@ def _ordered(found: Iterable[Review], chain: Sequence[str]) -> list[Review]:
 
 
 def _last(connection: sa.Connection, wanted: sa.ColumnElement[bool], *apart: sa.ColumnElement[Any]) -> list[Review]:
-    """The last review of each sample in each job, and of each value of the columns `apart`."""
+    """The latest review of each sample in each job, for each value of the columns `apart`."""
     last = sa.select(reviews.c.job_id, sa.func.max(reviews.c.seq).label("seq")).where(wanted)
     held = last.group_by(reviews.c.job_id, reviews.c.sample_id, *apart).subquery()
     rows = connection.execute(

@@ -1,4 +1,4 @@
-"""What a ranking adds up to, counted by the database: none of its rows is read."""
+"""Counts over a ranking, made by the database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def confusions(connection: sa.Connection, job_id: str, limit: int) -> list[Confu
 
 
 def histogram(connection: sa.Connection, job_id: str, by: str, edges: Sequence[float]) -> dict[str, list[int]]:
-    """By verdict, how many scores lie between each two edges; what lies outside of all is counted at the ends."""
+    """Number of scores in each interval between two `edges`, by verdict; values outside count in the first or last interval."""
     last = len(edges) - 2
     score = suspects.c[by]
     # Not by rounding: databases differ in how they round.

@@ -1,4 +1,4 @@
-"""Which dataset a corrected one was made of, and which of its samples people have verified."""
+"""Corrected datasets: the parent of each, and the samples that people have verified."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ from service.store.tables import dataset_versions as versions
 
 
 def add(connection: sa.Connection, info: DatasetInfo, verified: Sequence[str], now: datetime) -> None:
-    """Write a corrected dataset and what it was made of; its canonical file is already in place."""
+    """Write a corrected dataset with its lineage; its canonical file is already in place."""
     if info.lineage is None:
         raise ValueError("a version has a lineage")
     datasets.add(connection, info)
@@ -29,7 +29,7 @@ def add(connection: sa.Connection, info: DatasetInfo, verified: Sequence[str], n
 
 
 def made_from(connection: sa.Connection, dataset_id: str) -> list[DatasetInfo]:
-    """The datasets that were made of this one, oldest first."""
+    """The datasets that were made directly from this one, the oldest first."""
     wanted = sa.select(versions.c.dataset_id).where(versions.c.parent_id == dataset_id)
     ids = connection.execute(wanted.order_by(versions.c.created_at, versions.c.dataset_id)).scalars().all()
     found = (datasets.get(connection, one) for one in ids)
@@ -37,7 +37,7 @@ def made_from(connection: sa.Connection, dataset_id: str) -> list[DatasetInfo]:
 
 
 def ancestors(connection: sa.Connection, dataset_id: str) -> list[str]:
-    """The dataset and all that it was made of, itself first; one that was deleted ends the line."""
+    """Ids of the dataset and its ancestors, itself first; a deleted ancestor ends the line."""
     line = [dataset_id]
     while True:
         wanted = sa.select(versions.c.parent_id).where(versions.c.dataset_id == line[-1])
@@ -48,6 +48,6 @@ def ancestors(connection: sa.Connection, dataset_id: str) -> list[str]:
 
 
 def verified_ids(connection: sa.Connection, dataset_id: str) -> list[str]:
-    """Ids of the samples that people had verified when the dataset was made of another; none of one that was uploaded."""
+    """Ids of the samples that people had verified when the dataset was made; none for an uploaded one."""
     wanted = sa.select(versions.c.verified).where(versions.c.dataset_id == dataset_id)
     return list(connection.execute(wanted).scalar_one_or_none() or [])

@@ -1,6 +1,6 @@
-"""Whom to tell how a job ended, and the messages: written in the transaction that ends the job, sent afterwards.
+"""Webhooks of jobs and their messages. A message is written in the transaction that ends the job, and sent afterwards.
 
-A message is `pending` until its receiver took it (`delivered`) or it was given up (`dead`).
+A message is `pending` until its receiver has accepted it (`delivered`) or the last attempt has failed (`dead`).
 """
 
 import json
@@ -21,7 +21,7 @@ PENDING, DELIVERED, DEAD = STATES
 
 
 class Delivery(BaseModel):
-    """One message; `attempts` counts those that were made, `due_at` is when the next one is."""
+    """A message. `attempts` counts finished attempts, `due_at` is the time of the next, `status` the last HTTP status."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,19 +41,19 @@ class Delivery(BaseModel):
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message that is to be sent now, with what signs it, encrypted as it lies there."""
+    """A message to be sent now, with the encrypted secret that signs it."""
 
     delivery: Delivery
     sealed: str
 
 
 def add(connection: sa.Connection, job_id: str, url: str, sealed: str) -> None:
-    """Tell this address how the job ends; the secret comes encrypted."""
+    """Add the webhook of a job; the secret is encrypted already."""
     connection.execute(webhooks.insert().values(job_id=job_id, url=url, secret=sealed))
 
 
 def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> None:
-    """Tell the same address how another job ends."""
+    """Give another job the webhook of this one, if it has one."""
     found = connection.execute(webhooks.select().where(webhooks.c.job_id == job_id)).one_or_none()
     if found is not None:
         add(connection, next_job_id, found.url, found.secret)
@@ -62,7 +62,7 @@ def copy_to_job(connection: sa.Connection, job_id: str, next_job_id: str) -> Non
 def add_delivery(
     connection: sa.Connection, job_id: str, state: str, error: Mapping[str, Any] | None, now: datetime
 ) -> None:
-    """Write the message that a job ended, where somebody wants to hear it."""
+    """Write the message that a job has ended, if the job has a webhook."""
     if connection.execute(sa.select(webhooks.c.url).where(webhooks.c.job_id == job_id)).one_or_none() is None:
         return
     job = connection.execute(jobs.select().where(jobs.c.id == job_id)).one()

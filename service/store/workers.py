@@ -1,4 +1,4 @@
-"""Which workers live: each signs in every few seconds, so that readiness does not depend on the broker."""
+"""Workers that are alive: each writes a time every few seconds, so that readiness does not depend on the broker."""
 
 from datetime import datetime
 
@@ -8,19 +8,19 @@ from service.store.tables import workers
 
 
 def record_heartbeat(connection: sa.Connection, worker_id: str, now: datetime) -> None:
-    """Say that a worker lives."""
+    """Write that a worker is alive."""
     changed = connection.execute(workers.update().where(workers.c.id == worker_id).values(seen_at=now))
     if changed.rowcount == 0:
         connection.execute(workers.insert().values(id=worker_id, seen_at=now))
 
 
 def remove(connection: sa.Connection, worker_id: str) -> None:
-    """Say that a worker has stopped."""
+    """Write that a worker has stopped."""
     connection.execute(workers.delete().where(workers.c.id == worker_id))
 
 
 def count_alive(connection: sa.Connection, since: datetime) -> int:
-    """How many workers signed in after `since`."""
+    """Number of workers that have written their time after `since`."""
     return connection.execute(
         sa.select(sa.func.count()).select_from(workers).where(workers.c.seen_at > since)
     ).scalar_one()

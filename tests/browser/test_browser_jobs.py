@@ -12,7 +12,7 @@ from service.domain.job import Progress, State
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
-from service.store import jobs, rankings
+from service.store import job_events, jobs, rankings
 from tests.browser.conftest import Watched
 from tests.builders import CSV, LEASE, add_dataset, add_finished, add_job, ranking, result, summaries
 
@@ -75,7 +75,7 @@ def test_a_job_is_followed_to_its_ranking(page: Page, services: Services) -> Non
         jobs.advance(connection, held, State.TRAINING, progress, services.now())
         for epoch, loss, accuracy in ((1, 2.0, 0.5), (2, 1.0, 0.75)):
             told = {"epoch": epoch, "loss": loss, "accuracy": accuracy, "learning_rate": 0.1}
-            jobs.record_event(connection, "job_1", "metrics", told, services.now())
+            job_events.record(connection, "job_1", "metrics", told, services.now())
     expect(page.locator("#job-state")).to_have_text("training")
     expect(page.locator("#progress-text")).to_have_text("25 %: epoch 2/8, about 12 s left")
     for name, course in (("loss", "2 at epoch 1, 1 at epoch 2"), ("accuracy", "0.5 at epoch 1, 0.75 at epoch 2")):

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import structlog
 
 from service.domain.job import Progress, State
-from service.store import jobs
+from service.store import job_events, jobs
 from service.store.jobs import Claim, LeaseLost
 from worker.job.context import WorkerContext
 from worker.training.loop import EpochMetrics
@@ -65,7 +65,7 @@ class Heartbeat:
         """Write the loss and accuracy of an epoch. Raises LeaseLost."""
         with self._context.database.write() as connection:
             self._renew(connection)
-            jobs.record_event(connection, self._claim.job_id, "metrics", vars(metrics), datetime.now(UTC))
+            job_events.record(connection, self._claim.job_id, "metrics", vars(metrics), datetime.now(UTC))
 
     def renew_until_stopped(self) -> None:
         """Renew the lease every second or more often, until `stop`; runs in a thread of its own."""

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from service.domain.errors import SuspectsError, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
-from service.store import evidence, jobs, rankings
+from service.store import evidence, job_events, jobs, rankings
 from service.store.jobs import Claim, Job, LeaseLost
 from usual_suspects.files import atomic_write
 from worker.data.canonical import Canonical, open_canonical
@@ -77,7 +77,7 @@ class _ScoredJob:
 def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tuple[RankingResult, dict[str, float]]:
     with context.database.read() as connection:
         job = jobs.get(connection, claim.job_id)
-        last_recorded_epoch = jobs.last_epoch(connection, claim.job_id)
+        last_recorded_epoch = job_events.last_epoch(connection, claim.job_id)
     if job is None:
         raise LeaseLost(claim.job_id)
     blobs, timer = context.blobs, _PhaseTimer()

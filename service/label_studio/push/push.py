@@ -40,7 +40,7 @@ def push(services: Services, job: Job, request: PushRequest) -> PushResult:
 @contextmanager
 def alone(services: Services, job: Job) -> Iterator[None]:
     """One push or undoing of a job at a time. Raises Conflict for a second one."""
-    with services.database.alone(f"push {job.id}") as free:
+    with services.database.try_lock(f"push {job.id}") as free:
         if not free:
             raise Conflict("the job is being pushed right now", retry_after=10, members={"state": "pushing"})
         yield

@@ -62,7 +62,7 @@ def record_changes(
                 repeats = _confirms(found, at, from_tool, from_others)
                 (confirmed if repeats else new).append(Decision(sample_id=name, decision=found[0], label=found[1]))
         written = reviews.add(connection, job.id, confirmed, SOURCE, services.now(), given=given)
-        return written + reviews.add(connection, job.id, new, SOURCE, services.now(), given=given, news_only=True)
+        return written + reviews.add(connection, job.id, new, SOURCE, services.now(), given=given, skip_unchanged=True)
 
 
 def _confirms(found: DecisionValue, at: datetime | None, from_tool: Review | None, from_others: Review | None) -> bool:

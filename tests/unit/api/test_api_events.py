@@ -10,7 +10,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from service.domain.job import JobError, Progress, State
 from service.services import Services
-from service.store import jobs
+from service.store import job_events, jobs
 from tests.builders import LEASE, add_dataset, add_finished, add_job
 
 URL = "/jobs/job_1/events"
@@ -70,7 +70,7 @@ def test_a_running_job_is_followed_to_its_end(client: httpx.Client, services: Se
         told = next(events)
         assert (told.event, told.id, told.json()) == ("progress", "2", halfway.model_dump())
         with services.database.write() as connection:
-            jobs.record_event(connection, "job_1", "metrics", {"epoch": 1, "loss": 0.5, "accuracy": 0.75}, now)
+            job_events.record(connection, "job_1", "metrics", {"epoch": 1, "loss": 0.5, "accuracy": 0.75}, now)
         metrics = next(events)
         assert (metrics.event, metrics.id, metrics.json()["loss"]) == ("metrics", "3", 0.5)
         with services.database.write() as connection:

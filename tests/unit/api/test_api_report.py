@@ -17,7 +17,7 @@ from service.domain.dataset import ClientWarning
 from service.domain.signal import SIGNALS
 from service.domain.specs import Loop
 from service.services import Services
-from service.store import datasets, jobs, loops, rankings
+from service.store import datasets, job_events, jobs, loops, rankings
 from tests.builders import (
     COMPUTED,
     NOON,
@@ -384,7 +384,7 @@ def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Se
 def test_the_course_of_training_is_told_epoch_by_epoch(client: httpx.Client, services: Services) -> None:
     with services.database.write() as connection:
         for epoch, loss in ((2, 0.5), (2, 0.25)):
-            jobs.record_event(connection, "job_1", "metrics", {"epoch": epoch, "loss": loss, "accuracy": 0.75}, NOON)
+            job_events.record(connection, "job_1", "metrics", {"epoch": epoch, "loss": loss, "accuracy": 0.75}, NOON)
     rows = markdown(client).table("Epoch", "Loss", "Accuracy")
     assert rows == [
         {"Epoch": "1", "Loss": "1", "Accuracy": "50.0 %"},

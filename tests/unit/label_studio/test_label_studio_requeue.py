@@ -106,7 +106,7 @@ def test_a_task_that_is_deleted_meanwhile_is_left_out_of_the_review_project(
 
 
 def test_two_pushes_of_a_job_at_once_are_one(client: httpx.Client, job: str, tool: StandIn, services: Services) -> None:
-    with services.database.alone(f"push {job}") as free, services.database.alone("push job_0") as other:
+    with services.database.try_lock(f"push {job}") as free, services.database.try_lock("push job_0") as other:
         assert free
         assert other
         refused = client.post(f"/jobs/{job}/push", json={"mode": "tab"})

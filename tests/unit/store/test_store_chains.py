@@ -302,12 +302,12 @@ def test_a_job_whose_follower_is_deleted_is_not_run_again_by_that(world: Chain, 
 
 def test_reading_the_same_twice_by_two_jobs_of_a_chain_keeps_it_once(world: Chain, pair: tuple[str, str]) -> None:
     first, second = pair
-    assert world.say(first, 5, (8, "relabel", "cat"), (9, "keep"), source="label_studio", news_only=True) == 2
-    assert world.say(second, 6, (8, "relabel", "cat"), (9, "keep"), source="label_studio", news_only=True) == 0
+    assert world.say(first, 5, (8, "relabel", "cat"), (9, "keep"), source="label_studio", skip_unchanged=True) == 2
+    assert world.say(second, 6, (8, "relabel", "cat"), (9, "keep"), source="label_studio", skip_unchanged=True) == 0
     # What the first calls relabelled is kept in the second.
-    assert world.say(second, 7, (3, "keep"), source="label_studio", news_only=True) == 0
-    assert world.say(second, 8, (3, "relabel", "eel"), source="label_studio", news_only=True) == 1
-    assert world.say(first, 9, (3, "relabel", "eel"), source="label_studio", news_only=True) == 0
+    assert world.say(second, 7, (3, "keep"), source="label_studio", skip_unchanged=True) == 0
+    assert world.say(second, 8, (3, "relabel", "eel"), source="label_studio", skip_unchanged=True) == 1
+    assert world.say(first, 9, (3, "relabel", "eel"), source="label_studio", skip_unchanged=True) == 0
 
 
 def test_two_jobs_of_a_chain_that_are_read_at_once_keep_it_once(
@@ -325,7 +325,7 @@ def test_two_jobs_of_a_chain_that_are_read_at_once_keep_it_once(
 
     def read(job_id: str) -> None:
         said = [(row, "remove") for row in range(8, 30)]
-        kept.append(world.say(job_id, 5, *said, source="label_studio", news_only=True))
+        kept.append(world.say(job_id, 5, *said, source="label_studio", skip_unchanged=True))
 
     threads = [threading.Thread(target=read, args=(job_id,)) for job_id in pair * 2]
     for thread in threads:

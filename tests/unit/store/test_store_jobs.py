@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import ENDED, JobError, Progress, State
-from service.store import jobs, rankings
+from service.store import job_events, jobs, rankings
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
-from service.store.tables import job_events, signal_summaries, suspects
+from service.store.tables import job_events as events_table
+from service.store.tables import signal_summaries, suspects
 from tests.builders import LEASE, NOON, add_dataset, add_job, finish, job_spec
 
 SECOND = timedelta(seconds=1)
@@ -44,7 +45,7 @@ def advance(database: Database, held: Claim, *states: State) -> None:
 
 def kinds(database: Database, after: int = 0) -> list[tuple[int, str, object]]:
     with database.read() as connection:
-        found = jobs.events_after(connection, "job_1", after)
+        found = job_events.after_number(connection, "job_1", after)
     return [(event.seq, event.kind, event.data.get("state")) for event in found]
 
 
@@ -228,7 +229,7 @@ def test_a_job_is_deleted_with_everything_but_not_while_active(database: Databas
     with database.write() as connection:
         assert rankings.count(connection, "job_1", rankings.Query()) == 9
         assert jobs.remove(connection, "job_1")
-        for table in (suspects, signal_summaries, job_events):
+        for table in (suspects, signal_summaries, events_table):
             assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
 
 
@@ -254,7 +255,7 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
         start.wait()
         for _ in range(5):
             with database.write() as connection:
-                jobs.record_event(connection, "job_1", "metrics", {}, NOON)
+                job_events.record(connection, "job_1", "metrics", {}, NOON)
 
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:

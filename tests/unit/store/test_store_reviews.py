@@ -24,9 +24,9 @@ def queued(database: Database) -> None:
         add_job(database, info, job_id)
 
 
-def record(database: Database, *decisions: Decision, job_id: str = "job_1", news_only: bool = False) -> int:
+def record(database: Database, *decisions: Decision, job_id: str = "job_1", skip_unchanged: bool = False) -> int:
     with database.write() as connection:
-        return reviews.add(connection, job_id, decisions, "api", LATER, news_only=news_only)
+        return reviews.add(connection, job_id, decisions, "api", LATER, skip_unchanged=skip_unchanged)
 
 
 def latest(database: Database, *ids: str, job_id: str = "job_1") -> dict[str, tuple[str, str | None]]:
@@ -67,9 +67,9 @@ def test_reviews_of_one_job_are_not_those_of_another(database: Database) -> None
 
 def test_what_is_no_news_is_not_written_twice(database: Database) -> None:
     seen = [said("row-1", "keep"), said("row-2", "relabel", "dog"), said("row-1", "keep")]
-    assert record(database, *seen, news_only=True) == 2
-    assert record(database, *seen, news_only=True) == 0
-    assert record(database, said("row-2", "relabel", "eel"), said("row-2", "relabel", "dog"), news_only=True) == 2
+    assert record(database, *seen, skip_unchanged=True) == 2
+    assert record(database, *seen, skip_unchanged=True) == 0
+    assert record(database, said("row-2", "relabel", "eel"), said("row-2", "relabel", "dog"), skip_unchanged=True) == 2
     assert latest(database)["row-2"] == ("relabel", "dog")
 
 
