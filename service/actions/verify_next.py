@@ -14,14 +14,14 @@ _COUNTS = ("turns", "closer", "among")
 
 
 @dataclass(frozen=True)
-class Proposal:
+class VerificationProposal:
     """A row of the ranking, and in English why it is proposed."""
 
     row: Row
     why: str
 
 
-def verify_next(services: Services, job: Job, count: int) -> list[Proposal]:
+def verify_next(services: Services, job: Job, count: int) -> list[VerificationProposal]:
     """The first `count` proposals that nobody has reviewed, in their order: the given labels take turns."""
     with services.database.read() as connection:
         found: Mapping[str, Any] = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
@@ -30,7 +30,7 @@ def verify_next(services: Services, job: Job, count: int) -> list[Proposal]:
     places = {position: place for place, position in enumerate(found["positions"])}
     left = [row for row in proposed if row["sample_id"] not in decided][:count]
     return [
-        Proposal(row, _why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)))
+        VerificationProposal(row, _why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)))
         for row in left
     ]
 

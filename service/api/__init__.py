@@ -1,1 +1,1 @@
-"""HTTP: one file a resource, and errors.py as the only table of statuses."""
+"""HTTP API: one route module for each resource."""

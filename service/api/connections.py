@@ -1,4 +1,4 @@
-"""Connections to labelling tools: made, tested, listed, rotated, deleted. No token is ever shown again."""
+"""Connections to labelling tools. No token is ever shown again."""
 
 from fastapi import APIRouter, Depends, Request, Response
 

@@ -1,4 +1,4 @@
-"""Datasets: upload, look, delete."""
+"""Datasets: upload, list, show, delete; their rows and media."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Messages to clients' webhooks: which were taken, which wait, which were given up."""
+"""Messages to webhooks: list, show, send again."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Two jobs side by side."""
+"""Comparison of two jobs."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The documentation page: Swagger UI, served from here, so that no other network is needed and nobody else's script runs."""
+"""Documentation page: Swagger UI with local files only."""
 
 from importlib.resources import files
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The life of a job as server-sent events."""
+"""Server-sent events of a job."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Suspects go back to the labelling tool that the tasks came from, and what people decide there comes back."""
+"""Push of suspects to a labelling tool, and reconciliation of what people decided there."""
 
 from fastapi import APIRouter, Depends
 

@@ -1,4 +1,4 @@
-"""Networks of clients: weights or exported programs, uploaded once, which jobs then train on."""
+"""Uploaded networks: weights or exported programs."""
 
 from pathlib import PurePosixPath
 

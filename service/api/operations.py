@@ -1,4 +1,4 @@
-"""What may be asked for, and how the service is."""
+"""Health, readiness, metrics, and the lists of models and signals."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The report of a job: what it found, for people."""
+"""Report of a job."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import HTMLResponse
 
 from service.actions.find import find_dataset_of_job
-from service.api.http import negotiation as forms
+from service.api.http import negotiation
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
@@ -48,7 +48,7 @@ def get_report(
 
     HTML with plots, or the same in tables as Markdown.
     """
-    form = forms.choose(name, accept, _MEDIA_TYPES, "a report")
+    form = negotiation.choose(name, accept, _MEDIA_TYPES, "a report")
     facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}

@@ -1,7 +1,5 @@
-"""Reviews: what people decided of the samples of a job, and how right the ranking was."""
+"""Reviews of the samples of a job, and their summary."""
 
-from collections import Counter
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -12,27 +10,21 @@ from service.actions.review import count_reviewed, review, shortened
 from service.api.http import paging
 from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody
-from service.api.http.errors import faults, problems
+from service.api.http.errors import field_errors, problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.http.openapi import REVIEWS_BODY
 from service.api.schemas.reviews import (
-    ReviewOutcomes,
     ReviewPage,
     ReviewsRecorded,
     ReviewSummary,
-    SignalPrecision,
-    ToolStanding,
 )
+from service.api.views.reviews import review_summary
 from service.domain.digests import canonical_digest
 from service.domain.errors import invalid, invalid_fields
-from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_day, shares_by_rank
-from service.domain.review import Decision, Outcome
-from service.domain.verdict import FLAGGED, VERDICTS
-from service.store import outcomes, pulls, rankings, reviews
+from service.domain.review import Decision
+from service.store import reviews
 from service.store.idempotency import IdempotentRequest
-from service.store.outcomes import Outcomes
-from service.store.pulls import Pull
 
 router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -66,7 +58,7 @@ def _decisions(value: Any) -> list[Decision]:
     try:
         return _DECISIONS.validate_python(value)
     except ValidationError as error:
-        raise invalid_fields(shortened(faults(error, value))) from error
+        raise invalid_fields(shortened(field_errors(error, value))) from error
 
 
 @router.get(
@@ -107,34 +99,6 @@ def summarise_reviews(
     ] = None,
 ) -> ReviewSummary:
     """Precision of what was flagged: by verdict, by signal and rank band, and over time."""
-    computed: list[str] = (job.result or {})["signals"]
     for name in signal or ():
         check_signal(job, name, "query", "signal")
-    with services.database.read() as connection:
-        seen = outcomes.of_job(connection, job.id)
-        names = signal or computed if seen.rows else []
-        ranks = {by: rankings.top_ranks(connection, job.id, by, BAND_ENDS[-1]) for by in names}
-        pull = pulls.get(connection, job.id)
-    return _summary(seen, ranks, pull)
-
-
-def _summary(seen: Outcomes, ranks: Mapping[str, Mapping[str, int]], pull: Pull | None) -> ReviewSummary:
-    flagged = seen.flagged
-    others = Counter(seen.found[name] for name in seen.rows if name not in flagged)
-    return ReviewSummary(
-        samples=sum(seen.by_verdict.values()),
-        flagged=sum(seen.by_verdict.get(verdict, 0) for verdict in FLAGGED),
-        reviewed=len(seen.found),
-        outcomes=ReviewOutcomes(
-            flagged=seen.of_flagged(),
-            clean={one: others[one] for one in Outcome if one is not Outcome.PENDING},
-        ),
-        precision=reviewed_share(flagged.values()),
-        by_verdict={
-            verdict: reviewed_share(seen.found[name] for name, row in seen.rows.items() if row["verdict"] == verdict)
-            for verdict in VERDICTS
-        },
-        by_signal=[SignalPrecision(name=by, bands=shares_by_rank(found, seen.found)) for by, found in ranks.items()],
-        over_time=shares_by_day([(seen.reviews[name].created_at.date(), found) for name, found in flagged.items()]),
-        tool=None if pull is None else ToolStanding(reconciled_at=pull.reconciled_at, trouble=pull.trouble),
-    )
+    return review_summary(services, job, signal)

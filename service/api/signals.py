@@ -1,7 +1,6 @@
-"""What a job knows of its samples together: each signal as a whole, groups that stand apart, what to verify next."""
+"""Signals of a job over all samples, groups, and proposals to verify."""
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
@@ -10,18 +9,16 @@ from service.actions.verify_next import verify_next
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
-from service.api.schemas.signals import Candidate, CandidateList, GroupList, GroupView, SignalList, SignalView
+from service.api.schemas.signals import Candidate, CandidateList, GroupList, SignalList, SignalView
+from service.api.views.groups import group_views
 from service.api.views.samples import sample_cards
 from service.domain.signal import SIGNALS
-from service.ingest.identities import identities
 from service.services import Services
 from service.store import rankings
 from service.store.jobs import Job
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-_GROUPS = "groups"
-_PREVIEWS = 5
 _BARE = "predictions without features do not tell which samples are alike; upload features beside pred_probs"
 
 
@@ -44,34 +41,12 @@ def list_groups(job: CompletedJob, services: ServicesDependency) -> GroupList:
 
     Labels with few samples, or with no such group, are left out.
     """
-    with services.database.read() as connection:
-        found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
-    items = _groups(services, job, found)
+    items = group_views(services, job)
     return GroupList(items=items, total=len(items), note=_note(services, job))
 
 
 def _note(services: Services, job: Job) -> str | None:
     return _BARE if find_dataset_of_job(services, job).is_bare else None
-
-
-def _groups(services: Services, job: Job, found: Sequence[Mapping[str, Any]]) -> list[GroupView]:
-    members = [position for group in found for position in group["positions"]]
-    shown = [position for group in found for position in group["positions"][:_PREVIEWS]]
-    names = dict(zip(members, identities(services.blobs.canonical(job.dataset_id), members), strict=True))
-    with services.database.read() as connection:
-        rows = rankings.rows_at(connection, job.id, shown)
-    cards = dict(zip((row["position"] for row in rows), sample_cards(services, job, rows), strict=True))
-    return [
-        GroupView(
-            label=group["label"],
-            size=group["size"],
-            separation=group["separation"],
-            gap=group.get("gap", 0.0),
-            sample_ids=[names[position].id for position in group["positions"]],
-            previews=[cards[position] for position in group["positions"][:_PREVIEWS] if position in cards],
-        )
-        for group in found
-    ]
 
 
 @router.get(

@@ -1,4 +1,4 @@
-"""Corrected datasets: made of a job's reviews or suggestions, and what people have verified in a dataset."""
+"""Corrected versions of a dataset, and its verified samples."""
 
 from fastapi import APIRouter, Depends, Request, Response
 

@@ -1,4 +1,4 @@
-"""What a job has trained."""
+"""Weights that a job has trained."""
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse

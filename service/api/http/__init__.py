@@ -1,1 +1,1 @@
-"""What every route needs of HTTP: bodies, errors, keys, pages of lists, content negotiation."""
+"""HTTP for all routes: bodies, authentication, errors, pagination, content negotiation, OpenAPI."""

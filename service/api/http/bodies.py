@@ -1,4 +1,4 @@
-"""Bodies of requests: JSON, or a form whose file streams to disk with its digest taken on the way."""
+"""Request bodies: JSON, or a multipart form whose file is streamed to disk and hashed on the way."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from streaming_form_data.parser import ParseFailedException, UnexpectedPartExcep
 from streaming_form_data.targets import BaseTarget
 
 from service.actions.upload import UploadedFile
-from service.api.http.errors import faults
+from service.api.http.errors import field_errors
 from service.api.http.lookup import ServicesDependency
 from service.domain.errors import FieldError, Malformed, TooLarge, UnreadableType, disk_full, invalid, invalid_fields
 
@@ -90,7 +90,7 @@ def parsed(model: type[M], value: Any, *within: str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise invalid_fields(faults(error, value, *within)) from error
+        raise invalid_fields(field_errors(error, value, *within)) from error
 
 
 def names_connection(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The one table from errors to HTTP statuses, and their form: problem details (RFC 9457)."""
+"""HTTP statuses of errors, and problem details (RFC 9457). No other module maps errors to statuses."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -96,8 +96,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-class _Told(JSONResponse):
-    """A problem in whose words a half character, which some client sent, is a question mark."""
+class _ProblemResponse(JSONResponse):
+    """Response whose text has a question mark in place of half of a surrogate pair, which a client may have sent."""
 
     def render(self, content: object) -> bytes:
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
@@ -112,7 +112,7 @@ def problem(
     members: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """The response that tells an error."""
+    """Problem details as a response; `code` is stable, `members` are further facts for programs."""
     body: dict[str, object] = {
         "type": f"urn:usual-suspects:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -122,11 +122,11 @@ def problem(
     }
     if errors:
         body["errors"] = [error.model_dump() for error in errors]
-    return _Told({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
+    return _ProblemResponse({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
 
 
-def told(error: SuspectsError) -> JSONResponse:
-    """The response for an error of the domain."""
+def problem_response(error: SuspectsError) -> JSONResponse:
+    """Problem details of an error of the domain, with `Retry-After` where it says when to try again."""
     status = next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
     headers = {}
     if error.retry_after is not None:
@@ -136,11 +136,11 @@ def told(error: SuspectsError) -> JSONResponse:
     return problem(status, error.code, error.detail, errors=error.errors, members=error.members, headers=headers)
 
 
-def faults(error: ValidationError, value: object, *within: str) -> list[FieldError]:
-    """What pydantic found wrong with `value`, which lies `within` a part of the body; one fault a place."""
+def field_errors(error: ValidationError, value: object, *within: str) -> list[FieldError]:
+    """Errors of pydantic in `value`, which is at `within` in the body: one for each place."""
     found: dict[tuple[str | int, ...], list[str]] = {}
     for fault in error.errors():
-        found.setdefault(tuple(_place(fault["loc"], value)), []).append(_words(fault["msg"]))
+        found.setdefault(tuple(_place(fault["loc"], value)), []).append(_message(fault["msg"]))
     return [FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in found.items()]
 
 
@@ -155,12 +155,12 @@ def _place(loc: Sequence[str | int], value: Any) -> Iterator[str | int]:
         yield part
 
 
-def _words(msg: object) -> str:
+def _message(msg: object) -> str:
     return str(msg).removeprefix("Value error, ")
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of this application with a problem."""
+    """Answer every error of the application with problem details."""
     app.add_exception_handler(SuspectsError, _suspects_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_exception)
@@ -171,12 +171,14 @@ def install(app: FastAPI) -> None:
 
 def _suspects_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SuspectsError)
-    return told(error)
+    return problem_response(error)
 
 
 def _validation_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    return told(invalid_fields([FieldError(loc=list(one["loc"]), msg=_words(one["msg"])) for one in error.errors()]))
+    return problem_response(
+        invalid_fields([FieldError(loc=list(one["loc"]), msg=_message(one["msg"])) for one in error.errors()])
+    )
 
 
 def _http_exception(request: Request, error: Exception) -> JSONResponse:
@@ -191,12 +193,12 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
 
 def _disconnected(_request: Request, _error: Exception) -> JSONResponse:
     # Nobody reads this; but it is no fault of the service, and the log need not say so.
-    return told(Malformed("the connection ended before the body did"))
+    return problem_response(Malformed("the connection ended before the body did"))
 
 
 def _database_error(_request: Request, error: Exception) -> JSONResponse:
     if "disk is full" in str(error) or "No space left" in str(error):
-        return told(StorageFull("the disk of this installation is full; nothing was kept"))
+        return problem_response(StorageFull("the disk of this installation is full; nothing was kept"))
     log.error("database error", error=str(error))
     headers = {"Retry-After": str(_RETRY_DATABASE_S)}
     return problem(503, "unavailable", "the database cannot be reached; try again soon", headers=headers)

@@ -1,4 +1,4 @@
-"""What answers look like, for readers of the description."""
+"""Examples of responses, for the OpenAPI description."""
 
 from typing import Any
 

@@ -1,14 +1,14 @@
-"""Which of its forms a resource is asked for in: by name, or by `Accept`."""
+"""Content negotiation."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 from service.domain.errors import NotAcceptable, invalid
 
-Form = TypeVar("Form", bound=str)
+F = TypeVar("F", bound=str)
 
 
-def choose(name: str | None, accept: str | None, media_types: Mapping[Form, str], what: str) -> Form:
+def choose(name: str | None, accept: str | None, media_types: Mapping[F, str], what: str) -> F:
     """The form asked for, by name before by `Accept`. Raises Invalid and NotAcceptable, listing what there is."""
     if name is not None:
         named = next((known for known in media_types if known == name), None)

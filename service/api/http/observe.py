@@ -13,7 +13,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.http.errors import REQUEST_ID, told
+from service.api.http.errors import REQUEST_ID, problem_response
 from service.domain.errors import Invalid, NotFound
 from service.domain.job import State
 from service.logs import without_secret
@@ -74,9 +74,11 @@ class Observe:
         try:
             # No id, no name and no label holds a NUL character, and no database takes one.
             if "\0" in scope["path"]:
-                await told(NotFound("no such path: it holds a NUL character"))(scope, receive, send_noting_status)
+                await problem_response(NotFound("no such path: it holds a NUL character"))(
+                    scope, receive, send_noting_status
+                )
             elif b"%00" in scope["query_string"]:
-                await told(Invalid("the query holds a NUL character"))(scope, receive, send_noting_status)
+                await problem_response(Invalid("the query holds a NUL character"))(scope, receive, send_noting_status)
             else:
                 await self._app(scope, receive, send_noting_status)
         finally:

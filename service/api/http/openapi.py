@@ -1,4 +1,4 @@
-"""What FastAPI cannot see by itself: bodies that are read by hand, the form of errors, examples."""
+"""Additions to the OpenAPI description: bodies that are read by hand, problem details, examples."""
 
 from typing import Any
 

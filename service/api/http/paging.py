@@ -1,4 +1,4 @@
-"""Pages of a list: cursors that are opaque and belong to one query, and the link to the next page."""
+"""Pagination by opaque cursors, each of which belongs to one query."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ Cursor = Annotated[str | None, Query(description="`next` of the page before; onl
 
 
 def encode(query: Sequence[object], place: Sequence[object]) -> str:
-    """A cursor: the place after which the next page of this query begins."""
+    """Cursor of the page that begins after `place` in the list of this query."""
     packed = json.dumps([_mark(query), *place], separators=(",", ":"), default=str)
     return base64.urlsafe_b64encode(packed.encode()).rstrip(b"=").decode()
 
 
 def decode(cursor: str, query: Sequence[object], place: Any) -> Any:
-    """The place in a cursor, as the tuple type `place`. Raises Malformed: broken, or of another query."""
+    """Place in a cursor, as the tuple type `place`. Raises Malformed for a broken cursor and for one of another query."""
     try:
         packed = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
         mark, *rest = json.loads(packed)
@@ -47,7 +47,7 @@ def link_next(request: Request, response: Response, cursor: str | None) -> None:
 
 
 class Dated(Protocol):
-    """What stands in a list that is ordered by (created_at, id)."""
+    """Item of a list that is ordered by (created_at, id)."""
 
     @property
     def id(self) -> str:
@@ -64,7 +64,7 @@ D = TypeVar("D", bound=Dated)
 def cut(
     request: Request, response: Response, query: Sequence[object], found: Sequence[D], limit: int
 ) -> tuple[list[D], str | None]:
-    """The page, of items that were found, one more than it takes; and the cursor of the next, which is linked, too."""
+    """First `limit` of `found`, which holds one more where there is a next page, and the cursor of that, set as a link."""
     items = list(found[:limit])
     following = encode(query, [items[-1].created_at, items[-1].id]) if len(found) > limit else None
     link_next(request, response, following)
@@ -72,7 +72,7 @@ def cut(
 
 
 def by_time(cursor: str | None, query: Sequence[object]) -> tuple[datetime, str] | None:
-    """The place in a list that is ordered by (created_at, id)."""
+    """Place in a list that is ordered by (created_at, id); None for the first page. Raises Malformed."""
     if cursor is None:
         return None
     place: tuple[datetime, str] = decode(cursor, query, tuple[AwareDatetime, str])

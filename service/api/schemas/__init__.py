@@ -1,1 +1,1 @@
-"""What the service answers, field by field; the contract of its clients. One file a resource, as the routes."""
+"""Response schemas, one module for each resource."""

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from service.actions.find import find_dataset_of_job
-from service.api.schemas.samples import PlantedGlitch, ReviewView, SampleCard, SampleLinks
+from service.api.schemas.samples import PlantedGlitch, ReviewView, SampleCard, SampleLinks, Suspect
 from service.api.views.links import job_sample_link, media_link
 from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
 from service.label_studio.push.tab import task_links
 from service.services import Services
+from service.store import reviews
 from service.store.jobs import Job
 from service.store.rankings import Row
 
@@ -52,3 +53,25 @@ def planted_view(row: Row) -> PlantedGlitch | None:
 def computed_signals(row: Row) -> dict[str, float]:
     """Values of the signals that the job computed, by name; higher = more suspicious."""
     return {name: row[name] for name in SIGNALS if row[name] is not None}
+
+
+def suspect_views(services: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
+    """Rows of the ranking by the signal `by`, whose ranks begin with `first`."""
+    cards = sample_cards(services, job, rows)
+    with services.database.read() as connection:
+        held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
+    return [
+        Suspect(
+            rank=rank,
+            sample=card,
+            given_label=row["given_label"],
+            suggested_label=row["suggested_label"],
+            suggested_confidence=row["suggested_confidence"],
+            score=row[by],
+            verdict=row["verdict"],
+            planted=planted_view(row),
+            review=review_view(held.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
+            signals=computed_signals(row),
+        )
+        for rank, (row, card) in enumerate(zip(rows, cards, strict=True), first)
+    ]

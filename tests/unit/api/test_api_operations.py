@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.api.http.errors import told
+from service.api.http.errors import problem_response
 from service.api.page import PARTS
 from service.domain.errors import FieldError, Invalid
 from service.domain.ids import new_id
@@ -78,7 +78,7 @@ def test_a_database_that_is_away_is_a_503_with_a_wait(client: httpx.Client, serv
 
 def test_an_error_can_be_told_whatever_is_in_its_words() -> None:
     error = Invalid("half \ud800", errors=[FieldError(loc=["\ud800"], msg="half \ud800")], members={"of": "\udfff"})
-    answer = told(error)
+    answer = problem_response(error)
     assert answer.status_code == 422
     assert json.loads(bytes(answer.body))["detail"] == "half ?"
 
