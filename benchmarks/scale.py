@@ -24,7 +24,7 @@ from torch import nn
 
 from worker.influence.activations import ActivationRecorder
 from worker.signals.measurements import measure_checkpoints
-from worker.signals.reference import Reference
+from worker.signals.reference import ReferenceSamples
 
 RESULTS = Path(__file__).parent / "results"
 REFERENCES, WIDTH, CLASSES, RATES = 10_000, 128, 10, (0.1,) * 5
@@ -55,7 +55,7 @@ def measure(samples: int) -> dict[str, float]:
             head.load_state_dict(states[t])
             return train.read_checkpoint(t, inner=inner), reference.read_checkpoint(t, inner=inner)
 
-        serving = Reference(reference.trace, known_labels)
+        serving = ReferenceSamples(reference.trace, known_labels)
         measure_checkpoints(train.trace, labels, serving, CLASSES, 0, read, embeddings=x)
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from worker.influence.activations import Trace
 from worker.signals.witnesses import (
-    Pool,
     Witnesses,
+    WitnessPool,
     reference_pool,
     strongest_suspects,
     training_pool,
@@ -43,7 +43,7 @@ def gradient(trace: Trace, labels: Tensor, row: int, t: int) -> Tensor:
     return torch.outer(delta, torch.cat([trace.activations[t, row].double(), torch.ones(1).double()])).flatten()
 
 
-def slow(suspect: int, pool: Pool) -> dict[int, list[float]]:
+def slow(suspect: int, pool: WitnessPool) -> dict[int, list[float]]:
     """The influence on every witness, by checkpoint."""
     return {
         row: [

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.influence.activations import Trace
 from worker.signals.measurements import Measurements, Unseen, measure_checkpoints
-from worker.signals.reference import Chosen, Reference
+from worker.signals.reference import Chosen, ReferenceSamples
 
 Doubles = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -114,9 +114,9 @@ class World:
         labels, reference = torch.from_numpy(self.train.labels), torch.from_numpy(self.reference.labels)
         trace, known = self.traces
         if self.other is None:
-            serving = Reference(trace, labels, columns=torch.arange(self.n), weights=torch.ones(self.n))
+            serving = ReferenceSamples(trace, labels, columns=torch.arange(self.n), weights=torch.ones(self.n))
         else:
-            serving = Reference(known, reference, trusted=self.trusted)
+            serving = ReferenceSamples(known, reference, trusted=self.trusted)
         frozen = None if self.frozen is None else torch.from_numpy(self.frozen).float()
 
         def read(t: int, _inner: bool) -> tuple[Tensor, Tensor | None]:

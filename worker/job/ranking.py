@@ -16,14 +16,14 @@ from worker.data.canonical import Canonical
 from worker.job.preparation import JobSamples
 from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
-from worker.signals.confident import contradicted
+from worker.signals.candidates import VerificationCandidate, verification_candidates
+from worker.signals.confident import label_issue_count
 from worker.signals.formulas import compute
-from worker.signals.groups import Group
+from worker.signals.groups import LabelGroup
 from worker.signals.measurements import Answers, Measurements
-from worker.signals.proposals import Proposal, proposals
 from worker.signals.suggestions import suggest
 from worker.signals.summaries import ranking, summarise
-from worker.signals.verdicts import Verdicts, around_cut, decide
+from worker.signals.verdicts import Verdicts, decide, rescale_around_cut
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
@@ -60,7 +60,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
     generator = torch.Generator().manual_seed(spec.training.seed)
     verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
-    signals["mislabeled"] = around_cut(signals["mislabeled"], verdicts.mislabeled)
+    signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
     suggested, confidence = suggest(
         m.dynamics.early,
         m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
@@ -106,12 +106,12 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
 
 def _counted_elsewhere(m: Answers) -> dict[str, int]:
     """The confident joint of out-of-sample predictions, a count that users of cleanlab know."""
-    return {} if m.unseen is None else {"confident_joint": contradicted(m.unseen.train, m.labels)}
+    return {} if m.unseen is None else {"confident_joint": label_issue_count(m.unseen.train, m.labels)}
 
 
 def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
     """Groups of similar samples, and samples that are proposed for verification."""
-    proposed = proposals(m.position.features, m.labels, len(prepared.classes), generator)
+    proposed = verification_candidates(m.position.features, m.labels, len(prepared.classes), generator)
     return {
         "groups": {"groups": [_group(group, prepared) for group in m.position.groups]},
         "proposals": _proposals(proposed, prepared),
@@ -180,14 +180,14 @@ def _witnesses(
         pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows
     else:
         pool, source = reference_pool(scored.reference, prepared.reference_labels), prepared.reference_rows
-    heard = witnesses(scored.train, labels, suspects, suggested, pool)
+    found = witnesses(scored.train, labels, suspects, suggested, pool)
     arrays = {
         "suspect_positions": prepared.rows[suspects],
         "suspect_class": suggested.int(),
-        "suspect_looked_at": heard.looked_at.int(),
-        "suspect_against": heard.against.int(),
+        "suspect_looked_at": found.looked_at.int(),
+        "suspect_against": found.against.int(),
     }
-    for name, side in (("supporting", heard.supporting), ("opposing", heard.opposing)):
+    for name, side in (("supporting", found.supporting), ("opposing", found.opposing)):
         arrays[f"suspect_{name}"] = _positions(source, side.rows)
         arrays[f"suspect_{name}_values"] = side.by_checkpoint
     return {name: np.ascontiguousarray(array.numpy()) for name, array in arrays.items()}
@@ -200,7 +200,7 @@ def _positions(source: Int[Tensor, " m"], rows: Int[Tensor, "w s"]) -> Int[Tenso
     return found
 
 
-def _proposals(found: list[Proposal], prepared: JobSamples) -> dict[str, Any]:
+def _proposals(found: list[VerificationCandidate], prepared: JobSamples) -> dict[str, Any]:
     return {
         "positions": prepared.rows[torch.tensor([one.row for one in found])].tolist(),
         "turns": [one.turn for one in found],
@@ -209,7 +209,7 @@ def _proposals(found: list[Proposal], prepared: JobSamples) -> dict[str, Any]:
     }
 
 
-def _group(group: Group, prepared: JobSamples) -> dict[str, Any]:
+def _group(group: LabelGroup, prepared: JobSamples) -> dict[str, Any]:
     return {
         "label": prepared.classes[group.label],
         "size": len(group.members),

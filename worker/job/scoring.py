@@ -12,7 +12,7 @@ from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGrad
 from worker.job.preparation import JobSamples, PreparedJob
 from worker.models import head
 from worker.signals.measurements import Answers, measure_checkpoints
-from worker.signals.reference import Chosen, Reference
+from worker.signals.reference import Chosen, ReferenceSamples
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ def accuracy(logits: Tensor, labels: Tensor) -> float | None:
     return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
 
 
-def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> Reference:
+def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> ReferenceSamples:
     if samples.columns is not None:
         rows, labels = samples.columns.rows, samples.planted.labels
-        return Reference(trace, labels[rows], columns=rows, weights=samples.columns.weights)
+        return ReferenceSamples(trace, labels[rows], columns=rows, weights=samples.columns.weights)
     trusted = spec.reference is not None and spec.reference.is_trusted
-    return Reference(trace, samples.reference_labels, trusted=trusted)
+    return ReferenceSamples(trace, samples.reference_labels, trusted=trusted)
 
 
 def _chosen(network: CheckpointedModel, prepared: PreparedJob) -> Chosen:

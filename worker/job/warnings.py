@@ -6,7 +6,7 @@ from service.domain.dataset import ClientWarning
 from service.domain.signal import SIGNALS
 from service.domain.specs import ModelRequest
 from worker.job.preparation import JobSamples
-from worker.signals.counts import Estimate
+from worker.signals.counts import CountEstimate
 from worker.signals.dynamics import early_checkpoints
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.verdicts import TRUSTED_ROWS
@@ -17,7 +17,7 @@ _TOO_RIGHT = 0.998  # of the labels: hardly any model predicts so many of sample
 
 
 def ranking_warnings(
-    prepared: JobSamples, m: Answers, model: ModelRequest, train_accuracy: float | None, wrong: Estimate
+    prepared: JobSamples, m: Answers, model: ModelRequest, train_accuracy: float | None, wrong: CountEstimate
 ) -> list[ClientWarning]:
     """What is missing, guessed or rare; `wrong` is the estimated number of wrong labels."""
     return [
@@ -92,7 +92,7 @@ def _reference(m: Answers) -> Iterator[ClientWarning]:
         )
 
 
-def _count(m: Answers, wrong: Estimate) -> Iterator[ClientWarning]:
+def _count(m: Answers, wrong: CountEstimate) -> Iterator[ClientWarning]:
     if wrong.high > _UNTOLD * max(len(m.labels), 1) and not wrong.low:
         yield ClientWarning(
             code="rough_estimate",

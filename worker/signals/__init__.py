@@ -1,1 +1,1 @@
-"""Signals, verdicts, groups: pure functions of what was measured."""
+"""Measurements, signals, counts and verdicts. Pure functions of traces; nothing here reads or writes."""

@@ -1,7 +1,7 @@
-"""What makes a sample an anomaly, whatever its label: it lies where trusted samples do not, or more densely than they.
+"""Anomaly measures, independent of labels: remoteness, crowding and divergence from a trusted reference.
 
-Three measurements, each in units of the reference's own samples (0 = their median, 1 = their 95 % quantile), because
-an anomaly shows in one of them and rarely in all: scattered ones are remote, clustered ones are crowded, mixtures of
+Each is on the scale of the reference samples themselves: 0 = their median, 1 = their 95 % quantile. An anomaly shows in
+one of the three and rarely in all. Scattered anomalies are remote, clustered ones are crowded, and samples that mix
 ordinary values diverge in direction alone.
 """
 
@@ -13,27 +13,30 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 _BLOCK = 1_024
-_COLUMNS = 2_000  # training rows that tell how crowded the training set is
-_EACH = 256  # rows of a label that stand for all of it
-FEWEST = 10  # reference rows, below which there is nothing to be compared with
+_COLUMNS = 2_000  # training rows, drawn, by which crowding is counted
+_EACH = 256  # rows, drawn, that stand for a label
+FEWEST = 10  # reference rows that a comparison needs
 _MEASURES = 3  # remoteness, crowding, divergence
 
 
 @dataclass(frozen=True)
 class Strangeness:
-    """Remoteness, crowding and divergence of training samples and, each left out, of the reference's own."""
+    """Remoteness, crowding and divergence of training samples, and of reference samples, each compared with the others.
+
+    Unit: 0 = median, 1 = 95 % quantile of the reference samples. Higher = more anomalous.
+    """
 
     train: Float[Tensor, "3 n"]
     reference: Float[Tensor, "3 m"]
 
 
 def neighbour_number(references: int) -> int:
-    """Which nearest reference row tells how near the reference is: one of a hundred, at least 1 and at most 5."""
+    """The k of "distance to the k-th nearest reference row": a hundredth of the rows, at least 1 and at most 5."""
     return min(5, max(1, references // 100))
 
 
 def strangeness(features: Float[Tensor, "n w"], known: Float[Tensor, "m w"], generator: torch.Generator) -> Strangeness:
-    """Compare every training sample with the reference, in features of one checkpoint.
+    """Compare n training samples with m reference samples, in features of one checkpoint.
 
     Remoteness: log distance to the k-th nearest reference row. Crowding: log of the number of training rows within
     that distance. Divergence: remoteness between directions. Raises ValueError below 10 reference rows.
@@ -51,9 +54,10 @@ def strangeness(features: Float[Tensor, "n w"], known: Float[Tensor, "m w"], gen
 def label_distance(
     features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> Float[Tensor, " n"]:
-    """Log distance within which half of the sample's own label lies, in units of all training samples.
+    """Log distance within which half of the sample's own label lies. Higher = farther from its label.
 
-    A sample alone in its label is as far as the farthest. Of a label with more than 256 rows, 256 stand for all.
+    Unit: 0 = median, 1 = 95 % quantile of all training samples. A sample alone in its label gets the largest value. Of a
+    label with more than 256 rows, 256 stand for all.
     """
     result = torch.full((len(labels),), -torch.inf)
     for label in range(classes):
@@ -69,17 +73,17 @@ def label_distance(
     if not there.any():
         return torch.zeros_like(result)
     result = torch.where(there, result, result.max())
-    # Every some-teenth of very many rows: torch's quantile takes no more than 16 million.
+    # A regular subset of very many rows: torch's quantile takes no more than 16 million.
     middle, high = torch.quantile(result[:: 1 + len(result) // 10_000_000], torch.tensor([0.5, 0.95])).tolist()
     scaled: Tensor = (result - middle) / max(high - middle, 1e-6)
     return scaled
 
 
-def tail(strangest: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """A score in [0, 1]: one minus about the share of the reference that is as strange.
+def tail_score(strangest: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """A score in [0, 1] from the largest of the three measures: about the share of the reference that is less anomalous.
 
-    0.5 at the reference's median, 0.95 at its 95 % quantile; beyond, only the logarithm counts, so that the strangest
-    of all can still be told apart.
+    0.5 at the median of the reference, 0.95 at its 95 % quantile. Beyond that the logarithm counts, so that extreme
+    samples still differ in float64.
     """
     z = strangest.double()
     damped = torch.where(z > 1, 1 + z.clamp(min=1).log(), z)
@@ -119,7 +123,7 @@ def _kth(distances: Float[Tensor, "b m"], k: int, own: Int[Tensor, " b"] | None)
 
 
 def _smallest(known: Float[Tensor, "m w"]) -> Float[Tensor, ""]:
-    # A small part of the usual distance, so that exact repetitions have a logarithm.
+    # A twentieth of the usual distance, so that the logarithm exists for exact repetitions.
     sample = known[:_BLOCK]
     distances = torch.cdist(sample, sample)
     distances.fill_diagonal_(torch.inf)

@@ -1,23 +1,23 @@
-"""How far to believe one guess of the labels beside another, neither of which has seen the sample's own label."""
+"""Weight of one class prediction against another, neither of which has seen the sample's own label."""
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-_IMPOSSIBLE = 1e-9  # probability of a label that no guess expects
+_IMPOSSIBLE = 1e-9  # probability, at least, of a label that no prediction expects
 _ROUNDS, _SETTLED = 500, 1e-5
 
 
-def share_of_second(first: Float[Tensor, " n"], second: Float[Tensor, " n"], chance: Float[Tensor, " n"]) -> float:
-    """The share, in [0, 1], of the second guess beside the first, in the mixture under which the labels are likeliest.
+def mixture_weight(first: Float[Tensor, " n"], second: Float[Tensor, " n"], chance: Float[Tensor, " n"]) -> float:
+    """The weight, in [0, 1], of the second prediction relative to the first, in the maximum-likelihood mixture.
 
-    Each is given by the probabilities of the labels that the samples have. `chance` is a third part of the mixture: the
-    probability of the label whatever the sample. Without it a guess that knows nothing would be believed, for being less
-    surprised by wrong labels than one that is too sure.
+    Arguments are probabilities of the labels that the samples have. `chance`, the frequency of the label, is the third
+    component: without it an uninformative second prediction would get weight from every wrong label, to which an
+    overconfident first one gives a smaller probability.
     """
     guesses = torch.stack([first, second, chance]).double().clamp(min=_IMPOSSIBLE)
     shares = torch.full((3,), 1 / 3, dtype=torch.float64)
-    for _ in range(_ROUNDS):  # of expectation and maximisation
+    for _ in range(_ROUNDS):  # of expectation maximisation
         parts = shares[:, None] * guesses
         better = (parts / parts.sum(0)).mean(1)
         settled = bool((better - shares).abs().max() < _SETTLED)

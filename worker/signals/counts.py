@@ -1,8 +1,8 @@
-"""How many samples are wrong, with an interval, and without a contamination that somebody would have to know.
+"""Number of anomalies and of wrong labels, with an interval; no contamination has to be given.
 
-With a trusted reference the training set is a mixture of what the reference looks like and of something else, and the
-share of the something else is estimated. Without one there is only what independent guesses agree on: where they are
-surest, and still contradict the given label, the label is wrong.
+With a trusted reference the training set is a mixture of samples like the reference and of others, and the share of the
+others is estimated. Without one, predictions that are independent of a label count it as wrong where they agree, are sure
+and contradict it.
 """
 
 from collections.abc import Sequence
@@ -12,40 +12,40 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_TAILS = (0.005, 0.01, 0.02, 0.04, 0.08)  # of the reference, beyond which an excess is looked for
-_CERTAIN = 4.0  # standard deviations that an excess must have; five thresholds are tried
+_TAILS = (0.005, 0.01, 0.02, 0.04, 0.08)  # shares of the reference beyond the thresholds that are tried
+_CERTAIN = 4.0  # standard deviations that an excess needs; five thresholds are tried
 _CONTRADICTS = 3.0  # standard deviations by which another threshold must find more
 _WIDE = 2.0  # standard deviations on each side of an interval
 _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
-_SUREST = (0.1, 0.2, 0.3)  # of the samples; the middle one gives the count
-_UNSURE, _UNABLE = 0.3, 0.4  # of the labels guessed otherwise: classes overlap, and sure guesses may be wrong as well
-_AGREED_LEAST = 0.02  # where nothing is verified, a smaller share of wrong labels is not told from none
-_LEAST = 0.01  # a smaller share of the samples is not told from none
+_SUREST = (0.1, 0.2, 0.3)  # shares of the samples; the middle one gives the count
+_UNSURE, _UNABLE = 0.3, 0.4  # shares of labels predicted otherwise: classes overlap, so sure predictions may be wrong
+_AGREED_LEAST = 0.02  # with nothing verified, a smaller share of wrong labels cannot be told from none
+_LEAST = 0.01  # a smaller share of wrong labels cannot be told from none
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """How many, and between which bounds: about nine times in ten."""
+class CountEstimate:
+    """A number of samples, and an interval that holds it about nine times in ten."""
 
     count: int
     low: int
     high: int
 
 
-def estimate(count: float, low: float, high: float, samples: int) -> Estimate:
-    """Whole numbers within [0, samples], in order."""
+def estimate(count: float, low: float, high: float, samples: int) -> CountEstimate:
+    """Round to whole numbers within [0, samples], with `low` <= `high`."""
     bounded = [round(min(max(value, 0.0), samples)) for value in (count, low, high)]
-    return Estimate(bounded[0], min(bounded), max(bounded))
+    return CountEstimate(bounded[0], min(bounded), max(bounded))
 
 
-def excess(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> Estimate:
-    """How many more training samples are stranger than the reference's own than chance would have.
+def anomaly_count(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> CountEstimate:
+    """How many more of n training samples than expected exceed the scores of m reference samples.
 
-    Chance is that of a sample of the same source: of n samples, n/m for each reference row that lies beyond. Of the
-    thresholds beyond which the excess is sure, the most precise is taken that no other contradicts: beyond a far one
-    some anomalies may be missing, beyond a near one chance is large. None that is sure means no anomaly.
+    Expected are n/m for each reference sample beyond a threshold. Of the thresholds with a significant excess, the most
+    precise one that no other contradicts gives the count: beyond a high threshold some anomalies are missing, beyond a
+    low one the expected number is large. Without a significant excess the count is 0.
     """
     samples, known = len(strangest), len(reference)
     ordered = reference.sort(descending=True).values
@@ -65,17 +65,17 @@ def excess(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> Es
     return estimate(surplus, surplus - _WIDE * deviation, max(surplus + _WIDE * deviation, highest), samples)
 
 
-def share_of_wrong(
+def wrong_label_count(
     given: Float[Tensor, " n"],
     right: Float[Tensor, " m"],
     wrong: Float[Tensor, " w"],
     generator: torch.Generator,
-) -> Estimate:
-    """How many of n labels are wrong, by how well the others' guess fits them.
+) -> CountEstimate:
+    """How many of n labels are wrong, by the margins of a prediction that has not seen them.
 
-    `given`, `right` and `wrong` are margins of that guess: of the training labels, of the reference's verified labels
-    and of labels that the reference's samples do not have. The first is a mixture of the other two, whose share is
-    the likeliest; the interval is that of samples drawn again.
+    `given`, `right` and `wrong`: margins of the training labels, of the verified labels of the reference, and of labels
+    that the reference samples do not have. The histogram of the first is a mixture of the other two with the
+    maximum-likelihood share; the interval comes from resampling.
     """
     pooled = torch.cat([right, wrong]).double()
     edges = torch.unique(torch.quantile(pooled[:: max(1, len(pooled) // 1_000_000)], _inner(_BINS)))
@@ -86,17 +86,17 @@ def share_of_wrong(
     share = _likeliest(*(count[None].double() for count in counts))[0]
     drawn = _likeliest(*(_drawn_again(count, generator) for count in counts))
     low, high = torch.quantile(drawn, torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
-    # Fewer than this are not told from none, whatever the likeliest share is.
+    # So few cannot be told from none, whatever the likeliest share is.
     count = 0.0 if low < _LEAST and float(share) < 3 * _LEAST else float(share) * samples
     return estimate(count, low * samples, high * samples, samples)
 
 
-def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, " n"]) -> Estimate:
-    """How many labels are wrong, when nothing is verified: the rate among the surest samples, taken for that of all.
+def agreed_error_count(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, " n"]) -> CountEstimate:
+    """How many labels are wrong without any verified sample: the rate among the surest samples, extended to all.
 
-    `guesses` are independent scores of the classes, none of which has seen the sample's own label. A sample is sure
-    where all agree, and by how large their margins are. Classes that the guesses tell apart badly make the count too
-    high; then the interval begins at none, and where they are hopeless nothing is counted.
+    `guesses`: independent scores of the classes, none of which has seen the sample's own label. A sample is sure where all
+    agree, the more so the larger their margins. Overlapping classes make the count too high: above 30 % of labels
+    predicted otherwise the interval starts at 0, above 40 % the count is 0.
     """
     first = torch.stack([guess.argmax(1) for guess in guesses])
     sureness = torch.stack([_rank(_lead(guess)) for guess in guesses]).mean(0)
@@ -107,7 +107,7 @@ def agreed_errors(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, "
     sizes = [max(1, round(share * samples)) for share in _SUREST]
     rates = [float(errs[:size].mean()) for size in sizes]
     noise = _WIDE * (max(rates[1], 1 / sizes[1]) * (1 - rates[1]) / sizes[1]) ** 0.5
-    # From the surest to all samples the rate may rise or fall; as far as it does so among them, it is not known.
+    # The rate of all samples differs from that of the surest by about as much as it changes among the surest.
     rising = rates[0] - (rates[2] - rates[0]) / 2
     count = rates[1] if rates[1] >= _AGREED_LEAST else 0.0
     bounds = (min(rates[0], rates[1], rising) - noise, max(rates) + noise)
@@ -134,7 +134,7 @@ def _inner(bins: int) -> Float[Tensor, " e"]:
 
 def _drawn_again(counts: Int[Tensor, " b"], generator: torch.Generator) -> Float[Tensor, "r b"]:
     total = int(counts.sum())
-    # Poisson numbers are those of a resample to within their own noise, and cost one draw a bin.
+    # Poisson counts are distributed like those of a resample, and cost one draw per bin.
     return torch.poisson(counts.double().expand(_RESAMPLED, -1), generator=generator) * (1.0 if total else 0.0)
 
 

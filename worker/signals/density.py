@@ -1,4 +1,4 @@
-"""How much denser the training set's influence is around a sample than the reference's: no signs, no magnitudes."""
+"""Density of training gradients around that of a sample, relative to those of a reference, by direction alone."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from worker.influence.gradients import Outer
 from worker.influence.tracin import gradient_norms
 
 _WIDTH = 0.1
-_COLUMNS = 600  # training rows that stand for all
+_COLUMNS = 600  # training rows, drawn, that stand for all
 _BLOCK = 1_024
 
 
@@ -24,7 +24,10 @@ def influence_density(
     t: int,
     generator: torch.Generator,
 ) -> Float[Tensor, " n"]:
-    """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` less the same over the reference, at checkpoint t."""
+    """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` minus the same over the reference, at checkpoint t.
+
+    g: gradients of the last layer. Range: [-20, 20]; higher = more crowded than in the reference.
+    """
     drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
     rows, known = _Directions.of(train, t, labels), _Directions.of(reference, t, reference_labels)
     columns = rows.take(drawn)
@@ -40,13 +43,13 @@ def influence_density(
         within = torch.logsumexp(near, 1) - others.clamp(min=1).log()
         beyond = torch.logsumexp((rows.take(part).cosines(known) - 1) / _WIDTH, 1) - math.log(len(reference_labels))
         result[part] = within - beyond
-    # A training set of one row has nobody else to be near.
+    # A training set of one row has no other row to be near.
     return torch.where(torch.isfinite(result), result, torch.zeros_like(result))
 
 
 @dataclass(frozen=True)
 class _Directions:
-    """Gradients of the last layer, of length 1, in factors."""
+    """Gradients of the last layer, scaled to length 1, as outer products of `delta` and `inputs`."""
 
     inputs: Float[Tensor, "n d"]
     delta: Float[Tensor, "n c"]

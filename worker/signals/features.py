@@ -1,6 +1,6 @@
-"""A few numbers that say where a sample lies: the principal directions of what enters the layer before the last.
+"""Principal directions of the input of the layer before the last: where a sample lies, in at most 32 numbers.
 
-Early in training these have not yet bent towards the labels, so a sample's own label is hardly in them.
+Early in training these features have not adapted to the labels, so they hardly depend on the sample's own label.
 """
 
 import torch
@@ -10,16 +10,16 @@ from torch import Tensor
 from worker.signals.neighbours import eigenvectors
 
 WIDTH = 32
-_SAMPLED = 4_000  # rows tell the directions of all
+_SAMPLED = 4_000  # rows, drawn, that give the directions
 _ROUNDS = 4
-_SPARE = 8  # directions more than wanted, dropped in the end, which the iteration needs to settle
+_SPARE = 8  # extra directions that the iteration needs to converge, dropped in the end
 _BLOCK = 8_192
 
 
-def principal(
+def principal_features(
     inner: Float[Tensor, "n e"], known: Float[Tensor, "m e"] | None, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n w"], Float[Tensor, "m w"] | None]:
-    """Rows centred on the mean of `inner`, in at most 32 of its principal directions; `known` in the same ones."""
+    """Centre on the mean of `inner` and project on at most 32 of its principal directions; `known` likewise."""
     mean = inner.mean(0)
     if inner.shape[1] <= WIDTH:
         return inner - mean, None if known is None else known - mean
@@ -28,7 +28,7 @@ def principal(
 
 
 def _axes(rows: Float[Tensor, "s e"], generator: torch.Generator) -> Float[Tensor, "e w"]:
-    # Subspace iteration: a decomposition of all e dimensions would cost more than everything else here.
+    # Subspace iteration: a decomposition in all e dimensions would cost more than the rest of the measuring.
     axes = torch.randn(rows.shape[1], min(WIDTH + _SPARE, rows.shape[1]), generator=generator)
     for _ in range(_ROUNDS):
         axes = torch.linalg.qr(rows.T @ (rows @ axes)).Q

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from service.domain.signal import SIGNALS, Signal
-from worker.signals.anomaly import tail
-from worker.signals.blend import share_of_second
+from worker.signals.anomaly import tail_score
+from worker.signals.blend import mixture_weight
 from worker.signals.confident import odds_of_error
 from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.groups import gap_of_members
@@ -23,7 +23,7 @@ from worker.signals.trusted import Trusted
 
 Scores = Float[Tensor, " n"]
 
-_ONE_HEAP, _TWO_HEAPS = 0.80, 0.86  # gaps: no honest label of the development sets reached the second
+_ONE_CLUSTER, _TWO_CLUSTERS = 0.80, 0.86  # gaps: no label of the development sets without anomalies reached the second
 
 
 def _own(m: Answers, by_class: Float[Tensor, "n c"]) -> Scores:
@@ -31,7 +31,7 @@ def _own(m: Answers, by_class: Float[Tensor, "n c"]) -> Scores:
 
 
 def _mean(*parts: tuple[Scores, float]) -> Scores:
-    """Of scores, each with its weight."""
+    """Weighted mean of scores."""
     total = sum(weight for _, weight in parts)
     return torch.stack([score.double() * (weight / total) for score, weight in parts]).sum(0)
 
@@ -99,12 +99,12 @@ def _mislabeled(m: Answers) -> Scores:
 
 
 def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
-    """Neighbours count for as much as they add to the predictions."""
+    """Out-of-sample predictions, to which neighbours are added by the weight that the labels give them."""
     parts = [(rank(-m.dynamics.margin[0]), 1.0)]
     if not isinstance(m, Measurements):
         return _mean(*parts, (rank(odds_of_error(predicted, m.labels)), 1.0))
     chance = (m.labels.bincount() / len(m.labels))[m.labels]
-    share = share_of_second(_own(m, predicted), _own(m, m.votes.mean), chance)
+    share = mixture_weight(_own(m, predicted), _own(m, m.votes.mean), chance)
     blend = (1 - share) * predicted + share * m.votes.mean
     parts += [(rank(odds_of_error(blend, m.labels)), 1.0), (rank(-margin(m.votes.mean, m.labels)), 2 * share)]
     if m.trusted is not None:
@@ -118,11 +118,11 @@ def _label_split(m: Measurements) -> Scores:
 
 def _anomalous(m: Measurements) -> Scores:
     if m.trusted is not None:
-        return tail(m.trusted.strange.train.amax(0))
+        return tail_score(m.trusted.strange.train.amax(0))
     gap = _label_split(m)
-    apart = (gap - _ONE_HEAP) / (_TWO_HEAPS - _ONE_HEAP)
-    return tail(
-        torch.where(gap > _TWO_HEAPS, torch.maximum(m.position.label_distance, apart), m.position.label_distance)
+    apart = (gap - _ONE_CLUSTER) / (_TWO_CLUSTERS - _ONE_CLUSTER)
+    return tail_score(
+        torch.where(gap > _TWO_CLUSTERS, torch.maximum(m.position.label_distance, apart), m.position.label_distance)
     )
 
 

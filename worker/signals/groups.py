@@ -1,9 +1,9 @@
-"""Groups of samples inside one label that stand apart: the queue a person looks at when nothing is verified yet.
+"""Groups inside one label that stand apart: what to look at first while nothing is verified.
 
-Two-means inside each label on the features of the first checkpoint; the tighter half is the group: what was copied,
-generated or recorded by one faulty device resembles itself more than an honest label does. Its separation is the share
-of the label's variance that the split explains; its gap, the same along the line between the two means alone, tells
-two heaps (near 1) from one (a normal heap cut in its middle has 0.64).
+2-means inside each label, on the features of the first checkpoint. The tighter part is the group: samples that were
+copied, generated or recorded by one faulty device are more alike than other samples of a label. `separation` is the share
+of the label's variance that the split explains. `gap` is the same along the line through the two means: near 1 for two
+clusters, 0.64 for one normal cluster cut in the middle.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-_SMALLEST = 8  # a label with fewer rows is looked at whole
+_SMALLEST = 8  # rows of a label that is split
 _ROUNDS = 8
 _SAMPLED = 2_000
 _KEPT = 200  # members listed of a group
 
 
 @dataclass(frozen=True)
-class Group:
-    """Part of a label; `members` are its rows, the most typical first."""
+class LabelGroup:
+    """Part of a label. `members`: its rows, the most typical first. `separation` and `gap` are in [0, 1]."""
 
     label: int
     size: int
@@ -38,9 +38,9 @@ class Group:
 
 def groups(
     features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
-) -> list[Group]:
-    """One group a label that has rows enough, the best separated first."""
-    found: list[Group] = []
+) -> list[LabelGroup]:
+    """One group of each label with at least 8 rows that can be split, the best separated first."""
+    found: list[LabelGroup] = []
     for label in range(classes):
         members = (labels == label).nonzero().squeeze(1)
         if len(members) < _SMALLEST:
@@ -48,12 +48,12 @@ def groups(
         half = _split(features[members], generator)
         if half is not None:
             rows, separation, gap = half
-            found.append(Group(label, len(rows), separation, gap, members[rows]))
+            found.append(LabelGroup(label, len(rows), separation, gap, members[rows]))
     return sorted(found, key=lambda group: -group.separation)
 
 
-def gap_of_members(found: Sequence[Group], samples: int) -> Float[Tensor, " n"]:
-    """For each sample the gap of the group that it is in, 0 for those in none."""
+def gap_of_members(found: Sequence[LabelGroup], samples: int) -> Float[Tensor, " n"]:
+    """The gap of the group that each sample is in, in [0, 1]; 0 outside of groups. Higher = more suspicious."""
     result = torch.zeros(samples)
     for group in found:
         result[group.members] = group.gap
@@ -61,11 +61,11 @@ def gap_of_members(found: Sequence[Group], samples: int) -> Float[Tensor, " n"]:
 
 
 def _split(x: Float[Tensor, "n d"], generator: torch.Generator) -> tuple[Int[Tensor, " k"], float, float] | None:
-    # The two means are found on a sample of a large label; every row is then put to the nearer one.
+    # For a large label the two means are found on drawn rows; then every row is assigned to the nearer one.
     centred = x - x.mean(0)
     sample = centred[torch.randperm(len(x), generator=generator)[:_SAMPLED]]
     axis = torch.randn(x.shape[1], generator=generator)
-    # Start along the direction of largest variance, found by a few power steps.
+    # Start along the direction of largest variance, by a few power iterations.
     for _ in range(_ROUNDS):
         axis = normalize(sample.T @ (sample @ axis), dim=0)
     offset = torch.zeros(())

@@ -1,7 +1,7 @@
-"""What a sample's label would be guessed to be by the others alone: a linear classifier, each sample left out in turn.
+"""Leave-one-out predictions of a linear classifier.
 
-Ridge regression on one-hot labels, whose leave-one-out predictions follow from one fit (Allen's PRESS statistic 1974),
-so that an honest prediction costs no second training.
+Ridge regression on one-hot labels. Its leave-one-out predictions follow from one fit (PRESS, Allen 1974), so that a
+prediction without the sample costs no second training.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # times n; the one with the smallest left-out error is taken
+_PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # times n; the one with the smallest leave-one-out error is used
 _BLOCK = 65_536  # rows held in double precision at once
 
 
-def held_out(
+def held_out_scores(
     features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int, known: Float[Tensor, "m w"] | None
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]:
-    """Scores of every class for each sample, predicted without it, and for the `known` ones, which took no part."""
+    """Scores of the classes, about 1 for a sure one: of each sample without itself, and of `known`, which the fit never sees."""
     fit = _Fit(features, labels, classes)
     errors = [fit.error(features, labels, penalty) for penalty in _PENALTIES]
     penalty = _PENALTIES[errors.index(min(errors))]
@@ -27,7 +27,7 @@ def held_out(
 
 
 class _Fit:
-    """What all penalties share: the principal axes of standardised features and how the classes lie along them."""
+    """What all penalties share: principal axes of the standardised features, and the moments of the classes along them."""
 
     def __init__(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int) -> None:
         self._classes, self._samples = classes, len(features)
@@ -42,7 +42,7 @@ class _Fit:
         self._moments = self._axes.T @ moments
 
     def error(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], penalty: float) -> float:
-        """Mean squared error of the left-out predictions."""
+        """Mean squared error of the leave-one-out predictions."""
         total = 0.0
         for own, left_out in self.left_out(features, labels, penalty):
             total += float((left_out - one_hot(own, self._classes)).square().sum())
@@ -51,7 +51,7 @@ class _Fit:
     def left_out(
         self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], penalty: float
     ) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, "b c"]]]:
-        """Labels and left-out predictions, a block at a time."""
+        """Labels and leave-one-out predictions, block by block."""
         shrunk = self._shrunk(penalty)
         for part, own in zip(torch.split(features, _BLOCK), torch.split(labels, _BLOCK), strict=True):
             turned = self._standard(part) @ self._axes
@@ -60,7 +60,7 @@ class _Fit:
             yield own, (predicted - leverage * one_hot(own, self._classes)) / (1 - leverage).clamp(min=1e-6)
 
     def predict(self, known: Float[Tensor, "m w"], penalty: float) -> Float[Tensor, "m c"]:
-        """Scores of samples that took no part."""
+        """Scores of samples that are not in the fit."""
         weights = self._axes @ (self._shrunk(penalty)[:, None] * self._moments)
         scores: Tensor = (self._standard(known) @ weights).float()
         return scores

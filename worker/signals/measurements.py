@@ -15,10 +15,10 @@ from worker.influence.tracin import checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST
 from worker.signals.class_influence import ClassInfluence
 from worker.signals.dynamics import Dynamics, learning_dynamics
-from worker.signals.features import principal
-from worker.signals.held_out import held_out
+from worker.signals.features import principal_features
+from worker.signals.held_out import held_out_scores
 from worker.signals.position import Position, position
-from worker.signals.reference import Chosen, Reference
+from worker.signals.reference import Chosen, ReferenceSamples
 from worker.signals.trusted import Comparison, Inner, Trusted, compare
 from worker.signals.votes import CheckpointVotes, NeighbourVotes, checkpoint_votes, embedding_votes
 
@@ -67,7 +67,7 @@ def searched_checkpoints(trace: Trace) -> list[int]:
 def measure_checkpoints(
     train: Trace,
     labels: Int[Tensor, " n"],
-    reference: Reference,
+    reference: ReferenceSamples,
     classes: int,
     seed: int,
     read: ReadCheckpoint,
@@ -99,7 +99,7 @@ def measure_checkpoints(
             inner, reference_inner = _principal(values, reference_values if compared else None, _seed(seed, t))
             if t == 0:
                 known = None if reference_inner is None else reference_inner.features
-                guess, reference_guess = held_out(inner.features, labels, classes, known)
+                guess, reference_guess = held_out_scores(inner.features, labels, classes, known)
                 place = position(inner.features, guess, labels, seed)
             if reference_inner is not None:
                 comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t)))
@@ -130,13 +130,13 @@ def _principal(
 ) -> tuple[Inner, Inner | None]:
     if values is None:
         raise ValueError("a checkpoint was read without the input of the layer before the last")
-    features, reference_features = principal(values, reference_values, _draws(seed))
+    features, reference_features = principal_features(values, reference_values, _draws(seed))
     if reference_values is None or reference_features is None:
         return Inner(values, features), None
     return Inner(values, features), Inner(reference_values, reference_features)
 
 
-def _is_by_pairs(reference: Reference, chosen: Chosen | None) -> bool:
+def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:
     # Every pair with a reference of its own is computed anyway; for wide layers, products with sums would cost more.
     return chosen is not None and not reference.is_training_set
 
@@ -146,7 +146,7 @@ def _add_class_influence(
     t: int,
     train: Trace,
     labels: Int[Tensor, " n"],
-    reference: Reference,
+    reference: ReferenceSamples,
     chosen: Chosen | None,
 ) -> None:
     """Checkpoint t, by products with the sums of the reference's gradients."""
@@ -161,7 +161,11 @@ def _add_class_influence(
 
 
 def _add_pairs(
-    influence: ClassInfluence, train: Trace, labels: Int[Tensor, " n"], reference: Reference, chosen: Chosen | None
+    influence: ClassInfluence,
+    train: Trace,
+    labels: Int[Tensor, " n"],
+    reference: ReferenceSamples,
+    chosen: Chosen | None,
 ) -> PairSums:
     """Every pair; where influence is added up from the pairs, that of all checkpoints."""
     classes = influence.by_class.shape[2]

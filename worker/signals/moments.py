@@ -1,8 +1,8 @@
-"""How many labels are wrong when some classes err more than others: what the guesses are on average says it.
+"""Share of wrong labels by the method of moments, for errors that are more frequent in some classes.
 
-A sample's guess averages to a mean that only its true class decides. The verified samples tell these means; each label's
-own mean is then a mixture of them, and its weights say which classes the samples with that label truly have. Nothing is
-assumed of which labels are wrong, so it is unbiased where errors go one way, and less precise where they go all ways.
+The mean prediction of samples of one true class is estimated from the verified samples. The mean prediction of the samples
+with one label is a mixture of these means, and its weights are the shares of the true classes. Which labels are wrong is
+not modelled: the estimate is unbiased for one-sided errors, and less precise than others for uniform ones.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 @dataclass(frozen=True)
 class Share:
-    """Of the labels, and its standard deviation."""
+    """Share of the labels, and its standard deviation."""
 
     value: float
     deviation: float
@@ -27,9 +27,9 @@ def share_by_moments(
     known_guess: Float[Tensor, "m c"],
     known_labels: Int[Tensor, " m"],
 ) -> Share | None:
-    """The share of wrong labels; None where some class is not among the known, or two have the same mean.
+    """The share of wrong labels; None where a class has fewer than two known samples, or two classes the same mean.
 
-    The deviation is that of the first order: of the n samples, and of the known ones that give the means.
+    The deviation is of first order, from the n samples and from the known ones that give the means.
     """
     classes = guess.shape[1]
     known, hot = known_guess.double(), one_hot(known_labels, classes).double()
@@ -41,12 +41,12 @@ def share_by_moments(
     turn = torch.linalg.pinv(means)
     if int(torch.linalg.matrix_rank(means)) < int(there.sum()):
         return None
-    # On average the truth, for a sample of any class: which class it is.
+    # Unbiased estimates of the one-hot true class of each sample.
     number = there.cumsum(0) - 1
     belongs, known_belongs = guess.double() @ turn, known @ turn
     own = belongs.gather(1, number[labels][:, None]).squeeze(1)
     of_label = one_hot(number[labels], int(there.sum())).double()
-    # By how much each known sample moves the result, as part of its class's mean.
+    # Derivative of the result for each known sample, as part of the mean of its class.
     weight = of_label.T @ belongs / len(labels)
     moved = (weight[:, number[known_labels]].T * known_belongs).sum(1)
     variance = float(own.var()) / len(own)

@@ -8,18 +8,18 @@ from torch.nn.functional import normalize
 _BLOCK = 1024
 _EXACT = 6_000  # up to here all pairs cost less than cells
 _CELL = 128  # mean rows of a cell
-_CELLS = 4_096  # at most: finding a row's cell must not cost more than searching it
-_SPILL = 2  # cells that a pool row is in: those near a border are found from both sides
+_CELLS = 4_096  # at most: finding the cell of a row must not cost more than searching it
+_SPILL = 2  # cells of each pool row: rows near a border are found from both sides
 _WIDTH = 32
 _PART = 65_536
 _PAIRS = 2**23  # cosines held at once
 
 
 def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
-    """Rows of length 1 in at most 32 dimensions whose inner products are, nearly, the cosines of the activations.
+    """Rows of length 1 in at most 32 dimensions, whose inner products approximate the cosines of the activations.
 
-    More dimensions than 32 are reduced to the principal ones: on the development tables the votes found planted errors
-    no worse, and the search is shorter.
+    More dimensions are reduced to the 32 principal ones: on the development tables votes found planted errors as well, and
+    the search is faster.
     """
     if activations.shape[1] <= _WIDTH:
         return normalize(activations)
@@ -29,17 +29,17 @@ def directions(activations: Float[Tensor, "n d"]) -> Float[Tensor, "n e"]:
         rows = normalize(part)
         gram.addmm_(rows.T, rows)
     principal = eigenvectors(gram)[:, -_WIDTH:]
-    # The length of a row does not matter in the end, so it need not be taken out before.
+    # The result has length 1 whether or not the row is normalised first.
     return torch.cat([normalize(part @ principal) for part in torch.split(activations, _PART)])
 
 
 def eigenvectors(gram: Float[Tensor, "d d"]) -> Float[Tensor, "d d"]:
-    """Of a symmetric matrix, the smallest eigenvalue's first."""
+    """Eigenvectors of a symmetric matrix, in ascending order of eigenvalues."""
     try:
         _, vectors = torch.linalg.eigh(gram)
     except RuntimeError:
         vectors = gram.new_full((1,), torch.nan)
-    # Eigenvalues that repeat, those of many equal rows say, do not always converge in single precision.
+    # Repeated eigenvalues, as of many equal rows, do not always converge in single precision.
     if not bool(vectors.isfinite().all()):
         _, vectors = torch.linalg.eigh(gram.double())
     found: Tensor = vectors.float()
@@ -53,12 +53,10 @@ def nearest(
     generator: torch.Generator,
     own: Int[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
-    """Cosines and pool rows of the `count` nearest, nearest first; `own` is the pool row never to be returned.
+    """Cosines and pool rows of the `count` nearest, nearest first. `own`: the pool row to leave out for each query.
 
-    Queries and pool are directions: rows of length 1.
-
-    Above 6,000 pool rows the search is approximate: each is put into its two nearest cells, and a query looks into its
-    nearest one. Where too few are found the cosine is -inf and the row 0.
+    Queries and pool have rows of length 1. Above 6,000 pool rows the search is approximate: every pool row is in its two
+    nearest cells, and a query searches its nearest cell. Missing neighbours have cosine -inf and row 0.
     """
     count = min(count, len(pool) - (own is not None))
     if len(pool) <= _EXACT:
@@ -71,7 +69,7 @@ def nearest(
 
 
 def vote(cosines: Float[Tensor, "n k"], neighbour_labels: Int[Tensor, "n k"], classes: int) -> Float[Tensor, "n c"]:
-    """Share of each class among the neighbours, weighted by cosine (negative ones have no vote); rows sum to 1."""
+    """Share of each class among the neighbours, weighted by cosine; negative ones weigh nothing. Rows sum to 1."""
     weight = cosines.clamp(min=0) + 1e-6
     votes = torch.zeros(len(cosines), classes).scatter_add_(1, neighbour_labels, weight)
     return votes / votes.sum(1, keepdim=True)
@@ -103,7 +101,7 @@ def _by_cells(
         if len(asking) == 0 or len(inside) == 0:
             continue
         near = pool[inside]
-        # Cells of crowded places are many times larger than the mean.
+        # Cells in dense regions are many times larger than the mean.
         for part in torch.split(asking, max(1, _PAIRS // len(inside))):
             cosines = queries[part] @ near.T
             if own is not None:

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.signals.anomaly import label_distance
-from worker.signals.groups import Group, groups
+from worker.signals.groups import LabelGroup, groups
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Position:
 
     features: Float[Tensor, "n w"]
     guess: Float[Tensor, "n c"]
-    groups: tuple[Group, ...]
+    groups: tuple[LabelGroup, ...]
     label_distance: Float[Tensor, " n"]
 
 

@@ -1,4 +1,4 @@
-"""Ranks: what signals of different units can be averaged by."""
+"""Ranks, which make signals of different units comparable."""
 
 import torch
 from jaxtyping import Float

@@ -11,7 +11,7 @@ from worker.influence.gradient_sources import GradientSource
 
 
 @dataclass(frozen=True)
-class Reference:
+class ReferenceSamples:
     """A reference of its own, or the training set itself.
 
     `columns` is None for a reference of its own, whose samples `trace` and `labels` describe. Where the training set

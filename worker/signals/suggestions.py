@@ -1,4 +1,4 @@
-"""Which label would be right, and how likely it is: a probability that holds for many samples, not a score."""
+"""Suggested labels with calibrated probabilities: of suggestions with probability p, about the share p is right."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from scipy.optimize import brentq, isotonic_regression
 from scipy.special import expit, logit
 from torch import Tensor
 
-_LEAST, _MOST = 0.01, 0.6  # share of wrong labels that is reckoned with, whatever was counted
-_SURE = 0.995  # no guess is right more often than this
+_LEAST, _MOST = 0.01, 0.6  # bounds of the share of wrong labels that is assumed
+_SURE = 0.995  # largest probability of a guess
 _STEEPEST = 30.0
-_KNOWS_MORE = 1.25  # what the guess alone tells is multiplied by: the ranking knows more; from development tables
+_KNOWS_MORE = 1.25  # factor of the log odds by the guess alone, since the ranking knows more; from development tables
 _TINY = 1e-6
 
 Array = NDArray[np.float64]
@@ -25,10 +25,10 @@ def suggest(
     scores: Float[Tensor, " n"],
     wrong: int,
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
-    """The likeliest label by early probabilities and neighbour votes together, and the probability that it is right.
+    """The likeliest label by the mean of early probabilities and neighbour votes, and the probability that it is right.
 
-    A sample that is called mislabeled is never given its own label back. `scores` rank the samples by how suspicious
-    they are, and `wrong` is the estimated number of wrong labels, which the probabilities add up to.
+    A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
+    wrong labels, to which the probabilities of a wrong label add up.
     """
     belief = (early + votes) / 2
     best, given = belief.max(1), belief.gather(1, labels[:, None])
@@ -37,7 +37,7 @@ def suggest(
     share = min(max(wrong / len(labels), _LEAST), _MOST)
     right = _right(best.values.double().numpy(), agrees, share, belief.shape[1])
     mistaken = _mistaken(right, agrees, scores.double().numpy(), share, belief.shape[1])
-    # Where the best guess is the label that is not to be given back, it is the next one that is suggested.
+    # Where the best guess is the sample's own label, which is excluded, the second best is suggested.
     rest = (1 - best.values).clamp(min=_TINY).double().numpy()
     second = np.clip(allowed.values.double().numpy() / rest, 0, 1)
     others = max(belief.shape[1] - 2, 0) / max(belief.shape[1] - 1, 1)
@@ -47,9 +47,9 @@ def suggest(
 
 
 def _right(belief: Array, agrees: NDArray[np.bool_], share: float, classes: int) -> Array:
-    """How often the best guess is the true label, by how strongly it is believed.
+    """Probability that the best guess is the true label, by its strength.
 
-    It agrees with the given label where both are right: as often as it is right, times the share of right labels.
+    Guess and label agree where both are right: P(agree) = P(guess right) (1 - share).
     """
     agreement = _rising(belief, agrees.astype(np.float64))
     bounded: Array = np.clip(agreement / (1 - share), 1 / classes, _SURE)
@@ -57,7 +57,7 @@ def _right(belief: Array, agrees: NDArray[np.bool_], share: float, classes: int)
 
 
 def _mistaken(right: Array, agrees: NDArray[np.bool_], scores: Array, share: float, classes: int) -> Array:
-    """The probability that a given label is wrong: by Bayes' rule, then along the ranking, then as many as counted."""
+    """Probability that a given label is wrong: by Bayes' rule, made monotonic in the score, shifted to the counted share."""
     another = (1 - right) * share
     beside = another / max(classes - 1, 1)  # guess and label wrong in the same way
     differs = right * share + another - beside
@@ -73,7 +73,7 @@ def _mistaken(right: Array, agrees: NDArray[np.bool_], scores: Array, share: flo
 
 
 def _rising(by: Array, values: Array) -> Array:
-    """The values' mean at each `by`, made to rise with it (isotonic regression)."""
+    """The mean of the values at each `by`, made to rise with it (isotonic regression); equal `by` give equal means."""
     _, place, count = np.unique(by, return_inverse=True, return_counts=True)
     means = np.bincount(place, values) / count
     found: Array = isotonic_regression(means, weights=count).x[place]

@@ -1,4 +1,4 @@
-"""What a job says of each signal as a whole: its distribution, its kinship with others, how it found what was planted."""
+"""Summaries of the signals of a job: distribution, correlations, and detection of planted glitches."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from torch import Tensor
 from worker.signals.ranks import rank
 
 _BINS = 40
-_ROUNDING = 1e-12  # of the largest score: what lies closer together is the same
-_NOTHING = 1e-290  # smaller spans have no 40 different edges
+_ROUNDING = 1e-12  # of the largest score: closer scores count as equal
+_NOTHING = 1e-290  # a smaller span has no 40 different edges
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str | None]) -> dict[str, dict[str, Any]]:
     """Histogram, quantiles, Spearman correlations and, where glitches were planted, detection, by signal.
 
-    `planted` names the glitch of each sample, None where there is none. Each kind's detection leaves the other kinds out.
+    `planted` names the glitch of each sample, None for none. Detection of one kind leaves samples of other kinds out.
     """
     ranks = np.stack([rank(scores).numpy() for scores in signals.values()])
     constant = ranks.min(1) == ranks.max(1)
@@ -33,7 +33,7 @@ def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str 
         name: {
             "histogram": _histogram(scores),
             "quantiles": _quantiles(scores),
-            # A signal that is the same for every sample is related to none.
+            # A constant signal has no correlation.
             "correlations": {
                 other: related[row][column]
                 for column, other in enumerate(names)
@@ -51,7 +51,7 @@ def summarise(signals: Mapping[str, Float[Tensor, " n"]], planted: Sequence[str 
 
 
 def ranking(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """For all planted glitches and for each kind, the signals that find them, the best average precision first."""
+    """Signals by average precision, the best first: for all planted glitches and for each kind."""
     kinds = sorted({kind for summary in summaries.values() for kind in summary["detection_by_kind"]})
     if not kinds:
         return {}
@@ -66,13 +66,13 @@ def ranking(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 def detection(scores: npt.NDArray[Any], planted: npt.NDArray[np.bool_]) -> dict[str, int | float]:
     """Precision, recall and F1 of the top k, k = number planted (hence equal), average precision and AUROC.
 
-    `authors_f1` is that of arXiv:2506.11584's evaluation, which flags one row more than were planted. Samples with the
-    same score count together, as one threshold would take them; the top k breaks ties by order.
+    All are in [0, 1]. `authors_f1` is that of the evaluation in arXiv:2506.11584, which flags one row more than were
+    planted. Samples with the same score count together, as one threshold takes them; the top k breaks ties by order.
     """
     count, others = int(planted.sum()), int((~planted).sum())
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(planted[order])
-    # The last sample of each score: where a threshold can be.
+    # The last sample of each score: the possible thresholds.
     ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
     found, flagged = hits[ends], ends + 1
     gained, missed = np.diff(found, prepend=0), np.diff(flagged - found, prepend=0)
@@ -92,7 +92,7 @@ def _histogram(scores: Float[Tensor, " n"]) -> dict[str, list[float]]:
     values = scores.double().numpy()
     low, high = float(values.min()), float(values.max())
     largest = max(abs(low), abs(high))
-    # Scores that differ by rounding alone are as good as constant: no bins fit between them.
+    # Scores that differ only by rounding count as constant: no bins fit between them.
     alike = high - low <= max(_ROUNDING * largest, _NOTHING)
     room = (largest * 1e-6 if largest > _NOTHING else 0.5) if alike else 0.0
     counts, edges = np.histogram(values, bins=_BINS, range=(low - room, high + room))

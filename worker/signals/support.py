@@ -1,7 +1,6 @@
-"""How well other samples support a sample: the part of the influence kernel that does not vanish once it is fitted.
+"""Support of a sample by similar samples: a mean of the largest cosines. Lower = more suspicious.
 
-Support is a mean of the largest cosines between what enters the layer before the last; what is missing of 1 is
-suspicious.
+Unlike influence, it does not vanish once the sample is fitted.
 """
 
 import torch
@@ -11,7 +10,7 @@ from torch.nn.functional import normalize
 
 _BLOCK = 1024
 _NEAREST = 10
-_COLUMNS = 128  # of each label: the mean over half of a label needs no more
+_COLUMNS = 128  # rows, drawn, of each label: the mean over half of a label needs no more
 
 
 def reference_support(
@@ -20,9 +19,9 @@ def reference_support(
     reference: Float[Tensor, "m d"],
     reference_labels: Int[Tensor, " m"],
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """Support by reference samples of the same label, and by those of any label: means of the 10 largest cosines.
+    """Means of the 10 largest cosines, in [-1, 1]: with reference samples of the same label, and with those of any label.
 
-    A sample whose label no reference sample carries has no support of its label: -1.
+    A sample whose label no reference sample has gets -1 for the first.
     """
     rows, columns = normalize(activations), normalize(reference)
     same, every = torch.empty(len(rows)), torch.empty(len(rows))
@@ -38,10 +37,10 @@ def reference_support(
 def own_label_support(
     rows: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> Float[Tensor, " n"]:
-    """Support by the nearer half of the sample's own label, itself left out; needs no reference.
+    """Mean cosine, in [-1, 1], with the nearer half of the sample's own label, itself left out.
 
-    `rows` are directions: of length 1.
-    Of a label with more than 128 rows, 128 drawn at random stand for all. A sample alone in its label has -1.
+    `rows` have length 1. Of a label with more than 128 rows, 128 drawn at random stand for all. A sample alone in its label
+    has -1.
     """
     result = torch.full((len(rows),), -1.0)
     for label in range(classes):

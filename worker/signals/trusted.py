@@ -10,7 +10,7 @@ from torch import Tensor
 from worker.influence.activations import Trace
 from worker.signals.anomaly import Strangeness, strangeness
 from worker.signals.density import influence_density
-from worker.signals.reference import Reference
+from worker.signals.reference import ReferenceSamples
 from worker.signals.support import reference_support
 
 
@@ -67,7 +67,7 @@ class Inner:
 def compare(
     train: Trace,
     labels: Int[Tensor, " n"],
-    reference: Reference,
+    reference: ReferenceSamples,
     t: int,
     inner: Inner,
     reference_inner: Inner,

@@ -1,7 +1,7 @@
-"""Which samples are called mislabeled or anomalous, and how many there are.
+"""Verdicts: which samples are flagged as mislabeled or anomalous.
 
-No known contamination is needed: how many are flagged is the estimate of worker.signals.counts, which are flagged the
-ranking decides. Anomalies come first: a sample that lies outside of everything known has no right label to be given.
+worker.signals.counts estimates how many are flagged, so no contamination has to be given; the ranking decides which.
+Anomalies are flagged first: no class is right for a sample that lies outside of all classes.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worker.signals.counts import Estimate, agreed_errors, estimate, excess, share_of_wrong
+from worker.signals.counts import CountEstimate, agreed_error_count, anomaly_count, estimate, wrong_label_count
 from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
-TRUSTED_ROWS = 150  # fewer tell too little of what is usual to flag anything
-_NONE = Estimate(0, 0, 0)
-_CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a share of the samples
+TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
+_NONE = CountEstimate(0, 0, 0)
+_CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
 
 
 @dataclass(frozen=True)
@@ -26,33 +26,30 @@ class Verdicts:
 
     mislabeled: Bool[Tensor, " n"]
     anomalous: Bool[Tensor, " n"]
-    mislabeled_estimate: Estimate
-    anomalous_estimate: Estimate
+    mislabeled_estimate: CountEstimate
+    anomalous_estimate: CountEstimate
 
 
 def decide(
     m: Answers, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"] | None, generator: torch.Generator
 ) -> Verdicts:
-    """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is called anomalous."""
+    """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is flagged as anomalous."""
     nobody = torch.zeros(len(m.labels), dtype=torch.bool)
     outside, strange = nobody, _NONE
     trusted = m.trusted if isinstance(m, Measurements) else None
     if trusted is not None and anomalous is not None and len(trusted.labels) >= TRUSTED_ROWS:
-        strange = excess(trusted.strange.train.amax(0), trusted.strange.reference.amax(0))
+        strange = anomaly_count(trusted.strange.train.amax(0), trusted.strange.reference.amax(0))
         outside = _top(anomalous, strange.count, nobody)
     known = _known(m)
     if known is None:
-        wrong = agreed_errors(_guesses(m), m.labels)
+        wrong = agreed_error_count(_guesses(m), m.labels)
     else:
         wrong = _wrong_labels(known, m.labels, ~outside, generator)
     return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
-def around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Scores in [0, 1] on a scale of which 0.5 is the cut-off, so that they mean the same in every job.
-
-    The order stays. Where nothing is flagged, nothing reaches 0.5.
-    """
+def rescale_around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Rescale scores in [0, 1] so that flagged ones are those from 0.5 on, in every job. The order stays."""
     if not flagged.any():
         return scores / 2 * (1 - torch.finfo(scores.dtype).eps)
     cut = scores[flagged].min()
@@ -61,7 +58,7 @@ def around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Floa
 
 
 def _known(m: Answers) -> Unseen | None:
-    """Guesses that no sample's own label is in, where enough of them are of verified samples to count by."""
+    """Predictions that have not seen the sample's own label, if 150 of them are of verified samples."""
     known = m.unseen
     if known is None and isinstance(m, Measurements) and m.trusted is not None:
         known = Unseen(m.position.guess, m.trusted.guess, m.trusted.labels)
@@ -69,7 +66,7 @@ def _known(m: Answers) -> Unseen | None:
 
 
 def _guesses(m: Answers) -> list[Float[Tensor, "n c"]]:
-    """All such guesses, each of another kind."""
+    """All predictions that have not seen the sample's own label, each of another kind."""
     found = [] if m.unseen is None else [m.unseen.train]
     if isinstance(m, Measurements):
         found += [m.votes.first, m.position.guess, *([] if m.embedding_votes is None else [m.embedding_votes])]
@@ -78,15 +75,16 @@ def _guesses(m: Answers) -> list[Float[Tensor, "n c"]]:
 
 def _wrong_labels(
     guesses: Unseen, labels: Int[Tensor, " n"], rows: Bool[Tensor, " n"], generator: torch.Generator
-) -> Estimate:
-    """Two ways to count: the first is the more precise one, and supposes that all labels err alike.
+) -> CountEstimate:
+    """Count in two ways. The mixture of margins is the more precise one, and assumes the same error rate in every class.
 
-    Where the second contradicts it, that is not so, and the second counts. Its own opinion is always in the interval.
+    Where the method of moments contradicts it, that does not hold, and the moments count. Their value is always inside the
+    interval.
     """
     guess, known, known_labels = guesses.train, guesses.known, guesses.known_labels
     classes = guess.shape[1]
     others = [(known_labels + step) % classes for step in range(1, classes)]
-    alike = share_of_wrong(
+    alike = wrong_label_count(
         margin(guess, labels)[rows],
         margin(known, known_labels),
         torch.cat([margin(known, other) for other in others]),
@@ -98,7 +96,7 @@ def _wrong_labels(
         return alike
     if free.deviation < _TOO_ROUGH and abs(free.value - alike.count / samples) > _CONTRADICTS * free.deviation:
         low, high = free.value - 2 * free.deviation, free.value + 2 * free.deviation
-        # One that reaches down to none contradicts, if at all, a count that was too high.
+        # An interval that reaches 0 can only contradict a count that was too high.
         return estimate(free.value * samples if low > 0 else 0.0, low * samples, high * samples, samples)
     told = free.value * samples
     return estimate(float(alike.count), float(min(alike.low, told)), float(max(alike.high, told)), samples)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.signals.neighbours import directions, nearest, vote
-from worker.signals.reference import Reference
+from worker.signals.reference import ReferenceSamples
 from worker.signals.support import own_label_support
 
 _NEIGHBOURS = 10
@@ -46,7 +46,7 @@ class CheckpointVotes:
 def checkpoint_votes(
     activations: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
-    reference: Reference,
+    reference: ReferenceSamples,
     classes: int,
     t: int,
     generator: torch.Generator,

@@ -1,7 +1,7 @@
-"""Which samples speak for and against the strongest suspects, at every checkpoint, exactly.
+"""Witnesses of the strongest suspects: samples that they support or oppose most, at every checkpoint.
 
-A suspect's influence on a witness is that of the last layer, `eta_t (delta_i . delta_j)(a_i . a_j + 1)` at checkpoint
-t. Witnesses come block by block, so memory does not grow with their number.
+Influence of a suspect on a witness is that of the last layer, `eta_t (delta_i . delta_j)(a_i . a_j + 1)` at checkpoint t,
+in units of loss. Witnesses are processed block by block, so memory does not grow with their number.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Who may testify: `rows` of a trace, and the labels of all its samples. `own`: it is the suspects' trace too."""
+class WitnessPool:
+    """Possible witnesses: `rows` of a trace, and the labels of all its samples. `own`: the suspects are of this trace."""
 
     trace: Trace
     labels: Int[Tensor, " m"]
@@ -32,8 +32,8 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Testimony:
-    """The strongest of one side, strongest first: rows of the pool's trace, -1 where there is none (influence 0)."""
+class StrongestWitnesses:
+    """The 5 strongest witnesses of one sign, strongest first: rows of the pool's trace, -1 (influence 0) for none."""
 
     rows: Int[Tensor, "w s"]
     by_checkpoint: Float[Tensor, "w s t"]
@@ -41,10 +41,10 @@ class Testimony:
 
 @dataclass(frozen=True)
 class Witnesses:
-    """`against`: at each checkpoint, how many of the `looked_at` most similar rows of a class the suspect hurts."""
+    """`against`: of how many of the `looked_at` most similar samples of a class the suspect raised the loss, by checkpoint."""
 
-    supporting: Testimony
-    opposing: Testimony
+    supporting: StrongestWitnesses
+    opposing: StrongestWitnesses
     looked_at: Int[Tensor, " w"]
     against: Int[Tensor, "w t"]
 
@@ -52,28 +52,28 @@ class Witnesses:
 def strongest_suspects(
     scores: Sequence[Float[Tensor, " n"]], flagged: Bool[Tensor, " n"], limit: int = _SUSPECTS
 ) -> Int[Tensor, " w"]:
-    """At most `limit` rows, ascending: the flagged ones first of all, and among equals those nearest to any top."""
+    """At most `limit` rows, ascending: flagged ones first, then by the best rank in any of the scores."""
     ranks = [score.argsort(descending=True, stable=True).argsort() for score in scores]
     place = torch.stack(ranks).amin(0) + len(flagged) * ~flagged
     return place.argsort(stable=True)[:limit].sort().values
 
 
-def reference_pool(trace: Trace, labels: Int[Tensor, " m"]) -> Pool:
-    """A reference of its own testifies whole."""
-    return Pool(trace, labels, torch.arange(len(labels)), own=False)
+def reference_pool(trace: Trace, labels: Int[Tensor, " m"]) -> WitnessPool:
+    """All samples of a reference of its own."""
+    return WitnessPool(trace, labels, torch.arange(len(labels)), own=False)
 
 
 def training_pool(
     trace: Trace, labels: Int[Tensor, " n"], classes: int, generator: torch.Generator, limit: int = _POOL
-) -> Pool:
-    """The training rows themselves: all of them, or of more than `limit` the same number of every class."""
+) -> WitnessPool:
+    """The training rows: all of them, or, of more than `limit`, the same number of every class."""
     if len(labels) <= limit:
-        return Pool(trace, labels, torch.arange(len(labels)), own=True)
+        return WitnessPool(trace, labels, torch.arange(len(labels)), own=True)
     drawn: list[Tensor] = []
     for label in range(classes):
         members = (labels == label).nonzero().squeeze(1)
         drawn.append(members[torch.randperm(len(members), generator=generator)[: max(1, limit // classes)]])
-    return Pool(trace, labels, torch.cat(drawn).sort().values, own=True)
+    return WitnessPool(trace, labels, torch.cat(drawn).sort().values, own=True)
 
 
 def witnesses(
@@ -81,16 +81,16 @@ def witnesses(
     labels: Int[Tensor, " n"],
     suspects: Int[Tensor, " w"],
     suggested: Int[Tensor, " w"],
-    pool: Pool,
+    pool: WitnessPool,
     block: int = _BLOCK,
 ) -> Witnesses:
-    """Hear the pool on every suspect, which is never its own witness; `suggested` is the class that is looked at."""
-    accused, given = train.rows(suspects), labels[suspects]
-    features = normalize(accused.activations[-1])
-    supporting, opposing, similar = (_Best.empty(len(suspects), len(accused.rates)) for _ in range(3))
+    """Find the witnesses of every suspect, which is never its own; `suggested` is the class of the similar samples."""
+    suspects_trace, given = train.rows(suspects), labels[suspects]
+    features = normalize(suspects_trace.activations[-1])
+    supporting, opposing, similar = (_Best.empty(len(suspects), len(suspects_trace.rates)) for _ in range(3))
     for rows in torch.split(pool.rows, block):
         itself = (rows == suspects[:, None]) & pool.own
-        by_checkpoint = _influence(accused, given, pool, rows).masked_fill_(itself[:, :, None], 0)
+        by_checkpoint = _influence(suspects_trace, given, pool, rows).masked_fill_(itself[:, :, None], 0)
         total = by_checkpoint.sum(2)
         cosines = features @ normalize(pool.trace.activations[-1, rows]).T
         cosines.masked_fill_((pool.labels[rows] != suggested[:, None]) | itself, -torch.inf)
@@ -100,19 +100,21 @@ def witnesses(
     found = similar.values > -torch.inf
     against = (similar.by_checkpoint < 0) & found[:, :, None]
     return Witnesses(
-        _testimony(supporting.by_checkpoint, supporting.rows, 1),
-        _testimony(opposing.by_checkpoint, opposing.rows, -1),
+        _strongest(supporting.by_checkpoint, supporting.rows, 1),
+        _strongest(opposing.by_checkpoint, opposing.rows, -1),
         found.sum(1),
         against.sum(1),
     )
 
 
-def _influence(accused: Trace, given: Int[Tensor, " w"], pool: Pool, rows: Int[Tensor, " b"]) -> Float[Tensor, "w b t"]:
-    found = accused.logits.new_empty(len(accused.rates), len(given), len(rows))
-    for t, rate in enumerate(accused.rates):
+def _influence(
+    suspects_trace: Trace, given: Int[Tensor, " w"], pool: WitnessPool, rows: Int[Tensor, " b"]
+) -> Float[Tensor, "w b t"]:
+    found = suspects_trace.logits.new_empty(len(suspects_trace.rates), len(given), len(rows))
+    for t, rate in enumerate(suspects_trace.rates):
         delta = rate * logit_errors(pool.trace.logits[t, rows], pool.labels[rows])
-        torch.mm(accused.activations[t], pool.trace.activations[t, rows].T, out=found[t])
-        found[t].add_(1).mul_(logit_errors(accused.logits[t], given) @ delta.T)
+        torch.mm(suspects_trace.activations[t], pool.trace.activations[t, rows].T, out=found[t])
+        found[t].add_(1).mul_(logit_errors(suspects_trace.logits[t], given) @ delta.T)
     return found.permute(1, 2, 0)
 
 
@@ -136,15 +138,15 @@ class _Best:
         by_checkpoint: Float[Tensor, "w b t"],
         most: int,
     ) -> "_Best":
-        """With a block more; it is narrowed first: merging whole blocks would copy them."""
+        """Add a block, of which only the highest are copied."""
         top = values.topk(min(most, len(rows)), dim=1)
         merged = torch.cat([self.values, top.values], 1)
         kept = merged.topk(min(most, merged.shape[1]), dim=1)
-        heard = torch.cat([self.by_checkpoint, _take(by_checkpoint, top.indices)], 1)
+        merged_influence = torch.cat([self.by_checkpoint, _take(by_checkpoint, top.indices)], 1)
         return _Best(
             kept.values,
             torch.cat([self.rows, rows[top.indices]], 1).gather(1, kept.indices),
-            _take(heard, kept.indices),
+            _take(merged_influence, kept.indices),
         )
 
 
@@ -152,10 +154,12 @@ def _take(by_checkpoint: Float[Tensor, "w b t"], places: Int[Tensor, "w k"]) -> 
     return by_checkpoint[torch.arange(len(places))[:, None], places]
 
 
-def _testimony(pairs: Float[Tensor, "w s t"], rows: Int[Tensor, "w s"], sign: int) -> Testimony:
-    # Their sums are what is served, so they are what decides, whatever the rounding of the search was.
+def _strongest(pairs: Float[Tensor, "w s t"], rows: Int[Tensor, "w s"], sign: int) -> StrongestWitnesses:
+    # Served are the sums over checkpoints in float64, so these decide, and not the rounded ones of the search.
     sums = sign * pairs.double().sum(2)
     order = sums.argsort(dim=1, descending=True, stable=True)
     there = sums.gather(1, order) > 0
     by_checkpoint = pairs.gather(1, order[:, :, None].expand_as(pairs))
-    return Testimony(torch.where(there, rows.gather(1, order), -1), torch.where(there[:, :, None], by_checkpoint, 0.0))
+    return StrongestWitnesses(
+        torch.where(there, rows.gather(1, order), -1), torch.where(there[:, :, None], by_checkpoint, 0.0)
+    )

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from worker.signals import anomaly
-from worker.signals.anomaly import label_distance, strangeness, tail
-from worker.signals.features import principal
-from worker.signals.held_out import held_out
+from worker.signals.anomaly import label_distance, strangeness, tail_score
+from worker.signals.features import principal_features
+from worker.signals.held_out import held_out_scores
 
 
 def seeded() -> torch.Generator:
@@ -64,7 +64,7 @@ def test_too_few_reference_rows_are_refused() -> None:
 
 def test_scores_rise_with_strangeness_and_mean_the_tail_of_the_reference() -> None:
     z = torch.tensor([-3.0, 0.0, 1.0, 10.0, 1e4, 1e6])
-    scores = tail(z)
+    scores = tail_score(z)
     assert (scores.diff() > 0).all()
     assert scores[1:3].tolist() == pytest.approx([0.5, 0.95])
     assert float(scores[-1]) <= 1
@@ -82,7 +82,7 @@ def test_the_odd_one_out_is_far_from_its_label() -> None:
 def test_principal_features_keep_distances_of_data_of_low_rank() -> None:
     x = normal(300, 10) @ normal(10, 80, seed=4)
     known = normal(50, 10, seed=5) @ normal(10, 80, seed=4)
-    features, known_features = principal(x, known, seeded())
+    features, known_features = principal_features(x, known, seeded())
     assert known_features is not None
     assert features.shape == (300, 32)
     assert torch.allclose(torch.cdist(features, known_features), torch.cdist(x, known), rtol=1e-3, atol=1e-2)
@@ -92,7 +92,7 @@ def test_principal_features_keep_distances_of_data_of_low_rank() -> None:
 def test_left_out_guesses_equal_those_of_fits_without_the_sample() -> None:
     x, labels = normal(40, 5), torch.arange(40) % 3
     x[:, 0] += labels
-    guess, _ = held_out(x, labels, 3, None)
+    guess, _ = held_out_scores(x, labels, 3, None)
     for row in (0, 7, 39):
         assert torch.allclose(_best_fit_without(x, labels, row, guess[row]), guess[row], atol=1e-3)
 
@@ -113,6 +113,6 @@ def _best_fit_without(x: Tensor, labels: Tensor, row: int, guess: Tensor) -> Ten
 
 def test_known_samples_are_predicted_by_the_training_samples() -> None:
     x, labels = torch.eye(3)[torch.arange(60) % 3] + 0.01 * normal(60, 3), torch.arange(60) % 3
-    _, predicted = held_out(x, labels, 3, torch.eye(3))
+    _, predicted = held_out_scores(x, labels, 3, torch.eye(3))
     assert predicted is not None
     assert predicted.argmax(1).tolist() == [0, 1, 2]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.signals.confident import believed, contradicted, odds_of_error
+from worker.signals.confident import assigned_classes, label_issue_count, odds_of_error
 
 CLASSES = 4
 
@@ -34,13 +34,13 @@ def test_who_is_believed_is_that_of_slow_and_obvious_code() -> None:
     probable, labels = made()
     expected = slow(probable, labels)
     assert None in expected
-    assert believed(probable, labels).tolist() == [-1 if one is None else one for one in expected]
+    assert assigned_classes(probable, labels).tolist() == [-1 if one is None else one for one in expected]
     likeliest = probable.argmax(1).tolist()
     wrong = [
         one not in (None, label) and best != label
         for one, label, best in zip(expected, labels.tolist(), likeliest, strict=True)
     ]
-    assert contradicted(probable, labels) == sum(wrong) > 10
+    assert label_issue_count(probable, labels) == sum(wrong) > 10
 
 
 def test_the_odds_are_those_of_slow_and_obvious_code() -> None:
@@ -76,7 +76,7 @@ def test_a_frequent_confusion_makes_an_error_more_likely() -> None:
 def test_a_class_that_no_sample_carries_is_believed_of_none() -> None:
     probable = torch.tensor([[0.1, 0.2, 0.7], [0.2, 0.5, 0.3], [0.6, 0.3, 0.1], [0.3, 0.6, 0.1]])
     labels = torch.tensor([0, 1, 0, 1])
-    assert contradicted(probable, labels) == 0
+    assert label_issue_count(probable, labels) == 0
     assert torch.isfinite(odds_of_error(probable, labels)).all()
 
 

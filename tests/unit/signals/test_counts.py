@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.signals.counts import agreed_errors, excess, share_of_wrong
+from worker.signals.counts import agreed_error_count, anomaly_count, wrong_label_count
 from worker.signals.margin import margin
 
 
@@ -14,33 +14,33 @@ def normal(rows: int, seed: int) -> Tensor:
 
 @pytest.mark.parametrize("planted", [100, 300])
 def test_the_excess_counts_what_is_stranger_than_the_reference(planted: int) -> None:
-    found = excess(torch.cat([normal(3000 - planted, 0), normal(planted, 1) + 9]), normal(600, 2))
+    found = anomaly_count(torch.cat([normal(3000 - planted, 0), normal(planted, 1) + 9]), normal(600, 2))
     assert abs(found.count - planted) <= 0.25 * planted
     assert found.low <= planted <= found.high
 
 
 def test_samples_of_the_reference_have_no_excess() -> None:
-    assert [excess(normal(3000, 3 * seed), normal(600, 3 * seed + 1)).count for seed in range(10)] == [0] * 10
+    assert [anomaly_count(normal(3000, 3 * seed), normal(600, 3 * seed + 1)).count for seed in range(10)] == [0] * 10
 
 
 @pytest.mark.parametrize(("beyond", "counted"), [(57, False), (58, True)])
 def test_an_excess_counts_from_four_deviations_on(beyond: int, counted: bool) -> None:
     # Of 3,000, 15 are expected beyond the third of 600; the deviation is 10, and two samples are spare: 15 + 40 + 2.
     strangest = torch.cat([torch.full((3000 - beyond,), -1.0), torch.full((beyond,), 1e4)])
-    assert (excess(strangest, torch.arange(600.0)).count > 0) == counted
+    assert (anomaly_count(strangest, torch.arange(600.0)).count > 0) == counted
 
 
 def test_a_few_outliers_of_the_reference_do_not_hide_an_excess() -> None:
     reference = normal(600, 2)
     reference[:4] = 100.0
-    assert 225 <= excess(torch.cat([normal(2700, 0), normal(300, 1) + 9]), reference).count <= 375
+    assert 225 <= anomaly_count(torch.cat([normal(2700, 0), normal(300, 1) + 9]), reference).count <= 375
 
 
 def test_chance_in_the_common_part_is_not_taken_for_anomalies() -> None:
     reference = normal(600, 2)
     common = float(reference.quantile(0.95))
     strangest = torch.cat([normal(2770, 0), torch.full((80,), common), normal(150, 1) + 9])
-    found = excess(strangest, reference)
+    found = anomaly_count(strangest, reference)
     assert abs(found.count - 150) <= 0.25 * 150
     # The other threshold's opinion is told.
     assert found.high > 200
@@ -50,14 +50,14 @@ def test_chance_in_the_common_part_is_not_taken_for_anomalies() -> None:
 def test_the_share_of_wrong_labels_is_that_of_the_mixture(wrong: int) -> None:
     given = torch.cat([normal(3000 - wrong, 0) + 1.5, normal(wrong, 1) - 1.5])
     generator = torch.Generator().manual_seed(0)
-    found = share_of_wrong(given, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator)
+    found = wrong_label_count(given, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator)
     assert abs(found.count - wrong) <= 0.2 * wrong
     assert found.low <= wrong <= found.high
 
 
 def test_right_labels_alone_count_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
-    assert share_of_wrong(normal(3000, 0) + 1.5, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator).count == 0
+    assert wrong_label_count(normal(3000, 0) + 1.5, normal(600, 2) + 1.5, normal(1200, 3) - 1.5, generator).count == 0
 
 
 def guesses(labels: Tensor, noise: float, seed: int) -> Tensor:
@@ -70,7 +70,7 @@ def test_what_sure_guesses_contradict_is_counted(wrong: int) -> None:
     labels = truth.clone()
     labels[torch.randperm(4000, generator=torch.Generator().manual_seed(0))[:wrong]] += 1
     labels %= 4
-    found = agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels)
+    found = agreed_error_count([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels)
     assert abs(found.count - wrong) <= 0.25 * wrong
     assert found.low <= wrong <= found.high
 
@@ -78,17 +78,17 @@ def test_what_sure_guesses_contradict_is_counted(wrong: int) -> None:
 def test_unsure_guesses_alone_count_nothing() -> None:
     truth = torch.arange(4000) % 4
     # Two independent guesses that are wrong on every fourth sample, and sure of none of those.
-    assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], truth).count == 0
+    assert agreed_error_count([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], truth).count == 0
 
 
 def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wrong() -> None:
     truth = torch.arange(4000) % 4
     labels = torch.where(torch.arange(4000) % 10 == 0, (truth + 1) % 4, truth)
-    assert agreed_errors([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels).low > 0
-    unsure = agreed_errors([guesses(truth, 0.68, 1), guesses(truth, 0.68, 2)], labels)
+    assert agreed_error_count([guesses(truth, 0.4, 1), guesses(truth, 0.4, 2)], labels).low > 0
+    unsure = agreed_error_count([guesses(truth, 0.68, 1), guesses(truth, 0.68, 2)], labels)
     assert unsure.low == 0
     assert unsure.count > 0
-    hopeless = agreed_errors([guesses(truth, 1.0, 1), guesses(truth, 1.0, 2)], labels)
+    hopeless = agreed_error_count([guesses(truth, 1.0, 1), guesses(truth, 1.0, 2)], labels)
     assert (hopeless.count, hopeless.low) == (0, 0)
     assert hopeless.high > 400
 

@@ -8,7 +8,7 @@ from worker.influence.activations import Trace
 from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.formulas import NotFinite, compute
 from worker.signals.measurements import Measurements, measure_checkpoints
-from worker.signals.reference import Reference
+from worker.signals.reference import ReferenceSamples
 
 SAMPLES, KNOWN, CLASSES, COUNT = 21, 13, 3, 4
 
@@ -34,7 +34,7 @@ class Watched:
         self.found: Measurements = measure_checkpoints(
             train,
             torch.arange(SAMPLES) % CLASSES,
-            Reference(known, torch.arange(KNOWN) % CLASSES, trusted=trusted),
+            ReferenceSamples(known, torch.arange(KNOWN) % CLASSES, trusted=trusted),
             CLASSES,
             3,
             read,
@@ -64,7 +64,7 @@ def test_no_measurement_depends_on_what_else_is_measured() -> None:
 
 def test_the_inner_input_must_come_when_it_is_asked_for() -> None:
     trace, labels = random_trace(SAMPLES), torch.arange(SAMPLES) % CLASSES
-    reference = Reference(random_trace(KNOWN), torch.arange(KNOWN) % CLASSES)
+    reference = ReferenceSamples(random_trace(KNOWN), torch.arange(KNOWN) % CLASSES)
     with pytest.raises(ValueError, match="without the input of the layer before the last"):
         measure_checkpoints(trace, labels, reference, CLASSES, 0, lambda _t, _inner: (None, None))
 

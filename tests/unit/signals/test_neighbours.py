@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import normalize
 
 from worker.signals import neighbours
-from worker.signals.features import principal
+from worker.signals.features import principal_features
 from worker.signals.neighbours import directions, nearest, vote
 from worker.signals.support import own_label_support, reference_support
 
@@ -85,7 +85,7 @@ def test_where_single_precision_finds_no_directions_double_does(monkeypatch: pyt
     monkeypatch.setattr(torch.linalg, "eigh", lost)
     alike = torch.ones(40, 50)
     assert directions(alike).isfinite().all()
-    rows, known = principal(alike + torch.eye(40, 50), alike, seeded())
+    rows, known = principal_features(alike + torch.eye(40, 50), alike, seeded())
     assert rows.isfinite().all()
     assert known is not None
     assert known.isfinite().all()

@@ -8,9 +8,9 @@ from worker.influence.activations import Trace
 from worker.signals.anomaly import Strangeness
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements, measure_checkpoints
-from worker.signals.reference import Reference
+from worker.signals.reference import ReferenceSamples
 from worker.signals.trusted import Trusted
-from worker.signals.verdicts import around_cut, decide
+from worker.signals.verdicts import decide, rescale_around_cut
 
 CLASSES, SAMPLES, KNOWN, WIDTH = 3, 600, 300, 8
 
@@ -36,7 +36,7 @@ def measured(*, wrong: int, strange: int, known: int = KNOWN, one_sided: bool = 
     def trace(rows: torch.Tensor) -> Trace:
         return Trace(rows.expand(2, -1, -1), rows[:, :CLASSES].expand(2, -1, -1), (0.1, 0.1))
 
-    serving = Reference(trace(reference), known_labels, trusted=True)
+    serving = ReferenceSamples(trace(reference), known_labels, trusted=True)
     return measure_checkpoints(trace(x), labels, serving, CLASSES, 0, lambda _t, _inner: (x, reference))
 
 
@@ -104,7 +104,7 @@ def test_half_is_the_cut_off_and_the_order_stays() -> None:
     flagged = torch.zeros(50, dtype=torch.bool)
     flagged[order[-7:]] = True
     for flags in (flagged, torch.zeros_like(flagged), torch.ones_like(flagged)):
-        found = around_cut(scores, flags)
+        found = rescale_around_cut(scores, flags)
         assert torch.equal(found.argsort(), order)
         assert torch.equal(found >= 0.5, flags)
         assert float(found.min()) >= 0

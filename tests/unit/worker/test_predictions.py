@@ -25,7 +25,7 @@ from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording, read_vectors
 from worker.job.scoring import measure
 from worker.serving.inference import restore_model
-from worker.signals.blend import share_of_second
+from worker.signals.blend import mixture_weight
 from worker.signals.confident import odds_of_error
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements
@@ -210,7 +210,7 @@ def test_neighbours_weigh_twice_their_share_of_the_likeliest_blend(tmp_path: Pat
     assert isinstance(m, Measurements)
     assert m.unseen is not None
     own = [guess.gather(1, m.labels[:, None]).squeeze(1) for guess in (m.unseen.train, m.votes.mean)]
-    share = share_of_second(own[0], own[1], torch.full((N,), 1 / C))
+    share = mixture_weight(own[0], own[1], torch.full((N,), 1 / C))
     assert 0.05 < share < 0.95
     others = m.votes.mean.scatter(1, m.labels[:, None], -1).amax(1)
     odds = odds_of_error((1 - share) * m.unseen.train + share * m.votes.mean, m.labels)

@@ -1,7 +1,7 @@
-"""Which samples to verify next: of each label those that together stand for most of it.
+"""Samples to verify next: of each label those that together represent it best.
 
-Greedy facility location in the model's features: a sample covers another by their cosine, and each next one is that
-which adds most to what the earlier ones cover. The labels take turns, so that every beginning of the list is balanced.
+Greedy facility location on the model's features: a sample covers another by their cosine, and the next sample is the one
+that adds most coverage. The labels take turns, so that every prefix of the list is balanced.
 """
 
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from torch import Tensor
 from worker.signals.neighbours import directions
 
 _PROPOSED = 500
-_LOOKED_AT = 500  # rows of a label
+_CONSIDERED = 500  # rows, drawn, of each label
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """`closer`: how many of the `among` other rows of its label are more like it than like any earlier proposal.
+class VerificationCandidate:
+    """`closer`: how many of the `among` other rows of its label are more similar to it than to any earlier candidate.
 
-    `turn` counts the earlier proposals of its label; at turn 0 all are closer.
+    `turn`: the number of earlier candidates of its label. At turn 0 all others are closer.
     """
 
     row: int
@@ -30,31 +30,31 @@ class Proposal:
     among: int
 
 
-def proposals(
+def verification_candidates(
     activations: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],
     classes: int,
     generator: torch.Generator,
     limit: int = _PROPOSED,
-) -> list[Proposal]:
-    """At most `limit` rows worth verifying, the best first; a smaller limit gives the beginning of the same list."""
+) -> list[VerificationCandidate]:
+    """At most `limit` rows to verify, the best first; a smaller limit gives a prefix of the same list."""
     members = [_members(labels, label, generator) for label in range(classes)]
     sizes = [len(rows) for rows in members]
     features = torch.split(directions(activations[torch.cat(members)]), sizes)
     turns = _turns(sizes, limit)
-    found: list[Proposal] = []
+    found: list[VerificationCandidate] = []
     for rows, own in zip(members, features, strict=True):
         order, closer = cover(own, min(turns, len(rows)))
         found += [
-            Proposal(row, turn, count, len(rows) - 1)
+            VerificationCandidate(row, turn, count, len(rows) - 1)
             for turn, (row, count) in enumerate(zip(rows[order].tolist(), closer.tolist(), strict=True))
         ]
     return sorted(found, key=lambda proposal: proposal.turn)[:limit]
 
 
 def cover(features: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
-    """Rows in the order in which they add most coverage, and to how many others each is the nearest so far."""
-    # In numpy, whose calls cost a fraction of torch's: there are thousands, each on few numbers.
+    """Rows in the order of the coverage that they add, and for how many others each is the most similar so far."""
+    # In numpy, because of thousands of calls on few numbers: each costs a fraction of one to torch.
     cosines = (features @ features.T).numpy()
     nearest = np.full(len(features), -np.inf, dtype=np.float32)
     gains = cosines.clip(min=0).sum(1)
@@ -63,7 +63,7 @@ def cover(features: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, " k"]
     for _ in range(count):
         row = int(gains.argmax())
         gained = cosines[row] > nearest
-        # What is covered better than before is worth less to all others.
+        # Rows that are now covered better add less to the gain of the others.
         seen = cosines[gained]
         before, after = nearest[gained, None].clip(min=0), cosines[gained, row, None].clip(min=0)
         gains -= ((seen - before).clip(min=0) - (seen - after).clip(min=0)).sum(0)
@@ -77,11 +77,11 @@ def cover(features: Float[Tensor, "n d"], count: int) -> tuple[Int[Tensor, " k"]
 
 def _members(labels: Int[Tensor, " n"], label: int, generator: torch.Generator) -> Int[Tensor, " k"]:
     rows = (labels == label).nonzero().squeeze(1)
-    return rows[torch.randperm(len(rows), generator=generator)[:_LOOKED_AT]].sort().values
+    return rows[torch.randperm(len(rows), generator=generator)[:_CONSIDERED]].sort().values
 
 
 def _turns(sizes: list[int], limit: int) -> int:
-    # So many rounds deal out `limit` rows, or all.
+    # The number of rounds that give `limit` rows, or all.
     turns = dealt = 0
     while dealt < limit and turns < max(sizes, default=0):
         dealt += sum(size > turns for size in sizes)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from worker.signals.proposals import cover, proposals
+from worker.signals.candidates import cover, verification_candidates
 
 
 def spread(samples: int, width: int = 6, seed: int = 0) -> Tensor:
@@ -54,15 +54,15 @@ def test_twins_of_a_proposal_come_last_and_stand_for_nobody() -> None:
 @pytest.mark.parametrize("limit", [1, 7, 50, 119])
 def test_a_shorter_list_is_the_beginning_of_a_longer_one(limit: int) -> None:
     x, labels = spread(120, 40), torch.arange(120) ** 2 % 7 % 4
-    whole = proposals(x, labels, 4, seeded())
+    whole = verification_candidates(x, labels, 4, seeded())
     assert sorted(one.row for one in whole) == list(range(120))
-    assert proposals(x, labels, 4, seeded(), limit) == whole[:limit]
+    assert verification_candidates(x, labels, 4, seeded(), limit) == whole[:limit]
 
 
 def test_labels_take_turns_until_they_run_out() -> None:
     sizes = [5, 1, 0, 3]
     labels = torch.repeat_interleave(torch.arange(4), torch.tensor(sizes))
-    found = proposals(spread(9), labels, 4, seeded())
+    found = verification_candidates(spread(9), labels, 4, seeded())
     assert [int(labels[one.row]) for one in found] == [0, 1, 3, 0, 3, 0, 3, 0, 0]
     assert [one.turn for one in found] == [0, 0, 0, 1, 1, 2, 2, 3, 4]
     assert [one.among for one in found] == [sizes[int(labels[one.row])] - 1 for one in found]
@@ -72,14 +72,14 @@ def test_labels_take_turns_until_they_run_out() -> None:
 def test_clusters_of_a_label_are_each_proposed_before_any_twice() -> None:
     centres = torch.eye(8)[torch.arange(80) % 8]
     x = centres * 5 + 0.1 * spread(80, 8)
-    found = proposals(x, torch.zeros(80, dtype=torch.int64), 1, seeded())
+    found = verification_candidates(x, torch.zeros(80, dtype=torch.int64), 1, seeded())
     assert {one.row % 8 for one in found[:8]} == set(range(8))
     assert found[7].closer == 9
 
 
 def test_a_large_label_is_looked_at_in_part_and_the_list_ends() -> None:
     labels = torch.cat([torch.zeros(1500, dtype=torch.int64), torch.ones(30, dtype=torch.int64)])
-    found = proposals(spread(1530), labels, 2, seeded())
+    found = verification_candidates(spread(1530), labels, 2, seeded())
     assert len({one.row for one in found}) == len(found) == 500
     assert {one.among for one in found} == {499, 29}
     assert sum(one.among == 29 for one in found) == 30
