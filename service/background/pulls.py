@@ -16,7 +16,7 @@ import structlog
 
 from service.actions.verified import next_reference
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import FieldError, Invalid, SuspectsError
+from service.domain.errors import SuspectsError, invalid
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import Reference
 from service.ingest.identities import missing_ids
@@ -144,7 +144,7 @@ def _reference(services: Services, job: Job, dataset_id: str) -> Reference | Non
         unknown = missing_ids(services.blobs.canonical(dataset_id), reference.samples)
         if unknown:
             msg = f"no task {unknown[0]!r} among the labelled ones ({len(unknown)} of these are not)"
-            raise Invalid(f"reference.samples: {msg}", errors=[FieldError(loc=["reference", "samples"], msg=msg)])
+            raise invalid(["reference", "samples"], msg)
     return reference
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from service.domain.auto import SEARCHED, default_model
 from service.domain.dataset import DatasetInfo, Frozen, Modality
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import FieldError, invalid, invalid_fields
 from service.domain.models import MODELS, Model, TrainingDefaults
 from service.domain.params import StateParams
 from service.domain.signal import SIGNALS
@@ -27,16 +27,16 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     model, model_request = _resolve_model(request.model, dataset)
     signals = _resolve_signals(request.signals, dataset)
     if request.training.augmentation != "none" and dataset.modality != "image":
-        raise _invalid((["training", "augmentation"], f"for images only; this is {dataset.modality} data"))
+        raise invalid(["training", "augmentation"], f"for images only; this is {dataset.modality} data")
     if (
         request.training.augmentation != "none"
         and model.has_front
         and model_request.params["trainable_blocks"] != "all"
     ):
-        raise _invalid((["training", "augmentation"], _FROZEN))
+        raise invalid(["training", "augmentation"], _FROZEN)
     training = _resolve_training(request, model, model_request.params, dataset)
     if isinstance(training.checkpoints, int) and training.checkpoints > training.epochs:
-        raise _invalid((["training", "checkpoints"], f"more than the {training.epochs} epochs"))
+        raise invalid(["training", "checkpoints"], f"more than the {training.epochs} epochs")
     return JobSpec(
         dataset=dataset.id,
         reference=_resolve_reference(request.reference, dataset),
@@ -52,20 +52,13 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     )
 
 
-def _invalid(*faults: tuple[list[str | int], str]) -> Invalid:
-    errors = [FieldError(loc=loc, msg=msg) for loc, msg in faults]
-    return Invalid("; ".join(f"{'.'.join(map(str, e.loc))}: {e.msg}" for e in errors), errors=errors)
-
-
 def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
     fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
     if not fitting:
-        raise _invalid((["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models"))
+        raise invalid(["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models")
     name, chosen = default_model(dataset) if request.name == "auto" else (request.name, {})
     if name not in fitting:
-        raise _invalid(
-            (["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
-        )
+        raise invalid(["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
     model = MODELS[name]
     params = _params(model, {**chosen, **request.params})
     if isinstance(params, StateParams):
@@ -78,7 +71,9 @@ def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
         return model.params.model_validate(given)
     except ValidationError as error:
         place = ["model", "params", *within]
-        raise _invalid(*(([*place, *fault["loc"]], fault["msg"]) for fault in error.errors())) from error
+        raise invalid_fields(
+            [FieldError(loc=[*place, *fault["loc"]], msg=fault["msg"]) for fault in error.errors()]
+        ) from error
 
 
 def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Model, StateParams]:
@@ -87,7 +82,7 @@ def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Mod
     model = fitting.get(given.architecture)
     if model is None:
         names = ", ".join(fitting)
-        raise _invalid((["model", "params", "architecture"], f"for {dataset.modality} data one of {names}"))
+        raise invalid(["model", "params", "architecture"], f"for {dataset.modality} data one of {names}")
     return model, given.model_copy(update={"params": _params(model, given.params, "params").model_dump()})
 
 
@@ -95,9 +90,9 @@ def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Ref
     if reference is None:
         return None
     if reference.split is not None and reference.split not in dataset.splits:
-        raise _invalid((["reference", "split"], f"no such split; the dataset has {', '.join(sorted(dataset.splits))}"))
+        raise invalid(["reference", "split"], f"no such split; the dataset has {', '.join(sorted(dataset.splits))}")
     if reference.split == "train":
-        raise _invalid((["reference", "split"], "this is the part to be ranked; name another split or a holdout"))
+        raise invalid(["reference", "split"], "this is the part to be ranked; name another split or a holdout")
     return reference.model_copy(update={"trusted": reference.is_trusted})
 
 
@@ -154,7 +149,7 @@ def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> No
         if request.reference is not None and getattr(request.reference, name) is not None
     ]
     if faults:
-        raise _invalid(*faults)
+        raise invalid_fields([FieldError(loc=loc, msg=msg) for loc, msg in faults])
 
 
 def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
@@ -170,7 +165,7 @@ def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
 def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]:
     unknown = [name for name in names or () if name not in SIGNALS]
     if unknown:
-        raise _invalid((["signals"], f"unknown: {', '.join(unknown)}; see GET /signals"))
+        raise invalid(["signals"], f"unknown: {', '.join(unknown)}; see GET /signals")
     if dataset.modality != "predictions":
         return names or list(SIGNALS)
     told = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
@@ -180,7 +175,7 @@ def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]
         if told[name] is not None
     ]
     if faults:
-        raise _invalid(*faults)
+        raise invalid_fields([FieldError(loc=loc, msg=msg) for loc, msg in faults])
     return names or [name for name, why in told.items() if why is None]
 
 

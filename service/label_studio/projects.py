@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import Conflict, FieldError, Invalid, NotFound
+from service.domain.errors import Conflict, FieldError, NotFound, invalid
 from service.label_studio.client import LabelStudio, Refused
 from service.platforms.label_studio import Control, choose_control, parse_config
 from service.services import Services
@@ -38,7 +38,7 @@ def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         msg = f"{client.url} shows no project {number} to this token"
-        raise Invalid(f"project: {msg}", errors=[FieldError(loc=["project"], msg=msg)]) from error
+        raise invalid(["project"], msg) from error
 
 
 def control_of(config: str, from_name: str | None) -> Control:
@@ -50,7 +50,7 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
     """What is known of the tasks before they are read."""
     modality = control.modality
     if modality is None:
-        raise Invalid(f"project: no model takes {control.input_tag}")
+        raise invalid(["project"], f"no model takes {control.input_tag}")
     name = title[:_LONGEST_NAME] or "label studio"
     return pulls.placeholder_dataset(dataset_id, job_id, name, modality, control.classes, now)
 

@@ -4,7 +4,7 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import Invalid, invalid
 
 # Networks whose IPv6 addresses contain an IPv4 address of any kind.
 _EMBEDS_IPV4 = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
@@ -56,4 +56,4 @@ def names_private_host(url: str) -> bool:
 
 def invalid_url(msg: str) -> Invalid:
     """The error for the field `url`."""
-    return Invalid(f"url: {msg}", errors=[FieldError(loc=["url"], msg=msg)])
+    return invalid(["url"], msg)

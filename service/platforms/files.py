@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.domain.dataset import DatasetSpec, Modality
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import FieldError, Invalid, invalid
 from service.platforms.annotations import Annotation, no_single_label, winning_labels
 
 # Errors that a record raises when its shape is not the tool's.
@@ -112,7 +112,7 @@ def only_column(names: Iterable[str], spec: DatasetSpec, what: str) -> str:
     if spec.label is not None or len(found) != 1:
         known = ", ".join(found) or "none"
         msg = f"no {what} {spec.label!r}; there are {known}" if spec.label else f"which {what} is the label? {known}"
-        raise Invalid(f"spec.label: {msg}", errors=[FieldError(loc=["spec", "label"], msg=msg)])
+        raise invalid(["spec", "label"], msg)
     return found[0]
 
 

@@ -14,7 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
 from service.domain.dataset import AnnotationPolicy, Modality
-from service.domain.errors import FieldError, Invalid
+from service.domain.errors import invalid
 from service.platforms.annotations import Annotation, no_single_label, winning_labels
 
 _INPUTS: dict[str, Modality] = {"text": "text", "hypertext": "text", "image": "image", "table": "tabular"}
@@ -73,7 +73,7 @@ def parse_config(config: str) -> list[Control]:
     try:
         root = fromstring(config)
     except (ParseError, DefusedXmlException, ValueError) as error:
-        raise _invalid("project", f"its label config is not XML that can be read: {type(error).__name__}") from error
+        raise invalid(["project"], f"its label config is not XML that can be read: {type(error).__name__}") from error
     named = {tag.get("name"): tag for tag in root.iter() if tag.get("name")}
     found = []
     for tag in root.iter("Choices"):
@@ -102,17 +102,17 @@ def choose_control(controls: Sequence[Control], from_name: str | None) -> Contro
     if from_name is not None:
         fitting = [one for one in controls if one.from_name == from_name]
         if not fitting:
-            raise _invalid(
-                "from_name", f"the project has no Choices tag called {from_name!r}; it has {names or 'none'}"
+            raise invalid(
+                ["from_name"], f"the project has no Choices tag called {from_name!r}; it has {names or 'none'}"
             )
     elif len(controls) != 1:
         known = f"{len(controls)} Choices tags, name one of {names}" if controls else "no Choices tag, so no classes"
-        raise _invalid("from_name", f"the project has {known}")
+        raise invalid(["from_name"], f"the project has {known}")
     else:
         fitting = list(controls)
     if fitting[0].modality is None:
         tag = fitting[0].input_tag + (" by URL" if fitting[0].url else "")
-        raise _invalid("project", f"its input is {tag}; supported are {', '.join(_INPUTS)}")
+        raise invalid(["project"], f"its input is {tag}; supported are {', '.join(_INPUTS)}")
     return fitting[0]
 
 
@@ -186,7 +186,3 @@ def choices_result(control: Control, label: str) -> list[dict[str, Any]]:
     """The `result` of an annotation or a prediction with this class."""
     value = {"choices": [control.choice_of(label)]}
     return [{"from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": value}]
-
-
-def _invalid(place: str, msg: str) -> Invalid:
-    return Invalid(f"{place}: {msg}", errors=[FieldError(loc=[place], msg=msg)])

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from service.domain.connection import PullSource
 from service.domain.dataset import AnnotationPolicy, ClientWarning, DatasetInfo, DatasetSpec, SkippedRow
-from service.domain.errors import FieldError, Invalid, TooLarge, Upstream
+from service.domain.errors import Invalid, TooLarge, Upstream, invalid
 from service.ingest.ingest import ingest
 from service.ingest.limits import Limits
 from service.label_studio.client import LabelStudio
@@ -44,7 +44,7 @@ def gather(
     project = client.project(source.project)
     control = control_of(str(project.get("label_config") or ""), source.from_name)
     if control.modality != known.modality:
-        raise Invalid(f"project: its input became {control.modality} meanwhile; ask for its tasks again")
+        raise invalid(["project"], f"its input became {control.modality} meanwhile; ask for its tasks again")
     path = blobs.uploads / f"{known.id}.part"
     try:
         with _Writer(path, control, settings.max_upload_bytes) as writer, _noted(origin) as note:
@@ -196,7 +196,7 @@ def _made(
     if not writer.names:
         why = f"; the first of them, {writer.left[0].where}: {writer.left[0].reason}" if writer.left else ""
         msg = f"no task of project {source.project} can be used{why}"
-        raise Invalid(msg, errors=[FieldError(loc=["project"], msg=msg)])
+        raise invalid(["project"], msg)
     features = {"tabular": list(writer.keys), "text": [_TEXT]}.get(known.modality)
     spec = DatasetSpec(modality=known.modality, label=_LABEL, id=_ID, features=features)
     limits = Limits(max_expanded_bytes=settings.max_expanded_bytes)
