@@ -13,7 +13,8 @@ from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import EVENT_BODY, QUESTION_BODY, SETUP_BODY
-from service.domain.backend import (
+from service.domain.errors import Conflict, NotFound
+from service.domain.label_studio import (
     BackendHealth,
     EventAccepted,
     ModelVersion,
@@ -23,7 +24,6 @@ from service.domain.backend import (
     SetupRequest,
     ToolEvent,
 )
-from service.domain.errors import Conflict, NotFound
 from service.label_studio.backend.backend import predict, train_again, version_of, versions
 from service.services import Services
 from service.store import connections, pulls

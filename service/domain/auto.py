@@ -1,4 +1,4 @@
-"""What `auto` stands for: a model that suits the kind of data and how much there is of it."""
+"""The model that `auto` stands for, by modality and size of the dataset."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ SEARCHED: tuple[Modality, ...] = ("tabular",)
 
 
 def default_model(dataset: DatasetInfo) -> tuple[str, dict[str, Any]]:
-    """A model's name, and those of its parameters that are not its defaults."""
+    """Name of the model for a dataset, and the parameters that differ from its defaults."""
     name = AUTO[dataset.modality]
     if dataset.modality == "tabular" and dataset.splits.get("train", dataset.rows) >= _EMBEDS:
         return name, {"numeric_embeddings": "piecewise_linear"}

@@ -1,19 +1,19 @@
-"""Connections to labelling tools, what is pulled over them and what is pushed back: as clients say and see it."""
+"""Connections to labelling tools, pulls and pushes over them: requests and answers of the API."""
 
 from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from service.domain.address import parse_http_url
 from service.domain.dataset import AnnotationPolicy, Frozen
+from service.domain.urls import parse_http_url
 
 PushMode = Literal["predictions", "tab", "review_project", "requeue"]
 TokenKind = Literal["legacy", "personal"]
 
 
 class TokenRequest(Frozen):
-    """A token that takes the place of the one before."""
+    """New token of a connection, in place of the old one."""
 
     token: SecretStr = Field(
         min_length=1,
@@ -25,7 +25,7 @@ class TokenRequest(Frozen):
     @classmethod
     def _fits_a_header(cls, token: SecretStr) -> SecretStr:
         text = token.get_secret_value()
-        # Not a word of what was sent: this text goes into answers and logs.
+        # The text must not contain the token: it goes into answers and logs.
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError(
                 "must be printable ASCII without spaces: the token alone, without the word Token or Bearer"
@@ -34,11 +34,11 @@ class TokenRequest(Frozen):
 
 
 class ConnectionRequest(TokenRequest):
-    """What POST /connections takes."""
+    """Body of POST /connections."""
 
     kind: Literal["label_studio"] = Field(description="The labelling tool.")
-    url: str = Field(max_length=2048, description="Where the tool's own front page is.")
-    name: str | None = Field(None, max_length=200, description="The host when left out.")
+    url: str = Field(max_length=2048, description="URL of the tool's front page.")
+    name: str | None = Field(None, max_length=200, description="Name of the connection; the host when left out.")
 
     @field_validator("url")
     @classmethod
@@ -52,17 +52,17 @@ class ConnectionRequest(TokenRequest):
 
 
 class ConnectionCheck(BaseModel):
-    """What the tool showed when the connection was tested."""
+    """Result of the last test of a connection."""
 
     model_config = ConfigDict(frozen=True)
 
-    user: str = Field(description="Whose token it is.")
-    version: str | None = Field(description="Of the tool; null when it does not say.")
-    projects: int = Field(description="How many projects the token can see.")
+    user: str = Field(description="User to whom the token belongs.")
+    version: str | None = Field(description="Version of the tool; null where it does not say.")
+    projects: int = Field(description="Number of projects that the token can see.")
 
 
 class Connection(BaseModel):
-    """A connection as everybody may see it. Neither the token nor the secret path is shown."""
+    """A connection as the API shows it, without its token and its secret path."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -77,11 +77,13 @@ class Connection(BaseModel):
 
 
 class PullSource(Frozen):
-    """Where the labelled tasks of a job come from."""
+    """Source of the labelled tasks of a job."""
 
     connection: str = Field(description="Id of a connection.")
     project: int = Field(ge=1, description="The tool's own number of the project.")
-    from_name: str | None = Field(None, description="Which Choices tag holds the class, where there are several.")
+    from_name: str | None = Field(
+        None, description="Name of the Choices tag that holds the class, where there are several."
+    )
     annotation_policy: AnnotationPolicy = Field(
         "latest",
         description="Which annotation of a task counts: the latest, what most say, those marked as ground truth where they "
@@ -90,11 +92,11 @@ class PullSource(Frozen):
 
 
 class PushRequest(Frozen):
-    """What is written back into the tool that the tasks came from."""
+    """Body of POST /jobs/{job_id}/push: what is written back into the tool of the tasks."""
 
     mode: PushMode = Field(
         "tab",
-        description="predictions: of each task its suspicion as score, and the suggested class. tab: also a tab of the Data "
+        description="predictions: for each task its suspicion as score, and the suggested class. tab: also a tab of the Data "
         "Manager sorted by suspicion. review_project: the same, and the suspects in a project of their own, in order, "
         "with the suggestion to be accepted or changed. requeue: the same as tab, and the suspects' annotations become "
         "drafts again, so that the tasks come back into the queue; POST /jobs/{job_id}/push/undo puts them back.",
@@ -102,49 +104,55 @@ class PushRequest(Frozen):
     limit: int | None = Field(
         None,
         ge=1,
-        description="Only so many, the most suspicious: of predictions and tab all tasks when left out, of review_project "
-        "and requeue those that are flagged. These two leave out what somebody has decided on.",
+        description="Largest number of tasks, the most suspicious first. Left out, predictions and tab write all tasks, review_project "
+        "and requeue the flagged ones. These two leave out tasks that people have decided on.",
     )
-    dry_run: bool = Field(False, description="Only say what would be done.")
+    dry_run: bool = Field(False, description="Say what would be done, and do nothing.")
 
 
 class PushResult(BaseModel):
-    """What was done, or would be done, in the tool."""
+    """Result of a push: what was done, or with `dry_run` would be done, in the tool."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     mode: PushMode
     dry_run: bool
     project: int
-    model_version: str = Field(description="Under which the predictions are.")
-    predictions: int = Field(description="How many tasks carry a prediction of this job.")
-    written: int = Field(description="How many of them were written now: none where they were there already.")
-    replaced: int = Field(description="Predictions of this job that were there before and were taken away first.")
-    detailed: int = Field(description="How many of them also carry `mislabeling` and `neighbors`.")
-    missing: int = Field(description="Ranked tasks that are gone from the project.")
-    unwritable: int = Field(description="Ranked tasks whose suggested class the label config has no more.")
+    model_version: str = Field(description="Name of the model version of the predictions.")
+    predictions: int = Field(description="Number of tasks with a prediction of this job.")
+    written: int = Field(description="Number of predictions that were written now; 0 where all were there already.")
+    replaced: int = Field(description="Number of earlier predictions of this job that were deleted first.")
+    detailed: int = Field(description="Number of predictions that also have `mislabeling` and `neighbors`.")
+    missing: int = Field(description="Number of ranked tasks that are no longer in the project.")
+    unwritable: int = Field(
+        description="Number of ranked tasks whose suggested class is no longer in the label config."
+    )
     view: int | None = Field(description="Number of the tab that is sorted by suspicion.")
     review_project: int | None = Field(description="Number of the project of suspects.")
-    suspects: int = Field(description="Tasks put into the project of suspects, or back into the queue, now or before.")
-    model_version_before: str | None = Field(description="Whose scores the tool showed before the first push.")
+    suspects: int = Field(
+        description="Number of tasks in the project of suspects, or put back into the queue, now or before."
+    )
+    model_version_before: str | None = Field(
+        description="Model version whose scores the tool showed before the first push."
+    )
     events: str | None = Field(
-        description="Whether the tool was asked to tell this service of changes: `asked`, or why not; null without "
+        description="Whether the tool was asked to send events to this service: `asked`, or why not; null without "
         "SUSPECTS_PUBLIC_URL."
     )
-    url: str = Field(description="Where to look at it in the tool.")
+    url: str = Field(description="URL of the result in the tool.")
 
 
 class UndoResult(BaseModel):
-    """Which sent-back tasks were put as they had been."""
+    """Result of undoing a requeue: numbers of tasks."""
 
     restored: int
-    kept: int = Field(description="Tasks that somebody has annotated anew, or that are gone: left as they are.")
+    kept: int = Field(description="Tasks left as they are, because somebody has annotated them again or deleted them.")
 
 
 class ReconcileResult(BaseModel):
-    """What people have decided in the tool since the pull."""
+    """Result of reconciling: decisions that people made in the tool since the pull."""
 
     project: int
     tasks: int = Field(description="Tasks that the tool has now.")
     recorded: int = Field(description="Decisions that were new.")
-    outcomes: dict[str, int] = Field(description="Of the flagged samples: how many became of which; see the summary.")
+    outcomes: dict[str, int] = Field(description="Number of flagged samples by outcome; see the summary.")

@@ -1,4 +1,4 @@
-"""A labelled dataset: what a client says of it, what was found in it, and its canonical file.
+"""A labelled dataset: the client's description, what was found in it, and its canonical file.
 
 The canonical file is one Parquet file, whatever was uploaded. Its columns never collide with the client's,
 because feature columns are named by position and their real names live in the file's metadata:
@@ -18,7 +18,7 @@ arrays                           predictions: `pred_probs`, of which rows sum to
 ========== ===================== =========================================================================
 
 The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`. The file's own metadata, which is written
-last, holds under `WHITE_KEY` what is white in greyscale images of more than 8 bits a pixel, where there are some.
+last, holds under `WHITE_KEY` the brightest pixel value of greyscale images of more than 8 bits, where there are some.
 """
 
 from datetime import datetime
@@ -35,16 +35,16 @@ FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embeddin
 
 
 class Frozen(BaseModel):
-    """A value: unknown fields are refused, change makes a new one."""
+    """An immutable value that refuses unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DatasetSpec(Frozen):
-    """What a client may say of an upload; each field left out is inferred."""
+    """Description of an upload by the client; each field that is left out is inferred."""
 
-    name: str | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
-    modality: Literal["auto"] | Modality = Field("auto", description="What one sample is.")
+    name: str | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
+    modality: Literal["auto"] | Modality = Field("auto", description="Kind of one sample.")
     label: str | None = Field(None, description="The column that holds the class.")
     id: str | None = Field(None, description="The column that names a sample, unique.")
     split: str | None = Field(None, description="The column that says train, validation or test.")
@@ -52,13 +52,13 @@ class DatasetSpec(Frozen):
     exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
     annotation_policy: AnnotationPolicy = Field(
         "majority",
-        description="Of a labelling tool's export, which annotation of a sample counts: what most say, the latest, those marked "
-        "as ground truth where they agree, or all of them, each as a sample of its own. A tie is skipped.",
+        description="For the export of a labelling tool: which annotation of a sample counts. majority, latest, ground_truth (those marked "
+        "so, where they agree) or all (each becomes a sample). A tie is skipped.",
     )
 
 
 class Feature(Frozen):
-    """One input column: its real name and how it is read."""
+    """One input column: its name in the upload and the kind of its values."""
 
     name: str
     kind: FeatureKind
@@ -66,30 +66,32 @@ class Feature(Frozen):
 
 
 class ClientWarning(Frozen):
-    """Something a client should know but need not act on; `code` is stable."""
+    """A warning about a dataset or a ranking. `code` is stable, `detail` says what follows and what to do."""
 
     code: str
     detail: str
 
 
 class Recording(Frozen):
-    """What was recorded of a training that somebody else ran."""
+    """Description of a training that was recorded elsewhere."""
 
-    epochs: list[int] = Field(description="The checkpoints that were recorded, in order.")
-    learning_rates: list[float] = Field(description="Of each of them.")
-    width: int = Field(description="Numbers that enter the last layer.")
-    shared: bool = Field(description="Whether what enters the last layer is the same at every checkpoint, kept once.")
+    epochs: list[int] = Field(description="Epochs of the recorded checkpoints, in order.")
+    learning_rates: list[float] = Field(description="Learning rate of each checkpoint.")
+    width: int = Field(description="Width of the input of the last layer.")
+    shared: bool = Field(
+        description="Whether the input of the last layer is the same at every checkpoint, and stored once."
+    )
 
 
 class CanonicalHeader(BaseModel):
-    """What the canonical file says of itself."""
+    """Header of a canonical file."""
 
     model_config = ConfigDict(frozen=True)
 
     modality: Modality
     classes: list[str]
     features: list[dict[str, str]] = Field(description="name, kind and column of each input column, in order")
-    recording: Recording | None = Field(None, description="Of a recorded training.")
+    recording: Recording | None = Field(None, description="The recorded training, if it is one.")
 
 
 class SkippedRow(Frozen):
@@ -101,7 +103,7 @@ class SkippedRow(Frozen):
 
 
 class Inferred(Frozen):
-    """What was decided because the client did not say, in the words of DatasetSpec."""
+    """Fields of DatasetSpec that were inferred, because the client left them out."""
 
     label: str | None = None
     id: str | None = None
@@ -114,21 +116,25 @@ Applied = Literal["reviews", "suggestions"]
 
 
 class VersionRequest(Frozen):
-    """What POST /datasets/{id}/versions takes."""
+    """Body of POST /datasets/{id}/versions."""
 
     job: str = Field(description="Id of a completed job over the dataset.")
-    apply: Applied = Field(description="reviews: what people decided; suggestions: what the job suggests, too.")
+    apply: Applied = Field(
+        description="reviews: decisions of people. suggestions: also the labels that the job suggests."
+    )
 
 
 class Lineage(Frozen):
-    """What a corrected dataset was made of, and how."""
+    """Origin of a corrected dataset."""
 
     parent: str = Field(description="Id of the dataset that it corrects.")
     job: str = Field(description="Id of the job whose reviews or suggestions were applied.")
     applied: Applied
-    relabelled: int = Field(description="How many samples have another label than in the parent.")
-    removed: int = Field(description="How many samples of the parent are not in it.")
-    verified: int = Field(description="How many of its samples people have verified; see GET /datasets/{id}/verified.")
+    relabelled: int = Field(description="Number of samples with another label than in the parent.")
+    removed: int = Field(description="Number of samples of the parent that were left out.")
+    verified: int = Field(
+        description="Number of its samples that people have verified; see GET /datasets/{id}/verified."
+    )
 
 
 class DatasetInfo(Frozen):
@@ -148,9 +154,9 @@ class DatasetInfo(Frozen):
     warnings: list[ClientWarning]
     created_at: datetime
     lineage: Lineage | None = Field(None, description="null for an upload.")
-    recording: Recording | None = Field(None, description="Of a recorded training; null for other data.")
+    recording: Recording | None = Field(None, description="The recorded training; null for other data.")
 
     @property
     def is_bare(self) -> bool:
-        """Whether it is predictions alone, of which nothing says what a sample looks like."""
+        """Whether the dataset holds predictions without features, so that nothing says which samples are alike."""
         return self.modality == "predictions" and all(one.name != "features" for one in self.features)

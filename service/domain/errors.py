@@ -1,4 +1,4 @@
-"""What can go wrong, in the words of the product. HTTP statuses live in service.api.http.errors alone."""
+"""Errors that are reported to clients. Their HTTP statuses are in service.api.http.errors alone."""
 
 import errno
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ class FieldError(BaseModel):
 
 
 class SuspectsError(Exception):
-    """An error that is told to the client. `detail` says what was expected and how to mend it.
+    """An error that is reported to the client. `detail` says what was expected and how to correct it.
 
     `retry_after` is in seconds; `members` are further facts for programs, such as the state that was in the way.
     """
@@ -46,43 +46,43 @@ class SuspectsError(Exception):
 
 
 class Malformed(SuspectsError):
-    """Not even the right kind of thing: broken JSON, a missing form part."""
+    """The request cannot be read: broken JSON, a missing form part, a damaged file."""
 
     code = "malformed"
 
 
 class Unauthorized(SuspectsError):
-    """No key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     code = "unauthorized"
 
 
 class Forbidden(SuspectsError):
-    """Not allowed from there, whoever asks."""
+    """Not allowed from this address, whatever the key."""
 
     code = "forbidden"
 
 
 class NotFound(SuspectsError):
-    """No such id."""
+    """There is no resource with this id."""
 
     code = "not_found"
 
 
 class NotAcceptable(SuspectsError):
-    """None of the forms that the client accepts is made."""
+    """The resource cannot be given in any media type that the client accepts."""
 
     code = "not_acceptable"
 
 
 class Conflict(SuspectsError):
-    """The resource's present state does not allow it."""
+    """The state of the resource does not allow the request."""
 
     code = "conflict"
 
 
 class Gone(SuspectsError):
-    """It will never be there: the results of a job that failed."""
+    """The resource will never exist, such as the results of a failed job."""
 
     code = "gone"
 
@@ -94,31 +94,31 @@ class TooLarge(SuspectsError):
 
 
 class UnreadableType(SuspectsError):
-    """A kind of file that no reader takes."""
+    """The file has a format that cannot be read."""
 
     code = "unreadable_type"
 
 
 class Invalid(SuspectsError):
-    """Understood, but not acceptable; `errors` names the fields, lines and columns."""
+    """The request was understood and cannot be accepted; `errors` names fields, lines and columns."""
 
     code = "invalid"
 
 
 class TooMany(SuspectsError):
-    """Too much at once; try again later."""
+    """There are too many requests or jobs; try again later."""
 
     code = "too_many"
 
 
 class StorageFull(SuspectsError):
-    """The disk is full; nothing was kept."""
+    """The disk is full; nothing of the request was kept."""
 
     code = "storage_full"
 
 
 class Upstream(SuspectsError):
-    """A server that the client named, a labelling tool say, cannot be reached or refuses."""
+    """A server that the client named, such as a labelling tool, cannot be reached or refuses."""
 
     code = "upstream"
 

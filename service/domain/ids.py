@@ -1,4 +1,4 @@
-"""Ids of what the service makes."""
+"""Ids of resources."""
 
 import secrets
 import time
@@ -7,6 +7,9 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: sorts as 
 
 
 def new_id(prefix: str) -> str:
-    """An id that nobody can guess; ids sort by the time they were made: 10 characters of milliseconds, 10 of chance."""
+    """A new id that cannot be guessed: the prefix, 10 characters of time in milliseconds and 10 random ones.
+
+    Ids with one prefix sort by the time at which they were made.
+    """
     number = time.time_ns() // 1_000_000 << 50 | secrets.randbits(50)
     return prefix + "".join(_ALPHABET[number >> shift & 31] for shift in range(95, -1, -5))

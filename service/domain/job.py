@@ -1,4 +1,4 @@
-"""The states of a job and the moves between them; the only place that knows which are allowed."""
+"""States of a job and the allowed moves between them; no other module knows which are allowed."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class State(StrEnum):
-    """Where a job stands."""
+    """State of a job."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -23,7 +23,7 @@ ACTIVE = RUNNING | {State.QUEUED}
 ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
 
 # A running job may go back to `queued` (its worker was stopped in an orderly way) and may be claimed again by
-# another worker when its lease ran out, which starts it at `preparing`. What others have trained goes on to `scoring`.
+# another worker when its lease ran out, which starts it at `preparing`. A training that was recorded elsewhere goes from `preparing` to `scoring`.
 MOVES: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.PREPARING, State.CANCELLED, State.FAILED}),
     State.PREPARING: frozenset(
@@ -44,7 +44,7 @@ def states_before(target: State) -> frozenset[State]:
 
 
 class Progress(BaseModel):
-    """How far a job is; `fraction` is of the whole job, in [0, 1]."""
+    """Progress of a job; `fraction` is the share of the whole job that is done, from 0 to 1."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,4 +1,4 @@
-"""The table of models: what may be asked for, with which parameters and training defaults.
+"""Models that jobs can train, with their parameters and training defaults.
 
 The networks themselves are in worker.models; the service knows them by this table alone.
 """
@@ -30,7 +30,7 @@ from service.domain.params import (
 
 
 class TrainingDefaults(Frozen):
-    """How a model is trained when the client does not say."""
+    """Training options of a model where the client gives none."""
 
     epochs: int = 15
     batch_size: int = 128
@@ -42,7 +42,7 @@ class TrainingDefaults(Frozen):
 
 
 class Model(Frozen):
-    """One row of the table."""
+    """A model; GET /models lists them."""
 
     name: str
     title: str
@@ -56,17 +56,17 @@ class Model(Frozen):
     cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
 
     def defaults(self, params: Mapping[str, Any]) -> TrainingDefaults | None:
-        """How it is trained with these parameters when the client does not say."""
+        """Training options for these parameters, where the client gives none; None where nothing is trained."""
         tuned = params.get("trainable_blocks", 0) != 0
         return self.fine_tuning if tuned and self.fine_tuning is not None else self.training
 
     @property
     def has_front(self) -> bool:
-        """Whether samples go through a part of a network first that may be frozen: see worker.backbones."""
+        """Whether samples pass a backbone that may be frozen (worker.backbones) before the part that is trained."""
         return issubclass(self.params, HeadParams)
 
     def fits(self, modality: Modality) -> bool:
-        """Whether it can be trained on such samples."""
+        """Whether the model can be trained on samples of this modality."""
         return self.modality == modality or (self.modality == "any" and modality in _ANY)
 
 

@@ -1,4 +1,4 @@
-"""Networks that clients upload: weights for a model of the table, or a whole exported program."""
+"""Networks that clients upload: weights for a model of GET /models, or a whole exported program."""
 
 from datetime import datetime
 from typing import Literal
@@ -11,7 +11,7 @@ NetworkKind = Literal["state", "program"]
 
 
 class NetworkSpec(Frozen):
-    """What a client may say of an uploaded network."""
+    """Description of an uploaded network by the client."""
 
     name: str | None = Field(None, max_length=200, description="Shown in lists; the file's name when left out.")
 
@@ -32,8 +32,8 @@ class NetworkInfo(Frozen):
     kind: NetworkKind = Field(description="state: weights by name. program: what torch.export.save wrote.")
     digest: str
     bytes: int
-    tensors: int = Field(description="How many are stored in it.")
-    numbers: int = Field(description="In all of them together.")
+    tensors: int = Field(description="Number of stored tensors.")
+    numbers: int = Field(description="Number of values in all tensors together.")
     input: list[int | None] | None = Field(
         None,
         description="Of a program: the shape of its input, null where it may be any size; the first is the samples.",

@@ -1,4 +1,4 @@
-"""How right the suspicion was, counted from what people decided."""
+"""Precision of the ranking, counted from reviews."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +14,9 @@ _Z = NormalDist().inv_cdf(0.975)
 
 
 class ReviewedShare(BaseModel):
-    """How many of the decided samples were wrong: relabelled to another class, or removed.
+    """Share of the decided samples that were wrong: relabelled to another class, or removed.
 
-    Samples that nobody decided, or of which somebody is unsure, do not count.
+    Samples without a decision, or with the decision "unsure", do not count.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -29,21 +29,21 @@ class ReviewedShare(BaseModel):
 
 
 class RankBand(ReviewedShare):
-    """The decided samples between two ranks."""
+    """The decided samples from rank `first` to rank `last`, both included."""
 
     first: int
     last: int | None = Field(description="null: to the end of the ranking.")
 
 
 class DailyShare(ReviewedShare):
-    """The flagged samples whose holding decision was made on one day."""
+    """The flagged samples whose latest decision was made on one day."""
 
     day: date
     so_far: ReviewedShare = Field(description="All decisions up to the end of the day.")
 
 
 def reviewed_share(outcomes: Iterable[Outcome]) -> ReviewedShare:
-    """Count outcomes."""
+    """Share of wrong samples among outcomes."""
     return _share(Counter(outcomes))
 
 
@@ -64,9 +64,9 @@ def _wilson(hits: int, tries: int) -> tuple[float, float]:
 
 
 def shares_by_rank(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> list[RankBand]:
-    """The reviewed samples by rank band; `ranks` holds those of the first ranks, by sample, up to the last band's end.
+    """Shares of the reviewed samples by rank band, the first ranks first.
 
-    Every reviewed sample is in one band: one without a rank stands below them all.
+    `ranks` has the ranks of samples, from 1, up to the end of the last bounded band; a sample without a rank is below it.
     """
     firsts = (1, *(end + 1 for end in BAND_ENDS))
     sorted_in: list[list[Outcome]] = [[] for _ in firsts]
@@ -81,7 +81,7 @@ def shares_by_rank(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) ->
 
 
 def shares_by_day(decided: Sequence[tuple[date, Outcome]]) -> list[DailyShare]:
-    """Day by day, oldest first."""
+    """Shares of the decisions of each day, the oldest day first."""
     by_day: dict[date, Counter[Outcome]] = {}
     for day, outcome in decided:
         by_day.setdefault(day, Counter())[outcome] += 1

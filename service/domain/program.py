@@ -1,38 +1,31 @@
-"""A network exported by torch.export, as data: tensors and a list of operator calls, which are never run as code.
+"""A network exported by torch.export, as data: tensors and a list of operator calls. No code of the file is run.
 
-What `torch.export.load` would do, unpickle and look names up anywhere inside torch, is done nowhere: the graph is read as
-the JSON that it is, only operators of service.domain.operators are taken, and weights are plain bytes.
+`torch.export.load` would unpickle the file and look up names anywhere in torch. Here, `service.domain.program_parser` reads
+the graph as JSON and accepts the operators of `service.domain.operators` alone; weights are plain bytes.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 from service.domain.errors import Invalid
-from service.domain.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS, TRAINING_ARGUMENTS
 
 ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 12: 1, 13: 2}  # bytes, by torch's numbers of types
 FLOATING = frozenset({6, 7, 8, 13})
 BYTE, SINGLE = 1, 7
 
-_MOST_SIZES, _LARGEST_SIZE = 16, 2**40  # of one tensor
-_LARGEST_INPUT = 2**28  # numbers; a batch of a fixed size included
-
-_TENSORS, _SIZES = "torch.ops.aten.", "_operator."
-_TRANSPOSITIONS = {"t": (), "permute": ((1, 0),), "transpose": (0, 1)}
-
 
 @dataclass(frozen=True)
 class ValueName:
-    """Stands for a tensor or a size that was stored, given, or made by an earlier call."""
+    """Reference to a tensor or size: a stored one, the input, or the result of an earlier call."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class TorchConstant:
-    """A type of numbers or an order in memory, by torch's number; or the device, which is where the computation is."""
+    """A number type or memory format, by torch's own number; a device stands for that of the computation."""
 
     of: Literal["dtype", "memory_format", "device"]
     number: int
@@ -43,7 +36,10 @@ Argument = ValueName | TorchConstant | None | bool | int | float | str | tuple["
 
 @dataclass(frozen=True)
 class Call:
-    """One operator of aten with its overload, or of sizes with none; `results` name what it gives, None what nobody needs."""
+    """Call of an aten operator with its overload, or of an operator on sizes, which has none.
+
+    `results` are names for the results in order; None for a result that is not used.
+    """
 
     operator: str
     overload: str | None
@@ -54,9 +50,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Weight:
-    """A stored tensor: `argument` is its name among the calls, `name` that in the network, `file` where its bytes are.
+    """A stored tensor: `argument` is its name in the calls, `name` its name in the network, `file` the member with its bytes.
 
-    `strides` and `offset` count numbers, as torch does.
+    `strides` and `offset` count numbers, not bytes.
     """
 
     argument: str
@@ -70,19 +66,19 @@ class Weight:
 
     @property
     def bytes(self) -> int:
-        """How many its file must have at least."""
+        """Smallest size of its file in bytes."""
         reach = sum((size - 1) * stride for size, stride in zip(self.shape, self.strides, strict=True))
         return 0 if 0 in self.shape else (self.offset + reach + 1) * ITEM_SIZES[self.dtype]
 
     @property
     def loaded(self) -> int:
-        """How many it becomes, at most: numbers that strides repeat are counted each time."""
+        """Largest size in bytes in memory: numbers that strides repeat are counted each time."""
         return prod(size or 1 for size in self.shape) * ITEM_SIZES[self.dtype]
 
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """A linear layer of the program: `entered` names what goes in, of width `inside`."""
+    """A linear layer of the program; `entered` is the name of its input, `inside` and `outside` are its widths."""
 
     name: str
     inside: int
@@ -92,7 +88,11 @@ class LinearLayer:
 
 @dataclass(frozen=True)
 class Program:
-    """`shape` is that of its one input, None where it may be any size; `layers` are in the order of their calls."""
+    """An exported network with one input, named `given`.
+
+    `shape` is the shape of the input, None for sizes that may vary, the number of samples first. `layers` are in the order of
+    their calls.
+    """
 
     given: str
     shape: tuple[int | None, ...]
@@ -104,268 +104,18 @@ class Program:
     def layer(self, name: str | None) -> LinearLayer:
         """The layer of this name, or the last one. Raises Invalid."""
         if not self.layers:
-            raise _unfit("it calls no linear layer whose weights it stores")
+            raise unsupported("it calls no linear layer whose weights it stores")
         if name is None:
             return self.layers[-1]
         found = [one for one in self.layers if one.name == name]
         if len(found) != 1:
             names = ", ".join(one.name for one in self.layers[-20:])
             said = "is called more than once" if found else "is no linear layer of it"
-            raise _unfit(f"{name} {said}; there are {names}")
+            raise unsupported(f"{name} {said}; there are {names}")
         return found[0]
 
 
-def parse_program(model: Any, weights: Any, constants: Any) -> Program:
-    """The program of a model's JSON and the tables of its stored tensors. Raises Invalid saying what is not taken."""
-    try:
-        return _parse(model, weights, constants)
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        StopIteration,
-        ArithmeticError,
-        RecursionError,
-    ) as error:
-        raise _unfit(f"its description is not as torch writes it: {type(error).__name__} {error}") from error
-
-
-def _parse(model: Any, weights: Any, constants: Any) -> Program:
-    module = model["graph_module"]
-    graph, signature = module["graph"], module["signature"]
-    stored = {
-        name: {**entry, "path_name": f"{folder}/{entry['path_name']}"}
-        for folder, table in (("constants", constants), ("weights", weights))
-        for name, entry in table["config"].items()
-    }
-    found, given = _inputs(signature["input_specs"], stored)
-    changed = {next(iter(one)) for one in signature["output_specs"]} - {"user_output"}
-    if changed:
-        raise _unfit(f"it changes what it stores ({', '.join(sorted(changed))}); {_EVAL}")
-    meta = graph["tensor_values"][given]
-    calls = tuple(_calls(graph["nodes"], given, frozenset(one.argument for one in found)))
-    return Program(
-        given=given,
-        shape=_shape(meta["sizes"]),
-        dtype=int(meta["dtype"]),
-        weights=tuple(found),
-        calls=calls,
-        layers=tuple(_layers(calls, found)),
-    )
-
-
-_EVAL = "call model.eval() before torch.export.export"
-
-
-def _inputs(specs: Sequence[Any], stored: Mapping[str, Any]) -> tuple[list[Weight], str]:
-    """The stored tensors, and the name of the one input."""
-    found, given = [], []
-    for spec in specs:
-        kind, told = next(iter(spec.items()))
-        if kind == "user_input":
-            given.append(_text(told["arg"]["as_tensor"]["name"]) if "as_tensor" in told["arg"] else None)
-        elif kind in ("parameter", "buffer", "tensor_constant"):
-            name = _text(told[f"{kind}_name"])
-            found.append(_weight(_text(told["arg"]["name"]), name, kind == "parameter", stored))
-        else:
-            raise _unfit(f"it takes an input of kind {kind}")
-    if len(given) != 1 or given[0] is None:
-        raise _unfit(f"it takes {len(given)} inputs; one tensor of samples is expected")
-    return found, given[0]
-
-
-def _weight(argument: str, name: str, trained: bool, stored: Mapping[str, Any]) -> Weight:
-    if name not in stored:
-        raise _unfit(f"the tensor {name} is not stored in it")
-    entry = stored[name]
-    meta = entry["tensor_meta"]
-    if entry["use_pickle"]:
-        raise _unfit(
-            f"the tensor {name} is stored as a pickle, which is never read; export a model of plain tensors on the CPU"
-        )
-    dtype, sizes, strides = int(meta["dtype"]), _counts(meta["sizes"]), _counts(meta["strides"])
-    if dtype not in ITEM_SIZES or len(sizes) != len(strides) or len(sizes) > _MOST_SIZES:
-        raise _unfit(f"the tensor {name} is of a type that is not read")
-    (offset,) = _counts([meta["storage_offset"]])
-    return Weight(
-        argument, name, _text(entry["path_name"]), dtype, sizes, strides, offset, trained and dtype in FLOATING
-    )
-
-
-def _shape(sizes: Sequence[Any]) -> tuple[int | None, ...]:
-    """Of the input; what is no number is worked out from the samples."""
-    found = tuple(_count(one["as_int"], 1) if "as_int" in one else None for one in sizes)
-    if len(found) > _MOST_SIZES or prod(size or 1 for size in found) > _LARGEST_INPUT:
-        raise _unfit(f"its input has more than {_MOST_SIZES} sizes or {_LARGEST_INPUT:,} numbers")
-    return found
-
-
-def _counts(values: Sequence[Any]) -> tuple[int, ...]:
-    return tuple(_count(one["as_int"], 0) for one in values)
-
-
-def _count(value: Any, least: int) -> int:
-    if type(value) is not int or not least <= value < _LARGEST_SIZE:
-        raise ValueError(f"{str(value)[:20]} is no size")
-    return value
-
-
-def _calls(nodes: Sequence[Any], given: str, stored: frozenset[str]) -> Iterator[Call]:
-    known = {given, *stored}
-    for node in nodes:
-        operator, overload = _operator(_text(node["target"]))
-        if operator in CHECKS:
-            continue
-        taken = [(_text(one["name"]), _argument(one["arg"], known), one.get("kind") == 1) for one in node["inputs"]]
-        _check_call(operator, taken, stored)
-        results = tuple(_results(node["outputs"]))
-        made = {name for name in results if name is not None}
-        if made & known:
-            raise _unfit(f"it names two values {min(made & known)}")
-        known |= made
-        yield Call(
-            operator,
-            overload,
-            tuple(value for _, value, by_place in taken if by_place),
-            {name: value for name, value, by_place in taken if not by_place},
-            results,
-        )
-
-
-def _check_call(operator: str, taken: Sequence[tuple[str, Argument, bool]], stored: frozenset[str]) -> None:
-    doing = TRAINING_ARGUMENTS.get(_plain_name(operator))
-    counts = any(name == "running_mean" and value is not None for name, value, _ in taken)
-    if operator == "instance_norm" and not counts:
-        doing = None  # it has nothing but the sample's own statistics
-    if any(name == doing and value is True for name, value, _ in taken):
-        raise _unfit(f"it was exported as it trains ({operator}); {_EVAL}")
-    if any(name == "dropout_p" and value != 0 for name, value, _ in taken):
-        raise _unfit(f"it drops out at random ({operator}); pass dropout_p=0.0 when the network is not training")
-    first = taken[0][1] if taken else None
-    if operator != _plain_name(operator) and isinstance(first, ValueName) and first.name in stored:
-        raise _unfit(f"it changes what it stores ({operator}); {_EVAL}")
-
-
-def _plain_name(operator: str) -> str:
-    """Without the mark of an operator that changes its first argument."""
-    return operator if operator.startswith("_") else operator.removesuffix("_")
-
-
-def _operator(target: str) -> tuple[str, str | None]:
-    if target.startswith(_SIZES) and target.removeprefix(_SIZES) in SIZE_OPERATORS:
-        return target.removeprefix(_SIZES), None
-    name, _, overload = target.removeprefix(_TENSORS).partition(".")
-    taken = _plain_name(name) in TENSOR_OPERATORS or name in CHECKS or name == "sym_size"
-    if target.startswith(_TENSORS) and taken:
-        return name, overload
-    raise _unfit(f"it calls {target}, which is not among the operators that are run here")
-
-
-_FORMATS = range(1, 5)
-_KINDS: Mapping[str, Callable[[Any], TorchConstant]] = {
-    "as_device": lambda _told: TorchConstant("device", 0),
-    "as_scalar_type": lambda told: TorchConstant("dtype", _among(int(told), ITEM_SIZES)),
-    "as_memory_format": lambda told: TorchConstant("memory_format", _among(int(told), _FORMATS)),
-}
-_LISTS = {
-    "as_bools": "as_bool",
-    "as_ints": "as_int",
-    "as_floats": "as_float",
-    "as_tensors": "as_tensor",
-    "as_optional_tensors": "as_optional_tensor",
-    "as_sym_ints": "as_sym_int",
-}
-
-
-def _argument(value: Mapping[str, Any], known: set[str]) -> Argument:
-    ((kind, told),) = value.items()
-    if kind in _LISTS:
-        return tuple(_argument({_LISTS[kind]: one}, known) for one in told)
-    match kind:
-        case "as_bool" | "as_int" | "as_float" | "as_string":
-            return _plain(told)
-        case "as_tensor" | "as_sym_int":
-            return _one(told, known)
-        case "as_optional_tensor":
-            return None if "as_none" in told else _one(told["as_tensor"], known)
-        case "as_none" | "as_layout":
-            return None  # all tensors are strided
-        case "as_device" | "as_scalar_type" | "as_memory_format":
-            return _KINDS[kind](told)
-    raise _unfit(f"an operator takes an argument of kind {kind}")
-
-
-def _one(told: Mapping[str, Any], known: set[str]) -> Argument:
-    if "as_int" in told:
-        return _plain(told["as_int"])
-    name = _text(told["as_name"] if "as_name" in told else told["name"])
-    if name not in known:
-        raise _unfit(f"it uses {name} before it is there")
-    return ValueName(name)
-
-
-def _plain(value: Any) -> bool | int | float | str:
-    # Infinite and undefined numbers are written as texts.
-    special = {"Infinity": float("inf"), "-Infinity": float("-inf"), "NaN": float("nan")}
-    if isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return special.get(value, value)
-    raise TypeError(f"{value!r} is no number or text")
-
-
-def _among(number: int, known: Container[int]) -> int:
-    if number not in known:
-        raise ValueError(f"{number} is no type or layout that is read")
-    return number
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no name")
-    value.encode()  # which raises for halves of characters: JSON can write them, and no answer can hold them
-    if "\0" in value:
-        raise ValueError(f"{value!r} is no name")
-    return value
-
-
-def _results(outputs: Sequence[Any]) -> Iterator[str | None]:
-    for output in outputs:
-        ((kind, told),) = output.items()
-        match kind:
-            case "as_tensor":
-                yield _text(told["name"]) or None
-            case "as_sym_int":
-                yield _text(told["as_name"])
-            case "as_tensors":
-                yield from (_text(one["name"]) or None for one in told)
-            case "as_none":
-                yield None
-            case _:
-                raise _unfit(f"an operator gives a result of kind {kind}")
-
-
-def _layers(calls: Sequence[Call], weights: Sequence[Weight]) -> Iterator[LinearLayer]:
-    # With its weight as it is multiplied: of linear that is rows for what comes out, of products rows for what goes in.
-    stored = {one.argument: (one, one.shape) for one in weights if len(one.shape) == 2 and one.name.endswith("weight")}
-    for call in calls:
-        values = (*call.positional, *call.named.values())
-        names = [value.name for value in values if isinstance(value, ValueName)]
-        if call.operator in _TRANSPOSITIONS and names and names[0] in stored:
-            # Decomposed programs transpose the weight, and multiply then.
-            if tuple(values[1:]) == _TRANSPOSITIONS[call.operator] and call.results[0] is not None:
-                weight, shape = stored[names[0]]
-                stored[call.results[0]] = weight, shape[::-1]
-            continue
-        place = {"linear": 0, "matmul": 0, "mm": 0, "addmm": 1}.get(call.operator)
-        if place is not None and len(names) > place + 1 and names[place + 1] in stored:
-            weight, shape = stored[names[place + 1]]
-            inside, outside = shape[::-1] if call.operator == "linear" else shape
-            name = weight.name.removesuffix("weight").removesuffix(".")
-            yield LinearLayer(name, inside, outside, names[place])
-
-
-def _unfit(message: str) -> Invalid:
-    # What the file says is not always text that can be sent.
+def unsupported(message: str) -> Invalid:
+    """The error for a program that cannot be run here; `message` says why."""
+    # Names in the file may hold surrogates, which no answer can hold.
     return Invalid(f"the exported program: {message.encode(errors='backslashreplace').decode()}")

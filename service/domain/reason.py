@@ -1,4 +1,4 @@
-"""Why a sample stands where it stands, in plain English, from what the job knows of it and nothing else."""
+"""Explanation of a sample's rank in plain English, from the facts that the job has measured."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 _STRANGE = {
     "remoteness": "Far from every trusted sample.",
-    "crowding": "Among many samples, where there are few trusted ones.",
-    "divergence": "A mixture of values that no trusted sample has.",
+    "crowding": "In a region with many samples and few trusted ones.",
+    "divergence": "A combination of values that no trusted sample has.",
     "label_distance": "Far from most of its own label.",
 }
-_TWO_HEAPS = 0.86  # the gap from which `anomalous` takes a label for two
+_TWO_CLUSTERS = 0.86  # the gap from which `anomalous` treats the samples of a label as two clusters
 
 
 @dataclass(frozen=True)
 class WitnessFacts:
-    """The `looked_at` samples of class `label` most like a sample: how many push against it at each checkpoint."""
+    """Number of the `looked_at` reference samples of class `label` most similar to a sample whose loss it raises.
+
+    `against` has a number for each checkpoint.
+    """
 
     label: str
     looked_at: int
@@ -24,11 +27,11 @@ class WitnessFacts:
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """One ranked sample.
+    """Facts about one ranked sample; lists over checkpoints are in the order of `epochs`.
 
-    Lists over checkpoints are in the order of `epochs`; a margin below 0 means that some other class scored higher;
-    `opponents` and `supporters` are the classes of its most influential reference samples. `predicted`: there was no
-    training, but one prediction by models that had not seen it, and influence is that of a step that nobody took.
+    A margin below 0 means that another class scored higher. `opponents` and `supporters` are the classes of the reference
+    samples with the most negative and most positive influence. `predicted`: no training was run; the facts are one prediction by
+    models that had not seen the sample, and influence is that of one hypothetical step.
     """
 
     given: str
@@ -47,7 +50,7 @@ class SampleFacts:
 
 
 def explain(case: SampleFacts) -> str:
-    """A few sentences; each states one fact of the case, and a fact that is not there is not spoken of."""
+    """A few sentences, each of which states one fact; missing facts are left out."""
     sentences = [
         _standing(case),
         _suggestion(case),
@@ -60,23 +63,23 @@ def explain(case: SampleFacts) -> str:
 
 
 def explain_briefly(case: SampleFacts) -> str:
-    """What says most against a label, for a list: the course of training, and the witnesses at its end."""
-    sentences, heard = [_course(case)], case.witnesses
-    if heard is not None:
-        who = f"{heard.looked_at} most similar reference samples labelled {heard.label}"
-        sentences.append(f"{heard.against[-1]} of the {who} push against it.")
+    """The strongest facts against a label, for lists: margins over the training, and similar samples at its end."""
+    sentences, witnesses = [_course(case)], case.witnesses
+    if witnesses is not None:
+        who = f"{witnesses.looked_at} most similar reference samples labelled {witnesses.label}"
+        sentences.append(f"{witnesses.against[-1]} of the {who} push against it.")
     return " ".join(sentence for sentence in sentences if sentence)
 
 
 def describe_anomaly(signals: Mapping[str, float]) -> str:
-    """What is unusual of a sample whatever its label: the measures by which it lies beyond 95 % of the others, by name.
+    """What is unusual about a sample whatever its label, from its signals by name; empty where nothing is.
 
-    Remoteness, crowding, divergence and the distance from its label are 1 there.
+    Remoteness, crowding, divergence and label_distance are above 1 for samples beyond 95 % of the others.
     """
     beyond = sorted((-signals[name], said) for name, said in _STRANGE.items() if signals.get(name, 0.0) > 1)
     sentences = [said for _, said in beyond]
-    if signals.get("label_split", 0.0) > _TWO_HEAPS:
-        sentences.append("In the tighter of the two heaps that its label falls into.")
+    if signals.get("label_split", 0.0) > _TWO_CLUSTERS:
+        sentences.append("In the tighter of the two clusters that the samples of its label form.")
     return " ".join(sentences)
 
 
@@ -124,12 +127,12 @@ def _own_class(case: SampleFacts) -> str:
 
 
 def _witnesses(case: SampleFacts) -> str:
-    """From when on, and through the end, most of the similar samples are against it; nothing when they are not."""
-    heard = case.witnesses
-    if heard is None:
+    """From which checkpoint to the end the sample raises the loss of most similar samples; empty where it does not."""
+    witnesses = case.witnesses
+    if witnesses is None:
         return ""
-    count = len(heard.against)
-    minority = [place for place, number in enumerate(heard.against) if 2 * number <= heard.looked_at]
+    count = len(witnesses.against)
+    minority = [place for place, number in enumerate(witnesses.against) if 2 * number <= witnesses.looked_at]
     first = minority[-1] + 1 if minority else 0
     if first == count:
         return ""
@@ -140,14 +143,14 @@ def _witnesses(case: SampleFacts) -> str:
         when = (
             f"At all {count} checkpoints" if first == 0 else f"At every checkpoint from epoch {case.epochs[first]} on"
         )
-    if heard.looked_at == 1:
-        return f"{when}, the one reference sample labelled {heard.label} that was looked at pushes against it."
-    who = f"{heard.looked_at} reference samples labelled {heard.label} that are most like it push against it"
-    if min(heard.against[first:]) == heard.looked_at:
+    if witnesses.looked_at == 1:
+        return f"{when}, the one reference sample labelled {witnesses.label} that was looked at pushes against it."
+    who = f"{witnesses.looked_at} reference samples labelled {witnesses.label} that are most like it push against it"
+    if min(witnesses.against[first:]) == witnesses.looked_at:
         return f"{when}, all {who}."
     if first == count - 1:
-        return f"{when}, {heard.against[-1]} of the {who}."
-    return f"{when}, most of the {who}; at the last, {heard.against[-1]} do."
+        return f"{when}, {witnesses.against[-1]} of the {who}."
+    return f"{when}, most of the {who}; at the last, {witnesses.against[-1]} do."
 
 
 def _neighbours(case: SampleFacts) -> str:

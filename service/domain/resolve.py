@@ -1,4 +1,4 @@
-"""From what a client asks for to what will be done: every default filled in, what does not fit refused by its field."""
+"""Job options to a job spec: every default is filled in, and options that do not fit are refused by their field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,10 @@ _FROZEN = (
 
 
 def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
-    """Fill in every default; raises `Invalid` naming the field. Other datasets and sample ids are the caller's to check."""
+    """Fill in every default for a dataset. Raises `Invalid` naming the field.
+
+    The caller checks reference datasets and sample ids.
+    """
     model, model_request = _resolve_model(request.model, dataset)
     signals = _resolve_signals(request.signals, dataset)
     if request.training.augmentation != "none" and dataset.modality != "image":
@@ -77,7 +80,7 @@ def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
 
 
 def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Model, StateParams]:
-    """The model that is trained, from weights that were uploaded."""
+    """The model whose uploaded weights are trained on, and the parameters with its own filled in."""
     fitting = {one.name: one for one in MODELS.values() if one.modality == dataset.modality and not one.pretrained}
     model = fitting.get(given.architecture)
     if model is None:
@@ -98,7 +101,7 @@ def _resolve_reference(reference: Reference | None, dataset: DatasetInfo) -> Ref
 
 @dataclass(frozen=True)
 class _Untrained:
-    """Why nothing is trained, which of `training` means something all the same, and what to do in place of the rest."""
+    """Why nothing is trained, which training options can be set all the same, and what to do instead of the others."""
 
     why: str
     settable: tuple[str, ...]
@@ -153,7 +156,7 @@ def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> No
 
 
 def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
-    """What stands for a training: as many epochs as there are checkpoints, or one step along given predictions."""
+    """Training options of a recorded training, one epoch a checkpoint, or of predictions, one step."""
     if dataset.modality == "predictions":
         return TrainingDefaults(epochs=1, learning_rate=1.0)
     if dataset.recording is None:

@@ -1,4 +1,4 @@
-"""What people decide of a sample, and what that says of the suspicion."""
+"""Reviews of samples by people, and the outcomes that follow from them."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,12 +12,12 @@ DecisionKind = Literal["relabel", "keep", "remove", "unsure", "withdraw"]
 
 
 class Decision(Frozen):
-    """What one person says of one sample."""
+    """Decision of one person about one sample."""
 
     sample_id: str = Field(description="Id of a sample of the job's dataset.")
     decision: DecisionKind = Field(
-        description="relabel: give it `label`; keep: its label is right; remove: leave it out; withdraw: what was said "
-        "before does not hold, and nothing is in its place."
+        description="relabel: its label shall be `label`. keep: its label is right. remove: leave the sample out. unsure: no decision. "
+        "withdraw: the decision before no longer holds."
     )
     label: str | None = Field(None, description="The right class; only with relabel.")
 
@@ -31,21 +31,24 @@ class Decision(Frozen):
 
 
 class Review(BaseModel):
-    """A decision that was kept. `seq` counts from 1 within the job; the highest of a sample is the job's last word."""
+    """A stored decision. `seq` counts from 1 within the job; the highest number of a sample holds."""
 
     model_config = ConfigDict(frozen=True)
 
-    job: str = Field(description="The job that it was given to.")
+    job: str = Field(description="Id of the job in whose list it was made.")
     seq: int
     sample_id: str
     decision: DecisionKind
     label: str | None
-    given_label: str | None = Field(description="The class that the sample carried there; null where it is not known.")
-    source: str = Field(description='Who brought it: "api", or the labelling tool it was read from, "label_studio".')
+    given_label: str | None = Field(description="Label of the sample in that job; null where it is not known.")
+    source: str = Field(description='Source: "api", or the labelling tool that it was read from, "label_studio".')
     created_at: datetime
 
     def about(self, given: str) -> "Review":
-        """The same word where the sample is called `given`: to relabel it so is to keep it, to keep another, to relabel."""
+        """The review restated for a job in which the sample has the label `given`.
+
+        To relabel to `given` becomes to keep; to keep another label becomes to relabel to that.
+        """
         if self.decision not in ("keep", "relabel"):
             return self
         right = self.label if self.decision == "relabel" else self.given_label or given
@@ -55,7 +58,7 @@ class Review(BaseModel):
 
 
 class Outcome(StrEnum):
-    """What became of a sample."""
+    """Outcome of the review of a sample."""
 
     RELABELLED_TO_SUGGESTION = "relabelled_to_suggestion"
     RELABELLED_OTHERWISE = "relabelled_otherwise"
@@ -70,9 +73,9 @@ DECIDED = WRONG | {Outcome.CONFIRMED}
 
 
 def review_outcome(review: Review | Decision | None, given: str, suggested: str) -> Outcome:
-    """What a review says of a sample that carries the class `given` and was suggested to be `suggested`.
+    """Outcome of a review of a sample with the label `given` and the suggested label `suggested`.
 
-    To relabel a sample as what it is called already confirms it.
+    Relabelling to the given label confirms it; without a review the outcome is pending.
     """
     match review and review.decision:
         case "relabel" if review is not None and review.label != given:

@@ -1,4 +1,4 @@
-"""What a client asks for (`JobRequest`), and what will be done (`JobSpec`): every default resolved, nothing implied."""
+"""Jobs as clients ask for them (`JobRequest`), and as they are done (`JobSpec`), with every default filled in."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,7 +11,7 @@ from service.domain.webhook import WebhookRequest, WebhookShown
 
 
 class Reference(Frozen):
-    """The samples on which influence is measured; exactly one way to choose them is given."""
+    """Samples on which influence is measured, chosen in exactly one way."""
 
     dataset: str | None = Field(None, description="Id of another dataset with the same features and classes.")
     split: str | None = Field(None, description="A split of the same dataset.")
@@ -50,7 +50,7 @@ class ModelRequest(Frozen):
 
     @property
     def network(self) -> str | None:
-        """Id of the uploaded network that it begins with, if any."""
+        """Id of the uploaded network that training begins with, or None."""
         found: str | None = self.params.get("network")
         return found
 
@@ -104,7 +104,7 @@ class Training(TrainingOptions):
 
 
 class Influence(Frozen):
-    """Which gradients make the influence, and how."""
+    """Gradients that influence is computed from."""
 
     layers: Literal["last", "last-2", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
         "last",
@@ -128,7 +128,7 @@ class Influence(Frozen):
 
 
 class Glitch(Frozen):
-    """Known errors to plant before training, so that the job can say how well each signal finds them."""
+    """Known errors that are planted before training, to measure how well each signal finds them."""
 
     kind: Literal[
         "mislabeled_uniform",
@@ -156,18 +156,18 @@ class Glitch(Frozen):
 
 
 class Loop(Frozen):
-    """When the job is run again, over its dataset corrected by what people decided."""
+    """When the job is run again, over its dataset corrected by reviews."""
 
-    after: int = Field(ge=1, description="Once the reviews of the job relabel or remove this many samples.")
-    quiet_seconds: float = Field(60, ge=0, le=86_400, description="And nobody has decided anything for this long.")
-    cool_down_seconds: float = Field(600, ge=0, le=30 * 86_400, description="And the job ended this long ago.")
+    after: int = Field(ge=1, description="Number of samples that reviews must have relabelled or removed.")
+    quiet_seconds: float = Field(60, ge=0, le=86_400, description="Time without a new review, in seconds.")
+    cool_down_seconds: float = Field(600, ge=0, le=30 * 86_400, description="Time since the job ended, in seconds.")
     reference: Literal["same", "verified"] = Field(
-        "same", description="Of the next job: that of this one, or every sample that people have verified."
+        "same", description="Reference of the next job: that of this one, or every sample that people have verified."
     )
 
 
 class JobOptions(Frozen):
-    """What a client may choose of a job; everything has a default that works."""
+    """Options of a job; each has a default."""
 
     reference: Reference | None = Field(None, description="Left out, the training set itself serves.")
     model: ModelRequest = ModelRequest()
@@ -176,39 +176,41 @@ class JobOptions(Frozen):
     signals: list[str] | None = Field(
         None,
         min_length=1,
-        description="Names of GET /signals; all that suit the data when left out. The two answers always come, but for "
-        "`anomalous` of predictions without features.",
+        description="Names of GET /signals; all that suit the data when left out. `mislabeled` and `anomalous` are always computed, except "
+        "`anomalous` for predictions without features.",
     )
     glitches: list[Glitch] | None = Field(None, min_length=1)
     loop: Loop | None = Field(None, description="Left out, the job is run once.")
-    webhook: WebhookRequest | None = Field(None, description="Left out, nobody is told how the job ended.")
+    webhook: WebhookRequest | None = Field(
+        None, description="Where to send a message when the job ends; left out, none is sent."
+    )
     name: str | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
 
 
 class JobRequest(JobOptions):
-    """What POST /jobs takes as JSON."""
+    """Body of POST /jobs."""
 
     dataset: str = Field(description="Id of a dataset.")
 
 
 class PullJobRequest(PullSource, JobOptions):
-    """What POST /jobs takes as JSON for the tasks of a labelling tool, in place of `dataset`."""
+    """Body of POST /jobs for the tasks of a labelling tool."""
 
     @property
     def source(self) -> PullSource:
-        """Where the tasks come from."""
+        """Source of the tasks."""
         return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
 
 
 class UploadJobRequest(JobOptions):
-    """What the `spec` part of a multipart POST /jobs takes; the dataset is the uploaded file."""
+    """The `spec` part of a multipart POST /jobs; the dataset is the uploaded file."""
 
     dataset: DatasetSpec = DatasetSpec()
 
 
 class JobSpec(Frozen):
-    """What a job does, every value resolved; a worker needs nothing else beside the datasets."""
+    """A job with every default filled in; a worker needs nothing else but the datasets."""
 
     dataset: str
     reference: Reference | None

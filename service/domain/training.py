@@ -1,4 +1,4 @@
-"""What may be asked of any training beside its steps; the defaults leave it plain."""
+"""Training options beside the steps of the optimizer; the defaults change nothing."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from service.domain.dataset import Frozen
 
 
 class EarlyStopping(Frozen):
-    """End training once the mean training loss has stopped falling; no sample is held out, all are ranked alike."""
+    """End of training once the mean training loss no longer falls. No sample is held out."""
 
     patience: int = Field(5, ge=1, le=10_000, description="Epochs without improvement after which training ends.")
     min_improvement: float = Field(
@@ -17,13 +17,13 @@ class EarlyStopping(Frozen):
 
 
 class TrainingOptions(Frozen):
-    """How training differs from plain steps down the mean loss of plain samples."""
+    """Options of class weights, augmentation, early stopping and precision."""
 
     class_weights: Literal["none", "balanced"] = Field(
         "none",
         description="balanced: each class weighs the same in the loss that is trained on, however few its samples. "
-        "Influence and signals are of the plain loss all the same: otherwise every sample of a rare class would be "
-        "suspicious for its class alone.",
+        "Influence and signals use the unweighted loss: otherwise every sample of a rare class would be suspicious for its "
+        "class alone.",
     )
     augmentation: Literal["none", "flip_crop"] = Field(
         "none",

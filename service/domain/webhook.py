@@ -1,19 +1,19 @@
-"""Whom a job tells how it ended: what a client says, and what is shown of it."""
+"""Webhook of a job: the request, and what the API shows of it."""
 
 import base64
 import binascii
 
 from pydantic import Field, field_validator
 
-from service.domain.address import parse_http_url
 from service.domain.dataset import Frozen
+from service.domain.urls import parse_http_url
 
 _PREFIX = "whsec_"
 _LEAST, _MOST = 24, 64  # bytes, of Standard Webhooks
 
 
 class WebhookRequest(Frozen):
-    """Where to send, signed after Standard Webhooks, that a job was completed, failed or cancelled."""
+    """Webhook for the end of a job: completed, failed or cancelled. Messages are signed by Standard Webhooks."""
 
     url: str = Field(max_length=2048, description="http or https; its query is not shown again.", repr=False)
     secret: str = Field(
@@ -36,18 +36,18 @@ class WebhookRequest(Frozen):
             size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
         except (binascii.Error, ValueError):
             size = 0
-        # Not a word of what was sent: this text goes into answers and logs.
+        # The text must not contain the secret: it goes into answers and logs.
         if not secret.startswith(_PREFIX) or not _LEAST <= size <= _MOST:
             raise ValueError(f"must be {_PREFIX} followed by {_LEAST} to {_MOST} random bytes in base 64")
         return secret
 
     def shown(self) -> "WebhookShown":
-        """What everybody may see of it."""
+        """The webhook without its secret and the query of its URL."""
         return WebhookShown(url=without_query(self.url))
 
 
 class WebhookShown(Frozen):
-    """Where a job tells how it ended. Neither the secret nor the URL's query is shown."""
+    """Webhook of a job, without its secret and the query of its URL."""
 
     url: str
 

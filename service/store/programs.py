@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.errors import FieldError, Invalid, UnreadableType
-from service.domain.program import Program, Weight, parse_program
+from service.domain.program import Program, Weight
+from service.domain.program_parser import parse_program
 from service.store.archives import damage_as
 
 # Of all descriptions together: a Swin V2 of 24 blocks in the plainest operators has 10 MB with 350,000 values.

@@ -141,6 +141,6 @@ def test_what_is_unusual_is_told_the_strongest_first_and_nothing_usual() -> None
     assert describe_anomaly({}) == ""
     assert describe_anomaly({"remoteness": 1.0, "crowding": 0.3, "si": 99.0, "label_split": 0.8}) == ""
     assert describe_anomaly({"remoteness": 1.5, "divergence": 2.5, "label_split": 0.9}) == (
-        "A mixture of values that no trusted sample has. Far from every trusted sample. "
-        "In the tighter of the two heaps that its label falls into."
+        "A combination of values that no trusted sample has. Far from every trusted sample. "
+        "In the tighter of the two clusters that the samples of its label form."
     )

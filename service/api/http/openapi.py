@@ -9,9 +9,9 @@ from pydantic.json_schema import models_json_schema
 from service.api.http.errors import Problem
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.datasets import FromProject, FromUrl
-from service.domain.backend import PredictRequest, SetupRequest, ToolEvent
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
+from service.domain.label_studio import PredictRequest, SetupRequest, ToolEvent
 from service.domain.network import NetworkSpec
 from service.domain.review import Decision
 from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from service.domain.backend import Prediction, PredictRequest
+from service.domain.label_studio import Prediction, PredictRequest
 from service.domain.specs import Loop
 from service.label_studio.backend.unseen import Sample, ask
 from service.label_studio.projects import control_of

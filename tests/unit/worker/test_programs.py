@@ -14,7 +14,7 @@ from torch import nn
 
 from service.domain.errors import Invalid, SuspectsError, UnreadableType
 from service.domain.operators import CHECKS, SIZE_OPERATORS, TENSOR_OPERATORS
-from service.domain.program import parse_program
+from service.domain.program_parser import parse_program
 from service.store.programs import ProgramFile
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE
 from tests.unit.worker.programs import Small, export, made, sample, tampered

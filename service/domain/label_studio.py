@@ -1,4 +1,4 @@
-"""What Label Studio sends to its machine learning backends and webhooks, as much of it as is looked at."""
+"""Messages between Label Studio and its machine learning backend or webhook; fields that are not used are left out."""
 
 from typing import Annotated, Any, Literal
 
@@ -8,19 +8,19 @@ ProjectNumber = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class _Sent(BaseModel):
-    """More may come with it, and is passed over."""
+    """A message of Label Studio; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class EventProject(_Sent):
-    """The project that something happened in."""
+    """Project of an event."""
 
     id: ProjectNumber
 
 
 class ToolEvent(_Sent):
-    """Something happened: an annotation was made, say. What exactly is read from the tool itself."""
+    """Event in a project, such as a new annotation. Its contents are read from the tool, not from the message."""
 
     action: str = Field(max_length=100)
     project: EventProject
@@ -33,25 +33,25 @@ ProjectName = Annotated[
 
 
 class SetupRequest(_Sent):
-    """The tool makes itself known, again and again. The token that comes with it is not even read."""
+    """Setup of the backend, which Label Studio repeats. Its access token is not read."""
 
     project: ProjectName
 
     @property
     def number(self) -> int:
-        """Of the project."""
+        """Number of the project."""
         return int(self.project.partition(".")[0])
 
 
 class PredictRequest(SetupRequest):
-    """What does the model say of these tasks?"""
+    """Request for predictions for some tasks."""
 
     tasks: list[dict[str, Any]] = Field(max_length=10_000)
     label_config: str
 
 
 class BackendHealth(BaseModel):
-    """The service is there."""
+    """Health of the backend."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -60,7 +60,7 @@ class BackendHealth(BaseModel):
 
 
 class ModelVersion(BaseModel):
-    """Under which name the predictions of a project are: that of its newest completed job."""
+    """Name of the model version of a project: that of its newest completed job."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
@@ -68,7 +68,7 @@ class ModelVersion(BaseModel):
 
 
 class ModelVersions(BaseModel):
-    """One a completed job, the newest first."""
+    """Names of the model versions of a project, one for each completed job, the newest first."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,22 +76,22 @@ class ModelVersions(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What is said of one task."""
+    """Prediction for one task."""
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     result: list[dict[str, Any]] = Field(
-        description="The suggested class as the tool writes results; its own `score` is how sure of it the model is."
+        description="The suggested class as the tool writes results; its own `score` is the confidence of the model in it, from 0 to 1."
     )
     score: float | None = Field(
-        description="How suspicious the task's label is. Of a task that was ranked, its score in the ranking; of another, how "
-        "improbable the model finds its label, and null where it has none."
+        description="Suspicion of the task's label, higher is more suspicious: the score of a ranked task in its ranking; for another task "
+        "one minus the probability of its label; null for a task without a label."
     )
     model_version: str
 
 
 class Predictions(BaseModel):
-    """One for each task, in order; an empty list where nothing can be said of it now."""
+    """One prediction for each task, in order; an empty list for a task without a prediction now."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -99,7 +99,7 @@ class Predictions(BaseModel):
 
 
 class EventAccepted(BaseModel):
-    """An event was heard; what comes of it is done afterwards."""
+    """Answer to an event, which is handled afterwards."""
 
     model_config = ConfigDict(frozen=True)
 

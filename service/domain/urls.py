@@ -1,10 +1,10 @@
-"""What may be written where the address of another service is asked for."""
+"""URLs of other services, as clients give them."""
 
 from urllib.parse import SplitResult, urlsplit
 
 
 def parse_http_url(url: str) -> SplitResult:
-    """Its parts. Raises ValueError, which says what is wrong and nothing of what was written."""
+    """Split an http or https URL. Raises ValueError, whose text never contains the URL: it may hold a secret."""
     try:
         parts = urlsplit(url)
         port = parts.port
