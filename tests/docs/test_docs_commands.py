@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import DOCS, PAGES, Block, blocks
+from tests.docs.blocks import DOCS, PAGES, ROOT, Block, blocks
 from tests.stand_in import TOKEN, standing_in, text_task
 
 pytestmark = pytest.mark.xdist_group("docs")
@@ -65,6 +65,7 @@ class Terminal:
             "SUSPECTS_URL": self.api,
             "LABEL_STUDIO_TOKEN": TOKEN,
             "CURL_HOME": str(self.folder),
+            "PYTHONPATH": str(ROOT),
             "PATH": f"{SUSPECTS.parent}:{os.environ['PATH']}",
         }
         return subprocess.run(
