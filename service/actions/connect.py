@@ -67,7 +67,7 @@ def _tried(services: Services, url: str, token: str) -> tuple[TokenKind, Connect
     """What the token is and can see. Raises Invalid naming the field that is at fault."""
     try:
         with LabelStudio(url, token, allow_private=services.settings.allow_private_connections) as client:
-            return client.token_kind, client.seen()
+            return client.token_kind, client.check()
     except Refused as error:
         raise invalid(["token" if error.status in _DENIED else "url"], error.detail) from error
     except Upstream as error:

@@ -19,7 +19,7 @@ from service.domain.ids import new_id
 from service.domain.job import State
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobRequest, JobSpec, PullJobRequest, Reference, UploadJobRequest
-from service.label_studio.projects import connect, control_of, project_of, unpulled
+from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.services import Services
 from service.store import datasets, jobs, pulls, webhooks
 from service.store.idempotency import IdempotentRequest
@@ -115,10 +115,10 @@ def _samples(
             return upload(services, file, request.dataset)
         case PullJobRequest():
             with connect(services, request.connection) as client:
-                project = project_of(client, request.project)
-            control = control_of(str(project.get("label_config") or ""), request.from_name)
+                project = find_project(client, request.project)
+            control = read_control(str(project.get("label_config") or ""), request.from_name)
             title = request.name or str(project.get("title") or "")
-            return unpulled(new_id("ds_"), job_id, title, control, services.now())
+            return placeholder(new_id("ds_"), job_id, title, control, services.now())
 
 
 def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:

@@ -24,7 +24,7 @@ from service.domain.label_studio import (
     SetupRequest,
     ToolEvent,
 )
-from service.label_studio.backend.backend import predict, train_again, version_of, versions
+from service.label_studio.backend.answers import predict, train_again, version_of, versions
 from service.services import Services
 from service.store import connections, pulls
 

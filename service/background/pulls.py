@@ -21,7 +21,7 @@ from service.domain.job import JobError, Progress, State
 from service.domain.specs import Reference
 from service.ingest.identities import missing_ids
 from service.label_studio.projects import connect
-from service.label_studio.pull.gather import gather
+from service.label_studio.pull.read_project import read_project
 from service.services import Services
 from service.store import datasets, jobs, loops, pulls
 from service.store.jobs import Claim, Job, LeaseLost
@@ -130,7 +130,7 @@ def _read(services: Services, pull: Pull, job: Job, heartbeat: _Heartbeat) -> _P
     if placeholder is None or source is None:
         raise LeaseLost(job.id)
     with connect(services, pull.connection_id) as client:
-        info = gather(services, client, source, placeholder, heartbeat.report, origin)
+        info = read_project(services, client, source, placeholder, heartbeat.report, origin)
     return _PulledTasks(placeholder, info, _reference(services, job, placeholder.id))
 
 

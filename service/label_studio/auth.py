@@ -14,13 +14,13 @@ import httpx
 
 from service.domain.connection import TokenKind
 
-_AHEAD_S = 30  # an access token is renewed this long before it ends
-_LIFE_S = 300  # of an access token that does not say when it ends
-_EXCHANGE = httpx.Timeout(30)
+_RENEW_BEFORE_S = 30  # an access token is renewed this long before it expires
+_LIFETIME_S = 300  # of an access token without an expiry
+_EXCHANGE_TIMEOUT = httpx.Timeout(30)
 
 
 class LegacyToken(httpx.Auth):
-    """40 hexadecimal digits, sent as they are."""
+    """Legacy token: 40 hexadecimal digits, sent with each request."""
 
     kind: TokenKind = "legacy"
 
@@ -29,7 +29,7 @@ class LegacyToken(httpx.Auth):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is never to be told."""
+        """Values that must not appear in error messages."""
         return (self._token,)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -39,56 +39,55 @@ class LegacyToken(httpx.Auth):
 
 
 class PersonalToken(httpx.Auth):
-    """A refresh token (JWT), exchanged for an access token of five minutes; anew when that one is refused."""
+    """Personal access token: a refresh token (JWT), exchanged for access tokens of five minutes."""
 
     kind: TokenKind = "personal"
 
     def __init__(self, token: str, url: str) -> None:
         self._token, self._url = token, url
-        self._access, self._ends = "", 0.0
+        self._access, self._expires_at = "", 0.0
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What is never to be told."""
+        """Values that must not appear in error messages."""
         return (self._token, self._access) if self._access else (self._token,)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Add the header, after an exchange where one is due."""
-        if time.time() > self._ends - _AHEAD_S:
-            self._keep((yield self._exchange()))
+        """Add the header; exchanges the token when the access token expires or is refused."""
+        if time.time() > self._expires_at - _RENEW_BEFORE_S:
+            self._store((yield self._exchange()))
         request.headers["Authorization"] = f"Bearer {self._access}"
         response = yield request
         if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._keep((yield self._exchange()))
+            self._store((yield self._exchange()))
             request.headers["Authorization"] = f"Bearer {self._access}"
             yield request
 
     def _exchange(self) -> httpx.Request:
-        # A request that is made here gets nothing of what the client sets for its own.
-        patience = {"timeout": _EXCHANGE.as_dict()}
+        # A request made here does not get the timeouts of the client.
+        timeouts = {"timeout": _EXCHANGE_TIMEOUT.as_dict()}
         return httpx.Request(
-            "POST", f"{self._url}/api/token/refresh/", json={"refresh": self._token}, extensions=patience
+            "POST", f"{self._url}/api/token/refresh/", json={"refresh": self._token}, extensions=timeouts
         )
 
-    def _keep(self, response: httpx.Response) -> None:
-        # Refused or broken: the request then goes without a good token, and its own 401 is what is told.
-        # An empty one would be no header at all.
+    def _store(self, response: httpx.Response) -> None:
+        # After a failed exchange the request is sent with an invalid token, and its own 401 is reported.
         try:
             response.read()
             access = str(response.json()["access"]) if response.is_success else ""
         except (ValueError, KeyError, TypeError):
             access = ""
         self._access = access or "refused"
-        self._ends = float(claims(access).get("exp") or time.time() + _LIFE_S) if access else 0.0
+        self._expires_at = float(jwt_claims(access).get("exp") or time.time() + _LIFETIME_S) if access else 0.0
 
 
-def authorisation(token: str, url: str) -> LegacyToken | PersonalToken:
-    """How to send a token, told from the token itself."""
-    return PersonalToken(token, url) if claims(token).get("token_type") == "refresh" else LegacyToken(token)
+def token_auth(token: str, url: str) -> LegacyToken | PersonalToken:
+    """Authentication with a token; its kind is found from the token."""
+    return PersonalToken(token, url) if jwt_claims(token).get("token_type") == "refresh" else LegacyToken(token)
 
 
-def claims(token: str) -> dict[str, Any]:
-    """What a JWT says of itself, unverified; nothing for any other token."""
+def jwt_claims(token: str) -> dict[str, Any]:
+    """Claims of a JWT, not verified; empty for any other token."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}

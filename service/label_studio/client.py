@@ -1,4 +1,4 @@
-"""Label Studio's HTTP API, as much of it as pull, push and reconcile need; proved against 1.23."""
+"""Client of Label Studio's HTTP API, for pull, push and reconcile. Tested with 1.23."""
 
 import base64
 import json
@@ -14,47 +14,47 @@ import tenacity
 
 from service.domain.connection import ConnectionCheck, TokenKind
 from service.domain.errors import Upstream
-from service.label_studio.auth import authorisation
+from service.label_studio.auth import token_auth
 from service.outbound.transport import AddressRule, PinnedTransport
 
-_PAGE = 500  # tasks a page; 1,000 take half a minute on a busy server
-_BATCH = 1_000  # predictions a request
+_PAGE = 500  # tasks per page; 1,000 take half a minute on a busy server
+_BATCH = 1_000  # predictions or tasks per request
 _TRIES = 5
 _LONGEST_PAUSE_S = 20
-# Big projects take minutes for a page or a batch.
-_PATIENCE = httpx.Timeout(connect=10, read=300, write=300, pool=300)
+# Large projects need minutes for a page or a batch.
+_TIMEOUT = httpx.Timeout(connect=10, read=300, write=300, pool=300)
 _BUSY = frozenset({429, 502, 503, 504})
-_UNTOUCHED = frozenset({429, 503})  # whoever answers so has not done it
+_NOT_PROCESSED = frozenset({429, 503})  # the server did not process the request
 _REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
-_MOST_OF_A_FILE = 64 * 2**20
+_MAX_FILE_BYTES = 64 * 2**20
 _REDIRECTS = 5
 _STORES = ("s3://", "s3s://", "gs://", "azure-blob://")
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What came back, read whole; `leads_to` is where a redirect points."""
+class _Response:
+    """A response with its whole body; `location` is the target of a redirect."""
 
     status: int
     content: bytes
-    leads_to: str | None
+    location: str | None
 
     @property
     def is_success(self) -> bool:
-        """Whether it is what was asked for."""
+        """Whether the status is 2xx."""
         return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 class _Busy(Exception):
-    """Worth another try."""
+    """The server is busy; the request may be tried again."""
 
-    def __init__(self, answer: _Answer) -> None:
+    def __init__(self, answer: _Response) -> None:
         super().__init__(answer.status)
         self.answer = answer
 
 
 class Refused(Upstream):
-    """The tool answered, but not with what was asked for; `status` is what it answered."""
+    """The tool answered with an error or with unexpected content; `status` is the HTTP status."""
 
     def __init__(self, detail: str, status: int) -> None:
         super().__init__(detail)
@@ -62,18 +62,21 @@ class Refused(Upstream):
 
 
 class LabelStudio:
-    """One server, with one token. Raises Upstream when it cannot be reached, Refused when it refuses."""
+    """One server with one token. Methods raise Upstream when it cannot be reached, Refused for an error answer.
+
+    `pause` is the first pause between tries, in seconds. With a `timeout` in seconds for each step there is one try.
+    """
 
     def __init__(
         self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, timeout: float | None = None
     ) -> None:
         self.url, self._pause = url, pause
         self._tries = _TRIES if timeout is None else 1
-        self._auth = authorisation(token, url)
-        self._hidden: list[str] = []
+        self._auth = token_auth(token, url)
+        self._redacted: list[str] = []
         self._client = httpx.Client(
             transport=PinnedTransport(AddressRule(allow_private, "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS")),
-            timeout=_PATIENCE if timeout is None else timeout,
+            timeout=_TIMEOUT if timeout is None else timeout,
             trust_env=False,
             follow_redirects=False,
             headers={"User-Agent": "usual-suspects"},
@@ -87,17 +90,17 @@ class LabelStudio:
     ) -> None:
         self._client.close()
 
-    def hide(self, secret: str) -> None:
-        """Leave this out of what is told of errors, beside the token: the tool may say again what it was told."""
-        self._hidden.append(secret)
+    def redact(self, secret: str) -> None:
+        """Leave this text out of error messages, like the token: the tool may repeat what it was sent."""
+        self._redacted.append(secret)
 
     @property
     def token_kind(self) -> TokenKind:
-        """Which kind the token is."""
+        """Kind of the token."""
         return self._auth.kind
 
-    def seen(self) -> ConnectionCheck:
-        """Who the token belongs to and what it can see."""
+    def check(self) -> ConnectionCheck:
+        """Check the connection; returns the token's user, the server's version and the number of projects."""
         user = self._object("GET", "/api/current-user/whoami")
         listed = self._object("GET", "/api/projects/", params={"page_size": 1})
         try:
@@ -114,11 +117,11 @@ class LabelStudio:
         return None if found is None else str(found)
 
     def project(self, number: int) -> dict[str, Any]:
-        """A project."""
+        """One project, as the API has it."""
         return self._object("GET", f"/api/projects/{number}/")
 
     def tasks(self, project: int, only: str | None = None) -> Iterator[list[dict[str, Any]]]:
-        """Every task with its annotations, or `only` some fields, in pages. A page past the end is a 404."""
+        """All tasks with their annotations in pages; `only` selects fields, separated by commas."""
         page, got = 1, 0
         while True:
             params: dict[str, Any] = {"project": project, "page": page, "page_size": _PAGE, "fields": "all"}
@@ -128,7 +131,7 @@ class LabelStudio:
                 found = self._object("GET", "/api/tasks/", params=params)
             except Refused as error:
                 if error.status == HTTPStatus.NOT_FOUND and page > 1:
-                    return
+                    return  # the page is past the end
                 raise
             tasks: list[dict[str, Any]] = found.get("tasks") or []
             if not tasks:
@@ -146,17 +149,17 @@ class LabelStudio:
         newest = [task.get("updated_at") for task in found.get("tasks") or []]
         return json.dumps([found.get("total"), found.get("total_annotations"), newest])
 
-    def file(self, address: str, task: int) -> bytes:
-        """What a task's data points to: an upload, a file of a storage, a data URI, or a URL anywhere.
+    def download(self, address: str, task: int) -> bytes:
+        """The content of a file in a task's data: an upload, a file in cloud storage, a data URI or any URL.
 
-        The token goes along to this server only. Raises Refused, Upstream, and Invalid for an address inside.
+        The token is sent to this server only. Raises Invalid for a URL at a private address.
         """
         try:
-            return self._file(address, task)
-        except ValueError as error:  # of urlsplit and of encoding it
-            raise Refused("what leads to it is not a URL", HTTPStatus.OK) from error
+            return self._download(address, task)
+        except ValueError as error:  # of urlsplit, or of encoding the address
+            raise Refused("its address is not a URL", HTTPStatus.OK) from error
 
-    def _file(self, address: str, task: int) -> bytes:
+    def _download(self, address: str, task: int) -> bytes:
         if address.startswith("data:"):
             return _inline(address)
         if address.startswith(_STORES):
@@ -169,32 +172,32 @@ class LabelStudio:
     def _fetch(self, address: str) -> bytes:
         for _ in range(_REDIRECTS + 1):
             own = _origin(address) == _origin(self.url)
-            answer = self._send("GET", address, with_token=own, most=_MOST_OF_A_FILE)
-            if answer.leads_to is None:
+            answer = self._send("GET", address, with_token=own, most=_MAX_FILE_BYTES)
+            if answer.location is None:
                 if not answer.is_success:
                     raise self._refusal(answer, "the file")
                 return answer.content
-            address = urljoin(address, answer.leads_to)
+            address = urljoin(address, answer.location)
         raise Refused(f"more than {_REDIRECTS} redirects", answer.status)
 
-    def predict(self, project: int, predictions: Sequence[dict[str, Any]]) -> None:
-        """Write predictions in bulk. The bulk way drops `mislabeling` and `neighbors`."""
+    def add_predictions(self, project: int, predictions: Sequence[dict[str, Any]]) -> None:
+        """Import predictions in bulk. The bulk import drops `mislabeling` and `neighbors`."""
         for start in range(0, len(predictions), _BATCH):
             batch = list(predictions[start : start + _BATCH])
-            self.ask("POST", f"/api/projects/{project}/import/predictions", json=batch)
+            self.request("POST", f"/api/projects/{project}/import/predictions", json=batch)
 
     def add_tasks(self, project: int, tasks: Sequence[dict[str, Any]]) -> None:
         """Import tasks, in order."""
         for start in range(0, len(tasks), _BATCH):
-            self.ask("POST", f"/api/projects/{project}/import", json=list(tasks[start : start + _BATCH]))
+            self.request("POST", f"/api/projects/{project}/import", json=list(tasks[start : start + _BATCH]))
 
-    def versions(self, project: int) -> dict[str, int]:
-        """How many predictions there are of each model version."""
+    def model_versions(self, project: int) -> dict[str, int]:
+        """Number of predictions by model version."""
         found = self._object("GET", f"/api/projects/{project}/model-versions/")
         return {name: int(count) for name, count in found.items() if isinstance(count, int)}
 
-    def ask(self, method: str, path: str, **options: Any) -> Any:
-        """One request; gives the JSON that comes back, or None. Raises Refused and Upstream."""
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """Send one request; returns the JSON of the answer, None for an empty answer."""
         answer = self._send(method, f"{self.url}{path}", **options)
         if not answer.is_success:
             raise self._refusal(answer, path)
@@ -208,14 +211,14 @@ class LabelStudio:
             ) from error
 
     def _object(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        found = self.ask(method, path, **options)
+        found = self.request(method, path, **options)
         if not isinstance(found, dict):
-            raise Refused(f"{self.url} answered {path} with something else than an object", HTTPStatus.OK)
+            raise Refused(f"{self.url} answered {path} with JSON that is not an object", HTTPStatus.OK)
         return found
 
     def _send(
         self, method: str, address: str, *, with_token: bool = True, most: int | None = None, **options: Any
-    ) -> _Answer:
+    ) -> _Response:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((_Busy, httpx.TransportError)),
             wait=tenacity.wait_exponential(self._pause, _LONGEST_PAUSE_S) + tenacity.wait_random(0, self._pause),
@@ -231,52 +234,56 @@ class LabelStudio:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Upstream(f"{_server(address)} could not be reached: {type(error).__name__}") from error
 
-    def _once(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
+    def _once(
+        self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]
+    ) -> _Response:
         try:
             answer = self._read(method, address, with_token, most, options)
         except httpx.ConnectError:
             raise
         except httpx.TransportError as error:
-            # It may have been done: what adds something is not said twice.
+            # The server may have processed it: a request that adds something is not sent twice.
             if method in _REPEATABLE:
                 raise
-            server, said = _server(address), type(error).__name__
-            raise Upstream(f"{server} did not answer {method} {_path(address)}: {said}") from error
-        if answer.status in (_BUSY if method in _REPEATABLE else _UNTOUCHED):
+            server, reason = _server(address), type(error).__name__
+            raise Upstream(f"{server} did not answer {method} {_path(address)}: {reason}") from error
+        if answer.status in (_BUSY if method in _REPEATABLE else _NOT_PROCESSED):
             raise _Busy(answer)
         return answer
 
-    def _read(self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]) -> _Answer:
+    def _read(
+        self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]
+    ) -> _Response:
         auth, content = self._auth if with_token else None, bytearray()
         with self._client.stream(method, address, auth=auth, **options) as response:
             for chunk in response.iter_bytes():
                 content += chunk
                 if most is not None and len(content) > most:
                     raise Refused(f"a file of more than {most:,} bytes", response.status_code)
-        leads_to = response.headers["Location"] if response.has_redirect_location else None
-        return _Answer(response.status_code, bytes(content), leads_to)
+        location = response.headers["Location"] if response.has_redirect_location else None
+        return _Response(response.status_code, bytes(content), location)
 
-    def _refusal(self, answer: _Answer, what: str) -> Refused:
-        if answer.leads_to is not None:
-            # A token is sent where the client said, and nowhere else.
-            where = _server(urljoin(self.url, answer.leads_to))
+    def _refusal(self, answer: _Response, what: str) -> Refused:
+        if answer.location is not None:
+            # The token is sent to the configured address only.
+            where = _server(urljoin(self.url, answer.location))
             return Refused(f"{self.url} redirects to {where}; give that address", answer.status)
-        said = ""
+        reason = ""
         try:
             body = json.loads(answer.content)
             if isinstance(body, dict):
-                told = [body.get("detail"), body.get("validation_errors")]
-                said = "; ".join(str(one) for one in told if one)
-                for secret in (*self._auth.secrets, *self._hidden):
-                    said = said.replace(secret, "…")
-                said = said[:300]
+                parts = [body.get("detail"), body.get("validation_errors")]
+                reason = "; ".join(str(part) for part in parts if part)
+                for secret in (*self._auth.secrets, *self._redacted):
+                    reason = reason.replace(secret, "…")
+                reason = reason[:300]
         except ValueError:
             pass
         if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             return Refused(
-                f"{self.url} refuses the token ({answer.status}): {said or 'no reason given'}", answer.status
+                f"{self.url} refuses the token ({answer.status}): {reason or 'no reason given'}", answer.status
             )
-        return Refused(f"{self.url} answered {answer.status} to {what}{f': {said}' if said else ''}", answer.status)
+        return Refused(f"{self.url} answered {answer.status} to {what}{f': {reason}' if reason else ''}", answer.status)
 
 
 def _server(address: str) -> str:

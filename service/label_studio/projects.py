@@ -1,4 +1,4 @@
-"""A job over the tasks of a project: written down before the first task is read."""
+"""Connections to Label Studio, and its projects."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -30,8 +30,8 @@ def connect(services: Services, connection_id: str | None, *, timeout: float | N
     return LabelStudio(found.shown.url, services.vault.open(found.token), allow_private=allowed, timeout=timeout)
 
 
-def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
-    """A project that a client named. Raises Invalid where there is none, Upstream where it cannot be had."""
+def find_project(client: LabelStudio, number: int) -> dict[str, Any]:
+    """A project that a request names. Raises Invalid for an unknown project, Upstream for tool errors."""
     try:
         return client.project(number)
     except Refused as error:
@@ -41,13 +41,13 @@ def project_of(client: LabelStudio, number: int) -> dict[str, Any]:
         raise invalid(["project"], msg) from error
 
 
-def control_of(config: str, from_name: str | None) -> Control:
-    """The tag of a project that holds the class. Raises Invalid."""
+def read_control(config: str, from_name: str | None) -> Control:
+    """The Choices tag of the class, from a label config in XML. Raises Invalid."""
     return choose_control(parse_config(config), from_name)
 
 
-def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: datetime) -> DatasetInfo:
-    """What is known of the tasks before they are read."""
+def placeholder(dataset_id: str, job_id: str, title: str, control: Control, now: datetime) -> DatasetInfo:
+    """The dataset of a job whose tasks are not read yet. Raises Invalid for inputs that no model takes."""
     modality = control.modality
     if modality is None:
         raise invalid(["project"], f"no model takes {control.input_tag}")
@@ -56,5 +56,5 @@ def unpulled(dataset_id: str, job_id: str, title: str, control: Control, now: da
 
 
 def backend_path(connection_id: str, secret: str) -> str:
-    """The path under which the tool calls this service."""
+    """Path of the URLs that the tool calls at this service."""
     return f"/ls/{connection_id}.{secret}"

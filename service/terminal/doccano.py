@@ -45,10 +45,10 @@ class Doccano:
             )
         except (ValueError, httpx.InvalidURL) as error:
             raise ApiError("Not an address", f"{url}: {error}") from error
-        told = self._request("POST", "/auth/login/", json={"username": username, "password": password})
+        login = self._request("POST", "/auth/login/", json={"username": username, "password": password})
         # With the session's cookie beside the token doccano would ask for its CSRF token, too.
         self._http.cookies.clear()
-        self._http.headers["Authorization"] = f"Token {told['key']}"
+        self._http.headers["Authorization"] = f"Token {login['key']}"
 
     def __enter__(self) -> Self:
         return self
@@ -61,12 +61,12 @@ class Doccano:
         body = {"format": "JSONL", "exportApproved": False}
         task = self._request("POST", f"/projects/{project}/download", json=body)["task_id"]
         deadline = time.monotonic() + _EXPORT_WITHIN_S
-        while not (told := self._request("GET", f"/tasks/status/{task}"))["ready"]:
+        while not (status := self._request("GET", f"/tasks/status/{task}"))["ready"]:
             if time.monotonic() > deadline:
                 raise ApiError("doccano is too slow", f"its export was not ready after {_EXPORT_WITHIN_S:.0f} s")
             time.sleep(0.2)
-        if told.get("error"):
-            raise ApiError("doccano cannot export", str(told["error"])[:300])
+        if status.get("error"):
+            raise ApiError("doccano cannot export", str(status["error"])[:300])
         with self._connection_errors():
             answer = self._http.get(f"/projects/{project}/download", params={"taskId": task})
         _check(answer)
@@ -99,18 +99,18 @@ class Doccano:
                     cleared += 1
                 continue
             seen.add(name)
-            mine = meta.get("suspects_job") == job
-            pushed_at = meta["suspects_pushed_at"] if mine else now.isoformat()
-            told = {_RECORDED: meta[_RECORDED]} if mine and _RECORDED in meta else {}
-            meta = {**others, **_meta_of(one, job), "suspects_pushed_at": pushed_at, **told}
+            marked = meta.get("suspects_job") == job
+            pushed_at = meta["suspects_pushed_at"] if marked else now.isoformat()
+            recorded = {_RECORDED: meta[_RECORDED]} if marked and _RECORDED in meta else {}
+            meta = {**others, **_meta_of(one, job), "suspects_pushed_at": pushed_at, **recorded}
             score = _DEFAULT_SCORE * (1 - float(one["score"]))
-            if mine and example["meta"] == meta and example["score"] == score:
+            if marked and example["meta"] == meta and example["score"] == score:
                 before += 1
             else:
                 self._mark(project, name, meta, score)
             if comment:
                 self._comment(project, example, _comment_text(one, job))
-            if reopen and not mine and example["is_confirmed"]:
+            if reopen and not marked and example["is_confirmed"]:
                 self._request("POST", f"/projects/{project}/examples/{name}/states")  # it toggles
                 reopened += 1
         return MarkCounts(len(seen), before, cleared, reopened, len(wanted) - len(seen))
@@ -134,11 +134,11 @@ class Doccano:
             if label is None or meta.get("suspects_job") != job:
                 continue
             path = f"/projects/{project}/examples/{name}"
-            said = [names.get(one["label"]) for one in self._request("GET", f"{path}/categories")]
+            labels = [names.get(one["label"]) for one in self._request("GET", f"{path}/categories")]
             one = {}
-            if len(said) == 1 and said[0] is not None and said[0] != label:
-                one = {"decision": "relabel", "label": said[0]}
-            elif said == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
+            if len(labels) == 1 and labels[0] is not None and labels[0] != label:
+                one = {"decision": "relabel", "label": labels[0]}
+            elif labels == [label] and self._confirmed_since(path, meta["suspects_pushed_at"]):
                 one = {"decision": "keep"}
             if one and meta.get(_RECORDED) != one:
                 found.append({"sample_id": name, **one})
@@ -146,11 +146,11 @@ class Doccano:
 
     def mark_recorded(self, project: int, decisions: Sequence[Mapping[str, str]]) -> None:
         """Mark on the examples which decisions were recorded as reviews. Raises ApiError."""
-        told = {one["sample_id"]: {key: one[key] for key in one if key != "sample_id"} for one in decisions}
+        recorded = {one["sample_id"]: {key: one[key] for key in one if key != "sample_id"} for one in decisions}
         for example in self.examples(project):
             name = str(example["id"])
-            if name in told:
-                self._mark(project, name, {**example["meta"], _RECORDED: told[name]}, example["score"])
+            if name in recorded:
+                self._mark(project, name, {**example["meta"], _RECORDED: recorded[name]}, example["score"])
 
     def examples(self, project: int) -> Iterator[dict[str, Any]]:
         """All examples of a project, read before the first is returned."""

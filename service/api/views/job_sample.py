@@ -12,7 +12,7 @@ from service.domain.errors import NotFound
 from service.domain.reason import SampleFacts, WitnessFacts, explain
 from service.ingest.identities import Identity, identities
 from service.ingest.rows import sample_row
-from service.label_studio.push.tab import task_links
+from service.label_studio.push.data_manager import task_links
 from service.services import Services
 from service.store import evidence, rankings, reviews
 from service.store.evidence import Evidence, Influential

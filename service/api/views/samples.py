@@ -8,7 +8,7 @@ from service.api.views.links import job_sample_link, media_link
 from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
-from service.label_studio.push.tab import task_links
+from service.label_studio.push.data_manager import task_links
 from service.services import Services
 from service.store import reviews
 from service.store.jobs import Job

@@ -1,1 +1,1 @@
-"""Reads the tasks of a project."""
+"""Reads the tasks of a project into a dataset."""

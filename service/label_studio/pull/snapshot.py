@@ -1,4 +1,4 @@
-"""The labelled tasks of a project as a dataset, read while whoever asked for them waits."""
+"""A dataset from the labelled tasks of a project, read within the request."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,8 @@ import structlog
 from service.domain.connection import PullSource
 from service.domain.dataset import DatasetInfo
 from service.domain.ids import new_id
-from service.label_studio.projects import connect, control_of, project_of, unpulled
-from service.label_studio.pull.gather import gather
+from service.label_studio.projects import connect, find_project, placeholder, read_control
+from service.label_studio.pull.read_project import read_project
 from service.services import Services
 from service.store import datasets
 from service.store.create import create_with_files
@@ -20,9 +20,9 @@ def snapshot(
     services: Services,
     source: PullSource,
     name: str | None,
-    tell: Callable[[str, float], None],
+    on_progress: Callable[[str, float], None],
 ) -> DatasetInfo:
-    """The dataset, made now unless the same tasks were read before; `tell` hears how far it is, and may raise.
+    """The dataset; an existing one when the same tasks were read before. `on_progress` is that of `read_project`.
 
     Raises NotFound, Conflict, Upstream, StorageFull, and what reading the label config and ingest raise.
     """
@@ -30,11 +30,13 @@ def snapshot(
 
     def make() -> DatasetInfo:
         with connect(services, source.connection) as client:
-            project = project_of(client, source.project)
-            control = control_of(str(project.get("label_config") or ""), source.from_name)
-            known = unpulled(dataset_id, dataset_id, name or str(project.get("title") or ""), control, services.now())
-            info = gather(services, client, source, known, tell)
-        log.info("pulled", dataset=dataset_id, project=source.project, rows=info.rows, skipped=info.skipped_rows)
+            project = find_project(client, source.project)
+            control = read_control(str(project.get("label_config") or ""), source.from_name)
+            known = placeholder(
+                dataset_id, dataset_id, name or str(project.get("title") or ""), control, services.now()
+            )
+            info = read_project(services, client, source, known, on_progress)
+        log.info("project read", dataset=dataset_id, project=source.project, rows=info.rows, skipped=info.skipped_rows)
         return info
 
     folder = services.blobs.dataset(dataset_id)

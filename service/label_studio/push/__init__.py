@@ -1,1 +1,1 @@
-"""Writes a ranking back into a project."""
+"""Writes a ranking into a project."""

@@ -15,9 +15,9 @@ from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict
 from service.ingest.identities import labels_of
 from service.label_studio.client import LabelStudio, Refused
-from service.label_studio.projects import connect, control_of
-from service.label_studio.push.review_project import origin_of
-from service.label_studio.push.state import PushState, over, pull_of
+from service.label_studio.projects import connect, read_control
+from service.label_studio.push.push_state import PushState, pull_of_job, states_of_project
+from service.label_studio.push.review_project import origin_task
 from service.label_studio.reconcile.changes import (
     AnnotationVersion,
     PulledTask,
@@ -44,7 +44,7 @@ def reconcile(services: Services, job: Job) -> ReconcileResult:
     if job.spec.glitches:
         msg = "this job planted errors itself; what people decide is not about its labels"
         raise Conflict(msg, members={"state": "planted"})
-    pull = pull_of(services, job)
+    pull = pull_of_job(services, job)
     with connect(services, pull.connection_id) as client:
         reader = ProjectReader(services, client)
         return reader.reconcile(job, pull, reader.fingerprint(pull))
@@ -87,7 +87,7 @@ class ProjectReader:
         """Record the decisions on a job's tasks; `fingerprint` is from before. Raises Conflict too."""
         services = self._services
         with services.database.read() as connection:
-            pushes = over(connection, pull)
+            pushes = states_of_project(connection, pull)
             info = datasets.get(connection, job.dataset_id)
         if info is None:
             raise Conflict("the job was deleted in the meantime", members={"state": "deleted"})
@@ -118,10 +118,10 @@ class ProjectReader:
 
     def _tasks(self, pull: Pull, number: int, *, review: bool) -> Iterator[tuple[int, list[ToolAnnotation]]]:
         project = self._client.project(number)
-        control = control_of(str(project.get("label_config") or ""), pull.from_name)
+        control = read_control(str(project.get("label_config") or ""), pull.from_name)
         for page in self._client.tasks(number):
             for task in page:
-                origin = origin_of(task) if review else int(task["id"])
+                origin = origin_task(task) if review else int(task["id"])
                 if origin is not None:
                     yield origin, tool_annotations(task, control)
 

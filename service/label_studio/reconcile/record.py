@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from service.domain.review import Decision, Review
-from service.label_studio.push.state import PushState
+from service.label_studio.push.push_state import PushState
 from service.label_studio.reconcile.changes import DecisionValue, SampleChange, decision_of, standing_decision
 from service.services import Services
 from service.store import pulls, reviews

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from service.domain.connection import PullSource
 from service.domain.review import Decision
 from service.domain.specs import Loop
-from service.label_studio.push.state import PushState
+from service.label_studio.push.push_state import PushState
 from service.label_studio.reconcile.changes import PulledTask, ToolAnnotation, change_of_task, latest_change
 from service.label_studio.reconcile.record import record_changes
 from service.main import create_app

@@ -33,7 +33,7 @@ def client(tool: StandIn, token: str = TOKEN, *, allow_private: bool = True) -> 
 def test_each_kind_of_token_is_told_from_itself_and_sent_in_its_own_way(tool: StandIn) -> None:
     with client(tool) as legacy, client(tool, PERSONAL) as personal:
         assert (legacy.token_kind, personal.token_kind) == ("legacy", "personal")
-        assert legacy.seen() == personal.seen()
+        assert legacy.check() == personal.check()
     sent = [one.authorization for one in tool.heard if one.path == "/api/version"]
     assert sent[0] == f"Token {TOKEN}"
     assert sent[1] == f"Bearer {next(iter(tool.access))}"
@@ -78,9 +78,9 @@ def test_what_is_hidden_is_not_told_wherever_a_long_answer_is_cut(tool: StandIn)
     for before in range(200, 320, 7):
         tool.echo = before
         with client(tool) as refused:
-            refused.hide("secret-of-a-path")
+            refused.redact("secret-of-a-path")
             with pytest.raises(Refused) as told:
-                refused.ask("POST", "/api/webhooks/secret-of-a-path", json={})
+                refused.request("POST", "/api/webhooks/secret-of-a-path", json={})
         assert "xxx" in str(told.value)
         assert "secret" not in str(told.value)
 
@@ -89,9 +89,9 @@ def test_a_token_goes_to_its_own_server_alone(tool: StandIn, elsewhere: StandIn)
     elsewhere.files["/public/1.png"] = tool.files["/data/upload/1.png"] = b"picture"
     tool.moved["/data/upload/moved.png"] = f"{elsewhere.url}/public/1.png"
     with client(tool) as one:
-        assert one.file("/data/upload/1.png", 1) == b"picture"
-        assert one.file("/data/upload/moved.png", 1) == b"picture"
-        assert one.file(f"{elsewhere.url}/public/1.png", 1) == b"picture"
+        assert one.download("/data/upload/1.png", 1) == b"picture"
+        assert one.download("/data/upload/moved.png", 1) == b"picture"
+        assert one.download(f"{elsewhere.url}/public/1.png", 1) == b"picture"
     assert [one.authorization for one in elsewhere.heard] == [None, None]
     assert {one.authorization for one in tool.heard} == {f"Token {TOKEN}"}
 
@@ -106,7 +106,7 @@ def test_the_api_is_not_followed_to_another_server(tool: StandIn, elsewhere: Sta
 def test_redirects_without_end_end(tool: StandIn) -> None:
     tool.moved["/data/upload/1.png"] = "/data/upload/1.png"
     with client(tool) as one, pytest.raises(Refused, match="more than 5 redirects"):
-        one.file("/data/upload/1.png", 1)
+        one.download("/data/upload/1.png", 1)
 
 
 def test_pages_end_where_the_next_one_is_a_404(tool: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_busy_server_is_asked_again(tool: StandIn, busy: int) -> None:
 def test_what_may_have_been_done_is_not_said_twice(tool: StandIn, busy: int, said: int) -> None:
     tool.answers = [busy] * 9
     with client(tool) as one, pytest.raises(Refused, match=str(busy)):
-        one.ask("POST", "/api/predictions/", json={})
+        one.request("POST", "/api/predictions/", json={})
     assert len(tool.heard) == said
 
 
@@ -147,7 +147,7 @@ def test_a_server_that_is_not_there_is_said(tool: StandIn) -> None:
 
 
 def test_a_server_that_is_silent_is_said(tool: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE", httpx.Timeout(0.02))
+    monkeypatch.setattr(module, "_TIMEOUT", httpx.Timeout(0.02))
     tool.delay_s = 0.2
     with client(tool) as one, pytest.raises(Upstream, match="did not answer GET /api/projects/7/ in time"):
         one.project(7)
@@ -165,7 +165,7 @@ def test_addresses_inside_are_refused_unless_allowed(tool: StandIn, url: str) ->
         with pytest.raises(Invalid, match="SUSPECTS_ALLOW_PRIVATE_CONNECTIONS"):
             one.project(7)
         with pytest.raises(Invalid, match="SUSPECTS_ALLOW_PRIVATE_CONNECTIONS"):
-            one.file(f"{tool.url}/public/1.png", 1)
+            one.download(f"{tool.url}/public/1.png", 1)
     assert not tool.heard
 
 
@@ -173,20 +173,20 @@ def test_a_file_is_read_from_wherever_a_task_points(tool: StandIn) -> None:
     stored = base64.urlsafe_b64encode(b"s3://bucket/1.png").decode()
     tool.files["/tasks/3/resolve/"] = b"stored"
     with client(tool) as one:
-        assert one.file("s3://bucket/1.png", 3) == b"stored"
-        assert one.file("data:image/png;base64,aGVsbG8=", 3) == b"hello"
+        assert one.download("s3://bucket/1.png", 3) == b"stored"
+        assert one.download("data:image/png;base64,aGVsbG8=", 3) == b"hello"
         with pytest.raises(Refused, match="no base 64"):
-            one.file("data:image/png;base64,!", 3)
+            one.download("data:image/png;base64,!", 3)
     assert tool.paths() == [f"/tasks/3/resolve/?fileuri={stored}"]
 
 
 def test_a_file_that_is_too_large_is_not_read_to_its_end(tool: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_OF_A_FILE", 1000)
+    monkeypatch.setattr(module, "_MAX_FILE_BYTES", 1000)
     tool.files |= {"/data/small": b"x" * 1000, "/data/large": b"x" * 1001}
     with client(tool) as one:
-        assert len(one.file("/data/small", 1)) == 1000
+        assert len(one.download("/data/small", 1)) == 1000
         with pytest.raises(Refused, match="more than 1,000 bytes"):
-            one.file("/data/large", 1)
+            one.download("/data/large", 1)
 
 
 @pytest.mark.parametrize("body", [{"access": 7}, {}, [], {"access": "a.b.c"}])

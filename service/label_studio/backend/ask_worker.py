@@ -1,7 +1,7 @@
-"""Asks a worker what a job's model says of samples that it has not seen, and waits for so long and no longer.
+"""Predictions of a job's model for new tasks, computed by a worker.
 
-The service has no model. Question and answer are files, the message only names them: a worker that is busy, or none at
-all, costs nobody more than the wait.
+The service has no model. It writes the samples to a file, sends a message with the file's name, and waits for a file with
+the answer until a deadline.
 """
 
 import json
@@ -26,52 +26,52 @@ from service.store.pulls import Pull
 
 log = structlog.get_logger()
 
-_LOOK_S = 0.05
-_WAITING = threading.BoundedSemaphore(8)  # of the server's threads; others are told at once that there is no answer
+_POLL_S = 0.05
+_SLOTS = threading.BoundedSemaphore(8)  # threads of the server that may wait; others get no answer
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A task and its input, as the tool has it."""
+class UnseenTask:
+    """A task that the model has not seen, and its input as the tool has it."""
 
     task: int
     value: Any
 
 
-def ask(
-    services: Services, job: Job, pull: Pull, samples: Sequence[Sample], deadline: float
+def ask_worker(
+    services: Services, job: Job, pull: Pull, samples: Sequence[UnseenTask], deadline: float
 ) -> list[Mapping[str, float] | None]:
-    """How probable the model finds each class, by class; None for a sample of which nothing is said by the deadline."""
+    """Probability by class for each sample; None for a sample without an answer at `deadline` (time.monotonic)."""
     found: list[Mapping[str, float] | None] = [None] * len(samples)
-    if not _WAITING.acquire(blocking=False):
+    if not _SLOTS.acquire(blocking=False):
         log.info("too many questions at once", job=job.id)
         return found
     name = uuid.uuid4().hex
     try:
         places = _write(services, job, pull, samples, services.blobs.question(name), deadline)
-        left = deadline - time.monotonic()
-        told = None
-        if places and left > 0 and services.queue.ask(job.id, name, left):
-            told = _wait(services.blobs.answer(name), deadline)
+        remaining = deadline - time.monotonic()
+        answer = None
+        if places and remaining > 0 and services.queue.ask(job.id, name, remaining):
+            answer = _wait(services.blobs.answer(name), deadline)
     except SuspectsError as error:
         log.info("question not asked", job=job.id, error=error.detail)
         return found
     finally:
-        _WAITING.release()
+        _SLOTS.release()
         services.blobs.question(name).unlink(missing_ok=True)
         services.blobs.answer(name).unlink(missing_ok=True)
-    if told is None or "error" in told:
-        log.info("question not answered", job=job.id, samples=len(samples), error=(told or {}).get("error"))
+    if answer is None or "error" in answer:
+        log.info("question not answered", job=job.id, samples=len(samples), error=(answer or {}).get("error"))
         return found
-    for place, shares in zip(places, told["probabilities"], strict=True):
-        found[place] = dict(zip(told["classes"], shares, strict=True))
+    for place, shares in zip(places, answer["probabilities"], strict=True):
+        found[place] = dict(zip(answer["classes"], shares, strict=True))
     return found
 
 
 def _write(
-    services: Services, job: Job, pull: Pull, samples: Sequence[Sample], path: Path, deadline: float
+    services: Services, job: Job, pull: Pull, samples: Sequence[UnseenTask], path: Path, deadline: float
 ) -> list[int]:
-    """The question as a file; gives the places of the samples that are in it."""
+    """Write the file of samples; returns the positions of the samples that could be written."""
     with services.database.read() as connection:
         info = datasets.get(connection, job.dataset_id)
     if info is None:
@@ -86,7 +86,7 @@ def _write(
     return write_samples(services.blobs.canonical(info.id), values, path, limits)
 
 
-def _values(services: Services, modality: str, pull: Pull, samples: Sequence[Sample], deadline: float) -> list[Any]:
+def _values(services: Services, modality: str, pull: Pull, samples: Sequence[UnseenTask], deadline: float) -> list[Any]:
     if modality == "text":
         return [str(sample.value) for sample in samples]
     if modality != "image":
@@ -98,17 +98,17 @@ def _values(services: Services, modality: str, pull: Pull, samples: Sequence[Sam
             image = None
             if time.monotonic() < deadline:
                 try:
-                    image = client.file(str(sample.value), sample.task)
+                    image = client.download(str(sample.value), sample.task)
                 except (Upstream, Invalid) as error:
-                    log.info("an image could not be read", task=sample.task, error=error.detail)
+                    log.info("image not read", task=sample.task, error=error.detail)
             found.append(image)
     return found
 
 
-def _wait(answer: Path, deadline: float) -> dict[str, Any] | None:
+def _wait(path: Path, deadline: float) -> dict[str, Any] | None:
     while time.monotonic() < deadline:
-        if answer.exists():
-            told: dict[str, Any] = json.loads(answer.read_text())
-            return told
-        time.sleep(_LOOK_S)
+        if path.exists():
+            answer: dict[str, Any] = json.loads(path.read_text())
+            return answer
+        time.sleep(_POLL_S)
     return None

@@ -1,4 +1,4 @@
-"""A ranking seen as tasks: what is written of each, and which of the others bear on it."""
+"""Ranked tasks, and the predictions that are written for them."""
 
 import hashlib
 import json
@@ -20,10 +20,10 @@ _DECIDED = frozenset({"keep", "relabel", "remove"})
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """One task. `score` falls strictly from task to task, so that a tool that sorts by it keeps our order of ties.
+class RankedTask:
+    """One task. `score` decreases strictly from task to task, so that a tool that sorts by it keeps the order of ties.
 
-    `decided`: somebody has said what is right of it.
+    `position` is its row in the dataset. `decided`: a review says whether its label is right.
     """
 
     task: int
@@ -36,18 +36,18 @@ class Ranked:
 
 
 def model_version(job_id: str) -> str:
-    """Under which name a job's predictions are in the tool."""
+    """Name of the model version of a job's predictions."""
     return f"suspects-{job_id}"
 
 
-def ranked(services: Services, job: Job) -> list[Ranked]:
-    """Every ranked task, most suspicious first; of a task with several samples the most suspicious one.
+def ranked_tasks(services: Services, job: Job) -> list[RankedTask]:
+    """All ranked tasks, most suspicious first; a task with several samples counts as its most suspicious one.
 
-    Raises Conflict for a job that planted errors: what it suggests is not about the tasks as they are.
+    Raises Conflict for a job with planted errors: its suggestions are not about the tasks' own labels.
     """
     if job.spec.glitches:
         raise Conflict("this job planted errors itself; its suggestions are not about your labels", members=_PLANTED)
-    found: dict[int, Ranked] = {}
+    found: dict[int, RankedTask] = {}
     last = math.inf
     with services.database.read() as connection:
         held = reviews.latest(connection, job.id)
@@ -64,8 +64,8 @@ def ranked(services: Services, job: Job) -> list[Ranked]:
 _PLANTED = {"state": "planted"}
 
 
-def _ranked(task: int, row: Row, score: float, decided: Collection[str]) -> Ranked:
-    return Ranked(
+def _ranked(task: int, row: Row, score: float, decided: Collection[str]) -> RankedTask:
+    return RankedTask(
         task=task,
         position=row["position"],
         given=row["given_label"],
@@ -76,8 +76,8 @@ def _ranked(task: int, row: Row, score: float, decided: Collection[str]) -> Rank
     )
 
 
-def prediction(one: Ranked, control: Control, version: str) -> dict[str, Any]:
-    """What is written of a task."""
+def prediction(one: RankedTask, control: Control, version: str) -> dict[str, Any]:
+    """The prediction of a task, as Label Studio takes it."""
     return {
         "task": one.task,
         "result": choices_result(control, one.suggested),
@@ -86,17 +86,17 @@ def prediction(one: Ranked, control: Control, version: str) -> dict[str, Any]:
     }
 
 
-def digest(predictions: Sequence[Mapping[str, Any]]) -> str:
-    """The same predictions have the same digest."""
+def predictions_digest(predictions: Sequence[Mapping[str, Any]]) -> str:
+    """SHA-256 of predictions in hexadecimal."""
     return hashlib.sha256(json.dumps(list(predictions)).encode()).hexdigest()
 
 
-def neighbours(
-    services: Services, job: Job, wanted: Sequence[Ranked], present: Collection[int]
+def influential_tasks(
+    services: Services, job: Job, wanted: Sequence[RankedTask], present: Collection[int]
 ) -> dict[int, list[int]]:
-    """The tasks that a task hurt most and then those that it helped most, by task; where the tasks themselves served.
+    """By task: the reference tasks with the most negative, then with the most positive influence of the task.
 
-    With a reference of another dataset there are none.
+    Empty when the reference is another dataset.
     """
     folder = services.blobs.evidence(job.id)
     known = {one.task: evidence.load(folder, one.position) for one in wanted}

@@ -1,0 +1,63 @@
+"""The tab of suspects in Label Studio's Data Manager, and links to it."""
+
+from collections.abc import Callable
+
+from service.label_studio.client import LabelStudio
+from service.platforms.label_studio import task_number
+from service.services import Services
+from service.store import connections, pulls
+from service.store.jobs import Job
+
+
+def project_url(url: str, project: int, view: int | None) -> str:
+    """URL of a project's page, or of a tab of it."""
+    return f"{url}/projects/{project}/data{'' if view is None else f'?tab={view}'}"
+
+
+def task_links(services: Services, job: Job) -> Callable[[str], str | None]:
+    """Function from a sample's id to the URL of its task; None for samples that did not come from a tool."""
+    with services.database.read() as connection:
+        pull = pulls.get(connection, job.id)
+        known = None if pull is None or pull.connection_id is None else connections.get(connection, pull.connection_id)
+        pushed = None if known is None else pulls.get_push(connection, job.id)
+    if pull is None or known is None:
+        return lambda _: None
+    start = project_url(known.url, pull.project, pushed.state.get("view") if pushed is not None else None)
+    start += "&task=" if "?" in start else "?task="
+
+    def url_of(sample_id: str) -> str | None:
+        task = task_number(sample_id)
+        return None if task is None else f"{start}{task}"
+
+    return url_of
+
+
+def save_tab(client: LabelStudio, project: int, job: Job, version: str) -> int:
+    """Create or update the tab of a job; returns its number."""
+    title = f"Suspects {job.id}"
+    data = {
+        "title": title,
+        "type": "list",
+        "target": "tasks",
+        "ordering": ["-tasks:predictions_score"],
+        "filters": {
+            "conjunction": "and",
+            "items": [
+                {
+                    "filter": "filter:tasks:predictions_model_versions",
+                    "operator": "contains",
+                    "type": "String",
+                    "value": version,
+                }
+            ],
+        },
+    }
+    found = client.request("GET", "/api/dm/views/", params={"project": project}) or []
+    mine = [one for one in found if (one.get("data") or {}).get("title") == title]
+    if not mine:
+        return int(client.request("POST", "/api/dm/views/", json={"project": project, "data": data})["id"])
+    number, held = int(mine[0]["id"]), mine[0]["data"]
+    if any(held.get(name) != value for name, value in data.items()):
+        body = {"project": project, "data": {**held, **data}}
+        client.request("PATCH", f"/api/dm/views/{number}/", params={"project": project}, json=body)
+    return number
