@@ -1,4 +1,4 @@
-"""The service: settings -> store -> queue -> routes. The only place where they meet."""
+"""Application factory of the service."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -46,11 +46,11 @@ from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
 
 _STALE_UPLOAD_S = 24 * 3600
-_DESCRIPTION = """Tells which samples of a labelled training set are wrong, by the influence that each has on the
-model (TracIn). Upload a dataset, submit a job, read the ranking: higher scores are more suspicious.
+_DESCRIPTION = """Finds wrong samples in a labelled training set, by the influence that each has on the model (TracIn).
+Upload a dataset, submit a job, read the ranking: higher scores are more suspicious.
 
-Errors are `application/problem+json`. Lists come in pages with a `next` cursor. Creating requests take an
-`Idempotency-Key`. With keys configured every request but health, readiness and the page needs one."""
+Errors are `application/problem+json`. Lists have pages with a `next` cursor. Requests that create a resource take an
+`Idempotency-Key`. Where API keys are configured, every request needs one, except health, readiness and the page."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -130,7 +130,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _clear_uploads(blobs: Blobs) -> None:
-    """Remove what a process that was killed left behind; another one's upload may still run, so only what is old."""
+    """Remove uploads of killed processes. Only old files, because another process may be uploading now."""
     for left in blobs.uploads.iterdir():
         if left.stat().st_mtime < time.time() - _STALE_UPLOAD_S:
             left.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""The queue of jobs as the service sees it: it tells workers that a job waits, and nothing depends on being heard.
+"""Queue of jobs, as the service uses it. No result depends on a message.
 
-The ledger is the truth. A message that is lost, late or doubled changes nothing: the sweep tells again, and a worker
-claims in the ledger before it computes.
+The database has the state of jobs. A message that is lost, late or repeated changes nothing: the sweep sends it again,
+and a worker claims the job in the database before it computes.
 """
 
 from typing import Any, Protocol
@@ -13,54 +13,54 @@ from celery import Celery
 from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_QUEUE, QUESTION_TASK, Settings, broker_options
 
 log = structlog.get_logger()
-_SOONEST = 9
-_PATIENCE = 1.0  # seconds for a broker that does not answer
+_FIRST = 9
+_TIMEOUT_S = 1.0  # seconds for a broker that does not answer
 
 
 class Queue(Protocol):
-    """What the service needs of a queue."""
+    """The part of a queue that the service uses."""
 
     def wake(self, job_id: str, priority: int) -> bool:
-        """Tell the workers that a job waits; False when the broker cannot be reached, never an exception."""
+        """Tell the workers that a job waits. Returns False when the broker cannot be reached; raises nothing."""
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
-        """Ask the workers what a job's model says; nobody waits for longer than so many seconds. False as above."""
+        """Ask the workers for predictions of a job's model; the message expires after `seconds`. Returns as `wake`."""
 
     def depth(self) -> int | None:
-        """How many jobs' messages wait; None when the broker cannot be reached."""
+        """Number of waiting messages about jobs; None when the broker cannot be reached."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
 
 class CeleryQueue:
-    """Celery's queue on Redis or Valkey; tasks are named, never imported."""
+    """Queue of Celery on Redis or Valkey. Tasks are named, because the service does not import the worker."""
 
     def __init__(self, settings: Settings) -> None:
         self._celery = Celery("usual-suspects-api", broker=settings.broker_url, set_as_current=False)
         self._celery.conf.update(
             broker_transport_options={
                 **broker_options(),
-                "socket_connect_timeout": _PATIENCE,
-                "socket_timeout": _PATIENCE,
+                "socket_connect_timeout": _TIMEOUT_S,
+                "socket_timeout": _TIMEOUT_S,
                 "max_retries": 0,
             },
-            broker_connection_timeout=_PATIENCE,
+            broker_connection_timeout=_TIMEOUT_S,
             task_ignore_result=True,
         )
         self._redis = redis.Redis.from_url(
-            settings.broker_url, socket_connect_timeout=_PATIENCE, socket_timeout=_PATIENCE, retry=None
+            settings.broker_url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S, retry=None
         )
 
     def wake(self, job_id: str, priority: int) -> bool:
-        """Send one message, once. The API's priority 9 (soonest) is the broker's 0."""
-        told = self._send(JOB_TASK, [job_id], queue=JOB_QUEUE, priority=_SOONEST - priority)
-        if not told:
-            log.warning("the sweep will tell the workers", job=job_id)
-        return told
+        """Send one message, without retry. Priority 9 of the API (first) is 0 of the broker."""
+        sent = self._send(JOB_TASK, [job_id], queue=JOB_QUEUE, priority=_FIRST - priority)
+        if not sent:
+            log.warning("the sweep will send the message again", job=job_id)
+        return sent
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
-        """Send one message, which no worker takes up when it has become too late."""
+        """Send one message, which expires."""
         return self._send(QUESTION_TASK, [job_id, question], queue=QUESTION_QUEUE, priority=0, expires=seconds)
 
     def _send(self, task: str, arguments: list[str], **options: Any) -> bool:
@@ -72,10 +72,10 @@ class CeleryQueue:
         return True
 
     def depth(self) -> int | None:
-        """Messages of every priority that no worker has taken yet."""
+        """Messages of all priorities that no worker has taken yet."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for step in range(_SOONEST + 1):
+                for step in range(_FIRST + 1):
                     pipe.llen(f"{JOB_QUEUE}\x06\x16{step}" if step else JOB_QUEUE)
                 return int(sum(pipe.execute()))
         except redis.RedisError as error:
@@ -83,6 +83,6 @@ class CeleryQueue:
             return None
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._celery.close()
         self._redis.close()

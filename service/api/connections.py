@@ -31,9 +31,9 @@ router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], resp
 def create_connection(
     body: JsonBody, key: IdempotencyKey, services: ServicesDependency, response: Response
 ) -> Connection:
-    """The token is tried at once; `seen` says whose it is and how many projects it can see.
+    """The service tries the token at once. `seen` says whose token it is and how many projects it can see.
 
-    It is stored encrypted and never shown again. Both of Label Studio's kinds are taken, told apart by themselves.
+    The token is stored encrypted and never shown again. Legacy and personal access tokens are both accepted.
     """
     request = parsed(ConnectionRequest, body.value)
     digest = canonical_digest("POST /connections", request, request.token.get_secret_value())
@@ -50,7 +50,7 @@ def list_connections(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> ConnectionPage:
-    """Without their secrets."""
+    """The list does not contain secrets."""
     before = paging.by_time(cursor, ["connections"])
     with services.database.read() as connection:
         found, total = connections.page(connection, before, limit + 1)
@@ -60,7 +60,7 @@ def list_connections(
 
 @router.get("/connections/{connection_id}", summary="One connection", responses=problems(404))
 def get_connection(connection_id: str, services: ServicesDependency) -> Connection:
-    """What it showed when its token was tried last."""
+    """`seen` is from the last time that the token was tried."""
     return find_connection(services, connection_id).shown
 
 
@@ -71,7 +71,7 @@ def get_connection(connection_id: str, services: ServicesDependency) -> Connecti
     openapi_extra=TOKEN_BODY,
 )
 def rotate_token(connection_id: str, body: JsonBody, services: ServicesDependency) -> Connection:
-    """The new one is tried first; the old one stays where it fails."""
+    """The service tries the new token first. If it fails, the old one stays."""
     find_connection(services, connection_id)
     replace_token(services, connection_id, parsed(TokenRequest, body.value).token.get_secret_value())
     return find_connection(services, connection_id).shown
@@ -84,9 +84,9 @@ def rotate_token(connection_id: str, body: JsonBody, services: ServicesDependenc
     responses=problems(404),
 )
 def make_backend(connection_id: str, services: ServicesDependency) -> ConnectionSecret:
-    """The address of a machine learning backend for the tool's settings page, and of its webhook.
+    """The path is the address of a machine learning backend, for the tool's settings page, and of its webhook.
 
-    It is shown this once. The path before it stops working.
+    It is shown only once. The previous path stops working.
     """
     path = replace_backend_path(services, connection_id)
     return ConnectionSecret(
@@ -98,5 +98,5 @@ def make_backend(connection_id: str, services: ServicesDependency) -> Connection
     "/connections/{connection_id}", status_code=204, summary="Forget a connection", responses=problems(404, 409)
 )
 def delete_connection(connection_id: str, services: ServicesDependency) -> None:
-    """With its secrets. Jobs that came over it stay, but can no longer be pushed or reconciled."""
+    """Its secrets are deleted too. Jobs that used it stay, but can no longer be pushed or reconciled."""
     delete_unused_connection(services, connection_id)

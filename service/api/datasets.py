@@ -53,13 +53,13 @@ _MEDIA_HEADERS = {
 def create_dataset(
     body: Body, key: IdempotencyKey, services: ServicesDependency, request: Request, response: Response
 ) -> DatasetInfo:
-    """Of a file that comes along, of what a URL leads to, or of the labelled tasks of a labelling tool's project.
+    """The data is an uploaded file, the content of a URL, or the labelled tasks of a labelling tool's project.
 
-    The same bytes and spec, and the same tasks, give the same dataset. What was left out of `spec` is inferred, and
+    The same bytes and spec, and the same tasks, give the same dataset. What `spec` leaves out is inferred, and
     `inferred` says how. Rows that cannot be used are skipped, and `GET /datasets/{id}/skipped` says why.
 
-    Tasks are read before the answer, which takes minutes of a project of tens of thousands; nothing is kept when the
-    client goes away. POST /jobs reads them afterwards, and only a job that reads them itself can be pushed back.
+    Tasks are read before the answer, which takes minutes for tens of thousands; nothing is kept when the client goes
+    away. POST /jobs reads them after its answer, and only a job that reads them itself can be pushed back.
     """
     info = _made(services, key, body, request)
     response.headers["Location"] = f"/datasets/{info.id}"
@@ -84,7 +84,7 @@ def _made(services: Services, key: str | None, body: JsonContent | FormContent, 
 
 
 def _while_wanted(request: Request) -> Callable[[str, float], None]:
-    """What a long reading tells; it raises ClientDisconnect once nobody waits for the answer any more."""
+    """Progress callback of a long read. It raises ClientDisconnect once the client has gone away."""
 
     def tell(_detail: str, _share: float) -> None:
         if from_thread.run(request.is_disconnected):
@@ -101,7 +101,7 @@ def list_datasets(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> DatasetPage:
-    """A page of every dataset."""
+    """One page of all datasets."""
     before = paging.by_time(cursor, ["datasets"])
     with services.database.read() as connection:
         found, total = datasets.page(connection, before, limit + 1)
@@ -111,7 +111,7 @@ def list_datasets(
 
 @router.get("/datasets/{dataset_id}", summary="One dataset", responses=problems(404))
 def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetInfo:
-    """What was found in it."""
+    """Its content, as it was read from the upload."""
     return find_dataset(services, dataset_id)
 
 
@@ -122,7 +122,7 @@ def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetInfo:
     responses=problems(404, 409),
 )
 def delete_dataset(dataset_id: str, services: ServicesDependency) -> None:
-    """With its files. Jobs that use it, finished ones too, are in the way: delete them first."""
+    """Its files are deleted too. While jobs use it, finished ones included, the answer is 409: delete them first."""
     delete_unused_dataset(services, dataset_id)
 
 
@@ -137,7 +137,7 @@ def list_skipped(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> SkippedPage:
-    """Row by row, in the order of the upload."""
+    """Skipped rows are in the order of the upload, each with its reason."""
     info = find_dataset(services, dataset_id)
     query = ["skipped", dataset_id]
     offset = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
@@ -148,7 +148,7 @@ def list_skipped(
 
 
 def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int | None]:
-    """Rows from a byte offset on, and the offset of the row after them, if there is one."""
+    """At most `limit` rows from a byte offset on, and the offset of the next row; None at the end."""
     if not path.exists() or not 0 <= offset <= path.stat().st_size:
         return [], None
     with path.open("rb") as file:
@@ -186,7 +186,7 @@ def get_media(
         ),
     ] = None,
 ) -> Any:
-    """Only images and texts have media."""
+    """Only rows of image and text datasets have media."""
     data = _data(services, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
@@ -202,7 +202,7 @@ def get_media(
 
 @router.get("/datasets/{dataset_id}/samples/{sample_id:path}", summary="One row of a dataset", responses=problems(404))
 def get_sample(dataset_id: str, sample_id: str, services: ServicesDependency) -> DatasetSample:
-    """As it was read, by the client's names."""
+    """Features have the names that they have in the upload."""
     row = sample_row(_data(services, dataset_id), sample_id)
     if row is None:
         raise NotFound(f"no sample called {sample_id!r} in this dataset")

@@ -28,9 +28,9 @@ def list_deliveries(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> DeliveryPage:
-    """Each was written when its job ended, and is sent until its receiver answers 2xx, at most ten times in three days.
+    """A message is written when its job ends, and sent until the receiver answers 2xx: at most 10 times in 3 days.
 
-    410 gives it up at once. Redirects are not followed.
+    An answer 410 ends the attempts at once. Redirects are not followed.
     """
     query = ["deliveries", state, job]
     before = paging.by_time(cursor, query)
@@ -42,7 +42,7 @@ def list_deliveries(
 
 @router.get("/deliveries/{delivery_id}", summary="One message to a webhook", responses=problems(404))
 def get_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
-    """How often it was tried, and what the receiver answered last."""
+    """It says how many attempts were made, and what the receiver answered last."""
     return _view(find_delivery(services, delivery_id))
 
 
@@ -53,7 +53,7 @@ def get_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView
     responses=problems(404, 409),
 )
 def retry_delivery(delivery_id: str, services: ServicesDependency) -> DeliveryView:
-    """With its attempts counted anew. Its id and body stay the same, so that a receiver can tell repeats."""
+    """Attempts are counted from 0 again. Id and body stay the same, so that a receiver can recognise a repeat."""
     return _view(deliver_again(services, delivery_id))
 
 

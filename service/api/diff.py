@@ -26,8 +26,8 @@ def compare_jobs(
         int, Query(ge=1, le=1000, description="How many items of each list, and how far the top goes.")
     ] = 50,
 ) -> JobDiff:
-    """Accuracy before and after, suspects that appeared or vanished, ranks that moved, labels that changed.
+    """It compares accuracy, flagged samples, ranks and labels. The older of the two jobs is `before`.
 
-    Samples are told by their ids, which stay from version to version of a dataset.
+    Samples are matched by id. Ids stay the same in all versions of a dataset.
     """
     return compare(services, job, other, by, limit)

@@ -21,13 +21,13 @@ _PARTS = {
 
 @router.get("/docs")
 async def get_documentation() -> FileResponse:
-    """Every operation, to read and to try."""
+    """Swagger UI of all operations."""
     return FileResponse(WEB_FOLDER / "documentation.html", headers=PAGE_HEADERS)
 
 
 @router.get("/docs/{name}")
 async def get_documentation_part(name: str) -> FileResponse:
-    """What draws it."""
+    """Script or style sheet of the documentation page."""
     if name not in _PARTS:
         raise NotFound(f"the documentation page has no part {name}")
     folder, media_type = _PARTS[name]

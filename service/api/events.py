@@ -46,9 +46,9 @@ async def _resume_after(
 async def follow_job(
     job: ExistingJob, after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
 ) -> AsyncIterator[ServerSentEvent]:
-    """Every `state` as it is entered, `metrics` after each epoch, `progress` whenever it changed.
+    """Events are `state` at each change, `metrics` after each epoch, and `progress` whenever it changes.
 
-    State and metrics carry an id, from which `Last-Event-ID` goes on. The stream ends with the final state.
+    `state` and `metrics` have an id; a stream with `Last-Event-ID` continues after it. The final state ends the stream.
     """
     told: Progress | None = None
     said: object = None

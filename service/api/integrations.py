@@ -21,7 +21,7 @@ router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], resp
     openapi_extra=PUSH_BODY,
 )
 def push_job(job: CompletedJob, body: JsonBody, services: ServicesDependency) -> PushResult:
-    """Answers when it is done. Nothing is deleted but predictions of the same job, and doing it twice changes nothing."""
+    """The answer comes when the push is complete. Only predictions of the same job are deleted. A second push changes nothing."""
     return push(services, job, parsed(PushRequest, body.value))
 
 
@@ -31,7 +31,7 @@ def push_job(job: CompletedJob, body: JsonBody, services: ServicesDependency) ->
     responses=problems(404, 409, 410, 502),
 )
 def undo_push(job: CompletedJob, services: ServicesDependency) -> UndoResult:
-    """What `requeue` turned into drafts is submitted again as it was, where nobody has annotated the task since."""
+    """Annotations that `requeue` turned into drafts are submitted again, where nobody has annotated the task since."""
     return undo(services, job)
 
 
@@ -41,8 +41,8 @@ def undo_push(job: CompletedJob, services: ServicesDependency) -> UndoResult:
     responses=problems(404, 409, 410, 502),
 )
 def reconcile_job(job: CompletedJob, services: ServicesDependency) -> ReconcileResult:
-    """Answers when it is done: every decision since the pull is a review of the job. Doing it twice changes nothing.
+    """The answer comes when every decision since the pull is a review of the job. A second call changes nothing.
 
-    It is also done by itself, a few seconds after an event and every SUSPECTS_RECONCILE_SECONDS.
+    The service also does this by itself, a few seconds after an event and every SUSPECTS_RECONCILE_SECONDS.
     """
     return reconcile(services, job)

@@ -38,10 +38,10 @@ _RETRY_JOB_S = 2
     openapi_extra=JOB_BODY,
 )
 def submit_job(body: Body, key: IdempotencyKey, services: ServicesDependency, response: Response) -> JobView:
-    """Of a dataset that is there (JSON), of a file that comes along (multipart), or of a labelling tool's tasks (JSON).
+    """The samples are a stored dataset (JSON), an uploaded file (multipart), or a labelling tool's tasks (JSON).
 
-    Tasks are read before the job enters the queue; until then its dataset has no rows, and `progress` says how far it is.
-    Every default is resolved and echoed in `spec`. Follow `links.events`, or ask again after `Retry-After` seconds.
+    Tasks are read before the job enters the queue; until then its dataset has no rows, and `progress` shows how many are
+    read. `spec` shows every option with its default filled in. Follow `links.events`, or poll after `Retry-After` seconds.
     """
     request, digest = _request(body)
     file = body.file if isinstance(body, FormContent) else None
@@ -52,7 +52,7 @@ def submit_job(body: Body, key: IdempotencyKey, services: ServicesDependency, re
 
 
 def _request(body: JsonContent | FormContent) -> tuple[JobRequest | PullJobRequest | UploadJobRequest, str]:
-    """What is asked for, and its digest. Raises Invalid."""
+    """The request, and its digest for the idempotency key. Raises Invalid."""
     match body:
         case FormContent():
             upload = parsed(UploadJobRequest, body.spec, "spec")
@@ -76,7 +76,7 @@ def list_jobs(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> JobPage:
-    """A page of the jobs that match."""
+    """One page of the jobs that match."""
     query = ["jobs", state, dataset, name]
     before = paging.by_time(cursor, query)
     with services.database.read() as connection:
@@ -87,7 +87,7 @@ def list_jobs(
 
 @router.get("/jobs/{job_id}", summary="One job", responses=problems(404))
 def get_job(job_id: str, services: ServicesDependency, response: Response) -> JobView:
-    """Where it stands; its result once completed, its error if it failed."""
+    """State and progress; `result` once it is completed, `error` if it failed."""
     job = find_job(services, job_id)
     if job.state not in ENDED:
         response.headers["Retry-After"] = str(_RETRY_JOB_S)
@@ -96,7 +96,7 @@ def get_job(job_id: str, services: ServicesDependency, response: Response) -> Jo
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, summary="Cancel a job", responses=problems(404, 409))
 def cancel_job(job_id: str, services: ServicesDependency) -> JobView:
-    """Its worker notices within a second. A job that has ended cannot be cancelled."""
+    """The worker stops within a second. A job that has ended cannot be cancelled."""
     return job_view(services, cancel(services, job_id))
 
 
@@ -104,7 +104,7 @@ def cancel_job(job_id: str, services: ServicesDependency) -> JobView:
     "/jobs/{job_id}/retry", status_code=202, summary="Run a failed or cancelled job again", responses=problems(404, 409)
 )
 def retry_job(job_id: str, services: ServicesDependency) -> JobView:
-    """From the last checkpoint that was kept, with attempts counted anew."""
+    """It continues from the last checkpoint. Attempts are counted from 0 again."""
     return job_view(services, retry(services, job_id))
 
 
@@ -115,15 +115,15 @@ def retry_job(job_id: str, services: ServicesDependency) -> JobView:
     responses=problems(404, 409, 422),
 )
 def rerun_job(job_id: str, services: ServicesDependency) -> JobView:
-    """However few labels its reviews have changed, once nobody has decided anything, or asked again, for a minute.
+    """The job starts once nobody has reviewed a sample or repeated this request for a minute, however few labels changed.
 
-    The quiet time and the cool-down of the job's own `loop` hold, where it has one. The job that follows is
-    `links.next`, as soon as it is there.
+    Where the job has a `loop`, its quiet time and cool-down hold instead. `links.next` is the new job, as soon as it
+    exists.
     """
     return job_view(services, ask_for_rerun(services, job_id))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))
 def delete_job(job_id: str, services: ServicesDependency) -> None:
-    """With its ranking and its files."""
+    """Its ranking, reviews and files are deleted too."""
     delete_ended_job(services, job_id)

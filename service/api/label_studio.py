@@ -36,7 +36,7 @@ _CHANGES = frozenset(
 
 
 def _caller(secret: str, services: ServicesDependency) -> str:
-    """Id of the connection whose path this is. Raises NotFound for any other path, telling nothing of it."""
+    """Id of the connection with this path. Raises NotFound for any other path, without saying why."""
     connection_id, _, given = secret.partition(".")
     with services.database.read() as connection:
         found = connections.get_encrypted(connection, connection_id)
@@ -62,7 +62,7 @@ router = APIRouter(prefix="/ls/{secret}", tags=["label studio"], responses=probl
 
 @router.get("/health", summary="Say that the service is there", dependencies=[Depends(_caller)])
 def tell_health() -> BackendHealth:
-    """Label Studio gives up after a second."""
+    """Label Studio waits at most 1 s for the answer."""
     return BackendHealth()
 
 
@@ -73,13 +73,13 @@ def tell_health() -> BackendHealth:
     openapi_extra=SETUP_BODY,
 )
 def set_up(caller: Caller, body: JsonBody, services: ServicesDependency) -> ModelVersion:
-    """Called all the time: nothing is done, and nothing of what comes is kept. The token that comes too is not read."""
+    """Label Studio calls this often. Nothing is stored, and the token in the request is not read."""
     return ModelVersion(model_version=version_of(services, caller, parsed(SetupRequest, body.value).number))
 
 
 @router.get("/versions", summary="List the versions of all projects")
 def list_versions(caller: Caller, services: ServicesDependency) -> ModelVersions:
-    """One for each completed job over this connection, the newest first, a hundred at most."""
+    """One version for each completed job over this connection, newest first, at most 100."""
     return ModelVersions(versions=versions(services, caller))
 
 
@@ -90,10 +90,10 @@ def list_versions(caller: Caller, services: ServicesDependency) -> ModelVersions
     openapi_extra=QUESTION_BODY,
 )
 def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) -> Predictions:
-    """Of ranked tasks the score and the suggested class, of new ones what the model of the job says.
+    """Ranked tasks get their score and suggested class, new tasks the prediction of the job's model.
 
-    A worker is asked about new ones, and waited for no longer than SUSPECTS_ANSWER_SECONDS; where all are busy, nothing is said of them,
-    and Label Studio asks again when the task is opened the next time.
+    A worker predicts new tasks within SUSPECTS_ANSWER_SECONDS. When all are busy, new tasks get no prediction, and Label
+    Studio asks again when the task is opened the next time.
     """
     return Predictions(results=predict(services, caller, parsed(PredictRequest, body.value)))
 
@@ -106,10 +106,10 @@ def predict_tasks(caller: Caller, body: JsonBody, services: ServicesDependency) 
     openapi_extra=EVENT_BODY,
 )
 def hear(caller: Caller, body: JsonBody, services: ServicesDependency, later: BackgroundTasks) -> EventAccepted:
-    """Answers at once: the annotator's own request waits for it. An event only says that it is time to look.
+    """The answer comes at once, because the annotator's own request waits for it. Annotations are read later.
 
     START_TRAINING runs the newest job of the project again over its present tasks, once however often it comes. Events
-    that concern no label are heard and left alone.
+    that concern no label change nothing.
     """
     event = parsed(ToolEvent, body.value)
     if event.action in _CHANGES:

@@ -34,9 +34,9 @@ router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], respons
 def create_network(
     body: FormBody, key: IdempotencyKey, services: ServicesDependency, response: Response
 ) -> NetworkInfo:
-    """Weights as safetensors, for model `safetensors`, or a program of `torch.export.save`, for model `exported`.
+    """The file has weights as safetensors, for model `safetensors`, or a program of `torch.export.save`, for model `exported`.
 
-    What it is, its content says. Pickles are refused, and nothing in the file is ever run as code. The same bytes are the
+    Its kind is recognised by content. Pickles are refused, and nothing in the file is run as code. The same bytes are the
     same network.
     """
     spec = parsed(NetworkSpec, body.spec, "spec")
@@ -55,7 +55,7 @@ def list_networks(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> NetworkPage:
-    """A page of every network that was uploaded."""
+    """One page of all uploaded networks."""
     before = paging.by_time(cursor, ["networks"])
     with services.database.read() as connection:
         found, total = networks.page(connection, before, limit + 1)
@@ -65,7 +65,7 @@ def list_networks(
 
 @router.get("/networks/{network_id}", summary="One network", responses=problems(404))
 def get_network(network_id: str, services: ServicesDependency) -> NetworkInfo:
-    """What is known of it; of a program the linear layers that may be named."""
+    """For a program, `layers` lists the linear layers that `model.params.layer` may name."""
     return find_network(services, network_id)
 
 
@@ -76,5 +76,5 @@ def get_network(network_id: str, services: ServicesDependency) -> NetworkInfo:
     responses=problems(404, 409),
 )
 def delete_network(network_id: str, services: ServicesDependency) -> None:
-    """With its file. Jobs that use it, finished ones too, are in the way: delete them first."""
+    """Its file is deleted too. While jobs use it, finished ones included, the answer is 409: delete them first."""
     delete_unused_network(services, network_id)

@@ -26,7 +26,7 @@ Name = Literal["database", "broker", "storage", "worker"]
 
 
 def product_version() -> str:
-    """The installed version."""
+    """Installed version of the package; "0" where it is not installed."""
     try:
         return version("usual-suspects")
     except PackageNotFoundError:
@@ -35,7 +35,7 @@ def product_version() -> str:
 
 @router.get("/healthz", summary="Whether the process answers")
 async def get_health() -> Health:
-    """Asks nothing of anything else."""
+    """It checks nothing but the process itself."""
     return Health(version=product_version())
 
 
@@ -46,7 +46,7 @@ async def get_health() -> Health:
     response_model=Readiness,
 )
 def get_readiness(services: ServicesDependency) -> Any:
-    """Database, broker, storage, and at least one living worker."""
+    """It checks database, broker, storage, and that at least one worker is alive."""
     checks: dict[Name, Check] = {name: _checked(name, probe, services) for name, probe in _PROBES.items()}
     failed = [name for name, check in checks.items() if not check.ok]
     if not failed:
@@ -102,13 +102,13 @@ def _checked(name: Name, probe: Callable[[Services], Check], services: Services)
     responses=problems(401, 403) | {200: {"description": "Text exposition.", "content": {"text/plain": {}}}},
 )
 def get_metrics(request: Request) -> Response:
-    """Requests by route, jobs by state, messages that wait."""
+    """Requests by route, jobs by state, and messages in the queue."""
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get("/models", summary="The models", dependencies=[Depends(authorize)], responses=problems(401, 403))
 async def list_models() -> ModelList:
-    """With the JSON schema of their parameters and their training defaults."""
+    """Each has the JSON schema of its parameters, and its training defaults."""
     items = [
         ModelView.model_validate(
             {
@@ -126,6 +126,6 @@ async def list_models() -> ModelList:
 
 @router.get("/signals", summary="The signals", dependencies=[Depends(authorize)], responses=problems(401, 403))
 async def list_signals() -> SignalKindList:
-    """What each means, its formula, source and cost."""
+    """Each has its meaning, formula, source and cost."""
     items = list(SIGNALS.values())
     return SignalKindList(items=items, total=len(items))

@@ -45,7 +45,7 @@ async def get_page() -> FileResponse:
 
 @router.get("/web/{name}", response_class=Response)
 async def get_part(name: str) -> Response:
-    """What it does, and how it looks."""
+    """Script or style sheet of the page."""
     if name not in PARTS:
         raise NotFound(f"the page has no part {name}")
     if name == _EXPORTS:

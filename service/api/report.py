@@ -44,9 +44,9 @@ def get_report(
     name: Annotated[str | None, Query(alias="format", description="html or md; instead of Accept.")] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Response:
-    """Estimates, both rankings' tops with reasons, confused labels, groups, reviews, signals, what was planted and found.
+    """It has estimates, the tops of both rankings with reasons, confused labels, groups, reviews, signals and planted errors.
 
-    HTML with plots, or the same in tables as Markdown.
+    HTML has plots; Markdown has tables in their place.
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a report")
     facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))

@@ -41,10 +41,9 @@ _DECISIONS = TypeAdapter(list[Decision])
 def create_reviews(
     job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
 ) -> ReviewsRecorded:
-    """Decisions on samples of a completed job, all of them or none.
+    """Either all decisions of the list are recorded, or none. An error names the place in the list.
 
-    All are kept; the latest of a sample holds, for the jobs that this one follows, and that follow it, too. A fault
-    names the place in the list.
+    Earlier decisions are kept. The latest of a sample holds, also for the jobs before and after this one in its chain.
     """
     decisions = _decisions(body.value)
     once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/reviews", *decisions))
@@ -74,7 +73,7 @@ def list_reviews(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> ReviewPage:
-    """Those that a later decision has taken the place of, too."""
+    """Decisions that a later one replaced are in the list too."""
     query = ["reviews", job.id]
     after = paging.decode(cursor, query, tuple[paging.Index])[0] if cursor is not None else 0
     with services.database.read() as connection:
@@ -98,7 +97,7 @@ def summarise_reviews(
         Query(description="Only these in `by_signal`, may be repeated; all that the job has computed."),
     ] = None,
 ) -> ReviewSummary:
-    """Precision of what was flagged: by verdict, by signal and rank band, and over time."""
+    """Precision of flagged samples, by verdict, by signal and rank band, and over time."""
     for name in signal or ():
         check_signal(job, name, "query", "signal")
     return review_summary(services, job, signal)

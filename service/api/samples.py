@@ -17,8 +17,8 @@ router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], respons
     responses=problems(404, 409, 410),
 )
 def get_job_sample(job: CompletedJob, sample_id: str, services: ServicesDependency) -> JobSample:
-    """Signals with their ranks, the course of training, the samples that it influenced most, and a reason in English.
+    """It has signals with ranks, values over training, the samples that it influenced most, and a reason in English.
 
-    A row that was held out of the ranking has no scores and says why.
+    A row that was held out of the ranking has no scores; its reason says why.
     """
     return job_sample_view(services, job, sample_id)

@@ -24,7 +24,7 @@ _BARE = "predictions without features do not tell which samples are alike; uploa
 
 @router.get("/jobs/{job_id}/signals", summary="Each signal over all samples", responses=problems(404, 409, 410))
 def list_job_signals(job: CompletedJob, services: ServicesDependency) -> SignalList:
-    """What each means, how it is distributed, its kinship with the others, and how it found what was planted."""
+    """Each has its meaning, distribution, correlations with the others, and how well it found planted errors."""
     with services.database.read() as connection:
         known = rankings.summaries(connection, job.id)
     items = [
@@ -37,9 +37,9 @@ def list_job_signals(job: CompletedJob, services: ServicesDependency) -> SignalL
 
 @router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))
 def list_groups(job: CompletedJob, services: ServicesDependency) -> GroupList:
-    """Inside each label, the samples that differ most as a group: the queue to look at as long as nothing is verified.
+    """For each label, the samples that differ most from the rest of it as a group. Look at these while nothing is verified.
 
-    Labels with few samples, or with no such group, are left out.
+    Labels with few samples, and labels without such a group, are left out.
     """
     items = group_views(services, job)
     return GroupList(items=items, total=len(items), note=_note(services, job))
@@ -57,11 +57,11 @@ def list_candidates(
     services: ServicesDependency,
     count: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 50,
 ) -> CandidateList:
-    """The given labels take turns; of each, the sample comes next that adds most to what the earlier ones cover.
+    """Labels take turns. For each label, the next sample is the one that adds most to what the earlier ones cover.
 
-    A sample covers those of its label that are like it in the model's features, so few stand for many, and any
-    beginning of the list is as balanced as the whole; it ends after 500. Those that were reviewed are left out. Hand the
-    ids of those that were found right back as `reference.samples` of the next job.
+    A sample covers samples of its label that are similar in the model's features, so that few stand for many. Any first
+    part of the list is as balanced as the whole list, which ends after 500. Reviewed samples are left out. Give the ids
+    of those with a right label to the next job, as `reference.samples`.
     """
     proposals = verify_next(services, job, count)
     cards = sample_cards(services, job, [proposal.row for proposal in proposals])

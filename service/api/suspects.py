@@ -99,7 +99,7 @@ def list_suspects(
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
-    """Ties break by index, so pages never overlap. Any form but JSON streams every row that matches."""
+    """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches."""
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     if form != "json":
         return _file(services, job, query, EXPORT_FORMATS[form], names)

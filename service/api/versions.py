@@ -32,10 +32,10 @@ router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], response
 def create_version(
     dataset_id: str, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, response: Response
 ) -> DatasetInfo:
-    """A new dataset without what was removed and with the labels that are right; the original stays as it is.
+    """A new dataset without the removed samples and with corrected labels. The original does not change.
 
-    `suggestions` also gives every sample that the job flags as mislabeled, and that nobody decided on, its suggested
-    label. Ids stay, so that jobs over both can be compared. The same changes give the same dataset.
+    `suggestions` also gives its suggested label to every sample that the job flags as mislabeled and nobody reviewed.
+    Ids stay the same, so that jobs over both can be compared. The same changes give the same dataset.
     """
     find_dataset(services, dataset_id)
     request = parsed(VersionRequest, body.value)
@@ -68,7 +68,7 @@ def list_verified(
     limit: paging.Limit = 50,
     cursor: paging.Cursor = None,
 ) -> VerifiedPage:
-    """Kept or relabelled by a person. A job takes them all as its reference with `"reference": {"verified": true}`."""
+    """Samples that a person kept or relabelled. A job uses them all as its reference with `"reference": {"verified": true}`."""
     find_dataset(services, dataset_id)
     query = ["verified", dataset_id]
     after: str = paging.decode(cursor, query, tuple[str])[0] if cursor is not None else ""

@@ -21,7 +21,7 @@ _SAFETENSORS = "application/vnd.safetensors"
     | {200: {"description": "Weights by name, safetensors.", "content": {_SAFETENSORS: {}}}},
 )
 def get_model(job: CompletedJob, services: ServicesDependency) -> FileResponse:
-    """Of what was trained: of a frozen backbone its head alone. Uploaded as a network, another job goes on from them."""
+    """Weights of the part that was trained; with a frozen backbone, of the head only. Another job can start from them as a network."""
     path = services.blobs.model(job.id)
     if not path.exists():
         raise NotFound("this job has no weights: its training was recorded elsewhere, or it ran before they were kept")

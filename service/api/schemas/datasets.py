@@ -1,4 +1,4 @@
-"""What the service takes and answers of datasets."""
+"""Requests and responses about datasets."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from service.domain.dataset import DatasetInfo, DatasetSpec, Frozen, SkippedRow
 
 
 class FromUrl(Frozen):
-    """What POST /datasets takes as JSON."""
+    """JSON body of POST /datasets for a file behind a URL."""
 
     url: str = Field(max_length=4096, description="http or https; fetched once, now.")
     spec: DatasetSpec = Field(DatasetSpec(), description="What is known of the file.")
 
 
 class FromProject(PullSource):
-    """What POST /datasets takes as JSON for the labelled tasks of a project; they are read now."""
+    """JSON body of POST /datasets for the labelled tasks of a project. They are read before the answer."""
 
     name: str | None = Field(None, max_length=200, description="Shown in lists; the project's title when left out.")
 
     @property
     def source(self) -> PullSource:
-        """Where the tasks come from."""
+        """Connection, project and policy, without the name."""
         return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
 
 
@@ -32,11 +32,11 @@ class DatasetPage(Page[DatasetInfo]):
 
 
 class SkippedPage(Page[SkippedRow]):
-    """Rows that are not in the dataset, in the order of the upload."""
+    """Skipped rows, in the order of the upload."""
 
 
 class VersionList(BaseModel):
-    """The corrected datasets that were made of one."""
+    """Corrected versions of a dataset."""
 
     items: list[DatasetInfo]
     total: int
@@ -44,11 +44,11 @@ class VersionList(BaseModel):
 
 
 class VerifiedPage(Page[str]):
-    """Ids of samples, sorted."""
+    """Sample ids, sorted."""
 
 
 class DatasetSampleLinks(BaseModel):
-    """Where more is."""
+    """Paths of related resources."""
 
     self: str
     media: str | None = Field(description="The image or text itself; null for other data.")

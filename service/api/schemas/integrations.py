@@ -1,4 +1,4 @@
-"""What the service answers of uploaded networks, of labelling tools and of webhooks."""
+"""Responses about networks, connections and webhooks."""
 
 from datetime import datetime
 
@@ -19,7 +19,7 @@ class ConnectionPage(Page[Connection]):
 
 
 class ConnectionSecret(BaseModel):
-    """Where the labelling tool calls this service, shown this once."""
+    """Secret path under which the labelling tool calls this service. It is shown only once."""
 
     path: str = Field(description="Secret: who knows it can read predictions and start training.")
     url: str | None = Field(description="The same with SUSPECTS_PUBLIC_URL before it; null where that is not set.")

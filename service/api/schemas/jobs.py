@@ -1,4 +1,4 @@
-"""What the service answers of jobs."""
+"""Responses about jobs."""
 
 from datetime import datetime
 from typing import Literal
@@ -12,7 +12,7 @@ from service.domain.specs import JobSpec
 
 
 class Accuracies(BaseModel):
-    """The model after its last epoch."""
+    """Accuracies of the model after its last epoch, between 0 and 1."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
@@ -22,7 +22,7 @@ class Accuracies(BaseModel):
 
 
 class Estimate(BaseModel):
-    """How many samples are thought to be so, with an interval where an honest one is known."""
+    """Estimated number of samples, with an interval where one is known."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -35,7 +35,7 @@ class Estimate(BaseModel):
 
 
 class JobResult(BaseModel):
-    """What a completed job found."""
+    """Result of a completed job."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -48,7 +48,7 @@ class JobResult(BaseModel):
 
 
 class JobLinks(BaseModel):
-    """Where more is."""
+    """Paths of related resources."""
 
     self: str
     suspects: str
@@ -59,7 +59,7 @@ class JobLinks(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job."""
+    """A job: its options, state and result."""
 
     id: str
     name: str

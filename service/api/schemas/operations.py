@@ -1,4 +1,4 @@
-"""What the service answers of itself, and of what it can do."""
+"""Responses about the service: health, readiness, models and signals."""
 
 from typing import Any, Literal
 
@@ -8,7 +8,7 @@ from service.domain.signal import Signal
 
 
 class ModelView(BaseModel):
-    """A model that may be asked for."""
+    """A model that a job may use."""
 
     name: str
     title: str
@@ -26,35 +26,35 @@ class ModelView(BaseModel):
 
 
 class ModelList(BaseModel):
-    """The models."""
+    """All models."""
 
     items: list[ModelView]
     total: int
 
 
 class SignalKindList(BaseModel):
-    """The signals that may be asked for; the two with `headline` are always computed."""
+    """All signals. The two with `headline` are always computed."""
 
     items: list[Signal]
     total: int
 
 
 class Check(BaseModel):
-    """One thing that the service needs."""
+    """State of one part that the service needs."""
 
     ok: bool
     detail: str
 
 
 class Readiness(BaseModel):
-    """Whether jobs can be taken in and computed now."""
+    """Whether jobs can be accepted and computed now."""
 
     status: Literal["ready", "not_ready"]
     checks: dict[Literal["database", "broker", "storage", "worker"], Check]
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
     version: str

@@ -1,4 +1,4 @@
-"""What the service answers of what people decided."""
+"""Responses about reviews."""
 
 from datetime import datetime
 
@@ -11,39 +11,39 @@ from service.domain.verdict import Verdict
 
 
 class ReviewPage(Page[Review]):
-    """Every decision that was given to a job, oldest first."""
+    """All decisions that people made in a job, oldest first."""
 
 
 class ReviewsRecorded(BaseModel):
-    """The decisions were kept."""
+    """Number of recorded decisions."""
 
     recorded: int = Field(description="How many were sent.")
     reviewed: int = Field(description="How many samples of the job have a decision now.")
 
 
 class SignalPrecision(BaseModel):
-    """How often a signal was right, by rank."""
+    """Precision of a signal by rank."""
 
     name: str
     bands: list[RankBand]
 
 
 class ReviewOutcomes(BaseModel):
-    """How many samples came to each outcome."""
+    """Number of samples with each outcome."""
 
     flagged: dict[Outcome, int] = Field(description="Of those with the verdict mislabeled or anomalous.")
     clean: dict[Outcome, int] = Field(description="Of the others, as far as somebody looked at them.")
 
 
 class ToolStanding(BaseModel):
-    """How far the decisions that were made in a labelling tool are known."""
+    """When the decisions in the labelling tool were read last."""
 
     reconciled_at: datetime | None = Field(description="When they were read, or tried to be read, last; null: never.")
     trouble: str | None = Field(description="Why they could not be read the last time; it is tried again.")
 
 
 class ReviewSummary(BaseModel):
-    """What people made of a ranking, each sample once, whichever job of the chain they said it to.
+    """Reviews of a ranking. Each sample counts once, whichever job of the chain it was reviewed in.
 
     A sample that was held out of the ranking does not count.
     """

@@ -1,4 +1,4 @@
-"""What the service answers of the samples of a job: the ranking, and everything about one."""
+"""Responses about the samples of a job: the ranking, and one sample."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from service.domain.verdict import Verdict
 
 
 class SampleLinks(BaseModel):
-    """Where more is."""
+    """Paths of related resources."""
 
     self: str = Field(description="Everything that the job knows of the sample.")
     media: str | None = Field(description="The image or text itself; null for other data.")
@@ -19,7 +19,7 @@ class SampleLinks(BaseModel):
 
 
 class SampleCard(BaseModel):
-    """A sample, in short."""
+    """A sample in short."""
 
     id: str
     index: int = Field(description="Position in the upload, 0-based.")
@@ -28,14 +28,14 @@ class SampleCard(BaseModel):
 
 
 class PlantedGlitch(BaseModel):
-    """A known error that the job planted."""
+    """An error that the job planted."""
 
     kind: str
     original_label: str
 
 
 class ReviewView(BaseModel):
-    """What a person decided of a sample, the latest decision, in the words of this job.
+    """Latest decision of a person on a sample, in terms of this job's labels.
 
     It may have been given to one that this job follows, or that follows it: a sample that was relabelled there, and
     carries that label here, is kept.

@@ -1,4 +1,4 @@
-"""What the service answers of the signals of a job, and of samples that they single out."""
+"""Responses about the signals of a job, groups and proposals."""
 
 from pydantic import BaseModel, Field
 
