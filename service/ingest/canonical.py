@@ -1,4 +1,4 @@
-"""The second pass: every row into the canonical file, or into the list of skipped ones with the reason."""
+"""Second pass over an upload: every row is written to the canonical file, or to the list of skipped rows with a reason."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -36,7 +36,10 @@ PATH = "path"
 
 @dataclass
 class WriteCounts:
-    """Counts over the rows of the canonical file."""
+    """Counts over the rows that were written and skipped.
+
+    `spaced_labels` counts labels with spaces around them, `repeated` rows that repeat an earlier one.
+    """
 
     rows: int = 0
     labels: Counter[str] = field(default_factory=Counter)
@@ -69,7 +72,7 @@ def _type(one: Input) -> Any:
 
 
 def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> WriteCounts:
-    """Read the source again and write both files. The order of rows is the source's."""
+    """Read the source again and write the canonical file `data` and the list `skipped`, in the order of the source."""
     written = WriteCounts()
     with (
         Fingerprints(data.with_suffix(".prints")) as prints,
@@ -86,7 +89,7 @@ def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, li
 
 
 def _storage(plan: Plan) -> dict[str, Any]:
-    """Zstandard, but not for images, which are compressed already; dictionaries for words only."""
+    """Options of Parquet: Zstandard except for images, which are compressed already; dictionaries for categories only."""
     words = ["split", *(one.column for one in plan.inputs if one.kind == "categorical")]
     names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH]
     packed = {name: "none" if name == "image" else "zstd" for name in names}
@@ -95,7 +98,7 @@ def _storage(plan: Plan) -> dict[str, Any]:
 
 
 def _compared(group: Any) -> list[Any]:
-    """What makes two rows the same: label and inputs."""
+    """The columns by which two rows are equal: label and inputs."""
     return [
         group.column(name).combine_chunks() for name in group.schema.names if name not in ("index", "id", "split", PATH)
     ]
@@ -123,7 +126,7 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
     for batch in source.batches(True):
         faults = RowFaults(batch.rows.num_rows)
         table = pa.table(_columns(batch, plan, limits, faults, written), schema=schema).filter(faults.kept())
-        for skip in sorted([*batch.skipped, *_told(faults, batch)], key=lambda row: row.index):
+        for skip in sorted([*batch.skipped, *_skipped_rows(faults, batch)], key=lambda row: row.index):
             skips.write(skip.model_dump_json() + "\n")
             written.skipped += 1
             written.first_skipped = written.first_skipped or skip
@@ -138,7 +141,7 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
         yield table
 
 
-def _told(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:
+def _skipped_rows(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:
     for position, reason in faults:
         yield SkippedRow(index=int(batch.index[position]), where=batch.where(position), reason=reason)
 

@@ -1,4 +1,4 @@
-"""What reviewers look at, of many rows of a canonical file at once."""
+"""Contents of many rows of a canonical file, as reviewers see them."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from service.ingest import images
 
 @dataclass(frozen=True)
 class Content:
-    """One row: its text, or its features by name, or its image's path in the upload and width and height."""
+    """Content of one row: its text, its features by name, or the path of its image in the upload with width and height."""
 
     text: str | None = None
     path: str | None = None

@@ -1,4 +1,4 @@
-"""A canonical file with some labels changed and some rows left out, written beside the one it is made of."""
+"""Corrected canonical files: copies with some labels changed and some rows left out."""
 
 import json
 from collections import Counter
@@ -16,7 +16,7 @@ from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
 
 @dataclass(frozen=True)
 class Corrected:
-    """What the new file holds, and how many of its rows differ from the old one's, how many are gone."""
+    """Counts of a corrected file: its rows, and how many were relabelled and removed."""
 
     rows: int
     classes: list[str]
@@ -27,10 +27,10 @@ class Corrected:
 
 
 def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Collection[str]) -> Corrected:
-    """Write `target`: the rows of `source` without those `removed`, with `labels` by sample id; all else as it was.
+    """Write `target`: the rows of `source` without the ids `removed`, with the new `labels` by sample id.
 
-    Ids, positions in the upload and the order stay. Classes keep their places, also those that no row has any more;
-    new ones come last.
+    Ids, positions in the upload and the order do not change. Classes keep their numbers, also those without a row; new
+    classes come last.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     counts, splits = Counter[str](), Counter[str]()
@@ -40,8 +40,8 @@ def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Coll
         classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
         places = {name: place for place, name in enumerate(classes)}
         wanted = {sample_id: places[label] for sample_id, label in labels.items()}
-        told = header.model_copy(update={"classes": classes}).model_dump_json().encode()
-        schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, METADATA_KEY: told})
+        described = header.model_copy(update={"classes": classes}).model_dump_json().encode()
+        schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, METADATA_KEY: described})
         with pq.ParquetWriter(target, schema, **_storage(file)) as writer:
             for group in range(file.metadata.num_row_groups):
                 table, changed = _changed(file.read_row_group(group), wanted, removed)
@@ -63,7 +63,7 @@ def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Coll
 
 
 def _changed(table: Any, wanted: Mapping[str, int], removed: Collection[str]) -> tuple[Any, int]:
-    """The group as it shall be, and how many of its labels are new."""
+    """The corrected rows of a group, and how many of their labels changed."""
     ids, labels = table.column("id").to_pylist(), table.column("label").to_pylist()
     new = [wanted.get(name, label) for name, label in zip(ids, labels, strict=True)]
     keep = np.fromiter((name not in removed for name in ids), bool, len(ids))
@@ -73,7 +73,7 @@ def _changed(table: Any, wanted: Mapping[str, int], removed: Collection[str]) ->
 
 
 def _storage(file: Any) -> dict[str, Any]:
-    """Each column packed as it was."""
+    """Options of Parquet by which each column is compressed as in `file`."""
     packed: dict[str, str] = {}
     words: list[str] = []
     for group in range(min(1, file.metadata.num_row_groups)):

@@ -1,4 +1,4 @@
-"""Which text encoding a file has: proven for the whole file, so that reading it later cannot fail."""
+"""Detection of text encodings, checked on the whole file, so that reading it later cannot fail."""
 
 import codecs
 import re
@@ -26,7 +26,7 @@ _CONTROLS = b"\t\n\r\f\x1a\x1b"
 
 
 def encoding_of(path: Path) -> str:
-    """The Python name of the file's encoding. Reads the whole file once; raises `Malformed` if it is no text."""
+    """Python's name of the encoding of a file. Reads the whole file once. Raises `Malformed` where it is not text."""
     with path.open("rb") as file:
         head = file.read(_SAMPLE)
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
@@ -55,7 +55,7 @@ def _guesses(sample: bytes) -> tuple[str, ...]:
 
 
 def sample_text(head: bytes) -> str | None:
-    """The first bytes of a file as text, roughly, to see what kind of text it is; None if it is none."""
+    """The first bytes of a file as text, for detection of its format; wrong characters are replaced. None if it is not text."""
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
     if marked is None and any(byte < 32 and byte not in _CONTROLS for byte in head):
         return None

@@ -1,4 +1,4 @@
-"""Errors about an upload, and the translation of what libraries and the disk raise into them."""
+"""Errors about an upload, and the translation of library errors into them."""
 
 import gzip
 import tarfile

@@ -1,4 +1,4 @@
-"""Finding repeats among any number of rows in bounded memory: 64-bit fingerprints, spilled to a scratch file."""
+"""Detection of repeated rows in bounded memory, by 64-bit fingerprints in a scratch file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,9 +16,9 @@ _EMPTY = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Fingerprints:
-    """Fingerprints of values in order. A repeat is told with a probability of error of about n² / 2^65.
+    """Fingerprints of n values in order. The probability of a wrong repeat is about n² / 2^65.
 
-    A context: on leaving it the scratch file is given back.
+    Used with `with`, which deletes the scratch file at its end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,7 +77,7 @@ def _earliest_repeat(part: npt.NDArray[np.uint64]) -> tuple[int, int] | None:
 
 
 def of_objects(values: Sequence[Any]) -> Hashes:
-    """Fingerprints of texts or bytes; good inside this process only."""
+    """Fingerprints of texts or bytes; they differ from process to process."""
     return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
 
 

@@ -1,4 +1,4 @@
-"""Who the rows of a canonical file are: their ids and classes, without their inputs."""
+"""Ids and labels of the rows of a canonical file, read without their inputs."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from service.domain.dataset import METADATA_KEY, CanonicalHeader
 
 @dataclass(frozen=True)
 class Identity:
-    """One row; `label` is the class by name."""
+    """Id and label of one row; `label` is the name of the class."""
 
     id: str
     label: str

@@ -1,4 +1,4 @@
-"""Whether an encoded image can be decoded, and what its header says."""
+"""Encoded images: whether they can be decoded, their headers, and PNGs for display."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 
 
 def fault_of(data: bytes | None, limits: Limits) -> str:
-    """Why these bytes are no sample; empty for an image that decodes to its last pixel."""
+    """Why an encoded image cannot be a sample; empty for one that can be decoded completely."""
     if not data:
         return "no image: empty, or pixels that are no numbers"
     try:
@@ -35,17 +35,17 @@ def fault_of(data: bytes | None, limits: Limits) -> str:
 
 @dataclass
 class Depth:
-    """How bright the greyscale images of more than 8 bits a pixel are, of one dataset.
+    """Brightest pixel value of the greyscale images of more than 8 bits in a dataset.
 
-    Cameras and scanners that measure 10, 12 or 14 bits write them into 16 as they are. What is white is therefore asked of
-    all images together: each by itself, a dark one would look like a bright one.
+    Cameras and scanners of 10, 12 or 14 bits store their values in 16 bits unchanged, so white is found over all images. Scaled
+    each by itself, a dark image would look like a bright one.
     """
 
     largest: float | None = None
     whole: bool = True
 
     def add(self, data: bytes) -> None:
-        """Look at one encoded image, which can be decoded; one of 8 bits changes nothing."""
+        """Add one image that can be decoded; images of 8 bits change nothing."""
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if not _is_deep(image):
                 return
@@ -56,7 +56,7 @@ class Depth:
 
     @property
     def white(self) -> float | None:
-        """Of whole numbers the largest of as many bits as any has, at least 8; of fractions the largest itself."""
+        """The pixel value of white: for whole numbers the largest of their bit depth, at least 255; for fractions the largest."""
         if self.largest is None or not self.whole:
             return self.largest
         return 2.0 ** max(8, int(self.largest).bit_length()) - 1

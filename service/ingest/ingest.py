@@ -21,7 +21,7 @@ _RARE = 5
 
 @dataclass(frozen=True)
 class Ingested:
-    """What was found; the canonical file is at `data`, skipped rows (`SkippedRow` as JSON lines) at `skipped`."""
+    """Description of an ingested upload, with the fields of `DatasetInfo`."""
 
     modality: Modality
     rows: int
@@ -36,7 +36,9 @@ class Ingested:
 
 
 def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
-    """Read the file at `source`, which the client calls `filename`, and write `data` and `skipped`.
+    """Read the file at `source`, which the client calls `filename`, and write the canonical file `data`.
+
+    `skipped` gets the rows that were left out, one `SkippedRow` as JSON a line.
 
     Raises `UnreadableType`, `Malformed` (the file is broken), `Invalid` (it or the spec cannot be used), `TooLarge`,
     `StorageFull`. After any of them neither file is there. Scratch files lie beside `data` until the end.
@@ -77,7 +79,7 @@ def _check_ids(plan: Plan, survey: Survey, source: RowSource) -> None:
 
 
 def _places(source: RowSource, positions: tuple[int, int]) -> list[str]:
-    """Where in the upload the rows at these positions stand."""
+    """Names of the rows at these positions, such as "line 17"."""
     found, start = [], 0
     for batch in source.batches(False):
         in_batch = [position - start for position in positions if start <= position < start + batch.rows.num_rows]
@@ -89,7 +91,7 @@ def _places(source: RowSource, positions: tuple[int, int]) -> list[str]:
 
 
 def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> tuple[Plan, WriteCounts]:
-    """Write; and write again without the classes of which no row could be used."""
+    """Write the canonical file; write it again where a class has no usable row, without that class."""
     while True:
         written = write_canonical(source, plan, data, skipped, limits)
         if written.rows == 0 and written.first_skipped is not None:
@@ -103,7 +105,7 @@ def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Lim
 
 
 def _place(moves: tuple[tuple[Path, Path], ...]) -> None:
-    """Move finished files to their places, all or none."""
+    """Move finished files to their places: all of them or none."""
     done: list[Path] = []
     try:
         for made, target in moves:
@@ -125,7 +127,7 @@ def _summary(plan: Plan, written: WriteCounts) -> Ingested:
         splits=dict(sorted(written.splits.items())),
         skipped_rows=written.skipped,
         inferred=plan.inferred,
-        warnings=[*plan.warnings, *_doubts(plan, written)],
+        warnings=[*plan.warnings, *_warnings(plan, written)],
         recording=None if plan.stated is None else plan.stated.recording,
     )
 
@@ -133,8 +135,8 @@ def _summary(plan: Plan, written: WriteCounts) -> Ingested:
 _COMMAS = {"decimal": "decimal points: 1,5 is one and a half", "thousands": "thousands separators: 1,500 is 1500"}
 
 
-def _doubts(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
-    """What is odd about the rows that were written."""
+def _warnings(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
+    """Warnings about the rows that were written."""
     if plan.label in plan.classes and plan.inferred.format.startswith("csv"):
         yield ClientWarning(
             code="header_looks_like_data",
@@ -152,7 +154,7 @@ def _doubts(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
         yield ClientWarning(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")
-    # The same prediction twice is no sample twice.
+    # Two samples may well have equal predictions.
     if written.repeated and [one.name for one in plan.inputs] != ["pred_probs"]:
         yield ClientWarning(
             code="repeated_rows", detail=f"{written.repeated:,} rows repeat an earlier one, label included"

@@ -1,4 +1,4 @@
-"""One input column of one batch in its canonical type, with a reason for each row that cannot be used."""
+"""Conversion of one input column of a batch to its canonical type, with a reason for each row that cannot be used."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -15,23 +15,23 @@ from service.ingest.limits import Limits
 
 
 class RowFaults:
-    """Why rows of a batch are skipped; the first reason found for a row is kept."""
+    """Reasons why rows of a batch are skipped; the first reason of a row is kept."""
 
     def __init__(self, rows: int) -> None:
         self._rows = rows
         self._reasons: dict[int, str] = {}
 
     def mark(self, positions: Iterable[int], reason: str) -> None:
-        """The rows at these positions are skipped."""
+        """Skip the rows at these positions."""
         for position in positions:
             self._reasons.setdefault(int(position), reason)
 
     def where(self, chosen: Any, reason: str) -> None:
-        """The rows for which an Arrow column of truth values holds are skipped."""
+        """Skip the rows for which a boolean Arrow column is true."""
         self.mark(np.flatnonzero(chosen.to_numpy(zero_copy_only=False)), reason)
 
     def kept(self) -> Any:
-        """An Arrow column: which rows have no fault."""
+        """Boolean Arrow column: whether a row has no fault."""
         mask = np.ones(self._rows, bool)
         mask[list(self._reasons)] = False
         return pa.array(mask)
@@ -41,7 +41,7 @@ class RowFaults:
 
 
 def convert(column: Any, one: Input, limits: Limits, faults: RowFaults) -> Any:
-    """The canonical values; where a value is missing null, or a fault if a row is nothing without it."""
+    """The canonical values of a column; a missing value is null, or a fault where the row cannot be used without it."""
     match one.kind:
         case "numeric":
             return _numbers(column, one.form)

@@ -1,4 +1,4 @@
-"""What kind of input a column is, from its counts. Pure."""
+"""The kind of an input column, decided from its counts."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ _WORDS_OF_TEXT = 3
 
 @dataclass(frozen=True)
 class Input:
-    """One input column and how its values are read; `column` is its name in the canonical file."""
+    """One input column and how its values are read; `name` is that of the upload, `column` that of the canonical file."""
 
     name: str
     kind: FeatureKind
@@ -24,7 +24,7 @@ class Input:
 
 
 def kind_of(column: ColumnCounts, rows: int) -> Input | None:
-    """How a column is read, with no place in the canonical file yet; None if nothing can be learnt from it."""
+    """How a column is read, without its canonical name yet; None where nothing can be learnt from it."""
     name, present = column.name, column.present
     if column.unusable or not present:
         return None

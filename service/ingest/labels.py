@@ -1,4 +1,4 @@
-"""Which column is the label, and which classes it has. Pure."""
+"""The label column of an upload and its classes."""
 
 import re
 

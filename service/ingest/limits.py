@@ -1,4 +1,4 @@
-"""How much of an upload is read before it is refused."""
+"""Limits on uploads."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,10 @@ _SMALL = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
 
 @dataclass(frozen=True)
 class Limits:
-    """What one upload may cost; beyond any of them it is refused with `TooLarge`, or `Invalid` for classes."""
+    """Limits of one upload; beyond any of them it is refused with `TooLarge`, or `Invalid` for classes.
+
+    `max_ratio` is expanded over compressed size, `max_members` counts the files of an archive.
+    """
 
     max_expanded_bytes: int = 100 * 2**30
     max_ratio: int = 200

@@ -1,4 +1,4 @@
-"""Which column is what: label, id, split and inputs, from the client's words and the survey. Pure."""
+"""Roles of columns: label, id, split and inputs, from the client's spec and the survey."""
 
 import re
 from collections import Counter
@@ -27,7 +27,7 @@ _FEWEST_CLASSES = 2
 
 @dataclass(frozen=True)
 class Plan:
-    """How the second pass makes the canonical file."""
+    """Roles of the columns, by which the second pass writes the canonical file."""
 
     modality: Modality
     label: str
@@ -43,14 +43,14 @@ class Plan:
 
 
 def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
-    """Decide everything. Raises `Invalid` naming the spec's field or the file's column."""
+    """Decide the role of every column. Raises `Invalid` naming the field of the spec or the column of the file."""
     if source.stated is not None:
         return _stated_plan(source, source.stated, survey, spec)
     columns = dict(survey.columns)
     if source.image is not None:
         columns.setdefault(source.image, ColumnCounts(source.image, 0))
     check_names(spec, list(columns))
-    label = spec.label or _said(source.label, spec) or guess_label(columns, survey.rows, spec)
+    label = spec.label or _declared_label(source.label, spec) or guess_label(columns, survey.rows, spec)
     split = spec.split or source.split or _guess_split(columns, label)
     identity = spec.id or _guess_id(survey, source, spec, {label, split})
     whole, classes = classes_of(columns[label], survey.rows, limits)
@@ -101,13 +101,13 @@ def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, sp
     )
 
 
-def _said(label: str | None, spec: DatasetSpec) -> str | None:
-    """The label that the format itself names, unless the client gives that column another part."""
+def _declared_label(label: str | None, spec: DatasetSpec) -> str | None:
+    """The label column that the format itself names, unless the client gives that column another role."""
     return None if label in (spec.id, spec.split, *spec.exclude, *(spec.features or ())) else label
 
 
 def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
-    """Raise `Invalid` for a column of the spec that the file lacks, or that is given two parts."""
+    """Raise `Invalid` for a column of the spec that the file lacks, or that is given two roles."""
     for field in ("label", "id", "split"):
         name = getattr(spec, field)
         if name is not None and name not in columns:
@@ -196,10 +196,10 @@ def _inputs(
         chosen = (replace(preferred[0], column=modality),)
     names = {one.name for one in chosen}
     texts = [one.name for one in learnable if one.name not in names and one.kind == "text"]
-    _leave_out(texts, "text_left_out", "long or ever-different text", warnings)
+    _leave_out(texts, "text_left_out", "long text, or text that differs in every row", warnings)
     rest = [one.name for one in learnable if one.name not in names and one.kind != "text"]
     _leave_out(rest, "features_left_out", f"the data is read as {modality}", warnings)
-    _doubt_values(chosen, survey, warnings)
+    _warn_of_values(chosen, survey, warnings)
     return modality, chosen
 
 
@@ -222,7 +222,7 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
 def _without_useless(
     columns: Sequence[ColumnCounts], survey: Survey, spec: DatasetSpec, warnings: list[ClientWarning]
 ) -> list[Input]:
-    """Leave out columns with nothing to learn from, or that would give the rows away, each with a warning."""
+    """Leave out columns with nothing to learn from, and columns that identify rows, each with a warning."""
     kept: list[Input] = []
     empty, constant, nested, ids = [], [], [], []
     for column in columns:
@@ -245,7 +245,7 @@ def _without_useless(
     _leave_out(empty, "empty_column", "no value in any row", warnings)
     _leave_out(constant, "constant_column", "the same value in every row", warnings)
     _leave_out(nested, "nested_left_out", "structures, empty lists and binary data are not learnt from", warnings)
-    _leave_out(ids, "identifier_left_out", "it names the rows and would leak", warnings)
+    _leave_out(ids, "identifier_left_out", "it identifies the rows, and a model would memorise it", warnings)
     return kept
 
 
@@ -254,7 +254,7 @@ def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[ClientW
         warnings.append(ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}"))
 
 
-def _doubt_values(inputs: Sequence[Input], survey: Survey, warnings: list[ClientWarning]) -> None:
+def _warn_of_values(inputs: Sequence[Input], survey: Survey, warnings: list[ClientWarning]) -> None:
     numeric = [(survey.columns[one.name], one.form) for one in inputs if one.kind == "numeric"]
     columns = [column for column, _ in numeric]
     infinite = {column.name: column.non_finite for column in columns if column.non_finite}

@@ -1,4 +1,4 @@
-"""Single rows of a canonical file, reading only the row groups that hold them."""
+"""Single rows of a canonical file; only the row groups that hold them are read."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
 def previews_with_images(
     data: Path, positions: Sequence[int], picture: Callable[[bytes], T]
 ) -> list[tuple[dict[str, Any], T | None]]:
-    """The same, each with what `picture` makes of its image; None for other data."""
+    """Previews of rows, each with the result of `picture` for its image; None for other data."""
 
     def show(header: CanonicalHeader, row: dict[str, Any]) -> tuple[dict[str, Any], T | None]:
         return _preview(header, row), picture(row["image"]) if header.modality == "image" else None
@@ -107,7 +107,7 @@ def _paths(file: Any) -> list[str]:
 
 
 def _shown(header: CanonicalHeader) -> list[dict[str, str]]:
-    """The inputs that say something to a reader: of a training or predictions from elsewhere what was answered."""
+    """The inputs that are shown: of recorded trainings the last logits, of predictions their probabilities."""
     if header.modality == "predictions":
         return [one for one in header.features if one["name"] == "pred_probs"]
     if header.recording is None:
@@ -165,7 +165,7 @@ def _found(file: Any, sample_id: str) -> tuple[int, int] | None:
 
 
 def _groups_with(file: Any, sample_id: str) -> Iterator[int]:
-    """The groups that may hold an id by their smallest and largest one; our own ids are first sought by index."""
+    """Row groups that may hold an id, by their statistics; ids of the form row-<index> are first looked up by index."""
     own = _OWN_ID.match(sample_id)
     groups = range(file.metadata.num_row_groups)
     likely = [group for group in groups if own and _within(file, group, "index", int(own.group(1)))]

@@ -1,4 +1,4 @@
-"""A few new samples in the canonical form of a dataset that is already there, so that its model can be asked about them."""
+"""New samples in the canonical form of an existing dataset, for predictions by its model."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +17,8 @@ from service.ingest.limits import Limits
 def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, limits: Limits) -> list[int]:
     """Write samples, values by feature, as the canonical file `path`, with the features and classes of `data`.
 
-    What is missing or cannot be read is missing there too. Gives the places of those that were written: a sample without
-    its text or image is not. Labels stand for nothing.
+    Values that are missing or cannot be read are null. Gives the positions of the samples that were written: a sample without
+    its text or image is left out. Labels and splits are placeholders.
     """
     schema = pq.read_schema(data)
     header = CanonicalHeader.model_validate_json(schema.metadata[METADATA_KEY])

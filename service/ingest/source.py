@@ -1,4 +1,4 @@
-"""What every reader makes of an upload: rows in batches, that can be read more than once."""
+"""Readable uploads: rows in batches that can be read more than once, whatever the file format."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,11 @@ BATCH_CELLS = 500_000
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows in order. Columns bear the client's names and may have any Arrow type, also another in each batch."""
+    """Some rows in order. Columns have the client's names and any Arrow type, which may differ from batch to batch.
+
+    `index` are positions in the upload, `where(position in this batch)` is the place of a row, such as "line 17" or
+    "cat/003.jpg". `skipped` are rows before or among these that could not be read.
+    """
 
     rows: pa.RecordBatch
     index: npt.NDArray[np.int64]
@@ -28,10 +32,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class DeclaredContents:
-    """What a format says of itself, so that nothing is left to be found out. `vectors`: width of each input column.
+    """Roles of all columns, declared by the format itself. `vectors` has the width of each input column.
 
-    Labels are names of `classes`, whose order has a meaning; the columns are `label`, `id` and `split`, then the inputs,
-    which are left out with media False.
+    The columns are `label`, `id` and `split`, then the inputs, which are left out with media False. Labels are names of
+    `classes`, whose order is that of the columns of logits or probabilities.
     """
 
     modality: Modality
@@ -40,13 +44,17 @@ class DeclaredContents:
     recording: Recording | None = None
 
     def column(self, name: str) -> str:
-        """What an input is called in the canonical file."""
+        """Name of an input in the canonical file."""
         return name if self.modality != "embedding" else self.modality
 
 
 @dataclass(frozen=True)
 class RowSource:
-    """A readable upload. `batches(media)` starts anew at each call; with media False the image column is left out."""
+    """A readable upload.
+
+    `batches(media)` starts from the beginning at each call; with media False the image column is left out. `label`, `id`,
+    `split`, `image` and `path` are columns whose role the format itself names.
+    """
 
     format: str
     batches: Callable[[bool], Iterator[Batch]]
@@ -64,7 +72,7 @@ class RowSource:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on disk, what the client says of it, and a scratch folder that vanishes afterwards."""
+    """A file on disk, the client's name and spec for it, and a scratch folder that is deleted afterwards."""
 
     path: Path
     name: str
@@ -74,5 +82,5 @@ class Upload:
 
 
 def batch_rows(columns: int) -> int:
-    """How many rows of so many columns make a batch of bounded memory."""
+    """Number of rows of a batch with so many columns, so that its memory is bounded."""
     return max(16, min(BATCH_ROWS, BATCH_CELLS // max(columns, 1)))

@@ -1,4 +1,4 @@
-"""The first pass: what each column holds, counted over the whole file in memory that does not grow with it."""
+"""First pass over an upload: counts over each column of the whole file, in bounded memory."""
 
 import re
 from collections import Counter
@@ -134,7 +134,7 @@ class ColumnCounts:
             self._add_words(texts, weights)
 
     def _count_commas(self, texts: Any, weights: npt.NDArray[np.int64], others: Any) -> None:
-        """Numbers without a comma count too: 1.5 tells that 5,6 is no decimal fraction."""
+        """Count numbers by their use of commas. Numbers without one count too: next to 1.5, 5,6 is no decimal fraction."""
         with_commas = pc.match_substring(texts, ",")
         if pc.any(with_commas).as_py():
             self.commas += _weight(weights, pc.and_(others, with_commas))
@@ -201,7 +201,7 @@ def _weight(weights: npt.NDArray[np.int64], chosen: Any) -> int:
 
 @dataclass(frozen=True)
 class Survey:
-    """What the first pass found."""
+    """Counts over a whole upload, by column."""
 
     rows: int
     columns: dict[str, ColumnCounts]

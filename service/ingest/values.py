@@ -1,6 +1,6 @@
-"""How values are read: what is missing, what is a number, a truth value, a moment. The same for both passes.
+"""Reading of values: missing values, numbers, booleans, dates. Both passes use these functions.
 
-All work on whole Arrow columns. Text is stripped of surrounding space before anything is decided.
+They take whole Arrow columns. Texts are stripped of surrounding spaces first.
 """
 
 import json

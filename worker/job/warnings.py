@@ -1,4 +1,4 @@
-"""What a client should know of a ranking before trusting it."""
+"""Warnings about a ranking. Each says what is the case, what follows from it, and what to do."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,22 @@ from worker.signals.dynamics import early_checkpoints
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.verdicts import TRUSTED_ROWS
 
-_LEARNT = 0.05  # of what the commonest label leaves to be learnt
-_UNTOLD = 0.05  # of the samples: an interval from none to more than these says little
-_TOO_RIGHT = 0.998  # of the labels: hardly any model predicts so many of samples that it has not seen
+_LEARNT = 0.05  # share of the samples without the commonest label that a model must classify as labelled
+_WIDE = 0.05  # share of the samples: an interval from 0 to more than these says little
+_TOO_ACCURATE = 0.998  # share of the labels: hardly any model predicts more of samples that it has not seen
 
 
 def ranking_warnings(
     prepared: JobSamples, m: Answers, model: ModelRequest, train_accuracy: float | None, wrong: CountEstimate
 ) -> list[ClientWarning]:
-    """What is missing, guessed or rare; `wrong` is the estimated number of wrong labels."""
+    """All warnings about a ranking.
+
+    `m` are the measurements, `train_accuracy` the share of training samples that the model classifies as labelled (of
+    predictions: that agree with the label), and `wrong` the estimated number of wrong labels.
+    """
     return [
-        *_begun(model),
-        *(_of_predictions(m, train_accuracy) if m.unseen is not None else ()),
+        *_continued_training(model),
+        *(_predictions(m, train_accuracy) if m.unseen is not None else ()),
         *_reference(m),
         *_count(m, wrong),
         *_columns(prepared, m),
@@ -31,44 +35,44 @@ def ranking_warnings(
     ]
 
 
-def _begun(model: ModelRequest) -> Iterator[ClientWarning]:
+def _continued_training(model: ModelRequest) -> Iterator[ClientWarning]:
     if model.params.get("head") == "keep":
         yield ClientWarning(
             code="trained_before",
-            detail="training went on from uploaded weights with their last layer. If these were trained on the same "
-            "labels, they had learnt the wrong ones by heart before the first checkpoint, and few are found: begin "
-            "with weights of other data or of an early epoch, or with params.head new.",
+            detail="Training continued from uploaded weights, last layer included. If these were trained on the same labels, they had "
+            "memorised the wrong ones before the first checkpoint, and few of them are found. Begin with weights of other "
+            "data or of an early epoch, or set model.params.head to new.",
         )
 
 
-def _of_predictions(m: Answers, accuracy: float | None) -> Iterator[ClientWarning]:
-    followed = ", ".join(name for name, signal in SIGNALS.items() if signal.training)
-    step = ", and influence is that of one step along them" if isinstance(m, Measurements) else ""
+def _predictions(m: Answers, accuracy: float | None) -> Iterator[ClientWarning]:
+    dynamics = ", ".join(name for name, signal in SIGNALS.items() if signal.training)
+    step = ", and influence is that of one training step from them" if isinstance(m, Measurements) else ""
     yield ClientWarning(
         code="no_training",
-        detail="these are out-of-sample predictions: what follows a training over its checkpoints is not computed "
-        f"({followed}){step}.",
+        detail="The samples are ranked by out-of-sample predictions. Signals over the checkpoints of a training are not computed "
+        f"({dynamics}){step}.",
     )
     if not isinstance(m, Measurements):
         yield ClientWarning(
             code="no_features",
-            detail="nothing says which samples are alike, so there is no `anomalous`, no influence, no neighbour and no "
-            "group: mislabeled is ranked by the predictions alone. Upload `features` beside pred_probs, an embedding of "
-            "each sample say.",
+            detail="Without features, similar samples are not known: there is no `anomalous`, no influence, no neighbour and no group, and "
+            "`mislabeled` is ranked by the predictions alone. Upload `features` beside pred_probs, such as an embedding of each "
+            "sample.",
         )
     commonest = _commonest(m)
-    if accuracy is not None and accuracy > _TOO_RIGHT:
+    if accuracy is not None and accuracy > _TOO_ACCURATE:
         yield ClientWarning(
             code="seen_samples",
-            detail=f"the predictions agree with {accuracy:.1%} of the labels. If they were made by models that had learnt "
-            "from these samples, wrong labels included, they hide what is wrong: predict out of sample, by "
-            "cross-validation say.",
+            detail=f"The predictions agree with {accuracy:.1%} of the labels. If the models were trained on these samples, they have "
+            "memorised wrong labels too, and few are found. Predict each sample by a model that was trained without it, for "
+            "example by cross-validation.",
         )
     elif accuracy is not None and accuracy < commonest + _LEARNT * (1 - commonest):
         yield ClientWarning(
             code="weak_predictions",
-            detail=f"the predictions agree with {accuracy:.0%} of the labels, and the commonest class is {commonest:.0%} of "
-            "them: the ranking says little.",
+            detail=f"The predictions agree with {accuracy:.0%} of the labels, and {commonest:.0%} of the labels are the commonest class. "
+            "The ranking says little. Use the predictions of a better model.",
         )
 
 
@@ -78,26 +82,25 @@ def _reference(m: Answers) -> Iterator[ClientWarning]:
     if m.trusted is None:
         yield ClientWarning(
             code="no_trusted_reference",
-            detail="`anomalous` compares each sample with its own label only, and nothing gets the verdict "
-            "anomalous. Anomalies that form a cluster under one label rank high only where they stand clearly "
-            "apart from the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do "
-            "not. About 50 verified samples in reference.samples already help the ranking, 150 allow verdicts; "
-            "GET /jobs/{id}/verify-next proposes them.",
+            detail="Without verified samples, `anomalous` compares each sample with those of its own label only, and no sample gets the "
+            "verdict anomalous. Anomalies that form a cluster under one label rank high only where they are clearly apart from "
+            "the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do not. About 50 verified "
+            "samples in reference.samples improve the ranking, 150 allow verdicts; GET /jobs/{id}/verify-next proposes samples.",
         )
     elif len(m.trusted.labels) < TRUSTED_ROWS:
         yield ClientWarning(
             code="small_trusted_reference",
-            detail=f"{len(m.trusted.labels)} verified samples rank anomalies, but are too few to count them: "
-            f"nothing gets the verdict anomalous below {TRUSTED_ROWS}.",
+            detail=f"{len(m.trusted.labels)} verified samples are enough to rank anomalies and too few to count them. No sample gets the "
+            f"verdict anomalous with fewer than {TRUSTED_ROWS}; GET /jobs/{{id}}/verify-next proposes samples.",
         )
 
 
 def _count(m: Answers, wrong: CountEstimate) -> Iterator[ClientWarning]:
-    if wrong.high > _UNTOLD * max(len(m.labels), 1) and not wrong.low:
+    if wrong.high > _WIDE * max(len(m.labels), 1) and not wrong.low:
         yield ClientWarning(
             code="rough_estimate",
-            detail="how many labels are wrong is a guess: the classes overlap, and nothing verified tells how much. "
-            f"With {TRUSTED_ROWS} verified samples or more in the reference the number is measured.",
+            detail="The number of wrong labels is a rough estimate: the classes overlap, and no verified samples show how much. "
+            f"With at least {TRUSTED_ROWS} verified samples in the reference the number is measured.",
         )
 
 
@@ -105,9 +108,8 @@ def _columns(prepared: JobSamples, m: Answers) -> Iterator[ClientWarning]:
     if isinstance(m, Measurements) and prepared.columns is not None and len(prepared.columns.rows) < len(m.labels):
         yield ClientWarning(
             code="reference_sampled",
-            detail=f"the training set is its own reference; signals of cost `pairs` are estimated on "
-            f"{len(prepared.columns.rows)} of its {len(m.labels)} rows, drawn from every class. Set "
-            f"influence.columns to {len(m.labels)} for the exact sums.",
+            detail=f"The training set is its own reference. Signals of cost `pairs` are estimated on {len(prepared.columns.rows)} of its "
+            f"{len(m.labels)} rows, drawn from every class. Set influence.columns to {len(m.labels)} for the exact sums.",
         )
 
 
@@ -116,17 +118,17 @@ def _learning(m: Answers, train_accuracy: float | None) -> Iterator[ClientWarnin
     if train_accuracy is not None and train_accuracy < commonest + _LEARNT * (1 - commonest):
         yield ClientWarning(
             code="learnt_nothing",
-            detail=f"at the end the model is right on {train_accuracy:.0%} of the samples, and {commonest:.0%} carry the "
-            "commonest label: it has learnt next to nothing, and the ranking says little. Another "
-            "training.learning_rate, usually a lower one, more epochs or another model may help.",
+            detail=f"At the end of training the model agrees with {train_accuracy:.0%} of the labels, and {commonest:.0%} of the labels are "
+            "the commonest class. It has learnt next to nothing, and the ranking says little. Try another "
+            "training.learning_rate, usually a lower one, more training.epochs, or another model.",
         )
     early = m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))] > 0
     share = float(early.float().mean())
     if train_accuracy is not None and share < commonest + 0.25 * (train_accuracy - commonest):
         yield ClientWarning(
             code="slow_start",
-            detail=f"in the early epochs the model was right on {share:.0%} of the samples, at the end on "
-            f"{train_accuracy:.0%}: early signals are mostly noise. Raise training.learning_rate or epochs.",
+            detail=f"In the early epochs the model agreed with {share:.0%} of the labels, at the end with {train_accuracy:.0%}. Early "
+            "signals are mostly noise. Raise training.learning_rate or training.epochs.",
         )
 
 
@@ -137,7 +139,7 @@ def _rare(prepared: JobSamples, m: Answers) -> Iterator[ClientWarning]:
         learnt = " to learn from" if m.unseen is None else ""
         yield ClientWarning(
             code="rare_class",
-            detail=f"fewer than 5 samples{learnt}, so their scores say little: {', '.join(rare[:20])}",
+            detail=f"Classes with fewer than 5 samples{learnt}: {', '.join(rare[:20])}. Their scores say little.",
         )
 
 

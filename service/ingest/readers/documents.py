@@ -1,4 +1,4 @@
-"""Which labelling tool wrote a file, and its records: JSON arrays, objects and lines, CSV rows, XML."""
+"""Detection of exports of labelling tools, and their records: JSON arrays, objects and lines, CSV rows, XML."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Opened = Callable[[DatasetSpec], ToolTable]
 
 @dataclass(frozen=True)
 class Tool:
-    """A file of records: what its first one looks like, and how all are read."""
+    """A format of records: how the first record is recognised, and how all are read."""
 
     takes: Callable[[Mapping[str, Any]], bool]
     read: Callable[[Records, DatasetSpec], ToolTable]
@@ -47,7 +47,7 @@ RECORDS: dict[str, Tool] = {
 
 @dataclass(frozen=True)
 class Document:
-    """A JSON object of sections: what their names are, and how it is read."""
+    """A format of one JSON object: how it is recognised by the names of its sections, and how it is read."""
 
     takes: Callable[[frozenset[str]], bool]
     read: Callable[[pictures.Pieces, DatasetSpec], ToolTable]
@@ -160,5 +160,5 @@ def _image(element: Any) -> dict[str, Any]:
 
 
 def titles() -> str:
-    """What is read here, for a message."""
+    """Names of the formats, for an error message."""
     return ", ".join((*RECORDS, *DOCUMENTS, "CVAT XML"))

@@ -1,4 +1,4 @@
-"""What is in a ZIP or TAR: its files by name, read one at a time and never extracted to where their names say."""
+"""Files of a ZIP or TAR archive, read one at a time and never extracted to the paths that they name."""
 
 import tarfile
 import zipfile
@@ -149,7 +149,7 @@ def _sorted(members: Iterator[Member] | Sequence[Member]) -> tuple[Member, ...]:
 
 
 def _is_litter(path: str) -> bool:
-    """Files that operating systems leave behind."""
+    """Whether a file is one that operating systems leave behind."""
     parts = path.split("/")
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
     return hidden or "__MACOSX" in parts or parts[-1].lower() in ("thumbs.db", "desktop.ini", "")

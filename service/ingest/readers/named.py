@@ -1,4 +1,4 @@
-"""NPZ and safetensors whose arrays say by their names what they are; nothing in either is ever unpickled."""
+"""NPZ and safetensors files whose arrays have agreed names; nothing in them is unpickled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _BAREST_HEADER = 3 * 2**20  # of them beside the texts: as many arrays as there 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What arrays may be, by which names that is known, and who reads them."""
+    """A kind of contents: how it is recognised by the names of arrays, and how it is opened."""
 
     takes: Callable[[Sequence[str]], bool]
     open: Callable[[NamedArrays], RowSource]
@@ -31,12 +31,12 @@ MEANINGS: dict[str, Meaning] = {
 
 
 def meaning_of(names: Sequence[str]) -> str | None:
-    """What arrays of these names are, or None: the first that takes them."""
+    """The kind of contents of arrays with these names, or None; the first that takes them."""
     return next((title for title, one in MEANINGS.items() if one.takes(names)), None)
 
 
 def open_named_npz(upload: Upload) -> RowSource:
-    """Read an NPZ whose arrays have a meaning."""
+    """Read an NPZ file whose arrays have agreed names."""
     arrays = unpack(upload)
     title = meaning_of(list(arrays))
     if title is None:

@@ -1,4 +1,4 @@
-"""The images that an export of a labelling tool speaks of, found in the archive beside it."""
+"""Images in an archive, found by the references in a labelling tool's export."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ _UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts one before the 
 
 
 class ArchiveImages:
-    """Images by their names. Whatever leads to one in the tool, a URL or a path, its last parts say which it is."""
+    """Images of an archive by name. A reference is a URL or path in the tool, of which the last parts name the image."""
 
     def __init__(self, listing: Listing, images: list[Member]) -> None:
         self.listing = listing
@@ -27,7 +27,7 @@ class ArchiveImages:
             self._stems[name.stem].append(member)
 
     def find(self, reference: str) -> Member | str:
-        """The image, or why there is none."""
+        """The image that a reference names, or the reason why there is none."""
         parts = _parts(reference)
         name = parts[-1] if parts else ""
         found = self._named.get(name) or self._stems.get(name) or self._named.get(_UPLOAD_MARK.sub("", name)) or []
@@ -49,7 +49,7 @@ def _parts(reference: str) -> list[str]:
 
 
 def _shared(member: Member, parts: list[str]) -> int:
-    """How many folders above the file are called alike."""
+    """Number of folders above the file with equal names."""
     count = 0
     for mine, theirs in zip(reversed(member.path.split("/")[:-1]), reversed(parts[:-1]), strict=False):
         if mine != theirs:
@@ -59,7 +59,7 @@ def _shared(member: Member, parts: list[str]) -> int:
 
 
 def contents(read: OpenMember, member: Member) -> tuple[bytes, str]:
-    """An image's bytes, and why they cannot be had."""
+    """The bytes of an image, and the reason why there are none."""
     if member.size > _LARGEST:
         return b"", f"the file is larger than {_LARGEST:,} bytes"
     try:
@@ -70,12 +70,12 @@ def contents(read: OpenMember, member: Member) -> tuple[bytes, str]:
 
 
 def is_inline(reference: str) -> bool:
-    """Whether the image itself stands there."""
+    """Whether a reference is a data URI, which contains the image itself."""
     return reference.startswith("data:")
 
 
 def inline(reference: str) -> tuple[bytes, str]:
-    """The bytes of a data URI, and why they cannot be had."""
+    """The bytes of a data URI, and the reason why there are none."""
     head, _, content = reference.partition(",")
     if not head.endswith(";base64"):
         return b"", "its data URI is not base64"

@@ -1,4 +1,4 @@
-"""Exports of labelling tools: their own ids are kept, and what is no sample is skipped with the reason."""
+"""Exports of labelling tools. Their own ids are kept; records that are no sample are skipped with a reason."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -25,7 +25,7 @@ _BATCH_IMAGES = 256
 
 
 def open_tool_file(upload: Upload) -> RowSource:
-    """A file that `tool_file` takes, by itself. Raises Invalid for images that are not in it."""
+    """Read an export that was uploaded without an archive. Raises Invalid where its images are not in it."""
     opened = tool_file(upload)
     if opened is None:
         raise malformed("the file has changed while it was read")
@@ -33,7 +33,7 @@ def open_tool_file(upload: Upload) -> RowSource:
 
 
 def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource | None:
-    """The one export in an archive, with the images beside it; None where there is none."""
+    """Read the export in an archive, with the images beside it; None where there is none. Raises Invalid for several."""
     found: list[tuple[Member, Opened]] = []
     candidates = [one for one in listing.members if one.path.lower().endswith(_ENDINGS) and not one.fault]
     for number, member in enumerate(candidates[:_MOST_FILES]):

@@ -1,7 +1,7 @@
-"""Samples that come as arrays with names of their own: labels, ids and one vector a sample and array.
+"""Arrays with agreed names: labels, ids, and vectors with one row a sample.
 
-What a recorded training, predictions and embeddings have in common when they come as NPZ or safetensors: two parts, the
-samples to be ranked and, in arrays called `reference_…`, those that are known to be right.
+Recorded trainings, predictions and embeddings share this form in NPZ and safetensors files: the samples to be ranked and, in
+arrays named `reference_…`, the reference samples, whose labels are known to be right.
 """
 
 import json
@@ -30,7 +30,7 @@ ReadRows = Callable[[str, StoredArray, int, int], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class NamedArrays:
-    """The arrays of an upload, and those texts that name its classes and samples."""
+    """The arrays of an upload by name, and its lists of class names and sample ids."""
 
     form: str
     arrays: dict[str, StoredArray]
@@ -56,7 +56,7 @@ def source(
     read: ReadRows,
     notices: Sequence[ClientWarning],
 ) -> RowSource:
-    """All parts, one after the other."""
+    """The rows of all parts, one part after the other."""
     ids = all(part.ids is not None for part in parts)
     return RowSource(
         format=named.form,
@@ -71,8 +71,8 @@ def source(
 
 
 def ignored(unknown: Sequence[str]) -> list[ClientWarning]:
-    """A warning that names arrays which nobody reads, where there are some."""
-    detail = f"arrays without a meaning here: {listed(unknown)}"
+    """A warning about arrays that are not read, if there are some."""
+    detail = f"these arrays are not read: {listed(unknown)}"
     return [ClientWarning(code="ignored_arrays", detail=detail)] if unknown else []
 
 
@@ -88,7 +88,7 @@ def width_of(stored: StoredArray, *, what: str = "samples x numbers", kinds: str
 
 
 def check_shape(stored: StoredArray, expected: tuple[int, ...], what: str) -> None:
-    """Raise Invalid for another shape."""
+    """Raise Invalid where an array has another shape than `expected`."""
     if stored.shape != expected:
         raise invalid(f"{stored.name} has shape {stored.shape}; {expected} is expected: {what}", f"array {stored.name}")
 

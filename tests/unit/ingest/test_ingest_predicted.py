@@ -166,7 +166,7 @@ def test_there_may_be_no_more_columns_than_classes_are_allowed(take: Take) -> No
 def test_arrays_without_a_meaning_are_named(take: Take) -> None:
     outcome = take(npz_of(**predictions(), pred_prob=np.ones(3)), "predictions.npz")
     assert [one.detail for one in outcome.found.warnings if one.code == "ignored_arrays"] == [
-        "arrays without a meaning here: pred_prob"
+        "these arrays are not read: pred_prob"
     ]
 
 

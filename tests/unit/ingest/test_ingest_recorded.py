@@ -162,7 +162,7 @@ def test_class_names_must_fit_the_columns_of_the_logits(take: Take, classes: Any
 def test_arrays_without_a_meaning_are_named(take: Take) -> None:
     outcome = take(tensors(recording(activation_9=np.ones(3))), "run.safetensors")
     assert [one.detail for one in outcome.found.warnings if one.code == "ignored_arrays"] == [
-        "arrays without a meaning here: activation_9"
+        "these arrays are not read: activation_9"
     ]
 
 
