@@ -1,17 +1,17 @@
-// The public API over HTTP, with the key where one is needed.
+// Client of the public API, with the API key if one is set.
 
 let key = sessionStorage.getItem("key") ?? "";
 
-/** Send this key from now on, for as long as the tab is open. */
+/** Use this API key until the tab is closed. */
 export function use(given) {
   key = given;
   sessionStorage.setItem("key", key);
 }
 
-// Headers hold bytes; the service reads the key as UTF-8.
+// A header has bytes; the service reads the key as UTF-8.
 const authorization = () => ({ Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` });
 
-/** The response, if the service agrees; otherwise throws in its words. */
+/** The response of a request. Throws an Error with the API's message for an error status. */
 export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && authorization()) } });
   if (response.ok) return response;
@@ -29,10 +29,10 @@ export function post(path, value) {
   return json(path, { method: "POST", ...body });
 }
 
-/** The address of a picture that needs the key as well; it is given back with `URL.revokeObjectURL`. */
+/** Object URL of an image that is fetched with the key. The caller revokes it. */
 export const picture = async (path) => URL.createObjectURL(await (await call(path)).blob());
 
-/** Save an answer as a file of the name that the service gives it. */
+/** Save a response as a file; its name is that of the Content-Disposition header. */
 export async function save(path, name = "report.html") {
   const response = await call(path);
   const named = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "");
@@ -41,14 +41,14 @@ export async function save(path, name = "report.html") {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** Server-sent events as they come. EventSource sends no key, so the stream is read by hand; a lost one goes on. */
+/** Server-sent events. EventSource sends no key, so the stream is parsed here; a lost connection is resumed. */
 export async function* events(path, signal) {
   let last = "0";
   let over = false;
   while (!over) {
     try {
       const response = await call(path, { signal, headers: { "Last-Event-ID": last } });
-      for await (const fields of told(response.body)) {
+      for await (const fields of parsed(response.body)) {
         last = fields.id ?? last;
         const data = JSON.parse(fields.data ?? "null");
         over = fields.event === "state" && ["completed", "failed", "cancelled"].includes(data.state);
@@ -61,12 +61,12 @@ export async function* events(path, signal) {
   }
 }
 
-async function* told(body) {
+async function* parsed(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let held = "";
+  let buffer = "";
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
-    const whole = (held + part.value).split("\n\n");
-    held = whole.pop();
+    const whole = (buffer + part.value).split("\n\n");
+    buffer = whole.pop();
     for (const text of whole)
       yield Object.fromEntries(text.split("\n").map((line) => line.split(/: (.*)/s).slice(0, 2)));
   }

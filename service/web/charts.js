@@ -1,4 +1,4 @@
-// Small plots as inline SVG: lines over epochs, and bars on both sides of zero.
+// Small charts as inline SVG: lines over epochs, and signed bars.
 
 import { element, short } from "/web/dom.js";
 
@@ -11,18 +11,18 @@ function svg(name, attributes = {}, text = "") {
   return made;
 }
 
-function plot(title, said, short = "") {
-  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${said}` });
+function plot(title, description, short = "") {
+  const drawing = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${title}: ${description}` });
   const caption = element("figcaption", {}, element("span", {}, title), element("span", {}, short));
   return [drawing, element("figure", { className: "plot" }, caption, drawing)];
 }
 
-/** Values over epochs. With `zero` the line of 0 is drawn, and what lies below it is marked. */
+/** Values over epochs. With `zero` the zero line is drawn, and values below it are marked. */
 export function lines(title, epochs, values, { zero = false } = {}) {
   const last = values.length - 1;
   const [began, ended] = [short(values[0]), short(values[last])];
-  const said = `${began} at epoch ${epochs[0]}, ${ended} at epoch ${epochs[last]}`;
-  const [drawing, figure] = plot(title, said, last ? `${began} → ${ended}` : ended);
+  const description = `${began} at epoch ${epochs[0]}, ${ended} at epoch ${epochs[last]}`;
+  const [drawing, figure] = plot(title, description, last ? `${began} → ${ended}` : ended);
   const low = Math.min(...values, ...(zero ? [0] : []));
   const high = Math.max(...values, ...(zero ? [0] : []));
   const spread = epochs[last] - epochs[0] || 1;
@@ -45,7 +45,7 @@ export function lines(title, epochs, values, { zero = false } = {}) {
   return figure;
 }
 
-/** One bar for each name, to the right of zero or, marked, to its left. */
+/** One bar for each name; negative values go to the left and are marked. */
 export function bars(title, pairs) {
   const [drawing, figure] = plot(title, pairs.map(([name, value]) => `${name} ${short(value)}`).join(", "));
   const row = 20;

@@ -1,10 +1,10 @@
-// Elements and words. What clients have sent becomes text, never markup.
+// Elements and formats. Values from clients become text, never markup.
 
 import { picture } from "/web/api.js";
 
 export const at = (id) => document.getElementById(id);
 
-/** An element with properties, and with children that are elements or text; what is null or false is left out. */
+/** An element with properties, and with elements or text as children; null and false are left out. */
 export function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [property, value] of Object.entries(properties)) {
@@ -23,30 +23,30 @@ export function button(label, work, properties = {}) {
 
 export const options = (pairs) => pairs.map(([value, text]) => element("option", { value, textContent: text }));
 
-/** Do something, and say on the page why it could not be done. */
+/** Run `work`, and show its error on the page. */
 export async function attempt(work) {
-  tell("");
+  showMessage("");
   try {
     return await work();
   } catch (error) {
-    if (error.name !== "AbortError") tell(error.message);
+    if (error.name !== "AbortError") showMessage(error.message);
     return undefined;
   }
 }
 
-/** Say something where it is seen: in the dialog while one is open. */
-export function tell(text) {
+/** Show a message on the page and in the dialog. */
+export function showMessage(text) {
   for (const place of document.querySelectorAll(".message")) place.textContent = text;
 }
 
-/** A picture that is fetched with the key, of at most so many pixels a side. */
+/** An image that is fetched with the key; `side` is its longest side in pixels. */
 export function image(path, side, alt) {
   const made = element("img", { alt, className: "picture" });
   attempt(async () => {
     const url = await picture(`${path}?side=${side}`);
     made.onload = () => {
       URL.revokeObjectURL(url);
-      // Pixels of small pictures are shown as they are; photographs are smoothed.
+      // Small images show their pixels; large ones are smoothed.
       made.classList.toggle("coarse", made.naturalWidth < 64);
     };
     made.src = url;
@@ -61,7 +61,7 @@ export const short = (number) => (Number.isInteger(number) ? count(number) : Str
 export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 export const between = ({ low, high }) => (low === null || high === null ? "" : ` (${count(low)} to ${count(high)})`);
 
-/** A value of a client's, in a few words. */
+/** A value from a client, as short text. */
 export function words(value) {
   if (value === null || value === undefined) return "–";
   if (typeof value === "number") return short(value);

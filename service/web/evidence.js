@@ -1,4 +1,4 @@
-// What the job knows of a sample: how it was learnt, whom it pushes, and every signal.
+// Evidence about a sample: training curves, influence on other samples, all signals.
 
 import { json } from "/web/api.js";
 import { bars, lines } from "/web/charts.js";
@@ -7,15 +7,15 @@ import { titleOf } from "/web/ranking.js";
 
 const NEIGHBOURS = 5;
 const CLASSES = 8;
-// Along predictions nobody has trained: influence is that of a step which nobody took.
+// A dataset of predictions has no training: the influence is that of a training step that was not taken.
 const EFFECTS = { opposing: ["hurt", "would hurt"], supporting: ["helped", "would help"] };
 
-/** Fill the lower part of the dialog; `visit` shows another sample by its path. */
+/** Fill the lower part of the dialog; `visit` opens another sample by its path. */
 export function draw(sample, job, visit) {
   at("plots").replaceChildren(...plots(sample.trajectory));
   for (const side of ["opposing", "supporting"]) {
     const effect = EFFECTS[side][Number(job.dataset.modality === "predictions")];
-    at(`${side}-title`).textContent = `Training on it ${effect} these most`;
+    at(`${side}-title`).textContent = `Training on this sample ${effect} these most`;
     at(side).replaceChildren(...sample[side].slice(0, NEIGHBOURS).map((one) => neighbour(one, job, visit)));
     at(`${side}-part`).hidden = sample[side].length === 0;
   }
@@ -26,13 +26,13 @@ export function draw(sample, job, visit) {
   );
 }
 
-function plots(course) {
-  if (!course) return [];
-  const { epochs, loss, margin, self_influence: own, class_influence: byClass } = course;
+function plots(trajectory) {
+  if (!trajectory) return [];
+  const { epochs, loss, margin, self_influence: own, class_influence: byClass } = trajectory;
   const sums = Object.entries(byClass).map(([name, values]) => [name, values.reduce((sum, value) => sum + value, 0)]);
   sums.sort(([, one], [, other]) => Math.abs(other) - Math.abs(one));
   const classes = sums.length ? [bars("Influence on classes", sums.slice(0, CLASSES))] : [];
-  // Out-of-sample predictions have no epochs: there is no course to draw.
+  // Out-of-sample predictions have no epochs, so there are no curves.
   if (epochs[0] === 0) return classes;
   return [
     lines("Margin", epochs, margin, { zero: true }),
@@ -46,7 +46,7 @@ function row(...cells) {
   return element("tr", {}, ...cells.map((text) => element("td", { textContent: text })));
 }
 
-// A reference sample of the job's own dataset can be looked at like any other; of another one its row is all there is.
+// A reference sample of the job's own dataset can be opened; one of another dataset has only its content.
 function neighbour(one, job, visit) {
   const path = `${job.links.self}/samples/${encodeURIComponent(one.id)}`;
   const own = one.link.startsWith(`/datasets/${job.dataset.id}/`);

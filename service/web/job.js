@@ -1,8 +1,8 @@
-// One job: how far it is, how its training went, what it found.
+// One job: progress, training curves, results.
 
 import { events, json, save } from "/web/api.js";
 import { lines } from "/web/charts.js";
-import { at, attempt, between, button, count, element, moment, options, percent, tell } from "/web/dom.js";
+import { at, attempt, between, button, count, element, moment, options, percent, showMessage } from "/web/dom.js";
 import { EXPORT_FORMATS } from "/web/exports.js";
 import { ENDED, list, moves } from "/web/jobs.js";
 import * as ranking from "/web/ranking.js";
@@ -15,7 +15,7 @@ export function start() {
   at("download").addEventListener("click", () => attempt(() => save(ranking.query({ format: at("form").value }))));
 }
 
-/** Show a job by its id, follow it to its end, and then show its ranking. */
+/** Show a job by its id, follow it until it ends, then show its ranking. */
 export async function show(id) {
   following.abort();
   following = new AbortController();
@@ -38,7 +38,7 @@ export async function show(id) {
   list().catch(() => {});
   if (ended.state !== "completed") return;
   await found(ended);
-  // Nobody can ask for another ranking before the first is there.
+  // The controls appear with the first ranking.
   if (!signal.aborted) parts(true);
 }
 
@@ -54,10 +54,10 @@ function draw(job) {
   const trained = `Model ${job.spec.model.name}, ${count(job.spec.training.epochs)} epochs.`;
   at("job-facts").textContent =
     `${name}: ${count(rows)} samples (${modality}), ${count(classes.length)} classes. ` +
-    `${modality === "predictions" ? "Nothing is trained." : trained} Submitted ${moment(job.created_at)}.`;
+    `${modality === "predictions" ? "No model is trained." : trained} Submitted ${moment(job.created_at)}.`;
   standing(job.state, job.progress);
   at("job-actions").replaceChildren(...links(job), ...moves(job));
-  tell(job.error?.detail ?? job.loop_trouble ?? "");
+  showMessage(job.error?.detail ?? job.loop_trouble ?? "");
 }
 
 function links(job) {
@@ -65,7 +65,7 @@ function links(job) {
   return [report(job.links.report), next].filter(Boolean);
 }
 
-// A page of its own where no key is needed, a file otherwise: a link sends no key.
+// The report opens in a tab without a key, and is saved as a file with one: a link sends no key.
 function report(path) {
   if (!path) return null;
   const open = element("a", {
@@ -102,7 +102,7 @@ async function follow(job, signal) {
       standing(at("job-state").textContent, data);
     }
     if (event === "metrics") {
-      // A job that was taken over tells an epoch twice.
+      // A job that another worker took over sends an epoch twice.
       metrics[data.epoch] = data;
       curves(metrics.filter(Boolean));
     }
@@ -124,13 +124,13 @@ function curves(metrics) {
 async function found(job) {
   const { samples, estimates, model, warnings } = job.result;
   const blind = warnings.some((warning) => ["no_trusted_reference", "no_features"].includes(warning.code));
-  const learnt = job.dataset.modality === "predictions" ? "Accuracy of predictions" : "Accuracy in training";
+  const learnt = job.dataset.modality === "predictions" ? "Accuracy of predictions" : "Training accuracy";
   const facts = [
     ["Probably mislabeled", `about ${count(estimates.mislabeled.count)}${between(estimates.mislabeled)}`],
     ["Anomalous", blind ? "not counted" : `about ${count(estimates.anomalous.count)}${between(estimates.anomalous)}`],
     ["Samples ranked", count(samples)],
     [learnt, model.train_accuracy === null ? "–" : percent(model.train_accuracy)],
-    model.reference_accuracy !== null && ["On the reference", percent(model.reference_accuracy)],
+    model.reference_accuracy !== null && ["Accuracy on the reference", percent(model.reference_accuracy)],
   ].filter(Boolean);
   at("facts").replaceChildren(
     ...facts.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))),
@@ -143,7 +143,7 @@ async function found(job) {
   await Promise.all([ranking.rank(job), reviews.of(job)]);
 }
 
-/** Show no job any more. */
+/** Close the job. */
 export function gone() {
   following.abort();
   history.pushState(null, "", location.pathname);

@@ -1,4 +1,4 @@
-// The list of jobs: where each stands, and what can be done with it.
+// The list of jobs, with their states and actions.
 
 import { call, json, post } from "/web/api.js";
 import { at, attempt, button, element, moment, percent } from "/web/dom.js";
@@ -10,7 +10,7 @@ let shown = "";
 let running = false;
 let limit = 20;
 
-/** Wire the list up; `opened` is told the id of the job that somebody wants to see. */
+/** Set up the list; `opened` gets the id of a job that is clicked. */
 export function start(opened) {
   open = opened;
   at("more-jobs").addEventListener("click", () =>
@@ -22,7 +22,7 @@ export function start(opened) {
   setInterval(() => running && !document.hidden && list().catch(() => {}), EVERY_MS);
 }
 
-/** Fetch and show them. Nothing is drawn anew while nothing has changed, so that the focus stays. */
+/** Fetch and show the jobs. An unchanged list is not drawn again, so that the focus stays. */
 export async function list() {
   const { items, total } = await json(`/jobs?limit=${Math.min(limit, 1000)}`);
   running = items.some((job) => !ENDED.has(job.state));
@@ -54,7 +54,7 @@ function row(job) {
   );
 }
 
-/** Buttons for what a job's state allows; "job-moved" says when it is done. */
+/** Buttons for the actions that a job's state allows; each sends the event "job-moved" when done. */
 export function moves(job) {
   const move = (label, work) => button(label, work, { "aria-label": `${label} ${job.name}` });
   const moved = (gone) => document.dispatchEvent(new CustomEvent("job-moved", { detail: { id: job.id, gone } }));

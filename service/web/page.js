@@ -1,4 +1,4 @@
-// The page of the service: drop a file, watch the job, read the ranking, say what is right. All over the public API.
+// The page: upload a file, follow the job, read the ranking, review samples. It uses the public API only.
 
 import { use } from "/web/api.js";
 import { at, attempt } from "/web/dom.js";

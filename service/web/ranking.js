@@ -1,20 +1,20 @@
-// The ranking of a job: by any signal, of any verdict and label, page by page.
+// The ranking of a job by any signal, filtered by verdict and label, in pages.
 
 import { json } from "/web/api.js";
 import { at, attempt, button, count, element, image, options, percent, short, words } from "/web/dom.js";
-import { said } from "/web/reviews.js";
+import { reviewText } from "/web/reviews.js";
 
 const PAGE = 25;
 let job = null;
 let items = [];
 let next = null;
 let total = 0;
-let asked = 0; // rankings so far: only the last is drawn, in whatever order the answers come
-let further = null; // the page that is on its way
+let requested = 0; // number of rankings requested: only the last is drawn, in whatever order they arrive
+let loading = null; // request of the next page
 let titles = null;
 let open = () => {};
 
-/** Wire the table up; `opened` is told the job, and the place of a row that somebody wants to see. */
+/** Set up the table; `opened` gets the job and the position of a row that is clicked. */
 export function start(opened) {
   open = opened;
   for (const id of ["by", "verdict", "given", "suggested"]) {
@@ -24,7 +24,7 @@ export function start(opened) {
   document.addEventListener("reviewed", ({ detail }) => mark(detail.id, detail.review));
 }
 
-/** Show the ranking of a job that is completed. */
+/** Show the ranking of a completed job. */
 export async function rank(completed) {
   job = completed;
   titles ??= new Map((await json("/signals")).items.map((signal) => [signal.name, signal]));
@@ -35,7 +35,7 @@ export async function rank(completed) {
   await begin();
 }
 
-/** The path of the ranking as it is shown, with more in its query. */
+/** Path of the ranking as shown, with more query parameters. */
 export function query(more) {
   const wanted = new URLSearchParams({ by: at("by").value, ...more });
   for (const [name, id] of [
@@ -49,31 +49,31 @@ export function query(more) {
 }
 
 async function begin() {
-  asked += 1;
-  const mine = asked;
-  [next, further] = [null, null]; // nobody goes on in what is no longer wanted
+  requested += 1;
+  const mine = requested;
+  [next, loading] = [null, null]; // the old ranking is not continued
   at("more").hidden = true;
   const found = await json(query({ limit: PAGE }));
-  if (mine !== asked) return;
+  if (mine !== requested) return;
   items = [];
   at("rows").replaceChildren();
   const verdict = at("verdict").value || (["mislabeled", "anomalous"].includes(found.by) && found.by);
-  const flagged = `${count(found.flagged)} of the job flagged${verdict ? ` as ${verdict}` : ""}`;
+  const flagged = `${count(found.flagged)} flagged in this job${verdict ? ` as ${verdict}` : ""}`;
   at("shown").textContent = `${count(found.total)} samples${verdict === "clean" ? "" : `, ${flagged}`}`;
   at("meaning").textContent = titles.get(found.by)?.high ?? "more suspicious";
   append(found);
 }
 
-// Fetched once, however often it is asked for meanwhile.
+// Each page is fetched once, also when it is requested several times.
 async function more() {
-  const mine = asked;
-  further ??= json(query({ limit: PAGE, cursor: next }));
-  const page = further;
+  const mine = requested;
+  loading ??= json(query({ limit: PAGE, cursor: next }));
+  const page = loading;
   try {
     const found = await page;
-    if (mine === asked && further === page) append(found);
+    if (mine === requested && loading === page) append(found);
   } finally {
-    if (further === page) further = null;
+    if (loading === page) loading = null;
   }
 }
 
@@ -84,19 +84,19 @@ function append(found) {
   items.push(...found.items);
 }
 
-/** How many rows there are, those that are not fetched yet too. */
+/** Number of rows, with those that are not fetched yet. */
 export const size = () => total;
 
-/** The row at a place, from 0; more are fetched where it lies behind those that are there. undefined after the last. */
+/** The row at a position from 0; fetches the next page if needed. undefined after the last row. */
 export async function placed(place) {
   if (place >= items.length && next !== null) await more();
   return items[place];
 }
 
-/** What a signal is called. */
+/** Title of a signal. */
 export const titleOf = (name) => titles?.get(name)?.title ?? name;
 
-/** Where a sample stands among the rows that are there; -1 if it does not. */
+/** Position of a sample among the fetched rows; -1 for others. */
 export const placeOf = (id) => items.findIndex((item) => item.sample.id === id);
 
 function row(item, place) {
@@ -116,7 +116,7 @@ function row(item, place) {
     ),
     element("td", { textContent: short(item.score) }),
     element("td", {}, element("span", { className: `badge ${item.verdict}`, textContent: item.verdict })),
-    element("td", { className: "review", textContent: said(item.review) }),
+    element("td", { className: "review", textContent: reviewText(item.review) }),
   );
   made.dataset.sample = item.sample.id;
   return made;
@@ -136,5 +136,5 @@ function mark(id, review) {
   const item = items[placeOf(id)];
   if (item) item.review = review;
   const rows = [...at("rows").children].filter((one) => one.dataset.sample === id);
-  for (const one of rows) one.querySelector(".review").textContent = said(review);
+  for (const one of rows) one.querySelector(".review").textContent = reviewText(review);
 }

@@ -1,19 +1,19 @@
-// What people decide: kept by the service, taken back, counted, and made into a corrected dataset.
+// Reviews: saved, undone, counted, and applied as a corrected dataset.
 
 import { json, post } from "/web/api.js";
 import { at, attempt, button, count, percent } from "/web/dom.js";
 
-const LOOK_MS = 4000;
+const POLL_MS = 4000;
 let job = null;
 let asked = 0;
-let done = []; // what was decided on this page: the sample, and what held before
+let done = []; // decisions made on this page: the sample, and its review before
 
 export function start() {
   at("correct").addEventListener("click", () => attempt(correct));
   at("rerun").addEventListener("click", () => attempt(rerun));
 }
 
-/** Show what was decided of a job. */
+/** Show the summary of a job's reviews. */
 export async function of(completed) {
   job = completed;
   done = [];
@@ -21,21 +21,21 @@ export async function of(completed) {
   await summarise();
 }
 
-/** A decision in a few words. */
-export function said(review) {
+/** A review as short text. */
+export function reviewText(review) {
   if (!review) return "";
-  const done = { keep: "kept", remove: "to be removed", unsure: "unsure", relabel: `now ${review.label}` };
+  const done = { keep: "kept", remove: "to be removed", unsure: "unsure", relabel: `relabelled to ${review.label}` };
   return done[review.decision] ?? "";
 }
 
-/** Keep a decision on a sample, of which `before` held until now. */
+/** Save a decision on a sample; `before` is its review until now. */
 export async function decide(id, before, decision, label) {
   const review = await send(id, { decision, ...(label !== undefined && { label }) });
   done.push({ id, before });
   return review;
 }
 
-/** Take the last decision back: what held before holds again. Gives the sample's id, or null when there is none. */
+/** Undo the last decision: the review before it is restored. Returns the sample's id, null without a decision. */
 export async function undo() {
   const last = done.pop();
   if (!last) return null;
@@ -66,7 +66,7 @@ async function summarise() {
   const others = reviewed - looked ? ` ${count(reviewed - looked)} others were reviewed.` : "";
   at("reviews-said").textContent = reviewed
     ? `${count(looked)} of ${count(flagged)} flagged samples reviewed.${sure}${others}`
-    : "Nothing reviewed yet: open a sample, and say what is right.";
+    : "No sample is reviewed yet. Open a sample and decide whether its label is right.";
   for (const id of ["correct", "rerun"]) at(id).disabled = reviewed === 0;
 }
 
@@ -82,11 +82,11 @@ async function correct() {
 async function rerun() {
   await post(`/jobs/${job.id}/rerun`);
   at("reviews-done").replaceChildren(
-    "It runs again over its corrected dataset once nobody has decided anything for a minute…",
+    "The job runs again on the corrected dataset, one minute after the last review…",
   );
   const asked = job.id;
   for (;;) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (job.id !== asked) return;
     const { links, loop_trouble: trouble } = await json(job.links.self);
     if (trouble) return void at("reviews-done").replaceChildren(trouble);

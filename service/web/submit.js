@@ -1,11 +1,11 @@
-// The form: a file and what is wanted of it become a job.
+// The form of a new job.
 
 import { json } from "/web/api.js";
-import { at, attempt, element, options, tell } from "/web/dom.js";
+import { at, attempt, element, options, showMessage } from "/web/dom.js";
 
 const KINDS = { tabular: "Tables", image: "Images", text: "Texts", embedding: "Embeddings" };
 
-/** Wire the form up; `submitted` is told the new job. */
+/** Set up the form; `submitted` gets the new job. */
 export function start(submitted) {
   at("file").addEventListener("change", () => choose(at("file").files));
   for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
@@ -25,14 +25,14 @@ export function start(submitted) {
   });
 }
 
-/** The models that may be asked for, by what they learn from. */
+/** Fill the list of models, grouped by modality. */
 export async function models() {
   const { items } = await json("/models");
   const groups = Object.entries(KINDS).map(([modality, label]) => {
     const fitting = items.filter((model) => model.modality === modality);
     return element("optgroup", { label }, ...options(fitting.map((model) => [model.name, model.title])));
   });
-  at("model").replaceChildren(...options([["auto", "chosen by the data"]]), ...groups);
+  at("model").replaceChildren(...options([["auto", "chosen for the data"]]), ...groups);
 }
 
 function choose(files) {
@@ -48,10 +48,10 @@ async function submit() {
   body.append("spec", JSON.stringify(spec()));
   body.append("file", at("file").files[0]);
   at("send").disabled = true;
-  tell("Uploading…");
+  showMessage("Uploading…");
   try {
     const job = await json("/jobs", { method: "POST", body });
-    tell("");
+    showMessage("");
     return job;
   } finally {
     at("send").disabled = false;

@@ -120,7 +120,7 @@ def test_jobs_are_listed_and_moved_as_their_state_allows(page: Page, services: S
 def test_a_key_is_asked_for_until_it_is_right(page: Page, services: Services, watched: Watched, key: str) -> None:
     add_finished(services.database, services.blobs)
     page.goto("/#job_1")
-    field = page.get_by_label("This service needs a key")
+    field = page.get_by_label("API key of this service")
     expect(field).to_be_focused()
     field.fill("wrong")
     page.keyboard.press("Enter")

@@ -161,7 +161,7 @@ def test_a_neighbour_is_looked_at_like_any_sample(page: Page, job: str, client: 
     other = client.get(f"/jobs/job_1/samples/{first}").json()["opposing"][0]
     page.locator("#opposing").get_by_role("button", name=other["id"], exact=True).click()
     expect(page.locator("#sample-name")).to_have_text(other["id"])
-    expect(page.locator("#sample-place")).to_have_text(f"seen from {first}")
+    expect(page.locator("#sample-place")).to_have_text(f"opened from {first}")
     expect(page.locator("#reason")).to_have_text(client.get(f"/jobs/job_1/samples/{other['id']}").json()["reason"])
 
 
@@ -176,7 +176,7 @@ def test_what_clients_call_things_is_never_markup(page: Page, services: Services
     page.locator("#rows button").first.click()
     expect(page.locator("#labels")).to_contain_text("<")
     page.locator("#other").select_option(label=ODD[0])
-    expect(page.locator("#rows .review").first).to_have_text(f"now {ODD[0]}")
+    expect(page.locator("#rows .review").first).to_have_text(f"relabelled to {ODD[0]}")
     assert page.evaluate("window.hit") is None
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1

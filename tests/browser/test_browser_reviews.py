@@ -1,4 +1,4 @@
-"""What somebody decides on the page is kept by the service, and can be taken back."""
+"""What somebody decides on the page is saved by the service, and can be undone."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def test_four_keys_decide_and_go_on(page: Page, job: str, client: httpx.Client) 
     wanted = [(ids[0], "keep", None), (ids[1], "relabel", items[1]["suggested_label"]), (ids[2], "remove", None)]
     assert kept(client) == [*wanted, (ids[3], "unsure", None)]
     page.keyboard.press("Escape")
-    said = ["kept", f"now {items[1]['suggested_label']}", "to be removed", "unsure"] + [""] * (len(ids) - 4)
+    said = ["kept", f"relabelled to {items[1]['suggested_label']}", "to be removed", "unsure"] + [""] * (len(ids) - 4)
     expect(page.locator("#rows .review")).to_have_text(said)
     flagged = client.get("/jobs/job_1/reviews/summary").json()["flagged"]
     expect(page.locator("#reviews-said")).to_contain_text(
@@ -72,7 +72,7 @@ def test_a_label_with_no_better_suggestion_is_not_relabelled_to_it(page: Page, j
     page.locator("#other").focus()
     page.locator("#other").select_option(label=other)
     expect(page.locator("#sample-name")).to_have_text(following)
-    expect(page.locator("#decided")).to_have_text(f"{agreed['sample']['id']}: now {other}. Z takes it back.")
+    expect(page.locator("#decided")).to_have_text(f"{agreed['sample']['id']}: relabelled to {other}. Press Z to undo.")
     page.keyboard.press("x")  # is heard, although the focus was in the list
     expect(page.locator("#decided")).to_contain_text("to be removed")
     assert [(decision, label) for _, decision, label in kept(client)] == [("relabel", other), ("remove", None)]
@@ -91,7 +91,7 @@ def test_undo_brings_back_what_held_before(page: Page, job: str, client: httpx.C
     pressed(page, "z", first)
     expect(page.locator("#standing")).to_have_text("Reviewed: kept.")
     page.keyboard.press("z")
-    expect(page.locator("#sample .message")).to_have_text("There is nothing to take back.")
+    expect(page.locator("#sample .message")).to_have_text("There is nothing to undo.")
     assert kept(client)[1:] == [
         (first, "remove", None),
         (second, "unsure", None),
