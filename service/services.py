@@ -1,4 +1,4 @@
-"""Services: the one way in which code gets at the database, files, queue, secrets, settings and time."""
+"""Services: the dependencies of use cases and background work."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.store.engine import Database
 
 @dataclass(frozen=True)
 class Services:
-    """Everything that a use case needs beside its own values. service.main makes it once per process."""
+    """Database, files, queue, secrets, settings and time. service.main builds it once per process."""
 
     settings: Settings
     database: Database

@@ -1,1 +1,1 @@
-"""Requests that leave the service, and the secrets that they need."""
+"""Requests to other hosts, and the secrets that they need."""

@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted with Fernet before they enter the database."""
+"""Encryption of secrets in the database, with Fernet."""
 
 import os
 from functools import cached_property
@@ -13,20 +13,20 @@ _FILE = "secret.key"
 
 
 class Vault:
-    """Encrypts with the first key and decrypts with any, so that keys can be changed.
+    """Encrypts with the first key and decrypts with any key, so that keys can be rotated.
 
-    Without keys in the settings one is made once, in a file of the home folder that only its owner can read.
+    Without SUSPECTS_SECRET_KEYS a key is created in a file of the home folder that only its owner can read.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def seal(self, secret: str) -> str:
-        """The secret in a form for the database."""
+        """Encrypt a secret."""
         return self._fernet.encrypt(secret.encode()).decode()
 
     def open(self, sealed: str) -> str:
-        """The secret again. Raises Conflict when none of the keys fits."""
+        """Decrypt a secret. Raises Conflict when no key fits."""
         try:
             return self._fernet.decrypt(sealed.encode()).decode()
         except InvalidToken:
@@ -44,7 +44,7 @@ class Vault:
 def _own_key(path: Path) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        # Written beside and linked: whoever reads it meanwhile sees a whole key, and the first of two writers wins.
+        # Written to a temporary file and linked: a reader sees a whole key, and the first of two writers wins.
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         part.unlink(missing_ok=True)
         with os.fdopen(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:

@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from service.background import webhooks as courier
+from service.background import webhooks as delivery
 from service.background.webhooks import deliver_due, sign
 from service.domain.job import JobError
 from service.outbound import addresses
@@ -250,7 +250,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_called(
 def test_a_receiver_that_drips_holds_nobody_up(
     database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(courier, "_TOTAL_S", 0.3)
+    monkeypatch.setattr(delivery, "_TOTAL_S", 0.3)
     receiver.answers = [3.0, 200]
     with database.write() as connection:
         webhooks.add(connection, "job_2", receiver.url("/quick"), SEALED)
@@ -264,7 +264,7 @@ def test_a_receiver_that_drips_holds_nobody_up(
     ]
 
 
-def test_couriers_at_once_send_each_message_once(database: Database, receiver: Receiver) -> None:
+def test_services_at_once_send_each_message_once(database: Database, receiver: Receiver) -> None:
     info = add_dataset(database, "ds_8")
     for number in range(30):
         add_job(database, info, f"job_x{number}")
@@ -286,7 +286,7 @@ def test_couriers_at_once_send_each_message_once(database: Database, receiver: R
     assert {one.state for one in outbox(database)} == {"delivered"}
 
 
-def test_what_a_courier_that_died_had_claimed_is_sent_by_another(database: Database, receiver: Receiver) -> None:
+def test_deliveries_claimed_by_a_service_that_died_are_sent_by_another(database: Database, receiver: Receiver) -> None:
     cancel(database)
     with database.write() as connection:
         assert len(webhooks.claim(connection, timedelta(minutes=1), 9, NOON)) == 1
