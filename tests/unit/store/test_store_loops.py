@@ -176,6 +176,20 @@ def test_a_full_queue_is_waited_for(database: Database, blobs: Blobs, queue: Cel
     assert len(look(database, blobs, queue, settings, COOL)) == 1
 
 
+def test_of_two_that_are_due_the_one_without_room_in_the_queue_comes_later(
+    database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings
+) -> None:
+    info = add_dataset(database, "ds_9", blobs, rows=54, splits={"train": 41, "test": 13})
+    add_job(database, info, "job_9", loop=RULES)
+    finish(database, "job_9", info)
+    for job_id in ("job_1", "job_9"):
+        decide(database, NOON, 1, 2, 4, job_id=job_id)
+    narrow = settings.model_copy(update={"max_waiting_jobs": 1})
+    assert len(look(database, blobs, queue, narrow, COOL)) == 1
+    assert len(due(database, COOL)) == 1
+    assert len(look(database, blobs, queue, settings, COOL)) == 1
+
+
 @pytest.mark.parametrize(
     ("rule", "reference", "expected"),
     [
