@@ -47,8 +47,8 @@ def list_connections(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> ConnectionPage:
     """The list does not contain secrets."""
     before = paging.by_time(cursor, ["connections"])

@@ -98,8 +98,8 @@ def list_datasets(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> DatasetPage:
     """One page of all datasets."""
     before = paging.by_time(cursor, ["datasets"])
@@ -134,8 +134,8 @@ def list_skipped(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> SkippedPage:
     """Skipped rows are in the order of the upload, each with its reason."""
     info = find_dataset(services, dataset_id)

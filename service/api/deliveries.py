@@ -25,8 +25,8 @@ def list_deliveries(
     response: Response,
     state: Annotated[DeliveryState | None, Query(description="Only those in this state; dead: given up.")] = None,
     job: Annotated[str | None, Query(description="Only those about this job.")] = None,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> DeliveryPage:
     """A message is written when its job ends, and sent until the receiver answers 2xx: at most 10 times in 3 days.
 

@@ -73,8 +73,8 @@ def list_jobs(
     state: Annotated[State | None, Query(description="Only those in this state.")] = None,
     dataset: Annotated[str | None, Query(description="Only those of this dataset.")] = None,
     name: Annotated[str | None, Query(description="Only those of exactly this name.")] = None,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> JobPage:
     """One page of the jobs that match."""
     query = ["jobs", state, dataset, name]

@@ -52,8 +52,8 @@ def list_networks(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> NetworkPage:
     """One page of all uploaded networks."""
     before = paging.by_time(cursor, ["networks"])

@@ -16,8 +16,8 @@ from service.report.gather import gather
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
-Form = Literal["html", "md"]
-_MEDIA_TYPES: dict[Form, str] = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
+ReportFormat = Literal["html", "md"]
+_MEDIA_TYPES: dict[ReportFormat, str] = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}
 _DESCRIPTION: dict[str, Any] = {
     "description": "One page that needs no other file, or the same in Markdown.",
     "content": {"text/html": {"schema": {"type": "string"}}, "text/markdown": {"schema": {"type": "string"}}},

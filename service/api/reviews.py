@@ -70,8 +70,8 @@ def list_reviews(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> ReviewPage:
     """Decisions that a later one replaced are in the list too."""
     query = ["reviews", job.id]

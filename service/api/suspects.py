@@ -86,8 +86,8 @@ def list_suspects(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
     name: Annotated[
         str | None,
         Query(

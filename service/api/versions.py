@@ -65,8 +65,8 @@ def list_verified(
     request: Request,
     services: ServicesDependency,
     response: Response,
-    limit: paging.Limit = 50,
-    cursor: paging.Cursor = None,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
 ) -> VerifiedPage:
     """Samples that a person kept or relabelled. A job uses them all as its reference with `"reference": {"verified": true}`."""
     find_dataset(services, dataset_id)

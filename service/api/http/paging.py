@@ -16,8 +16,8 @@ _MARK_LENGTH = 8
 
 # A place in a list that any database can count.
 Index = Annotated[int, Field(ge=0, lt=2**63)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
-Cursor = Annotated[str | None, Query(description="`next` of the page before; only for the same query.")]
+PageLimit = Annotated[int, Query(ge=1, le=1000, description="How many items at most.")]
+PageCursor = Annotated[str | None, Query(description="`next` of the page before; only for the same query.")]
 
 
 def encode(query: Sequence[object], place: Sequence[object]) -> str:
