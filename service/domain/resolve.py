@@ -10,7 +10,7 @@ from service.domain.auto import SEARCHED, default_model
 from service.domain.dataset import DatasetInfo, Frozen, Modality
 from service.domain.errors import FieldError, invalid, invalid_fields
 from service.domain.models import MODELS, Model, TrainingDefaults
-from service.domain.params import StateParams
+from service.domain.models.uploaded import StateParams
 from service.domain.signal import SIGNALS
 from service.domain.specs import Influence, JobOptions, JobSpec, ModelRequest, Reference, Training, TrainingRequest
 

@@ -13,16 +13,9 @@ from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from service.domain.params import (
-    ResNet18Params,
-    ResNetParams,
-    SmallCNNParams,
-    TabMParams,
-    TabularMLPParams,
-    TabularResNetParams,
-    TextCNNParams,
-    TextTransformerParams,
-)
+from service.domain.models.image import ResNet18Params, ResNetParams, SmallCNNParams
+from service.domain.models.tabular import TabMParams, TabularMLPParams, TabularResNetParams
+from service.domain.models.text import TextCNNParams, TextTransformerParams
 from worker.data.shape import InputShape
 from worker.influence import gradients
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients

@@ -60,7 +60,7 @@ class Encoder:
 
     @classmethod
     def fit(cls, dataset: Canonical, rows: Int[Tensor, " n"], params: Mapping[str, Any]) -> "Encoder":
-        """Learn statistics and vocabulary from the training rows; `params` are the model's own (`service.domain.params`)."""
+        """Learn statistics and vocabulary from the training rows; `params` are the model's own (`service.domain.models`)."""
         match dataset.header.modality:
             case "tabular":
                 return _fit_table(dataset, rows)

@@ -9,31 +9,13 @@ from torch import nn
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.data.shape import InputShape
-from worker.models.fine_tuned import probe
-from worker.models.image import resnet20, small_cnn
-from worker.models.probes import linear_probe, mlp_probe
-from worker.models.resnet18 import resnet18
-from worker.models.tabm import tabm
-from worker.models.tabular import ft_transformer, logistic_regression, mlp, tabular_resnet
-from worker.models.text import text_cnn, text_transformer
+from worker.models import fine_tuned, image, probes, resnet18, tabm, tabular, text
 from worker.models.uploaded_weights import architecture
 
 BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
-    "logistic_regression": logistic_regression,
-    "mlp": mlp,
-    "tabular_resnet": tabular_resnet,
-    "tabm": tabm,
-    "ft_transformer": ft_transformer,
-    "small_cnn": small_cnn,
-    "resnet20": resnet20,
-    "resnet18": resnet18,
-    "pretrained_image": probe,
-    "linear_probe": linear_probe,
-    "mlp_probe": mlp_probe,
-    "text_cnn": text_cnn,
-    "text_transformer": text_transformer,
-    "pretrained_text": probe,
-    "exported": probe,
+    name: builder
+    for family in (tabular, tabm, image, resnet18, probes, text, fine_tuned)
+    for name, builder in family.BUILDERS.items()
 }
 
 

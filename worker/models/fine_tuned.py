@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from service.domain.params import HeadParams, MLPParams, NoParams
+from service.domain.models.entry import HeadParams, MLPParams, NoParams
 from worker.data.shape import InputShape
 from worker.data.standard import FARTHEST, Standard
 from worker.models.probes import linear_probe, mlp_probe
@@ -38,3 +38,6 @@ class FineTuned(nn.Module):
         rows = (self.body(*inputs) - self.mean) / self.deviation
         logits: Tensor = self.probe(rows.clamp(-FARTHEST, FARTHEST) * self.scale)
         return logits
+
+
+BUILDERS = {"pretrained_image": probe, "pretrained_text": probe, "exported": probe}

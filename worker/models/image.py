@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu
 
-from service.domain.params import ResNetParams, SmallCNNParams
+from service.domain.models.image import ResNetParams, SmallCNNParams
 from worker.data.shape import InputShape
 
 
@@ -124,3 +124,6 @@ def channels_last(model: nn.Module) -> nn.Module:
     # torch's own types leave this argument of `to` out.
     moved: nn.Module = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stubs
     return moved
+
+
+BUILDERS = {"small_cnn": small_cnn, "resnet20": resnet20}

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
-from service.domain.params import NumericEmbeddings
+from service.domain.models.tabular import NumericEmbeddings
 from worker.data.shape import InputShape
 
 

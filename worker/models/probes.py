@@ -3,7 +3,7 @@
 from rtdl_revisiting_models import MLP
 from torch import nn
 
-from service.domain.params import MLPParams, NoParams
+from service.domain.models.entry import MLPParams, NoParams
 from worker.data.shape import InputShape
 
 
@@ -24,3 +24,6 @@ def mlp_probe(params: MLPParams, shape: InputShape, classes: int) -> nn.Module:
         d_in=_width(shape), d_out=classes, n_blocks=params.blocks, d_block=params.width, dropout=params.dropout
     )
     return network
+
+
+BUILDERS = {"linear_probe": linear_probe, "mlp_probe": mlp_probe}

@@ -4,7 +4,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from service.domain.params import ResNet18Params
+from service.domain.models.image import ResNet18Params
 from worker.data.shape import InputShape
 from worker.models.image import Normalise, channels, channels_last, residual_stages
 
@@ -62,3 +62,6 @@ def _stem(shape: InputShape, width: int) -> list[nn.Module]:
 def resnet18(params: ResNet18Params, shape: InputShape, classes: int) -> nn.Module:
     """The ImageNet ResNet of 18 layers, with the first layer that suits the images."""
     return channels_last(ResNet18(params, shape, classes))
+
+
+BUILDERS = {"resnet18": resnet18}

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from tabm import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 from torch import Tensor, nn
 
-from service.domain.params import TabMParams
+from service.domain.models.tabular import TabMParams
 from worker.data.shape import InputShape
 from worker.models.numeric_columns import NumericColumns
 from worker.models.tabular import OneHot
@@ -59,3 +59,6 @@ def _backbone(params: TabMParams, encoder: OneHot, shape: InputShape) -> nn.Modu
 def tabm(params: TabMParams, shape: InputShape, classes: int) -> nn.Module:
     """An ensemble at about the cost of one network."""
     return TabM(params, shape, classes)
+
+
+BUILDERS = {"tabm": tabm}

@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from rtdl_revisiting_models import MLP, FTTransformer, ResNet
 from torch import Tensor, nn
 
-from service.domain.params import FTTransformerParams, NoParams, TabularMLPParams, TabularResNetParams
+from service.domain.models.entry import NoParams
+from service.domain.models.tabular import FTTransformerParams, TabularMLPParams, TabularResNetParams
 from worker.data.shape import InputShape
 from worker.models.numeric_columns import NumericColumns
 
@@ -115,3 +116,11 @@ class TableTransformer(nn.Module):
 def ft_transformer(params: FTTransformerParams, shape: InputShape, classes: int) -> nn.Module:
     """Attention over columns."""
     return TableTransformer(params, shape, classes)
+
+
+BUILDERS = {
+    "logistic_regression": logistic_regression,
+    "mlp": mlp,
+    "tabular_resnet": tabular_resnet,
+    "ft_transformer": ft_transformer,
+}

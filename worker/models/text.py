@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import pad, relu, scaled_dot_product_attention
 
-from service.domain.params import TextCNNParams, TextTransformerParams
+from service.domain.models.text import TextCNNParams, TextTransformerParams
 from worker.data.shape import InputShape
 
 _KERNELS = (2, 3, 4)
@@ -108,3 +108,6 @@ def text_cnn(params: TextCNNParams, shape: InputShape, classes: int) -> nn.Modul
 def text_transformer(params: TextTransformerParams, shape: InputShape, classes: int) -> nn.Module:
     """A small Transformer."""
     return TextTransformer(params, shape, classes)
+
+
+BUILDERS = {"text_cnn": text_cnn, "text_transformer": text_transformer}

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from service.domain.errors import FieldError, Invalid
-from service.domain.params import StateParams
+from service.domain.models.uploaded import StateParams
 from service.domain.specs import ModelRequest
 
 _LISTED = 10

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from service.domain.errors import Invalid
-from service.domain.params import PretrainedImageParams, PretrainedTextParams
+from service.domain.models.image import PretrainedImageParams
+from service.domain.models.text import PretrainedTextParams
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE, TEXTS, image_network, text_network
 from worker.backbones import loading
 from worker.backbones.backbone_files import BackboneFiles, find_backbone
@@ -250,7 +251,7 @@ def arrays_of(model: ResNet20) -> dict[str, Any]:
 
 
 def test_arrays_of_a_resnet_are_that_network(tmp_path: Path) -> None:
-    from service.domain.params import ResNetParams
+    from service.domain.models.image import ResNetParams
 
     mean, deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     colours = tuple(255 * one for one in mean), tuple(255 * one for one in deviation)

@@ -81,7 +81,7 @@ def test_code_of_a_model_is_never_run(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "net" / "config.json").read_text())
     config |= {"model_type": "own", "auto_map": {"AutoConfig": "trap.C", "AutoModel": "trap.M"}}
     (tmp_path / "net" / "config.json").write_text(json.dumps(config))
-    from service.domain.params import PretrainedImageParams
+    from service.domain.models.image import PretrainedImageParams
     from worker.backbones.loading import load_parts
 
     source, params = find_backbone("net", "image", tmp_path), PretrainedImageParams().model_dump()

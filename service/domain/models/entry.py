@@ -1,0 +1,85 @@
+"""An entry of the table of models, and parameters that several models share."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from service.domain.dataset import Frozen, Modality
+
+# One or two names, neither of which leads out of a folder.
+BACKBONE_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
+
+
+class NoParams(Frozen):
+    """A model with nothing to set."""
+
+
+class MLPParams(Frozen):
+    """Parameters of a multi-layer perceptron."""
+
+    width: int = Field(256, ge=1, le=8192, description="Units of each hidden layer.")
+    blocks: int = Field(2, ge=1, le=16, description="Number of hidden layers.")
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class HeadParams(Frozen):
+    """What is put on top of a network that was trained before."""
+
+    head: Literal["linear", "mlp"] = Field("linear", description="One layer, or one after two hidden ones.")
+    width: int = Field(256, ge=1, le=8192, description="Of head mlp: units of each hidden layer.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Of head mlp.")
+
+
+class PretrainedParams(HeadParams):
+    """How much of a pretrained network is trained, and what is put on top of it."""
+
+    trainable_blocks: Annotated[int, Field(ge=0, le=200)] | Literal["all"] = Field(
+        0,
+        description="How many of its last blocks are trained; what comes before them is run once, and what it gave is "
+        "kept for later jobs. 0: none, the backbone is frozen. all: everything.",
+    )
+
+
+ANY: tuple[Modality, ...] = ("tabular", "image", "embedding")  # kinds of data that models of modality any take
+
+
+class TrainingDefaults(Frozen):
+    """Training options of a model where the client gives none."""
+
+    epochs: int = 15
+    batch_size: int = 128
+    learning_rate: float
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["constant", "cosine"] = "constant"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+
+class Model(Frozen):
+    """A model; GET /models lists them."""
+
+    name: str
+    title: str
+    modality: Modality | Literal["any"] = Field(description="any: tables, images and embeddings.")
+    params: type[Frozen] = Field(exclude=True)
+    training: TrainingDefaults | None = Field(description="null: nothing is trained, or it is trained as another one.")
+    fine_tuning: TrainingDefaults | None = Field(
+        None, description="What holds instead where a part of the pretrained network is trained, too."
+    )
+    pretrained: bool = False
+    cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
+
+    def defaults(self, params: Mapping[str, Any]) -> TrainingDefaults | None:
+        """Training options for these parameters, where the client gives none; None where nothing is trained."""
+        tuned = params.get("trainable_blocks", 0) != 0
+        return self.fine_tuning if tuned and self.fine_tuning is not None else self.training
+
+    @property
+    def has_front(self) -> bool:
+        """Whether samples pass a backbone that may be frozen (worker.backbones) before the part that is trained."""
+        return issubclass(self.params, HeadParams)
+
+    def fits(self, modality: Modality) -> bool:
+        """Whether the model can be trained on samples of this modality."""
+        return self.modality == modality or (self.modality == "any" and modality in ANY)
