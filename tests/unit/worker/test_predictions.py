@@ -34,8 +34,8 @@ from worker.signals.summaries import detection
 from worker.training.loop import TrainingState
 
 N, M, C, D = 600, 240, 3, 6
-BARE = ["mislabeled", "el2n", "loss", "confidence"]
-FOLLOWED = {"aum", "aum_early", "grand", "variability", "forgetting", "late_influence"}
+BARE = [name for name, signal in SIGNALS.items() if signal.predictions]
+FOLLOWED = {name for name, signal in SIGNALS.items() if signal.training}
 
 Arrays = dict[str, npt.NDArray[Any]]
 
