@@ -80,7 +80,7 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, services: Serv
         assert client.get(f"{url}/suspects", params={"format": form.name}).status_code == expected
     page, text = (client.get(f"{url}/report", params={"format": form}).text for form in ("html", "md"))
     for report in (page, text):
-        assert "what models said of samples that they had not seen" in report
+        assert "predictions of models that were not trained on it" in report
         assert "epoch" not in report
         assert ("Samples that look strange" in report) == ("one step of a linear layer" in report) == features
         assert ("Anomalies are not looked for: that takes features." in report) != features
