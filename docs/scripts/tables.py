@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from service.domain.exports import EXPORT_FORMATS
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
@@ -46,6 +47,15 @@ def models() -> str:
     return _table(["model", "title", "data", "cost", "`auto` for"], rows)
 
 
+def exports() -> str:
+    """The formats of whole rankings."""
+    rows = (
+        [f"`{one.name}`", one.title, one.summary, ", ".join(one.modalities or ["any"])]
+        for one in EXPORT_FORMATS.values()
+    )
+    return _table(["`format`", "title", "what it is", "data"], rows)
+
+
 def settings() -> str:
     """What an installation may set."""
     rows = (
@@ -60,6 +70,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "formulas": formulas,
     "notation": notation,
     "models": models,
+    "exports": exports,
     "settings": settings,
 }
 
