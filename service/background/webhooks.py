@@ -68,9 +68,8 @@ def sign(secret: str, delivery_id: str, now: datetime, body: str) -> dict[str, s
 
 async def _send_all(services: Services, batch: Sequence[Outgoing], now: datetime) -> list[_Attempt]:
     rule = AddressRule(services.settings.allow_private_webhooks, "SUSPECTS_ALLOW_PRIVATE_WEBHOOKS")
-    transport = AsyncPinnedTransport(rule)
     # trust_env: a netrc file of this machine must not add a password to the request.
-    async with httpx.AsyncClient(transport=transport, timeout=_TOTAL_S, trust_env=False) as client:
+    async with httpx.AsyncClient(transport=AsyncPinnedTransport(rule), timeout=_TOTAL_S, trust_env=False) as client:
         return await asyncio.gather(*(_send(services, client, outgoing, now) for outgoing in batch))
 
 
