@@ -8,8 +8,9 @@ from service.actions.once import create_once, made_before
 from service.domain.connection import Connection, ConnectionCheck, ConnectionRequest, TokenKind
 from service.domain.errors import Upstream, invalid
 from service.domain.ids import new_id
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
 from service.label_studio.projects import backend_path
+from service.label_studio.session import Refused
 from service.services import Services
 from service.store import connections
 from service.store.connections import EncryptedConnection

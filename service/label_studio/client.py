@@ -3,62 +3,19 @@
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
-import httpx
-import tenacity
-
 from service.domain.connection import ConnectionCheck, TokenKind
-from service.domain.errors import Upstream
-from service.label_studio.auth import token_auth
-from service.outbound.transport import AddressRule, PinnedTransport
+from service.label_studio.session import Refused, Session
 
 _PAGE = 500  # tasks per page; 1,000 take half a minute on a busy server
 _BATCH = 1_000  # predictions or tasks per request
-_TRIES = 5
-_LONGEST_PAUSE_S = 20
-# Large projects need minutes for a page or a batch.
-_TIMEOUT = httpx.Timeout(connect=10, read=300, write=300, pool=300)
-_BUSY = frozenset({429, 502, 503, 504})
-_NOT_PROCESSED = frozenset({429, 503})  # the server did not process the request
-_REPEATABLE = frozenset({"GET", "PUT", "PATCH", "DELETE"})
 _MAX_FILE_BYTES = 64 * 2**20
 _REDIRECTS = 5
 _STORES = ("s3://", "s3s://", "gs://", "azure-blob://")
-
-
-@dataclass(frozen=True)
-class _Response:
-    """A response with its whole body; `location` is the target of a redirect."""
-
-    status: int
-    content: bytes
-    location: str | None
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is 2xx."""
-        return HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
-
-
-class _Busy(Exception):
-    """The server is busy; the request may be tried again."""
-
-    def __init__(self, answer: _Response) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
-
-
-class Refused(Upstream):
-    """The tool answered with an error or with unexpected content; `status` is the HTTP status."""
-
-    def __init__(self, detail: str, status: int) -> None:
-        super().__init__(detail)
-        self.status = status
 
 
 class LabelStudio:
@@ -70,17 +27,8 @@ class LabelStudio:
     def __init__(
         self, url: str, token: str, *, allow_private: bool, pause: float = 1.0, timeout: float | None = None
     ) -> None:
-        self.url, self._pause = url, pause
-        self._tries = _TRIES if timeout is None else 1
-        self._auth = token_auth(token, url)
-        self._redacted: list[str] = []
-        self._client = httpx.Client(
-            transport=PinnedTransport(AddressRule(allow_private, "SUSPECTS_ALLOW_PRIVATE_CONNECTIONS")),
-            timeout=_TIMEOUT if timeout is None else timeout,
-            trust_env=False,
-            follow_redirects=False,
-            headers={"User-Agent": "usual-suspects"},
-        )
+        self.url = url
+        self._session = Session(url, token, allow_private=allow_private, pause=pause, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -88,16 +36,16 @@ class LabelStudio:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.close()
+        self._session.close()
 
     def redact(self, secret: str) -> None:
         """Leave this text out of error messages, like the token: the tool may repeat what it was sent."""
-        self._redacted.append(secret)
+        self._session.redact(secret)
 
     @property
     def token_kind(self) -> TokenKind:
         """Kind of the token."""
-        return self._auth.kind
+        return self._session.token_kind
 
     def check(self) -> ConnectionCheck:
         """Check the connection; returns the token's user, the server's version and the number of projects."""
@@ -172,10 +120,10 @@ class LabelStudio:
     def _fetch(self, address: str) -> bytes:
         for _ in range(_REDIRECTS + 1):
             own = _origin(address) == _origin(self.url)
-            answer = self._send("GET", address, with_token=own, most=_MAX_FILE_BYTES)
+            answer = self._session.send("GET", address, with_token=own, max_bytes=_MAX_FILE_BYTES)
             if answer.location is None:
                 if not answer.is_success:
-                    raise self._refusal(answer, "the file")
+                    raise self._session.refusal(answer, "the file")
                 return answer.content
             address = urljoin(address, answer.location)
         raise Refused(f"more than {_REDIRECTS} redirects", answer.status)
@@ -198,9 +146,9 @@ class LabelStudio:
 
     def request(self, method: str, path: str, **options: Any) -> Any:
         """Send one request; returns the JSON of the answer, None for an empty answer."""
-        answer = self._send(method, f"{self.url}{path}", **options)
+        answer = self._session.send(method, f"{self.url}{path}", **options)
         if not answer.is_success:
-            raise self._refusal(answer, path)
+            raise self._session.refusal(answer, path)
         if not answer.content:
             return None
         try:
@@ -215,84 +163,6 @@ class LabelStudio:
         if not isinstance(found, dict):
             raise Refused(f"{self.url} answered {path} with JSON that is not an object", HTTPStatus.OK)
         return found
-
-    def _send(
-        self, method: str, address: str, *, with_token: bool = True, most: int | None = None, **options: Any
-    ) -> _Response:
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type((_Busy, httpx.TransportError)),
-            wait=tenacity.wait_exponential(self._pause, _LONGEST_PAUSE_S) + tenacity.wait_random(0, self._pause),
-            stop=tenacity.stop_after_attempt(self._tries),
-            reraise=True,
-        )
-        try:
-            return retrying(self._once, method, address, with_token, most, options)
-        except _Busy as busy:
-            return busy.answer
-        except httpx.TimeoutException as error:
-            raise Upstream(f"{_server(address)} did not answer {method} {_path(address)} in time") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Upstream(f"{_server(address)} could not be reached: {type(error).__name__}") from error
-
-    def _once(
-        self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]
-    ) -> _Response:
-        try:
-            answer = self._read(method, address, with_token, most, options)
-        except httpx.ConnectError:
-            raise
-        except httpx.TransportError as error:
-            # The server may have processed it: a request that adds something is not sent twice.
-            if method in _REPEATABLE:
-                raise
-            server, reason = _server(address), type(error).__name__
-            raise Upstream(f"{server} did not answer {method} {_path(address)}: {reason}") from error
-        if answer.status in (_BUSY if method in _REPEATABLE else _NOT_PROCESSED):
-            raise _Busy(answer)
-        return answer
-
-    def _read(
-        self, method: str, address: str, with_token: bool, most: int | None, options: dict[str, Any]
-    ) -> _Response:
-        auth, content = self._auth if with_token else None, bytearray()
-        with self._client.stream(method, address, auth=auth, **options) as response:
-            for chunk in response.iter_bytes():
-                content += chunk
-                if most is not None and len(content) > most:
-                    raise Refused(f"a file of more than {most:,} bytes", response.status_code)
-        location = response.headers["Location"] if response.has_redirect_location else None
-        return _Response(response.status_code, bytes(content), location)
-
-    def _refusal(self, answer: _Response, what: str) -> Refused:
-        if answer.location is not None:
-            # The token is sent to the configured address only.
-            where = _server(urljoin(self.url, answer.location))
-            return Refused(f"{self.url} redirects to {where}; give that address", answer.status)
-        reason = ""
-        try:
-            body = json.loads(answer.content)
-            if isinstance(body, dict):
-                parts = [body.get("detail"), body.get("validation_errors")]
-                reason = "; ".join(str(part) for part in parts if part)
-                for secret in (*self._auth.secrets, *self._redacted):
-                    reason = reason.replace(secret, "…")
-                reason = reason[:300]
-        except ValueError:
-            pass
-        if answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            return Refused(
-                f"{self.url} refuses the token ({answer.status}): {reason or 'no reason given'}", answer.status
-            )
-        return Refused(f"{self.url} answered {answer.status} to {what}{f': {reason}' if reason else ''}", answer.status)
-
-
-def _server(address: str) -> str:
-    parts = urlsplit(address)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _path(address: str) -> str:
-    return urlsplit(address).path
 
 
 def _origin(address: str) -> tuple[str, str | None, int | None]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, NotFound, invalid
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
+from service.label_studio.session import Refused
 from service.platforms.label_studio import Control, choose_control, parse_config
 from service.services import Services
 from service.store import connections, pulls

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
 from service.label_studio.projects import backend_path
+from service.label_studio.session import Refused
 from service.services import Services
 from service.store import connections
 from service.store.pulls import Pull

@@ -5,9 +5,10 @@ from http import HTTPStatus
 from typing import Any
 
 from service.domain.connection import UndoResult
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
 from service.label_studio.push.predictions import RankedTask
 from service.label_studio.push.push_state import PushState
+from service.label_studio.session import Refused
 from service.services import Services
 from service.store.jobs import Job
 

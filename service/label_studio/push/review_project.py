@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
 from service.label_studio.push.predictions import RankedTask, model_version, prediction
 from service.label_studio.push.push_state import PushState
+from service.label_studio.session import Refused
 from service.platforms.label_studio import Control
 from service.services import Services
 from service.store.jobs import Job

@@ -14,7 +14,7 @@ from service.domain.connection import ReconcileResult
 from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict
 from service.ingest.identities import labels_of
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio.client import LabelStudio
 from service.label_studio.projects import connect, read_control
 from service.label_studio.push.push_state import PushState, pull_of_job, states_of_project
 from service.label_studio.push.review_project import origin_task
@@ -29,6 +29,7 @@ from service.label_studio.reconcile.changes import (
     tool_annotations,
 )
 from service.label_studio.reconcile.record import record_changes
+from service.label_studio.session import Refused
 from service.platforms.label_studio import task_number
 from service.services import Services
 from service.store import datasets, outcomes, pulls

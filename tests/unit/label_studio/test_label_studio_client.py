@@ -10,7 +10,9 @@ import pytest
 
 from service.domain.errors import Invalid, Upstream
 from service.label_studio import client as module
-from service.label_studio.client import LabelStudio, Refused
+from service.label_studio import session
+from service.label_studio.client import LabelStudio
+from service.label_studio.session import Refused
 from tests.stand_in import PERSONAL, TOKEN, StandIn, jwt, standing_in, text_task
 
 
@@ -147,7 +149,7 @@ def test_a_server_that_is_not_there_is_said(tool: StandIn) -> None:
 
 
 def test_a_server_that_is_silent_is_said(tool: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT", httpx.Timeout(0.02))
+    monkeypatch.setattr(session, "_TIMEOUT", httpx.Timeout(0.02))
     tool.delay_s = 0.2
     with client(tool) as one, pytest.raises(Upstream, match="did not answer GET /api/projects/7/ in time"):
         one.project(7)
