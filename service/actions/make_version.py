@@ -9,7 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.actions.find import find_completed_job, find_dataset
-from service.actions.verified import verified
+from service.actions.verified import verified_in
 from service.domain.dataset import Applied, DatasetInfo, Lineage, VersionRequest
 from service.domain.errors import Invalid, invalid
 from service.domain.ids import new_id
@@ -100,7 +100,7 @@ def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied
 
 
 def _reviewed(connection: sa.Connection, blobs: Blobs, dataset_id: str, held: Mapping[str, Review]) -> Changes:
-    before = frozenset(verified(connection, blobs, dataset_id))
+    before = frozenset(verified_in(connection, blobs, dataset_id))
     confirmed = {name for name, one in held.items() if one.decision in ("keep", "relabel")}
     doubted = {name for name, one in held.items() if one.decision in ("remove", "unsure")}
     return Changes(

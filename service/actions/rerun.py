@@ -1,4 +1,4 @@
-"""Running a job again over its corrected dataset: asked for by a user, or by the job's own loop."""
+"""Reruns of jobs over their corrected datasets, requested by a user or due by the job's loop."""
 
 import shutil
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 def ask_for_rerun(services: Services, job_id: str) -> Job:
-    """Run a completed job again soon, however few labels its reviews have changed.
+    """Request a rerun of a completed job, however few labels its reviews have changed.
 
     Raises NotFound, Conflict where it is not completed or another job follows it already, and Invalid where no review
     would change its dataset.
@@ -43,7 +43,7 @@ def ask_for_rerun(services: Services, job_id: str) -> Job:
 
 
 def run_again(services: Services) -> list[str]:
-    """Begin the jobs that follow those whose loop is due; gives their ids. Two services at once begin each job once."""
+    """Ids of the jobs that follow those whose loop is due, begun now. Two services at once begin each job once."""
     with services.database.read() as connection:
         if jobs.count_by_state(connection).get(State.QUEUED, 0) >= services.settings.max_waiting_jobs:
             return []
@@ -53,7 +53,7 @@ def run_again(services: Services) -> list[str]:
         try:
             following = _begin_following(services, job_id)
         except TooMany:
-            break  # the next look goes on
+            break  # the others stay due
         except (SuspectsError, OSError) as error:
             log.warning("a job cannot be run again", job=job_id, error=str(error))
             with services.database.write() as connection:
@@ -96,7 +96,7 @@ def _begin_following(services: Services, job_id: str) -> NewJob | None:
 
 
 def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
-    """What a labelling tool said at the pull outlives the job that pulled."""
+    """Copy what a labelling tool said at the pull, so that it outlives the job that pulled."""
     before, after = blobs.origin(job_id), blobs.origin(next_id)
     if before.exists():
         after.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
 
 
 def _following(services: Services, job_id: str) -> NewJob | None:
-    """What the next job does; None when this one is gone. Raises what make_version raises."""
+    """The next job; None when this one was deleted. Raises what make_version raises."""
     with services.database.read() as connection:
         job = jobs.get(connection, job_id)
         parent = None if job is None else datasets.get(connection, job.dataset_id)
@@ -117,6 +117,5 @@ def _following(services: Services, job_id: str) -> NewJob | None:
         info = pulls.placeholder_dataset(dataset_id, next_id, parent.name, parent.modality, parent.classes, now)
         return NewJob(next_id, job.spec.model_copy(update={"dataset": dataset_id}), info)
     version = make_version(services, parent, job, "reviews")
-    with services.database.read() as connection:
-        reference = next_reference(connection, services.blobs, job.spec, version.id)
+    reference = next_reference(services, job.spec, version.id)
     return NewJob(next_id, job.spec.model_copy(update={"dataset": version.id, "reference": reference}))

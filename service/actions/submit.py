@@ -1,6 +1,6 @@
-"""Submitting a job: the one place where a job is begun, whoever asks for it and wherever its samples come from.
+"""Submission of jobs. Every job begins here: over a dataset, an upload or a project's tasks, and as a rerun of another.
 
-It is written down in one transaction; only after the commit the queue is told.
+A job is written in one transaction. The queue is told only after the commit.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ _RETRY_FULL_S = 30
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be begun. `placeholder` stands for its dataset where its tasks are still to be pulled."""
+    """A job before it is written. `placeholder` is its dataset when its tasks are still to be pulled."""
 
     id: str
     spec: JobSpec
@@ -42,10 +42,10 @@ def submit(
     once: IdempotentRequest,
     file: UploadedFile | None = None,
 ) -> str:
-    """Id of the job that does what is asked, over a dataset, a project's tasks, or the `file` that was uploaded with it.
+    """Begin the requested job, and return its id. An UploadJobRequest comes with a `file`.
 
-    The id is that of the job that an earlier request with the same key began, where there is one. Raises Invalid,
-    NotFound and TooMany; of a file what ingest raises, of a project Conflict and Upstream.
+    Where an earlier request had the same key, the id is that of its job. Raises Invalid, NotFound and TooMany; for a file
+    what ingest raises, for a project Conflict and Upstream.
     """
     known = made_before(services, once)
     if known is not None:
@@ -77,10 +77,10 @@ def begin(
     beside: Callable[[sa.Connection], object],
     once: IdempotentRequest | None = None,
 ) -> str:
-    """Write a job down, and what `beside` writes, in one transaction; then tell the queue. Gives the job's id.
+    """Write a job, and what `beside` writes, in one transaction; then tell the queue. Returns the id of the job.
 
-    The id is another job's when a request with the same key was quicker. Raises TooMany where the queue has no room,
-    and IntegrityError where something that the job needs was deleted meanwhile.
+    The id is another job's when a request with the same key was faster. Raises TooMany when the queue is full, and
+    IntegrityError when something that the job needs was deleted in the meantime.
     """
 
     def write(connection: sa.Connection) -> None:
@@ -102,7 +102,7 @@ def begin(
 def _samples(
     services: Services, job_id: str, request: JobRequest | PullJobRequest | UploadJobRequest, file: UploadedFile | None
 ) -> DatasetInfo:
-    """The dataset that is there, is made now, or stands for tasks that are read after the job was written down."""
+    """The stored dataset, the one made of the file, or a placeholder for tasks that are read later."""
     match request:
         case JobRequest():
             info = find_dataset(services, request.dataset, "dataset")
@@ -122,11 +122,10 @@ def _samples(
 
 
 def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
-    """The request with the verified samples by name, where it asks for them. Raises Invalid when there are none."""
+    """The request with the ids of the verified samples, where it asks for them. Raises Invalid when there are none."""
     if request.reference is None or not request.reference.verified:
         return request
-    with services.database.read() as connection:
-        samples = verified(connection, services.blobs, info.id)
+    samples = verified(services, info.id)
     if not samples:
         msg = "nobody has verified a sample of this dataset yet; review some first"
         raise invalid(["reference", "verified"], msg)

@@ -72,8 +72,7 @@ def list_verified(
     find_dataset(services, dataset_id)
     query = ["verified", dataset_id]
     after: str = paging.decode(cursor, query, tuple[str])[0] if cursor is not None else ""
-    with services.database.read() as connection:
-        every = verified(connection, services.blobs, dataset_id)
+    every = verified(services, dataset_id)
     found = [name for name in every if name > after][: limit + 1]
     following = paging.encode(query, [found[limit - 1]]) if len(found) > limit else None
     paging.link_next(request, response, following)

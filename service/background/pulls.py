@@ -138,8 +138,9 @@ def _reference(services: Services, job: Job, dataset_id: str) -> Reference | Non
     """The job's reference. Raises Invalid for samples that are not tasks, unless the job is run again."""
     reference = job.spec.reference
     with services.database.read() as connection:
-        if loops.is_rerun(connection, job.id):
-            return next_reference(connection, services.blobs, job.spec, dataset_id)
+        is_rerun = loops.is_rerun(connection, job.id)
+    if is_rerun:
+        return next_reference(services, job.spec, dataset_id)
     if reference is not None and reference.samples is not None:
         unknown = missing_ids(services.blobs.canonical(dataset_id), reference.samples)
         if unknown:

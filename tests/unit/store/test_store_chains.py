@@ -99,8 +99,7 @@ class Chain:
             return outcomes.count_changed_labels(connection, job_id)
 
     def verified(self, job_id: str) -> list[int]:
-        with self.database.read() as connection:
-            return sorted(int(name[4:]) for name in verified(connection, self.blobs, self.job(job_id).dataset_id))
+        return sorted(int(name[4:]) for name in verified(self.services(0), self.job(job_id).dataset_id))
 
 
 def at(minute: float) -> datetime:
