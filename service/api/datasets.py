@@ -1,6 +1,5 @@
 """Datasets: upload, list, show, delete; their rows and media."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -24,10 +23,11 @@ from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import DATASET_BODY
 from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
 from service.api.views.links import media_link, sample_link
-from service.domain.dataset import DatasetInfo, DatasetSpec, SkippedRow
+from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
-from service.domain.errors import Malformed, NotFound
+from service.domain.errors import NotFound
 from service.ingest.rows import sample_media, sample_row
+from service.ingest.skipped import read_skipped
 from service.label_studio.pull.snapshot import snapshot
 from service.services import Services
 from service.store import datasets
@@ -141,22 +141,13 @@ def list_skipped(
     info = find_dataset(services, dataset_id)
     query = ["skipped", dataset_id]
     offset = paging.decode(cursor, query, tuple[int])[0] if cursor is not None else 0
-    items, offset = _lines(services.blobs.skipped(dataset_id), offset, limit)
-    following = paging.encode(query, [offset]) if offset is not None else None
+    try:
+        items, after = read_skipped(services.blobs.skipped(dataset_id), offset, limit)
+    except LookupError as error:
+        raise paging.bad_cursor() from error
+    following = paging.encode(query, [after]) if after is not None else None
     paging.link_next(request, response, following)
     return SkippedPage(items=items, next=following, total=info.skipped_rows)
-
-
-def _lines(path: Path, offset: int, limit: int) -> tuple[list[SkippedRow], int | None]:
-    """At most `limit` rows from a byte offset on, and the offset of the next row; None at the end."""
-    if not path.exists() or not 0 <= offset <= path.stat().st_size:
-        return [], None
-    with path.open("rb") as file:
-        file.seek(max(offset - 1, 0))
-        if offset and file.read(1) != b"\n":
-            raise Malformed("cursor: not a cursor of this list; begin again without it")
-        rows = [SkippedRow.model_validate(json.loads(line)) for _, line in zip(range(limit), file, strict=False)]
-        return rows, file.tell() if file.peek(1) else None
 
 
 @router.get(

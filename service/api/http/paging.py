@@ -35,8 +35,13 @@ def decode(cursor: str, query: Sequence[object], place: Any) -> Any:
             return TypeAdapter(place).validate_python(tuple(rest))
     except (ValueError, TypeError, RecursionError, ValidationError):
         pass
+    raise bad_cursor()
+
+
+def bad_cursor() -> Malformed:
+    """The error for a cursor that is broken, or of another list."""
     msg = "not a cursor of this list with these filters; begin again without it"
-    raise Malformed(f"cursor: {msg}", errors=[FieldError(loc=["query", "cursor"], msg=msg)])
+    return Malformed(f"cursor: {msg}", errors=[FieldError(loc=["query", "cursor"], msg=msg)])
 
 
 def link_next(request: Request, response: Response, cursor: str | None) -> None:
