@@ -1,4 +1,4 @@
-"""What our processes say: a line an event on stderr, JSON unless somebody looks on; no value of a variable, no secret path."""
+"""Logging to stderr: one line an event, JSON unless stderr is a terminal, without values of variables or secret paths."""
 
 import logging
 import re
@@ -6,13 +6,13 @@ import sys
 
 import structlog
 
-# What labelling tools call, /ls/con_….<secret>/…, is known to nobody else.
+# The paths of webhooks from labelling tools, /ls/con_….<secret>/…, contain a secret.
 _SECRET = re.compile(r"(/ls/+[^/.]*)[^/]*")
 _ACCESS = "uvicorn.access"
 
 
 def log_to_stderr() -> None:
-    """Let every logger of this process speak in that form."""
+    """Configure every structlog logger of this process."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -23,7 +23,7 @@ def log_to_stderr() -> None:
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Asked for at each line: whoever runs the process may have put another stream there.
+        # stderr is looked up for each line, because tests and servers replace it.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
 
@@ -33,18 +33,18 @@ def without_secret(path: str) -> str:
     return _SECRET.sub(r"\1…", path)
 
 
-class _Discreet(logging.Filter):
-    """Takes secrets out of the lines that uvicorn writes of requests, where whoever runs it has not switched them off."""
+class _HidesSecrets(logging.Filter):
+    """Removes secrets from the access log of uvicorn."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every line pass, changed where it has to be."""
+        """Keep every record, with secrets replaced."""
         if isinstance(record.args, tuple):
             record.args = tuple(without_secret(one) if isinstance(one, str) else one for one in record.args)
         return True
 
 
 def hide_secrets_of_requests() -> None:
-    """From now on, in this process."""
+    """Remove secrets from the access log of this process from now on."""
     logger = logging.getLogger(_ACCESS)
-    if not any(isinstance(one, _Discreet) for one in logger.filters):
-        logger.addFilter(_Discreet())
+    if not any(isinstance(one, _HidesSecrets) for one in logger.filters):
+        logger.addFilter(_HidesSecrets())

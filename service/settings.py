@@ -1,4 +1,4 @@
-"""Everything that an installation may set, from the environment, prefix `SUSPECTS_`. Built once per process."""
+"""Settings of an installation, read from environment variables with the prefix `SUSPECTS_` once a process."""
 
 import base64
 from pathlib import Path
@@ -11,16 +11,16 @@ _FERNET_KEY_BYTES = 32
 
 
 class Settings(BaseSettings):
-    """One frozen value; pass it on, never read it at import."""
+    """All settings as one immutable value, which is passed on and never built at import."""
 
     model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True, hide_input_in_errors=True)
 
-    home: Path = Field(Path("~/.usual-suspects"), description="Where uploads, checkpoints and evidence are kept.")
+    home: Path = Field(Path("~/.usual-suspects"), description="Folder of uploads, checkpoints and evidence.")
     database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.", repr=False)
-    broker_url: str = Field("redis://127.0.0.1:6379/0", description="Redis or Valkey.", repr=False)
+    broker_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False)
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
-        description="Comma-separated bearer keys; with none the service answers on loopback only.",
+        description="Comma-separated API keys. Without one the service answers on loopback addresses only.",
         repr=False,
     )
 
@@ -30,13 +30,17 @@ class Settings(BaseSettings):
     max_features_bytes: int = Field(
         20 * 2**30,
         gt=0,
-        description="Of what frozen backbones gave, kept for later jobs; the longest unused goes first.",
+        description="Largest size of the cache of frozen backbones' outputs; the least recently used are deleted first.",
     )
-    max_upload_bytes: int = Field(20 * 2**30, gt=0)
-    max_expanded_bytes: int = Field(100 * 2**30, gt=0, description="Of a compressed upload, once expanded.")
-    max_waiting_jobs: int = Field(1000, gt=0, description="More queued jobs than this are answered with 429.")
+    max_upload_bytes: int = Field(20 * 2**30, gt=0, description="Largest size of an upload.")
+    max_expanded_bytes: int = Field(
+        100 * 2**30, gt=0, description="Largest size of a compressed upload after expansion."
+    )
+    max_waiting_jobs: int = Field(
+        1000, gt=0, description="Largest number of queued jobs; further ones are refused with 429."
+    )
     allow_private_urls: bool = Field(False, description="Whether datasets may be fetched from private addresses.")
-    allow_private_webhooks: bool = Field(False, description="Whether webhooks may lead to private addresses.")
+    allow_private_webhooks: bool = Field(False, description="Whether webhooks may be sent to private addresses.")
     allow_private_connections: bool = Field(
         False, description="Whether labelling tools at private addresses may be connected."
     )
@@ -46,23 +50,26 @@ class Settings(BaseSettings):
         "is made once, in the file secret.key of `home`.",
     )
     public_url: str = Field(
-        "", description="Where labelling tools reach this service; with it a push also asks them for events."
+        "",
+        description="URL at which labelling tools reach this service. With it, a push also asks them to send events.",
     )
 
     reconcile_seconds: float = Field(
         300,
         ge=0,
-        description="How often labelling tools are asked what people decided, beside their own events; 0: never.",
+        description="Time between two requests for decisions to a labelling tool, beside its own events; 0: none.",
     )
 
     answer_seconds: float = Field(
-        10, ge=0, le=90, description="How long a labelling tool waits at most for what a job's model says of new tasks."
+        10, ge=0, le=90, description="Longest time that a labelling tool waits for predictions for new tasks."
     )
 
-    lease_seconds: float = Field(30, gt=0, description="A worker that is silent for longer loses its job.")
-    heartbeat_seconds: float = Field(5, gt=0)
-    sweep_seconds: float = Field(5, gt=0, description="How often queued and abandoned jobs are looked for.")
-    max_attempts: int = Field(5, gt=0, description="A job whose worker vanished this often is failed.")
+    lease_seconds: float = Field(
+        30, gt=0, description="A worker that does not renew its lease for longer loses its job."
+    )
+    heartbeat_seconds: float = Field(5, gt=0, description="Time between two renewals of a lease.")
+    sweep_seconds: float = Field(5, gt=0, description="Time between two searches for queued and abandoned jobs.")
+    max_attempts: int = Field(5, gt=0, description="A job that has lost its worker this often is failed.")
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
@@ -110,14 +117,14 @@ class Settings(BaseSettings):
 
 JOB_QUEUE = "jobs"
 JOB_TASK = "worker.job.tasks.run_job"
-# Somebody waits for these: a queue of their own, so that workers may be set apart for them.
+# A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
 QUESTION_TASK = "worker.job.tasks.answer_question"
 WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
 
 
 def broker_options() -> dict[str, object]:
-    """What both ends of the broker must agree on."""
+    """Options of the broker that the service and the worker must have in common."""
     return {
         # Redis has one list a priority; a job's priority 9 (soonest) is the broker's 0.
         "priority_steps": list(range(10)),
@@ -125,7 +132,7 @@ def broker_options() -> dict[str, object]:
         # Celery would hand a message that is not acknowledged within this time to a second worker while the first
         # still computes. The ledger's lease makes that harmless, and it is what recovers jobs, so a day is enough.
         "visibility_timeout": 86_400,
-        # A dead broker must not hold up whoever tells it something: the sweep tells again.
+        # A dead broker must not block its callers: the sweep sends the message again.
         "socket_connect_timeout": 2,
         "socket_timeout": 10,
     }

@@ -43,7 +43,7 @@ def _configuration() -> dict[str, object]:
         "broker_transport_options": broker_options(),
         "broker_connection_retry_on_startup": True,
         "task_default_queue": JOB_QUEUE,
-        # A message is a reminder that a job waits, and the database decides: a lost or repeated message changes nothing.
+        # A message only reminds of a queued job, and the database decides: a lost or repeated message changes nothing.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_ignore_result": True,
@@ -75,19 +75,19 @@ def worker_context() -> WorkerContext:
 
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
-    """Do the job, if it still waits for somebody."""
+    """Do a job, if it is still queued."""
     run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
 
 @app.task(name=QUESTION_TASK)
 def answer_question(job_id: str, question: str) -> None:
-    """Say what a job's model makes of new samples, if somebody still waits for it."""
+    """Write the predictions of a job's model for new samples, if the answer is still wanted."""
     answer(job_id, question, worker_context())
 
 
 @worker_process_init.connect
 def _prepare_process(**_: object) -> None:
-    # First of all: torch sizes its pools at the first computation, and a parent that computed would hang its children.
+    # Before any computation: torch sizes its thread pools at the first one, and a parent that computed would block its children.
     torch.set_num_threads(settings().threads or os.cpu_count() or 1)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
     # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
@@ -119,7 +119,7 @@ def _keep_signed_in() -> None:
         try:
             with database.write() as connection:
                 workers.record_heartbeat(connection, _worker_id, datetime.now(UTC))
-        except Exception as error:  # noqa: BLE001 - a worker outlives any trouble of its database
+        except Exception as error:  # noqa: BLE001 - a worker must survive every fault of its database
             log.warning("cannot sign in", error=str(error))
         _signed_out.wait(settings().heartbeat_seconds)
     database.close()

@@ -53,6 +53,20 @@ def test_what_the_service_offers_is_what_the_worker_can_do() -> None:
     assert BUILDERS.keys() == {name for name, model in MODELS.items() if model.training is not None}
 
 
+# Names that two modules share on purpose: one meaning, one class for each training library.
+SHARED = {"TraceCallback"}
+
+
+def test_a_public_class_name_has_one_meaning() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("service", "worker", "usual_suspects"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in places.items() if len(found) > 1 and name not in SHARED} == {}
+
+
 def test_the_domain_imports_the_standard_library_and_pydantic_alone() -> None:
     # A list of what is forbidden would miss the next package, so this one lists what is allowed.
     allowed = {*sys.stdlib_module_names, "pydantic"}

@@ -12,7 +12,7 @@ BACKBONE_NAME = "^[A-Za-z0-9][A-Za-z0-9_.-]*(/[A-Za-z0-9][A-Za-z0-9_.-]*)?$"
 
 
 class NoParams(Frozen):
-    """A model with nothing to set."""
+    """Parameters of a model without any."""
 
 
 class MLPParams(Frozen):
@@ -24,20 +24,20 @@ class MLPParams(Frozen):
 
 
 class HeadParams(Frozen):
-    """What is put on top of a network that was trained before."""
+    """Parameters of the head that replaces the last layer of a pretrained network."""
 
-    head: Literal["linear", "mlp"] = Field("linear", description="One layer, or one after two hidden ones.")
-    width: int = Field(256, ge=1, le=8192, description="Of head mlp: units of each hidden layer.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Of head mlp.")
+    head: Literal["linear", "mlp"] = Field("linear", description="linear: one layer. mlp: two hidden layers and one.")
+    width: int = Field(256, ge=1, le=8192, description="Units of each hidden layer of head mlp.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Dropout of head mlp.")
 
 
 class PretrainedParams(HeadParams):
-    """How much of a pretrained network is trained, and what is put on top of it."""
+    """Parameters of a pretrained network and its head."""
 
     trainable_blocks: Annotated[int, Field(ge=0, le=200)] | Literal["all"] = Field(
         0,
-        description="How many of its last blocks are trained; what comes before them is run once, and what it gave is "
-        "kept for later jobs. 0: none, the backbone is frozen. all: everything.",
+        description="Number of last blocks that are trained. The blocks before them are run once, and their outputs are cached for later "
+        "jobs. 0: none, the backbone is frozen. all: the whole network.",
     )
 
 

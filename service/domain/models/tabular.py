@@ -9,7 +9,7 @@ from service.domain.models.entry import MLPParams, Model, NoParams, TrainingDefa
 
 
 class NumericEmbeddings(Frozen):
-    """How numeric columns enter a network for tables (arXiv:2203.05556)."""
+    """Parameters of the embedding of numeric columns (arXiv:2203.05556)."""
 
     numeric_embeddings: Literal["none", "piecewise_linear", "periodic"] = Field(
         "none",

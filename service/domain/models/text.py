@@ -9,7 +9,7 @@ from service.domain.models.entry import BACKBONE_NAME, Model, PretrainedParams, 
 
 
 class TextParams(Frozen):
-    """How text is cut into tokens."""
+    """Parameters of the tokenizer for text."""
 
     vocabulary: int = Field(8_000, ge=100, le=100_000, description="Tokens learnt from the training texts, at most.")
     length: int = Field(128, ge=4, le=1024, description="Tokens of a text that are read, at most.")
@@ -45,7 +45,7 @@ class PretrainedTextParams(PretrainedParams):
     )
     length: int = Field(128, ge=4, le=1024, description="Tokens of a text that are read, at most.")
     pooling: Literal["mean", "first"] = Field(
-        "mean", description="What stands for a text: the mean over its tokens, or its first token."
+        "mean", description="Vector of a text: the mean over its tokens, or its first token."
     )
 
 

@@ -14,38 +14,38 @@ _Deviation = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 
 
 class ExportedParams(HeadParams):
-    """Which exported program that was uploaded, and how it is used."""
+    """Parameters of an uploaded exported program."""
 
     network: str = Field(pattern=NETWORK_ID, description="Id of an uploaded .pt2, see POST /networks.")
     layer: str | None = Field(
         None,
         max_length=500,
-        description="The linear layer that the head takes the place of, as the network calls it (GET /networks/{id} lists "
-        "them); the last one if left out. What comes after it is not run.",
+        description="Name of the linear layer that the head replaces (GET /networks/{id} lists them); the last one if left out. Layers "
+        "after it are not run.",
     )
     trainable_blocks: Literal[0, "all"] = Field(
-        0, description="0: what comes before the layer is run once and kept for later jobs. all: it is trained on, too."
+        0, description="0: the layers before it are run once, and their outputs are cached for later jobs. all: they are trained too."
     )
     pixel_mean: Annotated[list[_Mean], Field(min_length=1, max_length=3)] | None = Field(
-        None, description="Of images: what is taken from each colour, of pixels from 0 to 1; nothing if left out."
+        None, description="Mean that is subtracted from each colour channel, of pixels from 0 to 1; 0 if left out."
     )
     pixel_deviation: Annotated[list[_Deviation], Field(min_length=1, max_length=3)] | None = Field(
-        None, description="And what is divided by then; 1 if left out."
+        None, description="Deviation by which each channel is then divided; 1 if left out."
     )
 
 
 class StateParams(Frozen):
-    """Which uploaded weights, and of which network of the table they are."""
+    """Parameters of uploaded weights and of the model that they belong to."""
 
     network: str = Field(pattern=NETWORK_ID, description="Id of an uploaded safetensors file, see POST /networks.")
     architecture: str = Field(
         max_length=100,
         description="A model of GET /models for tables, images or embeddings that is not pretrained itself.",
     )
-    params: dict[str, Any] = Field(default_factory=dict, description="That model's own parameters.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Parameters of that model.")
     head: Literal["keep", "new"] = Field(
         "keep",
-        description="Whether training goes on from the last layer's weights, or from new ones for these classes.",
+        description="keep: training continues from the last layer's weights. new: the last layer begins anew for these classes.",
     )
 
 
