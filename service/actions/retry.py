@@ -26,7 +26,7 @@ def retry(services: Services, job_id: str) -> Job:
 def deliver_again(services: Services, delivery_id: str) -> Delivery:
     """Send a message that was given up again, with its attempts counted anew. Raises NotFound and Conflict."""
     with services.database.write() as connection:
-        revived = webhooks.revive(connection, delivery_id, services.now())
+        revived = webhooks.retry_dead(connection, delivery_id, services.now())
     found = find_delivery(services, delivery_id)
     if not revived:
         raise Conflict(f"it is {found.state}; only a dead one is sent again", members={"state": found.state})

@@ -17,7 +17,7 @@ def wake_due(services: Services) -> int:
     with services.database.write() as connection:
         waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
         # As long as there are as many messages as queued jobs, none was lost, and more messages would pile up.
-        due = jobs.take_due(connection, waited, settings.max_attempts, services.now(), again=depth < waiting)
+        due = jobs.take_due(connection, waited, settings.max_attempts, services.now(), resend=depth < waiting)
     for sent, (job_id, priority) in enumerate(due):
         if not services.queue.wake(job_id, priority):
             return sent

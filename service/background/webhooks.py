@@ -108,12 +108,12 @@ def _attempt(status: int) -> _Attempt:
 def _record(connection: sa.Connection, delivery: Delivery, attempt: _Attempt, now: datetime) -> None:
     count = delivery.attempts + 1
     if attempt.error is None and attempt.status is not None:
-        webhooks.delivered(connection, delivery, attempt.status, now)
+        webhooks.record_delivery(connection, delivery, attempt.status, now)
         log.info("webhook delivered", delivery=delivery.id, job=delivery.job_id, attempts=count)
         return
     dead = attempt.status == HTTPStatus.GONE or count > len(_PAUSES)
     next_at = None if dead else now + _PAUSES[count - 1]
-    webhooks.missed(connection, delivery, attempt.status, attempt.error or "", next_at, now)
+    webhooks.record_failure(connection, delivery, attempt.status, attempt.error or "", next_at, now)
     log.warning(
         "webhook not delivered",
         delivery=delivery.id,

@@ -21,6 +21,7 @@ The schema metadata holds, under `METADATA_KEY`, the JSON of a `CanonicalHeader`
 last, holds under `WHITE_KEY` the brightest pixel value of greyscale images of more than 8 bits, where there are some.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -92,6 +93,15 @@ class CanonicalHeader(BaseModel):
     classes: list[str]
     features: list[dict[str, str]] = Field(description="name, kind and column of each input column, in order")
     recording: Recording | None = Field(None, description="The recorded training, if it is one.")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[bytes, bytes]) -> "CanonicalHeader":
+        """The header in the metadata of a canonical file's Arrow schema."""
+        return cls.model_validate_json(metadata[METADATA_KEY])
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """The header as metadata of an Arrow schema."""
+        return {METADATA_KEY: self.model_dump_json().encode()}
 
 
 class SkippedRow(Frozen):

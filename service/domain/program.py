@@ -110,8 +110,8 @@ class Program:
         found = [one for one in self.layers if one.name == name]
         if len(found) != 1:
             names = ", ".join(one.name for one in self.layers[-20:])
-            said = "is called more than once" if found else "is no linear layer of it"
-            raise unsupported(f"{name} {said}; there are {names}")
+            problem = "is called more than once" if found else "is no linear layer of it"
+            raise unsupported(f"{name} {problem}; there are {names}")
         return found[0]
 
 

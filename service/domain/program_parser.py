@@ -72,12 +72,12 @@ def _inputs(specs: Sequence[Any], stored: Mapping[str, Any]) -> tuple[list[Weigh
     """The stored tensors, and the name of the one input."""
     found, given = [], []
     for spec in specs:
-        kind, told = next(iter(spec.items()))
+        kind, content = next(iter(spec.items()))
         if kind == "user_input":
-            given.append(_text(told["arg"]["as_tensor"]["name"]) if "as_tensor" in told["arg"] else None)
+            given.append(_text(content["arg"]["as_tensor"]["name"]) if "as_tensor" in content["arg"] else None)
         elif kind in ("parameter", "buffer", "tensor_constant"):
-            name = _text(told[f"{kind}_name"])
-            found.append(_weight(_text(told["arg"]["name"]), name, kind == "parameter", stored))
+            name = _text(content[f"{kind}_name"])
+            found.append(_weight(_text(content["arg"]["name"]), name, kind == "parameter", stored))
         else:
             raise unsupported(f"it takes an input of kind {kind}")
     if len(given) != 1 or given[0] is None:
@@ -175,8 +175,8 @@ def _operator(target: str) -> tuple[str, str | None]:
 _FORMATS = range(1, 5)
 _KINDS: Mapping[str, Callable[[Any], TorchConstant]] = {
     "as_device": lambda _told: TorchConstant("device", 0),
-    "as_scalar_type": lambda told: TorchConstant("dtype", _among(int(told), ITEM_SIZES)),
-    "as_memory_format": lambda told: TorchConstant("memory_format", _among(int(told), _FORMATS)),
+    "as_scalar_type": lambda content: TorchConstant("dtype", _among(int(content), ITEM_SIZES)),
+    "as_memory_format": lambda content: TorchConstant("memory_format", _among(int(content), _FORMATS)),
 }
 _LISTS = {
     "as_bools": "as_bool",
@@ -189,27 +189,27 @@ _LISTS = {
 
 
 def _argument(value: Mapping[str, Any], known: set[str]) -> Argument:
-    ((kind, told),) = value.items()
+    ((kind, content),) = value.items()
     if kind in _LISTS:
-        return tuple(_argument({_LISTS[kind]: one}, known) for one in told)
+        return tuple(_argument({_LISTS[kind]: one}, known) for one in content)
     match kind:
         case "as_bool" | "as_int" | "as_float" | "as_string":
-            return _plain(told)
+            return _plain(content)
         case "as_tensor" | "as_sym_int":
-            return _one(told, known)
+            return _one(content, known)
         case "as_optional_tensor":
-            return None if "as_none" in told else _one(told["as_tensor"], known)
+            return None if "as_none" in content else _one(content["as_tensor"], known)
         case "as_none" | "as_layout":
             return None  # all tensors are strided
         case "as_device" | "as_scalar_type" | "as_memory_format":
-            return _KINDS[kind](told)
+            return _KINDS[kind](content)
     raise unsupported(f"an operator takes an argument of kind {kind}")
 
 
-def _one(told: Mapping[str, Any], known: set[str]) -> Argument:
-    if "as_int" in told:
-        return _plain(told["as_int"])
-    name = _text(told["as_name"] if "as_name" in told else told["name"])
+def _one(content: Mapping[str, Any], known: set[str]) -> Argument:
+    if "as_int" in content:
+        return _plain(content["as_int"])
+    name = _text(content["as_name"] if "as_name" in content else content["name"])
     if name not in known:
         raise unsupported(f"it uses {name} before it is there")
     return ValueName(name)
@@ -242,14 +242,14 @@ def _text(value: Any) -> str:
 
 def _results(outputs: Sequence[Any]) -> Iterator[str | None]:
     for output in outputs:
-        ((kind, told),) = output.items()
+        ((kind, content),) = output.items()
         match kind:
             case "as_tensor":
-                yield _text(told["name"]) or None
+                yield _text(content["name"]) or None
             case "as_sym_int":
-                yield _text(told["as_name"])
+                yield _text(content["as_name"])
             case "as_tensors":
-                yield from (_text(one["name"]) or None for one in told)
+                yield from (_text(one["name"]) or None for one in content)
             case "as_none":
                 yield None
             case _:

@@ -76,8 +76,8 @@ def describe_anomaly(signals: Mapping[str, float]) -> str:
 
     Remoteness, crowding, divergence and label_distance are above 1 for samples beyond 95 % of the others.
     """
-    beyond = sorted((-signals[name], said) for name, said in _STRANGE.items() if signals.get(name, 0.0) > 1)
-    sentences = [said for _, said in beyond]
+    beyond = sorted((-signals[name], sentence) for name, sentence in _STRANGE.items() if signals.get(name, 0.0) > 1)
+    sentences = [sentence for _, sentence in beyond]
     if signals.get("label_split", 0.0) > _TWO_CLUSTERS:
         sentences.append("In the tighter of the two clusters that the samples of its label form.")
     return " ".join(sentences)
@@ -112,8 +112,8 @@ def _course(case: SampleFacts) -> str:
         return f"Another label scored higher at {checkpoints}."
     first = case.epochs[against[0]]
     began = "from the first checkpoint" if against[0] == 0 else f"from epoch {first}"
-    said = f"Another label scored higher at {len(against)} of {count} checkpoints, {began} on"
-    return said + ("." if against[-1] == count - 1 else f"; after epoch {case.epochs[against[-1]]} its own did.")
+    sentence = f"Another label scored higher at {len(against)} of {count} checkpoints, {began} on"
+    return sentence + ("." if against[-1] == count - 1 else f"; after epoch {case.epochs[against[-1]]} its own did.")
 
 
 def _own_class(case: SampleFacts) -> str:

@@ -130,24 +130,24 @@ _UNTRAINED: dict[Modality, _Untrained] = {
 
 def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> None:
     """Raise Invalid naming each option that has no meaning where nothing is trained."""
-    told = _UNTRAINED[dataset.modality]
-    plain = TrainingRequest(**{name: getattr(request.training, name) for name in told.settable})
+    reasons = _UNTRAINED[dataset.modality]
+    plain = TrainingRequest(**{name: getattr(request.training, name) for name in reasons.settable})
     faults: list[tuple[list[str | int], str]] = [
-        (["training", name], f"{told.why}; of training only {' and '.join(told.settable)} can be set")
+        (["training", name], f"{reasons.why}; of training only {' and '.join(reasons.settable)} can be set")
         for name in TrainingRequest.model_fields
         if getattr(request.training, name) != getattr(plain, name)
     ]
     if request.glitches is not None:
-        faults.append((["glitches"], f"{told.why}; {told.glitches}"))
+        faults.append((["glitches"], f"{reasons.why}; {reasons.glitches}"))
     if request.loop is not None:
-        faults.append((["loop"], told.why))
+        faults.append((["loop"], reasons.why))
     faults += [
-        (["influence", name], f"{told.why}; {told.influence}")
+        (["influence", name], f"{reasons.why}; {reasons.influence}")
         for name in ("layers", "estimator", *(["columns"] if dataset.is_bare else []))
         if getattr(request.influence, name) != getattr(Influence(), name)
     ]
     faults += [
-        (["reference", name], f"{told.why}; {told.reference}")
+        (["reference", name], f"{reasons.why}; {reasons.reference}")
         for name in ("holdout", "dataset")
         if request.reference is not None and getattr(request.reference, name) is not None
     ]
@@ -171,15 +171,15 @@ def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]
         raise invalid(["signals"], f"unknown: {', '.join(unknown)}; see GET /signals")
     if dataset.modality != "predictions":
         return names or list(SIGNALS)
-    told = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
+    unsuited = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
     faults: list[tuple[list[str | int], str]] = [
-        (["signals", place], f"{name}: {told[name]}")
+        (["signals", place], f"{name}: {unsuited[name]}")
         for place, name in enumerate(names or ())
-        if told[name] is not None
+        if unsuited[name] is not None
     ]
     if faults:
         raise invalid_fields([FieldError(loc=loc, msg=msg) for loc, msg in faults])
-    return names or [name for name, why in told.items() if why is None]
+    return names or [name for name, why in unsuited.items() if why is None]
 
 
 def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, Any], dataset: DatasetInfo) -> Training:

@@ -53,8 +53,8 @@ class Review(BaseModel):
             return self
         right = self.label if self.decision == "relabel" else self.given_label or given
         kept = right == given
-        said = {"decision": "keep", "label": None} if kept else {"decision": "relabel", "label": right}
-        return self.model_copy(update={**said, "given_label": given})
+        restated = {"decision": "keep", "label": None} if kept else {"decision": "relabel", "label": right}
+        return self.model_copy(update={**restated, "given_label": given})
 
 
 class Outcome(StrEnum):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader, SkippedRow
+from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Depth
@@ -64,7 +64,7 @@ def schema_of(plan: Plan) -> Any:
         features=features,
         recording=None if plan.stated is None else plan.stated.recording,
     )
-    return pa.schema(fields, metadata={METADATA_KEY: header.model_dump_json().encode()})
+    return pa.schema(fields, metadata=header.to_metadata())
 
 
 def _type(one: Input) -> Any:

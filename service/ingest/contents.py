@@ -1,6 +1,5 @@
 """Contents of many rows of a canonical file, as reviewers see them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import CanonicalHeader
 from service.ingest import images
 
 
@@ -31,7 +30,7 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
     found: dict[int, Content] = {}
     wanted = sorted(set(positions))
     with pq.ParquetFile(data) as file:
-        header = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+        header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         columns = _columns(header, file.schema_arrow.names, sizes=sizes)
         start = place = 0
         for group in range(file.metadata.num_row_groups if columns else 0):

@@ -1,6 +1,5 @@
 """Corrected canonical files: copies with some labels changed and some rows left out."""
 
-import json
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
+from service.domain.dataset import WHITE_KEY, CanonicalHeader
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,12 @@ def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Coll
     counts, splits = Counter[str](), Counter[str]()
     relabelled = gone = 0
     with pq.ParquetFile(source) as file:
-        header = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+        header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
         places = {name: place for place, name in enumerate(classes)}
         wanted = {sample_id: places[label] for sample_id, label in labels.items()}
-        described = header.model_copy(update={"classes": classes}).model_dump_json().encode()
-        schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, METADATA_KEY: described})
+        described = header.model_copy(update={"classes": classes}).to_metadata()
+        schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, **described})
         with pq.ParquetWriter(target, schema, **_storage(file)) as writer:
             for group in range(file.metadata.num_row_groups):
                 table, changed = _changed(file.read_row_group(group), wanted, removed)

@@ -1,13 +1,12 @@
 """Ids and labels of the rows of a canonical file, read without their inputs."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import CanonicalHeader
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
     wanted, start = set(positions), 0
     found: dict[int, Identity] = {}
     with pq.ParquetFile(data) as file:
-        classes = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY])).classes
+        classes = CanonicalHeader.from_metadata(file.schema_arrow.metadata).classes
         for group in range(file.metadata.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
             in_group = sorted(position for position in wanted if start <= position < stop)
@@ -50,7 +49,7 @@ def labels_of(data: Path, *, split: str | None = None, ids: Iterable[str] | None
     named = None if ids is None else frozenset(ids)
     found: dict[str, str] = {}
     with pq.ParquetFile(data) as file:
-        classes = CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY])).classes
+        classes = CanonicalHeader.from_metadata(file.schema_arrow.metadata).classes
         for group in range(file.metadata.num_row_groups):
             for row in file.read_row_group(group, columns=["id", "label", "split"]).to_pylist():
                 if (split is None or row["split"] == split) and (named is None or row["id"] in named):

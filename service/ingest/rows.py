@@ -1,6 +1,5 @@
 """Single rows of a canonical file; only the row groups that hold them are read."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Any, TypeVar
 
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
+from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest import images
 
 T = TypeVar("T")
@@ -147,7 +146,7 @@ def _plain(value: Any) -> Any:
 
 
 def _header(file: Any) -> CanonicalHeader:
-    return CanonicalHeader.model_validate(json.loads(file.schema_arrow.metadata[METADATA_KEY]))
+    return CanonicalHeader.from_metadata(file.schema_arrow.metadata)
 
 
 def _row(file: Any, group: int, position: int, columns: list[str] | None = None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader
+from service.domain.dataset import CanonicalHeader
 from service.ingest import values
 from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
@@ -21,7 +21,7 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
     its text or image is left out. Labels and splits are placeholders.
     """
     schema = pq.read_schema(data)
-    header = CanonicalHeader.model_validate_json(schema.metadata[METADATA_KEY])
+    header = CanonicalHeader.from_metadata(schema.metadata)
     faults = RowFaults(len(samples))
     columns: dict[str, Any] = {}
     for feature in header.features:

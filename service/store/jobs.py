@@ -258,36 +258,36 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
 
 
 def take_due(
-    connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, again: bool = True
+    connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, resend: bool = True
 ) -> list[tuple[str, int]]:
     """Ids and priorities of jobs that need a message in the queue; they are marked as sent at `now`.
 
-    These are jobs whose worker let its lease run out, jobs that were put back, and, with `again`, queued jobs whose last
+    These are jobs whose worker let its lease run out, jobs that were put back, and, with `resend`, queued jobs whose last
     message was sent before `now - waited`: it may be lost. A job that was abandoned `max_attempts` times is failed instead,
     because it would stop every worker.
     """
     abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
-    _fail_hopeless(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)
-    untold = jobs.c.woken_at.is_(None)
-    silent = untold | (jobs.c.woken_at < now - waited)
-    waiting = (jobs.c.state == State.QUEUED) & (silent if again else untold)
+    _fail_abandoned(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)
+    unsent = jobs.c.woken_at.is_(None)
+    overdue = unsent | (jobs.c.woken_at < now - waited)
+    waiting = (jobs.c.state == State.QUEUED) & (overdue if resend else unsent)
     woken = connection.execute(
         jobs.update()
-        .where(waiting | (abandoned & silent), ~_to_be_pulled())
+        .where(waiting | (abandoned & overdue), ~_to_be_pulled())
         .values(woken_at=now)
         .returning(jobs.c.id, jobs.c.priority)
     )
     return [(job_id, priority) for job_id, priority in woken]
 
 
-def _fail_hopeless(connection: sa.Connection, hopeless: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:
+def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:
     error = JobError(
         code="worker_lost",
         detail=f"{attempts} workers were lost while computing this job, most often because memory ran out",
     ).model_dump()
     failed = connection.execute(
         jobs.update()
-        .where(hopeless)
+        .where(abandoned)
         .values(state=State.FAILED, error=error, finished_at=now, owner=None, lease_until=None)
         .returning(jobs.c.id)
     )

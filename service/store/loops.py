@@ -31,7 +31,7 @@ class _Waiting:
     reviewed_at: datetime | None
     reviews: int
 
-    def is_ripe(self, now: datetime) -> bool:
+    def is_due(self, now: datetime) -> bool:
         """Whether enough labels may have changed, and the pauses after the last review and the last run are over."""
         last = max((moment for moment in (self.reviewed_at, self.asked_at) if moment is not None), default=None)
         wanted = self.asked_at is not None or (self.after is not None and self.reviews >= self.after)
@@ -74,7 +74,7 @@ def due_reruns(connection: sa.Connection, now: datetime) -> list[str]:
     return [
         one.job_id
         for one in _waiting(connection)
-        if one.is_ripe(now)
+        if one.is_due(now)
         and (one.asked_at is not None or outcomes.count_changed_labels(connection, one.job_id) >= (one.after or 0))
     ]
 

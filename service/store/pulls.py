@@ -173,9 +173,9 @@ def record_reconciled(connection: sa.Connection, job_id: str, seen: str | None, 
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(**values))
 
 
-def record_failure(connection: sa.Connection, job_id: str, trouble: str, again: datetime) -> None:
-    """Record why reconciling failed; it is tried again at `again`."""
-    connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=again))
+def record_failure(connection: sa.Connection, job_id: str, trouble: str, retry_at: datetime) -> None:
+    """Record why reconciling failed; it is tried retry_at at `again`."""
+    connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=retry_at))
 
 
 def get_push(connection: sa.Connection, job_id: str) -> Push | None:

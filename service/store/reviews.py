@@ -76,9 +76,9 @@ def _news(
         holds[name] = (word.decision, word.label)
     news = []
     for decision in decisions:
-        said = None if decision.decision == "withdraw" else (decision.decision, decision.label)
-        if holds.get(decision.sample_id) != said:
-            holds[decision.sample_id] = said
+        decided = None if decision.decision == "withdraw" else (decision.decision, decision.label)
+        if holds.get(decision.sample_id) != decided:
+            holds[decision.sample_id] = decided
             news.append(decision)
     return news
 

@@ -93,48 +93,48 @@ def add_delivery(
 
 
 def any_due(connection: sa.Connection, now: datetime) -> bool:
-    """Whether there is anything to send now."""
-    ripe = sa.select(deliveries.c.id).where(deliveries.c.state == PENDING, deliveries.c.due_at <= now).limit(1)
-    return connection.execute(ripe).first() is not None
+    """Whether a message is to be sent now."""
+    due = sa.select(deliveries.c.id).where(deliveries.c.state == PENDING, deliveries.c.due_at <= now).limit(1)
+    return connection.execute(due).first() is not None
 
 
 def claim(connection: sa.Connection, lease: timedelta, limit: int, now: datetime) -> list[Outgoing]:
-    """Messages to be sent now, oldest first; nobody else is given them before `lease` is over."""
-    ripe = (
+    """Up to `limit` messages to be sent now, the oldest first; no other process gets them before `lease` is over."""
+    due = (
         sa.select(deliveries.c.id)
         .where(deliveries.c.state == PENDING, deliveries.c.due_at <= now)
         .order_by(deliveries.c.due_at, deliveries.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    ids = list(connection.execute(ripe).scalars())
+    ids = list(connection.execute(due).scalars())
     connection.execute(deliveries.update().where(deliveries.c.id.in_(ids)).values(due_at=now + lease))
     found = _select().add_columns(webhooks.c.secret).where(deliveries.c.id.in_(ids)).order_by(deliveries.c.id)
     return [Outgoing(_delivery(row), row["secret"]) for row in connection.execute(found).mappings()]
 
 
-def delivered(connection: sa.Connection, delivery: Delivery, status: int, now: datetime) -> None:
-    """The receiver took it."""
+def record_delivery(connection: sa.Connection, delivery: Delivery, status: int, now: datetime) -> None:
+    """Record that the receiver accepted a message."""
     _attempted(connection, delivery, state=DELIVERED, status=status, error=None, ended_at=now)
 
 
-def missed(
+def record_failure(
     connection: sa.Connection,
     delivery: Delivery,
     status: int | None,
     error: str,
-    again: datetime | None,
+    retry_at: datetime | None,
     now: datetime,
 ) -> None:
-    """The receiver did not take it; it is sent `again`, or is dead."""
-    if again is None:
+    """Record a failed attempt: the next one is at `retry_at`, or the message is dead where that is None."""
+    if retry_at is None:
         _attempted(connection, delivery, state=DEAD, status=status, error=error, ended_at=now)
     else:
-        _attempted(connection, delivery, status=status, error=error, due_at=again)
+        _attempted(connection, delivery, status=status, error=error, due_at=retry_at)
 
 
-def revive(connection: sa.Connection, delivery_id: str, now: datetime) -> bool:
-    """Send a dead message again, its attempts counted anew. False when it is not dead."""
+def retry_dead(connection: sa.Connection, delivery_id: str, now: datetime) -> bool:
+    """Make a dead message pending again, with no attempts counted. False where it is not dead."""
     changed = connection.execute(
         deliveries.update()
         .where(deliveries.c.id == delivery_id, deliveries.c.state == DEAD)

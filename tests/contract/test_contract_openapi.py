@@ -262,7 +262,7 @@ class Scene:
                 webhooks.add(connection, job_id, "https://example.org/", "whsec_x")
                 webhooks.add_delivery(connection, job_id, name, None, self.services.now())
             found = {one.event.removeprefix("job."): one for one in webhooks.page(connection, None, None, None, 2)[0]}
-            webhooks.missed(connection, found["dead"], 410, "answered 410", None, self.services.now())
+            webhooks.record_failure(connection, found["dead"], 410, "answered 410", None, self.services.now())
         return {name: one.id for name, one in found.items()}
 
     def keys(self) -> None:

@@ -170,8 +170,8 @@ def test_what_nobody_takes_is_dead_after_ten_attempts_and_can_be_revived(
     assert deliver_at(database, VAULT, ALLOWED, now + timedelta(days=99)) == 0
     receiver.answers = [200]
     with database.write() as connection:
-        assert webhooks.revive(connection, found.id, now)
-        assert not webhooks.revive(connection, found.id, now)
+        assert webhooks.retry_dead(connection, found.id, now)
+        assert not webhooks.retry_dead(connection, found.id, now)
     assert deliver_at(database, VAULT, ALLOWED, now) == 1
     assert outbox(database)[0].state == "delivered"
     assert len({headers["webhook-id"] for _, headers, _ in receiver.heard}) == 1

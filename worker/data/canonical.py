@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from service.domain.dataset import METADATA_KEY, WHITE_KEY, CanonicalHeader
+from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
 
 _BATCH = 2048
@@ -82,7 +82,7 @@ class Canonical:
 def open_canonical(path: Path) -> Canonical:
     """Open a canonical file and read all but the inputs."""
     with pq.ParquetFile(path) as file:
-        header = CanonicalHeader.model_validate_json(file.schema_arrow.metadata[METADATA_KEY])
+        header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         table = file.read(["id", "split", "index", "label"])
         white = file.metadata.metadata.get(WHITE_KEY)
     return Canonical(

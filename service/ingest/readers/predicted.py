@@ -83,17 +83,17 @@ def open_predicted(named: NamedArrays) -> RowSource:
 
 def open_embedded(named: NamedArrays) -> RowSource:
     """Read embeddings. Raises `Invalid` naming the array, and the row where one is at fault."""
-    told = named.texts.get("classes")
-    if told is None:
+    class_names = named.texts.get("classes")
+    if class_names is None:
         classes = _checked(named, sorted_classes({name.strip() for name in _names(named)}))
     else:
-        classes = classes_of(named, len(told), "labels")
+        classes = classes_of(named, len(class_names), "labels")
     detail = (
         "without pred_probs the features are read as embeddings, on which jobs train a classifier; with out-of-sample "
         "pred_probs nothing is trained"
     )
     notice = ClientWarning(code="no_pred_probs", detail=detail)
-    return _source(named, "embedding", classes, ["features"], [notice], by_name=told is None)
+    return _source(named, "embedding", classes, ["features"], [notice], by_name=class_names is None)
 
 
 def _source(

@@ -184,7 +184,7 @@ def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database
     job = read(database)
     assert (job.state, job.attempts, job.owner, job.progress.phase) == (State.QUEUED, 0, None, "queued")
     with database.write() as connection:
-        assert jobs.take_due(connection, LEASE, 5, NOON, again=False) == [("job_1", 0)]
+        assert jobs.take_due(connection, LEASE, 5, NOON, resend=False) == [("job_1", 0)]
 
 
 def test_cancelling_stops_the_worker_at_its_next_write(database: Database) -> None:
@@ -265,14 +265,14 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
     assert [seq for seq, _, _ in kinds(database)] == list(range(1, 32))
 
 
-def due(database: Database, now: datetime, *, again: bool = True, attempts: int = 5) -> list[tuple[str, int]]:
+def due(database: Database, now: datetime, *, resend: bool = True, attempts: int = 5) -> list[tuple[str, int]]:
     with database.write() as connection:
-        return jobs.take_due(connection, LEASE, attempts, now, again=again)
+        return jobs.take_due(connection, LEASE, attempts, now, resend=resend)
 
 
 def test_a_job_just_told_is_not_due_and_an_old_one_is_once(database: Database) -> None:
     assert due(database, NOON + SECOND) == []
-    assert due(database, LATE, again=False) == []
+    assert due(database, LATE, resend=False) == []
     assert due(database, LATE) == [("job_1", 0)]
     assert due(database, LATE + SECOND) == []
     assert due(database, LATE + LEASE + SECOND) == [("job_1", 0)]
@@ -283,7 +283,7 @@ def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Databas
     with database.write() as connection:
         jobs.renew(connection, held, Progress(), LEASE, LATE)
     assert due(database, LATE + SECOND) == []
-    assert due(database, LATE + LEASE + SECOND, again=False) == [("job_1", 0)]
+    assert due(database, LATE + LEASE + SECOND, resend=False) == [("job_1", 0)]
 
 
 def test_a_job_that_kills_its_workers_fails(database: Database) -> None:
