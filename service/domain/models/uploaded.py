@@ -24,7 +24,8 @@ class ExportedParams(HeadParams):
         "after it are not run.",
     )
     trainable_blocks: Literal[0, "all"] = Field(
-        0, description="0: the layers before it are run once, and their outputs are cached for later jobs. all: they are trained too."
+        0,
+        description="0: the layers before it are run once, and their outputs are cached for later jobs. all: they are trained too.",
     )
     pixel_mean: Annotated[list[_Mean], Field(min_length=1, max_length=3)] | None = Field(
         None, description="Mean that is subtracted from each colour channel, of pixels from 0 to 1; 0 if left out."
