@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.signals.ranks import rank
+
 _TAILS = (0.005, 0.01, 0.02, 0.04, 0.08)  # shares of the reference beyond the thresholds that are tried
 _CERTAIN = 4.0  # standard deviations that an excess needs; five thresholds are tried
 _CONTRADICTS = 3.0  # standard deviations by which another threshold must find more
@@ -99,7 +101,7 @@ def agreed_error_count(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tens
     predicted otherwise the interval starts at 0, above 40 % the count is 0.
     """
     first = torch.stack([guess.argmax(1) for guess in guesses])
-    sureness = torch.stack([_rank(_lead(guess)) for guess in guesses]).mean(0)
+    sureness = torch.stack([rank(_lead(guess)) for guess in guesses]).mean(0)
     sureness = torch.where((first == first[0]).all(0), sureness, -1.0)
     order = sureness.argsort(descending=True, stable=True)
     errs = (first[0] != labels)[order].double()
@@ -122,10 +124,6 @@ def agreed_error_count(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tens
 def _lead(guess: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
     top = guess.topk(2, dim=1).values
     return top[:, 0] - top[:, 1]
-
-
-def _rank(values: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    return values.argsort(stable=True).argsort().float() / len(values)
 
 
 def _inner(bins: int) -> Float[Tensor, " e"]:

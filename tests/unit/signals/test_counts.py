@@ -96,3 +96,54 @@ def test_guesses_that_hardly_know_the_classes_leave_open_whether_anything_is_wro
 def test_the_lead_is_over_the_best_other_class() -> None:
     guess = torch.tensor([[0.5, 0.2, 0.3], [0.1, 0.2, 0.7]])
     assert torch.allclose(margin(guess, torch.tensor([0, 1])), torch.tensor([0.2, -0.5]))
+
+
+REFERENCE = torch.arange(600.0)
+
+
+def beyond(far: int, near: int = 0) -> Tensor:
+    """Of 3,000 samples: some beyond the whole reference, some between its 8 % and its 4 % largest, the rest below all."""
+    return torch.cat([torch.full((far,), 1e4), torch.full((near,), 560.0), torch.full((3000 - far - near,), -1.0)])
+
+
+def test_the_interval_of_an_excess_is_two_deviations_on_each_side() -> None:
+    # 15 are expected beyond the third largest, with a deviation of 10.
+    found = anomaly_count(beyond(500), REFERENCE)
+    assert (found.count, found.low, found.high) == (485, 465, 505)
+
+
+@pytest.mark.parametrize(("near", "count", "high"), [(320, 85, 215), (340, 200, 270)])
+def test_the_most_precise_threshold_counts_unless_another_finds_three_deviations_more(
+    near: int, count: int, high: int
+) -> None:
+    # Beyond 8 % of the reference 240 are expected, with a deviation of 35; the other counts 100 - 15.
+    found = anomaly_count(beyond(100, near), REFERENCE)
+    assert (found.count, found.high) == (count, high)
+
+
+def sure(labels: Tensor) -> Tensor:
+    """Equally sure of every label, so that the surest are the first rows."""
+    return torch.eye(4)[labels]
+
+
+@pytest.mark.parametrize(("every", "count"), [(80, 0), (40, 100)])
+def test_fewer_than_two_in_a_hundred_agreed_errors_count_as_none(every: int, count: int) -> None:
+    truth = torch.arange(4000) % 4
+    labels = torch.where(torch.arange(4000) % every == 0, (truth + 1) % 4, truth)
+    assert agreed_error_count([sure(truth), sure(truth)], labels).count == count
+
+
+def test_the_rate_is_that_of_the_surest_fifth_and_its_trend_widens_the_interval() -> None:
+    truth, rows = torch.arange(4000) % 4, torch.arange(4000)
+    # Of the first 400 rows 10 % are wrong, of the next 20 %, then 30 %.
+    wrong = (rows < 1200) & (rows % 10 <= rows // 400)
+    found = agreed_error_count([sure(truth), sure(truth)], torch.where(wrong, (truth + 1) % 4, truth))
+    noise = 2 * (0.15 * 0.85 / 800) ** 0.5
+    assert found.count == 600
+    assert (found.low, found.high) == (round((0.05 - noise) * 4000), round((0.2 + noise) * 4000))
+
+
+def test_samples_on_which_the_guesses_disagree_are_not_sure() -> None:
+    labels, rows = torch.arange(4000) % 4, torch.arange(4000)
+    other = torch.where(rows < 400, (labels + 1) % 4, labels)
+    assert agreed_error_count([sure(other), sure(labels)], labels).count == 0
