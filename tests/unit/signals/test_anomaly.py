@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from worker.signals import anomaly
-from worker.signals.anomaly import label_distance, strangeness, tail_score
+from worker.signals.anomaly import label_distance, neighbour_number, strangeness, tail_score
 from worker.signals.features import principal_features
 from worker.signals.held_out import held_out_scores
 
@@ -116,3 +116,7 @@ def test_known_samples_are_predicted_by_the_training_samples() -> None:
     _, predicted = held_out_scores(x, labels, 3, torch.eye(3))
     assert predicted is not None
     assert predicted.argmax(1).tolist() == [0, 1, 2]
+
+
+def test_the_nearest_neighbour_that_counts_is_a_hundredth_of_the_reference_between_one_and_five() -> None:
+    assert [neighbour_number(size) for size in (10, 199, 200, 399, 500, 10_000)] == [1, 1, 2, 3, 5, 5]

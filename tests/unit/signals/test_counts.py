@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.signals.counts import agreed_error_count, anomaly_count, wrong_label_count
+from worker.signals.counts import CountEstimate, agreed_error_count, anomaly_count, estimate, wrong_label_count
 from worker.signals.margin import margin
 
 
@@ -147,3 +147,9 @@ def test_samples_on_which_the_guesses_disagree_are_not_sure() -> None:
     labels, rows = torch.arange(4000) % 4, torch.arange(4000)
     other = torch.where(rows < 400, (labels + 1) % 4, labels)
     assert agreed_error_count([sure(other), sure(labels)], labels).count == 0
+
+
+def test_an_estimate_is_whole_inside_the_samples_and_its_interval_in_order() -> None:
+    assert estimate(5.4, 9.0, 2.0, 100) == CountEstimate(5, 2, 9)
+    assert estimate(-1.0, -3.0, 200.0, 100) == CountEstimate(0, 0, 100)
+    assert estimate(7.0, 8.0, 9.0, 100) == CountEstimate(7, 7, 9)
