@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ import pytest
 from tests.docs.blocks import DOCS, PAGES, ROOT, Block, blocks
 from tests.stand_in import TOKEN, standing_in, text_task
 
-pytestmark = pytest.mark.xdist_group("docs")
+# Whichever test comes first starts the stack and types the first page, too.
+pytestmark = [pytest.mark.xdist_group("docs"), pytest.mark.timeout(900)]
 
 ADDRESS = "http://127.0.0.1:8000"  # that the pages name
 LABEL_STUDIO = "https://labels.example.org"
@@ -27,6 +29,10 @@ READY_S, PAGE_S = 120, 240
 SUSPECTS = Path(sys.executable).with_name("suspects")
 RUN = {"sh", "python"}
 SHOWN = {"text", "json"}  # what a program printed, or what stands in a file
+_ANNOUNCE = """import sys
+def announce(where):
+    print("@@", where, file=sys.stderr, flush=True)
+"""
 MARKED = [block for page in PAGES for block in blocks(page) if block.reason is not None]
 
 
@@ -49,15 +55,23 @@ class Terminal:
         if page not in self.typed:
             begin = [] if page == FIRST else ["source session.sh"]
             end = ["declare -p JOB DATASET > session.sh", "declare -f >> session.sh"] if page == FIRST else []
-            body = [self._command(block) for block in blocks(page) if block.language in RUN and block.reason is None]
+            ran = [block for block in blocks(page) if block.language in RUN and block.reason is None]
+            body = [self._commands(list(part)) for _, part in groupby(ran, lambda block: block.language)]
             self.typed[page] = self._bash("\n".join(["set -euo pipefail", *begin, *body, *end]))
         return self.typed[page]
 
-    def _command(self, block: Block) -> str:
-        code = block.code.replace(ADDRESS, self.api).replace(LABEL_STUDIO, self.label_studio)
-        if block.language == "python":
-            code = f"python -W error - <<'END_OF_BLOCK'\n{code}END_OF_BLOCK"
-        return f"echo '@@ {block.where}' >&2\n{code}"
+    def _commands(self, part: Sequence[Block]) -> str:
+        """Blocks of one language as bash types them; those of Python share a process, which saves imports, and no names."""
+        code = {block.where: self._here(block.code) for block in part}
+        if part[0].language == "python":
+            steps = "".join(
+                f"announce({where!r})\nexec({text!r}, dict(__name__='__main__'))\n" for where, text in code.items()
+            )
+            return f"python -W error - <<'END_OF_BLOCKS'\n{_ANNOUNCE}{steps}END_OF_BLOCKS"
+        return "\n".join(f"echo '@@ {where}' >&2\n{text}" for where, text in code.items())
+
+    def _here(self, code: str) -> str:
+        return code.replace(ADDRESS, self.api).replace(LABEL_STUDIO, self.label_studio)
 
     def _bash(self, script: str) -> subprocess.CompletedProcess[str]:
         environment = bare_environment() | {
