@@ -371,12 +371,13 @@ def anomalous(w: World) -> list[float]:
 
 
 def believed(guess: Doubles, labels: list[int]) -> list[int | None]:
-    """The confident joint: the class that is as probable as for the samples that carry it; of several the likeliest."""
+    """The confident joint: the class that is as probable as for the samples that carry it; where several are, the likeliest."""
     usual = [statistics.fmean(guess[i, c] for i, y in enumerate(labels) if y == c) for c in range(CLASSES)]
     found: list[int | None] = []
     for row in guess:
         probable = [c for c in range(CLASSES) if row[c] >= usual[c] - 1e-6]
-        found.append(max(probable, key=lambda c: row[c]) if probable else None)
+        likeliest = max(range(CLASSES), key=lambda c: float(row[c]))
+        found.append(None if not probable else probable[0] if len(probable) == 1 else likeliest)
     return found
 
 

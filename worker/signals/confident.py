@@ -12,7 +12,7 @@ _NONE = -1
 
 
 def assigned_classes(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """The class that each sample is assigned to: the most probable of several, -1 for none."""
+    """The class that each sample is assigned to. Where several qualify: the most probable of all classes; -1 where none."""
     sizes = labels.bincount(minlength=guess.shape[1])
     own = torch.zeros(guess.shape[1]).index_add_(0, labels, guess.gather(1, labels[:, None]).squeeze(1))
     usual = torch.where(sizes > 0, own / sizes.clamp(min=1), torch.inf)

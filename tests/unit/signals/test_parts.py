@@ -36,6 +36,9 @@ def test_a_cluster_hidden_inside_a_label_is_the_first_group() -> None:
     assert set(first.rows) == set(hidden.tolist())
     assert len(first.members) == 20
     assert first.gap > 0.86
+    # The most typical come first: those nearest to the mean of the group.
+    distances = (x[first.members] - x[first.members].mean(0)).norm(dim=1)
+    assert (distances.diff() >= -1e-5).all()
 
 
 def test_the_tighter_half_is_the_group_however_large_it_is() -> None:
