@@ -43,6 +43,12 @@ def test_who_is_believed_is_that_of_slow_and_obvious_code() -> None:
     assert label_issue_count(probable, labels) == sum(wrong) > 10
 
 
+def test_of_several_classes_that_reach_their_mean_the_most_probable_is_taken() -> None:
+    probable = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.3, 0.6], [0.0, 0.1, 0.9], [0.3, 0.4, 0.3]])
+    # Means of the samples with the label: 0.25, 0.3 and 0.9. The last sample reaches the first two.
+    assert assigned_classes(probable, torch.tensor([0, 1, 2, 0])).tolist() == [1, 1, 2, 1]
+
+
 def test_the_odds_are_those_of_slow_and_obvious_code() -> None:
     probable, labels = made()
     counts = [[0] * CLASSES for _ in range(CLASSES)]
