@@ -16,6 +16,10 @@ from types import FrameType
 
 import sqlalchemy as sa
 
+from service.store.tables import metadata
+
+_STOP_WITHIN_S = 10
+
 
 @contextmanager
 def reserved_port() -> Iterator[int]:
@@ -53,9 +57,15 @@ def postgres() -> Iterator[str]:
             yield url
         finally:
             with _interrupts_wait():
+                # At once, because nobody reads these files again, and pytest-xdist interrupts an interrupted process
+                # again after five seconds and kills it after ten.
+                process = server.get_postmaster_info().process
+                process.send_signal(signal.SIGQUIT)
+                process.wait(_STOP_WITHIN_S)
                 server.cleanup()
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with _interrupts_wait():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -76,6 +86,12 @@ def administer(url: str, *statements: str) -> None:
                 connection.execute(sa.text(statement))
     finally:
         engine.dispose()
+
+
+def empty(url: str) -> None:
+    """Delete every row of a database of the service."""
+    # 50 times as fast as TRUNCATE, which makes new files.
+    administer(url, *(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
 
 
 @contextmanager

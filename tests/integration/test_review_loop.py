@@ -5,21 +5,16 @@ and the reviews are those of somebody who knows the right ones.
 """
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-import redis
-import uvicorn
 from standardwebhooks import Webhook
 
-from service.main import create_app
 from service.settings import Settings
-from tests.integration.test_jobs import Installation
+from tests.integration.installation import Installation, installed
 from tests.receiver import receiving
 
 ROWS, WRONG, TEST = 400, 80, 200
@@ -46,8 +41,6 @@ def table() -> tuple[bytes, dict[str, str]]:
 @pytest.fixture
 def installation(tmp_path: Path, empty_postgres: str, redis_url: str) -> Iterator[Installation]:
     """A service on a real socket that looks for work all the time."""
-    with redis.Redis.from_url(redis_url) as broker:
-        broker.flushdb()
     settings = Settings(
         home=tmp_path / "home",
         database_url=empty_postgres,
@@ -55,18 +48,8 @@ def installation(tmp_path: Path, empty_postgres: str, redis_url: str) -> Iterato
         sweep_seconds=0.2,
         allow_private_webhooks=True,
     )
-    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_level="error")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-        yield Installation(settings, client)
-    server.should_exit = True
-    thread.join()
+    with installed(settings) as opened:
+        yield opened
 
 
 def test_what_people_mend_makes_the_next_job_better(installation: Installation) -> None:

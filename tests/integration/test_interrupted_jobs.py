@@ -1,0 +1,64 @@
+"""Jobs whose worker ends before they do: the API on a socket, Celery worker processes, Valkey, and each database in turn."""
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.integration.installation import LONG, QUICK, Installation, impatient, installed, kill
+
+
+@pytest.fixture
+def installation(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Installation]:
+    """A service with a short lease, without a worker."""
+    with installed(impatient(tmp_path / "home", database_url, redis_url)) as opened:
+        yield opened
+
+
+def test_a_job_waits_for_a_worker(installation: Installation) -> None:
+    job_id = installation.submit(QUICK)
+    assert installation.client.get("/readyz").status_code == httpx.codes.SERVICE_UNAVAILABLE
+    assert installation.client.get(f"/jobs/{job_id}/suspects").status_code == httpx.codes.CONFLICT
+    with installation.worker():
+        installation.wait(job_id, "completed")
+        assert installation.client.get("/readyz").status_code == httpx.codes.OK
+
+
+def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation: Installation) -> None:
+    with installation.worker() as first:
+        job_id = installation.submit(LONG)
+        installation.wait(job_id, "training")
+        while "epoch 1/" in installation.job(job_id)["progress"]["detail"]:
+            time.sleep(0.05)
+        kill(first)
+        assert installation.job(job_id)["state"] == "training"
+    with installation.worker():
+        job = installation.wait(job_id, "completed")
+        undisturbed = installation.submit(LONG)
+        installation.wait(undisturbed, "completed")
+    assert job["attempts"] == 2
+    # One learning rate was found for both attempts, and is told.
+    found = json.loads((installation.settings.home / "jobs" / job_id / "learning_rate.json").read_text())
+    assert job["spec"]["training"]["find_learning_rate"] is True
+    assert job["result"]["model"]["learning_rate"] == found["rate"]
+    assert found["rate"] in [one["rate"] for one in found["tried"]]
+    # It went on from its last checkpoint: no epoch was computed twice but the one that was cut off.
+    assert installation.epochs(job_id) == list(range(1, LONG["epochs"] + 1))
+    assert installation.ranking(job_id) == installation.ranking(undisturbed)
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installation) -> None:
+    with installation.worker() as first:
+        job_id = installation.submit(LONG)
+        installation.wait(job_id, "training")
+        first.send_signal(signal.SIGTERM)
+        job = installation.wait(job_id, "queued")
+        assert first.wait(30) == 0
+    assert job["attempts"] == 0
+    with installation.worker():
+        installation.wait(job_id, "training")
+        assert installation.client.post(f"/jobs/{job_id}/cancel").status_code == httpx.codes.ACCEPTED
