@@ -24,8 +24,8 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(PARALLEL) $(PYTEST_ARGS)
 
-test-fast: .venv/.installed-dev  ## Run the tests of units and equivalence that need no server (a minute)
-	$(PARALLEL) -m 'not servers' tests/unit tests/equivalence $(PYTEST_ARGS)
+test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server
+	$(PARALLEL) -m 'not servers and not slow' tests/unit tests/equivalence $(PYTEST_ARGS)
 
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
 test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run the whole labelling loop with the real Label Studio (minutes)

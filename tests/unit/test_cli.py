@@ -402,6 +402,7 @@ def test_every_command_and_option_says_what_it_does() -> None:
     assert [name for name, command in group.commands.items() if not command.help] == []
 
 
+@pytest.mark.slow
 def test_the_command_line_starts_without_torch() -> None:
     heavy = (
         "import sys, service.terminal.cli, service.terminal.stack; "

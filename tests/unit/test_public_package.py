@@ -22,16 +22,19 @@ def loaded_by(code: str) -> set[str]:
     return set(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_nothing_else() -> None:
     assert not loaded_by("import usual_suspects") & HEAVY
 
 
+@pytest.mark.slow
 def test_the_client_loads_neither_torch_nor_the_service() -> None:
     loaded = loaded_by("from usual_suspects import Client")
     assert "httpx" in loaded
     assert not loaded & {"torch", "service", "worker", "pydantic", "fastapi"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["worker.recorder", "usual_suspects"])
 def test_the_recorder_needs_torch_and_numpy_alone(module: str) -> None:
     # Packages that torch itself finds where they are installed are not those of the service.

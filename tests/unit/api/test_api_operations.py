@@ -28,6 +28,7 @@ def away() -> Database:
     return open_database("postgresql+psycopg://127.0.0.1:1/nothing")
 
 
+@pytest.mark.slow
 def test_the_service_starts_without_what_only_a_worker_needs() -> None:
     program = (
         "import sys, service.main; print([name for name in sys.modules if name in ('torch', 'worker', 'sklearn')])"

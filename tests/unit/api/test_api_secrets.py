@@ -219,6 +219,7 @@ def test_errors_of_the_database_do_not_tell_what_was_written(
     assert "hush" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", ["service.main", "worker.app"])
 def test_a_traceback_tells_no_value_of_a_variable(entry: str, tmp_path: Path) -> None:
     program = f"""

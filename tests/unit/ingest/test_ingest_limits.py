@@ -87,6 +87,7 @@ def peak(folder: Path, content: bytes) -> int:
     return int(told_.stdout.split()[1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Ten times the rows, 3 MB against 30 MB of text with an id and a free text, cost less than 25 MiB more."""
     header = b"customer_id,x,y,note,word,target\n"

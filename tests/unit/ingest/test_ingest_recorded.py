@@ -236,6 +236,7 @@ def peak(folder: Path, rows: int) -> int:
     return int(told.stdout.split()[1])
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
     """Five times the samples, 32 MB against 160 MB, cost less than 25 MiB more."""
     assert peak(tmp_path, 20_000) - peak(tmp_path, 4_000) < 25

@@ -140,6 +140,7 @@ def play(scene: Scene, story: Story) -> int:
     return len(story) + 1
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(KIND, stories(*CHANGES, *SAYINGS, "delete"))
 def test_looking_again_at_either_job_changes_nothing_and_both_tell_the_same(
@@ -155,6 +156,7 @@ def test_looking_again_at_either_job_changes_nothing_and_both_tell_the_same(
 
 
 # When a task was deleted is not known: whether before or after somebody said something depends on who looked when.
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(KIND, stories(*CHANGES, *SAYINGS) | stories(*CHANGES, "delete"))
 @example(("dog", False, True), [("change cat", (FIRST,)), ("review dog", ())])

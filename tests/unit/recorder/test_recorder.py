@@ -218,6 +218,7 @@ def test_rates_must_be_positive_and_epochs_rise(tmp_path: Path, arguments: tuple
         recorder.record(*arguments)
 
 
+@pytest.mark.slow
 def test_it_needs_torch_and_numpy_and_nothing_else_of_ours(tmp_path: Path) -> None:
     script = f"""
 import random, sys

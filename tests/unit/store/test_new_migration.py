@@ -37,6 +37,7 @@ def make_migration(tree: Path, message: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_new_signal_gets_its_column_from_the_command_alone(tree: Path) -> None:
     versions, tables = tree / "service/store/migrations/versions", tree / "service/store/tables.py"
     before = {path.name: path.read_text() for path in versions.glob("*.py")}
@@ -56,6 +57,7 @@ def test_a_new_signal_gets_its_column_from_the_command_alone(tree: Path) -> None
     assert checked.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("message", "reason"), [("nothing new", "nothing to migrate"), (" ", "say what changed")])
 def test_no_migration_is_written_without_a_change_or_a_message(tree: Path, message: str, reason: str) -> None:
     versions = tree / "service/store/migrations/versions"

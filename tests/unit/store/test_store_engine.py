@@ -40,6 +40,7 @@ def test_migrating_twice_changes_nothing(database: Database, database_url: str) 
         assert connection.execute(sa.text("SELECT count(*) FROM datasets")).scalar_one() == 1
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'new.db'}"
     program = "import sys; from service.store.engine import migrate; migrate(sys.argv[1])"

@@ -27,6 +27,8 @@ from worker.models import head
 from worker.models.fine_tuned import FineTuned
 from worker.training.loop import TrainingState, checkpoints, learning_rate
 
+pytestmark = pytest.mark.slow  # trains
+
 ROWS = 36
 
 

@@ -22,6 +22,8 @@ from worker.data.canonical import Canonical
 from worker.job.preparation import prepare
 from worker.models import head
 
+pytestmark = pytest.mark.slow  # trains
+
 ROWS = 36
 NETWORK = "net_1"
 

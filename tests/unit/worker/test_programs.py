@@ -31,6 +31,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(made("small"), sample("small"), tmp_path_factory.mktemp("small") / "small.pt2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "decompose"), FAMILIES)
 def test_what_enters_the_last_layer_is_what_enters_it_in_the_network(
     family: str, decompose: bool, tmp_path: Path

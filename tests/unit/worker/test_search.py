@@ -12,6 +12,8 @@ from tests.unit.worker.test_models import SHAPES, samples
 from tests.unit.worker.test_training import SGD, equal, model_of
 from worker.training.search import find_rate
 
+pytestmark = pytest.mark.slow  # trains
+
 PLAIN = SGD.model_copy(update={"schedule": "constant", "weight_decay": 0.0, "epochs": 10, "batch_size": 20})
 
 
