@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -59,7 +60,7 @@ def postgres() -> Iterator[str]:
             with _interrupts_wait():
                 # At once, because nobody reads these files again, and pytest-xdist interrupts an interrupted process
                 # again after five seconds and kills it after ten.
-                process = server.get_postmaster_info().process
+                process: Any = server.get_postmaster_info().process  # of psutil
                 process.send_signal(signal.SIGQUIT)
                 process.wait(_STOP_WITHIN_S)
                 server.cleanup()
