@@ -11,7 +11,7 @@ from service.domain.errors import FieldError, Invalid
 from service.store.blobs import NETWORK_FILE
 from worker.backbones import digests
 
-Form = Literal["efficientnet_lite0", "transformers", "arrays", "program"]
+FileForm = Literal["efficientnet_lite0", "transformers", "arrays", "program"]
 
 # The files that are fetched and read: weights without code, the architecture, and the preprocessing of samples.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
@@ -34,7 +34,7 @@ class BackboneFiles:
     """The files of one network, all in `folder`. `form` says how they are read."""
 
     name: str
-    form: Form
+    form: FileForm
     folder: Path
     files: tuple[Path, ...]
 

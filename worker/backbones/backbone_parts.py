@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from service.domain.errors import FieldError, Invalid
-
-Inputs = tuple[Tensor, ...]
+from worker.data.encoding import Inputs
 
 
 class MultiInputSequential(nn.Module):

@@ -16,8 +16,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from service.domain.errors import TooLarge
-
-Inputs = tuple[Tensor, ...]
+from worker.data.encoding import Inputs
 
 log = structlog.get_logger()
 
