@@ -354,3 +354,85 @@ def test_a_block_is_the_same_whatever_was_computed_before_it(classes: int | None
         assert torch.equal(fresh.relabelled(block, other[first]), products)
     for before, after in zip(early.checkpoints, again.checkpoints, strict=True):
         assert torch.equal(before.class_influence, after.class_influence)
+
+
+@pytest.mark.parametrize("drawn", [None, (2, 5, 11, 20)])
+def test_relabelled_sums_are_those_of_the_definition(tmp_path: Path, drawn: tuple[int, ...] | None) -> None:
+    case, own = Case(23, 9, 4), None
+    train = case.trace(case.x, tmp_path / "a")
+    if drawn is not None:
+        columns, own = torch.tensor(drawn), torch.full((23,), -1)
+        own[columns] = torch.arange(len(drawn))
+        case.reference_x, case.reference_y = case.x[columns], case.y[columns]
+    reference = case.trace(case.reference_x, tmp_path / "b")
+    sums, _ = pair_sums(
+        last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4, own_column=own
+    )
+
+    def without_own(pairs: Tensor) -> Tensor:
+        if own is not None:
+            pairs[torch.tensor(drawn), torch.arange(pairs.shape[1])] = 0
+        return pairs
+
+    def by_class(pairs: Tensor) -> Tensor:
+        return torch.stack([pairs[:, case.reference_y == label].sum(1) for label in range(4)], 1)
+
+    def with_labels(labels: Tensor) -> Tensor:
+        last = case.states[-1]
+        known = case.gradients(case.reference_x, case.reference_y, last)
+        return without_own(RATES[-1] * case.gradients(case.x, labels, last) @ known.T)
+
+    pairs = without_own(case.influence())
+    help_, harm = by_class(pairs.clamp(min=0)), -by_class(pairs.clamp(max=0))
+    repaired = by_class(with_labels(harm.argmax(1)).clamp(max=0)).gather(1, case.y[:, None]).squeeze(1)
+    moved = (help_ - by_class(with_labels(help_.topk(2, dim=1).indices[:, 1]).clamp(min=0))).abs().amax(1)
+    assert close(sums.repaired, repaired)
+    assert close(sums.moved, moved)
+
+
+def test_products_are_shared_only_where_the_inputs_of_both_sides_stay_the_same() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y, known_y = torch.arange(29) % 4, torch.arange(19) % 4
+    z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
+    changing = torch.randn(3, 29, 6, generator=generator), torch.randn(3, 19, 6, generator=generator)
+    for inputs, known in [
+        (changing[0], changing[1][:1].expand(3, -1, -1)),
+        (changing[0][:1].expand(3, -1, -1), changing[1]),
+        changing,
+    ]:
+        train, reference = Trace(inputs, z, RATES), Trace(known, known_z, RATES)
+        sources = LastLayerGradients(train), LastLayerGradients(reference)
+        pairs = PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, 4)
+        expected = sum(
+            (
+                rate
+                * (train.activations[t] @ reference.activations[t].T + 1)
+                * (logit_errors(z[t], y) @ logit_errors(known_z[t], known_y).T)
+                for t, rate in enumerate(RATES)
+            ),
+            torch.zeros(29, 19),
+        )
+        assert close(pairs.block(slice(0, 29)).influence, expected)
+
+
+def test_reference_gradients_of_all_checkpoints_must_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(7, 9, 4)
+    train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    needed = 9 * (6 + 4) * 4 * len(RATES)  # bytes of inputs, bias included, and of errors
+    monkeypatch.setattr("worker.influence.pairs._LARGEST", needed)
+    last_layer_pairs(train, case.y, reference, case.reference_y)
+    monkeypatch.setattr("worker.influence.pairs._LARGEST", needed - 1)
+    with pytest.raises(MemoryError, match="9 reference rows at 3 checkpoints"):
+        last_layer_pairs(train, case.y, reference, case.reference_y)
+
+
+def test_activations_are_recorded_in_evaluation_mode(tmp_path: Path) -> None:
+    head = nn.Linear(6, 3)
+    model, x = nn.Sequential(nn.Linear(5, 6), nn.Dropout(0.5), head).train(), torch.randn(10, 5)
+    recorder = ActivationRecorder(model, head, (x,), RATES[:1], tmp_path)
+    inner = recorder.read_checkpoint(0, inner=True)
+    assert torch.equal(recorder.trace.activations[0], model[0](x))
+    assert inner is not None
+    assert torch.equal(inner, x)
