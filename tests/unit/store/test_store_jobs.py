@@ -12,6 +12,7 @@ from service.store import job_events, jobs, rankings
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.tables import job_events as events_table
+from service.store.tables import pulls as pulls_table
 from service.store.tables import signal_summaries, suspects
 from tests.builders import LEASE, NOON, add_dataset, add_job, finish, job_spec
 
@@ -337,3 +338,20 @@ def test_every_ended_state_is_left_by_a_retry_or_never(database: Database) -> No
             connection.execute(sa.text("UPDATE jobs SET state = :state"), {"state": state.value})
             assert jobs.claim(connection, "job_1", "w", LEASE, NOON) is None
             assert jobs.retry(connection, "job_1", NOON) is (state != State.COMPLETED)
+
+
+def test_claiming_a_job_leaves_all_others_where_they_are(database: Database) -> None:
+    add_job(database, add_dataset(database, "ds_2"), "job_2")
+    assert claim(database, job_id="job_2") == Claim("job_2", "w1", 1)
+    assert read(database, "job_2").state == State.PREPARING
+    first = read(database)
+    assert (first.state, first.attempts) == (State.QUEUED, 0)
+
+
+def test_a_job_whose_tasks_are_to_be_pulled_is_claimed_by_whoever_pulls_them_alone(database: Database) -> None:
+    with database.write() as connection:
+        row = {"job_id": "job_1", "project": 7, "policy": "latest", "waiting": True, "origin": "job_1"}
+        connection.execute(pulls_table.insert().values(row))
+    assert claim(database) is None
+    with database.write() as connection:
+        assert jobs.claim(connection, "job_1", "puller", LEASE, NOON, to_pull=True) == Claim("job_1", "puller", 1)
