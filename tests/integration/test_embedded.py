@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from service.store import jobs
 from service.store.engine import open_database
 from service.terminal.processes import free_port
 from service.terminal.stack import StackError, running
+from tests.servers import reserved_port
 
 SUSPECTS = str(Path(sys.executable).with_name("suspects"))
 PATIENCE_S = 120
@@ -83,7 +85,9 @@ class Up:
     """`suspects up` on a home of its own."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.port = home, free_port()
+        self.home = home
+        self._reserved = ExitStack()
+        self.port = self._reserved.enter_context(reserved_port())
         self.output = (home.parent / "output.txt").open("w+")
         self.process = subprocess.Popen(
             [SUSPECTS, "up", "--home", str(home), "--port", str(self.port)],
@@ -129,6 +133,7 @@ class Up:
         self.process.wait()
         self.client.close()
         self.output.close()
+        self._reserved.close()
 
 
 @pytest.fixture

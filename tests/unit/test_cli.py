@@ -24,8 +24,8 @@ from service.settings import Settings
 from service.store import jobs
 from service.store.engine import migrate, open_database
 from service.terminal import cli, console
-from service.terminal.processes import free_port
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish
+from tests.servers import reserved_port
 from usual_suspects.client import Client, Update
 
 
@@ -337,15 +337,16 @@ def serving(settings: Settings, port: int) -> Iterator[str]:
 
 def test_a_broken_stream_is_taken_up_where_it_was(services: Services, settings: Settings) -> None:
     migrate(settings.database)
-    info, port = add_dataset(services.database), free_port()
+    info = add_dataset(services.database)
     add_job(services.database, info)
-    with serving(settings, port) as url:
-        client = Client(url)
-        found = updates(client, "job_1")
-        told = [next(found)]
-    finish(services.database, "job_1", info)
-    with serving(settings, port), client:
-        told += found
+    with reserved_port() as port:
+        with serving(settings, port) as url:
+            client = Client(url)
+            found = updates(client, "job_1")
+            told = [next(found)]
+        finish(services.database, "job_1", info)
+        with serving(settings, port), client:
+            told += found
     assert told == LIFE
 
 
