@@ -63,3 +63,11 @@ def test_a_class_of_the_known_alone_changes_nothing() -> None:
     share = share_by_moments(guesses(truth, generator), given, guesses(known, generator), known)
     assert share is not None
     assert share.value == pytest.approx(0.2, abs=0.08)
+
+
+def test_guesses_without_noise_have_the_deviation_of_a_share_of_the_samples() -> None:
+    truth, known = torch.arange(400) % CLASSES, torch.arange(90) % CLASSES
+    given = torch.where(torch.arange(400) < 40, (truth + 1) % CLASSES, truth)
+    share = share_by_moments(torch.eye(CLASSES)[truth], given, torch.eye(CLASSES)[known], known)
+    assert share is not None
+    assert (share.value, share.deviation) == pytest.approx((0.1, (0.1 * 0.9 / 399) ** 0.5))
