@@ -107,3 +107,15 @@ def test_any_count_of_wrong_labels_gives_probabilities(wrong: int) -> None:
     for scores in (suspicion(belief, given), torch.zeros(SAMPLES)):
         _, confidence = suggest(belief, belief, given, nobody, scores, wrong)
         assert torch.isfinite(confidence).all()
+
+
+@pytest.mark.parametrize(("wrong", "share"), [(0, 0.01), (600, 0.1), (SAMPLES, 0.6)])
+def test_probabilities_of_a_wrong_label_add_up_to_the_count_between_one_and_sixty_in_a_hundred(
+    wrong: int, share: float
+) -> None:
+    # Of two classes the suggestion is right where the label is wrong.
+    _, given, belief = noisy(2, 0.1, 0.5, seed=5)
+    nobody = torch.zeros(SAMPLES, dtype=torch.bool)
+    suggested, confidence = suggest(belief, belief, given, nobody, suspicion(belief, given), wrong)
+    mistaken = torch.where(suggested == given, 1 - confidence, confidence)
+    assert float(mistaken.mean()) == pytest.approx(share, abs=1e-4)
