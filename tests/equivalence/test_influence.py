@@ -263,6 +263,7 @@ def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) 
         for what in ("amount", "count"):
             exact, found = (getattr(getattr(one, side), what) for one in (whole, drawn))
             assert torch.allclose(found, exact, rtol=1e-4, atol=1e-4)
+    assert torch.equal(drawn.weight, torch.full((30,), 29.0))  # all rows but itself
     for what in ("weight", "repaired", "moved"):
         assert torch.allclose(getattr(drawn, what), getattr(whole, what), rtol=1e-4, atol=1e-4), what
 

@@ -354,4 +354,15 @@ def test_a_job_whose_tasks_are_to_be_pulled_is_claimed_by_whoever_pulls_them_alo
         connection.execute(pulls_table.insert().values(row))
     assert claim(database) is None
     with database.write() as connection:
+        assert jobs.take_due(connection, LEASE, 5, LATE) == []
         assert jobs.claim(connection, "job_1", "puller", LEASE, NOON, to_pull=True) == Claim("job_1", "puller", 1)
+
+
+def test_the_last_attempt_of_a_job_is_left_alone_while_its_lease_holds(database: Database) -> None:
+    claimed(database)
+    with database.write() as connection:
+        assert jobs.take_due(connection, LEASE, 1, NOON + LEASE) == []
+    assert read(database).state == State.PREPARING
+    with database.write() as connection:
+        assert jobs.take_due(connection, LEASE, 1, LATE) == []
+    assert read(database).state == State.FAILED
