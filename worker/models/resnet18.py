@@ -20,8 +20,11 @@ class BasicBlock(nn.Module):
         self.first_norm = nn.BatchNorm2d(outside)
         self.second = nn.Conv2d(outside, outside, 3, 1, 1, bias=False)
         self.second_norm = nn.BatchNorm2d(outside)
+        # The shortcut convolves every `stride`-th pixel. A convolution of size 1 with that stride gives the same numbers, but
+        # oneDNN on AVX2 then writes beyond its memory when fewer than 8 channels come in channels-last order (torch 2.13).
+        self._stride = stride
         self.shortcut = (
-            nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside))
+            nn.Sequential(nn.Conv2d(inside, outside, 1, bias=False), nn.BatchNorm2d(outside))
             if stride > 1 or inside != outside
             else nn.Identity()
         )
@@ -29,7 +32,7 @@ class BasicBlock(nn.Module):
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
         """The block's output."""
         y = self.second_norm(self.second(relu(self.first_norm(self.first(x)))))
-        return relu(y + self.shortcut(x))
+        return relu(y + self.shortcut(x[:, :, :: self._stride, :: self._stride]))
 
 
 class ResNet18(nn.Module):
