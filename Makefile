@@ -6,7 +6,8 @@ SOURCES := usual_suspects service worker tests benchmarks docs
 # More options for pytest: make test PYTEST_ARGS="-k reviews"
 PYTEST_ARGS ?=
 # One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
-PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup
+# A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
+PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
 
 .PHONY: help setup demo up test test-fast test-label-studio test-doccano test-tools check format migration docs benchmark constraints clean
 

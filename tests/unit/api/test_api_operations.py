@@ -21,6 +21,7 @@ from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import Database, open_database
 from tests.builders import add_dataset, add_job
+from tests.log_lines import wait_for_line
 
 
 def away() -> Database:
@@ -203,14 +204,14 @@ def test_an_error_of_ours_and_its_log_have_the_id_of_the_request(
     object.__setattr__(services, "database", None)
     response = client.get("/jobs", headers={"X-Request-ID": "mine-2"})
     assert (response.status_code, response.headers["X-Request-ID"]) == (500, "mine-2")
-    lines = [line for line in capsys.readouterr().err.splitlines() if "unforeseen error" in line]
+    lines = [line for line in wait_for_line(capsys, "unforeseen error") if "unforeseen error" in line]
     assert len(lines) == 1
     assert "mine-2" in lines[0]
 
 
 def test_a_refused_id_is_logged_as_json_only(client: httpx.Client, capsys: pytest.CaptureFixture[str]) -> None:
     client.get("/healthz", headers={"X-Request-ID": "not an id"})
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = wait_for_line(capsys, '"path": "/healthz"')
     assert json.loads(line)["request_id"] != "not an id"
 
 

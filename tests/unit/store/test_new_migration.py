@@ -1,5 +1,6 @@
 """`make migration`, in a copy of the tree."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,7 +35,9 @@ def tree(tmp_path: Path) -> Path:
 def make_migration(tree: Path, message: str) -> subprocess.CompletedProcess[str]:
     # The packages are there already: make must not install them again.
     command = ["make", "-o", ".venv/.installed-dev", f"BIN={Path(sys.executable).parent}", "migration", f"m={message}"]
-    return subprocess.run(command, cwd=tree, capture_output=True, text=True, check=False)
+    # Inside of `make test`, make would otherwise announce the folders that it enters and leaves.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
