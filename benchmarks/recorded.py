@@ -23,12 +23,12 @@ from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequest
 from service.ingest import Limits, ingest
+from usual_suspects.recorder import TraceRecorder
 from worker.data.canonical import open_canonical
 from worker.job.preparation import PreparedJob, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import measure
-from worker.recorder import TraceRecorder
 from worker.training.loop import learning_rate
 
 RESULTS = Path(__file__).parent / "results"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from usual_suspects.client import ApiError, Client, Update
-    from worker.recorder import TraceRecorder
+    from usual_suspects.recorder import TraceRecorder
 
 __all__ = ["ApiError", "Client", "TraceRecorder", "Update"]
 
 _MODULES = {
     "ApiError": "usual_suspects.client",
     "Client": "usual_suspects.client",
-    "TraceRecorder": "worker.recorder",
+    "TraceRecorder": "usual_suspects.recorder",
     "Update": "usual_suspects.client",
 }
 

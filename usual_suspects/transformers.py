@@ -1,5 +1,66 @@
-"""Callback for the Trainer of Hugging Face transformers, which records a training for the service."""
+"""Callback for the Trainer of Hugging Face: `Trainer(…, callbacks=[TraceCallback("run.safetensors")])`."""
 
-from worker.recorder.transformers import TraceCallback
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-__all__ = ["TraceCallback"]
+from torch.utils.data import DataLoader
+from transformers import TrainerCallback
+
+from usual_suspects.recorder.recorder import TraceRecorder
+
+_ROUNDING = 1e-6  # of an epoch
+
+
+# The base class is Any where its package is not installed, and where it has no types.
+class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # untyped
+    """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
+
+    `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
+    of the model's config unless `classes` says others; further options are TraceRecorder's.
+    """
+
+    def __init__(
+        self, path: str | Path, train: Any = None, *, classes: Sequence[str] | None = None, **options: Any
+    ) -> None:
+        self.path, self._train, self._classes, self._options = path, train, classes, options
+        self._recorder: TraceRecorder | None = None
+        self._rates: list[float] = []
+
+    # The Trainer passes all of these by name to every one of its callbacks.
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
+        """Create the recorder."""
+        if not state.is_world_process_zero:
+            return
+        model = kwargs["model"]
+        train = self._in_order(kwargs["train_dataloader"]) if self._train is None else self._train
+        self._recorder = TraceRecorder(
+            model, train, self.path, classes=self._classes or _class_names(model), **self._options
+        )
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
+        """Store the learning rate of a step, before the scheduler changes it."""
+        self._rates.append(float(kwargs["optimizer"].param_groups[0]["lr"]))
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
+        """Record the epoch."""
+        rates, self._rates = self._rates, []
+        if self._recorder is not None and sum(rates) > 0:
+            # Where training ends inside an epoch, its part counts as one more.
+            self._recorder.record(sum(rates) / len(rates), math.ceil(state.epoch - _ROUNDING))
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
+        """Write the file."""
+        if self._recorder is not None:
+            self._recorder.close()
+
+    @staticmethod
+    def _in_order(loader: Any) -> DataLoader[Any]:
+        return DataLoader(loader.dataset, batch_size=64, collate_fn=loader.collate_fn)
+
+
+def _class_names(model: Any) -> list[str] | None:
+    names = getattr(getattr(model, "config", None), "id2label", None)
+    return [names[place] for place in sorted(names)] if names else None

@@ -251,8 +251,13 @@ print(*failed)
     ("package", "extras", "needs_more"),
     [
         ("service", [], []),
-        ("usual_suspects", [], ["usual_suspects.lightning", "usual_suspects.transformers"]),  # where torch is
-        ("worker", ["worker"], ["worker.recorder.lightning"]),  # for an environment that has Lightning
+        (
+            "usual_suspects",
+            [],
+            ["usual_suspects.lightning", "usual_suspects.recorder", "usual_suspects.transformers"],
+        ),  # where torch is
+        ("usual_suspects", ["worker"], ["usual_suspects.lightning"]),  # for an environment that has Lightning
+        ("worker", ["worker"], []),
     ],
 )
 def test_an_image_imports_all_of_its_code_with_the_packages_that_it_installs(

@@ -14,12 +14,12 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from service.ingest import Limits, ingest
 from tests.builders import dataset_info
+from usual_suspects.recorder import TraceRecorder
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import measure, score
-from worker.recorder import TraceRecorder
 
 ROWS, HELD, CLASSES = 240, 60, 3
 TRAINING = {"epochs": 5, "batch_size": 32, "learning_rate": 0.05, "checkpoints": "all"}

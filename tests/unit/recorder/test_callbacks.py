@@ -23,7 +23,7 @@ def trained(folder: Path, **options: Any) -> tuple[Any, torch.Tensor]:
     pytest.importorskip("accelerate", reason="the Trainer needs accelerate")
     from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
-    from worker.recorder.transformers import TraceCallback
+    from usual_suspects.transformers import TraceCallback
 
     config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
     config.id2label = {0: "a", 1: "b", 2: "c"}
@@ -76,7 +76,7 @@ def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
         except ImportError:
             pl = pytest.importorskip("pytorch_lightning")
 
-        from worker.recorder.lightning import TraceCallback
+        from usual_suspects.lightning import TraceCallback
 
         # Any where Lightning is not installed.
         class Module(pl.LightningModule):  # type: ignore[misc, name-defined, unused-ignore]

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from worker.recorder import TraceRecorder
+from usual_suspects.recorder import TraceRecorder
 
 N, WIDTH, HIDDEN, CLASSES = 70, 5, 7, 3
 
@@ -228,7 +228,7 @@ class Blocked:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocked())
 import torch
-from worker.recorder import TraceRecorder
+from usual_suspects.recorder import TraceRecorder
 class Noisy(torch.utils.data.Dataset):
     def __len__(self): return 2
     def __getitem__(self, row): return torch.eye(2)[row] + random.random(), row

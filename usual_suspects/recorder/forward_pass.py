@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from worker.devices import device_of
-
 RunBatch = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # from model and batch to the model's output and the labels
 
 _ROWS = 256  # samples in a batch of data that comes unbatched
@@ -70,7 +68,7 @@ def last_linear(model: nn.Module, batch: Any, run_: RunBatch) -> nn.Linear:
     ]
     try:
         with preserved_state(model, []):
-            answer = _logits_of(run_(model, batch_to_device(batch, device_of(model)))[0])
+            answer = _logits_of(run_(model, batch_to_device(batch, _device_of(model)))[0])
     finally:
         for hook in hooks:
             hook.remove()
@@ -120,7 +118,7 @@ class LastLayerHooks:
                 for module in self._model.modules()
                 if isinstance(module, nn.Linear) and module is not self._head
             ]
-        device = device_of(self._model)
+        device = _device_of(self._model)
         try:
             for batch in batches:
                 self._inner = None
@@ -160,11 +158,11 @@ def preserved_state(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
     generators = [one for source in sources if isinstance(one := getattr(source, "generator", None), torch.Generator)]
     own = [generator.get_state() for generator in generators]
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - users' own draws
-    cuda = torch.cuda.get_rng_state_all() if device_of(model).type == "cuda" else []
+    cuda = torch.cuda.get_rng_state_all() if _device_of(model).type == "cuda" else []
     model.eval()
     try:
         # Not inference mode: a module may store tensors of this pass and use them in a training step.
-        with torch.no_grad(), torch.autocast(device_of(model).type, enabled=False):
+        with torch.no_grad(), torch.autocast(_device_of(model).type, enabled=False):
             yield
     finally:
         for module, training in modes.items():
@@ -191,3 +189,7 @@ def batch_to_device(batch: Any, device: torch.device) -> Any:
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", torch.float32)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

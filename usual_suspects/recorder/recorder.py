@@ -11,8 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worker.recorder.array_files import ArrayFile, GrowingArray, write_safetensors
-from worker.recorder.forward_pass import LastLayerHooks, RunBatch, batches_of, last_linear, preserved_state, run_batch
+from usual_suspects.recorder.array_files import ArrayFile, GrowingArray, write_safetensors
+from usual_suspects.recorder.forward_pass import (
+    LastLayerHooks,
+    RunBatch,
+    batches_of,
+    last_linear,
+    preserved_state,
+    run_batch,
+)
 
 
 class TraceRecorder:

@@ -9,6 +9,6 @@ recorder.close()                                               # in the end
 `usual_suspects.transformers` and `usual_suspects.lightning` have callbacks that do the same.
 """
 
-from worker.recorder.recorder import TraceRecorder
+from usual_suspects.recorder.recorder import TraceRecorder
 
 __all__ = ["TraceRecorder"]
