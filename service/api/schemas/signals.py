@@ -47,8 +47,8 @@ class GroupView(BaseModel):
     size: int
     separation: float = Field(description="Share of the label's variance that setting it apart explains.")
     gap: float = Field(
-        description="The same along the line between the group and the rest alone: near 1 for two heaps, 0.64 for one "
-        "normal heap cut in its middle."
+        description="The same along the line between the group and the rest alone: near 1 for two clusters, 0.64 for one "
+        "normal cluster cut in its middle."
     )
     sample_ids: list[str] = Field(description="The most typical first; not all of a large group.")
     previews: list[SampleCard]
