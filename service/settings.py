@@ -116,10 +116,11 @@ class Settings(BaseSettings):
 
 
 JOB_QUEUE = "jobs"
-JOB_TASK = "worker.job.tasks.run_job"
+# Names of messages, no modules: older services and workers know them, too.
+JOB_TASK = "worker.tasks.run_job"
 # A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
-QUESTION_TASK = "worker.job.tasks.answer_question"
+QUESTION_TASK = "worker.tasks.answer_question"
 WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
 
 

@@ -39,4 +39,6 @@ def make_once(services: Services, request: IdempotentRequest, make: Callable[[],
 
     For what is the same whoever makes it, so that making it twice does no harm: the key is bound afterwards.
     """
+    if request.key is None:
+        return make()
     return made_before(services, request) or create_once(services, request, make(), lambda _: None)

@@ -86,12 +86,14 @@ def _begin_following(services: Services, job_id: str) -> NewJob | None:
         _keep_origin(services.blobs, job_id, following.id)
     try:
         begin(services, following, write)
-    except BaseException as error:
-        services.blobs.remove(services.blobs.job(following.id))
+    except (_FollowedAlready, sa.exc.IntegrityError):
         # The corrected dataset may have been deleted just now; the next look makes it again.
-        if isinstance(error, (_FollowedAlready, sa.exc.IntegrityError)):
-            return None
+        services.blobs.remove(services.blobs.job(following.id))
+        return None
+    except TooMany:
+        services.blobs.remove(services.blobs.job(following.id))
         raise
+    # After any other error the job may have been written: the answer to the commit can be lost. Its files stay.
     return following
 
 

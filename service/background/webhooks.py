@@ -76,7 +76,7 @@ async def _send_all(services: Services, batch: Sequence[Outgoing], now: datetime
 async def _send(services: Services, client: httpx.AsyncClient, outgoing: Outgoing, now: datetime) -> _Attempt:
     delivery = outgoing.delivery
     try:
-        # All of it together: a receiver that attempts a byte at a time holds nobody up.
+        # All of it together: a receiver that answers a byte at a time holds nobody up.
         async with asyncio.timeout(_TOTAL_S):
             headers = {
                 "Content-Type": "application/json",

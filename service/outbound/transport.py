@@ -8,6 +8,7 @@ is a request like any other, so it is checked too.
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypedDict
 
 import httpcore
 import httpx
@@ -29,6 +30,17 @@ class AddressRule:
         return checked_address(host, port, allow_private=self.allow_private, setting=self.setting)
 
 
+class _Limits(TypedDict):
+    max_connections: int
+    max_keepalive_connections: int
+    keepalive_expiry: float
+
+
+# As httpx has them. A pool that is smaller than a batch of webhooks would let slow receivers hold up the others, and a
+# connection that was idle for longer may have been dropped by a machine in between.
+_LIMITS = _Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
+
+
 class PinnedTransport(httpx.HTTPTransport):
     """Transport for httpx.Client. Raises Invalid for a URL that is not allowed.
 
@@ -39,7 +51,7 @@ class PinnedTransport(httpx.HTTPTransport):
         super().__init__(trust_env=False)
         # httpx has no option for the network backend. If it renames the pool, tests/unit/test_transport.py fails.
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_Backend(rule)
+            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_Backend(rule), **_LIMITS
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -54,7 +66,7 @@ class AsyncPinnedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, rule: AddressRule) -> None:
         super().__init__(trust_env=False)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_AsyncBackend(rule)
+            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_AsyncBackend(rule), **_LIMITS
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -151,7 +151,7 @@ def flatten(data: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in data.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}.{inner}": map_records for inner, map_records in value.items()}
+            found |= {f"{name}.{inner}": nested for inner, nested in value.items()}
         else:
             found[name] = value
     return found

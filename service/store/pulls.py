@@ -174,7 +174,7 @@ def record_reconciled(connection: sa.Connection, job_id: str, seen: str | None, 
 
 
 def record_failure(connection: sa.Connection, job_id: str, trouble: str, retry_at: datetime) -> None:
-    """Record why reconciling failed; it is tried retry_at at `again`."""
+    """Record why reconciling failed; it is tried again at `retry_at`."""
     connection.execute(pulls.update().where(pulls.c.job_id == job_id).values(trouble=trouble, asked_at=retry_at))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.background import webhooks
 from service.domain.errors import Invalid
 from service.outbound import addresses
 from service.outbound.addresses import is_public
@@ -132,3 +133,10 @@ def test_tls_is_spoken_under_the_hosts_name(names: dict[str, list[str]], get: Ge
 def test_other_schemes_and_passwords_are_refused(get: Get, url: str) -> None:
     with pytest.raises(Invalid, match=r"must begin with http|must not hold a user name"):
         get(url)
+
+
+@pytest.mark.parametrize("transport", [PinnedTransport, AsyncPinnedTransport])
+def test_slow_receivers_leave_connections_for_the_others_of_a_batch(transport: Any) -> None:
+    pool = transport(AddressRule(allow_private=True, setting="SUSPECTS_ALLOW_PRIVATE_WEBHOOKS"))._pool
+    assert pool._max_connections >= 2 * webhooks._BATCH
+    assert 0 < pool._keepalive_expiry <= 30

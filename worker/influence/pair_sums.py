@@ -81,7 +81,7 @@ def pair_sums(
     positive, negative = (SignedInfluence.empty(samples, classes, strongest) for _ in range(2))
     repaired, moved = torch.empty(samples), torch.empty(samples)
     share = _own_class_share(pairs.labels, reference_labels, weights, by_class, own_column, stand_for_all=stand_for_all)
-    parts: list[tuple[CheckpointInfluence, ...]] = []
+    by_checkpoint: list[CheckpointInfluence] = []
     for block in pairs.blocks():
         rows, labels = block.rows, pairs.labels[block.rows, None]
         own = None if own_column is None else own_column[rows]
@@ -99,13 +99,16 @@ def pair_sums(
         helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
         help_ = _without_own(pairs.relabelled(block, helped), own).clamp_(min=0)
         moved[rows] = (positive.amount[rows] - help_ @ by_class * scale).abs().amax(1)
-        parts.append(block.checkpoints)
+        by_checkpoint = by_checkpoint or [_empty_like(part, samples) for part in block.checkpoints]
+        for whole, part in zip(by_checkpoint, block.checkpoints, strict=True):
+            _set_rows(whole, rows, part)
+        del block, influence, harm, help_  # before the next block is computed
     weight = weights.sum().expand(samples).clone()
     if stand_for_all:
         weight -= 1
     elif own_column is not None:
         weight[own_column >= 0] -= 1
-    return PairSums(positive, negative, weight, repaired, moved), _concatenated(parts)
+    return PairSums(positive, negative, weight, repaired, moved), by_checkpoint
 
 
 def _own_class_share(
@@ -136,12 +139,14 @@ def _without_own(influence: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None)
     return influence
 
 
-def _concatenated(parts: list[tuple[CheckpointInfluence, ...]]) -> list[CheckpointInfluence]:
-    return [
-        CheckpointInfluence(
-            torch.cat([part.self_influence for part in of_checkpoint]),
-            torch.cat([part.class_influence for part in of_checkpoint]),
-            torch.cat([part.class_cosines for part in of_checkpoint]),
-        )
-        for of_checkpoint in zip(*parts, strict=True)
-    ]
+def _empty_like(part: CheckpointInfluence, samples: int) -> CheckpointInfluence:
+    return CheckpointInfluence(*(one.new_empty(samples, *one.shape[1:]) for one in _tensors(part)))
+
+
+def _set_rows(whole: CheckpointInfluence, rows: slice, part: CheckpointInfluence) -> None:
+    for one, of_block in zip(_tensors(whole), _tensors(part), strict=True):
+        one[rows] = of_block
+
+
+def _tensors(part: CheckpointInfluence) -> tuple[Tensor, Tensor, Tensor]:
+    return part.self_influence, part.class_influence, part.class_cosines

@@ -186,6 +186,8 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
+    for part in folder.glob("*.part"):
+        part.unlink(missing_ok=True)  # of an attempt that was killed while it wrote
     resume = latest_checkpoint(folder)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:

@@ -103,6 +103,9 @@ def measure_checkpoints(
                 place = position(inner.features, guess, labels, seed)
             if reference_inner is not None:
                 comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t)))
+            del inner, reference_inner
+        # They are large where they are wanted, and must not be held while others are read or pairs are computed.
+        del values, reference_values
         if t in searched:
             votes.append(checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t))))
         on_progress(CHECKPOINTS_DONE * (t + 1) / len(train.rates))

@@ -9,8 +9,10 @@ from torch import Tensor
 def mean_rank(scores: Float[Tensor, "t n"]) -> Float[Tensor, " n"]:
     """Mean over rows of the ranks within each row, in (0, 1]; samples whose ranks have the same sum are exactly equal."""
     # Ranks are halves of whole numbers, so their sums are exact, and dividing comes last.
-    places = torch.from_numpy(rankdata(scores.numpy(), axis=1))
-    return places.sum(0) / (len(scores) * max(scores.shape[1], 1))
+    total = torch.zeros(scores.shape[1], dtype=torch.float64)
+    for row in scores:  # one by one: ranking takes several times the memory of what is ranked
+        total += torch.from_numpy(rankdata(row.numpy()))
+    return total / (len(scores) * max(scores.shape[1], 1))
 
 
 def rank(scores: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
