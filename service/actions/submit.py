@@ -53,9 +53,9 @@ def submit(
     job_id = new_id("job_")
     info = _samples(services, job_id, request, file)
     spec = resolve(_with_verified(services, request, info), info)
-    pulled = isinstance(request, PullJobRequest)
-    if isinstance(request, PullJobRequest):
-        spec = spec.model_copy(update={"source": request.source})
+    source = request.source if isinstance(request, PullJobRequest) else None
+    if source is not None:
+        spec = spec.model_copy(update={"source": source})
     check_reference(services, spec, info)
     check_network(services, spec, info)
     check_webhook(services, request.webhook)
@@ -65,9 +65,9 @@ def submit(
             webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
 
     try:
-        return begin(services, NewJob(job_id, spec, info if pulled else None), write_webhook, once)
+        return begin(services, NewJob(job_id, spec, None if source is None else info), write_webhook, once)
     except sa.exc.IntegrityError as error:
-        what = "connection" if pulled else "dataset"
+        what = "dataset" if source is None else "connection"
         raise NotFound(f"the {what}, the reference or the network was deleted in the meantime") from error
 
 

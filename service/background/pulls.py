@@ -67,7 +67,7 @@ def _pull(services: Services, pull: Pull) -> None:
         return
     except sa.exc.OperationalError:
         raise  # the database cannot be reached; the lease ends and the pull starts again
-    except Exception as error:
+    except Exception as error:  # whatever it is, the job must not stay claimed
         log.exception("pull failed", job=pull.job_id)
         detail = f"pulling: {type(error).__name__}; the service's log has the details"
         _fail(services, claim, JobError(code="internal", detail=detail))

@@ -24,7 +24,7 @@ def repeating(name: str, seconds: float, work: Callable[[], object]) -> Iterator
                 work()
             except sa.exc.SQLAlchemyError as error:
                 log.warning("background work failed, it is tried again", work=name, error=str(error))
-            except Exception as error:
+            except Exception as error:  # the next round may succeed; the thread must live
                 log.exception("background work failed", work=name, error=str(error))
 
     thread = threading.Thread(target=run, name=name, daemon=True)
