@@ -8,8 +8,10 @@ because feature columns are named by position and their real names live in the f
 `id`       string                unique; the client's, else `row-<index>`
 `label`    int32                 position in `classes`
 `split`    string                "train" where the upload names none
+`group`    string                where the client names a group column: samples of one group do not vouch for each other
 `f0`…      double | bool |       tabular features in order; missing, NaN and infinite values are null
-           string | timestamp
+           string | timestamp |
+           time64
 `embedding` fixed list of float  embedding datasets
 `image`    binary                image datasets: the encoded image file
 `text`     string                text datasets
@@ -23,7 +25,7 @@ last, holds under `WHITE_KEY` the brightest pixel value of greyscale images of m
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,7 +34,8 @@ WHITE_KEY = b"usual-suspects-white"
 
 Modality = Literal["tabular", "image", "text", "embedding", "trace", "predictions"]
 AnnotationPolicy = Literal["latest", "majority", "ground_truth", "all"]
-FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "embedding", "image", "text"]
+FeatureKind = Literal["numeric", "categorical", "boolean", "datetime", "time", "embedding", "image", "text"]
+ColumnRole = Literal["label", "id", "split", "group", "path", "input", "left_out"]
 
 
 class Frozen(BaseModel):
@@ -46,9 +49,35 @@ class DatasetSpec(Frozen):
 
     name: str | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
     modality: Literal["auto"] | Modality = Field("auto", description="Kind of one sample.")
-    label: str | None = Field(None, description="The column that holds the class.")
+    label: str | Annotated[list[str], Field(min_length=2)] | None = Field(
+        None, description="The column that holds the class; or several columns of 0 and 1, one for each class."
+    )
     id: str | None = Field(None, description="The column that names a sample, unique.")
     split: str | None = Field(None, description="The column that says train, validation or test.")
+    group: str | None = Field(
+        None,
+        description="The column that says which samples belong together: a patient, a session, a document. Samples of one group "
+        "do not vouch for each other.",
+    )
+    missing: list[str] | None = Field(
+        None,
+        description="Texts that mean a missing value, in the label too. They count beside the usual words (NA, null, …), "
+        "which are read so in the features of CSV and its kin alone; an empty list turns those off.",
+    )
+    merge_labels: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description='Labels that are one class: {"yes": ["Yes", "YES "]}, or one at a time {"Yes": "yes"}.',
+    )
+    decimal: Literal[".", ","] | None = Field(
+        None, description="The mark before the decimals of numbers in a text table, where that was guessed wrongly."
+    )
+    day_first: bool | None = Field(
+        None, description="Whether 01/02/2023 is the first of February; where that was guessed wrongly."
+    )
+    kinds: dict[str, FeatureKind] = Field(
+        default_factory=dict,
+        description='How columns are read, where that was guessed wrongly: {"zip": "categorical"}.',
+    )
     features: list[str] | None = Field(None, description="The columns to learn from; all others when left out.")
     exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
     annotation_policy: AnnotationPolicy = Field(
@@ -56,6 +85,25 @@ class DatasetSpec(Frozen):
         description="For the export of a labelling tool: which annotation of a sample counts. majority, latest, ground_truth (those marked "
         "so, where they agree) or all (each becomes a sample). A tie is skipped.",
     )
+
+    @property
+    def label_column(self) -> str | None:
+        """The label column, where the client names one alone."""
+        return self.label if isinstance(self.label, str) else None
+
+
+class Column(Frozen):
+    """How one column of an upload was read."""
+
+    name: str
+    role: ColumnRole = Field(description="What the column is used for.")
+    kind: FeatureKind | None = Field(description="Kind of its values; null where they are no input and of no kind.")
+    why: str = Field(description="Why it has this role and this kind, in a sentence.")
+    missing: int = Field(0, description="Number of its values that are missing.")
+    unreadable: int = Field(
+        0, description="Number of its values that are there and are not of its kind; they count as missing."
+    )
+    examples: list[str] = Field(default_factory=list, description="Two values that differ, shortened.")
 
 
 class Feature(Frozen):
@@ -119,6 +167,12 @@ class Inferred(Frozen):
     id: str | None = None
     split: str | None = None
     modality: Modality | None = None
+    group_candidates: list[str] = Field(
+        default_factory=list, description="Columns that may say which samples belong together; see DatasetSpec.group."
+    )
+    label_candidates: list[str] = Field(
+        default_factory=list, description="Columns that may be the label, the likeliest first, where it was guessed."
+    )
     format: str = Field(description='How the file was read: "csv, delimiter ;, encoding utf-16".')
 
 
@@ -163,8 +217,15 @@ class DatasetInfo(Frozen):
     inferred: Inferred
     warnings: list[ClientWarning]
     created_at: datetime
+    columns: list[Column] = Field(
+        default_factory=list, description="How each column was read; empty in lists and within jobs."
+    )
     lineage: Lineage | None = Field(None, description="null for an upload.")
     recording: Recording | None = Field(None, description="The recorded training; null for other data.")
+
+    def without_columns(self) -> "DatasetInfo":
+        """The same without the account of its columns, which is long for a wide table."""
+        return self.model_copy(update={"columns": []})
 
     @property
     def is_bare(self) -> bool:

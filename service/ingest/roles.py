@@ -50,7 +50,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     if source.image is not None:
         columns.setdefault(source.image, ColumnCounts(source.image, 0))
     check_names(spec, list(columns))
-    label = spec.label or _declared_label(source.label, spec) or guess_label(columns, survey.rows, spec)
+    label = spec.label_column or _declared_label(source.label, spec) or guess_label(columns, survey.rows, spec)
     split = spec.split or source.split or _guess_split(columns, label)
     identity = spec.id or _guess_id(survey, source, spec, {label, split})
     whole, classes = classes_of(columns[label], survey.rows, limits)
@@ -65,7 +65,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     if split is not None:
         _check_splits(columns[split], split, warnings)
     inferred = Inferred(
-        label=None if spec.label else label,
+        label=None if spec.label_column else label,
         id=None if spec.id else identity,
         split=None if spec.split else split,
         modality=modality if spec.modality == "auto" else None,
@@ -108,8 +108,8 @@ def _declared_label(label: str | None, spec: DatasetSpec) -> str | None:
 
 def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
     """Raise `Invalid` for a column of the spec that the file lacks, or that is given two roles."""
-    for field in ("label", "id", "split"):
-        name = getattr(spec, field)
+    named = {"label": spec.label_column, "id": spec.id, "split": spec.split, "group": spec.group}
+    for field, name in named.items():
         if name is not None and name not in columns:
             raise no_such_column(field, name, columns)
         if name is not None and name in spec.exclude:
@@ -120,7 +120,7 @@ def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
         for name in names:
             if name not in columns:
                 raise no_such_column(field, name, columns)
-    given = Counter(name for name in (spec.label, spec.id, spec.split) if name is not None)
+    given = Counter(name for name in (spec.label_column, spec.id, spec.split) if name is not None)
     twice = next((name for name, count in given.items() if count > 1), None)
     if twice is not None:
         raise bad_spec("id" if spec.id == twice else "split", f"{twice!r} is named twice, for different purposes")

@@ -66,6 +66,8 @@ class RowSource:
     path: str | None = None  # the column that names the image files
     modality: Modality | None = None
     ids_hold: bool = False  # ids are another program's: one that occurs twice is an error
+    null_words: bool = False  # values are texts, of which NA, null and the like may stand for a missing value
+    delimiter: str = ""  # between the values of a text table; it tells how its numbers are written
     warnings: tuple[ClientWarning, ...] = ()
     stated: DeclaredContents | None = None
 

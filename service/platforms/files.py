@@ -107,11 +107,15 @@ def annotated_samples(
 def only_column(names: Iterable[str], spec: DatasetSpec, what: str) -> str:
     """The name of the class column: `spec.label`, or the only one. Raises Invalid with all names; `what` is their kind."""
     found = list(dict.fromkeys(names))
-    if spec.label is not None and spec.label in found:
-        return spec.label
-    if spec.label is not None or len(found) != 1:
+    if spec.label_column is not None and spec.label_column in found:
+        return spec.label_column
+    if spec.label_column is not None or len(found) != 1:
         known = ", ".join(found) or "none"
-        msg = f"no {what} {spec.label!r}; there are {known}" if spec.label else f"which {what} is the label? {known}"
+        msg = (
+            f"no {what} {spec.label_column!r}; there are {known}"
+            if spec.label_column
+            else f"which {what} is the label? {known}"
+        )
         raise invalid(["spec", "label"], msg)
     return found[0]
 

@@ -137,7 +137,7 @@ def _label_of(records: Records, spec: DatasetSpec) -> tuple[str, frozenset[str]]
     classes = [name for name, kept in known.items() if kept and 2 <= len(kept) <= max(2, count // 2)]
     usual = [name for name in known if name.lower() in _USUAL]
     free = [name for name in known if name not in _OWN]
-    named = [spec.label] if spec.label in free else usual if len(usual) == 1 else classes
+    named = [spec.label_column] if spec.label_column in free else usual if len(usual) == 1 else classes
     return only_column(named if len(named) == 1 else free, spec, "column"), frozenset()
 
 

@@ -116,7 +116,7 @@ def fiftyone_samples(pieces: Pieces, spec: DatasetSpec) -> ToolTable:
     for sample in samples():
         fields |= {name: None for name, value in sample.items() if _class_of(value) is not None}
         splits = splits or _split(sample) is not None
-    usual = "ground_truth" if spec.label is None and "ground_truth" in fields else None
+    usual = "ground_truth" if spec.label_column is None and "ground_truth" in fields else None
     field = usual or only_column(fields, spec, "Classification field")
 
     def read(name: str, sample: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:

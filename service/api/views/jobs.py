@@ -39,4 +39,6 @@ def _view(job: Job, info: DatasetInfo, loop: LoopStatus | None) -> JobView:
         next=f"/jobs/{loop.next_job_id}" if loop and loop.next_job_id else None,
     )
     copied = {name: getattr(job, name) for name in _COPIED}
-    return JobView.model_validate({**copied, "dataset": info, "links": links, "loop_trouble": loop and loop.trouble})
+    return JobView.model_validate(
+        {**copied, "dataset": info.without_columns(), "links": links, "loop_trouble": loop and loop.trouble}
+    )

@@ -43,6 +43,8 @@ def open_delimited(upload: Upload) -> RowSource:
         batches=lambda _media: _batches(upload.path, encoding, dialect, names),
         columns=tuple(names),
         warnings=tuple(_doubts(names, encoding)),
+        null_words=True,
+        delimiter=delimiter,
     )
 
 
