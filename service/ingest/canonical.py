@@ -28,6 +28,7 @@ _TYPES = {
     "categorical": pa.string(),
     "boolean": pa.bool_(),
     "datetime": pa.timestamp("us"),
+    "time": pa.time64("us"),
     "text": pa.string(),
     "image": pa.binary(),
 }
@@ -155,7 +156,7 @@ def _columns(batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, writte
         "split": _splits(batch, plan),
     }
     for one in plan.inputs:
-        columns[one.column] = convert(_column(batch, one.name), one, limits, faults)
+        columns[one.column] = convert(_column(batch, one.name), one, plan.words, limits, faults)
     if plan.path is not None:
         columns[PATH] = values.as_text(_column(batch, plan.path))
     return columns
@@ -191,7 +192,7 @@ def _ids(batch: Batch, plan: Plan, faults: RowFaults) -> Any:
 def _splits(batch: Batch, plan: Plan) -> Any:
     if plan.split is None:
         return pa.array(["train"] * batch.rows.num_rows, pa.string())
-    texts = values.without(values.as_text(_column(batch, plan.split)), values.MISSING)
+    texts = plan.words.without(values.as_text(_column(batch, plan.split)))
     codes = pc.fill_null(texts, "train").dictionary_encode()
     names = [values.split_name(text) or text for text in codes.dictionary.to_pylist()]
     return pc.take(pa.array(names, pa.string()), codes.indices)

@@ -50,7 +50,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         table = open_upload(upload)
         if table.columns is not None:
             check_names(spec, table.columns)
-        survey = survey_columns(table, spec.id, limits, scratch)
+        survey = survey_columns(table, spec, limits, scratch)
         _check_rows(survey)
         plan = make_plan(table, survey, spec, limits)
         _check_ids(plan, survey, table)
@@ -132,9 +132,6 @@ def _summary(plan: Plan, written: WriteCounts) -> Ingested:
     )
 
 
-_COMMAS = {"decimal": "decimal points: 1,5 is one and a half", "thousands": "thousands separators: 1,500 is 1500"}
-
-
 def _warnings(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
     """Warnings about the rows that were written."""
     if plan.label in plan.classes and plan.inferred.format.startswith("csv"):
@@ -147,10 +144,6 @@ def _warnings(plan: Plan, written: WriteCounts) -> Iterator[ClientWarning]:
             code="stripped_labels",
             detail=f"{written.spaced_labels:,} labels had spaces around them, which were removed",
         )
-    for form, way in _COMMAS.items():
-        names = [one.name for one in plan.inputs if one.kind == "numeric" and one.form == form]
-        if names:
-            yield ClientWarning(code="commas_in_numbers", detail=f"commas of {listed(names)} were read as {way}")
     rare = [f"{name} ({written.labels[name]})" for name in plan.classes if written.labels[name] < _RARE]
     if rare:
         yield ClientWarning(code="rare_class", detail=f"classes with fewer than {_RARE} rows: {listed(rare)}")

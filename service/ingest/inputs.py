@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import images, values
+from service.ingest import images, moments, numbers, values
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
+from service.ingest.values import MissingWords
 
 
 class RowFaults:
@@ -40,47 +41,58 @@ class RowFaults:
         return iter(sorted(self._reasons.items()))
 
 
-def convert(column: Any, one: Input, limits: Limits, faults: RowFaults) -> Any:
+def convert(column: Any, one: Input, words: MissingWords, limits: Limits, faults: RowFaults) -> Any:
     """The canonical values of a column; a missing value is null, or a fault where the row cannot be used without it."""
     match one.kind:
         case "numeric":
-            return _numbers(column, one.form)
+            return _numbers(column, one, words)
         case "categorical":
-            return values.without(values.as_text(column), values.MISSING)
+            return words.without(values.as_text(column))
         case "boolean":
-            return _truths(column, one.truth)
+            return _truths(column, one.truth, words)
         case "datetime":
-            return _moments(column, one.form)
+            return _moments(column, one.forms, words)
+        case "time":
+            return _times(column, words)
         case "embedding":
             return _vectors(column, one.width, faults)
         case "image":
             return _images(column, limits, faults)
         case "text":
-            return _texts(column, faults)
+            return _texts(column, words, faults)
 
 
-def _numbers(column: Any, form: str) -> Any:
+def _numbers(column: Any, one: Input, words: MissingWords) -> Any:
     if _is_text(column):
-        texts = values.without(values.as_text(column), values.MISSING)
-        return values.finite(values.as_numbers(values.without_commas(texts, form) if form else texts))
-    return values.finite(pc.cast(column, pa.float64(), safe=False))
+        return values.finite(numbers.as_numbers(words.without(values.as_text(column)), one.decimal))
+    return words.without_numbers(values.finite(pc.cast(column, pa.float64(), safe=False)))
 
 
-def _truths(column: Any, truth: str) -> Any:
+def _truths(column: Any, truth: str, words: MissingWords) -> Any:
     if pa.types.is_boolean(column.type):
         return column
-    return pc.equal(pc.utf8_lower(values.without(values.as_text(column), values.MISSING)), truth)
+    texts = pc.utf8_lower(words.without(values.as_text(column)))
+    known = pc.is_in(texts, pa.array([truth, values.TRUTHS[truth]]))
+    return pc.if_else(known, pc.equal(texts, truth), pa.scalar(None, pa.bool_()))
 
 
-def _moments(column: Any, form: str) -> Any:
+def _moments(column: Any, forms: tuple[str, ...], words: MissingWords) -> Any:
     if _is_text(column):
-        return values.as_moments(values.without(values.as_text(column), values.MISSING), form)
-    return values.within_calendar(pc.cast(column, pa.timestamp("us"), safe=False))
+        return moments.first_moments(words.without(values.as_text(column)), forms)
+    return moments.within_calendar(pc.cast(column, pa.timestamp("us"), safe=False))
 
 
-def _texts(column: Any, faults: RowFaults) -> Any:
+def _times(column: Any, words: MissingWords) -> Any:
+    if _is_text(column):
+        return moments.as_times(words.without(values.as_text(column)))
+    return pc.cast(column, pa.time64("us"), safe=False)
+
+
+def _texts(column: Any, words: MissingWords, faults: RowFaults) -> Any:
     texts = pc.cast(column, pa.string()) if _is_text(column) else values.as_text(column)
-    faults.where(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(texts), ""), True), "no text")
+    stripped = pc.utf8_trim_whitespace(texts)
+    own = MissingWords(own=words.own)  # a text may well be the word none
+    faults.where(pc.or_(pc.invert(texts.is_valid()), own.among(stripped)), "no text")
     return texts
 
 

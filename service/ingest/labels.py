@@ -4,9 +4,9 @@ import re
 
 from service.domain.dataset import DatasetSpec
 from service.ingest import values
+from service.ingest.column_counts import ColumnCounts
 from service.ingest.faults import bad_spec, invalid, listed
 from service.ingest.limits import Limits
-from service.ingest.survey import ColumnCounts
 
 _LABEL_NAMES = (
     "label", "labels", "target", "targets", "class", "classes", "y", "category", "species", "outcome", "class_label",

@@ -7,12 +7,16 @@ from dataclasses import dataclass, replace
 
 from service.domain.dataset import ClientWarning, DatasetSpec, FeatureKind, Inferred, Modality
 from service.ingest import values
+from service.ingest.column_counts import ColumnCounts
+from service.ingest.conventions import Conventions, conventions_of
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
-from service.ingest.kinds import Input, is_constant, is_prose, kind_of
+from service.ingest.kinds import Input, is_called_text, is_constant, is_prose, kind_of
 from service.ingest.labels import classes_of, guess_label
 from service.ingest.limits import Limits
 from service.ingest.source import DeclaredContents, RowSource
-from service.ingest.survey import ColumnCounts, Survey
+from service.ingest.survey import Survey, missing_words
+from service.ingest.value_warnings import warnings_of
+from service.ingest.values import MissingWords
 
 _SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
 _TEXT_NAME = re.compile(
@@ -39,6 +43,7 @@ class Plan:
     whole_labels: bool  # "1.0" is the class "1"
     inferred: Inferred
     warnings: tuple[ClientWarning, ...]
+    words: MissingWords
     stated: DeclaredContents | None = None  # where the format itself says it all
 
 
@@ -61,7 +66,8 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         and (spec.features is None or column.name in spec.features)
     ]
     warnings: list[ClientWarning] = list(source.warnings)
-    modality, inputs = _inputs(left, survey, spec, source, warnings)
+    conventions = conventions_of(columns.values(), source.delimiter, spec)
+    modality, inputs = _inputs(left, survey, spec, source, conventions, warnings)
     if split is not None:
         _check_splits(columns[split], split, warnings)
     inferred = Inferred(
@@ -72,7 +78,8 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         format=source.format,
     )
     path = source.path if modality == "image" else None
-    return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings))
+    words = missing_words(source, spec)
+    return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings), words)
 
 
 def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, spec: DatasetSpec) -> Plan:
@@ -97,6 +104,7 @@ def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, sp
         False,
         inferred,
         source.warnings,
+        MissingWords(),
         stated,
     )
 
@@ -116,7 +124,7 @@ def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
             raise bad_spec("exclude", f"{name!r} is the {field} column")
         if name is not None and name in (spec.features or ()):
             raise bad_spec("features", f"{name!r} is the {field} column, which is not learnt from")
-    for field, names in (("features", spec.features or []), ("exclude", spec.exclude)):
+    for field, names in (("features", spec.features or []), ("exclude", spec.exclude), ("kinds", list(spec.kinds))):
         for name in names:
             if name not in columns:
                 raise no_such_column(field, name, columns)
@@ -161,11 +169,16 @@ def _check_splits(column: ColumnCounts, name: str, warnings: list[ClientWarning]
 
 
 def _inputs(
-    columns: Sequence[ColumnCounts], survey: Survey, spec: DatasetSpec, source: RowSource, warnings: list[ClientWarning]
+    columns: Sequence[ColumnCounts],
+    survey: Survey,
+    spec: DatasetSpec,
+    source: RowSource,
+    conventions: Conventions,
+    warnings: list[ClientWarning],
 ) -> tuple[Modality, tuple[Input, ...]]:
     image = next((column for column in columns if column.name == source.image), None)
     others = [column for column in columns if column is not image]
-    learnable = _without_useless(others, survey, spec, warnings)
+    learnable = _without_useless(others, survey, spec, conventions, warnings)
     modality = spec.modality if spec.modality != "auto" else source.modality or "auto"
     if modality == "auto":
         modality = _guess_modality(image is not None, learnable, survey)
@@ -173,11 +186,11 @@ def _inputs(
         if image is None:
             raise bad_spec("modality", "the file has no images")
         _leave_out([one.name for one in learnable], "features_left_out", "beside the image", warnings)
-        return "image", (Input(image.name, "image", "image"),)
+        return "image", (Input(image.name, "image", "image", why="encoded images"),)
     kinds: dict[Modality, tuple[FeatureKind, ...]] = {
         "embedding": ("embedding",),
         "text": ("text",),
-        "tabular": ("numeric", "categorical", "boolean", "datetime"),
+        "tabular": ("numeric", "categorical", "boolean", "datetime", "time"),
     }
     if modality not in kinds:
         raise bad_spec("modality", f"{modality} is read from safetensors or NPZ, and this is {source.format}")
@@ -199,7 +212,7 @@ def _inputs(
     _leave_out(texts, "text_left_out", "long text, or text that differs in every row", warnings)
     rest = [one.name for one in learnable if one.name not in names and one.kind != "text"]
     _leave_out(rest, "features_left_out", f"the data is read as {modality}", warnings)
-    _warn_of_values(chosen, survey, warnings)
+    warnings += warnings_of(chosen, survey.columns, conventions)
     return modality, chosen
 
 
@@ -209,7 +222,8 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
         return "image"
     if "embedding" in kinds:
         return "embedding"
-    prose = [one.name for one in learnable if one.kind == "text" and is_prose(survey.columns[one.name])]
+    texts = [survey.columns[one.name] for one in learnable if one.kind == "text"]
+    prose = [column.name for column in texts if is_prose(column) or is_called_text(column)]
     # A note in a table of measurements does not make it text; a topic or two beside a question do not make it a table.
     beside = [one.kind for one in learnable if one.kind != "text"]
     if any(_TEXT_NAME.fullmatch(name) for name in prose):
@@ -220,7 +234,11 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
 
 
 def _without_useless(
-    columns: Sequence[ColumnCounts], survey: Survey, spec: DatasetSpec, warnings: list[ClientWarning]
+    columns: Sequence[ColumnCounts],
+    survey: Survey,
+    spec: DatasetSpec,
+    conventions: Conventions,
+    warnings: list[ClientWarning],
 ) -> list[Input]:
     """Leave out columns with nothing to learn from, and columns that identify rows, each with a warning."""
     kept: list[Input] = []
@@ -234,11 +252,11 @@ def _without_useless(
             constant.append(column.name)
         elif (
             column.name in survey.repeats
-            and column.name not in (spec.features or ())
+            and column.name not in (*(spec.features or ()), *spec.kinds)
             and _identifies(survey, column.name)
         ):
             ids.append(column.name)
-        elif (found := kind_of(column, survey.rows)) is None:
+        elif (found := kind_of(column, survey.rows, conventions, spec.kinds.get(column.name))) is None:
             nested.append(column.name)
         else:
             kept.append(found)
@@ -252,24 +270,6 @@ def _without_useless(
 def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[ClientWarning]) -> None:
     if names:
         warnings.append(ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}"))
-
-
-def _warn_of_values(inputs: Sequence[Input], survey: Survey, warnings: list[ClientWarning]) -> None:
-    numeric = [(survey.columns[one.name], one.form) for one in inputs if one.kind == "numeric"]
-    columns = [column for column, _ in numeric]
-    infinite = {column.name: column.non_finite for column in columns if column.non_finite}
-    if infinite:
-        detail = f"{sum(infinite.values()):,} values are NaN or infinite and count as missing: {_counts(infinite)}"
-        warnings.append(ClientWarning(code="non_finite_values", detail=detail))
-    found = {column.name: column.present - column.readable(form) for column, form in numeric}
-    odd = {name: count for name, count in found.items() if count}
-    if odd:
-        detail = f"{sum(odd.values()):,} values of numeric columns are no numbers and count as missing: {_counts(odd)}"
-        warnings.append(ClientWarning(code="unparsable_values", detail=detail))
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return listed([f"{name} ({count:,})" for name, count in counts.items()])
 
 
 def _nothing_to_learn(

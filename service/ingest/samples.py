@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
-from service.ingest import values
+from service.ingest import moments
 from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
+from service.ingest.values import MissingWords
 
 
 def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, limits: Limits) -> list[int]:
@@ -26,7 +27,9 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
     columns: dict[str, Any] = {}
     for feature in header.features:
         one = _input(feature, schema)
-        columns[one.column] = convert(_column([sample.get(one.name) for sample in samples]), one, limits, faults)
+        columns[one.column] = convert(
+            _column([sample.get(one.name) for sample in samples]), one, MissingWords(), limits, faults
+        )
     count = len(samples)
     columns |= {
         "index": pa.array(range(count), pa.int64()),
@@ -46,8 +49,8 @@ def _input(feature: Mapping[str, str], schema: Any) -> Input:
     # How moments and truths were written at first is not known any more; what a machine writes is read. The header has
     # its kinds as plain texts, which mypy does not take for names of kinds.
     width = schema.field(column).type.list_size if kind == "embedding" else 0
-    form = values.ISO if kind == "datetime" else ""
-    return Input(feature["name"], kind, column, form=form, truth="true", width=width)  # type: ignore[arg-type]
+    forms = (moments.ISO,) if kind == "datetime" else ()
+    return Input(feature["name"], kind, column, forms=forms, truth="true", width=width)  # type: ignore[arg-type]
 
 
 def _column(found: Sequence[Any]) -> Any:

@@ -1,22 +1,30 @@
-"""Reading of values: missing values, numbers, booleans, dates. Both passes use these functions.
+"""Reading of values: missing values, splits, booleans, vectors, texts. Both passes use these functions.
 
-They take whole Arrow columns. Texts are stripped of surrounding spaces first.
+They take whole Arrow columns. Texts are stripped of surrounding spaces first. Numbers and dates have modules of their own.
 """
 
 import json
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-# As a feature. The words are compared in lower case.
-MISSING = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "none", "nil", "nan", "-nan", "+nan", "nat",
-           "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")  # fmt: skip
+from service.ingest import numbers
+
+# In the features of text tables, which have no null of their own. They are compared in lower case.
+USUAL_WORDS = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n",
+               "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")  # fmt: skip
 NON_FINITE = ("nan", "-nan", "+nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
 # As a label, fewer: "none" is a good name for a class.
 NO_LABEL = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "nan", "nat")
+# Among numbers and dates alone, in any source: a lone sign, a spreadsheet's error, a word for nothing.
+_MARK = (
+    "(?i)^(\\\\N|[-\u2013\u2014_.*?\u2026/]+|#(N/?A|NULL!|DIV/0!|VALUE!|REF!|NAME[?]|NUM!|SPILL!|CALC!)|na|n/a|n[.]a[.]|<na>|null|"
+    "none|nil|nan|nat|n[.]d[.]|missing|unknown|not available|not applicable)$"
+)
+_CENSORED = "^(<=?|>=?|\u2264|\u2265|~|\u2248) ?[0-9.,]+$"
 
 TRUTHS = {"true": "false", "yes": "no", "t": "f", "y": "n", "on": "off"}
 
@@ -31,26 +39,39 @@ _SPLITS = {
     "testing": "test",
 }
 
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-# Numbers with commas can be read in two ways; 1,234 alone in both. Which way a column means, all of it tells.
-_WITH_COMMAS = {
-    "thousands": r"^[+-]?([1-9]\d{0,2}(,\d{3})+|\d+)(\.\d+)?$",
-    "decimal": r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$",
-}
 _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
-_DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
-ISO = "iso"
-_TIMES = ("", " %H:%M", " %H:%M:%S")
-_DATES = (
-    "%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%B %d, %Y",
-    "%m/%d/%y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y", "%d-%b-%y",
-)  # fmt: skip
-# %Y takes two digits, too, for years of the first century.
-_SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
-_FIRST, _LAST = (pa.scalar(moment, pa.timestamp("us")) for moment in (datetime.min, datetime.max))  # noqa: DTZ901  UTC, as all of these
 _UUID_BYTES = 16
-# In order of preference: where a date can be read in two ways, the month comes first.
-MOMENT_FORMS = (ISO, *(date + time for date in _DATES for time in _TIMES))
+# Scripts that are written without spaces between the words.
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]"
+_CHARACTERS_OF_WORD = 2
+_FEW_WORDS = 3
+_NAME_OF_ROW = r"(?i)^([0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{16,}|[a-z]{0,5}[-_#./ ]*\d[-_./\d]*[a-z]?)$"
+
+
+@dataclass(frozen=True)
+class MissingWords:
+    """Texts that mean a missing value: the usual words of text tables, and the client's own, which are compared exactly."""
+
+    usual: bool = False
+    own: tuple[str, ...] = ()
+
+    def among(self, texts: Any) -> Any:
+        """Whether each stripped text means a missing value; an empty one always does."""
+        found = is_one_of(texts, USUAL_WORDS if self.usual else ("",))
+        return (
+            pc.or_(found, pc.fill_null(pc.is_in(texts, pa.array(self.own, pa.string())), False)) if self.own else found
+        )
+
+    def without(self, texts: Any) -> Any:
+        """The texts with null in place of missing ones."""
+        return pc.if_else(self.among(texts), pa.scalar(None, pa.string()), texts)
+
+    def without_numbers(self, found: Any) -> Any:
+        """Numbers with null in place of the client's own words that are numbers: -999."""
+        own = [number.as_py() for number in numbers.plain(pa.array(self.own, pa.string())) if number.is_valid]
+        if not own:
+            return found
+        return pc.if_else(pc.is_in(found, pa.array(own, pa.float64())), pa.scalar(None, found.type), found)
 
 
 def split_name(text: str) -> str | None:
@@ -66,6 +87,10 @@ def as_text(column: Any) -> Any:
         column = column.storage
     if pa.types.is_fixed_size_binary(column.type):
         return pa.array([None if value is None else _written(value) for value in column.to_pylist()], pa.string())
+    if pa.types.is_float16(column.type):
+        column = pc.cast(column, pa.float32())
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0*$", "")
     if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
@@ -89,28 +114,6 @@ def without(texts: Any, words: tuple[str, ...]) -> Any:
     return pc.if_else(is_one_of(texts, words), pa.scalar(None, pa.string()), texts)
 
 
-def as_numbers(texts: Any) -> Any:
-    """Texts as float64, null where they are no number."""
-    try:
-        return pc.cast(texts, pa.float64())
-    except pa.ArrowInvalid:
-        like = pc.fill_null(pc.match_substring_regex(texts, _NUMBER), False)
-        return pc.cast(pc.if_else(like, texts, pa.scalar(None, pa.string())), pa.float64())
-
-
-def comma_forms(texts: Any) -> dict[str, Any]:
-    """For each way to read commas whether each text is a number so."""
-    return {form: pc.fill_null(pc.match_substring_regex(texts, like), False) for form, like in _WITH_COMMAS.items()}
-
-
-def without_commas(texts: Any, form: str) -> Any:
-    """Texts with numbers as they are usually written; null where they are no number in this form."""
-    texts = pc.if_else(comma_forms(texts)[form], texts, pa.scalar(None, pa.string()))
-    if form == "decimal":
-        texts = pc.replace_substring(texts, ".", "")
-    return pc.replace_substring(texts, ",", "." if form == "decimal" else "")
-
-
 def finite(numbers: Any) -> Any:
     """Numbers with null in place of NaN and infinities."""
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type))
@@ -121,32 +124,25 @@ def is_vector(texts: Any) -> Any:
     return pc.fill_null(pc.match_substring_regex(texts, _VECTOR), False)
 
 
-def is_date_like(texts: Any) -> Any:
-    """A cheap test that every date passes."""
-    return pc.fill_null(pc.match_substring_regex(texts, _DATE_LIKE), False)
+def is_mark(texts: Any) -> Any:
+    """Whether each text stands for a missing value where the others are numbers or dates: a lone sign, #DIV/0!, unknown."""
+    return numbers.matches(texts, _MARK)
 
 
-def as_moments(texts: Any, form: str) -> Any:
-    """Texts as UTC timestamps of microseconds, null where they are not written in this form of `MOMENT_FORMS`."""
-    if form == ISO:
-        return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
-    short = pc.fill_null(pc.match_substring_regex(texts, _SHORT_YEAR), False)
-    texts = pc.if_else(short if "%y" in form else pc.invert(short), texts, pa.scalar(None, pa.string()))
-    return within_calendar(pc.strptime(texts, format=form, unit="us", error_is_null=True))
+def is_censored(texts: Any) -> Any:
+    """Whether each text is a bound in place of a number: <0.5."""
+    return numbers.matches(texts, _CENSORED)
 
 
-def within_calendar(moments: Any) -> Any:
-    """Moments with null in place of those outside the years 1 to 9999."""
-    known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
-    return pc.if_else(known, moments, pa.scalar(None, moments.type))
+def word_counts(texts: Any) -> Any:
+    """Number of words of each text: by spaces; in texts with few, by runs of letters and characters of unspaced scripts.
 
-
-def _iso(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    try:
-        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
-    except OverflowError:
-        return None
+    Two characters of a script without spaces count as a word. A text that is a number with a prefix, or a hash, is one word.
+    """
+    spaced = pc.add(pc.count_substring(texts, " "), 1)
+    if (pc.mean(spaced).as_py() or 0) >= _FEW_WORDS:
+        return spaced
+    runs = pc.count_substring_regex(texts, r"\p{L}{2,}")
+    unspaced = pc.divide(pc.count_substring_regex(texts, _UNSPACED), _CHARACTERS_OF_WORD)
+    found = pc.max_element_wise(spaced, runs, pc.cast(unspaced, runs.type))
+    return pc.if_else(numbers.matches(texts, _NAME_OF_ROW), pa.scalar(1, found.type), found)

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +118,8 @@ def _is_vector(value: Any) -> bool:
 
 
 def _text(value: Any) -> str | None:
+    if isinstance(value, float) and not isfinite(value):
+        return None  # JSON has no such numbers: what writes them means that there is none
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,6 @@
 """What the ingest tests upload, and what they see of the outcome."""
 
+import csv
 import gzip
 import io
 import json
@@ -128,3 +129,17 @@ def npz_of(**arrays: Any) -> bytes:
 def json_lines(rows: Sequence[Any]) -> str:
     """One JSON value a line."""
     return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a CSV; None is an empty cell."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def rows_as_json_lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as JSON lines."""
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

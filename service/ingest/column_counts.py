@@ -1,0 +1,282 @@
+"""Counts over one column of an upload, from which its kind is told, in bounded memory."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.ingest import moments, numbers, values
+from service.ingest.numbers import Decimal
+from service.ingest.values import MissingWords
+
+_MOST_DISTINCT_CHARACTERS = 16 * 2**20
+_SURE_OF_FORM = 1_000
+_EXAMPLES = 2
+_EXAMPLE_CHARACTERS = 80
+_ODDITIES = 20
+TYPED = "typed"  # in place of a form: the column has a type of its own
+
+Weights = npt.NDArray[np.int64]
+
+
+@dataclass
+class ColumnCounts:
+    """Counts over one column's values. `missing` includes `non_finite`; rows of batches that lack it are missing.
+
+    Numbers are counted twice, as they read with a decimal point and with a decimal comma: which one is meant, all columns of
+    the file tell together.
+    """
+
+    name: str
+    most_distinct: int
+    missing_words: MissingWords = field(default_factory=MissingWords)
+    seen: int = 0
+    missing: int = 0
+    null: int = 0  # missing in every sense: not even text that a label could be
+    non_finite: int = 0
+    numbers: int = 0  # plainly written
+    whole: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+    by_point: int = 0  # numbers where the decimal mark is a point
+    by_comma: int = 0
+    only_by_point: int = 0  # numbers in no other way: 12.5 and 1,234.5
+    only_by_comma: int = 0
+    marked: int = 0  # numbers with a point or a comma that may be either: 1.234
+    commas: int = 0  # numbers with commas
+    units: int = 0  # numbers beside a currency or per cent sign
+    leading_zeros: int = 0  # digits that begin with a zero: 007
+    marks: int = 0  # lone signs and words that stand for nothing where the others are numbers
+    censored: int = 0  # bounds in place of numbers: <0.5
+    truths: Counter[str] = field(default_factory=Counter)
+    moments: Counter[str] = field(default_factory=Counter)
+    days_first: int = 0  # dates that can be read with the day first alone
+    months_first: int = 0
+    dates_in_digits: int = 0
+    dates_with_points: int = 0
+    times: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)  # of lists of numbers
+    bracketed: int = 0  # texts in brackets, lists of anything
+    unusable: int = 0  # structures, binaries, lists of other things
+    words: int = 0
+    distinct: Counter[str] | None = field(default_factory=Counter)  # stripped texts; None: too many
+    characters: int = 0  # of the distinct texts
+    examples: list[str] = field(default_factory=list)  # the first two texts that differ
+    oddities: Counter[str] = field(default_factory=Counter)  # some of the marks and censored texts
+
+    @property
+    def present(self) -> int:
+        """How many values are not missing."""
+        return self.seen - self.missing
+
+    @property
+    def telling(self) -> int:
+        """How many values are neither missing nor marks of missing, nor bounds: by these the kind is told."""
+        return self.present - self.marks - self.censored
+
+    def readable(self, decimal: Decimal) -> int:
+        """How many values are numbers with this decimal mark."""
+        return self.by_point if decimal == "." else self.by_comma
+
+    def texts(self) -> dict[str, int]:
+        """The different values that are not missing as a feature; empty when there are too many to count."""
+        counted: dict[str, int] = self.distinct or {}
+        if not counted:
+            return {}
+        names = pa.array(list(counted), pa.string())
+        kept = names.filter(pc.invert(self.missing_words.among(names)))
+        return {text: counted[text] for text in kept.to_pylist()}
+
+    def add(self, column: Any) -> None:
+        """Count one batch's values, of any Arrow type."""
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        kind = column.type
+        self.seen += len(column)
+        self.null += column.null_count
+        if pa.types.is_null(kind):
+            self.missing += len(column)
+        elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            self._add_texts(values.as_text(column))
+        elif pa.types.is_boolean(kind):
+            self._count_distinct(values.as_text(column.drop_null()))
+            self.truths["true"] += len(column) - column.null_count
+            self.missing += column.null_count
+        elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            self._add_numbers(column)
+        elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+            self._count_distinct(pc.cast(column.drop_null(), pa.string()))
+            self.moments[TYPED] += len(column) - column.null_count
+            self.missing += column.null_count
+        elif pa.types.is_time(kind):
+            self._count_distinct(pc.cast(column.drop_null(), pa.string()))
+            self.times += len(column) - column.null_count
+            self.missing += column.null_count
+        elif is_list_of_numbers(kind):
+            self._add_lists(column)
+        else:
+            self.missing += column.null_count
+            self.unusable += len(column) - column.null_count
+            self.bracketed += len(column) - column.null_count if pa.types.is_list(kind) else 0
+
+    def _add_numbers(self, column: Any) -> None:
+        self._count_distinct(column.drop_null())
+        found = self.missing_words.without_numbers(values.finite(pc.cast(column, pa.float64(), safe=False)))
+        self.missing += found.null_count
+        self.null += self._nan_count(column)
+        self.non_finite += found.null_count - column.null_count
+        found = found.drop_null()
+        self.by_point += len(found)
+        self.by_comma += len(found)
+        self._measure(found, None)
+
+    @staticmethod
+    def _nan_count(column: Any) -> int:
+        return (pc.sum(pc.is_nan(column)).as_py() or 0) if pa.types.is_floating(column.type) else 0
+
+    def _add_lists(self, column: Any) -> None:
+        lengths = pc.list_value_length(column).drop_null()
+        self.missing += column.null_count
+        for pair in pc.value_counts(lengths).to_pylist():
+            self.lengths[pair["values"]] += pair["counts"]
+        if len(self.examples) < _EXAMPLES:
+            first = next((value for value in column.slice(0, 1).to_pylist() if value is not None), None)
+            self.examples += [] if first is None else [f"{len(first):,} numbers"]
+
+    def _add_texts(self, column: Any) -> None:
+        """Work on the different texts of the batch, each weighted by how often it occurs."""
+        counted = pc.value_counts(column.drop_null())
+        texts, weights = counted.field("values"), counted.field("counts").to_numpy()
+        self._merge(texts, weights)
+        missing = self.missing_words.among(texts)
+        self.missing += column.null_count + _weight(weights, missing)
+        self.non_finite += _weight(weights, pc.and_(missing, values.is_one_of(texts, values.NON_FINITE)))
+        texts, weights = _chosen(texts, weights, pc.invert(missing))
+        found = values.finite(numbers.plain(texts))
+        numeric = found.is_valid()
+        self._add_plain(found.drop_null(), *_chosen(texts, weights, numeric))
+        texts, weights = _chosen(texts, weights, pc.invert(numeric))
+        if len(texts):
+            self._add_words(texts, weights)
+
+    def _add_plain(self, found: Any, texts: Any, weights: Weights) -> None:
+        """Count plainly written numbers. Once it is sure that points are decimal, no more points are looked at."""
+        if not len(texts):
+            return
+        whole = self.whole == self.numbers
+        self._measure(found, weights)
+        count = int(weights.sum())
+        self.by_point += count
+        if whole:
+            self.leading_zeros += _weight(weights, numbers.matches(texts, r"^0\d+$"))
+        if self.only_by_point < _SURE_OF_FORM:
+            either = numbers.either_point(texts)
+            only = pc.and_(pc.match_substring(texts, "."), pc.invert(either))
+            self.marked += _weight(weights, either)
+            self.only_by_point += _weight(weights, only)
+            count -= _weight(weights, only)
+        self.by_comma += count
+
+    def _add_words(self, texts: Any, weights: Weights) -> None:
+        """Count what is not plainly a number: numbers with marks and units, marks of missing, booleans, vectors, dates."""
+        rest, weights_of_rest = _chosen(texts, weights, pc.invert(self._count_written(texts, weights)))
+        if not len(rest):
+            return
+        self._count_dates(rest, weights_of_rest)
+        lower = pc.utf8_lower(rest)
+        for yes, no in values.TRUTHS.items():
+            self.truths[yes] += _weight(weights_of_rest, pc.is_in(lower, pa.array([yes, no])))
+        vectors = values.is_vector(rest)
+        lengths = pc.add(pc.count_substring(rest.filter(vectors), ","), 1).to_pylist()
+        for length, weight in zip(lengths, weights_of_rest[_mask(vectors)], strict=True):
+            self.lengths[length] += int(weight)
+        self.bracketed += _weight(weights_of_rest, pc.and_(pc.starts_with(rest, "["), pc.ends_with(rest, "]")))
+        self.words += int((weights_of_rest * values.word_counts(rest).to_numpy(zero_copy_only=False)).sum())
+        marks = values.is_mark(rest)
+        censored = values.is_censored(rest)
+        self.marks += _weight(weights_of_rest, marks)
+        self.censored += _weight(weights_of_rest, censored)
+        if len(self.oddities) < _ODDITIES:
+            odd, weights_of_odd = _chosen(rest, weights_of_rest, pc.or_(marks, censored))
+            self.oddities.update(dict(zip(odd.to_pylist(), weights_of_odd.tolist(), strict=True)))
+
+    def _count_written(self, texts: Any, weights: Weights) -> Any:
+        """Count numbers with marks and units, and give for each text whether it is one."""
+        writings = numbers.written(texts)
+        point, comma = numbers.by(writings, "."), numbers.by(writings, ",")
+        either, both = pc.or_(point, comma), pc.and_(point, comma)
+        if pc.any(either).as_py():
+            self.by_point += _weight(weights, point)
+            self.by_comma += _weight(weights, comma)
+            self.only_by_point += _weight(weights, pc.and_(point, pc.invert(comma)))
+            self.only_by_comma += _weight(weights, pc.and_(comma, pc.invert(point)))
+            self.marked += _weight(weights, pc.and_(both, numbers.matches(writings, "[.,]")))
+            self.commas += _weight(weights, pc.and_(either, numbers.matches(writings, ",")))
+            self.units += _weight(weights, pc.and_(either, numbers.has_unit(texts)))
+        return either
+
+    def _count_dates(self, texts: Any, weights: Weights) -> None:
+        self.times += _weight(weights, moments.is_time_of_day(texts))
+        texts, weights = _chosen(texts, weights, moments.is_date_like(texts))
+        if not len(texts):
+            return
+        seen = [form for form, count in self.moments.items() if count]
+        for form in seen if self.moments.total() > _SURE_OF_FORM else moments.MOMENT_FORMS:
+            self.moments[form] += _weight(weights, moments.as_moments(texts, form).is_valid())
+        self.dates_in_digits += _weight(weights, moments.is_in_digits(texts))
+        self.dates_with_points += _weight(weights, moments.has_points(texts))
+        self.days_first += _weight(weights, moments.order_told(texts, day_first=True))
+        self.months_first += _weight(weights, moments.order_told(texts, day_first=False))
+
+    def _measure(self, found: Any, weights: Weights | None) -> None:
+        if not len(found):
+            return
+        array = found.to_numpy()
+        counts = np.ones(len(array), np.int64) if weights is None else weights
+        finite = np.isfinite(array)
+        self.numbers += int(counts.sum())
+        self.whole += int(counts[finite & (np.floor(array) == array)].sum())
+        self.low, self.high = min(self.low, float(array.min())), max(self.high, float(array.max()))
+
+    def _count_distinct(self, column: Any) -> None:
+        if self.distinct is not None:
+            counted = pc.value_counts(column)
+            self._merge(values.as_text(counted.field("values")), counted.field("counts").to_numpy())
+
+    def _merge(self, texts: Any, weights: Weights) -> None:
+        if self.distinct is None:
+            return
+        for text, weight in zip(texts.to_pylist(), weights.tolist(), strict=True):
+            if text is None:
+                continue
+            if text not in self.distinct:
+                self.characters += len(text)
+                if len(self.examples) < _EXAMPLES and text:
+                    self.examples.append(text[:_EXAMPLE_CHARACTERS])
+            self.distinct[text] += weight
+        if len(self.distinct) > self.most_distinct or self.characters > _MOST_DISTINCT_CHARACTERS:
+            self.distinct = None
+
+
+def is_list_of_numbers(kind: Any) -> bool:
+    """Whether an Arrow type is a vector that may be an embedding."""
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        return False
+    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def _mask(chosen: Any) -> npt.NDArray[np.bool_]:
+    mask: npt.NDArray[np.bool_] = chosen.to_numpy(zero_copy_only=False).astype(bool)
+    return mask
+
+
+def _weight(weights: Weights, chosen: Any) -> int:
+    return int(weights[_mask(chosen)].sum())
+
+
+def _chosen(texts: Any, weights: Weights, chosen: Any) -> tuple[Any, Weights]:
+    return texts.filter(chosen), weights[_mask(chosen)]

@@ -1,0 +1,114 @@
+"""Dates and times of day as people write them.
+
+The functions take whole Arrow columns of texts without surrounding spaces. A date in digits can have the day first or the
+month first; which one a file means is told by those of its dates that can be read in one way only.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from service.ingest.numbers import matches
+
+_DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
+_TIME_OF_DAY = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[AaPp]\.?[Mm]\.?)?$"
+ISO = "iso"
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_NAMED = ("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d-%b-%y")  # %b takes whole names too
+_DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
+_MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
+# %Y takes two digits, too, for years of the first century.
+_SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
+_BY_NUMBER = r"^\d{1,2}([/.-])\d{1,2}[/.-]\d{2,4}\b"
+_FIRST_IS_DAY = r"^(1[3-9]|2\d|3[01])[/.-](0?[1-9]|1[0-2])[/.-]\d{2,4}\b"
+_SECOND_IS_DAY = r"^(0?[1-9]|1[0-2])[/.-](1[3-9]|2\d|3[01])[/.-]\d{2,4}\b"
+_WITH_POINTS = r"^\d{1,2}\.\d{1,2}\.\d{2,4}\b"
+_FIRST, _LAST = (pa.scalar(moment, pa.timestamp("us")) for moment in (datetime.min, datetime.max))  # noqa: DTZ901  UTC, as all of these
+
+
+def _with_clocks(dates: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(date + clock for date in dates for clock in _CLOCKS)
+
+
+NEUTRAL_FORMS = (ISO, *_with_clocks(("%Y/%m/%d", "%Y.%m.%d", *_NAMED)))
+ORDERED_FORMS = {True: _with_clocks(_DAY_FIRST), False: _with_clocks(_MONTH_FIRST)}
+MOMENT_FORMS = (*NEUTRAL_FORMS, *ORDERED_FORMS[True], *ORDERED_FORMS[False])
+
+
+def is_date_like(texts: Any) -> Any:
+    """A cheap test that every date passes."""
+    return matches(texts, _DATE_LIKE)
+
+
+def is_in_digits(texts: Any) -> Any:
+    """Whether the order of day and month is a question for each date."""
+    return matches(texts, _BY_NUMBER)
+
+
+def has_points(texts: Any) -> Any:
+    """Whether each date has points between its digits, which is written with the day first nearly everywhere."""
+    return matches(texts, _WITH_POINTS)
+
+
+def order_told(texts: Any, *, day_first: bool) -> Any:
+    """Whether each date can be read with the day first alone, or with the month first alone."""
+    return matches(texts, _FIRST_IS_DAY if day_first else _SECOND_IS_DAY)
+
+
+def as_moments(texts: Any, form: str) -> Any:
+    """Texts as UTC timestamps of microseconds, null where they are not written in this form of `MOMENT_FORMS`."""
+    if form == ISO:
+        return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
+    short = matches(texts, _SHORT_YEAR)
+    texts = pc.if_else(short if "%y" in form else pc.invert(short), texts, pa.scalar(None, pa.string()))
+    return within_calendar(pc.strptime(texts, format=form, unit="us", error_is_null=True))
+
+
+def first_moments(texts: Any, forms: tuple[str, ...]) -> Any:
+    """Texts as UTC timestamps, each read by the first form that takes it; null where none does."""
+    found = pa.nulls(len(texts), pa.timestamp("us"))
+    for form in forms:
+        left = pc.and_(texts.is_valid(), pc.invert(found.is_valid()))
+        if not pc.any(left).as_py():
+            break
+        found = pc.coalesce(found, as_moments(pc.if_else(left, texts, pa.scalar(None, pa.string())), form))
+    return found
+
+
+def within_calendar(moments: Any) -> Any:
+    """Moments with null in place of those outside the years 1 to 9999."""
+    known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
+    return pc.if_else(known, moments, pa.scalar(None, moments.type))
+
+
+def is_time_of_day(texts: Any) -> Any:
+    """Whether each text is a time of day: 9:30, 09:30:15, 9:30 pm."""
+    return matches(texts, _TIME_OF_DAY)
+
+
+def as_times(texts: Any) -> Any:
+    """Texts as times of day in microseconds, null for those that are none."""
+    texts = pc.if_else(is_time_of_day(texts), texts, pa.scalar(None, pa.string()))
+    return pa.array([None if text is None else _microseconds(text) for text in texts.to_pylist()], pa.time64("us"))
+
+
+def _microseconds(text: str) -> int:
+    clock = text.rstrip("aApPmM. ")
+    hours, minutes, *rest = clock.split(":")
+    half = text[len(clock) :].strip().lower()[:1]
+    hour = int(hours) if not half else int(hours) % 12 + (12 if half == "p" else 0)
+    seconds = round(float(rest[0]) * 1_000_000) if rest else 0
+    return (hour * 3600 + int(minutes) * 60) * 1_000_000 + seconds
+
+
+def _iso(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    try:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except OverflowError:
+        return None

@@ -1,0 +1,115 @@
+"""Numbers as people write them: signs, currencies, per cent, thousands, decimal points and decimal commas.
+
+The functions take whole Arrow columns of texts without surrounding spaces. A number is written plainly where Arrow reads it
+itself: `-1234.5`, `1e5`. Any other form is first brought to digits, marks and an exponent. Then its points and commas are
+told apart: `1.234,5` has a decimal comma, `1,234.5` a decimal point, and `1.234` can have either.
+"""
+
+import unicodedata
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Decimal = Literal[".", ","]
+
+_PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_LONGEST = 48  # characters; what is longer is prose
+_CODES = "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|RUB|BRL|MXN|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|TRY|ZAR|KRW|SGD|HKD|THB|ILS"
+_UNIT = rf"(?:[\p{{Sc}}%‰٪]|(?i:{_CODES}|[A-Z]{{1,3}}\$|Rs\.?|kr\.?|zł|Kč|Fr\.))"
+_MINUS = "[\u2212\u2010\u2011\u2012\u2013\u2014\ufe63\uff0d]"
+_NO_WIDTH = "[\u200b\u200e\u200f\u061c\u2066-\u2069\ufeff]"
+_APOSTROPHE = "[\u2019\u02bc\u00b4`]"
+_EXPONENT = r"([eE][+-]?\d+)?"
+# RE2 has no back references, so that each mark between thousands is written out. Indian numbers are grouped 12,34,567.
+_BY_POINT = (
+    rf"^[+-]?(\d+|[1-9]\d{{0,2}}((,\d{{3}})+|( \d{{3}})+|('\d{{3}})+)|[1-9]\d?(,\d{{2}})+,\d{{3}})?(\.\d*)?{_EXPONENT}$"
+)
+_BY_COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}((\.\d{{3}})+|( \d{{3}})+|('\d{{3}})+))?(,\d*)?{_EXPONENT}$"
+_EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_NULL = pa.scalar(None, pa.string())
+# Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
+_DIGITS = {
+    ord(character): str(unicodedata.decimal(character))
+    for start in (0x0660, 0x06F0, 0x0966, 0x09E6, 0x0E50)
+    for character in map(chr, range(start, start + 10))
+} | {0x066B: ".", 0x066C: ","}
+_OTHER_DIGITS = "[\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59]"
+
+
+def plain(texts: Any) -> Any:
+    """Plainly written numbers as float64, also `nan` and `inf`; null for any other text."""
+    try:
+        return pc.cast(texts, pa.float64())
+    except pa.ArrowInvalid:
+        return pc.cast(pc.if_else(matches(texts, _PLAIN), texts, _NULL), pa.float64())
+
+
+def matches(texts: Any, pattern: str) -> Any:
+    """Whether a pattern occurs in each text; null does not match."""
+    return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
+
+
+def written(texts: Any) -> Any:
+    """Texts that may be numbers as signs, digits, marks and exponent alone; null for what cannot be a number.
+
+    Currency signs and codes, per cent signs and spaces around the number are dropped: `-$ 1,234.50` gives `-1,234.50`,
+    and so does `(1,234.50)`, as accountants write it, and `1,234.50-`.
+    """
+    may_be = pc.and_(pc.less_equal(pc.utf8_length(texts), _LONGEST), matches(texts, r"\p{Nd}"))
+    texts = pc.if_else(pc.fill_null(may_be, False), texts, _NULL)
+    if not pc.all(pc.string_is_ascii(texts)).as_py():
+        texts = _ascii(texts)
+    texts = _replaced(texts, r"^\((.*\d.*)\)$", r"-\1")
+    texts = _replaced(texts, rf"^([+-]?) ?{_UNIT} ?", r"\1")
+    texts = _replaced(texts, rf" ?{_UNIT}\.?$", "")
+    texts = _replaced(texts, r"^([+-]) +", r"\1")
+    # Swiss and Dutch prices: 5.- and 5,-- are five.
+    texts = _replaced(texts, r"^([+-]?\d|[+-]?\d[\d.,' ]*\d)[.,]-{1,2}$", r"\1")
+    texts = _replaced(texts, r"^(\d|\d[\d.,' ]*[\d.,])-$", r"-\1")
+    return pc.if_else(matches(texts, r"^[+-]?[\d.,][\d., '+eE-]*$"), texts, _NULL)
+
+
+def _replaced(texts: Any, pattern: str, replacement: str) -> Any:
+    return pc.replace_substring_regex(texts, pattern, replacement)
+
+
+def _ascii(texts: Any) -> Any:
+    """Digits, spaces and signs of other scripts as ASCII has them. Currency signs stay."""
+    if pc.any(matches(texts, _OTHER_DIGITS)).as_py():
+        texts = pa.array([None if text is None else text.translate(_DIGITS) for text in texts.to_pylist()], pa.string())
+    texts = pc.utf8_normalize(_replaced(texts, _NO_WIDTH, ""), form="NFKC")
+    return _replaced(_replaced(texts, _MINUS, "-"), _APOSTROPHE, "'")
+
+
+def by(writings: Any, decimal: Decimal) -> Any:
+    """Whether each text of `written` is a number with this decimal mark."""
+    return pc.and_(matches(writings, _BY_POINT if decimal == "." else _BY_COMMA), matches(writings, r"\d"))
+
+
+def either_point(texts: Any) -> Any:
+    """Whether each plainly written number is one thousand and more where the decimal mark is a comma: `1.234`."""
+    return matches(texts, _EITHER_POINT)
+
+
+def as_numbers(texts: Any, decimal: Decimal) -> Any:
+    """Texts as float64, null for those that are no number with this decimal mark. `nan` and `inf` are read as such."""
+    if decimal == ".":
+        found = plain(texts)
+        rest = pc.and_(texts.is_valid(), pc.invert(found.is_valid()))
+        if not pc.any(rest).as_py():
+            return found
+        return pc.coalesce(found, _marked(pc.if_else(rest, texts, _NULL), "."))
+    return _marked(texts, ",")
+
+
+def _marked(texts: Any, decimal: Decimal) -> Any:
+    writings = written(texts)
+    writings = pc.if_else(by(writings, decimal), writings, _NULL)
+    writings = _replaced(writings, "[,' ]" if decimal == "." else r"[.' ]", "")
+    return plain(pc.replace_substring(writings, ",", ".") if decimal == "," else writings)
+
+
+def has_unit(texts: Any) -> Any:
+    """Whether a currency or a per cent sign stands beside each number."""
+    return matches(texts, rf"^[+(-]* ?{_UNIT}|{_UNIT}\.?\)?$")
