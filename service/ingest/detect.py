@@ -15,9 +15,10 @@ from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import looks_delimited, open_delimited
 from service.ingest.readers.documents import titles, tool_file
-from service.ingest.readers.folder import images_in, open_folder
+from service.ingest.readers.folder import open_folder
+from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.json_lines import open_json_lines
-from service.ingest.readers.listing import Listing, list_tar, list_zip, opened_zip
+from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, opened_zip
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
@@ -26,7 +27,6 @@ from service.ingest.source import RowSource, Upload
 _HEAD = 1 << 16
 _CHUNK = 1 << 20
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
-_TAR_MARK = slice(257, 262)
 _PICKLE = "a pickle, which can run any code when it is loaded; save arrays as safetensors or with numpy.savez"
 _HINTS = (
     (b"\x93NUMPY", "a single NumPy array; save x and y together with numpy.savez"),
@@ -149,7 +149,7 @@ def _is_safetensors(file: FileHead) -> bool:
 
 
 def _is_tar(file: FileHead) -> bool:
-    return file.head[_TAR_MARK] == b"ustar"
+    return is_tar(file.head)
 
 
 def _is_tool_file(file: FileHead) -> bool:

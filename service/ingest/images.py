@@ -1,17 +1,30 @@
 """Encoded images: whether they can be decoded, their headers, and PNGs for display."""
 
 import io
+import re
+import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from service.ingest.limits import Limits
 from service.store.greyscale import to_eight_bits
 
 # Those that a browser or a camera makes; others of Pillow's run programs or read other files.
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+# Formats that are not read, by their first bytes.
+_UNREADABLE = (
+    (re.compile(rb"....ftyp(avif|avis)", re.DOTALL), "AVIF"),
+    (re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL), "HEIC"),
+    (re.compile(rb"\0\0\0\x0cJXL \r\n\x87\n|\xff\n"), "JPEG XL"),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xffO\xffQ"), "JPEG 2000"),
+    (re.compile(rb".{128}DICM", re.DOTALL), "DICOM"),
+    (re.compile(rb"8BPS"), "Photoshop"),
+)
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"iCCP", b"iTXt", b"zTXt", b"tEXt")
 
 
 def fault_of(data: bytes | None, limits: Limits) -> str:
@@ -27,10 +40,36 @@ def fault_of(data: bytes | None, limits: Limits) -> str:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return f"too many pixels: the limit is {limits.max_pixels:,}"
     except UnidentifiedImageError:
-        return "not an image that can be read"
+        kind = unreadable_kind(data)
+        return (
+            f"a {kind} image, which is not read; convert it to PNG or JPEG" if kind else "not an image that can be read"
+        )
     except Exception as error:  # noqa: BLE001  decoders raise whatever their format's parser meets
         return f"the image is damaged: {str(error)[:200] or type(error).__name__}"
     return ""
+
+
+def unreadable_kind(data: bytes) -> str:
+    """Name of an image format that is not read, by its first 132 bytes; empty for others and for what is no image."""
+    kind = next((name for mark, name in _UNREADABLE if mark.match(data)), "")
+    return "" if kind in _FORMATS else kind
+
+
+def without_texts(data: bytes) -> bytes:
+    """A PNG without its texts and colour profile, which change no pixel; Pillow reads no PNG in which they are long.
+
+    Other data is given back as it is.
+    """
+    if not data.startswith(_PNG):
+        return data
+    kept, at = [_PNG], len(_PNG)
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        end = at + 12 + length
+        if kind not in _PNG_TEXTS:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 @dataclass

@@ -98,10 +98,18 @@ def _texts(column: Any, words: MissingWords, faults: RowFaults) -> Any:
 
 def _images(column: Any, limits: Limits, faults: RowFaults) -> Any:
     column = pc.cast(column, pa.binary())
-    for position, data in enumerate(column):
-        fault = images.fault_of(data.as_py(), limits)
-        if fault:
+    mended: dict[int, bytes] = {}
+    for position, value in enumerate(column):
+        data = value.as_py()
+        fault = images.fault_of(data, limits)
+        without = images.without_texts(data) if fault and data else data
+        if without != data and not images.fault_of(without, limits):
+            mended[position] = without
+        elif fault:
             faults.mark([position], fault)
+    if mended:
+        found = [mended.get(position) or value.as_py() for position, value in enumerate(column)]
+        column = pa.array(found, column.type)
     return column
 
 

@@ -11,12 +11,12 @@ from service.domain.dataset import ClientWarning, SkippedRow
 from service.domain.errors import Malformed
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.delimited import open_delimited
+from service.ingest.readers.image_kinds import images_in, litter_warning
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, Member, OpenMember
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload
 from service.ingest.values import split_name
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _METADATA = {"metadata.csv": open_delimited, "metadata.jsonl": open_json_lines}
 _FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
 _NO_CLASS = ("_unlabeled", "no_label")  # FiftyOne's and CVAT's
@@ -35,18 +35,15 @@ class ImageEntry:
     fault: str = ""
 
 
-def images_in(listing: Listing) -> list[Member]:
-    """The members that are images by their ending, sorted by path."""
-    return [member for member in listing.members if member.path.lower().endswith(IMAGE_ENDINGS)]
-
-
 def open_folder(kind: str, upload: Upload, listing: Listing) -> RowSource:
     """Read an archive of images, sorted by path. Raises `Invalid` when no label can be told from it."""
     images = images_in(listing)
     tables = [member for member in listing.members if _base(member.path).lower() in _METADATA and not member.fault]
     entries, columns = _described(upload, listing, images, tables) if tables else _by_folder(images)
     image = _free("image", columns)
-    others = [member.path for member in listing.members if member not in tables and member not in images]
+    litter = litter_warning(listing)
+    used = {member.path for member in (*images, *tables)}
+    others = [member.path for member in listing.members if member.path not in used]
     ignored = ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
     return RowSource(
         format=f"{kind}, images with {_base(tables[0].path)}" if tables else f"{kind}, images in class folders",
@@ -56,7 +53,7 @@ def open_folder(kind: str, upload: Upload, listing: Listing) -> RowSource:
         split="split" if "split" in columns else None,
         image=image,
         path=columns[0],
-        warnings=(ignored,) if others else (),
+        warnings=(*listing.warnings, *([litter] if litter else []), *([ignored] if others else [])),
     )
 
 

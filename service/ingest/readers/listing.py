@@ -1,24 +1,51 @@
 """Files of a ZIP or TAR archive, read one at a time and never extracted to the paths that they name."""
 
+import re
+import struct
 import tarfile
+import unicodedata
 import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from service.domain.dataset import ClientWarning
 from service.domain.errors import TooLarge
 from service.ingest.faults import invalid, malformed
 from service.ingest.limits import Limits
+from service.ingest.readers.member_names import decoded
 from service.store.archives import damage_as
 
 OpenMember = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
+_UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
+_UNICODE_PATH = 0x7075  # the extra field of a ZIP that holds a name as UTF-8
+_ENCRYPTED = 99  # the method of WinZip's AES
+_METHODS = {1: "Shrink", 2: "Reduce", 3: "Reduce", 4: "Reduce", 5: "Reduce", 6: "Implode", 9: "Deflate64", 10: "Implode", 12: "BZip2",
+            14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}  # fmt: skip
+_READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA,
+                 getattr(zipfile, "ZIP_ZSTANDARD", zipfile.ZIP_STORED))  # fmt: skip  # the last from Python 3.14 on
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_SYSTEM_FOLDERS = (
+    "__macosx",
+    "@eadir",
+    "@recycle",
+    "#recycle",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "__pycache__",
+)
+_SYSTEM_FILES = ("", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+
 
 @dataclass(frozen=True)
 class Member:
-    """A file in an archive. `fault` says why it must not be read, and is empty for an ordinary file."""
+    """A file in an archive. Its path is in Unicode's composed form (NFC); `fault` says why it must not be read."""
 
     path: str
     size: int
@@ -28,10 +55,15 @@ class Member:
 
 @dataclass(frozen=True)
 class Listing:
-    """The files of an archive, sorted by path, and the way to open them, all with one opening of the archive."""
+    """The files of an archive, sorted by path, and the way to open them, all with one opening of the archive.
+
+    `litter` are files that operating systems and programs leave behind, which are no part of the data.
+    """
 
     members: tuple[Member, ...]
     reading: Callable[[], AbstractContextManager[OpenMember]]
+    litter: tuple[Member, ...] = ()
+    warnings: tuple[ClientWarning, ...] = ()
 
     def chunks(self, member: Member, size: int = 1 << 20) -> Iterator[bytes]:
         """The contents of one file."""
@@ -41,37 +73,78 @@ class Listing:
 
 
 def list_zip(path: Path, limits: Limits) -> Listing:
-    """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` when encrypted."""
+    """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` for encryption and unknown methods."""
     with opened_zip(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > limits.max_members:
         raise _too_many(limits)
     limits.check_expansion(path.stat().st_size, sum(info.file_size for info in infos))
-    locked = next((info.filename for info in infos if info.flag_bits & 1), None)
-    if locked is not None:
-        raise invalid("the archive is encrypted; upload it without a password", locked)
+    for info in infos:
+        _check_method(info)
 
     @contextmanager
     def reading() -> Iterator[OpenMember]:
         with opened_zip(path) as archive:
             yield lambda member: _open_zipped(archive, member)
 
-    members = (_member(info.filename, info.file_size, info) for info in infos)
-    return Listing(_sorted(members), reading)
+    found = [(_zip_name(info), Member("", info.file_size, info)) for info in infos]
+    return _listing(found, reading)
+
+
+def _check_method(info: zipfile.ZipInfo) -> None:
+    """Raise `Invalid` for a file of a ZIP that is encrypted, or packed by a method that cannot be unpacked here."""
+    if info.flag_bits & _ENCRYPTED_FLAG or info.compress_type == _ENCRYPTED:
+        raise invalid("the archive is encrypted; upload it without a password", info.filename)
+    if info.compress_type not in _READ_METHODS:
+        method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
+        raise invalid(
+            f"{info.filename!r} in the ZIP is packed with {method}, which cannot be unpacked here; pack the archive again with "
+            "Deflate (zip of Info-ZIP, 7-Zip's method Deflate, or Python's zipfile), or upload a .tar.gz",
+            info.filename,
+        )
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
+    """The name of a file in a ZIP; bytes where the ZIP does not say how they are encoded."""
+    if info.flag_bits & _UTF8_FLAG:
+        return info.orig_filename
+    raw = info.orig_filename.encode("cp437")
+    return _unicode_path(info.extra, raw) or (info.orig_filename if raw.isascii() else raw)
+
+
+def _unicode_path(extra: bytes, raw: bytes) -> str | None:
+    """The name in the Unicode Path field of a ZIP (APPNOTE.TXT 4.6.9), where it belongs to this raw name."""
+    while len(extra) >= 4:
+        kind, size = struct.unpack("<HH", extra[:4])
+        field, extra = extra[4 : 4 + size], extra[4 + size :]
+        if (
+            kind == _UNICODE_PATH
+            and len(field) > 5
+            and field[0] == 1
+            and field[1:5] == zlib.crc32(raw).to_bytes(4, "little")
+        ):
+            return field[5:].decode("utf-8", "replace")
+    return None
 
 
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A ZIP whose directory can be read; raises `Malformed`."""
+    """A ZIP whose directory can be read; raises `Malformed`, and `Invalid` for one part of several."""
     with _damaged("the ZIP archive"):
-        archive = zipfile.ZipFile(path)
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as error:
+            if "multiple disks" in str(error):
+                raise invalid("the file is one part of a ZIP in several parts; join them into one archive") from error
+            raise
     with archive:
         yield archive
 
 
 @contextmanager
 def opened_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[IO[bytes]]:
-    """A file of a ZIP; raises `Malformed` when it is damaged or packed in a way that is not known."""
+    """A file of a ZIP; raises `Malformed` when it is damaged, `Invalid` when it is packed in a way that is not known."""
+    _check_method(info)
     with _damaged(info.filename), archive.open(info) as file:
         yield file
 
@@ -86,29 +159,44 @@ def _open_zipped(archive: zipfile.ZipFile, member: Member) -> AbstractContextMan
     return opened_member(archive, member.key)
 
 
+def is_tar(head: bytes) -> bool:
+    """Whether a file begins with the header of a TAR, by its checksum: the oldest ones have no mark."""
+    try:
+        tarfile.TarInfo.frombuf(head[: tarfile.BLOCKSIZE], "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True
+
+
 def list_tar(path: Path, limits: Limits) -> Listing:
     """The files of a TAR that is not compressed (or was expanded before). Raises `TooLarge` for too many files."""
-    members: list[Member] = []
-    with tarfile.open(path, "r:") as archive:
+    found: list[tuple[str | bytes, Member]] = []
+    with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
         while (info := _next(archive)) is not None:
-            if len(members) >= limits.max_members:
+            if len(found) >= limits.max_members:
                 raise _too_many(limits)
             if info.isdir():
                 continue
-            fault = (
-                ""
-                if info.isreg() and not info.issparse() and info.size >= 0
-                else "a link or special file, not an ordinary one"
-            )
-            members.append(_member(info.name, info.size, info.offset_data, fault))
-    limits.check_size(sum(member.size for member in members))
+            ordinary = info.isreg() and not info.issparse() and info.size >= 0
+            fault = "" if ordinary else "a link or special file, not an ordinary one"
+            found.append((_tar_name(info.name), Member("", info.size, info.offset_data, fault)))
+    limits.check_size(sum(member.size for _, member in found))
 
     @contextmanager
     def reading() -> Iterator[OpenMember]:
         with path.open("rb") as file:
             yield lambda member: _open_span(file, member)
 
-    return Listing(_sorted(members), reading)
+    return _listing(found, reading)
+
+
+def _tar_name(name: str) -> str | bytes:
+    """The name of a file in a TAR; bytes where they are no UTF-8."""
+    raw = name.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:
@@ -136,23 +224,51 @@ class _Span:
         return data
 
 
-def _member(name: str, size: int, key: zipfile.ZipInfo | int, fault: str = "") -> Member:
-    path = name.replace("\\", "/").removeprefix("./")
-    parts = path.split("/")
-    if path.startswith("/") or ".." in parts or ":" in parts[0] or "\0" in path:
-        fault = "the name leads out of the archive"
-    return Member(path, size, key, fault)
+def _listing(
+    found: Sequence[tuple[str | bytes, Member]], reading: Callable[[], AbstractContextManager[OpenMember]]
+) -> Listing:
+    """The files by the paths that their names mean."""
+    names, warning = decoded([name for name, _ in found])
+    members = _with_paths(names, [member for _, member in found])
+    members.sort(key=lambda member: member.path)
+    return Listing(
+        tuple(member for member in members if not _is_litter(member.path)),
+        reading,
+        tuple(member for member in members if _is_litter(member.path)),
+        (warning,) if warning is not None else (),
+    )
 
 
-def _sorted(members: Iterator[Member] | Sequence[Member]) -> tuple[Member, ...]:
-    return tuple(sorted((member for member in members if not _is_litter(member.path)), key=lambda member: member.path))
+def _with_paths(names: Sequence[str], members: Sequence[Member]) -> list[Member]:
+    """Members with their paths. Of several with one path the last counts, as for programs that extract archives."""
+    plain = [name.replace("\\", "/").removeprefix("./") for name in names]
+    composed = [unicodedata.normalize("NFC", path) for path in plain]
+    spellings = Counter(one for _, one in set(zip(plain, composed, strict=True)))
+    # Two names that differ in nothing but their form are two files.
+    paths = [one if spellings[one] == 1 else path for path, one in zip(plain, composed, strict=True)]
+    last = {path: place for place, path in enumerate(paths)}
+    return [
+        replace(
+            member, path=path, fault=_name_fault(path) or member.fault or ("" if last[path] == place else _REPLACED)
+        )
+        for place, (path, member) in enumerate(zip(paths, members, strict=True))
+    ]
+
+
+_REPLACED = "the archive has a later file of the same name"
+
+
+def _name_fault(path: str) -> str:
+    leads_out = path.startswith("/") or ".." in path.split("/") or _DRIVE.match(path) or "\0" in path
+    return "the name leads out of the archive" if leads_out else ""
 
 
 def _is_litter(path: str) -> bool:
-    """Whether a file is one that operating systems leave behind."""
+    """Whether a file is one that operating systems, editors and servers leave behind."""
     parts = path.split("/")
     hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
-    return hidden or "__MACOSX" in parts or parts[-1].lower() in ("thumbs.db", "desktop.ini", "")
+    folders = any(part.lower() in _SYSTEM_FOLDERS for part in parts[:-1])
+    return hidden or folders or parts[-1].lower() in _SYSTEM_FILES
 
 
 def _too_many(limits: Limits) -> TooLarge:

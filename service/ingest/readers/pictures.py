@@ -3,7 +3,9 @@
 import base64
 import binascii
 import re
+import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -11,51 +13,74 @@ from service.domain.errors import Malformed
 from service.ingest.readers.listing import Listing, Member, OpenMember
 
 _LARGEST = 64 * 2**20
+_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts one before the name of each upload
 
 
 class ArchiveImages:
-    """Images of an archive by name. A reference is a URL or path in the tool, of which the last parts name the image."""
+    """Images of an archive by name. A reference is a name, a path or a URL, of which the last parts name the image."""
 
-    def __init__(self, listing: Listing, images: list[Member]) -> None:
+    def __init__(self, listing: Listing, images: Sequence[Member]) -> None:
         self.listing = listing
+        self._paths = {member.path: member for member in images}
         self._named: dict[str, list[Member]] = defaultdict(list)
         self._stems: dict[str, list[Member]] = defaultdict(list)
         for member in images:
             name = PurePosixPath(member.path)
-            self._named[name.name].append(member)
-            self._stems[name.stem].append(member)
+            # A browser or a tool may have saved it with its name as it stood in the URL.
+            for one in dict.fromkeys((name.name, unicodedata.normalize("NFC", unquote(name.name)))):
+                self._named[one].append(member)
+                self._stems[PurePosixPath(one).stem].append(member)
+        self._tails: dict[int, dict[str, list[Member]]] = {}
 
-    def find(self, reference: str) -> Member | str:
-        """The image that a reference names, or the reason why there is none."""
-        parts = _parts(reference)
-        name = parts[-1] if parts else ""
-        found = self._named.get(name) or self._stems.get(name) or self._named.get(_UPLOAD_MARK.sub("", name)) or []
-        best = max((_shared(member, parts) for member in found), default=0)
-        fitting = [member for member in found if _shared(member, parts) == best]
-        if not fitting:
+    def find(self, reference: str, folder: str = "") -> Member | str:
+        """The image that a reference names, or the reason why there is none. A path may be relative to `folder`."""
+        found = self._candidates(reference, folder)
+        if not found:
             return f"the archive has no image {reference[:200]!r}"
-        if len(fitting) > 1:
-            return (
-                f"the archive has several images that may be {reference[:200]!r}: {fitting[0].path}, {fitting[1].path}"
-            )
-        return fitting[0].fault or fitting[0]
+        if len(found) > 1:
+            return f"the archive has several images that may be {reference[:200]!r}: {found[0].path}, {found[1].path}"
+        return found[0].fault or found[0]
+
+    def _candidates(self, reference: str, folder: str) -> list[Member]:
+        """Images that fit, all equally well: those of the same path, else name, else name without ending."""
+        readings = _readings(reference)
+        for parts in readings:
+            exact = self._paths.get("/".join([folder.strip("/"), *parts]).strip("/"))
+            if exact is not None:
+                return [exact]
+        for names in (self._named, self._stems):
+            for parts in readings:
+                name = parts[-1] if parts else ""
+                found = names.get(name) or names.get(_UPLOAD_MARK.sub("", name)) or []
+                if found:
+                    return self._nearest(found, parts)
+        return []
+
+    def _nearest(self, found: list[Member], parts: Sequence[str]) -> list[Member]:
+        """Those that share the most folders above the name with a reference."""
+        if len(found) == 1:
+            return found
+        tails = self._tails.setdefault(id(found), defaultdict(list))
+        if not tails:
+            for member in found:
+                folders = member.path.split("/")[:-1]
+                for start in range(len(folders) + 1):
+                    tails["/".join(folders[start:])].append(member)
+        folders = list(parts[:-1])
+        return next(tails[tail] for start in range(len(folders) + 1) if (tail := "/".join(folders[start:])) in tails)
 
 
-def _parts(reference: str) -> list[str]:
-    address = urlsplit(reference.replace("\\", "/"))
-    path = address.query.partition("d=")[2] if "d=" in address.query else address.path
-    return [part for part in unquote(path).split("/") if part not in ("", ".", "..")]
-
-
-def _shared(member: Member, parts: list[str]) -> int:
-    """Number of folders above the file with equal names."""
-    count = 0
-    for mine, theirs in zip(reversed(member.path.split("/")[:-1]), reversed(parts[:-1]), strict=False):
-        if mine != theirs:
-            break
-        count += 1
-    return count
+def _readings(reference: str) -> list[list[str]]:
+    """The parts of the path that a reference may mean, the most literal first."""
+    plain = reference.replace("\\", "/")
+    paths = [plain, unquote(plain)]
+    if _SCHEME.match(plain) or "?d=" in plain:
+        address = urlsplit(plain)
+        path = address.query.partition("d=")[2] if "d=" in address.query else address.path
+        paths += [path, unquote(path)]
+    paths = [unicodedata.normalize("NFC", path) for path in paths]
+    return [[part for part in path.split("/") if part not in ("", ".", "..")] for path in dict.fromkeys(paths)]
 
 
 def contents(read: OpenMember, member: Member) -> tuple[bytes, str]:

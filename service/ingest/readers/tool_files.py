@@ -11,7 +11,7 @@ import pyarrow as pa
 from service.domain.dataset import SkippedRow
 from service.ingest.faults import invalid, malformed
 from service.ingest.readers.documents import Opened, tool_file
-from service.ingest.readers.folder import images_in
+from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.json_lines import as_column
 from service.ingest.readers.listing import Listing, Member, OpenMember
 from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
@@ -59,7 +59,7 @@ def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource 
     images = images_in(listing)
     table = _table(found[0][1], upload)
     source = _source(table, ArchiveImages(listing, images) if images else None)
-    return replace(source, format=f"{source.format}, in {kind}")
+    return replace(source, format=f"{source.format}, in {kind}", warnings=(*source.warnings, *listing.warnings))
 
 
 def _table(opened: Opened, upload: Upload) -> ToolTable:
