@@ -67,6 +67,10 @@ class ColumnCounts:
     characters: int = 0  # of the distinct texts
     examples: list[str] = field(default_factory=list)  # the first two texts that differ
     oddities: Counter[str] = field(default_factory=Counter)  # some of the marks and censored texts
+    _held: Counter[str] | None = None  # `distinct` while nothing but texts came and none was looked at
+
+    def __post_init__(self) -> None:
+        self._held = self.distinct
 
     @property
     def present(self) -> int:
@@ -100,9 +104,12 @@ class ColumnCounts:
         self.null += column.null_count
         if pa.types.is_null(kind):
             self.missing += len(column)
-        elif pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            return
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
             self._add_texts(values.as_text(column))
-        elif pa.types.is_boolean(kind):
+            return
+        self.settle()
+        if pa.types.is_boolean(kind):
             self._count_distinct(values.as_text(column.drop_null()))
             self.truths["true"] += len(column) - column.null_count
             self.missing += column.null_count
@@ -147,13 +154,28 @@ class ColumnCounts:
             first = next((value for value in column.slice(0, 1).to_pylist() if value is not None), None)
             self.examples += [] if first is None else [f"{len(first):,} numbers"]
 
+    def settle(self) -> None:
+        """Look at the texts that were only counted so far. Call it after the last batch."""
+        if self._held is not None:
+            held, self._held = self._held, None
+            if held:
+                self._look_at(pa.array(list(held), pa.string()), np.array(list(held.values()), np.int64))
+
     def _add_texts(self, column: Any) -> None:
-        """Work on the different texts of the batch, each weighted by how often it occurs."""
+        """Count the different texts of a batch. They are looked at once they are too many, or at the end."""
         counted = pc.value_counts(column.drop_null())
         texts, weights = counted.field("values"), counted.field("counts").to_numpy()
+        self.missing += column.null_count
         self._merge(texts, weights)
+        if self._held is None:
+            self._look_at(texts, weights)
+        elif self.distinct is None:
+            self.settle()
+
+    def _look_at(self, texts: Any, weights: Weights) -> None:
+        """Count what different texts are, each weighted by how often it occurs."""
         missing = self.missing_words.among(texts)
-        self.missing += column.null_count + _weight(weights, missing)
+        self.missing += _weight(weights, missing)
         self.non_finite += _weight(weights, pc.and_(missing, values.is_one_of(texts, values.NON_FINITE)))
         texts, weights = _chosen(texts, weights, pc.invert(missing))
         found = values.finite(numbers.plain(texts))
@@ -172,13 +194,17 @@ class ColumnCounts:
         count = int(weights.sum())
         self.by_point += count
         if whole:
-            self.leading_zeros += _weight(weights, numbers.matches(texts, r"^0\d+$"))
+            with_zero = texts.filter(pc.starts_with(texts, "0"))
+            if len(with_zero):
+                self.leading_zeros += _weight(weights, numbers.matches(texts, r"^0\d+$"))
         if self.only_by_point < _SURE_OF_FORM:
-            either = numbers.either_point(texts)
-            only = pc.and_(pc.match_substring(texts, "."), pc.invert(either))
-            self.marked += _weight(weights, either)
-            self.only_by_point += _weight(weights, only)
-            count -= _weight(weights, only)
+            points = pc.match_substring(texts, ".")
+            if pc.any(points).as_py():
+                either = numbers.either_point(texts)
+                only = _weight(weights, pc.and_(points, pc.invert(either)))
+                self.marked += _weight(weights, either)
+                self.only_by_point += only
+                count -= only
         self.by_comma += count
 
     def _add_words(self, texts: Any, weights: Weights) -> None:

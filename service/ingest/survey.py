@@ -73,6 +73,7 @@ def _surveyed(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Pat
         for name in ids.keys() - set(batch.rows.schema.names):
             ids[name].add(_unlike_any(rows - batch.rows.num_rows, rows))
     for column in columns.values():
+        column.settle()
         column.missing, column.null = column.missing + rows - column.seen, column.null + rows - column.seen
         column.seen = rows
     repeats = {name: prints.first_repeat() for name, prints in ids.items()}
