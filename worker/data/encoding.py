@@ -240,6 +240,8 @@ def _fit_images(dataset: Canonical, rows: Int[Tensor, " n"], image_size: int | N
 def _floats(values: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.float64]:
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
+    if pa.types.is_time(values.type):
+        values = values.cast(pa.int64())  # microseconds since midnight
     # Unsafe: dates such as 9999-12-31 are more microseconds than a double counts one by one.
     result = np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
     return np.where(np.isfinite(result), result, np.nan)

@@ -161,7 +161,9 @@ def test_a_kind_that_no_value_has_is_refused(take: Take) -> None:
 
 @pytest.mark.parametrize("word", ["NA", "null", "None", "nan", "N/A"])
 def test_a_word_in_a_source_with_nulls_is_a_category(take: Take, word: str) -> None:
-    rows = [{"v": (word, "red", None, "blue")[place % 4], "b": place / 3, "label": "pq"[place % 2]} for place in range(30)]
+    rows = [
+        {"v": (word, "red", None, "blue")[place % 4], "b": place / 3, "label": "pq"[place % 2]} for place in range(30)
+    ]
     assert take(rows_as_json_lines(rows), name="rows.jsonl").column("v")[:3] == [word, "red", None]
     assert take(rows_as_csv(rows)).column("v")[:3] == [None, "red", None]
 

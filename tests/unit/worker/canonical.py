@@ -19,6 +19,7 @@ TYPES = {
     "boolean": pa.bool_(),
     "categorical": pa.string(),
     "datetime": pa.timestamp("us"),
+    "time": pa.time64("us"),
     "image": pa.binary(),
     "text": pa.string(),
 }

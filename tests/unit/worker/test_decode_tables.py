@@ -1,6 +1,6 @@
 """Tables to tensors: statistics of the training rows alone, and nothing that is not a number."""
 
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,13 @@ def test_numbers_are_standardised_on_the_training_rows_alone(tmp_path: Path) -> 
     inner = torch.arange(1.0, 9.0)
     torch.testing.assert_close(x[:10], (torch.arange(10.0) - inner.mean()) / inner.std(correction=0))
     assert x[10:].tolist() == [10.0] * 5
+
+
+def test_times_of_day_are_numbers_in_their_order_and_missing_ones_are_marked(tmp_path: Path) -> None:
+    x = numbers(tmp_path, [time(0), time(6), None, time(12), time(18)], kind="time")
+    assert x[[0, 1, 3, 4], 0].diff().allclose(x[[0, 1, 3, 4], 0].diff()[:1])
+    assert x[:, 0].diff()[0] > 0
+    assert x[:, 1].tolist() == [0, 0, 1, 0, 0]
 
 
 def test_only_the_asked_rows_come_in_their_order_across_row_groups(tmp_path: Path) -> None:
