@@ -13,7 +13,7 @@ from service.ingest.encoding import sample_text
 from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
-from service.ingest.readers.delimited import looks_delimited, open_delimited
+from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import open_folder
 from service.ingest.readers.image_kinds import images_in
@@ -21,6 +21,7 @@ from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, opened_zip
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
+from service.ingest.readers.table_form import looks_delimited
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
 from service.ingest.source import RowSource, Upload
 

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from charset_normalizer import from_bytes
@@ -23,22 +24,82 @@ _FOREIGN_RUN = re.compile(rb"[\x80-\xff]+")
 _SHORT_RUN = 1.8
 _MOSTLY = 0.5
 _CONTROLS = b"\t\n\r\f\x1a\x1b"
+_FEW_NULS = 0.05  # of the bytes of a text; a binary file has more, or other control characters
+BAD_BYTES = re.compile("[\udc80-\udcff]+")  # how Python decodes bytes that are no UTF-8, with errors="surrogateescape"
+_FOREIGN = re.compile("[^\x00-\x7f\udc80-\udcff]")
+
+
+@dataclass(frozen=True)
+class TextEncoding:
+    """Python's name of an encoding, and what is wrong with the text.
+
+    `bad_bytes` counts the bytes that are no UTF-8 in a text that is otherwise; they are decoded with "surrogateescape".
+    `nuls` says whether it holds NUL characters.
+    """
+
+    name: str
+    bad_bytes: int = 0
+    nuls: bool = False
+
+
+def refuse_bad_bytes(text: str, line: int) -> None:
+    """Raise `Malformed` where a line of UTF-8 holds bytes that are none; `line` is its number."""
+    bad = None if text.isascii() else BAD_BYTES.search(text)
+    if bad is not None:
+        raise malformed(f"line {line}: {bad_byte(bad[0])}", f"line {line}")
+
+
+def bad_byte(found: str) -> str:
+    """The fault of a byte that is no UTF-8, as it was decoded."""
+    return f"the byte 0x{ord(found[0]) - 0xDC00:02X} is no UTF-8, as the rest of the file is; save the file as UTF-8"
 
 
 def encoding_of(path: Path) -> str:
-    """Python's name of the encoding of a file. Reads the whole file once. Raises `Malformed` where it is not text."""
+    """The name of `text_encoding`. The text is to be decoded with "surrogateescape": see `BAD_BYTES`."""
+    return text_encoding(path).name
+
+
+def text_encoding(path: Path) -> TextEncoding:
+    """The encoding of a file. Reads the whole file once, or twice if it is not UTF-8. Raises `Malformed` where it is not text."""
     with path.open("rb") as file:
         head = file.read(_SAMPLE)
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
-    if marked is not None:
+    if marked is not None and not marked.startswith("utf-8"):
         fault = _first_fault(path, marked)
         if fault is not None:
             raise malformed(f"the text is not valid {marked} at byte {fault:,}; save it as UTF-8", f"byte {fault}")
-        return marked
-    fault = _first_fault(path, "utf-8")
+        return TextEncoding(marked)
+    utf_8, nuls = marked or "utf-8", _has_nuls(path)
+    fault = _first_fault(path, utf_8)
     if fault is None:
-        return "utf-8"
-    return next(name for name in _guesses(_around(path, fault)) if _first_fault(path, name) is None)
+        return TextEncoding(utf_8, 0, nuls)
+    bad, sound = _utf_8_shares(path)
+    if marked is not None or sound > bad:
+        return TextEncoding(utf_8, bad, nuls)
+    found = next(name for name in _guesses(_around(path, fault)) if _first_fault(path, name) is None)
+    return TextEncoding(found, 0, nuls)
+
+
+def _utf_8_shares(path: Path) -> tuple[int, int]:
+    """How many bytes of a file are no UTF-8, and how many of its characters are and have several bytes.
+
+    Text in another encoding has more of the first: by accident a pair of its bytes is UTF-8 one time in three at most.
+    """
+    bad = sound = 0
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
+        while chunk := text.read(_CHUNK):
+            if not chunk.isascii():
+                bad += sum(map(len, BAD_BYTES.findall(chunk)))
+                sound += len(_FOREIGN.findall(chunk))
+    return bad, sound
+
+
+def _has_nuls(path: Path) -> bool:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            if b"\0" in chunk:
+                return True
+    return False
 
 
 def _guesses(sample: bytes) -> tuple[str, ...]:
@@ -57,7 +118,8 @@ def _guesses(sample: bytes) -> tuple[str, ...]:
 def sample_text(head: bytes) -> str | None:
     """The first bytes of a file as text, for detection of its format; wrong characters are replaced. None if it is not text."""
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
-    if marked is None and any(byte < 32 and byte not in _CONTROLS for byte in head):
+    controls = _CONTROLS + (b"\0" if head.find(0) > 0 and head.count(0) <= _FEW_NULS * len(head) else b"")
+    if marked is None and any(byte < 32 and byte not in controls for byte in head):
         return None
     return head.decode(marked or "utf-8", "replace")
 

@@ -52,6 +52,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
             check_names(spec, table.columns)
         survey = survey_columns(table, spec, limits, scratch)
         _check_rows(survey)
+        table = replace(table, warnings=(*table.warnings, *table.counted()))
         plan = make_plan(table, survey, spec, limits)
         _check_ids(plan, survey, table)
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)

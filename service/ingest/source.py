@@ -69,6 +69,7 @@ class RowSource:
     null_words: bool = False  # values are texts, of which NA, null and the like may stand for a missing value
     delimiter: str = ""  # between the values of a text table; it tells how its numbers are written
     warnings: tuple[ClientWarning, ...] = ()
+    counted: Callable[[], tuple[ClientWarning, ...]] = tuple  # warnings that are known once all batches were read
     stated: DeclaredContents | None = None
 
 

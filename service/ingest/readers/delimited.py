@@ -1,196 +1,236 @@
-"""CSV, TSV and their kin: delimiter and encoding found out, every value a string."""
+"""CSV, TSV and their kin: delimiter, encoding and form found out, every value a string."""
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
-from service.ingest.encoding import encoding_of
-from service.ingest.faults import invalid, malformed
+from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding
+from service.ingest.readers.table_form import SAMPLE, TableForm, form_of, is_comment
+from service.ingest.readers.text_rows import (
+    SPACES,
+    Chunk,
+    StrayQuote,
+    careful_chunks,
+    doubled_quotes,
+    plain_chunks,
+    spaced_chunks,
+)
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
-# For the whole process: the library's 128 KiB is less than a long document or a written-out embedding.
-_LONGEST_FIELD = 16 * 2**20
-csv.field_size_limit(_LONGEST_FIELD)
+_BLANK = " \t\r\n\x1a"
+_NUL = "\0"
+_MARKED = re.compile(r"^(#|%|//)", re.MULTILINE)
 
-Dialect = dict[str, Any]
 
-_SAMPLE = 1 << 20
-_SAMPLE_ROWS = 100
-_DELIMITERS = {",": ",", "\t": "tab", ";": ";", "|": "|"}
-_AGREE = 0.8
-_STEP = 64
+@dataclass
+class _Counts:
+    """What was met while a table was read, beside its rows; the lines are those of the first."""
+
+    comments: int = 0
+    comment_line: int = 0
+    headers: int = 0
+    header_line: int = 0
+    quotes: int = 0
+    quote_line: int = 0
+
+    def warnings(self) -> Iterator[ClientWarning]:
+        if self.comments:
+            detail = f"{self.comments:,} lines that begin with # % or // were left out as comments, the first in line {self.comment_line}"
+            yield ClientWarning(code="comment_lines", detail=detail)
+        if self.headers:
+            detail = f"the header is repeated {self.headers:,} times among the rows, first in line {self.header_line}; left out"
+            yield ClientWarning(code="repeated_header", detail=detail)
+        if self.quotes:
+            detail = (
+                f"{self.quotes:,} rows have a quote within quotes that is not doubled, the first in line {self.quote_line}; "
+                "it was read as it stands"
+            )
+            yield ClientWarning(code="stray_quotes", detail=detail)
 
 
 def open_delimited(upload: Upload) -> RowSource:
     """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
-    encoding = encoding_of(upload.path)
-    sample = _sample(upload.path, encoding)
-    delimiter = delimiter_of(sample, upload.name)
-    dialect = {"delimiter": delimiter, "skipinitialspace": f'{delimiter} "' in sample}
-    names = _header(sample, dialect)
-    upload.limits.check_columns(len(names))
+    encoding = text_encoding(upload.path)
+    with _opened(upload.path, encoding) as text:
+        form = form_of(BAD_BYTES.sub("\ufffd", text.read(SAMPLE).replace(_NUL, "")), upload.name)
+    upload.limits.check_columns(len(form.names))
+    last = [_Counts()]
+
+    def batches(_media: bool) -> Iterator[Batch]:
+        last[0] = _Counts()
+        return _batches(upload.path, encoding, form, last[0])
+
     return RowSource(
-        format=f"csv, delimiter {_DELIMITERS[delimiter]}, encoding {encoding}",
-        batches=lambda _media: _batches(upload.path, encoding, dialect, names),
-        columns=tuple(names),
-        warnings=tuple(_doubts(names, encoding)),
+        format=f"{form.said}, encoding {encoding.name}",
+        batches=batches,
+        columns=form.names,
+        warnings=(*form.warnings, *_of_encoding(encoding)),
+        counted=lambda: tuple(last[0].warnings()),
         null_words=True,
-        delimiter=delimiter,
+        delimiter=form.delimiter,
     )
 
 
-def delimiter_of(sample: str, name: str = "") -> str:
-    """The delimiter by which most lines of the sample have as many fields as the first."""
-    best, best_score = ",", (0.0, 0)
-    for delimiter in _DELIMITERS:
-        widths = [len(row) for row in _sample_rows(sample, {"delimiter": delimiter}) if row]
-        if not widths or widths[0] < 2:
-            continue
-        agreement = widths.count(widths[0]) / len(widths)
-        if delimiter == "\t" and name.lower().endswith((".tsv", ".tab")):
-            return delimiter
-        score = (round(agreement, 1) if agreement >= _AGREE else agreement / 2, widths[0])
-        if score > best_score:
-            best, best_score = delimiter, score
-    return best
+def _opened(path: Path, encoding: TextEncoding) -> IO[str]:
+    errors = "surrogateescape" if encoding.bad_bytes else "strict"
+    return path.open(encoding=encoding.name, errors=errors, newline="")
 
 
-def looks_delimited(sample: str) -> bool:
-    """Whether text of unknown name is a table: two lines at least, one delimiter that nearly all of them share."""
-    widths = Counter(len(row) for row in _sample_rows(sample, {"delimiter": delimiter_of(sample)}) if row)
-    width, count = max(widths.items(), key=lambda item: item[1], default=(0, 0))
-    return width >= 2 and count >= 2 and count >= _AGREE * widths.total()
-
-
-def _sample(path: Path, encoding: str) -> str:
-    with path.open(encoding=encoding, newline="") as file:
-        return file.read(_SAMPLE)
-
-
-def _sample_rows(sample: str, dialect: Dialect) -> list[list[str]]:
-    rows: list[list[str]] = []
-    with suppress(csv.Error):
-        rows.extend(islice(csv.reader(io.StringIO(sample, newline=""), **dialect), _SAMPLE_ROWS + 1))
-    cut_short = len(sample) == _SAMPLE and len(rows) > 1 and len(rows) <= _SAMPLE_ROWS
-    return rows[:-1] if cut_short else rows[:_SAMPLE_ROWS]
-
-
-def _header(sample: str, dialect: Dialect) -> list[str]:
-    rows = [row for row in _sample_rows(sample, dialect) if row]
-    if not rows:
-        raise invalid("the file is empty: a header line and at least two rows are needed", "line 1")
-    names = [name.strip() for name in rows[0]]
-    names = [name or f"unnamed_{position}" for position, name in enumerate(names)]
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise invalid(
-            f"the header names {', '.join(map(repr, repeated))} more than once; give each column a name of its own",
-            "line 1",
-            f"column {repeated[0]}",
-        )
-    if len(names) < 2:
-        raise invalid(
-            f"only one column, {names[0]!r}; a label and something to learn from are needed, "
-            "separated by comma, semicolon, tab or |",
-            "line 1",
-        )
-    return names
-
-
-def _doubts(names: list[str], encoding: str) -> Iterator[ClientWarning]:
-    if all(_is_number(name) for name in names):
-        yield ClientWarning(
-            code="header_looks_like_data",
-            detail="every name in the first line is a number; it was read as the header, so check that one is there",
-        )
-    if not encoding.startswith("utf"):
+def _of_encoding(encoding: TextEncoding) -> Iterator[ClientWarning]:
+    if not encoding.name.startswith("utf"):
         yield ClientWarning(
             code="encoding_guessed",
-            detail=f"the text is not UTF-8 and was read as {encoding}; save it as UTF-8 if wrong",
+            detail=f"the text is not UTF-8 and was read as {encoding.name}; save it as UTF-8 if wrong",
+        )
+    if encoding.bad_bytes:
+        yield ClientWarning(
+            code="bad_bytes",
+            detail=f"the text is UTF-8 but for {encoding.bad_bytes:,} bytes; the rows that hold them were skipped, each with "
+            "its line; save the file as UTF-8",
+        )
+    if encoding.nuls:
+        yield ClientWarning(
+            code="nul_characters", detail="NUL characters in the text were left out, as no text has them"
         )
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _batches(path: Path, encoding: TextEncoding, form: TableForm, counts: _Counts) -> Iterator[Batch]:
+    rows = _Rows(form, counts, unsound=bool(encoding.bad_bytes))
+    most = batch_rows(len(form.names))
+    with _opened(path, encoding) as text:
+        read_from = 0
+        for chunk in _chunks(text, encoding, form):
+            rows.add(chunk)
+            place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
+            if rows.size >= most or not 0 <= place - read_from <= BATCH_BYTES:
+                yield rows.batch()
+                read_from = place
+    if rows.size:
+        yield rows.batch()
 
 
-def _batches(path: Path, encoding: str, dialect: Dialect, names: list[str]) -> Iterator[Batch]:
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as text:
-        reader = csv.reader(text, **dialect)
-        read_from, index, most = 0, -1, batch_rows(len(names))
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        skipped: list[SkippedRow] = []
-        indices: list[int] = []
-        header_seen, line = False, 1
-        for row, line in _numbered(reader):
-            if not row:
-                continue
-            if not header_seen:
-                header_seen = True
-                continue
-            index += 1
-            if len(row) != len(names):
-                skipped.append(_wrong_width(index, line, len(row), len(names)))
-            elif dialect["delimiter"] == "\t" and (swallowed := _swallowed(row)):
-                skipped.append(_stray_quote(index, line, swallowed))
-            else:
-                rows.append(row)
-                lines.append(line)
-                indices.append(index)
-            full = len(rows) >= most or len(skipped) >= most
-            if full or (index % _STEP == 0 and raw.tell() - read_from > BATCH_BYTES):
-                yield _batch(names, rows, lines, indices, skipped)
-                rows, lines, indices, skipped, read_from = [], [], [], [], raw.tell()
-        _check_last_quote(path, encoding, dialect, line)
-        if rows or skipped:
-            yield _batch(names, rows, lines, indices, skipped)
-
-
-def _numbered(reader: Any) -> Iterator[tuple[list[str], int]]:
-    """Each row with its first line, 1-based."""
-    while True:
-        line = reader.line_num + 1
+def _chunks(text: IO[str], encoding: TextEncoding, form: TableForm) -> Iterator[Chunk]:
+    """Rows after the header; one by one from the first quote on that is not doubled."""
+    first = form.start + 1
+    if form.delimiter == SPACES:
+        yield from spaced_chunks(_after(text, form.start, encoding, form), first)
+        return
+    if not form.stray_quotes:
         try:
-            row = next(reader)
-        except StopIteration:
+            yield from plain_chunks(_after(text, form.start, encoding, form), form.dialect, first)
+        except StrayQuote as stray:
+            first = stray.line
+            text.seek(0)
+        else:
             return
-        except csv.Error as error:
-            raise malformed(
-                f"line {line}: {error}; a quote that is never closed is the usual cause", f"line {line}"
-            ) from error
-        yield row, line
+    yield from careful_chunks(_after(text, first - 1, encoding, form), form.dialect, first)
 
 
-def _check_last_quote(path: Path, encoding: str, dialect: Dialect, line: int) -> None:
-    """Raise `Malformed` if a quote in the file's last row, which starts at `line`, is still open at its end."""
-    with path.open(encoding=encoding, newline="") as text:
-        rest = islice(text, line - 1, None)
-        last = ""
-        try:
-            for _ in csv.reader(rest, strict=True, **dialect):
-                pass
-        except csv.Error as error:
-            last = str(error)
-    if "unexpected end of data" in last:
-        raise malformed(f"line {line}: a quoted value is never closed; add the missing quote", f"line {line}")
+def _after(text: IO[str], lines: int, encoding: TextEncoding, form: TableForm) -> Iterable[str]:
+    found: Iterable[str] = islice(text, lines, None)
+    if encoding.nuls:
+        found = (line.replace(_NUL, "") for line in found)
+    return doubled_quotes(found) if form.backslash else found
 
 
-def _wrong_width(index: int, line: int, fields: int, expected: int) -> SkippedRow:
-    return SkippedRow(index=index, where=f"line {line}", reason=f"{fields} fields, the header has {expected}")
+@dataclass
+class _Rows:
+    """Rows of the next batch, and what was skipped since the one before."""
+
+    form: TableForm
+    counts: _Counts
+    unsound: bool  # some rows hold bytes that are no text
+    index: int = -1
+    rows: list[list[str]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    skipped: list[SkippedRow] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return max(len(self.rows), len(self.skipped))
+
+    def add(self, chunk: Chunk) -> None:
+        rows, lines, stray = chunk
+        if not self.unsound and isinstance(lines, range) and self._are_plain(rows):
+            self.rows += rows
+            self.lines += lines
+            self.indices += range(self.index + 1, self.index + 1 + len(rows))
+            self.index += len(rows)
+            return
+        for place, (row, line) in enumerate(zip(rows, lines, strict=True)):
+            self._place(row, line, stray=place in stray)
+
+    def _are_plain(self, rows: list[list[str]]) -> bool:
+        """Whether these are rows of the right width, none of which may be a comment or the header: the usual case, and quick."""
+        form = self.form
+        if form.trailing or set(map(len, rows)) != {form.width}:
+            return False
+        first = [row[0] for row in rows]
+        return form.header[0] not in first and not (form.comment_rows and _MARKED.search("\n".join(first)))
+
+    def _place(self, row: list[str], line: int, *, stray: bool) -> None:
+        form, counts = self.form, self.counts
+        if len(row) <= 1 and not "".join(row).strip(_BLANK):
+            return
+        if is_comment(row, form):
+            counts.comments, counts.comment_line = counts.comments + 1, counts.comment_line or line
+            return
+        if len(row) >= len(form.header) and _is_header(row, form):
+            counts.headers, counts.header_line = counts.headers + 1, counts.header_line or line
+            return
+        self.index += 1
+        fault = self._fault(row, line, stray=stray)
+        if fault:
+            self.skipped.append(SkippedRow(index=self.index, where=f"line {line}", reason=fault))
+            return
+        if stray and any('"' in value for value in row):
+            counts.quotes, counts.quote_line = counts.quotes + 1, counts.quote_line or line
+        self.rows.append(row[: form.width - form.trailing])
+        self.lines.append(line)
+        self.indices.append(self.index)
+
+    def _fault(self, row: list[str], line: int, *, stray: bool) -> str:
+        """Why a row is not read; empty if it is."""
+        form = self.form
+        named = form.width - form.trailing
+        if len(row) != form.width and not (form.trailing and len(row) == named):
+            if stray:
+                return "a quote within quotes is not doubled, and the values cannot be told apart; double it"
+            return f"{len(row)} fields, the header has {named}"
+        if any(value.strip() for value in row[named:]):
+            return f"{len(row)} fields, the header has {named}"
+        if form.delimiter == "\t" and (more := _swallowed(row)):
+            return f"a value that begins with a quote goes on to line {line + more}, over whole rows; double the quotes in it"
+        if self.unsound and (bad := next(filter(None, map(BAD_BYTES.search, row)), None)):
+            return bad_byte(bad[0])
+        return ""
+
+    def batch(self) -> Batch:
+        """The rows so far; the next batch begins."""
+        names, rows, lines = self.form.names, self.rows, self.lines
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
+        batch = Batch(
+            rows=pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], names=list(names)),
+            index=np.array(self.indices, np.int64),
+            where=lambda position: f"line {lines[position]}",
+            skipped=tuple(self.skipped),
+        )
+        self.rows, self.lines, self.indices, self.skipped = [], [], [], []
+        return batch
+
+
+def _is_header(row: Sequence[str], form: TableForm) -> bool:
+    return all(value.strip() == name for value, name in zip(row, form.header, strict=False)) and not any(
+        row[len(form.header) :]
+    )
 
 
 def _swallowed(row: list[str]) -> int:
@@ -198,20 +238,3 @@ def _swallowed(row: list[str]) -> int:
     inside = [value for value in row if "\n" in value]
     as_wide = any(line.count("\t") == len(row) - 1 for value in inside for line in value.split("\n")[1:-1])
     return sum(value.count("\n") for value in inside) if as_wide else 0
-
-
-def _stray_quote(index: int, line: int, more: int) -> SkippedRow:
-    reason = f"a value that begins with a quote goes on to line {line + more}, over whole rows; double the quotes in it"
-    return SkippedRow(index=index, where=f"line {line}", reason=reason)
-
-
-def _batch(
-    names: list[str], rows: list[list[str]], lines: list[int], indices: list[int], skipped: list[SkippedRow]
-) -> Batch:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return Batch(
-        rows=pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], names=names),
-        index=np.array(indices, np.int64),
-        where=lambda position: f"line {lines[position]}",
-        skipped=tuple(skipped),
-    )

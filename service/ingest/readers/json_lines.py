@@ -1,8 +1,10 @@
-"""JSON lines: one object a line; keys may differ from line to line."""
+"""JSON lines: one object a line; keys may differ from line to line. Objects of other JSON become rows here too."""
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import count
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from service.ingest.encoding import encoding_of
+from service.domain.dataset import SkippedRow
+from service.ingest.encoding import BAD_BYTES, bad_byte, encoding_of, refuse_bad_bytes
 from service.ingest.faults import malformed
 from service.ingest.limits import Limits
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
@@ -27,29 +30,62 @@ def open_json_lines(upload: Upload) -> RowSource:
     )
 
 
+@dataclass(frozen=True)
+class Record:
+    """An object that becomes a row, the place of it, and its size in characters; or the fault of a place without one."""
+
+    where: str
+    size: int
+    values: dict[str, Any] | None
+    fault: str = ""
+
+
 def _batches(path: Path, encoding: str, limits: Limits) -> Iterator[Batch]:
-    rows: list[dict[str, Any]] = []
-    lines: list[int] = []
-    index = size = 0
-    for number, length, row in numbered_rows(path, encoding):
-        rows.append(row)
-        lines.append(number)
-        size += length
-        if len(rows) == BATCH_ROWS or size > BATCH_BYTES:
-            yield _batch(rows, lines, index, limits)
-            index, size, rows, lines = index + len(rows), 0, [], []
-    if rows:
-        yield _batch(rows, lines, index, limits)
+    return record_batches(_records(path, encoding), limits)
+
+
+def _records(path: Path, encoding: str) -> Iterator[Record]:
+    for number, line in _numbered_lines(path, encoding):
+        bad = None if line.isascii() else BAD_BYTES.search(line)
+        where = f"line {number}"
+        yield Record(where, len(line), None, bad_byte(bad[0])) if bad else Record(where, len(line), _row(line, number))
+
+
+def record_batches(records: Iterable[Record], limits: Limits) -> Iterator[Batch]:
+    """Batches of the records that are rows; the others are skipped."""
+    rows: list[Record] = []
+    places: list[int] = []
+    skipped: list[SkippedRow] = []
+    size = 0
+    for index, record in enumerate(records):
+        if record.values is None:
+            skipped.append(SkippedRow(index=index, where=record.where, reason=record.fault))
+        else:
+            rows.append(record)
+            places.append(index)
+        size += record.size
+        if len(rows) == BATCH_ROWS or len(skipped) == BATCH_ROWS or size > BATCH_BYTES:
+            yield _batch(rows, places, skipped, limits)
+            size, rows, places, skipped = 0, [], [], []
+    if rows or skipped:
+        yield _batch(rows, places, skipped, limits)
 
 
 def numbered_rows(path: Path, encoding: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
     """The number of each line that is not blank, its length and its object. Raises `Malformed`."""
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding) as text:
-        number = 0
-        while line := text.readline(_LONGEST_LINE):
-            number += 1
+    for number, line in _numbered_lines(path, encoding):
+        refuse_bad_bytes(line, number)
+        yield number, len(line), _row(line, number)
+
+
+def _numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
+        for number in count(1):
+            line = text.readline(_LONGEST_LINE)
+            if not line:
+                return
             if line.strip():
-                yield number, len(line), _row(line, number)
+                yield number, line
 
 
 def _row(line: str, number: int) -> dict[str, Any]:
@@ -82,21 +118,26 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def _batch(rows: list[dict[str, Any]], lines: list[int], index: int, limits: Limits) -> Batch:
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], limits: Limits) -> Batch:
+    objects = [row.values or {} for row in rows]
+    names = list(dict.fromkeys(name for one in objects for name in one))
     limits.check_columns(len(names))
-    columns = [as_column([row.get(name) for row in rows]) for name in names]
+    columns = [as_column([one.get(name) for one in objects]) for name in names]
     return Batch(
         rows=pa.RecordBatch.from_arrays(columns, names=names) if names else _without_columns(len(rows)),
-        index=np.arange(index, index + len(rows), dtype=np.int64),
-        where=lambda position: f"line {lines[position]}",
+        index=np.array(places, np.int64),
+        where=lambda position: rows[position].where,
+        skipped=tuple(skipped),
     )
 
 
 def as_column(values: list[Any]) -> Any:
-    """Lists of numbers stay lists; everything else becomes text, as it would stand in a CSV."""
-    if any(isinstance(value, list) for value in values) and all(_is_vector(value) for value in values):
+    """Lists of numbers stay lists and truths stay truths; everything else becomes text. NaN and infinity become null."""
+    kinds = {type(value) for value in values}
+    if list in kinds and all(_is_vector(value) for value in values):
         return pa.array([_floats(value) for value in values], pa.list_(pa.float64()))
+    if bool in kinds and kinds <= {bool, type(None)}:
+        return pa.array(values, pa.bool_())
     return pa.array([_text(value) for value in values], pa.string())
 
 
@@ -122,6 +163,8 @@ def _text(value: Any) -> str | None:
         return None  # JSON has no such numbers: what writes them means that there is none
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, float) and not isfinite(value):
+        return None
     return json.dumps(value, ensure_ascii=False)
 
 

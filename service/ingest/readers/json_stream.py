@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+from service.ingest.encoding import BAD_BYTES, bad_byte
 from service.ingest.faults import malformed
 from service.ingest.readers.json_lines import sound
 
@@ -27,7 +28,7 @@ def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
     An array yields its elements, with section and key empty. In an object each key is a section: an array there yields
     its elements, an object its members with their keys, and any other value itself.
     """
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding) as text:
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
         cursor = _Cursor(text)
         if cursor.next() == "[":
             yield from (("", "", value) for value in cursor.elements())
@@ -99,7 +100,11 @@ class _Cursor:
                     self._broken(error)
                 continue
             if self._text[end : end + 3].strip(_OF_NUMBERS) or end + 3 <= len(self._text) or not self._more(_CHUNK):
-                value, self._place = sound(value, self._text[self._place : end]), end
+                piece = self._text[self._place : end]
+                bad = None if piece.isascii() else BAD_BYTES.search(piece)
+                if bad is not None:
+                    self.fail(bad_byte(bad[0]))
+                value, self._place = sound(value, piece), end
                 return value  # not a number that continues beyond the text read so far
 
     def fail(self, why: str) -> NoReturn:

@@ -85,11 +85,14 @@ def test_tasks_whose_data_has_an_id_of_its_own_must_still_have_ids_that_differ(t
         take(tasks(2), "export.json")
 
 
-def test_rows_that_a_stray_quote_swallows_are_told(take: Take) -> None:
+def test_a_stray_quote_swallows_no_rows(take: Take) -> None:
     lines = [f"hello there you {row}\t{label}" for row, label in enumerate(CLASSES)]
     lines[3], lines[9] = f'"{lines[3]}', f'"{lines[9]}'
     outcome = take("text\tlabel\n" + "\n".join(lines) + "\n", "a.tsv")
-    (told,) = outcome.skipped
+    assert (outcome.found.rows, outcome.table["text"][3]) == (20, '"hello there you 3')
+    assert "2 rows" in next(one.detail for one in outcome.found.warnings if one.code == "stray_quotes")
+    lines[9] = f'{lines[9][1:].split(chr(9))[0]}"\t{CLASSES[9]}'
+    (told,) = take("text\tlabel\n" + "\n".join(lines) + "\n", "a.tsv").skipped
     assert (told.where, "goes on to line 11" in told.reason) == ("line 5", True)
     quoted = [f'"one line\nand another {row}"\t{label}' for row, label in enumerate(CLASSES)]
     assert take("text\tlabel\n" + "\n".join(quoted) + "\n", "a.tsv").skipped == []

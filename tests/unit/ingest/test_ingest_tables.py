@@ -120,10 +120,11 @@ def test_a_quote_that_is_never_closed_is_told_by_the_line_that_opens_it(take: Ta
     assert caught.value.errors[0].loc == ["file", "line 4"]
 
 
-def test_repeated_column_names_are_told(take: Take) -> None:
-    with pytest.raises(Invalid, match="'x'") as caught:
-        take("x,y,x,target\n1,2,3,a\n4,5,6,b\n")
-    assert caught.value.errors[0].loc == ["file", "line 1", "column x"]
+def test_a_repeated_column_gets_a_name_of_its_own_and_is_told(take: Take) -> None:
+    outcome = take("x,y,x,x.1,x,target\n1,2,3,4,9,a\n4,5,6,7,8,b\n")
+    assert {name: outcome.column(name)[0] for name in outcome.kinds} == {"x": 1, "y": 2, "x.2": 3, "x.1": 4, "x.3": 9}
+    (told,) = (one.detail for one in outcome.found.warnings if one.code == "repeated_columns")
+    assert "'x' (now also 'x.2', 'x.3')" in told
 
 
 @pytest.mark.parametrize("content", [b"", b"x,target\n", b"\n\n", b"\xef\xbb\xbf"])

@@ -348,5 +348,5 @@ def test_a_class_whose_rows_are_all_skipped_is_no_class(take: Take) -> None:
 
 
 def test_when_every_row_is_skipped_the_first_reason_is_told(take: Take) -> None:
-    with pytest.raises(Invalid, match=r"line 2: 3 fields"):
-        take("x,target\n1,a,\n2,b,\n3,a,\n", label="target")
+    with pytest.raises(Invalid, match=r"line 2: 4 fields"):
+        take("x,target\n1,a,?,!\n2,b,?,!\n3,a,?,!\n", label="target")

@@ -1,0 +1,176 @@
+"""Rows of a text table from its lines: values between delimiters, in quotes, or between runs of spaces."""
+
+import csv
+import re
+from bisect import bisect
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NoReturn
+
+from service.ingest.faults import malformed
+
+# For the whole process: the library's 128 KiB is less than a long document or a written-out embedding.
+_LONGEST_FIELD = 16 * 2**20
+csv.field_size_limit(_LONGEST_FIELD)
+
+Dialect = dict[str, Any]
+# Rows, the line of each, and which of them hold a quote that is not doubled within quotes.
+Chunk = tuple[list[list[str]], list[int] | range, frozenset[int]]
+
+SPACES = " "  # as a delimiter: any run of spaces and tabs
+_CHUNK = 256
+_BETWEEN_SPACES = re.compile(r'"((?:[^"\\]|\\.|"")*)"(?=\s|$)|\S+')
+_ESCAPED_QUOTE = re.compile(r'(\\+)"')
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+class StrayQuote(Exception):
+    """A quote that is not doubled, in a value in quotes. The row begins at `line`."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+def plain_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterator[Chunk]:
+    """Rows of lines of which the first is number `line`. Raises `StrayQuote`, and `Malformed` for a quote that stays open."""
+    reader = csv.reader(lines, strict=True, **dialect)
+    while True:
+        rows: list[list[str]] = []
+        before = reader.line_num
+        try:
+            rows.extend(islice(reader, _CHUNK))
+        except csv.Error as error:
+            places = _lines_of(rows, line)
+            if rows:
+                yield rows, places, frozenset()
+            at = line + sum(map(_height, rows))
+            if _is_stray(error, dialect):
+                raise StrayQuote(at) from error
+            _never_closed(at, error)
+        if not rows:
+            return
+        taken = reader.line_num - before
+        yield rows, range(line, line + taken) if taken == len(rows) else _lines_of(rows, line), frozenset()
+        line += taken
+
+
+def careful_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterator[Chunk]:
+    """As `plain_chunks`, one row at a time. A quote that is not doubled ends a value only before a delimiter or the line's end."""
+    source = _Lines(lines)
+    reader = csv.reader(source, strict=True, **dialect)
+    rows: list[list[str]] = []
+    places: list[int] = []
+    stray: set[int] = set()
+    while True:
+        source.held.clear()
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            if not _is_stray(error, dialect):
+                _never_closed(line, error)
+            source.take_back()
+            row = split_leniently(source.held[0], dialect["delimiter"])
+            stray.add(len(rows))
+        rows.append(row)
+        places.append(line)
+        line += len(source.held)
+        if len(rows) == _CHUNK:
+            yield rows, places, frozenset(stray)
+            rows, places, stray = [], [], set()
+    yield rows, places, frozenset(stray)
+
+
+def spaced_chunks(lines: Iterable[str], line: int) -> Iterator[Chunk]:
+    """Rows whose values stand between runs of spaces."""
+    source = iter(lines)
+    while rows := [split_at_spaces(text) for text in islice(source, _CHUNK)]:
+        yield rows, range(line, line + len(rows)), frozenset()
+        line += len(rows)
+
+
+def split_at_spaces(line: str) -> list[str]:
+    """Values of a line between runs of spaces; one in quotes may hold spaces, and quotes after a backslash or doubled."""
+    found = _BETWEEN_SPACES.finditer(line)
+    return [one[0] if one[1] is None else one[1].replace('\\"', '"').replace('""', '"') for one in found]
+
+
+def split_leniently(line: str, delimiter: str) -> list[str]:
+    """Values of a line in which a quote closes a value only before a delimiter or the end, and stands for itself elsewhere."""
+    line = line.rstrip("\r\n")
+    closing = [found.start() for found in re.finditer(rf'"(?= *(?:{re.escape(delimiter)}|\Z))', line)]
+    values: list[str] = []
+    place = 0
+    while place <= len(line):
+        opened = place + len(line[place:]) - len(line[place:].lstrip(" ")) if line.startswith(" ", place) else place
+        after = bisect(closing, opened)
+        if line.startswith('"', opened) and after < len(closing):
+            end = line.find(delimiter, closing[after])
+            values.append(line[opened + 1 : closing[after]].replace('""', '"'))
+        else:
+            end = line.find(delimiter, place)
+            values.append(line[place : end if end >= 0 else len(line)])
+        place = len(line) + 1 if end < 0 else end + 1
+        if place == len(line) and end >= 0:
+            values.append("")
+            break
+    return values
+
+
+def doubled_quotes(lines: Iterable[str]) -> Iterator[str]:
+    """Lines with doubled quotes in place of quotes after a backslash."""
+    for line in lines:
+        yield _ESCAPED_QUOTE.sub(_doubled, line) if '\\"' in line else line
+
+
+def _doubled(found: "re.Match[str]") -> str:
+    count = len(found[1])
+    return "\\" * (count // 2) + ('""' if count % 2 else '"')
+
+
+class _Lines:
+    """Lines of a text; those after the first of the row that is being read can be taken back."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self._again = iter(lines), deque[str]()
+        self.held: list[str] = []  # of the row that is being read
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self.held.append(line)
+        return line
+
+    def take_back(self) -> None:
+        """Give the lines after the first once more."""
+        self._again.extendleft(reversed(self.held[1:]))
+        del self.held[1:]
+
+
+def _is_stray(error: csv.Error, dialect: Dialect) -> bool:
+    """Whether a quote stands for itself: few quote in TSV, and many write quotes, so that there one that stays open does too."""
+    return "expected after" in str(error) or dialect["delimiter"] == "\t"
+
+
+def _never_closed(line: int, error: csv.Error) -> NoReturn:
+    if "unexpected end" in str(error):
+        raise malformed(f"line {line}: a quoted value is never closed; add the missing quote", f"line {line}")
+    raise malformed(f"line {line}: {error}; a quote that is never closed is the usual cause", f"line {line}") from error
+
+
+def _height(row: list[str]) -> int:
+    """How many lines a row takes."""
+    return 1 + sum(len(_LINE_END.findall(value)) for value in row if "\n" in value or "\r" in value)
+
+
+def _lines_of(rows: list[list[str]], line: int) -> list[int]:
+    places = []
+    for row in rows:
+        places.append(line)
+        line += _height(row)
+    return places
