@@ -130,6 +130,7 @@ class Recording(Frozen):
     shared: bool = Field(
         description="Whether the input of the last layer is the same at every checkpoint, and stored once."
     )
+    bias: bool = Field(True, description="Whether the last layer has a bias, whose influence is then counted.")
 
 
 class CanonicalHeader(BaseModel):

@@ -1,8 +1,8 @@
 """Activations and logits of every sample at every checkpoint: all that last-layer influence needs.
 
 The gradient of the loss of sample i for the last Linear layer, weight and bias together, is the outer product of
-`delta_i = softmax(z_i) - e_y` and `(a_i, 1)`. It is never formed: inner products of gradients factor into inner
-products of these two (arXiv:2002.08484, appendix F).
+`delta_i = softmax(z_i) - e_y` and `(a_i, 1)`, or `a_i` for a layer without bias. It is never formed: inner products of
+gradients factor into inner products of these two (arXiv:2002.08484, appendix F).
 """
 
 import math
@@ -20,18 +20,20 @@ from worker.devices import CPU, device_of, to_device
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
 _FLAT_BATCH = 2048  # rows of numbers are small: fewer, larger calls
+_ALL = slice(None)
 
 
 @dataclass(frozen=True)
 class Trace:
     """What n samples gave at T checkpoints: inputs of the last layer (`activations`, width d) and its outputs (`logits`).
 
-    `rates`: the learning rate of each checkpoint, above 0.
+    `rates`: the learning rate of each checkpoint, above 0. `bias`: whether the last layer has one.
     """
 
     activations: Float[Tensor, "t n d"]
     logits: Float[Tensor, "t n c"]
     rates: tuple[float, ...]
+    bias: bool = True
 
     @property
     def shared(self) -> bool:
@@ -41,8 +43,15 @@ class Trace:
     def rows(self, rows: Int[Tensor, " k"]) -> "Trace":
         """The trace of some of the samples."""
         if self.shared:
-            return Trace(self.activations[0, rows].expand(len(self.rates), -1, -1), self.logits[:, rows], self.rates)
-        return Trace(self.activations[:, rows], self.logits[:, rows], self.rates)
+            activations = self.activations[0, rows].expand(len(self.rates), -1, -1)
+        else:
+            activations = self.activations[:, rows]
+        return Trace(activations, self.logits[:, rows], self.rates, self.bias)
+
+    def inputs(self, t: int, rows: slice | Int[Tensor, " k"] = _ALL) -> Float[Tensor, "k e"]:
+        """The factor of the gradients of some rows at checkpoint t: the activations, and a 1 if the layer has a bias."""
+        activations = self.activations[t, rows]
+        return torch.cat([activations, activations.new_ones(len(activations), 1)], 1) if self.bias else activations
 
 
 def logit_errors(logits: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Tensor, "n c"]:
@@ -148,7 +157,7 @@ class ActivationRecorder:
         if not self._only_head:
             activations = allocate(scratch / "activations.f4", (self._stored, samples, head.in_features))
         logits = allocate(scratch / "logits.f4", (len(rates), samples, head.out_features))
-        self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates))
+        self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates), head.bias is not None)
 
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
         """Fill the trace at checkpoint t, whose parameters the model has now.

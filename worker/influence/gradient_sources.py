@@ -6,7 +6,6 @@ Both give the gradients of some rows at a checkpoint for given labels, one entry
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -41,10 +40,7 @@ class LastLayerGradients:
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource."""
-        activations = self._trace.activations[t, rows]
-        # The appended 1 is the input of the bias.
-        inputs = torch.cat([activations, activations.new_ones(len(activations), 1)], 1)
-        return [Outer(inputs, logit_errors(self._trace.logits[t, rows], labels))]
+        return [Outer(self._trace.inputs(t, rows), logit_errors(self._trace.logits[t, rows], labels))]
 
 
 class CheckpointedModel:

@@ -92,7 +92,7 @@ class RecordedActivations:
         kept = 1 if self._shared else len(places)
         activations = allocate(scratch / "activations.f4", (kept, len(rows), recording.width))
         logits = allocate(scratch / "logits.f4", (len(places), len(rows), len(dataset.header.classes)))
-        self.trace = Trace(activations.expand(len(places), -1, -1), logits, tuple(rates))
+        self.trace = Trace(activations.expand(len(places), -1, -1), logits, tuple(rates), recording.bias)
 
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
         """Read checkpoint t into the trace; with `inner` give what enters the layer before the last.

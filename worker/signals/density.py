@@ -57,10 +57,11 @@ class _Directions:
     @classmethod
     def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"]) -> "_Directions":
         delta = logit_errors(trace.logits[t], labels)
-        entered = trace.activations[t]
-        inputs = torch.cat([entered, entered.new_ones(len(entered), 1)], 1)
-        norm = gradient_norms([Outer(inputs, delta)]).clamp(min=torch.finfo(torch.float32).tiny)
-        return cls(inputs, delta / norm[:, None])
+        inputs = trace.inputs(t)
+        norm = gradient_norms([Outer(inputs, delta)])
+        # A gradient of zero, which a layer without bias may have, has no direction: its cosines are 0.
+        delta = delta * (norm > 0)[:, None]
+        return cls(inputs, delta / norm.clamp(min=torch.finfo(torch.float32).tiny)[:, None])
 
     def take(self, rows: slice | Int[Tensor, " k"]) -> "_Directions":
         return _Directions(self.inputs[rows], self.delta[rows])

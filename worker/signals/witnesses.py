@@ -114,7 +114,7 @@ def _influence(
     for t, rate in enumerate(suspects_trace.rates):
         delta = rate * logit_errors(pool.trace.logits[t, rows], pool.labels[rows])
         torch.mm(suspects_trace.activations[t], pool.trace.activations[t, rows].T, out=found[t])
-        found[t].add_(1).mul_(logit_errors(suspects_trace.logits[t], given) @ delta.T)
+        found[t].add_(float(suspects_trace.bias)).mul_(logit_errors(suspects_trace.logits[t], given) @ delta.T)
     return found.permute(1, 2, 0)
 
 

@@ -42,7 +42,7 @@ def open_named_npz(upload: Upload) -> RowSource:
     if title is None:
         raise ValueError(f"{upload.name} has no arrays with a meaning")
     texts = {name: texts_of(arrays[name]) for name in LISTS if name in arrays}
-    return MEANINGS[title].open(NamedArrays(f"{title}, npz, arrays {listed(list(arrays))}", arrays, texts, upload))
+    return MEANINGS[title].open(NamedArrays(f"{title}, npz, arrays {listed(list(arrays))}", arrays, texts, {}, upload))
 
 
 def open_safetensors(upload: Upload) -> RowSource:
@@ -57,4 +57,5 @@ def open_safetensors(upload: Upload) -> RowSource:
         )
     texts = {name: parse_names(name, metadata[name]) for name in LISTS if name in metadata}
     texts |= {name: texts_of(arrays[name]) for name in LISTS if name in arrays and name not in texts}
-    return MEANINGS[title].open(NamedArrays(f"{title}, safetensors, {len(arrays)} arrays", arrays, texts, upload))
+    form = f"{title}, safetensors, {len(arrays)} arrays"
+    return MEANINGS[title].open(NamedArrays(form, arrays, texts, metadata, upload))

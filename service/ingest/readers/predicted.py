@@ -3,7 +3,7 @@
 A safetensors or NPZ file with these arrays, n samples, c classes:
 
 ================== ======== ===============================================================================
-`labels`           n        whole numbers, columns of `pred_probs`; in NPZ also names of `classes`
+`labels`           n        whole numbers, columns of `pred_probs` or all among `classes`; in NPZ also names of `classes`
 `pred_probs`       n x c    probabilities of the classes, by models that were fitted without the sample
 `features`         n x d    optional: numbers of which near ones mean alike samples, an embedding say
 `classes`          c        optional names; metadata (a JSON list) in safetensors
@@ -25,6 +25,7 @@ from service.domain.dataset import ClientWarning, Modality
 from service.ingest.faults import invalid, listed
 from service.ingest.labels import sorted_classes
 from service.ingest.readers.arrays import StoredArray
+from service.ingest.readers.label_reading import LabelReading, label_numbers, label_reading
 from service.ingest.readers.vectors import (
     REFERENCE,
     NamedArrays,
@@ -35,9 +36,9 @@ from service.ingest.readers.vectors import (
     classes_of,
     ids_of,
     ignored,
-    label_numbers,
     labels_of,
     source,
+    stripped,
     texts_of,
     width_of,
 )
@@ -78,14 +79,15 @@ def open_predicted(named: NamedArrays) -> RowSource:
             )
         detail = f"the columns of pred_probs are taken for the labels in sorted order: {listed(classes)}"
         notices.append(ClientWarning(code="classes_sorted", detail=detail))
-    return _source(named, "predictions", classes, ["pred_probs", "features"], notices)
+    reading = label_reading(named, classes, "pred_probs")
+    return _source(named, "predictions", reading, ["pred_probs", "features"], notices)
 
 
 def open_embedded(named: NamedArrays) -> RowSource:
     """Read embeddings. Raises `Invalid` naming the array, and the row where one is at fault."""
     class_names = named.texts.get("classes")
     if class_names is None:
-        classes = _checked(named, sorted_classes({name.strip() for name in _names(named)}))
+        classes = _checked(named, sorted_classes(set(stripped(_names(named)))))
     else:
         classes = classes_of(named, len(class_names), "labels")
     detail = (
@@ -93,23 +95,25 @@ def open_embedded(named: NamedArrays) -> RowSource:
         "pred_probs nothing is trained"
     )
     notice = ClientWarning(code="no_pred_probs", detail=detail)
-    return _source(named, "embedding", classes, ["features"], [notice], by_name=class_names is None)
+    if class_names is None:
+        reading = LabelReading(classes, "classes", by_name=True)
+    else:
+        reading = label_reading(named, classes, "classes")
+    return _source(named, "embedding", reading, ["features"], [notice])
 
 
 def _source(
     named: NamedArrays,
     modality: Modality,
-    classes: tuple[str, ...],
+    reading: LabelReading,
     names: Sequence[str],
     notices: list[ClientWarning],
-    *,
-    by_name: bool = False,
 ) -> RowSource:
     """Both parts of the arrays of these names, the first of which must be there."""
-    train = _part("train", "", named, classes, names, by_name=by_name)
+    train = _part("train", "", named, reading, names)
     parts = [train]
     if f"{REFERENCE}{names[0]}" in named.arrays or f"{REFERENCE}labels" in named.arrays:
-        parts.append(_part("reference", REFERENCE, named, classes, names, by_name=by_name))
+        parts.append(_part("reference", REFERENCE, named, reading, names))
         check_alike(*parts)
         beside = [name for name in parts[1].vectors if name not in train.vectors]
         if beside:
@@ -118,12 +122,11 @@ def _source(
             )
     vectors = {name: stored.shape[1] for name, stored in train.vectors.items()}
     unknown = [name for name in named.arrays if name not in _MEANT]
-    return source(named, parts, DeclaredContents(modality, classes, vectors), _read, [*notices, *ignored(unknown)])
+    notices = [*notices, *reading.warnings, *ignored(unknown)]
+    return source(named, parts, DeclaredContents(modality, reading.classes, vectors), _read, notices)
 
 
-def _part(
-    split: str, prefix: str, named: NamedArrays, classes: tuple[str, ...], names: Sequence[str], *, by_name: bool
-) -> SplitArrays:
+def _part(split: str, prefix: str, named: NamedArrays, reading: LabelReading, names: Sequence[str]) -> SplitArrays:
     found = {name: named.arrays[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in named.arrays}
     if names[0] not in found:
         missing = f"{prefix}{names[0]}"
@@ -133,8 +136,7 @@ def _part(
     for name, stored in found.items():
         width = width_of(stored, kinds="f" if name == "pred_probs" else _NUMBERS)
         check_shape(stored, (samples, width), f"a row for each of {prefix}labels")
-    placed = label_numbers(labels, classes, names[0] if names[0] == "pred_probs" else "classes", by_name=by_name)
-    return SplitArrays(split, prefix, placed, ids_of(named, prefix, samples), found)
+    return SplitArrays(split, prefix, label_numbers(labels, reading), ids_of(named, prefix, samples), found)
 
 
 def _labels(named: NamedArrays) -> list[StoredArray]:
@@ -152,7 +154,7 @@ def _names(named: NamedArrays) -> set[str]:
 
 
 def _checked(named: NamedArrays, names: Iterable[str]) -> tuple[str, ...]:
-    classes = tuple(name.strip() for name in names)
+    classes = stripped(names)
     limit = named.upload.limits.max_classes
     if len(classes) > limit:
         raise invalid(f"{len(classes):,} classes; the limit is {limit:,}", "array labels")

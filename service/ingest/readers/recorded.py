@@ -3,13 +3,15 @@
 A safetensors or NPZ file with these arrays, n samples, T checkpoints, c classes; k is the epoch of a checkpoint:
 
 ================== ============ ===========================================================================
-`labels`           n            whole numbers, columns of the logits; in NPZ also names of `classes`
+`labels`           n            whole numbers, columns of the logits or among `classes`; in NPZ also names of `classes`
 `logits_k`         n x c        or `logits`, T x n x c: checkpoints 1 to T
 `activations_k`    n x d        what enters the last layer; or `activations`, T x n x d, or n x d: always the same
 `learning_rates`   T            of the checkpoints in order
 `inner_k`          n x e        optional, of the first and the last k: what enters the layer before the last
-`classes`          c            optional names; metadata (a JSON list) in safetensors
+`classes`          c            optional names; metadata (a JSON list) in safetensors, where the metadata `labels`, "columns",
+                                says that labels are columns of the logits although classes are called by numbers
 `ids`              n            optional, unique; metadata (a JSON list) in safetensors
+`bias`             1            optional: false for a last layer without bias; metadata (true or false) in safetensors
 `reference_labels` m            optional, and with it reference_logits_k, reference_activations_k …: the samples on
                                 which influence is to be measured; they become the split "reference"
 ================== ============ ===========================================================================
@@ -25,6 +27,7 @@ import numpy.typing as npt
 from service.domain.dataset import Recording
 from service.ingest.faults import invalid
 from service.ingest.readers.arrays import StoredArray
+from service.ingest.readers.label_reading import LabelReading, label_numbers, label_reading
 from service.ingest.readers.vectors import (
     REFERENCE,
     NamedArrays,
@@ -34,7 +37,6 @@ from service.ingest.readers.vectors import (
     classes_of,
     ids_of,
     ignored,
-    label_numbers,
     labels_of,
     source,
     width_of,
@@ -47,7 +49,7 @@ _ARRAYS = 3  # of a checkpoint
 _ALWAYS = -1  # in place of an epoch: activations that never change
 _SLOWEST, _FASTEST = 1e-30, 1e6  # learning rate
 _LARGEST = 1e12  # number, so that sums of squares times a rate stay within single precision
-_OTHERS = ("labels", "ids", "classes", "learning_rates", "reference_labels", "reference_ids")
+_OTHERS = ("labels", "ids", "classes", "learning_rates", "bias", "reference_labels", "reference_ids")
 
 ByEpoch = dict[int, StoredArray]
 
@@ -65,24 +67,32 @@ def open_recorded(named: NamedArrays) -> RowSource:
     first = logits[epochs[0]]
     named.upload.limits.check_columns(_ARRAYS * len(epochs))
     classes = classes_of(named, width_of(first), "logits")
-    train = _part("train", "", named, classes, epochs, len(first))
+    reading = label_reading(named, classes, "logits")
+    train = _part("train", "", named, reading, epochs, len(first))
     parts = [train]
     if "reference_labels" in arrays:
         rows = len(arrays["reference_labels"])
-        parts.append(_part("reference", REFERENCE, named, classes, epochs, rows))
+        parts.append(_part("reference", REFERENCE, named, reading, epochs, rows))
         check_alike(*parts)
     shared = "activations" in train.vectors
     entered = train.vectors["activations" if shared else f"activations_{epochs[0]}"]
-    recording = Recording(epochs=epochs, learning_rates=_rates(arrays, epochs), width=entered.shape[1], shared=shared)
+    recording = Recording(
+        epochs=epochs,
+        learning_rates=_rates(arrays, epochs),
+        width=entered.shape[1],
+        shared=shared,
+        bias=_has_bias(named),
+    )
     vectors = {name: stored.shape[1] for name, stored in train.vectors.items()}
     unknown = [
         name for name in arrays if not (_NUMBERED.fullmatch(name) or _STACKED.fullmatch(name) or name in _OTHERS)
     ]
-    return source(named, parts, DeclaredContents("trace", classes, vectors, recording), _usable, ignored(unknown))
+    notices = [*reading.warnings, *ignored(unknown)]
+    return source(named, parts, DeclaredContents("trace", classes, vectors, recording), _usable, notices)
 
 
 def _part(
-    split: str, prefix: str, named: NamedArrays, classes: tuple[str, ...], epochs: list[int], samples: int
+    split: str, prefix: str, named: NamedArrays, reading: LabelReading, epochs: list[int], samples: int
 ) -> SplitArrays:
     """All arrays of one split, in the order of the epochs, each of the right shape."""
     labels = labels_of(named, prefix, samples, "logits")
@@ -91,7 +101,7 @@ def _part(
     for epoch in epochs:
         if epoch not in logits:
             raise invalid(f"the array {prefix}logits_{epoch} is missing", f"array {prefix}logits_{epoch}")
-        check_shape(logits[epoch], (samples, len(classes)), "a logit a sample and class")
+        check_shape(logits[epoch], (samples, len(reading.classes)), "a logit a sample and class")
         width_of(logits[epoch])
         vectors[f"logits_{epoch}"] = logits[epoch]
     vectors |= _entered(entered, prefix, epochs, samples)
@@ -99,7 +109,7 @@ def _part(
         if epoch in (epochs[0], epochs[-1]):
             check_shape(stored, (samples, width_of(stored)), "a row a sample")
             vectors[f"inner_{epoch}"] = stored
-    return SplitArrays(split, prefix, label_numbers(labels, classes, "logits"), ids_of(named, prefix, samples), vectors)
+    return SplitArrays(split, prefix, label_numbers(labels, reading), ids_of(named, prefix, samples), vectors)
 
 
 def _entered(entered: ByEpoch, prefix: str, epochs: list[int], samples: int) -> dict[str, StoredArray]:
@@ -145,6 +155,17 @@ def _by_epoch(named: NamedArrays, prefix: str, kind: str) -> ByEpoch:
         t + 1: replace(whole, name=f"{whole.name}[{t}]", offset=whole.offset + t * size, shape=whole.shape[1:])
         for t in range(whole.shape[0])
     }
+
+
+def _has_bias(named: NamedArrays) -> bool:
+    """Whether the last layer has a bias; true where the file does not say."""
+    stored, said = named.arrays.get("bias"), named.metadata.get("bias")
+    if stored is not None:
+        check_shape(stored, (1,), "one true or false, whether the last layer has a bias")
+        return bool(stored.rows(0, 1)[0])
+    if said is not None and said.lower() not in ("true", "false"):
+        raise invalid(f"the metadata bias is {said[:50]!r}; true or false is expected", "metadata bias")
+    return said is None or said.lower() == "true"
 
 
 def _rates(arrays: dict[str, StoredArray], epochs: list[int]) -> list[float]:

@@ -6,7 +6,7 @@ arrays named `reference_…`, the reference samples, whose labels are known to b
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,11 @@ from service.ingest.faults import invalid, listed
 from service.ingest.readers.arrays import StoredArray, check_texts, texts
 from service.ingest.readers.safetensors import bare
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, DeclaredContents, RowSource, Upload
-from service.ingest.values import NO_LABEL
+from service.ingest.values import as_text
 
 LISTS = ("classes", "ids", "reference_ids")
 REFERENCE = "reference_"
+_LARGEST_WHOLE = 2.0**53  # up to which every whole number is a float
 
 # Rows of an array from one place up to another as float32; raises Invalid naming the array and the row.
 ReadRows = Callable[[str, StoredArray, int, int], npt.NDArray[np.float32]]
@@ -30,11 +31,12 @@ ReadRows = Callable[[str, StoredArray, int, int], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class NamedArrays:
-    """The arrays of an upload by name, and its lists of class names and sample ids."""
+    """The arrays of an upload by name, its lists of class names and sample ids, and the metadata of its file."""
 
     form: str
     arrays: dict[str, StoredArray]
     texts: Mapping[str, list[str]]
+    metadata: Mapping[str, str]
     upload: Upload
 
 
@@ -109,9 +111,10 @@ def check_classes(classes: tuple[str, ...], width: int, columns: str) -> None:
     if len(classes) != width:
         raise invalid(f"classes has {len(classes)} names, but {columns} have {width} columns", "array classes")
     counts = Counter(classes)
-    unusable = next((name for name in classes if name.lower() in NO_LABEL or counts[name] > 1), None)
+    unusable = next((name for name in classes if not name or counts[name] > 1), None)
     if unusable is not None:
-        raise invalid(f"classes must be names that differ; {unusable!r} is none, or twice", "array classes")
+        why = f"is there {counts[unusable]} times, spaces around it aside" if unusable else "is empty"
+        raise invalid(f"classes must be names that differ; {unusable!r} {why}", "array classes")
 
 
 def classes_of(named: NamedArrays, width: int, columns: str) -> tuple[str, ...]:
@@ -122,9 +125,14 @@ def classes_of(named: NamedArrays, width: int, columns: str) -> tuple[str, ...]:
     names = named.texts.get("classes")
     if names is None:
         return tuple(str(place) for place in range(width))
-    classes = tuple(name.strip() for name in names)
+    classes = stripped(names)
     check_classes(classes, width, columns)
     return classes
+
+
+def stripped(names: Iterable[str]) -> tuple[str, ...]:
+    """Names without spaces around them, as the labels are written to the dataset."""
+    return tuple(as_text(pa.array(names, pa.string())).to_pylist())
 
 
 def labels_of(named: NamedArrays, prefix: str, samples: int, columns: str) -> StoredArray:
@@ -147,40 +155,26 @@ def ids_of(named: NamedArrays, prefix: str, samples: int) -> list[str] | None:
     return ids
 
 
-def label_numbers(
-    labels: StoredArray, classes: tuple[str, ...], columns: str, *, by_name: bool = False
-) -> npt.NDArray[np.int64]:
-    """Each label's place among the classes, which are the columns of that array.
+def texts_of(stored: StoredArray) -> list[str]:
+    """Names from an array of texts or whole numbers; 1.0 is the name 1. Raises Invalid for other numbers, by row."""
+    if len(stored.shape) != 1 or stored.dtype.kind not in "USiufb":
+        raise invalid(f"{stored.name} must be a row of texts or whole numbers", f"array {stored.name}")
+    values = stored.rows(0, len(stored))
+    return texts(stored.name, whole_numbers(stored.name, values) if values.dtype.kind == "f" else values)
 
-    A whole number is the place itself, unless labels are told `by_name`.
-    """
-    where = f"array {labels.name}"
-    if by_name or labels.dtype.kind in "US":
-        known = {name: place for place, name in enumerate(classes)}
-        names = texts_of(labels)
-        strange = next((row for row, name in enumerate(names) if name.strip() not in known), None)
-        if strange is not None:
-            raise invalid(f"{labels.name}, row {strange}: {names[strange]!r} is not among classes", where)
-        return np.array([known[name.strip()] for name in names], np.int64)
-    if labels.dtype.kind not in "iu":
-        raise invalid(f"{labels.name} holds {labels.dtype}; whole numbers are expected, columns of {columns}", where)
-    values = labels.rows(0, len(labels))
-    strange_rows = np.flatnonzero((values < 0) | (values >= len(classes)))
-    if len(strange_rows):
-        row = int(strange_rows[0])
+
+def whole_numbers(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Numbers as int64. Raises Invalid naming the row of one that is not whole, a soft label say."""
+    strange = np.flatnonzero(~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < _LARGEST_WHOLE)))
+    if len(strange):
+        row = int(strange[0])
         raise invalid(
-            f"{labels.name}, row {row}: {values[row]} is no column of {columns}, which have {len(classes)}: 0 to {len(classes) - 1}; "
-            "numpy.unique(labels, return_inverse=True) numbers them so",
-            where,
+            f"{name}, row {row}: {float(values[row]):g} is no whole number. Soft and missing labels are not supported: give "
+            "each sample one class, or leave it out",
+            f"array {name}",
+            f"row {row}",
         )
     return values.astype(np.int64)
-
-
-def texts_of(stored: StoredArray) -> list[str]:
-    """Names from an array of texts or whole numbers."""
-    if len(stored.shape) != 1 or stored.dtype.kind not in "USiu":
-        raise invalid(f"{stored.name} must be a row of texts or whole numbers", f"array {stored.name}")
-    return texts(stored.name, stored.rows(0, len(stored)))
 
 
 def parse_names(name: str, text: str) -> list[str]:

@@ -117,7 +117,7 @@ def test_rows_that_sum_to_one_but_for_rounding_are_made_to(take: Take, kind: Any
         (predictions(labels=None), "the array labels is missing: one label for each of the 12 rows of pred_probs"),
         (predictions(labels=np.arange(11) % 3), r"labels has shape \(11,\); \(12,\) is expected"),
         (predictions(labels=np.arange(12) % 4), "labels, row 3: 3 is no column of pred_probs, which have 3: 0 to 2"),
-        (predictions(labels=np.arange(12) / 4), "labels holds float64; whole numbers are expected, columns of pred"),
+        (predictions(labels=np.arange(12) / 4), r"labels, row 1: 0\.25 is no whole number. Soft and missing"),
         (predictions(labels=np.zeros(12, np.int64)), "all labels are of one class"),
         (predictions(pred_probs=np.ones(N)), r"pred_probs has shape \(12,\); samples x classes, a column for each"),
         (predictions(pred_probs=np.eye(N, C, dtype=np.int64)), "pred_probs holds int64; floating-point numbers are"),
@@ -150,7 +150,7 @@ def test_what_is_wrong_is_named_by_array_and_row(take: Take, arrays: Arrays, mes
     ("classes", "message"),
     [
         (["a", "b"], "classes has 2 names, but pred_probs have 3 columns"),
-        (["a", "b", "a "], "'a' is none, or twice"),
+        (["a", "b", "a "], "classes must be names that differ; 'a' is there 2 times"),
     ],
 )
 def test_class_names_must_fit_the_columns(take: Take, classes: list[str], message: str) -> None:
@@ -192,5 +192,5 @@ def test_features_without_predictions_are_embeddings(take: Take) -> None:
     assert np.allclose(outcome.table["embedding"][:N], arrays["features"])
     named = take(npz_of(labels=np.arange(N) % C, classes=np.array(CLASSES), features=arrays["features"]), "f.npz")
     assert named.labels == [CLASSES[row % C] for row in range(N)]
-    with pytest.raises(Invalid, match="labels must be a row of texts or whole numbers"):
+    with pytest.raises(Invalid, match=r"labels, row 1: 0\.5 is no whole number"):
         take(npz_of(labels=np.arange(N) / 2, features=arrays["features"]), "features.npz")

@@ -108,7 +108,7 @@ def test_ids_name_the_samples_and_must_differ(take: Take) -> None:
         ({"labels": None}, "the array labels is missing: one label for each of the 12 rows"),
         ({"labels": np.arange(11) % 3}, r"labels has shape \(11,\); \(12,\) is expected"),
         ({"labels": np.arange(12) % 4}, r"labels, row 3: 3 is no column of logits, which have 3: 0 to 2"),
-        ({"labels": np.arange(12) / 4}, "labels holds float64; whole numbers are expected"),
+        ({"labels": np.arange(12) / 4}, r"labels, row 1: 0\.25 is no whole number. Soft and missing"),
         ({"labels": np.zeros(12, np.int64)}, "all labels are of one class"),
         ({"logits_7": np.zeros((12, 4), np.float32)}, r"logits_7 has shape \(12, 4\); \(12, 3\) is expected"),
         ({"logits_2": np.zeros((12, 3), np.int32)}, "logits_2 holds int32; floating-point numbers are expected"),
@@ -150,7 +150,7 @@ def test_a_number_that_is_not_finite_is_named_by_checkpoint_and_row(take: Take) 
     ("classes", "message"),
     [
         (["a", "b"], "classes has 2 names, but logits have 3 columns"),
-        (["a", "b", "a "], "'a' is none, or twice"),
+        (["a", "b", "a "], "classes must be names that differ; 'a' is there 2 times"),
         ("abc", "the metadata classes must be a JSON list"),
     ],
 )

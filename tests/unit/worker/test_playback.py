@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -101,6 +102,20 @@ def test_what_is_played_back_is_what_was_recorded_bit_for_bit(
     assert ("remoteness" in outcome.result["signals"]) == (reference is not None)
     for name, array in expected.evidence.items():
         assert np.array_equal(outcome.evidence[name], array), name
+
+
+def test_without_a_bias_rows_whose_gradient_is_zero_get_numbers_all_the_same(tmp_path: Path) -> None:
+    elsewhere = Elsewhere()
+    for trace in (elsewhere.train, elsewhere.reference):
+        trace.activations[:, 3:7] = 0
+    info, dataset = elsewhere.stored(tmp_path, bias=False)
+    assert info.recording is not None
+    assert not info.recording.bias
+    for reference in ({"split": "reference"}, None):
+        _, outcome = ranked(info, dataset, tmp_path, reference=reference)
+        for name, column in zip(outcome.table.column_names, outcome.table.columns, strict=True):
+            if pa.types.is_floating(column.type):
+                assert np.isfinite(column.to_numpy()).all(), name
 
 
 def test_progress_counts_the_checkpoints_that_are_measured(tmp_path: Path) -> None:
