@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, RandomSampler
+from torch.utils.data import DataLoader, IterableDataset
+
+from usual_suspects.recorder.early_checks import check_source, class_numbers
 
 RunBatch = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # from model and batch to the model's output and the labels
 
@@ -26,36 +28,55 @@ class RecordedBatch:
     inner: Tensor | None
 
 
-def batches_of(data: Any) -> Iterable[Any]:
+def batches_of(data: Any, name: str) -> Iterable[Any]:
     """Batches in a fixed order: of a DataLoader, a Dataset, a tuple of whole tensors, or any list of batches.
 
-    Raises ValueError for a DataLoader that shuffles.
+    Raises ValueError for data that is in no fixed order, see `check_source`; `name` is the argument's.
     """
-    if _shuffles(data):
-        raise ValueError("the samples must come in the same order each time: give a DataLoader with shuffle=False")
     if isinstance(data, DataLoader):
-        return data
-    if isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
-        return list(zip(*(part.split(_ROWS) for part in data), strict=True))
-    if not isinstance(data, list) and hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return DataLoader(data, batch_size=_ROWS)
-    return data  # type: ignore[no-any-return]  # whatever users give that can be run through twice
+        batches: Iterable[Any] = data
+    elif isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
+        counts = {len(part) for part in data}
+        if len(counts) != 1:
+            raise ValueError(
+                f"{name}: the tensors have {' and '.join(map(str, sorted(counts)))} rows; one a sample is expected"
+            )
+        batches = list(zip(*(part.split(_ROWS) for part in data), strict=True))
+    elif isinstance(data, IterableDataset) or (
+        not isinstance(data, list) and hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    ):
+        batches = DataLoader(data, batch_size=_ROWS)
+    else:
+        batches = data
+    check_source(batches, name)
+    return batches
 
 
-def _shuffles(data: Any) -> bool:
-    return isinstance(getattr(data, "sampler", None), RandomSampler)
+def labels_of(batch: Any) -> Any:
+    """The labels of a batch: `(inputs…, labels)`, or a mapping with `labels` or `label`."""
+    return _parted(batch)[1]
 
 
 def run_batch(model: nn.Module, batch: Any) -> tuple[Any, Tensor]:
     """Output of the model for a batch, `(inputs…, labels)` or a mapping with `labels` or `label`, and the labels."""
+    inputs, labels = _parted(batch)
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs), labels
+
+
+def _parted(batch: Any) -> tuple[Any, Any]:
+    """Inputs and labels of a batch."""
     if isinstance(batch, Mapping):
         named = dict(batch)
         labels = [named.pop(name) for name in ("labels", "label") if name in named]
         if len(labels) != 1:
             raise ValueError(f"a batch must have labels or label; this one has {', '.join(map(str, batch))}")
-        return model(**named), labels[0]
+        return named, labels[0]
+    if not isinstance(batch, list | tuple) or len(batch) < 2:
+        raise ValueError(
+            f"a batch must be (inputs…, labels) or a mapping with labels; this one is a {type(batch).__name__}"
+        )
     *inputs, last = batch
-    return model(*inputs), last
+    return inputs, last
 
 
 def last_linear(model: nn.Module, batch: Any, run_: RunBatch) -> nn.Linear:
@@ -96,21 +117,34 @@ def _logits_of(answer: Any) -> Tensor | None:
 
 
 def _same(answer: Tensor, given: Tensor) -> bool:
+    if given.shape[-1] == 1:
+        # One logit for two classes, whose losses take it as it is, as a probability, or as the logarithm of one.
+        forms = (given, given.sigmoid(), nn.functional.logsigmoid(given))
+        return answer.numel() == given.numel() and any(
+            torch.allclose(answer.reshape(given.shape), one, atol=1e-4) for one in forms
+        )
     # The same probabilities, since a logarithm of them is as good as logits.
     return answer.shape == given.shape and torch.allclose(answer.softmax(-1), given.softmax(-1), atol=1e-4)
 
 
 class LastLayerHooks:
-    """Hooks that record inputs and outputs of a model's last Linear layer, `head`, and inputs of the one before it."""
+    """Hooks that record inputs and outputs of a model's last Linear layer, `head`, and inputs of the one before it.
+
+    A single output z is recorded as two logits, 0 and z: their softmax is the sigmoid of z, so that labels are 0 and 1.
+    """
 
     def __init__(self, model: nn.Module, head: nn.Linear) -> None:
         self._model, self._head = model, head
+        self.classes = max(2, head.out_features)
         self._entered: list[Tensor] = []
         self._logits: list[Tensor] = []
         self._inner: Tensor | None = None
 
     def __call__(self, batches: Iterable[Any], run_: RunBatch, *, inner: bool) -> Iterator[RecordedBatch]:
-        """Run batches; yields each in float32 on the CPU, with `inner` also the inputs of the layer before the head."""
+        """Run batches; yields each in float32 on the CPU, with `inner` also the inputs of the layer before the head.
+
+        Raises ValueError for labels that are no class numbers, and for a head that gives no row of logits per sample.
+        """
         hooks = [self._head.register_forward_hook(self._at_head)]
         if inner:
             hooks += [
@@ -118,12 +152,15 @@ class LastLayerHooks:
                 for module in self._model.modules()
                 if isinstance(module, nn.Linear) and module is not self._head
             ]
-        device = _device_of(self._model)
+        device, start = _device_of(self._model), 0
+        self._entered, self._logits = [], []
         try:
             for batch in batches:
                 self._inner = None
                 _, labels = run_(self._model, batch_to_device(batch, device))
-                yield self._take(torch.as_tensor(labels).reshape(-1).long().cpu())
+                numbers = class_numbers(labels, self.classes, start=start)
+                start += len(numbers)
+                yield self._take(numbers)
         finally:
             for hook in hooks:
                 hook.remove()
@@ -145,17 +182,22 @@ class LastLayerHooks:
                 "Pass the layer that does as head="
             )
         inner = None if self._inner is None else _plain(self._inner)
-        return RecordedBatch(labels, _plain(self._logits.pop()), _plain(self._entered.pop()), inner)
+        logits = _plain(self._logits.pop())
+        if logits.shape[1] == 1:
+            logits = torch.cat([torch.zeros_like(logits), logits], 1)
+        return RecordedBatch(labels, logits, _plain(self._entered.pop()), inner)
 
 
 @contextmanager
 def preserved_state(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
     """Evaluation mode without gradients, in float32; on exit, modes and all random states are as before.
 
-    `sources`: data that is read meanwhile; a DataLoader may have a generator of its own, which is restored, too.
+    `sources`: data that is read meanwhile; a DataLoader and its sampler may have generators of their own, which are
+    restored, too.
     """
     modes = {module: module.training for module in model.modules()}
-    generators = [one for source in sources if isinstance(one := getattr(source, "generator", None), torch.Generator)]
+    owners = [owner for source in sources for owner in (source, getattr(source, "sampler", None))]
+    generators = [one for owner in owners if isinstance(one := getattr(owner, "generator", None), torch.Generator)]
     own = [generator.get_state() for generator in generators]
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - users' own draws
     cuda = torch.cuda.get_rng_state_all() if _device_of(model).type == "cuda" else []

@@ -193,9 +193,10 @@ def test_a_last_layer_that_does_not_answer_for_the_model_is_refused(tmp_path: Pa
         TraceRecorder(Scaled(), data(), tmp_path / "run")
     with pytest.raises(ValueError, match="no Linear layer"):
         TraceRecorder(nn.Conv1d(1, 1, 1), [(torch.ones(2, 1, 1), torch.zeros(2))], tmp_path / "run")
-    recorder = TraceRecorder(PerToken(), data(), tmp_path / "run")
     with pytest.raises(ValueError, match=r"one row of logits per sample, once; for 70 labels it gave \[\(70, 4, 3\)\]"):
-        recorder.record(0.1)
+        TraceRecorder(PerToken(), data(), tmp_path / "run")
+    with pytest.raises(ValueError, match="head= is a ReLU; the Linear layer that gives the logits is expected"):
+        TraceRecorder(net(), data(), tmp_path / "run", head=nn.ReLU())  # type: ignore[arg-type]  # what users may give
 
 
 def test_a_layer_may_be_named_and_a_logarithm_of_probabilities_is_as_good(tmp_path: Path) -> None:
@@ -203,11 +204,6 @@ def test_a_layer_may_be_named_and_a_logarithm_of_probabilities_is_as_good(tmp_pa
     assert TraceRecorder(scaled, data(), tmp_path / "run", head=scaled.last).head is scaled.last
     model = nn.Sequential(nn.Linear(WIDTH, CLASSES), nn.LogSoftmax(1))
     assert TraceRecorder(model, data(), tmp_path / "run").head is model[0]
-
-
-def test_a_last_layer_without_a_bias_is_warned_of(tmp_path: Path) -> None:
-    with pytest.warns(RuntimeWarning, match="has no bias"):
-        TraceRecorder(nn.Linear(WIDTH, CLASSES, bias=False), data(), tmp_path / "run")
 
 
 @pytest.mark.parametrize("arguments", [(0.0,), (-0.1,), (0.1, 1)])

@@ -1,0 +1,174 @@
+"""Checks of samples, labels and names before a training, so that the service does not refuse the recording after it.
+
+Each raises ValueError that says what to give instead.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+# The limits of the service, which reads the file.
+MOST_CLASSES = 10_000
+MOST_EPOCHS = 6_666
+LARGEST_NUMBER = 1e12
+SLOWEST_RATE, FASTEST_RATE = 1e-30, 1e6
+_LONGEST_NAMES = 15 * 2**20  # bytes of the header, of which 1 MiB is left to the arrays
+
+_SHUFFLING = (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)
+_IN_ORDER = (
+    "the samples must come in the order of the dataset, each once: give the dataset itself, or a DataLoader with "
+    "shuffle=False, no sampler and drop_last=False (for some of the samples torch.utils.data.Subset(dataset, indices))"
+)
+
+
+def check_source(data: Any, name: str) -> None:
+    """Refuse data that cannot be run through twice, and a DataLoader that shuffles, samples or loses samples."""
+    once = isinstance(data, Iterator)
+    if once:
+        raise ValueError(f"{name} can be run through only once; give a Dataset, a DataLoader or a list of batches")
+    batches: Any = getattr(data, "batch_sampler", None)
+    plain = type(batches) is BatchSampler
+    sampler: Any = batches.sampler if plain else getattr(data, "sampler", None)
+    shuffled = isinstance(sampler, _SHUFFLING)
+    if shuffled:
+        raise ValueError(f"{name} is shuffled by its {type(sampler).__name__}; {_IN_ORDER}")
+    if not isinstance(data, DataLoader):
+        return
+    if not isinstance(data.dataset, IterableDataset):
+        _check_places(data, batches if not plain and batches is not None else None, sampler, name)
+    elif data.drop_last:
+        raise ValueError(f"{name} has drop_last=True, which may lose samples; {_IN_ORDER}")
+
+
+def _check_places(loader: DataLoader[Any], own_batches: Any, sampler: Any, name: str) -> None:
+    """Refuse a loader that does not give each sample of its dataset once, in order. `own_batches`: of the caller's class."""
+    samples = len(loader.dataset)  # type: ignore[arg-type]  # a dataset that is not iterable has a length
+    batches: Any = loader.batch_sampler
+    if own_batches is None and batches is not None and batches.drop_last and len(sampler) == samples:
+        lost = samples % batches.batch_size
+        if lost:
+            raise ValueError(f"{name} has drop_last=True and loses {lost:,} of its {samples:,} samples; {_IN_ORDER}")
+    if own_batches is None and isinstance(sampler, SequentialSampler) and len(sampler) == samples:
+        return
+    places = list(sampler) if batches is None else [place for batch in batches for place in batch]
+    if places != list(range(samples)):
+        which = type(sampler if own_batches is None else own_batches).__name__
+        raise ValueError(
+            f"{name} has a {which} that gives {len(places):,} of its {samples:,} samples, or another order; {_IN_ORDER}"
+        )
+
+
+def class_numbers(labels: Any, classes: int, name: str = "labels", *, start: int = 0) -> Tensor:
+    """Labels of a batch as int64 of shape (n,), each from 0 to `classes` - 1; `start` is the number of the first sample.
+
+    Floats and bools are taken where they are whole. Soft labels, one-hot rows and names are refused, and never cut.
+    """
+    try:
+        given = torch.as_tensor(labels).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"{name} are no numbers ({type(labels).__name__}); give the number of each sample's class, 0 to {classes - 1}, "
+            "and the names as classes="
+        ) from error
+    if given.dim() > 1 and given.numel() != len(given):
+        raise ValueError(
+            f"{name} of a batch have the shape {tuple(given.shape)}; one class number a sample is expected. Of one-hot "
+            "rows give labels.argmax(1)"
+        )
+    flat = given.reshape(-1)
+    wrong = (flat != flat.round()) if flat.is_floating_point() else torch.zeros_like(flat, dtype=torch.bool)
+    if bool(wrong.any()):
+        row = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"{name}, sample {start + row}: {float(flat[row]):g} is no class number; soft labels are not supported, give "
+            f"each sample one of 0 to {classes - 1}"
+        )
+    numbers = flat.long()
+    outside = (numbers < 0) | (numbers >= classes)
+    if bool(outside.any()):
+        row = int(outside.nonzero()[0])
+        raise ValueError(
+            f"{name}, sample {start + row}: {int(numbers[row])} is no class of the model, whose outputs tell {classes} "
+            f"apart: 0 to {classes - 1}; leave such samples out, or number the classes so"
+        )
+    return numbers
+
+
+def check_classes(names: Sequence[str] | None, classes: int) -> None:
+    """Refuse more classes than a dataset may have, and names that are not one for each class."""
+    if classes > MOST_CLASSES:
+        raise ValueError(f"the model tells {classes:,} classes apart; the service takes {MOST_CLASSES:,} at most")
+    if names is None:
+        return
+    if len(names) != classes:
+        raise ValueError(
+            f"classes= has {len(names)} names for {classes} classes; give one for each, in the order of the logits"
+        )
+    _check_texts([str(name).strip() for name in names], "classes=")
+
+
+def check_ids(ids: Mapping[str, Sequence[Any] | None], counts: Mapping[str, int | None]) -> None:
+    """Refuse ids that are not one for each sample and another for each; keys are the prefixes of the parts.
+
+    `counts`: the number of samples of each part; None where it is not known yet.
+    """
+    given = {prefix: ids.get(prefix) for prefix in counts}
+    for prefix, held in ids.items():
+        if held is not None and prefix not in counts:
+            raise ValueError(f"{prefix}ids= names samples of a reference, and there is none; give reference=")
+    if any(held is not None for held in given.values()):
+        missing = next((prefix for prefix, held in given.items() if held is None), None)
+        if missing is not None:
+            raise ValueError(f"{missing}ids= is missing: the ids of both parts are needed, or of none")
+    for prefix, held in given.items():
+        count = counts[prefix]
+        if held is not None and count is not None and len(held) != count:
+            raise ValueError(f"{prefix}ids= has {len(held):,} entries for {count:,} samples; give one for each")
+    _check_texts([str(one) for held in given.values() for one in held or ()], "ids=")
+
+
+def check_header(names: Mapping[str, Sequence[Any] | None]) -> None:
+    """Refuse more names than the header of the file may hold."""
+    size = len(json.dumps(metadata_of(names)))
+    if size > _LONGEST_NAMES:
+        raise ValueError(
+            f"ids and class names take {size:,} bytes of the file's header, of which it has {_LONGEST_NAMES:,} for them; "
+            "give shorter ids, whole numbers (they are stored as an array), or none: samples are then called row-0, row-1, …"
+        )
+
+
+def metadata_of(names: Mapping[str, Sequence[Any] | None]) -> dict[str, str]:
+    """Lists of names as metadata of a safetensors file; ids that are whole numbers are no metadata."""
+    return {
+        name: json.dumps([str(one) for one in values])
+        for name, values in names.items()
+        if values is not None and not are_numbers(name, values)
+    }
+
+
+def are_numbers(name: str, values: Sequence[Any]) -> bool:
+    """Whether a list is one of ids that are all whole numbers, which an array holds."""
+    return name != "classes" and all(type(one) is int and abs(one) < 2**63 for one in values)
+
+
+def _check_texts(texts: Iterable[str], name: str) -> None:
+    counts = Counter(texts)
+    twice = next((text for text, count in counts.items() if count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{name} must differ, but {twice!r} is there {counts[twice]} times")
+    for text in counts:
+        if not text or "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(f"{name}: {text!r} is empty, or has a NUL character or half of a surrogate pair")
