@@ -10,18 +10,20 @@ from pathlib import Path
 
 from service.domain.errors import UnreadableType
 from service.ingest.encoding import sample_text
-from service.ingest.faults import invalid, listed, malformed
+from service.ingest.faults import invalid, malformed
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import open_folder
 from service.ingest.readers.image_kinds import images_in
+from service.ingest.readers.inner_tables import InnerTables
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, opened_zip
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
 from service.ingest.readers.table_form import looks_delimited
+from service.ingest.readers.table_parts import open_tables
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
 from service.ingest.source import RowSource, Upload
 
@@ -178,26 +180,18 @@ def _open_tar(upload: Upload) -> RowSource:
 
 
 def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
-    """An export of a labelling tool; or images; or else the one table in it, read as if it were uploaded by itself."""
+    """An export of a labelling tool; or images; or else a table or its parts, read as if they were uploaded by themselves."""
     export = open_tool_archive(kind, upload, listing)
     if export is not None:
         return export
-    if images_in(listing):
-        return open_folder(kind, upload, listing)
+    endings = tuple(ending for reader in READERS.values() for ending in reader.in_archives)
+    tables = InnerTables(upload, listing, open_upload, endings)
+    if images := images_in(listing):
+        return open_folder(kind, images, tables)
     names = [member.path for member in listing.members]
     if any(name.rsplit("/", 1)[-1] == "data.pkl" for name in names):
         raise UnreadableType(f"{upload.name!r} is {_PICKLE}")
-    endings = tuple(ending for reader in READERS.values() for ending in reader.in_archives)
-    tables = [member for member in listing.members if member.path.lower().removesuffix(".gz").endswith(endings)]
-    if len(tables) != 1 or tables[0].fault:
-        found = f"it has {listed(names)}" if names else "it is empty"
-        raise invalid(f"an archive must hold images, or exactly one table ({', '.join(endings)}); {found}")
-    inner = replace(upload, path=upload.scratch / f"inner-{upload.path.name}", name=tables[0].path.rsplit("/", 1)[-1])
-    with inner.path.open("wb") as plain:
-        for chunk in listing.chunks(tables[0]):
-            plain.write(chunk)
-    source = open_upload(inner)
-    return replace(source, format=f"{source.format}, in {kind}")
+    return open_tables(kind, tables)
 
 
 # The first reader that recognises a file opens it: a format that says what it is comes before one that is guessed.
@@ -217,7 +211,11 @@ READERS: dict[str, Reader] = {
     ),
     "named": Reader("NPZ of the same", open_named_npz, takes=_is_named_npz, in_archives=(".npz",)),
     "npz": Reader("NPZ with x and y", open_npz, takes=_is_npz),
-    "zip": Reader("ZIP of images in class folders or with metadata.csv", _open_zip, magic=_ZIP),
+    "zip": Reader(
+        "ZIP of images in class folders or with a list of them, or of tables that are parts of one",
+        _open_zip,
+        magic=_ZIP,
+    ),
     "tar": Reader("TAR of the same, also .tar.gz", _open_tar, takes=_is_tar),
     "tool": Reader(
         f"exports of labelling tools ({titles()}; in a ZIP beside their images)", open_tool_file, takes=_is_tool_file

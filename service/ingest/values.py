@@ -4,6 +4,7 @@ They take whole Arrow columns. Texts are stripped of surrounding spaces first. N
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -31,13 +32,21 @@ TRUTHS = {"true": "false", "yes": "no", "t": "f", "y": "n", "on": "off"}
 _SPLITS = {
     "train": "train",
     "training": "train",
+    "trainval": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "validate": "validation",
     "dev": "validation",
+    "eval": "validation",
+    "evaluation": "validation",
     "test": "test",
     "testing": "test",
+    "holdout": "test",
 }
+# Words that stand beside them, as in train_set, seg_test or training_images, also without a mark between.
+_BESIDE_SPLIT = "set|sets|data|dataset|images?|imgs?|pictures|photos|files|samples|folder|dir|seg|split|part"
+_SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))})({_BESIDE_SPLIT})?\d*")
 
 _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _UUID_BYTES = 16
@@ -75,8 +84,13 @@ class MissingWords:
 
 
 def split_name(text: str) -> str | None:
-    """train, validation or test, for the usual words; None for any other."""
-    return _SPLITS.get(text.strip().lower())
+    """train, validation or test, for the usual words, alone or beside a word such as set or images; None for any other."""
+    words = re.split(r"[\s_.-]+", text.strip().lower().replace("hold_out", "holdout").replace("hold-out", "holdout"))
+    found = [match for word in words if (match := _SPLIT.fullmatch(word))]
+    others = sum(1 for word in words if word and re.fullmatch(rf"({_BESIDE_SPLIT})?\d*", word))
+    if len(found) != 1 or len(found) + others < sum(1 for word in words if word):
+        return None
+    return _SPLITS[found[0].group(1)]
 
 
 def as_text(column: Any) -> Any:

@@ -1,24 +1,32 @@
-"""Archives of images: `class/…image`, `split/class/…image`, or images beside a `metadata.csv` or `metadata.jsonl`."""
+"""Archives of images: in folders of their classes, or beside tables that name them."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
-from service.domain.errors import Malformed
+from service.domain.errors import Invalid, Malformed
 from service.ingest.faults import invalid, listed
-from service.ingest.readers.delimited import open_delimited
-from service.ingest.readers.image_kinds import images_in, litter_warning
-from service.ingest.readers.json_lines import open_json_lines
+from service.ingest.readers.class_folders import FolderRoles, Place, roles_of_folders
+from service.ingest.readers.image_kinds import litter_warning
+from service.ingest.readers.inner_tables import InnerTables, base_name
+from service.ingest.readers.labelled_list import (
+    ImageList,
+    ListedImages,
+    agreement,
+    find_lists,
+    may_hold_labels,
+    read_lists,
+    with_splits,
+)
 from service.ingest.readers.listing import Listing, Member, OpenMember
-from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload
-from service.ingest.values import split_name
+from service.ingest.readers.mask_pairs import masks_beside, masks_of
+from service.ingest.readers.pictures import ArchiveImages
+from service.ingest.source import BATCH_BYTES, Batch, RowSource
 
-_METADATA = {"metadata.csv": open_delimited, "metadata.jsonl": open_json_lines}
-_FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
 _NO_CLASS = ("_unlabeled", "no_label")  # FiftyOne's and CVAT's
 _LARGEST_IMAGE = 64 * 2**20
 _BATCH = 256
@@ -26,7 +34,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class ImageEntry:
-    """One image, or a line of the metadata without one; `fault` says why it is no sample."""
+    """One image, or a line of a list without one; `fault` says why it is no sample."""
 
     index: int
     where: str
@@ -35,124 +43,167 @@ class ImageEntry:
     fault: str = ""
 
 
-def open_folder(kind: str, upload: Upload, listing: Listing) -> RowSource:
+@dataclass(frozen=True)
+class _Contents:
+    """What an archive of images says: its samples, their columns, the roles of these, and what the client is told."""
+
+    form: str
+    entries: Sequence[ImageEntry]
+    columns: list[str]
+    label: str | None
+    split: str | None
+    warnings: list[ClientWarning] = field(default_factory=list)
+    null_words: bool = False
+    delimiter: str = ""
+
+
+def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> RowSource:
     """Read an archive of images, sorted by path. Raises `Invalid` when no label can be told from it."""
-    images = images_in(listing)
-    tables = [member for member in listing.members if _base(member.path).lower() in _METADATA and not member.fault]
-    entries, columns = _described(upload, listing, images, tables) if tables else _by_folder(images)
-    image = _free("image", columns)
-    litter = litter_warning(listing)
-    used = {member.path for member in (*images, *tables)}
-    others = [member.path for member in listing.members if member.path not in used]
-    ignored = ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
+    listing = tables.listing
+    masks = masks_of(images)
+    pictures = [member for member in images if member.path not in masks.masks]
+    named = ArchiveImages(listing, pictures)
+    lists = find_lists(tables, named)
+    if masks.folders is not None and not lists:
+        raise invalid(
+            f"the images in {masks.folders[1]}/ are masks of those in {masks.folders[0]}/: segmentation is not supported, because a "
+            "mask is no class; put each image in a folder named by its class, without the masks, or add a list of the images, such "
+            "as a CSV with the columns file_name and label"
+        )
+    contents = _listed(lists, named, pictures) if lists else _in_folders(pictures)
+    warnings = [*listing.warnings, *contents.warnings]
+    if masks.masks:
+        detail = f"{len(masks.masks):,} masks were left out, for example {min(masks.masks)}; they are not classes"
+        warnings.append(ClientWarning(code="masks_left_out", detail=detail))
+    image = _free("image", contents.columns)
     return RowSource(
-        format=f"{kind}, images with {_base(tables[0].path)}" if tables else f"{kind}, images in class folders",
-        batches=lambda media: _batches(listing, entries, columns, image if media else None),
-        columns=(*columns, image),
-        label=None if tables else "label",
-        split="split" if "split" in columns else None,
+        format=f"{kind}, {contents.form}",
+        batches=lambda media: _batches(listing, contents.entries, contents.columns, image if media else None),
+        columns=(*contents.columns, image),
+        label=contents.label,
+        split=contents.split,
         image=image,
-        path=columns[0],
-        warnings=(*listing.warnings, *([litter] if litter else []), *([ignored] if others else [])),
+        path=contents.columns[0],
+        null_words=contents.null_words,
+        delimiter=contents.delimiter,
+        warnings=(*warnings, *_ignored(listing, images, lists)),
     )
 
 
-def _by_folder(images: Sequence[Member]) -> tuple[list[ImageEntry], list[str]]:
-    folders = [member.path.split("/")[:-1] for member in images if not member.fault]
-    depth = _shared_depth(folders)
-    inner = [folder[depth:] for folder in folders if len(folder) > depth]
-    if not inner:
-        raise invalid("no label: put each image in a folder named by its class, or add a metadata.csv with file_name")
-    # One image that lies in a split's own folder, or a test set without classes, does not make the splits classes.
-    splits = all(split_name(folder[0]) for folder in inner) and any(len(folder) >= 2 for folder in inner)
+def _ignored(listing: Listing, images: Sequence[Member], lists: Sequence[ImageList]) -> Iterator[ClientWarning]:
+    """Warnings of the files that are not read."""
+    if (litter := litter_warning(listing)) is not None:
+        yield litter
+    used = {*(member.path for member in images), *(one.path for one in lists)}
+    others = [member.path for member in listing.members if member.path not in used]
+    if others:
+        yield ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
+
+
+def _in_folders(images: Sequence[Member]) -> _Contents:
+    """Samples of the class that their folder names."""
+    roles = roles_of_folders(Counter(_folder(member) for member in images if not member.fault))
+    masks = masks_beside(images)
+    splits = any(place.split is not None for place in roles.places.values())
     entries = []
     for index, member in enumerate(images):
-        folder = member.path.split("/")[depth:-1]
-        placed = len(folder) >= (2 if splits else 1)
-        values = {"file_name": member.path, "label": folder[1 if splits else 0] if placed else None}
-        if splits:
-            values["split"] = folder[0] if placed else None
-        fault = member.fault or ("" if placed else "not in a class folder")
-        if values["label"] in _NO_CLASS:
-            fault = fault or f"in the folder {values['label']}, which is for images without a class"
+        place = roles.places.get(_folder(member), Place())
+        fault = member.fault or place.fault
+        if place.label in _NO_CLASS:
+            fault = fault or f"in the folder {place.label}, which is for images without a class"
+        if member.path in masks:
+            fault = fault or f"a mask of {masks[member.path]}, which is no sample"
+        values = {"file_name": member.path, "label": place.label, "split": place.split, "part": place.part}
         entries.append(ImageEntry(index, member.path, values, member, fault))
-    return entries, ["file_name", "label", *(["split"] if splits else [])]
+    columns = ["file_name", "label", *(["split"] if splits else []), *(["part"] if roles.parts else [])]
+    return _Contents(
+        "images in class folders", entries, columns, "label", "split" if splits else None, [*_part_warnings(roles)]
+    )
 
 
-def _shared_depth(folders: Sequence[Sequence[str]]) -> int:
-    """How many outer folders all images share, which therefore say nothing; a split's name always says something."""
-    deep = [folder for folder in folders if folder]
-    depth = 0
-    while deep and all(len(folder) >= depth + 2 for folder in deep):
-        names = {folder[depth] for folder in deep}
-        if len(names) > 1 or split_name(next(iter(names))):
-            break
-        depth += 1
-    return depth
+def _part_warnings(roles: FolderRoles) -> Iterator[ClientWarning]:
+    if not roles.parts:
+        return
+    why = "hold the same folders" if roles.repeated else "are called like parts of the data"
+    yield ClientWarning(
+        code="folders_are_parts",
+        detail=f"the folders {listed(list(roles.parts))} {why}, so that they are no classes; the classes are "
+        f"{listed(roles.classes)}. If the former are the classes, set spec.label to 'part'",
+    )
 
 
-def _described(
-    upload: Upload, listing: Listing, images: Sequence[Member], tables: Sequence[Member]
-) -> tuple[list[ImageEntry], list[str]]:
-    rows: dict[str, tuple[str, dict[str, str | None]]] = {}
-    columns: dict[str, None] = {}
-    orphans: list[tuple[str, str]] = []
-    by_path = {member.path: member for member in images}
-    for number, table in enumerate(tables):
-        folder = table.path[: -len(_base(table.path))]
-        for where, file, values in _metadata(upload, listing, table, number):
-            columns |= dict.fromkeys(values)
-            path = f"{folder}{str(file or '').replace(chr(92), '/').removeprefix('./')}"
-            if path not in by_path:
-                orphans.append((where, f"the archive has no image {path!r}"))
-            elif path in rows:
-                orphans.append((where, f"{path!r} has a row already, {rows[path][0]}"))
-            else:
-                rows[path] = (where, values)
-    names = ["file_name", *(name for name in columns if name != "file_name")]
-    splits = {path: split_name(path.split("/")[0]) for path in rows}
-    if "split" not in columns and rows and len(tables) > 1 and all(splits.values()):
-        rows = {path: (where, {**values, "split": splits[path]}) for path, (where, values) in rows.items()}
-        names.append("split")
-    entries = [_matched(index, member, rows) for index, member in enumerate(images)]
-    missing = [ImageEntry(len(entries) + number, *orphan) for number, orphan in enumerate(_as_fault(orphans))]
-    return entries + missing, names
+def _listed(lists: Sequence[ImageList], named: ArchiveImages, images: Sequence[Member]) -> _Contents:
+    """Samples of the class that the lists give them."""
+    found = read_lists(lists, named)
+    warnings: list[ClientWarning] = []
+    label = next(iter(found.columns)) if len(found.columns) == 1 else None
+    folders = _class_folders(images)
+    if folders:
+        label = _label_beside_folders(found, folders, lists, warnings) or label
+    split = with_splits(found, lists)
+    if folders:
+        for path, (_, values) in found.rows.items():
+            values["folder"] = folders.get(path)
+        found.columns["folder"] = None
+    entries = [_matched(index, member, found) for index, member in enumerate(images)]
+    start = len(entries)
+    entries += [
+        ImageEntry(start + number, where, {}, None, fault) for number, (where, fault) in enumerate(found.orphans)
+    ]
+    return _Contents(
+        form=f"images with {listed([base_name(one.path) for one in lists])}",
+        entries=entries,
+        columns=["file_name", *(name for name in found.columns if name != "file_name")],
+        label=label,
+        split=split,
+        warnings=warnings,
+        null_words=any(one.source.null_words for one in lists),
+        delimiter=lists[0].source.delimiter,
+    )
 
 
-def _as_fault(orphans: Sequence[tuple[str, str]]) -> Iterator[tuple[str, dict[str, str | None], None, str]]:
-    return ((where, {}, None, fault) for where, fault in orphans)
+def _class_folders(images: Sequence[Member]) -> dict[str, str]:
+    """The class of each image by its folder; empty where folders name no two classes."""
+    try:
+        roles = roles_of_folders(Counter(_folder(member) for member in images if not member.fault))
+    except Invalid:
+        return {}
+    found = {member.path: roles.places.get(_folder(member), Place()).label for member in images}
+    return {path: label for path, label in found.items() if label is not None} if len(roles.classes) > 1 else {}
 
 
-def _matched(index: int, member: Member, rows: Mapping[str, tuple[str, Mapping[str, str | None]]]) -> ImageEntry:
-    if member.fault or member.path not in rows:
+def _label_beside_folders(
+    found: ListedImages, folders: Mapping[str, str], lists: Sequence[ImageList], warnings: list[ClientWarning]
+) -> str | None:
+    """The label where folders name classes, too: the lists count, unless they say nothing of classes. None: not decided here."""
+    where = listed([base_name(one.path) for one in lists])
+    same = agreement(found, folders)
+    if same.column is not None:
+        if same.differing:
+            detail = (
+                f"{same.differing:,} images lie in another folder than {same.column!r} of {where} says, for example {same.first}; "
+                f"{where} counts. If the folders are right, set spec.label to 'folder'"
+            )
+            warnings.append(ClientWarning(code="folders_disagree", detail=detail))
+        return same.column
+    if not may_hold_labels(found):
+        detail = f"the labels are the folders, because {where} names images and has no column of classes"
+        warnings.append(ClientWarning(code="folders_are_labels", detail=detail))
+        return "folder"
+    shown = listed(sorted(set(folders.values())))
+    detail = f"the labels come from {where} and not from the folders {shown}; if those are the classes, set spec.label to 'folder'"
+    warnings.append(ClientWarning(code="folders_not_used", detail=detail))
+    return None
+
+
+def _matched(index: int, member: Member, found: ListedImages) -> ImageEntry:
+    if member.fault or member.path not in found.rows:
         return ImageEntry(index, member.path, {}, member, member.fault or "the metadata has no row for it")
-    return ImageEntry(index, member.path, {**rows[member.path][1], "file_name": member.path}, member)
+    return ImageEntry(index, member.path, {**found.rows[member.path][1], "file_name": member.path}, member)
 
 
-def _metadata(
-    upload: Upload, listing: Listing, table: Member, number: int
-) -> Iterator[tuple[str, str | None, dict[str, str | None]]]:
-    """Each row of a metadata table: where it stands, the file that it names, and its other columns."""
-    name = _base(table.path).lower()
-    path = upload.scratch / f"metadata-{number}"
-    with path.open("wb") as plain:
-        for chunk in listing.chunks(table):
-            plain.write(chunk)
-    source = _METADATA[name](replace(upload, path=path, name=name))
-    for batch in source.batches(False):
-        names = batch.rows.schema.names
-        file = next((column for column in _FILE_COLUMNS if column in names), None)
-        if file is None:
-            raise invalid(f"{table.path} needs a column file_name; it has {listed(names)}", table.path)
-        for position, row in enumerate(batch.rows.to_pylist()):
-            others = {column: _text(value) for column, value in row.items() if column != file}
-            yield f"{table.path} {batch.where(position)}", row[file], others
-        if batch.skipped:
-            raise invalid(f"{table.path} {batch.skipped[0].where}: {batch.skipped[0].reason}", table.path)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+def _folder(member: Member) -> tuple[str, ...]:
+    return tuple(member.path.split("/")[:-1])
 
 
 def _batches(
@@ -205,10 +256,6 @@ def _batch(
         where=lambda position: rows[position].where,
         skipped=tuple(skipped),
     )
-
-
-def _base(path: str) -> str:
-    return path.rsplit("/", 1)[-1]
 
 
 def _free(name: str, taken: Sequence[str]) -> str:

@@ -33,16 +33,21 @@ class ArchiveImages:
                 self._stems[PurePosixPath(one).stem].append(member)
         self._tails: dict[int, dict[str, list[Member]]] = {}
 
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self._paths)
+
     def find(self, reference: str, folder: str = "") -> Member | str:
         """The image that a reference names, or the reason why there is none. A path may be relative to `folder`."""
-        found = self._candidates(reference, folder)
+        found = self.candidates(reference, folder)
         if not found:
             return f"the archive has no image {reference[:200]!r}"
         if len(found) > 1:
             return f"the archive has several images that may be {reference[:200]!r}: {found[0].path}, {found[1].path}"
         return found[0].fault or found[0]
 
-    def _candidates(self, reference: str, folder: str) -> list[Member]:
+    def candidates(self, reference: str, folder: str) -> list[Member]:
         """Images that fit, all equally well: those of the same path, else name, else name without ending."""
         readings = _readings(reference)
         for parts in readings:

@@ -1,0 +1,58 @@
+"""Tables in an archive, unpacked to disk and opened by the readers of files."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from service.domain.dataset import ClientWarning
+from service.ingest.readers.listing import Listing, Member
+from service.ingest.source import RowSource, Upload
+
+# A form for answers to a competition: its labels are placeholders.
+_SUBMISSION = re.compile(r"(?i).*sample_?-?submission.*|(.*[_-])?submissions?([_-].*)?")
+
+
+@dataclass(frozen=True)
+class InnerTables:
+    """The tables of an archive. `open` reads an unpacked file; `endings` are in lower case, without .gz."""
+
+    upload: Upload
+    listing: Listing
+    open: Callable[[Upload], RowSource]
+    endings: tuple[str, ...]
+    numbers: Iterator[int] = field(default_factory=count)  # of the unpacked files
+
+    def members(self, *more: str) -> list[Member]:
+        """The files that are tables by their endings, or by one of `more`, sorted by path."""
+        endings = (*self.endings, *more)
+        return [one for one in self.listing.members if one.path.lower().removesuffix(".gz").endswith(endings)]
+
+    def source(self, member: Member) -> RowSource:
+        """One table. Raises what its reader raises."""
+        path = self.upload.scratch / f"inner-{next(self.numbers)}-{self.upload.path.name}"
+        with path.open("wb") as plain:
+            for chunk in self.listing.chunks(member):
+                plain.write(chunk)
+        return self.open(replace(self.upload, path=path, name=base_name(member.path)))
+
+
+def base_name(path: str) -> str:
+    """The last part of a path."""
+    return path.rsplit("/", 1)[-1]
+
+
+def stem_of(path: str) -> str:
+    """The last part of a path without its endings: `train` of `data/train.csv.gz`."""
+    name = base_name(path)
+    return name.lower().removesuffix(".gz").rpartition(".")[0] or name
+
+
+def is_submission(path: str) -> bool:
+    """Whether a table is a form for answers to a competition, whose labels mean nothing."""
+    return _SUBMISSION.fullmatch(stem_of(path)) is not None
+
+
+def left_out(path: str, why: str) -> ClientWarning:
+    """The warning of a table that is not read."""
+    return ClientWarning(code="table_left_out", detail=f"{path} was left out: {why}")

@@ -1,0 +1,263 @@
+"""Tables beside images that name them: found by their content, and joined by image."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import pyarrow as pa
+
+from service.domain.errors import SuspectsError
+from service.ingest.faults import invalid, listed
+from service.ingest.readers.inner_tables import InnerTables, base_name, is_submission, stem_of
+from service.ingest.readers.listing import Member
+from service.ingest.readers.pictures import ArchiveImages
+from service.ingest.source import RowSource
+from service.ingest.values import as_text, split_name
+
+_ALWAYS_LISTS = ("metadata.csv", "metadata.jsonl")  # Hugging Face's
+_FILE_COLUMNS = ("file_name", "filename", "file", "path", "image")
+_MOST_TABLES = 50  # looked into
+_LOOKED_AT = 4  # batches
+_FEWEST = 2  # images that a column of another name must name
+_MOST = 0.5
+
+Values = Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """A table of which one column names images. With `strict`, the last folder of a path must agree, too."""
+
+    path: str
+    source: RowSource
+    column: str
+    strict: bool
+
+    @property
+    def split(self) -> str | None:
+        """The split that its name or its folder says."""
+        return split_of_path(self.path)
+
+
+@dataclass
+class ListedImages:
+    """Rows of all lists by the path of their image, `orphans` those without one: the place and the reason."""
+
+    columns: dict[str, None] = field(default_factory=dict)
+    rows: dict[str, tuple[str, dict[str, str | None]]] = field(default_factory=dict)
+    orphans: list[tuple[str, str]] = field(default_factory=list)
+
+
+def split_of_path(path: str) -> str | None:
+    """The split that the name of a table or one of its folders says, the innermost first."""
+    parts = path.split("/")[:-1]
+    found = split_of_name(stem_of(path))
+    return found or next((split for part in reversed(parts) if (split := split_name(part))), None)
+
+
+def split_of_name(stem: str) -> str | None:
+    """The split in the name of a table, as in `train_labels` or `data-test-2`; None for none or several."""
+    words = stem.replace("-", "_").replace(".", "_").replace(" ", "_").split("_")
+    found = {split for word in words if (split := split_name(word))}
+    return found.pop() if len(found) == 1 else None
+
+
+def find_lists(tables: InnerTables, images: ArchiveImages) -> list[ImageList]:
+    """The tables that name images of the archive. Raises `Invalid` for a metadata.csv or metadata.jsonl that does not."""
+    candidates = [one for one in tables.members(".txt") if not one.fault and not is_submission(one.path)]
+    candidates.sort(key=lambda one: (base_name(one.path).lower() not in _ALWAYS_LISTS, one.path.count("/"), one.path))
+    found = [_list(tables, member, images) for member in candidates[:_MOST_TABLES]]
+    return sorted((one for one in found if one is not None), key=lambda one: one.path)
+
+
+def _list(tables: InnerTables, member: Member, images: ArchiveImages) -> ImageList | None:
+    always = base_name(member.path).lower() in _ALWAYS_LISTS
+    try:
+        source = tables.source(member)
+        if source.stated is not None:
+            return None
+        columns = _looked_at(source)
+    except SuspectsError:
+        if always:
+            raise
+        return None
+    matches = [_Match.of(name, texts, images, member.path) for name, texts in columns.items()]
+    best = max((one for one in matches if one.fits(images, always=always)), key=_Match.rank, default=None)
+    if best is not None:
+        return ImageList(member.path, source, best.column, best.strict)
+    if always:
+        raise invalid(f"{member.path} needs a column file_name; it has {listed(list(columns))}", member.path)
+    return None
+
+
+def _looked_at(source: RowSource) -> dict[str, list[str]]:
+    """Different texts of each column in the first rows."""
+    columns: dict[str, dict[str, None]] = defaultdict(dict)
+    for batch in islice(source.batches(False), _LOOKED_AT):
+        for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
+            columns[name] |= {} if _is_wide(column.type) else dict.fromkeys(as_text(column).drop_null().to_pylist())
+    return {name: list(texts) for name, texts in columns.items()}
+
+
+def _is_wide(kind: Any) -> bool:
+    return bool(pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+@dataclass(frozen=True)
+class _Match:
+    """How the values of a column name images: the number of values and of images found."""
+
+    column: str
+    values: int
+    found: int
+    with_ending: bool
+    strict: bool
+
+    @classmethod
+    def of(cls, column: str, texts: Sequence[str], images: ArchiveImages, table: str) -> "_Match":
+        found: set[str] = set()
+        nested = agreeing = endings = 0
+        for text in texts:
+            one = _candidates(text, images, table)
+            if len(one) == 1:
+                found.add(one[0].path)
+                deep = "/" in text.replace("\\", "/").strip("/")
+                nested += deep
+                agreeing += deep and _agrees(text, one[0])
+                endings += one[0].path.lower().endswith(text.lower()[-4:])
+        return cls(column, len(texts), len(found), endings > len(found) / 2, nested > 0 and agreeing >= _MOST * nested)
+
+    def fits(self, images: ArchiveImages, *, always: bool) -> bool:
+        """Whether the column names images."""
+        if always and self.column in _FILE_COLUMNS:
+            return True
+        many = self.found >= _MOST * self.values or self.found >= _MOST * images.count or self.with_ending
+        return self.found >= _FEWEST and many
+
+    def rank(self) -> tuple[int, bool, bool]:
+        """Sorts columns, the likeliest last."""
+        return self.found, self.with_ending, self.column in _FILE_COLUMNS
+
+
+def _agrees(reference: str, member: Member) -> bool:
+    """Whether the folder above the name is the same in a reference and in the archive."""
+    theirs = reference.replace("\\", "/").strip("/").split("/")
+    mine = member.path.split("/")
+    return len(mine) > 1 and len(theirs) > 1 and mine[-2].casefold() == theirs[-2].casefold()
+
+
+def read_lists(lists: Sequence[ImageList], images: ArchiveImages) -> ListedImages:
+    """All rows, joined by image: of two lists that name an image each adds its columns."""
+    found = ListedImages()
+    for one in lists:
+        own: set[str] = set()
+        for where, reference, values in _rows(one, found):
+            found.columns |= dict.fromkeys(values)
+            member = _member(one, reference, images)
+            if isinstance(member, str):
+                found.orphans.append((where, member))
+            elif member.path in own or not _joins(found.rows.get(member.path), values):
+                found.orphans.append((where, f"{member.path!r} has a row already, {found.rows[member.path][0]}"))
+            else:
+                own.add(member.path)
+                before = found.rows.get(member.path, (where, {}))
+                known = {name: value for name, value in before[1].items() if value is not None}
+                found.rows[member.path] = (before[0], {**values, **known})
+    return found
+
+
+def _rows(one: ImageList, found: ListedImages) -> Iterator[tuple[str, str, dict[str, str | None]]]:
+    """Each row: where it stands, the image that it names, and its other columns."""
+    for batch in one.source.batches(False):
+        found.orphans += [(f"{one.path} {row.where}", row.reason) for row in batch.skipped]
+        for position, row in enumerate(batch.rows.to_pylist()):
+            others = {name: None if value is None else str(value) for name, value in row.items() if name != one.column}
+            yield f"{one.path} {batch.where(position)}", str(row.get(one.column) or ""), others
+
+
+def _joins(before: tuple[str, Values] | None, values: Values) -> bool:
+    """Whether two rows of an image say nothing different."""
+    return before is None or all(
+        None in (value, before[1].get(name)) or value == before[1][name] for name, value in values.items()
+    )
+
+
+def _member(one: ImageList, reference: str, images: ArchiveImages) -> Member | str:
+    found = _candidates(reference, images, one.path) if reference.strip() else []
+    if len(found) > 1:
+        return f"the archive has several images that may be {reference[:200]!r}: {found[0].path}, {found[1].path}"
+    if not found or (one.strict and "/" in reference.strip("/\\") and not _agrees(reference, found[0])):
+        return f"the archive has no image {f'{_folder(one.path)}/{reference}'.strip('/')[:200]!r}"
+    return found[0]
+
+
+def _candidates(reference: str, images: ArchiveImages, table: str) -> list[Member]:
+    """The images that a reference in a table may name; of several those of the table's split."""
+    found = images.candidates(reference, _folder(table))
+    split = split_of_path(table) if len(found) > 1 else None
+    return found if split is None else [one for one in found if _folder_split(one.path) == split] or found
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def with_splits(found: ListedImages, lists: Sequence[ImageList]) -> str | None:
+    """Add a column of splits where the lists or the folders of the images say them; gives its name."""
+    if any(name.strip().lower() in ("split", "subset", "fold", "partition", "set") for name in found.columns):
+        return None
+    by_list = {one.path: one.split for one in lists}
+    splits = {path: next((split for one, split in by_list.items() if where.startswith(f"{one} ")), None)
+              for path, (where, _) in found.rows.items()}  # fmt: skip
+    if len(set(splits.values())) < 2 or not all(splits.values()):
+        splits = {path: _folder_split(path) for path in found.rows}
+    if len(set(splits.values())) < 2 or not all(splits.values()):
+        return None
+    for path, (_, values) in found.rows.items():
+        values["split"] = splits[path]
+    found.columns["split"] = None
+    return "split"
+
+
+def _folder_split(path: str) -> str | None:
+    return next((split for part in path.split("/")[:-1] if (split := split_name(part))), None)
+
+
+@dataclass(frozen=True)
+class FolderAgreement:
+    """Beside folders that may be classes: the column that names the same classes, and how many images differ in it."""
+
+    column: str | None
+    differing: int = 0
+    first: str = ""
+
+
+def agreement(found: ListedImages, folders: Mapping[str, str]) -> FolderAgreement:
+    """Compare the columns of the lists with the folder of each image."""
+    best = FolderAgreement(None)
+    for name in found.columns:
+        pairs = [
+            (path, folder, found.rows[path][1].get(name)) for path, folder in folders.items() if path in found.rows
+        ]
+        same = sum(
+            1 for _, folder, value in pairs if value is not None and value.strip().casefold() == folder.casefold()
+        )
+        if pairs and same >= _MOST * len(pairs) and (best.column is None or len(pairs) - same < best.differing):
+            other = [path for path, folder, value in pairs if (value or "").strip().casefold() != folder.casefold()]
+            best = FolderAgreement(name, len(other), next(iter(other), ""))
+    return best
+
+
+def may_hold_labels(found: ListedImages) -> bool:
+    """Whether a column of the lists may be a label: words that repeat."""
+    for name in found.columns:
+        counts = Counter(values.get(name) for _, values in found.rows.values())
+        counts.pop(None, None)
+        words = sum(
+            count for text, count in counts.items() if not (text or "").replace(".", "").replace("-", "").isdigit()
+        )
+        if 2 <= len(counts) <= max(2, len(found.rows) / 2) and words >= _MOST * counts.total():
+            return True
+    return False
