@@ -16,7 +16,9 @@ NOTATION = (
     "learning rate, g = gradient of the loss with respect to the layers of `influence` (influence_density: the last "
     "layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484), z = logits, p = softmax(z), "
     "margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there is "
-    "none), x = b in its first 32 principal directions. A sample never counts for itself. rank = rank / n, in (0, 1]. "
+    "none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has groups "
+    "(spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif, gd_class, gc_own, "
+    "gc_margin, label_split). rank = rank / n, in (0, 1]. "
     "unit = on the scale where 0 is the median and 1 the 95 % quantile."
 )
 
@@ -78,7 +80,8 @@ _TABLE = (
         name="mislabeled",
         title="Mislabeled",
         high="the label is probably wrong",
-        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); for embeddings also of rank(frozen_vote); with a "
+        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); where the dataset has groups rank(held_out_guess) in place of "
+        "rank(loss); for embeddings also of rank(frozen_vote); with a "
         "trusted reference also of rank(gc_own). From out-of-sample predictions p: mean of rank(-margin(log p)), "
         "rank(sum_{c != y} m_cy q_c / q_y), with features rank(knn_vote) with weight 2 w, and with a trusted reference "
         "rank(gc_own). Without features q = p; with features q = (1 - w) p + w v, v = vote of knn_vote, w = weight of v "

@@ -12,6 +12,7 @@ from torch import Tensor
 from worker.influence.activations import Trace
 from worker.signals.measurements import Measurements, Unseen, measure_checkpoints
 from worker.signals.reference import Chosen, ReferenceSamples
+from worker.signals.sample_groups import SampleGroups
 
 Doubles = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -109,7 +110,7 @@ class World:
         train, reference = (Trace(*part.trace, self.rates) for part in (self.train, self.reference))
         return train, reference
 
-    def measured(self, chosen: Chosen | None = None) -> Measurements:
+    def measured(self, chosen: Chosen | None = None, groups: SampleGroups | None = None) -> Measurements:
         """What the product computes signals from."""
         labels, reference = torch.from_numpy(self.train.labels), torch.from_numpy(self.reference.labels)
         trace, known = self.traces
@@ -123,7 +124,9 @@ class World:
             other = None if self.other is None else torch.from_numpy(self.other.b[t]).float()
             return torch.from_numpy(self.train.b[t]).float(), other
 
-        found = measure_checkpoints(trace, labels, serving, CLASSES, 0, read, embeddings=frozen, chosen=chosen)
+        found = measure_checkpoints(
+            trace, labels, serving, CLASSES, 0, read, embeddings=frozen, chosen=chosen, groups=groups
+        )
         if not self.predictions:
             return found
         return replace(found, unseen=Unseen(found.dynamics.mean, torch.empty(0, CLASSES), reference[:0]))

@@ -23,7 +23,8 @@ class Canonical:
     """A canonical file of r rows (see service.domain.dataset). Inputs are read when they are encoded, the rest at once.
 
     `index` are positions in the upload, `labels` positions in `header.classes`. `white` is the brightest pixel value of
-    greyscale images of more than 8 bits; None where there are none.
+    greyscale images of more than 8 bits; None where there are none. `groups` are the names of the groups that samples belong
+    to, None for a sample of none, and empty where the file has none.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Canonical:
     index: Int[Tensor, " r"]
     labels: Int[Tensor, " r"]
     white: float | None = None
+    groups: Sequence[str | None] = ()
 
     def batches(self, columns: Sequence[str], rows: Int[Tensor, " k"] | None = None) -> Iterator[pa.RecordBatch]:
         """The named columns of `rows`, or of all rows, in batches of 2,048 rows of the file at most.
@@ -83,7 +85,8 @@ def open_canonical(path: Path) -> Canonical:
     """Open a canonical file and read all but the inputs."""
     with pq.ParquetFile(path) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
-        table = file.read(["id", "split", "index", "label"])
+        named = "group" in file.schema_arrow.names
+        table = file.read(["id", "split", "index", "label", *(["group"] if named else [])])
         white = file.metadata.metadata.get(WHITE_KEY)
     return Canonical(
         path=path,
@@ -93,6 +96,7 @@ def open_canonical(path: Path) -> Canonical:
         index=torch.from_numpy(table["index"].to_numpy().astype(np.int64)),
         labels=torch.from_numpy(table["label"].to_numpy().astype(np.int64)),
         white=None if white is None else float(white),
+        groups=table["group"].to_pylist() if named else (),
     )
 
 

@@ -1,5 +1,6 @@
 """Split of a dataset into the training part, which is ranked, and the reference."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,9 +23,16 @@ class Partition:
 
 
 def partition(
-    ids: Sequence[str], splits: Sequence[str], labels: Int[Tensor, " r"], reference: Reference | None, seed: int
+    ids: Sequence[str],
+    splits: Sequence[str],
+    labels: Int[Tensor, " r"],
+    reference: Reference | None,
+    seed: int,
+    groups: Int[Tensor, " r"] | None = None,
 ) -> Partition:
     """Split the r rows as the job asks; rows of neither part belong to other splits.
+
+    A holdout shares no group, of the numbers `groups`, with the training part; splits and samples are those that the client named.
 
     Raises Invalid naming the field of the reference where a part would be empty or an id is unknown.
     """
@@ -33,7 +41,7 @@ def partition(
     if reference is not None and reference.split is not None:
         held = _rows(split == reference.split for split in splits)
     elif reference is not None and reference.holdout is not None:
-        held = _holdout(base, labels, reference.holdout, seed)
+        held = _holdout(base, labels, reference.holdout, seed, groups)
     elif reference is not None and reference.samples is not None:
         held = _named(ids, reference.samples)
     train = base[~torch.isin(base, held)]
@@ -76,9 +84,13 @@ def _rows(wanted: Iterable[bool]) -> Int[Tensor, " k"]:
     return torch.tensor(list(wanted), dtype=torch.bool).nonzero().squeeze(1)
 
 
-def _holdout(base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, seed: int) -> Int[Tensor, " m"]:
+def _holdout(
+    base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, seed: int, groups: Int[Tensor, " r"] | None
+) -> Int[Tensor, " m"]:
     # Each class gives its share, and keeps at least one row.
     generator = torch.Generator().manual_seed(seed)
+    if groups is not None:
+        return _holdout_of_groups(base, labels[base], share, groups[base], generator)
     parts: list[Tensor] = []
     for label in torch.unique(labels[base]).tolist():
         members = base[labels[base] == label]
@@ -91,6 +103,34 @@ def _holdout(base: Int[Tensor, " n"], labels: Int[Tensor, " r"], share: float, s
             errors=[FieldError(loc=["reference", "holdout"], msg="too small a share of a small dataset")],
         )
     return held
+
+
+def _holdout_of_groups(
+    base: Int[Tensor, " n"],
+    labels: Int[Tensor, " n"],
+    share: float,
+    groups: Int[Tensor, " n"],
+    generator: torch.Generator,
+) -> Int[Tensor, " m"]:
+    """Whole groups in a random order: each is taken that brings the classes nearer to their shares and leaves some of each."""
+    sizes = labels.bincount()
+    missing = (share * sizes).round().tolist()
+    spare = (sizes - 1).tolist()
+    _, place = torch.unique(groups, return_inverse=True)
+    members = torch.split(place.argsort(stable=True), place.bincount().tolist())
+    taken: list[Tensor] = []
+    for number in torch.randperm(len(members), generator=generator).tolist():
+        given = Counter(labels[members[number]].tolist())
+        nearer = sum(abs(missing[label] - count) - abs(missing[label]) for label, count in given.items())
+        if nearer < 0 and all(count <= spare[label] for label, count in given.items()):
+            taken.append(members[number])
+            for label, count in given.items():
+                missing[label] -= count
+                spare[label] -= count
+    if not taken:
+        message = "no whole group is small enough for the share; raise it, or name a split"
+        raise Invalid("the holdout is empty", errors=[FieldError(loc=["reference", "holdout"], msg=message)])
+    return base[torch.cat(taken).sort().values]
 
 
 def _named(ids: Sequence[str], samples: Sequence[str]) -> Int[Tensor, " m"]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.influence.pairs import PairwiseInfluence
@@ -43,6 +43,55 @@ class SignedInfluence:
 
 
 @dataclass(frozen=True)
+class Related:
+    """Numbers of the groups of n training rows and m reference rows: influence inside a group is left out.
+
+    `sizes`: of each training row's group; `counts`: of the training rows of one group and one class, by the ascending `keys`
+    `group * classes + class`. Both are None for a reference of its own, whose columns stand for themselves.
+    """
+
+    rows: Int[Tensor, " n"]
+    columns: Int[Tensor, " m"]
+    sizes: Int[Tensor, " n"] | None = None
+    keys: Int[Tensor, " p"] | None = None
+    counts: Int[Tensor, " p"] | None = None
+
+    @classmethod
+    def in_training_set(
+        cls, groups: Int[Tensor, " n"], columns: Int[Tensor, " m"], labels: Int[Tensor, " n"], classes: int
+    ) -> "Related":
+        """Where `columns` of the training set stand for all of it."""
+        keys, counts = torch.unique(groups * classes + labels, return_counts=True)
+        _, inverse, sizes = torch.unique(groups, return_inverse=True, return_counts=True)
+        return cls(groups, groups[columns], sizes[inverse], keys, counts)
+
+    def pairs(self, rows: slice) -> Bool[Tensor, "b m"]:
+        """Whether a training row and a reference row are of one group."""
+        found: Bool[Tensor, "b m"] = self.rows[rows, None] == self.columns[None, :]
+        return found
+
+    def scale(self, rows: slice, inside: Bool[Tensor, "b m"], by_class: Float[Tensor, "m k"]) -> Float[Tensor, "b k"]:
+        """What sums over a class are multiplied with, so that its columns of other groups stand for all its rows of those."""
+        classes = by_class.shape[1]
+        if self.keys is None or self.counts is None:
+            return torch.ones(len(inside), classes)
+        wanted = self.rows[rows, None] * classes + torch.arange(classes)
+        place = torch.searchsorted(self.keys, wanted).clamp(max=len(self.keys) - 1)
+        own = torch.where(self.keys[place] == wanted, self.counts[place], 0)
+        total, left = by_class.sum(0), by_class.sum(0) - inside.float() @ by_class
+        return torch.where(left > 0, (total - own) / left.clamp(min=1e-9), 1.0)
+
+    def weight(self, total: float) -> Float[Tensor, " n"]:
+        """How many reference rows of other groups stand behind each training row's sums, of `total`."""
+        if self.sizes is not None:
+            return total - self.sizes.float()
+        # By sorting: a matrix of all pairs would grow with their number.
+        known, counts = torch.unique(self.columns, return_counts=True)
+        place = torch.searchsorted(known, self.rows).clamp(max=len(known) - 1)
+        return total - torch.where(known[place] == self.rows, counts[place], 0).float()
+
+
+@dataclass(frozen=True)
 class PairSums:
     """What is kept of every pair. `weight`: how many reference rows stand behind each training row's sums.
 
@@ -65,13 +114,15 @@ def pair_sums(
     *,
     weights: Float[Tensor, " m"] | None = None,
     own_column: Int[Tensor, " n"] | None = None,
+    related: Related | None = None,
     strongest: int = 5,
 ) -> tuple[PairSums, list[CheckpointInfluence]]:
     """Reduce every pair, in one pass; with the influence at each checkpoint where `pairs` has it, else an empty list.
 
     `weights`: how many rows each reference row stands for (1 when left out). `own_column` is the reference column that is
     the training row itself, or -1: a row is left out of its own sums. Where columns stand for all training rows by their
-    weights, those of its class stand for all others of the class, whether the row is among them or not.
+        those of its class stand for all others of the class, whether the row is among them or not. With `related` not the row
+    alone but its group is left out, and the columns of other groups stand for all rows of those.
     """
     stand_for_all = weights is not None and own_column is not None
     weights = torch.ones(pairs.columns) if weights is None else weights
@@ -86,25 +137,31 @@ def pair_sums(
         rows, labels = block.rows, pairs.labels[block.rows, None]
         own = None if own_column is None else own_column[rows]
         # The block is nobody else's: it is overwritten.
-        influence = _without_own(block.influence, own)
+        inside = None if related is None else related.pairs(rows)
+        influence = _without_own(block.influence, own, inside)
         positive.set_rows(rows, influence.clamp(min=0), by_class)
         negative.set_rows(rows, influence.clamp_(max=0).neg_(), by_class)
-        scale = torch.ones(len(labels), classes).scatter_(1, labels, share[rows, None])
+        if related is None or inside is None:
+            scale = torch.ones(len(labels), classes).scatter_(1, labels, share[rows, None])
+        else:
+            scale = related.scale(rows, inside, by_class)
         for side in (positive, negative):
             side.amount[rows] *= scale
             side.count[rows] *= scale
         hurt = negative.amount[rows].argmax(1)
-        harm = _without_own(pairs.relabelled(block, hurt), own).clamp_(max=0)
+        harm = _without_own(pairs.relabelled(block, hurt), own, inside).clamp_(max=0)
         repaired[rows] = (harm @ by_class * scale).gather(1, labels).squeeze(1)
         helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
-        help_ = _without_own(pairs.relabelled(block, helped), own).clamp_(min=0)
+        help_ = _without_own(pairs.relabelled(block, helped), own, inside).clamp_(min=0)
         moved[rows] = (positive.amount[rows] - help_ @ by_class * scale).abs().amax(1)
         by_checkpoint = by_checkpoint or [_empty_like(part, samples) for part in block.checkpoints]
         for whole, part in zip(by_checkpoint, block.checkpoints, strict=True):
             _set_rows(whole, rows, part)
         del block, influence, harm, help_  # before the next block is computed
     weight = weights.sum().expand(samples).clone()
-    if stand_for_all:
+    if related is not None:
+        weight = related.weight(float(weights.sum())).clamp(min=1)
+    elif stand_for_all:
         weight -= 1
     elif own_column is not None:
         weight[own_column >= 0] -= 1
@@ -131,9 +188,13 @@ def _own_class_share(
     return share
 
 
-def _without_own(influence: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None) -> Float[Tensor, "b m"]:
-    """Set each row's influence on itself to 0, in place."""
-    if own is not None:
+def _without_own(
+    influence: Float[Tensor, "b m"], own: Int[Tensor, " b"] | None, related: Bool[Tensor, "b m"] | None
+) -> Float[Tensor, "b m"]:
+    """Set each row's influence on itself, or on its group, to 0, in place."""
+    if related is not None:
+        influence.masked_fill_(related, 0)
+    elif own is not None:
         inside = (own >= 0).nonzero().squeeze(1)
         influence[inside, own[inside]] = 0
     return influence

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Int
@@ -25,13 +25,15 @@ from worker.backbones import encode as pretrained
 from worker.data.canonical import Canonical, align_reference
 from worker.data.encoding import Encoder, Inputs
 from worker.data.glitches import PlantedData, plant
-from worker.data.partition import Columns, draw_columns, partition
+from worker.data.group_numbers import group_numbers, sample_groups
+from worker.data.partition import Columns, Partition, draw_columns, partition
 from worker.devices import CPU
 from worker.influence.gradient_sources import CheckpointedModel
 from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
 from worker.models import build, head
 from worker.models.uploaded_weights import architecture, load_state
+from worker.signals.sample_groups import SampleGroups
 from worker.training.loop import EpochMetrics, TrainingState, train
 
 _MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
@@ -44,7 +46,8 @@ class JobSamples:
     """Samples of a job: n training rows, which are ranked, and m reference rows.
 
     `rows` and `reference_rows` are rows of the canonical files of the dataset and of the reference. `original` are the labels
-    before errors were planted. `columns` are the training rows that serve as reference, where there is no other.
+    before errors were planted. `columns` are the training rows that serve as reference, where there is no other. `groups` is None
+    where no two samples are of one group. A planted error leaves a sample in its group, copies of other samples too.
     """
 
     rows: Int[Tensor, " n"]
@@ -54,6 +57,7 @@ class JobSamples:
     reference_labels: Int[Tensor, " m"]
     columns: Columns | None
     classes: list[str]
+    groups: SampleGroups | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ def prepare(
 
     Pretrained models and uploaded weights need a BackboneContext; with one, many images are decoded once for all jobs, and not held in memory.
     """
-    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    part = split_samples(spec, dataset)
     original = dataset.labels[part.train]
     source, rows = dataset, part.reference
     if reference is not None:
@@ -108,10 +112,18 @@ def prepare(
         reference_labels=source.labels[rows],
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
+        groups=sample_groups(dataset, part.train, source, rows),
         model=model,
         network=_network(model, spec),
         frozen=encoded.frozen,
         preprocessing=encoded.preprocessing,
+    )
+
+
+def split_samples(spec: JobSpec, dataset: Canonical) -> Partition:
+    """The training part and the reference of a job; the same for the job and for whoever rebuilds its model."""
+    return partition(
+        dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed, group_numbers(dataset)
     )
 
 

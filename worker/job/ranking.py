@@ -1,6 +1,6 @@
 """Ranking: signals, verdicts, suggestions, evidence and warnings, from the measurements of a job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -180,7 +180,11 @@ def _witnesses(
         pool, source = training_pool(scored.train, labels, len(prepared.classes), generator), prepared.rows
     else:
         pool, source = reference_pool(scored.reference, prepared.reference_labels), prepared.reference_rows
-    found = witnesses(scored.train, labels, suspects, suggested, pool)
+    own = None
+    if prepared.groups is not None:
+        own = prepared.groups.train
+        pool = replace(pool, groups=own if pool.own else prepared.groups.reference)
+    found = witnesses(scored.train, labels, suspects, suggested, pool, groups=own)
     arrays = {
         "suspect_positions": prepared.rows[suspects],
         "suspect_class": suggested.int(),

@@ -12,9 +12,10 @@ from service.domain.errors import FieldError, Invalid
 from service.domain.specs import JobSpec
 from worker.data.canonical import Canonical
 from worker.data.glitches import plant
-from worker.data.partition import draw_columns, partition
+from worker.data.group_numbers import sample_groups
+from worker.data.partition import draw_columns
 from worker.influence.activations import ActivationSource, Trace, allocate
-from worker.job.preparation import JobSamples
+from worker.job.preparation import JobSamples, split_samples
 from worker.training.loop import checkpoints
 
 
@@ -46,7 +47,7 @@ def open_recording(spec: JobSpec, dataset: Canonical, scratch: Path) -> OpenedRe
 
 def unmodified_samples(spec: JobSpec, dataset: Canonical) -> JobSamples:
     """Split the samples without encoding inputs or planting errors. Raises Invalid for a reference that cannot be had."""
-    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    part = split_samples(spec, dataset)
     labels = dataset.labels[part.train]
     own = spec.reference is None
     return JobSamples(
@@ -57,6 +58,7 @@ def unmodified_samples(spec: JobSpec, dataset: Canonical) -> JobSamples:
         reference_labels=dataset.labels[part.reference],
         columns=draw_columns(labels, spec.influence.columns, spec.training.seed) if own else None,
         classes=dataset.header.classes,
+        groups=sample_groups(dataset, part.train, dataset, part.reference),
     )
 
 

@@ -88,6 +88,7 @@ def measure(
         read,
         embeddings=frozen,
         chosen=chosen,
+        groups=samples.groups,
         on_progress=on_progress,
     )
     if reference is None:

@@ -174,7 +174,8 @@ def _report_scoring(heartbeat: Heartbeat) -> Callable[[float], None]:
 def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpec:
     # Kept in a file, so that another attempt, perhaps on another machine, trains with the same rate.
     if not path.exists():
-        found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training)
+        groups = None if prepared.groups is None else prepared.groups.train
+        found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training, groups)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
             part.write_text(json.dumps(asdict(found)))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import torch
+
 from service.domain.dataset import ClientWarning
 from service.domain.signal import SIGNALS
 from service.domain.specs import ModelRequest
@@ -30,6 +32,7 @@ def ranking_warnings(
         *_reference(m),
         *_count(m, wrong),
         *_columns(prepared, m),
+        *_groups(prepared),
         *(_learning(m, train_accuracy) if m.unseen is None else ()),
         *_rare(prepared, m),
     ]
@@ -110,6 +113,39 @@ def _columns(prepared: JobSamples, m: Answers) -> Iterator[ClientWarning]:
             code="reference_sampled",
             detail=f"The training set is its own reference. Signals of cost `pairs` are estimated on {len(prepared.columns.rows)} of its "
             f"{len(m.labels)} rows, drawn from every class. Set influence.columns to {len(m.labels)} for the exact sums.",
+        )
+
+
+def _groups(prepared: JobSamples) -> Iterator[ClientWarning]:
+    if prepared.groups is None:
+        return
+    train, reference = prepared.groups.train, prepared.groups.reference
+    numbers, sizes = torch.unique(train, return_counts=True)
+    yield ClientWarning(
+        code="groups_used",
+        detail=f"{int(sizes[sizes > 1].sum())} of the {len(train)} samples are in {int((sizes > 1).sum())} groups of two or more, as the "
+        "group column says. What a sample is compared with (neighbours, held-out guesses, influence on other samples, evidence) "
+        "leaves its whole group out. The training itself does not: its loss and margins know the rest of the group.",
+    )
+    shared = torch.isin(reference, numbers)
+    if shared.any():
+        count = int(torch.unique(reference[shared]).numel())
+        yield ClientWarning(
+            code="groups_in_reference",
+            detail=f"{count} groups are both in the training part and in the reference, with {int(shared.sum())} of the {len(reference)} "
+            "reference samples. The accuracy on the reference is too high, because the model has learnt from samples of the same "
+            "groups. Put whole groups into a split, or set reference.holdout, which takes whole groups.",
+        )
+    inside = torch.stack([train, prepared.planted.labels], 1)
+    of_class = torch.unique(inside, dim=0)[:, 1].bincount(minlength=len(prepared.classes))
+    large = prepared.planted.labels.bincount(minlength=len(prepared.classes)) > 1
+    alone = [name for name, few in zip(prepared.classes, ((of_class == 1) & large).tolist(), strict=True) if few]
+    if alone:
+        yield ClientWarning(
+            code="class_in_one_group",
+            detail=f"{len(alone)} classes have all their samples in one group: {', '.join(alone[:20])}. No sample of another group can "
+            "vouch for these labels, so they rank high without being wrong. If the group follows from the class, leave "
+            "spec.group out.",
         )
 
 

@@ -13,8 +13,8 @@ from service.domain.specs import JobSpec
 from worker.backbones import BackboneContext, Preprocessing, rebuild_model
 from worker.data.canonical import Canonical
 from worker.data.encoding import Encoder, Inputs
-from worker.data.partition import partition
 from worker.devices import CPU, device_of, to_device
+from worker.job.preparation import split_samples
 from worker.models import build
 from worker.models.uploaded_weights import architecture
 from worker.training.loop import TrainingState
@@ -61,7 +61,7 @@ def restore_model(
 
 
 def _built(spec: JobSpec, dataset: Canonical) -> tuple[nn.Module, Callable[[Canonical], Iterator[Inputs]]]:
-    part = partition(dataset.ids, dataset.splits, dataset.labels, spec.reference, spec.training.seed)
+    part = split_samples(spec, dataset)
     encoder = Encoder.fit(dataset, part.train, architecture(spec.model).params)
     model = build(spec.model, encoder.shape, len(dataset.header.classes), spec.training.seed)
     return model, lambda samples: iter([encoder.encode(samples, torch.arange(len(samples.labels)))])

@@ -8,9 +8,11 @@ ordinary values diverge in direction alone.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from worker.signals.sample_groups import SampleGroups, together
 
 _BLOCK = 1_024
 _COLUMNS = 2_000  # training rows, drawn, by which crowding is counted
@@ -35,26 +37,40 @@ def neighbour_number(references: int) -> int:
     return min(5, max(1, references // 100))
 
 
-def strangeness(features: Float[Tensor, "n w"], known: Float[Tensor, "m w"], generator: torch.Generator) -> Strangeness:
+def strangeness(
+    features: Float[Tensor, "n w"],
+    known: Float[Tensor, "m w"],
+    generator: torch.Generator,
+    groups: SampleGroups | None = None,
+) -> Strangeness:
     """Compare n training samples with m reference samples, in features of one checkpoint.
 
     Remoteness: log distance to the k-th nearest reference row. Crowding: log of the number of training rows within
-    that distance. Divergence: remoteness between directions. Raises ValueError below 10 reference rows.
+    that distance. Divergence: remoteness between directions. Rows of its group are left out for each sample, unless fewer than
+    k reference rows are of other groups. Raises ValueError below 10 reference rows.
     """
     if len(known) < FEWEST:
         raise ValueError(f"{len(known)} reference rows are too few")
     columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
-    train = _measure(features, known, features[columns], None, _places(columns, len(features)))
-    reference = _measure(known, known, features[columns], torch.arange(len(known)), None)
+    own = reference_own = None
+    if groups is not None:
+        own = _Kin(groups.train, groups.reference, groups.train[columns])
+        reference_own = _Kin(groups.reference, groups.reference, groups.train[columns])
+    train = _measure(features, known, features[columns], None, _places(columns, len(features)), own)
+    reference = _measure(known, known, features[columns], torch.arange(len(known)), None, reference_own)
     middle, high = torch.quantile(reference, torch.tensor([0.5, 0.95]), dim=1)[:, :, None]
     scale = (high - middle).clamp(min=1e-6)
     return Strangeness((train - middle) / scale, (reference - middle) / scale)
 
 
 def label_distance(
-    features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+    features: Float[Tensor, "n w"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    generator: torch.Generator,
+    groups: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """Log distance within which half of the sample's own label lies. Higher = farther from its label.
+    """Log distance within which half of the sample's own label lies, without its group. Higher = farther from its label.
 
     Unit: 0 = median, 1 = 95 % quantile of all training samples. A sample alone in its label gets the largest value. Of a
     label with more than 256 rows, 256 stand for all.
@@ -68,7 +84,13 @@ def label_distance(
         half = max(1, len(drawn) // 2)
         for part in torch.split(members, _BLOCK):
             far = torch.cdist(features[part], features[drawn])
-            result[part] = far.kthvalue(min(half + 1, len(drawn)), dim=1).values.clamp(min=1e-9).log()
+            if groups is None:
+                result[part] = far.kthvalue(min(half + 1, len(drawn)), dim=1).values.clamp(min=1e-9).log()
+            else:
+                itself = torch.isin(part, drawn).long()
+                result[part] = _half_of_others(
+                    far.masked_fill_(together(groups[part], groups[drawn]), torch.inf), itself
+                )
     there = result > -torch.inf
     if not there.any():
         return torch.zeros_like(result)
@@ -96,6 +118,7 @@ def _measure(
     others: Float[Tensor, "c w"],
     own_known: Int[Tensor, " n"] | None,
     own_other: Int[Tensor, " n"] | None,
+    kin: "_Kin | None",
 ) -> Float[Tensor, "3 n"]:
     # `own_known` and `own_other` are the columns that are the row itself, -1 where there is none.
     k = neighbour_number(len(known))
@@ -105,18 +128,49 @@ def _measure(
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
         own = None if own_known is None else own_known[part]
-        radius = _kth(torch.cdist(rows[part], known), k, own)
+        related = None if kin is None else kin.to_known(part, k)
+        radius = _kth(torch.cdist(rows[part], known), k, own, related)
         result[0, part] = (radius + smallest).log()
-        within = (torch.cdist(rows[part], others) <= radius[:, None]).sum(1)
-        if own_other is not None:
-            within = within - (own_other[part] >= 0).long()
+        inside = torch.cdist(rows[part], others) <= radius[:, None]
+        if kin is not None:
+            within = (inside & ~together(kin.rows[part], kin.others)).sum(1)
+        elif own_other is not None:
+            within = inside.sum(1) - (own_other[part] >= 0).long()
+        else:
+            within = inside.sum(1)
         result[1, part] = (within + 1).float().log()
         chord = (2 - 2 * directions[part] @ known_directions.T).clamp(min=0).sqrt()
-        result[2, part] = (_kth(chord, k, own) + 1e-4).log()
+        result[2, part] = (_kth(chord, k, own, related) + 1e-4).log()
     return result
 
 
-def _kth(distances: Float[Tensor, "b m"], k: int, own: Int[Tensor, " b"] | None) -> Float[Tensor, " b"]:
+@dataclass(frozen=True)
+class _Kin:
+    """Numbers of the groups of the rows that are measured, and of those that they are compared with."""
+
+    rows: Int[Tensor, " n"]
+    known: Int[Tensor, " m"]
+    others: Int[Tensor, " c"]
+
+    def to_known(self, part: slice, k: int) -> Bool[Tensor, "b m"]:
+        """The known rows to be left out, unless fewer than k would be left."""
+        related = together(self.rows[part], self.known)
+        return related & ((~related).sum(1) >= k)[:, None]
+
+
+def _half_of_others(far: Float[Tensor, "b m"], itself: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Log of the finite distance that ends the nearer half of a row, of which the row itself counts 1; -inf without any."""
+    there = (far < torch.inf).sum(1)
+    half = ((there + itself) // 2).clamp(min=1)
+    found = far.sort(1).values.gather(1, half[:, None] - 1).squeeze(1)
+    return torch.where(there > 0, found.clamp(min=1e-9).log(), -torch.inf)
+
+
+def _kth(
+    distances: Float[Tensor, "b m"], k: int, own: Int[Tensor, " b"] | None, related: Bool[Tensor, "b m"] | None
+) -> Float[Tensor, " b"]:
+    if related is not None:
+        distances.masked_fill_(related, torch.inf)
     if own is not None:
         distances[torch.arange(len(own)), own] = torch.inf
     return distances.topk(k, dim=1, largest=False, sorted=False).values.amax(1)

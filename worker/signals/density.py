@@ -10,6 +10,7 @@ from torch import Tensor
 from worker.influence.activations import Trace, logit_errors
 from worker.influence.gradients import Outer
 from worker.influence.tracin import gradient_norms
+from worker.signals.sample_groups import SampleGroups, together
 
 _WIDTH = 0.1
 _COLUMNS = 600  # training rows, drawn, that stand for all
@@ -23,10 +24,12 @@ def influence_density(
     reference_labels: Int[Tensor, " m"],
     t: int,
     generator: torch.Generator,
+    groups: SampleGroups | None = None,
 ) -> Float[Tensor, " n"]:
     """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` minus the same over the reference, at checkpoint t.
 
-    g: gradients of the last layer. Range: [-20, 20]; higher = more crowded than in the reference.
+    g: gradients of the last layer. Samples of i's group are left out. Range: [-20, 20]; higher = more crowded than in the
+    reference; 0 where either side has no sample of another group.
     """
     drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
     rows, known = _Directions.of(train, t, labels), _Directions.of(reference, t, reference_labels)
@@ -40,8 +43,17 @@ def influence_density(
         inside = (place[part] >= 0).nonzero().squeeze(1)
         near[inside, place[part][inside]] = -torch.inf
         others = len(drawn) - (place[part] >= 0).long()
+        if groups is not None:
+            related = together(groups.train[part], groups.train[drawn])
+            near.masked_fill_(related, -torch.inf)
+            others = len(drawn) - related.sum(1)
         within = torch.logsumexp(near, 1) - others.clamp(min=1).log()
-        beyond = torch.logsumexp((rows.take(part).cosines(known) - 1) / _WIDTH, 1) - math.log(len(reference_labels))
+        far = (rows.take(part).cosines(known) - 1) / _WIDTH
+        if groups is None:
+            beyond = torch.logsumexp(far, 1) - math.log(len(reference_labels))
+        else:
+            unrelated = ~together(groups.train[part], groups.reference)
+            beyond = torch.logsumexp(far.masked_fill_(~unrelated, -torch.inf), 1) - unrelated.sum(1).log()
         result[part] = within - beyond
     # A training set of one row has no other row to be near.
     return torch.where(torch.isfinite(result), result, torch.zeros_like(result))

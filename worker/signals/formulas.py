@@ -88,7 +88,12 @@ def _late(m: Measurements) -> Scores:
 def _mislabeled(m: Answers) -> Scores:
     if m.unseen is not None:
         return _by_predictions(m, m.unseen.train)
-    parts = [rank(_aum_early(m)), rank(m.dynamics.loss.mean(0))]
+    parts = [rank(_aum_early(m))]
+    if isinstance(m, Measurements) and m.grouped:
+        # The model learns from the rest of the group: an error that the group shares is soon fitted, and its mean loss is low.
+        parts.append(rank(-margin(m.position.guess, m.labels)))
+    else:
+        parts.append(rank(m.dynamics.loss.mean(0)))
     if isinstance(m, Measurements):
         parts.append(rank(-margin(m.votes.mean, m.labels)))
         if m.embedding_votes is not None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worker.influence.activations import Trace
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
-from worker.influence.pair_sums import PairSums, pair_sums
+from worker.influence.pair_sums import PairSums, Related, pair_sums
 from worker.influence.pairs import PairwiseInfluence
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST
@@ -19,6 +19,7 @@ from worker.signals.features import principal_features
 from worker.signals.held_out import held_out_scores
 from worker.signals.position import Position, position
 from worker.signals.reference import Chosen, ReferenceSamples
+from worker.signals.sample_groups import SampleGroups
 from worker.signals.trusted import Comparison, Inner, Trusted, compare
 from worker.signals.votes import CheckpointVotes, NeighbourVotes, checkpoint_votes, embedding_votes
 
@@ -48,7 +49,10 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(Answers):
-    """All that formulas read. `embedding_votes` only for embeddings, `trusted` only with a trusted reference."""
+    """All that formulas read. `embedding_votes` only for embeddings, `trusted` only with a trusted reference.
+
+    `grouped`: samples are in groups, which votes, position, pairs and `trusted` leave out as a whole.
+    """
 
     influence: ClassInfluence
     pairs: PairSums
@@ -56,6 +60,7 @@ class Measurements(Answers):
     position: Position
     embedding_votes: Float[Tensor, "n c"] | None
     trusted: Trusted | None
+    grouped: bool = False
 
 
 def searched_checkpoints(trace: Trace) -> list[int]:
@@ -74,14 +79,15 @@ def measure_checkpoints(
     *,
     embeddings: Float[Tensor, "n f"] | None = None,
     chosen: Chosen | None = None,
+    groups: SampleGroups | None = None,
     on_progress: Callable[[float], None] = lambda _share: None,
 ) -> Measurements:
     """Measure each checkpoint, then every pair.
 
     `read(t, inner)` is called once for each checkpoint, in order. It fills row t of the traces, and with `inner` returns
     the input of the layer before the last, of the training samples and of a reference of its own. Each measurement draws
-    the rows that stand for many from `seed` by itself, so that none depends on what else is measured. `on_progress`
-    receives the share done, in (0, 1].
+    the rows that stand for many from `seed` by itself, so that none depends on what else is measured. With `groups` each
+    sample's own group is left out of what it is compared with. `on_progress` receives the share done, in (0, 1].
     """
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
@@ -99,19 +105,20 @@ def measure_checkpoints(
             inner, reference_inner = _principal(values, reference_values if compared else None, _seed(seed, t))
             if t == 0:
                 known = None if reference_inner is None else reference_inner.features
-                guess, reference_guess = held_out_scores(inner.features, labels, classes, known)
-                place = position(inner.features, guess, labels, seed)
+                guess, reference_guess = held_out_scores(inner.features, labels, classes, known, groups)
+                place = position(inner.features, guess, labels, seed, None if groups is None else groups.train)
             if reference_inner is not None:
-                comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t)))
+                comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t), groups))
             del inner, reference_inner
         # They are large where they are wanted, and must not be held while others are read or pairs are computed.
         del values, reference_values
         if t in searched:
-            votes.append(checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t))))
+            draws = _draws(_seed(seed, t))
+            votes.append(checkpoint_votes(train.activations[t], labels, reference, classes, t, draws, groups))
         on_progress(CHECKPOINTS_DONE * (t + 1) / len(train.rates))
-    pairs = _add_pairs(influence, train, labels, reference, chosen)
+    pairs = _add_pairs(influence, train, labels, reference, chosen, groups)
     on_progress(_PAIRS_DONE)
-    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed))
+    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
     trusted = None if reference_guess is None else Trusted.over(comparisons, reference.labels, reference_guess)
     on_progress(1.0)
     if place is None:
@@ -125,6 +132,7 @@ def measure_checkpoints(
         position=place,
         embedding_votes=frozen,
         trusted=trusted,
+        grouped=groups is not None,
     )
 
 
@@ -169,8 +177,9 @@ def _add_pairs(
     labels: Int[Tensor, " n"],
     reference: ReferenceSamples,
     chosen: Chosen | None,
+    groups: SampleGroups | None,
 ) -> PairSums:
-    """Every pair; where influence is added up from the pairs, that of all checkpoints."""
+    """Every pair of different groups; where influence is added up from the pairs, that of all checkpoints and groups."""
     classes = influence.by_class.shape[2]
     source: GradientSource = LastLayerGradients(train)
     columns: GradientSource
@@ -182,7 +191,14 @@ def _add_pairs(
     by_pairs = _is_by_pairs(reference, chosen)
     pairwise = PairwiseInfluence(source, labels, columns, reference.labels, train.rates, classes if by_pairs else None)
     own = reference.own_columns(len(labels))
-    pairs, found = pair_sums(pairwise, reference.labels, classes, weights=reference.weights, own_column=own)
+    related = None
+    if groups is not None and reference.columns is not None:
+        related = Related.in_training_set(groups.train, reference.columns, labels, classes)
+    elif groups is not None:
+        related = Related(groups.train, groups.reference)
+    pairs, found = pair_sums(
+        pairwise, reference.labels, classes, weights=reference.weights, own_column=own, related=related
+    )
     for t, one in enumerate(found):
         influence.fill(t, one, train.rates[t], labels, reference.labels, is_training_set=False)
     return pairs

@@ -5,6 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.signals.sample_groups import together
+
 _BLOCK = 1024
 _EXACT = 6_000  # up to here all pairs cost less than cells
 _CELL = 128  # mean rows of a cell
@@ -68,11 +70,47 @@ def nearest(
     return _by_cells(queries, pool, count, generator, own)
 
 
+def nearest_of_others(
+    queries: Float[Tensor, "n d"],
+    pool: Float[Tensor, "m d"],
+    count: int,
+    generator: torch.Generator,
+    query_groups: Int[Tensor, " n"],
+    pool_groups: Int[Tensor, " m"],
+) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    """The same, with all pool rows of the query's group left out.
+
+    A group may fill its cell. Where a cell has fewer than `count` rows of other groups, 6,000 drawn pool rows are searched too.
+    """
+    if len(pool) <= _EXACT:
+        every = torch.arange(len(pool))
+        return _best_of_others(queries, pool, count, query_groups, pool_groups, every)
+    values, rows = _by_cells(queries, pool, count, generator, None, (query_groups, pool_groups))
+    short = (values[:, -1] == -torch.inf).nonzero().squeeze(1)
+    drawn = torch.randperm(len(pool), generator=generator)[:_EXACT]
+    more, more_rows = _best_of_others(queries[short], pool, count, query_groups[short], pool_groups, drawn)
+    # A row that the cell has given already does not count twice.
+    more.masked_fill_((more_rows[:, :, None] == rows[short][:, None, :]).any(2), -torch.inf)
+    top = torch.cat([values[short], more], 1).topk(count, dim=1)
+    values[short], rows[short] = top.values, torch.cat([rows[short], more_rows], 1).gather(1, top.indices)
+    return values, rows
+
+
 def vote(cosines: Float[Tensor, "n k"], neighbour_labels: Int[Tensor, "n k"], classes: int) -> Float[Tensor, "n c"]:
     """Share of each class among the neighbours, weighted by cosine; negative ones weigh nothing. Rows sum to 1."""
     weight = cosines.clamp(min=0) + 1e-6
     votes = torch.zeros(len(cosines), classes).scatter_add_(1, neighbour_labels, weight)
     return votes / votes.sum(1, keepdim=True)
+
+
+def vote_of_some(
+    cosines: Float[Tensor, "n k"], neighbour_labels: Int[Tensor, "n k"], classes: int
+) -> Float[Tensor, "n c"]:
+    """The same where neighbours may be missing: they have no vote. Without any, all classes have equal shares."""
+    weight = (cosines.clamp(min=0) + 1e-6).masked_fill(cosines == -torch.inf, 0)
+    votes = torch.zeros(len(cosines), classes).scatter_add_(1, neighbour_labels, weight)
+    total = votes.sum(1, keepdim=True)
+    return torch.where(total > 0, votes / total.clamp(min=1e-9), 1 / classes)
 
 
 def _best(
@@ -84,12 +122,30 @@ def _best(
     return top.values, top.indices
 
 
+def _best_of_others(
+    queries: Float[Tensor, "n d"],
+    pool: Float[Tensor, "m d"],
+    count: int,
+    query_groups: Int[Tensor, " n"],
+    pool_groups: Int[Tensor, " m"],
+    among: Int[Tensor, " s"],
+) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
+    count = min(count, len(among))
+    values, rows = torch.empty(len(queries), count), torch.empty(len(queries), count, dtype=torch.int64)
+    for part in torch.split(torch.arange(len(queries)), _BLOCK):
+        cosines = queries[part] @ pool[among].T
+        top = cosines.masked_fill_(together(query_groups[part], pool_groups[among]), -torch.inf).topk(count, dim=1)
+        values[part], rows[part] = top.values, among[top.indices]
+    return values, rows
+
+
 def _by_cells(
     queries: Float[Tensor, "n d"],
     pool: Float[Tensor, "m d"],
     count: int,
     generator: torch.Generator,
     own: Int[Tensor, " n"] | None,
+    groups: tuple[Int[Tensor, " n"], Int[Tensor, " m"]] | None = None,
 ) -> tuple[Float[Tensor, "n k"], Int[Tensor, "n k"]]:
     cells = min(len(pool) // _CELL, _CELLS)
     centres = _centres(pool, cells, generator)
@@ -106,6 +162,8 @@ def _by_cells(
             cosines = queries[part] @ near.T
             if own is not None:
                 cosines.masked_fill_(inside[None, :] == own[part][:, None], -torch.inf)
+            if groups is not None:
+                cosines.masked_fill_(together(groups[0][part], groups[1][inside]), -torch.inf)
             top = cosines.topk(min(count, len(inside)), dim=1)
             values[part, : top.values.shape[1]] = top.values
             rows[part, : top.values.shape[1]] = inside[top.indices]

@@ -14,7 +14,7 @@ from worker.signals.groups import LabelGroup, groups
 class Position:
     """`features`: at most 32 principal directions of the input of the layer before the last.
 
-    `guess`: scores of each class by a linear classifier of all other samples, about 1 for a sure class. `groups`: one
+    `guess`: scores of each class by a linear classifier of all samples of other groups, about 1 for a sure class. `groups`: one
     part of each label that stands apart. `label_distance`: see worker.signals.anomaly.
     """
 
@@ -25,10 +25,14 @@ class Position:
 
 
 def position(
-    features: Float[Tensor, "n w"], guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"], seed: int
+    features: Float[Tensor, "n w"],
+    guess: Float[Tensor, "n c"],
+    labels: Int[Tensor, " n"],
+    seed: int,
+    sample_groups: Int[Tensor, " n"] | None = None,
 ) -> Position:
-    """Measure distances and groups; `seed` decides which rows stand for many."""
+    """Measure distances, which leave out the sample's own group, and groups inside a label; `seed` decides which rows stand for many."""
     classes = guess.shape[1]
     found = groups(features, labels, classes, torch.Generator().manual_seed(seed))
-    distance = label_distance(features, labels, classes, torch.Generator().manual_seed(seed))
+    distance = label_distance(features, labels, classes, torch.Generator().manual_seed(seed), sample_groups)
     return Position(features, guess, tuple(found), distance)

@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.signals.sample_groups import SampleGroups, together
+
 _BLOCK = 1024
 _NEAREST = 10
 _COLUMNS = 128  # rows, drawn, of each label: the mean over half of a label needs no more
@@ -18,16 +20,19 @@ def reference_support(
     labels: Int[Tensor, " n"],
     reference: Float[Tensor, "m d"],
     reference_labels: Int[Tensor, " m"],
+    groups: SampleGroups | None = None,
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Means of the 10 largest cosines, in [-1, 1]: with reference samples of the same label, and with those of any label.
 
-    A sample whose label no reference sample has gets -1 for the first.
+    Reference samples of the sample's group are left out. A sample whose label no reference sample has gets -1 for the first.
     """
     rows, columns = normalize(activations), normalize(reference)
     same, every = torch.empty(len(rows)), torch.empty(len(rows))
     for start in range(0, len(rows), _BLOCK):
         part = slice(start, start + _BLOCK)
         cosines = rows[part] @ columns.T
+        if groups is not None:
+            cosines.masked_fill_(together(groups.train[part], groups.reference), -torch.inf)
         every[part] = _mean_of_largest(cosines, _NEAREST)
         cosines.masked_fill_(labels[part, None] != reference_labels[None, :], -torch.inf)
         same[part] = _mean_of_largest(cosines, _NEAREST)
@@ -35,9 +40,13 @@ def reference_support(
 
 
 def own_label_support(
-    rows: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+    rows: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    generator: torch.Generator,
+    groups: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
-    """Mean cosine, in [-1, 1], with the nearer half of the sample's own label, itself left out.
+    """Mean cosine, in [-1, 1], with the nearer half of the sample's own label, itself and its group left out.
 
     `rows` have length 1. Of a label with more than 128 rows, 128 drawn at random stand for all. A sample alone in its label
     has -1.
@@ -50,8 +59,23 @@ def own_label_support(
         drawn = torch.randperm(len(members), generator=generator)[:_COLUMNS]
         cosines = rows[members] @ rows[members[drawn]].T
         cosines[drawn, torch.arange(len(drawn))] = -torch.inf
-        result[members] = _mean_of_largest(cosines, max(1, len(drawn) // 2))
+        if groups is None:
+            result[members] = _mean_of_largest(cosines, max(1, len(drawn) // 2))
+        else:
+            cosines.masked_fill_(together(groups[members], groups[members[drawn]]), -torch.inf)
+            itself = torch.zeros(len(members)).index_fill_(0, drawn, 1)
+            result[members] = _mean_of_nearer_half(cosines, itself)
     return result
+
+
+def _mean_of_nearer_half(cosines: Float[Tensor, "b m"], itself: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Mean of the nearer half of those that are not left out, among whom `itself` counts 1 where the row was drawn."""
+    there = (cosines > -torch.inf).sum(1)
+    half = ((there + itself) // 2).clamp(min=1)
+    ordered = cosines.sort(1, descending=True).values
+    nearer = torch.arange(cosines.shape[1]) < half[:, None]
+    total = ordered.masked_fill(~nearer, 0).sum(1)
+    return torch.where(there > 0, total / half, -1.0)
 
 
 def _mean_of_largest(cosines: Float[Tensor, "b m"], count: int) -> Float[Tensor, " b"]:

@@ -11,6 +11,7 @@ from worker.influence.activations import Trace
 from worker.signals.anomaly import Strangeness, strangeness
 from worker.signals.density import influence_density
 from worker.signals.reference import ReferenceSamples
+from worker.signals.sample_groups import SampleGroups
 from worker.signals.support import reference_support
 
 
@@ -72,11 +73,12 @@ def compare(
     inner: Inner,
     reference_inner: Inner,
     seed: int,
+    groups: SampleGroups | None = None,
 ) -> Comparison:
-    """Compare at checkpoint t; `seed` decides which training rows stand for many."""
-    same, every = reference_support(inner.values, labels, reference_inner.values, reference.labels)
+    """Compare at checkpoint t, without the sample's group; `seed` decides which training rows stand for many."""
+    same, every = reference_support(inner.values, labels, reference_inner.values, reference.labels, groups)
     density = influence_density(
-        train, labels, reference.trace, reference.labels, t, torch.Generator().manual_seed(seed)
+        train, labels, reference.trace, reference.labels, t, torch.Generator().manual_seed(seed), groups
     )
-    strange = strangeness(inner.features, reference_inner.features, torch.Generator().manual_seed(seed))
+    strange = strangeness(inner.features, reference_inner.features, torch.Generator().manual_seed(seed), groups)
     return Comparison(same, every, density, strange)

@@ -7,8 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.signals.neighbours import directions, nearest, vote
+from worker.signals.neighbours import directions, nearest, nearest_of_others, vote, vote_of_some
 from worker.signals.reference import ReferenceSamples
+from worker.signals.sample_groups import SampleGroups
 from worker.signals.support import own_label_support
 
 _NEIGHBOURS = 10
@@ -50,22 +51,34 @@ def checkpoint_votes(
     classes: int,
     t: int,
     generator: torch.Generator,
+    groups: SampleGroups | None = None,
 ) -> CheckpointVotes:
-    """Votes by cosine between the inputs of the last layer. Trusted reference samples vote beside the training rows."""
+    """Votes by cosine between the inputs of the last layer. Trusted reference samples vote beside the training rows.
+
+    A sample has no vote on its own group.
+    """
     pool, pool_labels = activations, labels
+    own = None if groups is None else groups.train
+    pool_groups = own
     if reference.trusted:
         pool = torch.cat([activations, reference.trace.activations[t]])
         pool_labels = torch.cat([labels, reference.labels])
+        pool_groups = None if groups is None else torch.cat([groups.train, groups.reference])
     rows = directions(pool)
-    votes = _votes(rows, len(labels), pool_labels, classes, _NEIGHBOURS, generator)
-    return CheckpointVotes(votes, own_label_support(rows[: len(labels)], labels, classes, generator))
+    votes = _votes(rows, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
+    return CheckpointVotes(votes, own_label_support(rows[: len(labels)], labels, classes, generator, own))
 
 
 def embedding_votes(
-    embeddings: Float[Tensor, "n f"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
+    embeddings: Float[Tensor, "n f"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    generator: torch.Generator,
+    groups: SampleGroups | None = None,
 ) -> Float[Tensor, "n c"]:
     """Votes by cosine between uploaded embeddings, which no training has changed; rows sum to 1."""
-    return _votes(directions(embeddings), len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator)
+    own = None if groups is None else groups.train
+    return _votes(directions(embeddings), len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator, own)
 
 
 def _votes(
@@ -75,6 +88,10 @@ def _votes(
     classes: int,
     count: int,
     generator: torch.Generator,
+    groups: Int[Tensor, " p"] | None,
 ) -> Float[Tensor, "n c"]:
-    cosines, found = nearest(rows[:samples], rows, count, generator, torch.arange(samples))
-    return vote(cosines, labels[found], classes)
+    if groups is None:
+        cosines, found = nearest(rows[:samples], rows, count, generator, torch.arange(samples))
+        return vote(cosines, labels[found], classes)
+    cosines, found = nearest_of_others(rows[:samples], rows, count, generator, groups[:samples], groups)
+    return vote_of_some(cosines, labels[found], classes)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from worker.influence.activations import Trace, logit_errors
+from worker.signals.sample_groups import together
 
 _SUSPECTS = 200
 _POOL = 1_000
@@ -23,12 +24,16 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class WitnessPool:
-    """Possible witnesses: `rows` of a trace, and the labels of all its samples. `own`: the suspects are of this trace."""
+    """Possible witnesses: `rows` of a trace, and the labels of all its samples. `own`: the suspects are of this trace.
+
+    `groups`: numbers of the groups of all its samples.
+    """
 
     trace: Trace
     labels: Int[Tensor, " m"]
     rows: Int[Tensor, " p"]
     own: bool
+    groups: Int[Tensor, " m"] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,13 +88,19 @@ def witnesses(
     suggested: Int[Tensor, " w"],
     pool: WitnessPool,
     block: int = _BLOCK,
+    groups: Int[Tensor, " n"] | None = None,
 ) -> Witnesses:
-    """Find the witnesses of every suspect, which is never its own; `suggested` is the class of the similar samples."""
+    """Find the witnesses of every suspect, which is never its own, nor is one of its group, of the numbers `groups`.
+
+    `suggested` is the class of the similar samples.
+    """
     suspects_trace, given = train.rows(suspects), labels[suspects]
     features = normalize(suspects_trace.activations[-1])
     supporting, opposing, similar = (_Best.empty(len(suspects), len(suspects_trace.rates)) for _ in range(3))
     for rows in torch.split(pool.rows, block):
         itself = (rows == suspects[:, None]) & pool.own
+        if groups is not None and pool.groups is not None:
+            itself |= together(groups[suspects], pool.groups[rows])
         by_checkpoint = _influence(suspects_trace, given, pool, rows).masked_fill_(itself[:, :, None], 0)
         total = by_checkpoint.sum(2)
         cosines = features @ normalize(pool.trace.activations[-1, rows]).T

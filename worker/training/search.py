@@ -39,17 +39,27 @@ class FoundRate:
     tried: tuple[TriedRate, ...]
 
 
-def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " n"], training: Training) -> FoundRate:
+def find_rate(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    labels: Int[Tensor, " n"],
+    training: Training,
+    groups: Int[Tensor, " n"] | None = None,
+) -> FoundRate:
     """Try half to eight times the given rate and choose the one with the lowest loss; the model is not changed.
 
     A higher rate is chosen only if its double still learns, because only the beginning of the run is known. A lower rate is
     chosen only if the given one explodes: short runs prefer low rates, with which whole runs found fewer planted errors on
-    seven of nine tables. Equal seeds give equal rates.
+    seven of nine tables. Equal seeds give equal rates. No sample is held out whose group, of the numbers `groups`, is learnt.
     """
     generator = torch.Generator().manual_seed(training.seed)
     order = torch.randperm(len(labels), generator=generator)
-    judges = order[: min(len(order) // _HELD, _JUDGES)]
-    brief, learners = _brief(training, order[len(judges) :], len(labels))
+    most = min(len(order) // _HELD, _JUDGES)
+    held = most
+    if groups is not None:
+        order, held = _by_group(order, groups, most)
+    judges = order[:most]
+    brief, learners = _brief(training, order[held:], len(labels))
     if len(judges) == 0 or len(learners) == 0:
         return FoundRate(training.learning_rate, ())
     parts, targets = [part[learners] for part in inputs], labels[learners]
@@ -76,6 +86,18 @@ def find_rate(model: nn.Module, inputs: Sequence[Tensor], labels: Int[Tensor, " 
     safe = [one for one, double in pairwise(higher) if double.loss < before]
     best = lowest if given.loss > _EXPLODED * before else min((given, *safe), key=lambda one: one.loss)
     return FoundRate(best.rate, tuple(tried))
+
+
+def _by_group(order: Int[Tensor, " n"], groups: Int[Tensor, " n"], most: int) -> tuple[Int[Tensor, " n"], int]:
+    """The order with groups together, by their first row in it, and how many of the foremost rows fill `most` whole groups' rows."""
+    _, place = torch.unique(groups, return_inverse=True)
+    first = torch.full((int(place.max()) + 1,), len(order)).scatter_reduce_(
+        0, place[order], torch.arange(len(order)), "amin"
+    )
+    turn = first[place[order]]
+    together = turn.argsort(stable=True)
+    ordered = turn[together]
+    return order[together], int((ordered <= ordered[max(most - 1, 0)]).sum()) if most else 0
 
 
 def _brief(training: Training, rows: Int[Tensor, " r"], samples: int) -> tuple[Training, Int[Tensor, " l"]]:

@@ -31,8 +31,10 @@ def canonical(
     columns: dict[str, tuple[str, Any]],
     labels: Sequence[int] | None = None,
     classes: Sequence[str] = ("cat", "dog", "eel"),
+    groups: Sequence[str | None] | None = None,
+    splits: Sequence[str] | None = None,
 ) -> Canonical:
-    """A file of features `name: (kind, values)`; rows carry the classes in turn unless told, in groups of five rows."""
+    """A file of features `name: (kind, values)`; rows carry the classes in turn unless told, in row groups of five rows."""
     own = {"image": "image", "embedding": "embedding", "text": "text"}
     places = {name: own.get(modality, f"f{number}") for number, name in enumerate(columns)}
     rows = len(next(iter(columns.values()))[1])
@@ -40,7 +42,8 @@ def canonical(
         "index": pa.array(range(rows), pa.int64()),
         "id": pa.array([f"row-{row}" for row in range(rows)]),
         "label": pa.array([row % len(classes) for row in range(rows)] if labels is None else labels, pa.int32()),
-        "split": pa.array(["train"] * rows),
+        "split": pa.array(["train"] * rows if splits is None else splits),
+        **({} if groups is None else {"group": pa.array(groups, pa.string())}),
     }
     for name, (kind, values) in columns.items():
         kept = pa.list_(pa.float32(), len(values[0])) if kind == "embedding" else TYPES[kind]
