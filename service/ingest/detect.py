@@ -22,6 +22,7 @@ from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, opened_zip
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
+from service.ingest.readers.spreadsheet import OLD_EXCEL, is_workbook, open_workbook
 from service.ingest.readers.table_form import looks_delimited
 from service.ingest.readers.table_parts import open_tables
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
@@ -147,6 +148,13 @@ def _array_names(file: FileHead) -> list[str]:
     return [name.removesuffix(".npy") for name in names] if all(name.endswith(".npy") for name in names) else []
 
 
+def _is_workbook(file: FileHead) -> bool:
+    if not file.head.startswith(_ZIP):
+        return False
+    with opened_zip(file.upload.path) as archive:
+        return is_workbook(archive.namelist())
+
+
 def _is_safetensors(file: FileHead) -> bool:
     return looks_like_safetensors(file.head, file.upload.path.stat().st_size)
 
@@ -211,6 +219,13 @@ READERS: dict[str, Reader] = {
     ),
     "named": Reader("NPZ of the same", open_named_npz, takes=_is_named_npz, in_archives=(".npz",)),
     "npz": Reader("NPZ with x and y", open_npz, takes=_is_npz),
+    "excel": Reader(
+        "Excel (.xlsx, .xlsm, .xls)",
+        open_workbook,
+        magic=(OLD_EXCEL,),
+        takes=_is_workbook,
+        in_archives=(".xlsx", ".xlsm", ".xls"),
+    ),
     "zip": Reader(
         "ZIP of images in class folders or with a list of them, or of tables that are parts of one",
         _open_zip,
