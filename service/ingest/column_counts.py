@@ -18,6 +18,7 @@ _SURE_OF_FORM = 1_000
 _EXAMPLES = 2
 _EXAMPLE_CHARACTERS = 80
 _ODDITIES = 20
+_SUFFIXES = 50
 TYPED = "typed"  # in place of a form: the column has a type of its own
 
 Weights = npt.NDArray[np.int64]
@@ -49,6 +50,7 @@ class ColumnCounts:
     marked: int = 0  # numbers with a point or a comma that may be either: 1.234
     commas: int = 0  # numbers with commas
     units: int = 0  # numbers beside a currency or per cent sign
+    suffixes: Counter[str] = field(default_factory=Counter)  # units of measurement behind numbers
     leading_zeros: int = 0  # digits that begin with a zero: 007
     marks: int = 0  # lone signs and words that stand for nothing where the others are numbers
     censored: int = 0  # bounds in place of numbers: <0.5
@@ -58,6 +60,7 @@ class ColumnCounts:
     months_first: int = 0
     dates_in_digits: int = 0
     dates_with_points: int = 0
+    worded_dates: int = 0  # dates whose month is a word that is not read
     times: int = 0
     lengths: Counter[int] = field(default_factory=Counter)  # of lists of numbers
     bracketed: int = 0  # texts in brackets, lists of anything
@@ -226,27 +229,44 @@ class ColumnCounts:
         censored = values.is_censored(rest)
         self.marks += _weight(weights_of_rest, marks)
         self.censored += _weight(weights_of_rest, censored)
+        self._count_suffixes(rest, weights_of_rest)
         if len(self.oddities) < _ODDITIES:
             odd, weights_of_odd = _chosen(rest, weights_of_rest, pc.or_(marks, censored))
             self.oddities.update(dict(zip(odd.to_pylist(), weights_of_odd.tolist(), strict=True)))
 
     def _count_written(self, texts: Any, weights: Weights) -> Any:
         """Count numbers with marks and units, and give for each text whether it is one."""
-        writings = numbers.written(texts)
-        point, comma = numbers.by(writings, "."), numbers.by(writings, ",")
-        either, both = pc.or_(point, comma), pc.and_(point, comma)
+        point, comma = self._count_marks(numbers.written(texts), weights)
+        either = pc.or_(point, comma)
         if pc.any(either).as_py():
             self.by_point += _weight(weights, point)
             self.by_comma += _weight(weights, comma)
-            self.only_by_point += _weight(weights, pc.and_(point, pc.invert(comma)))
-            self.only_by_comma += _weight(weights, pc.and_(comma, pc.invert(point)))
-            self.marked += _weight(weights, pc.and_(both, numbers.matches(writings, "[.,]")))
-            self.commas += _weight(weights, pc.and_(either, numbers.matches(writings, ",")))
             self.units += _weight(weights, pc.and_(either, numbers.has_unit(texts)))
         return either
 
+    def _count_suffixes(self, texts: Any, weights: Weights) -> None:
+        """Count units of measurement behind numbers, and how these numbers are written."""
+        units = numbers.suffixes(texts)
+        if units.null_count == len(units) or len(self.suffixes) > _SUFFIXES:
+            return
+        texts, weights = _chosen(texts, weights, units.is_valid())
+        for unit, weight in zip(units.drop_null().to_pylist(), weights.tolist(), strict=True):
+            self.suffixes[unit] += weight
+        self._count_marks(numbers.written(numbers.bare(texts)), weights)
+
+    def _count_marks(self, writings: Any, weights: Weights) -> tuple[Any, Any]:
+        """Count what tells the decimal mark, and give for each text whether it is a number by point, and by comma."""
+        point, comma = numbers.by(writings, "."), numbers.by(writings, ",")
+        self.only_by_point += _weight(weights, pc.and_(point, pc.invert(comma)))
+        self.only_by_comma += _weight(weights, pc.and_(comma, pc.invert(point)))
+        with_marks = numbers.matches(writings, "[.,]")
+        self.marked += _weight(weights, pc.and_(pc.and_(point, comma), with_marks))
+        self.commas += _weight(weights, pc.and_(pc.or_(point, comma), numbers.matches(writings, ",")))
+        return point, comma
+
     def _count_dates(self, texts: Any, weights: Weights) -> None:
         self.times += _weight(weights, moments.is_time_of_day(texts))
+        self.worded_dates += _weight(weights, moments.has_worded_month(texts))
         texts, weights = _chosen(texts, weights, moments.is_date_like(texts))
         if not len(texts):
             return

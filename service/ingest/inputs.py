@@ -64,7 +64,9 @@ def convert(column: Any, one: Input, words: MissingWords, limits: Limits, faults
 
 def _numbers(column: Any, one: Input, words: MissingWords) -> Any:
     if _is_text(column):
-        return values.finite(numbers.as_numbers(words.without(values.as_text(column)), one.decimal))
+        texts = words.without(values.as_text(column))
+        texts = numbers.without_suffix(texts, one.unit) if one.unit else texts
+        return values.finite(numbers.as_numbers(texts, one.decimal))
     return words.without_numbers(values.finite(pc.cast(column, pa.float64(), safe=False)))
 
 

@@ -30,6 +30,7 @@ class Input:
     column: str = ""
     decimal: Decimal = "."
     forms: tuple[str, ...] = ()  # of dates
+    unit: str = ""  # of measurement, behind each number
     truth: str = ""  # the word for true
     width: int = 0  # of an embedding
     why: str = ""
@@ -55,6 +56,8 @@ def kind_of(
         return _read(column, "categorical", "whole numbers with leading zeros, or postal codes")
     if column.telling and column.readable(conventions.decimal_of(column)) >= NEARLY_ALL * column.telling:
         return _numbers(column, conventions)
+    if (measured := _measured(column, conventions)) is not None:
+        return measured
     truth, count = max(column.truths.items(), key=lambda pair: pair[1], default=("", 0))
     if count == column.present:
         return _read(column, "boolean", f"every value is {truth} or its opposite", truth=truth)
@@ -90,6 +93,17 @@ def _numbers(column: ColumnCounts, conventions: Conventions) -> Input:
     count = column.readable(decimal)
     why = _share(column, count, "a number") + (", with a decimal comma" if decimal == "," else "")
     return _read(column, "numeric", why, count, decimal=decimal)
+
+
+def _measured(column: ColumnCounts, conventions: Conventions) -> Input | None:
+    """Numbers with one unit of measurement behind them, and maybe some without; None for any other column."""
+    unit, count = max(column.suffixes.items(), key=lambda pair: pair[1], default=("", 0))
+    decimal = conventions.decimal_of(column)
+    count += column.readable(decimal) if unit else 0
+    if not unit or count < NEARLY_ALL * column.telling:
+        return None
+    why = _share(column, count, f"a number, the unit {unit} behind it")
+    return _read(column, "numeric", why, count, decimal=decimal, unit=unit)
 
 
 def _moments(column: ColumnCounts, conventions: Conventions) -> Input | None:

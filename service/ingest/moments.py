@@ -21,6 +21,9 @@ _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
 # %Y takes two digits, too, for years of the first century.
 _SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
+_WORDED_MONTH = (
+    r"^\d{1,2}[.]? (de )?\p{L}{3,12}[.]? (de )?\d{4}\b|^\d{4}年\d{1,2}月|^\p{L}{3,12} \d{1,2}(st|nd|rd|th)?,? \d{4}\b"
+)
 _BY_NUMBER = r"^\d{1,2}([/.-])\d{1,2}[/.-]\d{2,4}\b"
 _FIRST_IS_DAY = r"^(1[3-9]|2\d|3[01])[/.-](0?[1-9]|1[0-2])[/.-]\d{2,4}\b"
 _SECOND_IS_DAY = r"^(0?[1-9]|1[0-2])[/.-](1[3-9]|2\d|3[01])[/.-]\d{2,4}\b"
@@ -81,6 +84,11 @@ def within_calendar(moments: Any) -> Any:
     """Moments with null in place of those outside the years 1 to 9999."""
     known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
     return pc.if_else(known, moments, pa.scalar(None, moments.type))
+
+
+def has_worded_month(texts: Any) -> Any:
+    """Whether each text looks like a date with its month as a word, in any language."""
+    return matches(texts, _WORDED_MONTH)
 
 
 def is_time_of_day(texts: Any) -> Any:

@@ -27,6 +27,7 @@ _BY_POINT = (
 )
 _BY_COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}((\.\d{{3}})+|( \d{{3}})+|('\d{{3}})+))?(,\d*)?{_EXPONENT}$"
 _EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_WITH_SUFFIX = r"^[+-]?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5})$"
 _NULL = pa.scalar(None, pa.string())
 # Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
 _DIGITS = {
@@ -90,6 +91,21 @@ def by(writings: Any, decimal: Decimal) -> Any:
 def either_point(texts: Any) -> Any:
     """Whether each plainly written number is one thousand and more where the decimal mark is a comma: `1.234`."""
     return matches(texts, _EITHER_POINT)
+
+
+def suffixes(texts: Any) -> Any:
+    """The unit of measurement behind each number: `cm` of `100 cm`; null for a text that is no number with a unit."""
+    return pc.struct_field(pc.extract_regex(texts, _WITH_SUFFIX), "unit")
+
+
+def bare(texts: Any) -> Any:
+    """Numbers without the unit behind them; other texts as they are."""
+    return pc.if_else(matches(texts, _WITH_SUFFIX), _replaced(texts, r" *[\p{L}°µ][\p{L}²³/]{0,5}$", ""), texts)
+
+
+def without_suffix(texts: Any, unit: str) -> Any:
+    """Numbers without this unit behind them; other texts as they are."""
+    return pc.if_else(pc.fill_null(pc.equal(suffixes(texts), unit), False), bare(texts), texts)
 
 
 def as_numbers(texts: Any, decimal: Decimal) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from service.domain.dataset import ClientWarning
 from service.ingest.column_counts import ColumnCounts
-from service.ingest.conventions import Conventions
+from service.ingest.conventions import NEARLY_ALL, Conventions
 from service.ingest.faults import listed
 from service.ingest.kinds import Input
 
@@ -18,6 +18,7 @@ def warnings_of(
     pairs = [(one, columns[one.name]) for one in inputs if one.name in columns]
     yield from _missing(pairs)
     yield from _numbers([pair for pair in pairs if pair[0].kind == "numeric"], conventions)
+    yield from _not_read([pair for pair in pairs if pair[0].kind in ("categorical", "text")])
     yield from _dates([pair for pair in pairs if pair[0].kind == "datetime"], conventions)
 
 
@@ -35,6 +36,10 @@ def _missing(pairs: Pairs) -> Iterator[ClientWarning]:
     if marks:
         detail = f"{sum(marks.values()):,} values among numbers or dates stand for nothing and count as missing: {_counts(marks)}"
         yield ClientWarning(code="marks_of_missing", detail=detail)
+    scarce = {one.name: one.missing for one, column in pairs if one.missing > column.seen / 2}
+    if scarce:
+        detail = f"more than half of the values are missing: {_counts(scarce)}; if a word or a sign was taken for a missing value, set spec.missing"
+        yield ClientWarning(code="mostly_missing", detail=detail)
     odd = {one.name: one.unreadable for one, _ in measured if one.unreadable}
     if odd:
         detail = (
@@ -81,6 +86,22 @@ def _numbers(pairs: Pairs, conventions: Conventions) -> Iterator[ClientWarning]:
     if mixed:
         detail = f"a currency or per cent sign stands beside some of the numbers, and not beside others; it was dropped: {_counts(mixed)}"
         yield ClientWarning(code="mixed_units", detail=detail)
+
+
+def _not_read(pairs: Pairs) -> Iterator[ClientWarning]:
+    """Columns that look like numbers or dates, and are not read as such."""
+    measured = [
+        f"{one.name} ({', '.join(unit for unit, _ in column.suffixes.most_common(_SHOWN))})"
+        for one, column in pairs
+        if column.suffixes.total() >= NEARLY_ALL * column.telling and one.kind == "categorical"
+    ]
+    if measured:
+        detail = f"numbers with several units behind them are not compared, but read as categories: {listed(measured)}; write them in one unit"
+        yield ClientWarning(code="numbers_with_units", detail=detail)
+    dated = [one.name for one, column in pairs if column.worded_dates >= NEARLY_ALL * column.telling]
+    if dated:
+        detail = f"dates whose month is a word of this language are not read as dates: {listed(dated)}; write them as 2024-12-31"
+        yield ClientWarning(code="dates_not_read", detail=detail)
 
 
 def _dates(pairs: Pairs, conventions: Conventions) -> Iterator[ClientWarning]:

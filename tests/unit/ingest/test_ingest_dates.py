@@ -93,3 +93,10 @@ def test_a_date_written_in_any_form_comes_back_as_the_same_date(days: list[date]
     texts = [(datetime(day.year, day.month, day.day) + clock).strftime(form) for day in days]
     found = moments.as_moments(pa.array(texts), form).to_pylist()
     assert [moment.date() for moment in found] == days
+
+
+@pytest.mark.parametrize("month", ["1. März 2021", "2 de mayo de 2021", "3 février 2021"])
+def test_dates_in_words_that_are_not_read_are_told(take: Take, month: str) -> None:
+    outcome = take(dated(v=[month, month.replace("2021", "2022"), month.replace("2021", "2023")]))
+    assert outcome.kinds["v"] == "categorical"
+    assert "v" in next(one.detail for one in outcome.found.warnings if one.code == "dates_not_read")

@@ -179,3 +179,18 @@ def test_the_client_says_what_is_missing(take: Take) -> None:
     alone = take(rows_as_csv(rows), missing=[])
     assert alone.column("w")[:3] == ["none", "red", "NA"]
     assert math.isclose(alone.column("v")[0], -999)
+
+
+@pytest.mark.parametrize(("text", "value"), [("{} cm", 1), ("{}kg", 1), ("{},5 °C", 1.5), ("{}.5 m/s", 1.5)])
+def test_numbers_with_one_unit_behind_them_are_numbers(take: Take, text: str, value: float) -> None:
+    rows = [{"v": text.format(place), "label": "pq"[place % 2]} for place in range(30)]
+    outcome = take(rows_as_csv(rows))
+    assert outcome.kinds["v"] == "numeric"
+    assert outcome.column("v")[1] == value
+
+
+def test_numbers_with_several_units_are_told(take: Take) -> None:
+    rows = [{"v": f"{place % 9} {('cm', 'm')[place % 2]}", "b": place, "label": "pq"[place % 2]} for place in range(30)]
+    outcome = take(rows_as_csv(rows))
+    assert outcome.kinds["v"] == "categorical"
+    assert "v (cm, m)" in next(one.detail for one in outcome.found.warnings if one.code == "numbers_with_units")
