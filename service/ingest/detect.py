@@ -18,6 +18,7 @@ from service.ingest.readers.documents import titles, tool_file
 from service.ingest.readers.folder import open_folder
 from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.inner_tables import InnerTables
+from service.ingest.readers.json_document import is_document, open_json_document
 from service.ingest.readers.json_lines import open_json_lines
 from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, opened_zip
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
@@ -90,8 +91,6 @@ def open_upload(upload: Upload) -> RowSource:
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
     hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
-    if head.lstrip()[:1] == b"[":
-        hint = " It is a JSON array; write one object a line (JSON lines)."
     raise UnreadableType(
         f"no reader takes {upload.name!r}.{hint} Readable: {'; '.join(one.title for one in READERS.values())}."
     )
@@ -167,6 +166,11 @@ def _is_tool_file(file: FileHead) -> bool:
     return sample_text(file.head) is not None and tool_file(file.upload) is not None
 
 
+def _is_json_document(file: FileHead) -> bool:
+    text = (sample_text(file.head) or "").lstrip("\ufeff \t\r\n")
+    return text.startswith(("[", "{")) and is_document(file.upload.path)
+
+
 def _is_json_lines(file: FileHead) -> bool:
     text = sample_text(file.head)
     return text is not None and text.lstrip().startswith("{")
@@ -194,6 +198,8 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
         return export
     endings = tuple(ending for reader in READERS.values() for ending in reader.in_archives)
     tables = InnerTables(upload, listing, open_upload, endings)
+    if not tables.members():  # beside a table, JSON describes it
+        tables = InnerTables(upload, listing, open_upload, (".json",))
     if images := images_in(listing):
         return open_folder(kind, images, tables)
     names = [member.path for member in listing.members]
@@ -234,6 +240,11 @@ READERS: dict[str, Reader] = {
     "tar": Reader("TAR of the same, also .tar.gz", _open_tar, takes=_is_tar),
     "tool": Reader(
         f"exports of labelling tools ({titles()}; in a ZIP beside their images)", open_tool_file, takes=_is_tool_file
+    ),
+    "json": Reader(
+        "JSON: an array of objects, alone or under a key, or as pandas writes it (also .gz)",
+        open_json_document,
+        takes=_is_json_document,
     ),
     "jsonl": Reader("JSON lines (also .gz)", open_json_lines, takes=_is_json_lines, in_archives=(".jsonl", ".ndjson")),
     "csv": Reader("CSV and TSV (also .gz)", open_delimited, takes=_is_delimited, in_archives=(".csv", ".tsv", ".tab")),

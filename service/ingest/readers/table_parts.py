@@ -165,12 +165,13 @@ def _joined(parts: Sequence[TablePart]) -> RowSource:
         path=first.path if len(paths) == 1 else None,
         null_words=any(one.source.null_words for one in parts),
         delimiter=delimiters.pop() if len(delimiters) == 1 else "",
-        warnings=tuple(
-            warning.model_copy(update={"detail": f"{one.path}: {warning.detail}"})
-            for one in parts
-            for warning in one.source.warnings
-        ),
+        warnings=tuple(_of_part(one, warning) for one in parts for warning in one.source.warnings),
+        counted=lambda: tuple(_of_part(one, warning) for one in parts for warning in one.source.counted()),
     )
+
+
+def _of_part(one: TablePart, warning: ClientWarning) -> ClientWarning:
+    return warning.model_copy(update={"detail": f"{one.path}: {warning.detail}"})
 
 
 def _batches(parts: Sequence[TablePart], splits: str | None) -> Callable[[bool], Iterator[Batch]]:

@@ -154,7 +154,6 @@ def test_a_table_that_is_too_wide_is_refused(take: Take) -> None:
         (b"\x93NUMPY\x01\x00v\x00", "a.npy", "savez"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "a.png", "ZIP"),
         (b"just a sentence\n", "a.md", "Readable"),
-        (b'[{"x": 1, "label": "a"}]', "a.json", "JSON lines"),
         (b"<html><body>x,y\n1,2</body></html>", "a.html", "Readable"),
     ],
 )

@@ -1,0 +1,97 @@
+"""JSON of any form: one object a line, an array of objects, what pandas writes; its values keep their types."""
+
+import json
+from typing import Any
+
+import pytest
+
+from service.domain.errors import Invalid, Malformed
+from tests.unit.ingest.uploads import Take, json_lines, zip_of
+
+ROWS: list[dict[str, Any]] = [
+    {"depth": i / 4, "rock": ("ash", "NA", "marl")[i % 3], "label": "uv"[i % 2]} for i in range(12)
+]
+COLUMNS = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+FORMS: dict[str, Any] = {
+    "an array of objects": ROWS,
+    "an array under a key": {"count": 12, "rows": ROWS, "about": {"by": "me"}},
+    "split": {"columns": list(COLUMNS), "index": list(range(12)), "data": [list(row.values()) for row in ROWS]},
+    "columns": {name: dict(zip(map(str, range(12)), column, strict=True)) for name, column in COLUMNS.items()},
+    "index": {str(place): row for place, row in enumerate(ROWS)},
+    "an object of arrays": COLUMNS,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_every_form_of_a_table_is_the_same_table(take: Take, form: str, indent: int | None, mark: str) -> None:
+    lines = take(json_lines(ROWS), "a.jsonl")
+    outcome = take(mark + json.dumps(FORMS[form], indent=indent), "a.json", label="label")
+    assert outcome.table == lines.table
+    assert (outcome.labels, outcome.kinds) == (lines.labels, lines.kinds)
+    assert outcome.found.inferred.format.startswith("json, ")
+
+
+def test_json_alone_in_an_archive_is_read_and_beside_a_table_it_is_not(take: Take) -> None:
+    content = json.dumps(ROWS).encode()
+    assert take(zip_of({"rocks.json": content}), "a.zip").found.rows == 12
+    assert take(zip_of({"rocks.jsonl": json_lines(ROWS[:8]).encode(), "card.json": content}), "a.zip").found.rows == 8
+
+
+def test_values_keep_their_types(take: Take) -> None:
+    rows = [
+        '{"a": NaN, "b": true, "c": "NA", "label": "some"}',
+        '{"a": 1, "b": false, "c": "x", "label": "none"}',
+        '{"a": -Infinity, "b": null, "c": "NA", "label": "some"}',
+        '{"a": 2.5, "b": true, "c": "x", "label": "none"}',
+    ]
+    for content, name in (("\n".join(rows), "a.jsonl"), (f"[{','.join(rows)}]", "a.json")):
+        outcome = take(content, name)
+        assert outcome.column("a") == [None, 1, None, 2.5]
+        assert outcome.column("b") == [True, False, None, True]
+        assert outcome.column("c") == ["NA", "x", "NA", "x"]
+        assert outcome.labels == ["some", "none", "some", "none"]
+
+
+def test_an_element_is_named_by_its_place(take: Take) -> None:
+    rows = [*ROWS[:3], {**ROWS[3], "label": None}, *ROWS[4:]]
+    (skipped,) = take(json.dumps(rows), "a.json").skipped
+    assert (skipped.index, skipped.where) == (3, "element 3")
+
+
+def test_many_elements_keep_their_order(take: Take) -> None:
+    rows = [{"x": i, "label": str(i % 3)} for i in range(9_000)]
+    assert take(json.dumps(rows), "a.json").column("x") == list(map(float, range(9_000)))
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ([1, 2, 3], "no table"),
+        ([[1, "a"], [2, "b"]], "no table"),
+        ({"a": 1, "b": 2}, "no table"),
+        ({"a": ROWS, "b": ROWS}, "several keys"),
+        ({"x": [1, 2, 3], "label": ["a", "b"]}, r"differ in length: x \(3\), label \(2\)"),
+        ({"columns": ["x", "label"], "data": [[1, "a"], [2]]}, "element 1 of data has 1 values"),
+        ([], "no table"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_the_forms_that_are(take: Take, content: Any, match: str) -> None:
+    with pytest.raises(Invalid, match=match):
+        take(json.dumps(content), "a.json")
+
+
+@pytest.mark.parametrize("keep", [0.4, 0.9])
+def test_a_document_that_is_cut_short_is_told_by_its_line(take: Take, keep: float) -> None:
+    for indent in (None, 1):
+        text = json.dumps(ROWS, indent=indent)
+        with pytest.raises(Malformed, match="line"):
+            take(text[: int(len(text) * keep)], "a.json")
+
+
+def test_a_byte_that_is_no_text_is_told_by_its_line(take: Take) -> None:
+    rows = [{**row, "label": "schön" if row["label"] == "u" else "öde"} for row in ROWS]
+    content = json.dumps(rows, indent=0, ensure_ascii=False).encode().replace("ö".encode(), b"\xf6", 1)
+    with pytest.raises(Malformed, match=r"line 2 .*0xF6"):
+        take(content, "a.json")
