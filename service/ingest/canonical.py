@@ -32,7 +32,7 @@ _TYPES = {
     "text": pa.string(),
     "image": pa.binary(),
 }
-PATH = "path"
+PATH, GROUP = "path", "group"
 
 
 @dataclass
@@ -55,6 +55,8 @@ class WriteCounts:
 def schema_of(plan: Plan) -> Any:
     """The canonical file's schema; `path` is there for images whose upload names their files."""
     fields = [pa.field(name, kind) for name, kind in _OWN_COLUMNS]
+    if plan.group is not None:
+        fields.append(pa.field(GROUP, pa.string()))
     fields += [pa.field(one.column, _type(one)) for one in plan.inputs]
     if plan.path is not None:
         fields.append(pa.field(PATH, pa.string()))
@@ -92,7 +94,7 @@ def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, li
 def _storage(plan: Plan) -> dict[str, Any]:
     """Options of Parquet: Zstandard except for images, which are compressed already; dictionaries for categories only."""
     words = ["split", *(one.column for one in plan.inputs if one.kind == "categorical")]
-    names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH]
+    names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH, GROUP]
     packed = {name: "none" if name == "image" else "zstd" for name in names}
     packed |= {f"{one.column}.list.element": "zstd" for one in plan.inputs if one.kind == "embedding"}
     return {"compression": packed, "use_dictionary": words, "write_statistics": ["index", "id"]}
@@ -101,7 +103,9 @@ def _storage(plan: Plan) -> dict[str, Any]:
 def _compared(group: Any) -> list[Any]:
     """The columns by which two rows are equal: label and inputs."""
     return [
-        group.column(name).combine_chunks() for name in group.schema.names if name not in ("index", "id", "split", PATH)
+        group.column(name).combine_chunks()
+        for name in group.schema.names
+        if name not in ("index", "id", "split", PATH, GROUP)
     ]
 
 
@@ -155,6 +159,8 @@ def _columns(batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, writte
         "id": _ids(batch, plan, faults),
         "split": _splits(batch, plan),
     }
+    if plan.group is not None:
+        columns[GROUP] = plan.words.without(values.as_text(_column(batch, plan.group)))
     for one in plan.inputs:
         columns[one.column] = convert(_column(batch, one.name), one, plan.words, limits, faults)
     if plan.path is not None:
@@ -174,11 +180,11 @@ def _labels(column: Any, plan: Plan, faults: RowFaults, written: WriteCounts) ->
     texts = values.as_text(column)
     if pa.types.is_string(column.type):
         written.spaced_labels += pc.sum(pc.not_equal(column, texts)).as_py() or 0
-    texts = values.without(texts, values.NO_LABEL)
-    faults.where(texts.is_null(), "no label")
-    if plan.whole_labels:
-        texts = pc.replace_substring_regex(texts, r"\.0*$", "")
-    return pc.fill_null(pc.index_in(texts, pa.array(plan.classes, pa.string())), 0)
+    codes = texts.dictionary_encode()
+    names = pa.array([plan.class_names.get(text) for text in codes.dictionary.to_pylist()], pa.string())
+    named = pc.take(names, codes.indices)
+    faults.where(named.is_null(), "no label")
+    return pc.fill_null(pc.index_in(named, pa.array(plan.classes, pa.string())), 0)
 
 
 def _ids(batch: Batch, plan: Plan, faults: RowFaults) -> Any:

@@ -12,6 +12,7 @@ from service.ingest.detect import open_upload
 from service.ingest.faults import invalid, listed, translated_errors
 from service.ingest.labels import check_classes
 from service.ingest.limits import Limits
+from service.ingest.one_hot import join_label_columns
 from service.ingest.roles import Plan, check_names, make_plan
 from service.ingest.source import RowSource, Upload
 from service.ingest.survey import Survey, survey_columns
@@ -47,7 +48,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
     with translated_errors(), tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder:
         scratch = Path(folder)
         upload = Upload(source, filename, spec, limits, scratch)
-        table = open_upload(upload)
+        table, spec = join_label_columns(open_upload(upload), spec)
         if table.columns is not None:
             check_names(spec, table.columns)
         survey = survey_columns(table, spec, limits, scratch)

@@ -1,49 +1,105 @@
-"""The label column of an upload and its classes."""
+"""The classes of an upload, from the values of its label column."""
 
 import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from service.domain.dataset import DatasetSpec
-from service.ingest import values
+from service.domain.dataset import ClientWarning, DatasetSpec
 from service.ingest.column_counts import ColumnCounts
-from service.ingest.faults import bad_spec, invalid, listed
+from service.ingest.faults import invalid, listed
 from service.ingest.limits import Limits
+from service.ingest.merged_labels import merged_names
+from service.ingest.similar_labels import is_number, label_warnings, looks_missing
+from service.ingest.source import RowSource
 
-_LABEL_NAMES = (
-    "label", "labels", "target", "targets", "class", "classes", "y", "category", "species", "outcome", "class_label",
-    "given_label", "classification", "diagnosis", "sentiment", "ground_truth",
-)  # fmt: skip
-_LABEL_ENDING = re.compile(r"(?i).*[_\s.-](label|class|target|category)$")
 _DECIMAL = re.compile(r"[+-]?\d+(,\d+)?")
-_FEW = 100
 _RATINGS = 20
 _SURELY_A_QUANTITY = 50
 
 
-def guess_label(columns: dict[str, ColumnCounts], rows: int, spec: DatasetSpec) -> str:
-    """The column that is named like a label, else the last if its values are few; else `Invalid` asks for it."""
-    taken = {spec.id, spec.split, *spec.exclude, *(spec.features or ())}
-    free = [name for name in columns if name not in taken]
-    by_name = {name.strip().lower(): name for name in reversed(free)}
-    for name in _LABEL_NAMES:
-        if name in by_name:
-            return by_name[name]
-    ending = [name for name in free if _LABEL_ENDING.match(name)]
-    if len(ending) == 1:
-        return ending[0]
-    if free and free[-1] == next(reversed(columns)) and _is_class_like(columns[free[-1]], rows):
-        return free[-1]
-    message = f"which column is the label? none is named like one; set it to one of: {listed(list(columns))}"
-    raise bad_spec("label", message)
+@dataclass(frozen=True)
+class LabelReading:
+    """How values of the label column become classes. A text that is not in `names` is no label."""
+
+    names: Mapping[str, str]  # stripped text -> class
+    classes: tuple[str, ...]
+    warnings: tuple[ClientWarning, ...] = ()
 
 
-def _is_class_like(column: ColumnCounts, rows: int) -> bool:
-    texts = column.texts()
-    continuous = column.numbers > 0 and column.whole < column.numbers
-    return not continuous and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
+def missing_labels(spec: DatasetSpec, source: RowSource) -> frozenset[str]:
+    r"""The texts that are no label: the empty one, \N in text tables, and what the client says."""
+    said = spec.missing or []
+    null = ["\\N"] if source.null_words and spec.missing != [] else []
+    return frozenset(["", *null, *(text.strip() for text in said)])
 
 
-def classes_of(label: ColumnCounts, rows: int, limits: Limits) -> tuple[bool, tuple[str, ...]]:
-    """Whether labels are whole numbers, and the classes in order. Raises `Invalid` where they are no classes."""
+def read_labels(
+    label: ColumnCounts, rows: int, spec: DatasetSpec, missing: frozenset[str], limits: Limits
+) -> LabelReading:
+    """The classes in order, and how labels become them. Raises `Invalid` where they are no classes."""
+    _check_kind(label, limits)
+    counts = {text: count for text, count in (label.distinct or {}).items() if text not in missing}
+    names: dict[str, str] = {text: text for text in counts}
+    alike: tuple[ClientWarning, ...] = ()
+    numeric = _are_numbers(counts)
+    if numeric:
+        names, alike = _as_numbers(counts)
+    merged = merged_names(spec.merge_labels, names, label.name)
+    if numeric:
+        kept = [text for text, name in names.items() if is_number(text) and name not in merged]
+        _check_numbers(label.name, kept, rows)
+    found = Counter[str]()
+    for text, name in names.items():
+        found[name] += counts[text]
+    said = _merged(merged, found)
+    names = {text: merged.get(name, name) for text, name in names.items()}
+    for source, target in merged.items():
+        found[target] += found.pop(source)
+    _check_names(label.name, set(found), limits)
+    classes = sorted_classes(set(found))
+    check_classes(label.name, classes)
+    in_order = {name: found[name] for name in classes}
+    return LabelReading(names, classes, (*alike, *said, *label_warnings(in_order)))
+
+
+def _are_numbers(texts: Iterable[str]) -> bool:
+    """Whether all labels are numbers, but for words that may stand for a missing one."""
+    numbers = [is_number(text) for text in texts if not looks_missing(text)]
+    return bool(numbers) and all(numbers)
+
+
+def _as_numbers(texts: Iterable[str]) -> tuple[dict[str, str], tuple[ClientWarning, ...]]:
+    """1, 1.0 and 1.00 as one class; also 007 and 007.0, but not 7."""
+    forms: dict[str, list[str]] = defaultdict(list)
+    for text in texts:
+        forms[_plain(text)].append(text)
+    whole = not any("." in plain for plain in forms)
+    called = {
+        text: plain if whole else min(alike, key=lambda text: (len(text), text))
+        for plain, alike in forms.items()
+        for text in alike
+    }
+    several = [f"{', '.join(sorted(alike))} as {called[alike[0]]}" for alike in forms.values() if len(alike) > 1]
+    detail = f"labels that are the same number were read as one class: {listed(several)}"
+    return called, (ClientWarning(code="number_labels", detail=detail),) if several else ()
+
+
+def _plain(text: str) -> str:
+    """A number without noughts after its last decimal."""
+    return re.sub(r"\.?0*$", "", text) if re.fullmatch(r"[+-]?\d+\.\d*", text) else text
+
+
+def _merged(merged: Mapping[str, str], counts: Mapping[str, int]) -> tuple[ClientWarning, ...]:
+    sources: dict[str, list[str]] = defaultdict(list)
+    for source, target in merged.items():
+        sources[target].append(f"{source} ({counts[source]:,})")
+    detail = "; ".join(f"{listed(names)} as {target}" for target, names in sources.items())
+    return (ClientWarning(code="merged_labels", detail=f"read as spec.merge_labels says: {detail}"),) if merged else ()
+
+
+def _check_kind(label: ColumnCounts, limits: Limits) -> None:
+    """Raise `Invalid` for lists, structures and too many values."""
     where = f"column {label.name}"
     lists = label.lengths.total() + label.bracketed
     if lists and lists >= label.present / 2:
@@ -59,32 +115,44 @@ def classes_of(label: ColumnCounts, rows: int, limits: Limits) -> tuple[bool, tu
         raise invalid(
             f"the label column {label.name!r} has more than {limits.max_classes:,} values, so it {kind}", where
         )
-    texts = [text for text in label.distinct if text.lower() not in values.NO_LABEL]
-    numeric = 0 < label.numbers == label.present
-    whole = numeric and label.whole == label.numbers
-    names = {class_name(text, whole) for text in texts}
-    quantity = len(names) > _SURELY_A_QUANTITY and len(names) > rows / 2
-    if numeric and (quantity or (not whole and len(names) > _RATINGS)):
+
+
+def _check_numbers(column: str, texts: list[str], rows: int) -> None:
+    """Raise `Invalid` for numbers that are no classes: shares of a class, and quantities."""
+    numbers = sorted({float(text) for text in texts}) or [0.0]
+    fractions = [number for number in numbers if number % 1]
+    where = f"column {column}"
+    if fractions and numbers[0] >= 0 and numbers[-1] <= 1:
         raise invalid(
-            f"the label column {label.name!r} holds {len(names):,} different numbers from {label.low:g} to "
-            f"{label.high:g}: it looks like regression, which is not supported; name a column of classes as spec.label",
+            f"the label column {column!r} holds numbers between 0 and 1, as {fractions[0]:g}: shares of a class (soft labels) "
+            "are not supported; upload one class for each sample, such as 1 where the share is above 0.5. Where these "
+            f'numbers are names of classes, say so: spec {{"merge_labels": {{"half": ["{fractions[0]:g}"]}}}}',
             where,
         )
+    quantity = len(numbers) > _SURELY_A_QUANTITY and len(numbers) > rows / 2
+    if quantity or (fractions and len(numbers) > _RATINGS):
+        raise invalid(
+            f"the label column {column!r} holds {len(numbers):,} different numbers from {numbers[0]:g} to "
+            f"{numbers[-1]:g}: it looks like regression, which is not supported; name a column of classes as spec.label",
+            where,
+        )
+
+
+def _check_names(column: str, names: set[str], limits: Limits) -> None:
+    """Raise `Invalid` for sets of labels in one text, and for more classes than the limit."""
     separator = _separator(names)
     if separator is not None:
         several = next(name for name in sorted(names) if separator in name)
         raise invalid(
-            f"the label column {label.name!r} holds several labels for one sample, as {several!r}: multi-label data is "
+            f"the label column {column!r} holds several labels for one sample, as {several!r}: multi-label data is "
             "not supported, give one class each",
-            where,
+            f"column {column}",
         )
     if len(names) > limits.max_classes:
         raise invalid(
-            f"the label column {label.name!r} has {len(names):,} classes; the limit is {limits.max_classes:,}", where
+            f"the label column {column!r} has {len(names):,} classes; the limit is {limits.max_classes:,}",
+            f"column {column}",
         )
-    classes = sorted_classes(names)
-    check_classes(label.name, classes)
-    return whole, classes
 
 
 def _separator(names: set[str]) -> str | None:
@@ -105,11 +173,6 @@ def check_classes(label: str, classes: tuple[str, ...]) -> None:
     if len(classes) < 2:
         only = f"only the class {classes[0]!r}" if classes else "no value"
         raise invalid(f"the label column {label!r} has {only}; at least 2 classes are needed", f"column {label}")
-
-
-def class_name(text: str, whole: bool) -> str:
-    """A stripped label as the class is called: 1.0 is 1 where all labels are whole numbers."""
-    return re.sub(r"\.0*$", "", text) if whole else text
 
 
 def sorted_classes(names: set[str]) -> tuple[str, ...]:

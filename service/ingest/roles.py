@@ -1,20 +1,24 @@
-"""Roles of columns: label, id, split and inputs, from the client's spec and the survey."""
+"""Roles of columns: label, id, split, group and inputs, from the client's spec and the survey."""
 
+import dataclasses
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from service.domain.dataset import ClientWarning, DatasetSpec, FeatureKind, Inferred, Modality
-from service.ingest import values
+from service.ingest import groups, leaks, values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.conventions import Conventions, conventions_of
 from service.ingest.faults import bad_spec, invalid, listed, no_such_column
 from service.ingest.kinds import Input, is_called_text, is_constant, is_prose, kind_of
-from service.ingest.labels import classes_of, guess_label
+from service.ingest.label_guess import LabelGuess, guess_label
+from service.ingest.labels import missing_labels, read_labels
+from service.ingest.left_out import LeftOut, left_out_warnings
 from service.ingest.limits import Limits
+from service.ingest.one_hot import one_hot_groups
 from service.ingest.source import DeclaredContents, RowSource
-from service.ingest.survey import Survey, missing_words
+from service.ingest.survey import Survey, id_doubt, missing_words
 from service.ingest.value_warnings import warnings_of
 from service.ingest.values import MissingWords
 
@@ -25,6 +29,10 @@ _TEXT_NAME = re.compile(
 _BESIDE_TEXT, _BESIDE_NAMED_TEXT = 2, 5  # other columns
 _VECTOR_NAME = re.compile(r"(?i).*(embed|vector|feature|representation)")
 
+_SAVED_INDEX = re.compile(r"(?i)unnamed[_: ]*\d.*|__index_level_\d+__|index|rownames|row[_ .]names?")
+_CODE = re.compile(r"(?=.*\d)[\w#/.:-]{1,64}")
+_FEW_PLACES = 20
+_ENOUGH_ROWS = 20
 _MOST_SPLITS = 100
 _FEWEST_CLASSES = 2
 
@@ -40,34 +48,46 @@ class Plan:
     path: str | None  # the column that names the image files
     inputs: tuple[Input, ...]
     classes: tuple[str, ...]
-    whole_labels: bool  # "1.0" is the class "1"
+    class_names: Mapping[str, str]  # stripped label -> class; a label that is not in it is none
     inferred: Inferred
     warnings: tuple[ClientWarning, ...]
     words: MissingWords
+    group: str | None = None  # the column that says which samples belong together
+    # Why each column is not learnt from that might be.
+    left_out: Mapping[str, LeftOut] = dataclasses.field(default_factory=dict)
     stated: DeclaredContents | None = None  # where the format itself says it all
 
 
 def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limits) -> Plan:
-    """Decide the role of every column. Raises `Invalid` naming the field of the spec or the column of the file."""
+    """Decide the role of every column. Raises `Invalid` naming the field of the spec or the column of the file.
+
+    The source is read again, as far as needed, where a column may be the label in other words.
+    """
     if source.stated is not None:
         return _stated_plan(source, source.stated, survey, spec)
     columns = dict(survey.columns)
     if source.image is not None:
         columns.setdefault(source.image, ColumnCounts(source.image, 0))
     check_names(spec, list(columns))
-    label = spec.label_column or _declared_label(source.label, spec) or guess_label(columns, survey.rows, spec)
+    said = spec.label_column or _declared_label(source.label, spec)
+    guess = LabelGuess(said) if said is not None else _guess_label(source, survey, columns, spec)
+    label = guess.name
     split = spec.split or source.split or _guess_split(columns, label)
-    identity = spec.id or _guess_id(survey, source, spec, {label, split})
-    whole, classes = classes_of(columns[label], survey.rows, limits)
-    left = [
-        column
-        for column in columns.values()
-        if column.name not in {label, split, identity, source.path, *spec.exclude}
-        and (spec.features is None or column.name in spec.features)
-    ]
-    warnings: list[ClientWarning] = list(source.warnings)
+    identity = spec.id or _guess_id(survey, source, spec, {label, split, spec.group})
+    words = missing_words(source, spec)
+    reading = read_labels(columns[label], survey.rows, spec, missing_labels(spec, source), limits)
+    roles = {label, split, identity, source.path, spec.group}
+    others = [column for column in columns.values() if column.name not in roles]
+    left_out = _not_asked_for(others, spec)
+    free = [column for column in others if column.name not in left_out]
+    warnings: list[ClientWarning] = [*source.warnings, *guess.warnings(), *reading.warnings]
+    asked = {*(spec.features or ()), *spec.kinds}
+    suspects = [one for one in free if one.name not in asked and not _uselessness(one, survey, spec)]
+    found = leaks.find_leaks(source, label, reading, suspects, survey.rows, words)
     conventions = conventions_of(columns.values(), source.delimiter, spec)
-    modality, inputs = _inputs(left, survey, spec, source, conventions, warnings)
+    left_out |= leaks.left_out(found, label)
+    warnings += leaks.leak_warnings(found, label)
+    modality, inputs = _inputs(free, survey, spec, source, conventions, left_out)
     if split is not None:
         _check_splits(columns[split], split, warnings)
     inferred = Inferred(
@@ -75,16 +95,53 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
         id=None if spec.id else identity,
         split=None if spec.split else split,
         modality=modality if spec.modality == "auto" else None,
+        group_candidates=[] if spec.group else [one.name for one in others if groups.is_group(one)],
+        label_candidates=guess.candidates,
         format=source.format,
     )
-    path = source.path if modality == "image" else None
-    words = missing_words(source, spec)
-    return Plan(modality, label, identity, split, path, inputs, classes, whole, inferred, tuple(warnings), words)
+    return Plan(
+        modality,
+        label,
+        identity,
+        split,
+        source.path if modality == "image" else None,
+        inputs,
+        reading.classes,
+        reading.names,
+        inferred,
+        (
+            *warnings,
+            *left_out_warnings(left_out),
+            *_counter_warnings(inputs, survey, spec),
+            *warnings_of(inputs, survey.columns, conventions),
+        ),
+        words,
+        group=spec.group,
+        left_out=left_out,
+    )
+
+
+def _guess_label(source: RowSource, survey: Survey, columns: dict[str, ColumnCounts], spec: DatasetSpec) -> LabelGuess:
+    free = {name: column for name, column in columns.items() if name not in {source.path, source.id}}
+    return guess_label(free, survey.rows, spec, lambda: one_hot_groups(source, free, survey.rows))
+
+
+def _not_asked_for(columns: Sequence[ColumnCounts], spec: DatasetSpec) -> dict[str, LeftOut]:
+    """The columns that the client leaves out."""
+    excluded = {name: LeftOut("", "spec.exclude names it") for name in spec.exclude}
+    if spec.features is None:
+        return excluded
+    unnamed = [column.name for column in columns if column.name not in spec.features]
+    return excluded | {name: LeftOut("", "spec.features does not name it") for name in unnamed}
 
 
 def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, spec: DatasetSpec) -> Plan:
     if spec.modality not in ("auto", stated.modality):
         raise bad_spec("modality", f"the arrays of the file are read as {stated.modality}; leave it out")
+    if spec.merge_labels:
+        raise bad_spec(
+            "merge_labels", f"each class is a column of the arrays of {stated.modality}; merge both in the file"
+        )
     for field, names in (("features", spec.features), ("exclude", spec.exclude or None)):
         if names is not None:
             raise bad_spec(field, f"the arrays of {stated.modality} are all used; leave them out of the file")
@@ -101,11 +158,11 @@ def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, sp
         None,
         inputs,
         stated.classes,
-        False,
+        {name: name for name in stated.classes},
         inferred,
         source.warnings,
         MissingWords(),
-        stated,
+        stated=stated,
     )
 
 
@@ -128,10 +185,11 @@ def check_names(spec: DatasetSpec, columns: Sequence[str]) -> None:
         for name in names:
             if name not in columns:
                 raise no_such_column(field, name, columns)
-    given = Counter(name for name in (spec.label_column, spec.id, spec.split) if name is not None)
+    given = Counter(name for name in named.values() if name is not None)
     twice = next((name for name, count in given.items() if count > 1), None)
     if twice is not None:
-        raise bad_spec("id" if spec.id == twice else "split", f"{twice!r} is named twice, for different purposes")
+        again = [field for field, name in named.items() if name == twice][1]
+        raise bad_spec(again, f"{twice!r} is named twice, for different purposes")
 
 
 def _guess_split(columns: dict[str, ColumnCounts], label: str) -> str | None:
@@ -144,12 +202,19 @@ def _guess_split(columns: dict[str, ColumnCounts], label: str) -> str | None:
 
 
 def _guess_id(survey: Survey, source: RowSource, spec: DatasetSpec, taken: set[str | None]) -> str | None:
-    """The first column that is named like an id and names every row, each by another text or whole number."""
+    """A tool's own id; else the path of an image; else the column that is named most like an id.
+
+    It names every row, each by another text or whole number.
+    """
     if source.ids_hold:
         return source.id
-    taken = {*taken, source.path, *spec.exclude, *(spec.features or ())}
+    taken = {*taken, *spec.exclude, *(spec.features or ())}
     names = [name for name in survey.repeats if name not in taken and _identifies(survey, name)]
-    return source.id if source.id in names else next(iter(names), None)
+    for name in (source.path if source.image is not None else None, source.id):
+        if name in names:
+            return name
+    named = [name for name in names if name != source.path and id_doubt(name) is not None]
+    return min(named, key=lambda name: id_doubt(name) or 0, default=None)
 
 
 def _identifies(survey: Survey, name: str) -> bool:
@@ -174,18 +239,19 @@ def _inputs(
     spec: DatasetSpec,
     source: RowSource,
     conventions: Conventions,
-    warnings: list[ClientWarning],
+    left_out: dict[str, LeftOut],
 ) -> tuple[Modality, tuple[Input, ...]]:
+    """The modality and the columns to learn from; the reasons why others are not are added to `left_out`."""
     image = next((column for column in columns if column.name == source.image), None)
-    others = [column for column in columns if column is not image]
-    learnable = _without_useless(others, survey, spec, conventions, warnings)
+    others = [column for column in columns if column is not image and column.name not in left_out]
+    learnable = _without_useless(others, survey, spec, conventions, left_out)
     modality = spec.modality if spec.modality != "auto" else source.modality or "auto"
     if modality == "auto":
         modality = _guess_modality(image is not None, learnable, survey)
     if modality == "image" or (image is not None and spec.modality == "auto"):
         if image is None:
             raise bad_spec("modality", "the file has no images")
-        _leave_out([one.name for one in learnable], "features_left_out", "beside the image", warnings)
+        left_out |= {one.name: LeftOut("features_left_out", "beside the image") for one in learnable}
         return "image", (Input(image.name, "image", "image", why="encoded images"),)
     kinds: dict[Modality, tuple[FeatureKind, ...]] = {
         "embedding": ("embedding",),
@@ -207,12 +273,10 @@ def _inputs(
     else:
         preferred = sorted(fitting, key=lambda one: not _VECTOR_NAME.match(one.name)) if modality != "text" else fitting
         chosen = (replace(preferred[0], column=modality),)
-    names = {one.name for one in chosen}
-    texts = [one.name for one in learnable if one.name not in names and one.kind == "text"]
-    _leave_out(texts, "text_left_out", "long text, or text that differs in every row", warnings)
-    rest = [one.name for one in learnable if one.name not in names and one.kind != "text"]
-    _leave_out(rest, "features_left_out", f"the data is read as {modality}", warnings)
-    warnings += warnings_of(chosen, survey.columns, conventions)
+    unused = [one for one in learnable if one.name not in {other.name for other in chosen}]
+    text = LeftOut("text_left_out", "long text, or text that differs in every row")
+    other = LeftOut("features_left_out", f"the data is read as {modality}")
+    left_out |= {one.name: text if one.kind == "text" else other for one in unused}
     return modality, chosen
 
 
@@ -233,43 +297,91 @@ def _guess_modality(image: bool, learnable: Sequence[Input], survey: Survey) -> 
     return "text" if kinds == {"text"} or (prose and about) else "tabular"
 
 
+_EMPTY = LeftOut("empty_column", "no value in any row")
+_NESTED = LeftOut("nested_left_out", "structures, empty lists and binary data are not learnt from")
+_CONSTANT = LeftOut("constant_column", "the same value in every row")
+_IDENTIFIER = LeftOut("identifier_left_out", "it identifies the rows, and a model would memorise it")
+_ROW_NUMBER = LeftOut("row_number_left_out", "it counts the rows, and says where a row stands in the file")
+
+
 def _without_useless(
     columns: Sequence[ColumnCounts],
     survey: Survey,
     spec: DatasetSpec,
     conventions: Conventions,
-    warnings: list[ClientWarning],
+    left_out: dict[str, LeftOut],
 ) -> list[Input]:
-    """Leave out columns with nothing to learn from, and columns that identify rows, each with a warning."""
+    """Leave out columns with nothing to learn from, and columns that name rows or groups of rows, each with a reason."""
     kept: list[Input] = []
-    empty, constant, nested, ids = [], [], [], []
+    codes: list[Input] = []
     for column in columns:
-        if not column.present:
-            empty.append(column.name)
-        elif column.unusable:
-            nested.append(column.name)
-        elif is_constant(column):
-            constant.append(column.name)
-        elif (
-            column.name in survey.repeats
-            and column.name not in (*(spec.features or ()), *spec.kinds)
-            and _identifies(survey, column.name)
-        ):
-            ids.append(column.name)
-        elif (found := kind_of(column, survey.rows, conventions, spec.kinds.get(column.name))) is None:
-            nested.append(column.name)
-        else:
-            kept.append(found)
-    _leave_out(empty, "empty_column", "no value in any row", warnings)
-    _leave_out(constant, "constant_column", "the same value in every row", warnings)
-    _leave_out(nested, "nested_left_out", "structures, empty lists and binary data are not learnt from", warnings)
-    _leave_out(ids, "identifier_left_out", "it identifies the rows, and a model would memorise it", warnings)
-    return kept
+        reason = _uselessness(column, survey, spec)
+        found = kind_of(column, survey.rows, conventions, spec.kinds.get(column.name)) if reason is None else None
+        if reason is None and found is None:
+            reason = _NESTED
+        if reason is not None:
+            left_out[column.name] = reason
+        elif found is not None:
+            asked = column.name in (spec.features or ()) or column.name in spec.kinds
+            (codes if not asked and _is_code(column, found, survey.rows) else kept).append(found)
+    # Words that all differ say who a row is where there are measurements; alone they are the data.
+    if kept and spec.modality != "text":
+        left_out |= {one.name: _IDENTIFIER for one in codes}
+        return kept
+    kept += [replace(one, kind="text") for one in codes]
+    return kept or _only_counters(columns, survey, conventions, left_out)
 
 
-def _leave_out(names: Sequence[str], code: str, why: str, warnings: list[ClientWarning]) -> None:
-    if names:
-        warnings.append(ClientWarning(code=code, detail=f"left out, {why}: {listed(names)}"))
+def _only_counters(
+    columns: Sequence[ColumnCounts], survey: Survey, conventions: Conventions, left_out: dict[str, LeftOut]
+) -> list[Input]:
+    """Row numbers that are not called so, where there is nothing else: they may be a measurement in order."""
+    counters = [one for one in columns if left_out.get(one.name) is _ROW_NUMBER and id_doubt(one.name) is None]
+    for one in counters:
+        del left_out[one.name]
+    return [found for one in counters if (found := kind_of(one, survey.rows, conventions)) is not None]
+
+
+def _uselessness(column: ColumnCounts, survey: Survey, spec: DatasetSpec) -> LeftOut | None:
+    """Why nothing can be learnt from a column, whatever its kind."""
+    if not column.present:
+        return _EMPTY
+    if column.unusable:
+        return _NESTED
+    if is_constant(column):
+        return _CONSTANT
+    if column.name in (spec.features or ()) or column.name in spec.kinds:
+        return None
+    if column.name in survey.row_numbers:
+        return _ROW_NUMBER
+    if column.name in survey.repeats and _identifies(survey, column.name):
+        return _IDENTIFIER
+    if _is_saved_index(column):
+        return _ROW_NUMBER
+    return groups.left_out(column) if groups.is_group(column) else None
+
+
+def _is_saved_index(column: ColumnCounts) -> bool:
+    """Whether a column is the index of a table that was saved without a name, perhaps of several joined tables."""
+    whole = column.numbers == column.present and column.whole == column.numbers and column.low >= 0
+    many = column.distinct is None or len(column.texts()) > _FEW_PLACES
+    return bool(_SAVED_INDEX.fullmatch(column.name)) and whole and many
+
+
+def _is_code(column: ColumnCounts, found: Input, rows: int) -> bool:
+    """Whether a column of texts has another one in every row, which is none that is read."""
+    if found.kind not in ("categorical", "text") or column.distinct is None or rows < _ENOUGH_ROWS:
+        return False
+    if column.numbers or column.missing or len(column.distinct) < rows or _TEXT_NAME.fullmatch(column.name):
+        return False
+    return found.kind == "categorical" or all(_CODE.fullmatch(text) for text in column.distinct)
+
+
+def _counter_warnings(inputs: Sequence[Input], survey: Survey, spec: DatasetSpec) -> list[ClientWarning]:
+    asked = {*(spec.features or ()), *spec.kinds}
+    counters = [one.name for one in inputs if one.name in survey.row_numbers and one.name not in asked]
+    detail = f"there is nothing to learn from but what counts the rows: {listed(counters)}"
+    return [ClientWarning(code="row_number_learnt", detail=detail)] if counters else []
 
 
 def _nothing_to_learn(
@@ -280,5 +392,5 @@ def _nothing_to_learn(
         return bad_spec("modality", f"no column fits {modality!r}; the columns that may be learnt from: {found}")
     return invalid(
         f"nothing to learn from: beside label, id and split there is {listed([c.name for c in columns]) or 'no column'}, "
-        "each empty, constant, or naming the rows"
+        "each empty, constant, naming the rows or groups of them, or the label in other words"
     )

@@ -12,23 +12,37 @@ import pyarrow as pa
 from service.domain.dataset import DatasetSpec, SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.column_counts import ColumnCounts
+from service.ingest.counters import RowOrder
 from service.ingest.fingerprints import Fingerprints, Hashes
 from service.ingest.limits import Limits
 from service.ingest.source import RowSource
 from service.ingest.values import MissingWords
 
-_ID_NAME = re.compile(
-    r"(?i)(unnamed[_: ]*\d+|__index_level_0__|(.*[_\s.-])?(id|ids|uid|uuid|guid)|key|index|idx|name|row|rowid|"
-    r"file_?name|path)"
+_BY_ID = re.compile(r"(?i)(.*[_\s.-])?(id|ids|uid|uuid|guid|identifier)|(?-i:.*[a-z0-9]I[dD])")
+_BY_NAME = re.compile(
+    r"(?i)key|name|(image|img|file)?[_ ]?(name|path)|file|image|img|(.*[_\s.-])(no|nr|num|number|code)\.?|"
+    r"(order|ticket|invoice|receipt|booking|reference|ref|record|sample|case|serial|barcode|isbn|ssn)"
 )
-_CAMEL_ID = re.compile(r".*[a-z0-9]I[dD]")
+_BY_PLACE = re.compile(
+    r"(?i)(unnamed[_: ]*\d.*|__index_level_\d+__|index|idx|rows?|row[_ .]?(id|names?|nos?|nrs?|num|numbers?|index)|#|"
+    r"(s|sr|sl|serial)[_ .]*(no|nr|number)\.?|no\.?|nr\.?|number)"
+)
 _MOST_DISTINCT = 10_000
 _MOST_IDS = 16
 
 
 def is_id_name(name: str) -> bool:
     """Whether a column may name samples, by its own name."""
-    return bool(_ID_NAME.fullmatch(name) or _CAMEL_ID.fullmatch(name))
+    return id_doubt(name) is not None
+
+
+def id_doubt(name: str) -> int | None:
+    """How doubtful a column is as the id by its own name: 0 for an id, 2 for the place of a row; None for no id at all."""
+    if _BY_PLACE.fullmatch(name):
+        return 2
+    if _BY_ID.fullmatch(name):
+        return 0
+    return 1 if _BY_NAME.fullmatch(name) else None
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class Survey:
     columns: dict[str, ColumnCounts]
     repeats: dict[str, tuple[int, int] | None]  # of columns that may be ids: positions of a value that occurs twice
     first_skipped: SkippedRow | None
+    row_numbers: frozenset[str] = frozenset()  # columns that say where a row stands
 
 
 def survey_columns(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Path) -> Survey:
@@ -50,9 +65,10 @@ def survey_columns(source: RowSource, spec: DatasetSpec, limits: Limits, scratch
 def _surveyed(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Path, stack: ExitStack) -> Survey:
     columns: dict[str, ColumnCounts] = {}
     ids: dict[str, Fingerprints] = {}
+    orders: dict[str, RowOrder] = {}
     rows = size = 0
     first_skipped: SkippedRow | None = None
-    id_column = source.id if source.ids_hold else spec.id
+    wanted = {source.id} if source.ids_hold else {spec.id, source.path}
     words = missing_words(source, spec)
     for batch in source.batches(False):
         size += batch.rows.nbytes
@@ -62,11 +78,13 @@ def _surveyed(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Pat
             if name not in columns:
                 limits.check_columns(len(columns) + 1)
                 columns[name] = ColumnCounts(name, max(_MOST_DISTINCT, limits.max_classes), words)
-                named = name == id_column or (is_id_name(name) and len(ids) < _MOST_IDS)
+                orders[name] = RowOrder(name)
+                named = name in wanted or (is_id_name(name) and len(ids) < _MOST_IDS)
                 if named and _is_scalar(values_.type):
                     ids[name] = stack.enter_context(Fingerprints(scratch / f"ids-{len(ids)}"))
                     ids[name].add(_unlike_any(0, rows))
             columns[name].add(values_)
+            orders[name].add(values_)
             if name in ids:
                 ids[name].add(_id_fingerprints(values_, rows))
         rows += batch.rows.num_rows
@@ -77,7 +95,8 @@ def _surveyed(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Pat
         column.missing, column.null = column.missing + rows - column.seen, column.null + rows - column.seen
         column.seen = rows
     repeats = {name: prints.first_repeat() for name, prints in ids.items()}
-    return Survey(rows, columns, repeats, first_skipped)
+    counting = frozenset(name for name, order in orders.items() if order.is_row_number(rows))
+    return Survey(rows, columns, repeats, first_skipped, counting)
 
 
 def missing_words(source: RowSource, spec: DatasetSpec) -> MissingWords:

@@ -18,8 +18,6 @@ from service.ingest import numbers
 USUAL_WORDS = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n",
                "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")  # fmt: skip
 NON_FINITE = ("nan", "-nan", "+nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
-# As a label, fewer: "none" is a good name for a class.
-NO_LABEL = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "nan", "nat")
 # Among numbers and dates alone, in any source: a lone sign, a spreadsheet's error, a word for nothing.
 _MARK = (
     "(?i)^(\\\\N|[-\u2013\u2014_.*?\u2026/]+|#(N/?A|NULL!|DIV/0!|VALUE!|REF!|NAME[?]|NUM!|SPILL!|CALC!)|na|n/a|n[.]a[.]|<na>|null|"

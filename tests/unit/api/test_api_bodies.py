@@ -101,7 +101,7 @@ def test_a_file_beyond_the_limit_is_refused_while_it_comes_in(
 def test_a_file_of_just_the_limit_is_taken(client: httpx.Client) -> None:
     lines = CSV + b"2.5,red,cat\n" * ((LIMIT - len(CSV)) // 12)
     padded = lines + b"\n" * (LIMIT - len(lines))
-    assert client.post("/datasets", **form(padded)).status_code == 201
+    assert client.post("/datasets", **form(padded, spec={"label": "animal"})).status_code == 201
     assert client.post("/datasets", **form(padded + b"\n")).status_code == 413
 
 

@@ -41,12 +41,14 @@ def test_an_upload_becomes_a_dataset_and_says_what_was_inferred(client: httpx.Cl
     assert found["features"] == [{"name": "weight", "kind": "numeric"}, {"name": "colour", "kind": "categorical"}]
     assert found["digest"].startswith("sha256:")
     assert found["inferred"]["label"] is None
-    assert upload(client)["inferred"]["label"] == "animal"
+    named = upload(client, content=CSV.replace(b"animal", b"species"))
+    assert named["inferred"]["label"] == "species"
     assert client.get(response.headers["Location"]).json() == found
 
 
 def test_the_name_is_the_files_own_without_its_suffixes(client: httpx.Client) -> None:
-    assert upload(client, filename="C:\\data\\animals.v2.csv.gz", content=gzip.compress(CSV))["name"] == "animals.v2"
+    packed, spec = gzip.compress(CSV), {"label": "animal"}
+    assert upload(client, filename="C:\\data\\animals.v2.csv.gz", content=packed, spec=spec)["name"] == "animals.v2"
 
 
 def test_the_same_bytes_and_spec_are_one_dataset_whatever_the_file_is_called(
@@ -144,8 +146,8 @@ def test_images_come_as_browsers_show_them_where_that_is_asked_for(client: httpx
             archive.writestr(f"{'cat' if number % 2 else 'dog'}/{number}.tiff", file.getvalue())
     found = upload(client, content=packed.getvalue(), filename="deep.zip")
     seen = set()
-    for number in range(4):
-        media = client.get(f"/datasets/{found['id']}/samples/row-{number}").json()["links"]["media"]
+    for name in ("dog/0.tiff", "cat/1.tiff", "dog/2.tiff", "cat/3.tiff"):
+        media = client.get(f"/datasets/{found['id']}/samples/{name}").json()["links"]["media"]
         assert client.get(media).headers["Content-Type"] == "image/tiff"
         shown = client.get(media, params={"side": 20})
         assert shown.headers["Content-Type"] == "image/png"

@@ -99,7 +99,7 @@ def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
     assert response.status_code == 202
     assert job["dataset"]["classes"] == ["cat", "dog", "eel"]
     assert job["spec"]["dataset"] == job["dataset"]["id"]
-    again = client.post("/jobs", **form()).json()
+    again = client.post("/jobs", **form(spec={"dataset": {"label": "animal"}})).json()
     assert again["id"] != job["id"]
 
 
@@ -274,7 +274,9 @@ def test_one_key_sent_many_times_at_once_makes_one_job(
 ) -> None:
     info = add_dataset(services.database, blobs=services.blobs)
     start, ids = threading.Barrier(6), []
-    body: dict[str, Any] = {"json": {"dataset": info.id}} if kind == "json" else form(spec={})
+    body: dict[str, Any] = (
+        {"json": {"dataset": info.id}} if kind == "json" else form(spec={"dataset": {"label": "animal"}})
+    )
 
     def run() -> None:
         start.wait()

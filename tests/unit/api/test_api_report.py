@@ -272,7 +272,7 @@ def test_images_are_shown_small_in_place(client: httpx.Client, services: Service
     info = add_dataset(services.database, "ds_x").model_copy(
         update={"id": dataset, "classes": ["a", "b", "c"], "splits": {"train": 12}, "rows": 12}
     )
-    finish(services.database, job["id"], info)
+    finish(services.database, job["id"], info, ids=dict(enumerate(sorted(names))))
     page = html(client, f"/jobs/{job['id']}/report")
     shown = [attributes for tag, attributes in page.elements if tag == "img"]
     assert len(shown) >= 24

@@ -53,7 +53,7 @@ def test_the_service_tells_by_itself_how_a_job_ended(
 
 def test_a_form_may_ask_for_a_webhook_too(client: httpx.Client, services: Services, receiver: Receiver) -> None:
     webhook = {"url": receiver.url(), "secret": SECRET}
-    response = client.post("/jobs", **form(CSV, spec={"webhook": webhook}))
+    response = client.post("/jobs", **form(CSV, spec={"dataset": {"label": "animal"}, "webhook": webhook}))
     assert (response.status_code, response.json()["spec"]["webhook"]) == (
         202,
         {"url": f"http://127.0.0.1:{receiver.port}/hook?…"},

@@ -176,7 +176,7 @@ def test_metadata_in_each_split_gives_splits(take: Take) -> None:
 def test_metadata_may_have_columns_named_like_ours(take: Take) -> None:
     table = b"file_name,image,label,id\n0.png,x,a,k0\n1.png,y,b,k1\n"
     outcome = take(zip_of({"0.png": png(), "1.png": png(value=1), "metadata.csv": table}), "a.zip")
-    assert outcome.table["id"] == ["k0", "k1"]
+    assert outcome.table["id"] == ["0.png", "1.png"]
     assert outcome.table["image"] == [png(), png(value=1)]
 
 

@@ -17,7 +17,7 @@ def dated(**columns: list[str]) -> str:
     """A table of these columns, repeated to 60 rows, with a label of two classes."""
     rows = [
         {name: texts[place % len(texts)] for name, texts in columns.items()}
-        | {"b": place / 7, "label": "pq"[place % 2]}
+        | {"b": place / 7, "label": "ppq"[place % 3]}
         for place in range(60)
     ]
     return rows_as_csv(rows)

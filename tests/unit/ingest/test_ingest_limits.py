@@ -134,10 +134,10 @@ def test_the_same_file_gives_the_same_bytes(take: Take) -> None:
 
 def test_wide_tables_are_read_in_small_batches(take: Take) -> None:
     header = ",".join([*(f"c{i}" for i in range(3_000)), "target"])
-    rows = [",".join([*(str(i * (j % 16 + 1) % 17) for j in range(3_000)), "pq"[i % 2]]) for i in range(40)]
+    rows = [",".join([*(str(i * (j % 16 + 1) % 17 + i % 3) for j in range(3_000)), "pq"[i % 2]]) for i in range(40)]
     outcome = take("\n".join([header, *rows]))
     assert len(outcome.found.features) == 3_000
-    assert outcome.column("c5") == [i * 6 % 17 for i in range(40)]
+    assert outcome.column("c5") == [i * 6 % 17 + i % 3 for i in range(40)]
 
 
 def test_open_files_are_closed(take: Take) -> None:

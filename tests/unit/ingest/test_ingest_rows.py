@@ -93,14 +93,14 @@ def test_previews_of_wide_tables_are_short(take: Take) -> None:
 def test_an_image_comes_back_as_its_own_bytes(take: Take) -> None:
     files = {"a/0.png": png((9, 4)), "b/1.jpg": png((8, 8), kind="JPEG"), "b/2.png": png()}
     data = take(zip_of(files), "a.zip").data
-    assert sample_media(data, "row-0") == (files["a/0.png"], "image/png")
-    assert sample_media(data, "row-1") == (files["b/1.jpg"], "image/jpeg")
+    assert sample_media(data, "a/0.png") == (files["a/0.png"], "image/png")
+    assert sample_media(data, "b/1.jpg") == (files["b/1.jpg"], "image/jpeg")
     assert sample_media(data, "row-7") is None
     assert previews(data, [1, 0]) == [
         {"path": "b/1.jpg", "width": 8, "height": 8},
         {"path": "a/0.png", "width": 9, "height": 4},
     ]
-    row = sample_row(data, "row-0")
+    row = sample_row(data, "a/0.png")
     assert row is not None
     assert row["features"]["image"] == {
         "content_type": "image/png",

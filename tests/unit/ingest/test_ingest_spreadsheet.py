@@ -19,7 +19,7 @@ from service.ingest.readers.spreadsheet import open_workbook
 from service.ingest.source import Upload
 from tests.unit.ingest.uploads import Take, zip_of
 
-HEADER = ["weight", "farm", "grade"]
+HEADER = ["weight", "farm", "target"]
 ROWS = [[i + 0.5, ("north", "south", "NA")[i % 3], "AB"[i % 2]] for i in range(12)]
 
 

@@ -34,7 +34,7 @@ def test_a_decimal_comma_does_not_pass_for_the_delimiter(take: Take) -> None:
     ],
 )
 def test_text_means_the_same_in_every_encoding(take: Take, encoding: str, mark: bytes) -> None:
-    text = csv_of(20, header="größe,colour,target").replace("yes", "schön").replace("no", "été")
+    text = csv_of(20, header="größe,colour,target", line="{i}.5,{c},{t}").replace("yes", "schön").replace("no", "été")
     outcome = take(mark + text.encode(encoding))
     assert outcome.found.classes == ["schön", "été"]
     assert list(outcome.kinds) == ["größe", "colour"]

@@ -23,7 +23,7 @@ WORDS = ("oak", "elm", "ash", "fir", "yew")
 def plots(rows: int = 12, *, end: str = "\n", delimiter: str = ",") -> str:
     """A table of trees: a height, a kind of soil, a label."""
     lines = [f"{i}.5,{WORDS[i % 5]},{('dry', 'wet')[i % 2]}" for i in range(rows)]
-    return end.join(["height,tree,soil", *lines, ""]).replace(",", delimiter)
+    return end.join(["height,tree,label", *lines, ""]).replace(",", delimiter)
 
 
 def told(outcome: Outcome, code: str) -> str:
@@ -69,7 +69,7 @@ def test_a_row_that_was_commented_out_is_no_row_of_a_table_that_begins_with_numb
 
 def test_hashtags_and_excel_errors_are_no_comments(take: Take) -> None:
     lines = [f"#{WORDS[i % 5]}{i},{i},{('dry', 'wet')[i % 2]}" for i in range(12)]
-    outcome = take("\n".join(["tag,height,soil", *lines[:6], *lines[6:], "#too,#many,fields,here"]), label="soil")
+    outcome = take("\n".join(["tag,height,label", *lines[:6], *lines[6:], "#too,#many,fields,here"]), label="label")
     assert outcome.found.rows == 12
     assert [row.where for row in outcome.skipped] == ["line 14"]
     mixed = take(plots() + "#DIV/0!,oak,dry\n#N/A,elm,wet\n")
@@ -78,9 +78,9 @@ def test_hashtags_and_excel_errors_are_no_comments(take: Take) -> None:
 
 def test_a_header_in_a_comment_is_the_header_where_no_other_is(take: Take) -> None:
     rows = plots().split("\n", 1)[1]
-    check_plots(take("# height,tree,soil\n" + rows))
+    check_plots(take("# height,tree,label\n" + rows))
     check_plots(take("# made by a robot, in haste, at night\n" + plots()))
-    assert "#" in take("#,tree,soil\n" + rows).kinds
+    assert "#" in take("#,tree,label\n" + rows).kinds
 
 
 def test_a_repeated_header_is_left_out_and_counted(take: Take) -> None:
@@ -155,7 +155,7 @@ def test_delimiters_after_every_row_are_accepted_and_told(take: Take) -> None:
     outcome = take("\n".join([lines[0], *(f"{line},," for line in lines[1:])]))
     check_plots(outcome)
     assert "2 more delimiters" in told(outcome, "trailing_delimiters")
-    assert "trailing_delimiters" not in take("\n".join(f"{line},," for line in lines), label="soil").codes
+    assert "trailing_delimiters" not in take("\n".join(f"{line},," for line in lines), label="label").codes
 
 
 def test_an_empty_value_too_many_in_one_row_is_still_a_fault(take: Take) -> None:

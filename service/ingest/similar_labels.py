@@ -1,0 +1,83 @@
+"""Warnings about classes that may not be meant: several spellings of one class, and words for a missing value."""
+
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from service.domain.dataset import ClientWarning
+from service.ingest.faults import listed
+
+_LOOKS_MISSING = frozenset(
+    ("na", "n/a", "n.a.", "<na>", "#n/a", "null", "<null>", "none", "nil", "nan", "nat", "\\n", "missing", "(missing)",
+     "?", "-", "--", ".", "#value!", "#ref!", "#div/0!")
+)  # fmt: skip
+_SPACES = re.compile(r"[\s_-]+")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_MOST_GROUPS = 10
+
+
+def looks_missing(name: str) -> bool:
+    """Whether a class has a name that often means a missing value."""
+    return name.lower() in _LOOKS_MISSING
+
+
+def is_number(text: str) -> bool:
+    """Whether a label is a number, written with a point if with any mark."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def label_warnings(counts: Mapping[str, int]) -> Iterator[ClientWarning]:
+    """Warnings about classes by their names; `counts` are the rows of each."""
+    missing = [f"{name} ({count:,})" for name, count in counts.items() if looks_missing(name)]
+    if missing:
+        example = json.dumps([name for name in counts if looks_missing(name)][:3], ensure_ascii=False)
+        detail = (
+            f"these classes may stand for a missing label: {listed(missing)}; they were kept as classes. "
+            f'Where they are none, upload again with spec {{"missing": {example}}}'
+        )
+        yield ClientWarning(code="label_looks_missing", detail=detail)
+    groups = _similar(counts)
+    if groups:
+        shown = "; ".join(_shown(group, counts) for group in groups[:_MOST_GROUPS])
+        more = f"; and {len(groups) - _MOST_GROUPS} more groups" if len(groups) > _MOST_GROUPS else ""
+        first = groups[0]
+        cure = json.dumps({first[0]: first[1:]}, ensure_ascii=_look_alike(first))
+        detail = (
+            f"classes that may be one were kept apart: {shown}{more}. "
+            f'Where they are one, upload again with spec {{"merge_labels": {cure}}}'
+        )
+        yield ClientWarning(code="similar_labels", detail=detail)
+
+
+def _similar(counts: Mapping[str, int]) -> list[list[str]]:
+    """Groups of classes that differ in nothing but spelling, the most frequent of each first."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(counts, key=lambda name: -counts[name]):
+        groups[_folded(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _folded(name: str) -> str:
+    """A name without case, width, invisible characters and kinds of space; a number as its value."""
+    text = _without_invisible(unicodedata.normalize("NFKC", name)).strip()
+    if is_number(text):
+        return f"number {float(text):.17g}"
+    spaced = _SPACES.sub(" ", text).strip()
+    return unicodedata.normalize("NFKC", (spaced or text).casefold())
+
+
+def _without_invisible(text: str) -> str:
+    return "".join(letter for letter in text if unicodedata.category(letter) not in ("Cf", "Cc") or letter.isspace())
+
+
+def _look_alike(names: list[str]) -> bool:
+    """Whether some of the names cannot be told apart by eye."""
+    seen = {" ".join(_without_invisible(unicodedata.normalize("NFC", name)).split()) for name in names}
+    return len(seen) < len(names)
+
+
+def _shown(names: list[str], counts: Mapping[str, int]) -> str:
+    escaped = _look_alike(names)
+    return ", ".join(f"{json.dumps(name, ensure_ascii=escaped)} ({counts[name]:,})" for name in names)
