@@ -11,6 +11,7 @@ from pathlib import Path
 from service.domain.errors import UnreadableType
 from service.ingest.encoding import sample_text
 from service.ingest.faults import invalid, malformed
+from service.ingest.readers.arff import looks_like_arff, open_arff
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
 from service.ingest.readers.delimited import open_delimited
@@ -24,6 +25,7 @@ from service.ingest.readers.listing import Listing, is_tar, list_tar, list_zip, 
 from service.ingest.readers.named import meaning_of, open_named_npz, open_safetensors
 from service.ingest.readers.safetensors import looks_like_safetensors
 from service.ingest.readers.spreadsheet import OLD_EXCEL, is_workbook, open_workbook
+from service.ingest.readers.svmlight import looks_like_svmlight, open_svmlight
 from service.ingest.readers.table_form import looks_delimited
 from service.ingest.readers.table_parts import open_tables
 from service.ingest.readers.tool_files import open_tool_archive, open_tool_file
@@ -247,5 +249,12 @@ READERS: dict[str, Reader] = {
         takes=_is_json_document,
     ),
     "jsonl": Reader("JSON lines (also .gz)", open_json_lines, takes=_is_json_lines, in_archives=(".jsonl", ".ndjson")),
+    "arff": Reader("ARFF", open_arff, takes=lambda file: looks_like_arff(file.head), in_archives=(".arff",)),
+    "svmlight": Reader(
+        "SVMlight and LIBSVM",
+        open_svmlight,
+        takes=lambda file: looks_like_svmlight(file.head),
+        in_archives=(".svm", ".libsvm", ".svmlight"),
+    ),
     "csv": Reader("CSV and TSV (also .gz)", open_delimited, takes=_is_delimited, in_archives=(".csv", ".tsv", ".tab")),
 }
