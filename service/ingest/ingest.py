@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.dataset import ClientWarning, DatasetSpec, Feature, Inferred, Modality, Recording
+from service.domain.dataset import ClientWarning, Column, DatasetSpec, Feature, Inferred, Modality, Recording
+from service.ingest.account import columns_of
 from service.ingest.canonical import WriteCounts, write_canonical
 from service.ingest.detect import open_upload
 from service.ingest.faults import invalid, listed, translated_errors
@@ -33,6 +34,7 @@ class Ingested:
     skipped_rows: int
     inferred: Inferred
     warnings: list[ClientWarning]
+    columns: list[Column]
     recording: Recording | None = None
 
 
@@ -58,7 +60,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         _check_ids(plan, survey, table)
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
         _place(((scratch / "skipped", skipped), (scratch / "data", data)))
-    return _summary(plan, written)
+    return _summary(plan, written, columns_of(plan, survey, table.delimiter, spec))
 
 
 def _check_rows(survey: Survey) -> None:
@@ -119,7 +121,7 @@ def _place(moves: tuple[tuple[Path, Path], ...]) -> None:
         raise
 
 
-def _summary(plan: Plan, written: WriteCounts) -> Ingested:
+def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingested:
     return Ingested(
         modality=plan.modality,
         rows=written.rows,
@@ -130,6 +132,7 @@ def _summary(plan: Plan, written: WriteCounts) -> Ingested:
         skipped_rows=written.skipped,
         inferred=plan.inferred,
         warnings=[*plan.warnings, *_warnings(plan, written)],
+        columns=columns,
         recording=None if plan.stated is None else plan.stated.recording,
     )
 
