@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from service.domain.dataset import DatasetSpec, Modality
+from service.domain.dataset import ClientWarning, DatasetSpec, Modality
 from service.domain.errors import FieldError, Invalid, invalid
 from service.platforms.annotations import Annotation, no_single_label, winning_labels
 
@@ -19,7 +19,8 @@ SHAPE = (AttributeError, TypeError, ValueError, KeyError, IndexError)
 T = TypeVar("T")
 Records = Callable[[], Iterator[dict[str, Any]]]
 
-_IMAGE = re.compile(r"(?i)\.(jpe?g|png|gif|bmp|webp|tiff?|ppm|pgm|pbm)$")
+_IMAGE = re.compile(r"(?i)\.(jpe?g?|jfif|jif|jfi|png|apng|gif|bmp|dib|webp|tiff?|ppm|pgm|pbm|pnm|avif|hei[cf])$")
+_URL = re.compile(r"(?i)^([a-z][a-z0-9+.-]*://|/data/)")  # /data/… is Label Studio's own
 _INSPECTED = 200  # first records, which tell the columns of a file
 
 
@@ -45,7 +46,8 @@ class SkippedRecord:
 class ToolTable:
     """An export file as a table; each call of `items` reads it from the start.
 
-    `noun` is the tool's word for a record, `label` its name of the class, `image` the column of images, if any.
+    `noun` is the tool's word for a record, `label` its name of the class, `image` the column of images, if any. `warnings`
+    say what of the file is read otherwise than one may expect.
     """
 
     title: str
@@ -56,6 +58,7 @@ class ToolTable:
     modality: Modality | None = None
     image: str | None = None
     splits: bool = False
+    warnings: tuple[ClientWarning, ...] = ()
 
 
 def map_records(
@@ -129,11 +132,11 @@ def is_image(value: Any) -> bool:
     """Whether a value is the path or URL of an image, or an image as a data URI."""
     if not isinstance(value, str):
         return False
-    return (
-        value.startswith("data:image/")
-        or ("\n" not in value and bool(_IMAGE.search(value.split("?")[0])))
-        or ("?d=" in value and bool(_IMAGE.search(value)))
-    )
+    if value.startswith("data:image/"):
+        return True
+    # Only a URL has a query and a fragment; in the name of a file ? and # are letters.
+    path = re.split(r"[?#]", value, maxsplit=1)[0] if _URL.match(value) and "?d=" not in value else value
+    return "\n" not in value and bool(_IMAGE.search(path))
 
 
 def image_column(rows: Sequence[Mapping[str, Any]]) -> str | None:

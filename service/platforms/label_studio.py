@@ -1,13 +1,15 @@
 """Label Studio's task format: labelled samples from tasks, predictions for tasks. Pure.
 
-The label config of a project is XML. `<Choices name=N toName=M>` has the classes, the tag with the name M the input. An
-item of an annotation's result counts when its type is `choices` and its `from_name` is N; a `<Choice alias>` replaces the
-class by its alias. The format is here and not in service.label_studio, which does I/O: readers and writers of files use it.
+The label config of a project is XML. `<Choices name=N toName=M>` has the classes, the tag with the name M the input; so
+have `<Rating>`, whose classes are 1 to 5, and `<Taxonomy>`, of which the first level is the class. An item of an
+annotation's result counts when its type is that of the tag, its `from_name` is N and it is of the whole input; a
+`<Choice alias>` replaces the class by its alias. The format is here and not in service.label_studio, which does I/O:
+readers and writers of files use it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from xml.etree.ElementTree import Element
 
 from defusedxml import DefusedXmlException
@@ -16,13 +18,18 @@ from defusedxml.ElementTree import ParseError, fromstring
 from service.domain.dataset import AnnotationPolicy, Modality
 from service.domain.errors import invalid
 from service.platforms.annotations import Annotation, no_single_label, winning_labels
+from service.platforms.label_studio_results import classes_in, is_of_region, items_of, regions_of
 
+ControlKind = Literal["choices", "rating", "taxonomy"]
+
+_CONTROLS: dict[str, ControlKind] = {"Choices": "choices", "Rating": "rating", "Taxonomy": "taxonomy"}
+_STARS = 5  # of a Rating that does not say
 _INPUTS: dict[str, Modality] = {"text": "text", "hypertext": "text", "image": "image", "table": "tabular"}
 
 
 @dataclass(frozen=True)
 class Control:
-    """One Choices tag of a label config: classes in order, aliases by class, and its input.
+    """One Choices, Rating or Taxonomy tag of a label config: classes in order, aliases by class, and its input.
 
     `field` is the place of the input in a task's data, with dots for nested objects.
     """
@@ -34,6 +41,7 @@ class Control:
     input_tag: str
     field: str
     url: bool  # the field has the URL of the input, not the input
+    kind: ControlKind = "choices"
 
     @property
     def modality(self) -> Modality | None:
@@ -69,35 +77,47 @@ class SkippedTask:
 
 
 def parse_config(config: str) -> list[Control]:
-    """All Choices tags of a label config that have an input. Raises Invalid for XML that cannot be parsed."""
+    """All tags of classes of a label config that have an input. Raises Invalid for XML that cannot be parsed."""
     try:
         root = fromstring(config)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise invalid(["project"], f"its label config is not XML that can be read: {type(error).__name__}") from error
     named = {tag.get("name"): tag for tag in root.iter() if tag.get("name")}
     found = []
-    for tag in root.iter("Choices"):
+    for tag in root.iter():
         source = named.get((tag.get("toName") or "").split(",")[0])
-        if tag.get("name") and source is not None and (source.get("value") or "").startswith("$"):
+        known = tag.tag in _CONTROLS and tag.get("name") and source is not None
+        if known and source is not None and (source.get("value") or "").startswith("$"):
             found.append(_control(tag, source))
     return found
 
 
 def _control(tag: Element, source: Element) -> Control:
-    choices = [one for one in tag.iter("Choice") if one.get("value")]
+    kind = _CONTROLS[tag.tag]
+    # The classes of a Taxonomy are its first level.
+    choices = [one for one in (tag.findall("Choice") if kind == "taxonomy" else tag.iter("Choice")) if one.get("value")]
+    classes = dict.fromkeys(one.get("value") or "" for one in choices)
+    if kind == "rating":
+        most = tag.get("maxRating") or ""
+        classes = dict.fromkeys(str(stars + 1) for stars in range(int(most) if most.isdecimal() else _STARS))
     return Control(
         from_name=tag.get("name") or "",
         to_name=source.get("name") or "",
-        classes=tuple(dict.fromkeys(one.get("value") or "" for one in choices)),
+        classes=tuple(classes),
         aliases={one.get("value") or "": one.get("alias") or "" for one in choices if one.get("alias")},
         input_tag=str(source.tag).lower(),
         field=(source.get("value") or "").removeprefix("$"),
         url=source.get("valueType") == "url",
+        kind=kind,
     )
 
 
 def choose_control(controls: Sequence[Control], from_name: str | None) -> Control:
-    """The Choices tag of the class. Raises Invalid, with the names of all tags, when it is unclear which one."""
+    """The tag of the class: the one called `from_name`, else the only Choices tag, else the only tag of another kind.
+
+    Raises Invalid, with the names of all tags, when it is unclear which one.
+    """
+    usual = [one for one in controls if one.kind == "choices"] or list(controls)
     names = ", ".join(one.from_name for one in controls)
     if from_name is not None:
         fitting = [one for one in controls if one.from_name == from_name]
@@ -105,11 +125,12 @@ def choose_control(controls: Sequence[Control], from_name: str | None) -> Contro
             raise invalid(
                 ["from_name"], f"the project has no Choices tag called {from_name!r}; it has {names or 'none'}"
             )
-    elif len(controls) != 1:
-        known = f"{len(controls)} Choices tags, name one of {names}" if controls else "no Choices tag, so no classes"
+    elif len(usual) != 1:
+        noun = "Choices" if usual and usual[0].kind == "choices" else "Rating and Taxonomy"
+        known = f"{len(usual)} {noun} tags, name one of {names}" if usual else "no Choices tag, so no classes"
         raise invalid(["from_name"], f"the project has {known}")
     else:
-        fitting = list(controls)
+        fitting = usual
     if fitting[0].modality is None:
         tag = fitting[0].input_tag + (" by URL" if fitting[0].url else "")
         raise invalid(["project"], f"its input is {tag}; supported are {', '.join(_INPUTS)}")
@@ -124,10 +145,12 @@ def read_annotations(task: Mapping[str, Any], control: Control) -> list[Annotati
 def _read_annotation(annotation: Mapping[str, Any], control: Control) -> Annotation | str:
     if annotation.get("was_cancelled"):
         return "the annotation was cancelled"
-    chosen: list[Any] = []
-    for item in annotation.get("result") or ():
-        if item.get("type") == "choices" and item.get("from_name") == control.from_name:
-            chosen += (item.get("value") or {}).get("choices") or []
+    items = items_of(annotation)
+    regions = regions_of(items)
+    own = [item for item in items if item.get("type") == control.kind and item.get("from_name") == control.from_name]
+    chosen = [name for item in own if not is_of_region(item, regions) for name in classes_in(item)]
+    if not chosen and any(is_of_region(item, regions) for item in own):
+        return "the annotation names classes of regions only, not of the whole input"
     if not chosen:
         return "the annotation is empty"
     if len(chosen) > 1 or not isinstance(chosen[0], str):
@@ -183,6 +206,12 @@ def task_number(sample_name: str) -> int | None:
 
 
 def choices_result(control: Control, label: str) -> list[dict[str, Any]]:
-    """The `result` of an annotation or a prediction with this class."""
-    value = {"choices": [control.choice_of(label)]}
-    return [{"from_name": control.from_name, "to_name": control.to_name, "type": "choices", "value": value}]
+    """The `result` of an annotation or a prediction with this class; of a taxonomy, a path of the first level alone."""
+    choice = control.choice_of(label)
+    forms: dict[ControlKind, Callable[[], Any]] = {
+        "choices": lambda: [choice],
+        "rating": lambda: int(choice),
+        "taxonomy": lambda: [[choice]],
+    }
+    value = {control.kind: forms[control.kind]()}
+    return [{"from_name": control.from_name, "to_name": control.to_name, "type": control.kind, "value": value}]

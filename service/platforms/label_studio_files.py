@@ -6,10 +6,11 @@ An export has no label config: an alias is read as a class, and the input is fou
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
-from service.domain.dataset import DatasetSpec, Modality
+from service.domain.dataset import ClientWarning, DatasetSpec, Modality
 from service.platforms.annotations import Annotation
 from service.platforms.files import (
     Records,
@@ -25,7 +26,17 @@ from service.platforms.files import (
     only_column,
     scan_records,
 )
-from service.platforms.label_studio import Control, read_annotations
+from service.platforms.label_studio import Control, ControlKind, read_annotations
+from service.platforms.label_studio_regions import TEXT, region_samples
+from service.platforms.label_studio_results import (
+    CLASS_TYPES,
+    first_levels,
+    is_of_region,
+    items_of,
+    rating_text,
+    regions_of,
+    says_place,
+)
 
 _OWN = ("id", "annotation_id", "annotator", "created_at", "updated_at", "lead_time")
 _ROW_MARKS = {"id", "annotation_id", "annotator", "lead_time"}
@@ -43,23 +54,31 @@ def is_row(record: Mapping[str, Any]) -> bool:
     return set(record) >= _ROW_MARKS
 
 
+@dataclass(frozen=True)
+class _Tag:
+    """One tag of classes, as the results of an export show it: how many are of whole inputs, and how many of regions."""
+
+    name: str
+    kind: ControlKind
+    to_name: str
+    whole: int
+    regional: int
+
+
 def tasks(records: Records, spec: DatasetSpec) -> ToolTable:
-    """The JSON export. Raises Invalid where it has no choices, or several Choices tags and none is named."""
-    tags: dict[str, Counter[str]] = {}
-    kinds: Counter[str] = Counter()
-    for item in scan_records(records, _results):
-        kinds[str(item.get("type"))] += 1
-        if item.get("type") == "choices" and item.get("from_name"):
-            tags.setdefault(str(item["from_name"]), Counter())[str(item.get("to_name"))] += 1
-    if not tags:
-        found = f"its results are {', '.join(kinds)}" if kinds else "no task is annotated"
-        raise no_classes(f"the export has no choices, so no classes: {found}")
-    name = only_column(tags, spec, "Choices tag")
+    """The JSON export. Raises Invalid where it has no classes, or several Choices tags and none is named.
+
+    Where all classes are of regions of texts, each region is a sample; else those of regions are not read.
+    """
+    tag = _tag(records, spec)
     data = [task["data"] for task in first_records(records) if isinstance(task.get("data"), dict)]
-    field = _field(data, tags[name].most_common(1)[0][0])
-    control = Control(name, "", (), {}, "", field or "", url=False)
+    field = _field(data, tag.to_name)
     rows = [_values(one, field) for one in data]
     image = image_column(rows)
+    modality = _modality(image, field, rows)
+    if not tag.whole:
+        return _regions(records, spec, tag, field, modality)
+    control = Control(tag.name, "", (), {}, "", field or "", url=False, kind=tag.kind)
     columns = (image,) if image is not None else tuple(dict.fromkeys(column for row in rows for column in row))
 
     def read(number: str, task: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
@@ -70,12 +89,68 @@ def tasks(records: Records, spec: DatasetSpec) -> ToolTable:
             yield SkippedRecord(number, f"its data has no {field or 'value'}")
 
     items = map_records(records, "id", read)
-    return ToolTable("label studio json", "task", name, columns, items, _modality(image, field, rows), image)
+    warnings = [_left_out(tag)] if tag.regional else []
+    return ToolTable("label studio json", "task", tag.name, columns, items, modality, image, warnings=tuple(warnings))
 
 
-def _results(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _tag(records: Records, spec: DatasetSpec) -> _Tag:
+    """The tag of the class: the one that `spec.label` names, else the only one, where Choices go before other kinds."""
+    places: dict[tuple[ControlKind, str], Counter[str]] = {}
+    whole: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
+    for item, regional in scan_records(records, _results):
+        kind = str(item.get("type"))
+        kinds[kind] += 1
+        if kind in CLASS_TYPES and item.get("from_name"):
+            name = str(item["from_name"])
+            places.setdefault((cast("ControlKind", kind), name), Counter())[str(item.get("to_name"))] += 1
+            whole[name] += not regional
+    if not places:
+        found = f"its results are {', '.join(kinds)}" if kinds else "no task is annotated"
+        raise no_classes(f"the export has no choices, so no classes: {found}")
+    usual = [name for kind, name in places if kind == "choices"]
+    every = [name for _, name in places]
+    name = only_column(every if spec.label_column in every else usual or every, spec, _noun(usual))
+    kind, to_names = next((kind, counts) for (kind, one), counts in places.items() if one == name)
+    return _Tag(name, kind, to_names.most_common(1)[0][0], whole[name], to_names.total() - whole[name])
+
+
+def _noun(usual: Sequence[str]) -> str:
+    return "Choices tag" if usual else "Rating or Taxonomy tag"
+
+
+def _results(task: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """All items of results, and whether each is of a region."""
     for annotation in task.get("annotations") or ():
-        yield from (item for item in annotation.get("result") or () if isinstance(item, dict))
+        items = items_of(annotation)
+        regions = regions_of(items)
+        yield from ((item, is_of_region(item, regions)) for item in items)
+
+
+def _left_out(tag: _Tag) -> ClientWarning:
+    detail = (
+        f"{tag.regional:,} classes of {tag.name!r} are of regions (parts of a text or of an image) and are not read, beside {tag.whole:,} "
+        "of whole inputs. To read those of regions of texts, export the tasks that have no class of the whole"
+    )
+    return ClientWarning(code="region_choices", detail=detail)
+
+
+def _regions(records: Records, spec: DatasetSpec, tag: _Tag, field: str | None, modality: Modality | None) -> ToolTable:
+    """Each region of a text that has a class is a sample."""
+    if modality == "image" or tag.kind != "choices":
+        raise no_classes(
+            f"all {tag.regional:,} classes of {tag.name!r} are of regions and not of whole inputs; a region is a sample only where it is "
+            "a choice of a part of a text. Cut the regions out as images, or annotate whole inputs (without perRegion)"
+        )
+
+    def read(number: str, task: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
+        return region_samples(number, task, (task.get("data") or {}).get(field), tag.name, spec)
+
+    detail = f"all {tag.regional:,} choices of {tag.name!r} are of regions of texts: each region is a sample of its own text, called task:region"
+    # Not "label studio json, …": suggestions for these samples are none for their tasks.
+    title = "regions of texts in label studio json"
+    warning = ClientWarning(code="region_samples", detail=detail)
+    return ToolTable(title, "task", tag.name, (TEXT,), map_records(records, "id", read), "text", warnings=(warning,))
 
 
 def _field(data: Sequence[Mapping[str, Any]], to_name: str) -> str | None:
@@ -113,7 +188,23 @@ def rows(title: str, records: Records, spec: DatasetSpec) -> ToolTable:
             answers = [_read_row(row, label) for row in held if row.get("annotation_id") not in (None, "")]
             yield from annotated_samples(task, _inputs(held[0], label, others), answers, spec)
 
-    return ToolTable(title, "task", label, columns, items, "image" if image is not None else None, image)
+    modality: Modality | None = "image" if image is not None else None
+    warnings = _beside_regions(first_records(records), label)
+    return ToolTable(title, "task", label, columns, items, modality, image, warnings=warnings)
+
+
+def _beside_regions(rows: Sequence[Mapping[str, Any]], label: str) -> tuple[ClientWarning, ...]:
+    """A warning where another tag has regions, of which the choices may be: a row does not say."""
+    for row in rows:
+        for name, value in row.items():
+            held = _parse_nested(value, opening="[") if name not in _OWN and name != label else None
+            if isinstance(held, list) and any(says_place(one) for one in held):
+                detail = (
+                    f"the rows have regions in {name!r}, and do not say whether {label!r} is of those or of the whole input; it is "
+                    "read as of the whole. If it is of regions (perRegion), upload the JSON export"
+                )
+                return (ClientWarning(code="region_choices", detail=detail),)
+    return ()
 
 
 def _label_of(records: Records, spec: DatasetSpec) -> tuple[str, frozenset[str]]:
@@ -146,9 +237,9 @@ def _inputs(row: Mapping[str, Any], label: str, others: frozenset[str]) -> dict[
     return flatten({name: _parse_nested(value) for name, value in kept.items()})
 
 
-def _parse_nested(value: Any) -> Any:
+def _parse_nested(value: Any, opening: str = "{") -> Any:
     """A value with nested JSON parsed; a CSV has objects as JSON text."""
-    if isinstance(value, str) and value.startswith("{"):
+    if isinstance(value, str) and value[:1] and value[0] in opening:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
@@ -157,13 +248,33 @@ def _parse_nested(value: Any) -> Any:
 
 
 def _read_row(row: Mapping[str, Any], label: str) -> Annotation | str:
-    value = _parse_nested(row.get(label))
+    value = _parse_nested(row.get(label), opening="{[")
     if value in (None, "", [], {}):
         return "the annotation is empty"
-    if isinstance(value, dict) and isinstance(value.get("choices"), list):
-        return f"the annotation names {len(value['choices'])} classes"
-    if not isinstance(value, str):
-        return "the annotation is no choice of one class"
+    chosen = _chosen(value)
+    if len(chosen) != 1 or not isinstance(chosen[0], str):
+        return (
+            f"the annotation names {len(chosen)} classes"
+            if len(chosen) > 1
+            else "the annotation is no choice of one class"
+        )
     stamp = str(row.get("updated_at") or row.get("created_at") or "")
     number = str(row["annotation_id"])
-    return Annotation(int(number) if number.isdigit() else 0, value, stamp, ground_truth=False)
+    return Annotation(int(number) if number.isdigit() else 0, chosen[0], stamp, ground_truth=False)
+
+
+def _chosen(value: Any) -> list[Any]:
+    """What a cell names: a choice as text, several as an object or a list, a rating or a taxonomy as objects in a list."""
+    if not isinstance(value, list):
+        value = [value]
+    found: list[Any] = []
+    for one in value:
+        if isinstance(one, dict) and isinstance(one.get("choices"), list):
+            found += one["choices"]
+        elif isinstance(one, dict) and "rating" in one:
+            found.append(rating_text(one["rating"]))
+        elif isinstance(one, dict) and isinstance(one.get("taxonomy"), list):
+            found += first_levels(one["taxonomy"])
+        else:
+            found += first_levels([one]) if isinstance(one, list) else [rating_text(one)]
+    return found

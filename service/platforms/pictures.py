@@ -1,9 +1,11 @@
 """Export files of image datasets: CVAT XML, COCO, FiftyOne. Pure: a reader gets parsed JSON or XML."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from service.domain.dataset import DatasetSpec
+from service.domain.dataset import ClientWarning, DatasetSpec
 from service.platforms.files import (
     Records,
     SkippedRecord,
@@ -20,6 +22,9 @@ from service.platforms.files import (
 Pieces = Callable[[], Iterator[tuple[str, str, Any]]]
 
 _IMAGE = "image"
+_LISTED = 5
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
+_NO_LABELS = ("ImageMetadata", "VideoMetadata")  # objects of a sample that are no labels
 _SPLITS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 
 
@@ -50,29 +55,48 @@ def is_coco(sections: frozenset[str]) -> bool:
 
 
 def coco(pieces: Pieces, _spec: DatasetSpec) -> ToolTable:
-    """COCO annotations; an image is a sample when all its annotations have one category."""
-    names: dict[Any, str] = {}
-    found: dict[Any, set[Any]] = {}
+    """COCO annotations; an image is a sample when all its annotations have one category. Ids may be numbers or texts."""
+    names: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
     for section, _, value in pieces():
         if section == "categories":
-            names[value["id"]] = str(value["name"])
+            known = names.setdefault(str(value["id"]), str(value["name"]))
+            if known != str(value["name"]):
+                raise no_classes(f"two COCO categories have the id {value['id']}: {known!r} and {value['name']!r}")
         elif section == "annotations" and value.get("category_id") is not None:
-            found.setdefault(value["image_id"], set()).add(value["category_id"])
+            found.setdefault(str(value["image_id"]), set()).add(str(value["category_id"]))
     if not found:
         raise no_classes("no annotation of the COCO file has a category")
+    names, warnings = _told_apart(names)
 
     def images() -> Iterator[dict[str, Any]]:
         return (value for section, _, value in pieces() if section == "images" and isinstance(value, dict))
 
     def read(name: str, record: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
-        categories = found.get(record["id"], set())
+        categories = found.get(str(record["id"]), set())
         labels = sorted(names.get(one, f"category {one}") for one in categories)
         if len(labels) == 1:
             yield ToolSample(name, labels[0], {_IMAGE: str(record["file_name"])})
         else:
             yield SkippedRecord(name, f"it has several categories: {', '.join(labels)}" if labels else "no annotation")
 
-    return ToolTable("coco", "image", "category", (_IMAGE,), map_records(images, "id", read), "image", _IMAGE)
+    items = map_records(images, "id", read)
+    return ToolTable("coco", "image", "category", (_IMAGE,), items, "image", _IMAGE, warnings=warnings)
+
+
+def _told_apart(names: Mapping[str, str]) -> tuple[dict[str, str], tuple[ClientWarning, ...]]:
+    """Names of categories by id, with the id in each name that two of them share, and a warning of those."""
+    counts = Counter(name.strip() for name in names.values())
+    twice = [name for name, count in counts.items() if count > 1]
+    if not twice:
+        return dict(names), ()
+    apart = {key: f"{name.strip()} (id {key})" if counts[name.strip()] > 1 else name for key, name in names.items()}
+    shown = ", ".join(repr(name) for name in twice[:_LISTED])
+    detail = (
+        f"several categories are called {shown}; they are kept apart as {', '.join(apart[key] for key in apart if apart[key] != names[key])[:300]}. "
+        "If they are one class, merge them by spec.merge_labels"
+    )
+    return apart, (ClientWarning(code="repeated_category", detail=detail),)
 
 
 def is_fiftyone_labels(sections: frozenset[str]) -> bool:
@@ -80,12 +104,21 @@ def is_fiftyone_labels(sections: frozenset[str]) -> bool:
     return "labels" in sections and sections <= {"classes", "labels"}
 
 
-def fiftyone_labels(pieces: Pieces, _spec: DatasetSpec) -> ToolTable:
-    """Classes by image name without ending; a class is a number, a name, or an object with `label`."""
+def fiftyone_labels(pieces: Pieces, spec: DatasetSpec) -> ToolTable:
+    """Classes by image name without ending; a class is a number (of `classes`), a name, or an object with `label`.
+
+    Raises Invalid where all labels are objects of a model's predictions, unless `spec.label` is "label", or of detections.
+    """
     classes = [str(value) for section, _, value in pieces() if section == "classes" and value is not None]
 
     def pairs() -> Iterator[dict[str, Any]]:
         return ({"key": key, "label": value} for section, key, value in pieces() if section == "labels" and key)
+
+    forms = {_form(pair["label"]) for pair in pairs() if pair["label"] not in (None, [])}
+    if forms == {"detections"}:
+        raise no_classes("all labels of the FiftyOne file are detections; a class for the whole image is needed")
+    if forms == {"prediction"} and spec.label_column != "label":
+        raise no_classes(_only_predictions("label"))
 
     def read(name: str, record: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
         label = record["label"]
@@ -95,9 +128,38 @@ def fiftyone_labels(pieces: Pieces, _spec: DatasetSpec) -> ToolTable:
         elif label is None:
             yield SkippedRecord(name, "no label")
         else:
-            yield ToolSample(name, classes[label] if isinstance(label, int) else str(label), {_IMAGE: name})
+            known = _numbered(label, classes)
+            if known is None:
+                yield SkippedRecord(
+                    name, f"its class number {label} is none of the {len(classes)} classes, 0 to {len(classes) - 1}"
+                )
+            else:
+                yield ToolSample(name, known, {_IMAGE: name})
 
     return ToolTable("fiftyone labels", "sample", "label", (_IMAGE,), map_records(pairs, "key", read), "image", _IMAGE)
+
+
+def _form(label: Any) -> str:
+    if isinstance(label, list):
+        return "detections" if all(isinstance(one, dict) and "bounding_box" in one for one in label) else "labels"
+    return "prediction" if isinstance(label, dict) and label.get("confidence") is not None else "label"
+
+
+def _numbered(label: Any, classes: Sequence[str]) -> str | None:
+    """The class of a label: its name, or that of its number, which may be a text; None for a number beyond the classes."""
+    number = isinstance(label, int | float) and not isinstance(label, bool)
+    if not classes or (str(label) in classes and not number):
+        return str(label)
+    if number or (isinstance(label, str) and _NUMBER.fullmatch(label)):
+        return next((name for place, name in enumerate(classes) if place == float(label)), None)
+    return str(label)
+
+
+def _only_predictions(fields: str) -> str:
+    return (
+        f"the only classes of the FiftyOne file are predictions of a model, with a confidence each ({fields}). Export the labels that "
+        "people gave; or name the field as spec.label, if people have confirmed them"
+    )
 
 
 def is_fiftyone_samples(sections: frozenset[str]) -> bool:
@@ -111,13 +173,17 @@ def fiftyone_samples(pieces: Pieces, spec: DatasetSpec) -> ToolTable:
     def samples() -> Iterator[dict[str, Any]]:
         return (value for section, _, value in pieces() if section == "samples" and isinstance(value, dict))
 
-    fields: dict[str, None] = {}
+    confident: dict[str, bool] = {}  # of each field of classes whether all of them have a confidence
+    others: dict[str, str] = {}
     splits = False
     for sample in samples():
-        fields |= {name: None for name, value in sample.items() if _class_of(value) is not None}
+        for name, value in sample.items():
+            if _class_of(value) is not None:
+                confident[name] = confident.get(name, True) and value.get("confidence") is not None
+            elif isinstance(value, Mapping) and str(value.get("_cls", "")) not in ("", *_NO_LABELS):
+                others[name] = str(value["_cls"])
         splits = splits or _split(sample) is not None
-    usual = "ground_truth" if spec.label_column is None and "ground_truth" in fields else None
-    field = usual or only_column(fields, spec, "Classification field")
+    field = _class_field(confident, others, spec)
 
     def read(name: str, sample: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
         held = sample.get("_id", sample.get("id"))
@@ -132,6 +198,20 @@ def fiftyone_samples(pieces: Pieces, spec: DatasetSpec) -> ToolTable:
     return ToolTable(
         "fiftyone samples", "sample", field, (_IMAGE,), map_records(samples, "id", read), "image", _IMAGE, splits
     )
+
+
+def _class_field(confident: Mapping[str, bool], others: Mapping[str, str], spec: DatasetSpec) -> str:
+    """The field of classes that people gave: `spec.label`, `ground_truth`, or the only one without confidences."""
+    given = [name for name, predicted in confident.items() if not predicted]
+    if spec.label_column is None and not given:
+        kinds = ", ".join(f"{name} ({kind})" for name, kind in others.items()) or "none"
+        if confident:
+            raise no_classes(_only_predictions(", ".join(confident)))
+        raise no_classes(
+            f"no FiftyOne sample has a Classification; its label fields are {kinds}; a class for the whole image is needed"
+        )
+    usual = "ground_truth" if spec.label_column is None and "ground_truth" in given else None
+    return usual or only_column(given if spec.label_column is None else confident, spec, "Classification field")
 
 
 def _class_of(value: Any) -> str | None:

@@ -89,6 +89,7 @@ def _source(table: ToolTable, pictures: ArchiveImages | None) -> RowSource:
         image=image,
         path=columns[0] if image is not None else None,
         modality=table.modality,
+        warnings=table.warnings,
         ids_hold=True,
     )
 

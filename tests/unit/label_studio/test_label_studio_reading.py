@@ -161,3 +161,57 @@ def test_with_all_annotations_each_is_a_sample_of_its_own_and_knows_its_task() -
     assert [one.name for one in found] == ["3:30", "3:31"]
     assert {task_number(one.name) for one in found} == {3}
     assert (task_number("3"), task_number("row-3"), task_number("")) == (3, None, None)
+
+
+def tags(*inner: str) -> str:
+    return f'<View><Text name="in" value="$t"/>{"".join(inner)}</View>'
+
+
+RATING = '<Rating name="stars" toName="in" maxRating="4"/>'
+TAXONOMY = (
+    '<Taxonomy name="topic" toName="in"><Choice value="Land"><Choice value="Hill"/></Choice>'
+    '<Choice value="Water" alias="w"><Choice value="Lake"/></Choice></Taxonomy>'
+)
+CHOICES = '<Choices name="tone" toName="in"><Choice value="calm"/><Choice value="wild"/></Choices>'
+
+
+def test_a_rating_or_the_first_level_of_a_taxonomy_is_the_class_where_there_are_no_choices() -> None:
+    stars, topic = control(tags(RATING)), control(tags(TAXONOMY))
+    assert (stars.kind, stars.classes, stars.modality) == ("rating", ("1", "2", "3", "4"), "text")
+    assert (topic.kind, topic.classes) == ("taxonomy", ("Land", "Water"))
+    assert control(tags('<Rating name="stars" toName="in"/>')).classes == ("1", "2", "3", "4", "5")
+    assert control(tags(RATING, CHOICES, TAXONOMY)).from_name == "tone"
+    assert control(tags(RATING, CHOICES, TAXONOMY), "topic").kind == "taxonomy"
+    with pytest.raises(Invalid, match="2 Rating and Taxonomy tags, name one of stars, topic"):
+        control(tags(RATING, TAXONOMY))
+
+
+@pytest.mark.parametrize(
+    ("config", "label"), [(RATING, "3"), (TAXONOMY, "Land"), (TAXONOMY, "Water"), (CHOICES, "wild")]
+)
+def test_a_suggestion_in_the_form_of_its_tag_is_read_back_as_its_class(config: str, label: str) -> None:
+    known = control(tags(config))
+    result = choices_result(known, label)
+    task = {"id": 7, "data": {"t": "words"}, "annotations": [{"id": 1, "result": result}]}
+    assert [one.label for one in task_samples(task, known, "latest") if isinstance(one, TaskSample)] == [label]
+    assert result[0]["type"] == known.kind
+    assert result[0]["value"] == {known.kind: {"3": 3, "Land": [["Land"]], "Water": [["w"]], "wild": ["wild"]}[label]}
+
+
+def test_classes_of_regions_are_none_of_the_task() -> None:
+    known = control(tags(CHOICES))
+    region = {
+        "id": "r",
+        "from_name": "span",
+        "to_name": "in",
+        "type": "labels",
+        "value": {"start": 0, "end": 2, "labels": ["X"]},
+    }
+    of_region = {**choices_result(known, "calm")[0], "id": "r"}
+    whole = {**choices_result(known, "wild")[0], "id": "w"}
+    task = {"id": 7, "data": {"t": "words"}, "annotations": [{"id": 1, "result": [region, of_region, whole]}]}
+    assert [one.label for one in task_samples(task, known, "latest") if isinstance(one, TaskSample)] == ["wild"]
+    task["annotations"] = [{"id": 1, "result": [region, of_region]}]
+    assert [one.reason for one in task_samples(task, known, "latest") if isinstance(one, SkippedTask)] == [
+        "the annotation names classes of regions only, not of the whole input"
+    ]
