@@ -202,12 +202,14 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
     tables = InnerTables(upload, listing, open_upload, endings)
     if not tables.members():  # beside a table, JSON describes it
         tables = InnerTables(upload, listing, open_upload, (".json",))
-    if images := images_in(listing):
-        return open_folder(kind, images, tables)
+    images = images_in(listing)
+    source = open_folder(kind, images, tables) if images else None
+    if source is not None:
+        return source
     names = [member.path for member in listing.members]
     if any(name.rsplit("/", 1)[-1] == "data.pkl" for name in names):
         raise UnreadableType(f"{upload.name!r} is {_PICKLE}")
-    return open_tables(kind, tables)
+    return open_tables(kind, tables, images)
 
 
 # The first reader that recognises a file opens it: a format that says what it is comes before one that is guessed.

@@ -1,13 +1,13 @@
 """Archives of images: in folders of their classes, or beside tables that name them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import ClientWarning, SkippedRow
+from service.domain.dataset import ClientWarning, DatasetSpec, SkippedRow
 from service.domain.errors import Invalid, Malformed
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.class_folders import FolderRoles, Place, roles_of_folders
@@ -28,8 +28,10 @@ from service.ingest.readers.pictures import ArchiveImages
 from service.ingest.source import BATCH_BYTES, Batch, RowSource
 
 _NO_CLASS = ("_unlabeled", "no_label")  # FiftyOne's and CVAT's
+_OF_HEADERS = ("header_looks_like_data", "repeated_columns")
 _LARGEST_IMAGE = 64 * 2**20
 _BATCH = 256
+_FEW = 3
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,25 @@ class _Contents:
     delimiter: str = ""
 
 
-def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> RowSource:
-    """Read an archive of images, sorted by path. Raises `Invalid` when no label can be told from it."""
+def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> RowSource | None:
+    """Read an archive of images, sorted by path. None where a few of them without classes illustrate a table.
+
+    Raises `Invalid` when no label can be told from it.
+    """
     listing = tables.listing
     masks = masks_of(images)
     pictures = [member for member in images if member.path not in masks.masks]
     named = ArchiveImages(listing, pictures)
     lists = find_lists(tables, named)
+    if not lists and len(images) <= _FEW and tables.members() and not _class_folders(images):
+        return None
     if masks.folders is not None and not lists:
         raise invalid(
             f"the images in {masks.folders[1]}/ are masks of those in {masks.folders[0]}/: segmentation is not supported, because a "
             "mask is no class; put each image in a folder named by its class, without the masks, or add a list of the images, such "
             "as a CSV with the columns file_name and label"
         )
-    contents = _listed(lists, named, pictures) if lists else _in_folders(pictures)
+    contents = _listed(lists, named, pictures, _named_columns(tables.upload.spec)) if lists else _in_folders(pictures)
     warnings = [*listing.warnings, *contents.warnings]
     if masks.masks:
         detail = f"{len(masks.masks):,} masks were left out, for example {min(masks.masks)}; they are not classes"
@@ -132,14 +139,20 @@ def _part_warnings(roles: FolderRoles) -> Iterator[ClientWarning]:
     )
 
 
-def _listed(lists: Sequence[ImageList], named: ArchiveImages, images: Sequence[Member]) -> _Contents:
-    """Samples of the class that the lists give them."""
-    found = read_lists(lists, named)
-    warnings: list[ClientWarning] = []
-    label = next(iter(found.columns)) if len(found.columns) == 1 else None
+def _listed(
+    lists: Sequence[ImageList], named: ArchiveImages, images: Sequence[Member], kept: Collection[str]
+) -> _Contents:
+    """Samples of the class that the lists give them. `kept` are columns that the client names."""
+    found = read_lists(lists, named, kept)
+    warnings = [*_list_warnings(lists)]
+    free = [name for name in found.columns if name not in kept]
+    label = free[0] if len(free) == 1 else None
     folders = _class_folders(images)
     if folders:
-        label = _label_beside_folders(found, folders, lists, warnings) or label
+        decided = _label_beside_folders(found, folders, lists, warnings)
+        if decided is not None:
+            label = decided
+            warnings += _filled(found, folders, label)
     split = with_splits(found, lists)
     if folders:
         for path, (_, values) in found.rows.items():
@@ -162,6 +175,21 @@ def _listed(lists: Sequence[ImageList], named: ArchiveImages, images: Sequence[M
     )
 
 
+def _named_columns(spec: DatasetSpec) -> set[str]:
+    named = (spec.id, spec.split, spec.group, *spec.exclude, *(spec.features or ()))
+    return {name for name in named if name is not None}
+
+
+def _list_warnings(lists: Sequence[ImageList]) -> Iterator[ClientWarning]:
+    for one in lists:
+        if one.headless:
+            detail = f"the first line of {one.path} names an image, so it was read as a row; the columns are called column_1, column_2, …"
+            yield ClientWarning(code="list_without_header", detail=detail)
+        for warning in one.source.warnings:
+            if not (one.headless and warning.code in _OF_HEADERS):
+                yield warning.model_copy(update={"detail": f"{one.path}: {warning.detail}"})
+
+
 def _class_folders(images: Sequence[Member]) -> dict[str, str]:
     """The class of each image by its folder; empty where folders name no two classes."""
     try:
@@ -170,6 +198,16 @@ def _class_folders(images: Sequence[Member]) -> dict[str, str]:
         return {}
     found = {member.path: roles.places.get(_folder(member), Place()).label for member in images}
     return {path: label for path, label in found.items() if label is not None} if len(roles.classes) > 1 else {}
+
+
+def _filled(found: ListedImages, folders: Mapping[str, str], label: str) -> Iterator[ClientWarning]:
+    """Give images that no list names the class of their folder, where the label of the lists is the same."""
+    missing = [path for path in folders if path not in found.rows]
+    for path in missing:
+        found.rows[path] = (path, {label: folders[path]})
+    if missing and label in found.columns:
+        detail = f"{len(missing):,} images that no list names have the class of their folder as {label!r}, for example {missing[0]}"
+        yield ClientWarning(code="labels_from_folders", detail=detail)
 
 
 def _label_beside_folders(

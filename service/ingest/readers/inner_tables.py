@@ -1,12 +1,11 @@
 """Tables in an archive, unpacked to disk and opened by the readers of files."""
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from itertools import count
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from service.domain.dataset import ClientWarning
-from service.ingest.readers.listing import Listing, Member
+from service.ingest.readers.listing import Listing, Member, unpack
 from service.ingest.source import RowSource, Upload
 
 # A form for answers to a competition: its labels are placeholders.
@@ -21,20 +20,21 @@ class InnerTables:
     listing: Listing
     open: Callable[[Upload], RowSource]
     endings: tuple[str, ...]
-    numbers: Iterator[int] = field(default_factory=count)  # of the unpacked files
 
     def members(self, *more: str) -> list[Member]:
         """The files that are tables by their endings, or by one of `more`, sorted by path."""
         endings = (*self.endings, *more)
         return [one for one in self.listing.members if one.path.lower().removesuffix(".gz").endswith(endings)]
 
-    def source(self, member: Member) -> RowSource:
-        """One table. Raises what its reader raises."""
-        path = self.upload.scratch / f"inner-{next(self.numbers)}-{self.upload.path.name}"
-        with path.open("wb") as plain:
-            for chunk in self.listing.chunks(member):
-                plain.write(chunk)
-        return self.open(replace(self.upload, path=path, name=base_name(member.path)))
+    def unpacked(self, members: Sequence[Member]) -> list[Upload]:
+        """Each table as if it were uploaded by itself; the archive is opened once."""
+        uploads = []
+        with self.listing.reading() as read:
+            for number, member in enumerate(members):
+                path = self.upload.scratch / f"inner-{number}-{self.upload.path.name}"
+                unpack(read, member, path)
+                uploads.append(replace(self.upload, path=path, name=base_name(member.path)))
+        return uploads
 
 
 def base_name(path: str) -> str:

@@ -1,19 +1,21 @@
 """Tables beside images that name them: found by their content, and joined by image."""
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from service.domain.errors import SuspectsError
+from service.ingest.encoding import encoding_of
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.inner_tables import InnerTables, base_name, is_submission, stem_of
 from service.ingest.readers.listing import Member
 from service.ingest.readers.pictures import ArchiveImages
-from service.ingest.source import RowSource
+from service.ingest.source import RowSource, Upload
 from service.ingest.values import as_text, split_name
 
 _ALWAYS_LISTS = ("metadata.csv", "metadata.jsonl")  # Hugging Face's
@@ -22,18 +24,23 @@ _MOST_TABLES = 50  # looked into
 _LOOKED_AT = 4  # batches
 _FEWEST = 2  # images that a column of another name must name
 _MOST = 0.5
+_REPEATED = re.compile(r"\.\d+$")
 
 Values = Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
 class ImageList:
-    """A table of which one column names images. With `strict`, the last folder of a path must agree, too."""
+    """A table of which one column names images.
+
+    With `strict`, the last folder of a path must agree, too. With `headless`, the names of the columns are a row themselves.
+    """
 
     path: str
     source: RowSource
     column: str
     strict: bool
+    headless: bool
 
     @property
     def split(self) -> str | None:
@@ -68,27 +75,62 @@ def find_lists(tables: InnerTables, images: ArchiveImages) -> list[ImageList]:
     """The tables that name images of the archive. Raises `Invalid` for a metadata.csv or metadata.jsonl that does not."""
     candidates = [one for one in tables.members(".txt") if not one.fault and not is_submission(one.path)]
     candidates.sort(key=lambda one: (base_name(one.path).lower() not in _ALWAYS_LISTS, one.path.count("/"), one.path))
-    found = [_list(tables, member, images) for member in candidates[:_MOST_TABLES]]
+    candidates = candidates[:_MOST_TABLES]
+    uploads = tables.unpacked(candidates)
+    found = [_list(member, tables.open, upload, images) for member, upload in zip(candidates, uploads, strict=True)]
     return sorted((one for one in found if one is not None), key=lambda one: one.path)
 
 
-def _list(tables: InnerTables, member: Member, images: ArchiveImages) -> ImageList | None:
-    always = base_name(member.path).lower() in _ALWAYS_LISTS
+def _list(
+    member: Member, open_table: Callable[[Upload], RowSource], upload: Upload, images: ArchiveImages
+) -> ImageList | None:
+    if base_name(member.path).lower() in _ALWAYS_LISTS:
+        return _chosen(member, open_table(upload), images)
+    source = _opened(open_table, upload)
+    found = _chosen(member, source, images) if source is not None else None
+    if found is None and member.path.lower().endswith(".txt"):
+        source = _opened(lambda one: open_table(_split_at_last_space(one)), upload)
+        found = _chosen(member, source, images) if source is not None else None
+    return found
+
+
+def _opened(open_table: Callable[[Upload], RowSource], upload: Upload) -> RowSource | None:
+    """A table of samples; None for any other file."""
     try:
-        source = tables.source(member)
-        if source.stated is not None:
-            return None
-        columns = _looked_at(source)
+        source = open_table(upload)
+        next(source.batches(False), None)
     except SuspectsError:
-        if always:
-            raise
         return None
+    return None if source.stated is not None else source
+
+
+def _split_at_last_space(upload: Upload) -> Upload:
+    """Lines of a name and a label with a space between, as a table; names may have spaces, too."""
+    path = upload.path.with_name(f"{upload.path.name}.tsv")
+    encoding = encoding_of(upload.path)
+    with upload.path.open(encoding=encoding) as lines, path.open("w", encoding="utf-8") as table:
+        table.writelines("\t".join(line.rsplit(None, 1)) + "\n" for line in lines if line.strip())
+    return replace(upload, path=path, name=path.name)
+
+
+def _chosen(member: Member, source: RowSource, images: ArchiveImages) -> ImageList | None:
+    """A table as a list, if one of its columns names images."""
+    always = base_name(member.path).lower() in _ALWAYS_LISTS
+    columns = _looked_at(source)
     matches = [_Match.of(name, texts, images, member.path) for name, texts in columns.items()]
     best = max((one for one in matches if one.fits(images, always=always)), key=_Match.rank, default=None)
     if best is not None:
-        return ImageList(member.path, source, best.column, best.strict)
+        headless = len(_candidates(best.column, images, member.path)) == 1
+        return ImageList(member.path, source, best.column, best.strict, headless)
     if always:
         raise invalid(f"{member.path} needs a column file_name; it has {listed(list(columns))}", member.path)
+    shared = next((one for one in matches if one.shared >= max(_FEWEST, _MOST * one.values)), None)
+    if shared is not None:
+        raise invalid(
+            f"column {shared.column!r} of {member.path} names images by names that several of them have; write their paths in it, such "
+            f"as {images.first!r}, or leave the file out of the archive",
+            member.path,
+        )
     return None
 
 
@@ -107,27 +149,30 @@ def _is_wide(kind: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Match:
-    """How the values of a column name images: the number of values and of images found."""
+    """How the values of a column name images: the number of values, of images found, and of values that name several."""
 
     column: str
     values: int
     found: int
+    shared: int
     with_ending: bool
     strict: bool
 
     @classmethod
     def of(cls, column: str, texts: Sequence[str], images: ArchiveImages, table: str) -> "_Match":
         found: set[str] = set()
-        nested = agreeing = endings = 0
+        nested = agreeing = endings = shared = 0
         for text in texts:
             one = _candidates(text, images, table)
+            shared += len(one) > 1 and one[0].path.lower().endswith(text.lower())
             if len(one) == 1:
                 found.add(one[0].path)
                 deep = "/" in text.replace("\\", "/").strip("/")
                 nested += deep
                 agreeing += deep and _agrees(text, one[0])
                 endings += one[0].path.lower().endswith(text.lower()[-4:])
-        return cls(column, len(texts), len(found), endings > len(found) / 2, nested > 0 and agreeing >= _MOST * nested)
+        strict = nested > 0 and agreeing >= _MOST * nested
+        return cls(column, len(texts), len(found), shared, endings > len(found) / 2, strict)
 
     def fits(self, images: ArchiveImages, *, always: bool) -> bool:
         """Whether the column names images."""
@@ -148,12 +193,17 @@ def _agrees(reference: str, member: Member) -> bool:
     return len(mine) > 1 and len(theirs) > 1 and mine[-2].casefold() == theirs[-2].casefold()
 
 
-def read_lists(lists: Sequence[ImageList], images: ArchiveImages) -> ListedImages:
-    """All rows, joined by image: of two lists that name an image each adds its columns."""
+def read_lists(lists: Sequence[ImageList], images: ArchiveImages, kept: Collection[str] = ()) -> ListedImages:
+    """All rows, joined by image: of two lists that name an image each adds its columns.
+
+    The column that names the images is no column of the result, unless it is one of `kept`.
+    """
     found = ListedImages()
     for one in lists:
         own: set[str] = set()
         for where, reference, values in _rows(one, found):
+            if one.column not in kept:
+                values.pop(one.column, None)
             found.columns |= dict.fromkeys(values)
             member = _member(one, reference, images)
             if isinstance(member, str):
@@ -169,12 +219,21 @@ def read_lists(lists: Sequence[ImageList], images: ArchiveImages) -> ListedImage
 
 
 def _rows(one: ImageList, found: ListedImages) -> Iterator[tuple[str, str, dict[str, str | None]]]:
-    """Each row: where it stands, the image that it names, and its other columns."""
+    """Each row: where it stands, the image that it names, and all its columns."""
+    columns = (one.source.columns or ()) if one.headless else ()
+    names = {name: name if name == one.column else f"column_{place + 1}" for place, name in enumerate(columns)}
+    if one.headless:
+        # Readers give a number to a name that occurs twice.
+        plain = {name: _REPEATED.sub("", name) for name in columns}
+        first: dict[str, str | None] = {
+            names[name]: plain[name] if plain[name] in columns else name for name in columns
+        }
+        yield f"{one.path} line 1", one.column, first
     for batch in one.source.batches(False):
         found.orphans += [(f"{one.path} {row.where}", row.reason) for row in batch.skipped]
         for position, row in enumerate(batch.rows.to_pylist()):
-            others = {name: None if value is None else str(value) for name, value in row.items() if name != one.column}
-            yield f"{one.path} {batch.where(position)}", str(row.get(one.column) or ""), others
+            values = {names.get(name, name): None if value is None else str(value) for name, value in row.items()}
+            yield f"{one.path} {batch.where(position)}", values.get(one.column) or "", values
 
 
 def _joins(before: tuple[str, Values] | None, values: Values) -> bool:
@@ -237,16 +296,15 @@ class FolderAgreement:
 def agreement(found: ListedImages, folders: Mapping[str, str]) -> FolderAgreement:
     """Compare the columns of the lists with the folder of each image."""
     best = FolderAgreement(None)
+    classes = {folder.casefold() for folder in folders.values()}
     for name in found.columns:
-        pairs = [
-            (path, folder, found.rows[path][1].get(name)) for path, folder in folders.items() if path in found.rows
-        ]
-        same = sum(
-            1 for _, folder, value in pairs if value is not None and value.strip().casefold() == folder.casefold()
-        )
-        if pairs and same >= _MOST * len(pairs) and (best.column is None or len(pairs) - same < best.differing):
-            other = [path for path, folder, value in pairs if (value or "").strip().casefold() != folder.casefold()]
-            best = FolderAgreement(name, len(other), next(iter(other), ""))
+        said = {path: (values.get(name) or "").strip().casefold() for path, (_, values) in found.rows.items()}
+        differing = [path for path, text in said.items() if path in folders and text != folders[path].casefold()]
+        in_folders = sum(1 for path in said if path in folders)
+        same = in_folders - len(differing) if in_folders else len(set(said.values()) & classes)
+        fits = same > 0 and same >= _MOST * (in_folders or len(classes))
+        if fits and (best.column is None or len(differing) < best.differing):
+            best = FolderAgreement(name, len(differing), next(iter(differing), ""))
     return best
 
 

@@ -22,6 +22,7 @@ from service.store.archives import damage_as
 
 OpenMember = Callable[["Member"], AbstractContextManager[IO[bytes]]]
 
+_CHUNK = 1 << 20
 _UTF8_FLAG, _ENCRYPTED_FLAG = 0x800, 0x1
 _UNICODE_PATH = 0x7075  # the extra field of a ZIP that holds a name as UTF-8
 _ENCRYPTED = 99  # the method of WinZip's AES
@@ -65,11 +66,12 @@ class Listing:
     litter: tuple[Member, ...] = ()
     warnings: tuple[ClientWarning, ...] = ()
 
-    def chunks(self, member: Member, size: int = 1 << 20) -> Iterator[bytes]:
-        """The contents of one file."""
-        with self.reading() as read, read(member) as file:
-            while chunk := file.read(size):
-                yield chunk
+
+def unpack(read: OpenMember, member: Member, path: Path) -> None:
+    """Write the contents of one file to `path`."""
+    with read(member) as file, path.open("wb") as plain:
+        while chunk := file.read(_CHUNK):
+            plain.write(chunk)
 
 
 def list_zip(path: Path, limits: Limits) -> Listing:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -38,6 +39,11 @@ class ArchiveImages:
         """Number of images."""
         return len(self._paths)
 
+    @property
+    def first(self) -> str:
+        """The first path."""
+        return next(iter(self._paths), "")
+
     def find(self, reference: str, folder: str = "") -> Member | str:
         """The image that a reference names, or the reason why there is none. A path may be relative to `folder`."""
         found = self.candidates(reference, folder)
@@ -48,7 +54,7 @@ class ArchiveImages:
         return found[0].fault or found[0]
 
     def candidates(self, reference: str, folder: str) -> list[Member]:
-        """Images that fit, all equally well: those of the same path, else name, else name without ending."""
+        """Images that fit, all equally well: those of the same path, else name, else name without ending, else in any case."""
         readings = _readings(reference)
         for parts in readings:
             exact = self._paths.get("/".join([folder.strip("/"), *parts]).strip("/"))
@@ -60,7 +66,20 @@ class ArchiveImages:
                 found = names.get(name) or names.get(_UPLOAD_MARK.sub("", name)) or []
                 if found:
                     return self._nearest(found, parts)
+        for parts in readings:
+            found = self._folded.get(parts[-1].casefold() if parts else "", [])
+            if found:
+                return self._nearest(found, parts)
         return []
+
+    @cached_property
+    def _folded(self) -> dict[str, list[Member]]:
+        """Images by name and by name without ending, in lower case; made when a name is not found as it stands."""
+        found: dict[str, list[Member]] = defaultdict(list)
+        for names in (self._named, self._stems):
+            for name, members in names.items():
+                found[name.casefold()] += members
+        return found
 
     def _nearest(self, found: list[Member], parts: Sequence[str]) -> list[Member]:
         """Those that share the most folders above the name with a reference."""

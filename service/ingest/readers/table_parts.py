@@ -13,7 +13,7 @@ from service.ingest.faults import invalid, listed
 from service.ingest.readers.inner_tables import InnerTables, is_submission, left_out
 from service.ingest.readers.labelled_list import split_of_path
 from service.ingest.readers.listing import Member
-from service.ingest.source import Batch, RowSource
+from service.ingest.source import Batch, RowSource, Upload
 from service.ingest.values import split_name
 
 _SHARD = re.compile(r"\d+|\bof\b|\b(part|shard|chunk|batch|fold|data|split)\b")
@@ -36,8 +36,8 @@ class TablePart:
         return split_of_path(self.path)
 
 
-def open_tables(kind: str, tables: InnerTables) -> RowSource:
-    """Read the one table in an archive, or those that are parts of one.
+def open_tables(kind: str, tables: InnerTables, images: Sequence[Member] = ()) -> RowSource:
+    """Read the one table in an archive, or those that are parts of one; `images` beside them are left out.
 
     Raises `Invalid` where there is none, or where it is unclear which of them is meant.
     """
@@ -45,26 +45,25 @@ def open_tables(kind: str, tables: InnerTables) -> RowSource:
     if not members or any(one.fault for one in members):
         raise _unclear(tables)
     warnings: list[ClientWarning] = list(tables.listing.warnings)
-    for one in _submissions(members):
-        warnings.append(left_out(one.path, "by its name it is a form for answers, whose labels mean nothing"))
-        members.remove(one)
-    chosen = _main(members, tables)
+    if images:
+        detail = f"{len(images)} images beside the table are not read: {listed([one.path for one in images])}"
+        warnings.append(ClientWarning(code="ignored_files", detail=detail))
+    known = [one for one in members if not is_submission(one.path)] or members
+    chosen = _main(known, tables)
+    paths = {one.path for one in chosen}
     for one in members:
-        if one not in chosen:
+        if one.path not in paths:
             why = f"by its name it is no part of the table {chosen[0].path}; upload it by itself if it is meant"
-            warnings.append(left_out(one.path, why))
+            form = "by its name it is a form for answers, whose labels mean nothing"
+            warnings.append(left_out(one.path, form if is_submission(one.path) else why))
+    uploads = tables.unpacked(chosen)
     if len(chosen) == 1:
-        source = tables.source(chosen[0])
+        source = tables.open(uploads[0])
     else:
-        parts, odd = _agreeing([_part(tables, one) for one in chosen])
+        parts, odd = _agreeing([_part(one, tables.open, file) for one, file in zip(chosen, uploads, strict=True)])
         warnings += odd
         source = _joined(parts) if len(parts) > 1 else parts[0].source
     return replace(source, format=f"{source.format}, in {kind}", warnings=(*source.warnings, *warnings))
-
-
-def _submissions(members: Sequence[Member]) -> list[Member]:
-    found = [one for one in members if is_submission(one.path)]
-    return found if len(found) < len(members) else []
 
 
 def _unclear(tables: InnerTables) -> Invalid:
@@ -104,9 +103,9 @@ def _name_without_part(path: str) -> str:
     return " ".join(filter(None, (_SHARD.sub("", word) for word in kept)))
 
 
-def _part(tables: InnerTables, member: Member) -> TablePart:
+def _part(member: Member, open_table: Callable[[Upload], RowSource], upload: Upload) -> TablePart:
     try:
-        source = tables.source(member)
+        source = open_table(upload)
     except Invalid as error:
         raise invalid(f"{member.path}: {error}", member.path) from error
     if source.stated is not None:

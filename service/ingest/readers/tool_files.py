@@ -13,7 +13,7 @@ from service.ingest.faults import invalid, malformed
 from service.ingest.readers.documents import Opened, tool_file
 from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.json_lines import as_column
-from service.ingest.readers.listing import Listing, Member, OpenMember
+from service.ingest.readers.listing import Listing, Member, OpenMember, unpack
 from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 from service.platforms.files import SHAPE, SkippedRecord, ToolSample, ToolTable
@@ -35,20 +35,17 @@ def open_tool_file(upload: Upload) -> RowSource:
 def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource | None:
     """Read the export in an archive, with the images beside it; None where there is none. Raises Invalid for several."""
     found: list[tuple[Member, Opened]] = []
-    candidates = [one for one in listing.members if one.path.lower().endswith(_ENDINGS) and not one.fault]
-    for number, member in enumerate(candidates[:_MOST_FILES]):
-        name = member.path.rsplit("/", 1)[-1]
-        if name.lower() in _LISTS:
-            continue
-        inner = replace(upload, path=upload.scratch / f"tool-{number}", name=name)
-        with inner.path.open("wb") as plain:
-            for chunk in listing.chunks(member):
-                plain.write(chunk)
-        opened = tool_file(inner) if inner.path.stat().st_size else None
-        if opened is None:
-            inner.path.unlink()
-        else:
-            found.append((member, opened))
+    candidates = [one for one in listing.members if _may_be_export(one)][:_MOST_FILES]
+    with listing.reading() as read:
+        for number, member in enumerate(candidates):
+            name = member.path.rsplit("/", 1)[-1]
+            inner = replace(upload, path=upload.scratch / f"tool-{number}", name=name)
+            unpack(read, member, inner.path)
+            opened = tool_file(inner) if inner.path.stat().st_size else None
+            if opened is None:
+                inner.path.unlink()
+            else:
+                found.append((member, opened))
     if not found:
         return None
     # CVAT writes its COCO files of one dataset beside each other; this one holds the classes of whole images.
@@ -60,6 +57,11 @@ def open_tool_archive(kind: str, upload: Upload, listing: Listing) -> RowSource 
     table = _table(found[0][1], upload)
     source = _source(table, ArchiveImages(listing, images) if images else None)
     return replace(source, format=f"{source.format}, in {kind}", warnings=(*source.warnings, *listing.warnings))
+
+
+def _may_be_export(member: Member) -> bool:
+    path = member.path.lower()
+    return path.endswith(_ENDINGS) and not member.fault and path.rsplit("/", 1)[-1] not in _LISTS
 
 
 def _table(opened: Opened, upload: Upload) -> ToolTable:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.domain.errors import Invalid
-from tests.unit.ingest.uploads import Outcome, Take, png, tar_of, zip_of
+from tests.unit.ingest.uploads import Outcome, Take, csv_of, png, tar_of, zip_of
 
 STEMS = [f"IMG {i:04d}é" for i in range(8)]
 LABELS = ["wolf" if i % 2 else "lynx" for i in range(8)]
@@ -189,7 +189,10 @@ def test_masks_beside_listed_images_are_left_out(take: Take) -> None:
 
 def test_a_table_that_names_no_image_is_no_list(take: Take) -> None:
     files = {f"{name}/{i}.png": png(value=i + 1) for name in ("fir", "elm") for i in range(5)}
-    outcome = take(zip_of({**files, "results.csv": b"epoch,loss\n1,.5\n2,.4\n", "notes.txt": b"hello, you\n"}), "a.zip")
+    outcome = take(
+        zip_of({**files, "results.csv": b"epoch,loss\n1,.5\n2,.4\n", "notes.txt": b"hello, you\n", "b.txt": bytes(9)}),
+        "a.zip",
+    )
     assert outcome.found.class_counts == {"elm": 5, "fir": 5}
     assert "results.csv" in told(outcome, "ignored_files")
 
@@ -197,3 +200,52 @@ def test_a_table_that_names_no_image_is_no_list(take: Take) -> None:
 def test_images_without_class_folders_beside_a_foreign_list_are_refused(take: Take) -> None:
     with pytest.raises(Invalid, match="no label"):
         take(zip_of({**pictures("images/{stem}.png"), "labels.csv": table([f"other{i}" for i in range(8)])}), "a.zip")
+
+
+def test_images_that_no_list_names_keep_the_class_of_their_folder_where_the_labels_are_the_same(take: Take) -> None:
+    files = {f"train/{name}/images/{i}{name}.png": png(value=i + 1) for name in ("newt", "frog") for i in range(4)}
+    files |= {f"val/images/v{i}.png": png(value=i + 9) for i in range(4)}
+    content = "\n".join(f"v{i}.png\t{('newt', 'frog')[i % 2]}\t0\t0" for i in range(4)).encode()
+    outcome = take(zip_of({**files, "val/annotations.txt": content}), "a.zip")
+    assert outcome.found.class_counts == {"frog": 6, "newt": 6}
+    assert outcome.found.splits == {"train": 8, "validation": 4}
+    assert told(outcome, "labels_from_folders").startswith("8 images")
+
+
+@pytest.mark.parametrize("mark", [",", "\t", " "])
+def test_a_list_without_a_header_loses_no_image(take: Take, mark: str) -> None:
+    names = [stem.replace(" ", "") for stem in STEMS]
+    files = {f"set/{name}.png": png(value=i + 1) for i, name in enumerate(names)}
+    content = "\n".join(f"set/{name}.png{mark}{label}" for name, label in zip(names, LABELS, strict=True)).encode()
+    outcome = take(zip_of({**files, "all.txt": content}), "a.zip")
+    assert outcome.found.class_counts == {"lynx": 4, "wolf": 4}
+    assert "all.txt" in told(outcome, "list_without_header")
+
+
+def test_names_that_several_images_have_are_refused(take: Take) -> None:
+    files = {f"{ward}/{i}.png": png(value=i + 1) for ward in ("ward1", "ward2") for i in range(4)}
+    content = "\n".join(
+        ["ward,scan,state", *(f"{path.replace('/', ',')},{'ab'[i % 2]}" for i, path in enumerate(files))]
+    ).encode()
+    with pytest.raises(
+        Invalid, match=r"column 'scan' of states\.csv names images by names that several of them have.*'ward1/0\.png'"
+    ):
+        take(zip_of({**files, "states.csv": content}), "a.zip")
+
+
+def test_names_may_differ_in_case(take: Take) -> None:
+    files = {path.upper(): data for path, data in pictures("images/{stem}.jpg").items()}
+    outcome = take(zip_of({**files, "labels.csv": table([f"{stem}.jpg" for stem in STEMS])}), "a.zip")
+    assert outcome.found.class_counts == {"lynx": 4, "wolf": 4}
+
+
+def test_the_column_of_names_may_be_the_id(take: Take) -> None:
+    outcome = take(zip_of({**pictures("images/{stem}.png"), "labels.csv": table(STEMS)}), "a.zip", id="picture")
+    assert outcome.table["id"] == STEMS
+    assert outcome.found.inferred.label == "animal"
+
+
+def test_a_few_images_beside_a_table_are_left_out_and_told(take: Take) -> None:
+    outcome = take(zip_of({"data.csv": csv_of(12).encode(), "plots/a.png": png(), "logo.png": png()}), "a.zip")
+    assert (outcome.found.modality, outcome.found.rows) == ("tabular", 12)
+    assert "logo.png" in told(outcome, "ignored_files")
