@@ -228,7 +228,7 @@ READERS: dict[str, Reader] = {
         in_archives=(".safetensors",),
     ),
     "named": Reader("NPZ of the same", open_named_npz, takes=_is_named_npz, in_archives=(".npz",)),
-    "npz": Reader("NPZ with x and y", open_npz, takes=_is_npz),
+    "npz": Reader("NPZ of samples and labels, as x and y", open_npz, takes=_is_npz),
     "excel": Reader(
         "Excel (.xlsx, .xlsm, .xls)",
         open_workbook,

@@ -1,4 +1,4 @@
-"""NPZ: the arrays `x` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`, with optional `id` and `split`."""
+"""NPZ: arrays of samples and labels, such as `x` and `y`, or `train_images` and `train_labels`, with optional ids and splits."""
 
 import io
 import shutil
@@ -14,13 +14,14 @@ import pyarrow as pa
 from PIL import Image
 
 from service.domain.dataset import ClientWarning
-from service.ingest.faults import bad_spec, invalid, malformed
+from service.ingest.faults import bad_spec, invalid, listed, malformed
+from service.ingest.readers.array_names import ArrayNames, PartNames, array_names
 from service.ingest.readers.listing import opened_member, opened_zip
+from service.ingest.readers.table_form import distinct_names
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 LARGEST_AXIS = 2**63 - 1  # that Python counts to
 
-_PARTS = ("train", "validation", "val", "valid", "test")
 _EMBEDDING_FROM = 128
 _CHANNELS = (1, 3, 4)
 
@@ -62,6 +63,7 @@ class ArrayPart:
     y: StoredArray
     id: StoredArray | None
     split: StoredArray | str | None
+    classes: tuple[str, ...] = ()  # names of the labels, which are places among them
 
 
 def open_npz(upload: Upload) -> RowSource:
@@ -70,12 +72,16 @@ def open_npz(upload: Upload) -> RowSource:
     `x` with two dimensions is a table of columns x0, x1, …, or from 128 columns on an embedding; with three or four it
     holds images. Raises `Malformed` for pickles and damage, `Invalid` for missing or unequal arrays.
     """
-    arrays = unpack(upload)
-    parts = _parts(arrays)
+    arrays, pickled = _unpacked(upload)
+    meant = array_names([*arrays, *pickled])
+    for name in pickled:
+        if name in meant.all:
+            raise _is_pickled(name)
+    parts = _parts(arrays, meant)
     form = _form(parts, upload)
     scale = _range(parts) if form == "images" else "bytes"
     width = prod(parts[0].x.shape[1:])
-    names = [f"x{number}" for number in range(width)] if form == "columns" else ["x"]
+    names = _column_names(arrays.get(meant.columns or ""), width) if form == "columns" else ["x"]
     upload.limits.check_columns(len(names))
     splits = any(part.split is not None for part in parts)
     ids = all(part.id is not None for part in parts)
@@ -88,12 +94,44 @@ def open_npz(upload: Upload) -> RowSource:
         id="id" if ids else None,
         split="split" if splits else None,
         image="x" if form == "images" else None,
-        warnings=_doubts(parts, scale) if form == "images" else (),
+        warnings=(*(_doubts(parts, scale) if form == "images" else ()), *_ignored(meant, [*arrays, *pickled])),
     )
+
+
+def _ignored(meant: ArrayNames, names: Sequence[str]) -> tuple[ClientWarning, ...]:
+    others = [name for name in names if name not in meant.all]
+    detail = f"these arrays are not read: {listed(others)}"
+    return (ClientWarning(code="ignored_arrays", detail=detail),) if others else ()
+
+
+def _column_names(stored: StoredArray | None, width: int) -> list[str]:
+    """Names of the columns: those of the file where there is one for each, else x0, x1 and so on."""
+    if stored is None or len(stored) != width or prod(stored.shape[1:]) != 1:
+        return [f"x{number}" for number in range(width)]
+    own = ("y", "id", "split")
+    return distinct_names([*own, *(name.strip() for name in texts(stored.name, stored.rows(0, width).reshape(width)))])[
+        0
+    ][3:]
 
 
 def unpack(upload: Upload) -> dict[str, StoredArray]:
     """Every array of an NPZ, laid out in a scratch file each. Raises `Malformed` for pickles and damage."""
+    arrays, pickled = _unpacked(upload)
+    if pickled:
+        raise _is_pickled(pickled[0])
+    return arrays
+
+
+def _is_pickled(name: str) -> Exception:
+    return malformed(
+        f"the array {name!r} holds pickled Python objects, which are never loaded; save numbers or fixed-length text",
+        f"array {name}",
+    )
+
+
+def _unpacked(upload: Upload) -> tuple[dict[str, StoredArray], list[str]]:
+    """The arrays of an NPZ, and the names of those that are pickles."""
+    pickled: list[str] = []
     with opened_zip(upload.path) as archive:
         members = archive.infolist()
         upload.limits.check_expansion(upload.path.stat().st_size, sum(member.file_size for member in members))
@@ -103,12 +141,16 @@ def unpack(upload: Upload) -> dict[str, StoredArray]:
             with opened_member(archive, member) as packed, path.open("wb") as plain:
                 shutil.copyfileobj(packed, plain, 1 << 20)
             name = member.filename.removesuffix(".npy")
-            arrays[name] = _stored(name, path)
-    return arrays
+            stored = _stored(name, path)
+            if stored is None:
+                pickled.append(name)
+            else:
+                arrays[name] = stored
+    return arrays, pickled
 
 
-def _stored(name: str, path: Path) -> StoredArray:
-    """Read an array's header: `numpy.lib.format`, without ever reading an object array."""
+def _stored(name: str, path: Path) -> StoredArray | None:
+    """Read an array's header: `numpy.lib.format`, without ever reading an object array, which is None."""
     with path.open("rb") as file:
         try:
             version = np.lib.format.read_magic(file)
@@ -118,10 +160,7 @@ def _stored(name: str, path: Path) -> StoredArray:
             raise malformed(f"{name!r} is not a NumPy array: {error}", f"array {name}") from error
         offset = file.tell()
     if dtype.hasobject:
-        raise malformed(
-            f"the array {name!r} holds pickled Python objects, which are never loaded; save numbers or fixed-length text",
-            f"array {name}",
-        )
+        return None
     if dtype.itemsize == 0 or dtype.subdtype is not None:
         raise malformed(f"the array {name!r} holds {dtype}, of which there is nothing to read", f"array {name}")
     shape = shape or (1,)
@@ -130,43 +169,59 @@ def _stored(name: str, path: Path) -> StoredArray:
     return StoredArray(name, path, offset, dtype, shape, fortran and len(shape) > 1)
 
 
-def _parts(arrays: dict[str, StoredArray]) -> list[ArrayPart]:
-    lower = {name.lower(): array for name, array in arrays.items()}
-    found = [part for part in _PARTS if f"x_{part}" in lower]
-    if "x" in lower:
-        parts = [_part(lower, "", lower.get("split"))]
-    elif found:
-        parts = [_part(lower, f"_{part}", part) for part in found]
-    else:
+def _parts(arrays: dict[str, StoredArray], meant: ArrayNames) -> list[ArrayPart]:
+    if not meant.parts:
         raise invalid(
-            f"an NPZ needs the arrays x and y, or x_train, y_train, x_test and y_test; this one has {', '.join(arrays)}"
+            "an NPZ needs the arrays x and y, data and target, images and labels, or the same by split, as x_train, y_train or "
+            f"train_images, train_labels; this one has {', '.join(arrays)}"
         )
+    classes = arrays.get(meant.classes or "")
+    parts = [_part(arrays, names, classes) for names in meant.parts]
     shapes = {part.x.shape[1:] for part in parts}
     if len(shapes) > 1:
         raise invalid(f"the samples of the parts differ in shape: {', '.join(map(str, sorted(shapes)))}", "array x")
     return parts
 
 
-def _part(arrays: dict[str, StoredArray], suffix: str, split: StoredArray | str | None) -> ArrayPart:
-    x = arrays[f"x{suffix}"]
-    y = arrays.get(f"y{suffix}")
-    if y is None:
+def _part(arrays: dict[str, StoredArray], names: PartNames, classes: StoredArray | None) -> ArrayPart:
+    x = arrays[names.samples]
+    if names.labels is None:
+        wanted = f"y_{names.part}" if names.part else "y"
         raise invalid(
-            f"the labels are missing: add the array y{suffix}, one label for each of the {len(x)} rows of {x.name}",
-            f"array y{suffix}",
+            f"the labels are missing: add the array {wanted}, one label for each of the {len(x)} rows of {x.name}",
+            f"array {wanted}",
         )
+    y = arrays[names.labels]
     if len(y.shape) > 1 and prod(y.shape[1:]) != 1:
         raise invalid(
             f"{y.name} has shape {y.shape}; several labels for one sample are not supported, give one class each",
             f"array {y.name}",
         )
-    ids = arrays.get(f"id{suffix}")
+    ids = arrays[names.ids] if names.ids else None
+    split = arrays[names.split] if names.split else names.part
     for other in (y, ids, split):
         if isinstance(other, StoredArray) and len(other) != len(x):
             raise invalid(f"{x.name} has {len(x)} rows but {other.name} has {len(other)}", f"array {other.name}")
         if isinstance(other, StoredArray) and prod(other.shape[1:]) != 1:
             raise invalid(f"{other.name} has shape {other.shape}; one entry a row is expected", f"array {other.name}")
-    return ArrayPart(x, y, ids, split)
+    return ArrayPart(x, y, ids, split, _class_names(y, classes))
+
+
+def _class_names(y: StoredArray, classes: StoredArray | None) -> tuple[str, ...]:
+    """Names of the labels, where these are places among them. Raises `Invalid` for a place that has no name."""
+    if classes is None or y.dtype.kind not in "iu" or prod(classes.shape[1:]) != 1:
+        return ()
+    found = tuple(texts(classes.name, classes.rows(0, len(classes)).reshape(len(classes))))
+    for start, stop in _spans(y):
+        places = y.rows(start, stop).reshape(-1)
+        odd = places[(places < -1) | (places >= len(found))]
+        if len(odd):
+            raise invalid(
+                f"{y.name} holds {odd[0]}, and {classes.name} has the names of 0 to {len(found) - 1}; count the labels from 0, "
+                f"or leave out {classes.name}",
+                f"array {y.name}",
+            )
+    return found
 
 
 def _form(parts: Sequence[ArrayPart], upload: Upload) -> Form:
@@ -228,7 +283,7 @@ def _batches(
     index = 0
     for part in parts:
         for start, stop in _spans(part.x):
-            values: dict[str, Any] = {"y": _flat(part.y, start, stop)}
+            values: dict[str, Any] = {"y": _labels(part, start, stop)}
             if form == "images" and media:
                 values["x"] = pa.array([_png(image, scale) for image in part.x.rows(start, stop)], pa.binary())
             elif form == "embedding":
@@ -274,6 +329,14 @@ def check_texts(where: str, texts: Sequence[str]) -> None:
             raise invalid(f"{where}, entry {place}: {text!r} holds half of a surrogate pair", where) from None
         if "\0" in text:
             raise invalid(f"{where}, entry {place}: {text!r} holds a NUL character", where)
+
+
+def _labels(part: ArrayPart, start: int, stop: int) -> Any:
+    """Labels as they are, or by their names; -1, which means none, as null."""
+    if not part.classes:
+        return _flat(part.y, start, stop)
+    places = part.y.rows(start, stop).reshape(-1)
+    return pa.array([part.classes[place] if place >= 0 else None for place in places.tolist()], pa.string())
 
 
 def _flat(stored: StoredArray, start: int, stop: int) -> Any:
