@@ -200,8 +200,9 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
         return export
     endings = tuple(ending for reader in READERS.values() for ending in reader.in_archives)
     tables = InnerTables(upload, listing, open_upload, endings)
-    if not tables.members():  # beside a table, JSON describes it
-        tables = InnerTables(upload, listing, open_upload, (".json",))
+    documents = replace(tables, endings=(".json",))
+    if not tables.members() and documents.members():  # beside a table, JSON describes it
+        tables = documents
     images = images_in(listing)
     source = open_folder(kind, images, tables) if images else None
     if source is not None:

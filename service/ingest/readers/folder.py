@@ -77,7 +77,11 @@ def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> Row
             "mask is no class; put each image in a folder named by its class, without the masks, or add a list of the images, such "
             "as a CSV with the columns file_name and label"
         )
-    contents = _listed(lists, named, pictures, _named_columns(tables.upload.spec)) if lists else _in_folders(pictures)
+    contents = (
+        _listed(lists, named, pictures, _named_columns(tables.upload.spec))
+        if lists
+        else _without_lists(pictures, tables)
+    )
     warnings = [*listing.warnings, *contents.warnings]
     if masks.masks:
         detail = f"{len(masks.masks):,} masks were left out, for example {min(masks.masks)}; they are not classes"
@@ -105,6 +109,16 @@ def _ignored(listing: Listing, images: Sequence[Member], lists: Sequence[ImageLi
     others = [member.path for member in listing.members if member.path not in used]
     if others:
         yield ClientWarning(code="ignored_files", detail=f"{len(others)} files that are no images: {listed(others)}")
+
+
+def _without_lists(images: Sequence[Member], tables: InnerTables) -> _Contents:
+    try:
+        return _in_folders(images)
+    except Invalid as error:
+        beside = listed([one.path for one in tables.members()])
+        if not beside:
+            raise
+        raise invalid(f"{error}; no column of {beside} names the images by path, name or id") from error
 
 
 def _in_folders(images: Sequence[Member]) -> _Contents:
