@@ -10,25 +10,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from service.ingest.faults import invalid
+from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BUFFER = 1 << 20
 _INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
 _MEDIA_ROWS = 256
+_A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
 
 
 def open_parquet(upload: Upload) -> RowSource:
-    """Read a Parquet file a few rows at a time. Raises `Malformed` when damaged, `Invalid` for repeated names."""
+    """Read a Parquet file a few rows at a time. Raises `Malformed` when damaged, `TooLarge`."""
     with pq.ParquetFile(upload.path) as file:
         schema = file.schema_arrow
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         upload.limits.check_columns(len(schema))
     upload.limits.check_size(sum(group.total_byte_size for group in groups))
 
-    def batches(columns: list[str], rows: int) -> Iterator[Any]:
+    def batches(columns: list[int], rows: int) -> Iterator[Any]:
+        names = [schema.names[place] for place in columns]
         with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
-            yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+            if len(set(schema.names)) == len(schema.names):
+                yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+            else:  # by name all columns of it would come
+                yield from (one.select(columns) for one in file.iter_batches(batch_size=rows, use_threads=False))
 
     return _source("parquet", schema, batches)
 
@@ -39,7 +44,7 @@ def open_arrow(upload: Upload) -> RowSource:
         schema = _ipc(file, upload.path)[0]
         upload.limits.check_columns(len(schema))
 
-    def batches(columns: list[str], rows: int) -> Iterator[Any]:
+    def batches(columns: list[int], rows: int) -> Iterator[Any]:
         with pa.memory_map(str(upload.path)) as file:
             for batch in _ipc(file, upload.path)[1]:
                 for start in range(0, batch.num_rows, rows):
@@ -59,10 +64,8 @@ def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
 
 
 def _source(kind: str, schema: Any, batches: Any) -> RowSource:
-    names = list(schema.names)
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if repeated:
-        raise invalid(f"more than one column is named {', '.join(map(repr, repeated))}", f"column {repeated[0]}")
+    names, renamed = distinct_names(schema.names)
+    schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)], schema.metadata)
     said = _huggingface(schema)
     class_names = {name: feature["names"] for name, feature in said.items() if feature.get("_type") == "ClassLabel"}
     images = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
@@ -73,11 +76,12 @@ def _source(kind: str, schema: Any, batches: Any) -> RowSource:
 
     def read(media: bool) -> Iterator[Batch]:
         index = 0
-        wanted = [name for name in names if media or name != image]
+        wanted = [place for place, name in enumerate(names) if media or name != image]
         rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
         for part in batches(wanted, rows):
             part.validate(full=True)  # a damaged file's offsets would lead out of its memory
-            for piece in _bounded(part):
+            named = part.rename_columns([names[place] for place in wanted])
+            for piece in _bounded(_plain(named)):
                 yield _batch(piece, index, class_names, image, paths)
                 index += piece.num_rows
 
@@ -89,7 +93,24 @@ def _source(kind: str, schema: Any, batches: Any) -> RowSource:
         id=_INDEX_COLUMN if _INDEX_COLUMN in names else None,
         image=image,
         path=paths,
+        warnings=repeated_columns(renamed),
     )
+
+
+def _plain(rows: Any) -> Any:
+    """Columns of types that say how others are stored or counted, as these: durations become seconds."""
+    columns = [_plain_column(column) for column in rows.columns]
+    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+
+
+def _plain_column(column: Any) -> Any:
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_run_end_encoded(column.type):
+        column = pc.run_end_decode(column)
+    if pa.types.is_duration(column.type):
+        return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64(), safe=False), _A_SECOND[column.type.unit])
+    return column
 
 
 def _huggingface(schema: Any) -> Mapping[str, dict[str, Any]]:

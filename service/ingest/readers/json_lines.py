@@ -132,12 +132,9 @@ def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], lim
 
 
 def as_column(values: list[Any]) -> Any:
-    """Lists of numbers stay lists and truths stay truths; everything else becomes text. NaN and infinity become null."""
-    kinds = {type(value) for value in values}
-    if list in kinds and all(_is_vector(value) for value in values):
+    """Lists of numbers stay lists; everything else becomes text, as it would stand in a CSV. NaN and infinity become null."""
+    if any(isinstance(value, list) for value in values) and all(_is_vector(value) for value in values):
         return pa.array([_floats(value) for value in values], pa.list_(pa.float64()))
-    if bool in kinds and kinds <= {bool, type(None)}:
-        return pa.array(values, pa.bool_())
     return pa.array([_text(value) for value in values], pa.string())
 
 

@@ -73,6 +73,7 @@ def open_workbook(upload: Upload) -> RowSource:
     sheets = _chosen(tables)
     names, renamed = distinct_names([name or f"unnamed_{place}" for place, name in enumerate(sheets[0].names)])
     upload.limits.check_columns(len(names))
+    kinds = _kinds(upload.path, sheets, len(names))
     split = "split" if len(sheets) > 1 else None
     others = [*(one.name for one in tables if one.name not in {sheet.name for sheet in sheets}), *empty]
     detail = (
@@ -81,7 +82,7 @@ def open_workbook(upload: Upload) -> RowSource:
     warnings = (ClientWarning(code="sheets_left_out", detail=detail),) if others else ()
     return RowSource(
         format=f"excel, sheet {listed([sheet.name for sheet in sheets])}",
-        batches=lambda _media: _batches(upload.path, sheets, names, split),
+        batches=lambda _media: _batches(upload.path, sheets, names, kinds, split),
         columns=(*names, *([split] if split else [])),
         split=split,
         warnings=(*warnings, *repeated_columns(renamed)),
@@ -203,28 +204,45 @@ def _chosen(tables: Sequence[Sheet]) -> list[Sheet]:
     return [largest]
 
 
-def _batches(path: Path, sheets: Sequence[Sheet], names: Sequence[str], split: str | None) -> Iterator[Batch]:
+def _below(path: Path, sheet: Sheet) -> Iterator[tuple[int, list[Any]]]:
+    """The number and the cells of each row below the header that is not empty."""
+    with _workbook(path) as book:
+        for number, cells in enumerate(book.get_sheet_by_name(sheet.name).iter_rows(), start=1):
+            if number > sheet.header + 1 and any(cell != "" for cell in cells):
+                yield number, cells
+
+
+def _kinds(path: Path, sheets: Sequence[Sheet], width: int) -> list[set[type]]:
+    """The types of the cells of each column."""
+    found: list[set[type]] = [set() for _ in range(width)]
+    for sheet in sheets:
+        for _, cells in _below(path, sheet):
+            for kinds, cell in zip(found, cells, strict=False):
+                if cell != "":
+                    kinds.add(type(cell))
+    return found
+
+
+def _batches(
+    path: Path, sheets: Sequence[Sheet], names: Sequence[str], kinds: Sequence[set[type]], split: str | None
+) -> Iterator[Batch]:
     index = 0
     for sheet in sheets:
-        with _workbook(path) as book:
-            numbered = enumerate(book.get_sheet_by_name(sheet.name).iter_rows(), start=1)
-            below = ((row, cells) for row, cells in numbered if row > sheet.header + 1)
-            filled = ((row, cells) for row, cells in below if any(cell != "" for cell in cells))
-            while rows := list(islice(filled, batch_rows(len(names)))):
-                yield _batch(rows, sheet, names, split, index)
-                index += len(rows)
+        rows = _below(path, sheet)
+        while some := list(islice(rows, batch_rows(len(names)))):
+            columns = [
+                _as_column([cells[place] if place < len(cells) else "" for _, cells in some], kinds[place])
+                for place in range(len(names))
+            ]
+            if split:
+                columns.append(pa.array([sheet.split] * len(some), pa.string()))
+            yield _batch(some, columns, [*names, *([split] if split else [])], sheet, index)
+            index += len(some)
 
 
-def _batch(
-    rows: list[tuple[int, list[Any]]], sheet: Sheet, names: Sequence[str], split: str | None, index: int
-) -> Batch:
-    columns = [
-        _as_column([cells[place] if place < len(cells) else "" for _, cells in rows]) for place in range(len(names))
-    ]
-    if split:
-        columns.append(pa.array([sheet.split] * len(rows), pa.string()))
+def _batch(rows: list[tuple[int, list[Any]]], columns: list[Any], names: list[str], sheet: Sheet, index: int) -> Batch:
     return Batch(
-        rows=pa.RecordBatch.from_arrays(columns, names=[*names, *([split] if split else [])]),
+        rows=pa.RecordBatch.from_arrays(columns, names=names),
         index=np.arange(index, index + len(rows), dtype=np.int64),
         where=lambda position: f"row {rows[position][0]} of the sheet {sheet.name!r}",
     )
@@ -244,8 +262,7 @@ _KINDS: tuple[tuple[frozenset[type], Callable[[Any], Any], Any], ...] = (
 )
 
 
-def _as_column(cells: Sequence[Any]) -> Any:
-    kinds = {type(cell) for cell in cells if cell != ""}
+def _as_column(cells: Sequence[Any], kinds: set[type]) -> Any:
     for types, made, kind in _KINDS:
         if kinds and kinds <= types:
             return pa.array([None if cell == "" else made(cell) for cell in cells], kind)

@@ -157,11 +157,28 @@ def test_lists_as_labels_are_refused(take: Take) -> None:
             take(parquet(table), "a.parquet")
 
 
-def test_repeated_names_are_refused(take: Take) -> None:
-    table = pa.Table.from_arrays([pa.array([1, 2]), pa.array([1, 2]), pa.array(["a", "b"])], names=["x", "x", "label"])
-    for form in ("file", "stream"):
-        with pytest.raises(Invalid, match="'x'"):
-            take(of(form, table), "a.arrow")
+@pytest.mark.parametrize("form", ["parquet", "file", "stream"])
+def test_a_repeated_column_gets_a_name_of_its_own_and_is_told(take: Take, form: str) -> None:
+    columns = [pa.array(range(12)), pa.array([png(value=i) for i in range(12)]), pa.array([-i for i in range(12)])]
+    table = pa.Table.from_arrays([*columns, pa.array(list("ab") * 6)], names=["x", "picture", "x", "label"])
+    outcome = take(of(form, table.drop(["picture"])), "a.bin")
+    assert (outcome.column("x")[2], outcome.column("x.1")[2]) == (2, -2)
+    assert "repeated_columns" in outcome.codes
+    assert take(of(form, table), "a.bin").table["image"][3] == png(value=3)
+
+
+def test_types_that_say_how_others_are_stored_are_read_as_these(take: Take) -> None:
+    for unit, count in (("s", 1), ("ms", 10**3), ("us", 10**6), ("ns", 10**9)):
+        table = pa.table(
+            {"took": pa.array([90 * i * count for i in range(12)], pa.duration(unit)), "label": list("ab") * 6}
+        )
+        assert take(of("file", table), "a.arrow").column("took") == [90.0 * i for i in range(12)]
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.arange(48, dtype=np.float32).reshape(12, 4))
+    table = pa.table({"v": tensors, "label": list("ab") * 6})
+    assert take(of("file", table), "a.arrow").table["embedding"][1] == [4, 5, 6, 7]
+    runs = pa.RunEndEncodedArray.from_arrays([4, 12], pa.array(["u", "w"]))
+    table = pa.table({"r": runs, "x": range(12), "label": list("ab") * 6})
+    assert take(of("file", table), "a.arrow", features=["r", "x"]).column("r") == ["u"] * 4 + ["w"] * 8
 
 
 def test_no_rows_are_refused(take: Take) -> None:

@@ -82,6 +82,13 @@ def test_cells_keep_their_types_and_errors_are_missing(take: Take) -> None:
     assert outcome.column("sown")[:2] == [True, False]
 
 
+def test_a_column_has_one_type_in_all_batches(take: Take) -> None:
+    rows = [[date(2024, 1, 1 + i % 28) if i < 5000 else i, i % 7, "xy"[i % 2]] for i in range(5200)]
+    outcome = take(workbook({"a": [["day", "n", "label"], *rows]}), "a.xlsx")
+    assert outcome.kinds["day"] == "datetime"
+    assert outcome.column("day")[5100] is None
+
+
 def test_numbers_of_whole_cells_have_no_point_where_they_are_names(take: Take) -> None:
     outcome = take(
         workbook({"a": [["id", "x", "label"], *([100 + i, i % 5, i % 2] for i in range(12))]}), "a.xlsx", id="id"
