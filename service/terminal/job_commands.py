@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command()
 def submit(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV, JSON Lines, Parquet, NPZ, or an archive of images.")],
+    file: Annotated[Path, typer.Argument(help="CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images.")],
     label: Annotated[str | None, typer.Option(help="Column of the class.")] = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Column of the sample's id.")] = None,
     split: Annotated[str | None, typer.Option(help="Column that says train or test.")] = None,

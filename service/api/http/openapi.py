@@ -57,7 +57,7 @@ def _body(
                     "schema": json_schema,
                     "examples": {name: {"value": value} for name, value in json_examples.items()},
                 },
-                **_form(form_model, "CSV, Parquet, ZIP of images, and others.", form_example),
+                **_form(form_model, "CSV, Excel, Parquet, ZIP of images, and others.", form_example),
             },
         }
     }
