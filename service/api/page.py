@@ -18,6 +18,7 @@ _SCRIPTS = (
     "dom.js",
     "charts.js",
     "submit.js",
+    "reading.js",
     "jobs.js",
     "job.js",
     "ranking.js",

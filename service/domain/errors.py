@@ -128,10 +128,10 @@ def invalid(loc: Sequence[str | int], msg: str) -> Invalid:
     return invalid_fields([FieldError(loc=[*loc], msg=msg)])
 
 
-def invalid_fields(found: Sequence[FieldError]) -> Invalid:
-    """One error for several faults of what a client sent."""
+def invalid_fields(found: Sequence[FieldError], members: Mapping[str, object] | None = None) -> Invalid:
+    """One error for several faults of what a client sent; for `members` see SuspectsError."""
     detail = "; ".join(f"{'.'.join(map(str, fault.loc)) or 'body'}: {fault.msg}" for fault in found)
-    return Invalid(detail, errors=found)
+    return Invalid(detail, errors=found, members=members)
 
 
 def is_disk_full(error: BaseException) -> bool:

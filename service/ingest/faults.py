@@ -4,7 +4,7 @@ import gzip
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -25,9 +25,9 @@ def malformed(message: str, *where: str) -> Malformed:
     return Malformed(message, errors=[FieldError(loc=["file", *where], msg=message)])
 
 
-def bad_spec(field: str, message: str) -> Invalid:
-    """The client's spec does not fit the file."""
-    return invalid_fields([FieldError(loc=["spec", field], msg=message)])
+def bad_spec(field: str, message: str, members: Mapping[str, object] | None = None) -> Invalid:
+    """The client's spec does not fit the file; for `members` see SuspectsError."""
+    return invalid_fields([FieldError(loc=["spec", field], msg=message)], members)
 
 
 def no_such_column(field: str, name: str, columns: Sequence[str]) -> Invalid:

@@ -67,7 +67,9 @@ def guess_label(
     words = [name for name in candidates if not columns[name].numbers]
     if words == [last] and not groups:
         return LabelGuess(words[0], tuple(name for name in candidates if name not in words)[:_MOST_CANDIDATES])
-    raise bad_spec("label", _question(columns, candidates, groups))
+    message = _question(columns, candidates, groups)
+    offered = _offered(candidates, groups) or list(columns)[:_MOST_CANDIDATES]
+    raise bad_spec("label", message, {"label_candidates": offered})
 
 
 def _named(free: dict[str, ColumnCounts], rows: int) -> list[str]:
@@ -93,6 +95,11 @@ def is_class_like(column: ColumnCounts, rows: int) -> bool:
     texts = column.texts()
     continuous = column.numbers > 0 and column.whole < column.numbers
     return not continuous and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
+
+
+def _offered(candidates: Sequence[str], groups: Sequence[OneHot]) -> list[str | list[str]]:
+    """What `spec.label` may be, for programs."""
+    return [*candidates[:_MOST_CANDIDATES], *(list(group.columns) for group in groups)]
 
 
 def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], groups: Sequence[OneHot]) -> str:

@@ -15,9 +15,32 @@ const authorization = () => ({ Authorization: `Bearer ${String.fromCharCode(...n
 export async function call(path, options = {}) {
   const response = await fetch(path, { ...options, headers: { ...options.headers, ...(key && authorization()) } });
   if (response.ok) return response;
-  const problem = await response.json().catch(() => ({ detail: response.statusText }));
-  if (response.status === 401) document.dispatchEvent(new Event("key-wanted"));
-  throw new Error(problem.errors?.map((fault) => [...fault.loc, fault.msg].join(": ")).join("\n") || problem.detail);
+  throw failure(response.status, await response.json().catch(() => ({ detail: response.statusText })));
+}
+
+function failure(status, problem) {
+  if (status === 401) document.dispatchEvent(new Event("key-wanted"));
+  const faults = problem.errors?.map((fault) => [...fault.loc, fault.msg].join(": ")).join("\n");
+  return Object.assign(new Error(faults || problem.detail), { problem });
+}
+
+/** POST a form and give the answer; `progress` gets the share that is sent, which fetch does not tell. */
+export function upload(path, body, progress, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", path);
+    for (const [name, value] of Object.entries(key && authorization())) request.setRequestHeader(name, value);
+    request.responseType = "json";
+    request.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 1);
+    request.onload = () => {
+      if (request.status < 400) resolve(request.response);
+      else reject(failure(request.status, request.response ?? { detail: request.statusText }));
+    };
+    request.onerror = () => reject(new Error("The connection to the service was lost. Read the file again."));
+    request.onabort = () => reject(new DOMException("replaced", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(body);
+  });
 }
 
 export const json = async (path, options) => (await call(path, options)).json();

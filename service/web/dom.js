@@ -61,6 +61,20 @@ export const short = (number) => (Number.isInteger(number) ? count(number) : Str
 export const moment = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 export const between = ({ low, high }) => (low === null || high === null ? "" : ` (${count(low)} to ${count(high)})`);
 
+const FIELDS = {
+  label: "the label", id: "the sample name", split: "the split", group: "the group", features: "what to learn from", exclude: "leave out",
+  kinds: "the kind", missing: "the values that mean missing", decimal: "the decimal mark", day_first: "the order of dates",
+};
+
+/** A text of the service without names of the API: advice to send a field is left out, as the page has a control for it. */
+export const plainly = (text) =>
+  text
+    .replace(/[^.;]*\bspec \{.*$/s, "")
+    .replace(/\bspec\.\w+ names it/g, "as you said")
+    .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
+    .replace(/\bspec\.(\w+)/g, (_, field) => FIELDS[field] ?? field)
+    .trim();
+
 /** A value from a client, as short text. */
 export function words(value) {
   if (value === null || value === undefined) return "–";

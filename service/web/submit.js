@@ -1,7 +1,8 @@
 // The form of a new job.
 
-import { json } from "/web/api.js";
-import { at, attempt, element, options, showMessage } from "/web/dom.js";
+import { json, post } from "/web/api.js";
+import { at, attempt, element, options } from "/web/dom.js";
+import * as reading from "/web/reading.js";
 
 const KINDS = { tabular: "Tables", image: "Images", text: "Texts", embedding: "Embeddings" };
 
@@ -21,8 +22,9 @@ export function start(submitted) {
   });
   at("submit").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(async () => submitted(await submit()));
+    if (reading.dataset()) attempt(async () => submitted(await submit()));
   });
+  reading.start(() => (at("send").disabled = !reading.dataset()));
 }
 
 /** Fill the list of models, grouped by modality. */
@@ -41,18 +43,13 @@ function choose(files) {
   held.items.add(files[0]);
   at("file").files = held.files;
   at("chosen").textContent = files[0].name;
+  attempt(() => reading.read(files[0]));
 }
 
 async function submit() {
-  const body = new FormData();
-  body.append("spec", JSON.stringify(spec()));
-  body.append("file", at("file").files[0]);
   at("send").disabled = true;
-  showMessage("Uploading…");
   try {
-    const job = await json("/jobs", { method: "POST", body });
-    showMessage("");
-    return job;
+    return await post("/jobs", { dataset: reading.dataset().id, ...spec() });
   } finally {
     at("send").disabled = false;
   }
@@ -61,7 +58,6 @@ async function submit() {
 function spec() {
   const given = (id) => at(id).value.trim();
   return {
-    dataset: given("label") ? { label: given("label") } : {},
     model: { name: at("model").value || "auto" },
     training: given("epochs") ? { epochs: Number(given("epochs")) } : {},
     reference: reference(at("reference").value),

@@ -25,26 +25,30 @@ def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
     return create_app(settings.model_copy(update={"api_keys": frozenset(keys)}))
 
 
-def test_a_file_and_what_is_wanted_of_it_become_a_job(page: Page, client: httpx.Client, tmp_path: Path) -> None:
+def test_a_file_and_what_is_wanted_of_it_become_a_job(
+    page: Page, client: httpx.Client, watched: Watched, tmp_path: Path
+) -> None:
     (tmp_path / "animals.csv").write_bytes(CSV)
     page.goto("/")
     expect(page.locator("#no-jobs")).to_be_visible()
     page.locator("#file").set_input_files(tmp_path / "animals.csv")
+    page.get_by_role("button", name="animal", exact=True).click()
     page.get_by_text("Options").click()
     page.get_by_label("Name", exact=True).fill("mine")
-    page.get_by_label("Label column").fill("animal")
     page.get_by_label("Model").select_option("logistic_regression")
     page.get_by_label("Epochs").fill("7")
     page.get_by_label("Measure influence on").select_option("holdout")
     page.get_by_label("Percent held out").fill("25")
     page.get_by_label("Make 10").check()
-    page.get_by_role("button", name="Find the suspects").click()
+    page.get_by_role("button", name="Start the job").click()
     expect(page.locator("#job-name")).to_have_text("mine")
     (job,) = client.get("/jobs").json()["items"]
     spec = job["spec"]
     assert (spec["name"], spec["model"]["name"], spec["training"]["epochs"]) == ("mine", "logistic_regression", 7)
     assert (spec["reference"]["holdout"], spec["glitches"][0]["kind"]) == (0.25, "mislabeled_uniform")
     assert job["dataset"]["inferred"]["label"] is None  # it was told
+    assert watched.refused == [(422, "/datasets")]  # until then
+    watched.refused.clear()
     assert page.url.endswith(f"#{job['id']}")
     page.get_by_role("button", name="Cancel mine").first.click()
     expect(page.locator("#job-state")).to_have_text("cancelled")
@@ -54,12 +58,14 @@ def test_a_refusal_is_told_in_the_words_of_the_service(page: Page, watched: Watc
     (tmp_path / "animals.csv").write_bytes(CSV)
     page.goto("/")
     page.locator("#file").set_input_files(tmp_path / "animals.csv")
+    page.get_by_role("button", name="animal", exact=True).click()
     page.get_by_text("Options").click()
-    page.get_by_label("Label column").fill("plant")
-    page.get_by_role("button", name="Find the suspects").click()
-    expect(page.get_by_role("alert")).to_contain_text("plant")
-    expect(page.get_by_role("button", name="Find the suspects")).to_be_enabled()
-    assert watched.refused == [(422, "/jobs")]
+    page.get_by_label("Measure influence on").select_option("split")
+    page.get_by_label("Name of the split").fill("plant")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.get_by_role("alert")).to_contain_text("no such split")
+    expect(page.get_by_role("button", name="Start the job")).to_be_enabled()
+    assert watched.refused == [(422, "/datasets"), (422, "/jobs")]
     watched.refused.clear()
 
 

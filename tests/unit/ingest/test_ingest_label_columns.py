@@ -57,8 +57,9 @@ def test_a_known_name_is_the_label_wherever_it_stands(take: Take, columns: dict[
 
 
 def test_a_known_name_that_has_many_values_is_no_label(take: Take) -> None:
-    with pytest.raises(Invalid, match="which column is the label"):
+    with pytest.raises(Invalid, match="which column is the label") as caught:
         take(columns_of({"y": [str(i * 7 % 211) for i in range(211)], "w": FLOATS}, rows=300))
+    assert caught.value.members == {"label_candidates": ["y", "w"]}
 
 
 def test_a_guess_with_rivals_names_them(take: Take) -> None:

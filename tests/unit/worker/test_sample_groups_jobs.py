@@ -9,13 +9,17 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
+from service.domain.dataset import DatasetSpec
 from service.domain.errors import Invalid
 from service.domain.specs import Reference, Training
+from service.ingest.ingest import ingest
+from service.ingest.limits import Limits
 from tests.builders import dataset_info, job_spec
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.test_backbones_jobs import whole_job
 from tests.unit.worker.test_search import PLAIN, Counter
 from worker.backbones import BackboneContext, FeatureCache
+from worker.data.canonical import open_canonical
 from worker.data.group_numbers import group_numbers, sample_groups
 from worker.data.partition import partition
 from worker.job.ranking import RankingResult
@@ -134,6 +138,16 @@ def test_a_group_is_a_name_in_whichever_file_and_a_sample_without_one_stands_alo
     assert group_numbers(plain) is None
     assert group_numbers(alone) is None
     assert sample_groups(plain, every, plain, every) is None
+
+
+def test_the_groups_that_an_upload_names_reach_the_worker(tmp_path: Path) -> None:
+    rows = [f"{name},{row % 2},{row * 7 % 11}.5\n" for row, name in enumerate(["a", "b", "a", "", "", "b"])]
+    (tmp_path / "visits.csv").write_text("patient,ill,weight\n" + "".join(rows))
+    spec = DatasetSpec(label="ill", group="patient")
+    ingest(tmp_path / "visits.csv", "visits.csv", spec, tmp_path / "data", tmp_path / "skipped", Limits())
+    found = group_numbers(open_canonical(tmp_path / "data"))
+    assert found is not None
+    assert found.tolist() == [0, 1, 0, 3, 4, 1]
 
 
 IDS = [f"row-{row}" for row in range(120)]
