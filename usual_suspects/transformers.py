@@ -18,7 +18,8 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
     `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
-    of the model's config unless `classes` says others; further options are TraceRecorder's.
+    of the model's config unless `classes` says others; further options are TraceRecorder's. Raises ValueError, when the
+    training begins, for what TraceRecorder refuses, and for a single output that is trained as a regression.
     """
 
     def __init__(
@@ -35,6 +36,11 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
         if not state.is_world_process_zero:
             return
         model = kwargs["model"]
+        if self._classes is None and _is_regression(model):
+            raise ValueError(
+                "num_labels=1 is trained by the squared error, of which no classes follow: use num_labels=2, or "
+                'problem_type="multi_label_classification"; with a binary cross-entropy of your own give classes= of two names'
+            )
         train = self._in_order(kwargs["train_dataloader"]) if self._train is None else self._train
         self._recorder = TraceRecorder(
             model, train, self.path, classes=self._classes or _class_names(model), **self._options
@@ -61,6 +67,14 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
         return DataLoader(loader.dataset, batch_size=64, collate_fn=loader.collate_fn)
 
 
+def _is_regression(model: Any) -> bool:
+    """Whether a model of Hugging Face computes the squared error: for one label it does so unless its config says other."""
+    config = getattr(model, "config", None)
+    one = getattr(config, "num_labels", None) == 1
+    return one and getattr(config, "problem_type", None) in (None, "regression")
+
+
 def _class_names(model: Any) -> list[str] | None:
+    """Names of the classes in the order of the logits; None for a single logit, whose two classes have no names."""
     names = getattr(getattr(model, "config", None), "id2label", None)
-    return [names[place] for place in sorted(names)] if names else None
+    return [names[place] for place in sorted(names)] if names and len(names) > 1 else None

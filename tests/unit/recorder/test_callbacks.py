@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +67,32 @@ def test_a_trainer_of_hugging_face_is_recorded_with_the_rates_of_its_steps(tmp_p
     model.train(False)
     with torch.no_grad():
         torch.testing.assert_close(arrays["logits_2"], model(input_ids=tokens).logits, rtol=1e-4, atol=1e-5)
+
+
+def begun(folder: Path, problem: Any, **options: Any) -> Any:
+    """The callback of a Trainer whose model has one output, after the training has begun."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from usual_suspects.transformers import TraceCallback
+
+    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config.num_labels, config.problem_type = 1, problem
+    samples = [{"input_ids": torch.tensor([1, 2, place % 5]), "labels": float(place % 2)} for place in range(N)]
+    callback = TraceCallback(folder / "run", **options)
+    state = SimpleNamespace(is_world_process_zero=True)
+    loader: Any = torch.utils.data.DataLoader(samples)  # type: ignore[arg-type]  # a list is a dataset, too
+    callback.on_train_begin(None, state, None, model=BertForSequenceClassification(config), train_dataloader=loader)
+    return callback
+
+
+def test_a_single_output_of_hugging_face_is_refused_as_regression_before_the_training(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="num_labels=1 is trained by the squared error"):
+        begun(tmp_path, None)
+    for problem, options in (("multi_label_classification", {}), (None, {"classes": ["no", "yes"]})):
+        callback = begun(tmp_path, problem, **options)
+        callback._recorder.record(0.1)
+        callback.on_train_end(None, None, None)
+        assert recorded(tmp_path / "run")[1]["logits_1"].shape == (N, 2)
 
 
 def test_a_trainer_of_lightning_is_recorded(tmp_path: Path) -> None:
