@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from service.domain.errors import Invalid
+from service.ingest.readers.vectors import stripped
 from tests.unit.ingest.uploads import Outcome, Take, npz_of
 
 N = 24
@@ -143,3 +146,30 @@ def test_a_recording_says_whether_its_last_layer_has_a_bias(take: Take, value: s
 def test_a_flag_of_the_bias_that_is_none_is_refused(take: Take) -> None:
     with pytest.raises(Invalid, match="the metadata bias is 'maybe'; true or false is expected"):
         take(recording(np.arange(N) % 3, bias="maybe"), "run.safetensors")
+
+
+NAMES = st.lists(
+    st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=6)
+    | st.sampled_from(["None", "NA", "na", "N/A", "null", "nan", "NaT", "?", "0", "1", "1.0", "01", "-", "\\N"]),
+    min_size=2,
+    max_size=6,
+    unique=True,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(names=NAMES)
+def test_any_set_of_class_names_comes_back_as_the_same_set_or_is_refused_by_name(take: Take, names: list[str]) -> None:
+    places = np.arange(N) % len(names)
+    seen = list(stripped(names))
+    for labels in (places, np.array(names)[places]):
+        content = predictions(labels, len(names), classes=np.array(names))
+        if len(set(seen) - {""}) < len(names):
+            with pytest.raises(Invalid, match="classes must be names that differ"):
+                take(content, "names.npz")
+            continue
+        outcome = take(content, "names.npz")
+        assert outcome.found.classes == seen
+        if labels is places and "labels_are_names" in outcome.codes:
+            continue  # 0 and 1 may be called 1 and 0
+        assert outcome.labels == [seen[place] for place in places]
