@@ -30,6 +30,7 @@ _METHODS = {1: "Shrink", 2: "Reduce", 3: "Reduce", 4: "Reduce", 5: "Reduce", 6: 
             14: "LZMA", 93: "Zstandard", 95: "XZ", 96: "JPEG", 97: "WavPack", 98: "PPMd"}  # fmt: skip
 _READ_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA,
                  getattr(zipfile, "ZIP_ZSTANDARD", zipfile.ZIP_STORED))  # fmt: skip  # the last from Python 3.14 on
+_END, _LONGEST_END = b"PK\x05\x06", 22 + 0xFFFF  # the record at the end of a ZIP, with its comment
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _SYSTEM_FOLDERS = (
     "__macosx",
@@ -76,6 +77,7 @@ def unpack(read: OpenMember, member: Member, path: Path) -> None:
 
 def list_zip(path: Path, limits: Limits) -> Listing:
     """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` for encryption and unknown methods."""
+    _check_whole(path)
     with opened_zip(path) as archive:
         infos = [info for info in archive.infolist() if not info.is_dir()]
     if len(infos) > limits.max_members:
@@ -91,6 +93,18 @@ def list_zip(path: Path, limits: Limits) -> Listing:
 
     found = [(_zip_name(info), Member("", info.file_size, info)) for info in infos]
     return _listing(found, reading)
+
+
+def _check_whole(path: Path) -> None:
+    """Raise `Invalid` for one part of a ZIP that was written in several files."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_END))
+        tail = file.read()
+    number = tail[tail.rfind(_END) + 4 :][:2] if _END in tail else b""
+    if number not in (b"", b"\0\0", b"\xff\xff"):  # the last means that another record says it
+        raise invalid(
+            "the file is one part of a ZIP in several files; join them into one archive (zip -s 0 parts.zip --out whole.zip)"
+        )
 
 
 def _check_method(info: zipfile.ZipInfo) -> None:
@@ -131,14 +145,9 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A ZIP whose directory can be read; raises `Malformed`, and `Invalid` for one part of several."""
+    """A ZIP whose directory can be read; raises `Malformed`."""
     with _damaged("the ZIP archive"):
-        try:
-            archive = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            if "multiple disks" in str(error):
-                raise invalid("the file is one part of a ZIP in several parts; join them into one archive") from error
-            raise
+        archive = zipfile.ZipFile(path)
     with archive:
         yield archive
 

@@ -45,9 +45,7 @@ def open_tables(kind: str, tables: InnerTables, images: Sequence[Member] = ()) -
     if not members or any(one.fault for one in members):
         raise _unclear(tables)
     warnings: list[ClientWarning] = list(tables.listing.warnings)
-    if images:
-        detail = f"{len(images)} images beside the table are not read: {listed([one.path for one in images])}"
-        warnings.append(ClientWarning(code="ignored_files", detail=detail))
+    warnings += _ignored(tables.listing.members, members, images)
     known = [one for one in members if not is_submission(one.path)] or members
     chosen = _main(known, tables)
     paths = {one.path for one in chosen}
@@ -64,6 +62,18 @@ def open_tables(kind: str, tables: InnerTables, images: Sequence[Member] = ()) -
         warnings += odd
         source = _joined(parts) if len(parts) > 1 else parts[0].source
     return replace(source, format=f"{source.format}, in {kind}", warnings=(*source.warnings, *warnings))
+
+
+def _ignored(
+    all_members: Sequence[Member], tables: Sequence[Member], images: Sequence[Member]
+) -> Iterator[ClientWarning]:
+    read = {one.path for one in tables}
+    others = [one.path for one in all_members if one.path not in read]
+    if others:
+        shown = f", {len(images)} of them images" if images else ""
+        yield ClientWarning(
+            code="ignored_files", detail=f"{len(others)} files beside the table are not read{shown}: {listed(others)}"
+        )
 
 
 def _unclear(tables: InnerTables) -> Invalid:

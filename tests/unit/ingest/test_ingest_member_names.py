@@ -192,3 +192,11 @@ def test_methods_that_are_known_are_unpacked(take: Take, method: int) -> None:
         for name in ("a", "b"):
             archive.writestr(f"{name}/1.png", png())
     assert take(file.getvalue(), "a.zip").found.rows == 2
+
+
+def test_one_part_of_a_zip_in_several_files_is_told(take: Take) -> None:
+    content = bytearray(zip_of({"a/1.png": png(), "b/1.png": png()}))
+    at = content.rindex(b"PK\x05\x06")
+    content[at + 4 : at + 8] = struct.pack("<HH", 2, 2)
+    with pytest.raises(Invalid, match="one part of a ZIP in several files"):
+        take(bytes(content), "a.zip")

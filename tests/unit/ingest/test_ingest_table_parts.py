@@ -94,6 +94,11 @@ def test_a_table_that_lacks_the_label_is_left_out_and_told(take: Take) -> None:
     assert "shops.csv" in details
 
 
+def test_what_lies_beside_a_table_is_told(take: Take) -> None:
+    outcome = take(zip_of({"labels.csv": csv_of(8).encode(), "pictures.zip": zip_of({}), "README": b"x"}), "a.zip")
+    assert "2 files beside the table are not read: README, pictures.zip" in told(outcome, "ignored_files")
+
+
 def test_parts_that_disagree_without_one_for_training_are_refused(take: Take) -> None:
     files = {"data_1.csv": csv_of(5).encode(), "data_2.csv": b"age,size,target\n1,2,yes\n"}
     with pytest.raises(Invalid, match=r"data_1\.csv and data_2\.csv are no parts of one: it lacks the columns colour"):
