@@ -70,6 +70,7 @@ const FIELDS = {
 export const plainly = (text) =>
   text
     .replace(/[^.;]*\bspec \{.*$/s, "")
+    .replace(/; name it as spec\.[^;]*/g, "")
     .replace(/\bspec\.\w+ names it/g, "as you said")
     .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
     .replace(/\bspec\.(\w+)/g, (_, field) => FIELDS[field] ?? field)

@@ -19,7 +19,15 @@ FILE = "".join(
 )
 COLUMNS = [
     ("visit", "id", None, "different in every row", 0, 0, ["0", "1"]),
-    ("ward", "left_out", "categorical", "looks like a group: name it as spec.group", 0, 0, ["w0", "w1"]),
+    (
+        "ward",
+        "left_out",
+        "categorical",
+        "it says which rows belong together; name it as spec.group, so that they do not vouch; 20 different texts",
+        0,
+        0,
+        ["w0", "w1"],
+    ),
     ("age", "input", "numeric", "numbers in 38 of 40 rows", 1, 2, ["20", "<b>21</b>"]),
     ("joined", "input", "datetime", "dates, the day first", 0, 0, ["01/02/2023", "02/02/2023"]),
     ("outcome", "label", "categorical", "its name is that of a label", 0, 0, ["well", "Well "]),
@@ -89,6 +97,7 @@ def test_what_was_read_is_shown_as_soon_as_a_file_is_chosen(
     expect(panel.get_by_label("Use of ward")).to_have_value("left_out")
     expect(panel.get_by_label("Kind of joined")).to_have_value("datetime")
     assert told == [{}]
+    expect(rows.nth(1).locator(".why")).to_have_text("it says which rows belong together; 20 different texts")
     # No names of the API: neither in a reason nor in a warning.
     assert "spec" not in panel.inner_text()
 
@@ -163,7 +172,10 @@ def test_a_file_whose_label_is_not_clear_asks_for_it(
         if len(sent) > 1:
             route.fulfill(status=201, json=described())
             return
-        fault = {"loc": ["spec", "label"], "msg": "which column is the label? name it as spec.label"}
+        fault = {
+            "loc": ["spec", "label"],
+            "msg": "which column is the label? it may be ward (20 values); name it as spec.label, one of: ward, age",
+        }
         refusal = {
             "status": 422,
             "detail": fault["msg"],
@@ -175,7 +187,7 @@ def test_a_file_whose_label_is_not_clear_asks_for_it(
     page.route("**/datasets", answer)
     chosen()
     question = page.get_by_role("group", name="Which column is the label?")
-    expect(page.get_by_role("alert").first).to_have_text("which column is the label? name it as the label")
+    expect(page.get_by_role("alert").first).to_have_text("which column is the label? it may be ward (20 values)")
     expect(page.get_by_role("button", name="Start the job")).to_be_disabled()
     if by_name:
         question.get_by_label("Or another column").fill("outcome")
