@@ -5,7 +5,9 @@ prediction without the sample costs no second training. The prediction without a
 group's moments are subtracted: one small system of equations for each group.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,6 +19,7 @@ from worker.signals.sample_groups import SampleGroups
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # times n; the one with the smallest leave-one-out error is used
 _BLOCK = 65_536  # rows held in double precision at once
 _NUMBERS = 2**23  # in the moments of groups that are held at once
+_JUDGES = 4  # blocks of groups, of several thousand rows, by which the penalty is chosen
 
 
 def held_out_scores(
@@ -130,25 +133,28 @@ def _without_groups(
     given = torch.cat([labels, labels.new_zeros(len(every) - count)])
     numbers = groups.train if known is None else torch.cat([groups.train, groups.reference])
     order, ends = _by_group(numbers, fit.together)
+    blocks = [order[start:end] for start, end in pairwise([0, *ends])]
 
-    def predicted(penalty: float) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, "b c"]]]:
-        start = 0
-        for end in ends:
-            rows = order[start:end]
+    def predicted(
+        penalty: float, blocks: Sequence[Int[Tensor, " _"]]
+    ) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, "b c"]]]:
+        for rows in blocks:
             _, group = torch.unique_consecutive(numbers[rows], return_inverse=True)
             yield rows, fit.without(every[rows], given[rows], rows < count, group, penalty)
-            start = end
+
+    # A few blocks, spread over all groups, tell the penalty: each group costs a system of equations.
+    judges = blocks[:: math.ceil(len(blocks) / _JUDGES)]
 
     def error(penalty: float) -> float:
         total = 0.0
-        for rows, scores in predicted(penalty):
+        for rows, scores in predicted(penalty, judges):
             judged = rows < count
             total += float((scores - one_hot(given[rows], scores.shape[1]))[judged].square().sum())
         return total
 
     errors = [error(penalty) for penalty in _PENALTIES]
     result = torch.empty(len(every), fit.classes)
-    for rows, scores in predicted(_PENALTIES[errors.index(min(errors))]):
+    for rows, scores in predicted(_PENALTIES[errors.index(min(errors))], blocks):
         result[rows] = scores.float()
     return result[:count], None if known is None else result[count:]
 
