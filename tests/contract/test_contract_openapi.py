@@ -609,5 +609,7 @@ def check_form(response: httpx.Response, described: dict[str, Any]) -> None:
 
 
 def test_csv_of_the_readme_is_accepted_as_a_stream(client: httpx.Client) -> None:
-    response = client.post("/jobs", files={"file": ("train.csv", io.BytesIO(CSV)), "spec": (None, b"{}")})
+    response = client.post(
+        "/jobs", files={"file": ("train.csv", io.BytesIO(CSV)), "spec": (None, b'{"dataset": {"label": "animal"}}')}
+    )
     assert response.status_code == 202

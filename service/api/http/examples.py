@@ -18,10 +18,23 @@ _DATASET: dict[str, Any] = {
         "id": None,
         "split": None,
         "modality": "tabular",
+        "group_candidates": [],
+        "label_candidates": [],
         "format": "csv, delimiter ,, encoding utf-8",
     },
     "warnings": [{"code": "repeated_rows", "detail": "24 rows repeat an earlier one, label included"}],
     "created_at": "2026-01-01T12:00:00Z",
+    "columns": [
+        {
+            "name": "age",
+            "role": "input",
+            "kind": "numeric",
+            "why": "every value is a number",
+            "missing": 0,
+            "unreadable": 0,
+            "examples": ["39", "50"],
+        },
+    ],
     "lineage": None,
     "recording": None,
 }

@@ -70,7 +70,7 @@ DATASET_BODY = _body(
         "tasks of Label Studio": {"connection": "con_01kbz6q2s9e5n6v8y3ab", "project": 7, "name": "animals"},
     },
     "DatasetSpec",
-    {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"name": "adult", "label": "income"}},
+    {"file": "age,income\n39,<=50K\n52,>50K\n39,>50K\n", "spec": {"name": "adult", "label": "income"}},
 )
 JOB_BODY = _body(
     ("JobRequest", "PullJobRequest"),
@@ -101,7 +101,7 @@ JOB_BODY = _body(
         },
     },
     "UploadJobRequest",
-    {"file": "age,income\n39,<=50K\n52,>50K\n", "spec": {"dataset": {"label": "income"}}},
+    {"file": "age,income\n39,<=50K\n52,>50K\n39,>50K\n", "spec": {"dataset": {"label": "income"}}},
 )
 
 NETWORK_BODY: dict[str, Any] = {
