@@ -132,11 +132,12 @@ def test_a_form_for_answers_is_no_list(take: Take) -> None:
 
 def test_a_path_in_a_list_names_no_image_of_another_folder(take: Take) -> None:
     files = {f"{name}/{i}.png": png(value=i + 1) for name in ("left", "right") for i in range(3)}
+    files["left/7.png"] = png(value=99)
     rows = [f"{path},{'ok' if '1' in path else 'bad'}" for path in files]
-    content = "\n".join(["path,state", "right/7.png,ok", "left/7.png,bad", *rows]).encode()
+    content = "\n".join(["path,state", "right/7.png,ok", *rows]).encode()
     outcome = take(zip_of({**files, "right/9.png": png(), "states.csv": content}), "a.zip")
-    assert outcome.found.rows == 6
-    assert sorted(row.where for row in outcome.skipped) == ["right/9.png", "states.csv line 2", "states.csv line 3"]
+    assert dict(zip(outcome.table["path"], outcome.labels, strict=True))["left/7.png"] == "bad"
+    assert sorted(row.where for row in outcome.skipped) == ["right/9.png", "states.csv line 2"]
 
 
 def test_a_list_wins_over_class_folders_and_disagreement_is_told(take: Take) -> None:
