@@ -24,6 +24,7 @@ _FOREIGN_RUN = re.compile(rb"[\x80-\xff]+")
 _SHORT_RUN = 1.8
 _MOSTLY = 0.5
 _CONTROLS = b"\t\n\r\f\x1a\x1b"
+_NO_LETTERS = b"\x81\x8d\x8f\x90\x9d\xfe\xff"
 _FEW_NULS = 0.05  # of the bytes of a text; a binary file has more, or other control characters
 BAD_BYTES = re.compile("[\udc80-\udcff]+")  # how Python decodes bytes that are no UTF-8, with errors="surrogateescape"
 _FOREIGN = re.compile("[^\x00-\x7f\udc80-\udcff]")
@@ -74,7 +75,7 @@ def text_encoding(path: Path) -> TextEncoding:
     if fault is None:
         return TextEncoding(utf_8, 0, nuls)
     bad, sound = _utf_8_shares(path)
-    if marked is not None or sound > bad:
+    if marked is not None or sound > bad or not _letters(_around(path, fault)):
         return TextEncoding(utf_8, bad, nuls)
     found = next(name for name in _guesses(_around(path, fault)) if _first_fault(path, name) is None)
     return TextEncoding(found, 0, nuls)
@@ -92,6 +93,11 @@ def _utf_8_shares(path: Path) -> tuple[int, int]:
                 bad += sum(map(len, BAD_BYTES.findall(chunk)))
                 sound += len(_FOREIGN.findall(chunk))
     return bad, sound
+
+
+def _letters(sample: bytes) -> bytes:
+    """The bytes of letters beyond ASCII; none where all that is no ASCII is damage: no old encoding has letters there."""
+    return sample.translate(None, bytes(range(128)) + _NO_LETTERS)
 
 
 def _has_nuls(path: Path) -> bool:

@@ -61,10 +61,11 @@ def open_delimited(upload: Upload) -> RowSource:
     with _opened(upload.path, encoding) as text:
         form = form_of(BAD_BYTES.sub("\ufffd", text.read(SAMPLE).replace(_NUL, "")), upload.name)
     upload.limits.check_columns(len(form.names))
+    before = form.comments_before
     last = [_Counts()]
 
     def batches(_media: bool) -> Iterator[Batch]:
-        last[0] = _Counts()
+        last[0] = _Counts(comments=len(before), comment_line=before[0] if before else 0)
         return _batches(upload.path, encoding, form, last[0])
 
     return RowSource(

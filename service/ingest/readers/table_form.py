@@ -15,6 +15,7 @@ from service.ingest.readers.text_rows import SPACES, Dialect, doubled_quotes, sp
 
 SAMPLE = 1 << 20  # characters
 _SAMPLE_ROWS = 100
+_STRICT_ROWS = 5_000  # quotes within quotes are rare
 DELIMITERS = {",": ",", "\t": "tab", ";": ";", "|": "|", SPACES: "spaces"}
 _CANDIDATES = ",\t;|"
 _AGREE = 0.8
@@ -60,6 +61,7 @@ class TableForm:
     trailing: int = 0
     comments: tuple[str, ...] = ()
     comment_rows: bool = False
+    comments_before: tuple[int, ...] = ()  # lines of the comments before the header
     stray_quotes: bool = False
     warnings: tuple[ClientWarning, ...] = field(default=())
 
@@ -74,7 +76,7 @@ def form_of(sample: str, name: str = "") -> TableForm:
     """The form of a table that begins with this text. Raises `Invalid` where there is no header of two names."""
     declared = _SEP.match(sample)
     delimiter = declared[1] if declared else delimiter_of(sample, name)
-    dialect = _dialect(sample, delimiter)
+    dialect = _dialect(sample, delimiter) | _single_quotes(sample, delimiter)
     backslash = delimiter != SPACES and '\\"' in sample and _is_backslashed(sample, dialect)
     rows = _sample_rows(sample, dialect, backslash=backslash)[1 if declared else 0 :]
     if not rows:
@@ -105,6 +107,7 @@ def form_of(sample: str, name: str = "") -> TableForm:
         trailing=trailing,
         comments=comments,
         comment_rows=comment_rows,
+        comments_before=tuple(row.line for row in rows if row.line < header.line and row not in plain),
         stray_quotes=delimiter != SPACES and _strict_fits(sample, dialect, backslash=backslash)[1],
         warnings=(*warnings, *repeated, *_doubts(names)),
     )
@@ -161,6 +164,15 @@ def _dialect(sample: str, delimiter: str) -> Dialect:
     return {"delimiter": delimiter, "skipinitialspace": f'{delimiter} "' in sample}
 
 
+def _single_quotes(sample: str, delimiter: str) -> Dialect:
+    """The single quote, where there is no other and more rows have the header's width with it."""
+    if '"' in sample or "'" not in sample or delimiter == SPACES:
+        return {}
+    dialect, own = _dialect(sample, delimiter), {"quotechar": "'"}
+    plain, quoted = ([len(row.fields) for row in _sample_rows(sample, one)] for one in (dialect, dialect | own))
+    return own if quoted.count(quoted[0]) > plain.count(plain[0]) else {}
+
+
 def _sample_rows(sample: str, dialect: Dialect, *, backslash: bool = False) -> list[SampleRow]:
     """The first rows that are not blank; the last is left out where the sample may have cut it."""
     found: list[SampleRow] = []
@@ -189,7 +201,7 @@ def _strict_fits(sample: str, dialect: Dialect, *, backslash: bool) -> tuple[int
     broken = False
     try:
         reader = csv.reader(doubled_quotes(lines) if backslash else lines, strict=True, **dialect)
-        widths.extend(len(row) for row in islice(reader, _SAMPLE_ROWS) if row)
+        widths.extend(len(row) for row in islice(reader, _STRICT_ROWS) if row)
     except csv.Error:
         broken = len(sample) < SAMPLE
     return (widths.count(_mode(widths)) if widths else 0), broken

@@ -56,8 +56,8 @@ def test_comments_before_and_among_rows_are_left_out_and_counted(take: Take, mar
     text = "\n".join([f"{mark} surveyed in May, by hand", mark, *lines[:4], f"{mark} below the road", *lines[4:]])
     outcome = take(text)
     check_plots(outcome)
-    assert "1 lines" in told(outcome, "comment_lines")
-    assert "line 7" in told(outcome, "comment_lines")
+    assert "3 lines" in told(outcome, "comment_lines")
+    assert "line 1" in told(outcome, "comment_lines")
 
 
 def test_a_row_that_was_commented_out_is_no_row_of_a_table_that_begins_with_numbers(take: Take) -> None:
@@ -148,6 +148,20 @@ def test_quotes_after_backslashes_are_decided_by_the_rows_that_fit(take: Take) -
     ends = [f'"C:\\{word}\\","say ""{word}""",{i % 7},{"ab"[i % 2]}' for i, word in enumerate(WORDS * 3)]
     outcome = take("\n".join(["path,note,n,label", *ends]))
     assert (outcome.column("path")[0], outcome.column("note")[0]) == ("C:\\oak\\", 'say "oak"')
+
+
+def test_single_quotes_hold_delimiters_where_there_are_no_others(take: Take) -> None:
+    lines = [f"{i}.5,'{WORDS[i % 5]}, old','{('dry', 'wet')[i % 2]}'" for i in range(12)]
+    outcome = take("\n".join(["height,tree,soil", *lines]), label="soil")
+    assert (outcome.column("tree")[0], outcome.found.classes, outcome.skipped) == ("oak, old", ["dry", "wet"], [])
+    apostrophes = take(plots().replace("oak", "'t oak").replace("elm", "elms'"))
+    assert set(apostrophes.column("tree")) == {"'t oak", "elms'", "ash", "fir", "yew"}
+
+
+def test_a_byte_that_no_letter_has_is_damage_and_no_other_encoding(take: Take) -> None:
+    outcome = take(plots().encode().replace(b"7.5,ash", b"7.5,a\xffh"))
+    assert [row.where for row in outcome.skipped] == ["line 9"]
+    assert "encoding_guessed" not in outcome.codes
 
 
 def test_delimiters_after_every_row_are_accepted_and_told(take: Take) -> None:
