@@ -372,7 +372,7 @@ def _is_code(column: ColumnCounts, found: Input, rows: int) -> bool:
     """Whether a column of texts has another one in every row, which is none that is read."""
     if found.kind not in ("categorical", "text") or column.distinct is None or rows < _ENOUGH_ROWS:
         return False
-    if column.numbers or column.missing or len(column.distinct) < rows or _TEXT_NAME.fullmatch(column.name):
+    if column.missing or len(column.distinct) < rows or _TEXT_NAME.fullmatch(column.name):
         return False
     return found.kind == "categorical" or all(_CODE.fullmatch(text) for text in column.distinct)
 

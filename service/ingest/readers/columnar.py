@@ -27,8 +27,8 @@ def open_parquet(upload: Upload) -> RowSource:
         upload.limits.check_columns(len(schema))
     upload.limits.check_size(sum(group.total_byte_size for group in groups))
 
-    def batches(columns: list[int], rows: int) -> Iterator[Any]:
-        names = [schema.names[place] for place in columns]
+    def batches(columns: list[int], rows: int, path_of: int | None) -> Iterator[Any]:
+        names = [f"{schema.names[place]}.path" if place == path_of else schema.names[place] for place in columns]
         with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
             if len(set(schema.names)) == len(schema.names):
                 yield from file.iter_batches(batch_size=rows, columns=names, use_threads=False)
@@ -44,7 +44,7 @@ def open_arrow(upload: Upload) -> RowSource:
         schema = _ipc(file, upload.path)[0]
         upload.limits.check_columns(len(schema))
 
-    def batches(columns: list[int], rows: int) -> Iterator[Any]:
+    def batches(columns: list[int], rows: int, _path_of: int | None) -> Iterator[Any]:
         with pa.memory_map(str(upload.path)) as file:
             for batch in _ipc(file, upload.path)[1]:
                 for start in range(0, batch.num_rows, rows):
@@ -71,18 +71,21 @@ def _source(kind: str, schema: Any, batches: Any) -> RowSource:
     images = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
     image = min(images, key=lambda name: _doubt(schema.field(name), said.get(name, {})), default=None)
     paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
-    if paths in names:
+    if paths in names or renamed:
         paths = None
 
     def read(media: bool) -> Iterator[Batch]:
         index = 0
-        wanted = [place for place, name in enumerate(names) if media or name != image]
+        # Of an image's structure the path is read alone where the bytes are not asked for.
+        part_of = names.index(image) if image is not None and paths is not None and not media else None
+        wanted = [place for place, name in enumerate(names) if media or name != image or place == part_of]
         rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
-        for part in batches(wanted, rows):
+        for part in batches(wanted, rows, part_of):
             part.validate(full=True)  # a damaged file's offsets would lead out of its memory
             named = part.rename_columns([names[place] for place in wanted])
-            for piece in _bounded(_plain(named)):
-                yield _batch(piece, index, class_names, image, paths)
+            opened = named if image is None else _opened(named, image, paths, media=media)
+            for piece in _bounded(_plain(opened)):
+                yield _batch(piece, index, class_names)
                 index += piece.num_rows
 
     return RowSource(
@@ -151,15 +154,19 @@ def _bounded(batch: Any) -> Iterator[Any]:
         yield batch
 
 
-def _batch(rows: Any, index: int, classes: Mapping[str, list[str]], image: str | None, paths: str | None) -> Batch:
+def _opened(rows: Any, image: str, paths: str | None, *, media: bool) -> Any:
+    """Rows with the bytes of a structure in its place, and its paths in a column of their own; without `media` these alone."""
+    if image not in rows.schema.names or not pa.types.is_struct(rows.column(image).type):
+        return rows
+    place, struct = rows.schema.get_field_index(image), rows.column(image)
+    rows = rows.set_column(place, image, pc.struct_field(struct, "bytes")) if media else rows.drop_columns([image])
+    return rows if paths is None else rows.append_column(paths, pc.struct_field(struct, "path"))
+
+
+def _batch(rows: Any, index: int, classes: Mapping[str, list[str]]) -> Batch:
     for name, class_names in classes.items():
         if name in rows.schema.names and pa.types.is_integer(rows.column(name).type):
             rows = rows.set_column(rows.schema.get_field_index(name), name, _named(rows.column(name), class_names))
-    if image in rows.schema.names and pa.types.is_struct(rows.column(image).type):
-        struct = rows.column(image)
-        rows = rows.set_column(rows.schema.get_field_index(image), image, pc.struct_field(struct, "bytes"))
-        if paths is not None:
-            rows = rows.append_column(paths, pc.struct_field(struct, "path"))
     return Batch(
         rows=rows,
         index=np.arange(index, index + rows.num_rows, dtype=np.int64),
