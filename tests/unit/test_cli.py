@@ -91,7 +91,7 @@ def test_weights_of_a_model_are_uploaded_and_named(
     weights = tmp_path / "mine.safetensors"
     header = b'{"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}'
     weights.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    options = ["--network", str(weights), "--no-watch"]
+    options = ["--network", str(weights), "--label", "animal", "--no-watch"]
     assert suspects("submit", upload, *options, "--model", "mlp").code == 0
     (network,) = client.get("/networks").json()["items"]
     (job,) = client.get("/jobs").json()["items"]
@@ -104,6 +104,8 @@ def test_weights_of_a_model_are_uploaded_and_named(
         in suspects(
             "submit",
             upload,
+            "--label",
+            "animal",
             "--spec",
             json.dumps({"model": {"name": "exported", "params": {"network": network["id"]}}}),
             "--no-watch",
