@@ -14,7 +14,7 @@ _OF_GROUPS = (
 )
 # patient, patient_id, PatientID, user no, id_patient
 _NAMED = re.compile(
-    rf"(?i)(.*[_\s.-])?({_OF_GROUPS})[_\s.-]*(id|ids|uid|uuid|guid|key|no|nr|num|number|code|hash)|id[_\s.-]({_OF_GROUPS})"
+    rf"(?i)(.*[_\s.-])?({_OF_GROUPS})[_\s.-]*(id|ids|uid|uuid|guid|key|no|nr|nbr|num|number|code|hash)|id[_\s.-]({_OF_GROUPS})"
 )
 _BARE = re.compile(rf"(?i)({_OF_GROUPS})")
 _AN_ID = re.compile(r"(?i)(.*[_\s.-])?(id|uid|uuid|guid|identifier)|(?-i:.*[a-z0-9]I[dD])")

@@ -1,10 +1,11 @@
-"""Guess of the label column where the client names none: by known names, else the only column that it can be."""
+"""Guess of the label column where the client names none: by names, else by place and values."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from service.domain.dataset import ClientWarning, DatasetSpec
+from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.faults import bad_spec, listed
 from service.ingest.one_hot import OneHot
@@ -16,10 +17,31 @@ _KNOWN_NAMES = (
     "survived", "attrition", "churn", "churned", "exited", "species", "sentiment", "diagnosis", "dx", "income",
     "isfraud", "is_fraud", "fraud", "is_spam", "spam", "loan_status", "default", "creditability", "y", "outcome",
     "class", "classes", "classification", "category", "emotion", "intent", "stance", "toxic", "quality", "digit",
-    "response", "result", "disease", "variety", "verdict", "decision", "status", "type", "tag",
+    "stroke", "transported", "readmitted", "approved", "purchased", "deposit", "risk", "gold", "truth", "polarity",
+    "response", "result", "disease", "variety", "verdict", "decision", "status", "type", "tag", "rating", "ratings",
+    "stars", "topic", "genre", "condition", "output", "num",
+    "klasse", "classe", "clase", "标签", "类别", "分类", "ラベル", "分類", "метка", "класс", "레이블",
 )  # fmt: skip
-_WEAK_NAMES = frozenset(("response", "result", "status", "type", "tag", "variety", "decision", "verdict"))
-_ENDING = re.compile(r"(?i).*[_\s.-](label|class|target|category)$")
+# These are as often a feature. They count at either end of a table, or where no other column can be the label.
+_WEAK_NAMES = frozenset((
+    "default", "response", "result", "disease", "status", "type", "tag", "variety", "decision", "verdict", "rating",
+    "ratings", "stars", "topic", "genre", "condition", "output", "num",
+))  # fmt: skip
+_ENDINGS = frozenset(("label", "class", "target", "category", "sentiment", "emotion", "intent", "diagnosis", "outcome"))
+_WEAK_ENDINGS = frozenset(("type", "status", "disease", "tomorrow"))
+_NUMBERED = re.compile(r"(?i)(class|label|target|category|species)[_\s.-]?(id|idx|index|no|num|code)")
+_WORDS = re.compile(r"[\s_.-]+")
+_TRUTHS = (
+    *values.TRUTHS.items(),
+    ("1", "0"),
+    ("是", "否"),
+    ("ja", "nein"),
+    ("oui", "non"),
+    ("si", "no"),
+    ("да", "нет"),
+)
+_SEVERAL_LABELS = 3
+_DECIMAL = re.compile(r"[+-]?\d+\.\d+(\.\d+)?")
 _FEW = 100
 _FEW_NUMBERS = 10
 _MOST_CANDIDATES = 10
@@ -48,38 +70,81 @@ class LabelGuess:
 def guess_label(
     columns: dict[str, ColumnCounts], rows: int, spec: DatasetSpec, one_hot: Callable[[], Sequence[OneHot]]
 ) -> LabelGuess:
-    """The column that is named like a label, else the last one if no other can be it.
+    """The column that is named like a label, the only one that it can be, or the last one where it says yes or no.
 
     `one_hot` finds sets of columns that may be one label in one-hot form, where it is asked for. Raises `Invalid` with the candidates.
     """
     taken = {spec.id, spec.split, spec.group, *spec.exclude, *(spec.features or ())}
     free = {name: column for name, column in columns.items() if name not in taken}
-    named = _named(free, rows)
-    if named and named[0].strip().lower() not in _WEAK_NAMES:
-        return LabelGuess(named[0], tuple(name for name in named[1:] if name.strip().lower() not in _WEAK_NAMES))
+    sure, strong, weak = _named(free, rows)
     like = _class_like(free, rows)
     last = next(reversed(columns), None)
-    if len(like) == 1 and (like[0] == last or like == named):
+    ends = [name for name in (last, next(iter(columns), None)) if name in weak]
+    named = list(dict.fromkeys([*sure, *strong])) or ends
+    several = not sure and _are_several_labels(free, rows)
+    if named and not (several and is_truth(columns[named[0]])):
+        doubted = named[0] not in sure and named[0] not in (last, next(iter(columns)))
+        rival = [last] if last is not None and doubted and last in free and is_truth(columns[last]) else []
+        return LabelGuess(named[0], tuple(dict.fromkeys([*named[1:], *rival])))
+    if len(like) == 1 and (like[0] == last or like == weak or _are_texts(free, like[0])):
         return LabelGuess(like[0])
     groups = one_hot()
-    candidates = list(dict.fromkeys([*named, *like]))
+    candidates = list(dict.fromkeys([*named, *weak, *like]))
     # Words at the end of a table of numbers are its classes, though some of the numbers have few values.
     words = [name for name in candidates if not columns[name].numbers]
-    if words == [last] and not groups:
-        return LabelGuess(words[0], tuple(name for name in candidates if name not in words)[:_MOST_CANDIDATES])
+    if last is not None and last in candidates and not groups and (words == [last] or _is_lone_truth(columns, last)):
+        return LabelGuess(last, tuple(name for name in candidates if name != last)[:_MOST_CANDIDATES])
     message = _question(columns, candidates, groups)
     offered = _offered(candidates, groups) or list(columns)[:_MOST_CANDIDATES]
     raise bad_spec("label", message, {"label_candidates": offered})
 
 
-def _named(free: dict[str, ColumnCounts], rows: int) -> list[str]:
-    """Columns with the name of a label, the likeliest first; one that may be anything only where its values are few."""
+def _named(free: dict[str, ColumnCounts], rows: int) -> tuple[list[str], list[str], list[str]]:
+    """Columns with the name of a label: the sure ones, the likely ones, and those with a name that may be anything.
+
+    The likeliest come first. All but the sure ones have few values.
+    """
     by_name = {name.strip().lower(): name for name in reversed(free)}
     sure = [by_name[name] for name in _SURE_NAMES if name in by_name]
-    known = [by_name[name] for name in _KNOWN_NAMES if name in by_name]
-    ending = [name for name in free if _ENDING.match(name)]
-    likely = [name for name in (*known, *ending) if is_class_like(free[name], rows)]
-    return list(dict.fromkeys([*sure, *likely]))
+    strong = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name not in _WEAK_NAMES]
+    strong += [name for name in free if _ending(name) in _ENDINGS]
+    strong += [name for name in free if _NUMBERED.fullmatch(name.strip())]
+    weak = [by_name[name] for name in _KNOWN_NAMES if name in by_name and name in _WEAK_NAMES]
+    weak += [name for name in free if _ending(name) in _WEAK_ENDINGS]
+    strong, weak = ([name for name in names if is_class_like(free[name], rows)] for names in (strong, weak))
+    return sure, strong, weak
+
+
+def _ending(name: str) -> str:
+    """The last of several words of a name, in lower case; empty where there is one word."""
+    words = _WORDS.split(name.strip())
+    return words[-1].lower() if len(words) > 1 else ""
+
+
+def is_truth(column: ColumnCounts) -> bool:
+    """Whether a column says yes or no: 1 and 0, true and false, in some languages."""
+    texts = {text.lower().removesuffix(".0") for text in column.texts()}
+    return any(texts == {yes, no} for yes, no in _TRUTHS)
+
+
+def _is_lone_truth(columns: dict[str, ColumnCounts], last: str) -> bool:
+    """Whether the last column says yes or no and the one before it does not: of several in a row each may be the label."""
+    before = list(columns.values())[-2:-1]
+    return is_truth(columns[last]) and not any(is_truth(column) for column in before)
+
+
+def _are_texts(free: dict[str, ColumnCounts], label: str) -> bool:
+    """Whether all columns but the label are texts or ids."""
+    return all(not column.numbers or is_id_name(name) for name, column in free.items() if name != label)
+
+
+def _are_several_labels(free: dict[str, ColumnCounts], rows: int) -> bool:
+    """Whether texts have several columns of yes and no, each of which may be a label, and nothing else."""
+    truths = [name for name, column in free.items() if is_truth(column)]
+    others = [name for name in free if name not in truths and not is_id_name(name)]
+    return len(truths) >= _SEVERAL_LABELS and not any(
+        free[name].numbers or is_class_like(free[name], rows) for name in others
+    )
 
 
 def _class_like(free: dict[str, ColumnCounts], rows: int) -> list[str]:
@@ -106,4 +171,18 @@ def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], group
     offers = [f"{name} ({len(columns[name].texts())} values)" for name in candidates[:_MOST_CANDIDATES]]
     offers += [f"{group.as_spec()} (one class a column)" for group in groups]
     likely = f"it may be {listed(offers)}" if offers else "none looks like one"
-    return f"which column is the label? {likely}; name it as spec.label, one of: {listed(list(columns))}"
+    headless = (
+        "; the first line looks like data, not like a header: where it is data, put a line of names above it"
+        if _is_data(columns)
+        else ""
+    )
+    return f"which column is the label? {likely}{headless}; name it as spec.label, one of: {listed(list(columns))}"
+
+
+def _is_data(columns: dict[str, ColumnCounts]) -> bool:
+    """Whether half of the names of columns and more are numbers with decimals, or values of their own column."""
+    numbered = [name for name in columns if name.isdecimal()]
+    counted = {str(place) for place in range(len(columns) + 1)}  # columns that were numbered for want of names
+    names = [name for name in columns if not set(numbered) <= counted or name not in numbered]
+    like_data = [name for name in names if _DECIMAL.fullmatch(name) or name in columns[name].texts()]
+    return len(like_data) >= max(1, len(columns) / 2)

@@ -15,6 +15,7 @@ _LOOKS_MISSING = frozenset(
 )  # fmt: skip
 _SPACES = re.compile(r"[\s_-]+")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_AROUND = " .,;:'\"`\u2018\u2019\u201c\u201d"
 _MOST_GROUPS = 10
 
 
@@ -60,11 +61,11 @@ def _similar(counts: Mapping[str, int]) -> list[list[str]]:
 
 
 def _folded(name: str) -> str:
-    """A name without case, width, invisible characters and kinds of space; a number as its value."""
+    """A name without case, width, invisible characters, kinds of space and marks around it; a number as its value."""
     text = _without_invisible(unicodedata.normalize("NFKC", name)).strip()
     if is_number(text):
         return f"number {float(text):.17g}"
-    spaced = _SPACES.sub(" ", text).strip()
+    spaced = _SPACES.sub(" ", text).strip(_AROUND)
     return unicodedata.normalize("NFKC", (spaced or text).casefold())
 
 
