@@ -5,7 +5,7 @@ import math
 import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 
 from service.domain.errors import Invalid
 from service.ingest import numbers
@@ -67,6 +67,30 @@ def test_a_number_written_in_any_locale_comes_back_as_the_same_number(
     sign = "\u2212" if text.startswith("-") else ""
     found = numbers.as_numbers(pa.array([sign + before + text.lstrip("-") + after]), decimal)  # type: ignore[arg-type]  # "." or ","
     assert found.to_pylist() == [float(plain.replace(",", ""))]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(-99_999, 99_999), st.floats(-1e6, 1e6)), min_size=12, max_size=20),
+    MARKS,
+    st.integers(0, 4),
+)
+def test_a_file_in_any_locale_gives_the_same_numbers_or_says_how_it_read_them(
+    take: Take, pairs: list[tuple[int, float]], marks: tuple[str, str], digits: int
+) -> None:
+    decimal, thousands = marks
+    wanted = [(number, float(f"{value:.{digits}f}")) for number, value in pairs]
+    assume(all(len(set(column)) > 2 for column in zip(*wanted, strict=True)))
+    texts = [(f"{number:,}", f"{value:,.{digits}f}") for number, value in pairs]
+    local = [
+        [text.replace(",", "T").replace(".", decimal).replace("T", thousands) for text in column]
+        for column in zip(*texts, strict=True)
+    ]
+    outcome = take(semicolons(a=local[0], b=local[1]), features=["a", "b"])
+    told = outcome.codes & {"points_in_numbers", "commas_in_numbers"}
+    for place, name in enumerate("ab"):
+        if name in outcome.kinds:
+            assert told or outcome.column(name) == [row[place] for row in wanted]
 
 
 def test_one_column_tells_how_all_columns_of_the_file_write_their_numbers(take: Take) -> None:
