@@ -1,7 +1,7 @@
 """What a dataset says of each column of its upload."""
 
 from service.domain.dataset import Column, ColumnRole, DatasetSpec, FeatureKind
-from service.ingest.column_counts import ColumnCounts
+from service.ingest.column_counts import EXAMPLE_CHARACTERS, EXAMPLES, ColumnCounts
 from service.ingest.conventions import Conventions, conventions_of
 from service.ingest.kinds import Input, kind_of
 from service.ingest.roles import Plan
@@ -59,8 +59,14 @@ def _column(
         why=why,
         missing=missing,
         unreadable=unreadable,
-        examples=counts.examples,
+        examples=_examples(counts),
     )
+
+
+def _examples(counts: ColumnCounts) -> list[str]:
+    """Two values that differ; none that is missing, where the values were few enough to be told apart."""
+    present = list(counts.texts())[:EXAMPLES]
+    return [text[:EXAMPLE_CHARACTERS] for text in present] or counts.examples
 
 
 def _roles(plan: Plan, spec: DatasetSpec) -> dict[str, tuple[ColumnRole, str]]:

@@ -15,8 +15,8 @@ from service.ingest.values import MissingWords
 
 _MOST_DISTINCT_CHARACTERS = 16 * 2**20
 _SURE_OF_FORM = 1_000
-_EXAMPLES = 2
-_EXAMPLE_CHARACTERS = 80
+EXAMPLES = 2
+EXAMPLE_CHARACTERS = 80
 _ODDITIES = 20
 _SUFFIXES = 50
 TYPED = "typed"  # in place of a form: the column has a type of its own
@@ -153,7 +153,7 @@ class ColumnCounts:
         self.missing += column.null_count
         for pair in pc.value_counts(lengths).to_pylist():
             self.lengths[pair["values"]] += pair["counts"]
-        if len(self.examples) < _EXAMPLES:
+        if len(self.examples) < EXAMPLES:
             first = next((value for value in column.slice(0, 1).to_pylist() if value is not None), None)
             self.examples += [] if first is None else [f"{len(first):,} numbers"]
 
@@ -301,8 +301,8 @@ class ColumnCounts:
                 continue
             if text not in self.distinct:
                 self.characters += len(text)
-                if len(self.examples) < _EXAMPLES and text:
-                    self.examples.append(text[:_EXAMPLE_CHARACTERS])
+                if len(self.examples) < EXAMPLES and text:
+                    self.examples.append(text[:EXAMPLE_CHARACTERS])
             self.distinct[text] += weight
         if len(self.distinct) > self.most_distinct or self.characters > _MOST_DISTINCT_CHARACTERS:
             self.distinct = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from service.domain.dataset import ClientWarning, DatasetSpec
 from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
+from service.ingest.conventions import NEARLY_ALL
 from service.ingest.faults import bad_spec, listed
 from service.ingest.one_hot import OneHot
 from service.ingest.survey import is_id_name
@@ -156,10 +157,11 @@ def _class_like(free: dict[str, ColumnCounts], rows: int) -> list[str]:
 
 
 def is_class_like(column: ColumnCounts, rows: int) -> bool:
-    """Whether a column has few values, and no fractions."""
+    """Whether a column has few values, and neither fractions nor dates."""
     texts = column.texts()
-    continuous = column.numbers > 0 and column.whole < column.numbers
-    return not continuous and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
+    fractions = column.numbers > column.whole or column.only_by_point or column.only_by_comma
+    dated = max(column.times, *column.moments.values(), 0) >= NEARLY_ALL * max(column.telling, 1)
+    return not fractions and not dated and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
 
 
 def _offered(candidates: Sequence[str], groups: Sequence[OneHot]) -> list[str | list[str]]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from service.domain.errors import Invalid
 from tests.unit.ingest.uploads import Take, rows_as_csv, rows_as_json_lines
 
 
@@ -54,3 +55,26 @@ def test_missing_and_read_values_are_all_values(take: Take) -> None:
         if feature is not None and one.name != "label":
             nulls = sum(value is None for value in outcome.column(one.name))
             assert nulls <= one.missing + one.unreadable
+
+
+def test_examples_are_values_that_are_there(take: Take) -> None:
+    table = [{"v": ("NA", "red", "blue")[place % 3], "b": place / 7, "label": "pq"[place % 2]} for place in range(60)]
+    assert next(one for one in take(rows_as_csv(table)).found.columns if one.name == "v").examples == ["red", "blue"]
+
+
+def test_dates_and_fractions_are_no_candidates_for_the_label(take: Take) -> None:
+    table = [
+        {
+            "seen": f"0{1 + place % 9}.03.2024",
+            "share": f"{place % 7},5",
+            "colour": ("red", "blue")[place % 2],
+            "size": "sml"[place % 3],
+        }
+        for place in range(60)
+    ]
+    with pytest.raises(Invalid, match="size") as refusal:
+        take(rows_as_csv(table))
+    offered = str(refusal.value).split("name it as")[0]
+    assert "colour" in offered
+    assert "seen" not in offered
+    assert "share" not in offered
