@@ -12,14 +12,21 @@ import pyarrow.compute as pc
 
 from service.ingest.numbers import matches
 
-_DATE_LIKE = r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}"
-_TIME_OF_DAY = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[AaPp]\.?[Mm]\.?)?$"
+_DATE_LIKE = (
+    r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}|"
+    r"^\d{4}[-/]\d{1,2}$|^\d{1,2}/\d{4}$|^[A-Za-z]{3,9}[- ]\d{4}$"
+)
+_TIME_OF_DAY = (
+    r"^([01]?\d|2[0-3])(:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[AaPp]\.?[Mm]\.?)?|\.[0-5]\d\.[0-5]\d)$"  # 18.30.00 in Italy
+)
 ISO = "iso"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _NAMED = ("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d-%b-%y")  # %b takes whole names too
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
-# %Y takes two digits, too, for years of the first century.
+_MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b-%Y", "%b %Y")  # of a whole month, its first day
+# %Y takes fewer digits, too, for years of the first centuries: 1.2.3 is a version.
+_LONG_YEAR = r"\d{4}"
 _SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
 _WORDED_MONTH = (
     r"^\d{1,2}[.]? (de )?\p{L}{3,12}[.]? (de )?\d{4}\b|^\d{4}年\d{1,2}月|^\p{L}{3,12} \d{1,2}(st|nd|rd|th)?,? \d{4}\b"
@@ -35,7 +42,7 @@ def _with_clocks(dates: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(date + clock for date in dates for clock in _CLOCKS)
 
 
-NEUTRAL_FORMS = (ISO, *_with_clocks(("%Y/%m/%d", "%Y.%m.%d", *_NAMED)))
+NEUTRAL_FORMS = (ISO, *_with_clocks(("%Y/%m/%d", "%Y.%m.%d", *_NAMED)), *_MONTHS)
 ORDERED_FORMS = {True: _with_clocks(_DAY_FIRST), False: _with_clocks(_MONTH_FIRST)}
 MOMENT_FORMS = (*NEUTRAL_FORMS, *ORDERED_FORMS[True], *ORDERED_FORMS[False])
 
@@ -65,7 +72,10 @@ def as_moments(texts: Any, form: str) -> Any:
     if form == ISO:
         return pa.array([_iso(text) for text in texts.to_pylist()], pa.timestamp("us"))
     short = matches(texts, _SHORT_YEAR)
-    texts = pc.if_else(short if "%y" in form else pc.invert(short), texts, pa.scalar(None, pa.string()))
+    fits = short if "%y" in form else pc.and_(pc.invert(short), matches(texts, _LONG_YEAR))
+    texts = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
+    if form in _MONTHS:
+        texts, form = pc.binary_join_element_wise("1", texts, " "), f"%d {form}"
     return within_calendar(pc.strptime(texts, format=form, unit="us", error_is_null=True))
 
 
@@ -104,7 +114,7 @@ def as_times(texts: Any) -> Any:
 
 def _microseconds(text: str) -> int:
     clock = text.rstrip("aApPmM. ")
-    hours, minutes, *rest = clock.split(":")
+    hours, minutes, *rest = clock.split(":") if ":" in clock else clock.split(".")
     half = text[len(clock) :].strip().lower()[:1]
     hour = int(hours) if not half else int(hours) % 12 + (12 if half == "p" else 0)
     seconds = round(float(rest[0]) * 1_000_000) if rest else 0

@@ -86,8 +86,9 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
     found = leaks.find_leaks(source, label, reading, suspects, survey.rows, words)
     conventions = conventions_of(columns.values(), source.delimiter, spec)
     left_out |= leaks.left_out(found, label)
-    warnings += leaks.leak_warnings(found, label)
     modality, inputs = _inputs(free, survey, spec, source, conventions, left_out)
+    learnt = {one.name for one in inputs}
+    warnings += leaks.leak_warnings([one for one in found if one.name in learnt], label)
     if split is not None:
         _check_splits(columns[split], split, warnings)
     inferred = Inferred(

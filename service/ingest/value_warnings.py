@@ -9,6 +9,7 @@ from service.ingest.faults import listed
 from service.ingest.kinds import Input
 
 _SHOWN = 3
+_MAY_BE_VALUES = ("na", "n/a", "none", "null", "nil")
 
 
 def warnings_of(
@@ -36,6 +37,14 @@ def _missing(pairs: Pairs) -> Iterator[ClientWarning]:
     if marks:
         detail = f"{sum(marks.values()):,} values among numbers or dates stand for nothing and count as missing: {_counts(marks)}"
         yield ClientWarning(code="marks_of_missing", detail=detail)
+    words = {
+        f"{one.name}, as {' '.join(found)}": sum(found.values())
+        for one, column in pairs
+        if (found := _words(one, column))
+    }
+    if words:
+        detail = f"{sum(words.values()):,} words of categories were read as missing: {_counts(words)}; where they are categories, set spec.missing to []"
+        yield ClientWarning(code="words_as_missing", detail=detail)
     scarce = {one.name: one.missing for one, column in pairs if one.missing > column.seen / 2}
     if scarce:
         detail = f"more than half of the values are missing: {_counts(scarce)}; if a word or a sign was taken for a missing value, set spec.missing"
@@ -47,6 +56,18 @@ def _missing(pairs: Pairs) -> Iterator[ClientWarning]:
             "where they are categories, set spec.kinds"
         )
         yield ClientWarning(code="unparsable_values", detail=detail)
+
+
+def _words(one: Input, column: ColumnCounts) -> dict[str, int]:
+    """The words of a category that were read as missing, and may be values: NA, None."""
+    if one.kind not in ("categorical", "boolean") or not column.missing_words.usual:
+        return {}
+    own = column.missing_words.own
+    return {
+        text: count
+        for text, count in (column.distinct or {}).items()
+        if text.lower() in _MAY_BE_VALUES and text not in own
+    }
 
 
 def _shown(column: ColumnCounts) -> str:
