@@ -70,6 +70,7 @@ class ColumnCounts:
     characters: int = 0  # of the distinct texts
     examples: list[str] = field(default_factory=list)  # the first two texts that differ
     oddities: Counter[str] = field(default_factory=Counter)  # some of the marks and censored texts
+    _texts: dict[str, int] | None = None  # of `texts`, until more are counted
     _held: Counter[str] | None = None  # `distinct` while nothing but texts came and none was looked at
 
     def __post_init__(self) -> None:
@@ -91,12 +92,13 @@ class ColumnCounts:
 
     def texts(self) -> dict[str, int]:
         """The different values that are not missing as a feature; empty when there are too many to count."""
-        counted: dict[str, int] = self.distinct or {}
-        if not counted:
+        if not self.distinct:
             return {}
-        names = pa.array(list(counted), pa.string())
-        kept = names.filter(pc.invert(self.missing_words.among(names)))
-        return {text: counted[text] for text in kept.to_pylist()}
+        if self._texts is None:
+            names = pa.array(list(self.distinct), pa.string())
+            kept = names.filter(pc.invert(self.missing_words.among(names)))
+            self._texts = {text: self.distinct[text] for text in kept.to_pylist()}
+        return self._texts
 
     def add(self, column: Any) -> None:
         """Count one batch's values, of any Arrow type."""
@@ -296,6 +298,7 @@ class ColumnCounts:
     def _merge(self, texts: Any, weights: Weights) -> None:
         if self.distinct is None:
             return
+        self._texts = None
         for text, weight in zip(texts.to_pylist(), weights.tolist(), strict=True):
             if text is None:
                 continue
