@@ -12,6 +12,7 @@ from service.store.jobs import Job
 from service.store.webhooks import Delivery
 
 _RETRY_S = 2
+_LISTED = 20
 
 
 def find_job(services: Services, job_id: str) -> Job:
@@ -81,6 +82,15 @@ def find_delivery(services: Services, delivery_id: str) -> Delivery:
     if found is None:
         raise NotFound(f"no delivery {delivery_id}")
     return found
+
+
+def check_class(info: DatasetInfo, name: str | None, *loc: str | int) -> None:
+    """Raise Invalid at `loc` for a class that the dataset has not; None is no class that was asked for."""
+    if name is None or name in info.classes:
+        return
+    more = len(info.classes) - _LISTED
+    known = ", ".join(info.classes[:_LISTED]) + (f" and {more} more" if more > 0 else "")
+    raise invalid(loc, f"no class {name!r}; one of {known}")
 
 
 def check_signal(job: Job, name: str, *loc: str | int) -> None:

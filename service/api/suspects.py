@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
-from service.actions.find import check_signal
+from service.actions.find import check_class, check_signal, find_dataset_of_job
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
 from service.api.http.authentication import authorize
@@ -63,6 +63,7 @@ def _tool_names(
 
 def _query(
     job: CompletedJob,
+    services: ServicesDependency,
     by: Annotated[str, Query(description="mislabeled, anomalous, or any signal that the job computed.")] = "mislabeled",
     label: Annotated[str | None, Query(description="Only rows with this given label.")] = None,
     suggested: Annotated[str | None, Query(description="Only rows with this suggested label.")] = None,
@@ -70,7 +71,28 @@ def _query(
     min_score: Annotated[FiniteFloat | None, Query(description="Only rows that score at least this.")] = None,
 ) -> rankings.Query:
     check_signal(job, by, "query", "by")
+    if label is not None or suggested is not None:
+        info = find_dataset_of_job(services, job)
+        check_class(info, label, "query", "label")
+        check_class(info, suggested, "query", "suggested")
     return rankings.Query(by, label, suggested, verdict, min_score)
+
+
+def _signals(
+    job: CompletedJob,
+    signals: Annotated[
+        str | None,
+        Query(
+            description="Names of the signals to show, between commas: si,aai; all that were computed when left out."
+        ),
+    ] = None,
+) -> tuple[str, ...] | None:
+    if signals is None:
+        return None
+    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in signals.split(",")))))
+    for name in names:
+        check_signal(job, name, "query", "signals")
+    return names
 
 
 @router.get(
@@ -83,6 +105,7 @@ def list_suspects(
     job: CompletedJob,
     query: Annotated[rankings.Query, Depends(_query)],
     names: Annotated[ToolNames, Depends(_tool_names)],
+    signals: Annotated[tuple[str, ...] | None, Depends(_signals)],
     request: Request,
     services: ServicesDependency,
     response: Response,
@@ -102,7 +125,7 @@ def list_suspects(
     """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches."""
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     if form != "json":
-        return _file(services, job, query, EXPORT_FORMATS[form], names)
+        return _file(services, job, query, EXPORT_FORMATS[form], names, signals)
     marked = ["suspects", job.id, *asdict(query).values()]
     # The ranking never changes, so the counts travel with the cursor.
     after, total, flagged = None, None, None
@@ -116,7 +139,7 @@ def list_suspects(
         total = rankings.count(connection, job.id, query) if total is None else total
         flagged = _flagged(rankings.count_by_verdict(connection, job.id), query) if flagged is None else flagged
     first = 1 if after is None else after.rank + 1
-    items = suspect_views(services, job, rows[:limit], query.by, first)
+    items = suspect_views(services, job, rows[:limit], query.by, first, signals)
     following = None
     if len(rows) > limit:
         last = rows[limit - 1]
@@ -132,8 +155,15 @@ def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
     return sum(counted.get(verdict, 0) for verdict in asked)
 
 
-def _file(services: Services, job: Job, query: rankings.Query, form: ExportFormat, names: ToolNames) -> Response:
+def _file(
+    services: Services,
+    job: Job,
+    query: rankings.Query,
+    form: ExportFormat,
+    names: ToolNames,
+    signals: tuple[str, ...] | None,
+) -> Response:
     name = f"{job.id}-{query.by}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
-    content = export_ranking(services, job, query, form, names)
+    content = export_ranking(services, job, query, form, names, signals)
     return StreamingResponse(content, media_type=form.media_type, headers=headers)

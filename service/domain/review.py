@@ -20,6 +20,7 @@ class Decision(Frozen):
         "withdraw: the decision before no longer holds."
     )
     label: str | None = Field(None, description="The right class; only with relabel.")
+    reviewer: str | None = Field(None, min_length=1, max_length=200, description="Who decided; null: not said.")
 
     @model_validator(mode="after")
     def _label_goes_with_relabel(self) -> Self:
@@ -42,6 +43,7 @@ class Review(BaseModel):
     label: str | None
     given_label: str | None = Field(description="Label of the sample in that job; null where it is not known.")
     source: str = Field(description='Source: "api", or the labelling tool that it was read from, "label_studio".')
+    reviewer: str | None = Field(None, description="Who decided; null where it was not said.")
     created_at: datetime
 
     def about(self, given: str) -> "Review":
@@ -55,6 +57,11 @@ class Review(BaseModel):
         kept = right == given
         restated = {"decision": "keep", "label": None} if kept else {"decision": "relabel", "label": right}
         return self.model_copy(update={**restated, "given_label": given})
+
+    def right_label(self, given: str) -> str | None:
+        """The class that is right by this review of a sample with the label `given`; None where it names no class."""
+        restated = self.about(given)
+        return {"keep": given, "relabel": restated.label}.get(restated.decision)
 
 
 class Outcome(StrEnum):

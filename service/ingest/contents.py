@@ -1,5 +1,6 @@
 """Contents of many rows of a canonical file, as reviewers see them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
@@ -10,6 +11,8 @@ import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
 from service.ingest import images
+
+_NUMBERED = re.compile(r"^row-\d+$")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,13 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
                 found |= zip(in_group, (_content(header, row) for row in table.to_pylist()), strict=True)
             start = stop
     return [found.get(position, Content()) for position in positions]
+
+
+def image_paths(data: Path, ids: Sequence[str], positions: Sequence[int]) -> list[str | None]:
+    """Paths of the images with these ids, at these 0-based positions, as the upload had them; None where it had none."""
+    found = [content.path for content in contents(data, positions)]
+    # An image of an archive without a list is called by its path, and one of an array by its number.
+    return [path or (None if _NUMBERED.match(name) else name) for path, name in zip(found, ids, strict=True)]
 
 
 def _columns(header: CanonicalHeader, names: Sequence[str], *, sizes: bool) -> list[str]:

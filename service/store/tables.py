@@ -166,6 +166,7 @@ reviews = sa.Table(
     sa.Column("label", sa.String),
     sa.Column("given_label", sa.String),
     sa.Column("source", sa.String, nullable=False),
+    sa.Column("reviewer", sa.String),
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Index("ix_reviews_job_id_sample_id_seq", "job_id", "sample_id", "seq"),
 )

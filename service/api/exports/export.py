@@ -7,7 +7,8 @@ from typing import Any
 
 from service.platforms.exports import ExportContext
 
-# Rows of the ranking in its order, some at a time: those of the store with `rank`, from 1, and `score`.
+# Rows of the ranking in its order, some at a time: those of the store with `rank`, from 1, and `score`. For a table each
+# also has `path`, `decision`, `decided_label`, `reviewer` and `reviewed_at`, which are None where there is none.
 Chunks = Iterable[list[dict[str, Any]]]
 
 

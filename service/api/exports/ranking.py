@@ -1,8 +1,11 @@
 """A whole ranking in a file format, streamed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
 from service.api.exports.export import Export
@@ -11,9 +14,11 @@ from service.api.exports.writers import WRITERS
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.review import Review
+from service.ingest.contents import image_paths
 from service.platforms.exports import ExportContext
 from service.services import Services
-from service.store import rankings
+from service.store import rankings, reviews
 from service.store.jobs import Job
 
 
@@ -41,25 +46,64 @@ class ToolNames:
 
 
 def export_ranking(
-    services: Services, job: Job, query: rankings.Query, form: ExportFormat, names: ToolNames
+    services: Services,
+    job: Job,
+    query: rankings.Query,
+    form: ExportFormat,
+    names: ToolNames,
+    signals: Sequence[str] | None = None,
 ) -> Iterator[bytes]:
     """The file in pieces; memory does not grow with it, and one connection is held until it ends or is closed.
 
+    A table has columns of these `signals`, None: of all that the job computed.
     Raises at once Invalid for data that the tool has no place for, and Conflict for errors that the job planted itself.
     """
     info = find_dataset_of_job(services, job)
     _check_fits(form, job, info)
+    data, is_image = services.blobs.canonical(info.id), info.modality == "image"
 
     def chunks() -> Iterator[list[dict[str, Any]]]:
         rank = 0
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
             for rows in rankings.stream(connection, job.id, query):
-                yield [{**row, "rank": place, "score": row[query.by]} for place, row in enumerate(rows, rank + 1)]
+                ranked = [{**row, "rank": place, "score": row[query.by]} for place, row in enumerate(rows, rank + 1)]
+                yield (
+                    ranked
+                    if form.is_for_tool
+                    else _with_reviews(connection, job.id, data if is_image else None, ranked)
+                )
                 rank += len(rows)
 
-    export = Export(columns((job.result or {})["signals"]), names.context(job, info), services.blobs.canonical(info.id))
-    return WRITERS[form.name](chunks(), export)
+    shown = (job.result or {})["signals"] if signals is None else signals
+    return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data))
+
+
+def _with_reviews(
+    connection: sa.Connection, job_id: str, images: Path | None, rows: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """The rows with the review that holds, in terms of the labels that the job ranked, and with the path of each image.
+
+    `images` is their canonical file; None for other data.
+    """
+    ids = [row["sample_id"] for row in rows]
+    held = reviews.latest(connection, job_id, ids)
+    found = [None] * len(ids) if images is None else image_paths(images, ids, [row["position"] for row in rows])
+    return [
+        {**row, "path": path, **_decided(held.get(row["sample_id"]), row["given_label"])}
+        for row, path in zip(rows, found, strict=True)
+    ]
+
+
+def _decided(review: Review | None, given: str) -> dict[str, Any]:
+    if review is None:
+        return dict.fromkeys(("decision", "decided_label", "reviewer", "reviewed_at"))
+    return {
+        "decision": review.about(given).decision,
+        "decided_label": review.right_label(given),
+        "reviewer": review.reviewer,
+        "reviewed_at": review.created_at,
+    }
 
 
 def _check_fits(form: ExportFormat, job: Job, info: DatasetInfo) -> None:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -14,12 +14,17 @@ from service.api.exports.export import Chunks, Export, Writer
 _OWN: tuple[tuple[str, Any], ...] = (
     ("rank", pa.int64()),
     ("sample_id", pa.string()),
+    ("path", pa.string()),
     ("index", pa.int64()),
     ("given_label", pa.string()),
     ("suggested_label", pa.string()),
     ("suggested_confidence", pa.float64()),
     ("score", pa.float64()),
     ("verdict", pa.string()),
+    ("decision", pa.string()),
+    ("decided_label", pa.string()),
+    ("reviewer", pa.string()),
+    ("reviewed_at", pa.timestamp("us", tz="UTC")),
     ("planted_kind", pa.string()),
     ("planted_label", pa.string()),
 )
@@ -44,14 +49,15 @@ def _csv(chunks: Chunks, names: Sequence[str]) -> Iterator[bytes]:
     for chunk in chunks:
         text.seek(0)
         text.truncate()
-        writer.writerows(chunk)
+        writer.writerows(map(_with_text_times, chunk))
         yield text.getvalue().encode()
 
 
 def to_jsonl(chunks: Chunks, export: Export) -> Iterator[bytes]:
     """One object a line."""
     for chunk in chunks:
-        lines = (json.dumps({name: row[name] for name in export.columns}, ensure_ascii=False) for row in chunk)
+        rows = map(_with_text_times, chunk)
+        lines = (json.dumps({name: row[name] for name in export.columns}, ensure_ascii=False) for row in rows)
         yield "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -86,6 +92,12 @@ def to_cleanlab(chunks: Chunks, _export: Export) -> Iterator[bytes]:
         for chunk in chunks
     )
     return _csv(issues, _ISSUE)
+
+
+def _with_text_times(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with its time as the API writes it, RFC 3339 in UTC."""
+    time = row.get("reviewed_at")
+    return row if time is None else {**row, "reviewed_at": time.isoformat().replace("+00:00", "Z")}
 
 
 class _Sink(io.RawIOBase):

@@ -46,6 +46,7 @@ class ReviewView(BaseModel):
     outcome: Outcome = Field(description="The decision beside the given and the suggested label.")
     job: str = Field(description="The job that it was given to: this one, or another of its chain.")
     source: str = Field(description='"api", or the labelling tool that it was read from.')
+    reviewer: str | None = Field(None, description="Who decided; null where it was not said.")
     created_at: datetime
 
 

@@ -55,8 +55,10 @@ def computed_signals(row: Row) -> dict[str, float]:
     return {name: row[name] for name in SIGNALS if row[name] is not None}
 
 
-def suspect_views(services: Services, job: Job, rows: Sequence[Row], by: str, first: int) -> list[Suspect]:
-    """Rows of the ranking by the signal `by`, whose ranks begin with `first`."""
+def suspect_views(
+    services: Services, job: Job, rows: Sequence[Row], by: str, first: int, signals: Sequence[str] | None = None
+) -> list[Suspect]:
+    """Rows of the ranking by the signal `by`, whose ranks begin with `first`; with these `signals`, None: with all."""
     cards = sample_cards(services, job, rows)
     with services.database.read() as connection:
         held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
@@ -71,7 +73,9 @@ def suspect_views(services: Services, job: Job, rows: Sequence[Row], by: str, fi
             verdict=row["verdict"],
             planted=planted_view(row),
             review=review_view(held.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
-            signals=computed_signals(row),
+            signals={
+                name: value for name, value in computed_signals(row).items() if signals is None or name in signals
+            },
         )
         for rank, (row, card) in enumerate(zip(rows, cards, strict=True), first)
     ]

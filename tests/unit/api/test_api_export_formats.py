@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from service.api.exports.writers import WRITERS
 from service.domain.exports import EXPORT_FORMATS
 from service.platforms.exports import ExportContext
 from service.terminal.cli import app as command_line
+from tests.builders import NOON
 
 GOLDEN = Path(__file__).parents[1] / "platforms" / "golden"
 TABLES = [name for name, form in EXPORT_FORMATS.items() if not form.is_for_tool]
@@ -29,6 +31,7 @@ def row(rank: int, sample_id: str, planted: str | None = None) -> dict[str, Any]
     return {
         "rank": rank,
         "sample_id": sample_id,
+        "path": None if rank == 3 else f"a, b/{rank}.png",
         "index": 10 - rank,
         "position": 0,
         "given_label": "cat",
@@ -36,6 +39,10 @@ def row(rank: int, sample_id: str, planted: str | None = None) -> dict[str, Any]
         "suggested_confidence": 0.1 + 0.2,
         "score": score,
         "verdict": "mislabeled" if rank == 1 else "clean",
+        "decision": "relabel" if rank == 1 else None,
+        "decided_label": "dog" if rank == 1 else None,
+        "reviewer": "Noor" if rank == 1 else None,
+        "reviewed_at": NOON if rank == 1 else None,
         "planted_kind": planted and "mislabeled_uniform",
         "planted_label": planted,
         "mislabeled": score,
@@ -67,7 +74,10 @@ def test_a_table_is_its_golden_file(name: str) -> None:
     if EXPORT_FORMATS[name].is_text:
         assert content == golden.read_bytes()
     else:
-        assert pq.read_table(io.BytesIO(content)).to_pylist() == json.loads(golden.read_text())
+        assert pq.read_table(io.BytesIO(content)).to_pylist() == [
+            {**one, "reviewed_at": one["reviewed_at"] and datetime.fromisoformat(one["reviewed_at"])}
+            for one in json.loads(golden.read_text())
+        ]
 
 
 @pytest.mark.parametrize("name", [name for name in TABLES if EXPORT_FORMATS[name].is_text])
