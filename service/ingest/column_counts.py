@@ -267,6 +267,7 @@ class ColumnCounts:
         return point, comma
 
     def _count_dates(self, texts: Any, weights: Weights) -> None:
+        texts = moments.tidied(texts)
         self.times += _weight(weights, moments.is_time_of_day(texts))
         self.worded_dates += _weight(weights, moments.has_worded_month(texts))
         texts, weights = _chosen(texts, weights, moments.is_date_like(texts))

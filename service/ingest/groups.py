@@ -12,11 +12,13 @@ _OF_GROUPS = (
     "animals?|mouse|devices?|machines?|sensors?|wells?|plates?|articles?|visits?|stud(y|ies)|series|cases?|accounts?|"
     "trips?|vehicles?|drivers?|user_?names?"
 )
+_OF_PURCHASES = "invoices?|orders?|baskets?|transactions?|mrn"
 # patient, patient_id, PatientID, user no, id_patient
 _NAMED = re.compile(
-    rf"(?i)(.*[_\s.-])?({_OF_GROUPS})[_\s.-]*(id|ids|uid|uuid|guid|key|no|nr|nbr|num|number|code|hash)|id[_\s.-]({_OF_GROUPS})"
+    rf"(?i)(.*[_\s.-])?({_OF_GROUPS}|{_OF_PURCHASES})[_\s.-]*(id|ids|uid|uuid|guid|key|no|nr|nbr|num|number|code|hash)|id[_\s.-]({_OF_GROUPS})|mrn"
 )
 _BARE = re.compile(rf"(?i)({_OF_GROUPS})")
+_PLURAL = re.compile(r"(?i).*s|people")
 _AN_ID = re.compile(r"(?i)(.*[_\s.-])?(id|uid|uuid|guid|identifier)|(?-i:.*[a-z0-9]I[dD])")
 _FEWEST_GROUPS = 10
 _FEWEST_BARE_GROUPS = 20
@@ -36,6 +38,8 @@ def is_group(column: ColumnCounts) -> bool:
     if _NAMED.fullmatch(column.name):
         return True
     many = column.distinct is None or len(texts) >= _FEWEST_BARE_GROUPS
+    if column.numbers and _PLURAL.fullmatch(column.name):
+        return False  # a count of visits, users, students
     if _BARE.fullmatch(column.name):
         return many or (len(texts) >= _FEWEST_GROUPS and all(any(map(str.isdigit, text)) for text in texts))
     return bool(_AN_ID.fullmatch(column.name)) and (many or len(texts) >= _FEWEST_GROUPS)

@@ -17,6 +17,7 @@ _CATEGORIES = 1_000
 _WORDS_OF_TEXT = 3
 _MOSTLY_DIFFERENT = 0.8
 _SURELY_MANY = 50
+_MULTIPLES = frozenset(("k", "tsd", "m", "mn", "mio", "mln", "b", "bn", "mrd", "t", "万", "億", "亿"))
 _TEXT_COLUMN = re.compile(r"(?i)(.*[_\s.-])?(text|review|comment|sentence|content|tweet|message|body|question)s?")
 _CODE_COLUMN = re.compile(r"(?i)(.*[_\s.-])?(zip|zip_?code|postal|postal_?code|post_?code|plz|fips)")
 
@@ -99,7 +100,10 @@ def _measured(column: ColumnCounts, conventions: Conventions) -> Input | None:
     """Numbers with one unit of measurement behind them, and maybe some without; None for any other column."""
     unit, count = max(column.suffixes.items(), key=lambda pair: pair[1], default=("", 0))
     decimal = conventions.decimal_of(column)
-    count += column.readable(decimal) if unit else 0
+    bare = column.readable(decimal)
+    if bare and unit.lower() in _MULTIPLES:
+        return None  # 95K beside 7 is no number of the same size
+    count += bare if unit else 0
     if not unit or count < NEARLY_ALL * column.telling:
         return None
     why = _share(column, count, f"a number, the unit {unit} behind it")

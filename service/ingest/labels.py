@@ -49,6 +49,8 @@ def read_labels(
     if numeric:
         kept = [text for text, name in names.items() if is_number(text) and name not in merged]
         _check_numbers(label.name, kept, rows)
+    elif counts and all(_DECIMAL.fullmatch(text) for text in counts):
+        _check_numbers(label.name, [text for text in names if text not in merged], rows)
     found = Counter[str]()
     for text, name in names.items():
         found[name] += counts[text]
@@ -119,14 +121,15 @@ def _check_kind(label: ColumnCounts, limits: Limits) -> None:
 
 def _check_numbers(column: str, texts: list[str], rows: int) -> None:
     """Raise `Invalid` for numbers that are no classes: shares of a class, and quantities."""
-    numbers = sorted({float(text) for text in texts}) or [0.0]
+    written = {float(text.replace(",", ".")): text for text in texts}
+    numbers = sorted(written) or [0.0]
     fractions = [number for number in numbers if number % 1]
     where = f"column {column}"
     if fractions and numbers[0] >= 0 and numbers[-1] <= 1:
         raise invalid(
-            f"the label column {column!r} holds numbers between 0 and 1, as {fractions[0]:g}: shares of a class (soft labels) "
+            f"the label column {column!r} holds numbers between 0 and 1, as {written[fractions[0]]}: shares of a class (soft labels) "
             "are not supported; upload one class for each sample, such as 1 where the share is above 0.5. Where these "
-            f'numbers are names of classes, say so: spec {{"merge_labels": {{"half": ["{fractions[0]:g}"]}}}}',
+            f'numbers are names of classes, say so: spec {{"merge_labels": {{"half": ["{written[fractions[0]]}"]}}}}',
             where,
         )
     quantity = len(numbers) > _SURELY_A_QUANTITY and len(numbers) > rows / 2

@@ -14,7 +14,7 @@ from service.ingest.numbers import matches
 
 _DATE_LIKE = (
     r"^\d{1,4}[-/. ][0-9A-Za-z]{1,9}[-/. ,]|^[A-Za-z]{3,9} \d{1,2},? \d{4}|"
-    r"^\d{4}[-/]\d{1,2}$|^\d{1,2}/\d{4}$|^[A-Za-z]{3,9}[- ]\d{4}$"
+    r"^\d{8}T\d{4}|^\d{4}[-/]\d{1,2}$|^\d{1,2}/\d{4}$|^[A-Za-z]{3,9}[- ]\d{4}$"
 )
 _TIME_OF_DAY = (
     r"^([01]?\d|2[0-3])(:[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[AaPp]\.?[Mm]\.?)?|\.[0-5]\d\.[0-5]\d)$"  # 18.30.00 in Italy
@@ -24,6 +24,18 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _NAMED = ("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d-%b-%y")  # %b takes whole names too
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
+_LONGEST = 48  # characters; what is longer is prose
+# Days of the week, zones that are UTC, endings of numbers, the order of Unix and of Chinese: without them, or as others write.
+_ODD = r"(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]? |\d ?(utc|gmt|[+-]0000)\b|\d(st|nd|rd|th)\b|^\d{4}[年년]"
+_TIDIED = (
+    (r"(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]? +", ""),
+    (r"(?i)(\d) ?(utc|gmt|[+-]0000)\b", r"\1"),
+    (r"(?i)(\d)(st|nd|rd|th)\b", r"\1"),
+    (r"^(\d{4})[年년] ?(\d{1,2})[月월] ?(\d{1,2})[日일]", r"\1-\2-\3"),
+    (r"^([A-Za-z]{3}) +(\d{1,2}) (\d{2}:\d{2}:\d{2}) (\d{4})$", r"\2 \1 \4 \3"),
+)
+_PADDED = r"^\d{4}-\d{2}-\d{2}"
+_UNPADDED = "%Y-%m-%d"
 _MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b-%Y", "%b %Y")  # of a whole month, its first day
 # %Y takes fewer digits, too, for years of the first centuries: 1.2.3 is a version.
 _LONG_YEAR = r"\d{4}"
@@ -42,7 +54,7 @@ def _with_clocks(dates: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(date + clock for date in dates for clock in _CLOCKS)
 
 
-NEUTRAL_FORMS = (ISO, *_with_clocks(("%Y/%m/%d", "%Y.%m.%d", *_NAMED)), *_MONTHS)
+NEUTRAL_FORMS = (ISO, *_with_clocks((_UNPADDED, "%Y/%m/%d", "%Y.%m.%d", *_NAMED)), *_MONTHS)
 ORDERED_FORMS = {True: _with_clocks(_DAY_FIRST), False: _with_clocks(_MONTH_FIRST)}
 MOMENT_FORMS = (*NEUTRAL_FORMS, *ORDERED_FORMS[True], *ORDERED_FORMS[False])
 
@@ -50,6 +62,17 @@ MOMENT_FORMS = (*NEUTRAL_FORMS, *ORDERED_FORMS[True], *ORDERED_FORMS[False])
 def is_date_like(texts: Any) -> Any:
     """A cheap test that every date passes."""
     return matches(texts, _DATE_LIKE)
+
+
+def tidied(texts: Any) -> Any:
+    """Dates without what says nothing more, as `Fri, 5th` and `UTC`; other texts as they are."""
+    odd = pc.and_(matches(texts, _ODD), pc.fill_null(pc.less_equal(pc.utf8_length(texts), _LONGEST), False))
+    if not pc.any(odd).as_py():
+        return texts
+    tidy = texts
+    for pattern, replacement in _TIDIED:
+        tidy = pc.replace_substring_regex(tidy, pattern, replacement)
+    return pc.if_else(odd, tidy, texts)
 
 
 def is_in_digits(texts: Any) -> Any:
@@ -74,6 +97,8 @@ def as_moments(texts: Any, form: str) -> Any:
     short = matches(texts, _SHORT_YEAR)
     fits = short if "%y" in form else pc.and_(pc.invert(short), matches(texts, _LONG_YEAR))
     texts = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
+    if form.startswith(_UNPADDED):  # what is padded is ISO's, and no date is to count twice
+        texts = pc.if_else(matches(texts, _PADDED), pa.scalar(None, pa.string()), texts)
     if form in _MONTHS:
         texts, form = pc.binary_join_element_wise("1", texts, " "), f"%d {form}"
     return within_calendar(pc.strptime(texts, format=form, unit="us", error_is_null=True))
@@ -81,6 +106,7 @@ def as_moments(texts: Any, form: str) -> Any:
 
 def first_moments(texts: Any, forms: tuple[str, ...]) -> Any:
     """Texts as UTC timestamps, each read by the first form that takes it; null where none does."""
+    texts = tidied(texts)
     found = pa.nulls(len(texts), pa.timestamp("us"))
     for form in forms:
         left = pc.and_(texts.is_valid(), pc.invert(found.is_valid()))

@@ -27,7 +27,7 @@ _BY_POINT = (
 )
 _BY_COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}((\.\d{{3}})+|( \d{{3}})+|('\d{{3}})+))?(,\d*)?{_EXPONENT}$"
 _EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
-_WITH_SUFFIX = r"^[+-]?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5}|\+)$"
+_WITH_SUFFIX = r"^[+-]?(?:\p{Sc} ?)?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$"
 _NULL = pa.scalar(None, pa.string())
 # Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
 _DIGITS = {
@@ -100,7 +100,7 @@ def suffixes(texts: Any) -> Any:
 
 def bare(texts: Any) -> Any:
     """Numbers without the unit behind them; other texts as they are."""
-    return pc.if_else(matches(texts, _WITH_SUFFIX), _replaced(texts, r" *([\p{L}°µ][\p{L}²³/]{0,5}|\+)$", ""), texts)
+    return pc.if_else(matches(texts, _WITH_SUFFIX), _replaced(texts, r" *([\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$", ""), texts)
 
 
 def without_suffix(texts: Any, unit: str) -> Any:

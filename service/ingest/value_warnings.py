@@ -114,7 +114,7 @@ def _not_read(pairs: Pairs) -> Iterator[ClientWarning]:
     measured = [
         f"{one.name} ({', '.join(unit for unit, _ in column.suffixes.most_common(_SHOWN))})"
         for one, column in pairs
-        if column.suffixes.total() >= NEARLY_ALL * column.telling and one.kind == "categorical"
+        if column.suffixes and column.suffixes.total() + column.by_point >= NEARLY_ALL * column.telling
     ]
     if measured:
         detail = f"numbers with several units behind them are not compared, but read as categories: {listed(measured)}; write them in one unit"

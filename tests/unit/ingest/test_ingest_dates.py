@@ -85,7 +85,9 @@ def test_times_of_a_typed_column_are_times(take: Take, tmp_path: Path) -> None:
 
 
 DAYS = st.dates(date(1900, 1, 1), date(2099, 12, 31))
-FORMS = st.sampled_from([form for form in moments.MOMENT_FORMS if "%d" in form and "%y" not in form])
+FORMS = st.sampled_from(
+    [form for form in moments.MOMENT_FORMS if "%d" in form and "%y" not in form and "%Y-%m-%d" not in form]
+)
 
 
 @given(st.lists(DAYS, min_size=1, max_size=5), FORMS, st.timedeltas(timedelta(0), timedelta(hours=23)))
