@@ -43,6 +43,7 @@ _SHORT_YEAR = r"^(\d{1,2}[/.-]\d{1,2}|\d{1,2}[ -][A-Za-z]+)[/. -]\d{2}\b"
 _WORDED_MONTH = (
     r"^\d{1,2}[.]? (de )?\p{L}{3,12}[.]? (de )?\d{4}\b|^\d{4}年\d{1,2}月|^\p{L}{3,12} \d{1,2}(st|nd|rd|th)?,? \d{4}\b"
 )
+_LONE_YEAR = r"(^|\D)\d{4}(\D|$)"
 _BY_NUMBER = r"^\d{1,2}([/.-])\d{1,2}[/.-]\d{2,4}\b"
 _FIRST_IS_DAY = r"^(1[3-9]|2\d|3[01])[/.-](0?[1-9]|1[0-2])[/.-]\d{2,4}\b"
 _SECOND_IS_DAY = r"^(0?[1-9]|1[0-2])[/.-](1[3-9]|2\d|3[01])[/.-]\d{2,4}\b"
@@ -124,7 +125,10 @@ def within_calendar(moments: Any) -> Any:
 
 def has_worded_month(texts: Any) -> Any:
     """Whether each text looks like a date with its month as a word, in any language."""
-    return matches(texts, _WORDED_MONTH)
+    with_year = matches(texts, _LONE_YEAR)  # much cheaper, and prose has few
+    if not pc.any(with_year).as_py():
+        return with_year
+    return matches(pc.if_else(with_year, texts, pa.scalar(None, pa.string())), _WORDED_MONTH)
 
 
 def is_time_of_day(texts: Any) -> Any:

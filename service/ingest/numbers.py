@@ -95,6 +95,10 @@ def either_point(texts: Any) -> Any:
 
 def suffixes(texts: Any) -> Any:
     """The unit of measurement behind each number: `cm` of `100 cm`, `+` of `10,000+`; null for any other text."""
+    may_be = matches(texts, "^[^A-Za-z]")  # much cheaper than the whole pattern, and prose begins with a letter
+    if not pc.any(may_be).as_py():
+        return pa.nulls(len(texts), pa.string())
+    texts = pc.if_else(may_be, texts, _NULL)
     return pc.struct_field(pc.extract_regex(texts, _WITH_SUFFIX), "unit")
 
 
