@@ -167,7 +167,10 @@ def _listed(
         if decided is not None:
             label = decided
             warnings += _filled(found, folders, label)
-    split = with_splits(found, lists)
+    split, unsplit = with_splits(found, lists)
+    if unsplit:
+        detail = f"{len(unsplit):,} images lie in no folder of a split, beside others that do, for example {unsplit[0]}; they count as train"
+        warnings.append(ClientWarning(code="images_beside_splits", detail=detail))
     if folders:
         for path, (_, values) in found.rows.items():
             values["folder"] = folders.get(path)
@@ -238,6 +241,14 @@ def _label_beside_folders(
             )
             warnings.append(ClientWarning(code="folders_disagree", detail=detail))
         return same.column
+    beside = not any(path in folders for path in found.rows) and len(folders) >= len(found.rows)
+    if beside:
+        detail = (
+            f"the labels are the folders, because {where} names none of the {len(folders):,} images in them; the "
+            f"{len(found.rows):,} images that it names have no label. To read {where}, upload it with its images alone"
+        )
+        warnings.append(ClientWarning(code="folders_are_labels", detail=detail))
+        return "folder"
     if not may_hold_labels(found):
         detail = f"the labels are the folders, because {where} names images and has no column of classes"
         warnings.append(ClientWarning(code="folders_are_labels", detail=detail))

@@ -1,11 +1,12 @@
 """A table as one JSON document: an array of objects, alone or under a key, and the forms that pandas writes.
 
 `orient="records"`, and any array of objects among the values of an object, is read piece by piece. `split`, `columns`,
-`index`, and an object of arrays turn rows into columns, so that they are held whole and their size is limited.
+`index`, and an object of arrays turn rows into columns, so that they are held whole and their size is limited. Objects one after the other, which
+are no document, are read as well.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from json import loads
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from service.domain.errors import TooLarge
 from service.ingest.encoding import encoding_of
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.json_lines import Record, record_batches
-from service.ingest.readers.json_stream import pieces
+from service.ingest.readers.json_stream import holds_several, objects, pieces
 from service.ingest.source import RowSource, Upload
 
 _SPACE = "\ufeff \t\r\n"
@@ -33,7 +34,9 @@ def is_document(path: Path) -> bool:
         return True
     try:
         loads(first)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, JSONDecodeError) and error.msg == "Extra data":
+            return True  # several objects in a line
         # Lines of which the first is broken begin with braces, and an object over several lines has them at its ends.
         return not (first.endswith("}") and second.startswith("{"))
     return not second
@@ -42,6 +45,8 @@ def is_document(path: Path) -> bool:
 def open_json_document(upload: Upload) -> RowSource:
     """Read a table that is one JSON document. Raises `Malformed` naming the line, `Invalid` where it is no table, `TooLarge`."""
     encoding = encoding_of(upload.path)
+    if holds_several(upload.path, encoding):
+        return _source(upload, encoding, "objects", lambda: _numbered(objects(upload.path, encoding)))
     sections = _sections(upload.path, encoding)
     arrays = [name for name, kinds in sections.items() if kinds == {"object in an array"}]
     if len(arrays) == 1:
@@ -86,7 +91,10 @@ def _sections(path: Path, encoding: str) -> dict[str, set[str]]:
 
 
 def _elements(path: Path, encoding: str, wanted: str) -> Iterator[Record]:
-    found = (value for section, _, value in pieces(path, encoding) if section == wanted)
+    return _numbered(value for section, _, value in pieces(path, encoding) if section == wanted)
+
+
+def _numbered(found: Iterable[dict[str, Any]]) -> Iterator[Record]:
     return (Record(f"element {place}", _size(value), value) for place, value in enumerate(found))
 
 

@@ -1,4 +1,7 @@
-"""JSON lines: one object a line; keys may differ from line to line. Objects of other JSON become rows here too."""
+"""JSON lines: one object a line; keys may differ from line to line, and members of an object in it are columns.
+
+Objects of other JSON become rows here too.
+"""
 
 import io
 import json
@@ -19,6 +22,7 @@ from service.ingest.limits import Limits
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 _LONGEST_LINE = 64 * 2**20
+_MOST_LEVELS = 4  # of objects in objects that become columns
 
 
 def open_json_lines(upload: Upload) -> RowSource:
@@ -118,8 +122,19 @@ def _mended(value: Any) -> Any:
     return value
 
 
+def _flat(values: dict[str, Any], levels: int = _MOST_LEVELS) -> dict[str, Any]:
+    """A row with the members of an object in it as columns of their own, called `outer.inner`; below `levels` it is text."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict) and levels:
+            found |= {f"{name}.{inner}": one for inner, one in _flat(value, levels - 1).items()}
+        else:
+            found[name] = value
+    return found
+
+
 def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], limits: Limits) -> Batch:
-    objects = [row.values or {} for row in rows]
+    objects = [_flat(row.values or {}) for row in rows]
     names = list(dict.fromkeys(name for one in objects for name in one))
     limits.check_columns(len(names))
     columns = [as_column([one.get(name) for one in objects]) for name in names]

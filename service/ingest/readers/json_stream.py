@@ -40,6 +40,29 @@ def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
             cursor.fail("nothing is expected after the end")
 
 
+def holds_several(path: Path, encoding: str) -> bool:
+    """Whether a text is objects one after the other, of which the first is not long."""
+    with path.open(encoding=encoding, errors="surrogateescape") as text:
+        start = text.read(_CHUNK).lstrip("".join(_SPACE))
+    try:
+        _, end = _DECODE(start)
+    except (ValueError, RecursionError):
+        return False
+    return start.startswith("{") and start[end:].lstrip(",".join(_SPACE)).startswith("{")
+
+
+def objects(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
+    """Objects one after the other, on lines or not, with commas between them or not. Raises Malformed naming the line."""
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
+        cursor = _Cursor(text)
+        while cursor.next():
+            value = cursor.value()
+            if not isinstance(value, dict):
+                cursor.fail("an object is expected")
+            yield value
+            cursor.pass_comma()
+
+
 def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
     for section in cursor.keys():  # noqa: SIM118 - not a mapping but a generator that moves on
         match cursor.next():
@@ -106,6 +129,11 @@ class _Cursor:
                     self.fail(bad_byte(bad[0]))
                 value, self._place = sound(value, piece), end
                 return value  # not a number that continues beyond the text read so far
+
+    def pass_comma(self) -> None:
+        """Pass a comma, if it comes next."""
+        if self.next() == ",":
+            self._place += 1
 
     def fail(self, why: str) -> NoReturn:
         """Raise Malformed at this line."""

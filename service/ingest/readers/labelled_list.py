@@ -263,21 +263,26 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def with_splits(found: ListedImages, lists: Sequence[ImageList]) -> str | None:
-    """Add a column of splits where the lists or the folders of the images say them; gives its name."""
+def with_splits(found: ListedImages, lists: Sequence[ImageList]) -> tuple[str | None, list[str]]:
+    """Add a column of splits where the lists or the folders of the images say them.
+
+    Gives its name, and the images of which nothing says a split.
+    """
     if any(name.strip().lower() in ("split", "subset", "fold", "partition", "set") for name in found.columns):
-        return None
+        return None, []
     by_list = {one.path: one.split for one in lists}
     splits = {path: next((split for one, split in by_list.items() if where.startswith(f"{one} ")), None)
               for path, (where, _) in found.rows.items()}  # fmt: skip
     if len(set(splits.values())) < 2 or not all(splits.values()):
         splits = {path: _folder_split(path) for path in found.rows}
-    if len(set(splits.values())) < 2 or not all(splits.values()):
-        return None
+    known = {split for split in splits.values() if split}
+    without = [path for path, split in splits.items() if not split]
+    if len(known) < 2 or len(without) > _MOST * len(splits):
+        return None, []
     for path, (_, values) in found.rows.items():
         values["split"] = splits[path]
     found.columns["split"] = None
-    return "split"
+    return "split", without
 
 
 def _folder_split(path: str) -> str | None:
