@@ -18,6 +18,7 @@ _SURE_OF_FORM = 1_000
 EXAMPLES = 2
 EXAMPLE_CHARACTERS = 80
 _ODDITIES = 20
+_LONGEST_SHORT = 64  # characters
 _SUFFIXES = 50
 TYPED = "typed"  # in place of a form: the column has a type of its own
 
@@ -213,28 +214,37 @@ class ColumnCounts:
         self.by_comma += count
 
     def _add_words(self, texts: Any, weights: Weights) -> None:
-        """Count what is not plainly a number: numbers with marks and units, marks of missing, booleans, vectors, dates."""
-        rest, weights_of_rest = _chosen(texts, weights, pc.invert(self._count_written(texts, weights)))
-        if not len(rest):
+        """Count what is not plainly a number. Only a short text can be a number, a date or a mark of missing."""
+        short = pc.less_equal(pc.utf8_length(texts), _LONGEST_SHORT)
+        self._add_prose(*_chosen(texts, weights, pc.invert(short)))
+        texts, weights = _chosen(texts, weights, short)
+        texts, weights = _chosen(texts, weights, pc.invert(self._count_written(texts, weights)))
+        if not len(texts):
             return
-        self._count_dates(rest, weights_of_rest)
-        lower = pc.utf8_lower(rest)
+        self._add_prose(texts, weights)
+        self._count_dates(texts, weights)
+        self._count_suffixes(texts, weights)
+        lower = pc.utf8_lower(texts)
         for yes, no in values.TRUTHS.items():
-            self.truths[yes] += _weight(weights_of_rest, pc.is_in(lower, pa.array([yes, no])))
-        vectors = values.is_vector(rest)
-        lengths = pc.add(pc.count_substring(rest.filter(vectors), ","), 1).to_pylist()
-        for length, weight in zip(lengths, weights_of_rest[_mask(vectors)], strict=True):
-            self.lengths[length] += int(weight)
-        self.bracketed += _weight(weights_of_rest, pc.and_(pc.starts_with(rest, "["), pc.ends_with(rest, "]")))
-        self.words += int((weights_of_rest * values.word_counts(rest).to_numpy(zero_copy_only=False)).sum())
-        marks = values.is_mark(rest)
-        censored = values.is_censored(rest)
-        self.marks += _weight(weights_of_rest, marks)
-        self.censored += _weight(weights_of_rest, censored)
-        self._count_suffixes(rest, weights_of_rest)
+            self.truths[yes] += _weight(weights, pc.is_in(lower, pa.array([yes, no])))
+        marks, censored = values.is_mark(texts), values.is_censored(texts)
+        self.marks += _weight(weights, marks)
+        self.censored += _weight(weights, censored)
         if len(self.oddities) < _ODDITIES:
-            odd, weights_of_odd = _chosen(rest, weights_of_rest, pc.or_(marks, censored))
-            self.oddities.update(dict(zip(odd.to_pylist(), weights_of_odd.tolist(), strict=True)))
+            odd, weights = _chosen(texts, weights, pc.or_(marks, censored))
+            self.oddities.update(dict(zip(odd.to_pylist(), weights.tolist(), strict=True)))
+
+    def _add_prose(self, texts: Any, weights: Weights) -> None:
+        """Count words, and lists in brackets."""
+        if not len(texts):
+            return
+        self.words += int((weights * values.word_counts(texts).to_numpy(zero_copy_only=False)).sum())
+        texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
+        self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
+        texts, weights = _chosen(texts, weights, values.is_vector(texts))
+        lengths = pc.add(pc.count_substring(texts, ","), 1).to_pylist()
+        for length, weight in zip(lengths, weights.tolist(), strict=True):
+            self.lengths[length] += weight
 
     def _count_written(self, texts: Any, weights: Weights) -> Any:
         """Count numbers with marks and units, and give for each text whether it is one."""
