@@ -52,7 +52,9 @@ def kind_of(
         return _as_wanted(column, conventions, wanted)
     vectors = column.lengths.total()
     if vectors >= _MOSTLY_VECTORS * column.present:
-        return _vectors(column) if column.lengths.most_common(1)[0][0] else None
+        # Rows without a vector cannot be used, so that a vector of few rows says nothing of the others.
+        usable = column.lengths.most_common(1)[0][0] and 2 * column.present > column.seen
+        return _vectors(column) if usable else None
     if _is_code(column) and column.distinct is not None:
         return _read(column, "categorical", "whole numbers with leading zeros, or postal codes")
     if column.telling and column.readable(conventions.decimal_of(column)) >= NEARLY_ALL * column.telling:

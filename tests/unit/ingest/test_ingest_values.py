@@ -1,5 +1,6 @@
 """Kinds of columns, missing values, labels, and the warnings that say what was done to them."""
 
+import json
 import math
 from datetime import datetime
 
@@ -349,3 +350,10 @@ def test_a_class_whose_rows_are_all_skipped_is_no_class(take: Take) -> None:
 def test_when_every_row_is_skipped_the_first_reason_is_told(take: Take) -> None:
     with pytest.raises(Invalid, match=r"line 2: 4 fields"):
         take("x,target\n1,a,?,!\n2,b,?,!\n3,a,?,!\n", label="target")
+
+
+def test_a_vector_of_few_rows_does_not_make_the_data_vectors(take: Take) -> None:
+    rows = [{"x": place / 3, "v": [1.0, 2.0] if place < 5 else None, "label": "pq"[place % 2]} for place in range(40)]
+    outcome = take("\n".join(map(json.dumps, rows)), "rows.jsonl")
+    assert outcome.found.modality == "tabular"
+    assert len(outcome.labels) == 40
