@@ -35,9 +35,18 @@ _HEAD = 1 << 16
 _CHUNK = 1 << 20
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _PICKLE = "a pickle, which can run any code when it is loaded; save arrays as safetensors or with numpy.savez"
+_MOST_INSPECTED = 20  # files of an archive
+_LONGEST_MARK = 64
 _HINTS = (
     (b"\x93NUMPY", "a single NumPy array; save x and y together with numpy.savez"),
     (b"\x89HDF", "HDF5"),
+    (b"MATLAB", "a MATLAB file; load it with scipy.io.loadmat and save its arrays with numpy.savez"),
+    (b"\0\0\x08\x01", "IDX, as of MNIST; save images and labels together with numpy.savez"),
+    (b"\0\0\x08\x03", "IDX, as of MNIST; save images and labels together with numpy.savez"),
+    (b"$FL2", "an SPSS file; save it as CSV"),
+    (b"<stata_dta", "a Stata file; save it as CSV"),
+    (b"Obj\x01", "Avro; save it as Parquet"),
+    (b"ORC", "ORC; save it as Parquet"),
     (b"SQLite", "an SQLite database"),
     (b"BZh", "compressed with bzip2; use gzip"),
     (b"\xfd7zXZ", "compressed with xz; use gzip"),
@@ -92,10 +101,33 @@ def open_upload(upload: Upload) -> RowSource:
         if reader.recognises(FileHead(upload, head)):
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
-    hint = next((f" It is {text}." for mark, text in _HINTS if head.startswith(mark)), "")
+    known = _hint(head)
+    hint = f" It is {known}." if known else ""
     raise UnreadableType(
         f"no reader takes {upload.name!r}.{hint} Readable: {'; '.join(one.title for one in READERS.values())}."
     )
+
+
+def _hint(head: bytes) -> str:
+    """What a file is that no reader takes, by its first bytes; empty if that is not known."""
+    if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<table")):
+        return "an HTML page; save the table in it as CSV or .xlsx"
+    return next((text for mark, text in _HINTS if head.startswith(mark)), "")
+
+
+def _foreign(listing: Listing) -> str:
+    """What an archive without images and tables holds instead; empty if that is not known."""
+    names = {member.path for member in listing.members}
+    if names & {"[Content_Types].xml", "mimetype"}:
+        return "a document of an office program; save its table as .xlsx or CSV"
+    with listing.reading() as read:
+        for member in [one for one in listing.members if not one.fault][:_MOST_INSPECTED]:
+            with read(member) as file:
+                head = file.read(_LONGEST_MARK)
+            packed = "an archive or packed itself; unpack it first" if head.startswith((*_ZIP, b"\x1f\x8b")) else ""
+            if what := packed or _hint(head):
+                return f"an archive in which {member.path} is {what}"
+    return ""
 
 
 def _unpacked(upload: Upload) -> tuple[Upload, bytes, bool]:
@@ -210,6 +242,8 @@ def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
     names = [member.path for member in listing.members]
     if any(name.rsplit("/", 1)[-1] == "data.pkl" for name in names):
         raise UnreadableType(f"{upload.name!r} is {_PICKLE}")
+    if not tables.members() and not images and (what := _foreign(listing)):
+        raise UnreadableType(f"{upload.name!r} is {what}")
     return open_tables(kind, tables, images)
 
 

@@ -25,7 +25,8 @@ _SHORT_RUN = 1.8
 _MOSTLY = 0.5
 _CONTROLS = b"\t\n\r\f\x1a\x1b"
 _NO_LETTERS = b"\x81\x8d\x8f\x90\x9d\xfe\xff"
-_FEW_NULS = 0.05  # of the bytes of a text; a binary file has more, or other control characters
+_STRAYS = re.compile("\0|^\ufeff+", re.MULTILINE)
+_FEW_CONTROLS = 0.05  # of the bytes of a text; a binary file has more, or other control characters
 BAD_BYTES = re.compile("[\udc80-\udcff]+")  # how Python decodes bytes that are no UTF-8, with errors="surrogateescape"
 _FOREIGN = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
@@ -35,12 +36,12 @@ class TextEncoding:
     """Python's name of an encoding, and what is wrong with the text.
 
     `bad_bytes` counts the bytes that are no UTF-8 in a text that is otherwise; they are decoded with "surrogateescape".
-    `nuls` says whether it holds NUL characters.
+    `strays` says whether it holds NUL characters, or byte order marks beyond its beginning, as joined files do.
     """
 
     name: str
     bad_bytes: int = 0
-    nuls: bool = False
+    strays: bool = False
 
 
 def refuse_bad_bytes(text: str, line: int) -> None:
@@ -70,15 +71,15 @@ def text_encoding(path: Path) -> TextEncoding:
         if fault is not None:
             raise malformed(f"the text is not valid {marked} at byte {fault:,}; save it as UTF-8", f"byte {fault}")
         return TextEncoding(marked)
-    utf_8, nuls = marked or "utf-8", _has_nuls(path)
+    utf_8, strays = marked or "utf-8", _has_strays(path)
     fault = _first_fault(path, utf_8)
     if fault is None:
-        return TextEncoding(utf_8, 0, nuls)
+        return TextEncoding(utf_8, 0, strays)
     bad, sound = _utf_8_shares(path)
     if marked is not None or sound > bad or not _letters(_around(path, fault)):
-        return TextEncoding(utf_8, bad, nuls)
+        return TextEncoding(utf_8, bad, strays)
     found = next(name for name in _guesses(_around(path, fault)) if _first_fault(path, name) is None)
-    return TextEncoding(found, 0, nuls)
+    return TextEncoding(found, 0, strays)
 
 
 def _utf_8_shares(path: Path) -> tuple[int, int]:
@@ -100,12 +101,20 @@ def _letters(sample: bytes) -> bytes:
     return sample.translate(None, bytes(range(128)) + _NO_LETTERS)
 
 
-def _has_nuls(path: Path) -> bool:
+def _has_strays(path: Path) -> bool:
+    before = b""
     with path.open("rb") as file:
+        file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
         while chunk := file.read(_CHUNK):
-            if b"\0" in chunk:
+            if b"\0" in chunk or codecs.BOM_UTF8 in before + chunk:
                 return True
+            before = chunk[1 - len(codecs.BOM_UTF8) :]
     return False
+
+
+def without_strays(text: str) -> str:
+    """Text without NUL characters and without byte order marks at the beginning of lines."""
+    return _STRAYS.sub("", text)
 
 
 def _guesses(sample: bytes) -> tuple[str, ...]:
@@ -124,8 +133,8 @@ def _guesses(sample: bytes) -> tuple[str, ...]:
 def sample_text(head: bytes) -> str | None:
     """The first bytes of a file as text, for detection of its format; wrong characters are replaced. None if it is not text."""
     marked = next((name for mark, name in _MARKS if head.startswith(mark)), None) or _without_mark(head)
-    controls = _CONTROLS + (b"\0" if head.find(0) > 0 and head.count(0) <= _FEW_NULS * len(head) else b"")
-    if marked is None and any(byte < 32 and byte not in controls for byte in head):
+    others = head.translate(None, _CONTROLS + bytes(range(32, 256)))
+    if marked is None and others and (len(others) > _FEW_CONTROLS * len(head) or head[0] in others):
         return None
     return head.decode(marked or "utf-8", "replace")
 

@@ -6,6 +6,7 @@ Each raises ValueError that says what to give instead.
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -63,7 +64,8 @@ def _check_places(loader: DataLoader[Any], own_batches: Any, sampler: Any, name:
             raise ValueError(f"{name} has drop_last=True and loses {lost:,} of its {samples:,} samples; {_IN_ORDER}")
     if own_batches is None and isinstance(sampler, SequentialSampler) and len(sampler) == samples:
         return
-    places = list(sampler) if batches is None else [place for batch in batches for place in batch]
+    given = iter(sampler) if batches is None else (place for batch in batches for place in batch)
+    places = list(islice(given, samples + 1))  # a sampler may be endless
     if places != list(range(samples)):
         which = type(sampler if own_batches is None else own_batches).__name__
         raise ValueError(

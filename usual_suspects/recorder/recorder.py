@@ -76,10 +76,13 @@ class TraceRecorder:
             raise ValueError(f"head= is a {type(head).__name__}; the Linear layer that gives the logits is expected")
         self.head = head or self._find_head()
         self._hooks = LastLayerHooks(self._model, self.head)
-        self._names: dict[str, Sequence[Any] | None] = {"classes": classes, "ids": ids, "reference_ids": reference_ids}
+        self._names: dict[str, Sequence[Any] | None] = {
+            name: _list_of(given)
+            for name, given in (("classes", classes), ("ids", ids), ("reference_ids", reference_ids))
+        }
         self._labels: dict[str, Tensor] = {}
         self._check_samples()
-        check_classes(classes, self._hooks.classes)
+        check_classes(self._names["classes"], self._hooks.classes)
         self._check_ids()
         check_header(self._names)
         self._folder = self.path.with_name(self.path.name + ".arrays")
@@ -242,6 +245,12 @@ class TraceRecorder:
         growing = GrowingArray(self._folder / name)
         growing.add(values)
         return growing.done()
+
+
+def _list_of(values: Any) -> Sequence[Any] | None:
+    """Names as a list; those of NumPy and torch come as arrays."""
+    made = getattr(values, "tolist", None)
+    return made() if made is not None else values  # type: ignore[no-any-return]  # both give lists
 
 
 def _part(prefix: str) -> str:

@@ -5,7 +5,7 @@ header and rows at once; the rows are values between commas, which take forty li
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import IO, Literal
 import numpy as np
 import pyarrow as pa
 
-from service.domain.dataset import SkippedRow
+from service.domain.dataset import ClientWarning, SkippedRow
 from service.ingest.encoding import TextEncoding, sample_text, text_encoding
-from service.ingest.faults import invalid, malformed
+from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
@@ -28,6 +28,7 @@ _ESCAPE = re.compile(r"\\(.)")
 _QUOTED = re.compile("['\"\\\\]")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r"}
 _MISSING = "?"
+_MOST_UNDECLARED = 1_000
 _LONGEST_LINE = 16 * 2**20
 _STEP = 64
 
@@ -60,13 +61,40 @@ def open_arff(upload: Upload) -> RowSource:
     attributes, start = _header(upload.path, encoding)
     names, renamed = distinct_names([one.name for one in attributes])
     upload.limits.check_columns(len(names))
+    declared = {name: frozenset(one.values) for one, name in zip(attributes, names, strict=True) if one.kind == "class"}
+    undeclared: dict[str, dict[str, None]] = {}
     return RowSource(
         format=f"arff, encoding {encoding.name}",
-        batches=lambda _media: _batches(upload.path, encoding, attributes, names, start),
+        batches=lambda _media: _counting(
+            undeclared, _batches(upload.path, encoding, attributes, names, start), declared
+        ),
         columns=tuple(names),
         label=_label(attributes, names),
         warnings=repeated_columns(renamed),
+        counted=lambda: tuple(_undeclared(name, list(found)) for name, found in undeclared.items()),
     )
+
+
+def _counting(
+    undeclared: dict[str, dict[str, None]], batches: Iterator[Batch], declared: Mapping[str, frozenset[str]]
+) -> Iterator[Batch]:
+    """The batches; the values of nominal attributes that the header does not declare are noted as they pass."""
+    undeclared.clear()
+    for batch in batches:
+        for name, known in declared.items():
+            held = batch.rows.column(name).unique().drop_null().to_pylist()
+            odd = dict.fromkeys(one for one in held if one not in known)
+            if odd and len(undeclared.get(name, ())) < _MOST_UNDECLARED:
+                undeclared.setdefault(name, {}).update(odd)
+        yield batch
+
+
+def _undeclared(name: str, found: Sequence[str]) -> ClientWarning:
+    detail = (
+        f"values of {name!r} are none of those that the header declares: {listed(found)}; they were kept. Where they are "
+        " misspelt, mend them; else add them to @attribute"
+    )
+    return ClientWarning(code="undeclared_values", detail=detail)
 
 
 def _label(attributes: Sequence[Attribute], names: Sequence[str]) -> str | None:

@@ -194,7 +194,8 @@ def _part(arrays: dict[str, StoredArray], names: PartNames, classes: StoredArray
     y = arrays[names.labels]
     if len(y.shape) > 1 and prod(y.shape[1:]) != 1:
         raise invalid(
-            f"{y.name} has shape {y.shape}; several labels for one sample are not supported, give one class each",
+            f"{y.name} has shape {y.shape}; several labels for one sample are not supported, give one class each; "
+            f"of one-hot rows save {y.name}.argmax(axis=1)",
             f"array {y.name}",
         )
     ids = arrays[names.ids] if names.ids else None

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
-from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding
+from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding, without_strays
 from service.ingest.readers.table_form import SAMPLE, TableForm, form_of, is_comment
 from service.ingest.readers.text_rows import (
     SPACES,
@@ -25,7 +25,6 @@ from service.ingest.readers.text_rows import (
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BLANK = " \t\r\n\x1a"
-_NUL = "\0"
 _MARKED = re.compile(r"^(#|%|//)", re.MULTILINE)
 
 
@@ -59,7 +58,7 @@ def open_delimited(upload: Upload) -> RowSource:
     """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
     encoding = text_encoding(upload.path)
     with _opened(upload.path, encoding) as text:
-        form = form_of(BAD_BYTES.sub("\ufffd", text.read(SAMPLE).replace(_NUL, "")), upload.name)
+        form = form_of(BAD_BYTES.sub("\ufffd", without_strays(text.read(SAMPLE))), upload.name)
     upload.limits.check_columns(len(form.names))
     before = form.comments_before
     last = [_Counts()]
@@ -96,10 +95,9 @@ def _of_encoding(encoding: TextEncoding) -> Iterator[ClientWarning]:
             detail=f"the text is UTF-8 but for {encoding.bad_bytes:,} bytes; the rows that hold them were skipped, each with "
             "its line; save the file as UTF-8",
         )
-    if encoding.nuls:
-        yield ClientWarning(
-            code="nul_characters", detail="NUL characters in the text were left out, as no text has them"
-        )
+    if encoding.strays:
+        detail = "NUL characters and byte order marks in the middle of the text were left out: they are no text"
+        yield ClientWarning(code="nul_characters", detail=detail)
 
 
 def _batches(path: Path, encoding: TextEncoding, form: TableForm, counts: _Counts) -> Iterator[Batch]:
@@ -136,8 +134,8 @@ def _chunks(text: IO[str], encoding: TextEncoding, form: TableForm) -> Iterator[
 
 def _after(text: IO[str], lines: int, encoding: TextEncoding, form: TableForm) -> Iterable[str]:
     found: Iterable[str] = islice(text, lines, None)
-    if encoding.nuls:
-        found = (line.replace(_NUL, "") for line in found)
+    if encoding.strays:
+        found = map(without_strays, found)
     return doubled_quotes(found) if form.backslash else found
 
 

@@ -122,19 +122,25 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def _flat(values: dict[str, Any], levels: int = _MOST_LEVELS) -> dict[str, Any]:
-    """A row with the members of an object in it as columns of their own, called `outer.inner`; below `levels` it is text."""
+def _flat(rows: list[dict[str, Any]], levels: int = _MOST_LEVELS) -> list[dict[str, Any]]:
+    """Rows with the members of an object in them as columns of their own, called `outer.inner`; below `levels` it is text.
+
+    A name that has other values as well is left as it is.
+    """
+    nested = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
+    nested -= {name for row in rows for name, value in row.items() if value is not None and not isinstance(value, dict)}
+    return _flat([_opened(row, nested) for row in rows], levels - 1) if nested and levels else rows
+
+
+def _opened(row: dict[str, Any], nested: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and levels:
-            found |= {f"{name}.{inner}": one for inner, one in _flat(value, levels - 1).items()}
-        else:
-            found[name] = value
+    for name, value in row.items():
+        found |= {f"{name}.{inner}": one for inner, one in (value or {}).items()} if name in nested else {name: value}
     return found
 
 
 def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], limits: Limits) -> Batch:
-    objects = [_flat(row.values or {}) for row in rows]
+    objects = _flat([row.values or {} for row in rows])
     names = list(dict.fromkeys(name for one in objects for name in one))
     limits.check_columns(len(names))
     columns = [as_column([one.get(name) for one in objects]) for name in names]

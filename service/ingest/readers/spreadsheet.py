@@ -52,6 +52,7 @@ class Sheet:
     header: int
     names: tuple[str, ...]
     rows: int
+    titles: tuple[str, ...] = ()  # what stands in the rows above the header
     split: str | None = None
 
 
@@ -85,7 +86,7 @@ def open_workbook(upload: Upload) -> RowSource:
         batches=lambda _media: _batches(upload.path, sheets, names, kinds, split),
         columns=(*names, *([split] if split else [])),
         split=split,
-        warnings=(*warnings, *repeated_columns(renamed)),
+        warnings=(*warnings, *_titles(sheets), *repeated_columns(renamed)),
     )
 
 
@@ -179,12 +180,38 @@ def _table(sheet: Any) -> Sheet | None:
     filled = [sum(cell != "" for cell in row) for row in rows]
     usual = median([count for count in filled if count] or [0])
     header = next((place for place, count in enumerate(filled) if count > 1 and count >= usual / 2), None)
+    if header is not None and _is_group_of_names(rows, header):
+        header += 1
     if header is None or not any(count > 1 for count in filled[header + 1 :]):
         return None
     names = [_text(cell).strip() if cell != "" else "" for cell in rows[header]]
     while names and not names[-1] and all(len(row) <= len(names) - 1 or row[len(names) - 1] == "" for row in rows):
         names.pop()
-    return Sheet(sheet.name, header, tuple(names), sheet.end[0] - header)
+    titles = tuple(" ".join(_text(cell) for cell in row if cell != "") for row in rows[:header])
+    return Sheet(sheet.name, header, tuple(names), sheet.end[0] - header, tuple(filter(None, titles)))
+
+
+def _is_group_of_names(rows: Sequence[Sequence[Any]], place: int) -> bool:
+    """Whether the row that may be the header stands above the names of columns, as merged cells do above several of them.
+
+    The row below it then has more cells, all of them different texts, and numbers below these.
+    """
+    above = [cell for cell in rows[place] if cell != ""]
+    names = [cell for cell in rows[place + 1] if cell != ""] if place + 1 < len(rows) else []
+    if len(names) <= len(above) or not all(isinstance(cell, str) for cell in names) or len(set(names)) < len(names):
+        return False
+    below = rows[place + 2 :]
+    return any(not isinstance(cell, str) for row in below for cell in row)
+
+
+def _titles(sheets: Sequence[Sheet]) -> Iterator[ClientWarning]:
+    for one in sheets:
+        if one.titles:
+            detail = (
+                f"the header of the sheet {one.name!r} was found below {len(one.titles)} other rows, which were left out: "
+                f"{listed([text[:60] for text in one.titles])}"
+            )
+            yield ClientWarning(code="lines_before_header", detail=detail)
 
 
 def _chosen(tables: Sequence[Sheet]) -> list[Sheet]:

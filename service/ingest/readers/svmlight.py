@@ -68,8 +68,9 @@ def open_svmlight(upload: Upload) -> RowSource:
 
 def _extent(path: Path, limits: Limits) -> tuple[int, int, bool]:
     """The first index, which is 0 or 1, the last, and whether there are queries."""
-    low, high, queries = 1, 0, False
+    low, high, queries, fault = 1, 0, False, ""
     for row in _rows(path):
+        fault = fault or (row.fault and f"line {row.line}: {row.fault}")
         queries = queries or row.query is not None
         if len(row.places):
             low, high = min(low, int(row.places[0])), max(high, int(row.places[-1]))
@@ -79,7 +80,11 @@ def _extent(path: Path, limits: Limits) -> tuple[int, int, bool]:
                     "features without gaps, leave out rare ones, or project them to fewer"
                 )
     if high < low:
-        raise invalid("no row has an index with a value, so there is nothing to learn from")
+        raise invalid(
+            f"no row can be used; the first, {fault}"
+            if fault
+            else "no row has an index with a value, so there is nothing to learn from"
+        )
     return low, high, queries
 
 
@@ -96,6 +101,8 @@ def _row(number: int, said: list[str]) -> SparseRow:
     query = None
     if pairs and pairs[0].lower().startswith("qid:"):
         query = pairs.pop(0).partition(":")[2]
+    if "," in label:
+        return SparseRow(number, fault=f"it has several labels, {label[:40]!r}; one class a row is expected")
     split = [pair.partition(":") for pair in pairs]
     try:
         places = np.array([int(place) for place, _, _ in split], np.int64)

@@ -23,6 +23,7 @@ _NEARLY_ALL = 0.95
 _SEP = re.compile(r'"?sep=([^"\r\n])"?[ ,;\t]*(\r\n|\r|\n)', re.IGNORECASE)
 _MARKS = ("//", "#", "%")
 _ERRORS = re.compile(r"#(n/a|div/0!|ref!|value!|name\?|null!|num!|spill!|calc!)", re.IGNORECASE)  # Excel's, in a cell
+_RULE = re.compile(r"[+|]?:?[-=]+:?([+|]:?[-=]+:?)*[+|]?")
 _LONGEST_PREAMBLE = 30
 _DECIMAL_COMMA = re.compile(r",(?=\d+$)")
 _FEW_ROWS = 2
@@ -79,6 +80,8 @@ def form_of(sample: str, name: str = "") -> TableForm:
     dialect = _dialect(sample, delimiter) | _single_quotes(sample, delimiter)
     backslash = delimiter != SPACES and '\\"' in sample and _is_backslashed(sample, dialect)
     rows = _sample_rows(sample, dialect, backslash=backslash)[1 if declared else 0 :]
+    ruled = [row for row in rows if _is_rule(row.fields)]
+    rows = [row for row in rows if row not in ruled]
     if not rows:
         raise invalid("the file is empty: a header line and at least two rows are needed", "line 1")
     comments, comment_rows = _comments(rows)
@@ -102,7 +105,7 @@ def form_of(sample: str, name: str = "") -> TableForm:
         backslash=backslash,
         names=tuple(names),
         header=written,
-        start=header.last,
+        start=next((row.last for row in ruled if row.line == header.last + 1), header.last),
         width=width,
         trailing=trailing,
         comments=comments,
@@ -157,6 +160,7 @@ def _widths(sample: str, delimiter: str) -> list[int]:
     rows = [row.fields for row in _sample_rows(sample, _dialect(sample, delimiter))]
     if rows and _SEP.match(sample):
         rows = rows[1:]
+    rows = [row for row in rows if not _is_rule(row)] or rows
     return [len(row) for row in rows if not _is_marked(row)] or [len(row) for row in rows]
 
 
@@ -210,6 +214,12 @@ def _strict_fits(sample: str, dialect: Dialect, *, backslash: bool) -> tuple[int
 def _is_backslashed(sample: str, dialect: Dialect) -> bool:
     """Whether more rows are whole when a quote after a backslash does not end a value."""
     return _strict_fits(sample, dialect, backslash=True)[0] > _strict_fits(sample, dialect, backslash=False)[0]
+
+
+def _is_rule(fields: Sequence[str]) -> bool:
+    """Whether a line is a line of dashes, as consoles, databases and Markdown draw between the header and the rows."""
+    filled = [one.strip() for one in fields if one.strip()]
+    return any(len(one) > _FEW_ROWS for one in filled) and all(map(_RULE.fullmatch, filled))
 
 
 def _is_marked(fields: Sequence[str]) -> bool:

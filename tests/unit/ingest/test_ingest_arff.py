@@ -85,3 +85,12 @@ def test_sparse_rows_have_zeros_and_first_values_where_they_say_nothing(take: Ta
 def test_a_header_that_cannot_be_read_is_refused_by_its_line(take: Take, content: str, match: str) -> None:
     with pytest.raises((Malformed, Invalid), match=match):
         take(content, "a.arff")
+
+
+def test_values_that_the_header_does_not_declare_are_told(take: Take) -> None:
+    rows = "".join(f"{n},{('Loam', 'clay', 'loam')[n % 3]}\n" for n in range(30))
+    head = "@relation cores\n@attribute depth numeric\n@attribute soil {clay,loam}\n@data\n"
+    outcome = take(head + rows, "cores.arff")
+    assert outcome.found.class_counts == {"Loam": 10, "clay": 10, "loam": 10}
+    told = next(one.detail for one in outcome.found.warnings if one.code == "undeclared_values")
+    assert told.startswith("values of 'soil' are none of those that the header declares: Loam;")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.domain.errors import Invalid
+from service.domain.errors import Invalid, UnreadableType
 from service.ingest import Limits
 from service.ingest.images import fault_of
 from tests.unit.ingest.uploads import Take, csv_of, png, zip_of
@@ -124,3 +124,19 @@ def test_a_metadata_row_that_names_no_file_is_told(take: Take) -> None:
     content = "\n".join(map(json.dumps, [*rows, {"file_name": [0], "label": "cat"}]))
     outcome = take(zip_of({**files, "metadata.jsonl": content.encode()}), "a.zip")
     assert (outcome.found.rows, len(outcome.skipped)) == (20, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128) + bytes(64), "It is a MATLAB file; load it with"),
+        (b"\0\0\x08\x03\0\0\0\x05" + bytes(64), "It is IDX"),
+        (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "It is an HTML page"),
+        (zip_of({"inner.zip": zip_of({"a/1.png": b"x"})}), "inner.zip is an archive or packed itself; unpack it first"),
+        (zip_of({"batches/data_1": b"\x80\x04K\x01."}), "data_1 is a pickle"),
+        (zip_of({"mimetype": b"application/vnd.oasis", "content.xml": b"<x/>"}), "a document of an office program"),
+    ],
+)
+def test_what_no_reader_takes_is_called_by_its_name(take: Take, content: bytes, what: str) -> None:
+    with pytest.raises(UnreadableType, match=what):
+        take(content, "upload.csv")

@@ -217,3 +217,13 @@ def test_any_sheet_comes_back_cell_by_cell(tmp_path: Any, table: list[list[Any]]
         return [None if c is None else shown[c] if isinstance(c, bool) else str(c).removesuffix(".0") for c in cells]
 
     assert [texts(row) for row in found] == [texts(row) for row in rows if any(cell is not None for cell in row)]
+
+
+def test_names_of_columns_below_names_of_groups_are_the_header_and_what_is_above_is_told(take: Take) -> None:
+    above = [["Trial of 2021"], ["measured", "", "judged"]]
+    outcome = take(workbook({"Trial": [*above, HEADER, *ROWS]}), "trial.xlsx")
+    assert outcome.kinds == {"weight": "numeric", "farm": "categorical"}
+    assert outcome.found.class_counts == {"A": 6, "B": 6}
+    told = next(one.detail for one in outcome.found.warnings if one.code == "lines_before_header")
+    assert "Trial of 2021" in told
+    assert "measured judged" in told

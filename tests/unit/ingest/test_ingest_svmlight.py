@@ -50,8 +50,8 @@ def test_too_many_columns_are_refused_with_the_line_and_the_cure(take: Take) -> 
         take("1 1:1\n0 4000000:1\n1 2:1\n", "a.svm")
 
 
-def test_rows_without_any_value_are_refused(take: Take) -> None:
-    with pytest.raises(Invalid, match="no row has an index"):
+def test_rows_that_cannot_be_used_are_refused_with_the_fault_of_the_first(take: Take) -> None:
+    with pytest.raises(Invalid, match="the first, line 1: the indices do not grow from left to right"):
         take("1 3:1 2:1\n0 3:1 2:1\n1 3:2 3:2\n", "a.svm")
 
 
@@ -74,3 +74,10 @@ def test_what_scikit_learn_writes_comes_back(take: Take, seed: int, rows: int, w
     for name in outcome.kinds:
         np.testing.assert_allclose(outcome.column(name), table[:, int(name[1:]) - first], rtol=1e-12)
     assert outcome.labels == [str(i % 2) for i in range(rows)]
+
+
+def test_several_labels_of_a_row_are_no_class(take: Take) -> None:
+    rows = [f"{n % 2}{',7' if n % 5 == 0 else ''} 1:{n} 2:{n % 4}\n" for n in range(20)]
+    outcome = take("".join(rows), "leaves.svm")
+    assert outcome.found.class_counts == {"0": 8, "1": 8}
+    assert outcome.skipped[0].reason == "it has several labels, '0,7'; one class a row is expected"

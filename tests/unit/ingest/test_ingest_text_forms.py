@@ -262,3 +262,35 @@ def test_any_table_that_is_written_comes_back_or_is_told(
         expected = [row for place, row in enumerate(stripped) if place not in skipped]
         assert [[value.lstrip(" ") for value in row] for row in rows] == expected
     assert len(rows) + len(skipped) + (0 if not said else len(table)) >= len(table)
+
+
+MARK = "\ufeff"
+
+
+def test_byte_order_marks_in_joined_files_are_no_text(take: Take) -> None:
+    part = "soil,depth\n" + "".join(f"{('loam', 'clay')[n % 2]},{n / 2}\n" for n in range(10))
+    outcome = take(MARK + MARK + part + MARK + part, "cores.csv", label="soil")
+    assert outcome.found.class_counts == {"loam": 10, "clay": 10}
+    assert outcome.codes >= {"nul_characters", "repeated_header"}
+
+
+@pytest.mark.parametrize(
+    ("top", "rule", "row"),
+    [
+        ("depth,soil\n", "-----,----\n", "{},{}\n"),
+        (" depth | soil \n", "-------+------\n", " {} | {}\n"),
+        ("| depth | soil |\n", "|------:|:-----|\n", "| {} | {} |\n"),
+        ("+-------+------+\n| depth | soil |\n", "+-------+------+\n", "| {} | {} |\n"),
+    ],
+)
+def test_a_line_of_dashes_below_the_header_is_no_row(take: Take, top: str, rule: str, row: str) -> None:
+    rows = "".join(row.format(n / 2, ("loam", "clay")[n % 2]) for n in range(20))
+    outcome = take(top + rule + rows, "cores.csv", label="soil")
+    assert outcome.found.class_counts == {"loam": 10, "clay": 10}
+    assert outcome.skipped == []
+
+
+@pytest.mark.parametrize("control", ["\v", "\x1c", "\x07"])
+def test_a_control_character_in_a_text_is_no_sign_of_a_binary_file(take: Take, control: str) -> None:
+    rows = "".join(f"wet{control}ground number {n} was found,{('loam', 'clay')[n % 2]}\n" for n in range(20))
+    assert take("note,soil\n" + rows, "notes.csv").found.class_counts == {"loam": 10, "clay": 10}

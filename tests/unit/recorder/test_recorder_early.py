@@ -43,6 +43,12 @@ class Stream(IterableDataset[Any]):
         return ((torch.ones(WIDTH), place % CLASSES) for place in range(N))
 
 
+class Endless:
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            yield from range(N)
+
+
 def loaders() -> dict[str, tuple[Any, str]]:
     """Loaders that lose samples or give them in another order, and what is said of each."""
     set_ = data()
@@ -53,6 +59,7 @@ def loaders() -> dict[str, tuple[Any, str]]:
         "weighted": (DataLoader(set_, sampler=WeightedRandomSampler([1.0] * N, N)), "shuffled by its WeightedRandom"),
         "subset": (DataLoader(set_, sampler=SubsetRandomSampler(range(N))), "shuffled by its SubsetRandomSampler"),
         "backwards": (DataLoader(set_, sampler=backwards), "a list that gives 50 of its 50 samples, or another order"),
+        "endless": (DataLoader(set_, sampler=Endless()), "an? Endless that gives 51 of its 50 samples"),
         "some": (DataLoader(set_, sampler=range(9)), "a range that gives 9 of its 50 samples"),
         "rank": (DataLoader(set_, sampler=DistributedSampler(set_, 2, 0, shuffle=False)), "gives 25 of its 50 samples"),
         "mixed rank": (DataLoader(set_, sampler=DistributedSampler(set_, 1, 0)), "or another order"),
@@ -238,3 +245,11 @@ def test_class_numbers_are_marked_as_columns_of_the_logits(tmp_path: Path) -> No
     with safe_open(tmp_path / "run", framework="np") as file:
         metadata = file.metadata() or {}
     assert (json.loads(metadata["classes"]), metadata["labels"]) == (["1", "2", "3"], "columns")
+
+
+@pytest.mark.parametrize("ids", [np.arange(N), torch.arange(N), np.array([f"s{n}" for n in range(N)])])
+def test_names_may_come_as_arrays(tmp_path: Path, ids: Any) -> None:
+    classes: Any = np.array(["fir", "elm", "oak"])
+    with TraceRecorder(network(), data(), tmp_path / "run", ids=ids, classes=classes) as recorder:
+        recorder.record(0.1)
+    assert (tmp_path / "run").exists()
