@@ -4,14 +4,18 @@ A table, or a text, stands between `<!-- table: NAME -->` and `<!-- end -->`. Th
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from service.domain.exports import EXPORT_FORMATS
 from service.domain.models import AUTO, MODELS
 from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
+from service.terminal.cli import app as command_line
 
 DOCS = Path(__file__).parents[1]
 _TABLE = re.compile(r"(?P<open><!-- table: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- end -->)", re.DOTALL)
@@ -56,6 +60,25 @@ def exports() -> str:
     return _table(["`format`", "title", "what it is", "data"], rows)
 
 
+def commands() -> str:
+    """The commands of the command line."""
+    group = typer.main.get_command(command_line)
+    rows = ([f"`suspects {name}`", _first_sentence(command.help or "")] for name, command in _commands(group))
+    return _table(["command", "what it does"], rows)
+
+
+def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.split()).partition(". ")[0].rstrip(".").replace("|", "&#124;")
+
+
 def settings() -> str:
     """What an installation may set."""
     rows = (
@@ -71,6 +94,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "notation": notation,
     "models": models,
     "exports": exports,
+    "commands": commands,
     "settings": settings,
 }
 

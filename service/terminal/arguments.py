@@ -1,11 +1,27 @@
 """Arguments and options that several commands take."""
 
+import sys
 from typing import Annotated
 
 import typer
 
 Job = Annotated[str, typer.Argument(help="Id of a job: job_…")]
+Dataset = Annotated[str, typer.Argument(help="Id of a dataset: ds_…")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone, one a line.")]
 By = Annotated[str, typer.Option(help="mislabeled, anomalous, or any signal of `suspects signals`.")]
 Label = Annotated[str | None, typer.Option(help="Only samples with this given label.")]
+Suggested = Annotated[str | None, typer.Option(help="Only samples with this suggested label.")]
+Verdict = Annotated[str | None, typer.Option(help="Only samples with this verdict: mislabeled, anomalous or clean.")]
+MinScore = Annotated[float | None, typer.Option(help="Only samples that score at least this.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of rows to show.")]
+Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
+
+
+def secret(given: str | None, what: str, variable: str) -> str:
+    """A secret from its variable, or asked for at a terminal. Where nobody can answer, it is a usage error: exit code 2."""
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"set {variable}: there is no terminal to ask for {what}")
+    return str(typer.prompt(what, hide_input=True, err=True))

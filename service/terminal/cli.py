@@ -8,23 +8,53 @@ from typing import Annotated
 
 import typer
 
-from service.terminal import doccano_commands, job_commands, result_commands, stack_commands
-from service.terminal.console import console, show_api_error
+from service.terminal import (
+    doccano_commands,
+    doctor_commands,
+    integration_commands,
+    job_commands,
+    result_commands,
+    review_commands,
+    stack_commands,
+    version_commands,
+)
+from service.terminal.console import console, errors, show_api_error, write
 from usual_suspects.client import ApiError, Client
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_WIDE = 400  # of help that no terminal shows: nothing is cut
 
 app = typer.Typer(
     name="suspects",
     help="Find the wrong samples of a labelled training set.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
-for commands in (stack_commands, job_commands, result_commands, doccano_commands):
+# In the order of `suspects --help`.
+for commands in (
+    stack_commands,
+    doctor_commands,
+    job_commands,
+    result_commands,
+    review_commands,
+    version_commands,
+    integration_commands,
+    doccano_commands,
+):
     app.add_typer(commands.app)
 
 
 def main() -> None:
-    """Run a command. A problem that the API reports is printed, and the exit code is 1."""
+    """Run a command.
+
+    Exit codes: 0 done; 1 the service refused or failed, and stderr says why; 2 the command line is not valid;
+    130 interrupted.
+    """
+    # Help and usage errors of typer have boxes as well.
+    person = console.is_terminal and errors.is_terminal
+    app.rich_markup_mode = "rich" if person else None
+    app.info.context_settings = {**_SETTINGS, **({} if person else {"terminal_width": _WIDE})}
     try:
         app()
     except ApiError as error:
@@ -34,7 +64,7 @@ def main() -> None:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        console.print(version("usual-suspects"))
+        write(version("usual-suspects"))
         raise typer.Exit
 
 

@@ -1,30 +1,135 @@
-"""Output of the command line: tables, progress, errors.
+"""Output of the command line, in two renderings: for a person at a terminal, and for a program.
 
-Values from data are put into `Text`, so that rich does not read brackets in a label as markup.
+A person gets tables that fit the width, and colour. A program gets rows with a header, between tabs: no colour, no boxes,
+nothing cut. Which of them, each stream decides by itself. Errors, warnings and progress go to stderr.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from usual_suspects.client import ENDED, ApiError, Client
+from usual_suspects.client import ApiError
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
-
-
-_WAITING = "waiting for a worker"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ESCAPED = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
-def show_error(title: str, detail: str, faults: Iterable[Mapping[str, Any]] = ()) -> None:
+def _console(stream: TextIO | None, *, stderr: bool) -> Console:
+    # FORCE_COLOR, which many build machines set, would write colours into files and pipes.
+    return Console(stderr=stderr, highlight=False, force_terminal=stream is not None and stream.isatty())
+
+
+console = _console(sys.stdout, stderr=False)
+errors = _console(sys.stderr, stderr=True)
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class OutputColumn:
+    """A column of rows. `value` is a dotted path or a function of the row; `shown` is the same in short, for a person.
+
+    `name` is its header for a program, the title with underscores where it is empty. A column that is `kept` is never cut.
+    """
+
+    title: str
+    value: str | Callable[[Row], Any]
+    name: str = ""
+    shown: Callable[[Row], str | Text] | None = None
+    kept: bool = False
+    right: bool = False
+
+    @property
+    def header(self) -> str:
+        """Its header for a program."""
+        return self.name or self.title.replace(" ", "_")
+
+    def of(self, row: Row) -> Any:
+        """Its value in a row; None where the row has none."""
+        return self.value(row) if callable(self.value) else at(row, self.value)
+
+    def cell(self, row: Row) -> Text:
+        """Its value for a person."""
+        return _text(_short(self.of(row)) if self.shown is None else self.shown(row))
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Prints the answer of a command: as JSON, as ids alone, or as rows for whoever reads them."""
+
+    as_json: bool = False
+    quiet: bool = False
+
+    def rows(
+        self, answer: Any, items: Iterable[Row], columns: Sequence[OutputColumn], *, name: str = "id", title: str = ""
+    ) -> None:
+        """Print items of an answer; `name` is the path of their id."""
+        if self.as_json:
+            console.print_json(data=answer)
+        elif self.quiet:
+            for item in items:
+                write(escaped(str(at(item, name))))
+        elif console.is_terminal:
+            console.print(_table(items, columns, title))
+        else:
+            write("\t".join(column.header for column in columns))
+            for item in items:
+                write("\t".join(_whole(column.of(item)) for column in columns))
+
+    def line(self, answer: Any, name: str, text: str) -> None:
+        """Print an answer in one line; `name` is the id alone."""
+        if self.as_json:
+            console.print_json(data=answer)
+        elif self.quiet:
+            write(escaped(name))
+        elif console.is_terminal:
+            console.print(_text(text), soft_wrap=True)
+        else:
+            write(escaped(text))
+
+    def note(self, text: str | Text) -> None:
+        """Print a sentence for a person; programs have the fields of the answer."""
+        if console.is_terminal and not self.as_json and not self.quiet:
+            console.print(_text(text), soft_wrap=True)
+
+
+def write(line: str) -> None:
+    """Write a line to stdout as it is. rich would turn its tabs into spaces."""
+    console.file.write(f"{line}\n")
+
+
+def escaped(text: str) -> str:
+    """The text in one line, without control characters: those of data could colour, move or clear a terminal."""
+    return _CONTROL.sub(lambda found: _ESCAPED.get(found[0], f"\\x{ord(found[0]):02x}"), text)
+
+
+def at(row: Any, path: str) -> Any:
+    """What stands at a dotted path of a JSON object; None where there is nothing."""
+    for part in path.split("."):
+        row = row.get(part) if isinstance(row, Mapping) else None
+    return row
+
+
+def show_error(title: str, detail: str, faults: Iterable[Row] = ()) -> None:
     """Print an error to stderr, with the fields that are not valid."""
-    lines = [detail] + [f"  {'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
-    errors.print(Panel(Text("\n".join(lines)), title=Text(title), border_style="red", title_align="left"))
+    found = list(faults)
+    lines = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in found]
+    # The detail of most answers repeats the faults, and each is said once.
+    if not found or not all(str(fault["msg"]) in detail for fault in found):
+        lines.insert(0, detail)
+    if errors.is_terminal:
+        body = Text("\n".join(line for text in lines for line in _lines(text)))
+        errors.print(Panel(body, title=_text(title), border_style="red", title_align="left"))
+        return
+    errors.file.write(f"error: {escaped(title)}\n")
+    errors.file.writelines(f"  {line}\n" for text in lines for line in _lines(text))
 
 
 def show_api_error(error: ApiError) -> None:
@@ -32,116 +137,54 @@ def show_api_error(error: ApiError) -> None:
     show_error(error.title, error.detail, error.errors)
 
 
-def watch(client: Client, job_id: str) -> dict[str, Any]:
-    """Show a job's progress until it ends; returns the ended job. Raises ApiError."""
-    with Progress(
-        TextColumn("{task.fields[phase]:<9}", markup=False),
-        BarColumn(bar_width=14),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[left]}"),
-        TextColumn("{task.description}", markup=False),
-        console=console,
-    ) as progress:
-        bar = progress.add_task("", total=1.0, phase="queued", left="")
-        detail, metrics = _WAITING, ""
-        for update in client.watch(job_id):
-            match update.kind:
-                case "metrics":
-                    metrics = f"loss {update.data['loss']:.3f}, accuracy {update.data['accuracy']:.1%}"
-                case "progress":
-                    detail = update.data["detail"] or detail
-                    _show_progress(progress, bar, update.data)
-                case _:
-                    detail = _WAITING if update.data["state"] == "queued" else ""
-                    _show_state(progress, bar, update.data["state"])
-            progress.update(bar, description=" · ".join(filter(None, (detail, metrics))))
-    return client.get("jobs", job_id)
+def show_warning(text: str) -> None:
+    """Print a warning to stderr."""
+    errors.print(Text(escaped(text), "yellow"), soft_wrap=True)
 
 
-def _show_progress(progress: Progress, bar: TaskID, update: Mapping[str, Any]) -> None:
-    seconds = update["eta_seconds"]
-    left = "" if seconds is None else f"{seconds:.0f} s left"
-    progress.update(bar, completed=update["fraction"], phase=update["phase"], left=left)
+def _lines(text: str) -> list[str]:
+    return [escaped(line) for line in text.splitlines()]
 
 
-def _show_state(progress: Progress, bar: TaskID, state: str) -> None:
-    progress.update(bar, phase=state)
-    if state in ENDED:
-        progress.update(bar, left="")
-    if state == "completed":
-        progress.update(bar, completed=1.0)
-
-
-def suspects_table(answer: Mapping[str, Any], title: str) -> Table:
-    """Table of a ranking's page; with planted glitches it has a column that shows them."""
-    items = answer["items"]
-    columns = ["sample", "given label", "suggested label", "score", "verdict"]
-    if any(item["planted"] for item in items):
-        columns.append("planted")
-    table = _table(title, ["rank", *columns], right=("rank", "score"))
-    for item in items:
-        cells = {
-            "sample": Text(item["sample"]["id"]),
-            "given label": Text(item["given_label"]),
-            "suggested label": Text(f"{item['suggested_label']} ({item['suggested_confidence']:.0%})"),
-            "score": Text(f"{item['score']:.3f}"),
-            "verdict": Text(item["verdict"]),
-            "planted": _planted(item["planted"]),
-        }
-        table.add_row(str(item["rank"]), *(cells[name] for name in columns))
-    return table
-
-
-def _planted(glitch: Mapping[str, Any] | None) -> Text:
-    if glitch is None:
-        return Text("no", "dim")
-    relabeled = glitch["kind"].startswith("mislabeled")
-    return Text(f"yes, was {glitch['original_label']}" if relabeled else f"yes, {glitch['kind']}", "green")
-
-
-def detection_table(signals: Iterable[Mapping[str, Any]]) -> Table:
-    """Table of how well each signal finds the planted glitches, best first."""
-    table = _table(
-        "how well each signal finds what was planted",
-        ["signal", "what it is", "precision", "average precision", "AUROC"],
-        right=("precision", "average precision", "AUROC"),
-    )
-    found = [signal for signal in signals if signal.get("detection")]
-    for signal in sorted(found, key=lambda signal: -(signal["detection"]["precision"] or 0)):
-        scores = [signal["detection"][name] for name in ("precision", "average_precision", "auroc")]
-        cells = ("" if score is None else f"{score:.3f}" for score in scores)
-        table.add_row(signal["name"], signal["title"], *cells, style="bold" if signal["headline"] else "")
-    return table
-
-
-def simple_table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Table:
-    """Table of JSON objects; `columns` maps titles to dotted paths."""
-    table = _table(None, columns)
-    for row in rows:
-        table.add_row(*(Text(_at(row, path)) for path in columns.values()))
-    return table
-
-
-def _table(title: str | None, columns: Iterable[str], right: Iterable[str] = ()) -> Table:
-    table = Table(title=None if title is None else Text(title), title_justify="left")
-    for name in columns:
+def _table(items: Iterable[Row], columns: Sequence[OutputColumn], title: str) -> Table:
+    table = Table(title=_text(title) if title else None, title_justify="left")
+    for column in columns:
         # An id that is cut off cannot be used.
-        kept = name in ("sample", "job", "dataset", "signal", "model")
         table.add_column(
-            name, justify="right" if name in right else "left", overflow="fold" if kept else "ellipsis", no_wrap=kept
+            column.title,
+            justify="right" if column.right else "left",
+            overflow="fold" if column.kept else "ellipsis",
+            no_wrap=column.kept,
         )
+    for item in items:
+        table.add_row(*(column.cell(item) for column in columns))
     return table
 
 
-def _at(row: Any, path: str) -> str:
-    for part in path.split("."):
-        row = row.get(part) if isinstance(row, Mapping) else None
-    match row:
+def _text(value: str | Text) -> Text:
+    """Values of data as `Text`, so that rich does not read brackets in a label as markup."""
+    return value if isinstance(value, Text) else Text(escaped(value))
+
+
+def _short(value: Any) -> str:
+    match value:
         case None:
             return ""
         case bool():
-            return "yes" if row else ""
+            return "yes" if value else ""
         case float():
-            return f"{row:.4g}"
+            return f"{value:.4g}"
         case _:
-            return str(row)
+            return str(value)
+
+
+def _whole(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case list() | tuple():
+            return escaped(",".join(map(str, value)))
+        case _:
+            return escaped(str(value))

@@ -1,60 +1,100 @@
 """The demo: a real dataset with planted label errors, from upload to ranking, on a temporary stack."""
 
 import os
+import sys
 import tempfile
+import time
+import webbrowser
 from pathlib import Path
 
 import numpy as np
+from rich.text import Text
 
 from service.settings import Settings
-from service.terminal.console import console, detection_table, show_error, suspects_table, watch
+from service.terminal.console import Printer, console, errors, show_error, show_warning
 from service.terminal.processes import free_port
-from service.terminal.stack import running
+from service.terminal.progress import watch
+from service.terminal.ranking_columns import DETECTION, detected, suspect_columns
+from service.terminal.stack import Stack, running
 from usual_suspects.client import Client
 
 _RATE = 0.1
 _SHOWN = 15
 
 
-def run() -> bool:
-    """Run the demo; False when the job did not complete. Raises StackError and ApiError."""
+def run(printer: Printer, *, keep: bool = False, port: int | None = None) -> bool:
+    """Run the demo; False when the job did not complete. Raises StackError and ApiError.
+
+    With `keep` its stack runs until it is interrupted, and the page opens on the demo's job.
+    """
+    started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="suspects-demo-", ignore_cleanup_errors=True) as name:
         # The environment may describe an installation; the demo must not touch it.
         settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
         upload = Path(name) / "digits.npz"
         samples = _write_digits(upload)
-        console.print(
-            f"[bold]Usual Suspects[/]: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.\n"
-            "Starting API, worker and Valkey …"
+        _say(f"Usual Suspects: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.")
+        _say("Starting API, worker and Valkey …")
+        with running(settings, "127.0.0.1", port or free_port(), 1, environment) as stack, Client(stack.url) as client:
+            job = _rank(client, upload, printer)
+            if job is not None:
+                _say(f"{time.monotonic() - started:.0f} s")
+            if job is not None and keep:
+                _keep(stack, job)
+                return True
+    if job is not None:
+        _say(
+            "The demo's stack has stopped and its files are gone. To look at this result on the page: suspects demo --keep"
         )
-        with running(settings, "127.0.0.1", free_port(), 1, environment) as stack, Client(stack.url) as client:
-            completed = _rank(client, upload)
-    console.print(
-        "\nThe demo's stack has stopped and its files are gone. [bold]make up[/] starts one that stays, on "
-        "[bold]http://127.0.0.1:8000[/], with the API's documentation at [bold]http://127.0.0.1:8000/docs[/].",
-        soft_wrap=True,
-    )
-    return completed
+        _say("To start a stack that stays: make up, then open http://127.0.0.1:8000")
+    return job is not None
 
 
-def _rank(client: Client, upload: Path) -> bool:
+def _say(text: str) -> None:
+    """Print a sentence beside the results, to stderr, so that a pipe gets the results alone."""
+    errors.print(Text(text), soft_wrap=True)
+
+
+def _keep(stack: Stack, job: str) -> None:
+    """Show the page on the job until the stack is interrupted. Raises StackError."""
+    console.file.flush()  # whoever reads a pipe waits for the results
+    page = f"{stack.url}/#{job}"
+    opened = console.is_terminal and _has_display() and webbrowser.open(page)
+    _say(f"{'The page is open in your browser' if opened else 'The page is at'}: {page}")
+    _say("Ctrl-C stops the demo and deletes its files.")
+    try:
+        stack.watch(show_warning)
+    except KeyboardInterrupt:
+        _say("Stopped.")
+
+
+def _has_display() -> bool:
+    return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
+    """Id of the completed job; None when it did not complete."""
     glitches = [{"kind": "mislabeled_uniform", "rate": _RATE, "seed": 0}]
     submitted = client.submit(upload, {"name": "digits", "glitches": glitches})
     job = watch(client, submitted["id"])
     if job["state"] != "completed":
         show_error(f"The job is {job['state']}", str((job["error"] or {}).get("detail", "")))
-        return False
+        return None
     ranking = client.get("jobs", job["id"], "suspects", limit=_SHOWN)
-    console.print(suspects_table(ranking, f"the {_SHOWN} most suspicious of {ranking['total']} samples"))
-    console.print(detection_table(client.get("jobs", job["id"], "signals")["items"]))
+    signals = client.get("jobs", job["id"], "signals")["items"]
+    answer = {"job": job, "suspects": ranking, "signals": signals}
+    columns = suspect_columns(ranking["items"], person=console.is_terminal)
+    title = f"the {_SHOWN} most suspicious of {ranking['total']} samples"
+    printer.rows(answer, ranking["items"], columns, name="sample.id", title=title)
+    if not (printer.as_json or printer.quiet):
+        title = "how well each signal finds what was planted"
+        printer.rows(signals, detected(signals), DETECTION, name="name", title=title)
     estimate = job["result"]["estimates"]["mislabeled"]
     between = "" if estimate["low"] is None else f" (between {estimate['low']:.0f} and {estimate['high']:.0f})"
-    console.print(
-        f"Planted: {round(_RATE * ranking['total'])} wrong labels. "
-        f"Estimated without knowing that: {estimate['count']}{between}."
-    )
-    return True
+    planted = round(_RATE * ranking["total"])
+    _say(f"Planted: {planted} wrong labels. Estimated without knowing that: {estimate['count']}{between}.")
+    return str(job["id"])
 
 
 def _write_digits(path: Path) -> int:

@@ -2,15 +2,16 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from service.terminal.console import console
+from service.terminal.arguments import AsJson, Job, Quiet, secret
+from service.terminal.console import Printer
 from service.terminal.doccano import Doccano
 from usual_suspects.client import ApiError, Client
 
@@ -24,20 +25,26 @@ User = Annotated[
     str, typer.Option("--user", envvar="DOCCANO_USER", help="Name of a doccano user who may change the project.")
 ]
 # Never among the arguments, where every user of the machine could read it.
-_SECRET = typer.Option(envvar="DOCCANO_PASSWORD", prompt="doccano's password", hide_input=True, hidden=True)
-Password = Annotated[str, _SECRET]
-Job = Annotated[str, typer.Argument(help="Id of a job: job_…")]
+Password = Annotated[str | None, typer.Option(envvar="DOCCANO_PASSWORD", hidden=True, help="Its password.")]
 
 
 @app.command()
-def submit(context: typer.Context, doccano: Address, project: Project, user: User, password: Password) -> None:
+def submit(
+    context: typer.Context,
+    doccano: Address,
+    project: Project,
+    user: User,
+    password: Password = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Submit a job on the project's labelled texts. Sample ids are the numbers of the examples."""
     client: Client = context.obj
-    with Doccano(doccano, user, password) as tool, tempfile.TemporaryDirectory() as folder:
+    with _open(doccano, user, password) as tool, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"doccano-{project}.zip"
         tool.export(project, file)
         job = client.submit(file, {"name": f"doccano project {project}"})
-    console.print(f"{job['id']} {job['state']}")
+    Printer(as_json, quiet).line(job, job["id"], f"{job['id']} {job['state']}")
 
 
 @app.command()
@@ -47,7 +54,7 @@ def push(
     doccano: Address,
     project: Project,
     user: User,
-    password: Password,
+    password: Password = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Mark this many of the most suspicious; default: all flagged ones.")
     ] = None,
@@ -55,32 +62,44 @@ def push(
         bool, typer.Option("--reopen", help="Set suspects that were confirmed back to unconfirmed.")
     ] = False,
     comment: Annotated[bool, typer.Option("--comment/--no-comment", help="Write the reason as a comment.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Mark the suspects in doccano. Its order "Lowest score first" then shows the most suspicious first."""
     ranked = _ranked(context.obj, job)
     suspects = list(islice(ranked, limit)) if limit else [one for one in ranked if one["verdict"] != "clean"]
-    with Doccano(doccano, user, password) as tool:
+    with _open(doccano, user, password) as tool:
         done = tool.push(project, job, suspects, datetime.now(UTC), reopen=reopen, comment=comment)
     text = f"{done.marked} marked, {done.before} of them before; {done.cleared} older marks cleared"
-    console.print(
-        Text(f"{text}; {done.reopened} reopened; {done.missing} are no longer in the project"), soft_wrap=True
-    )
+    text = f"{text}; {done.reopened} reopened; {done.missing} are no longer in the project"
+    Printer(as_json, quiet).line(asdict(done), job, text)
 
 
 @app.command()
 def reviews(
-    context: typer.Context, job: Job, doccano: Address, project: Project, user: User, password: Password
+    context: typer.Context,
+    job: Job,
+    doccano: Address,
+    project: Project,
+    user: User,
+    password: Password = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Save the decisions on marked examples as reviews of the job."""
     client: Client = context.obj
     given = {str(one["sample"]["id"]): str(one["given_label"]) for one in _ranked(client, job)}
-    with Doccano(doccano, user, password) as tool:
+    with _open(doccano, user, password) as tool:
         gone = _removed(client, job)
         found = [one for one in tool.decisions(project, job, given) if one["sample_id"] not in gone]
         if found:
             client.post_json(found, "jobs", job, "reviews")
             tool.mark_recorded(project, found)
-    console.print(f"{len(found)} decisions")
+    Printer(as_json, quiet).line({"recorded": len(found)}, job, f"{len(found)} decisions")
+
+
+def _open(url: str, user: str, password: str | None) -> Doccano:
+    return Doccano(url, user, secret(password, "doccano's password", "DOCCANO_PASSWORD"))
 
 
 def _removed(client: Client, job: str) -> set[str]:

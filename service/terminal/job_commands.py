@@ -1,14 +1,15 @@
-"""Commands for jobs, datasets and models."""
+"""Commands for jobs and models."""
 
 import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
-from service.terminal.arguments import Job, Limit
-from service.terminal.console import console, simple_table, suspects_table, watch
+from service.terminal.arguments import AsJson, Job, Limit, Quiet
+from service.terminal.console import OutputColumn, Printer, console, show_warning
+from service.terminal.progress import watch
+from service.terminal.ranking_columns import suspect_columns
 from usual_suspects.client import ApiError, Client
 
 app = typer.Typer()
@@ -18,9 +19,9 @@ app = typer.Typer()
 def submit(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images.")],
-    label: Annotated[str | None, typer.Option(help="Column of the class.")] = None,
-    id_column: Annotated[str | None, typer.Option("--id", help="Column of the sample's id.")] = None,
-    split: Annotated[str | None, typer.Option(help="Column that says train or test.")] = None,
+    label: Annotated[str | None, typer.Option(help="OutputColumn of the class.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="OutputColumn of the sample's id.")] = None,
+    split: Annotated[str | None, typer.Option(help="OutputColumn that says train or test.")] = None,
     model: Annotated[str | None, typer.Option(help="One of `suspects models`; default: chosen by the data.")] = None,
     network: Annotated[
         Path | None,
@@ -42,6 +43,8 @@ def submit(
     ] = "{}",
     name: Annotated[str | None, typer.Option(help="Name of the job in lists.")] = None,
     follow: Annotated[bool, typer.Option("--watch/--no-watch", help="Show the progress, then the ranking.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Upload a dataset and submit a job that ranks its samples."""
     body = _spec(spec)
@@ -57,72 +60,92 @@ def submit(
     if network is not None:
         _use_network(body, client.upload_network(network), model)
     job = client.submit(file, body)
-    console.print(f"{job['id']} {job['state']}")
+    printer = Printer(as_json, quiet)
+    if not (follow and as_json):
+        printer.line(job, job["id"], f"{job['id']} {job['state']}")
     if follow:
-        _follow(client, job["id"])
+        _follow(client, job["id"], printer, named=True)
 
 
 @app.command("watch")
-def watch_job(context: typer.Context, job: Job) -> None:
+def watch_job(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Show a job's progress until it ends, then its ranking."""
-    _follow(context.obj, job)
+    _follow(context.obj, job, Printer(as_json, quiet))
 
 
 @app.command("list")
 def list_jobs(
     context: typer.Context,
     state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    name: Annotated[str | None, typer.Option(help="Only jobs with this name.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only jobs over this dataset: ds_…")] = None,
     limit: Limit = 20,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the newest jobs."""
-    answer = context.obj.get("jobs", state=state, limit=limit)
-    columns = {"job": "id", "name": "name", "state": "state", "model": "spec.model.name", "created": "created_at"}
-    console.print(simple_table(answer["items"], columns))
+    answer = context.obj.get("jobs", state=state, name=name, dataset=dataset, limit=limit)
+    columns = [
+        OutputColumn("job", "id", kept=True),
+        OutputColumn("name", "name"),
+        OutputColumn("state", "state"),
+        OutputColumn("model", "spec.model.name"),
+        OutputColumn("created", "created_at"),
+    ]
+    Printer(as_json, quiet).rows(answer, answer["items"], columns)
 
 
 @app.command()
-def datasets(context: typer.Context, limit: Limit = 20) -> None:
-    """List the newest datasets."""
-    answer = context.obj.get("datasets", limit=limit)
-    columns = {"dataset": "id", "name": "name", "modality": "modality", "rows": "rows", "created": "created_at"}
-    console.print(simple_table(answer["items"], columns))
-
-
-@app.command()
-def cancel(context: typer.Context, job: Job) -> None:
+def cancel(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Cancel a job."""
-    console.print(f"{job} {context.obj.post('jobs', job, 'cancel')['state']}")
+    answer = context.obj.post("jobs", job, "cancel")
+    Printer(as_json, quiet).line(answer, job, f"{job} {answer['state']}")
 
 
 @app.command()
-def retry(context: typer.Context, job: Job) -> None:
+def retry(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Queue a failed or cancelled job again; it continues from its last checkpoint."""
-    console.print(f"{job} {context.obj.post('jobs', job, 'retry')['state']}")
+    answer = context.obj.post("jobs", job, "retry")
+    Printer(as_json, quiet).line(answer, job, f"{job} {answer['state']}")
 
 
 @app.command()
-def delete(context: typer.Context, job: Job) -> None:
+def delete(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Delete a job, its ranking and its files."""
     context.obj.delete("jobs", job)
-    console.print(f"{job} deleted")
+    Printer(as_json, quiet).line({"id": job, "deleted": True}, job, f"{job} deleted")
 
 
 @app.command()
-def models(context: typer.Context) -> None:
+def models(context: typer.Context, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the models that a job can train."""
-    columns = {"model": "name", "title": "title", "modality": "modality", "cost": "cost", "auto": "default"}
-    console.print(simple_table(context.obj.get("models")["items"], columns))
+    answer = context.obj.get("models")
+    columns = [
+        OutputColumn("model", "name", kept=True),
+        OutputColumn("title", "title"),
+        OutputColumn("modality", "modality"),
+        OutputColumn("cost", "cost"),
+        OutputColumn("auto", "default"),
+    ]
+    Printer(as_json, quiet).rows(answer, answer["items"], columns, name="name")
 
 
-def _follow(client: Client, job_id: str) -> None:
-    job = watch(client, job_id)
+def _follow(client: Client, job_id: str, printer: Printer, *, named: bool = False) -> None:
+    """Watch a job, then print its ranking. With `named` its id has been printed already."""
+    job = watch(client, job_id, silent=printer.quiet)
     if job["state"] != "completed":
         error = job["error"] or {"code": job["state"], "detail": f"{job_id} was {job['state']}"}
         raise ApiError(f"The job is {job['state']}", error["detail"] or error["code"])
+    if printer.as_json or printer.quiet:
+        if printer.as_json or not named:
+            printer.line(job, job_id, "")
+        return
     for warning in job["result"]["warnings"]:
-        console.print(Text(f"{warning['code']}: {warning['detail']}", "yellow"))
+        show_warning(f"{warning['code']}: {warning['detail']}")
     answer = client.get("jobs", job_id, "suspects", limit=20)
-    console.print(suspects_table(answer, f"{answer['flagged']} of {answer['total']} look mislabeled"))
+    columns = suspect_columns(answer["items"], person=console.is_terminal)
+    title = f"{answer['flagged']} of {answer['total']} look mislabeled"
+    printer.rows(answer, answer["items"], columns, name="sample.id", title=title)
 
 
 def _spec(text: str) -> dict[str, Any]:

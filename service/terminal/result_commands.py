@@ -1,4 +1,4 @@
-"""Commands for the results of a job: ranking, samples, signals, report."""
+"""Commands for the results of a job: ranking, samples, groups, signals, report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,15 @@ import typer
 from rich.text import Text
 
 from service.domain.exports import EXPORT_FORMATS
-from service.terminal.arguments import AsJson, By, Job, Label, Limit
-from service.terminal.console import console, detection_table, simple_table, suspects_table
+from service.terminal.arguments import AsJson, By, Job, Label, Limit, MinScore, Quiet, Suggested, Verdict
+from service.terminal.console import OutputColumn, Printer, console, escaped
+from service.terminal.ranking_columns import DETECTION, GIVEN, SAMPLE, detected, suspect_columns
 
 app = typer.Typer()
 
-_INFLUENTIAL = {"sample": "id", "label": "label", "influence": "influence"}
+Signals = Annotated[
+    str | None, typer.Option(help="Signals to show, between commas: si,aai; default: all that were computed.")
+]
 
 
 @app.command()
@@ -21,17 +24,20 @@ def suspects(
     job: Job,
     by: By = "mislabeled",
     label: Label = None,
-    verdict: Annotated[str | None, typer.Option(help="mislabeled, anomalous or clean.")] = None,
+    suggested: Suggested = None,
+    verdict: Verdict = None,
+    min_score: MinScore = None,
     limit: Limit = 20,
+    cursor: Annotated[str | None, typer.Option(help="Go on where a page ended: `next` of its --json.")] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the most suspicious samples of a completed job."""
-    answer = context.obj.get("jobs", job, "suspects", by=by, label=label, verdict=verdict, limit=limit)
-    if as_json:
-        console.print_json(data=answer)
-        return
+    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    answer = context.obj.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted)
+    columns = suspect_columns(answer["items"], person=console.is_terminal)
     title = f"by {by}: {answer['flagged']} flagged, {answer['total']} ranked"
-    console.print(suspects_table(answer, title))
+    Printer(as_json, quiet).rows(answer, answer["items"], columns, name="sample.id", title=title)
 
 
 @app.command()
@@ -40,24 +46,37 @@ def show(
     job: Job,
     sample: Annotated[str, typer.Argument(help="Id of a sample.")],
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Show all signals of one sample, and the reason why it is suspicious."""
+    """Show all signals of one sample, the reason why it is suspicious, and the samples that it influenced most."""
     answer = context.obj.get("jobs", job, "samples", sample)
-    if as_json:
-        console.print_json(data=answer)
-        return
-    console.print(Text.assemble((answer["id"], "bold"), ", labelled ", (answer["given_label"], "bold")))
-    console.print(Text(answer["reason"]))
-    ranked = [{"signal": k, **v} for k, v in sorted(answer["signals"].items(), key=lambda item: item[1]["rank"])]
-    tables = {
-        "signals": (ranked, {"signal": "signal", "rank": "rank", "value": "value"}),
-        "samples that support its label": (answer["supporting"], _INFLUENTIAL),
-        "samples that oppose its label": (answer["opposing"], _INFLUENTIAL),
-    }
-    for title, (rows, columns) in tables.items():
-        if rows:
-            console.print(f"\n{title}")
-            console.print(simple_table(rows, columns))
+    printer = Printer(as_json, quiet)
+    printer.note(
+        Text.assemble((escaped(answer["id"]), "bold"), ", labelled ", (escaped(answer["given_label"]), "bold"))
+    )
+    printer.note(answer["reason"])
+    signals = sorted(answer["signals"].items(), key=lambda item: item[1]["rank"])
+    rows = [
+        {"about": "label", "name": answer["given_label"], "text": answer["reason"]},
+        *({"about": "signal", "name": name, **found} for name, found in signals),
+        *(
+            {"about": kind, "name": one["id"], "label": one["label"], "value": one["influence"]}
+            for kind in ("supporting", "opposing")
+            for one in answer[kind]
+        ),
+    ]
+    columns = [
+        OutputColumn("about", "about"),
+        OutputColumn("name", "name", kept=True),
+        OutputColumn("label", "label"),
+        OutputColumn("rank", "rank", right=True),
+        OutputColumn("value", "value", right=True),
+    ]
+    if not console.is_terminal:
+        columns.append(OutputColumn("text", "text"))
+    shown = rows[1:] if console.is_terminal else rows
+    # Its own id alone: those of the others are of what it influenced.
+    printer.rows(answer, [answer] if quiet else shown, columns)
 
 
 @app.command()
@@ -73,10 +92,17 @@ def export(
     ] = "csv",
     by: By = "mislabeled",
     label: Label = None,
+    suggested: Suggested = None,
+    verdict: Verdict = None,
+    min_score: MinScore = None,
+    signals: Signals = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write a whole ranking to a file."""
-    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, label=label)
-    console.print(Text(f"{output} written"), soft_wrap=True)
+    """Write a whole ranking, or what the filters leave of it, to a file."""
+    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, **wanted)
+    Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")
 
 
 @app.command()
@@ -89,22 +115,78 @@ def report(
     form: Annotated[
         str | None, typer.Option("--format", help="html or md; default: by the file's ending, else html.")
     ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write the report of a completed job: an HTML page with charts, or Markdown."""
     if form is None:
         form = "md" if output is not None and output.suffix == ".md" else "html"
     written = output or Path(f"{job}-report.{form}")
     context.obj.save(written, "jobs", job, "report", format=form)
-    console.print(Text(f"{written} written"), soft_wrap=True)
+    Printer(as_json, quiet).line({"written": str(written)}, str(written), f"{written} written")
 
 
 @app.command()
 def signals(
-    context: typer.Context, job: Annotated[str | None, typer.Argument(help="Id of a job: job_…")] = None
+    context: typer.Context,
+    job: Annotated[str | None, typer.Argument(help="Id of a job: job_…")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """List the signals; for a job with planted glitches, how well each one finds them."""
-    items = (context.obj.get("jobs", job, "signals") if job else context.obj.get("signals"))["items"]
-    if any(item.get("detection") for item in items):
-        console.print(detection_table(items))
+    """List the signals; for a job with planted errors, how well each one finds them."""
+    answer = context.obj.get("jobs", job, "signals") if job else context.obj.get("signals")
+    printer = Printer(as_json, quiet)
+    if found := detected(answer["items"]):
+        printer.rows(answer, found, DETECTION, name="name", title="how well each signal finds what was planted")
         return
-    console.print(simple_table(items, {"signal": "name", "title": "title", "high means": "high", "source": "source"}))
+    columns = [
+        OutputColumn("signal", "name", kept=True),
+        OutputColumn("title", "title"),
+        OutputColumn("high means", "high"),
+        OutputColumn("source", "source"),
+    ]
+    printer.rows(answer, answer["items"], columns, name="name")
+
+
+@app.command()
+def groups(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """List groups of samples that stand apart from the rest of their label; -q prints the ids of their samples."""
+    answer = context.obj.get("jobs", job, "groups")
+    printer = Printer(as_json, quiet)
+    if quiet:
+        ids = [{"id": name} for group in answer["items"] for name in group["sample_ids"]]
+        printer.rows(answer, ids, [])
+        return
+    columns = [
+        OutputColumn("label", "label"),
+        OutputColumn("size", "size", right=True),
+        OutputColumn("separation", "separation", right=True),
+        OutputColumn("gap", "gap", right=True),
+        OutputColumn("samples", "sample_ids", "sample_ids", shown=lambda row: ", ".join(row["sample_ids"])),
+    ]
+    printer.rows(answer, answer["items"], columns, title=f"{answer['total']} groups")
+    if answer["note"]:
+        printer.note(answer["note"])
+
+
+@app.command("verify-next")
+def verify_next(
+    context: typer.Context,
+    job: Job,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of samples.")] = 50,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """List the samples whose verification helps most; those with a right label make `reference.samples` of the next job."""
+    answer = context.obj.get("jobs", job, "verify-next", count=count)
+    columns = [
+        SAMPLE,
+        GIVEN,
+        OutputColumn("suggested label", "suggested_label"),
+        OutputColumn("confidence", "suggested_confidence", "suggested_confidence", right=True),
+        OutputColumn("why", "why"),
+    ]
+    printer = Printer(as_json, quiet)
+    printer.rows(answer, answer["items"], columns, name="sample.id")
+    if answer["note"]:
+        printer.note(answer["note"])

@@ -1,6 +1,5 @@
 """Commands that start processes of the service: `up`, `demo`, `migrate`."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,8 @@ import typer
 from pydantic import ValidationError
 from rich.text import Text
 
-from service.terminal.console import console, show_error
+from service.terminal.arguments import AsJson, Port, Quiet
+from service.terminal.console import Printer, console, show_error, show_warning
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -21,62 +21,72 @@ def up(
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but loopback needs SUSPECTS_API_KEYS.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    port: Port = 8000,
     home: Annotated[
         Path | None, typer.Option(help="Folder of all files; default: SUSPECTS_HOME or ~/.usual-suspects.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Number of jobs that run at the same time.")] = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Start the API, a worker, Valkey and SQLite on this machine. Ctrl-C stops all of them."""
     from service.terminal.stack import StackError, running
 
-    settings = _settings(home)
+    settings = settings_of_environment(home)
     try:
         with running(settings, host, port, workers) as stack:
-            console.print(
-                f"[green]Ready[/] on [bold]{stack.url}[/]; API documentation: {stack.url}/docs", soft_wrap=True
-            )
-            console.print(Text(f"Files and logs are in {stack.home}. Ctrl-C stops everything."), soft_wrap=True)
-            stack.watch(lambda message: console.print(Text(message, "yellow"), soft_wrap=True))
+            ready = f"Ready on {stack.url}; API documentation: {stack.url}/docs"
+            Printer(as_json, quiet).line({"url": stack.url, "home": str(stack.home)}, stack.url, ready)
+            if not (as_json or quiet):
+                console.print(Text(f"Files and logs are in {stack.home}. Ctrl-C stops everything."), soft_wrap=True)
+            console.file.flush()  # whoever waits for it, in a pipe too
+            stack.watch(show_warning)
     except StackError as error:
         show_error("The stack cannot run", str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        console.print("Stopped.")
+        if not (as_json or quiet):
+            console.print("Stopped.")
 
 
 @app.command()
-def demo() -> None:
+def demo(
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave the stack running, and open the page on the demo's job; Ctrl-C stops it."),
+    ] = False,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port to listen on; default: a free one.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
     """Rank a real dataset with planted label errors, on a stack of its own; takes about a minute."""
     from service.terminal.demo import run
     from service.terminal.stack import StackError
 
-    started = time.monotonic()
     try:
-        completed = run()
+        completed = run(Printer(as_json, quiet), keep=keep, port=port)
     except StackError as error:
         show_error("The demo's stack cannot run", str(error))
         raise typer.Exit(1) from None
     if not completed:
         raise typer.Exit(1)
-    console.print(f"[dim]{time.monotonic() - started:.0f} s[/]")
 
 
 @app.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Migrate the database of SUSPECTS_DATABASE_URL to the newest schema."""
     from service.terminal.stack import StackError, migrate_database
 
-    _settings()
+    settings_of_environment()
     try:
         migrate_database()
     except StackError as error:
         show_error("The database cannot be migrated", str(error))
         raise typer.Exit(1) from None
-    console.print("The database has the newest schema.")
+    Printer(as_json, quiet).line({"schema": "newest"}, "newest", "The database has the newest schema.")
 
 
-def _settings(home: Path | None = None) -> "Settings":
+def settings_of_environment(home: Path | None = None) -> "Settings":
     """Settings of the environment, with this home. Exits when one is not valid."""
     from service.settings import Settings
 

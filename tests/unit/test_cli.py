@@ -1,6 +1,9 @@
 """The command line against the real service on a socket; only the worker's part is written by hand."""
 
+import csv
+import io
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -61,6 +64,23 @@ def suspects(server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         return Said(code or 0, printed.out, printed.err)
 
     return run
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person at a terminal 200 columns wide."""
+    for one in (console.console, console.errors):
+        monkeypatch.setattr(one, "_force_terminal", True)
+
+
+def plain(text: str) -> str:
+    """What a terminal shows, without colours."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text)
+
+
+def table_of(text: str) -> list[dict[str, str]]:
+    """Rows that were printed for a program, by the names in their header."""
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
 @pytest.fixture
@@ -131,9 +151,8 @@ def test_a_problem_is_one_block_that_names_every_field(suspects: Suspects, uploa
     said = suspects("submit", upload, "--epochs", "0", "--holdout", "2", "--no-watch")
     assert said.code == 1
     assert said.out == ""
-    assert "╭─ Unprocessable " in said.err
-    assert "training.epochs: " in said.err
-    assert "reference.holdout: " in said.err
+    assert said.err.startswith("error: Unprocessable ")
+    assert [said.err.count(one) for one in ("error: ", "training.epochs: ", "reference.holdout: ")] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("spec", ["{", "[]"])
@@ -160,11 +179,13 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
     assert suspects("list").code == 0
 
 
-def test_a_ranking_is_shown_as_the_api_gives_it(suspects: Suspects, services: Services, client: httpx.Client) -> None:
+def test_a_ranking_is_shown_as_the_api_gives_it(
+    suspects: Suspects, services: Services, client: httpx.Client, terminal: None
+) -> None:
     add_finished(services.database, services.blobs)
     answer = client.get("/jobs/job_1/suspects").json()
     assert json.loads(suspects("suspects", "job_1", "--limit", "50", "--json").out) == answer
-    table = suspects("suspects", "job_1").out
+    table = plain(suspects("suspects", "job_1").out)
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if line.startswith("│")]
     assert [row[:3] for row in rows] == [
         [str(item["rank"]), item["sample"]["id"], item["given_label"]] for item in answer["items"]
@@ -296,10 +317,12 @@ def test_watching_ends_with_the_ranking_or_with_the_error(suspects: Suspects, se
     info = add_finished(services.database, services.blobs)
     done = suspects("watch", "job_1")
     assert done.code == 0
-    assert "100%" in done.out
-    assert "loss 1.000, accuracy 50.0%" in done.out
-    assert "no_trusted_reference" in done.out
+    assert "completed 100%" in done.err
+    assert "loss 1.000, accuracy 50.0%" in done.err
+    assert "no_trusted_reference" in done.err
     assert "row-1" in done.out
+    assert suspects("watch", "job_1", "-q").out == "job_1\n"
+    assert json.loads(suspects("watch", "job_1", "--json").out)["state"] == "completed"
     add_job(services.database, info, "job_2")
     suspects("cancel", "job_2")
     cancelled = suspects("watch", "job_2")

@@ -1,0 +1,71 @@
+"""Columns of the lists of samples and signals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.text import Text
+
+from service.terminal.console import OutputColumn, escaped
+
+
+def _planted(row: Mapping[str, Any]) -> Text:
+    glitch = row["planted"]
+    if glitch is None:
+        return Text("no", "dim")
+    relabeled = glitch["kind"].startswith("mislabeled")
+    said = f"yes, was {glitch['original_label']}" if relabeled else f"yes, {glitch['kind']}"
+    return Text(escaped(said), "green")
+
+
+def _suggestion(row: Mapping[str, Any]) -> str:
+    return f"{row['suggested_label']} ({row['suggested_confidence']:.0%})"
+
+
+SAMPLE = OutputColumn("sample", "sample.id", "sample_id", kept=True)
+GIVEN = OutputColumn("given label", "given_label")
+_RANKED = (
+    OutputColumn("rank", "rank", right=True),
+    SAMPLE,
+    GIVEN,
+    OutputColumn("suggested label", "suggested_label", shown=_suggestion),
+    OutputColumn("score", "score", right=True, shown=lambda row: f"{row['score']:.3f}"),
+    OutputColumn("verdict", "verdict"),
+)
+_PLANTED = OutputColumn("planted", "planted.original_label", "planted_label", shown=_planted)
+_DECIDED = OutputColumn("review", "review.decision", "decision")
+# One column for a person is two for a program.
+_CONFIDENCE = OutputColumn("confidence", "suggested_confidence", "suggested_confidence")
+
+
+def suspect_columns(items: Sequence[Mapping[str, Any]], *, person: bool) -> list[OutputColumn]:
+    """Columns of a ranking; for a person those alone in which something stands."""
+    columns = list(_RANKED)
+    if not person:
+        columns.insert(4, _CONFIDENCE)
+    if not person or any(item["review"] for item in items):
+        columns.append(_DECIDED)
+    if not person or any(item["planted"] for item in items):
+        columns.append(_PLANTED)
+    return columns
+
+
+def _score(name: str) -> OutputColumn:
+    def shown(row: Mapping[str, Any]) -> str:
+        value = row["detection"][name]
+        return "" if value is None else f"{value:.3f}"
+
+    return OutputColumn(_TITLES[name], f"detection.{name}", name, right=True, shown=shown)
+
+
+_TITLES = {"precision": "precision", "average_precision": "average precision", "auroc": "AUROC"}
+DETECTION = (
+    OutputColumn("signal", "name", kept=True, shown=lambda row: Text(row["name"], "bold" if row["headline"] else "")),
+    OutputColumn("what it is", "title", "title"),
+    *(_score(name) for name in _TITLES),
+)
+
+
+def detected(signals: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The signals that were measured with planted errors, the best first."""
+    found = [signal for signal in signals if signal.get("detection")]
+    return sorted(found, key=lambda signal: -(signal["detection"]["precision"] or 0))

@@ -1,0 +1,122 @@
+"""`suspects doctor`: what it finds, with and without a service."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.services import Services
+from service.store import workers
+from service.store.engine import migrate
+from service.terminal import doctor
+from service.terminal.doctor import Finding
+from tests.unit.test_cli import Suspects, plain, suspects, table_of, terminal
+
+__all__ = ["suspects", "terminal"]  # fixtures
+
+Examine = Callable[..., dict[str, dict[str, str]]]
+
+
+@pytest.fixture(autouse=True)
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home of its own; torch is not started, which takes seconds."""
+    monkeypatch.setenv("SUSPECTS_HOME", str(tmp_path / "mine"))
+    monkeypatch.delenv("SUSPECTS_DATABASE_URL", raising=False)
+    monkeypatch.delenv("SUSPECTS_BROKER_URL", raising=False)
+    monkeypatch.setattr(doctor, "_device", lambda _settings: Finding("device", "ok", "cpu"))
+
+
+@pytest.fixture
+def examine(suspects: Suspects) -> Examine:
+    """Run it, and give its findings by name."""
+
+    def run(*options: str, code: int) -> dict[str, dict[str, str]]:
+        said = suspects(*options, "doctor", "--json")
+        assert said.code == code, said
+        answer: dict[str, Any] = json.loads(said.out)
+        assert answer["faults"] == sum(one["status"] == "fault" for one in answer["items"])
+        return {one["check"]: one for one in answer["items"]}
+
+    return run
+
+
+def test_every_fault_and_note_has_a_cure_and_nothing_is_changed(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SUSPECTS_URL", raising=False)
+    monkeypatch.setattr("usual_suspects.client.Client.get", _unreachable)
+    found = examine(code=0)
+    assert {"package", "home", "disk", "database", "broker", "device", "backbones", "service"} <= found.keys()
+    assert found["service"]["status"] == "note"
+    assert "suspects up" in found["service"]["cure"]
+    assert all(bool(one["cure"]) == (one["status"] != "ok") for one in found.values())
+    assert not (tmp_path / "mine").exists()
+
+
+def _unreachable(*_: object, **__: object) -> None:
+    from usual_suspects.client import ApiError
+
+    raise ApiError("Cannot reach the service", "refused")
+
+
+def test_a_service_that_was_named_and_does_not_answer_is_a_fault(examine: Examine) -> None:
+    found = examine("--url", "http://127.0.0.1:1", code=1)
+    assert found["service"]["status"] == "fault"
+
+
+def test_a_service_without_a_worker_is_a_fault_until_one_signs_in(suspects: Suspects, services: Services) -> None:
+    before = {row["check"]: row for row in table_of(suspects("doctor").out)}
+    assert before["service"]["status"] == "ok"
+    assert before["service's worker"]["status"] == "fault"
+    assert "celery" in before["service's worker"]["cure"]
+    with services.database.write() as connection:
+        workers.record_heartbeat(connection, "worker-1", services.now())
+    assert "service's worker" not in suspects("doctor", "-q").out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "check"),
+    [
+        ("SUSPECTS_DATABASE_URL", "postgresql+psycopg://me:hidden@127.0.0.1:1/none", "database"),
+        ("SUSPECTS_BROKER_URL", "redis://:hidden@127.0.0.1:1/0", "broker"),
+        ("SUSPECTS_HOME", "/dev/null/home", "home"),
+    ],
+)
+def test_what_cannot_be_reached_or_written_is_a_fault_without_its_password(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, check: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    finding = examine(code=1)[check]
+    assert (finding["status"], variable in finding["cure"]) == ("fault", True)
+    assert "hidden" not in json.dumps(finding)
+
+
+def test_an_old_schema_is_a_fault_that_migrating_cures(examine: Examine, tmp_path: Path) -> None:
+    import sqlite3
+
+    (tmp_path / "mine").mkdir()
+    file = tmp_path / "mine" / "suspects.db"
+    migrate(f"sqlite:///{file}")
+    assert examine(code=1)["database"]["status"] == "ok"
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    connection.close()
+    found = examine(code=1)["database"]
+    assert (found["status"], found["cure"]) == ("fault", "suspects migrate")
+
+
+def test_faults_alone_are_printed_with_quiet_and_each_row_for_a_program(suspects: Suspects) -> None:
+    rows = table_of(suspects("doctor").out)
+    assert {tuple(row) for row in rows} == {("check", "status", "detail", "cure")}
+    faults = [row["check"] for row in rows if row["status"] == "fault"]
+    assert faults
+    assert suspects("doctor", "-q").out.splitlines() == faults
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_person_sees_the_cure(suspects: Suspects) -> None:
+    said = plain(suspects("doctor").out)
+    assert "│ fault" in said
+    assert "celery --app" in said
