@@ -113,16 +113,25 @@ def _ignored(listing: Listing, images: Sequence[Member], lists: Sequence[ImageLi
 
 def _without_lists(images: Sequence[Member], tables: InnerTables) -> _Contents:
     try:
-        return _in_folders(images)
+        found = _in_folders(images)
     except Invalid as error:
         beside = listed([one.path for one in tables.members()])
         if not beside:
             raise
         raise invalid(f"{error}; no column of {beside} names the images by path, name or id") from error
+    classes = {entry.values.get("label") for entry in found.entries if not entry.fault}
+    if len(classes) == 1 and (beside := listed([one.path for one in tables.members(".txt")])):
+        raise invalid(
+            f"all images lie in the one folder {next(iter(classes))!r}, and no column of {beside} names them by path, name or id; "
+            "make the names in the table those of the images, or put each image in a folder named by its class"
+        )
+    return found
 
 
 def _in_folders(images: Sequence[Member]) -> _Contents:
     """Samples of the class that their folder names."""
+    if images and all(member.fault for member in images):
+        raise invalid(f"no image can be read; the first, {images[0].path}: {images[0].fault}", images[0].path)
     roles = roles_of_folders(Counter(_folder(member) for member in images if not member.fault))
     masks = masks_beside(images)
     splits = any(place.split is not None for place in roles.places.values())

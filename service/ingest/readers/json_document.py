@@ -20,6 +20,7 @@ from service.ingest.source import RowSource, Upload
 _SPACE = "\ufeff \t\r\n"
 _LONGEST_LINE = 64 * 2**20
 _LARGEST_WHOLE = 256 * 2**20  # bytes of a document that is held whole
+_FEWEST_KEYS = 10  # of an object of names and their labels
 _NUMBER = 8  # characters of a number, about
 _FORMS = "an array of objects, alone or under one key, or what pandas writes: records, split, columns or index"
 
@@ -123,6 +124,9 @@ def _whole(document: Mapping[str, Any], sections: Mapping[str, set[str]]) -> tup
         return "split", _split(document["columns"], document["data"])
     if document and all(kinds == {"value with keys"} for kinds in sections.values()):
         return _keyed(document)
+    scalars = all(kinds == {"value in an array"} and len(document[name]) == 1 for name, kinds in sections.items())
+    if scalars and len(document) >= _FEWEST_KEYS:
+        return "keys and values", [{"key": key, "value": one[0]} for key, one in document.items()]
     if len(document) > 1 and all(isinstance(one, list) for one in document.values()):
         lengths = {name: len(one) for name, one in document.items()}
         longest = max(lengths.values())
@@ -148,7 +152,8 @@ def _split(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[dict[str
 def _keyed(document: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
     """`columns`, {"x": {"0": 1, "1": 2}}, or `index`, {"0": {"x": 1}}: names of columns are no numbers."""
     if all(name.isdigit() for name in document) or not all(key.isdigit() for one in document.values() for key in one):
-        return "index", [dict(row) for row in document.values()]
+        named = not all(name.isdigit() for name in document)
+        return "index", [{**({"key": name} if named else {}), **row} for name, row in document.items()]
     keys = dict.fromkeys(key for column in document.values() for key in column)
     return "columns", [{name: column.get(key) for name, column in document.items()} for key in keys]
 

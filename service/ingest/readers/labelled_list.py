@@ -119,6 +119,8 @@ def _chosen(member: Member, source: RowSource, images: ArchiveImages) -> ImageLi
     columns = _looked_at(source)
     matches = [_Match.of(name, texts, images, member.path) for name, texts in columns.items()]
     best = max((one for one in matches if one.fits(images, always=always)), key=_Match.rank, default=None)
+    if len(matches) > 1 and all(one.fits(images, always=always) for one in matches):
+        best = None  # each column is a list of images, as of one class, and none has their labels
     if best is not None:
         headless = len(_candidates(best.column, images, member.path)) == 1
         return ImageList(member.path, source, best.column, best.strict, headless)

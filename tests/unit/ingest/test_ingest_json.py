@@ -124,3 +124,13 @@ def test_objects_nested_without_end_are_no_error(take: Take) -> None:
     deep = '{"in":' * 400 + "1" + "}" * 400
     rows = (f'{{"depth":{n / 2},"note":{deep},"soil":"{"loam" if n % 3 else "clay"}"}}' for n in range(40))
     assert take("\n".join(rows), "cores.jsonl").kinds == {"depth": "numeric"}
+
+
+def test_an_object_of_names_and_labels_is_a_table_of_two_columns(take: Take) -> None:
+    content = json.dumps({f"grey rock number {n} of the shore": ("loam", "clay")[n % 2] for n in range(20)})
+    assert take(content, "cores.json", label="value", features=["key"]).found.class_counts == {"loam": 10, "clay": 10}
+
+
+def test_the_key_of_each_row_is_its_id(take: Take) -> None:
+    content = json.dumps({f"core-{n}": {"depth": n / 2, "soil": ("loam", "clay")[n % 2]} for n in range(20)})
+    assert take(content, "cores.json", id="key").table["id"][3] == "core-3"
