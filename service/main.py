@@ -16,6 +16,7 @@ from service.api import (
     deliveries,
     diff,
     documentation,
+    downloads,
     events,
     integrations,
     jobs,
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for part in (
         datasets,
+        downloads,
         networks,
         jobs,
         events,

@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     max_expanded_bytes: int = Field(
         100 * 2**30, gt=0, description="Largest size of a compressed upload after expansion."
     )
+    keep_uploads: bool = Field(
+        True,
+        description="Whether uploads are kept as they came, so that corrected datasets can be downloaded in the form of the "
+        "original. It takes the size of each upload.",
+    )
     max_waiting_jobs: int = Field(
         1000, gt=0, description="Largest number of queued jobs; further ones are refused with 429."
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from service.domain.dataset import Applied, DatasetInfo, Lineage, VersionRequest
 from service.domain.errors import Invalid, invalid
 from service.domain.ids import new_id
 from service.domain.review import Review
+from service.ingest.amendments import Amendment, followed, read_amendments, write_amendments
 from service.ingest.corrected import Corrected, correct
 from service.ingest.identities import labels_of
 from service.services import Services
@@ -21,6 +22,7 @@ from service.store import datasets, rankings, reviews, versions
 from service.store.blobs import Blobs
 from service.store.create import create_with_files
 from service.store.jobs import Job
+from service.store.originals import share_original
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Changes:
     labels: Mapping[str, str]
     removed: frozenset[str]
     verified: frozenset[str]
+    held: Mapping[str, Review]  # the decisions behind them
 
     def digest(self, parent: DatasetInfo, applied: Applied) -> str:
         """The same changes of the same dataset have the same digest."""
@@ -74,14 +77,35 @@ def make_version(services: Services, parent: DatasetInfo, job: Job, applied: App
         return known
 
     def make() -> DatasetInfo:
-        found = correct(blobs.canonical(parent.id), blobs.canonical(dataset_id), changes.labels, changes.removed)
+        source, target = blobs.canonical(parent.id), blobs.canonical(dataset_id)
+        found = correct(source, target, changes.labels, changes.removed, changes.held)
         _check(found)
+        _keep_history(blobs, parent, dataset_id, _amendments(changes, found))
         return _described(parent, job, applied, found, changes, dataset_id, digest, now)
 
     def add(connection: sa.Connection, info: DatasetInfo) -> None:
         versions.add(connection, info, sorted(changes.verified), now)
 
     return create_with_files(services.database, blobs, blobs.dataset(dataset_id), make, add, datasets.by_digest)
+
+
+def _amendments(changes: Changes, found: Corrected) -> Iterator[Amendment]:
+    """What was decided of each sample of the parent, and by whom. Those that only a ranking knows are suggestions."""
+    for name, (index, given) in found.before.items():
+        review = changes.held.get(name)
+        label = None if name in changes.removed else changes.labels.get(name, given)
+        decision = "suggestion" if review is None else review.decision
+        yield Amendment(
+            index, name, label, given, decision, None if review is None else review.reviewer or review.source
+        )
+
+
+def _keep_history(blobs: Blobs, parent: DatasetInfo, dataset_id: str, made: Iterator[Amendment]) -> None:
+    """Keep what a download needs even when the parent is deleted: the upload, and what was changed in it."""
+    earlier = read_amendments(blobs.amendments(parent.id)) if parent.lineage is not None else []
+    if earlier is not None:  # else the parent was made before they were written down
+        write_amendments(blobs.amendments(dataset_id), followed(earlier, made))
+        share_original(blobs, parent.id, dataset_id)
 
 
 def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied) -> Changes:
@@ -107,6 +131,7 @@ def _reviewed(connection: sa.Connection, blobs: Blobs, dataset_id: str, held: Ma
         labels={name: str(one.label) for name, one in held.items() if one.decision == "relabel"},
         removed=frozenset(name for name, one in held.items() if one.decision == "remove"),
         verified=before - doubted | confirmed,
+        held=held,
     )
 
 
@@ -167,6 +192,7 @@ def _described(
             "classes": found.classes,
             "class_counts": found.class_counts,
             "splits": found.splits,
+            "content_digest": found.content_digest,
             "skipped_rows": 0,
             "warnings": [one for one in parent.warnings if one.code != "skipped_rows"],
             "created_at": now,

@@ -13,7 +13,9 @@ from service.outbound.fetch import fetch
 from service.services import Services
 from service.store import datasets
 from service.store.create import create_with_files
+from service.store.originals import keep_original
 
+_NOT_KEPT = frozenset({"trace", "predictions"})  # written by a training, and corrected where its samples are
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})
 
 
@@ -50,6 +52,8 @@ def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpe
 
     def make() -> DatasetInfo:
         found = ingest(file.path, file.name, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
+        if services.settings.keep_uploads and found.modality not in _NOT_KEPT:
+            keep_original(blobs, dataset_id, file.path, file.name, spec)
         return DatasetInfo(
             id=dataset_id,
             name=spec.name or _stem(file.name),

@@ -221,6 +221,11 @@ class DatasetInfo(Frozen):
     columns: list[Column] = Field(
         default_factory=list, description="How each column was read; empty in lists and within jobs."
     )
+    content_digest: str | None = Field(
+        None,
+        description="Digest of its samples: ids that are yours, labels, splits, groups and inputs, whatever their order. A corrected dataset "
+        "that is downloaded and uploaded again has the same. null for datasets of older versions.",
+    )
     lineage: Lineage | None = Field(None, description="null for an upload.")
     recording: Recording | None = Field(None, description="The recorded training; null for other data.")
 

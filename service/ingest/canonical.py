@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
 from service.ingest import fingerprints, values
+from service.ingest.content_digest import ContentDigest
 from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Depth
 from service.ingest.inputs import RowFaults, convert
@@ -39,7 +41,8 @@ PATH, GROUP = "path", "group"
 class WriteCounts:
     """Counts over the rows that were written and skipped.
 
-    `spaced_labels` counts labels with spaces around them, `repeated` rows that repeat an earlier one.
+    `spaced_labels` counts labels with spaces around them, `repeated` rows that repeat an earlier one. `content_digest` is that of
+    the samples, see `ContentDigest`.
     """
 
     rows: int = 0
@@ -49,6 +52,7 @@ class WriteCounts:
     first_skipped: SkippedRow | None = None
     spaced_labels: int = 0
     repeated: int = 0
+    content_digest: str = ""
     depth: Depth = field(default_factory=Depth)
 
 
@@ -77,17 +81,24 @@ def _type(one: Input) -> Any:
 def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Limits) -> WriteCounts:
     """Read the source again and write the canonical file `data` and the list `skipped`, in the order of the source."""
     written = WriteCounts()
+    digest = ContentDigest({one.column: one.name for one in plan.inputs})
     with (
         Fingerprints(data.with_suffix(".prints")) as prints,
         skipped.open("w", encoding="utf-8") as skips,
         pq.ParquetWriter(data, schema_of(plan), **_storage(plan)) as writer,
     ):
         for group in _groups(_converted(source, plan, limits, written, skips)):
-            prints.add(fingerprints.of_rows(_compared(group)))
+            inputs = digest.inputs_of(group)
+            labels = fingerprints.of_column(group.column("label").combine_chunks())
+            prints.add(
+                fingerprints.mixed(inputs * np.uint64(31) + labels)
+            )  # by which two rows are equal: label and inputs
+            digest.add(group, plan.classes, inputs)
             writer.write_table(group, row_group_size=GROUP_ROWS)
         if written.depth.white is not None:
             writer.add_key_value_metadata({WHITE_KEY.decode(): str(written.depth.white)})
         written.repeated = prints.repeats()
+    written.content_digest = digest.hexdigest()
     return written
 
 
@@ -98,15 +109,6 @@ def _storage(plan: Plan) -> dict[str, Any]:
     packed = {name: "none" if name == "image" else "zstd" for name in names}
     packed |= {f"{one.column}.list.element": "zstd" for one in plan.inputs if one.kind == "embedding"}
     return {"compression": packed, "use_dictionary": words, "write_statistics": ["index", "id"]}
-
-
-def _compared(group: Any) -> list[Any]:
-    """The columns by which two rows are equal: label and inputs."""
-    return [
-        group.column(name).combine_chunks()
-        for name in group.schema.names
-        if name not in ("index", "id", "split", PATH, GROUP)
-    ]
 
 
 def _groups(tables: Iterator[Any]) -> Iterator[Any]:

@@ -1,7 +1,7 @@
 """Corrected canonical files: copies with some labels changed and some rows left out."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
+from service.ingest.content_digest import ContentDigest
 
 
 @dataclass(frozen=True)
 class Corrected:
-    """Counts of a corrected file: its rows, and how many were relabelled and removed."""
+    """Counts of a corrected file: its rows, and how many were relabelled and removed.
+
+    `before` has the position in the upload and the class in the source of each sample that `correct` was asked about.
+    """
 
     rows: int
     classes: list[str]
@@ -23,30 +27,40 @@ class Corrected:
     splits: dict[str, int]
     relabelled: int
     removed: int
+    content_digest: str
+    before: dict[str, tuple[int, str]]
 
 
-def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Collection[str]) -> Corrected:
+def correct(
+    source: Path, target: Path, labels: Mapping[str, str], removed: Collection[str], seen: Collection[str] = ()
+) -> Corrected:
     """Write `target`: the rows of `source` without the ids `removed`, with the new `labels` by sample id.
 
     Ids, positions in the upload and the order do not change. Classes keep their numbers, also those without a row; new
-    classes come last.
+    classes come last. `seen` are ids that are looked up for `Corrected.before`, beside those that change.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     counts, splits = Counter[str](), Counter[str]()
     relabelled = gone = 0
+    asked = {*labels, *removed, *seen}
+    before: dict[str, tuple[int, str]] = {}
     with pq.ParquetFile(source) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
         places = {name: place for place, name in enumerate(classes)}
         wanted = {sample_id: places[label] for sample_id, label in labels.items()}
+        digest = ContentDigest({one["column"]: one["name"] for one in header.features})
         described = header.model_copy(update={"classes": classes}).to_metadata()
         schema = file.schema_arrow.with_metadata({**file.schema_arrow.metadata, **described})
         with pq.ParquetWriter(target, schema, **_storage(file)) as writer:
             for group in range(file.metadata.num_row_groups):
-                table, changed = _changed(file.read_row_group(group), wanted, removed)
+                rows = file.read_row_group(group)
+                before |= _before(rows, asked, header.classes)
+                table, changed = _changed(rows, wanted, removed)
                 relabelled, gone = relabelled + changed, gone + file.metadata.row_group(group).num_rows - len(table)
                 counts.update(classes[place] for place in table.column("label").to_pylist())
                 splits.update(table.column("split").to_pylist())
+                digest.add(table, classes, digest.inputs_of(table))
                 if len(table):
                     writer.write_table(table.cast(schema), row_group_size=len(table))
             if WHITE_KEY in file.metadata.metadata:
@@ -58,7 +72,16 @@ def correct(source: Path, target: Path, labels: Mapping[str, str], removed: Coll
         splits=dict(sorted(splits.items())),
         relabelled=relabelled,
         removed=gone,
+        content_digest=digest.hexdigest(),
+        before=before,
     )
+
+
+def _before(table: Any, asked: Collection[str], classes: Sequence[str]) -> dict[str, tuple[int, str]]:
+    ids = table.column("id").to_pylist()
+    places = [place for place, name in enumerate(ids) if name in asked]
+    rows = table.select(["index", "label"]).take(pa.array(places, pa.int64())).to_pylist()
+    return {ids[place]: (row["index"], classes[row["label"]]) for place, row in zip(places, rows, strict=True)}
 
 
 def _changed(table: Any, wanted: Mapping[str, int], removed: Collection[str]) -> tuple[Any, int]:

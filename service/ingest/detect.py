@@ -94,7 +94,7 @@ class Reader:
 
 def open_upload(upload: Upload) -> RowSource:
     """Find the reader and open the file; gzip is undone first. Raises `UnreadableType` listing what is readable."""
-    upload, head, packed = _unpacked(upload)
+    upload, head, packed = unpacked(upload)
     if not head:
         raise invalid("the file is empty")
     for reader in READERS.values():
@@ -130,7 +130,8 @@ def _foreign(listing: Listing) -> str:
     return ""
 
 
-def _unpacked(upload: Upload) -> tuple[Upload, bytes, bool]:
+def unpacked(upload: Upload) -> tuple[Upload, bytes, bool]:
+    """The upload without gzip, its first bytes, and whether it was packed."""
     head = _head(upload.path)
     if not head.startswith(b"\x1f\x8b"):
         return upload, head, False

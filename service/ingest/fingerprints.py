@@ -1,5 +1,6 @@
 """Detection of repeated rows in bounded memory, by 64-bit fingerprints in a scratch file."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -81,19 +82,29 @@ def of_objects(values: Sequence[Any]) -> Hashes:
     return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
 
 
+def of_contents(values: Sequence[bytes]) -> Hashes:
+    """Fingerprints of bytes, the same in every process."""
+    found = b"".join(hashlib.blake2b(value, digest_size=8).digest() for value in values)
+    return np.frombuffer(found, "<u8").astype(np.uint64)
+
+
 def of_column(column: Any) -> Hashes:
-    """A fingerprint of each value of an Arrow column of the canonical file; null has one of its own."""
+    """A fingerprint of each value of an Arrow column of the canonical file; null has one of its own.
+
+    It is the same in every process.
+    """
     missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
     if pa.types.is_string(column.type):
         codes = column.dictionary_encode()
-        values = np.append(of_objects(codes.dictionary.to_pylist()), _EMPTY)
+        texts = [value.encode(errors="surrogatepass") for value in codes.dictionary.to_pylist()]
+        values = np.append(of_contents(texts), _EMPTY)
         hashes = values[codes.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
     elif pa.types.is_binary(column.type):
-        hashes = of_objects(column.to_pylist())
+        hashes = of_contents([value or b"" for value in column.to_pylist()])
     elif pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-        hashes = of_objects([row.tobytes() for row in rows])
+        hashes = of_contents([row.tobytes() for row in rows])
     elif pa.types.is_floating(column.type):
         hashes = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64).view(np.uint64)
     else:

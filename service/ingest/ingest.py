@@ -35,6 +35,7 @@ class Ingested:
     inferred: Inferred
     warnings: list[ClientWarning]
     columns: list[Column]
+    content_digest: str
     recording: Recording | None = None
 
 
@@ -133,6 +134,7 @@ def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingeste
         inferred=plan.inferred,
         warnings=[*plan.warnings, *_warnings(plan, written)],
         columns=columns,
+        content_digest=written.content_digest,
         recording=None if plan.stated is None else plan.stated.recording,
     )
 

@@ -31,6 +31,18 @@ class Blobs:
         """Rows that were left out of a dataset, one `SkippedRow` as JSON a line."""
         return self.dataset(dataset_id) / "skipped.jsonl"
 
+    def original(self, dataset_id: str) -> Path:
+        """The upload of a dataset as it came; absent where none was kept."""
+        return self.dataset(dataset_id) / "original"
+
+    def original_facts(self, dataset_id: str) -> Path:
+        """Name and spec of that upload, as JSON."""
+        return self.dataset(dataset_id) / "original.json"
+
+    def amendments(self, dataset_id: str) -> Path:
+        """What a corrected dataset has otherwise than its upload, sample by sample."""
+        return self.dataset(dataset_id) / "amendments.parquet"
+
     @property
     def networks(self) -> Path:
         """Networks that clients uploaded, a folder each."""

@@ -58,6 +58,7 @@ PROMISED = {
     ("get", "/jobs/{job_id}/reviews/summary"),
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),
+    ("get", "/datasets/{dataset_id}/download"),
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
     ("post", "/jobs/{job_id}/rerun"),
@@ -605,7 +606,7 @@ def check_form(response: httpx.Response, described: dict[str, Any]) -> None:
         assert {"type", "title", "status", "detail", "code"} <= set(problem)
         assert problem["status"] == status
     if status in (409, 429, 503):
-        assert {"state", "jobs", "checks"} & set(problem) or response.headers["Retry-After"]
+        assert {"state", "jobs", "checks", "formats"} & set(problem) or response.headers["Retry-After"]
 
 
 def test_csv_of_the_readme_is_accepted_as_a_stream(client: httpx.Client) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.api.exports.export import Chunks, Export, Writer
+from service.ingest.streams import Sink
 
 _OWN: tuple[tuple[str, Any], ...] = (
     ("rank", pa.int64()),
@@ -65,7 +66,7 @@ def to_parquet(chunks: Chunks, export: Export) -> Iterator[bytes]:
     """One row group a chunk."""
     kinds = dict(_OWN)
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in export.columns])
-    sink = _Sink()
+    sink = Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd") as writer:
         for chunk in chunks:
             writer.write_table(
@@ -98,29 +99,6 @@ def _with_text_times(row: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row with its time as the API writes it, RFC 3339 in UTC."""
     time = row.get("reviewed_at")
     return row if time is None else {**row, "reviewed_at": time.isoformat().replace("+00:00", "Z")}
-
-
-class _Sink(io.RawIOBase):
-    """Keeps what was written until it is taken."""
-
-    def __init__(self) -> None:
-        self._held, self._size = bytearray(), 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._held += data
-        self._size += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._size
-
-    def take(self) -> bytes:
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken
 
 
 TABLES: dict[str, Writer] = {"csv": to_csv, "jsonl": to_jsonl, "parquet": to_parquet, "cleanlab": to_cleanlab}

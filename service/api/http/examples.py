@@ -35,6 +35,7 @@ _DATASET: dict[str, Any] = {
             "examples": ["39", "50"],
         },
     ],
+    "content_digest": "sha256:9a0364b9e99bb480dd25e1f0284c8555af3d6d3c5e5a1b5a0b6d5a6f4b1c2d3e",
     "lineage": None,
     "recording": None,
 }

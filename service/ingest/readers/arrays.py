@@ -98,6 +98,12 @@ def open_npz(upload: Upload) -> RowSource:
     )
 
 
+def array_parts(upload: Upload) -> tuple[dict[str, StoredArray], list[ArrayPart]]:
+    """All arrays of an NPZ that are no pickles, and the parts that `open_npz` reads of them."""
+    arrays, pickled = _unpacked(upload)
+    return arrays, _parts(arrays, array_names([*arrays, *pickled]))
+
+
 def _ignored(meant: ArrayNames, names: Sequence[str]) -> tuple[ClientWarning, ...]:
     others = [name for name in names if name not in meant.all]
     detail = f"these arrays are not read: {listed(others)}"
@@ -213,7 +219,7 @@ def _class_names(y: StoredArray, classes: StoredArray | None) -> tuple[str, ...]
     if classes is None or y.dtype.kind not in "iu" or prod(classes.shape[1:]) != 1:
         return ()
     found = tuple(texts(classes.name, classes.rows(0, len(classes)).reshape(len(classes))))
-    for start, stop in _spans(y):
+    for start, stop in spans(y):
         places = y.rows(start, stop).reshape(-1)
         odd = places[(places < -1) | (places >= len(found))]
         if len(odd):
@@ -251,7 +257,7 @@ def _range(parts: Sequence[ArrayPart]) -> Range:
         return "bytes"
     low, high = np.inf, -np.inf
     for part in parts:
-        for start, stop in _spans(part.x):
+        for start, stop in spans(part.x):
             pixels = part.x.rows(start, stop).astype(np.float64)
             finite = pixels[np.isfinite(pixels)]
             low, high = min(low, finite.min(initial=np.inf)), max(high, finite.max(initial=-np.inf))
@@ -272,7 +278,8 @@ def _doubts(parts: Sequence[ArrayPart], scale: Range) -> tuple[ClientWarning, ..
     return ()
 
 
-def _spans(array: StoredArray) -> Iterator[tuple[int, int]]:
+def spans(array: StoredArray) -> Iterator[tuple[int, int]]:
+    """Rows to be read at once: from and to."""
     size = max(1, array.dtype.itemsize * prod(array.shape[1:]))
     step = max(1, min(BATCH_ROWS, BATCH_BYTES // size))
     return ((start, min(start + step, len(array))) for start in range(0, len(array), step))
@@ -283,7 +290,7 @@ def _batches(
 ) -> Iterator[Batch]:
     index = 0
     for part in parts:
-        for start, stop in _spans(part.x):
+        for start, stop in spans(part.x):
             values: dict[str, Any] = {"y": _labels(part, start, stop)}
             if form == "images" and media:
                 values["x"] = pa.array([_png(image, scale) for image in part.x.rows(start, stop)], pa.binary())

@@ -41,33 +41,34 @@ def open_parquet(upload: Upload) -> RowSource:
 def open_arrow(upload: Upload) -> RowSource:
     """Read an Arrow IPC file or stream (Feather version 2)."""
     with pa.memory_map(str(upload.path)) as file:
-        schema = _ipc(file, upload.path)[0]
+        schema = open_ipc(file, upload.path)[0]
         upload.limits.check_columns(len(schema))
 
     def batches(columns: list[int], rows: int, _path_of: int | None) -> Iterator[Any]:
         with pa.memory_map(str(upload.path)) as file:
-            for batch in _ipc(file, upload.path)[1]:
+            for batch in open_ipc(file, upload.path)[1]:
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows).select(columns)
 
     return _source("arrow", schema, batches)
 
 
-def _ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any]]:
+def open_ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any], bool]:
+    """Schema and batches of an Arrow file that is mapped, and whether it is a file rather than a stream."""
     with path.open("rb") as raw:
         is_file = raw.read(6) == b"ARROW1"
     if is_file:
         reader = pa.ipc.open_file(file)
-        return reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches))
+        return reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches)), True
     stream = pa.ipc.open_stream(file)
-    return stream.schema, iter(stream)
+    return stream.schema, iter(stream), False
 
 
 def _source(kind: str, schema: Any, batches: Any) -> RowSource:
     names, renamed = distinct_names(schema.names)
     schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)], schema.metadata)
     said = _huggingface(schema)
-    class_names = {name: feature["names"] for name, feature in said.items() if feature.get("_type") == "ClassLabel"}
+    classes = class_names(schema)
     images = [name for name in names if _is_image(schema.field(name), said.get(name, {}))]
     image = min(images, key=lambda name: _doubt(schema.field(name), said.get(name, {})), default=None)
     paths = f"{image}.path" if image is not None and pa.types.is_struct(schema.field(image).type) else None
@@ -85,14 +86,14 @@ def _source(kind: str, schema: Any, batches: Any) -> RowSource:
             named = part.rename_columns([names[place] for place in wanted])
             opened = named if image is None else _opened(named, image, paths, media=media)
             for piece in _bounded(_plain(opened)):
-                yield _batch(piece, index, class_names)
+                yield _batch(piece, index, classes)
                 index += piece.num_rows
 
     return RowSource(
         format=kind + (", Hugging Face" if said else ""),
         batches=read,
         columns=tuple(names),
-        label=next(iter(class_names)) if len(class_names) == 1 else None,
+        label=next(iter(classes)) if len(classes) == 1 else None,
         id=_INDEX_COLUMN if _INDEX_COLUMN in names else None,
         image=image,
         path=paths,
@@ -114,6 +115,12 @@ def _plain_column(column: Any) -> Any:
     if pa.types.is_duration(column.type):
         return pc.divide(pc.cast(pc.cast(column, pa.int64()), pa.float64(), safe=False), _A_SECOND[column.type.unit])
     return column
+
+
+def class_names(schema: Any) -> dict[str, list[str]]:
+    """The class names of each column of numbers of classes, as Hugging Face's `datasets` writes them."""
+    said = _huggingface(schema)
+    return {name: feature["names"] for name, feature in said.items() if feature.get("_type") == "ClassLabel"}
 
 
 def _huggingface(schema: Any) -> Mapping[str, dict[str, Any]]:
@@ -164,9 +171,9 @@ def _opened(rows: Any, image: str, paths: str | None, *, media: bool) -> Any:
 
 
 def _batch(rows: Any, index: int, classes: Mapping[str, list[str]]) -> Batch:
-    for name, class_names in classes.items():
+    for name, in_order in classes.items():
         if name in rows.schema.names and pa.types.is_integer(rows.column(name).type):
-            rows = rows.set_column(rows.schema.get_field_index(name), name, _named(rows.column(name), class_names))
+            rows = rows.set_column(rows.schema.get_field_index(name), name, _named(rows.column(name), in_order))
     return Batch(
         rows=rows,
         index=np.arange(index, index + rows.num_rows, dtype=np.int64),

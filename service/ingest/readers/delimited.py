@@ -18,11 +18,14 @@ from service.ingest.readers.text_rows import (
     Chunk,
     StrayQuote,
     careful_chunks,
+    careful_rows,
+    double_quotes,
     doubled_quotes,
     plain_chunks,
     spaced_chunks,
+    split_at_spaces,
 )
-from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, batch_rows
 
 _BLANK = " \t\r\n\x1a"
 _MARKED = re.compile(r"^(#|%|//)", re.MULTILINE)
@@ -56,9 +59,7 @@ class _Counts:
 
 def open_delimited(upload: Upload) -> RowSource:
     """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
-    encoding = text_encoding(upload.path)
-    with _opened(upload.path, encoding) as text:
-        form = form_of(BAD_BYTES.sub("\ufffd", without_strays(text.read(SAMPLE))), upload.name)
+    encoding, form = table_form(upload)
     upload.limits.check_columns(len(form.names))
     before = form.comments_before
     last = [_Counts()]
@@ -76,6 +77,55 @@ def open_delimited(upload: Upload) -> RowSource:
         null_words=True,
         delimiter=form.delimiter,
     )
+
+
+def table_form(upload: Upload) -> tuple[TextEncoding, TableForm]:
+    """Encoding and form of a text table."""
+    encoding = text_encoding(upload.path)
+    with _opened(upload.path, encoding) as text:
+        return encoding, form_of(BAD_BYTES.sub("\ufffd", without_strays(text.read(SAMPLE))), upload.name)
+
+
+@dataclass(frozen=True)
+class RawRow:
+    """Lines of a text table as they stand in the file, line ends included.
+
+    `index` is the position of the row that they are, None for what is no row: lines before the header, the header (which has
+    `is_header`), comments and blank lines. `values` are those of the row; a row that is skipped has them too.
+    """
+
+    text: str
+    index: int | None = None
+    values: Sequence[str] = ()
+    is_header: bool = False
+
+
+def raw_rows(path: Path, encoding: TextEncoding, form: TableForm) -> Iterator[RawRow]:
+    """The whole of a text table, row by row; joined, the texts are the file."""
+    rows = _Rows(form, _Counts(), unsound=bool(encoding.bad_bytes))
+    line = form.start + 1
+    with _opened(path, encoding) as text:
+        yield RawRow("".join(islice(text, form.start)), is_header=True)
+        for values, held, stray in _held_rows(text, encoding, form, line):
+            before = rows.index
+            rows.place(values, line, stray=stray)
+            index = rows.index if rows.index > before else None
+            yield RawRow("".join(held), index, values)
+            line += len(held)
+            if rows.size >= BATCH_ROWS:
+                rows.clear()
+
+
+def _held_rows(
+    text: IO[str], encoding: TextEncoding, form: TableForm, line: int
+) -> Iterator[tuple[list[str], list[str], bool]]:
+    def seen(one: str) -> str:
+        plain = without_strays(one) if encoding.strays else one
+        return double_quotes(plain) if form.backslash else plain
+
+    if form.delimiter == SPACES:
+        return ((split_at_spaces(seen(one)), [one], False) for one in text)
+    return careful_rows(text, form.dialect, line, seen)
 
 
 def _opened(path: Path, encoding: TextEncoding) -> IO[str]:
@@ -165,7 +215,7 @@ class _Rows:
             self.index += len(rows)
             return
         for place, (row, line) in enumerate(zip(rows, lines, strict=True)):
-            self._place(row, line, stray=place in stray)
+            self.place(row, line, stray=place in stray)
 
     def _are_plain(self, rows: list[list[str]]) -> bool:
         """Whether these are rows of the right width, none of which may be a comment or the header: the usual case, and quick."""
@@ -175,7 +225,8 @@ class _Rows:
         first = [row[0] for row in rows]
         return form.header[0] not in first and not (form.comment_rows and _MARKED.search("\n".join(first)))
 
-    def _place(self, row: list[str], line: int, *, stray: bool) -> None:
+    def place(self, row: list[str], line: int, *, stray: bool) -> None:
+        """Add a row, or what looks like one: a blank line, a comment and a repeated header get no position."""
         form, counts = self.form, self.counts
         if len(row) <= 1 and not "".join(row).strip(_BLANK):
             return
@@ -222,8 +273,12 @@ class _Rows:
             where=lambda position: f"line {lines[position]}",
             skipped=tuple(self.skipped),
         )
-        self.rows, self.lines, self.indices, self.skipped = [], [], [], []
+        self.clear()
         return batch
+
+    def clear(self) -> None:
+        """Forget the rows so far; their positions stay counted."""
+        self.rows, self.lines, self.indices, self.skipped = [], [], [], []
 
 
 def _is_header(row: Sequence[str], form: TableForm) -> bool:

@@ -7,7 +7,7 @@ grows with the square of the nesting: 20,000 brackets take 969 MB there, and 200
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -29,7 +29,7 @@ def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
     its elements, an object its members with their keys, and any other value itself.
     """
     with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
-        cursor = _Cursor(text)
+        cursor = Cursor(text)
         if cursor.next() == "[":
             yield from (("", "", value) for value in cursor.elements())
         elif cursor.next() == "{":
@@ -40,30 +40,37 @@ def pieces(path: Path, encoding: str) -> Iterator[tuple[str, str, Any]]:
             cursor.fail("nothing is expected after the end")
 
 
-def holds_several(path: Path, encoding: str) -> bool:
-    """Whether a text is objects one after the other, of which the first is not long."""
-    with path.open(encoding=encoding, errors="surrogateescape") as text:
-        start = text.read(_CHUNK).lstrip("".join(_SPACE))
-    try:
-        _, end = _DECODE(start)
-    except (ValueError, RecursionError):
-        return False
-    return start.startswith("{") and start[end:].lstrip(",".join(_SPACE)).startswith("{")
+def copied(path: Path, encoding: str, section: str, edit: Callable[[int, str], str | None]) -> Iterator[str]:
+    """The text of a document with the elements of one array replaced by what `edit` makes of their place and text.
+
+    `section` is the key of the array, "" where the document is the array. An element for which `edit` gives None goes, with
+    its comma. Everything else is as it stands.
+    """
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape", newline="") as text:
+        cursor = _Copying(text)
+        if cursor.next() == "[":
+            yield from cursor.edited(edit)
+        else:
+            yield from _edited_section(cursor, section, edit)
+        cursor.next()
+        yield cursor.take()
 
 
-def objects(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
-    """Objects one after the other, on lines or not, with commas between them or not. Raises Malformed naming the line."""
-    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
-        cursor = _Cursor(text)
-        while cursor.next():
-            value = cursor.value()
-            if not isinstance(value, dict):
-                cursor.fail("an object is expected")
-            yield value
-            cursor.pass_comma()
+def _edited_section(cursor: "_Copying", section: str, edit: Callable[[int, str], str | None]) -> Iterator[str]:
+    for key in cursor.keys():  # noqa: SIM118 - not a mapping but a generator that moves on
+        opening = cursor.next()
+        if opening == "[":
+            yield from cursor.edited(edit if key == section else lambda _place, raw: raw)
+        elif opening == "{":
+            for _ in cursor.keys():  # noqa: SIM118 - as above
+                cursor.value()
+                yield cursor.take()
+        else:
+            cursor.value()
+        yield cursor.take()
 
 
-def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
+def _sections(cursor: "Cursor") -> Iterator[tuple[str, str, Any]]:
     for section in cursor.keys():  # noqa: SIM118 - not a mapping but a generator that moves on
         match cursor.next():
             case "[":
@@ -74,7 +81,7 @@ def _sections(cursor: "_Cursor") -> Iterator[tuple[str, str, Any]]:
                 yield section, "", cursor.value()
 
 
-class _Cursor:
+class Cursor:
     """A position in a text, which is read from the file as needed."""
 
     def __init__(self, file: IO[str]) -> None:
@@ -130,11 +137,6 @@ class _Cursor:
                 value, self._place = sound(value, piece), end
                 return value  # not a number that continues beyond the text read so far
 
-    def pass_comma(self) -> None:
-        """Pass a comma, if it comes next."""
-        if self.next() == ",":
-            self._place += 1
-
     def fail(self, why: str) -> NoReturn:
         """Raise Malformed at this line."""
         line = self._lines + self._text.count("\n", 0, self._place) + 1
@@ -167,3 +169,43 @@ class _Cursor:
         self._lines += self._text.count("\n", 0, self._place)
         self._text, self._place = self._text[self._place :] + chunk, 0
         return True
+
+
+class _Copying(Cursor):
+    """A cursor that gives the text that it has passed."""
+
+    def __init__(self, file: IO[str]) -> None:
+        super().__init__(file)
+        self._passed: list[str] = []
+        self._from = 0
+
+    def take(self) -> str:
+        """The text since the last call."""
+        found = "".join(self._passed) + self._text[self._from : self._place]
+        self._passed, self._from = [], self._place
+        return found
+
+    def edited(self, edit: Callable[[int, str], str | None]) -> Iterator[str]:
+        """The text of the array that begins here, its elements edited."""
+        self._skip("[")
+        yield self.take()
+        place, written = 0, False
+        while self.next() != "]":
+            between = self.take()
+            self.value()
+            element = edit(place, self.take())
+            if element is not None:
+                yield (between if written else between.replace(",", "", 1)) + element
+                written = True
+            place += 1
+            self._between("]")
+        self._skip("]")
+        yield self.take()
+
+    def _more(self, size: int) -> bool:
+        passed = self._text[self._from : self._place]
+        found = super()._more(size)
+        if found:
+            self._passed.append(passed)
+            self._from = 0
+        return found

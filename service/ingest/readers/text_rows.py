@@ -4,7 +4,7 @@ import csv
 import re
 from bisect import bisect
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NoReturn
 
@@ -58,30 +58,44 @@ def plain_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterator[
 
 def careful_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterator[Chunk]:
     """As `plain_chunks`, one row at a time. A quote that is not doubled ends a value only before a delimiter or the line's end."""
-    source = _Lines(lines)
-    reader = csv.reader(source, strict=True, **dialect)
     rows: list[list[str]] = []
     places: list[int] = []
     stray: set[int] = set()
-    while True:
-        source.held.clear()
-        try:
-            row = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            if not _is_stray(error, dialect):
-                _never_closed(line, error)
-            source.take_back()
-            row = split_leniently(source.held[0], dialect["delimiter"])
+    for row, held, is_stray in careful_rows(lines, dialect, line):
+        if is_stray:
             stray.add(len(rows))
         rows.append(row)
         places.append(line)
-        line += len(source.held)
+        line += len(held)
         if len(rows) == _CHUNK:
             yield rows, places, frozenset(stray)
             rows, places, stray = [], [], set()
     yield rows, places, frozenset(stray)
+
+
+def careful_rows(
+    lines: Iterable[str], dialect: Dialect, line: int, seen: Callable[[str], str] = str
+) -> Iterator[tuple[list[str], list[str], bool]]:
+    """Each row with the lines that it takes, and whether it holds a quote that is not doubled within quotes.
+
+    Of each line `seen` is read.
+    """
+    source = _Lines(lines, seen)
+    reader = csv.reader(source, strict=True, **dialect)
+    while True:
+        source.held.clear()
+        is_stray = False
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if not _is_stray(error, dialect):
+                _never_closed(line, error)
+            source.take_back()
+            row, is_stray = split_leniently(seen(source.held[0]), dialect["delimiter"]), True
+        line += len(source.held)
+        yield row, list(source.held), is_stray
 
 
 def spaced_chunks(lines: Iterable[str], line: int) -> Iterator[Chunk]:
@@ -96,6 +110,11 @@ def split_at_spaces(line: str) -> list[str]:
     """Values of a line between runs of spaces; one in quotes may hold spaces, and quotes after a backslash or doubled."""
     found = _BETWEEN_SPACES.finditer(line)
     return [one[0] if one[1] is None else one[1].replace('\\"', '"').replace('""', '"') for one in found]
+
+
+def spans_between_spaces(line: str) -> list[tuple[int, int]]:
+    """Where these values stand in the line, their quotes included."""
+    return [one.span() for one in _BETWEEN_SPACES.finditer(line)]
 
 
 def split_leniently(line: str, delimiter: str) -> list[str]:
@@ -122,8 +141,12 @@ def split_leniently(line: str, delimiter: str) -> list[str]:
 
 def doubled_quotes(lines: Iterable[str]) -> Iterator[str]:
     """Lines with doubled quotes in place of quotes after a backslash."""
-    for line in lines:
-        yield _ESCAPED_QUOTE.sub(_doubled, line) if '\\"' in line else line
+    return map(double_quotes, lines)
+
+
+def double_quotes(line: str) -> str:
+    """A line with doubled quotes in place of quotes after a backslash."""
+    return _ESCAPED_QUOTE.sub(_doubled, line) if '\\"' in line else line
 
 
 def _doubled(found: "re.Match[str]") -> str:
@@ -134,8 +157,8 @@ def _doubled(found: "re.Match[str]") -> str:
 class _Lines:
     """Lines of a text; those after the first of the row that is being read can be taken back."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines, self._again = iter(lines), deque[str]()
+    def __init__(self, lines: Iterable[str], seen: Callable[[str], str]) -> None:
+        self._lines, self._again, self._seen = iter(lines), deque[str](), seen
         self.held: list[str] = []  # of the row that is being read
 
     def __iter__(self) -> "_Lines":
@@ -144,7 +167,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._again.popleft() if self._again else next(self._lines)
         self.held.append(line)
-        return line
+        return self._seen(line)
 
     def take_back(self) -> None:
         """Give the lines after the first once more."""

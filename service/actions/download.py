@@ -1,0 +1,164 @@
+"""A dataset as a file: the upload with its labels corrected, or the dataset in a form of our own."""
+
+import mimetypes
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+
+import pyarrow.parquet as pq
+
+from service.actions.find import find_dataset
+from service.domain.dataset import DatasetInfo
+from service.domain.errors import Conflict, NotFound, invalid
+from service.ingest.amendments import Amendment, read_amendments
+from service.ingest.limits import Limits
+from service.ingest.rewritten.edits import Edits
+from service.ingest.rewritten.forms import rewritten
+from service.ingest.writers.images import to_zip
+from service.ingest.writers.tables import to_csv, to_jsonl, to_manifest, to_parquet
+from service.ingest.writers.view import ADDED, View
+from service.services import Services
+from service.store.originals import Original, find_original
+
+_CHUNK = 1 << 20
+_PACKED = (".gz", ".tgz")
+
+
+@dataclass(frozen=True)
+class OwnForm:
+    """A form of our own: ending, media type, writer, and whether it is for images alone."""
+
+    suffix: str
+    media_type: str
+    write: Callable[[View], Iterator[bytes]]
+    images: bool = False
+
+
+OWN_FORMS: dict[str, OwnForm] = {
+    "csv": OwnForm("csv", "text/csv; charset=utf-8", to_csv),
+    "parquet": OwnForm("parquet", "application/vnd.apache.parquet", to_parquet),
+    "jsonl": OwnForm("jsonl", "application/x-ndjson", to_jsonl),
+    "manifest": OwnForm("csv", "text/csv; charset=utf-8", to_manifest),
+    "zip": OwnForm("zip", "application/zip", to_zip, images=True),
+}
+FORMATS = ("original", *OWN_FORMS)
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on its way out. `content` yields it in pieces; memory does not grow with it."""
+
+    name: str
+    media_type: str
+    content: Iterator[bytes]
+
+
+def download(services: Services, dataset_id: str, form: str, columns: Sequence[str] = ()) -> Download:
+    """A dataset in one of `FORMATS`, with the columns of `ADDED` that are asked for.
+
+    Raises NotFound, Invalid for other columns, and Conflict where the dataset is not to be had in this form: `formats` says
+    in which it is.
+    """
+    info = find_dataset(services, dataset_id)
+    if not services.blobs.canonical(dataset_id).exists():
+        raise NotFound(f"the dataset {dataset_id} has no samples yet: its tasks are still to be pulled")
+    unknown = [name for name in columns if name not in ADDED]
+    if unknown:
+        raise invalid(["query", "columns"], f"{unknown[0]!r} is none of {', '.join(ADDED)}")
+    amendments = _amendments(services, info)
+    if columns and amendments is None:
+        raise _refused("what was changed in it was not written down, as the dataset is of an older version", info)
+    if form == "original":
+        return _original(services, info, amendments, tuple(columns))
+    own = OWN_FORMS[form]
+    if own.images and info.modality != "image":
+        raise _refused(f"{form} is for images, and this dataset is {info.modality}", info)
+    view = View(services.blobs.canonical(dataset_id), info, amendments, tuple(columns))
+    return Download(
+        f"{info.name}{_mark(info)}{'-manifest' if form == 'manifest' else ''}.{own.suffix}",
+        own.media_type,
+        own.write(view),
+    )
+
+
+def _amendments(services: Services, info: DatasetInfo) -> dict[int, Amendment] | None:
+    if info.lineage is None:
+        return {}
+    found = read_amendments(services.blobs.amendments(info.id))
+    return None if found is None else {one.index: one for one in found}
+
+
+def _original(
+    services: Services, info: DatasetInfo, amendments: Mapping[int, Amendment] | None, columns: tuple[str, ...]
+) -> Download:
+    original = find_original(services.blobs, info.id)
+    if original is None or amendments is None:
+        raise _refused(
+            "the upload was not kept: it came over a connection, from a training, or before uploads were kept", info
+        )
+    changed = {index: one for index, one in amendments.items() if one.changes}
+    media_type = mimetypes.guess_type(original.name, strict=False)[0] or "application/octet-stream"
+    media_type = "application/gzip" if original.name.lower().endswith(_PACKED) else media_type
+    if not changed and not columns:
+        return Download(original.name, media_type, _bytes(original))
+    edits = _edits(services, info, amendments, columns)
+    limits = Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
+    try:
+        content = rewritten(original, _label(info, original), edits, limits, services.blobs.uploads)
+    except Conflict as error:
+        raise _refused(error.detail.partition(";")[0], info) from error
+    return Download(_corrected(original.name) if changed else original.name, media_type, content)
+
+
+def _edits(
+    services: Services, info: DatasetInfo, amendments: Mapping[int, Amendment], columns: tuple[str, ...]
+) -> Edits:
+    changed = {index: one for index, one in amendments.items() if one.changes}
+    added = {
+        index: tuple(one.previous_label if name == "previous_label" else one.reviewed_by for name in columns)
+        for index, one in amendments.items()
+    }
+    return Edits(
+        labels={index: one.label for index, one in changed.items() if one.label is not None},
+        removed=frozenset(index for index, one in changed.items() if one.label is None),
+        ids={index: one.id for index, one in changed.items()},
+        kept=partial(_kept, services, info, frozenset(changed)),
+        columns=columns,
+        added=added,
+    )
+
+
+def _kept(services: Services, info: DatasetInfo, changed: frozenset[int]) -> Iterator[tuple[int, str]]:
+    with pq.ParquetFile(services.blobs.canonical(info.id)) as file:
+        for group in range(file.metadata.num_row_groups):
+            table = file.read_row_group(group, columns=["index", "label"])
+            for index, label in zip(*(table.column(name).to_pylist() for name in ("index", "label")), strict=True):
+                if index not in changed:
+                    yield index, info.classes[label]
+
+
+def _label(info: DatasetInfo, original: Original) -> str:
+    return original.spec.label_column or info.inferred.label or "label"
+
+
+def _bytes(original: Original) -> Iterator[bytes]:
+    with original.path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _mark(info: DatasetInfo) -> str:
+    return "-corrected" if info.lineage is not None else ""
+
+
+def _corrected(name: str) -> str:
+    """The name of a corrected file: train.csv.gz becomes train-corrected.csv.gz."""
+    path = PurePosixPath(name)
+    endings = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
+    return f"{path.name.removesuffix(endings)}-corrected{endings}"
+
+
+def _refused(why: str, info: DatasetInfo) -> Conflict:
+    works = [name for name, form in OWN_FORMS.items() if not form.images or info.modality == "image"]
+    return Conflict(f"{why}; these formats work: {', '.join(works)}", members={"formats": works})

@@ -1,0 +1,69 @@
+"""Datasets as files."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import StreamingResponse
+
+from service.actions.download import FORMATS, OWN_FORMS, download
+from service.api.http.authentication import authorize
+from service.api.http.errors import problems
+from service.api.http.lookup import ServicesDependency
+from service.domain.errors import invalid
+from service.ingest.writers.view import ADDED
+
+router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+_FILE: dict[str, Any] = {
+    "description": "The file, streamed.",
+    "content": {kind: {} for kind in ("application/octet-stream", *(one.media_type for one in OWN_FORMS.values()))},
+}
+
+
+@router.get(
+    "/datasets/{dataset_id}/download",
+    summary="The dataset as a file, corrected where it is a corrected one",
+    response_class=StreamingResponse,
+    responses=problems(404, 409, 422) | {200: _FILE},
+)
+def download_dataset(
+    dataset_id: str,
+    services: ServicesDependency,
+    form: Annotated[
+        str,
+        Query(
+            alias="format",
+            description="original: the upload in the form it came in; of a corrected dataset with labels changed in place and removed "
+            "samples gone, and everything else as it was. csv, parquet, jsonl: the samples as the service has them, with your names "
+            "of columns. manifest: path, old and new label, decision and reviewer of each sample. zip: images in folders of their "
+            "classes.",
+            json_schema_extra={"enum": [*FORMATS]},
+        ),
+    ] = "original",
+    columns: Annotated[
+        str | None,
+        Query(description=f"Columns to add, with commas between: {', '.join(ADDED)}.", examples=[",".join(ADDED)]),
+    ] = None,
+) -> StreamingResponse:
+    """An upload that was not corrected comes back byte for byte.
+
+    409 where the dataset is not to be had in this form; `formats` names those in which it is. Uploads are not kept of trainings,
+    of datasets pulled over a connection, and where `SUSPECTS_KEEP_UPLOADS` is false.
+    """
+    if form not in FORMATS:
+        raise invalid(["query", "format"], f"must be one of {', '.join(FORMATS)}")
+    asked = tuple(filter(None, (columns or "").split(",")))
+    file = download(services, dataset_id, form, asked)
+    headers = {
+        "Content-Disposition": _attachment(file.name),
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+    }
+    return StreamingResponse(file.content, media_type=file.media_type, headers=headers)
+
+
+def _attachment(name: str) -> str:
+    """A header that names the file, in ASCII and as it is (RFC 6266)."""
+    plain = "".join(one if one.isascii() and one.isprintable() and one not in '"\\/' else "_" for one in name)
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='', errors='replace')}"

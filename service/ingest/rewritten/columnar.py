@@ -1,0 +1,140 @@
+"""Parquet and Arrow files with the column of labels changed; schema, metadata and all other columns as they were."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from service.ingest.readers.columnar import class_names, open_ipc
+from service.ingest.readers.table_form import distinct_names
+from service.ingest.rewritten.edits import Edits, no_form, spellings
+from service.ingest.source import BATCH_ROWS, RowSource, Upload
+from service.ingest.streams import Sink
+
+_IMAGE_ROWS = 256
+
+
+def rewrite_parquet(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:
+    """The file in pieces, each column compressed as it was. Raises Conflict for a class that the column cannot hold."""
+    with pq.ParquetFile(upload.path) as file:
+        schema, packed = file.schema_arrow, _compression(file)
+
+    def batches() -> Iterator[Any]:
+        with pq.ParquetFile(upload.path, pre_buffer=False) as file:
+            yield from file.iter_batches(batch_size=_rows(schema), use_threads=False)
+
+    changed = _changed(schema, label, edits, batches)
+
+    def pieces() -> Iterator[bytes]:
+        sink = Sink()
+        with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), changed.schema, compression=packed) as writer:
+            for batch in changed.batches():
+                writer.write_batch(batch)
+                yield sink.take()
+        yield sink.take()
+
+    return pieces()
+
+
+def rewrite_arrow(upload: Upload, _source: RowSource, label: str, edits: Edits) -> Iterator[bytes]:
+    """The file in pieces, in the IPC format that it has, file or stream. Raises Conflict as `rewrite_parquet` does."""
+    with pa.memory_map(str(upload.path)) as mapped:
+        schema, _, is_file = open_ipc(mapped, upload.path)
+
+    def batches() -> Iterator[Any]:
+        with pa.memory_map(str(upload.path)) as mapped:
+            yield from open_ipc(mapped, upload.path)[1]
+
+    changed = _changed(schema, label, edits, batches)
+    opened = pa.ipc.new_file if is_file else pa.ipc.new_stream
+
+    def pieces() -> Iterator[bytes]:
+        sink = Sink()
+        with opened(pa.PythonFile(sink, mode="w"), changed.schema) as writer:
+            for batch in changed.batches():
+                writer.write_batch(batch)
+                yield sink.take()
+        yield sink.take()
+
+    return pieces()
+
+
+class _Changed:
+    """A table with other labels and fewer rows."""
+
+    def __init__(
+        self, schema: Any, place: int, edits: Edits, spelt: Mapping[str, Any], batches: Callable[[], Iterable[Any]]
+    ) -> None:
+        for name in edits.columns:
+            schema = schema.append(pa.field(name, pa.string()))
+        self.schema, self._place, self._edits, self._spelt, self._batches = schema, place, edits, spelt, batches
+
+    def batches(self) -> Iterator[Any]:
+        """The batches that have rows left."""
+        start = 0
+        for batch in self._batches():
+            yield from self._one(batch, start)
+            start += batch.num_rows
+
+    def _one(self, batch: Any, start: int) -> Iterator[Any]:
+        edits, positions = self._edits, range(start, start + batch.num_rows)
+        columns = batch.columns
+        if any(index in edits.labels for index in positions):
+            values = columns[self._place].to_pylist()
+            new = [
+                self._spelt[edits.labels[index]] if index in edits.labels else value
+                for index, value in zip(positions, values, strict=True)
+            ]
+            columns[self._place] = as_type(new, columns[self._place].type)
+        added = [edits.values(index) for index in positions] if edits.columns else []
+        columns += [pa.array([row[number] for row in added], pa.string()) for number in range(len(edits.columns))]
+        changed = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        if any(index in edits.removed for index in positions):
+            changed = changed.filter(pa.array([index not in edits.removed for index in positions]))
+        if changed.num_rows:
+            yield changed
+
+
+def as_type(values: list[Any], kind: Any) -> Any:
+    """An array of a type, dictionaries included."""
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, kind.value_type).dictionary_encode().cast(kind)
+    return pa.array(values, kind)
+
+
+def _changed(schema: Any, label: str, edits: Edits, batches: Callable[[], Iterator[Any]]) -> _Changed:
+    place = distinct_names(schema.names)[0].index(label)
+    numbers = class_names(schema).get(schema.names[place])
+    kind = schema.field(place).type
+    if numbers is not None and pa.types.is_integer(kind):
+        spelt: dict[str, Any] = {name: number for number, name in enumerate(numbers)}
+    else:
+        spelt = spellings(_labels(batches(), place), edits)
+    for name in sorted(set(edits.labels.values()) - set(spelt)):
+        try:
+            spelt[name] = as_type([name], kind)[0].as_py() if numbers is None else numbers.index(name)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError) as error:
+            raise no_form(f"the column {label!r} is {kind} and has no value for the class {name!r}") from error
+    return _Changed(schema, place, edits, spelt, batches)
+
+
+def _labels(batches: Iterable[Any], place: int) -> Iterator[tuple[int, Any]]:
+    start = 0
+    for batch in batches:
+        yield from enumerate(batch.column(place).to_pylist(), start)
+        start += batch.num_rows
+
+
+def _rows(schema: Any) -> int:
+    """Few rows of columns that may hold images."""
+    wide = any(pa.types.is_struct(one.type) or pa.types.is_binary(one.type) for one in schema)
+    return _IMAGE_ROWS if wide else BATCH_ROWS
+
+
+def _compression(file: Any) -> dict[str, str]:
+    if not file.metadata.num_row_groups:
+        return {}
+    columns = file.metadata.row_group(0)
+    each = map(columns.column, range(columns.num_columns))
+    return {one.path_in_schema: {"UNCOMPRESSED": "none"}.get(one.compression, one.compression.lower()) for one in each}

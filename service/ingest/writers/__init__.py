@@ -1,0 +1,1 @@
+"""Datasets written in forms of our own, from their canonical files."""

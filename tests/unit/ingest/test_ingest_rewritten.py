@@ -1,0 +1,206 @@
+"""Uploads that are rewritten keep everything but what was corrected: bytes, encodings, line ends, quotes, spaces."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+
+from service.domain.dataset import CanonicalHeader, DatasetSpec
+from service.domain.errors import Conflict
+from service.ingest import Limits, ingest
+from service.ingest.encoding import text_encoding
+from service.ingest.readers.delimited import raw_rows, table_form
+from service.ingest.rewritten.edits import Edits
+from service.ingest.rewritten.forms import rewritten
+from service.ingest.rewritten.json_text import with_value
+from service.ingest.source import Upload
+from service.store.originals import Original
+
+Rewrite = Callable[..., bytes]
+
+
+@pytest.fixture
+def rewrite(tmp_path: Path) -> Rewrite:
+    """Read bytes as an upload, and write them again with other labels and without some rows, by position."""
+
+    def written(
+        content: bytes,
+        labels: Mapping[int, str],
+        removed: frozenset[int] = frozenset(),
+        name: str = "data.csv",
+        label: str = "kind",
+    ) -> bytes:
+        path, data = tmp_path / "upload", tmp_path / "data.parquet"
+        path.write_bytes(content)
+        spec = DatasetSpec(label=label)
+        ingest(path, name, spec, data, tmp_path / "skipped", Limits())
+        table = pq.read_table(data)
+        classes = CanonicalHeader.from_metadata(table.schema.metadata).classes
+        rows = table.select(["index", "id", "label"]).to_pylist()
+
+        def kept() -> Iterator[tuple[int, str]]:
+            changed = {*labels, *removed}
+            return ((row["index"], classes[row["label"]]) for row in rows if row["index"] not in changed)
+
+        edits = Edits(labels, removed, {row["index"]: row["id"] for row in rows}, kept)
+        return b"".join(rewritten(Original(path, name, spec), label, edits, Limits(), tmp_path))
+
+    return written
+
+
+PLAIN = "size,kind,note\n1,oak,tall\n2,elm,\n3,oak,old\n4,elm,far\n5,oak,dry\n6,elm,wet\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (PLAIN, "3,oak,old"),
+        (PLAIN.replace("\n", "\r\n"), "3,oak,old"),
+        (PLAIN.replace(",", ";"), "3;oak;old"),
+        (PLAIN.replace(",", "\t"), "3\toak\told"),
+        (PLAIN.replace("oak", '"oak"'), '3,"oak",old'),
+        (PLAIN.replace("3,oak,old", '3,oak,"old, and\nhollow"'), '3,oak,"old, and\nhollow"'),
+        (PLAIN.replace("oak", " oak "), "3, oak ,old"),
+        (re.sub("(oak|elm),", r'\1, "so ""called""", ', PLAIN).replace("kind,", "kind,a,"), '3,oak, "so ""called""", old'),
+        ("sep=,\n" + PLAIN, "3,oak,old"),
+        ("# trees of a park\n# by hand\n" + PLAIN, "3,oak,old"),
+        (PLAIN.replace("3,oak", "\n3,oak"), "3,oak,old"),
+        (PLAIN.replace("2,elm,\n", "2,elm,\n7,elm\n"), "3,oak,old"),
+        ("size kind  height\n" + "".join(f"{i}    {'oak' if i % 2 else 'elm'}   {i * 3}\n" for i in range(1, 9)), "3    oak   9"),
+        (PLAIN.removesuffix("\n"), "3,oak,old"),
+    ],
+)  # fmt: skip
+def test_a_table_keeps_its_form(rewrite: Rewrite, text: str, at: str) -> None:
+    place = 3 if "7,elm\n" in text else 2
+    assert rewrite(text.encode(), {place: "elm"}).decode() == text.replace(at, at.replace("oak", "elm"))
+    whole = rewrite(text.encode(), {}, frozenset({place})).decode()
+    assert whole == text.replace(at + ("\r\n" if "\r" in text else "\n"), "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+def test_a_table_keeps_its_encoding(rewrite: Rewrite, encoding: str) -> None:
+    text = PLAIN.replace("elm", "chêne").replace("tall", "haut è")
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    expected = (mark + text.replace("3,oak", "3,chêne")).encode(encoding)
+    assert rewrite((mark + text).encode(encoding), {2: "chêne"}) == expected
+
+
+def test_a_class_that_the_encoding_cannot_hold_is_refused(rewrite: Rewrite) -> None:
+    with pytest.raises(Conflict, match=r"'дуб' cannot be written in cp1252"):
+        rewrite(PLAIN.replace("elm", "chêne").encode("cp1252"), {2: "дуб"})
+
+
+def test_a_label_with_a_delimiter_is_quoted(rewrite: Rewrite) -> None:
+    assert b'\n3,"elm, ""wych""",old\n' in rewrite(PLAIN.encode(), {2: 'elm, "wych"'})
+
+
+CELLS = st.text(st.sampled_from('ab ,;"\n\r\t#é'), max_size=6)
+
+
+@given(rows=st.lists(st.tuples(CELLS, CELLS), min_size=3, max_size=12), quoted=st.booleans())
+def test_the_rows_of_a_table_are_the_whole_of_it(
+    rows: list[tuple[str, str]],
+    quoted: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    def cell(value: str) -> str:
+        return '"' + value.replace('"', '""') + '"' if quoted or set(value) & set(',;"\n\r\t') else value
+
+    text = "x,y\n" + "".join(f"1,{cell(a)}{cell(b)[:0]}\n" for a, b in rows)
+    path = tmp_path_factory.mktemp("table") / "t.csv"
+    path.write_bytes(text.encode())
+    upload = Upload(path, "t.csv", DatasetSpec(), Limits(), path.parent)
+    encoding, form = table_form(upload)
+    found = list(raw_rows(path, encoding, form))
+    assert "".join(one.text for one in found) == text
+    assert [one.index for one in found if one.index is not None] == list(
+        range(sum(one.index is not None for one in found))
+    )
+    assert text_encoding(path) == encoding
+
+
+KEYS = st.text(st.sampled_from('kind"\\é\n '), min_size=1, max_size=5)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=2)
+)  # fmt: skip
+
+
+@given(
+    found=st.dictionaries(KEYS, VALUES, max_size=5), key=KEYS, value=VALUES, indent=st.sampled_from([None, 1]), ascii_only=st.booleans()
+)  # fmt: skip
+def test_an_object_gets_one_value_and_keeps_the_rest(
+    found: dict[str, object],
+    key: str,
+    value: object,
+    indent: int | None,
+    ascii_only: bool,
+) -> None:
+    text = json.dumps(found, indent=indent, ensure_ascii=ascii_only)
+    assert json.loads(with_value(text, key, value)) == {**found, key: value}
+    if isinstance(found.get(key), str):
+        assert with_value(text, key, found[key], escaped=ascii_only) == text
+
+
+def test_a_document_keeps_what_is_around_its_array(rewrite: Rewrite) -> None:
+    rows = [{"size": i, "kind": ["oak", "elm"][i % 2], "more": {"a": 1.50, "b": None}} for i in range(8)]
+    text = json.dumps({"source": {"of": ["a"]}, "trees": rows, "count": 8}, indent=3)
+    found = rewrite(text.encode(), {2: "elm"}, frozenset({0, 7}), "trees.json").decode()
+    expected = [{**row, "kind": "elm"} if place == 2 else row for place, row in enumerate(rows) if place not in (0, 7)]
+    assert found == json.dumps({"source": {"of": ["a"]}, "trees": expected, "count": 8}, indent=3)
+
+
+def test_a_label_within_an_object_is_changed_there(rewrite: Rewrite) -> None:
+    lines = [
+        json.dumps({"size": i, "of": {"kind": ["oak", "elm"][i % 2], "by": {"whom": f"a{i % 3}"}}}) for i in range(8)
+    ]
+    found = rewrite("\n".join(lines).encode(), {2: "elm"}, frozenset(), "trees.jsonl", "of.kind").decode()
+    assert found.split("\n") == [line.replace("oak", "elm") if i == 2 else line for i, line in enumerate(lines)]
+
+
+def test_class_numbers_of_hugging_face_stay_numbers(rewrite: Rewrite, tmp_path: Path) -> None:
+    features = {"kind": {"names": ["oak", "elm"], "_type": "ClassLabel"}, "size": {"dtype": "int64", "_type": "Value"}}
+    said = {"huggingface": json.dumps({"info": {"features": features}}), "pandas": "{}"}
+    table = pa.table({"size": range(8), "kind": pa.array([0, 1] * 4, pa.int64())}).replace_schema_metadata(said)
+    pq.write_table(table, tmp_path / "t", compression="gzip")
+    found = rewrite((tmp_path / "t").read_bytes(), {2: "elm"}, frozenset({5}), "trees.parquet")
+    (tmp_path / "found").write_bytes(found)
+    with pq.ParquetFile(tmp_path / "found") as file:
+        assert file.schema_arrow.metadata == table.schema.metadata
+        assert file.read().column("kind").to_pylist() == [0, 1, 1, 1, 0, 0, 1]
+        assert file.metadata.row_group(0).column(1).compression == "GZIP"
+    with pytest.raises(Conflict, match="no value for the class 'yew'"):
+        rewrite((tmp_path / "t").read_bytes(), {2: "yew"}, frozenset(), "trees.parquet")
+
+
+def test_a_form_that_cannot_be_written_says_what_works(rewrite: Rewrite) -> None:
+    svm = "".join(f"{i % 2} 1:{i} 2:{i * 2}\n" for i in range(8)).encode()
+    with pytest.raises(Conflict, match=r"written as svmlight.*; csv, parquet and jsonl"):
+        rewrite(svm, {2: "1"}, frozenset(), "trees.svm", "label")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_arrays_keep_their_types_and_lose_the_rows_of_removed_samples(
+    rewrite: Rewrite, tmp_path: Path, *, packed: bool
+) -> None:
+    x, weight = np.arange(24, dtype=">f4").reshape(8, 3), np.arange(8)
+    for y in (np.arange(8, dtype=np.uint8) % 2, np.array(["oak", "elm"] * 4)):
+        save = np.savez_compressed if packed else np.savez
+        save(tmp_path / "a.npz", x=x, y=y, weight=weight, other=np.eye(2))
+        new = "1" if y.dtype.kind == "u" else "hornbeam"
+        found = rewrite((tmp_path / "a.npz").read_bytes(), {2: new}, frozenset({5}), "a.npz", "y")
+        (tmp_path / "found.npz").write_bytes(found)
+        with np.load(tmp_path / "found.npz") as arrays:
+            left = [0, 1, 2, 3, 4, 6, 7]
+            expected = y.astype(object)[left]
+            expected[2] = 1 if new == "1" else new
+            assert arrays["y"].tolist() == expected.tolist()
+            assert (arrays["x"].tolist(), arrays["weight"].tolist()) == (x[left].tolist(), left)
+            assert (arrays["x"].dtype, arrays["other"].tolist()) == (x.dtype, np.eye(2).tolist())
+            assert arrays["y"].dtype.kind == y.dtype.kind
