@@ -3,7 +3,7 @@
 import ipaddress
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +133,47 @@ class Client:
 
     def save(self, output: Path, *path: str, **query: Any) -> None:
         """GET into a file, streamed; the file appears when it is complete. Raises ApiError."""
+        blocks = self.stream(*path, **query)
         try:
-            with self._connection_errors(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
-                _check(answer)
-                with atomic_write(output) as part, part.open("wb") as file:
-                    for block in answer.iter_bytes():
-                        file.write(block)
+            first = next(blocks, b"")  # an error of the service leaves no file
+            with atomic_write(output) as part, part.open("wb") as file:
+                file.write(first)
+                file.writelines(blocks)
         except OSError as error:
             raise ApiError("Cannot write the file", f"{output}: {error.strerror}") from error
+
+    def corrected(
+        self,
+        job_id: str,
+        path: Path | None = None,
+        *,
+        form: str = "original",
+        apply: str = "reviews",
+        columns: Sequence[str] = (),
+    ) -> bytes | None:
+        """The dataset of a completed job with the labels that people corrected, in the form it came in.
+
+        It is written to `path`, where there is one, and given back otherwise. `form` is original, csv, parquet, jsonl, manifest or
+        zip; with `apply` suggestions, flagged samples that nobody reviewed get the suggested label. `columns` to add are
+        previous_label and reviewed_by. The corrected dataset is made unless it is there. Raises ApiError.
+        """
+        version = self.corrected_version(job_id, apply)
+        query = {"format": form, "columns": ",".join(columns) or None}
+        if path is None:
+            return b"".join(self.stream("datasets", version["id"], "download", **query))
+        self.save(path, "datasets", version["id"], "download", **query)
+        return None
+
+    def corrected_version(self, job_id: str, apply: str = "reviews") -> dict[str, Any]:
+        """The corrected dataset of a completed job, made unless the same is there. Raises ApiError."""
+        dataset = self.get("jobs", job_id)["spec"]["dataset"]
+        return self.post_json({"job": job_id, "apply": apply}, "datasets", dataset, "versions")
+
+    def stream(self, *path: str, **query: Any) -> Generator[bytes]:
+        """GET a file in pieces. Raises ApiError."""
+        with self._connection_errors(), self._http.stream("GET", _path(path), params=_given(query)) as answer:
+            _check(answer)
+            yield from answer.iter_bytes()
 
     def _events(self, job_id: str, last: str) -> Iterator[ServerSentEvent]:
         headers = {"Last-Event-ID": last} if last else {}

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from service.terminal import (
+    dataset_commands,
     doccano_commands,
     doctor_commands,
     integration_commands,
@@ -39,6 +40,7 @@ for commands in (
     result_commands,
     review_commands,
     version_commands,
+    dataset_commands,
     integration_commands,
     doccano_commands,
 ):

@@ -26,9 +26,10 @@ from service.services import Services
 from service.settings import Settings
 from service.store import jobs
 from service.store.engine import migrate, open_database
-from service.terminal import cli, console
+from service.terminal import cli, console, dataset_commands
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish
 from tests.servers import reserved_port
+from tests.unit.api.downloads import corrected, uploaded
 from usual_suspects.client import Client, Update
 
 
@@ -436,3 +437,37 @@ def test_the_command_line_starts_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_corrected_writes_the_version_that_the_reviews_make(
+    suspects: Suspects, client: httpx.Client, services: Services, tmp_path: Path
+) -> None:
+    info = uploaded(client, CSV, "animals.csv", label="animal")
+    corrected(client, services, info["id"], {"row-4": "cat", "row-6": None})
+    lines = CSV.decode().splitlines()
+    lines[5] = lines[5].replace("dog", "cat")
+    del lines[7]
+    said = suspects("corrected", "job_1")
+    assert (said.code, said.out.splitlines()) == (0, lines)
+    assert "1 relabelled, 1 removed" in said.err
+    assert client.get(f"/datasets/{info['id']}/versions").json()["total"] == 1
+    assert suspects("corrected", "job_1", "-o", str(tmp_path / "fixed.csv")).code == 0
+    assert (tmp_path / "fixed.csv").read_text().splitlines() == lines
+    with Client(str(client.base_url)) as opened:
+        assert (opened.corrected("job_1") or b"").decode().splitlines() == lines
+        assert opened.corrected("job_1", tmp_path / "own.parquet", form="parquet") is None
+    assert pq.read_table(tmp_path / "own.parquet").num_rows == 59
+    refused = suspects("corrected", "job_1", "--format", "zip", "-o", str(tmp_path / "none.zip"))
+    assert (refused.code, "csv, parquet, jsonl" in " ".join(refused.err.split())) == (1, True)
+    assert not (tmp_path / "none.zip").exists()
+
+
+def test_binary_files_are_not_written_to_a_terminal(
+    suspects: Suspects, client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = uploaded(client, CSV, "animals.csv", label="animal")
+    corrected(client, services, info["id"], {"row-4": "cat"})
+    monkeypatch.setattr(dataset_commands, "_is_terminal", lambda: True)
+    refused = suspects("corrected", "job_1", "--format", "parquet")
+    assert (refused.code, refused.out, "-o FILE" in refused.err) == (1, "", True)
+    assert suspects("corrected", "job_1").out.startswith("weight,colour,animal")
