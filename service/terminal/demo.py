@@ -44,10 +44,10 @@ def run(printer: Printer, *, keep: bool = False, port: int | None = None) -> boo
                 _keep(stack, job)
                 return True
     if job is not None:
-        _say(
-            "The demo's stack has stopped and its files are gone. To look at this result on the page: suspects demo --keep"
-        )
-        _say("To start a stack that stays: make up, then open http://127.0.0.1:8000")
+        program = sys.argv[0]  # as it was called: under make it is not on the path
+        _say("The demo's stack has stopped and its files are gone.")
+        _say(f"To see the result on the page: {program} demo --keep")
+        _say(f"To start a service that stays: {program} up, then open http://127.0.0.1:8000")
     return job is not None
 
 
