@@ -274,7 +274,8 @@ def _inputs(
     else:
         preferred = sorted(fitting, key=lambda one: not _VECTOR_NAME.match(one.name)) if modality != "text" else fitting
         chosen = (replace(preferred[0], column=modality),)
-    unused = [one for one in learnable if one.name not in {other.name for other in chosen}]
+    taken = {one.name for one in chosen}
+    unused = [one for one in learnable if one.name not in taken]
     text = LeftOut("text_left_out", "long text, or text that differs in every row")
     other = LeftOut("features_left_out", f"the data is read as {modality}")
     left_out |= {one.name: text if one.kind == "text" else other for one in unused}
