@@ -17,8 +17,10 @@ from service.ingest.rewritten.columnar import rewrite_arrow, rewrite_parquet
 from service.ingest.rewritten.delimited import rewrite_delimited
 from service.ingest.rewritten.edits import Edits, no_form
 from service.ingest.rewritten.json_text import rewrite_json_array, rewrite_json_lines
+from service.ingest.rewritten.tool_files import rewrite_tool_file
 from service.ingest.source import RowSource, Upload
 from service.ingest.streams import gzipped
+from service.platforms.relabelled import RELABELLINGS
 from service.store.originals import Original
 
 # Gives the file in pieces; what cannot be written is refused before the first.
@@ -32,6 +34,7 @@ FORMS: dict[str, Form] = {
     "parquet": rewrite_parquet,
     "arrow": rewrite_arrow,
     "npz, arrays": rewrite_npz,
+    **dict.fromkeys(RELABELLINGS, rewrite_tool_file),
     "zip, images in class folders": rewrite_zip_folders,
     "tar, images in class folders": rewrite_tar_folders,
 }
@@ -49,12 +52,18 @@ def rewritten(original: Original, label: str, edits: Edits, limits: Limits, scra
         if isinstance(original.spec.label, list):
             raise no_form("its class is written in several columns of 0 and 1")
         source = open_upload(upload)
-        form = next((form for start, form in FORMS.items() if source.format.startswith(start)), None)
+        form = _form(source.format)
         if form is None:
             raise no_form(f"a corrected file cannot be written as {source.format}")
         pieces = form(upload, source, label, edits)
         until_written = opened.pop_all()
     return _closing(gzipped(pieces) if packed else pieces, until_written)
+
+
+def _form(said: str) -> Form | None:
+    if said in RELABELLINGS:
+        return FORMS[said]
+    return next((form for start, form in FORMS.items() if start not in RELABELLINGS and said.startswith(start)), None)
 
 
 def _closing(pieces: Iterator[bytes], opened: ExitStack) -> Iterator[bytes]:
