@@ -11,6 +11,7 @@ from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency
 from service.domain.errors import invalid
+from service.ingest.streams import gathered
 from service.ingest.writers.view import ADDED
 
 router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -60,7 +61,7 @@ def download_dataset(
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    return StreamingResponse(file.content, media_type=file.media_type, headers=headers)
+    return StreamingResponse(gathered(file.content), media_type=file.media_type, headers=headers)
 
 
 def _attachment(name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 _GZIP = 31  # zlib's name of its format with a gzip header
+_PIECE = 1 << 16
 
 
 class Sink(io.RawIOBase):
@@ -51,6 +52,18 @@ class Sink(io.RawIOBase):
         self._place = self._start
         self._held.clear()
         return taken
+
+
+def gathered(pieces: Iterable[bytes], size: int = _PIECE) -> Iterator[bytes]:
+    """The same bytes in pieces of at least `size`: each piece that is sent costs a change of threads."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if len(held) >= size:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
 def gzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
