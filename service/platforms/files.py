@@ -20,6 +20,7 @@ T = TypeVar("T")
 Records = Callable[[], Iterator[dict[str, Any]]]
 
 _IMAGE = re.compile(r"(?i)\.(jpe?g?|jfif|jif|jfi|png|apng|gif|bmp|dib|webp|tiff?|ppm|pgm|pbm|pnm|avif|hei[cf])$")
+_RECORDING = re.compile(r"(?i)\.(mp3|wav|flac|ogg|oga|opus|m4a|aac|wma|aiff?|mp4|m4v|mov|avi|webm|mkv|mpe?g)$")
 _URL = re.compile(r"(?i)^([a-z][a-z0-9+.-]*://|/data/)")  # /data/… is Label Studio's own
 _INSPECTED = 200  # first records, which tell the columns of a file
 
@@ -137,6 +138,16 @@ def is_image(value: Any) -> bool:
     # Only a URL has a query and a fragment; in the name of a file ? and # are letters.
     path = re.split(r"[?#]", value, maxsplit=1)[0] if _URL.match(value) and "?d=" not in value else value
     return "\n" not in value and bool(_IMAGE.search(path))
+
+
+def check_input(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise Invalid where all that the rows hold are names of files of sound or film."""
+    values = [value for row in rows for value in row.values() if value not in (None, "")]
+    if values and all(isinstance(value, str) and any(map(_RECORDING.search, value.split("?"))) for value in values):
+        raise no_classes(
+            f"the samples are files of sound or film ({str(values[0])[:100]!r}), which are not supported; upload what they say as text, "
+            "or vectors that a model makes of them"
+        )
 
 
 def image_column(rows: Sequence[Mapping[str, Any]]) -> str | None:

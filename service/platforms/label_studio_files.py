@@ -18,6 +18,7 @@ from service.platforms.files import (
     ToolSample,
     ToolTable,
     annotated_samples,
+    check_input,
     first_records,
     flatten,
     image_column,
@@ -74,6 +75,7 @@ def tasks(records: Records, spec: DatasetSpec) -> ToolTable:
     data = [task["data"] for task in first_records(records) if isinstance(task.get("data"), dict)]
     field = _field(data, tag.to_name)
     rows = [_values(one, field) for one in data]
+    check_input(rows)
     image = image_column(rows)
     modality = _modality(image, field, rows)
     if not tag.whole:
@@ -179,6 +181,7 @@ def rows(title: str, records: Records, spec: DatasetSpec) -> ToolTable:
     """JSON_MIN or CSV; rows of one task are adjacent. Raises Invalid when the label's column is unclear."""
     label, others = _label_of(records, spec)
     seen = [_inputs(row, label, others) for row in first_records(records)]
+    check_input(seen)
     image = image_column(seen)
     columns = (image,) if image is not None else tuple(dict.fromkeys(column for row in seen for column in row))
 

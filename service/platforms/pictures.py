@@ -163,8 +163,8 @@ def _only_predictions(fields: str) -> str:
 
 
 def is_fiftyone_samples(sections: frozenset[str]) -> bool:
-    """Whether a document's keys are those of FiftyOneDataset's samples.json."""
-    return sections == {"samples"}
+    """Whether a document's keys are those of FiftyOneDataset's samples.json, or of `write_json`."""
+    return sections == {"samples"} or sections >= {"samples", "media_type"}
 
 
 def fiftyone_samples(pieces: Pieces, spec: DatasetSpec) -> ToolTable:

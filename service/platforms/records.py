@@ -33,7 +33,8 @@ def doccano(records: Records, _spec: DatasetSpec) -> ToolTable:
     """Examples of a text or image classification project; their meta is not an input."""
     seen = first_records(records)
     column = "text" if "text" in seen[0] else "filename"
-    if all(_spans(record.get("label")) for record in seen if record.get("label")) and any(r.get("label") for r in seen):
+    given = [record.get("label") or record.get("entities") for record in seen]
+    if any(given) and all(_spans(labels) for labels in given if labels):
         raise no_classes("the export's labels are spans of text; a class for the whole text is needed")
 
     def read(name: str, record: dict[str, Any]) -> Iterator[ToolSample | SkippedRecord]:
@@ -63,6 +64,8 @@ def prodigy(records: Records, spec: DatasetSpec) -> ToolTable:
     seen = first_records(records)
     image = image_column([{"image": record.get("image")} for record in seen])
     column = image or "text"
+    if all("spans" in record and not {"accept", "label"} & set(record) for record in seen):
+        raise no_classes("the answers are spans of text; a class for the whole text is needed")
     votes: dict[str, list[Annotation | str]] = {}
     for place, record in enumerate(records()):
         votes.setdefault(_input(place, record), []).append(_answer(place, record))

@@ -22,6 +22,9 @@ _PART = re.compile(
     r"(?i)((.*[\W_])?(fold|part|batch|chunk|shard|subset|split|set|images?|imgs?|data|volume|vol|disk|cv|run)"
     r"[\W_]*\d+([\W_]*of[\W_]*\d+)?|(.*[\W_])?(fold|part|batch|chunk|shard|subset|split|set)[\W_]+[a-z])"
 )
+_PIECE = re.compile(
+    r"(?i)((patient|subject|participant|person|case|session|scan|study|visit|video|clip|sequence|slide)[\W_]*)?\d+"
+)
 _SAME = 0.6  # of the folders in the folders of a part, so many are in all of them on average
 _MOST = 0.5
 
@@ -101,6 +104,8 @@ def roles_of_folders(counts: Mapping[Folder, int]) -> FolderRoles:
             opened = {folder: one.deeper() if one.tail else one for folder, one in opened.items()}
         elif splits := _splits(level):
             opened = {folder: _in_split(one, splits) for folder, one in opened.items()}
+        elif holders := _holders(level, opened.values()):
+            opened = {folder: one.deeper() if one.tail[:1] in holders else one for folder, one in opened.items()}
         elif (named := all(map(is_part, names))) and not level.mostly_inside:
             raise _no_label(counts)
         elif named or _hold_the_same(level):
@@ -173,13 +178,26 @@ def _splits(level: _Level) -> frozenset[str]:
     return splits if len(splits) > 1 and images >= _MOST * sum(level.images.values()) else frozenset()
 
 
+def _holders(level: _Level, folders: Iterable[_Open]) -> frozenset[Folder]:
+    """Folders beside a split that hold the other splits, perhaps some folders deeper: `data/data/train/` beside `test/`."""
+    splits = [name for name in level.inside if split_name(name)]
+    found = set()
+    for name in level.inside.keys() - set(splits) if splits else ():
+        tails = [one.tail[1:] for one in folders if one.tail[:1] == (name,)]
+        while all(tails) and len({tail[0] for tail in tails}) == 1 and not split_name(tails[0][0]):
+            tails = [tail[1:] for tail in tails]
+        if all(tails) and all(split_name(tail[0]) for tail in tails):
+            found.add((name,))
+    return frozenset(found)
+
+
 def _hold_the_same(level: _Level) -> bool:
     """Whether the folders of a level hold the same folders or nearly so, and these may be classes."""
     inner = level.inner
     if not level.mostly_inside or len(inner) < 2 or all(is_part(name) or _is_generic(name) for name in inner):
         return False
-    # 1, 2, 3 in the folders of a word are sessions or pieces.
-    numbers = all(name.isdigit() for name in inner) and not all(name.isdigit() for name in level.inside)
+    # 1, 2, 3 or patient1, patient2 in the folders of a word are sessions or pieces.
+    numbers = all(map(_PIECE.fullmatch, inner)) and not all(map(_PIECE.fullmatch, level.inside))
     outer = [found for found in level.inside.values() if found]
     return len(outer) > 1 and sum(map(len, outer)) >= _SAME * len(outer) * len(inner) and not numbers
 

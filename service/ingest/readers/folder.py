@@ -113,16 +113,25 @@ def _ignored(listing: Listing, images: Sequence[Member], lists: Sequence[ImageLi
 
 def _without_lists(images: Sequence[Member], tables: InnerTables) -> _Contents:
     try:
-        return _in_folders(images)
+        found = _in_folders(images)
     except Invalid as error:
         beside = listed([one.path for one in tables.members()])
         if not beside:
             raise
         raise invalid(f"{error}; no column of {beside} names the images by path, name or id") from error
+    classes = {entry.values.get("label") for entry in found.entries if not entry.fault}
+    if len(classes) == 1 and (beside := listed([one.path for one in tables.members(".txt")])):
+        raise invalid(
+            f"all images lie in the one folder {next(iter(classes))!r}, and no column of {beside} names them by path, name or id; "
+            "make the names in the table those of the images, or put each image in a folder named by its class"
+        )
+    return found
 
 
 def _in_folders(images: Sequence[Member]) -> _Contents:
     """Samples of the class that their folder names."""
+    if images and all(member.fault for member in images):
+        raise invalid(f"no image can be read; the first, {images[0].path}: {images[0].fault}", images[0].path)
     roles = roles_of_folders(Counter(_folder(member) for member in images if not member.fault))
     masks = masks_beside(images)
     splits = any(place.split is not None for place in roles.places.values())
@@ -167,7 +176,10 @@ def _listed(
         if decided is not None:
             label = decided
             warnings += _filled(found, folders, label)
-    split = with_splits(found, lists)
+    split, unsplit = with_splits(found, lists)
+    if unsplit:
+        detail = f"{len(unsplit):,} images lie in no folder of a split, beside others that do, for example {unsplit[0]}; they count as train"
+        warnings.append(ClientWarning(code="images_beside_splits", detail=detail))
     if folders:
         for path, (_, values) in found.rows.items():
             values["folder"] = folders.get(path)
@@ -238,6 +250,14 @@ def _label_beside_folders(
             )
             warnings.append(ClientWarning(code="folders_disagree", detail=detail))
         return same.column
+    beside = not any(path in folders for path in found.rows) and len(folders) >= len(found.rows)
+    if beside:
+        detail = (
+            f"the labels are the folders, because {where} names none of the {len(folders):,} images in them; the "
+            f"{len(found.rows):,} images that it names have no label. To read {where}, upload it with its images alone"
+        )
+        warnings.append(ClientWarning(code="folders_are_labels", detail=detail))
+        return "folder"
     if not may_hold_labels(found):
         detail = f"the labels are the folders, because {where} names images and has no column of classes"
         warnings.append(ClientWarning(code="folders_are_labels", detail=detail))

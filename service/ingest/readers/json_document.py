@@ -1,11 +1,12 @@
 """A table as one JSON document: an array of objects, alone or under a key, and the forms that pandas writes.
 
 `orient="records"`, and any array of objects among the values of an object, is read piece by piece. `split`, `columns`,
-`index`, and an object of arrays turn rows into columns, so that they are held whole and their size is limited.
+`index`, and an object of arrays turn rows into columns, so that they are held whole and their size is limited. Objects one after the other, which
+are no document, are read as well.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from json import loads
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from service.domain.errors import TooLarge
 from service.ingest.encoding import encoding_of
 from service.ingest.faults import invalid, listed
 from service.ingest.readers.json_lines import Record, record_batches
-from service.ingest.readers.json_stream import pieces
+from service.ingest.readers.json_stream import holds_several, objects, pieces
 from service.ingest.source import RowSource, Upload
 
 _SPACE = "\ufeff \t\r\n"
 _LONGEST_LINE = 64 * 2**20
 _LARGEST_WHOLE = 256 * 2**20  # bytes of a document that is held whole
+_FEWEST_KEYS = 10  # of an object of names and their labels
 _NUMBER = 8  # characters of a number, about
 _FORMS = "an array of objects, alone or under one key, or what pandas writes: records, split, columns or index"
 
@@ -33,7 +35,9 @@ def is_document(path: Path) -> bool:
         return True
     try:
         loads(first)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, JSONDecodeError) and error.msg == "Extra data":
+            return True  # several objects in a line
         # Lines of which the first is broken begin with braces, and an object over several lines has them at its ends.
         return not (first.endswith("}") and second.startswith("{"))
     return not second
@@ -42,6 +46,8 @@ def is_document(path: Path) -> bool:
 def open_json_document(upload: Upload) -> RowSource:
     """Read a table that is one JSON document. Raises `Malformed` naming the line, `Invalid` where it is no table, `TooLarge`."""
     encoding = encoding_of(upload.path)
+    if holds_several(upload.path, encoding):
+        return _source(upload, encoding, "objects", lambda: _numbered(objects(upload.path, encoding)))
     sections = _sections(upload.path, encoding)
     arrays = _arrays(sections)
     if len(arrays) == 1:
@@ -96,7 +102,10 @@ def _sections(path: Path, encoding: str) -> dict[str, set[str]]:
 
 
 def _elements(path: Path, encoding: str, wanted: str) -> Iterator[Record]:
-    found = (value for section, _, value in pieces(path, encoding) if section == wanted)
+    return _numbered(value for section, _, value in pieces(path, encoding) if section == wanted)
+
+
+def _numbered(found: Iterable[dict[str, Any]]) -> Iterator[Record]:
     return (Record(f"element {place}", _size(value), value) for place, value in enumerate(found))
 
 
@@ -125,6 +134,9 @@ def _whole(document: Mapping[str, Any], sections: Mapping[str, set[str]]) -> tup
         return "split", _split(document["columns"], document["data"])
     if document and all(kinds == {"value with keys"} for kinds in sections.values()):
         return _keyed(document)
+    scalars = all(kinds == {"value in an array"} and len(document[name]) == 1 for name, kinds in sections.items())
+    if scalars and len(document) >= _FEWEST_KEYS:
+        return "keys and values", [{"key": key, "value": one[0]} for key, one in document.items()]
     if len(document) > 1 and all(isinstance(one, list) for one in document.values()):
         lengths = {name: len(one) for name, one in document.items()}
         longest = max(lengths.values())
@@ -150,7 +162,8 @@ def _split(names: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[dict[str
 def _keyed(document: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[dict[str, Any]]]:
     """`columns`, {"x": {"0": 1, "1": 2}}, or `index`, {"0": {"x": 1}}: names of columns are no numbers."""
     if all(name.isdigit() for name in document) or not all(key.isdigit() for one in document.values() for key in one):
-        return "index", [dict(row) for row in document.values()]
+        named = not all(name.isdigit() for name in document)
+        return "index", [{**({"key": name} if named else {}), **row} for name, row in document.items()]
     keys = dict.fromkeys(key for column in document.values() for key in column)
     return "columns", [{name: column.get(key) for name, column in document.items()} for key in keys]
 

@@ -70,6 +70,29 @@ def _edited_section(cursor: "_Copying", section: str, edit: Callable[[int, str],
         yield cursor.take()
 
 
+def holds_several(path: Path, encoding: str) -> bool:
+    """Whether a text is objects one after the other, of which the first is not long."""
+    with path.open(encoding=encoding, errors="surrogateescape") as text:
+        start = text.read(_CHUNK).lstrip(_SPACE)
+    try:
+        _, end = _DECODE(start)
+    except (ValueError, RecursionError):
+        return False
+    return start.startswith("{") and start[end:].lstrip(f",{_SPACE}").startswith("{")
+
+
+def objects(path: Path, encoding: str) -> Iterator[dict[str, Any]]:
+    """Objects one after the other, on lines or not, with commas between them or not. Raises Malformed naming the line."""
+    with path.open("rb") as raw, io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape") as text:
+        cursor = Cursor(text)
+        while cursor.next():
+            value = cursor.value()
+            if not isinstance(value, dict):
+                cursor.fail("an object is expected")
+            yield value
+            cursor.pass_comma()
+
+
 def _sections(cursor: "Cursor") -> Iterator[tuple[str, str, Any]]:
     for section in cursor.keys():  # noqa: SIM118 - not a mapping but a generator that moves on
         match cursor.next():
@@ -136,6 +159,11 @@ class Cursor:
                     self.fail(bad_byte(bad[0]))
                 value, self._place = sound(value, piece), end
                 return value  # not a number that continues beyond the text read so far
+
+    def pass_comma(self) -> None:
+        """Pass a comma, if it comes next."""
+        if self.next() == ",":
+            self._place += 1
 
     def fail(self, why: str) -> NoReturn:
         """Raise Malformed at this line."""

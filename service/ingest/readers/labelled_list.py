@@ -119,6 +119,8 @@ def _chosen(member: Member, source: RowSource, images: ArchiveImages) -> ImageLi
     columns = _looked_at(source)
     matches = [_Match.of(name, texts, images, member.path) for name, texts in columns.items()]
     best = max((one for one in matches if one.fits(images, always=always)), key=_Match.rank, default=None)
+    if len(matches) > 1 and all(one.fits(images, always=always) for one in matches):
+        best = None  # each column is a list of images, as of one class, and none has their labels
     if best is not None:
         headless = len(_candidates(best.column, images, member.path)) == 1
         return ImageList(member.path, source, best.column, best.strict, headless)
@@ -263,21 +265,26 @@ def _folder(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def with_splits(found: ListedImages, lists: Sequence[ImageList]) -> str | None:
-    """Add a column of splits where the lists or the folders of the images say them; gives its name."""
+def with_splits(found: ListedImages, lists: Sequence[ImageList]) -> tuple[str | None, list[str]]:
+    """Add a column of splits where the lists or the folders of the images say them.
+
+    Gives its name, and the images of which nothing says a split.
+    """
     if any(name.strip().lower() in ("split", "subset", "fold", "partition", "set") for name in found.columns):
-        return None
+        return None, []
     by_list = {one.path: one.split for one in lists}
     splits = {path: next((split for one, split in by_list.items() if where.startswith(f"{one} ")), None)
               for path, (where, _) in found.rows.items()}  # fmt: skip
     if len(set(splits.values())) < 2 or not all(splits.values()):
         splits = {path: _folder_split(path) for path in found.rows}
-    if len(set(splits.values())) < 2 or not all(splits.values()):
-        return None
+    known = {split for split in splits.values() if split}
+    without = [path for path, split in splits.items() if not split]
+    if len(known) < 2 or len(without) > _MOST * len(splits):
+        return None, []
     for path, (_, values) in found.rows.items():
         values["split"] = splits[path]
     found.columns["split"] = None
-    return "split"
+    return "split", without
 
 
 def _folder_split(path: str) -> str | None:

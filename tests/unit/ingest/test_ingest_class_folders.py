@@ -169,3 +169,15 @@ def test_masks_beside_their_images_are_no_samples(take: Take) -> None:
 @pytest.mark.parametrize("name", ["steam_train", "control", "tested", "valid_until", "train test"])
 def test_words_that_merely_contain_a_split_are_none(name: str) -> None:
     assert split_name(name) is None
+
+
+def test_a_folder_that_holds_splits_beside_a_split_is_no_class(take: Take) -> None:
+    outcome = take(zip_of(tree("leaves/leaves/train,valid/rust,mildew", "test/test", each=4)), "leaves.zip")
+    assert outcome.found.class_counts == {"rust": 8, "mildew": 8}
+    assert outcome.found.splits == {"train": 8, "validation": 8}
+    assert {row.reason for row in outcome.skipped} == {"not in a class folder"}
+
+
+@pytest.mark.parametrize("inner", ["patient1,patient2,patient3", "Case 01,Case 02", "video_7,video_8"])
+def test_numbered_patients_and_recordings_are_no_classes(take: Take, inner: str) -> None:
+    assert set(take(zip_of(tree(f"stable,unstable/{inner}")), "scans.zip").found.class_counts) == {"stable", "unstable"}

@@ -247,3 +247,49 @@ def test_a_few_images_beside_a_table_are_left_out_and_told(take: Take) -> None:
     outcome = take(zip_of({"data.csv": csv_of(12).encode(), "plots/a.png": png(), "logo.png": png()}), "a.zip")
     assert (outcome.found.modality, outcome.found.rows) == ("tabular", 12)
     assert "logo.png" in told(outcome, "ignored_files")
+
+
+def test_class_folders_count_where_a_list_names_none_of_their_images(take: Take) -> None:
+    files = {f"train/{kind}/{kind}{n}.png": png(value=n + 40) for kind in ("oak", "yew") for n in range(6)}
+    files |= {f"val/{n}.png": png(value=n) for n in range(6)}
+    files["answers.csv"] = csv_of(6, header="picture,answer", line="val/{i}.png,{t} 5 9").encode()
+    outcome = take(zip_of(files), "trees.zip")
+    assert outcome.found.class_counts == {"oak": 6, "yew": 6}
+    assert "names none of the 12 images" in told(outcome, "folders_are_labels")
+
+
+def test_splits_hold_although_some_images_lie_beside_them(take: Take) -> None:
+    names = [f"{folder}/{n}.png" for folder in ("Train", "Test", "Icons") for n in range(4 if folder == "Icons" else 8)]
+    files = {name: png(value=place) for place, name in enumerate(names)}
+    rows = (f"{name},{('stop', 'yield')[place % 2]}" for place, name in enumerate(names))
+    files["signs.csv"] = "\n".join(("file,sign", *rows)).encode()
+    outcome = take(zip_of(files), "signs.zip")
+    assert outcome.found.splits == {"train": 12, "test": 8}
+    assert told(outcome, "images_beside_splits").startswith("4 images")
+
+
+def test_an_object_of_images_and_labels_is_a_list(take: Take) -> None:
+    files = {f"pictures/{n}.png": png(value=n) for n in range(12)}
+    files["kinds.json"] = json.dumps({f"pictures/{n}.png": ("oak", "yew")[n % 2] for n in range(12)}).encode()
+    assert take(zip_of(files), "trees.zip").found.class_counts == {"oak": 6, "yew": 6}
+
+
+def test_columns_that_all_name_images_are_no_labels(take: Take) -> None:
+    files = {f"pictures/{n}.png": png(value=n) for n in range(12)}
+    names = [f"pictures/{n}.png" for n in range(12)]
+    files["kinds.json"] = json.dumps({"oak": names[::2], "yew": names[1::2]}).encode()
+    with pytest.raises(Invalid, match=r"no column of kinds\.json names the images"):
+        take(zip_of(files), "trees.zip")
+
+
+def test_a_table_that_names_no_image_is_told_where_all_lie_in_one_folder(take: Take) -> None:
+    files = {f"aligned/face_{n}_cut.png": png(value=n) for n in range(6)}
+    files["moods.csv"] = csv_of(6, header="face,age,mood", line="face_{i}.png,{i},{t}").encode()
+    with pytest.raises(Invalid, match=r"one folder 'aligned', and no column of moods\.csv names them"):
+        take(zip_of(files), "faces.zip")
+
+
+def test_names_that_lead_out_of_the_archive_are_the_reason_where_all_do(take: Take) -> None:
+    files = {f"../{kind}/{n}.png": png(value=n) for kind in ("oak", "yew") for n in range(6)}
+    with pytest.raises(Invalid, match=r"no image can be read; the first, .*leads out of the archive"):
+        take(zip_of(files), "trees.zip")

@@ -95,3 +95,42 @@ def test_a_byte_that_is_no_text_is_told_by_its_line(take: Take) -> None:
     content = json.dumps(rows, indent=0, ensure_ascii=False).encode().replace("ö".encode(), b"\xf6", 1)
     with pytest.raises(Malformed, match=r"line 2 .*0xF6"):
         take(content, "a.json")
+
+
+@pytest.mark.parametrize("between", ["", " ", "\n", ",\n", "\r\n\r\n"])
+@pytest.mark.parametrize("indent", [None, 3])
+def test_objects_one_after_the_other_are_rows_whatever_stands_between_them(
+    take: Take, between: str, indent: int | None
+) -> None:
+    objects = (json.dumps({"depth": n * 1.5, "soil": "loam" if n % 3 else "clay"}, indent=indent) for n in range(40))
+    outcome = take(between.join(objects), "cores.json")
+    assert outcome.column("depth") == [n * 1.5 for n in range(40)]
+    assert outcome.found.class_counts == {"loam": 26, "clay": 14}
+
+
+@pytest.mark.parametrize("form", ["array", "lines"])
+def test_members_of_an_object_in_a_row_are_columns(take: Take, form: str) -> None:
+    rows = [
+        {"probe": {"depth": n * 1.5, "site": {"slope": n % 7}}, "judged": {"soil": "loam" if n % 3 else "clay"}}
+        for n in range(40)
+    ]
+    content = json.dumps(rows) if form == "array" else json_lines(rows)
+    outcome = take(content, "cores.json", label="judged.soil")
+    assert outcome.kinds == {"probe.depth": "numeric", "probe.site.slope": "numeric"}
+    assert outcome.found.class_counts == {"loam": 26, "clay": 14}
+
+
+def test_objects_nested_without_end_are_no_error(take: Take) -> None:
+    deep = '{"in":' * 400 + "1" + "}" * 400
+    rows = (f'{{"depth":{n / 2},"note":{deep},"soil":"{"loam" if n % 3 else "clay"}"}}' for n in range(40))
+    assert take("\n".join(rows), "cores.jsonl").kinds == {"depth": "numeric"}
+
+
+def test_an_object_of_names_and_labels_is_a_table_of_two_columns(take: Take) -> None:
+    content = json.dumps({f"grey rock number {n} of the shore": ("loam", "clay")[n % 2] for n in range(20)})
+    assert take(content, "cores.json", label="value", features=["key"]).found.class_counts == {"loam": 10, "clay": 10}
+
+
+def test_the_key_of_each_row_is_its_id(take: Take) -> None:
+    content = json.dumps({f"core-{n}": {"depth": n / 2, "soil": ("loam", "clay")[n % 2]} for n in range(20)})
+    assert take(content, "cores.json", id="key").table["id"][3] == "core-3"

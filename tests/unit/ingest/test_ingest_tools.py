@@ -402,3 +402,35 @@ def test_results_that_are_no_choices_are_named(take: Take) -> None:
 def test_lists_of_labels_elsewhere_are_still_refused(take: Take) -> None:
     with pytest.raises(Invalid, match="holds lists"):
         take(json_lines([{"sentence": f"w {n}", "label": ["a", "b"]} for n in range(4)]), "a.jsonl")
+
+
+@pytest.mark.parametrize("name", ["call-{}.mp3", "/data/local-files/?d=calls/{}.flac", "s3://calls/{}.mp4?token=1"])
+def test_names_of_sound_and_film_are_not_read_as_texts(take: Take, name: str) -> None:
+    tasks = [task(n, ("calm", "angry")[n % 2], call=name.format(n)) for n in range(8)]
+    with pytest.raises(Invalid, match=r"files of sound or film .*which are not supported"):
+        take(json.dumps(tasks), "calls.json")
+
+
+def test_spans_of_text_are_refused_as_such(take: Take) -> None:
+    found = [
+        {"id": n, "text": f"ship {n}", "Comments": [], "entities": [{"label": "SHIP", "start_offset": 0}]}
+        for n in range(6)
+    ]
+    with pytest.raises(Invalid, match="labels are spans of text"):
+        take(json_lines(found), "ships.jsonl")
+    with pytest.raises(Invalid, match="answers are spans of text"):
+        take(
+            json_lines([answer(n, text=f"ship {n}", spans=[{"start": 0}], answer="accept") for n in range(6)]),
+            "ships.jsonl",
+        )
+
+
+def test_a_fiftyone_collection_written_as_json_is_an_export_too(take: Take) -> None:
+    document = {
+        "name": "harbour",
+        "media_type": "image",
+        "samples": [fo_sample(n, ("ferry", "barge")[n % 2]) for n in range(6)],
+    }
+    files = {f"data/{n}.png": png(value=n) for n in range(6)}
+    outcome = take(zip_of({"samples.json": json.dumps(document).encode(), **files}), "harbour.zip")
+    assert outcome.found.class_counts == {"ferry": 3, "barge": 3}
