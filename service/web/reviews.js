@@ -1,6 +1,6 @@
 // Reviews: saved, undone, counted, and applied as a corrected dataset.
 
-import { json, post } from "/web/api.js";
+import { json, post, save } from "/web/api.js";
 import { at, attempt, button, count, percent } from "/web/dom.js";
 
 const POLL_MS = 4000;
@@ -76,7 +76,8 @@ async function correct() {
   const text =
     `Corrected dataset ${version.id}: ${count(version.rows)} samples, ${count(relabelled)} relabelled, ` +
     `${count(removed)} removed, ${count(verified)} verified by people.`;
-  at("reviews-done").replaceChildren(text);
+  const download = button("Download it", () => save(`/datasets/${version.id}/download`));
+  at("reviews-done").replaceChildren(text, " ", download);
 }
 
 async function rerun() {

@@ -1,13 +1,16 @@
 """What somebody decides on the page is saved by the service, and can be undone."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from service.domain.dataset import DatasetSpec
 from service.services import Services
-from tests.builders import add_finished
+from service.store.originals import keep_original
+from tests.builders import CSV, add_finished
 
 
 @pytest.fixture
@@ -103,8 +106,10 @@ def test_undo_brings_back_what_held_before(page: Page, job: str, client: httpx.C
 
 
 def test_reviews_become_a_corrected_dataset_and_the_job_is_asked_to_run_again(
-    page: Page, job: str, client: httpx.Client
+    page: Page, job: str, client: httpx.Client, services: Services, tmp_path: Path
 ) -> None:
+    (tmp_path / "upload").write_bytes(CSV)
+    keep_original(services.blobs, "ds_1", tmp_path / "upload", "animals.csv", DatasetSpec(label="animal"))
     page.goto(job)
     expect(page.get_by_role("button", name="Make corrected dataset")).to_be_disabled()
     first, second, third = (item["sample"]["id"] for item in suspects(client)[:3])
@@ -116,6 +121,10 @@ def test_reviews_become_a_corrected_dataset_and_the_job_is_asked_to_run_again(
     expect(page.locator("#reviews-done")).to_contain_text("39 samples, 0 relabelled, 1 removed, 1 verified")
     (version,) = client.get("/datasets/ds_1/versions").json()["items"]
     expect(page.locator("#reviews-done")).to_contain_text(version["id"])
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download it").click()
+    assert saved.value.suggested_filename == "animals-corrected.csv"
+    assert len(saved.value.path().read_bytes().splitlines()) == len(CSV.splitlines()) - 1
     page.get_by_role("button", name="Run again").click()
     expect(page.locator("#reviews-done")).to_contain_text("runs again")
 
