@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 
 import httpx
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,7 @@ from service.services import Services
 from service.store.originals import find_original
 from tests.builders import image_zip
 from tests.unit.api.downloads import corrected, downloaded, uploaded
-from tests.unit.ingest.uploads import png, tar_of, zip_of
+from tests.unit.ingest.uploads import npz_of, png, tar_of, zip_of
 
 PORTS = ["Oslo", "Bergen", "Malmö"]
 
@@ -286,6 +287,26 @@ def test_uploads_are_not_kept_where_the_installation_says_so(
     monkeypatch.setitem(vars(services.settings), "keep_uploads", False)
     info = uploaded(client, table(shipping(), "csv"), "ships.csv", label="port")
     assert client.get(f"/datasets/{info['id']}/download").status_code == 409
+
+
+def test_arrays_of_images_round_trip(client: httpx.Client, services: Services) -> None:
+    pixels = np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8)
+    content = npz_of(x=pixels, y=np.arange(20) % 3)
+    info = uploaded(client, content, "digits.npz")
+    assert info["modality"] == "image"
+    made = corrected(client, services, info["id"], {"row-4": "2", "row-7": None})
+    again = uploaded(client, downloaded(client, made["id"]), "digits.npz")
+    assert (again["content_digest"], again["rows"]) == (made["content_digest"], 19)
+    assert len(names_in(downloaded(client, made["id"], "zip"), "zip")) == 19
+
+
+def test_a_class_in_several_columns_is_refused_with_what_works(client: httpx.Client, services: Services) -> None:
+    content = "x,oak,elm\n" + "".join(f"{i},{i % 2},{1 - i % 2}\n" for i in range(20))
+    info = uploaded(client, content.encode(), "trees.csv", label=["oak", "elm"])
+    made = corrected(client, services, info["id"], {"row-4": "oak"})
+    answer = client.get(f"/datasets/{made['id']}/download")
+    assert (answer.status_code, answer.json()["formats"]) == (409, ["csv", "parquet", "jsonl", "manifest"])
+    assert read_own(downloaded(client, made["id"], "csv"), "csv")[4]["label"] == "oak"
 
 
 NEWS = ["rain at noon", "a late goal", "shares fall", "snow by night", "the coach resigns", "rates rise"]
