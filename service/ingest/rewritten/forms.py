@@ -30,7 +30,7 @@ Form = Callable[[Upload, RowSource, str, Edits], Iterator[bytes]]
 FORMS: dict[str, Form] = {
     "csv, ": rewrite_delimited,
     "jsonl, ": rewrite_json_lines,
-    "json, ": rewrite_json_array,
+    "json, array": rewrite_json_array,
     "parquet": rewrite_parquet,
     "arrow": rewrite_arrow,
     "npz, arrays": rewrite_npz,
