@@ -9,7 +9,7 @@ from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.conventions import NEARLY_ALL
 from service.ingest.faults import bad_spec, listed
-from service.ingest.one_hot import OneHot
+from service.ingest.one_hot import OneHotColumns
 from service.ingest.survey import is_id_name
 
 # The likeliest first: names that say label; those of public data sets, which are surer than the general ones after them.
@@ -69,7 +69,7 @@ class LabelGuess:
 
 
 def guess_label(
-    columns: dict[str, ColumnCounts], rows: int, spec: DatasetSpec, one_hot: Callable[[], Sequence[OneHot]]
+    columns: dict[str, ColumnCounts], rows: int, spec: DatasetSpec, one_hot: Callable[[], Sequence[OneHotColumns]]
 ) -> LabelGuess:
     """The column that is named like a label, the only one that it can be, or the last one where it says yes or no.
 
@@ -164,12 +164,12 @@ def is_class_like(column: ColumnCounts, rows: int) -> bool:
     return not fractions and not dated and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
 
 
-def _offered(candidates: Sequence[str], groups: Sequence[OneHot]) -> list[str | list[str]]:
+def _offered(candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> list[str | list[str]]:
     """What `spec.label` may be, for programs."""
     return [*candidates[:_MOST_CANDIDATES], *(list(group.columns) for group in groups)]
 
 
-def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], groups: Sequence[OneHot]) -> str:
+def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> str:
     offers = [f"{name} ({len(columns[name].texts())} values)" for name in candidates[:_MOST_CANDIDATES]]
     offers += [f"{group.as_spec()} (one class a column)" for group in groups]
     likely = f"it may be {listed(offers)}" if offers else "none looks like one"

@@ -23,7 +23,7 @@ _NO_BIT = -1
 
 
 @dataclass(frozen=True)
-class OneHot:
+class OneHotColumns:
     """Neighbouring columns of 0 and 1, of which exactly one is 1 in each row."""
 
     columns: tuple[str, ...]
@@ -33,7 +33,7 @@ class OneHot:
         return json.dumps(list(self.columns), ensure_ascii=False)
 
 
-def one_hot_groups(source: RowSource, columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHot]:
+def one_hot_groups(source: RowSource, columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHotColumns]:
     """Groups of columns that may be one label. The upload is read once more where the counts allow for some."""
     groups = _possible(columns, rows)
     if groups:
@@ -41,12 +41,12 @@ def one_hot_groups(source: RowSource, columns: Mapping[str, ColumnCounts], rows:
             groups = [group for group in groups if _fits(batch.rows, group.columns)]
             if not groups:
                 break
-    return [OneHot(group.columns) for group in groups[:_MOST_GROUPS]]
+    return [OneHotColumns(group.columns) for group in groups[:_MOST_GROUPS]]
 
 
-def _possible(columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHot]:
+def _possible(columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHotColumns]:
     """Runs of columns of 0 and 1 with as many ones as rows."""
-    found: list[OneHot] = []
+    found: list[OneHotColumns] = []
     for is_binary, run in groupby(columns.values(), key=lambda column: _ones(column) is not None):
         names, ones = [], []
         for column in run if is_binary else ():
@@ -58,7 +58,7 @@ def _possible(columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHot]:
             (ends,) = np.nonzero(totals == rows)
             stop = start + int(ends[-1]) + 1 if len(ends) else start
             if stop - start > 1:
-                found.append(OneHot(tuple(names[start:stop])))
+                found.append(OneHotColumns(tuple(names[start:stop])))
             start = stop if stop - start > 1 else start + 1
     return found
 

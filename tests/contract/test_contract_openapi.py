@@ -344,15 +344,15 @@ ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
 # By operation and status: path parameters, and what is sent.
 SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("post", "/datasets"): {
-        201: ({}, form()),
+        201: ({}, form(spec={"label": "animal"})),
         400: ({}, BROKEN),
         404: ({}, {"json": {"connection": "con_0", "project": 7}}),
         409: ({}, {"json": {"connection": "con_1", "project": 7}}),
-        413: ({}, form()),
+        413: ({}, form(spec={"label": "animal"})),
         415: ({}, {"content": b"x"}),
         422: ({}, form(spec={"label": "nothing"})),
         502: ({}, {"json": {"connection": "con_1", "project": 7}}),
-        507: ({}, form()),
+        507: ({}, form(spec={"label": "animal"})),
     },
     ("post", "/networks"): {
         201: ({}, form(state(3))),

@@ -77,7 +77,7 @@ def questions() -> bytes:
             ("sailor", "clerk", "monk"),
         ),
     }
-    rows = ["question,topic,answer"]
+    rows = ["question,topic,label"]
     for number in range(240):
         answer = list(asked)[number % 3]
         form, first, second = asked[answer]

@@ -20,7 +20,7 @@ _COLUMNS = "columns"  # metadata "labels" of a file whose labels are columns, wh
 
 
 @dataclass(frozen=True)
-class LabelReading:
+class ArrayLabels:
     """How all labels of an upload are read. `columns` names the array whose columns the classes are.
 
     `values`: the class of each number, where numbers are names of classes; None where they are places.
@@ -33,23 +33,23 @@ class LabelReading:
     warnings: tuple[ClientWarning, ...] = ()
 
 
-def label_reading(named: NamedArrays, classes: tuple[str, ...], columns: str) -> LabelReading:
+def label_reading(named: NamedArrays, classes: tuple[str, ...], columns: str) -> ArrayLabels:
     """Decide once for the labels of both parts. Whole numbers are names where all are, else places; a warning says so."""
     numbers = [_numbers(one) for one in _labels(named) if one.dtype.kind in "iufb" and len(one.shape) == 1]
     found = np.unique(np.concatenate(numbers)).tolist() if numbers else []
     if not found:
-        return LabelReading(classes, columns)
+        return ArrayLabels(classes, columns)
     if "classes" not in named.texts:
-        return LabelReading(classes, columns, warnings=_first_missing(found, classes, columns))
+        return ArrayLabels(classes, columns, warnings=_first_missing(found, classes, columns))
     values = _values(classes)
     if named.metadata.get("labels") == _COLUMNS or all(values.get(number, number) == number for number in found):
-        return LabelReading(classes, columns)
+        return ArrayLabels(classes, columns)
     if all(number in values for number in found):
-        return LabelReading(classes, columns, values, warnings=_are_names(found, values, classes))
-    return LabelReading(classes, columns, warnings=_are_places(found, values, classes, columns))
+        return ArrayLabels(classes, columns, values, warnings=_are_names(found, values, classes))
+    return ArrayLabels(classes, columns, warnings=_are_places(found, values, classes, columns))
 
 
-def label_numbers(labels: StoredArray, reading: LabelReading) -> npt.NDArray[np.int64]:
+def label_numbers(labels: StoredArray, reading: ArrayLabels) -> npt.NDArray[np.int64]:
     """Each label's place among the classes. Raises Invalid naming the row of a label that is none of them."""
     where = f"array {labels.name}"
     if reading.by_name or labels.dtype.kind in "US":

@@ -25,7 +25,7 @@ from service.domain.dataset import ClientWarning, Modality
 from service.ingest.faults import invalid, listed
 from service.ingest.labels import sorted_classes
 from service.ingest.readers.arrays import StoredArray
-from service.ingest.readers.label_reading import LabelReading, label_numbers, label_reading
+from service.ingest.readers.label_reading import ArrayLabels, label_numbers, label_reading
 from service.ingest.readers.vectors import (
     REFERENCE,
     NamedArrays,
@@ -96,7 +96,7 @@ def open_embedded(named: NamedArrays) -> RowSource:
     )
     notice = ClientWarning(code="no_pred_probs", detail=detail)
     if class_names is None:
-        reading = LabelReading(classes, "classes", by_name=True)
+        reading = ArrayLabels(classes, "classes", by_name=True)
     else:
         reading = label_reading(named, classes, "classes")
     return _source(named, "embedding", reading, ["features"], [notice])
@@ -105,7 +105,7 @@ def open_embedded(named: NamedArrays) -> RowSource:
 def _source(
     named: NamedArrays,
     modality: Modality,
-    reading: LabelReading,
+    reading: ArrayLabels,
     names: Sequence[str],
     notices: list[ClientWarning],
 ) -> RowSource:
@@ -126,7 +126,7 @@ def _source(
     return source(named, parts, DeclaredContents(modality, reading.classes, vectors), _read, notices)
 
 
-def _part(split: str, prefix: str, named: NamedArrays, reading: LabelReading, names: Sequence[str]) -> SplitArrays:
+def _part(split: str, prefix: str, named: NamedArrays, reading: ArrayLabels, names: Sequence[str]) -> SplitArrays:
     found = {name: named.arrays[f"{prefix}{name}"] for name in names if f"{prefix}{name}" in named.arrays}
     if names[0] not in found:
         missing = f"{prefix}{names[0]}"

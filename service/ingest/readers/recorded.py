@@ -27,7 +27,7 @@ import numpy.typing as npt
 from service.domain.dataset import Recording
 from service.ingest.faults import invalid
 from service.ingest.readers.arrays import StoredArray
-from service.ingest.readers.label_reading import LabelReading, label_numbers, label_reading
+from service.ingest.readers.label_reading import ArrayLabels, label_numbers, label_reading
 from service.ingest.readers.vectors import (
     REFERENCE,
     NamedArrays,
@@ -92,7 +92,7 @@ def open_recorded(named: NamedArrays) -> RowSource:
 
 
 def _part(
-    split: str, prefix: str, named: NamedArrays, reading: LabelReading, epochs: list[int], samples: int
+    split: str, prefix: str, named: NamedArrays, reading: ArrayLabels, epochs: list[int], samples: int
 ) -> SplitArrays:
     """All arrays of one split, in the order of the epochs, each of the right shape."""
     labels = labels_of(named, prefix, samples, "logits")

@@ -251,7 +251,8 @@ def test_a_key_binds_the_file_and_the_route(client: httpx.Client) -> None:
     assert client.post("/datasets", **form(spec=spec["dataset"]), headers=key).status_code == 422
     uploaded = client.post("/datasets", **form(spec=spec["dataset"]), headers={"Idempotency-Key": "k-2"})
     assert client.post("/datasets", **form(spec={}), headers={"Idempotency-Key": "k-2"}).status_code == 422
-    assert uploaded.json() == first.json()["dataset"]
+    # Within a job a dataset comes without the account of its columns.
+    assert uploaded.json() | {"columns": []} == first.json()["dataset"]
 
 
 def test_a_deleted_job_frees_its_key(client: httpx.Client, services: Services) -> None:

@@ -67,7 +67,7 @@ def test_the_same_tasks_are_one_dataset_whoever_reads_them(
     first = take(client, connection).json()
     job = client.post("/jobs", json={"connection": connection, "project": 7}).json()
     pull_due(services)
-    assert client.get(f"/jobs/{job['id']}").json()["dataset"] == first
+    assert client.get(f"/jobs/{job['id']}").json()["dataset"] == first | {"columns": []}
     assert take(client, connection).json() == first
     assert take(client, connection, name="mine").json()["name"] == "mine"
     tool.tasks[0] = text_task(1, "dog")

@@ -26,7 +26,7 @@ from worker.training.loop import TrainingState
 TABLE = "\n".join(
     [
         "weight,coat,wild,born,kind",
-        *(f"{n / 4},coat {n % 3},{'yes' if n % 2 else 'no'},2026-01-{n + 1:02},{'ab'[n % 2]}" for n in range(24)),
+        *(f"{n / 4},coat {n % 3},{'yes' if n % 4 < 2 else 'no'},2026-01-{n + 1:02},{'ab'[n % 2]}" for n in range(24)),
     ]
 )
 
