@@ -473,6 +473,12 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         507: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),
     },
     ("get", "/datasets/{dataset_id}/versions"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
+    ("get", "/datasets/{dataset_id}/download"): {
+        200: (DATASET, {"params": {"format": "csv"}}),
+        404: (NO_DATASET, {}),
+        409: (DATASET, {"params": {"format": "original"}}),
+        422: (DATASET, {"params": {"format": "docx"}}),
+    },
     ("get", "/datasets/{dataset_id}/verified"): {
         200: (DATASET, {}),
         400: (DATASET, {"params": {"cursor": "x"}}),
