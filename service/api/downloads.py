@@ -18,7 +18,9 @@ router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], respons
 
 _FILE: dict[str, Any] = {
     "description": "The file, streamed.",
-    "content": {kind: {} for kind in ("application/octet-stream", *(one.media_type for one in OWN_FORMS.values()))},
+    "content": {
+        kind: {} for kind in ("application/octet-stream", *(one.media_type.split(";")[0] for one in OWN_FORMS.values()))
+    },
 }
 
 
