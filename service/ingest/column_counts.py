@@ -239,10 +239,18 @@ class ColumnCounts:
         if not len(texts):
             return
         self.words += int((weights * values.word_counts(texts).to_numpy(zero_copy_only=False)).sum())
+        self._add_spaced(*_chosen(texts, weights, numbers.matches(texts, r"^[-+]?\d")))
         texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
         self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
         texts, weights = _chosen(texts, weights, values.is_vector(texts))
         lengths = pc.add(pc.count_substring(texts, ","), 1).to_pylist()
+        for length, weight in zip(lengths, weights.tolist(), strict=True):
+            self.lengths[length] += weight
+
+    def _add_spaced(self, texts: Any, weights: Weights) -> None:
+        """Count lists of numbers without brackets."""
+        texts, weights = _chosen(texts, weights, values.is_spaced_vector(texts))
+        lengths = pc.add(pc.count_substring_regex(texts, r"\s+"), 1).to_pylist()
         for length, weight in zip(lengths, weights.tolist(), strict=True):
             self.lengths[length] += weight
 

@@ -135,9 +135,11 @@ def _vectors(column: Any, width: int, faults: RowFaults) -> Any:
 
 
 def _parsed(text: str | None) -> list[float] | None:
+    text = text or ""
     try:
-        numbers = json.loads(text or "")
-        return [float(number) for number in numbers]
+        # Without brackets the numbers have spaces between them.
+        found = json.loads(text) if text.lstrip().startswith("[") else text.split()
+        return [float(number) for number in found] or None
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
 

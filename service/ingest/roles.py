@@ -22,7 +22,7 @@ from service.ingest.survey import Survey, id_doubt, missing_words
 from service.ingest.value_warnings import warnings_of
 from service.ingest.values import MissingWords
 
-_SPLIT_NAMES = ("split", "subset", "fold", "partition", "set")
+_SPLIT_NAMES = ("split", "subset", "fold", "partition", "set", "usage")
 _TEXT_NAME = re.compile(
     r"(?i)(.*[_\s.-])?(text|sentence|question|review|headline|title|body|content|message|tweet|document)s?"
 )
@@ -394,5 +394,6 @@ def _nothing_to_learn(
         return bad_spec("modality", f"no column fits {modality!r}; the columns that may be learnt from: {found}")
     return invalid(
         f"nothing to learn from: beside label, id and split there is {listed([c.name for c in columns]) or 'no column'}, "
-        "each empty, constant, naming the rows or groups of them, or the label in other words"
+        "each empty, constant, naming the rows or groups of them, or the label in other words; to learn from a column all the same, "
+        "also from the one that was taken for the id, name it in spec.features"
     )

@@ -43,9 +43,13 @@ _SPLITS = {
     "holdout": "test",
 }
 # Words that stand beside them, as in train_set, seg_test or training_images, also without a mark between.
-_BESIDE_SPLIT = "set|sets|data|dataset|images?|imgs?|pictures|photos|files|samples|folder|dir|seg|split|part"
+_BESIDE_SPLIT = (
+    "public|private|set|sets|data|dataset|images?|imgs?|pictures|photos|files|samples|folder|dir|seg|split|part"
+)
 _SPLIT = re.compile(rf"({'|'.join(sorted(_SPLITS, key=len, reverse=True))})({_BESIDE_SPLIT})?\d*")
 
+# Pixels and coordinates are written with spaces between them, too; fewer than 16 may be anything.
+_SPACED_VECTOR = r"^[-+]?[\d.]+([eE][-+]?\d+)?([ \t]+[-+]?[\d.]+([eE][-+]?\d+)?){15,}$"
 _VECTOR = r"^\[[-+0-9eE., \t\r\n]*\]$"
 _UUID_BYTES = 16
 # Scripts that are written without spaces between the words.
@@ -83,7 +87,8 @@ class MissingWords:
 
 def split_name(text: str) -> str | None:
     """train, validation or test, for the usual words, alone or beside a word such as set or images; None for any other."""
-    words = re.split(r"[\s_.-]+", text.strip().lower().replace("hold_out", "holdout").replace("hold-out", "holdout"))
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text.strip())
+    words = re.split(r"[\s_.-]+", apart.lower().replace("hold_out", "holdout").replace("hold-out", "holdout"))
     found = [match for word in words if (match := _SPLIT.fullmatch(word))]
     others = sum(1 for word in words if word and re.fullmatch(rf"({_BESIDE_SPLIT})?\d*", word))
     if len(found) != 1 or len(found) + others < sum(1 for word in words if word):
@@ -134,6 +139,11 @@ def finite(numbers: Any) -> Any:
 def is_vector(texts: Any) -> Any:
     """Whether each text looks like a JSON list of numbers."""
     return pc.fill_null(pc.match_substring_regex(texts, _VECTOR), False)
+
+
+def is_spaced_vector(texts: Any) -> Any:
+    """Whether each text is 16 numbers or more with spaces between them."""
+    return numbers.matches(texts, _SPACED_VECTOR)
 
 
 def is_mark(texts: Any) -> Any:

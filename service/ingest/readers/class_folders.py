@@ -56,6 +56,17 @@ class FolderRoles:
         return sorted({place.label for place in self.places.values() if place.label is not None})
 
 
+def names_within_classes(roles: FolderRoles) -> list[str]:
+    """Folders that several classes hold and that are no parts, such as `positive` in `hand/` and in `elbow/`: they may be the classes."""
+    classes: dict[str, set[str]] = defaultdict(set)
+    for folder, place in roles.places.items():
+        inner = folder[folder.index(place.label) + 1 :] if place.label is not None else ()
+        for name in inner:
+            if not (is_part(name) or _is_generic(name) or _PIECE.fullmatch(name)):
+                classes[name].add(str(place.label))
+    return sorted(name for name, holders in classes.items() if len(holders) > 1)
+
+
 @dataclass(frozen=True)
 class _Open:
     """A folder that is not decided yet: the names that were not looked at."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from service.domain.dataset import ClientWarning, DatasetSpec, SkippedRow
 from service.domain.errors import Invalid, Malformed
 from service.ingest.faults import invalid, listed
-from service.ingest.readers.class_folders import FolderRoles, Place, roles_of_folders
+from service.ingest.readers.class_folders import FolderRoles, Place, names_within_classes, roles_of_folders
 from service.ingest.readers.image_kinds import litter_warning
 from service.ingest.readers.inner_tables import InnerTables, base_name
 from service.ingest.readers.labelled_list import (
@@ -152,6 +152,13 @@ def _in_folders(images: Sequence[Member]) -> _Contents:
 
 
 def _part_warnings(roles: FolderRoles) -> Iterator[ClientWarning]:
+    within = names_within_classes(roles)
+    if len(within) > 1:
+        yield ClientWarning(
+            code="folders_within_classes",
+            detail=f"the folders {listed(within)} lie in several of the class folders {listed(roles.classes)} and were not used; "
+            "if they are the classes, add a CSV with the columns file_name and label",
+        )
     if not roles.parts:
         return
     why = "hold the same folders" if roles.repeated else "are called like parts of the data"

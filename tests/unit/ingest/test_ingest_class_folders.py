@@ -181,3 +181,13 @@ def test_a_folder_that_holds_splits_beside_a_split_is_no_class(take: Take) -> No
 @pytest.mark.parametrize("inner", ["patient1,patient2,patient3", "Case 01,Case 02", "video_7,video_8"])
 def test_numbered_patients_and_recordings_are_no_classes(take: Take, inner: str) -> None:
     assert set(take(zip_of(tree(f"stable,unstable/{inner}")), "scans.zip").found.class_counts) == {"stable", "unstable"}
+
+
+def test_folders_that_several_classes_hold_are_told(take: Take) -> None:
+    outcome = take(zip_of(tree("hand,elbow/clear,broken")), "joints.zip", label="label")
+    assert set(outcome.found.classes) in ({"hand", "elbow"}, {"clear", "broken"})
+    assert told(outcome, "folders_are_parts") or told(outcome, "folders_within_classes")
+    deep = take(zip_of(tree("hand/p1,p2/clear,broken", "elbow/p3,p4/clear,broken")), "joints.zip")
+    assert set(deep.found.classes) == {"hand", "elbow"}
+    assert "broken, clear" in told(deep, "folders_within_classes")
+    assert not told(take(zip_of(tree("hand/p1,p2", "elbow/p3,p4")), "joints.zip"), "folders_within_classes")

@@ -290,3 +290,10 @@ def test_numbers_of_a_type_of_their_own_are_counters_too(take: Take) -> None:
     labels = draw.choice(["x", "y"], ROWS)
     frame = pa.table({"at": np.arange(ROWS, dtype=np.int32), "width": draw.normal(size=ROWS), "label": labels})
     assert list(take(parquet(frame), "a.parquet").kinds) == ["width"]
+
+
+def test_names_alone_are_learnt_from_where_the_client_says_so(take: Take) -> None:
+    names = "name,language\n" + "".join(f"Anu{place}ka,{('fi', 'ru')[place % 2]}\n" for place in range(60))
+    with pytest.raises(Invalid, match=r"name it in spec\.features"):
+        take(names, label="language")
+    assert take(names, label="language", features=["name"]).found.modality == "text"

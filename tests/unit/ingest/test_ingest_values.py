@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.errors import Invalid
 from service.ingest import Limits
-from tests.unit.ingest.uploads import Take, csv_of, json_lines
+from tests.unit.ingest.uploads import Take, csv_of, json_lines, rows_as_csv
 
 
 def table(values: list[str], labels: list[str] | None = None, beside: str = "b") -> str:
@@ -357,3 +357,21 @@ def test_a_vector_of_few_rows_does_not_make_the_data_vectors(take: Take) -> None
     outcome = take("\n".join(map(json.dumps, rows)), "rows.jsonl")
     assert outcome.found.modality == "tabular"
     assert len(outcome.labels) == 40
+
+
+def test_numbers_with_spaces_between_them_are_a_vector(take: Take) -> None:
+    rows = [
+        {"pixels": " ".join(str((place * 7 + pixel) % 256) for pixel in range(36)), "Usage": ("Training", "PublicTest")[place % 4 == 0],
+         "emotion": place % 3}
+        for place in range(60)
+    ]  # fmt: skip
+    outcome = take(rows_as_csv(rows))
+    assert outcome.found.modality == "embedding"
+    assert outcome.table["embedding"][1][:3] == [7.0, 8.0, 9.0]
+    assert outcome.found.inferred.label == "emotion"
+    assert outcome.found.splits == {"test": 15, "train": 45}
+
+
+def test_a_few_numbers_with_spaces_between_them_are_no_vector(take: Take) -> None:
+    rows = [{"seats": f"{place % 4} {place % 3}", "b": place / 7, "label": "pq"[place % 2]} for place in range(60)]
+    assert take(rows_as_csv(rows)).kinds["seats"] == "categorical"
