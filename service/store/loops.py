@@ -124,6 +124,7 @@ def _waiting(connection: sa.Connection) -> list[_Waiting]:
         sa.select(loops, jobs.c.created_at, jobs.c.finished_at, corrected)
         .join(jobs, jobs.c.id == loops.c.job_id)
         .where(loops.c.next_job_id.is_(None), loops.c.trouble.is_(None), jobs.c.state == State.COMPLETED)
+        .order_by(jobs.c.created_at, jobs.c.id)
     ).all()
     found = []
     for row in rows:

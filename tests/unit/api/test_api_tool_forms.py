@@ -67,7 +67,8 @@ def test_filters_and_the_signal_hold_for_a_tools_form(client: httpx.Client, serv
     rows = asked(client, "by=aum&verdict=mislabeled&label=dog&format=argilla").json()
     assert [row["id"] for row in rows] == [one["sample"]["id"] for one in expected]
     assert [row["metadata"]["suspicion"] for row in rows] == [one["score"] for one in expected]
-    assert asked(client, "label=nothing&format=argilla").json() == []
+    assert client.get("/jobs/job_1/suspects?label=nothing&format=argilla").status_code == 422
+    assert asked(client, "min_score=2&format=argilla").json() == []
 
 
 def test_an_issue_covers_its_image(client: httpx.Client, services: Services) -> None:

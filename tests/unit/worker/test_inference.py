@@ -61,7 +61,7 @@ def test_rows_of_a_table_written_anew_are_the_same_inputs(tmp_path: Path) -> Non
         {
             "weight": n / 4 if n % 2 else str(n / 4),
             "coat": f"coat {n % 3}",
-            "wild": bool(n % 2),
+            "wild": n % 4 < 2,
             "born": f"2026-01-{n + 1:02}",
         }
         for n in range(24)
