@@ -2,20 +2,19 @@
 
 from service.domain.dataset import Column, ColumnRole, DatasetSpec, FeatureKind
 from service.ingest.column_counts import EXAMPLE_CHARACTERS, EXAMPLES, ColumnCounts
-from service.ingest.conventions import Conventions, conventions_of
+from service.ingest.conventions import Conventions
 from service.ingest.kinds import Input, kind_of
 from service.ingest.roles import Plan
 from service.ingest.survey import Survey
 
 
-def columns_of(plan: Plan, survey: Survey, delimiter: str, spec: DatasetSpec) -> list[Column]:
+def columns_of(plan: Plan, survey: Survey, spec: DatasetSpec) -> list[Column]:
     """Role and kind of each column with their reasons, missing and unreadable values and examples, in the upload's order.
 
     Images are not looked at in the first pass, so that nothing is counted of them.
     """
     inputs = {one.name: one for one in plan.inputs}
     roles = _roles(plan, spec)
-    conventions = conventions_of(survey.columns.values(), delimiter, spec)
     found = []
     for name in dict.fromkeys((*survey.columns, *inputs)):
         counts = survey.columns.get(name) or ColumnCounts(name, 0)
@@ -26,7 +25,7 @@ def columns_of(plan: Plan, survey: Survey, delimiter: str, spec: DatasetSpec) ->
             found.append(_column(counts, "label", "categorical", why, _unlabelled(counts, plan, survey.rows)))
         else:
             role, why = roles.get(name) or _left_out(plan, name)
-            found.append(_with_kind(counts, role, why, survey.rows, conventions))
+            found.append(_with_kind(counts, role, why, survey.rows, plan.conventions))
     return found
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.domain.dataset import DatasetSpec
 from service.ingest.column_counts import ColumnCounts
+from service.ingest.faults import listed
 from service.ingest.numbers import Decimal
 
 NEARLY_ALL = 0.8
@@ -77,5 +78,4 @@ def _order(columns: list[ColumnCounts], decimal: Decimal) -> tuple[bool, str]:
 
 def _named(columns: list[ColumnCounts]) -> str:
     """Names of some columns, for a message."""
-    shown = ", ".join(one.name for one in columns[:3])
-    return f"{shown} and {len(columns) - 3} more" if len(columns) > 3 else shown
+    return listed([one.name for one in columns], most=3)

@@ -37,10 +37,10 @@ def no_such_column(field: str, name: str, columns: Sequence[str]) -> Invalid:
     return bad_spec(field, f"no column {name!r}; the file has {listed(columns)}{hint}")
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names for a message, shortened when there are many."""
-    shown = ", ".join(names[:_LISTED])
-    return f"{shown} and {len(names) - _LISTED} more" if len(names) > _LISTED else shown
+def listed(names: Sequence[str], most: int = _LISTED) -> str:
+    """Names for a message, `most` of them at most."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 @contextmanager

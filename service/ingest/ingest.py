@@ -61,7 +61,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         _check_ids(plan, survey, table)
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
         _place(((scratch / "skipped", skipped), (scratch / "data", data)))
-    return _summary(plan, written, columns_of(plan, survey, table.delimiter, spec))
+    return _summary(plan, written, columns_of(plan, survey, spec))
 
 
 def _check_rows(survey: Survey) -> None:

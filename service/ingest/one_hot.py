@@ -14,7 +14,7 @@ from service.domain.dataset import DatasetSpec, SkippedRow
 from service.ingest import values
 from service.ingest.column_counts import ColumnCounts
 from service.ingest.faults import bad_spec, no_such_column
-from service.ingest.source import Batch, RowSource
+from service.ingest.source import Batch, RowSource, free_name
 
 _BITS = {"0": 0, "1": 1, "false": 0, "true": 1}
 _MOST_CLASSES = 200
@@ -91,9 +91,7 @@ def join_label_columns(source: RowSource, spec: DatasetSpec) -> tuple[RowSource,
     columns = _columns(source)
     _check(names, spec, columns)
     kept = [name for name in columns if name not in names]
-    joined = "label"
-    while joined in kept:
-        joined += "_"
+    joined = free_name("label", kept)
 
     def batches(media: bool) -> Iterator[Batch]:
         for batch in source.batches(media):

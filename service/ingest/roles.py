@@ -52,6 +52,7 @@ class Plan:
     inferred: Inferred
     warnings: tuple[ClientWarning, ...]
     words: MissingWords
+    conventions: Conventions = dataclasses.field(default_factory=Conventions)
     group: str | None = None  # the column that says which samples belong together
     # Why each column is not learnt from that might be.
     left_out: Mapping[str, LeftOut] = dataclasses.field(default_factory=dict)
@@ -117,6 +118,7 @@ def make_plan(source: RowSource, survey: Survey, spec: DatasetSpec, limits: Limi
             *warnings_of(inputs, survey.columns, conventions),
         ),
         words,
+        conventions=conventions,
         group=spec.group,
         left_out=left_out,
     )

@@ -1,6 +1,6 @@
 """Readable uploads: rows in batches that can be read more than once, whatever the file format."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,3 +87,10 @@ class Upload:
 def batch_rows(columns: int) -> int:
     """Number of rows of a batch with so many columns, so that its memory is bounded."""
     return max(16, min(BATCH_ROWS, BATCH_CELLS // max(columns, 1)))
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name of a column of our own, with underscores behind it where the client has columns of that name."""
+    while name in taken:
+        name += "_"
+    return name

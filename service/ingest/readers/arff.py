@@ -30,7 +30,6 @@ _CONTROLS = {"n": "\n", "t": "\t", "r": "\r"}
 _MISSING = "?"
 _MOST_UNDECLARED = 1_000
 _LONGEST_LINE = 16 * 2**20
-_STEP = 64
 
 Kind = Literal["number", "class", "text"]
 _NUMBERS = ("numeric", "real", "integer")

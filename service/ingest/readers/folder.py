@@ -25,7 +25,7 @@ from service.ingest.readers.labelled_list import (
 from service.ingest.readers.listing import Listing, Member, OpenMember
 from service.ingest.readers.mask_pairs import masks_beside, masks_of
 from service.ingest.readers.pictures import ArchiveImages
-from service.ingest.source import BATCH_BYTES, Batch, RowSource
+from service.ingest.source import BATCH_BYTES, Batch, RowSource, free_name
 
 _NO_CLASS = ("_unlabeled", "no_label")  # FiftyOne's and CVAT's
 _OF_HEADERS = ("header_looks_like_data", "repeated_columns")
@@ -86,7 +86,7 @@ def open_folder(kind: str, images: Sequence[Member], tables: InnerTables) -> Row
     if masks.masks:
         detail = f"{len(masks.masks):,} masks were left out, for example {min(masks.masks)}; they are not classes"
         warnings.append(ClientWarning(code="masks_left_out", detail=detail))
-    image = _free("image", contents.columns)
+    image = free_name("image", contents.columns)
     return RowSource(
         format=f"{kind}, {contents.form}",
         batches=lambda media: _batches(listing, contents.entries, contents.columns, image if media else None),
@@ -335,9 +335,3 @@ def _batch(
         where=lambda position: rows[position].where,
         skipped=tuple(skipped),
     )
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

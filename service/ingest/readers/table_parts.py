@@ -13,7 +13,7 @@ from service.ingest.faults import invalid, listed
 from service.ingest.readers.inner_tables import InnerTables, is_submission, left_out
 from service.ingest.readers.labelled_list import split_of_path
 from service.ingest.readers.listing import Member
-from service.ingest.source import Batch, RowSource, Upload
+from service.ingest.source import Batch, RowSource, Upload, free_name
 from service.ingest.values import split_name
 
 _SHARD = re.compile(r"\d+|\bof\b|\b(part|shard|chunk|batch|fold|data|split)\b")
@@ -159,7 +159,7 @@ def _joined(parts: Sequence[TablePart]) -> RowSource:
     first = parts[0].source
     by_part = [one.split for one in parts]
     names = {name for one in parts for name in one.columns}
-    splits = _free("split", names) if all(by_part) and len(set(by_part)) > 1 else None
+    splits = free_name("split", names) if all(by_part) and len(set(by_part)) > 1 else None
     labels, images, paths = ({getattr(one.source, role) for one in parts} for role in ("label", "image", "path"))
     delimiters = {one.source.delimiter for one in parts}
     columns = None if first.columns is None else ((splits, *first.columns) if splits else first.columns)
@@ -212,9 +212,3 @@ def _shifted(batch: Batch, one: TablePart, start: int, splits: str | None) -> Ba
             for row in batch.skipped
         ),
     )
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

@@ -15,7 +15,7 @@ from service.ingest.readers.image_kinds import images_in
 from service.ingest.readers.json_lines import as_column
 from service.ingest.readers.listing import Listing, Member, OpenMember, unpack
 from service.ingest.readers.pictures import ArchiveImages, contents, inline, is_inline
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, free_name
 from service.platforms.files import SHAPE, SkippedRecord, ToolSample, ToolTable
 
 _ENDINGS = (".json", ".jsonl", ".ndjson", ".xml", ".csv", ".tsv")
@@ -75,10 +75,10 @@ def _source(table: ToolTable, pictures: ArchiveImages | None) -> RowSource:
     if table.image is not None and pictures is None:
         _check_inline(table)
     columns = ["file_name"] if table.image is not None else list(table.columns)
-    label = _free(table.label, columns)
-    name = _free("id", [*columns, label])
-    split = _free("split", [*columns, label, name]) if table.splits else None
-    image = _free("image", [*columns, label, name]) if table.image is not None else None
+    label = free_name(table.label, columns)
+    name = free_name("id", [*columns, label])
+    split = free_name("split", [*columns, label, name]) if table.splits else None
+    image = free_name("image", [*columns, label, name]) if table.image is not None else None
     own = [name, *columns, label, *([split] if split else [])]
     reader = _Reader(table, pictures, columns, label, name, split, image)
     return RowSource(
@@ -202,9 +202,3 @@ class _Held:
     def full(self, *, images: bool) -> bool:
         most = _BATCH_IMAGES if images else BATCH_ROWS
         return len(self.items) + len(self.skipped) >= most or self._size > BATCH_BYTES
-
-
-def _free(name: str, taken: Sequence[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader, DatasetInfo
 from service.ingest.amendments import Amendment
+from service.ingest.source import free_name
 
 ADDED = ("previous_label", "reviewed_by")
 
@@ -88,18 +89,19 @@ class _Names:
     """Names of columns as the client has them, each once."""
 
     def __init__(self, info: DatasetInfo) -> None:
-        self._by_role = {one.role: one.name for one in info.columns if one.role not in ("input", "left_out")}
+        self._by_role: dict[str, str] = {
+            one.role: one.name for one in info.columns if one.role not in ("input", "left_out")
+        }
         self._by_role.setdefault("label", info.inferred.label or "label")
         self._taken = {one.name for one in info.features}
 
     def of(self, role: str) -> str:
         """The column of a role: as the client calls it, else by the name of the role."""
-        return self.free(self._by_role.get(role, "file_name" if role == "path" else role))  # type: ignore[call-overload]
+        return self.free(self._by_role.get(role, "file_name" if role == "path" else role))
 
     def free(self, name: str) -> str:
         """The name, or one like it where a column has it already."""
-        while name in self._taken:
-            name += "_"
+        name = free_name(name, self._taken)
         self._taken.add(name)
         return name
 
