@@ -90,6 +90,10 @@ class Client:
         """Upload a file and submit a job on it, in one request; the job. Raises ApiError."""
         return self._upload("/jobs", file, {"spec": json.dumps(spec)})
 
+    def upload_dataset(self, file: Path, spec: dict[str, Any]) -> dict[str, Any]:
+        """Upload a file; the dataset that was read from it. `spec` as in POST /datasets. Raises ApiError."""
+        return self._upload("/datasets", file, {"spec": json.dumps(spec)})
+
     def upload_network(self, file: Path) -> dict[str, Any]:
         """Upload weights or an exported program; the network. Raises ApiError."""
         return self._upload("/networks", file, {})

@@ -10,6 +10,7 @@ from service.terminal.arguments import AsJson, Job, Limit, Quiet
 from service.terminal.console import OutputColumn, Printer, console, show_warning
 from service.terminal.progress import watch
 from service.terminal.ranking_columns import suspect_columns
+from service.terminal.submission import put, submit_project, submit_source
 from usual_suspects.client import ApiError, Client
 
 app = typer.Typer()
@@ -18,10 +19,20 @@ app = typer.Typer()
 @app.command()
 def submit(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images.")],
-    label: Annotated[str | None, typer.Option(help="OutputColumn of the class.")] = None,
-    id_column: Annotated[str | None, typer.Option("--id", help="OutputColumn of the sample's id.")] = None,
-    split: Annotated[str | None, typer.Option(help="OutputColumn that says train or test.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A file: CSV, Excel, JSON, Parquet, ARFF, NPZ, or an archive of images; an http or https URL of one; or the id of "
+            "a dataset: ds_…",
+        ),
+    ] = None,
+    connection: Annotated[
+        str | None, typer.Option(help="Rank labelled tasks of a connected tool instead: con_…, with --project.")
+    ] = None,
+    project: Annotated[int | None, typer.Option(min=1, help="The tool's number of the project.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the class.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Column of the sample's id.")] = None,
+    split: Annotated[str | None, typer.Option(help="Column that says train or test.")] = None,
     model: Annotated[str | None, typer.Option(help="One of `suspects models`; default: chosen by the data.")] = None,
     network: Annotated[
         Path | None,
@@ -47,11 +58,13 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Upload a dataset and submit a job that ranks its samples."""
+    if (source is None) == (connection is None) or (connection is None) != (project is None):
+        raise typer.BadParameter("name a file, a URL or a dataset; or give --connection and --project")
     body = _spec(spec)
-    _put(body, "dataset", label=label, id=id_column, split=split)
-    _put(body, "model", name=model)
-    _put(body, "training", epochs=epochs, seed=seed)
-    _put(body, "reference", split=reference_split, holdout=holdout)
+    put(body, "dataset", label=label, id=id_column, split=split)
+    put(body, "model", name=model)
+    put(body, "training", epochs=epochs, seed=seed)
+    put(body, "reference", split=reference_split, holdout=holdout)
     if glitch_rate is not None:
         body["glitches"] = [{"kind": "mislabeled_uniform", "rate": glitch_rate}]
     if name is not None:
@@ -59,7 +72,10 @@ def submit(
     client: Client = context.obj
     if network is not None:
         _use_network(body, client.upload_network(network), model)
-    job = client.submit(file, body)
+    if source is not None:
+        job = submit_source(client, source, body)
+    else:
+        job = submit_project(client, str(connection), int(project or 0), body)
     printer = Printer(as_json, quiet)
     if not (follow and as_json):
         printer.line(job, job["id"], f"{job['id']} {job['state']}")
@@ -163,15 +179,7 @@ def _spec(text: str) -> dict[str, Any]:
 def _use_network(body: dict[str, Any], network: dict[str, Any], model: str | None) -> None:
     """Put an uploaded network into the body: a program is a model by itself, weights need the name of a model."""
     if network["kind"] == "program":
-        _put(body, "model", name=model or "exported", params={"network": network["id"]})
+        put(body, "model", name=model or "exported", params={"network": network["id"]})
     else:
         params = {"network": network["id"], "architecture": model}
-        _put(body, "model", name="safetensors", params={name: value for name, value in params.items() if value})
-
-
-def _put(body: dict[str, Any], part: str, **given: Any) -> None:
-    """Set the given values in one part of the body. The API refuses a part that is not an object."""
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if chosen:
-        before = body.get(part)
-        body[part] = {**(before if isinstance(before, dict) else {}), **chosen}
+        put(body, "model", name="safetensors", params={name: value for name, value in params.items() if value})
