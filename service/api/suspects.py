@@ -130,21 +130,22 @@ def list_suspects(
     # The ranking never changes, so the counts travel with the cursor.
     after, total, flagged = None, None, None
     if cursor is not None:
-        score, index, rank, total, flagged = paging.decode(
-            cursor, marked, tuple[FiniteFloat, paging.Index, int, int, int]
+        score, index, rank, place, total, flagged = paging.decode(
+            cursor, marked, tuple[FiniteFloat, paging.Index, int, int, int, int]
         )
-        after = PageStart(score, index, rank)
+        after = PageStart(score, index, rank, place)
     with services.database.read() as connection:
         rows = rankings.page(connection, job.id, query, after, limit + 1)
         total = rankings.count(connection, job.id, query) if total is None else total
         flagged = _flagged(rankings.count_by_verdict(connection, job.id), query) if flagged is None else flagged
-    first = 1 if after is None else after.rank + 1
-    items = suspect_views(services, job, rows[:limit], query.by, first, signals)
+        shown = rows[:limit]
+        first = 1 if after is None else after.place + 1
+        ranks = rankings.ranks_of_page(connection, job.id, query, shown, first, after)
+    items = suspect_views(services, job, shown, query.by, ranks, first, signals)
     following = None
     if len(rows) > limit:
         last = rows[limit - 1]
-        place = [last[query.by], last["index"], first + limit - 1, total, flagged]
-        following = paging.encode(marked, place)
+        following = paging.encode(marked, [last[query.by], last["index"], ranks[-1], first + limit - 1, total, flagged])
     paging.link_next(request, response, following)
     response.headers["Vary"] = "Accept"
     return SuspectPage(items=items, by=query.by, flagged=flagged, next=following, total=total)

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.signal import SIGNALS
+from service.domain.signal import HEADLINES, SIGNALS
 
 
 class UTCDateTime(sa.TypeDecorator[datetime]):
@@ -108,8 +108,15 @@ job_events = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
-# One row per ranked sample, one column per signal: readable by any SQL tool. The two answers have an index each; any
-# other signal is sorted on demand, which takes a fraction of a second on a million rows.
+
+def rank_column(name: str) -> str:
+    """The column with the ranks by one of the two answers."""
+    return f"{name}_rank"
+
+
+# One row per ranked sample, one column per signal: readable by any SQL tool. The two answers have an index each, and a
+# column of ranks (null in rankings that were saved before it was there); any other signal is sorted on demand, which
+# takes a fraction of a second on a million rows.
 suspects = sa.Table(
     "suspects",
     metadata,
@@ -124,6 +131,7 @@ suspects = sa.Table(
     sa.Column("planted_kind", sa.String),
     sa.Column("planted_label", sa.String),
     *(sa.Column(name, sa.Double) for name in SIGNALS),
+    *(sa.Column(rank_column(name), sa.BigInteger) for name in HEADLINES),
     sa.Index("ix_suspects_job_id_sample_id", "job_id", "sample_id", unique=True),
     sa.Index("ix_suspects_job_id_mislabeled_index", "job_id", "mislabeled", "index"),
     sa.Index("ix_suspects_job_id_anomalous_index", "job_id", "anomalous", "index"),

@@ -63,17 +63,15 @@ def export_ranking(
     data, is_image = services.blobs.canonical(info.id), info.modality == "image"
 
     def chunks() -> Iterator[list[dict[str, Any]]]:
-        rank = 0
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
             for rows in rankings.stream(connection, job.id, query):
-                ranked = [{**row, "rank": place, "score": row[query.by]} for place, row in enumerate(rows, rank + 1)]
+                ranked = [{**row, "score": row[query.by]} for row in rows]
                 yield (
                     ranked
                     if form.is_for_tool
                     else _with_reviews(connection, job.id, data if is_image else None, ranked)
                 )
-                rank += len(rows)
 
     shown = (job.result or {})["signals"] if signals is None else signals
     return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data))

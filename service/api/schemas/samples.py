@@ -53,7 +53,8 @@ class ReviewView(BaseModel):
 class Suspect(BaseModel):
     """One row of a ranking."""
 
-    rank: int
+    rank: int = Field(description="Place in the whole ranking by the signal asked for, from 1, whatever is filtered.")
+    place: int = Field(description="Place in the filtered list, from 1; the rank where nothing is filtered.")
     sample: SampleCard
     given_label: str
     suggested_label: str

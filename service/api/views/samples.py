@@ -56,15 +56,25 @@ def computed_signals(row: Row) -> dict[str, float]:
 
 
 def suspect_views(
-    services: Services, job: Job, rows: Sequence[Row], by: str, first: int, signals: Sequence[str] | None = None
+    services: Services,
+    job: Job,
+    rows: Sequence[Row],
+    by: str,
+    ranks: Sequence[int],
+    first: int,
+    signals: Sequence[str] | None = None,
 ) -> list[Suspect]:
-    """Rows of the ranking by the signal `by`, whose ranks begin with `first`; with these `signals`, None: with all."""
+    """Rows with their `ranks` by the signal `by`, of a list in which they begin at place `first`.
+
+    With the values of these `signals`, None: of all.
+    """
     cards = sample_cards(services, job, rows)
     with services.database.read() as connection:
         held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
     return [
         Suspect(
             rank=rank,
+            place=place,
             sample=card,
             given_label=row["given_label"],
             suggested_label=row["suggested_label"],
@@ -77,5 +87,5 @@ def suspect_views(
                 name: value for name, value in computed_signals(row).items() if signals is None or name in signals
             },
         )
-        for rank, (row, card) in enumerate(zip(rows, cards, strict=True), first)
+        for place, (rank, row, card) in enumerate(zip(ranks, rows, cards, strict=True), first)
     ]

@@ -84,7 +84,9 @@ def test_filters_keep_the_order_and_count_what_they_keep(
     expected = [row["sample_id"] for row in finished if wanted(row)]
     items = walk(client, f"{URL}?{query}&limit=3")
     assert [item["sample"]["id"] for item in items] == expected
-    assert [item["rank"] for item in items] == list(range(1, len(expected) + 1))
+    ranks = {row["sample_id"]: rank for rank, row in enumerate(finished, 1)}
+    assert [item["rank"] for item in items] == [ranks[name] for name in expected]
+    assert [item["place"] for item in items] == list(range(1, len(expected) + 1))
     assert client.get(f"{URL}?{query}&limit=3").json()["total"] == len(expected)
 
 
