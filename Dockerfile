@@ -26,7 +26,8 @@ COPY pyproject.toml constraints.txt ./
 # What the code needs, without the code: empty packages stand in for it, so that these layers are made anew only when
 # the requirements change.
 FROM venv AS service-packages
-RUN mkdir usual_suspects service worker && touch LICENSE README.md \
+COPY service/web/build.py service/web/build.py
+RUN mkdir -p usual_suspects service worker && touch LICENSE README.md \
     && pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt .
 
 FROM service-packages AS worker-packages

@@ -2,6 +2,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# The page's sources, of which the installation builds the page.
+PAGE := $(wildcard service/web/*.json service/web/*.ts service/web/*.js service/web/*.html) $(shell find service/web/src service/web/public -type f ! -name schema.d.ts)
+# npm in the page's folder; it comes in a wheel.
+NPM := $(BIN)/python service/web/build.py
 SOURCES := usual_suspects service worker tests benchmarks docs
 # More options for pytest: make test PYTEST_ARGS="-k reviews"
 PYTEST_ARGS ?=
@@ -9,7 +13,7 @@ PYTEST_ARGS ?=
 # A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
 PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
 
-.PHONY: help setup demo up test test-fast test-label-studio test-doccano test-tools check format migration docs benchmark constraints clean
+.PHONY: help setup demo up page test test-fast test-label-studio test-doccano test-tools check format migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +25,9 @@ demo: setup  ## Rank a real dataset with known errors, from upload to the table 
 
 up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one process tree
 	@$(BIN)/suspects up
+
+page: .venv/.installed-dev  ## Build the web page, after a change of its sources in service/web
+	@$(NPM)
 
 test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(PARALLEL) $(PYTEST_ARGS)
@@ -43,6 +50,11 @@ check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, de
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) ci --no-progress --loglevel=error
+	$(BIN)/python -m docs.scripts.openapi > service/web/openapi.json
+	$(NPM) run --silent types
+	$(NPM) run --silent check
+	$(NPM) run --silent test
 	$(BIN)/zensical build --strict
 	$(BIN)/deptry $(SOURCES)
 	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,mcp,embedded,dev,benchmarks
@@ -51,6 +63,7 @@ check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, de
 format: .venv/.installed-dev  ## Put the code into its format, and what it decides into the tables of docs
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
+	$(NPM) run --silent format
 	$(BIN)/python -m docs.scripts.tables
 
 docs: .venv/.installed-dev  ## Serve the documentation on http://127.0.0.1:8001
@@ -79,7 +92,7 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
 clean:  ## Delete the environment and every cache
-	rm -rf .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site
+	rm -rf service/web/built service/web/node_modules .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
@@ -87,7 +100,7 @@ clean:  ## Delete the environment and every cache
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.installed: .venv/.made pyproject.toml constraints.txt
+.venv/.installed: .venv/.made pyproject.toml constraints.txt $(PAGE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
 	@touch $@
 

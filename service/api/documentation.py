@@ -11,18 +11,19 @@ from service.domain.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
+_FOLDER = WEB_FOLDER / "documentation"
 _BUNDLE = Path(str(files("fastapi_offline"))) / "static"
 _PARTS = {
     "swagger-ui.css": (_BUNDLE, "text/css"),
     "swagger-ui-bundle.js": (_BUNDLE, "text/javascript"),
-    "documentation.js": (WEB_FOLDER, "text/javascript"),
+    "documentation.js": (_FOLDER, "text/javascript"),
 }
 
 
 @router.get("/docs")
 async def get_documentation() -> FileResponse:
     """Swagger UI of all operations."""
-    return FileResponse(WEB_FOLDER / "documentation.html", headers=PAGE_HEADERS)
+    return FileResponse(_FOLDER / "documentation.html", headers=PAGE_HEADERS)
 
 
 @router.get("/docs/{name}")

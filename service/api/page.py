@@ -1,31 +1,28 @@
-"""The web page: static files by name, and its menu of downloads."""
+"""The web page: the built files of service/web, by name."""
 
 import json
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Header, Response
+from fastapi.responses import HTMLResponse
 
-from service.api.http.static import PAGE_HEADERS, WEB_FOLDER
+from service.api.http.static import PAGE_HEADERS, WEB_FOLDER, file_response
 from service.domain.errors import NotFound
 from service.domain.exports import EXPORT_FORMATS
 
 router = APIRouter(include_in_schema=False)
 
-_STYLES = ("page.css", "sample.css")
-_SCRIPTS = (
-    "page.js",
-    "api.js",
-    "dom.js",
-    "charts.js",
-    "submit.js",
-    "reading.js",
-    "jobs.js",
-    "job.js",
-    "ranking.js",
-    "sample.js",
-    "evidence.js",
-    "reviews.js",
-)
+_BUILT = WEB_FOLDER / "built"
+_NOT_BUILT = """<!doctype html><html lang="en"><title>Usual Suspects</title><h1>The page is not built</h1>
+<p>Run <code>make page</code> in the project's folder, then load this page again. The API works: <a href="/docs">/docs</a>.</p>
+"""
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".svg": "image/svg+xml",
+    ".csv": "text/csv",
+    ".zip": "application/zip",
+}
 # Made of the list that the API reads, too: the page's menu of downloads.
 _EXPORTS = "exports.js"
 _EXPORTS_SCRIPT = f"""// Formats of a whole ranking; modalities: the data that a labelling tool takes, null for any.
@@ -35,20 +32,41 @@ export const EXPORT_FORMATS = {
     )
 };
 """
-PARTS = dict.fromkeys(_STYLES, "text/css") | dict.fromkeys((*_SCRIPTS, _EXPORTS), "text/javascript")
+
+
+@router.get("/workbench")
+async def get_page(accept_encoding: Annotated[str, Header()] = "") -> Response:
+    """The page."""
+    if not (_BUILT / "index.html").is_file():
+        return HTMLResponse(_NOT_BUILT, 503, headers=PAGE_HEADERS)
+    return file_response(_BUILT / "index.html", "text/html", accept_encoding)
+
+
+@router.get("/web/exports.json")
+async def list_export_formats() -> list[dict[str, Any]]:
+    """Formats of a whole ranking, for the menu of downloads; modalities: the data that a labelling tool takes."""
+    return [{"name": one.name, "title": one.title, "modalities": one.modalities} for one in EXPORT_FORMATS.values()]
+
+
+@router.get("/web/{name:path}")
+async def get_part(name: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
+    """Script, style sheet or picture of the page."""
+    if name == _EXPORTS:
+        return Response(_EXPORTS_SCRIPT, media_type=_TYPES[".js"], headers=PAGE_HEADERS)
+    former = _FORMER / name
+    if former.parent == _FORMER and former.suffix in _TYPES and former.is_file():
+        return file_response(former, _TYPES[former.suffix], accept_encoding)
+    path = (_BUILT / name).resolve()
+    if not path.is_relative_to(_BUILT) or path.suffix not in _TYPES or not path.is_file():
+        raise NotFound(f"the page has no part {name}")
+    return file_response(path, _TYPES[path.suffix], accept_encoding, is_named_by_content=name.startswith("assets/"))
+
+
+# The former page, until the new one does all that it did.
+_FORMER = WEB_FOLDER / "former"
 
 
 @router.get("/")
-async def get_page() -> FileResponse:
+async def get_former_page() -> Response:
     """The page."""
-    return FileResponse(WEB_FOLDER / "index.html", headers=PAGE_HEADERS)
-
-
-@router.get("/web/{name}", response_class=Response)
-async def get_part(name: str) -> Response:
-    """Script or style sheet of the page."""
-    if name not in PARTS:
-        raise NotFound(f"the page has no part {name}")
-    if name == _EXPORTS:
-        return Response(_EXPORTS_SCRIPT, media_type=PARTS[name], headers=PAGE_HEADERS)
-    return FileResponse(WEB_FOLDER / name, media_type=PARTS[name], headers=PAGE_HEADERS)
+    return file_response(_FORMER / "index.html", "text/html", "")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from service.api.http.errors import problem_response
-from service.api.page import PARTS
+from service.api.http.static import WEB_FOLDER
 from service.domain.errors import FieldError, Invalid
 from service.domain.ids import new_id
 from service.domain.models import AUTO, MODELS
@@ -151,7 +151,8 @@ def test_the_page_brings_all_that_it_needs_and_nothing_else(client: httpx.Client
         name = min(wanted - set(texts))
         texts[name] = client.get(f"/web/{name}").raise_for_status().text
         wanted |= set(re.findall(r'^import .* from "/web/([^"]+)";$', texts[name], re.MULTILINE))
-    assert set(texts) == {"", *PARTS}
+    former = WEB_FOLDER / "former"
+    assert set(texts) == {"", "exports.js", *(one.name for one in former.iterdir() if one.name != "index.html")}
     scripts = "".join(text for name, text in texts.items() if name.endswith(".js"))
     for text in texts.values():
         assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", text)

@@ -1,0 +1,79 @@
+// Client of the public API, typed by its own description; the page uses nothing else.
+
+import createClient, { type Middleware } from "openapi-fetch";
+import type { paths } from "./schema";
+import { connection } from "$/state/connection.svelte";
+
+const KEY = "key";
+
+/** A request that the service refused, with its words and the fields that it names. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: Problem,
+  ) {
+    super(problem.errors?.map(({ loc, msg }) => [...loc, msg].join(": ")).join("\n") || problem.detail);
+  }
+}
+
+export interface Problem {
+  detail: string;
+  title?: string;
+  errors?: { loc: (string | number)[]; msg: string }[];
+  [more: string]: unknown;
+}
+
+/** Uses this API key until the tab is closed. */
+export function useKey(key: string): void {
+  sessionStorage.setItem(KEY, key);
+}
+
+export const hasKey = (): boolean => Boolean(sessionStorage.getItem(KEY));
+
+/** Headers with the key, if there is one. A header has bytes; the service reads the key as UTF-8. */
+export function authorization(): Record<string, string> {
+  const key = sessionStorage.getItem(KEY);
+  if (!key) return {};
+  return { Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` };
+}
+
+async function refused(response: Response): Promise<Refused> {
+  const problem: Problem = await response.json().catch(() => ({ detail: response.statusText || "no answer" }));
+  if (response.status === 401) connection.keyWanted = true;
+  return new Refused(response.status, problem);
+}
+
+/** A request to any path; throws Refused for an error status. */
+export async function request(path: string, options: RequestInit = {}): Promise<Response> {
+  const response = await reach(new Request(path, options));
+  if (!response.ok) throw await refused(response);
+  return response;
+}
+
+// Every request passes here, so that one place knows whether the service can be reached.
+async function reach(wanted: Request): Promise<Response> {
+  for (const [name, value] of Object.entries(authorization())) wanted.headers.set(name, value);
+  try {
+    const response = await fetch(wanted);
+    connection.reached();
+    return response;
+  } catch (error) {
+    if (error instanceof TypeError && !wanted.signal.aborted) connection.lost();
+    throw error;
+  }
+}
+
+const failing: Middleware = {
+  async onResponse({ response }) {
+    if (!response.ok) throw await refused(response);
+  },
+};
+
+/** The API by its paths: `await data(api.GET("/jobs/{job_id}", { params: { path: { job_id } } }))`. */
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: reach });
+api.use(failing);
+
+/** The answer itself: an error status was thrown as Refused. Files, which come as text, are fetched by api/files. */
+export async function data<T>(sent: Promise<{ data?: T }>): Promise<Exclude<NonNullable<T>, string>> {
+  return (await sent).data as Exclude<NonNullable<T>, string>;
+}

@@ -1,0 +1,13 @@
+// View of each first word of a route. Each is a file of its own, which the browser fetches when it is wanted.
+
+import type { Component } from "svelte";
+
+type Loaded = Promise<{ default: Component }>;
+
+export const VIEWS: Record<string, () => Loaded> = {
+  "": () => import("$/views/home/Home.svelte"),
+  new: () => import("$/views/upload/Upload.svelte"),
+  datasets: () => import("$/views/dataset/Dataset.svelte"),
+  jobs: () => import("$/views/job/JobPage.svelte"),
+  nowhere: () => import("$/views/home/Nowhere.svelte"),
+};
