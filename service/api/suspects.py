@@ -1,5 +1,6 @@
 """Ranking of a job: pages, or a whole file."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from pydantic import FiniteFloat
 from starlette.responses import StreamingResponse
 
 from service.actions.find import check_class, check_signal, find_dataset_of_job
+from service.actions.select_suspects import SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
 from service.api.http.authentication import authorize
@@ -15,12 +17,13 @@ from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.samples import SuspectPage
 from service.api.views.samples import suspect_views
+from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.review import StandingDecision
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
 from service.store import rankings
 from service.store.jobs import Job
-from service.store.rankings import PageStart
 
 router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -33,6 +36,7 @@ _DESCRIPTION: dict[str, Any] = {
         if one.media_type != _MEDIA_TYPES["json"]
     },
 }
+_NAMED = 200
 _VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalous": ("anomalous",)}
 
 
@@ -69,13 +73,35 @@ def _query(
     suggested: Annotated[str | None, Query(description="Only rows with this suggested label.")] = None,
     verdict: Annotated[Verdict | None, Query(description="Only rows with this verdict.")] = None,
     min_score: Annotated[FiniteFloat | None, Query(description="Only rows that score at least this.")] = None,
-) -> rankings.Query:
+    min_confidence: Annotated[
+        FiniteFloat | None, Query(description="Only rows whose suggested label is at least this certain, 0 to 1.")
+    ] = None,
+    disagrees: Annotated[
+        bool | None, Query(description="true: only rows whose suggested label is not the given one; false: the others.")
+    ] = None,
+    reviewed: Annotated[
+        bool | None, Query(description="true: only rows on which a decision holds; false: only the others.")
+    ] = None,
+    decision: Annotated[
+        StandingDecision | None, Query(description="Only rows on which this decision holds, as `review` shows it.")
+    ] = None,
+    q: Annotated[
+        str | None,
+        Query(
+            description="Only rows whose sample id contains this, or whose text does in its first 200 characters; "
+            "upper and lower case are the same.",
+            max_length=200,
+        ),
+    ] = None,
+) -> SuspectQuery:
     check_signal(job, by, "query", "by")
     if label is not None or suggested is not None:
         info = find_dataset_of_job(services, job)
         check_class(info, label, "query", "label")
         check_class(info, suggested, "query", "suggested")
-    return rankings.Query(by, label, suggested, verdict, min_score)
+    return SuspectQuery(
+        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None
+    )
 
 
 def _signals(
@@ -103,7 +129,7 @@ def _signals(
 )
 def list_suspects(
     job: CompletedJob,
-    query: Annotated[rankings.Query, Depends(_query)],
+    query: Annotated[SuspectQuery, Depends(_query)],
     names: Annotated[ToolNames, Depends(_tool_names)],
     signals: Annotated[tuple[str, ...] | None, Depends(_signals)],
     request: Request,
@@ -111,6 +137,14 @@ def list_suspects(
     response: Response,
     limit: paging.PageLimit = 50,
     cursor: paging.PageCursor = None,
+    offset: Annotated[
+        int | None,
+        Query(ge=0, lt=2**63, description="Place in the filtered list to begin at, from 0; instead of a cursor."),
+    ] = None,
+    ids: Annotated[
+        str | None,
+        Query(description=f"Only these samples, between commas, at most {_NAMED}; all come in one page."),
+    ] = None,
     name: Annotated[
         str | None,
         Query(
@@ -122,36 +156,43 @@ def list_suspects(
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
-    """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches."""
+    """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches.
+
+    `rank` is the place in the whole ranking by this signal, whatever the filters. `offset` goes to any place of the filtered
+    list, `cursor` on from the page before, also where reviews have changed the list since.
+    """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     if form != "json":
         return _file(services, job, query, EXPORT_FORMATS[form], names, signals)
-    marked = ["suspects", job.id, *asdict(query).values()]
-    # The ranking never changes, so the counts travel with the cursor.
-    after, total, flagged = None, None, None
-    if cursor is not None:
-        score, index, rank, place, total, flagged = paging.decode(
-            cursor, marked, tuple[FiniteFloat, paging.Index, int, int, int, int]
-        )
-        after = PageStart(score, index, rank, place)
+    wanted = None if ids is None else _named(ids)
+    if cursor is not None and offset is not None:
+        raise invalid(["query", "offset"], "goes without a cursor: a cursor says itself where a page begins")
     with services.database.read() as connection:
-        rows = rankings.page(connection, job.id, query, after, limit + 1)
-        total = rankings.count(connection, job.id, query) if total is None else total
-        flagged = _flagged(rankings.count_by_verdict(connection, job.id), query) if flagged is None else flagged
-        shown = rows[:limit]
-        first = 1 if after is None else after.place + 1
-        ranks = rankings.ranks_of_page(connection, job.id, query, shown, first, after)
-    items = suspect_views(services, job, shown, query.by, ranks, first, signals)
-    following = None
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        following = paging.encode(marked, [last[query.by], last["index"], ranks[-1], first + limit - 1, total, flagged])
+        found = select(services, connection, job, query, wanted)
+        start = offset or 0
+        marked = ["suspects", job.id, *asdict(query).values(), ids]
+        if cursor is not None:
+            # The place in the whole ranking: it stays where it is while reviews change what the filters keep.
+            start = found.start_after(paging.decode(cursor, marked, tuple[paging.Index])[0])
+        page = found.part(start, start + (limit if wanted is None else _NAMED))
+        rows = rankings.rows_by_index(connection, job.id, page.index)
+    items = suspect_views(services, job, rows, query.by, page.ranks.tolist(), start + 1, signals)
+    more = len(page) > 0 and start + len(page) < len(found)
+    following = paging.encode(marked, [int(page.ranks[-1])]) if more else None
     paging.link_next(request, response, following)
     response.headers["Vary"] = "Accept"
-    return SuspectPage(items=items, by=query.by, flagged=flagged, next=following, total=total)
+    flagged = _flagged(found.columns.counts, query)
+    return SuspectPage(items=items, by=query.by, flagged=flagged, next=following, total=len(found))
 
 
-def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
+def _named(ids: str) -> list[str]:
+    names = list(dict.fromkeys(filter(None, ids.split(","))))
+    if len(names) > _NAMED:
+        raise invalid(["query", "ids"], f"at most {_NAMED} ids; these are {len(names)}")
+    return names
+
+
+def _flagged(counted: Mapping[str, int], query: SuspectQuery) -> int:
     asked = (query.verdict,) if query.verdict else _VERDICTS.get(query.by, FLAGGED)
     return sum(counted.get(verdict, 0) for verdict in asked)
 
@@ -159,7 +200,7 @@ def _flagged(counted: dict[str, int], query: rankings.Query) -> int:
 def _file(
     services: Services,
     job: Job,
-    query: rankings.Query,
+    query: SuspectQuery,
     form: ExportFormat,
     names: ToolNames,
     signals: tuple[str, ...] | None,

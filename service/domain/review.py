@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.domain.dataset import Frozen
 
+StandingDecision = Literal["relabel", "keep", "remove", "unsure"]
 DecisionKind = Literal["relabel", "keep", "remove", "unsure", "withdraw"]
 
 

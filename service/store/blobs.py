@@ -68,6 +68,14 @@ class Blobs:
         """The folder of a completed job's arrays by sample."""
         return self.job(job_id) / "evidence"
 
+    def ranking(self, job_id: str) -> Path:
+        """The folder of a completed job's ranking as columns."""
+        return self.job(job_id) / "ranking"
+
+    def search(self, dataset_id: str) -> Path:
+        """The folder of the beginnings of a dataset's texts, to be searched."""
+        return self.dataset(dataset_id) / "search"
+
     def origin(self, job_id: str) -> Path:
         """The tasks of a labelling tool as they were pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"

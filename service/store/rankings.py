@@ -148,6 +148,13 @@ def get(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
     return connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
 
 
+def score_of(connection: sa.Connection, job_id: str, index: int, by: str) -> float:
+    """The score by a signal of the ranked sample at this place in the upload."""
+    wanted = (suspects.c.job_id == job_id) & (suspects.c.index == index)
+    score: float = connection.execute(sa.select(suspects.c[by]).where(wanted)).scalar_one()
+    return score
+
+
 def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]) -> dict[str, int]:
     """The rank of one sample by each named signal, 1 = most suspicious, ties by index."""
     ahead = [
@@ -160,6 +167,15 @@ def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]
         return {}
     counts = connection.execute(sa.select(*ahead).where(suspects.c.job_id == job_id)).one()
     return {name: number + 1 for name, number in zip(names, counts, strict=True)}
+
+
+def rows_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) -> list[Row]:
+    """The ranked samples with these places in the upload, in that order; all must be ranked."""
+    found: dict[int, Row] = {}
+    for start in range(0, len(index), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.index.in_(index[start : start + _NAMED])
+        found |= {row["index"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
+    return [found[place] for place in index if place in found]
 
 
 def rows_at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list[Row]:

@@ -36,7 +36,7 @@ def add(
     called = _called(connection, job_id, decisions, given or {})
     if skip_unchanged:
         decisions = _news(connection, job_id, decisions, called)
-    last = connection.execute(sa.select(sa.func.max(reviews.c.seq)).where(reviews.c.job_id == job_id)).scalar_one() or 0
+    last = last_number(connection, job_id)
     common = {"job_id": job_id, "source": source, "created_at": now}
     rows = [
         {**common, **decision.model_dump(), "seq": seq, "given_label": called.get(decision.sample_id)}
@@ -90,7 +90,7 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
     have every sample.
     """
     chain = chains.job_ids(connection, job_id)
-    wanted = _counts_for(job_id, chain)
+    wanted = counting_for(job_id, chain)
     if sample_ids is None:
         return _standing(_newest(_last(connection, wanted), chain))
     found: dict[str, Review] = {}
@@ -103,7 +103,7 @@ def latest(connection: sa.Connection, job_id: str, sample_ids: Sequence[str] | N
 def latest_by_source(connection: sa.Connection, job_id: str) -> list[Review]:
     """The latest review of each sample by each source in each job of the chain, the oldest first; withdrawals included."""
     chain = chains.job_ids(connection, job_id)
-    return _ordered(_last(connection, _counts_for(job_id, chain), reviews.c.source), chain)
+    return _ordered(_last(connection, counting_for(job_id, chain), reviews.c.source), chain)
 
 
 def latest_of_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
@@ -121,7 +121,14 @@ def latest_of_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, R
     return _newest(_last(connection, reviews.c.job_id.in_(plain)), list(chained))
 
 
-def _counts_for(job_id: str, chain: Sequence[str]) -> sa.ColumnElement[bool]:
+def last_number(connection: sa.Connection, job_id: str) -> int:
+    """The number of the latest review in the list of a job; 0 where there is none."""
+    last = sa.select(sa.func.max(reviews.c.seq)).where(reviews.c.job_id == job_id)
+    return connection.execute(last).scalar_one() or 0
+
+
+def counting_for(job_id: str, chain: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Which reviews count for a job: its own, and those of its chain on samples in which no job planted an error."""
     own = reviews.c.job_id == job_id
     if len(chain) == 1:
         return own

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from service.domain.errors import SuspectsError, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
-from service.store import evidence, job_events, jobs, rankings
+from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
 from service.store.jobs import Claim, Job, LeaseLost
 from usual_suspects.files import atomic_write
 from worker.data.canonical import Canonical, open_canonical
@@ -95,6 +95,9 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         outcome = rank(found.samples, found.spec, found.scored, dataset)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    ranking_columns.save(blobs.ranking(job.id), outcome.table, outcome.result["signals"])
+    if dataset.header.modality == "text":
+        searched_texts.prepare(blobs.search(job.dataset_id), blobs.canonical(job.dataset_id))
     evidence.save(blobs.evidence(job.id), outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
     timer.lap("ranking_s")
     return outcome, timer.laps

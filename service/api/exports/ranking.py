@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
+from service.actions.select_suspects import SuspectQuery, select
 from service.api.exports.export import Export
 from service.api.exports.tables import columns
 from service.api.exports.writers import WRITERS
@@ -20,6 +21,8 @@ from service.platforms.exports import ExportContext
 from service.services import Services
 from service.store import rankings, reviews
 from service.store.jobs import Job
+
+_CHUNK = 5_000
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class ToolNames:
 def export_ranking(
     services: Services,
     job: Job,
-    query: rankings.Query,
+    query: SuspectQuery,
     form: ExportFormat,
     names: ToolNames,
     signals: Sequence[str] | None = None,
@@ -65,8 +68,11 @@ def export_ranking(
     def chunks() -> Iterator[list[dict[str, Any]]]:
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
-            for rows in rankings.stream(connection, job.id, query):
-                ranked = [{**row, "score": row[query.by]} for row in rows]
+            found = select(services, connection, job, query)
+            for start in range(0, len(found), _CHUNK):
+                part = found.part(start, start + _CHUNK)
+                rows = zip(rankings.rows_by_index(connection, job.id, part.index), part.ranks.tolist(), strict=True)
+                ranked = [{**row, "rank": rank, "score": row[query.by]} for row, rank in rows]
                 yield (
                     ranked
                     if form.is_for_tool

@@ -113,6 +113,7 @@ _PAGE: dict[str, Any] = {
     "items": [
         {
             "rank": 1,
+            "place": 1,
             "sample": {
                 "id": "row-17",
                 "index": 17,

@@ -64,7 +64,7 @@ def suspect_views(
     first: int,
     signals: Sequence[str] | None = None,
 ) -> list[Suspect]:
-    """Rows with their `ranks` by the signal `by`, of a list in which they begin at place `first`.
+    """Rows with their `ranks` by the signal `by`, of a list in which they begin at place `first`, from 1.
 
     With the values of these `signals`, None: of all.
     """

@@ -9,13 +9,15 @@ from datetime import datetime
 from typing import Any
 
 import httpx
+import hypothesis
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import strategies as st
 
 from service.actions.find import find_dataset
 from service.domain.signal import SIGNALS
 from service.services import Services
-from service.store import rankings
+from service.store import ranking_columns, rankings
 from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, image_zip, ranking
 
 ROWS = 41
@@ -76,6 +78,12 @@ Wanted = Callable[[dict[str, Any]], bool]
         ("min_score=0.5", lambda row: row["mislabeled"] >= 0.5),
         ("label=cat&verdict=clean", lambda row: (row["given_label"], row["verdict"]) == ("cat", "clean")),
         ("min_score=2", lambda _row: False),
+        ("min_confidence=0.7", lambda row: row["suggested_confidence"] >= 0.7),
+        ("disagrees=true", lambda row: row["given_label"] != row["suggested_label"]),
+        ("disagrees=false", lambda row: row["given_label"] == row["suggested_label"]),
+        ("q=ROW-1", lambda row: "row-1" in row["sample_id"]),
+        ("q=w-7&verdict=clean", lambda row: "w-7" in row["sample_id"] and row["verdict"] == "clean"),
+        ("reviewed=true", lambda _row: False),
     ],
 )
 def test_filters_keep_the_order_and_count_what_they_keep(
@@ -84,10 +92,129 @@ def test_filters_keep_the_order_and_count_what_they_keep(
     expected = [row["sample_id"] for row in finished if wanted(row)]
     items = walk(client, f"{URL}?{query}&limit=3")
     assert [item["sample"]["id"] for item in items] == expected
+    assert [item["place"] for item in items] == list(range(1, len(expected) + 1))
     ranks = {row["sample_id"]: rank for rank, row in enumerate(finished, 1)}
     assert [item["rank"] for item in items] == [ranks[name] for name in expected]
-    assert [item["place"] for item in items] == list(range(1, len(expected) + 1))
     assert client.get(f"{URL}?{query}&limit=3").json()["total"] == len(expected)
+
+
+# The ranking is only read.
+@hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(
+    query=st.fixed_dictionaries(
+        {},
+        optional={
+            "by": st.sampled_from(COMPUTED),
+            "label": st.sampled_from(["cat", "dog", "eel"]),
+            "verdict": st.sampled_from(["mislabeled", "anomalous", "clean"]),
+            "disagrees": st.booleans(),
+            "min_confidence": st.floats(0, 1),
+            "min_score": st.floats(0, 1),
+            "q": st.sampled_from(["1", "row-2", "W-3", "x"]),
+        },
+    ),
+    offset=st.integers(0, ROWS + 5),
+    limit=st.integers(1, 9),
+)
+def test_a_page_by_offset_is_that_part_of_the_pages_by_cursor(
+    client: httpx.Client, query: dict[str, Any], offset: int, limit: int
+) -> None:
+    every = walk(client, f"{URL}?{httpx.QueryParams({**query, 'limit': limit})}")
+    page = client.get(URL, params={**query, "offset": offset, "limit": limit}).json()
+    assert page["items"] == every[offset : offset + limit]
+    assert page["total"] == len(every)
+    assert (page["next"] is None) == (offset + limit >= len(every))
+
+
+def test_rows_that_are_named_come_again_whatever_their_place(client: httpx.Client) -> None:
+    every = {item["sample"]["id"]: item for item in client.get(f"{URL}?limit=1000").json()["items"]}
+    page = client.get(URL, params={"ids": "row-30,row-3,nothing,row-3", "limit": 1}).json()
+    assert {item["sample"]["id"] for item in page["items"]} == {"row-3", "row-30"}
+    for item in page["items"]:
+        assert {**item, "place": 0} == {**every[item["sample"]["id"]], "place": 0}
+    assert (page["total"], page["next"]) == (2, None)
+    refused = client.get(URL, params={"ids": ",".join(map(str, range(201)))})
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["query", "ids"])
+
+
+def test_a_cursor_and_an_offset_do_not_go_together(client: httpx.Client) -> None:
+    cursor = client.get(f"{URL}?limit=5").json()["next"]
+    refused = client.get(f"{URL}?offset=5&cursor={cursor}")
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["query", "offset"])
+
+
+def test_what_is_reviewed_is_filtered_as_it_is_shown(client: httpx.Client, finished: list[dict[str, Any]]) -> None:
+    def shown(query: str) -> list[str]:
+        return [item["sample"]["id"] for item in walk(client, f"{URL}?{query}&limit=3")]
+
+    names = [row["sample_id"] for row in finished]
+    assert shown("reviewed=false") == names
+    said: list[dict[str, Any]] = [
+        {"sample_id": "row-5", "decision": "relabel", "label": "cat"},
+        {"sample_id": "row-8", "decision": "relabel", "label": "eel"},  # which it is called already: kept
+        {"sample_id": "row-6", "decision": "keep"},
+        {"sample_id": "row-7", "decision": "remove"},
+        {"sample_id": "row-9", "decision": "unsure"},
+        {"sample_id": "row-10", "decision": "keep"},
+        {"sample_id": "row-10", "decision": "withdraw"},
+    ]
+    for one in said:  # one by one, with a look between: what is kept in memory follows
+        client.post("/jobs/job_1/reviews", json=[one])
+        reviewed = shown("reviewed=true")
+        assert reviewed == [item["sample"]["id"] for item in walk(client, URL + "?limit=1000") if item["review"]]
+        assert shown("reviewed=false") == [name for name in names if name not in reviewed]
+    every = walk(client, URL + "?limit=1000")
+    for decision in ("relabel", "keep", "remove", "unsure"):
+        expected = [item["sample"]["id"] for item in every if (item["review"] or {}).get("decision") == decision]
+        assert expected
+        assert shown(f"decision={decision}") == expected
+
+
+def test_a_cursor_loses_nothing_while_its_list_is_reviewed(client: httpx.Client) -> None:
+    url, seen = f"{URL}?reviewed=false&limit=5", []
+    while url:
+        response = client.get(url)
+        page = [item["sample"]["id"] for item in response.json()["items"]]
+        client.post("/jobs/job_1/reviews", json=[{"sample_id": name, "decision": "keep"} for name in page])
+        seen += page
+        url = response.links["next"]["url"] if response.json()["next"] else ""
+    assert len(seen) == len(set(seen)) == ROWS
+
+
+def test_texts_are_searched_as_far_as_they_are_shown(client: httpx.Client, services: Services) -> None:
+    texts = [f"The {'STRASSE' if number % 2 else 'straße'} {number} {'x' * 200} end" for number in range(30)]
+    lines = "".join(f"{text},{'abc'[number % 3]}\n" for number, text in enumerate(texts))
+    content = f"text,label\n{lines}".encode()
+    spec = {"label": "label", "modality": "text"}
+    made = client.post("/datasets", files={"file": ("texts.csv", content)}, data={"spec": json.dumps(spec)})
+    info = find_dataset(services, made.json()["id"])
+    add_job(services.database, info, "job_2")
+    finish(services.database, "job_2", info)
+    for part, count in (("straSSe", 30), ("e 17", 1), ("end", 0), ("row-2", 11), ("", 30)):
+        assert client.get("/jobs/job_2/suspects", params={"q": part}).json()["total"] == count
+
+
+def test_a_ranking_of_an_earlier_version_is_shown_as_one_whose_columns_were_written(
+    client: httpx.Client, services: Services, finished: list[dict[str, Any]]
+) -> None:
+    info = add_dataset(services.database, "ds_2", services.blobs, rows=54, splits={"train": ROWS, "test": 13})
+    add_job(services.database, info, "job_2")
+    table = ranking(info)
+    finish(services.database, "job_2", info, table=table)
+    ranking_columns.save(services.blobs.ranking("job_2"), table, COMPUTED)
+    assert not services.blobs.ranking("job_1").exists()
+    for query in ("", "by=aum", "label=dog&by=si", "verdict=clean&q=3", "min_score=0.4"):
+        made, written = (
+            [
+                (item["sample"]["id"], item["rank"])
+                for item in client.get(f"/jobs/{job}/suspects?{query}").json()["items"]
+            ]
+            for job in ("job_1", "job_2")
+        )
+        assert made == written
+    first, second = services.blobs.ranking("job_1"), services.blobs.ranking("job_2")
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -129,7 +256,18 @@ def test_a_signal_that_is_not_there_is_refused_with_the_reason(client: httpx.Cli
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=1001", "limit=x", "min_score=nan", "min_score=inf", "verdict=guilty"]
+    "query",
+    [
+        "decision=withdraw",
+        "offset=-1",
+        "min_confidence=nan",
+        "limit=0",
+        "limit=1001",
+        "limit=x",
+        "min_score=nan",
+        "min_score=inf",
+        "verdict=guilty",
+    ],
 )
 def test_what_cannot_be_meant_is_refused(client: httpx.Client, query: str) -> None:
     response = client.get(f"{URL}?{query}")
@@ -140,7 +278,7 @@ def test_what_cannot_be_meant_is_refused(client: httpx.Client, query: str) -> No
 def test_a_cursor_belongs_to_its_query(client: httpx.Client) -> None:
     cursor = client.get(f"{URL}?limit=5").json()["next"]
     assert client.get(f"{URL}?limit=9&cursor={cursor}").json()["items"][0]["rank"] == 6
-    for query in ("by=si", "label=dog", "min_score=0", "verdict=clean"):
+    for query in ("q=1", "by=si", "label=dog", "min_score=0", "verdict=clean"):
         assert client.get(f"{URL}?{query}&cursor={cursor}").status_code == 400
     for broken in ("x", cursor[:-3], "e30", "W10", "é", "%2B", "WzFd" * 50):
         assert client.get(f"{URL}?cursor={broken}").status_code == 400

@@ -1,0 +1,193 @@
+"""Columns of a finished ranking in memory-mapped files: its filters, and the order by each signal.
+
+A ranking never changes, and no index of a database serves every filter in every order. One folder a job, n ranked samples,
+ordered by their index in the dataset; a *row* below is a place in that order:
+
+==================== ======== ==========================================================================
+`index`, `position`  int64 n  as in the table `suspects`
+`given`, `suggested` int32 n  places in the header's `labels`
+`verdict`            int8 n   place in the header's `verdicts`
+`confidence`         f8 n     that of the suggested label
+`ids.*`              -        the sample ids, to be searched (service.store.substrings)
+`order-SIGNAL`       int32 m  the m rows with a score, most suspicious first, ties by index
+==================== ======== ==========================================================================
+
+A worker writes them with the ranking. Those of jobs of earlier versions are made of the table when they are asked for first.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import sqlalchemy as sa
+
+from service.store import substrings
+from service.store.tables import suspects
+from usual_suspects.files import atomic_write
+
+Array = npt.NDArray[Any]
+_COLUMNS = ("index", "position", "sample_id", "given_label", "suggested_label", "suggested_confidence", "verdict")
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class RankingColumns:
+    """The opened columns of one ranking; arrays are read from the files where they are used."""
+
+    folder: Path
+    labels: tuple[str, ...]
+    verdicts: tuple[str, ...]
+    counts: Mapping[str, int]  # of samples, by verdict
+
+    def __len__(self) -> int:
+        return sum(self.counts.values())
+
+    @cached_property
+    def index(self) -> Array:
+        """Positions in the upload, ascending."""
+        return self._opened("index")
+
+    @cached_property
+    def position(self) -> Array:
+        """Rows of the canonical file."""
+        return self._opened("position")
+
+    @cached_property
+    def given(self) -> Array:
+        """Given labels, as places in `labels`."""
+        return self._opened("given")
+
+    @cached_property
+    def suggested(self) -> Array:
+        """Suggested labels, as places in `labels`."""
+        return self._opened("suggested")
+
+    @cached_property
+    def verdict(self) -> Array:
+        """Verdicts, as places in `verdicts`."""
+        return self._opened("verdict")
+
+    @cached_property
+    def confidence(self) -> Array:
+        """Confidence of the suggested labels."""
+        return self._opened("confidence")
+
+    def rows_at(self, index: Sequence[int] | Array) -> Array:
+        """The rows of samples by their index in the upload; every one must be ranked."""
+        return np.searchsorted(self.index, np.asarray(index, np.int64))
+
+    def with_id(self, part: str) -> Array:
+        """Which samples have ids that contain `part`, whatever the case."""
+        return substrings.containing(self.folder, "ids", part)
+
+    def order(self, connection: sa.Connection, job_id: str, by: str) -> Array:
+        """The rows by a signal, most suspicious first. Sorted now where no worker has written it down."""
+        path = self.folder / f"order-{by}.npy"
+        if not path.exists():
+            score = sa.select(suspects.c[by]).where(suspects.c.job_id == job_id).order_by(suspects.c.index)
+            with connection.execute(score, execution_options={"yield_per": _CHUNK}).scalars() as values:
+                scores = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(self))
+            with atomic_write(path) as part, part.open("wb") as file:
+                np.save(file, _sorted(scores))
+        return _opened(path)
+
+    def _opened(self, name: str) -> Array:
+        return _opened(self.folder / f"{name}.npy")
+
+
+def save(folder: Path, table: pa.Table, signals: Sequence[str]) -> None:
+    """Write the columns of a ranking and its order by each signal, in place of those of an earlier attempt.
+
+    `table` has the columns of `suspects`.
+    """
+    table = table.sort_by("index")
+    part = _begun(folder)
+    _save_columns(part, table)
+    for by in signals:
+        scores = table.column(by).to_numpy()
+        np.save(part / f"order-{by}.npy", _sorted(scores))
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def opened(connection: sa.Connection, folder: Path, job_id: str) -> RankingColumns:
+    """The columns of a completed job, made of its table where no worker has written them down."""
+    if not (folder / "header.json").exists():
+        part = _begun(folder)
+        _save_columns(part, _read(connection, job_id))
+        try:
+            part.rename(folder)
+        except OSError:  # another thread or process was quicker
+            shutil.rmtree(part, ignore_errors=True)
+    header = json.loads((folder / "header.json").read_text())
+    return RankingColumns(folder, tuple(header["labels"]), tuple(header["verdicts"]), header["counts"])
+
+
+def _opened(path: Path) -> Array:
+    array: Array = np.load(path, mmap_mode="r")
+    return array
+
+
+def _begun(folder: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
+
+
+def _read(connection: sa.Connection, job_id: str) -> pa.Table:
+    wanted = sa.select(*(suspects.c[name] for name in _COLUMNS)).where(suspects.c.job_id == job_id)
+    rows = connection.execute(wanted.order_by(suspects.c.index), execution_options={"yield_per": _CHUNK})
+    kinds = (pa.int64(), pa.int64(), pa.string(), pa.string(), pa.string(), pa.float64(), pa.string())
+    schema = pa.schema(list(zip(_COLUMNS, kinds, strict=True)))
+    batches = [
+        pa.record_batch(
+            [pa.array(values, kind) for values, kind in zip(zip(*part, strict=True), kinds, strict=True)], schema
+        )
+        for part in rows.partitions()
+    ]
+    return pa.Table.from_batches(batches, schema)
+
+
+def _save_columns(part: Path, table: pa.Table) -> None:
+    given, suggested, verdict = (_encoded(table, name) for name in ("given_label", "suggested_label", "verdict"))
+    labels = sorted({*given[1], *suggested[1]})
+    arrays = {
+        "index": table.column("index").to_numpy(),
+        "position": table.column("position").to_numpy(),
+        "given": _places(given, labels),
+        "suggested": _places(suggested, labels),
+        "verdict": _places(verdict, sorted(verdict[1])).astype(np.int8),
+        "confidence": table.column("suggested_confidence").to_numpy(),
+    }
+    for name, array in arrays.items():
+        np.save(part / f"{name}.npy", array)
+    substrings.save(part, "ids", (chunk.to_pylist() for chunk in table.column("sample_id").chunks))
+    counted = np.bincount(arrays["verdict"], minlength=len(verdict[1])).tolist()
+    counts = dict(zip(sorted(verdict[1]), counted, strict=True))
+    header = {"labels": labels, "verdicts": sorted(verdict[1]), "counts": counts}
+    (part / "header.json").write_text(json.dumps(header))
+
+
+def _encoded(table: pa.Table, name: str) -> tuple[Array, list[str]]:
+    encoded = table.column(name).combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
+
+
+def _places(encoded: tuple[Array, list[str]], among: Sequence[str]) -> Array:
+    codes, names = encoded
+    places = {name: place for place, name in enumerate(among)}
+    return np.array([places[name] for name in names], np.int32)[codes]
+
+
+def _sorted(scores: Array) -> Array:
+    order = np.argsort(-scores, kind="stable").astype(np.int32)  # NaN comes last
+    return order[: len(order) - int(np.isnan(scores).sum())]

@@ -1,0 +1,44 @@
+"""Search in the texts of a dataset: in their first 200 characters, which is what a preview shows."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from service.store import substrings
+
+SEARCHED = 200  # characters
+_NAME = "texts"
+
+
+def with_text(folder: Path, data: Path, part: str) -> npt.NDArray[Any]:
+    """Which rows of the canonical file `data` have `part` in their text, whatever the case: bool.
+
+    The beginnings of the texts are written into `folder` by the first search, or by `prepare`.
+    """
+    prepare(folder, data)
+    return substrings.containing(folder, _NAME, part)
+
+
+def prepare(folder: Path, data: Path) -> None:
+    """Write the beginnings of the texts, unless they are there."""
+    if folder.exists():
+        return
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
+    substrings.save(part, _NAME, _beginnings(data))
+    try:
+        part.rename(folder)
+    except OSError:  # another thread or process was quicker
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _beginnings(data: Path) -> Iterator[list[str]]:
+    with pq.ParquetFile(data) as file:
+        for group in range(file.metadata.num_row_groups):
+            texts = file.read_row_group(group, columns=["text"]).column("text")
+            yield pc.utf8_slice_codeunits(texts, 0, SEARCHED).to_pylist()

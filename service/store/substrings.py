@@ -1,0 +1,59 @@
+"""Substring search over many short texts, whatever their case: they are stored one after the other, a line each.
+
+Two files a name: `NAME.npy` has the bytes (UTF-8, case folded), `NAME-starts.npy` where each line begins.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_WINDOW = 2**24  # bytes looked at together, so that memory does not grow with the texts
+
+
+def save(folder: Path, name: str, texts: Iterable[Sequence[str]]) -> None:
+    """Write texts, which come some at a time."""
+    lengths: list[Array] = [np.zeros(1, np.int64)]
+    with (folder / f"{name}.bytes").open("wb") as file:
+        for some in texts:
+            lines = [f"{_folded(text)}\n".encode() for text in some]
+            lengths.append(np.fromiter((len(line) for line in lines), np.int64, len(lines)))
+            file.write(b"".join(lines))
+    np.save(folder / f"{name}-starts.npy", np.cumsum(np.concatenate(lengths)))
+
+
+def containing(folder: Path, name: str, part: str) -> Array:
+    """Which of the texts contain `part`: bool n. An empty part is in all of them."""
+    starts: Array = np.load(folder / f"{name}-starts.npy", mmap_mode="r")
+    found = np.zeros(len(starts) - 1, bool)
+    needle = np.frombuffer(_folded(part).encode(), np.uint8)
+    if not len(needle):
+        return ~found
+    size = int(starts[-1])
+    content: Array = np.memmap(folder / f"{name}.bytes", np.uint8, "r") if size else np.zeros(0, np.uint8)
+    for begin in range(0, size, _WINDOW):
+        window = content[begin : begin + _WINDOW + len(needle) - 1]
+        hits = _hits(window, needle)
+        found[np.searchsorted(starts, hits + begin, side="right") - 1] = True
+    return found
+
+
+def _hits(window: Array, needle: Array) -> Array:
+    """Where the needle begins."""
+    last = len(window) - len(needle) + 1
+    if last <= 0:
+        return np.zeros(0, np.int64)
+    # The rarest of its bytes first, counted in a sample: each further byte is compared at what is left alone.
+    often = np.bincount(window[: 2**16], minlength=256)[needle]
+    places = np.argsort(often, kind="stable")
+    hits = np.flatnonzero(window[places[0] : places[0] + last] == needle[places[0]])
+    for place in places[1:]:
+        hits = hits[window[hits + place] == needle[place]]
+    return hits
+
+
+def _folded(text: str) -> str:
+    return text.casefold().replace("\n", " ")
