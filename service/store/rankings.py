@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
-from service.store.ranks import page_ranks, stream_rank, with_ranks
 from service.store.tables import signal_summaries, suspects
 
 Row = sa.RowMapping
@@ -27,33 +26,21 @@ class Query:
     verdict: str | None = None
     min_score: float | None = None
 
-    @property
-    def leaves_gaps(self) -> bool:
-        """Whether it leaves out samples before others that it keeps; a least score does not."""
-        return self != Query(self.by, min_score=self.min_score)
-
 
 @dataclass(frozen=True)
 class PageStart:
-    """The last sample of a page, after which the next page begins.
-
-    `rank` is its place in the whole ranking, `place` that in the filtered one; both count from 1.
-    """
+    """The last sample of a page, after which the next page begins."""
 
     score: float
     index: int
-    rank: int
-    place: int
 
 
 def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
     """Write every ranked sample of a job, in place of those of an earlier attempt.
 
-    `table` has the columns of `suspects` without `job_id` and the ranks, which are made here; a signal that was not computed
-    may be left out.
+    `table` has the columns of `suspects` without `job_id`; a signal that was not computed may be left out.
     """
     connection.execute(suspects.delete().where(suspects.c.job_id == job_id))
-    table = with_ranks(table)
     table = table.add_column(0, "job_id", pa.array([job_id] * len(table), pa.string()))
     if connection.dialect.name == "postgresql":
         _copy(connection, table)
@@ -100,26 +87,9 @@ def page(
     return rows.mappings().all()
 
 
-def ranks_of_page(
-    connection: sa.Connection,
-    job_id: str,
-    query: Query,
-    rows: Sequence[Row],
-    first: int,
-    after: PageStart | None = None,
-) -> list[int]:
-    """Ranks of the rows of a page, whose first is at place `first` of what the query matches."""
-    if not query.leaves_gaps:
-        return list(range(first, first + len(rows)))
-    before = None if after is None else (after.score, after.index, after.rank)
-    return page_ranks(connection, job_id, query.by, rows, before)
-
-
 def stream(connection: sa.Connection, job_id: str, query: Query) -> Iterator[Sequence[Row]]:
-    """The whole ranking in order, in chunks, so that memory does not grow with it. Rows have their `rank` too."""
-    source, rank = stream_rank(connection, job_id, query.by)
-    matching = sa.select(suspects, rank).select_from(source).where(_matching(job_id, query))
-    ordered = matching.order_by(suspects.c[query.by].desc(), suspects.c.index)
+    """The whole ranking in order, in chunks, so that memory does not grow with it."""
+    ordered = suspects.select().where(_matching(job_id, query)).order_by(suspects.c[query.by].desc(), suspects.c.index)
     # One cursor in the database: a signal without an index is sorted once, not once a chunk.
     rows = connection.execute(ordered, execution_options={"yield_per": _CHUNK})
     yield from rows.mappings().partitions()

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.signal import HEADLINES, SIGNALS
+from service.domain.signal import SIGNALS
 
 
 class UTCDateTime(sa.TypeDecorator[datetime]):
@@ -108,15 +108,8 @@ job_events = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
-
-def rank_column(name: str) -> str:
-    """The column with the ranks by one of the two answers."""
-    return f"{name}_rank"
-
-
-# One row per ranked sample, one column per signal: readable by any SQL tool. The two answers have an index each, and a
-# column of ranks (null in rankings that were saved before it was there); any other signal is sorted on demand, which
-# takes a fraction of a second on a million rows.
+# One row per ranked sample, one column per signal: readable by any SQL tool. The two answers have an index each; any
+# other signal is sorted on demand, which takes a fraction of a second on a million rows.
 suspects = sa.Table(
     "suspects",
     metadata,
@@ -131,7 +124,6 @@ suspects = sa.Table(
     sa.Column("planted_kind", sa.String),
     sa.Column("planted_label", sa.String),
     *(sa.Column(name, sa.Double) for name in SIGNALS),
-    *(sa.Column(rank_column(name), sa.BigInteger) for name in HEADLINES),
     sa.Index("ix_suspects_job_id_sample_id", "job_id", "sample_id", unique=True),
     sa.Index("ix_suspects_job_id_mislabeled_index", "job_id", "mislabeled", "index"),
     sa.Index("ix_suspects_job_id_anomalous_index", "job_id", "anomalous", "index"),
@@ -175,8 +167,10 @@ reviews = sa.Table(
     sa.Column("given_label", sa.String),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("reviewer", sa.String),
+    sa.Column("batch", sa.String),  # what was decided in one request, to be undone together
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Index("ix_reviews_job_id_sample_id_seq", "job_id", "sample_id", "seq"),
+    sa.Index("ix_reviews_job_id_batch", "job_id", "batch"),
 )
 
 # Which dataset a corrected one was made of. Parent and job may be deleted later; what they were stays known.

@@ -9,7 +9,6 @@ from service.domain.signal import SIGNALS
 from service.store import rankings
 from service.store.engine import Database
 from service.store.rankings import PageStart, Query
-from service.store.tables import suspects
 from tests.builders import COMPUTED, add_dataset, add_job, dataset_info, ranking
 
 ROWS = 41
@@ -31,7 +30,7 @@ def walk(database: Database, query: Query, limit: int) -> list[dict[str, Any]]:
     with database.read() as connection:
         while rows := rankings.page(connection, "job_1", query, after, limit):
             seen += [dict(row) for row in rows]
-            after = PageStart(seen[-1][query.by], seen[-1]["index"], 0, len(seen))
+            after = PageStart(seen[-1][query.by], seen[-1]["index"])
     return seen
 
 
@@ -81,8 +80,7 @@ def test_the_stream_is_the_ranking_in_chunks(database: Database, by: str, monkey
     with database.read() as connection:
         chunks = list(rankings.stream(connection, "job_1", Query(by)))
     assert [len(chunk) for chunk in chunks] == [10, 10, 10, 10, 1]
-    ranked = [{**row, "rank": rank} for rank, row in enumerate(walk(database, Query(by), 1000), 1)]
-    assert [dict(row) for chunk in chunks for row in chunk] == ranked
+    assert [dict(row) for chunk in chunks for row in chunk] == walk(database, Query(by), 1000)
 
 
 def test_ranks_agree_with_the_pages(database: Database) -> None:
@@ -92,36 +90,6 @@ def test_ranks_agree_with_the_pages(database: Database) -> None:
             ranks = rankings.ranks(connection, "job_1", row, COMPUTED)
             assert ranks == {by: orders[by].index(row["index"]) + 1 for by in COMPUTED}
         assert rankings.ranks(connection, "job_1", row, []) == {}
-
-
-@pytest.mark.parametrize("recorded", [True, False])
-@pytest.mark.parametrize("by", ["mislabeled", "anomalous", "si"])
-@pytest.mark.parametrize("query", [{}, {"label": "dog"}, {"verdict": "clean", "min_score": 0.2}])
-def test_the_rank_of_a_filtered_row_is_its_place_in_the_whole_ranking(
-    database: Database, by: str, query: dict[str, Any], recorded: bool
-) -> None:
-    order = [row["index"] for row in walk(database, Query(by), 1000)]
-    if not recorded:  # as jobs of earlier versions have it
-        with database.write() as connection:
-            connection.execute(suspects.update().values(mislabeled_rank=None, anomalous_rank=None))
-    wanted = Query(by, **query)
-    found: list[tuple[int, int]] = []
-    after: PageStart | None = None
-    with database.read() as connection:
-        while rows := rankings.page(connection, "job_1", wanted, after, 3):
-            ranks = rankings.ranks_of_page(connection, "job_1", wanted, rows, len(found) + 1, after)
-            found += zip([row["index"] for row in rows], ranks, strict=True)
-            after = PageStart(rows[-1][by], rows[-1]["index"], ranks[-1], len(found))
-        streamed = [
-            (row["index"], row["rank"]) for rows in rankings.stream(connection, "job_1", wanted) for row in rows
-        ]
-    assert found == streamed == [(index, rank) for rank, index in enumerate(order, 1) if index in dict(found)]
-    assert len(found) == rankings_count(database, wanted)
-
-
-def rankings_count(database: Database, query: Query) -> int:
-    with database.read() as connection:
-        return rankings.count(connection, "job_1", query)
 
 
 def test_verdicts_are_counted(database: Database) -> None:
