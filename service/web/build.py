@@ -40,7 +40,7 @@ def build() -> bool:
     if _STAMP.exists() and _STAMP.read_text() == sources:
         return False
     # Checks and tests of the page have packages of their own, which a user does not need. They stay where they are.
-    if not (_FOLDER / "node_modules" / "vite").exists() or _installed() != _locked():
+    if not _is_installed():
         _npm("ci", "--omit=dev", "--no-progress", "--loglevel=error")
         _lock_stamp().write_text(_locked())
     # A build that fails leaves no page that is half of the last one.
@@ -68,8 +68,12 @@ def _locked() -> str:
     return hashlib.sha256((_FOLDER / "package-lock.json").read_bytes()).hexdigest()
 
 
-def _installed() -> str:
-    return _lock_stamp().read_text() if _lock_stamp().exists() else ""
+def _is_installed() -> bool:
+    packages = _FOLDER / "node_modules"
+    if not (packages / "vite").exists():
+        return False
+    # Linked packages belong to another checkout; npm would empty its folder.
+    return packages.is_symlink() or (_lock_stamp().exists() and _lock_stamp().read_text() == _locked())
 
 
 def _npm(*arguments: str) -> None:
