@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from service.actions.delete import delete_unused_dataset
 from service.actions.find import find_dataset
 from service.actions.once import make_once
+from service.actions.sample_dataset import create_sample_dataset
 from service.actions.upload import upload, upload_from_url
 from service.api.http import paging
 from service.api.http.authentication import authorize
@@ -91,6 +92,22 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
             raise ClientDisconnect
 
     return tell
+
+
+@router.post(
+    "/datasets/sample",
+    status_code=201,
+    summary="Make the sample dataset",
+    responses=problems(507),
+)
+def create_sample(services: ServicesDependency, response: Response) -> DatasetInfo:
+    """A few hundred drawings of shapes, some of them in the folder of another shape, to try the service with.
+
+    They are the same each time, and stored once.
+    """
+    info = create_sample_dataset(services)
+    response.headers["Location"] = f"/datasets/{info.id}"
+    return info
 
 
 @router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))

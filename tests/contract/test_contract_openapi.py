@@ -30,6 +30,7 @@ from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 PROMISED = {
     ("post", "/datasets"),
     ("get", "/datasets"),
+    ("post", "/datasets/sample"),
     ("get", "/datasets/{dataset_id}"),
     ("delete", "/datasets/{dataset_id}"),
     ("get", "/datasets/{dataset_id}/skipped"),
@@ -375,6 +376,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         400: ({}, {"params": {"cursor": "x"}}),
         422: ({}, {"params": {"limit": 0}}),
     },
+    ("post", "/datasets/sample"): {201: ({}, {}), 507: ({}, {})},
     ("get", "/datasets/{dataset_id}"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
     ("delete", "/datasets/{dataset_id}"): {
         204: ({"dataset_id": "images"}, {}),

@@ -1,7 +1,8 @@
 // Requests about jobs.
 
-import { api, data } from "./client";
+import { api, data, request } from "./client";
 import type { Job } from "./types";
+import type { Property } from "$/words/schema";
 
 export const getJob = (id: string): Promise<Job> =>
   data(api.GET("/jobs/{job_id}", { params: { path: { job_id: id } } }));
@@ -15,3 +16,29 @@ export const cancelJob = (id: string) => data(api.POST("/jobs/{job_id}/cancel", 
 export const retryJob = (id: string) => data(api.POST("/jobs/{job_id}/retry", { params: { path: { job_id: id } } }));
 
 export const deleteJob = (id: string) => api.DELETE("/jobs/{job_id}", { params: { path: { job_id: id } } });
+
+/** Submits a job over a stored dataset; what `spec` leaves out is chosen by the service. */
+export const submitJob = (spec: { dataset: string; [option: string]: unknown }): Promise<Job> =>
+  data(api.POST("/jobs", { body: spec as never }));
+
+export const listModels = () => data(api.GET("/models"));
+
+/** Properties of the options of training, as the API describes them. */
+export async function trainingSchema(): Promise<Record<string, Property>> {
+  const description = await (await request("/openapi.json")).json();
+  return description.components.schemas.TrainingRequest?.properties ?? {};
+}
+
+export interface TimeEstimate {
+  seconds: { low: number; high: number } | null;
+}
+
+/** How long a job would take, by those that were run before. */
+export const estimateJob = async (spec: object): Promise<TimeEstimate> =>
+  (
+    await request("/jobs/estimate", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(spec),
+    })
+  ).json();

@@ -6,7 +6,7 @@ type Loaded = Promise<{ default: Component }>;
 
 export const VIEWS: Record<string, () => Loaded> = {
   "": () => import("$/views/home/Home.svelte"),
-  new: () => import("$/views/upload/Upload.svelte"),
+  new: () => import("$/views/dataset/Upload.svelte"),
   datasets: () => import("$/views/dataset/Dataset.svelte"),
   jobs: () => import("$/views/job/JobPage.svelte"),
   nowhere: () => import("$/views/home/Nowhere.svelte"),

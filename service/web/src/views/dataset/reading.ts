@@ -1,0 +1,145 @@
+// How the client corrects what was read of a file: the uses and kinds of its columns, and the description that says so.
+
+import type { Dataset } from "$/api/types";
+
+export type Column = Dataset["columns"] extends (infer One)[] | undefined ? One : never;
+
+/** What is known of a file, in the API's form. */
+export interface Spec {
+  label?: string | string[];
+  id?: string;
+  split?: string;
+  group?: string;
+  features?: string[];
+  exclude?: string[];
+  kinds?: Record<string, string>;
+  missing?: string[];
+  merge_labels?: Record<string, string[]>;
+  decimal?: "." | ",";
+  day_first?: boolean;
+}
+
+export interface Row {
+  column: Column;
+  use: string;
+  kind: string | null;
+}
+
+/** Answers about the whole file. */
+export interface Answers {
+  labelName: string;
+  missing: string;
+  decimal: "" | "." | ",";
+  dayFirst: "" | "day" | "month";
+}
+
+export const NO_ANSWERS: Answers = { labelName: "", missing: "", decimal: "", dayFirst: "" };
+
+export const USES: Record<string, string> = {
+  label: "Label",
+  input: "Learn from",
+  id: "Name of the sample",
+  group: "Belongs together",
+  split: "Split",
+  left_out: "Leave out",
+};
+export const KINDS: Record<string, string> = {
+  numeric: "Number",
+  categorical: "Category",
+  boolean: "Yes or no",
+  datetime: "Date",
+  time: "Time of day",
+  text: "Text",
+};
+/** Kinds and roles that nobody can change. */
+export const FIXED: Record<string, string> = { path: "Place of the file", image: "Image", embedding: "Vector" };
+
+const TAKEN = ["id", "split", "group", "left_out"];
+const ONE_EACH = ["label", "id", "split", "group"] as const;
+
+export const rowsOf = (columns: Column[]): Row[] =>
+  columns.map((column) => ({ column, use: column.role, kind: column.kind }));
+
+/** Whether the client may say what a column is used for. */
+export const isMovable = ({ column }: Row): boolean => column.role in USES && column.kind !== "image";
+
+/** The rows with another use of one. Only one column is the label, the name, the split or the group: the former is learnt from. */
+export const moved = (rows: Row[], index: number, use: string): Row[] =>
+  rows.map((row, place) => {
+    if (place === index) return { ...row, use };
+    return row.use === use && (ONE_EACH as readonly string[]).includes(use) ? { ...row, use: "input" } : row;
+  });
+
+/** The description of the file that the rows and answers give: what was said before, and what is changed in it. */
+export function corrected(spec: Spec, rows: Row[], answers: Answers): Spec {
+  const made: Spec = { ...spec };
+  if (rows.length) {
+    for (const use of ONE_EACH) {
+      const now = rows.find((row) => row.use === use);
+      if (!now) delete made[use];
+      else if (now.column.role !== use) made[use] = now.column.name;
+      else if (spec[use] !== undefined) Object.assign(made, { [use]: spec[use] });
+    }
+    const named = (use: string): string[] => rows.filter((row) => row.use === use).map(({ column }) => column.name);
+    const away = rows.filter((row) => row.use === "left_out" && row.column.role !== "left_out");
+    const out = new Set(named("left_out"));
+    made.exclude = [...(spec.exclude ?? []), ...away.map(({ column }) => column.name)].filter((name) => out.has(name));
+    // A column that was taken for something else, or left out, is learnt from when it is named.
+    if (spec.features || rows.some((row) => row.use === "input" && TAKEN.includes(row.column.role)))
+      made.features = named("input");
+    for (const row of rows)
+      if (row.kind && row.kind !== row.column.kind && row.use === "input")
+        made.kinds = { ...made.kinds, [row.column.name]: row.kind };
+  }
+  if (answers.labelName.trim()) made.label = answers.labelName.trim();
+  const missing = answers.missing
+    .split(",")
+    .map((text) => text.trim())
+    .filter(Boolean);
+  if (missing.length) made.missing = missing;
+  else delete made.missing;
+  if (answers.decimal) made.decimal = answers.decimal;
+  else delete made.decimal;
+  if (answers.dayFirst) made.day_first = answers.dayFirst === "day";
+  else delete made.day_first;
+  return made;
+}
+
+/** Groups of classes that differ in case, spaces or invisible characters alone; the most frequent of each comes first. */
+export function alike(counts: Record<string, number>): string[][] {
+  const groups = new Map<string, string[]>();
+  for (const name of Object.keys(counts).sort((one, other) => (counts[other] ?? 0) - (counts[one] ?? 0))) {
+    const text = name
+      .normalize("NFKC")
+      .replace(/\p{Cf}/gu, "")
+      .trim();
+    const isNumber = text !== "" && !Number.isNaN(Number(text));
+    const folded = isNumber ? String(Number(text)) : text.toLowerCase().replace(/[\s_-]+/g, " ");
+    groups.set(folded, [...(groups.get(folded) ?? []), name]);
+  }
+  return [...groups.values()].filter((group) => group.length > 1);
+}
+
+const FIELDS: Record<string, string> = {
+  label: "the label",
+  id: "the sample name",
+  split: "the split",
+  group: "the group",
+  features: "what to learn from",
+  exclude: "leave out",
+  kinds: "the kind",
+  missing: "the values that mean missing",
+  decimal: "the decimal mark",
+  day_first: "the order of dates",
+};
+
+/** A text of the service without names of the API: advice to send a field is left out, as the page has a control for it. */
+export const plainly = (text: string): string =>
+  text
+    .replace(/^spec: \w+: /gm, "")
+    .replace(/[^.;]*\bspec \{.*$/s, "")
+    .replace(/; name it as spec\.[^;]*/g, "")
+    .replace(/\bspec\.\w+ names it/g, "as you said")
+    .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
+    .replace(/\bspec\.(\w+)/g, (_, field: string) => FIELDS[field] ?? field)
+    .trim();
