@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from service.actions.rerun import run_again
 from service.api import (
+    confusion,
     connections,
     datasets,
     deliveries,
@@ -88,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         jobs,
         events,
         suspects,
+        confusion,
         samples,
         signals,
         report,

@@ -1,13 +1,16 @@
 """Reviews: what people decided of the samples of a job, recorded all at once or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from service.actions.find import find_dataset_of_job
+from service.actions.find import check_class, check_signal, find_dataset_of_job
 from service.actions.once import create_once, made_before
-from service.domain.errors import Conflict, FieldError, invalid_fields
-from service.domain.review import Decision
+from service.actions.select_suspects import SuspectQuery, select
+from service.domain.errors import Conflict, FieldError, invalid, invalid_fields
+from service.domain.ids import new_id
+from service.domain.review import BulkReview, Decision
 from service.ingest.identities import labels_of
 from service.services import Services
 from service.store import rankings, reviews
@@ -18,21 +21,95 @@ _SOURCE = "api"
 _LISTED = 20
 
 
-def review(services: Services, job: Job, decisions: Sequence[Decision], once: IdempotentRequest) -> None:
+def review(services: Services, job: Job, decisions: Sequence[Decision], once: IdempotentRequest) -> str:
     """Append decisions on samples of a completed job, in their order; a request that is repeated appends nothing.
+
+    Gives the batch by which they can be undone.
 
     Raises Invalid naming places in the list, the first twenty of them, and Conflict when the job was deleted meanwhile.
     """
     held_out = _checked(services, job, decisions)
-    if made_before(services, once) is not None:
-        return
-    now = services.now()
+    known = made_before(services, once)
+    if known is not None:
+        return known
+    batch, now = new_id("batch_"), services.now()
 
     def write(connection: sa.Connection) -> None:
-        reviews.add(connection, job.id, decisions, _SOURCE, now, given=held_out)
+        reviews.add(connection, job.id, decisions, _SOURCE, now, given=held_out, batch=batch)
 
+    return _written(services, once, batch, write)
+
+
+@dataclass(frozen=True)
+class Bulk:
+    """How many samples a decision on many was about, how many decisions were written, and their batch."""
+
+    matched: int
+    written: int
+    batch: str | None
+
+
+def review_bulk(services: Services, job: Job, request: BulkReview, once: IdempotentRequest) -> Bulk:
+    """Decide on every ranked sample that a filter matches; a request that is repeated appends nothing.
+
+    To relabel without a label is to accept suggestions: samples whose suggested label is the given one have none.
+    Raises Invalid and Conflict as `review`.
+    """
+    query = _query_of(services, job, request)
+    known = made_before(services, once)
+    if known is not None:
+        with services.database.read() as connection:
+            count = reviews.count_batch(connection, job.id, known)
+        return Bulk(count, count, known)
+    with services.database.read() as connection:
+        index = select(services, connection, job, query).index
+    if request.dry_run or not index:
+        return Bulk(len(index), 0, None)
+    batch, now = new_id("batch_"), services.now()
+
+    def write(connection: sa.Connection) -> None:
+        reviews.add_bulk(connection, job.id, index, request, _SOURCE, batch, now)
+
+    return Bulk(len(index), len(index), _written(services, once, batch, write))
+
+
+def _query_of(services: Services, job: Job, request: BulkReview) -> SuspectQuery:
+    info, asked = find_dataset_of_job(services, job), request.filter
+    check_signal(job, asked.by, "filter", "by")
+    check_class(info, asked.label, "filter", "label")
+    check_class(info, asked.suggested, "filter", "suggested")
+    check_class(info, request.label, "label")
+    query = SuspectQuery(**asked.model_dump(exclude={"q"}), search=asked.q or None)
+    if request.decision == "relabel" and request.label is None:
+        # Of the samples whose suggested label is the given one, none is asked to change.
+        if query.disagrees is False:
+            raise invalid(["filter", "disagrees"], "false leaves no sample with a suggestion to accept")
+        query = replace(query, disagrees=True)
+    return query
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Of how many samples a batch was undone, how many had been decided again since, and the batch of the undoing."""
+
+    restored: int
+    left: int
+    batch: str | None
+
+
+def undo_reviews(services: Services, job: Job, batch: str) -> Undone:
+    """Let hold again what held before a batch of decisions. Raises Invalid where the job has no such batch."""
+    new = new_id("batch_")
+    with services.database.write() as connection:
+        if not reviews.count_batch(connection, job.id, batch):
+            raise invalid(["batch"], f"no batch {batch!r} in the reviews of this job")
+        restored, left = reviews.undo(connection, job.id, batch, new, services.now())
+    return Undone(restored, left, new if restored else None)
+
+
+def _written(services: Services, once: IdempotentRequest, batch: str, write: Callable[[sa.Connection], object]) -> str:
     try:
-        create_once(services, once, job.id, write)
+        return create_once(services, once, batch, write)
     except sa.exc.IntegrityError as error:
         raise Conflict("the job was deleted in the meantime", members={"state": "deleted"}) from error
 

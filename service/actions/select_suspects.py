@@ -77,20 +77,16 @@ def select(
     order = ranking.columns.order(connection, job.id, query.by)
     if query.min_score is not None:
         order = order[: _scoring(connection, job.id, ranking, order, query.by, query.min_score)]
-    wanted = _wanted(services, connection, job, ranking, query, ids)
+    wanted = passing_rows(services, connection, job, query, ids)
     places = np.arange(len(order)) if wanted is None else np.flatnonzero(wanted[order])
     return Selection(places + 1, ranking.columns, order)
 
 
-def _wanted(
-    services: Services,
-    connection: sa.Connection,
-    job: Job,
-    ranking: OpenRanking,
-    query: SuspectQuery,
-    ids: Sequence[str] | None,
+def passing_rows(
+    services: Services, connection: sa.Connection, job: Job, query: SuspectQuery, ids: Sequence[str] | None = None
 ) -> Array | None:
-    """Which rows pass every filter but that by score; None for all."""
+    """Which rows of the columns pass every filter of `query` but that by score: bool n; None for all."""
+    ranking = services.open_rankings.get(connection, services.blobs, job.id)
     columns = ranking.columns
     passing: list[Array] = []
     for codes, names, value in (

@@ -6,23 +6,25 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from service.actions.find import check_signal
-from service.actions.review import count_reviewed, review, shortened
+from service.actions.review import count_reviewed, review, review_bulk, shortened, undo_reviews
 from service.api.http import paging
 from service.api.http.authentication import authorize
-from service.api.http.bodies import JsonBody
+from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import field_errors, problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import CompletedJob, ServicesDependency
-from service.api.http.openapi import REVIEWS_BODY
+from service.api.http.openapi import BULK_BODY, REVIEWS_BODY, UNDO_BODY
 from service.api.schemas.reviews import (
+    BulkRecorded,
     ReviewPage,
     ReviewsRecorded,
     ReviewSummary,
+    ReviewsUndone,
 )
 from service.api.views.reviews import review_summary
 from service.domain.digests import canonical_digest
 from service.domain.errors import invalid, invalid_fields
-from service.domain.review import Decision
+from service.domain.review import BulkReview, Decision, UndoRequest
 from service.store import reviews
 from service.store.idempotency import IdempotentRequest
 
@@ -47,8 +49,44 @@ def create_reviews(
     """
     decisions = _decisions(body.value)
     once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/reviews", *decisions))
-    review(services, job, decisions, once)
-    return ReviewsRecorded(recorded=len(decisions), reviewed=count_reviewed(services, job))
+    batch = review(services, job, decisions, once)
+    return ReviewsRecorded(recorded=len(decisions), reviewed=count_reviewed(services, job), batch=batch)
+
+
+@router.post(
+    "/jobs/{job_id}/reviews/bulk",
+    status_code=201,
+    summary="Decide on every sample that a filter matches",
+    responses=problems(400, 404, 409, 410, 413, 415, 422),
+    openapi_extra=BULK_BODY,
+)
+def create_bulk_reviews(
+    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+) -> BulkRecorded:
+    """All decisions are recorded, or none. `batch` undoes them together.
+
+    To relabel without a `label` accepts the suggested label of each sample, and matches only those where it is not the given one.
+    """
+    request = parsed(BulkReview, body.value)
+    once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/reviews/bulk", request))
+    done = review_bulk(services, job, request, once)
+    return BulkRecorded(matched=done.matched, written=done.written, batch=done.batch)
+
+
+@router.post(
+    "/jobs/{job_id}/reviews/undo",
+    status_code=201,
+    summary="Undo what was decided in one request",
+    responses=problems(400, 404, 409, 410, 413, 415, 422),
+    openapi_extra=UNDO_BODY,
+)
+def undo_batch(job: CompletedJob, body: JsonBody, services: ServicesDependency) -> ReviewsUndone:
+    """For each sample the decision before holds again, or none where there was none.
+
+    What was decided again since stays. Undoing is decisions too, so that it can be undone by its own `batch`.
+    """
+    done = undo_reviews(services, job, parsed(UndoRequest, body.value).batch)
+    return ReviewsUndone(restored=done.restored, left=done.left, batch=done.batch)
 
 
 def _decisions(value: Any) -> list[Decision]:

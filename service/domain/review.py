@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from service.domain.dataset import Frozen
+from service.domain.verdict import Verdict
 
 StandingDecision = Literal["relabel", "keep", "remove", "unsure"]
 DecisionKind = Literal["relabel", "keep", "remove", "unsure", "withdraw"]
@@ -32,6 +33,50 @@ class Decision(Frozen):
         return self
 
 
+class SuspectFilter(Frozen):
+    """Which samples of a ranking, as the parameters of GET /jobs/{id}/suspects of the same names."""
+
+    by: str = Field("mislabeled", description="Of `min_score`: mislabeled, anomalous, or any computed signal.")
+    label: str | None = None
+    suggested: str | None = None
+    verdict: Verdict | None = None
+    min_score: FiniteFloat | None = None
+    min_confidence: FiniteFloat | None = None
+    disagrees: bool | None = None
+    reviewed: bool | None = None
+    decision: StandingDecision | None = None
+    q: str | None = Field(None, max_length=200)
+
+
+class BulkDecision(Frozen):
+    """Decision of one person about many samples."""
+
+    decision: DecisionKind
+    label: str | None = Field(
+        None, description="The right class, only with relabel; null: of each sample the one suggested for it."
+    )
+    reviewer: str | None = Field(None, min_length=1, max_length=200, description="Who decided; null: not said.")
+
+    @model_validator(mode="after")
+    def _label_goes_with_relabel(self) -> Self:
+        if self.decision != "relabel" and self.label is not None:
+            raise ValueError(f"a label goes with relabel only, not with {self.decision}")
+        return self
+
+
+class BulkReview(BulkDecision):
+    """Body of POST /jobs/{id}/reviews/bulk."""
+
+    filter: SuspectFilter = Field(description="Which samples; {} is the whole ranking.")
+    dry_run: bool = Field(False, description="Only count; nothing is written.")
+
+
+class UndoRequest(Frozen):
+    """Body of POST /jobs/{id}/reviews/undo."""
+
+    batch: str = Field(max_length=100, description="`batch` of the answer to what shall be undone.")
+
+
 class Review(BaseModel):
     """A stored decision. `seq` counts from 1 within the job; the highest number of a sample holds."""
 
@@ -45,6 +90,7 @@ class Review(BaseModel):
     given_label: str | None = Field(description="Label of the sample in that job; null where it is not known.")
     source: str = Field(description='Source: "api", or the labelling tool that it was read from, "label_studio".')
     reviewer: str | None = Field(None, description="Who decided; null where it was not said.")
+    batch: str | None = Field(None, description="What was decided in one request, to be undone together.")
     created_at: datetime
 
     def about(self, given: str) -> "Review":

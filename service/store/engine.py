@@ -98,7 +98,8 @@ def open_database(url: str) -> Database:
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     # pysqlite would otherwise begin transactions by rules of its own and too late for the lock.
     connection.isolation_level = None
-    for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
+    # Rows of a large ranking are read here and there: mapped, they cost no system call each.
+    for pragma in ("synchronous=NORMAL", "foreign_keys=ON", f"mmap_size={2**31 - 1}"):
         connection.execute(f"PRAGMA {pragma}")
     _log_ahead(connection)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.domain.review import Decision, Review
+from service.domain.review import BulkDecision, Decision, Review
 from service.store import chains, rankings
-from service.store.tables import jobs, loops, reviews, suspects
+from service.store.tables import UTCDateTime, jobs, loops, reviews, suspects
 
 _CHUNK = 1_000  # ids in one statement
 
@@ -25,6 +25,7 @@ def add(
     now: datetime,
     *,
     given: Mapping[str, str] | None = None,
+    batch: str | None = None,
     skip_unchanged: bool = False,
 ) -> int:
     """Append decisions in order, and give how many were written. The caller has checked samples and labels.
@@ -36,17 +37,102 @@ def add(
     called = _called(connection, job_id, decisions, given or {})
     if skip_unchanged:
         decisions = _news(connection, job_id, decisions, called)
+    common = {"source": source, "batch": batch, "created_at": now}
+    _append(
+        connection,
+        chain,
+        job_id,
+        [{**common, **decision.model_dump(), "given_label": called.get(decision.sample_id)} for decision in decisions],
+    )
+    return len(decisions)
+
+
+def add_bulk(
+    connection: sa.Connection,
+    job_id: str,
+    index: Sequence[int],
+    decision: BulkDecision,
+    source: str,
+    batch: str,
+    now: datetime,
+) -> None:
+    """Append the same decision on many ranked samples, by their places in the upload.
+
+    To relabel without a label is to relabel each to the label suggested for it.
+    """
+    chain = lock_chain(connection, job_id)
+    label = suspects.c.suggested_label if decision.decision == "relabel" and decision.label is None else None
     last = last_number(connection, job_id)
-    common = {"job_id": job_id, "source": source, "created_at": now}
-    rows = [
-        {**common, **decision.model_dump(), "seq": seq, "given_label": called.get(decision.sample_id)}
-        for seq, decision in enumerate(decisions, last + 1)
-    ]
-    if rows:
-        connection.execute(reviews.insert(), rows)
-        # A review may remove the reason why the newest job could not be rerun.
-        connection.execute(loops.update().where(loops.c.job_id.in_(chain)).values(trouble=None))
-    return len(rows)
+    # The database copies ids and labels itself, which is several times as fast as reading and writing them.
+    for start in range(0, len(index), _CHUNK):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.index.in_(index[start : start + _CHUNK])
+        row: dict[str, Any] = {
+            "job_id": suspects.c.job_id,
+            "seq": sa.literal(last + start) + sa.func.row_number().over(order_by=suspects.c.index),
+            "sample_id": suspects.c.sample_id,
+            "decision": sa.literal(decision.decision),
+            "label": sa.literal(decision.label, sa.String) if label is None else label,
+            "given_label": suspects.c.given_label,
+            "source": sa.literal(source),
+            "reviewer": sa.literal(decision.reviewer, sa.String),
+            "batch": sa.literal(batch),
+            "created_at": sa.literal(now, UTCDateTime),
+        }
+        connection.execute(reviews.insert().from_select(list(row), sa.select(*row.values()).where(wanted)))
+    _reviewed(connection, chain)
+
+
+def undo(connection: sa.Connection, job_id: str, batch: str, new_batch: str, now: datetime) -> tuple[int, int]:
+    """Append what held before a batch of the job, and give of how many samples, and how many are left as they are.
+
+    A sample that was decided again since is left: in this job, or in another of its chain.
+    """
+    chain = lock_chain(connection, job_id)
+    mine = (reviews.c.job_id == job_id) & (reviews.c.batch == batch)
+    wanted = counting_for(job_id, chain) & reviews.c.sample_id.in_(sa.select(reviews.c.sample_id).where(mine))
+    fields = ("sample_id", "batch", "decision", "label", "given_label", "source", "reviewer")
+    place = sa.case({name: place for place, name in enumerate(chain)}, value=reviews.c.job_id)
+    told = connection.execute(
+        sa.select(*(reviews.c[name] for name in fields))
+        .where(wanted)
+        .order_by(reviews.c.created_at, place, reviews.c.seq)
+    )
+    last: dict[str, sa.Row[Any]] = {}
+    before: dict[str, sa.Row[Any]] = {}
+    for row in told:
+        last[row[0]] = row
+        if row[1] != batch:
+            before[row[0]] = row
+    restored = []
+    for name, newest in last.items():
+        if newest.batch == batch:
+            earlier = before.get(name)
+            what = newest if earlier is None else earlier
+            nothing = {"decision": "withdraw", "label": None, "reviewer": None} if earlier is None else {}
+            restored.append({**dict(zip(fields, what, strict=True)), **nothing, "batch": new_batch, "created_at": now})
+    _append(connection, chain, job_id, restored)
+    return len(restored), len(last) - len(restored)
+
+
+def count_batch(connection: sa.Connection, job_id: str, batch: str) -> int:
+    """How many decisions of the job are of this batch."""
+    mine = (reviews.c.job_id == job_id) & (reviews.c.batch == batch)
+    return connection.execute(sa.select(sa.func.count()).select_from(reviews).where(mine)).scalar_one()
+
+
+def _append(connection: sa.Connection, chain: Sequence[str], job_id: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of a job whose chain is locked, numbered on."""
+    if not rows:
+        return
+    last = last_number(connection, job_id)
+    numbered = [{**row, "job_id": job_id, "seq": seq} for seq, row in enumerate(rows, last + 1)]
+    connection.execute(reviews.insert(), numbered)
+    _reviewed(connection, chain)
+
+
+def _reviewed(connection: sa.Connection, chain: Sequence[str]) -> None:
+    # A review may remove the reason why the newest job could not be rerun.
+    connection.execute(loops.update().where(loops.c.job_id.in_(chain)).values(trouble=None))
 
 
 def lock_chain(connection: sa.Connection, job_id: str) -> list[str]:

@@ -4,7 +4,7 @@ A page of a ranking asks which samples were reviewed at every request; reading 1
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -58,39 +58,24 @@ class Standing:
         if self._seen:
             wanted &= table.c.sample_id.in_(sa.select(table.c.sample_id).where(new))
         ranked = (suspects.c.job_id == self._job_id) & (suspects.c.sample_id == table.c.sample_id)
+        place = sa.case({job_id: place for place, job_id in enumerate(chain)}, value=table.c.job_id)
         rows = connection.execute(
-            sa.select(
-                suspects.c.index,
-                suspects.c.given_label.label("now"),
-                table.c.job_id,
-                table.c.seq,
-                table.c.decision,
-                table.c.label,
-                table.c.given_label,
-                table.c.created_at,
-            )
+            sa.select(suspects.c.index, _code())
             .join(suspects, ranked)
             .where(wanted)
+            .order_by(table.c.created_at, place, table.c.seq)
         )
-        places = {job_id: place for place, job_id in enumerate(chain)}
-        return _last(rows, places)
+        return {row[0]: row[1] for row in rows}  # the last of a sample stays
 
 
-def _last(rows: Iterable[Any], places: Mapping[str, int]) -> dict[int, int]:
-    latest: dict[int, tuple[Any, int]] = {}
-    for index, now, job_id, seq, decision, label, given, created_at in rows:
-        moment = (created_at, places[job_id], seq)
-        held = latest.get(index)
-        if held is None or held[0] < moment:
-            latest[index] = (moment, _code(decision, label, given, now))
-    return {index: code for index, (_, code) in latest.items()}
-
-
-def _code(decision: str, label: str | None, given: str | None, now: str) -> int:
-    """The decision restated for the label that the job ranked, as `Review.about` does."""
-    if decision == "withdraw":
-        return _NONE
-    if decision in ("keep", "relabel"):
-        right = label if decision == "relabel" else given or now
-        decision = "keep" if right == now else "relabel"
-    return DECISIONS.index(decision)
+def _code() -> sa.ColumnElement[int]:
+    """The decision restated for the label that the job ranked, as `Review.about` does, as a place in DECISIONS."""
+    decision, now = table.c.decision, suspects.c.given_label
+    kept = (decision == "keep") & (sa.func.coalesce(table.c.given_label, now) == now)
+    return sa.case(
+        (kept | ((decision == "relabel") & (table.c.label == now)), DECISIONS.index("keep")),
+        (decision.in_(("keep", "relabel")), DECISIONS.index("relabel")),
+        (decision == "remove", DECISIONS.index("remove")),
+        (decision == "unsure", DECISIONS.index("unsure")),
+        else_=_NONE,
+    )

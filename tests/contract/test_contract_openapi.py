@@ -23,6 +23,7 @@ from service.settings import Settings
 from service.store import connections, networks, pulls, webhooks, workers
 from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
+from service.store.tables import reviews
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
@@ -57,6 +58,9 @@ PROMISED = {
     ("post", "/jobs/{job_id}/reviews"),
     ("get", "/jobs/{job_id}/reviews"),
     ("get", "/jobs/{job_id}/reviews/summary"),
+    ("post", "/jobs/{job_id}/reviews/bulk"),
+    ("post", "/jobs/{job_id}/reviews/undo"),
+    ("get", "/jobs/{job_id}/confusion"),
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/download"),
@@ -213,6 +217,8 @@ class Scene:
             add_job(services.database, self.info, job_id)
         client.post("/jobs/job_3/cancel")
         client.post("/jobs/job_1/reviews", json=[{"sample_id": "row-1", "decision": "remove"}])
+        with services.database.write() as connection:
+            connection.execute(reviews.update().values(batch="batch_1"))
         add_job(services.database, self.info, "job_5")
         finish(services.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
@@ -462,6 +468,30 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/jobs/{job_id}/reviews/summary"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"signal": "x"}}),
+    },
+    ("post", "/jobs/{job_id}/reviews/bulk"): {
+        201: (JOB, {"json": {"filter": {}, "decision": "keep"}}),
+        400: (JOB, BROKEN),
+        404: (NONE, {"json": {}}),
+        409: (QUEUED, {"json": {}}),
+        410: (CANCELLED, {"json": {}}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": {"filter": {"by": "x"}, "decision": "keep"}}),
+    },
+    ("post", "/jobs/{job_id}/reviews/undo"): {
+        201: (JOB, {"json": {"batch": "batch_1"}}),
+        400: (JOB, BROKEN),
+        404: (NONE, {"json": {}}),
+        409: (QUEUED, {"json": {}}),
+        410: (CANCELLED, {"json": {}}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": {"batch": "batch_0"}}),
+    },
+    ("get", "/jobs/{job_id}/confusion"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"verdict": "x"}}),
     },
     ("post", "/datasets/{dataset_id}/versions"): {
         201: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),

@@ -13,7 +13,7 @@ from service.domain.connection import ConnectionRequest, PushRequest, TokenReque
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.label_studio import PredictRequest, SetupRequest, ToolEvent
 from service.domain.network import NetworkSpec
-from service.domain.review import Decision
+from service.domain.review import BulkReview, Decision, UndoRequest
 from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
@@ -149,6 +149,17 @@ def _json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
+BULK_BODY = _json_body(
+    "BulkReview",
+    {
+        "filter": {"verdict": "mislabeled", "min_confidence": 0.95, "reviewed": False},
+        "decision": "relabel",
+        "label": None,
+        "reviewer": "Noor",
+        "dry_run": True,
+    },
+)
+UNDO_BODY = _json_body("UndoRequest", {"batch": "batch_01kbz6p4r8d1m5t7w9xy"})
 CONNECTION_BODY = _json_body(
     "ConnectionRequest",
     {"kind": "label_studio", "url": "https://labels.example.org", "token": "the token of its account page"},
@@ -196,6 +207,8 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         PullJobRequest,
         UploadJobRequest,
         Decision,
+        BulkReview,
+        UndoRequest,
         VersionRequest,
         ConnectionRequest,
         TokenRequest,

@@ -19,6 +19,23 @@ class ReviewsRecorded(BaseModel):
 
     recorded: int = Field(description="How many were sent.")
     reviewed: int = Field(description="How many samples of the job have a decision now.")
+    batch: str = Field(description="By which they are undone together: POST /jobs/{id}/reviews/undo.")
+
+
+class BulkRecorded(BaseModel):
+    """Number of samples that a filter matches, and of recorded decisions."""
+
+    matched: int = Field(description="How many samples the decision is about.")
+    written: int = Field(description="How many decisions were recorded; 0 of a dry run.")
+    batch: str | None = Field(description="By which they are undone together; null where none was recorded.")
+
+
+class ReviewsUndone(BaseModel):
+    """Number of samples whose earlier decision holds again."""
+
+    restored: int
+    left: int = Field(description="How many samples of the batch were decided again since, and stay as they are.")
+    batch: str | None = Field(description="By which the undoing itself is undone; null where nothing was restored.")
 
 
 class SignalPrecision(BaseModel):
