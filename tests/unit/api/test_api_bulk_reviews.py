@@ -19,7 +19,8 @@ SUSPECTS, URL = "/jobs/job_1/suspects", "/jobs/job_1/reviews"
 def rows(services: Services, client: httpx.Client) -> list[dict[str, Any]]:
     """The ranked rows of a finished job."""
     info = add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
-    return ranking(info).to_pylist()
+    found: list[dict[str, Any]] = ranking(info).to_pylist()
+    return found
 
 
 def standing(client: httpx.Client) -> dict[str, tuple[str, str | None, str | None]]:
@@ -29,7 +30,7 @@ def standing(client: httpx.Client) -> dict[str, tuple[str, str | None, str | Non
     return {name: (one["decision"], one["label"], one["reviewer"]) for name, one in reviews.items()}
 
 
-def bulk(client: httpx.Client, key: str | None = None, **body: Any) -> dict[str, Any]:
+def bulk(client: httpx.Client, key: str = "", **body: Any) -> dict[str, Any]:
     response = client.post(f"{URL}/bulk", json=body, headers={"Idempotency-Key": key} if key else {})
     assert response.status_code == httpx.codes.CREATED, response.text
     answer: dict[str, Any] = response.json()
@@ -51,7 +52,11 @@ def test_accepting_suggestions_relabels_each_sample_to_its_own(
         for row in rows
         if row["verdict"] == "mislabeled" and row["suggested_confidence"] >= 0.5
     }
-    asked = {"filter": {"verdict": "mislabeled", "min_confidence": 0.5}, "decision": "relabel", "reviewer": "Noor"}
+    asked: dict[str, Any] = {
+        "filter": {"verdict": "mislabeled", "min_confidence": 0.5},
+        "decision": "relabel",
+        "reviewer": "Noor",
+    }
     assert bulk(client, **asked, dry_run=True) == {"matched": len(expected), "written": 0, "batch": None}
     assert standing(client) == {}
     answer = bulk(client, **asked)
@@ -77,7 +82,7 @@ def test_a_filter_means_what_it_means_in_the_ranking(
 
 
 def test_a_repeated_request_decides_once(client: httpx.Client) -> None:
-    asked = {"filter": {"reviewed": False, "label": "cat"}, "decision": "remove"}
+    asked: dict[str, Any] = {"filter": {"reviewed": False, "label": "cat"}, "decision": "remove"}
     first = bulk(client, "k", **asked)
     assert bulk(client, "k", **asked) == first
     assert client.get(URL).json()["total"] == first["written"]

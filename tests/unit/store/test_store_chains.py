@@ -53,7 +53,7 @@ class Chain:
         finish(self.database, job_id, info, table=ranking_of(self.blobs, info))
         return job_id
 
-    def say(self, job_id: str, minute: float, *said: tuple[object, ...], source: str = "api", **more: bool) -> int:
+    def say(self, job_id: str, minute: float, *said: tuple[object, ...], source: str = "api", **more: Any) -> int:
         decisions = [
             Decision.model_validate({"sample_id": f"row-{one[0]}", "decision": one[1], "label": (*one, None)[2]})
             for one in said
