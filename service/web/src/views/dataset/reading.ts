@@ -76,7 +76,7 @@ export function corrected(spec: Spec, rows: Row[], answers: Answers): Spec {
   if (rows.length) {
     for (const use of ONE_EACH) {
       const now = rows.find((row) => row.use === use);
-      if (!now) delete made[use];
+      if (!now) made[use] = undefined;
       else if (now.column.role !== use) made[use] = now.column.name;
       else if (spec[use] !== undefined) Object.assign(made, { [use]: spec[use] });
     }
