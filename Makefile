@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 # A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
 PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
 
-.PHONY: help setup demo up page test test-fast test-label-studio test-doccano test-tools check format migration docs benchmark constraints clean
+.PHONY: help setup demo up page test test-fast test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ format: .venv/.installed-dev  ## Put the code into its format, and what it decid
 
 docs: .venv/.installed-dev  ## Serve the documentation on http://127.0.0.1:8001
 	$(BIN)/zensical serve --dev-addr 127.0.0.1:8001
+
+screenshots: .venv/.installed-dev .venv/browser/chromium  ## Take the pictures of the README and the documentation from the real page
+	@$(BIN)/python -m docs.scripts.screenshots
 
 migration: .venv/.installed-dev  ## Write the migration for what changed in the tables: make migration m="what changed"
 	@$(BIN)/python -m service.store.new_migration "$(m)"

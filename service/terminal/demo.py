@@ -59,7 +59,7 @@ def _say(text: str) -> None:
 def _keep(stack: Stack, job: str) -> None:
     """Show the page on the job until the stack is interrupted. Raises StackError."""
     console.file.flush()  # whoever reads a pipe waits for the results
-    page = f"{stack.url}/#{job}"
+    page = f"{stack.url}/#/jobs/{job}"
     opened = console.is_terminal and _has_display() and webbrowser.open(page)
     _say(f"{'The page is open in your browser' if opened else 'The page is at'}: {page}")
     _say("Ctrl-C stops the demo and deletes its files.")

@@ -41,7 +41,7 @@ def test_the_page_of_the_job_is_named_and_opens_for_a_person_with_a_display(
         monkeypatch.setenv("DISPLAY", display)
     stack = Running()
     demo._keep(stack, "job_7")  # type: ignore[arg-type]  # has what it uses
-    page = "http://127.0.0.1:8123/#job_7"
+    page = "http://127.0.0.1:8123/#/jobs/job_7"
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count(page), stack.watched) == ("", 1, 1)
     assert opened == ([page] if person and display else [])
