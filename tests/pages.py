@@ -8,21 +8,27 @@ from markdown_it import MarkdownIt
 
 @dataclass
 class Page(HTMLParser):
-    """An HTML page, read."""
+    """An HTML page, read. `samples` are the elements that show one: its id, and their text."""
 
     elements: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
     text: str = ""
     style: str = ""
     tables: list[list[list[str]]] = field(default_factory=list)
+    samples: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
         self._inside: list[str] = []
+        self._sample = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note an element."""
         self.elements.append((tag, dict(attrs)))
         self._inside.append(tag)
+        sample = dict(attrs).get("data-sample")
+        if sample is not None:
+            self.samples.append((sample, ""))
+            self._sample = len(self._inside)
         match tag:
             case "table":
                 self.tables.append([])
@@ -39,6 +45,8 @@ class Page(HTMLParser):
         """Leave an element, and what was not closed inside it."""
         while self._inside and self._inside.pop() != tag:
             pass
+        if len(self._inside) < self._sample:
+            self._sample = 0
 
     def handle_data(self, data: str) -> None:
         """Note text, in its cell too."""
@@ -46,6 +54,9 @@ class Page(HTMLParser):
             self.style += data
             return
         self.text += data
+        if self._sample:
+            sample, said = self.samples[-1]
+            self.samples[-1] = (sample, said + data)
         if {"td", "th"} & set(self._inside):
             self.tables[-1][-1][-1] += data
 

@@ -63,12 +63,35 @@ def explain(case: SampleFacts) -> str:
 
 
 def explain_briefly(case: SampleFacts) -> str:
-    """The strongest facts against a label, for lists: margins over the training, and similar samples at its end."""
-    sentences, witnesses = [_course(case)], case.witnesses
-    if witnesses is not None:
-        who = f"{witnesses.looked_at} most similar reference samples labelled {witnesses.label}"
-        sentences.append(f"{witnesses.against[-1]} of the {who} push against it.")
-    return " ".join(sentence for sentence in sentences if sentence)
+    """One sentence with the strongest facts about a label, for lists; empty without evidence."""
+    against, similar = any(margin < 0 for margin in case.margins), _similar_in_brief(case)
+    joined = (", and " if against else ", but ").join(part for part in (_margins_in_brief(case), similar) if part)
+    return joined and f"{joined[0].upper()}{joined[1:]}."
+
+
+def _margins_in_brief(case: SampleFacts) -> str:
+    if not case.margins:
+        return ""
+    count, lost = len(case.margins), sum(margin < 0 for margin in case.margins)
+    if case.predicted:
+        return f"models that had not seen it find {'another' if lost else 'no other'} label likelier"
+    if not lost:
+        return "no other label fitted better during the training"
+    if lost == count:
+        return "another label fitted better during the whole training"
+    return f"another label fitted better at {lost} of {count} points of the training"
+
+
+def _similar_in_brief(case: SampleFacts) -> str:
+    witnesses = case.witnesses
+    if witnesses is None or not witnesses.against or not witnesses.against[-1]:
+        return ""
+    raised = "would raise" if case.predicted else "raised"
+    some, among = witnesses.against[-1], witnesses.looked_at
+    if among == 1:
+        return f"training on it {raised} the loss of the most similar sample labelled {witnesses.label}"
+    share = f"all {among}" if some == among else f"{some} of the {among}"
+    return f"training on it {raised} the loss of {share} most similar samples labelled {witnesses.label}"
 
 
 def describe_anomaly(signals: Mapping[str, float]) -> str:

@@ -1,21 +1,18 @@
 """The settings of a job in words."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from service.domain.dataset import DatasetInfo, Modality
 from service.domain.models import MODELS
 from service.domain.specs import JobSpec, Reference
 from service.report.facts import Facts
-from service.report.wording import PERCENT, Term, many
+from service.report.wording import PERCENT, Term, counted_classes, counted_rows, date, many
 
-_UNITS: dict[Modality, tuple[str, str]] = {
-    "tabular": ("a table of ", "row"),
-    "image": ("", "image"),
-    "text": ("", "text"),
-    "embedding": ("", "embedding"),
-    "trace": ("a training that was recorded elsewhere, ", "sample"),
-    "predictions": ("out-of-sample predictions of ", "sample"),
+_KINDS: Mapping[Modality, str] = {
+    "tabular": "a table of ",
+    "trace": "a training that was recorded elsewhere, ",
+    "predictions": "out-of-sample predictions of ",
 }
 _LAYERS = {"last": "the last layer", "last-2": "the last two layers", "all": "all layers"}
 
@@ -25,8 +22,8 @@ def describe_job(facts: Facts) -> list[Term]:
     spec, dataset = facts.job.spec, facts.dataset
     parts = [
         ("Dataset", _dataset(dataset)),
-        ("Ranked", f"{many(facts.samples, 'sample')} of the split train"),
-        ("Planted glitches", _glitches(spec)),
+        ("Examined", f"{many(facts.samples, 'sample')} of the split train"),
+        ("Planted errors", _glitches(spec)),
         ("Model", _model(spec)),
         ("Training", _training(facts)),
         ("Influence", _influence(spec, dataset)),
@@ -38,8 +35,7 @@ def describe_job(facts: Facts) -> list[Term]:
 
 
 def _dataset(info: DatasetInfo) -> str:
-    what, unit = _UNITS[info.modality]
-    parts = [what + many(info.rows, unit), _classes(info.classes)]
+    parts = [_KINDS.get(info.modality, "") + counted_rows(info), counted_classes(info.classes)]
     if info.modality == "tabular":
         kinds = Counter(feature.kind for feature in info.features)
         listed = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
@@ -56,10 +52,6 @@ def _dataset(info: DatasetInfo) -> str:
             f" It is a corrected version of {lineage.parent} by the {lineage.applied} of {lineage.job}: {changes}."
         )
     return sentences
-
-
-def _classes(names: Sequence[str]) -> str:
-    return "1 class" if len(names) == 1 else f"{len(names):,} classes"
 
 
 def _glitches(spec: JobSpec) -> str:
@@ -145,4 +137,4 @@ def _time(facts: Facts) -> str:
         for name, seconds in facts.result["timings"].items()
     ]
     finished = facts.job.finished_at
-    return ", ".join(durations) + (f"; finished {finished:%Y-%m-%d %H:%M} UTC" if finished else "")
+    return ", ".join(durations) + (f"; finished {date(finished)}" if finished else "")

@@ -1,6 +1,7 @@
 """The samples of a report: the top of each ranking and a few members of each group, each with its reason."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +11,45 @@ from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
 from service.ingest.identities import identities
 from service.ingest.rows import previews_with_images
+from service.report.deviations import deviations
 from service.report.facts import Entry, Group, SampleView
-from service.report.pictures import thumbnail
+from service.report.pictures import CARD, ROW, thumbnail
 from service.report.wording import cells
 from service.store import evidence
 from service.store.rankings import Row
 
-Samples = Mapping[int, SampleView]
+Samples = dict[int, SampleView]
 
 
-def load_samples(data: Path, dataset: DatasetInfo, positions: Collection[int]) -> Samples:
-    """The samples at these rows of the canonical file, by row. Each row group of the file is read once."""
-    wanted = sorted(set(positions))
-    rows = zip(wanted, identities(data, wanted), previews_with_images(data, wanted, thumbnail), strict=True)
+def load_samples(data: Path, dataset: DatasetInfo, first: Collection[int], rest: Collection[int]) -> Samples:
+    """The samples at these rows of the canonical file, by row. The pictures of `first` are larger."""
+    odd = deviations(data, dataset, {*first, *rest})
     return {
-        position: SampleView(identity.id, cells(dataset.modality, preview), picture)
-        for position, identity, (preview, picture) in rows
+        position: SampleView(identity.id, cells(dataset.modality, preview, odd.get(position, ())), picture)
+        for positions, side in ((sorted(set(rest)), ROW), (sorted(set(first)), CARD))
+        for position, identity, (preview, picture) in zip(
+            positions,
+            identities(data, positions),
+            previews_with_images(data, positions, partial(thumbnail, side=side)),
+            strict=True,
+        )
     }
 
 
 def entries(
-    rows: Sequence[Row],
+    rows: Sequence[tuple[int, Row]],
     by: str,
     samples: Samples,
     reviews: Mapping[str, Review],
     folder: Path,
     dataset: DatasetInfo,
 ) -> list[Entry]:
-    """The top of a ranking by the signal `by`. `folder` has the evidence of the job; `reviews` are the latest, by sample."""
+    """Rows of the ranking by the signal `by`, each with its rank in the whole of it.
+
+    `folder` has the evidence of the job; `reviews` are the latest, by sample.
+    """
     decided = {
-        row["sample_id"]: one.about(row["given_label"]) for row in rows if (one := reviews.get(row["sample_id"]))
+        row["sample_id"]: one.about(row["given_label"]) for _, row in rows if (one := reviews.get(row["sample_id"]))
     }
     return [
         Entry(
@@ -57,7 +67,7 @@ def entries(
             review=decided.get(row["sample_id"]),
             outcome=review_outcome(decided.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
         )
-        for rank, row in enumerate(rows, 1)
+        for rank, row in rows
     ]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.domain.dataset import DatasetInfo
 from service.domain.precision import RankBand, ReviewedShare
@@ -19,12 +19,20 @@ class Picture:
     tiny: bool
 
 
+class Cell(NamedTuple):
+    """A value of a sample. `odd` says in words how it deviates from its class; empty where it does not."""
+
+    name: str
+    text: str
+    odd: str = ""
+
+
 @dataclass(frozen=True)
 class SampleView:
-    """A sample as it is shown: its values as `(name, text)` pairs, or its picture."""
+    """A sample as it is shown: its values, and its picture where it is an image."""
 
     id: str
-    cells: Sequence[tuple[str, str]]
+    cells: Sequence[Cell]
     picture: Picture | None
 
 
@@ -49,11 +57,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The top of a ranking by one signal, and the number of samples that carry its verdict."""
+    """The top of a ranking: its first entries, which the summary shows, and those after them, which a panel shows."""
 
-    by: str
-    flagged: int
-    entries: Sequence[Entry]
+    first: Sequence[Entry]
+    rest: Sequence[Entry]
 
 
 @dataclass(frozen=True)
@@ -147,7 +154,7 @@ class Facts:
     scores: Scores
     epochs: Sequence[Epoch]
     mislabeled: Ranking
-    anomalous: Ranking
+    anomalous: Ranking  # without the entries of `mislabeled`
     groups: Sequence[Group]
     reviewed: Reviewed
     signals: Sequence[SignalFacts]
@@ -157,6 +164,26 @@ class Facts:
     def samples(self) -> int:
         """The number of ranked samples."""
         return int(self.result["samples"])
+
+    @property
+    def status(self) -> str:
+        """How well the number of wrong labels is known: measured, rough or unknown.
+
+        Results of earlier versions do not say it: there an interval from 0 to half the data is unknown.
+        """
+        estimate = self.result["estimates"]["mislabeled"]
+        low, high = estimate["low"], estimate["high"]
+        wide = low is not None and high is not None and not low and high >= self.samples / 2
+        return str(estimate.get("status", "unknown" if wide else "rough"))
+
+    def shown(self, verdict: str) -> str:
+        """A verdict as it is shown: where the number of wrong labels is unknown, no label is called fine."""
+        return "not_judged" if verdict == "clean" and self.status == "unknown" else verdict
+
+    @property
+    def top(self) -> Sequence[Entry]:
+        """The samples with the most suspicious labels."""
+        return [*self.mislabeled.first, *self.mislabeled.rest]
 
     @property
     def predicted(self) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from service.domain.signal import HEADLINES
 from service.report import plots
-from service.report.facts import Facts
+from service.report.facts import Facts, Scores
 from service.report.tables import (
     LARGEST,
     best_of_each,
@@ -29,7 +29,8 @@ def _training(facts: Facts, label: str) -> str:
 
 
 def _scores(facts: Facts, label: str) -> str:
-    return plots.scores(facts.scores, label)
+    counts = {facts.shown(verdict): found for verdict, found in facts.scores.counts.items()}
+    return plots.scores(Scores(facts.scores.edges, counts), label)
 
 
 def _classes(facts: Facts, label: str) -> str:
@@ -90,11 +91,11 @@ def _kinds(facts: Facts, label: str) -> str:
 
 _FIGURES: dict[str, tuple[str, Figure]] = {
     "training": ("Loss and accuracy of each epoch", _training),
-    "scores": ("Histogram of the score mislabeled, by verdict", _scores),
+    "scores": ("Histogram of the score of labels, by verdict", _scores),
     "classes": ("Share of flagged samples of each label", _classes),
     "confusions": ("Number of samples of each given label by suggested label", _confusions),
-    "planted": ("Average precision of the signals on planted glitches", _planted),
-    "kinds": ("Average precision of the signals on each kind of planted glitch", _kinds),
+    "planted": ("Average precision of the signals on planted errors", _planted),
+    "kinds": ("Average precision of the signals on each kind of planted error", _kinds),
     "correlations": ("Rank correlations between signals", _correlations),
     "spreads": ("Histograms of signals", _spreads),
 }

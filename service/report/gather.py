@@ -1,6 +1,6 @@
 """Reads the facts of a report from the database and the files of a job: aggregates and top rows only."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,11 +17,16 @@ from service.store.engine import Database
 from service.store.jobs import Job
 from service.store.rankings import Query
 
-TOP = 50
+_TOP = 50  # samples of each ranking
+# Samples of each ranking that the summary shows: cards of images, and rows of other data.
+_CARDS = {"mislabeled": 12, "anomalous": 6}
+_ROWS = {"mislabeled": 10, "anomalous": 3}
 _BINS = 40
 _PAIRS = 400  # pairs of labels: the number of fields of the largest figure
 _GROUPS, _MEMBERS = 6, 5
 _EDGES = [place / _BINS for place in range(_BINS + 1)]
+
+Ranked = list[tuple[int, rankings.Row]]  # each with its rank
 
 
 def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> Facts:
@@ -29,8 +34,8 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
     with database.read() as connection:
         summaries = rankings.summaries(connection, job.id)
         verdicts = rankings.count_by_verdict(connection, job.id)
-        tops = {by: rankings.page(connection, job.id, Query(by), limit=TOP) for by in HEADLINES}
-        latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for row in rows])
+        tops = _tops(connection, job.id)
+        latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for _, row in rows])
         aggregates: dict[str, Any] = {
             "reference": datasets.get(connection, job.reference_dataset_id) if job.reference_dataset_id else None,
             "classes": _in_order(tallies.by_class(connection, job.id), dataset.classes),
@@ -39,16 +44,16 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
             "epochs": _epochs(connection, job.id),
             "reviewed": _reviewed(connection, job.id),
         }
-    groups = [
-        {**one, "positions": one["positions"][:_MEMBERS]}
-        for one in summaries.get("groups", {}).get("groups", [])[:_GROUPS]
-    ]
-    positions = [row["position"] for rows in tops.values() for row in rows]
-    positions += [position for one in groups for position in one["positions"]]
-    samples, folder = load_samples(blobs.canonical(dataset.id), dataset, positions), blobs.evidence(job.id)
+    data, folder = blobs.canonical(dataset.id), blobs.evidence(job.id)
+    split = {by: _split(by, rows, dataset) for by, rows in tops.items()}
+    first = [row["position"] for leading, _ in split.values() for _, row in leading]
+    rest = [row["position"] for _, others in split.values() for _, row in others]
+    groups = _groups(summaries, {*first, *rest})
+    rest += [position for one in groups for position in one["positions"]]
+    samples = load_samples(data, dataset, first, rest)
     ranked: dict[str, Any] = {
-        by: Ranking(by, verdicts.get(by, 0), entries(rows, by, samples, latest, folder, dataset))
-        for by, rows in tops.items()
+        by: Ranking(*(entries(rows, by, samples, latest, folder, dataset) for rows in parts))
+        for by, parts in split.items()
     }
     return Facts(
         job=job,
@@ -61,6 +66,36 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
         planted=_planted(summaries),
         **aggregates,
     )
+
+
+def _tops(connection: sa.Connection, job_id: str) -> dict[str, Ranked]:
+    """The top of each ranking; a sample is in the first alone that has it."""
+    found: dict[str, Ranked] = {}
+    seen: set[str] = set()
+    for by in HEADLINES:
+        rows = enumerate(rankings.page(connection, job_id, Query(by), limit=_TOP), 1)
+        found[by] = [(rank, row) for rank, row in rows if row["sample_id"] not in seen]
+        seen |= {row["sample_id"] for _, row in found[by]}
+    return found
+
+
+def _split(by: str, rows: Ranked, dataset: DatasetInfo) -> tuple[Ranked, Ranked]:
+    """The rows of the summary and the others. Of anomalies only flagged ones are in the summary."""
+    count = (_CARDS if dataset.modality == "image" else _ROWS)[by]
+    if by == "anomalous":
+        count = min(count, sum(row["verdict"] == by for _, row in rows))
+        rows = sorted(rows, key=lambda one: one[1]["verdict"] != by)
+    return rows[:count], rows[count:]
+
+
+def _groups(summaries: Mapping[str, Mapping[str, Any]], shown: Collection[int]) -> list[dict[str, Any]]:
+    """The first groups, each with the most typical members that are not `shown` elsewhere."""
+    found, shown = [], set(shown)
+    for one in summaries.get("groups", {}).get("groups", [])[:_GROUPS]:
+        positions = [position for position in one["positions"] if position not in shown][:_MEMBERS]
+        shown |= {*positions}
+        found.append({**one, "positions": positions})
+    return found
 
 
 def _in_order(found: Sequence[tallies.ClassTally], classes: Sequence[str]) -> list[tallies.ClassTally]:
@@ -88,7 +123,7 @@ def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
             verdict: reviewed_share(
                 reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict
             )
-            for verdict in ("mislabeled", "anomalous", "clean")
+            for verdict in (*HEADLINES, "clean")
         },
         bands=shares_by_rank(ranks, reviewed.found),
         outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},

@@ -8,18 +8,18 @@ from PIL import Image, ImageOps
 
 from service.report.facts import Picture
 
-_SIDE = 96  # pixels: sharp at half the size on a fine screen
+CARD, ROW = 256, 96  # pixels of the longer side of a picture on a card and in a row: sharp at half the size
 _TINY = 48  # an image as small is kept as it is, pixel by pixel
-_QUALITY = 80
+_QUALITY = 75
 _PIXELS = 6_000_000  # the largest image that is decoded, in a fifth of a second
 _NUMERIC = ("I", "F")  # modes of deep greyscale begin so
 
 
-def thumbnail(encoded: bytes) -> Picture | None:
+def thumbnail(encoded: bytes, side: int = ROW) -> Picture | None:
     """A thumbnail, upright and in 8 bits; None when the image is too large to decode in time, or damaged."""
     try:
         with Image.open(io.BytesIO(encoded)) as opened:
-            opened.draft(None, (2 * _SIDE, 2 * _SIDE))  # a large JPEG is decoded at a fraction of its size
+            opened.draft(None, (2 * side, 2 * side))  # a large JPEG is decoded at a fraction of its size
             if opened.width * opened.height > _PIXELS:
                 return None
             image: Image.Image = ImageOps.exif_transpose(opened)
@@ -29,7 +29,7 @@ def thumbnail(encoded: bytes) -> Picture | None:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None  # the upload was checked before; a report is shown without the picture
     tiny = max(image.size) <= _TINY
-    image.thumbnail((_SIDE, _SIDE), reducing_gap=2)
+    image.thumbnail((side, side), reducing_gap=2)
     encoded_small = io.BytesIO()
     image.save(encoded_small, "WEBP", lossless=tiny, quality=_QUALITY)
     return Picture(f"data:image/webp;base64,{base64.b64encode(encoded_small.getvalue()).decode()}", tiny)

@@ -9,10 +9,17 @@ from service.report.facts import Epoch, Scores, SignalFacts
 from service.report.svg import drawing, element, line, path, rectangle, width_of, words
 
 # Classes of report.css.
-RED, BLUE, GREY = "red", "blue", "grey"
-COLOURS = {"mislabeled": RED, "anomalous": BLUE, "clean": GREY}
+RED, BLUE, GREY, AMBER = "red", "blue", "grey", "amber"
+COLOURS = {"not_judged": GREY, "clean": GREY, "anomalous": AMBER, "mislabeled": RED}  # from the bottom of a column
+NAMES = {
+    "not_judged": "not judged",
+    "clean": "looks fine",
+    "anomalous": "unlike its class",
+    "mislabeled": "looks wrong",
+}
 
-_WIDE = 720  # pixels of a figure that is as wide as the page
+_WIDE = 560  # pixels of a figure of a panel; two stand side by side
+_NARROW = 440  # pixels of the figure of the summary, which is shown whole on a phone too
 _ROW = 26  # pixels of a bar or of a row of fields
 _FIELD = 50  # pixels of a column of fields
 _BOTTOM = 40  # pixels for the numbers and the title below a plot
@@ -73,13 +80,13 @@ def _curve(
 
 def scores(found: Scores, label: str) -> str:
     """A histogram of the score, stacked by verdict, with the cut-off at 0.5."""
-    present = [verdict for verdict in ("clean", "anomalous", "mislabeled") if verdict in found.counts]
+    present = [verdict for verdict in COLOURS if verdict in found.counts]
     totals = [sum(column) for column in zip(*(found.counts[verdict] for verdict in present), strict=True)]
     highest = max(totals, default=0)
     marks = ticks(0, 1.05 * highest, 6, whole=True)
-    x = Scale(0, 1, widest(marks) + 3 * _GAP, _WIDE - _GAP)
+    x = Scale(0, 1, widest(marks) + 3 * _GAP, _NARROW - _GAP)
     axes = Axes(x, Scale(0, 1.05 * max(1, highest), 260 - _BOTTOM, 28))
-    parts = [axes.across(ticks(0, 1, 5), "score; the dashed line is the cut-off"), axes.upwards(marks)]
+    parts = [axes.across(ticks(0, 1, 5), "score; from the dashed line on a label looks wrong"), axes.upwards(marks)]
     below = [0] * len(totals)
     for verdict in present:
         above = [low + more for low, more in zip(below, found.counts[verdict], strict=True)]
@@ -87,8 +94,8 @@ def scores(found: Scores, label: str) -> str:
         below = above
     parts.append(line((x(0.5), 260 - _BOTTOM), (x(0.5), 28), "limit"))
     parts.append(words("samples", 12, (288 - _BOTTOM) / 2, anchor="middle", turn=-90))
-    named = {f"{verdict} ({sum(found.counts[verdict]):,})": COLOURS[verdict] for verdict in present}
-    return drawing(_WIDE, 260, label, *parts, _legend(named, x.start))
+    named = {NAMES[verdict]: COLOURS[verdict] for verdict in present}
+    return drawing(_NARROW, 260, label, *parts, _legend(named, x.start))
 
 
 def _stairs(axes: Axes, edges: Sequence[float], below: Sequence[float], above: Sequence[float], colour: str) -> str:
@@ -147,7 +154,7 @@ def bars(
     if chance is not None:
         parts.append(line((axes.x(chance), height), (axes.x(chance), top), "limit"))
     if len(values) > 1:
-        parts.append(_legend({part: colours[part][0] for part in values}, start))
+        parts.append(_legend({NAMES[part]: colours[part][0] for part in values}, start))
     return drawing(_WIDE, height + _BOTTOM, label, *parts)
 
 

@@ -3,36 +3,41 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from service.report import wording
+from service.domain.precision import ReviewedShare
+from service.domain.review import Outcome
+from service.report import summary, wording
 from service.report.account import describe_job
 from service.report.facts import Facts
-from service.report.tables import LARGEST, flagged_classes
+from service.report.svg import bar
+from service.report.tables import LARGEST, flagged_classes, suspicious_classes, suspicious_pairs
+from service.store.tallies import ClassTally
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 # The page fetches, runs and sends nothing, and has this style only. The policy is in the page too, for a saved page.
 POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
-_SECTIONS = {
-    "limits": "Limits of this job",
-    "read": "How to read this report",
-    "run": "Settings of the job",
-    "mislabeled": "Labels that look wrong",
-    "classes": "Confused labels",
-    "anomalous": "Anomalous samples",
-    "groups": "Groups within a label",
-    "reviews": "Reviews",
-    "planted": "Detection of planted glitches",
+_PANELS = {
+    "more": "More labels to check",
+    "unlike": "Samples unlike their class",
+    "groups": "Groups that stand apart",
+    "classes": "All classes and confusions",
+    "reviews": "Reviews in detail",
+    "planted": "Planted errors",
     "signals": "Signals",
+    "run": "Settings of the job",
+    "limits": "Notes and limits",
+    "read": "How to read this report",
 }
-_CLASSES, _PAIRS = 30, 20  # rows in tables
+_CLASSES, _PAIRS = 30, 20  # rows in the tables of a panel
+_FEW = 7  # classes and pairs in the summary
 _QUOTED = re.compile(r"`([^`]+)`")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$]|:(?=//))")
 
@@ -42,7 +47,7 @@ def html(facts: Facts, figures: Mapping[str, str]) -> str:
     marked = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704 - made by us, its text escaped
     style = Markup(_STYLE)  # noqa: S704 - a file of ours
     page = _HTML.get_template("report.html.j2")
-    return page.render(_context(facts), figures=marked, style=style, policy=POLICY, largest=LARGEST)
+    return page.render(_context(facts), figures=marked, style=style, policy=POLICY)
 
 
 def markdown(facts: Facts) -> str:
@@ -51,25 +56,64 @@ def markdown(facts: Facts) -> str:
 
 
 def _context(facts: Facts) -> dict[str, Any]:
-    reviewed = facts.reviewed
-    bands = {
-        f"ranks {one.first:,} to {one.last:,}" if one.last else f"ranks from {one.first:,}": one
-        for one in reviewed.bands
-    }
-    shares = {"all flagged samples": reviewed.precision, **reviewed.by_verdict, **bands}
-    absent = {name for name in ("groups", "planted") if not getattr(facts, name)}
-    absent |= set() if facts.anomalous.entries else {"anomalous"}
+    classes = flagged_classes(facts, _CLASSES)
     return {
         "facts": facts,
-        "sections": {name: title for name, title in _SECTIONS.items() if name not in absent},
-        "findings": wording.findings(facts),
-        "cards": wording.cards(facts),
+        "panels": _panels(facts),
+        "answer": summary.answer(facts),
+        "numbers": summary.main_figures(facts),
+        "notices": summary.notices(facts),
+        "first_notices": summary.first_notices(facts),
+        "steps": summary.steps(facts),
+        "anomaly_note": summary.anomaly_note(facts),
         "how_to_read": wording.how_to_read(facts),
         "account": describe_job(facts),
-        "classes": flagged_classes(facts, _CLASSES),
+        "classes": classes,
+        "health": _health(facts, classes),
+        "confused": (facts.confusions or suspicious_pairs(facts))[:_FEW],
+        "largest": LARGEST,
         "pairs": facts.confusions[:_PAIRS],
-        "precisions": [(name, found) for name, found in shares.items() if found.decided],
+        "outcomes": _outcomes(facts),
+        "precisions": _precisions(facts),
     }
+
+
+def _health(facts: Facts, flagged: Sequence[ClassTally]) -> list[tuple[str, int, float]]:
+    """Classes of the summary: name, samples and share that is flagged; where nothing is, that of the most suspicious."""
+    found = [(one.label, one.samples, one.flagged / one.samples) for one in flagged]
+    return (found or suspicious_classes(facts))[:_FEW]
+
+
+def _panels(facts: Facts) -> dict[str, str]:
+    """The titles of the panels that have something to show."""
+    shown = {
+        "more": facts.mislabeled.rest,
+        "unlike": facts.anomalous.rest,
+        "groups": facts.groups,
+        "reviews": facts.reviewed.samples,
+        "planted": facts.planted,
+        "signals": facts.signals,
+    }
+    return {name: title for name, title in _PANELS.items() if shown.get(name, True)}
+
+
+def _outcomes(facts: Facts) -> list[tuple[str, int, float]]:
+    """What became of the flagged samples: in words, how many, and their share."""
+    counts = {**facts.reviewed.outcomes, Outcome.PENDING: facts.reviewed.pending}
+    every = sum(counts.values())
+    return [(wording.OUTCOMES[one], count, count / every) for one, count in counts.items() if count]
+
+
+def _precisions(facts: Facts) -> list[tuple[str, ReviewedShare]]:
+    """The share of wrong samples among those that people decided: of all flagged, by verdict, and by rank."""
+    reviewed = facts.reviewed
+    bands = {
+        f"places {one.first:,} to {one.last:,}" if one.last else f"places from {one.first:,}": one
+        for one in reviewed.bands
+    }
+    verdicts = {wording.VERDICTS[verdict]: found for verdict, found in reviewed.by_verdict.items()}
+    shares = {"all flagged samples": reviewed.precision, **verdicts, **bands}
+    return [(name, found) for name, found in shares.items() if found.decided]
 
 
 def _escaped(value: object) -> Markup:
@@ -84,6 +128,10 @@ def _code(text: str) -> Markup:
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
 
 
+def _bar(value: float) -> Markup:
+    return Markup(bar(value))  # noqa: S704 - made by us, of a number
+
+
 def _environment(**options: Any) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -95,11 +143,12 @@ def _environment(**options: Any) -> Environment:
         auto_reload=False,  # a running service keeps its version of the templates
         **options,
     )
-    for name in ("many", "share", "number", "planted", "review"):
+    for name in ("many", "share", "sure", "number", "planted", "review", "date", "counted_rows", "counted_classes"):
         environment.filters[name] = getattr(wording, name)
+    environment.filters |= {"in_brief": summary.in_brief, "verdict": wording.VERDICTS.__getitem__}
     return environment
 
 
 _HTML = _environment()
-_HTML.filters["code"] = _code
+_HTML.filters |= {"code": _code, "bar": _bar}
 _MARKDOWN = _environment(finalize=_escaped)

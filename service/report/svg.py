@@ -7,9 +7,23 @@ _NARROW, _BROAD = frozenset(" .,:;|!'`ijlIft()[]"), frozenset("mwMW@%")
 
 
 def drawing(width: float, height: float, label: str, *parts: str) -> str:
-    """An `svg` element for HTML that says `label` to a screen reader. The size is in pixels."""
+    """An `svg` element for HTML that says `label` to a screen reader. The size is in pixels of a text of 16; it grows with it."""
     box = f"0 0 {_number(width)} {_number(height)}"
-    return element("svg", *parts, viewBox=box, width=width, height=height, role="img", aria_label=label)
+    return element("svg", *parts, viewBox=box, width=f"{width / 16:.2f}rem", role="img", aria_label=label)
+
+
+def bar(share: float) -> str:
+    """A bar whose length is a share of 1. Its value stands beside it, so screen readers pass over it."""
+    filled = rectangle(0, 0, 100 * min(1.0, max(0.0, share)), 1, "part")
+    return element(
+        "svg",
+        filled,
+        viewBox="0 0 100 1",
+        preserveAspectRatio="none",
+        kind="bar",
+        aria_hidden="true",
+        focusable="false",
+    )
 
 
 def element(tag: str, *parts: str, **attributes: str | float) -> str:

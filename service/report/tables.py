@@ -22,6 +22,20 @@ def flagged_classes(facts: Facts, limit: int) -> list[ClassTally]:
     return sorted((one for one in most if one.flagged), key=lambda one: (-one.flagged / one.samples, one.label))
 
 
+def suspicious_pairs(facts: Facts) -> list[Confusion]:
+    """Pairs of given and suggested label among the most suspicious samples, the most frequent first."""
+    pairs = Counter((one.given, one.suggested) for one in facts.top if one.given != one.suggested)
+    found = [Confusion(given, suggested, count) for (given, suggested), count in pairs.items()]
+    return sorted(found, key=lambda one: (-one.count, one.given, one.suggested))
+
+
+def suspicious_classes(facts: Facts) -> list[tuple[str, int, float]]:
+    """Classes of the most suspicious samples: name, samples, and the share of those that are suspicious, largest first."""
+    counts = Counter(one.given for one in facts.top)
+    found = [(one.label, one.samples, counts[one.label] / one.samples) for one in facts.classes if counts[one.label]]
+    return sorted(found, key=lambda one: (-one[2], one[0]))
+
+
 def confused_classes(facts: Facts) -> list[str]:
     """The classes of the most frequent confusions, in the order of the dataset."""
     weight: Counter[str] = Counter()

@@ -1,16 +1,23 @@
-"""Sentences and numbers of a report, the same in HTML and in Markdown."""
+"""Words and numbers of a report, the same in HTML and in Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Sized
+from datetime import datetime
 from typing import Any
 
-from service.domain.dataset import Modality
+from service.domain.dataset import DatasetInfo, Modality
 from service.domain.review import Outcome
-from service.domain.signal import HEADLINES
-from service.report.facts import Entry, Facts
+from service.report.deviations import Deviation
+from service.report.facts import Cell, Entry, Facts
 
 Term = tuple[str, str]
 PERCENT = "\N{NO-BREAK SPACE}%"
 
+VERDICTS = {
+    "mislabeled": "label looks wrong",
+    "anomalous": "looks unlike its class",
+    "clean": "looks fine",
+    "not_judged": "not judged",
+}
 _TRAINED = (
     "A sample ranks high when its label contradicts the model. The model is measured early in training too, before it "
     "memorizes wrong labels, and the labels of the most similar samples count."
@@ -21,33 +28,34 @@ _PREDICTED = (
 )
 _READING = (
     (
-        "The score mislabeled is between 0 and 1. The cut-off is 0.5 in every job. The number of samples above it is an "
+        "Each sample has a score between 0 and 1. From 0.5 on its label looks wrong. The number of samples above that is an "
         "estimate of the number of wrong labels; no error rate was given to the job."
     ),
     (
-        "A flag is a reason to check a sample, not a proof. Begin at the top. The suggested label is the one that fits "
-        "best; the percentage is the estimated probability that it is right, and it is rough for flagged samples."
+        "A label that looks wrong is a reason to check the sample, not a proof. Begin at the top. The suggested label is "
+        "the one that fits best. The percentage is the estimated probability that it is right; it is rough."
     ),
     (
-        "Anomalous means that a sample lies where there are no verified samples, whatever its label is. Without a "
-        "verified reference no sample is called anomalous."
+        "A sample looks unlike its class when it lies where there are no verified samples, whatever its label is. Without "
+        "verified samples no sample is judged that way."
     ),
     (
-        "Decisions go back as reviews (POST /jobs/{id}/reviews). Reviews make a corrected dataset "
-        "(POST /datasets/{id}/versions), and verified samples become the reference of the next job."
+        "“Cannot tell” means that the range of the estimate is so wide that a number would mislead. “Not judged” means "
+        "that the job had no means to decide. Verified samples are the cure for both."
     ),
 )
-_FEATURES = 6  # values that are shown of a row of a table
-_OUTCOMES = {
-    Outcome.RELABELLED_TO_SUGGESTION: "wrong, as suggested",
-    Outcome.RELABELLED_OTHERWISE: "wrong, another label",
-    Outcome.REMOVED: "wrong",
-    Outcome.CONFIRMED: "was right",
-    Outcome.UNSURE: "undecided",
-    Outcome.PENDING: "undecided",
+_UNITS: Mapping[Modality, str] = {"tabular": "row", "image": "image", "text": "text", "embedding": "embedding"}
+_FEATURES, _ODD = 7, 4  # values that are shown of a row of a table, and those of them that deviate
+_NEARLY_SURE = 0.995
+_WHOLE, _HUGE = 1e5, 1e15  # between these a number is written without decimals
+OUTCOMES = {
+    Outcome.RELABELLED_TO_SUGGESTION: "wrong, relabelled as suggested",
+    Outcome.RELABELLED_OTHERWISE: "wrong, relabelled otherwise",
+    Outcome.REMOVED: "removed",
+    Outcome.CONFIRMED: "label was right",
+    Outcome.UNSURE: "unsure",
+    Outcome.PENDING: "not reviewed",
 }
-_NO_FEATURES = "no_features"
-_NOT_COUNTED = {"no_trusted_reference", "small_trusted_reference"}
 
 
 def how_to_read(facts: Facts) -> tuple[str, ...]:
@@ -66,21 +74,45 @@ def share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}{PERCENT}"
 
 
-def cells(modality: Modality, preview: Mapping[str, Any]) -> list[Term]:
-    """The values of a preview as `(name, text)` pairs."""
+def sure(confidence: float) -> str:
+    """A confidence in whole percent; it is never 100."""
+    return f"over 99{PERCENT}" if confidence >= _NEARLY_SURE else f"{100 * confidence:.0f}{PERCENT}"
+
+
+def date(when: datetime) -> str:
+    """A day and a time, as in 27 November 2026, 06:22 UTC."""
+    return f"{when.day} {when:%B %Y, %H:%M} UTC"
+
+
+def counted_rows(info: DatasetInfo) -> str:
+    """The rows of a dataset with their noun, as in 1,500 images."""
+    return many(info.rows, _UNITS.get(info.modality, "sample"))
+
+
+def counted_classes(names: Sized) -> str:
+    """The number of classes with its noun."""
+    return "1 class" if len(names) == 1 else f"{len(names):,} classes"
+
+
+def cells(modality: Modality, preview: Mapping[str, Any], odd: Sequence[Deviation] = ()) -> list[Cell]:
+    """The values of a preview; of a row of a table those that deviate first."""
     match modality:
         case "image":
-            return [("size", f"{preview['width']} x {preview['height']}")]
+            return [Cell("size", f"{preview['width']} x {preview['height']}")]
         case "text":
-            return [("", preview["text"])]
+            return [Cell("", preview["text"])]
         case "embedding":
             ((name, numbers),) = [(name, value) for name, value in preview.items() if isinstance(value, list)]
             size = "" if name == "dimensions" else f" ({preview['dimensions']} numbers)"
-            return [(name, ", ".join(map(_value, numbers)) + f", …{size}")]
+            return [Cell(name, ", ".join(map(_value, numbers)) + f", …{size}")]
         case "trace" | "predictions":
-            return [("prediction", str(preview["model_says"]))]
+            return [Cell("prediction", str(preview["model_says"]))]
         case "tabular":
-            return [(name, _value(value)) for name, value in [*preview.items()][:_FEATURES]]
+            first = [Cell(one.feature, _value(one.value), one.words) for one in odd[:_ODD]]
+            others = [
+                Cell(name, _value(value)) for name, value in preview.items() if name not in {c.name for c in first}
+            ]
+            return [*first, *others][:_FEATURES]
 
 
 def _value(value: Any) -> str:
@@ -89,47 +121,12 @@ def _value(value: Any) -> str:
             return "missing"
         case bool():
             return "yes" if value else "no"
+        case float() if _WHOLE <= abs(value) < _HUGE:
+            return f"{value:.0f}"
         case float():
             return f"{value:.5g}"
         case _:
             return str(value)
-
-
-def findings(facts: Facts) -> list[str]:
-    """The findings, one sentence each."""
-    wrong = facts.result["estimates"]["mislabeled"]
-    sentences = [_counted(wrong, facts.samples, "label", "wrong") if wrong["count"] else _none_wrong(wrong)]
-    codes = {warning["code"] for warning in facts.result["warnings"]}
-    anomalous = facts.result["estimates"]["anomalous"]
-    if _NO_FEATURES in codes:
-        sentences.append("Anomalies are not searched for: that needs features.")
-    elif codes & _NOT_COUNTED:
-        sentences.append("Anomalies are ranked but not counted: counting needs 150 verified samples.")
-    elif anomalous["count"]:
-        sentences.append(_counted(anomalous, facts.samples, "sample", "anomalous"))
-    else:
-        sentences.append("No sample is called anomalous" + _up_to(anomalous) + ".")
-    return sentences
-
-
-def _counted(estimate: Mapping[str, Any], samples: int, noun: str, what: str) -> str:
-    verb, between = "looks" if estimate["count"] == 1 else "look", interval(estimate)
-    return f"About {estimate['count']:,} of {many(samples, noun)} {verb} {what}{between and f' ({between})'}."
-
-
-def _none_wrong(estimate: Mapping[str, Any]) -> str:
-    return "No label is called wrong" + _up_to(estimate) + "."
-
-
-def _up_to(estimate: Mapping[str, Any]) -> str:
-    return f"; up to {round(estimate['high']):,} may be" if estimate["high"] else ""
-
-
-def interval(estimate: Mapping[str, Any]) -> str:
-    """The interval of an estimate in words; empty when it has none."""
-    if estimate["low"] is None or estimate["high"] is None:
-        return ""
-    return f"between {round(estimate['low']):,} and {round(estimate['high']):,}"
 
 
 def number(value: float | None) -> str:
@@ -138,37 +135,17 @@ def number(value: float | None) -> str:
 
 
 def planted(entry: Entry) -> str:
-    """The glitch that was planted in a sample."""
+    """The error that was planted in a sample; empty where none was."""
     if entry.planted_kind is None:
-        return "nothing"
+        return ""
     relabelled = entry.planted_kind.startswith("mislabeled")
-    return f"was {entry.planted_label}" if relabelled else f"{entry.planted_kind.replace('_', ' ')}"
+    return f"planted: was {entry.planted_label}" if relabelled else f"planted: {entry.planted_kind.replace('_', ' ')}"
 
 
 def review(entry: Entry) -> str:
-    """The review of a sample, and whether it confirms the suspicion."""
+    """What people decided about a sample; empty where nobody has."""
     if entry.review is None:
         return ""
-    decided = f"relabel to {entry.review.label}" if entry.review.decision == "relabel" else entry.review.decision
-    return f"{decided}: {_OUTCOMES[entry.outcome]}"
-
-
-def cards(facts: Facts) -> list[tuple[str, str, str]]:
-    """The most important numbers: name, value and a remark."""
-    wrong, model, decided = facts.result["estimates"]["mislabeled"], facts.result["model"], facts.reviewed.precision
-    numbers = [("Wrong labels, estimated", f"{wrong['count']:,}", interval(wrong))]
-    for verdict in (name for name in HEADLINES if name in facts.result["signals"]):
-        count = facts.verdicts.get(verdict, 0)
-        numbers.append((f"Flagged as {verdict}", f"{count:,}", f"{share(count / facts.samples)} of the samples"))
-    numbers.append(
-        (
-            "Accuracy of the predictions" if facts.predicted else "Accuracy in training",
-            share(model["train_accuracy"]),
-            "on the labels as given",
-        )
-    )
-    if model["reference_accuracy"] is not None:
-        numbers.append(("Accuracy on the reference", share(model["reference_accuracy"]), ""))
-    if decided.decided:
-        numbers.append(("Right when reviewed", share(decided.precision), f"of {decided.decided:,} flagged samples"))
-    return numbers
+    if entry.outcome is Outcome.RELABELLED_OTHERWISE:
+        return f"reviewed: wrong, relabelled to {entry.review.label}"
+    return f"reviewed: {OUTCOMES[entry.outcome]}"

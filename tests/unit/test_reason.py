@@ -128,13 +128,22 @@ def test_of_predictions_no_training_is_spoken_of() -> None:
     assert alone.endswith("Models that had not seen it find another label likelier.")
 
 
-def test_in_brief_only_the_course_and_the_witnesses_speak() -> None:
-    assert explain_briefly(BARE) == ""
+def test_in_brief_one_sentence_tells_the_margins_and_the_similar_samples() -> None:
     heard = WitnessFacts("1", 50, [20, 48])
-    told = "48 of the 50 most similar reference samples labelled 1 push against it."
-    assert explain_briefly(replace(BARE, witnesses=heard)) == told
+    similar = "training on it raised the loss of 48 of the 50 most similar samples labelled 1."
     case = replace(BARE, epochs=[1, 9], margins=[-1, -2], witnesses=heard, class_influence=[("7", -1.0)])
-    assert explain_briefly(case) == f"Another label scored higher at all 2 checkpoints. {told}"
+    assert explain_briefly(BARE) == ""
+    assert explain_briefly(replace(BARE, witnesses=heard)) == similar.capitalize()
+    assert explain_briefly(case) == f"Another label fitted better during the whole training, and {similar}"
+    part = replace(case, margins=[-1, 2], witnesses=replace(heard, against=[3, 0]))
+    assert explain_briefly(part) == "Another label fitted better at 1 of 2 points of the training."
+    right = explain_briefly(replace(case, margins=[1, 2]))
+    assert right == f"No other label fitted better during the training, but {similar}"
+    alone = replace(case, predicted=True, margins=[-1], witnesses=WitnessFacts("1", 1, [1]))
+    assert explain_briefly(alone) == (
+        "Models that had not seen it find another label likelier, and training on it would raise the loss of the most "
+        "similar sample labelled 1."
+    )
 
 
 def test_what_is_unusual_is_told_the_strongest_first_and_nothing_usual() -> None:

@@ -82,8 +82,8 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, services: Serv
     for report in (page, text):
         assert "predictions of models that were not trained on it" in report
         assert "epoch" not in report
-        assert ("most anomalous:" in report) == ("one step of a linear layer" in report) == features
-        assert ("Anomalies are not searched for: that needs features." in report) != features
+        assert ("one step of a linear layer" in report) == features
+        assert ("that needs features" in report) != features
     assert client.get(f"/datasets/{job['dataset']['id']}/samples/s3").json()["features"].keys() == {"pred_probs"}
 
 

@@ -60,7 +60,7 @@ def test_the_bars_of_a_label_are_as_long_as_its_shares_and_follow_each_other(fac
         ClassTally("dog", {"clean": 80, "mislabeled": 20}),
     ]
     svg = draw(replace(facts, classes=classes, verdicts={"mislabeled": 60, "anomalous": 10}))["classes"]
-    (cat, dog), (strange,) = rectangles(svg, "red"), rectangles(svg, "blue")
+    (cat, dog), (strange,) = rectangles(svg, "red"), rectangles(svg, "amber")
     assert cat["width"] == pytest.approx(2 * dog["width"], abs=0.1) == pytest.approx(4 * strange["width"], abs=0.2)
     assert strange["x"] == pytest.approx(cat["x"] + cat["width"], abs=0.02)
     assert strange["y"] == cat["y"] < dog["y"]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from service.report.pictures import thumbnail
+from service.report.pictures import CARD, ROW, thumbnail
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -68,3 +68,12 @@ def test_what_cannot_be_decoded_or_takes_too_long_has_no_picture() -> None:
     large = Image.new("L", (3_000, 2_100))
     assert thumbnail(encoded(large)) is None
     assert thumbnail(encoded(large, "JPEG")) is not None
+
+
+@pytest.mark.parametrize("side", [CARD, ROW])
+def test_a_picture_of_noise_has_a_bounded_size(side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+    picture = thumbnail(encoded(Image.fromarray(pixels)), side)
+    assert picture is not None
+    assert decoded(picture.uri).size == (side, side)
+    assert len(picture.uri) < side * side

@@ -4,7 +4,7 @@ from defusedxml.ElementTree import fromstring
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.report.svg import drawing, element, path, rectangle, width_of, words
+from service.report.svg import bar, drawing, element, path, rectangle, width_of, words
 
 printable = st.text(st.characters(exclude_categories=("Cc", "Cs", "Cn")))
 
@@ -32,3 +32,12 @@ def test_turned_text_turns_around_its_place() -> None:
 
 def test_wide_letters_need_more_room() -> None:
     assert width_of("iiii") < width_of("nnnn") < width_of("WWWW") < width_of("猫猫猫猫")
+
+
+def test_a_bar_is_as_long_as_its_share_and_no_longer_than_all() -> None:
+    widths = [fromstring(bar(share))[0].attrib["width"] for share in (0.25, -1, 2)]
+    assert widths == ["25", "0", "100"]
+
+
+def test_a_drawing_grows_with_the_text_of_the_page() -> None:
+    assert fromstring(drawing(32, 8, "x")).attrib["width"] == "2.00rem"

@@ -8,51 +8,116 @@ import pytest
 from service.domain.dataset import Lineage, Recording
 from service.domain.specs import Reference
 from service.report.account import describe_job
+from service.report.deviations import Deviation
 from service.report.facts import Epoch, Facts
-from service.report.wording import cards, cells, findings
+from service.report.summary import answer, first_notices, in_brief, main_figures, notices, steps
+from service.report.wording import cells, sure
 from tests.builders import dataset_info
 
 
-def found(facts: Facts, mislabeled: tuple[Any, Any, Any], anomalous: tuple[Any, Any, Any], *codes: str) -> list[str]:
-    names = ("count", "low", "high")
-    estimates = {
-        "mislabeled": dict(zip(names, mislabeled, strict=True)),
-        "anomalous": dict(zip(names, anomalous, strict=True)),
-    }
-    warnings = [{"code": code, "detail": ""} for code in codes]
-    return findings(replace(facts, result={**facts.result, "estimates": estimates, "warnings": warnings}))
+def with_result(
+    facts: Facts, mislabeled: dict[str, Any], anomalous: dict[str, Any], *warnings: dict[str, str]
+) -> Facts:
+    estimates = {"mislabeled": mislabeled, "anomalous": anomalous}
+    return replace(facts, result={**facts.result, "estimates": estimates, "warnings": list(warnings)})
 
 
-def test_estimates_are_told_with_their_intervals(facts: Facts) -> None:
-    assert found(facts, (2, 1, 3), (1, 0, 4)) == [
-        "About 2 of 9 labels look wrong (between 1 and 3).",
-        "About 1 of 9 samples looks anomalous (between 0 and 4).",
-    ]
-    assert found(facts, (2, None, None), (0, 0, 0)) == [
-        "About 2 of 9 labels look wrong.",
-        "No sample is called anomalous.",
-    ]
-    assert found(facts, (0, 0, 3), (0, 0, 2)) == [
-        "No label is called wrong; up to 3 may be.",
-        "No sample is called anomalous; up to 2 may be.",
-    ]
+def estimate(count: int, low: float | None, high: float | None, **more: str) -> dict[str, Any]:
+    return {"count": count, "low": low, "high": high, **more}
 
 
-@pytest.mark.parametrize("code", ["no_trusted_reference", "small_trusted_reference"])
-def test_what_was_not_counted_is_not_called_none(facts: Facts, code: str) -> None:
-    told = found(facts, (2, 1, 3), (0, 0, 0), code)
-    assert told[1].startswith("Anomalies are ranked but not counted")
+NONE = estimate(0, 0, 0)
 
 
-def test_the_cards_have_the_numbers_of_the_result(facts: Facts) -> None:
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (estimate(2, 1, 3), ("Rough estimate", "About 2 of 9 labels look wrong", "Likely between 1 and 3.")),
+        (estimate(1, None, None), ("Rough estimate", "About 1 of 9 labels looks wrong", "")),
+        (estimate(0, 0, 3), ("Rough estimate", "No label looks wrong", "Likely between 0 and 3.")),
+        (estimate(0, 0, 0, status="measured"), ("Measured", "No label looks wrong", "")),
+        (
+            estimate(2, 1, 3, status="measured", reason="By 40 reviews."),
+            ("Measured", "About 2 of 9 labels look wrong", "Likely between 1 and 3. By 40 reviews."),
+        ),
+    ],
+)
+def test_a_number_is_said_with_its_range_and_how_well_it_is_known(
+    facts: Facts, found: dict[str, Any], words: tuple[str, str, str]
+) -> None:
+    said = answer(with_result(facts, found, NONE))
+    assert (said.status, said.headline, said.detail) == words
+    assert said.cure == ""
+
+
+def test_a_range_of_half_the_data_is_no_answer_and_has_a_cure(facts: Facts) -> None:
+    said = answer(with_result(facts, estimate(0, 0, 5), NONE))
+    assert said.headline == "Cannot tell how many labels are wrong"
+    assert "between 0 and 5 of 9 labels" in said.detail
+    assert "150 verified samples" in said.cure
+    reason = estimate(0, 0, 1, status="unknown", reason="Too few samples.")
+    warning = {"code": "rough_estimate", "detail": "", "action": "Verify 50 samples."}
+    told = answer(with_result(facts, reason, NONE, warning))
+    assert (told.detail, told.cure) == ("Too few samples.", "Verify 50 samples.")
+
+
+def test_without_an_answer_no_label_is_called_fine(facts: Facts) -> None:
+    unknown = with_result(facts, estimate(0, 0, 5), NONE)
+    assert (unknown.shown("clean"), unknown.shown("anomalous")) == ("not_judged", "anomalous")
+    assert with_result(facts, estimate(0, 0, 1), NONE).shown("clean") == "clean"
+    numbers = {one.name: one.value for one in main_figures(replace(unknown, verdicts={"clean": 9}))}
+    assert numbers["Labels that look wrong"] == "not judged"
+
+
+@pytest.mark.parametrize(
+    ("code", "note"),
+    [
+        ("no_trusted_reference", "that needs verified samples"),
+        ("small_trusted_reference", "that needs verified samples"),
+        ("no_features", "that needs features"),
+    ],
+)
+def test_what_was_not_counted_is_not_called_none(facts: Facts, code: str, note: str) -> None:
+    bare = replace(with_result(facts, NONE, NONE, {"code": code, "detail": ""}), verdicts={"clean": 9})
+    numbers = {one.name: (one.value, one.note) for one in main_figures(bare)}
+    assert numbers["Look unlike their class"] == ("not judged", note)
+
+
+def test_the_main_numbers_are_those_of_the_result(facts: Facts) -> None:
     model = {"train_accuracy": 0.9, "reference_accuracy": 0.75}
-    shown = {
-        name: (value, note) for name, value, note in cards(replace(facts, result={**facts.result, "model": model}))
-    }
-    assert shown["Wrong labels, estimated"] == ("2", "between 1 and 3")
-    assert shown["Flagged as mislabeled"][0] == f"{facts.verdicts['mislabeled']}"
-    assert shown["Accuracy on the reference"][0] == "75.0\N{NO-BREAK SPACE}%"
-    assert "Accuracy on the reference" not in {name for name, _, _ in cards(facts)}
+    measured = replace(facts, result={**facts.result, "model": model})
+    shown = {one.name: (one.value, one.note) for one in main_figures(measured)}
+    assert shown["Examined"] == ("9", "of 12 rows in animals")
+    assert shown["Labels that look wrong"][0] == f"{facts.verdicts['mislabeled']}"
+    assert shown["The model is right"] == ("75.0\N{NO-BREAK SPACE}%", "on the reference")
+    assert {one.name: one.value for one in main_figures(facts)}["The model is right"] == "90.0\N{NO-BREAK SPACE}%"
+
+
+def test_the_steps_lead_from_where_the_job_is(facts: Facts) -> None:
+    def commands(changed: Facts) -> list[str]:
+        return [step.command.split()[1] for step in steps(changed)]
+
+    assert commands(facts) == ["verify-next", "suspects", "rerun"]
+    done = replace(facts, reviewed=replace(facts.reviewed, samples=2, pending=0))
+    assert commands(done) == ["verify-next", "corrected", "rerun"]
+    spec = facts.job.spec.model_copy(update={"reference": Reference(split="test")})
+    trusted = replace(done, job=facts.job.model_copy(update={"spec": spec}))
+    assert commands(trusted) == ["corrected", "rerun"]
+
+
+def test_the_summary_says_of_a_warning_what_to_do(facts: Facts) -> None:
+    told = with_result(
+        facts,
+        NONE,
+        NONE,
+        {"code": "rough_estimate", "detail": "x"},
+        {"code": "few_samples", "detail": "There are few samples (GET /jobs/{id}/signals lists them). More follows."},
+        {"code": "b", "title": "A title", "detail": "y", "action": "Do this."},
+    )
+    first, second = first_notices(told)
+    assert (first.title, in_brief(first)) == ("Few samples", "There are few samples.")
+    assert (second.title, in_brief(second)) == ("A title", "Do this.")
+    assert [one.code for one in notices(told)] == ["rough_estimate", "few_samples", "b"]
 
 
 def told(facts: Facts, part: str, **changes: Any) -> str:
@@ -107,11 +172,26 @@ def test_a_corrected_dataset_says_what_it_was_made_of(facts: Facts) -> None:
 
 
 def test_every_kind_of_sample_shows_something_of_itself() -> None:
-    assert cells("text", {"text": "<b> words"}) == [("", "<b> words")]
-    assert cells("image", {"path": "a.png", "width": 8, "height": 4}) == [("size", "8 x 4")]
+    assert cells("text", {"text": "<b> words"}) == [("", "<b> words", "")]
+    assert cells("image", {"path": "a.png", "width": 8, "height": 4}) == [("size", "8 x 4", "")]
     for modality in ("trace", "predictions"):
-        assert cells(modality, {"model_says": "dog"}) == [("prediction", "dog")]
-    assert cells("embedding", {"v": [0.125, 1 / 3], "dimensions": 384}) == [("v", "0.125, 0.33333, … (384 numbers)")]
+        assert cells(modality, {"model_says": "dog"}) == [("prediction", "dog", "")]
+    assert cells("embedding", {"v": [0.125, 1 / 3], "dimensions": 384}) == [
+        ("v", "0.125, 0.33333, … (384 numbers)", "")
+    ]
     row = {"age": 39.0, "job": None, "ok": True, "when": "2024-01-01", **{f"f{i}": i for i in range(8)}}
-    assert cells("tabular", row)[:4] == [("age", "39"), ("job", "missing"), ("ok", "yes"), ("when", "2024-01-01")]
-    assert len(cells("tabular", row)) == 6
+    shown = [(cell.name, cell.text) for cell in cells("tabular", row)]
+    assert shown[:4] == [("age", "39"), ("job", "missing"), ("ok", "yes"), ("when", "2024-01-01")]
+    assert len(shown) == 7
+
+
+def test_values_that_deviate_come_first_and_once() -> None:
+    odd = [Deviation("pay", 145_574.0, 0.01, "higher than 99 % of no"), Deviation("age", 90, 0.02, "1 % of no")]
+    shown = cells("tabular", {"age": 90, "job": "a"}, odd)
+    assert shown == [("pay", "145574", "higher than 99 % of no"), ("age", "90", "1 % of no"), ("job", "a", "")]
+
+
+def test_nothing_is_said_to_be_certain() -> None:
+    assert [sure(value) for value in (0.314, 0.994, 1.0)] == [
+        f"{n}\N{NO-BREAK SPACE}%" for n in ("31", "99", "over 99")
+    ]

