@@ -62,7 +62,8 @@ def answer(facts: Facts) -> Answer:
     status, between = facts.status, interval(estimate)
     if status == "unknown":
         reason = estimate.get("reason") or f"It may be {between} of {labels}: the classes overlap too much."
-        return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, _cure(facts))
+        cure = _cure(facts) or ("" if estimate.get("reason") else _CURE)  # a reason says what helps
+        return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
     if estimate["count"]:
         verb = "looks" if estimate["count"] == 1 else "look"
         headline = f"About {estimate['count']:,} of {labels} {verb} wrong"
@@ -83,9 +84,9 @@ def interval(estimate: Mapping[str, Any]) -> str:
 
 
 def _cure(facts: Facts) -> str:
-    """The action of the warning that goes with an unknown number."""
+    """The action of the warning that goes with an unknown number; empty where there is none."""
     actions = {one.code: one.action for one in _told(facts.result["warnings"])}
-    return next((actions[code] for code in _CURED if actions.get(code)), _CURE)
+    return next((actions[code] for code in _CURED if actions.get(code)), "")
 
 
 def main_figures(facts: Facts) -> list[Figure]:
@@ -142,7 +143,7 @@ def _told(warnings: Sequence[Mapping[str, Any]]) -> list[Notice]:
             one["code"],
             one.get("title") or one["code"].replace("_", " ").capitalize(),
             _ASIDE.sub("", one["detail"]),
-            one.get("action") or "",
+            (one.get("action") or {}).get("label", ""),
         )
         for one in warnings
     ]

@@ -257,7 +257,7 @@ def test_what_cannot_be_told_is_said_with_the_reason_and_the_cure(
             "code": "no_trusted_reference",
             "title": "Nothing is verified",
             "detail": "x",
-            "action": "Verify 50.",
+            "action": {"label": "Verify 50."},
         }
         changed = {
             **stored,

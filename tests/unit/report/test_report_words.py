@@ -16,7 +16,7 @@ from tests.builders import dataset_info
 
 
 def with_result(
-    facts: Facts, mislabeled: dict[str, Any], anomalous: dict[str, Any], *warnings: dict[str, str]
+    facts: Facts, mislabeled: dict[str, Any], anomalous: dict[str, Any], *warnings: dict[str, Any]
 ) -> Facts:
     estimates = {"mislabeled": mislabeled, "anomalous": anomalous}
     return replace(facts, result={**facts.result, "estimates": estimates, "warnings": list(warnings)})
@@ -56,7 +56,7 @@ def test_a_range_of_half_the_data_is_no_answer_and_has_a_cure(facts: Facts) -> N
     assert "between 0 and 5 of 9 labels" in said.detail
     assert "150 verified samples" in said.cure
     reason = estimate(0, 0, 1, status="unknown", reason="Too few samples.")
-    warning = {"code": "rough_estimate", "detail": "", "action": "Verify 50 samples."}
+    warning = {"code": "rough_estimate", "detail": "", "action": {"label": "Verify 50 samples."}}
     told = answer(with_result(facts, reason, NONE, warning))
     assert (told.detail, told.cure) == ("Too few samples.", "Verify 50 samples.")
 
@@ -112,7 +112,7 @@ def test_the_summary_says_of_a_warning_what_to_do(facts: Facts) -> None:
         NONE,
         {"code": "rough_estimate", "detail": "x"},
         {"code": "few_samples", "detail": "There are few samples (GET /jobs/{id}/signals lists them). More follows."},
-        {"code": "b", "title": "A title", "detail": "y", "action": "Do this."},
+        {"code": "b", "title": "A title", "detail": "y", "action": {"label": "Do this."}},
     )
     first, second = first_notices(told)
     assert (first.title, in_brief(first)) == ("Few samples", "There are few samples.")
