@@ -78,7 +78,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser, server: str) -> Iterator[BrowserContext]:
     """A fresh profile, at home at the service."""
-    opened = browser.new_context(base_url=server, viewport={"width": 1280, "height": 900})
+    opened = browser.new_context(base_url=server, viewport={"width": 1280, "height": 900}, locale="en-GB")
     opened.set_default_timeout(_PATIENCE_MS)
     yield opened
     opened.close()

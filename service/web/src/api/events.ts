@@ -1,7 +1,7 @@
 // Server-sent events, resumed after a lost connection. A hidden tab closes its stream: a browser opens six connections
 // to one host, and a person opens more tabs than that.
 
-import { createEventSource, type EventSourceMessage } from "eventsource-client";
+import { createEventSource, type EventSourceMessage, type FetchLike } from "eventsource-client";
 import { authorization } from "./client";
 import { connection } from "$/state/connection.svelte";
 
@@ -10,15 +10,19 @@ export interface Message {
   data: unknown;
 }
 
-/** Follows the stream at a path until the returned function is called. `ended` says after which message it is over. */
+/**
+ * Follows the stream at a path until the returned function is called. `ends` says after which message the service may end
+ * it, so that its end is no lost connection.
+ */
 export function follow(
   path: string,
   take: (message: Message) => void,
-  ended?: (message: Message) => boolean,
+  ends?: (message: Message) => boolean,
 ): () => void {
   let last: string | undefined;
   let source: { close: () => void } | undefined;
   let over = false;
+  let mayEnd = false;
 
   const close = (): void => {
     source?.close();
@@ -26,11 +30,21 @@ export function follow(
   };
   const read = ({ event = "message", data, id }: EventSourceMessage): void => {
     last = id ?? last;
-    connection.reached();
     const message = { event, data: data ? JSON.parse(data) : null };
-    over = ended?.(message) ?? false;
-    if (over) close();
+    mayEnd = ends?.(message) ?? false;
     take(message);
+  };
+  // What is refused is refused again: nothing is retried but a service that is away.
+  const answered: FetchLike = async (url, options) => {
+    const response = await fetch(url, options as RequestInit);
+    if (response.status === 401) connection.keyWanted = true;
+    if (response.status >= 400 && response.status < 500) {
+      over = true;
+      close();
+    }
+    if (!response.ok) throw new Error(`${path} answered ${response.status}`);
+    connection.reached();
+    return response;
   };
   const open = (): void => {
     if (over || source || document.hidden) return;
@@ -38,9 +52,11 @@ export function follow(
       url: new URL(path, location.origin),
       headers: authorization(),
       ...(last !== undefined && { initialLastEventId: last }),
+      fetch: answered,
       onMessage: read,
-      onDisconnect: () => {
-        if (!over) connection.lost();
+      // Also after a stream that breaks off, which is no disconnection to the client.
+      onScheduleReconnect: () => {
+        if (!over && !mayEnd) connection.lost();
       },
     });
   };

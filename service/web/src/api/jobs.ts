@@ -1,6 +1,7 @@
 // Requests about jobs.
 
 import { api, data, request } from "./client";
+import type { components } from "./schema";
 import type { Job } from "./types";
 import type { Property } from "$/words/schema";
 
@@ -42,3 +43,22 @@ export const estimateJob = async (spec: object): Promise<TimeEstimate> =>
       body: JSON.stringify(spec),
     })
   ).json();
+
+export type JobRequest = components["schemas"]["JobRequest"];
+
+/** Starts a job with the options of another, where `changes` names no others. Its webhook has a secret: it has none. */
+export function submitAgain({ spec }: Job, changes: Partial<JobRequest> = {}): Promise<Job> {
+  const { dataset, reference, model, training, influence, glitches, loop, priority, name } = spec;
+  const options = { dataset, reference, model, training, influence, glitches, loop, priority, name };
+  return submitJob({ ...options, ...changes });
+}
+
+/** Runs the job again over its corrected dataset. */
+export const rerunJob = (id: string): Promise<Job> =>
+  data(api.POST("/jobs/{job_id}/rerun", { params: { path: { job_id: id } } }));
+
+/** Which parts of the service are up; also its answer when one is not. */
+export async function getReadiness(): Promise<components["schemas"]["Readiness"]> {
+  const response = await fetch("/readyz");
+  return response.json();
+}

@@ -21,7 +21,7 @@ class Router {
     const merged = { ...Object.fromEntries(this.route.query), ...query };
     const target = address(this.route.path, merged);
     if (entry) history.pushState(null, "", target);
-    else history.replaceState(null, "", target);
+    else history.replaceState(history.state, "", target);
     this.route = parse(location.hash);
   }
 }

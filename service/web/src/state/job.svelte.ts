@@ -1,8 +1,16 @@
 // One job as it stands now: loaded, and followed by its events until it ends.
 
+import { Refused } from "$/api/client";
 import { getJob } from "$/api/jobs";
 import { follow } from "$/api/events";
 import { ENDED, type Job } from "$/api/types";
+
+const RETRY_MS = 2_000;
+const SETTLED_MS = 50;
+
+interface StateEvent {
+  state: Job["state"];
+}
 
 export interface Epoch {
   epoch: number;
@@ -15,26 +23,43 @@ export class FollowedJob {
   job = $state.raw<Job>();
   /** By epoch: a job that another worker took over sends an epoch twice. */
   epochs = $state.raw<Epoch[]>([]);
-  error = $state.raw<unknown>();
+  /** Why the job cannot be shown; a service that is away is asked again instead. */
+  error = $state.raw<Error>();
   #stop: (() => void) | undefined;
+  #reloading: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
+  #wasFollowed = false;
 
   constructor(readonly id: string) {
     void this.load();
   }
 
-  /** Loads the job anew, and follows it while it runs. */
+  /** Loads the job anew, and follows it while it runs. The curves of one that has ended are among its events. */
   async load(): Promise<void> {
+    clearTimeout(this.#reloading);
     try {
       this.job = await getJob(this.id);
       this.error = undefined;
-      this.#stop ??= follow(
-        `/jobs/${this.id}/events`,
-        ({ event, data }) => this.#take(event, data),
-        ({ event, data }) => event === "state" && ENDED.has((data as { state: string }).state),
-      );
     } catch (error) {
-      this.error = error;
+      // A wrong key is asked for elsewhere.
+      if (error instanceof Refused && error.status < 500) {
+        if (error.status !== 401) this.error = error;
+      } else if (!this.#isClosed) this.#reloading = setTimeout(() => void this.load(), RETRY_MS);
+      return;
     }
+    if (this.#isClosed) return;
+    if (!ENDED.has(this.job.state) || !this.#wasFollowed) this.#follow();
+    else this.#unfollow();
+    this.#wasFollowed = true;
+  }
+
+  #follow(): void {
+    this.#stop ??= follow(
+      `/jobs/${this.id}/events`,
+      ({ event, data }) => this.#take(event, data),
+      // A job that was retried has an end among its events, too, and the stream goes on after it.
+      ({ event, data }) => event === "state" && ENDED.has((data as StateEvent).state),
+    );
   }
 
   #take(event: string, data: unknown): void {
@@ -45,14 +70,24 @@ export class FollowedJob {
       epochs[(data as Epoch).epoch] = data as Epoch;
       this.epochs = epochs;
     }
-    if (event === "state") {
-      const { state } = data as { state: Job["state"] };
-      if (state !== this.job.state) void getJob(this.id).then((job) => (this.job = job));
-    }
+    if (event === "state") this.#entered((data as StateEvent).state);
+  }
+
+  // Past states come first, all at once: the job is loaded when they have passed.
+  #entered(state: Job["state"]): void {
+    clearTimeout(this.#reloading);
+    if (state !== this.job?.state) this.#reloading = setTimeout(() => void this.load(), SETTLED_MS);
+    else if (ENDED.has(state)) this.#unfollow();
+  }
+
+  #unfollow(): void {
+    this.#stop?.();
+    this.#stop = undefined;
   }
 
   close(): void {
-    this.#stop?.();
-    this.#stop = undefined;
+    this.#isClosed = true;
+    clearTimeout(this.#reloading);
+    this.#unfollow();
   }
 }

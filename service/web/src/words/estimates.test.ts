@@ -1,0 +1,19 @@
+import { expect, test } from "vitest";
+import { mislabeledWords } from "./estimates";
+
+test("an estimate says what it is worth", () => {
+  expect(mislabeledWords({ status: "rough", count: 89, low: 60, high: 120 })).toBe(
+    "About 89 look mislabeled (60 to 120)",
+  );
+  expect(mislabeledWords({ status: "measured", count: 1200, low: 1100.4, high: 1300 })).toBe(
+    "1,200 mislabeled, as measured (1,100 to 1,300)",
+  );
+  expect(mislabeledWords({ status: "unknown", count: 0, low: 0, high: 700 })).toBe(
+    "Cannot tell how many are mislabeled",
+  );
+});
+
+test("nothing found says what may still be there", () => {
+  expect(mislabeledWords({ status: "rough", count: 0, low: 0, high: 34 })).toBe("None surely mislabeled (0 to 34)");
+  expect(mislabeledWords({ status: "rough", count: 0, low: 0, high: 0 })).toBe("None looks mislabeled");
+});

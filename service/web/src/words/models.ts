@@ -1,0 +1,25 @@
+// Names of models. The service has them too, and more; these need no request.
+
+const MODELS: Record<string, string> = {
+  auto: "Model for the data",
+  logistic_regression: "Logistic regression",
+  mlp: "MLP",
+  tabular_resnet: "Tabular ResNet",
+  tabm: "TabM",
+  ft_transformer: "FT-Transformer",
+  small_cnn: "Small CNN",
+  resnet20: "ResNet-20",
+  resnet18: "ResNet-18",
+  pretrained_image: "Pretrained image network",
+  linear_probe: "Linear probe",
+  mlp_probe: "MLP probe",
+  text_cnn: "Text CNN",
+  text_transformer: "Text transformer",
+  pretrained_text: "Pretrained text network",
+  exported: "Your network",
+  safetensors: "Your weights",
+  trace: "Recorded training",
+  predictions: "Your predictions",
+};
+
+export const modelName = (name: string): string => MODELS[name] ?? name.replaceAll("_", " ");
