@@ -29,11 +29,13 @@ from service.api import (
     reviews,
     samples,
     signals,
+    streams,
     suspects,
     versions,
     weights,
 )
 from service.api.http import errors, observe, openapi
+from service.api.http.stopping import noticing_signals
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
@@ -88,6 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         networks,
         jobs,
         events,
+        streams,
         suspects,
         confusion,
         samples,
@@ -126,6 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     migrate(services.settings.database)
     _clear_uploads(services.blobs)
     with ExitStack() as running:
+        running.enter_context(noticing_signals())
         for name, work in _BACKGROUND.items():
             running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services)))
         yield

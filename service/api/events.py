@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ExistingJob, ServicesDependency
+from service.api.http.stopping import stopping
 from service.domain.errors import FieldError, Malformed
 from service.domain.job import ENDED, Progress
 from service.services import Services
@@ -52,7 +53,7 @@ async def follow_job(
     """
     told: Progress | None = None
     said: object = None
-    while True:
+    while not stopping():
         now, events = await run_in_threadpool(_look, services, job.id, after)
         if now is None:
             return

@@ -60,6 +60,8 @@ PROMISED = {
     ("get", "/jobs/{job_id}/reviews/summary"),
     ("post", "/jobs/{job_id}/reviews/bulk"),
     ("post", "/jobs/{job_id}/reviews/undo"),
+    ("get", "/jobs/{job_id}/reviews/events"),
+    ("get", "/events"),
     ("get", "/jobs/{job_id}/confusion"),
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),
@@ -489,6 +491,10 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         415: (JOB, {"content": b"x"}),
         422: (JOB, {"json": {"batch": "batch_0"}}),
     },
+    ("get", "/jobs/{job_id}/reviews/events"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        400: (JOB, {"headers": {"Last-Event-ID": "x"}}),
+    },
     ("get", "/jobs/{job_id}/confusion"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"verdict": "x"}}),
@@ -582,6 +588,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("post", "/deliveries/{delivery_id}/retry"): {202: (DEAD, {}), 404: (NO_DELIVERY, {}), 409: (PENDING, {})},
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
+ENDLESS = {"/events", "/jobs/{job_id}/reviews/events"}
 PREPARED: dict[int, Prepare] = {
     401: Scene.keys,
     409: Scene.another_key,
@@ -630,6 +637,9 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
     if path == "/connections" and isinstance(sent.get("json"), dict) and sent["json"]:
         sent = {**sent, "json": {**sent["json"], "url": scene.tool.url}}
     places = {name: scene.made.get(value, value) for name, value in where.items()}
+    if path in ENDLESS and status == 200:
+        with scene.client.stream(method, path.format(**places), **sent) as begun:
+            return begun
     return scene.client.request(method, path.format(**places), **sent)
 
 

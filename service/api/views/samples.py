@@ -1,6 +1,7 @@
 """Views of ranked samples: in short, with their signals, their planted error and their review."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from service.actions.find import find_dataset_of_job
 from service.api.schemas.samples import PlantedGlitch, ReviewView, SampleCard, SampleLinks, Suspect
@@ -10,7 +11,7 @@ from service.domain.signal import SIGNALS
 from service.ingest.rows import previews
 from service.label_studio.push.data_manager import task_links
 from service.services import Services
-from service.store import reviews
+from service.store import rankings, reviews
 from service.store.jobs import Job
 from service.store.rankings import Row
 
@@ -41,6 +42,21 @@ def review_view(review: Review | None, given: str, suggested: str) -> ReviewView
         return None
     word = review.about(given)
     return ReviewView.model_validate({**word.model_dump(), "outcome": review_outcome(word, given, suggested)})
+
+
+def review_views(services: Services, job: Job, sample_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The review that holds of each sample, by its id, in terms of this job's labels; null where none does."""
+    with services.database.read() as connection:
+        rows = rankings.rows_by_id(connection, job.id, sample_ids)
+        held = reviews.latest(connection, job.id, sample_ids)
+    found = []
+    for name in sample_ids:
+        row, review = rows.get(name), held.get(name)
+        own = (review and review.given_label) or ""  # of a sample that was held out of the ranking
+        given, suggested = (row["given_label"], row["suggested_label"]) if row else (own, own)
+        shown = review_view(review, given, suggested)
+        found.append({"sample_id": name, "review": shown and shown.model_dump(mode="json")})
+    return found
 
 
 def planted_view(row: Row) -> PlantedGlitch | None:
