@@ -59,7 +59,6 @@ def entries(
             given=row["given_label"],
             suggested=row["suggested_label"],
             confidence=row["suggested_confidence"],
-            score=row[by],
             verdict=row["verdict"],
             why=_anomaly_reason(row) if by == "anomalous" else _label_reason(row, rank, folder, dataset),
             planted_kind=row["planted_kind"],

@@ -46,7 +46,6 @@ class Entry:
     given: str
     suggested: str
     confidence: float
-    score: float
     verdict: str
     why: str
     planted_kind: str | None

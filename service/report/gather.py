@@ -11,6 +11,7 @@ from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
 from service.report.entries import entries, group, load_samples
 from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
+from service.report.wording import VERDICTS
 from service.store import datasets, job_events, outcomes, rankings, reviews, tallies
 from service.store.blobs import Blobs
 from service.store.engine import Database
@@ -123,7 +124,7 @@ def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
             verdict: reviewed_share(
                 reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict
             )
-            for verdict in (*HEADLINES, "clean")
+            for verdict in VERDICTS
         },
         bands=shares_by_rank(ranks, reviewed.found),
         outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},

@@ -86,7 +86,10 @@ def test_a_report_is_at_most_four_screens_long_before_a_panel_is_opened(opened: 
 
 
 @pytest.mark.parametrize(
-    "opened", [(width, theme) for width in (360, 720, 1440, 3840) for theme in ("light", "dark")], indirect=True
+    "opened",
+    [(width, theme) for width in (360, 720, 1440, 3840) for theme in ("light", "dark")],
+    ids=lambda one: f"{one[0]}-{one[1]}",
+    indirect=True,
 )
 @pytest.mark.parametrize("job", ["table", "image"], indirect=True)
 def test_it_fits_every_width_and_axe_finds_no_barrier(opened: Page, job: str) -> None:
