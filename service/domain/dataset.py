@@ -25,9 +25,11 @@ last, holds under `WHITE_KEY` the brightest pixel value of greyscale images of m
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.domain.warning_titles import warning_title
 
 METADATA_KEY = b"usual-suspects"
 WHITE_KEY = b"usual-suspects-white"
@@ -114,11 +116,37 @@ class Feature(Frozen):
     column: str = Field(description="Its name in the canonical file.", exclude=True)
 
 
+class WarningAction(Frozen):
+    """The cure of a warning, where one click does it."""
+
+    kind: Literal["verify", "rerun", "rerun_with_model", "review"] = Field(
+        description="verify: people decide the samples of GET /jobs/{id}/verify-next, then POST /jobs with this job's spec and "
+        "`changes`. rerun, rerun_with_model: POST /jobs with this job's spec and `changes`. review: people decide the top of "
+        "the ranking."
+    )
+    label: str = Field(description="Words for a button.")
+    count: int | None = Field(None, description="Of verify: how many samples.")
+    model: str | None = Field(None, description="Of rerun_with_model: a name of GET /models.")
+    changes: dict[str, Any] | None = Field(
+        None, description="Fields of POST /jobs that replace those of this job, each whole."
+    )
+
+
 class ClientWarning(Frozen):
     """A warning about a dataset or a ranking. `code` is stable, `detail` says what follows and what to do."""
 
     code: str
+    title: str = Field("", description="What is the case, in one short sentence.")
     detail: str
+    action: WarningAction | None = Field(None, description="null where no single step mends it.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_title(cls, values: Any) -> Any:
+        # Also of warnings that were stored before there were titles.
+        if isinstance(values, dict) and not values.get("title") and isinstance(values.get("code"), str):
+            return {**values, "title": warning_title(values["code"])}
+        return values
 
 
 class Recording(Frozen):
