@@ -85,6 +85,7 @@ benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and s
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.predictions
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scale
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.paper
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.unknown
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.

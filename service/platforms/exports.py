@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.dataset import Modality
+from service.domain.verdict import FLAGGED
 from service.platforms.label_studio import Control, choices_result, task_number
 
 _OPTIONS = 50  # more classes than this are too many options for one question
@@ -33,7 +34,7 @@ class ExportedSample:
     @property
     def flagged(self) -> bool:
         """Whether the job flags it as mislabeled or anomalous."""
-        return self.verdict != "clean"
+        return self.verdict in FLAGGED
 
 
 @dataclass(frozen=True)

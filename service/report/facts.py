@@ -177,7 +177,8 @@ class Facts:
 
     def shown(self, verdict: str) -> str:
         """A verdict as it is shown: where the number of wrong labels is unknown, no label is called fine."""
-        return "not_judged" if verdict == "clean" and self.status == "unknown" else verdict
+        counted = self.status != "unknown" or self.result["estimates"]["anomalous"].get("status") != "unknown"
+        return "not_judged" if verdict == "clean" and not counted else verdict
 
     @property
     def top(self) -> Sequence[Entry]:

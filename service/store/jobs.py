@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
+from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec, Reference
 from service.store import job_events, loops, networks
@@ -57,6 +58,11 @@ class Job(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @field_validator("result", mode="before")
+    @classmethod
+    def _add_statuses(cls, result: dict[str, Any] | None) -> dict[str, Any] | None:
+        return None if result is None else with_statuses(result)
 
 
 def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) -> None:

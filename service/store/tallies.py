@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from service.domain.verdict import FLAGGED
 from service.store.tables import suspects
 
 
@@ -22,8 +23,8 @@ class ClassTally:
 
     @property
     def flagged(self) -> int:
-        """How many of them are not clean."""
-        return self.samples - self.verdicts.get("clean", 0)
+        """How many of them are mislabeled or anomalous."""
+        return sum(self.verdicts.get(verdict, 0) for verdict in FLAGGED)
 
 
 @dataclass(frozen=True)

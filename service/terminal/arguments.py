@@ -12,7 +12,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print ids alone, one
 By = Annotated[str, typer.Option(help="mislabeled, anomalous, or any signal of `suspects signals`.")]
 Label = Annotated[str | None, typer.Option(help="Only samples with this given label.")]
 Suggested = Annotated[str | None, typer.Option(help="Only samples with this suggested label.")]
-Verdict = Annotated[str | None, typer.Option(help="Only samples with this verdict: mislabeled, anomalous or clean.")]
+Verdict = Annotated[
+    str | None, typer.Option(help="Only samples with this verdict: mislabeled, anomalous, clean or not_judged.")
+]
 MinScore = Annotated[float | None, typer.Option(help="Only samples that score at least this.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of rows to show.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]

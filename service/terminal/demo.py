@@ -93,7 +93,8 @@ def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
     estimate = job["result"]["estimates"]["mislabeled"]
     between = "" if estimate["low"] is None else f" (between {estimate['low']:.0f} and {estimate['high']:.0f})"
     planted = round(_RATE * ranking["total"])
-    _say(f"Planted: {planted} wrong labels. Estimated without knowing that: {estimate['count']}{between}.")
+    told = "cannot tell" if estimate["status"] == "unknown" else f"{estimate['count']}{between}"
+    _say(f"Planted: {planted} wrong labels. Estimated without knowing that: {told}.")
     return str(job["id"])
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.domain.verdict import FLAGGED
 from service.terminal.arguments import AsJson, Job, Quiet, secret
 from service.terminal.console import Printer
 from service.terminal.doccano import Doccano
@@ -67,7 +68,7 @@ def push(
 ) -> None:
     """Mark the suspects in doccano. Its order "Lowest score first" then shows the most suspicious first."""
     ranked = _ranked(context.obj, job)
-    suspects = list(islice(ranked, limit)) if limit else [one for one in ranked if one["verdict"] != "clean"]
+    suspects = list(islice(ranked, limit)) if limit else [one for one in ranked if one["verdict"] in FLAGGED]
     with _open(doccano, user, password) as tool:
         done = tool.push(project, job, suspects, datetime.now(UTC), reopen=reopen, comment=comment)
     text = f"{done.marked} marked, {done.before} of them before; {done.cleared} older marks cleared"

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from service.domain.verdict import verdict_words
 from service.terminal.console import OutputColumn, escaped
 
 
@@ -29,7 +30,7 @@ _RANKED = (
     GIVEN,
     OutputColumn("suggested label", "suggested_label", shown=_suggestion),
     OutputColumn("score", "score", right=True, shown=lambda row: f"{row['score']:.3f}"),
-    OutputColumn("verdict", "verdict"),
+    OutputColumn("verdict", "verdict", shown=lambda row: verdict_words(row["verdict"])),
 )
 _PLANTED = OutputColumn("planted", "planted.original_label", "planted_label", shown=_planted)
 _DECIDED = OutputColumn("review", "review.decision", "decision")

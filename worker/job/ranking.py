@@ -13,6 +13,7 @@ from torch import Tensor
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.data.canonical import Canonical
+from worker.job.estimates import estimate_view
 from worker.job.preparation import JobSamples
 from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
@@ -27,7 +28,6 @@ from worker.signals.verdicts import Verdicts, decide, rescale_around_cut
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
-_UNKNOWN = {"count": 0, "low": None, "high": None}
 
 
 @dataclass(frozen=True)
@@ -91,14 +91,16 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
                 "reference_accuracy": scored.reference_accuracy,
             },
             "estimates": {
-                "mislabeled": {**vars(verdicts.mislabeled_estimate), **_counted_elsewhere(m)},
-                # Where anomalies are not even ranked, no interval is honest.
-                "anomalous": vars(verdicts.anomalous_estimate) if "anomalous" in signals else _UNKNOWN,
+                "mislabeled": {
+                    **estimate_view(verdicts.mislabeled_estimate, len(labels), spec.model.name),
+                    **_counted_elsewhere(m),
+                },
+                "anomalous": estimate_view(verdicts.anomalous_estimate, len(labels), spec.model.name),
             },
             "signals": list(signals),
             "warnings": [
                 warning.model_dump()
-                for warning in ranking_warnings(prepared, m, spec.model, train_accuracy, verdicts.mislabeled_estimate)
+                for warning in ranking_warnings(prepared, m, spec, train_accuracy, verdicts.mislabeled_estimate)
             ],
         },
     )
@@ -122,7 +124,7 @@ def _columns(
     prepared: JobSamples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
 ) -> dict[str, Any]:
     rows = prepared.rows.tolist()
-    verdict = np.full(len(rows), "clean", dtype=object)
+    verdict = np.full(len(rows), "clean" if verdicts.judged else "not_judged", dtype=object)
     verdict[verdicts.mislabeled.numpy()] = "mislabeled"
     verdict[verdicts.anomalous.numpy()] = "anomalous"
     classes = np.array(prepared.classes, dtype=object)

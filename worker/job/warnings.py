@@ -6,7 +6,9 @@ import torch
 
 from service.domain.dataset import ClientWarning
 from service.domain.signal import SIGNALS
-from service.domain.specs import ModelRequest
+from service.domain.specs import JobSpec
+from worker.job import actions
+from worker.job.estimates import cure_by_model
 from worker.job.preparation import JobSamples
 from worker.signals.counts import CountEstimate
 from worker.signals.dynamics import early_checkpoints
@@ -14,12 +16,12 @@ from worker.signals.measurements import Answers, Measurements
 from worker.signals.verdicts import TRUSTED_ROWS
 
 _LEARNT = 0.05  # share of the samples without the commonest label that a model must classify as labelled
-_WIDE = 0.05  # share of the samples: an interval from 0 to more than these says little
+_LITTLE = 0.3  # the same share: below it the ranking shows what the model could not learn rather than what is wrong
 _TOO_ACCURATE = 0.998  # share of the labels: hardly any model predicts more of samples that it has not seen
 
 
 def ranking_warnings(
-    prepared: JobSamples, m: Answers, model: ModelRequest, train_accuracy: float | None, wrong: CountEstimate
+    prepared: JobSamples, m: Answers, spec: JobSpec, train_accuracy: float | None, wrong: CountEstimate
 ) -> list[ClientWarning]:
     """All warnings about a ranking.
 
@@ -27,24 +29,25 @@ def ranking_warnings(
     predictions: that agree with the label), and `wrong` the estimated number of wrong labels.
     """
     return [
-        *_continued_training(model),
+        *_continued_training(spec),
         *(_predictions(m, train_accuracy) if m.unseen is not None else ()),
         *_reference(m),
-        *_count(m, wrong),
-        *_columns(prepared, m),
-        *_groups(prepared),
-        *(_learning(m, train_accuracy) if m.unseen is None else ()),
+        *_count(wrong, spec),
+        *_columns(prepared, m, spec),
+        *_groups(prepared, spec),
+        *(_learning(m, train_accuracy, spec) if m.unseen is None else ()),
         *_rare(prepared, m),
     ]
 
 
-def _continued_training(model: ModelRequest) -> Iterator[ClientWarning]:
-    if model.params.get("head") == "keep":
+def _continued_training(spec: JobSpec) -> Iterator[ClientWarning]:
+    if spec.model.params.get("head") == "keep":
         yield ClientWarning(
             code="trained_before",
             detail="Training continued from uploaded weights, last layer included. If these were trained on the same labels, they had "
             "memorised the wrong ones before the first checkpoint, and few of them are found. Begin with weights of other "
             "data or of an early epoch, or set model.params.head to new.",
+            action=actions.with_new_head(spec),
         )
 
 
@@ -89,34 +92,53 @@ def _reference(m: Answers) -> Iterator[ClientWarning]:
             "verdict anomalous. Anomalies that form a cluster under one label rank high only where they are clearly apart from "
             "the rest of it (GET /jobs/{id}/groups lists such groups); scattered ones near the data do not. About 50 verified "
             "samples in reference.samples improve the ranking, 150 allow verdicts; GET /jobs/{id}/verify-next proposes samples.",
+            action=actions.verify(actions.FIRST_VERIFIED),
         )
     elif len(m.trusted.labels) < TRUSTED_ROWS:
         yield ClientWarning(
             code="small_trusted_reference",
             detail=f"{len(m.trusted.labels)} verified samples are enough to rank anomalies and too few to count them. No sample gets the "
             f"verdict anomalous with fewer than {TRUSTED_ROWS}; GET /jobs/{{id}}/verify-next proposes samples.",
+            action=actions.verify(TRUSTED_ROWS - len(m.trusted.labels)),
         )
 
 
-def _count(m: Answers, wrong: CountEstimate) -> Iterator[ClientWarning]:
-    if wrong.high > _WIDE * max(len(m.labels), 1) and not wrong.low:
-        yield ClientWarning(
-            code="rough_estimate",
-            detail="The number of wrong labels is a rough estimate: the classes overlap, and no verified samples show how much. "
-            f"With at least {TRUSTED_ROWS} verified samples in the reference the number is measured.",
-        )
+def _count(wrong: CountEstimate, spec: JobSpec) -> Iterator[ClientWarning]:
+    if wrong.doubt is None:
+        return
+    model = cure_by_model(spec.model.name)
+    match wrong.doubt.cause:
+        case "learnt_little":
+            why, cure = (
+                "the model predicts hardly more than the commonest class",
+                f"{TRUSTED_ROWS} verified samples{model}",
+            )
+        case "few_samples":
+            why, cure = "there are too few samples", "more samples"
+        case "wide":
+            why, cure = "the verified samples leave it open", f"more verified samples{model}"
+        case _:
+            why = "that many are predicted otherwise, and where classes overlap that is no error"
+            cure = f"{TRUSTED_ROWS} verified samples{model}"
+    yield ClientWarning(
+        code="rough_estimate",
+        detail=f"The number of wrong labels is unknown: between none and about {wrong.doubt.at_most:,} may be wrong, because {why}. Samples "
+        f"without a flag are not called clean for that. What helps: {cure}.",
+        action=actions.review() if wrong.doubt.cause == "few_samples" else actions.verify(actions.FIRST_VERIFIED),
+    )
 
 
-def _columns(prepared: JobSamples, m: Answers) -> Iterator[ClientWarning]:
+def _columns(prepared: JobSamples, m: Answers, spec: JobSpec) -> Iterator[ClientWarning]:
     if isinstance(m, Measurements) and prepared.columns is not None and len(prepared.columns.rows) < len(m.labels):
         yield ClientWarning(
             code="reference_sampled",
             detail=f"The training set is its own reference. Signals of cost `pairs` are estimated on {len(prepared.columns.rows)} of its "
             f"{len(m.labels)} rows, drawn from every class. Set influence.columns to {len(m.labels)} for the exact sums.",
+            action=actions.with_all_columns(spec, len(m.labels)),
         )
 
 
-def _groups(prepared: JobSamples) -> Iterator[ClientWarning]:
+def _groups(prepared: JobSamples, spec: JobSpec) -> Iterator[ClientWarning]:
     if prepared.groups is None:
         return
     train, reference = prepared.groups.train, prepared.groups.reference
@@ -135,6 +157,7 @@ def _groups(prepared: JobSamples) -> Iterator[ClientWarning]:
             detail=f"{count} groups are both in the training part and in the reference, with {int(shared.sum())} of the {len(reference)} "
             "reference samples. The accuracy on the reference is too high, because the model has learnt from samples of the same "
             "groups. Put whole groups into a split, or set reference.holdout, which takes whole groups.",
+            action=actions.with_holdout(spec),
         )
     inside = torch.stack([train, prepared.planted.labels], 1)
     of_class = torch.unique(inside, dim=0)[:, 1].bincount(minlength=len(prepared.classes))
@@ -149,22 +172,30 @@ def _groups(prepared: JobSamples) -> Iterator[ClientWarning]:
         )
 
 
-def _learning(m: Answers, train_accuracy: float | None) -> Iterator[ClientWarning]:
+def _learning(m: Answers, train_accuracy: float | None, spec: JobSpec) -> Iterator[ClientWarning]:
+    if train_accuracy is None:
+        return
     commonest = _commonest(m)
-    if train_accuracy is not None and train_accuracy < commonest + _LEARNT * (1 - commonest):
+    better = cure_by_model(spec.model.name)
+    learnt = (train_accuracy - commonest) / max(1 - commonest, 1e-9)
+    if commonest < 1 and learnt < _LITTLE:
+        little = learnt >= _LEARNT
         yield ClientWarning(
-            code="learnt_nothing",
+            code="learnt_little" if little else "learnt_nothing",
             detail=f"At the end of training the model agrees with {train_accuracy:.0%} of the labels, and {commonest:.0%} of the labels are "
-            "the commonest class. It has learnt next to nothing, and the ranking says little. Try another "
-            "training.learning_rate, usually a lower one, more training.epochs, or another model.",
+            f"the commonest class. It has learnt {'little' if little else 'next to nothing'}, and the ranking says "
+            f"{'more about what the model could not learn than about wrong labels' if little else 'little'}. Try another "
+            f"training.learning_rate, usually a lower one, or more training.epochs{better}.",
+            action=actions.with_better_model(spec) or actions.with_more_epochs(spec),
         )
     early = m.dynamics.margin[: early_checkpoints(len(m.dynamics.margin))] > 0
     share = float(early.float().mean())
-    if train_accuracy is not None and share < commonest + 0.25 * (train_accuracy - commonest):
+    if share < commonest + 0.25 * (train_accuracy - commonest):
         yield ClientWarning(
             code="slow_start",
             detail=f"In the early epochs the model agreed with {share:.0%} of the labels, at the end with {train_accuracy:.0%}. Early "
             "signals are mostly noise. Raise training.learning_rate or training.epochs.",
+            action=actions.with_more_epochs(spec),
         )
 
 

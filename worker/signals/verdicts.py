@@ -4,19 +4,19 @@ worker.signals.counts estimates how many are flagged, so no contamination has to
 Anomalies are flagged first: no class is right for a sample that lies outside of all classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.signals.counts import CountEstimate, agreed_error_count, anomaly_count, estimate, wrong_label_count
+from worker.signals.doubts import Doubt, doubt_with_verified
 from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
 TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
-_NONE = CountEstimate(0, 0, 0)
 _CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
 
 
@@ -29,22 +29,28 @@ class Verdicts:
     mislabeled_estimate: CountEstimate
     anomalous_estimate: CountEstimate
 
+    @property
+    def judged(self) -> bool:
+        """Whether at least one of the two numbers could be told."""
+        return self.mislabeled_estimate.doubt is None or self.anomalous_estimate.doubt is None
+
 
 def decide(
     m: Answers, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"] | None, generator: torch.Generator
 ) -> Verdicts:
     """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is flagged as anomalous."""
     nobody = torch.zeros(len(m.labels), dtype=torch.bool)
-    outside, strange = nobody, _NONE
-    trusted = m.trusted if isinstance(m, Measurements) else None
-    if trusted is not None and anomalous is not None and len(trusted.labels) >= TRUSTED_ROWS:
-        strange = anomaly_count(trusted.strange.train.amax(0), trusted.strange.reference.amax(0))
+    outside, strange = nobody, CountEstimate(0, 0, 0, _blindness(m))
+    if isinstance(m, Measurements) and m.trusted is not None and anomalous is not None and strange.doubt is None:
+        strange = _doubted(
+            anomaly_count(m.trusted.strange.train.amax(0), m.trusted.strange.reference.amax(0)), len(m.labels)
+        )
         outside = _top(anomalous, strange.count, nobody)
     known = _known(m)
     if known is None:
         wrong = agreed_error_count(_guesses(m), m.labels)
     else:
-        wrong = _wrong_labels(known, m.labels, ~outside, generator)
+        wrong = _doubted(_wrong_labels(known, m.labels, ~outside, generator), len(m.labels))
     return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
@@ -55,6 +61,19 @@ def rescale_around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"])
     cut = scores[flagged].min()
     above = 0.5 + 0.5 * (scores - cut) / (1 - cut).clamp(min=1e-9)
     return torch.where(scores >= cut, above.clamp(max=1), 0.5 * scores / cut.clamp(min=1e-9))
+
+
+def _blindness(m: Answers) -> Doubt | None:
+    """Why anomalies cannot be counted at all."""
+    if not isinstance(m, Measurements):
+        return Doubt("no_features", len(m.labels))
+    if m.trusted is None:
+        return Doubt("none_verified", len(m.labels))
+    return Doubt("few_verified", len(m.labels)) if len(m.trusted.labels) < TRUSTED_ROWS else None
+
+
+def _doubted(found: CountEstimate, samples: int) -> CountEstimate:
+    return replace(found, doubt=doubt_with_verified(found.low, found.high, samples))
 
 
 def _known(m: Answers) -> Unseen | None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from service.api.exports.export import Chunks, Export, Writer
+from service.domain.verdict import FLAGGED
 from service.ingest.contents import contents
 from service.platforms.exports import ExportedSample, ToolFormat
 
@@ -27,7 +28,7 @@ def tool_writer(form: ToolFormat) -> Writer:
 def _samples(chunks: Chunks, export: Export, form: ToolFormat) -> Iterator[ExportedSample]:
     sizes = form.flagged_images
     for chunk in chunks:
-        rows = [row for row in chunk if row["verdict"] != "clean"] if sizes else chunk
+        rows = [row for row in chunk if row["verdict"] in FLAGGED] if sizes else chunk
         for row, content in zip(
             rows, contents(export.data, [row["position"] for row in rows], sizes=sizes), strict=True
         ):

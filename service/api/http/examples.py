@@ -22,7 +22,14 @@ _DATASET: dict[str, Any] = {
         "label_candidates": [],
         "format": "csv, delimiter ,, encoding utf-8",
     },
-    "warnings": [{"code": "repeated_rows", "detail": "24 rows repeat an earlier one, label included"}],
+    "warnings": [
+        {
+            "code": "repeated_rows",
+            "title": "Some rows occur more than once.",
+            "detail": "24 rows repeat an earlier one, label included",
+            "action": None,
+        }
+    ],
     "created_at": "2026-01-01T12:00:00Z",
     "columns": [
         {
@@ -92,12 +99,40 @@ _JOB: dict[str, Any] = {
         "samples": 32561,
         "model": {"train_accuracy": 0.86, "reference_accuracy": None, "learning_rate": 0.04},
         "estimates": {
-            "mislabeled": {"count": 1810, "low": None, "high": None, "confident_joint": None},
-            "anomalous": {"count": 0, "low": None, "high": None, "confident_joint": None},
+            "mislabeled": {
+                "status": "rough",
+                "count": 1810,
+                "low": 1470,
+                "high": 2205,
+                "reason": None,
+                "confident_joint": None,
+            },
+            "anomalous": {
+                "status": "unknown",
+                "count": 0,
+                "low": 0,
+                "high": 0,
+                "reason": "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "
+                "counted. Verify at least 150 samples and rank again.",
+                "confident_joint": None,
+            },
         },
         "timings": {"training_s": 24.1, "scoring_s": 10.3, "ranking_s": 1.9},
         "signals": ["mislabeled", "anomalous", "si"],
-        "warnings": [{"code": "no_trusted_reference", "detail": "nothing gets the verdict anomalous"}],
+        "warnings": [
+            {
+                "code": "no_trusted_reference",
+                "title": "Nothing is verified, so anomalies cannot be counted.",
+                "detail": "nothing gets the verdict anomalous",
+                "action": {
+                    "kind": "verify",
+                    "label": "Verify 50 samples",
+                    "count": 50,
+                    "model": None,
+                    "changes": {"reference": {"verified": True}},
+                },
+            }
+        ],
     },
     "loop_trouble": None,
     "links": {

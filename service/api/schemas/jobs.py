@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.page import Page
 from service.domain.dataset import ClientWarning, DatasetInfo
+from service.domain.estimate import Status
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import JobSpec
 
@@ -22,13 +23,21 @@ class Accuracies(BaseModel):
 
 
 class Estimate(BaseModel):
-    """Estimated number of samples, with an interval where one is known."""
+    """Estimated number of samples, with an interval where one is known.
+
+    Where the status is unknown, the job cannot tell, and the numbers mean nothing.
+    """
 
     model_config = ConfigDict(extra="allow")
 
-    count: int
+    status: Status = Field(
+        description="measured: by reviews of samples drawn at random. rough: by a rule that holds on most data. unknown: it "
+        "cannot be told from none, see `reason`."
+    )
+    count: int = Field(description="It decides how many are flagged, whatever the status.")
     low: int | float | None = None
     high: int | float | None = None
+    reason: str | None = Field(None, description="Why it is unknown, and what would help; null otherwise.")
     confident_joint: int | None = Field(
         None, description="Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021)."
     )

@@ -131,8 +131,11 @@ def test_predictions_alone_give_what_they_define_and_nothing_else(tmp_path: Path
     assert set(found.table.column_names) & SIGNALS.keys() == set(BARE)
     assert set(found.evidence) == {"positions", "loss", "margin"}
     assert not {"groups", "proposals"} & set(found.summaries)
-    assert {one["code"] for one in found.result["warnings"]} == {"no_training", "no_features"}
-    assert found.result["estimates"]["anomalous"] == {"count": 0, "low": None, "high": None}
+    codes = {one["code"] for one in found.result["warnings"]}
+    assert codes - {"rough_estimate"} == {"no_training", "no_features"}
+    anomalous = found.result["estimates"]["anomalous"]
+    assert {**anomalous, "reason": ""} == {"status": "unknown", "count": 0, "low": None, "high": None, "reason": ""}
+    assert "features" in anomalous["reason"]
     probable = torch.from_numpy(arrays["pred_probs"])
     labels = torch.from_numpy(arrays["labels"])
     own = probable.gather(1, labels[:, None]).squeeze(1)
