@@ -177,7 +177,10 @@ class Facts:
 
     def shown(self, verdict: str) -> str:
         """A verdict as it is shown: where the number of wrong labels is unknown, no label is called fine."""
-        counted = self.status != "unknown" or self.result["estimates"]["anomalous"].get("status") != "unknown"
+        counted = self.status != "unknown" or self.result["estimates"]["anomalous"].get("status") in (
+            "rough",
+            "measured",
+        )
         return "not_judged" if verdict == "clean" and not counted else verdict
 
     @property
