@@ -16,6 +16,7 @@ from service.domain.models import AUTO, MODELS
 from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
 from service.terminal.cli import app as command_line
+from service.terminal.tools.verbs import LEFT_OUT, VERBS
 
 DOCS = Path(__file__).parents[1]
 _TABLE = re.compile(r"(?P<open><!-- table: (?P<name>\w+) -->\n)(?P<body>.*?)(?P<close><!-- end -->)", re.DOTALL)
@@ -63,20 +64,35 @@ def exports() -> str:
 def commands() -> str:
     """The commands of the command line."""
     group = typer.main.get_command(command_line)
-    rows = ([f"`suspects {name}`", _first_sentence(command.help or "")] for name, command in _commands(group))
+    rows = ([f"`suspects {name}`", _first_sentence(command.help or "")] for name, command in named_commands(group))
     return _table(["command", "what it does"], rows)
 
 
-def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+def named_commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command of a group, with its name: those of groups in it, too."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
-            yield from _commands(command, f"{before}{name} ")
+            yield from named_commands(command, f"{before}{name} ")
         else:
             yield before + name, command
 
 
 def _first_sentence(text: str) -> str:
     return " ".join(text.split()).partition(". ")[0].rstrip(".").replace("|", "&#124;")
+
+
+def tools() -> str:
+    """The tools of agents."""
+    rows = (
+        [f"`{one.name}`", _first_sentence(one.description), f"`suspects {one.command}`" if one.command else ""]
+        for one in VERBS
+    )
+    return _table(["tool", "what it does", "command"], rows)
+
+
+def commands_without_tools() -> str:
+    """The commands that no tool does, and why."""
+    return _table(["command", "why"], ([f"`suspects {name}`", reason] for name, reason in LEFT_OUT.items()))
 
 
 def settings() -> str:
@@ -95,6 +111,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "models": models,
     "exports": exports,
     "commands": commands,
+    "tools": tools,
+    "commands_without_tools": commands_without_tools,
     "settings": settings,
 }
 

@@ -1,4 +1,4 @@
-"""Documentation page: Swagger UI with local files only."""
+"""Documentation: Swagger UI with local files only, and a text for agents."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -12,12 +12,19 @@ from service.domain.errors import NotFound
 router = APIRouter(include_in_schema=False)
 
 _FOLDER = WEB_FOLDER / "documentation"
+_FOR_AGENTS = Path(__file__).with_name("llms.txt")
 _BUNDLE = Path(str(files("fastapi_offline"))) / "static"
 _PARTS = {
     "swagger-ui.css": (_BUNDLE, "text/css"),
     "swagger-ui-bundle.js": (_BUNDLE, "text/javascript"),
     "documentation.js": (_FOLDER, "text/javascript"),
 }
+
+
+@router.get("/llms.txt")
+async def get_text_for_agents() -> FileResponse:
+    """How to use the API, in the form of llmstxt.org."""
+    return FileResponse(_FOR_AGENTS, media_type="text/plain; charset=utf-8", headers=PAGE_HEADERS)
 
 
 @router.get("/docs")

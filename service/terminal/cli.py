@@ -14,6 +14,7 @@ from service.terminal import (
     doctor_commands,
     integration_commands,
     job_commands,
+    mcp_commands,
     result_commands,
     review_commands,
     stack_commands,
@@ -43,6 +44,7 @@ for commands in (
     dataset_commands,
     integration_commands,
     doccano_commands,
+    mcp_commands,
 ):
     app.add_typer(commands.app)
 

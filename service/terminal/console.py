@@ -119,17 +119,21 @@ def at(row: Any, path: str) -> Any:
 
 def show_error(title: str, detail: str, faults: Iterable[Row] = ()) -> None:
     """Print an error to stderr, with the fields that are not valid."""
-    found = list(faults)
-    lines = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in found]
-    # The detail of most answers repeats the faults, and each is said once.
-    if not found or not all(str(fault["msg"]) in detail for fault in found):
-        lines.insert(0, detail)
+    lines = problem_lines(detail, faults)
     if errors.is_terminal:
         body = Text("\n".join(line for text in lines for line in _lines(text)))
         errors.print(Panel(body, title=_text(title), border_style="red", title_align="left"))
         return
     errors.file.write(f"error: {escaped(title)}\n")
     errors.file.writelines(f"  {line}\n" for text in lines for line in _lines(text))
+
+
+def problem_lines(detail: str, faults: Iterable[Row] = ()) -> list[str]:
+    """What is wrong: the detail, then each field that is not valid. The detail of most answers repeats these, and each is said once."""
+    found = list(faults)
+    lines = [f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in found]
+    repeated = bool(found) and all(str(fault["msg"]) in detail for fault in found)
+    return lines if repeated else [detail, *lines]
 
 
 def show_api_error(error: ApiError) -> None:

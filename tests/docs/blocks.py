@@ -9,7 +9,8 @@ from markdown_it import MarkdownIt
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-PAGES = (README, *sorted(DOCS.glob("*.md")))
+FOR_AGENTS = ROOT / "service" / "api" / "llms.txt"
+PAGES = (README, *sorted(DOCS.glob("*.md")), FOR_AGENTS)
 
 _MARKER = re.compile(r"<!-- not run: (?P<reason>\S.*?) -->", re.DOTALL)
 

@@ -8,18 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
-from docs.scripts.tables import filled
+from docs.scripts.tables import filled, named_commands
+from service.main import create_app
 from service.settings import Settings
-from tests.docs.blocks import DOCS, PAGES, README, ROOT
+from service.terminal.cli import app as command_line
+from tests.docs.blocks import DOCS, FOR_AGENTS, PAGES, README, ROOT
 from tests.pages import read
 
 README_LINES = 150
 PACKAGES = ("service", "worker", "usual_suspects", "tests", "benchmarks", "docs")
 NAMES = PACKAGES[:3]
 # Read by other programs than the service and its workers.
-ELSEWHERE = {"SUSPECTS_URL", "SUSPECTS_KEY"}
+ELSEWHERE = {"SUSPECTS_URL", "SUSPECTS_KEY", "SUSPECTS_MCP_TOKEN"}
 
 
 def ids(page: Path) -> str:
@@ -80,6 +84,31 @@ def test_routes_that_pages_name_exist(app: FastAPI) -> None:
 def bare(route: str) -> str:
     """A route whose parameters have no names."""
     return re.sub(r"\{[^}]*\}", "{}", route)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_commands_that_a_page_names_exist(page: Path) -> None:
+    known = {name.partition(" ")[0] for name, _ in named_commands(typer.main.get_command(command_line))}
+    named = re.findall(r"(?:^|[`(]|\| )suspects ([a-z][a-z-]*)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(named) <= known
+
+
+def test_the_text_for_agents_links_what_is_served_without_a_key(settings: Settings) -> None:
+    kept = settings.model_copy(update={"api_keys": ["a-key"]})
+    with TestClient(create_app(kept), base_url="http://127.0.0.1") as client:
+        answer = client.get("/llms.txt")
+        assert (answer.text, answer.headers["content-type"]) == (
+            FOR_AGENTS.read_text(encoding="utf-8"),
+            "text/plain; charset=utf-8",
+        )
+        title, quote = answer.text.split("\n\n")[:2]
+        assert (title, quote[:2]) == ("# Usual Suspects", "> ")
+        links = re.findall(r"\]\(([^)]*)\)", answer.text)
+        assert {"/openapi.json", "/docs"} <= set(links)
+        assert all(client.get(link).status_code in (200, 503) for link in links)
+        open_to_all = re.search(r"This text, (.*) need no key", answer.text)
+        assert open_to_all is not None
+        assert all(client.get(path).status_code in (200, 503) for path in re.findall(r"`(/\S*)`", open_to_all[1]))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)

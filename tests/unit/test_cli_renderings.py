@@ -176,7 +176,7 @@ def commands() -> dict[str, typer.core.TyperCommand]:
 
 
 def test_every_command_has_json_and_quiet() -> None:
-    others = {"corrected"}  # its output is the file
+    others = {"corrected", "mcp"}  # their output is the file, and the protocol
     for name, command in commands().items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert name in others or {"--json", "--quiet", "-q"} <= options, name

@@ -11,7 +11,17 @@ from service.main import create_app
 from service.settings import Settings
 from tests.log_lines import wait_for_line
 
-OPEN = ["/healthz", "/readyz", "/", "/web/page.js", "/web/page.css", "/docs", "/docs/swagger-ui.css", "/openapi.json"]
+OPEN = [
+    "/healthz",
+    "/readyz",
+    "/",
+    "/web/page.js",
+    "/web/page.css",
+    "/docs",
+    "/docs/swagger-ui.css",
+    "/llms.txt",
+    "/openapi.json",
+]
 KEYS = {"key one", "schlüssel"}
 
 

@@ -1,0 +1,23 @@
+"""Arguments that several tools take."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Job = Annotated[str, Field(description="Id of a job: job_…")]
+Dataset = Annotated[str, Field(description="Id of a dataset: ds_…")]
+Sample = Annotated[str, Field(description="Id of a sample, as lists of samples have it.")]
+Limit = Annotated[int, Field(ge=1, le=1000, description="Largest number of items.")]
+Cursor = Annotated[str | None, Field(description="`next` of the page before; left out: the first page.")]
+By = Annotated[str, Field(description="mislabeled, anomalous, or any name that `signals` lists.")]
+Label = Annotated[str | None, Field(description="Only samples with this given label.")]
+Suggested = Annotated[str | None, Field(description="Only samples with this suggested label.")]
+Verdict = Annotated[str | None, Field(description="Only samples with this verdict: mislabeled, anomalous or clean.")]
+MinScore = Annotated[float | None, Field(description="Only samples that score at least this.")]
+Apply = Annotated[
+    Literal["reviews", "suggestions"],
+    Field(
+        description="reviews: what was decided. suggestions: also the labels that the job suggests for flagged samples."
+    ),
+]
+Output = Annotated[str, Field(description="Path of the file to write, on the machine of this tool. It must not exist.")]
