@@ -35,6 +35,7 @@ from service.api import (
     weights,
 )
 from service.api.http import errors, observe, openapi
+from service.api.http.compression import CompressJson
 from service.api.http.stopping import noticing_signals
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(observe.Backlog(services))
     observe.install(app, registry)
     errors.install(app)
+    app.add_middleware(CompressJson)
     for part in (
         datasets,
         downloads,

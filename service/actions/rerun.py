@@ -21,8 +21,8 @@ from service.store.jobs import Job
 log = structlog.get_logger()
 
 
-def ask_for_rerun(services: Services, job_id: str) -> Job:
-    """Request a rerun of a completed job, however few labels its reviews have changed.
+def ask_for_rerun(services: Services, job_id: str, *, at_once: bool = False) -> Job:
+    """Request a rerun of a completed job, however few labels its reviews have changed; `at_once` without its pauses.
 
     Raises NotFound, Conflict where it is not completed or another job follows it already, and Invalid where no review
     would change its dataset.
@@ -35,7 +35,8 @@ def ask_for_rerun(services: Services, job_id: str) -> Job:
             [], "no review of this job would change or verify anything in its dataset: POST /jobs/{id}/reviews"
         )
     with services.database.write() as connection:
-        asked = loops.request_rerun(connection, job_id, services.now(), Loop(after=1, cool_down_seconds=0))
+        pauses = Loop(after=1, cool_down_seconds=0)
+        asked = loops.request_rerun(connection, job_id, services.now(), pauses, at_once=at_once)
     if not asked:
         msg = f"the job is {job.state}: another job follows it already, see links.next"
         raise Conflict(msg, members={"state": job.state})

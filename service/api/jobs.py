@@ -17,11 +17,11 @@ from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import JOB_BODY
-from service.api.schemas.jobs import JobPage, JobView
-from service.api.views.jobs import job_view, job_views
+from service.api.schemas.jobs import JobPage, JobView, LineageList, RerunStarted
+from service.api.views.jobs import job_view, job_views, lineage_view
 from service.domain.digests import canonical_digest
 from service.domain.job import ENDED, State
-from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
+from service.domain.specs import JobRequest, PullJobRequest, RerunRequest, UploadJobRequest
 from service.store import jobs
 from service.store.idempotency import IdempotentRequest
 
@@ -114,13 +114,22 @@ def retry_job(job_id: str, services: ServicesDependency) -> JobView:
     summary="Run a job again over its corrected dataset",
     responses=problems(404, 409, 422),
 )
-def rerun_job(job_id: str, services: ServicesDependency) -> JobView:
+def rerun_job(job_id: str, services: ServicesDependency, request: RerunRequest | None = None) -> RerunStarted:
     """The job starts once nobody has reviewed a sample or repeated this request for a minute, however few labels changed.
 
-    Where the job has a `loop`, its quiet time and cool-down hold instead. `links.next` is the new job, as soon as it
-    exists.
+    Where the job has a `loop`, its quiet time and cool-down hold instead; with `{"now": true}` none does, and it starts within
+    seconds. `links.next` is the new job, as soon as it exists.
     """
-    return job_view(services, ask_for_rerun(services, job_id))
+    job = ask_for_rerun(services, job_id, at_once=request is not None and request.now)
+    view = job_view(services, job)
+    return RerunStarted(**dict(view), starts_at=view.rerun_at or services.now())
+
+
+@router.get("/jobs/{job_id}/lineage", summary="The jobs before and after it", responses=problems(404))
+def show_lineage(job_id: str, services: ServicesDependency) -> LineageList:
+    """From the first dataset to its corrected versions, the oldest first: reruns, and jobs over what was made of another's reviews."""
+    items = lineage_view(services, find_job(services, job_id))
+    return LineageList(items=items, total=len(items))
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a job that has ended", responses=problems(404, 409))

@@ -224,3 +224,9 @@ class JobSpec(Frozen):
     source: PullSource | None = Field(None, description="Where the samples come from; null for a dataset.")
     name: str
     priority: int
+
+
+class RerunRequest(Frozen):
+    """Body of POST /jobs/{id}/rerun."""
+
+    now: bool = Field(False, description="Start at once, whoever reviews, without the pauses of its loop.")

@@ -61,6 +61,12 @@ def jobs_using(connection: sa.Connection, dataset_id: str, *, active_only: bool 
     return list(connection.execute(sa.select(jobs.c.id).where(uses)).scalars())
 
 
+def count_jobs(connection: sa.Connection, dataset_ids: Sequence[str]) -> dict[str, int]:
+    """How many jobs train on each of these datasets; those that none does are left out."""
+    wanted = sa.select(jobs.c.dataset_id, sa.func.count().label("number")).where(jobs.c.dataset_id.in_(dataset_ids))
+    return {row.dataset_id: row.number for row in connection.execute(wanted.group_by(jobs.c.dataset_id))}
+
+
 def remove(connection: sa.Connection, dataset_id: str) -> None:
     """Delete a dataset; the caller has checked that no job uses it."""
     connection.execute(datasets.delete().where(datasets.c.id == dataset_id))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,13 +32,14 @@ class _Waiting:
     reviewed_at: datetime | None
     reviews: int
 
-    def is_due(self, now: datetime) -> bool:
-        """Whether enough labels may have changed, and the pauses after the last review and the last run are over."""
+    @property
+    def due_at(self) -> datetime | None:
+        """When the pauses after the last review and the last run are over; None where too few labels can have changed."""
         last = max((moment for moment in (self.reviewed_at, self.asked_at) if moment is not None), default=None)
         wanted = self.asked_at is not None or (self.after is not None and self.reviews >= self.after)
         if last is None or not wanted:
-            return False
-        return last + self.quiet <= now and self.finished_at + self.cool_down <= now
+            return None
+        return max(last + self.quiet, self.finished_at + self.cool_down)
 
 
 def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
@@ -52,10 +54,13 @@ def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
     )
 
 
-def request_rerun(connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False) -> bool:
+def request_rerun(
+    connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False, at_once: bool = False
+) -> bool:
     """Ask for a rerun however few labels changed; False where a next job exists that has not failed.
 
-    A job without a loop gets the pauses of `loop`. Repeated requests start one rerun. With `afresh` its tasks are pulled again.
+    A job without a loop gets the pauses of `loop`. Repeated requests start one rerun. With `afresh` its tasks are pulled again,
+    with `at_once` it waits for no pause.
     """
     # The row lock lets one request pass at a time, so that only the first adds the loop.
     connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
@@ -65,7 +70,9 @@ def request_rerun(connection: sa.Connection, job_id: str, now: datetime, loop: L
         connection.execute(loops.update().where(loops.c.job_id == job_id).values(after=None))
     alive = sa.select(jobs.c.id).where(jobs.c.state.not_in((State.FAILED, State.CANCELLED)))
     free = loops.c.next_job_id.is_(None) | loops.c.next_job_id.not_in(alive)
-    values = {"asked_at": now, "trouble": None, "next_job_id": None, "afresh": afresh}
+    values: dict[str, Any] = {"asked_at": now, "trouble": None, "next_job_id": None, "afresh": afresh}
+    if at_once:
+        values |= {"quiet_seconds": 0.0, "cool_down_seconds": 0.0}
     return connection.execute(loops.update().where(loops.c.job_id == job_id, free).values(**values)).rowcount > 0
 
 
@@ -74,7 +81,8 @@ def due_reruns(connection: sa.Connection, now: datetime) -> list[str]:
     return [
         one.job_id
         for one in _waiting(connection)
-        if one.is_due(now)
+        if one.due_at is not None
+        and one.due_at <= now
         and (one.asked_at is not None or outcomes.count_changed_labels(connection, one.job_id) >= (one.after or 0))
     ]
 
@@ -106,24 +114,36 @@ def record_failure(connection: sa.Connection, job_id: str, trouble: str) -> None
 
 @dataclass(frozen=True)
 class LoopStatus:
-    """State of a loop: the next job, or why there can be none."""
+    """State of a loop: the next job, or why there can be none, or when one starts that was asked for."""
 
     next_job_id: str | None
     trouble: str | None
+    starts_at: datetime | None = None
 
 
 def statuses(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, LoopStatus]:
     """The states of the loops of these jobs, by job; jobs without a loop are left out."""
-    wanted = sa.select(loops.c.job_id, loops.c.next_job_id, loops.c.trouble).where(loops.c.job_id.in_(job_ids))
-    return {row.job_id: LoopStatus(row.next_job_id, row.trouble) for row in connection.execute(wanted)}
+    columns = (loops.c.job_id, loops.c.next_job_id, loops.c.trouble, loops.c.asked_at)
+    wanted = sa.select(*columns).where(loops.c.job_id.in_(job_ids))
+    rows = connection.execute(wanted).all()
+    asked = [row.job_id for row in rows if row.asked_at is not None and row.next_job_id is None]
+    starts = {one.job_id: one.due_at for one in _waiting(connection, asked)} if asked else {}
+    return {row.job_id: LoopStatus(row.next_job_id, row.trouble, starts.get(row.job_id)) for row in rows}
 
 
-def _waiting(connection: sa.Connection) -> list[_Waiting]:
+def previous_jobs(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, str]:
+    """The jobs that these are reruns of, by the rerun; others are left out."""
+    wanted = sa.select(loops.c.next_job_id, loops.c.job_id).where(loops.c.next_job_id.in_(job_ids))
+    return {row.next_job_id: row.job_id for row in connection.execute(wanted)}
+
+
+def _waiting(connection: sa.Connection, job_ids: Sequence[str] | None = None) -> list[_Waiting]:
     corrected = sa.exists().where(dataset_versions.c.dataset_id == jobs.c.dataset_id).label("corrected")
     rows = connection.execute(
         sa.select(loops, jobs.c.created_at, jobs.c.finished_at, corrected)
         .join(jobs, jobs.c.id == loops.c.job_id)
         .where(loops.c.next_job_id.is_(None), loops.c.trouble.is_(None), jobs.c.state == State.COMPLETED)
+        .where(sa.true() if job_ids is None else loops.c.job_id.in_(job_ids))
         .order_by(jobs.c.created_at, jobs.c.id)
     ).all()
     found = []

@@ -8,13 +8,14 @@ from typing import Any, Generic, TypeVar
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from service.store import ranking_columns
+from service.store import news, ranking_columns, rankings
 from service.store.blobs import Blobs
 from service.store.ranking_columns import RankingColumns
 from service.store.standing import Standing
 
 _OPEN = 32
 _SEARCHES = 8
+_COUNTED = 2_000
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
@@ -56,6 +57,23 @@ class OpenRankings:
 
     def __init__(self) -> None:
         self._recent: Recent[OpenRanking] = Recent(_OPEN)
+        self._counted: Recent[dict[str, int]] = Recent(_COUNTED)
+
+    def verdicts(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> dict[str, int]:
+        """How many samples of a completed job carry each verdict, without making its columns."""
+        known = self._counted.get(job_id)
+        if known is not None:
+            return known
+        if (blobs.ranking(job_id) / "header.json").exists():
+            return self._counted.put(job_id, dict(self.get(connection, blobs, job_id).columns.counts))
+        return self._counted.put(job_id, rankings.count_by_verdict(connection, job_id))
+
+    def count_reviewed(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> int:
+        """On how many ranked samples of a completed job a decision holds."""
+        if not any(news.review_numbers(connection, job_id).values()):
+            return 0
+        decisions = self.get(connection, blobs, job_id).standing.decisions(connection)
+        return int((decisions >= 0).sum())
 
     def get(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> OpenRanking:
         """That of a completed job, which never changes."""

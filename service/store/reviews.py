@@ -223,8 +223,10 @@ def counting_for(job_id: str, chain: Sequence[str]) -> sa.ColumnElement[bool]:
 
 def _planted(job_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Whether a job planted an error in the sample."""
-    mine = (suspects.c.job_id == job_id) & (suspects.c.sample_id == reviews.c.sample_id)
-    return sa.exists().where(mine, suspects.c.planted_kind.is_not(None))
+    # A name of its own, for statements that read the table of suspects too.
+    own = suspects.alias("planted")
+    mine = (own.c.job_id == job_id) & (own.c.sample_id == reviews.c.sample_id)
+    return sa.exists().where(mine, own.c.planted_kind.is_not(None))
 
 
 def _standing(found: dict[str, Review]) -> dict[str, Review]:

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from service.domain.dataset import DatasetInfo
 from service.store import datasets
 from service.store.tables import dataset_versions as versions
+from service.store.tables import jobs
 
 
 def add(connection: sa.Connection, info: DatasetInfo, verified: Sequence[str], now: datetime) -> None:
@@ -51,3 +52,16 @@ def verified_ids(connection: sa.Connection, dataset_id: str) -> list[str]:
     """Ids of the samples that people had verified when the dataset was made; none for an uploaded one."""
     wanted = sa.select(versions.c.verified).where(versions.c.dataset_id == dataset_id)
     return list(connection.execute(wanted).scalar_one_or_none() or [])
+
+
+def job_before(connection: sa.Connection, job_id: str) -> str | None:
+    """The job whose reviews or suggestions the dataset of a job was made of; None where it was not made so."""
+    wanted = sa.select(versions.c.job_id).join(jobs, jobs.c.dataset_id == versions.c.dataset_id)
+    return connection.execute(wanted.where(jobs.c.id == job_id)).scalar_one_or_none()
+
+
+def job_after(connection: sa.Connection, job_id: str) -> str | None:
+    """The newest job over a dataset that was made of the reviews or suggestions of a job."""
+    wanted = sa.select(jobs.c.id).join(versions, jobs.c.dataset_id == versions.c.dataset_id)
+    newest = wanted.where(versions.c.job_id == job_id).order_by(jobs.c.created_at.desc(), jobs.c.id.desc())
+    return connection.execute(newest.limit(1)).scalar_one_or_none()

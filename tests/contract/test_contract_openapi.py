@@ -69,6 +69,7 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
     ("post", "/jobs/{job_id}/rerun"),
+    ("get", "/jobs/{job_id}/lineage"),
     ("post", "/connections"),
     ("get", "/connections"),
     ("get", "/connections/{connection_id}"),
@@ -528,6 +529,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         200: (JOB, {"params": {"other": "job_5"}}),
         422: (JOB, {}),
     },
+    ("get", "/jobs/{job_id}/lineage"): {200: (JOB, {}), 404: (NONE, {})},
     ("post", "/jobs/{job_id}/rerun"): {
         202: (JOB, {}),
         404: (NONE, {}),

@@ -135,12 +135,17 @@ _JOB: dict[str, Any] = {
         ],
     },
     "loop_trouble": None,
+    "flagged": 412,
+    "reviewed": 50,
+    "rerun_at": None,
+    "rerun_blocked": None,
     "links": {
         "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",
         "events": "/jobs/job_01kbz6p4r8d1m5t7w9xy/events",
         "report": "/jobs/job_01kbz6p4r8d1m5t7w9xy/report",
         "model": "/jobs/job_01kbz6p4r8d1m5t7w9xy/model",
+        "previous": None,
         "next": None,
     },
 }

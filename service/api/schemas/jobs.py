@@ -64,6 +64,7 @@ class JobLinks(BaseModel):
     events: str
     report: str | None = Field(None, description="null until the job is completed.")
     model: str | None = Field(None, description="The weights at the end of training; null where nothing is trained.")
+    previous: str | None = Field(None, description="The job that this one is the rerun of.")
     next: str | None = Field(None, description="The job that followed it, once its loop has run it again.")
 
 
@@ -85,7 +86,47 @@ class JobView(BaseModel):
     loop_trouble: str | None = Field(
         None, description="Why its loop cannot run it again; the next review tries anew. null while nothing is wrong."
     )
+    flagged: int | None = Field(
+        None, description="How many samples carry the verdict mislabeled or anomalous; null until it is completed."
+    )
+    reviewed: int = Field(0, description="On how many ranked samples a decision holds, its chain included.")
+    rerun_at: datetime | None = Field(
+        None, description="When the rerun starts that was asked for, unless somebody reviews meanwhile; null: none is."
+    )
+    rerun_blocked: str | None = Field(None, description="Why it cannot be run again now; null where it can.")
     links: JobLinks
+
+
+class RerunStarted(JobView):
+    """A job that will be run again."""
+
+    starts_at: datetime = Field(description="When its rerun starts, unless somebody reviews meanwhile.")
+
+
+class LineageItem(BaseModel):
+    """A job in the line from a dataset to its corrected versions."""
+
+    version: int = Field(description="1 is the first dataset of the line.")
+    job: str
+    name: str
+    state: State
+    dataset: str
+    created_at: datetime
+    rows: int = Field(description="Of its dataset.")
+    samples: int | None = Field(description="How many it ranked; null until it is completed, as what follows.")
+    train_accuracy: float | None
+    reference_accuracy: float | None
+    flagged: int | None
+    reviewed: int
+    relabelled: int = Field(description="Samples with another label than in the dataset before it.")
+    removed: int = Field(description="Samples of the dataset before it that were left out.")
+
+
+class LineageList(BaseModel):
+    """A job with those before and after it, the oldest first."""
+
+    items: list[LineageItem]
+    total: int
 
 
 class JobPage(Page[JobView]):
