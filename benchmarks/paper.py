@@ -29,6 +29,7 @@ from sklearn.metrics import f1_score
 from benchmarks.data import load
 from benchmarks.runs import Run, fixed, out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, Reference, TrainingRequest
+from service.domain.verdict import FLAGGED
 from worker.signals.measurements import Measurements
 from worker.signals.summaries import detection
 
@@ -105,7 +106,8 @@ def counts(done: Run) -> dict[str, Any]:
     """Planted and estimated numbers of both kinds, and the macro-F1 of the three verdicts."""
     kinds = [(kind or "clean").split("_")[0] for kind in done.prepared.planted.kinds]
     truth = ["anomalous" if kind.startswith("anomal") else "mislabeled" if kind != "clean" else kind for kind in kinds]
-    verdicts = done.outcome.table["verdict"].to_pylist()
+    # What was not judged is not flagged; here it counts as an answer like another.
+    verdicts = [verdict if verdict in FLAGGED else "clean" for verdict in done.outcome.table["verdict"].to_pylist()]
     return {
         "estimates": done.outcome.result["estimates"],
         "planted": {kind: truth.count(kind) for kind in ("mislabeled", "anomalous")},

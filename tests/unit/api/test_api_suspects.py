@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import hypothesis
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
@@ -106,7 +107,7 @@ def test_filters_keep_the_order_and_count_what_they_keep(
         optional={
             "by": st.sampled_from(COMPUTED),
             "label": st.sampled_from(["cat", "dog", "eel"]),
-            "verdict": st.sampled_from(["mislabeled", "anomalous", "clean"]),
+            "verdict": st.sampled_from(["mislabeled", "anomalous", "clean", "not_judged"]),
             "disagrees": st.booleans(),
             "min_confidence": st.floats(0, 1),
             "min_score": st.floats(0, 1),
@@ -591,3 +592,35 @@ def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, ser
     with services.database.write() as connection:
         rankings.save_summaries(connection, "job_1", {})
     assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0, "note": None}
+
+
+def test_rows_that_were_not_judged_are_filtered_exported_and_explained(
+    client: httpx.Client, services: Services
+) -> None:
+    info = add_dataset(services.database, "ds_2", services.blobs)
+    add_job(services.database, info, "job_2")
+    table = ranking(info)
+    verdicts = ["not_judged" if verdict == "clean" else verdict for verdict in table["verdict"].to_pylist()]
+    table = table.set_column(table.column_names.index("verdict"), "verdict", pa.array(verdicts))
+    finish(services.database, "job_2", info, blobs=services.blobs, table=table)
+    url, expected = "/jobs/job_2/suspects", verdicts.count("not_judged")
+    found = client.get(f"{url}?verdict=not_judged").json()
+    assert found["total"] == found["flagged"] == expected > 0
+    assert {item["verdict"] for item in found["items"]} == {"not_judged"}
+    assert client.get(f"{url}?verdict=clean").json()["total"] == 0
+    assert client.get(f"{url}?format=csv&verdict=not_judged").text.count(",not_judged,") == expected
+    name = found["items"][0]["sample"]["id"]
+    assert client.get(f"/jobs/job_2/samples/{name}").json()["verdict"] == "not_judged"
+    review = {"sample_id": name, "decision": "keep"}
+    assert client.post("/jobs/job_2/reviews", json=[review]).status_code in (200, 201)
+    summary = client.get("/jobs/job_2/reviews/summary").json()
+    assert summary["by_verdict"]["not_judged"]["decided"] == 1
+    assert summary["flagged"] == len(verdicts) - expected
+
+
+def test_estimates_of_earlier_versions_have_a_status_and_warnings_a_title(client: httpx.Client) -> None:
+    result = client.get("/jobs/job_1").json()["result"]
+    assert result["estimates"]["mislabeled"]["status"] == "rough"
+    assert result["estimates"]["anomalous"]["status"] == "unknown"
+    assert result["estimates"]["anomalous"]["reason"]
+    assert all(warning["title"] and warning["action"] is None for warning in result["warnings"])
