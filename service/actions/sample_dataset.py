@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from service.actions.upload import UploadedFile, upload
 from service.domain.dataset import DatasetInfo, DatasetSpec
+from service.domain.errors import disk_full
 from service.services import Services
 
 SAMPLES = 600
@@ -33,7 +34,8 @@ def create_sample_dataset(services: Services) -> DatasetInfo:
     path = services.blobs.uploads / f"{secrets.token_hex(16)}.part"
     content = _archive()
     try:
-        path.write_bytes(content)
+        with disk_full():
+            path.write_bytes(content)
         file = UploadedFile(path, "shapes.zip", hashlib.sha256(content).hexdigest())
         return upload(services, file, DatasetSpec(name=_NAME))
     finally:
