@@ -9,7 +9,6 @@ from service.domain.dataset import DatasetInfo
 from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_rank
 from service.domain.review import Outcome
 from service.domain.signal import HEADLINES, SIGNALS
-from service.domain.verdict import VERDICTS
 from service.report.entries import entries, group, load_samples
 from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
 from service.report.wording import VERDICTS
