@@ -22,11 +22,22 @@ from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import DATASET_BODY
-from service.api.schemas.datasets import DatasetPage, DatasetSample, FromProject, FromUrl, SkippedPage
+from service.api.schemas.datasets import (
+    DatasetPage,
+    DatasetProfile,
+    DatasetSample,
+    DatasetSamplePage,
+    DatasetView,
+    FromProject,
+    FromUrl,
+    SkippedPage,
+)
+from service.api.views.datasets import dataset_views, sample_page
 from service.api.views.links import media_link, sample_link
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
-from service.domain.errors import NotFound
+from service.domain.errors import NotFound, invalid
+from service.ingest.profile import read_profile
 from service.ingest.rows import sample_media, sample_row
 from service.ingest.skipped import read_skipped
 from service.label_studio.pull.snapshot import snapshot
@@ -125,13 +136,49 @@ def list_datasets(
     items, following = paging.cut(request, response, ["datasets"], found, limit)
     # The columns of many wide tables would be most of the answer.
     items = [info.without_columns() for info in items]
-    return DatasetPage(items=items, next=following, total=total)
+    return DatasetPage(items=dataset_views(services, items), next=following, total=total)
 
 
 @router.get("/datasets/{dataset_id}", summary="One dataset", responses=problems(404))
-def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetInfo:
+def get_dataset(dataset_id: str, services: ServicesDependency) -> DatasetView:
     """Its content, as it was read from the upload."""
-    return find_dataset(services, dataset_id)
+    return dataset_views(services, [find_dataset(services, dataset_id)])[0]
+
+
+@router.get("/datasets/{dataset_id}/samples", summary="Its rows in short", responses=problems(400, 404, 422))
+def list_samples(
+    dataset_id: str,
+    request: Request,
+    services: ServicesDependency,
+    response: Response,
+    limit: paging.PageLimit = 50,
+    cursor: paging.PageCursor = None,
+    offset: Annotated[
+        int | None, Query(ge=0, lt=2**63, description="Row to begin at, from 0; instead of a cursor.")
+    ] = None,
+) -> DatasetSamplePage:
+    """In the order of the upload, held out rows too."""
+    info = find_dataset(services, dataset_id)
+    if cursor is not None and offset is not None:
+        raise invalid(["query", "offset"], "goes without a cursor: a cursor says itself where a page begins")
+    marked = ["samples", dataset_id]
+    start = offset or 0 if cursor is None else paging.decode(cursor, marked, tuple[paging.Index])[0]
+    items = sample_page(services, info, start, limit)
+    following = paging.encode(marked, [start + limit]) if start + limit < info.rows else None
+    paging.link_next(request, response, following)
+    return DatasetSamplePage(items=items, next=following, total=info.rows)
+
+
+@router.get("/datasets/{dataset_id}/profile", summary="Values of its inputs, by class", responses=problems(404))
+def show_profile(dataset_id: str, services: ServicesDependency) -> DatasetProfile:
+    """Quantiles of numbers and frequencies of categories, to see what is unusual in a class. Computed once, when first asked.
+
+    Texts, images and vectors have none. `left_out` says what a large dataset has beyond the first 200 inputs, the largest 100
+    classes and about 200,000 rows.
+    """
+    info = find_dataset(services, dataset_id)
+    blobs = services.blobs
+    return DatasetProfile.model_validate(read_profile(blobs.canonical(info.id), blobs.profile(info.id)))
 
 
 @router.delete(

@@ -68,6 +68,16 @@ def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
     return _shown_at(data, positions, _preview)
 
 
+def listed_rows(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows in short: `id, index, split, label` (the class) and `preview`. Raises `IndexError` as `previews`."""
+
+    def show(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
+        own = {name: row[name] for name in ("id", "index", "split")}
+        return {**own, "label": header.classes[row["label"]], "preview": _preview(header, row)}
+
+    return _shown_at(data, positions, show, also=_OWN)
+
+
 def previews_with_images(
     data: Path, positions: Sequence[int], picture: Callable[[bytes], T]
 ) -> list[tuple[dict[str, Any], T | None]]:
@@ -79,10 +89,15 @@ def previews_with_images(
     return _shown_at(data, positions, show)
 
 
-def _shown_at(data: Path, positions: Sequence[int], show: Callable[[CanonicalHeader, dict[str, Any]], T]) -> list[T]:
+def _shown_at(
+    data: Path,
+    positions: Sequence[int],
+    show: Callable[[CanonicalHeader, dict[str, Any]], T],
+    also: Sequence[str] = (),
+) -> list[T]:
     with pq.ParquetFile(data) as file:
         header = _header(file)
-        columns = _preview_columns(header, file)
+        columns = list(dict.fromkeys([*_preview_columns(header, file), *also]))
         by_group: dict[int, list[tuple[int, int]]] = {}
         starts = _starts(file)
         for asked, position in enumerate(positions):

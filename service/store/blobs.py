@@ -76,6 +76,10 @@ class Blobs:
         """The folder of the beginnings of a dataset's texts, to be searched."""
         return self.dataset(dataset_id) / "search"
 
+    def profile(self, dataset_id: str) -> Path:
+        """The values of a dataset's inputs by class, as JSON."""
+        return self.dataset(dataset_id) / "profile.json"
+
     def origin(self, job_id: str) -> Path:
         """The tasks of a labelling tool as they were pulled for a job, one JSON object a line."""
         return self.job(job_id) / "origin.jsonl"

@@ -35,6 +35,8 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}"),
     ("delete", "/datasets/{dataset_id}"),
     ("get", "/datasets/{dataset_id}/skipped"),
+    ("get", "/datasets/{dataset_id}/samples"),
+    ("get", "/datasets/{dataset_id}/profile"),
     ("get", "/datasets/{dataset_id}/samples/{sample_id}"),
     ("get", "/datasets/{dataset_id}/samples/{sample_id}/media"),
     ("post", "/networks"),
@@ -398,6 +400,13 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         404: (NO_DATASET, {}),
         422: (DATASET, {"params": {"limit": 1001}}),
     },
+    ("get", "/datasets/{dataset_id}/samples"): {
+        200: (DATASET, {}),
+        400: (DATASET, {"params": {"cursor": "x"}}),
+        404: (NO_DATASET, {}),
+        422: (DATASET, {"params": {"limit": 0}}),
+    },
+    ("get", "/datasets/{dataset_id}/profile"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
     ("get", "/datasets/{dataset_id}/samples/{sample_id}"): {
         200: ({**DATASET, "sample_id": "row-1"}, {}),
         404: ({**DATASET, "sample_id": "row-x"}, {}),

@@ -1,6 +1,6 @@
 """Requests and responses about datasets."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -27,7 +27,15 @@ class FromProject(PullSource):
         return PullSource(**{name: getattr(self, name) for name in PullSource.model_fields})
 
 
-class DatasetPage(Page[DatasetInfo]):
+class DatasetView(DatasetInfo):
+    """A dataset, with what became of it."""
+
+    jobs: int = Field(description="How many jobs train on it.")
+    version: int = Field(description="1 for an upload; of a corrected dataset one more than that of its parent.")
+    parent: str | None = Field(description="The dataset that it corrects; null for an upload.")
+
+
+class DatasetPage(Page[DatasetView]):
     """Datasets, newest first."""
 
 
@@ -63,3 +71,59 @@ class DatasetSample(BaseModel):
     label: str
     features: dict[str, Any] = Field(description="By the client's names; an image is described, see links.media.")
     links: DatasetSampleLinks
+
+
+class DatasetSampleCard(BaseModel):
+    """One row of a dataset in short."""
+
+    id: str
+    index: int = Field(description="Position in the upload, 0-based.")
+    split: str
+    label: str
+    preview: dict[str, Any]
+    links: DatasetSampleLinks
+
+
+class DatasetSamplePage(Page[DatasetSampleCard]):
+    """Rows of a dataset, in their order."""
+
+
+class ValueCount(BaseModel):
+    """A category and how many samples have it."""
+
+    value: str
+    count: int
+
+
+class ValueSummary(BaseModel):
+    """Values of one input: a grid of quantiles of numbers, or the most frequent categories."""
+
+    count: int = Field(description="Samples that have a value.")
+    missing: int = Field(description="Samples that have none.")
+    quantiles: list[float] | None = Field(description="At the shares of `quantiles`; null of categories.")
+    values: list[ValueCount] | None = Field(description="The most frequent 20; null of numbers.")
+    other: int | None = Field(description="Samples with another category than these.")
+
+
+class ClassSummary(ValueSummary):
+    """Values of one input in one class."""
+
+    label: str
+
+
+class FeatureProfile(BaseModel):
+    """Values of one input, overall and by class."""
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    overall: ValueSummary
+    by_class: list[ClassSummary] = Field(description="The largest 100 classes, the largest first.")
+
+
+class DatasetProfile(BaseModel):
+    """Values of the inputs of a dataset, by class: what is usual there."""
+
+    rows: int = Field(description="How many rows were read: at most about 200,000, spread evenly.")
+    quantiles: list[float] = Field(description="The shares that the grids of quantiles are for.")
+    features: list[FeatureProfile] = Field(description="Numbers and categories, the first 200.")
+    left_out: dict[Literal["features", "classes", "rows"], int] = Field(description="How many of each are not in it.")
