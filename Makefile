@@ -57,8 +57,8 @@ check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, de
 	$(NPM) run --silent test
 	$(BIN)/zensical build --strict
 	$(BIN)/deptry $(SOURCES)
-	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,mcp,embedded,dev,benchmarks
-	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups pretrained,mcp,embedded,dev,benchmarks
+	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,umap,mcp,embedded,dev,benchmarks
+	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups pretrained,umap,mcp,embedded,dev,benchmarks
 
 format: .venv/.installed-dev  ## Put the code into its format, and what it decides into the tables of docs
 	$(BIN)/ruff format $(SOURCES)

@@ -3,16 +3,19 @@
 A ranking never changes, and no index of a database serves every filter in every order. One folder a job, n ranked samples,
 ordered by their index in the dataset; a *row* below is a place in that order:
 
-==================== ======== ==========================================================================
-`index`, `position`  int64 n  as in the table `suspects`
-`given`, `suggested` int32 n  places in the header's `labels`
-`verdict`            int8 n   place in the header's `verdicts`
-`confidence`         f8 n     that of the suggested label
-`ids.*`              -        the sample ids, to be searched (service.store.substrings)
-`order-SIGNAL`       int32 m  the m rows with a score, most suspicious first, ties by index
-==================== ======== ==========================================================================
+===================== ======== =========================================================================
+`index`, `position`   int64 n  as in the table `suspects`
+`given`, `suggested`  int32 n  places in the header's `labels`
+`verdict`             int8 n   place in the header's `verdicts`
+`confidence`          f8 n     that of the suggested label
+`ids.*`               -        the sample ids, to be searched (service.store.substrings)
+`wrong`               f4 n     probability that the given label is wrong
+`map-pca`, `map-umap` f4 nx2  coordinates on a map of the samples; NaN for those that it leaves out
+`order-SIGNAL`        int32 m  the m rows with a score, most suspicious first, ties by index
+===================== ======== =========================================================================
 
-A worker writes them with the ranking. Those of jobs of earlier versions are made of the table when they are asked for first.
+A worker writes them with the ranking. Those of jobs of earlier versions are made of the table when they are asked for first;
+they lack `wrong` and the maps, which are not in it.
 """
 
 import json
@@ -22,6 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -80,6 +84,15 @@ class RankingColumns:
         """Confidence of the suggested labels."""
         return self._opened("confidence")
 
+    @cached_property
+    def wrong(self) -> Array | None:
+        """Probability that each given label is wrong; None for jobs of earlier versions."""
+        return self._optional("wrong")
+
+    def coordinates(self, method: str) -> Array | None:
+        """Places on the map of this name, NaN for samples that it leaves out: f4 nx2; None where there is none."""
+        return self._optional(f"map-{method}")
+
     def rows_at(self, index: Sequence[int] | Array) -> Array:
         """The rows of samples by their index in the upload; every one must be ranked."""
         return np.searchsorted(self.index, np.asarray(index, np.int64))
@@ -99,17 +112,25 @@ class RankingColumns:
                 np.save(file, _sorted(scores))
         return _opened(path)
 
+    def _optional(self, name: str) -> Array | None:
+        return self._opened(name) if (self.folder / f"{name}.npy").exists() else None
+
     def _opened(self, name: str) -> Array:
         return _opened(self.folder / f"{name}.npy")
 
 
-def save(folder: Path, table: pa.Table, signals: Sequence[str]) -> None:
+def save(
+    folder: Path, table: pa.Table, signals: Sequence[str], columns: Mapping[str, Array] = MappingProxyType({})
+) -> None:
     """Write the columns of a ranking and its order by each signal, in place of those of an earlier attempt.
 
-    `table` has the columns of `suspects`.
+    `table` has the columns of `suspects`, `columns` further ones in the same order of rows.
     """
-    table = table.sort_by("index")
+    rows = np.argsort(table.column("index").to_numpy(), kind="stable")
+    table = table.take(rows)
     part = _begun(folder)
+    for name, values in columns.items():
+        np.save(part / f"{name}.npy", values[rows])
     _save_columns(part, table)
     for by in signals:
         scores = table.column(by).to_numpy()

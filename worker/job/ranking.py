@@ -22,6 +22,7 @@ from worker.signals.confident import label_issue_count
 from worker.signals.formulas import compute
 from worker.signals.groups import LabelGroup
 from worker.signals.measurements import Answers, Measurements
+from worker.signals.sample_map import principal_map, rows_of_umap, umap_is_installed, umap_map
 from worker.signals.suggestions import suggest
 from worker.signals.summaries import ranking, summarise
 from worker.signals.verdicts import Verdicts, decide, rescale_around_cut
@@ -34,10 +35,12 @@ _CLASSES_KEPT = 8
 class RankingResult:
     """A finished ranking: `table` has the columns of `service.store.tables.suspects`, `evidence` arrays by sample.
 
-    `summaries` describe each signal as a whole; `result` is what the API shows of the job.
+    `columns` are further arrays, n rows each in the order of `table` (service.store.ranking_columns). `summaries` describe each
+    signal as a whole; `result` is what the API shows of the job.
     """
 
     table: pa.Table
+    columns: dict[str, npt.NDArray[Any]]
     summaries: dict[str, dict[str, Any]]
     evidence: dict[str, npt.NDArray[Any]]
     result: dict[str, Any]
@@ -61,7 +64,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     generator = torch.Generator().manual_seed(spec.training.seed)
     verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
     signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
-    suggested, confidence = suggest(
+    suggested, confidence, wrong = suggest(
         m.dynamics.early,
         m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
         labels,
@@ -72,6 +75,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)
     summaries["ranking"] = {"by_kind": ranking(summaries)}
+    summaries["classes"] = {"held_out_agreement": _held_out_agreement(m, prepared.classes)}
     evidence = _evidence(prepared, m)
     if isinstance(m, Measurements):
         summaries |= _placed(prepared, m, generator)
@@ -80,6 +84,10 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     train_accuracy = accuracy(scored.train.logits[-1], labels)
     return RankingResult(
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
+        columns={
+            "wrong": wrong.numpy(),
+            **_maps(m, dataset.index[prepared.rows], verdicts, signals["mislabeled"], spec),
+        },
         summaries=summaries,
         evidence=evidence,
         result={
@@ -118,6 +126,34 @@ def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -
         "groups": {"groups": [_group(group, prepared) for group in m.position.groups]},
         "proposals": _proposals(proposed, prepared),
     }
+
+
+def _held_out_agreement(m: Answers, classes: list[str]) -> dict[str, float]:
+    """By class, the share of its samples for which a guess that has not seen their label is that label."""
+    if m.unseen is not None:
+        guess = m.unseen.train.argmax(1)
+    elif isinstance(m, Measurements):
+        guess = m.position.guess.argmax(1)
+    else:
+        return {}
+    sizes = m.labels.bincount(minlength=len(classes))
+    right = m.labels[guess == m.labels].bincount(minlength=len(classes))
+    return {name: hits / size for name, hits, size in zip(classes, right.tolist(), sizes.tolist(), strict=True) if size}
+
+
+def _maps(
+    m: Answers, index: Int[Tensor, " n"], verdicts: Verdicts, scores: Tensor, spec: JobSpec
+) -> dict[str, npt.NDArray[Any]]:
+    """Maps of the samples by name; none where no features are known."""
+    if not isinstance(m, Measurements):
+        return {}
+    maps = {"map-pca": principal_map(m.position.features).numpy()}
+    if umap_is_installed():
+        flagged = (verdicts.mislabeled | verdicts.anomalous).nonzero().squeeze(1)
+        suspects = flagged[scores[flagged].argsort(descending=True, stable=True)]
+        rows = rows_of_umap(index, m.labels, suspects)
+        maps["map-umap"] = umap_map(m.position.features, rows, spec.training.seed).numpy()
+    return maps
 
 
 def _columns(

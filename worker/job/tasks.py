@@ -95,7 +95,7 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         outcome = rank(found.samples, found.spec, found.scored, dataset)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    ranking_columns.save(blobs.ranking(job.id), outcome.table, outcome.result["signals"])
+    ranking_columns.save(blobs.ranking(job.id), outcome.table, outcome.result["signals"], outcome.columns)
     if dataset.header.modality == "text":
         searched_texts.prepare(blobs.search(job.dataset_id), blobs.canonical(job.dataset_id))
     evidence.save(blobs.evidence(job.id), outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)

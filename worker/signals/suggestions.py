@@ -24,10 +24,10 @@ def suggest(
     mislabeled: Bool[Tensor, " n"],
     scores: Float[Tensor, " n"],
     wrong: int,
-) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
+) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """The likeliest label by the mean of early probabilities and neighbour votes, and the probability that it is right.
 
-    A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
+    The third value is the probability that the given label is wrong. A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
     wrong labels, to which the probabilities of a wrong label add up.
     """
     belief = (early + votes) / 2
@@ -43,7 +43,7 @@ def suggest(
     others = max(belief.shape[1] - 2, 0) / max(belief.shape[1] - 1, 1)
     suits = np.where(agrees, second, right / (right + (1 - right) * others))
     confidence = np.where(keeps, 1 - mistaken, mistaken * suits)
-    return allowed.indices, torch.from_numpy(confidence).clamp(0, 1).float()
+    return allowed.indices, torch.from_numpy(confidence).clamp(0, 1).float(), torch.from_numpy(mistaken).float()
 
 
 def _right(belief: Array, agrees: NDArray[np.bool_], share: float, classes: int) -> Array:

@@ -39,7 +39,7 @@ def test_of_the_suggestions_with_a_confidence_that_share_is_right(classes: int, 
     scores = suspicion(belief, given)
     mislabeled = torch.zeros(SAMPLES, dtype=torch.bool)
     mislabeled[scores.topk(round(wrong * SAMPLES)).indices] = True
-    suggested, confidence = suggest(belief, belief, given, mislabeled, scores, round(wrong * SAMPLES))
+    suggested, confidence, _ = suggest(belief, belief, given, mislabeled, scores, round(wrong * SAMPLES))
     right = (suggested == truth).float()
     believed = belief.gather(1, suggested[:, None]).squeeze(1)
     assert miscalibration(confidence, right) < min(0.06, miscalibration(believed, right))
@@ -49,7 +49,7 @@ def test_of_the_suggestions_with_a_confidence_that_share_is_right(classes: int, 
 def test_a_mislabeled_sample_is_never_given_its_own_label_back() -> None:
     _, given, belief = noisy(3, 0.1, 0.3, seed=2)
     mislabeled = torch.arange(SAMPLES) < SAMPLES // 2
-    suggested, confidence = suggest(belief, belief, given, mislabeled, suspicion(belief, given), 600)
+    suggested, confidence, _ = suggest(belief, belief, given, mislabeled, suspicion(belief, given), 600)
     assert (suggested != given)[mislabeled].all()
     assert torch.equal(suggested[~mislabeled], belief.argmax(1)[~mislabeled])
     assert float(confidence.min()) >= 0
@@ -71,7 +71,7 @@ def test_the_ranking_stretches_the_odds_of_the_guess_by_a_quarter() -> None:
     labels = torch.where(agrees, 0, 1)
     scores = torch.where(agrees, torch.where(strong, 0.0, 1.0), torch.where(strong, 3.0, 2.0))
     nobody = torch.zeros(samples, dtype=torch.bool)
-    suggested, confidence = suggest(belief, belief, labels, nobody, scores, round(share * samples))
+    suggested, confidence, _ = suggest(belief, belief, labels, nobody, scores, round(share * samples))
     assert torch.equal(suggested, torch.zeros_like(suggested))
 
     def by_bayes(agreement: float) -> float:
@@ -88,14 +88,14 @@ def test_equal_beliefs_and_scores_have_equal_confidence() -> None:
     labels = torch.arange(SAMPLES) % 10 // 9  # one in ten is not the class that is believed
     belief = torch.tensor([0.8, 0.2]).repeat(SAMPLES, 1)
     nobody = torch.zeros(SAMPLES, dtype=torch.bool)
-    _, confidence = suggest(belief, belief, labels, nobody, torch.zeros(SAMPLES), 600)
+    _, confidence, _ = suggest(belief, belief, labels, nobody, torch.zeros(SAMPLES), 600)
     assert len(set(confidence[labels == 0].tolist())) == 1
 
 
 def test_a_more_suspicious_sample_is_not_likelier_to_keep_its_label() -> None:
     _, given, belief = noisy(4, 0.1, 0.5, seed=3)
     scores = suspicion(belief, given)
-    suggested, confidence = suggest(belief, belief, given, torch.zeros(SAMPLES, dtype=torch.bool), scores, 600)
+    suggested, confidence, _ = suggest(belief, belief, given, torch.zeros(SAMPLES, dtype=torch.bool), scores, 600)
     kept = confidence[suggested == given][scores[suggested == given].argsort()]
     assert (kept.diff() <= 1e-6).all()
 
@@ -105,7 +105,7 @@ def test_any_count_of_wrong_labels_gives_probabilities(wrong: int) -> None:
     _, given, belief = noisy(3, 0.1, 0.3, seed=4)
     nobody = torch.zeros(SAMPLES, dtype=torch.bool)
     for scores in (suspicion(belief, given), torch.zeros(SAMPLES)):
-        _, confidence = suggest(belief, belief, given, nobody, scores, wrong)
+        _, confidence, _ = suggest(belief, belief, given, nobody, scores, wrong)
         assert torch.isfinite(confidence).all()
 
 
@@ -116,6 +116,6 @@ def test_probabilities_of_a_wrong_label_add_up_to_the_count_between_one_and_sixt
     # Of two classes the suggestion is right where the label is wrong.
     _, given, belief = noisy(2, 0.1, 0.5, seed=5)
     nobody = torch.zeros(SAMPLES, dtype=torch.bool)
-    suggested, confidence = suggest(belief, belief, given, nobody, suspicion(belief, given), wrong)
+    suggested, confidence, _ = suggest(belief, belief, given, nobody, suspicion(belief, given), wrong)
     mistaken = torch.where(suggested == given, 1 - confidence, confidence)
     assert float(mistaken.mean()) == pytest.approx(share, abs=1e-4)
