@@ -24,6 +24,7 @@ from service.api import (
     label_studio,
     networks,
     operations,
+    overviews,
     page,
     report,
     reviews,
@@ -107,6 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         label_studio,
         deliveries,
         operations,
+        overviews,
         page,
         documentation,
     ):

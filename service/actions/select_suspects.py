@@ -9,6 +9,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
+from service.actions.rows_in_region import rows_in_region
 from service.services import Services
 from service.store import rankings, searched_texts
 from service.store.jobs import Job
@@ -24,7 +25,8 @@ class SuspectQuery(rankings.Query):
     """Filter and order of a ranking, with what the table alone does not serve.
 
     `disagrees`: whether the suggested label differs from the given one. `reviewed`: whether a decision holds of the sample,
-    `decision`: which, in terms of the labels that the job ranked. `search` is part of its id, or of its text.
+    `decision`: which, in terms of the labels that the job ranked. `search` is part of its id, or of its text. `region` is a
+    line for `service.domain.region`.
     """
 
     min_confidence: float | None = None
@@ -32,6 +34,7 @@ class SuspectQuery(rankings.Query):
     reviewed: bool | None = None
     decision: str | None = None
     search: str | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def select(
     ranking = services.open_rankings.get(connection, services.blobs, job.id)
     order = ranking.columns.order(connection, job.id, query.by)
     if query.min_score is not None:
-        order = order[: _scoring(connection, job.id, ranking, order, query.by, query.min_score)]
+        order = order[: scoring(connection, job.id, ranking, order, query.by, query.min_score)]
     wanted = passing_rows(services, connection, job, query, ids)
     places = np.arange(len(order)) if wanted is None else np.flatnonzero(wanted[order])
     return Selection(places + 1, ranking.columns, order)
@@ -100,19 +103,25 @@ def passing_rows(
         passing.append(columns.confidence >= query.min_confidence)
     if query.disagrees is not None:
         passing.append((columns.given != columns.suggested) == query.disagrees)
-    if query.reviewed is not None or query.decision is not None:
-        decisions = ranking.standing.decisions(connection)
-        if query.reviewed is not None:
-            passing.append((decisions >= 0) == query.reviewed)
-        if query.decision is not None:
-            passing.append(decisions == DECISIONS.index(query.decision))
+    passing += _decided(connection, ranking, query)
     if query.search is not None:
         passing.append(_searched(services, job, ranking, query.search))
+    if query.region is not None:
+        passing.append(rows_in_region(ranking, query.region))
     if ids is not None:
         named = np.zeros(len(columns), bool)
         named[columns.rows_at([row["index"] for row in rankings.rows_by_id(connection, job.id, ids).values()])] = True
         passing.append(named)
     return np.logical_and.reduce(passing) if passing else None
+
+
+def _decided(connection: sa.Connection, ranking: OpenRanking, query: SuspectQuery) -> list[Array]:
+    """Which rows pass the filters by decision, an array for each filter that is asked for."""
+    if query.reviewed is None and query.decision is None:
+        return []
+    decisions = ranking.standing.decisions(connection)
+    passing = [] if query.reviewed is None else [(decisions >= 0) == query.reviewed]
+    return passing if query.decision is None else [*passing, decisions == DECISIONS.index(query.decision)]
 
 
 def _searched(services: Services, job: Job, ranking: OpenRanking, part: str) -> Array:
@@ -128,7 +137,7 @@ def _searched(services: Services, job: Job, ranking: OpenRanking, part: str) -> 
     return ranking.searched.put(part, found)
 
 
-def _scoring(connection: sa.Connection, job_id: str, ranking: OpenRanking, order: Array, by: str, least: float) -> int:
+def scoring(connection: sa.Connection, job_id: str, ranking: OpenRanking, order: Array, by: str, least: float) -> int:
     """How many rows, the first of the order, score at least this. Scores are in the table alone: some are looked up."""
     low, high = 0, len(order)
     while low < high:

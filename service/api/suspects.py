@@ -19,6 +19,7 @@ from service.api.schemas.samples import SuspectPage
 from service.api.views.samples import suspect_views
 from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.region import LONGEST, parse_region
 from service.domain.review import StandingDecision
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
@@ -93,14 +94,27 @@ def _query(
             max_length=200,
         ),
     ] = None,
+    region: Annotated[
+        str | None,
+        Query(
+            description="Only rows inside this polygon on a map of the samples: its name and the corners, as in "
+            "pca:0,0;1.5,0;1,2, in the coordinates of GET /jobs/{id}/map.",
+            max_length=LONGEST,
+        ),
+    ] = None,
 ) -> SuspectQuery:
     check_signal(job, by, "query", "by")
     if label is not None or suggested is not None:
         info = find_dataset_of_job(services, job)
         check_class(info, label, "query", "label")
         check_class(info, suggested, "query", "suggested")
+    if region is not None:
+        try:
+            parse_region(region)
+        except ValueError as error:
+            raise invalid(["query", "region"], str(error)) from error
     return SuspectQuery(
-        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None
+        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None, region
     )
 
 

@@ -4,9 +4,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from service.domain.dataset import Frozen
+from service.domain.region import LONGEST, parse_region
 from service.domain.verdict import Verdict
 
 StandingDecision = Literal["relabel", "keep", "remove", "unsure"]
@@ -46,6 +47,14 @@ class SuspectFilter(Frozen):
     reviewed: bool | None = None
     decision: StandingDecision | None = None
     q: str | None = Field(None, max_length=200)
+    region: str | None = Field(None, max_length=LONGEST)
+
+    @field_validator("region")
+    @classmethod
+    def _is_a_polygon(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_region(value)
+        return value
 
 
 class BulkDecision(Frozen):

@@ -125,6 +125,32 @@ def score_of(connection: sa.Connection, job_id: str, index: int, by: str) -> flo
     return score
 
 
+def scores_by_index(connection: sa.Connection, job_id: str, index: Sequence[int], by: str) -> list[float]:
+    """The scores by a signal of the ranked samples at these places in the upload, in that order."""
+    return [found[by] for found in _chosen(connection, job_id, index, by)]
+
+
+def ids_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) -> list[str]:
+    """The ids of the ranked samples at these places in the upload, in that order."""
+    return [found["sample_id"] for found in _chosen(connection, job_id, index, "sample_id")]
+
+
+def _chosen(connection: sa.Connection, job_id: str, index: Sequence[int], column: str) -> list[Row]:
+    found: dict[int, Row] = {}
+    for start in range(0, len(index), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.index.in_(index[start : start + _NAMED])
+        rows = connection.execute(sa.select(suspects.c.index, suspects.c[column]).where(wanted)).mappings()
+        found |= {row["index"]: row for row in rows}
+    return [found[place] for place in index]
+
+
+def planted(connection: sa.Connection, job_id: str) -> dict[int, str]:
+    """The kinds of the planted errors, by the samples' places in the upload."""
+    wanted = (suspects.c.job_id == job_id) & suspects.c.planted_kind.is_not(None)
+    rows = connection.execute(sa.select(suspects.c.index, suspects.c.planted_kind).where(wanted))
+    return {int(index): kind for index, kind in rows}
+
+
 def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]) -> dict[str, int]:
     """The rank of one sample by each named signal, 1 = most suspicious, ties by index."""
     ahead = [

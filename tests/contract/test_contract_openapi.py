@@ -65,6 +65,10 @@ PROMISED = {
     ("get", "/jobs/{job_id}/reviews/events"),
     ("get", "/events"),
     ("get", "/jobs/{job_id}/confusion"),
+    ("get", "/jobs/{job_id}/map"),
+    ("get", "/jobs/{job_id}/cut-offs"),
+    ("get", "/jobs/{job_id}/classes"),
+    ("get", "/jobs/{job_id}/planted-errors"),
     ("post", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/versions"),
     ("get", "/datasets/{dataset_id}/download"),
@@ -508,6 +512,19 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/jobs/{job_id}/confusion"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"verdict": "x"}}),
+    },
+    ("get", "/jobs/{job_id}/map"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"method": "x"}}),
+    },
+    ("get", "/jobs/{job_id}/cut-offs"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"by": "x"}}),
+    },
+    ("get", "/jobs/{job_id}/classes"): {status: (job, {}) for status, job in ENDED.items()},
+    ("get", "/jobs/{job_id}/planted-errors"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        422: (JOB, {"params": {"signals": "x"}}),
     },
     ("post", "/datasets/{dataset_id}/versions"): {
         201: (DATASET, {"json": {"job": "job_1", "apply": "reviews"}}),

@@ -1,0 +1,127 @@
+"""Possible cut-offs of a ranking: how many samples each flags, and how many of those are expected to be wrong."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from service.actions.select_suspects import scoring
+from service.domain.cut_off import Band, EstimatedShare, band_ends, share_by_reviews
+from service.domain.estimate import with_statuses
+from service.services import Services
+from service.store import rankings
+from service.store.jobs import Job
+from service.store.open_rankings import OpenRanking
+from service.store.ranking_columns import RankingColumns
+from service.store.standing import DECISIONS
+
+Array = npt.NDArray[Any]
+Basis = Literal["probability", "confidence"]
+_EACH = 30  # of the first ranks
+_BY_FACTOR, _BY_STEP = 160, 60
+_ANOMALOUS = "Unusual samples have no probability of being wrong. Reviews tell how many are."
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """A score, the number of samples that have at least that, and what is expected of them.
+
+    `expected` is the share of wrong labels among them by the model's probabilities, `reviewed` that by reviews; None where it cannot
+    be told.
+    """
+
+    score: float
+    flagged: int
+    expected: float | None
+    decided: int
+    reviewed: EstimatedShare | None
+
+
+@dataclass(frozen=True)
+class CutOffs:
+    """Cut-offs from the strictest on. `basis`: what `expected` is made of; None with the reason in `why_not`.
+
+    "confidence" gives a lower bound, since a label can be wrong and its suggestion too.
+    """
+
+    items: list[CutOff]
+    basis: Basis | None
+    why_not: str | None
+
+
+def choose_cut_off(services: Services, job: Job, by: str) -> CutOffs:
+    """At most some hundred cut-offs of a completed job by a signal: closely spaced at the top of the ranking."""
+    with services.database.read() as connection:
+        ranking = services.open_rankings.get(connection, services.blobs, job.id)
+        order = ranking.columns.order(connection, job.id, by)
+        scores, counts = _cuts(connection, job.id, ranking, order, by)
+        decisions = ranking.standing.decisions(connection)[order]
+    why_not = _ANOMALOUS if by == "anomalous" else _undecided(job)
+    basis: Basis | None = None
+    expected: list[float | None] = [None] * len(counts)
+    if why_not is None:
+        wrong, basis = _wrong(ranking.columns)
+        expected = (np.cumsum(wrong[order], dtype=np.float64)[counts - 1] / counts).tolist()
+    is_wrong = np.isin(decisions, [DECISIONS.index("relabel"), DECISIONS.index("remove")])
+    decided = np.concatenate([[0], np.cumsum(is_wrong | (decisions == DECISIONS.index("keep")))])
+    found_wrong = np.concatenate([[0], np.cumsum(is_wrong)])
+    return CutOffs(
+        items=[
+            CutOff(score, count, share, int(decided[count]), _by_reviews(count, decided, found_wrong))
+            for score, count, share in zip(scores, counts.tolist(), expected, strict=True)
+        ],
+        basis=basis,
+        why_not=why_not,
+    )
+
+
+def _cuts(
+    connection: sa.Connection, job_id: str, ranking: OpenRanking, order: Array, by: str
+) -> tuple[list[float], Array]:
+    """Scores, the highest first, and how many samples have at least each of them."""
+    n = len(order)
+    if not n:
+        return [], np.zeros(0, np.int64)
+    flagged = sum(ranking.columns.counts.get(name, 0) for name in (by,))
+    spread = np.concatenate(
+        [np.arange(1, _EACH + 1), np.geomspace(1, n, _BY_FACTOR), np.linspace(1, n, _BY_STEP), [max(1, flagged)]]
+    )
+    ranks = np.unique(np.clip(np.round(spread).astype(np.int64), 1, n))
+    # With the rank after each: a cut-off between two equal scores is none.
+    wanted = np.unique(np.concatenate([ranks, np.minimum(ranks + 1, n)]))
+    places = ranking.columns.index[order[wanted - 1]].tolist()
+    known = dict(zip(wanted.tolist(), rankings.scores_by_index(connection, job_id, places, by), strict=True))
+    found: dict[float, int] = {}
+    for rank in ranks.tolist():
+        score = known[rank]
+        if score not in found:
+            tied = rank < n and known[rank + 1] == score
+            found[score] = scoring(connection, job_id, ranking, order, by, score) if tied else rank
+    return list(found), np.array(list(found.values()), np.int64)
+
+
+def _wrong(columns: RankingColumns) -> tuple[Array, Basis]:
+    """For each row the probability that its label is wrong, or a lower bound of it."""
+    if columns.wrong is not None:
+        return columns.wrong, "probability"
+    differs = columns.given != columns.suggested
+    return np.where(differs, columns.confidence, 1 - columns.confidence), "confidence"
+
+
+def _undecided(job: Job) -> str | None:
+    """Why the probabilities of this job say nothing, if they do."""
+    estimate = with_statuses(job.result or {})["estimates"]["mislabeled"]
+    return str(estimate["reason"]) if estimate["status"] == "unknown" else None
+
+
+def _by_reviews(count: int, decided: Array, wrong: Array) -> EstimatedShare | None:
+    ends = band_ends(count)
+    starts = [0, *ends[:-1]]
+    return share_by_reviews(
+        [
+            Band(end - start, int(decided[end] - decided[start]), int(wrong[end] - wrong[start]))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    )
