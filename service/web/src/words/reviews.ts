@@ -1,0 +1,48 @@
+// Reviews in terms of the labels that are shown.
+
+import type { Review } from "$/api/types";
+
+interface Said {
+  decision: "relabel" | "keep" | "remove" | "unsure";
+  label: string | null;
+  given: string;
+  job: string;
+  source: string;
+  reviewer?: string | null;
+  created_at: string;
+}
+
+/** A review beside the given label: to relabel to it is to keep it. */
+export function restated({ given, ...said }: Said): Review {
+  const kept = said.decision === "relabel" && said.label === given;
+  return { ...said, ...(kept && { decision: "keep" as const, label: null }), outcome: "pending" };
+}
+
+/** "12 of 89 flagged reviewed", and how right the ranking was. */
+export function progressOf(summary: {
+  flagged: number;
+  outcomes: { flagged: Record<string, number | undefined> };
+  precision: { decided: number; precision: number | null };
+}): { looked: number; flagged: number; share: number | null } {
+  const looked = summary.flagged - (summary.outcomes.flagged["pending"] ?? 0);
+  return { looked, flagged: summary.flagged, share: summary.precision.precision };
+}
+
+type Outcomes = Record<string, number | undefined>;
+
+/** How many samples were relabelled, removed, confirmed and left open, flagged or not. */
+export function outcomeCounts({ outcomes }: { outcomes: { flagged: Outcomes; clean: Outcomes } }): {
+  relabelled: number;
+  removed: number;
+  kept: number;
+  unsure: number;
+} {
+  const sum = (...names: string[]): number =>
+    names.reduce((total, name) => total + (outcomes.flagged[name] ?? 0) + (outcomes.clean[name] ?? 0), 0);
+  return {
+    relabelled: sum("relabelled_to_suggestion", "relabelled_otherwise"),
+    removed: sum("removed"),
+    kept: sum("confirmed"),
+    unsure: sum("unsure"),
+  };
+}
