@@ -18,7 +18,15 @@ export default typescript.config(
     files: ["**/*.svelte", "**/*.svelte.ts"],
     languageOptions: { parserOptions: { parser: typescript.parser, extraFileExtensions: [".svelte"] } },
   },
-  { rules: { eqeqeq: "error", "@typescript-eslint/no-non-null-assertion": "error" } },
+  {
+    rules: {
+      eqeqeq: "error",
+      "@typescript-eslint/no-non-null-assertion": "error",
+      "@typescript-eslint/no-unused-vars": ["error", { ignoreRestSiblings: true }],
+    },
+  },
+  // A class of the state chooses itself which of its fields are drawn.
+  { files: ["src/state/**"], rules: { "svelte/prefer-svelte-reactivity": "off" } },
   ...views.map((view) =>
     door([`src/views/${view}/**`], ...views.filter((other) => other !== view).map((other) => `$/views/${other}/**`)),
   ),

@@ -25,7 +25,7 @@ export const listExportForms = async (): Promise<ExportForm[]> => (await request
 
 /** Path of the part of a ranking that is shown, as a file. */
 export function rankingFile(job: string, filters: Filters, form: string): string {
-  const { ids: _, ...others } = filters;
+  const { ids, ...others } = filters;
   const query = new URLSearchParams(Object.entries(others).map(([name, value]) => [name, String(value)]));
   query.set("format", form);
   return `/jobs/${job}/suspects?${query}`;

@@ -6,15 +6,13 @@ import type { components } from "./schema";
 export type Decision = components["schemas"]["Decision"];
 export type ReviewSummary = components["schemas"]["ReviewSummary"];
 
-export interface BulkRequest {
-  filter: Record<string, unknown>;
-  decision: "relabel" | "keep" | "remove" | "unsure";
-  label?: string | null;
-  reviewer?: string | null;
-  dry_run?: boolean;
-}
+type Bulk = components["schemas"]["BulkReview"];
+type Loose<T> = { [Name in keyof T]?: T[Name] | undefined };
 
-export const postReviews = (id: string, decisions: Decision[]): Promise<{ recorded: number; batch?: string }> =>
+/** What is left out has the default that the API gives it. */
+export type BulkRequest = Loose<Omit<Bulk, "filter">> & Pick<Bulk, "decision"> & { filter: Loose<Bulk["filter"]> };
+
+export const postReviews = (id: string, decisions: Decision[]) =>
   data(api.POST("/jobs/{job_id}/reviews", { params: { path: { job_id: id } }, body: decisions }));
 
 export const getReviewSummary = (id: string): Promise<ReviewSummary> =>
@@ -22,16 +20,12 @@ export const getReviewSummary = (id: string): Promise<ReviewSummary> =>
     api.GET("/jobs/{job_id}/reviews/summary", { params: { path: { job_id: id }, query: { signal: ["mislabeled"] } } }),
   );
 
-const post = async (path: string, body: unknown): Promise<unknown> => {
-  const headers = { "Content-Type": "application/json" };
-  return (await request(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
-};
-
 /** Decides on every sample that a filter matches; with `dry_run` only counts them. */
 export const decideOnAll = (id: string, body: BulkRequest) =>
-  post(`/jobs/${id}/reviews/bulk`, body) as Promise<{ matched: number; written: number; batch: string | null }>;
+  data(api.POST("/jobs/{job_id}/reviews/bulk", { params: { path: { job_id: id } }, body: body as Bulk }));
 
-export const undoBatch = (id: string, batch: string) => post(`/jobs/${id}/reviews/undo`, { batch });
+export const undoBatch = (id: string, batch: string) =>
+  data(api.POST("/jobs/{job_id}/reviews/undo", { params: { path: { job_id: id } }, body: { batch } }));
 
 export type StoredReview = components["schemas"]["Review"];
 

@@ -13,6 +13,8 @@ export interface SampleProps {
   position?: string;
   onprevious?: () => void;
   onnext?: () => void;
+  /** Gets the sample when it is there. */
+  onshown: (sample: Decided) => void;
   onclose: () => void;
   onvisit: (id: string) => void;
   ondecide: (sample: Decided, kind: Kind, label?: string) => void;

@@ -21,7 +21,7 @@ export const GAP = 8;
 export const SIZES = { least: 72, usual: 144, most: 320 };
 const NARROW = 720;
 const CAPTION = 44;
-const FIXED = 32 + 60 + 120 + 250 + 138;
+const FIXED = 32 + 60 + 120 + 220 + 132;
 const COLUMN = 88;
 
 interface Wanted {
@@ -58,6 +58,6 @@ export function shapeOf({ modality, features, width, size }: Wanted): Shape {
     perRow: 1,
     rowHeight: isText ? 48 : 36,
     columns,
-    template: `32px 60px minmax(80px, 120px) minmax(160px, 250px) 138px ${rest}`,
+    template: `32px 60px minmax(80px, 120px) minmax(150px, 220px) 132px ${rest}`,
   };
 }
