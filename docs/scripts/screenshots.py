@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from service.settings import Settings
 from service.terminal.processes import free_port
@@ -17,7 +17,7 @@ from service.terminal.stack import running
 from tests.browser.chromium import find
 
 IMAGES = Path(__file__).parents[1] / "images"
-_SIZE = {"width": 1440, "height": 900}
+_SIZE = ViewportSize(width=1440, height=900)
 _SETTLED_MS = 800  # images are decoded and charts drawn
 # Name of the picture: route of the page. `{job}` and `{sample}` stand for the ids.
 _VIEWS = {
@@ -65,7 +65,9 @@ def _take(address: str, job: str, sample: str) -> list[Path]:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=found.path, env={**os.environ, **found.environment})
         page = browser.new_page(viewport=_SIZE, color_scheme="light")
-        taken = [_picture(page, name, f"{address}/{route.format(job=job, sample=sample)}") for name, route in _VIEWS.items()]
+        taken = [
+            _picture(page, name, f"{address}/{route.format(job=job, sample=sample)}") for name, route in _VIEWS.items()
+        ]
         browser.close()
     return taken
 
