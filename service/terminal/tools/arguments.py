@@ -12,7 +12,9 @@ Cursor = Annotated[str | None, Field(description="`next` of the page before; lef
 By = Annotated[str, Field(description="mislabeled, anomalous, or any name that `signals` lists.")]
 Label = Annotated[str | None, Field(description="Only samples with this given label.")]
 Suggested = Annotated[str | None, Field(description="Only samples with this suggested label.")]
-Verdict = Annotated[str | None, Field(description="Only samples with this verdict: mislabeled, anomalous, clean or not_judged.")]
+Verdict = Annotated[
+    str | None, Field(description="Only samples with this verdict: mislabeled, anomalous, clean or not_judged.")
+]
 MinScore = Annotated[float | None, Field(description="Only samples that score at least this.")]
 Apply = Annotated[
     Literal["reviews", "suggestions"],
