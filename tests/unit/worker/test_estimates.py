@@ -1,8 +1,10 @@
 """Estimates, their reasons, and the cures that warnings offer."""
 
 from typing import get_args
+from unittest.mock import Mock
 
 import pytest
+import torch
 
 from service.domain.dataset import Modality, WarningAction
 from service.domain.models import AUTO, MODELS
@@ -10,8 +12,12 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobRequest, JobSpec
 from tests.builders import dataset_info, job_spec
 from worker.job import actions, estimates
+from worker.job.preparation import JobSamples
+from worker.job.warnings import ranking_warnings
 from worker.signals.counts import CountEstimate
 from worker.signals.doubts import Cause, Doubt
+from worker.signals.dynamics import learning_dynamics
+from worker.signals.measurements import Answers
 
 TRAINED: tuple[Modality, ...] = ("tabular", "image", "text", "embedding")
 
@@ -93,3 +99,22 @@ def test_samples_to_verify_become_the_reference() -> None:
     action = actions.verify(50)
     assert (action.kind, action.count, action.label) == ("verify", 50, "Verify 50 samples")
     assert action.changes == {"reference": {"verified": True}}
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "code"), [(0.52, "learnt_nothing"), (0.56, "learnt_little"), (0.64, "learnt_little"), (0.66, None)]
+)
+def test_what_a_model_learnt_is_measured_from_the_commonest_class_on(accuracy: float, code: str | None) -> None:
+    labels = torch.arange(400) % 2  # half of them the commonest class
+    margin = torch.where(torch.arange(400) < 400 * accuracy, 1.0, -1.0)
+    logits = torch.eye(2)[labels] * margin[:, None]
+    answers = Answers(labels=labels, dynamics=learning_dynamics(logits.expand(4, -1, -1), labels))
+    prepared = Mock(spec=JobSamples, classes=["cat", "dog"], columns=None, groups=None)
+    spec = spec_of("tabular", model={"name": "mlp"})
+    told = {one.code: one for one in ranking_warnings(prepared, answers, spec, accuracy, CountEstimate(0, 0, 0))}
+    assert set(told) == ({code} if code else set())
+    if code:
+        action = told[code].action
+        assert action is not None
+        assert action.model == "tabm"
+        assert "TabM (tabm)" in told[code].detail
