@@ -36,7 +36,8 @@ class Heartbeat:
     def __init__(self, claim: Claim, context: WorkerContext) -> None:
         self._claim, self._context = claim, context
         self._progress = Progress(phase=State.PREPARING)
-        self._began = time.monotonic()
+        # When and at which share of the job the measured part began; its speed gives the time that is left.
+        self._clock: tuple[float, float] | None = None
         self._over = threading.Event()
         self._lost = threading.Event()
 
@@ -50,9 +51,7 @@ class Heartbeat:
         """Note which share of a phase is done, from 0 to 1; the next renewal writes it. Raises LeaseLost or Stopping."""
         begins, ends = PHASES[state]
         fraction = begins + share * (ends - begins)
-        elapsed = time.monotonic() - self._began
-        # Before training has begun, the time that preparation took says nothing of the rest.
-        left = elapsed * (1 - fraction) / fraction if fraction > PHASES[State.TRAINING][0] else None
+        left = self._seconds_left(fraction) if state is not State.PREPARING else None
         self._progress = Progress(
             fraction=fraction, phase=state, detail=detail, eta_seconds=None if left is None else round(left, 1)
         )
@@ -60,6 +59,19 @@ class Heartbeat:
             raise LeaseLost(self._claim.job_id)
         if self._context.stopping():
             raise Stopping
+
+    def resume_at(self, state: State, share: float, detail: str) -> None:
+        """Note what an earlier attempt has done of a phase. Raises LeaseLost or Stopping."""
+        self._clock = None
+        self.report(state, share, detail)
+
+    def _seconds_left(self, fraction: float) -> float | None:
+        # The time that preparation took says nothing of the rest.
+        if self._clock is None:
+            self._clock = (time.monotonic(), fraction)
+        began, first = self._clock
+        done = fraction - first
+        return (time.monotonic() - began) * (1 - fraction) / done if done > 0 else None
 
     def record_metrics(self, metrics: EpochMetrics) -> None:
         """Write the loss and accuracy of an epoch. Raises LeaseLost."""

@@ -169,8 +169,9 @@ def fit(
     spec: JobSpec,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
+    after_batch: Callable[[float], None] = lambda _epochs: None,
 ) -> int:
-    """Train from `resume` or from the beginning, call `after_epoch` after each epoch, and give the number of epochs."""
+    """Train from `resume` or from the beginning, with the callbacks of `train`, and give the number of epochs."""
     return train(
         prepared.model,
         prepared.inputs,
@@ -178,6 +179,7 @@ def fit(
         spec.training,
         resume=resume,
         after_epoch=after_epoch,
+        after_batch=after_batch,
     )
 
 

@@ -204,7 +204,13 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
         share = state.epoch / epochs
         heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
-    ran = fit(prepared, spec, resume, after_epoch)
+    def after_batch(done: float) -> None:
+        heartbeat.report(State.TRAINING, done / epochs, f"epoch {min(int(done) + 1, epochs)}/{epochs}")
+
+    if resume is not None:
+        # What an earlier attempt trained says nothing of this one's speed.
+        heartbeat.resume_at(State.TRAINING, resume.epoch / epochs, f"epoch {min(resume.epoch + 1, epochs)}/{epochs}")
+    ran = fit(prepared, spec, resume, after_epoch, after_batch)
     for epoch in set(kept) - set(checkpoints(spec.training, ran)):
         checkpoint_path(folder, epoch).unlink(missing_ok=True)
     return ran

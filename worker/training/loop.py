@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,11 @@ def train(
     *,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
+    after_batch: Callable[[float], None] = lambda _epochs: None,
 ) -> int:
     """Train in place, handing out the state at every epoch's end, and give the number of epochs that it took.
 
-    Raises Diverged, and whatever `after_epoch` raises.
+    `after_batch` is told how many epochs are done, such as 2.25. Raises Diverged, and whatever the callbacks raise.
     """
     optimizer, weights = _optimizer(model, training), _class_weights(labels, training)
     losses: tuple[float, ...] = ()
@@ -119,7 +121,8 @@ def train(
         # The epoch's own seed, in a fork: neither the past nor anybody else's draws can change it.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed * 1_000_003 + epoch)
-            loss, accuracy = _epoch(model, inputs, labels, weights, optimizer, training)
+            report = partial(_tell, after_batch, done)
+            loss, accuracy = _epoch(model, inputs, labels, weights, optimizer, training, report)
         # The first steps may be wild and still end well.
         limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
         _check(loss, limit, epoch, model, training)
@@ -130,6 +133,10 @@ def train(
     return done
 
 
+def _tell(after_batch: Callable[[float], None], done: int, share: float) -> None:
+    after_batch(done + share)
+
+
 def _epoch(
     model: nn.Module,
     inputs: Sequence[Tensor],
@@ -137,12 +144,14 @@ def _epoch(
     weights: Float[Tensor, " c"] | None,
     optimizer: torch.optim.Optimizer,
     training: Training,
+    after_batch: Callable[[float], None],
 ) -> tuple[float, float]:
     model.train()
     device = device_of(model)
     total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
     weights = None if weights is None else weights.to(device)
-    for batch in _batches(len(labels), training.batch_size):
+    batches = _batches(len(labels), training.batch_size)
+    for number, batch in enumerate(batches, 1):
         (target,) = to_device([labels.index_select(0, batch)], device)
         seen = tuple(part.index_select(0, batch) for part in inputs)
         if training.augmentation == "flip_crop":
@@ -156,6 +165,7 @@ def _epoch(
         with torch.no_grad():
             total += loss.detach() * len(batch)
             right += (_answer(logits).argmax(1) == target).sum()
+        after_batch(number / len(batches))
     return float(total) / len(labels), float(right) / len(labels)
 
 

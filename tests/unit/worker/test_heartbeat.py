@@ -48,6 +48,44 @@ def test_phases_follow_each_other_from_none_to_all_of_a_job() -> None:
     assert all(before[1] == after[0] for before, after in pairwise(edges))
 
 
+def left(database: Database, heartbeat: Heartbeat, state: State, share: float) -> float | None:
+    heartbeat.report(state, share, "")
+    heartbeat.record_metrics(METRICS)
+    with database.read() as connection:
+        job = jobs.get(connection, "job_1")
+    assert job is not None
+    return job.progress.eta_seconds
+
+
+def test_the_time_that_is_left_is_known_from_the_first_batch_and_shrinks_as_time_passes(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("worker.job.heartbeat.time.monotonic", lambda: clock[0])
+    heartbeat, _, _ = claimed(database, blobs)
+    assert left(database, heartbeat, State.PREPARING, 0.9) is None
+    clock[0] += 500  # which preparing took, and which says nothing of the rest
+    assert left(database, heartbeat, State.TRAINING, 0.0) is None
+    for step in range(1, 96):
+        clock[0] += 1
+        fraction = 0.05 + step / 100
+        state = next(one for one, (begins, ends) in PHASES.items() if begins <= fraction <= ends + 1e-9)
+        begins, ends = PHASES[state]
+        assert left(database, heartbeat, state, (fraction - begins) / (ends - begins)) == pytest.approx(95 - step)
+
+
+def test_what_an_earlier_attempt_trained_does_not_make_this_one_faster(
+    database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("worker.job.heartbeat.time.monotonic", lambda: clock[0])
+    heartbeat, _, _ = claimed(database, blobs)
+    heartbeat.report(State.TRAINING, 0.0, "")
+    heartbeat.resume_at(State.TRAINING, 0.5, "epoch 6/10")  # at .35 of the job
+    clock[0] += 10
+    assert left(database, heartbeat, State.TRAINING, 0.75) == pytest.approx(10 * (1 - 0.5) / 0.15, abs=0.1)
+
+
 def test_a_worker_that_is_stopping_ends_the_computation_at_the_next_report(database: Database, blobs: Blobs) -> None:
     heartbeat, _, _ = claimed(database, blobs, stopping=True)
     with pytest.raises(Stopping):

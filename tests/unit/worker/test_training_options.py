@@ -208,3 +208,13 @@ def test_the_loss_of_an_ensemble_is_the_mean_over_its_members() -> None:
     training = SGD.model_copy(update={"epochs": 1, "batch_size": ROWS, "learning_rate": 1e-9})
     train(model, inputs, LABELS, training, resume=None, after_epoch=lambda _state, metrics: told.append(metrics))
     assert told[0].loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_every_batch_says_how_many_epochs_are_done() -> None:
+    model, inputs = model_of("mlp", "both", {}), samples(SHAPES["both"], ROWS)
+    training = SGD.model_copy(update={"epochs": 2, "batch_size": ROWS // 4})
+    done: list[float] = []
+    train(model, inputs, LABELS, training, resume=None, after_epoch=lambda *_: None, after_batch=done.append)
+    assert done == sorted(set(done))
+    assert (len(done), done[-1]) == (2 * len(torch.split(torch.arange(ROWS), ROWS // 4)), 2)
+    assert 1 in done
