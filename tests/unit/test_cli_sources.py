@@ -17,6 +17,7 @@ from service.settings import Settings
 from tests.builders import CSV
 from tests.stand_in import TOKEN, standing_in, text_task
 from tests.unit.test_cli import Suspects, suspects, upload
+from usual_suspects.client import Client
 
 __all__ = ["suspects", "upload"]  # fixtures
 
@@ -95,3 +96,15 @@ def test_columns_of_a_stored_dataset_are_not_silently_ignored(suspects: Suspects
 def test_samples_come_from_one_place(suspects: Suspects, options: list[str]) -> None:
     said = suspects("submit", *options)
     assert (said.code, said.out, "--connection and --project" in said.err) == (2, "", True)
+
+
+def test_a_stream_that_is_kept_open_is_no_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = (
+        'id: 1\nevent: state\ndata: {"state": "queued"}\n\n: ping\n\nid: 2\nevent: state\ndata: {"state": "failed"}\n\n'
+    )
+    answer = httpx.MockTransport(
+        lambda _: httpx.Response(200, text=stream, headers={"content-type": "text/event-stream"})
+    )
+    with Client("http://127.0.0.1:1") as watching:
+        monkeypatch.setattr(watching, "_http", httpx.Client(transport=answer, base_url="http://127.0.0.1:1"))
+        assert [update.data["state"] for update in watching.watch("job_1")] == ["queued", "failed"]
