@@ -183,7 +183,8 @@ class Client:
         headers = {"Last-Event-ID": last} if last else {}
         with connect_sse(self._http, "GET", _path(("jobs", job_id, "events")), headers=headers) as source:
             _check(source.response)
-            yield from source.iter_sse()
+            # A comment that keeps the stream open counts as an event without data, once an event had an id.
+            yield from (event for event in source.iter_sse() if event.data)
 
     def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with self._connection_errors():
