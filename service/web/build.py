@@ -42,7 +42,6 @@ def build() -> bool:
     # Checks and tests of the page have packages of their own, which a user does not need. They stay where they are.
     if not _is_installed():
         _npm("ci", "--omit=dev", "--no-progress", "--loglevel=error")
-        _lock_stamp().write_text(_locked())
     # A build that fails leaves no page that is half of the last one.
     shutil.rmtree(_BUILT, ignore_errors=True)
     _npm("run", "build", "--silent")
@@ -60,20 +59,13 @@ def _digest() -> str:
     return digest.hexdigest()
 
 
-def _lock_stamp() -> Path:
-    return _FOLDER / "node_modules" / ".installed.sha256"
-
-
-def _locked() -> str:
-    return hashlib.sha256((_FOLDER / "package-lock.json").read_bytes()).hexdigest()
-
-
 def _is_installed() -> bool:
     packages = _FOLDER / "node_modules"
-    if not (packages / "vite").exists():
+    written = packages / ".package-lock.json"  # by npm, at the end of an installation
+    if not (packages / "vite").exists() or not written.exists():
         return False
     # Linked packages belong to another checkout; npm would empty its folder.
-    return packages.is_symlink() or (_lock_stamp().exists() and _lock_stamp().read_text() == _locked())
+    return packages.is_symlink() or written.stat().st_mtime >= (_FOLDER / "package-lock.json").stat().st_mtime
 
 
 def _npm(*arguments: str) -> None:
