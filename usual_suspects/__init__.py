@@ -10,17 +10,37 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from usual_suspects.client import ApiError, Client, Update
+    from usual_suspects.client import (
+        ApiError,
+        AsyncClient,
+        Client,
+        Conflict,
+        Invalid,
+        Job,
+        JobCancelled,
+        JobFailed,
+        NotFound,
+        Update,
+        WaitedTooLong,
+    )
     from usual_suspects.recorder import TraceRecorder
 
-__all__ = ["ApiError", "Client", "TraceRecorder", "Update"]
+__all__ = [
+    "ApiError",
+    "AsyncClient",
+    "Client",
+    "Conflict",
+    "Invalid",
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "NotFound",
+    "TraceRecorder",
+    "Update",
+    "WaitedTooLong",
+]
 
-_MODULES = {
-    "ApiError": "usual_suspects.client",
-    "Client": "usual_suspects.client",
-    "TraceRecorder": "usual_suspects.recorder",
-    "Update": "usual_suspects.client",
-}
+_MODULES = dict.fromkeys(__all__, "usual_suspects.client") | {"TraceRecorder": "usual_suspects.recorder"}
 
 
 def __getattr__(name: str) -> Any:

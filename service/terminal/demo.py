@@ -76,7 +76,7 @@ def _has_display() -> bool:
 def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
     """Id of the completed job; None when it did not complete."""
     glitches = [{"kind": "mislabeled_uniform", "rate": _RATE, "seed": 0}]
-    submitted = client.submit(upload, {"name": "digits", "glitches": glitches})
+    submitted = client.post_file(upload, {"name": "digits", "glitches": glitches}, "jobs")
     job = watch(client, submitted["id"])
     if job["state"] != "completed":
         show_error(f"The job is {job['state']}", str((job["error"] or {}).get("detail", "")))

@@ -44,7 +44,7 @@ def submit(
     with _open(doccano, user, password) as tool, tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / f"doccano-{project}.zip"
         tool.export(project, file)
-        job = client.submit(file, {"name": f"doccano project {project}"})
+        job = client.post_file(file, {"name": f"doccano project {project}"}, "jobs")
     Printer(as_json, quiet).line(job, job["id"], f"{job['id']} {job['state']}")
 
 

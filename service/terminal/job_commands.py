@@ -71,7 +71,7 @@ def submit(
         body["name"] = name
     client: Client = context.obj
     if network is not None:
-        _use_network(body, client.upload_network(network), model)
+        _use_network(body, client.post_file(network, None, "networks"), model)
     if source is not None:
         job = submit_source(client, source, body)
     else:

@@ -25,7 +25,7 @@ def submit_source(client: Client, source: str, body: Body) -> dict[str, Any]:
         return client.post_json({**others, "dataset": source}, "jobs")
     if is_url(source):
         return client.post_json({**others, "dataset": upload_source(client, source, spec)["id"]}, "jobs")
-    return client.submit(Path(source), body)
+    return client.post_file(Path(source), body, "jobs")
 
 
 def submit_project(client: Client, connection: str, project: int, body: Body) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def upload_source(client: Client, source: str, spec: Any) -> dict[str, Any]:
     """Upload a file, or have the service fetch a URL; the dataset. Raises ApiError."""
     if is_url(source):
         return client.post_json({"url": source, **({"spec": spec} if spec else {})}, "datasets")
-    return client.upload_dataset(Path(source), spec)
+    return client.post_file(Path(source), spec, "datasets")
 
 
 def is_url(source: str) -> bool:

@@ -96,7 +96,7 @@ class Recording(Client):
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.methods = []
-        self._http.event_hooks = {"request": [lambda request: self.methods.append(request.method)]}
+        self._transport._http.event_hooks = {"request": [lambda request: self.methods.append(request.method)]}
 
 
 ARGUMENTS: dict[str, dict[str, Any]] = {

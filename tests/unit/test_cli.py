@@ -454,8 +454,9 @@ def test_corrected_writes_the_version_that_the_reviews_make(
     assert suspects("corrected", "job_1", "-o", str(tmp_path / "fixed.csv")).code == 0
     assert (tmp_path / "fixed.csv").read_text().splitlines() == lines
     with Client(str(client.base_url)) as opened:
-        assert (opened.corrected("job_1") or b"").decode().splitlines() == lines
-        assert opened.corrected("job_1", tmp_path / "own.parquet", form="parquet") is None
+        assert opened.job("job_1").corrected(path=tmp_path / "own.csv") == tmp_path / "own.csv"
+        assert (tmp_path / "own.csv").read_text().splitlines() == lines
+        opened.job("job_1").version().download(tmp_path / "own.parquet", "parquet")
     assert pq.read_table(tmp_path / "own.parquet").num_rows == 59
     refused = suspects("corrected", "job_1", "--format", "zip", "-o", str(tmp_path / "none.zip"))
     assert (refused.code, "csv, parquet, jsonl" in " ".join(refused.err.split())) == (1, True)

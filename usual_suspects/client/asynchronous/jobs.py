@@ -1,0 +1,303 @@
+"""A job of the service."""
+
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from usual_suspects.client.asynchronous.datasets import AsyncDataset
+from usual_suspects.client.asynchronous.pages import AsyncPages, model
+from usual_suspects.client.asynchronous.suspects import AsyncSuspects
+from usual_suspects.client.asynchronous.transport import AsyncTransport
+from usual_suspects.client.asynchronous.waiting import pause, work
+from usual_suspects.client.conversion import to_model
+from usual_suspects.client.errors import Conflict, JobCancelled, JobFailed, WaitedTooLong
+from usual_suspects.client.events import ENDED, Update
+from usual_suspects.client.models import (
+    CandidateList,
+    ConfusionView,
+    DatasetInfo,
+    GroupList,
+    JobDiff,
+    JobResult,
+    JobSample,
+    JobView,
+    LineageList,
+    PushResult,
+    ReconcileResult,
+    Review,
+    ReviewsRecorded,
+    ReviewSummary,
+    ReviewsUndone,
+    SignalList,
+    UndoResult,
+)
+from usual_suspects.client.progress import progress_bar
+from usual_suspects.client.requests import Request, act, create, delete, get
+from usual_suspects.client.reviews import decisions_of
+from usual_suspects.client.submissions.prepared import Origin
+
+_POLL_S = 1.0
+
+
+class AsyncJob:
+    """A job of the service, as it was when it was read last; `view` is all of it."""
+
+    def __init__(self, transport: AsyncTransport, view: JobView, origin: Origin | None = None) -> None:
+        self._transport, self.view, self.origin = transport, view, origin
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id} {self.name!r}: {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """Its id: job_…."""
+        return self.view.id
+
+    @property
+    def name(self) -> str:
+        """Its name in lists."""
+        return self.view.name
+
+    @property
+    def state(self) -> str:
+        """queued, preparing, training, scoring, ranking, completed, failed or cancelled, when it was read last."""
+        return self.view.state
+
+    @property
+    def result(self) -> JobResult | None:
+        """Accuracies, estimates, signals and warnings; None until it is completed."""
+        return self.view.result
+
+    @property
+    def dataset(self) -> AsyncDataset:
+        """The dataset that it ranks."""
+        return AsyncDataset(self._transport, self.view.dataset, self.origin)
+
+    async def refresh(self) -> "AsyncJob":
+        """Read it anew. Raises ApiError."""
+        self.view = to_model(JobView, await self._transport.send(get("jobs", self.id)))
+        return self
+
+    async def watch(self, timeout: float | None = None) -> AsyncGenerator[Update]:
+        """Its events until it ends, over broken connections. Raises ApiError, and WaitedTooLong after `timeout` seconds."""
+        async with aclosing(self._transport.watch(self.id, timeout)) as updates:
+            async for update in updates:
+                yield update
+
+    async def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> "AsyncJob":
+        """The job once it is completed, with a progress bar meanwhile.
+
+        `progress` None shows a bar at a terminal or in a notebook. Raises JobFailed with the reason, JobCancelled, WaitedTooLong after
+        `timeout` seconds, and ApiError.
+        """
+        if self.state not in ENDED:
+            with progress_bar(self.id, progress) as bar:
+                async with aclosing(self._transport.watch(self.id, timeout)) as updates:
+                    async for update in updates:
+                        bar.show(update)
+            await self.refresh()
+        if self.state == "failed":
+            error = self.view.error
+            raise JobFailed(
+                self.id, error.code if error else "unknown", error.detail if error else "no reason is known"
+            )
+        if self.state == "cancelled":
+            raise JobCancelled(f"{self.id} was cancelled", "retry() queues it again")
+        return self
+
+    async def cancel(self) -> "AsyncJob":
+        """Cancel it. Raises Conflict once it has ended."""
+        return await self._changed(act("jobs", self.id, "cancel"))
+
+    async def retry(self) -> "AsyncJob":
+        """Queue it again after it failed or was cancelled. Raises Conflict in another state."""
+        return await self._changed(act("jobs", self.id, "retry"))
+
+    async def rerun(self, timeout: float | None = 600, *, now: bool = True) -> "AsyncJob":
+        """The job that follows, over the dataset as the reviews correct it, once the service has begun it.
+
+        That is within seconds, or, without `now`, once nobody has reviewed for a minute. Raises Conflict with the reason where it cannot
+        be run again, WaitedTooLong after `timeout` seconds.
+        """
+        await self._changed(act("jobs", self.id, "rerun", body={"now": now}))
+        begun = time.monotonic()
+        while self.view.links.next is None:
+            if self.view.loop_trouble:
+                raise Conflict("The job cannot be run again", self.view.loop_trouble)
+            if timeout is not None and time.monotonic() - begun > timeout:
+                raise WaitedTooLong(
+                    "Not begun in time", f"the job after {self.id} had not begun after {timeout:g} seconds"
+                )
+            await pause(_POLL_S)
+            await self.refresh()
+        following = get("jobs", self.view.links.next.rpartition("/")[2])
+        return AsyncJob(self._transport, to_model(JobView, await self._transport.send(following)), self.origin)
+
+    async def lineage(self) -> LineageList:
+        """The jobs before and after it, from the first dataset to its corrected versions. Raises ApiError."""
+        return to_model(LineageList, await self._transport.send(get("jobs", self.id, "lineage")))
+
+    async def delete(self) -> None:
+        """Delete it with its ranking and reviews. Raises Conflict until it has ended."""
+        await self._transport.send(delete("jobs", self.id))
+
+    def suspects(
+        self,
+        by: str = "mislabeled",
+        *,
+        label: str | None = None,
+        suggested: str | None = None,
+        verdict: str | None = None,
+        min_score: float | None = None,
+        min_confidence: float | None = None,
+        disagrees: bool | None = None,
+        reviewed: bool | None = None,
+        decision: str | None = None,
+        search: str | None = None,
+        signals: Sequence[str] | None = None,
+        limit: int | None = None,
+    ) -> AsyncSuspects:
+        """The ranking by a signal, filtered: to be iterated over, as a table, or to be decided on as a whole.
+
+        `search` is part of an id or text; `disagrees` asks for a suggested label that is not the given one. `signals` are the columns of
+        signals, all if None.
+        """
+        filters = {
+            "by": by,
+            "label": label,
+            "suggested": suggested,
+            "verdict": verdict,
+            "min_score": min_score,
+            "min_confidence": min_confidence,
+            "disagrees": disagrees,
+            "reviewed": reviewed,
+            "decision": decision,
+            "q": search,
+        }
+        return AsyncSuspects(self._transport, self.id, filters, limit, signals)
+
+    async def sample(self, sample: str) -> JobSample:
+        """Everything about one sample. Raises ApiError."""
+        return to_model(JobSample, await self._transport.send(get("jobs", self.id, "samples", sample)))
+
+    async def signals(self) -> SignalList:
+        """The signals that it computed, with their distributions. Raises ApiError."""
+        return to_model(SignalList, await self._transport.send(get("jobs", self.id, "signals")))
+
+    async def groups(self) -> GroupList:
+        """Groups of samples inside one label that stand apart. Raises ApiError."""
+        return to_model(GroupList, await self._transport.send(get("jobs", self.id, "groups")))
+
+    async def verify_next(self, count: int = 50) -> CandidateList:
+        """The samples whose verification would help most. Raises ApiError."""
+        return to_model(CandidateList, await self._transport.send(get("jobs", self.id, "verify-next", count=count)))
+
+    async def diff(self, other: "AsyncJob | str | None" = None, *, by: str = "mislabeled", limit: int = 50) -> JobDiff:
+        """What differs from another job; without one, from the job whose reviews made the dataset. Raises ApiError."""
+        name = other.id if isinstance(other, AsyncJob) else other
+        return to_model(
+            JobDiff, await self._transport.send(get("jobs", self.id, "diff", other=name, by=by, limit=limit))
+        )
+
+    async def report(self, path: str | Path | None = None, format: str = "html") -> str:  # noqa: A002 - the API's name
+        """The report as HTML or Markdown (`md`), also written to `path`. Raises ApiError."""
+        request = get("jobs", self.id, "report", format=format)
+        async with self._transport.opened(request) as blocks:
+            text = b"".join([block async for block in blocks]).decode()
+        if path is not None:
+            await work(Path(path).write_text, text, encoding="utf-8")
+        return text
+
+    async def review(
+        self, samples: Any, decision: str | None = None, label: str | None = None, *, reviewer: str | None = None
+    ) -> ReviewsRecorded:
+        """Say what is right: `relabel` (to `label`), `keep`, `remove`, `unsure` or `withdraw`.
+
+        `samples` is an id, several ids, or rows, or a frame, with sample_id and, where they differ, decision, label and reviewer. Of
+        more than 10,000 decisions, each 10,000 are recorded together, and `batch` is that of the last. For all samples of a filter see
+        `suspects().review()`. Raises Invalid, with the places in the list.
+        """
+        recorded = 0
+        for part in decisions_of(samples, decision, label, reviewer):
+            answer = to_model(ReviewsRecorded, await self._transport.send(create(part, "jobs", self.id, "reviews")))
+            recorded += answer.recorded
+        return replace(answer, recorded=recorded)
+
+    async def undo(self, batch: str) -> ReviewsUndone:
+        """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""
+        return to_model(
+            ReviewsUndone, await self._transport.send(act("jobs", self.id, "reviews", "undo", body={"batch": batch}))
+        )
+
+    async def confusion(
+        self, *, verdict: str | None = None, reviewed: bool | None = None, limit: int = 100
+    ) -> ConfusionView:
+        """Given against suggested labels, the commonest pairs first. Raises ApiError."""
+        request = get("jobs", self.id, "confusion", verdict=verdict, reviewed=reviewed, limit=limit)
+        return to_model(ConfusionView, await self._transport.send(request))
+
+    def reviews(self) -> AsyncPages[Review]:
+        """Every decision that was given to it, the oldest first."""
+        return AsyncPages(self._transport, get("jobs", self.id, "reviews"), model(Review))
+
+    async def review_summary(self) -> ReviewSummary:
+        """How right the ranking was. Raises ApiError."""
+        return to_model(ReviewSummary, await self._transport.send(get("jobs", self.id, "reviews", "summary")))
+
+    async def version(self, apply: str = "reviews") -> AsyncDataset:
+        """The corrected dataset, made unless the same is there. `apply` suggestions also applies what the job suggests."""
+        return await self.dataset.make_version(self.id, apply)
+
+    async def corrected(
+        self,
+        data: Any = None,
+        *,
+        apply: str = "reviews",
+        format: str | None = None,  # noqa: A002 - as elsewhere in the API
+        path: str | Path | None = None,
+        transform: Any = None,
+    ) -> Any:
+        """The corrected data in the form that was submitted: a frame in, a frame out, with its index and types.
+
+        A torch Dataset, or a folder of images, comes back as a torch Dataset; `transform` is for the images of a folder. In another
+        session than that of the submission give either of them as `data`. `format` is one of pandas, polars, arrow, numpy, datasets,
+        torch, folder, path. A file, whose form is path, is written to `path` (the name of the upload with `.corrected` before its
+        ending, in this folder, if None), which is given back. `apply` suggestions also applies what the job suggests. Raises ApiError.
+        """
+        from usual_suspects.client import corrections  # pyarrow, which requests alone do not need
+
+        version = await self.version(apply)
+        dataset = to_model(DatasetInfo, await self._transport.send(get("datasets", self.view.dataset.id)))
+        plan = corrections.plan("path" if path is not None and format is None else format, self.origin, data, dataset)
+        with tempfile.TemporaryDirectory() as folder:
+            if plan is None and path is None and self.origin is None and dataset.inferred.format.startswith("parquet"):
+                # The file itself says whether a client of another session wrote it, and from what.
+                found = await version.download(Path(folder, "data.parquet"))
+                marked = await work(corrections.marked_form, found)
+                if marked is not None:
+                    return await work(corrections.read, found, corrections.Correction(Origin(marked), "original"))
+            if plan is None:
+                return await version.download(corrections.target(path, dataset))
+            file = await version.download(Path(folder, f"data{plan.suffix}"), plan.format)
+            return await work(corrections.read, file, plan, transform)
+
+    async def push(self, mode: str = "predictions", *, limit: int | None = None, dry_run: bool = False) -> PushResult:
+        """Write suspects back into the labelling tool: predictions, tab, review_project or requeue. Raises ApiError."""
+        body = {"mode": mode, "dry_run": dry_run, **({} if limit is None else {"limit": limit})}
+        return to_model(PushResult, await self._transport.send(act("jobs", self.id, "push", body=body)))
+
+    async def undo_push(self) -> UndoResult:
+        """Take tasks out of the tool's queue again. Raises ApiError."""
+        return to_model(UndoResult, await self._transport.send(act("jobs", self.id, "push", "undo")))
+
+    async def reconcile(self) -> ReconcileResult:
+        """Read what people decided in the labelling tool. Raises ApiError."""
+        return to_model(ReconcileResult, await self._transport.send(act("jobs", self.id, "reconcile")))
+
+    async def _changed(self, request: Request) -> "AsyncJob":
+        self.view = to_model(JobView, await self._transport.send(request))
+        return self

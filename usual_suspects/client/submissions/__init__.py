@@ -1,0 +1,1 @@
+"""Data of many libraries as files to upload, and corrected files as data of the same library again."""

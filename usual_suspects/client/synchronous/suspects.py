@@ -1,0 +1,91 @@
+"""The ranking of a job: lazily by rows, or whole as a table."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from usual_suspects.client.conversion import to_model
+from usual_suspects.client.models import BulkRecorded, Suspect
+from usual_suspects.client.requests import create, get
+from usual_suspects.client.synchronous.pages import Pages, model
+from usual_suspects.client.synchronous.transport import Transport
+from usual_suspects.client.synchronous.waiting import work
+
+
+class Suspects(Pages[Suspect]):
+    """Rows of a ranking, the most suspicious first. Tables have the columns of the exports, see docs/your-data.md."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        job: str,
+        filters: Mapping[str, Any],
+        limit: int | None = None,
+        signals: Sequence[str] | None = None,
+    ) -> None:
+        asked = {**filters, "signals": None if signals is None else ",".join(signals)}
+        super().__init__(transport, get("jobs", job, "suspects", **asked), model(Suspect), limit)
+        self._job, self._filters, self._asked = job, filters, asked
+
+    def to_arrow(self) -> Any:
+        """An Arrow table. Raises ApiError."""
+        from usual_suspects.client import rankings  # pyarrow, which rows alone do not need
+
+        if self._limit is None:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder, "ranking.parquet")
+                self.save(path)
+                return work(rankings.table_of_parquet, path)
+        return work(rankings.table_of_lines, self._lines(self._limit))
+
+    def to_pandas(self) -> Any:
+        """A pandas frame; `frame.iloc[suspects["index"]]` are the rows of the frame that was submitted. Raises ApiError."""
+        from usual_suspects.client import rankings
+
+        return work(rankings.to_pandas, self.to_arrow())
+
+    def to_polars(self) -> Any:
+        """A polars frame. Raises ApiError."""
+        from usual_suspects.client import rankings
+
+        return work(rankings.to_polars, self.to_arrow())
+
+    def to_cleanlab(self) -> Any:
+        """A pandas frame as of cleanlab: is_label_issue, label_quality, given_label, predicted_label, in the order of the upload.
+
+        The index is the place in the upload, from 0. Samples that were held out are not in it. Raises ApiError.
+        """
+        from usual_suspects.client import rankings
+
+        every = Suspects(self._transport, self._job, {**self._filters, "by": "mislabeled"}, self._limit, ())
+        return work(rankings.to_cleanlab, every.to_arrow())
+
+    def review(
+        self, decision: str, label: str | None = None, *, reviewer: str | None = None, dry_run: bool = False
+    ) -> BulkRecorded:
+        """Decide on every sample that the filters match, at once. `relabel` without a label accepts what is suggested for each.
+
+        `dry_run` counts only. `job.undo(batch)` takes it back. Raises ValueError where a limit was given, and ApiError.
+        """
+        if self._limit is not None:
+            raise ValueError("a limit holds for lists: review([one.sample.id for one in …], decision) decides on these")
+        said = {"decision": decision, "label": label, "reviewer": reviewer, "dry_run": dry_run}
+        body: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+        body["filter"] = {name: value for name, value in self._filters.items() if value is not None}
+        return to_model(BulkRecorded, self._transport.send(create(body, "jobs", self._job, "reviews", "bulk")))
+
+    def save(self, path: str | Path, format: str = "parquet") -> Path:  # noqa: A002 - the API's name
+        """Write the ranking, without a limit, into a file: csv, jsonl, parquet, cleanlab or a labelling tool's form."""
+        self._transport.save(get("jobs", self._job, "suspects", **self._asked, format=format), Path(path))
+        return Path(path)
+
+    def _lines(self, limit: int) -> list[str]:
+        request = get("jobs", self._job, "suspects", **self._asked, format="jsonl")
+        kept = b""
+        with self._transport.opened(request) as blocks:
+            for block in blocks:
+                kept += block
+                if kept.count(b"\n") >= limit:
+                    break
+        return kept.decode().split("\n")[:-1][:limit]
