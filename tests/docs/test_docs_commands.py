@@ -4,7 +4,9 @@ A runner of our own: mktestdocs and pytest-examples know no session of a termina
 shell blocks upload and variables go on to the next block.
 """
 
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -141,6 +143,22 @@ def test_every_command_of_a_page_works(page: Path, terminal: Terminal) -> None:
 
 def test_every_command_of_the_first_page_works(terminal: Terminal) -> None:
     test_every_command_of_a_page_works(FIRST, terminal)
+
+
+def test_the_notebook_runs_and_its_corrected_frame_makes_models_better(terminal: Terminal) -> None:
+    executed = terminal.folder / "executed.ipynb"
+    command: list[str | Path] = [SUSPECTS.with_name("jupyter-execute"), DOCS / "notebook.ipynb", "--output", executed]
+    environment = bare_environment() | {"SUSPECTS_URL": terminal.api, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=terminal.folder, env=environment, capture_output=True, text=True, timeout=PAGE_S, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    cells = json.loads(executed.read_text())["cells"]
+    printed = "".join("".join(output.get("text", ())) for cell in cells for output in cell.get("outputs", ()))
+    gains = re.findall(r"([\d.]+)% before, ([\d.]+)% after", printed)
+    assert len(gains) == 2
+    assert all(float(after) > float(before) + 3 for before, after in gains), gains
+    assert "types kept: True" in printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
