@@ -1,6 +1,5 @@
 """The web page: the built files of service/web, by name."""
 
-import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response
@@ -23,18 +22,9 @@ _TYPES = {
     ".csv": "text/csv",
     ".zip": "application/zip",
 }
-# Made of the list that the API reads, too: the page's menu of downloads.
-_EXPORTS = "exports.js"
-_EXPORTS_SCRIPT = f"""// Formats of a whole ranking; modalities: the data that a labelling tool takes, null for any.
-export const EXPORT_FORMATS = {
-    json.dumps(
-        [{"name": one.name, "title": one.title, "modalities": one.modalities} for one in EXPORT_FORMATS.values()]
-    )
-};
-"""
 
 
-@router.get("/workbench")
+@router.get("/")
 async def get_page(accept_encoding: Annotated[str, Header()] = "") -> Response:
     """The page."""
     if not (_BUILT / "index.html").is_file():
@@ -51,22 +41,7 @@ async def list_export_formats() -> list[dict[str, Any]]:
 @router.get("/web/{name:path}")
 async def get_part(name: str, accept_encoding: Annotated[str, Header()] = "") -> Response:
     """Script, style sheet or picture of the page."""
-    if name == _EXPORTS:
-        return Response(_EXPORTS_SCRIPT, media_type=_TYPES[".js"], headers=PAGE_HEADERS)
-    former = _FORMER / name
-    if former.parent == _FORMER and former.suffix in _TYPES and former.is_file():
-        return file_response(former, _TYPES[former.suffix], accept_encoding)
     path = (_BUILT / name).resolve()
     if not path.is_relative_to(_BUILT) or path.suffix not in _TYPES or not path.is_file():
         raise NotFound(f"the page has no part {name}")
     return file_response(path, _TYPES[path.suffix], accept_encoding, is_named_by_content=name.startswith("assets/"))
-
-
-# The former page, until the new one does all that it did.
-_FORMER = WEB_FOLDER / "former"
-
-
-@router.get("/")
-async def get_former_page() -> Response:
-    """The page."""
-    return file_response(_FORMER / "index.html", "text/html", "")

@@ -10,7 +10,7 @@ const door = (files, ...patterns) => ({
 const views = ["home", "job", "review", "understand", "sample", "groups", "compare"];
 
 export default typescript.config(
-  { ignores: ["built", "former", "documentation", "src/api/schema.d.ts"] },
+  { ignores: ["built", "documentation", "src/api/schema.d.ts"] },
   ...typescript.configs.strict,
   ...svelte.configs.recommended,
   { languageOptions: { globals: globals.browser } },

@@ -19,7 +19,7 @@ from playwright.sync_api import (
 
 from tests.browser.chromium import find
 
-PAGE = "/workbench"
+PAGE = "/"
 _PATIENCE_MS = 20_000  # on a busy machine
 expect.set_options(timeout=_PATIENCE_MS)
 

@@ -92,8 +92,7 @@ def test_the_description_the_command_line_and_the_page_offer_the_formats_of_the_
     assert parameter["schema"]["enum"] == ["json", *EXPORT_FORMATS]
     shown = CliRunner().invoke(command_line, ["export", "--help"], env={"COLUMNS": "400"}).stdout
     assert all(re.search(rf"\b{name}\b", shown) for name in EXPORT_FORMATS)
-    script = client.get("/web/exports.js").text
-    listed = json.loads(script[script.index("[") : script.rindex("]") + 1])
+    listed = client.get("/web/exports.json").json()
     assert {one["name"]: one["modalities"] for one in listed} == {
         name: form.modalities and list(form.modalities) for name, form in EXPORT_FORMATS.items()
     }
