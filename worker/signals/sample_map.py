@@ -4,7 +4,7 @@ Both maps are made of the features of the first checkpoint, which have not adapt
 among samples of another class.
 """
 
-import importlib.util
+import importlib.metadata
 
 import numpy as np
 import torch
@@ -48,8 +48,8 @@ def principal_map(features: Float[Tensor, "n w"]) -> Float[Tensor, "n 2"]:
 
 
 def umap_is_installed() -> bool:
-    """Whether the package umap-learn is there."""
-    return importlib.util.find_spec("umap") is not None
+    """Whether the package umap-learn is there; a folder that is called umap is not."""
+    return any(importlib.metadata.distributions(name="umap-learn"))
 
 
 def umap_map(features: Float[Tensor, "n w"], rows: Int[Tensor, " k"], seed: int) -> Float[Tensor, "n 2"]:

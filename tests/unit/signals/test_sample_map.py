@@ -1,5 +1,7 @@
 """Maps of the samples: deterministic, whatever the order of the rows, and bounded."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -62,6 +64,13 @@ def test_rows_of_umap_do_not_depend_on_the_order_of_the_rows() -> None:
     rows = rows_of_umap(index, labels, suspects, most=200)
     moved = rows_of_umap(index[order], labels[order], place[suspects], most=200)
     assert sorted(index[order][moved].tolist()) == sorted(index[rows].tolist())
+
+
+def test_a_folder_called_umap_is_not_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = umap_is_installed()
+    (tmp_path / "umap").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert umap_is_installed() == before
 
 
 @pytest.mark.skipif(not umap_is_installed(), reason="needs umap-learn, the extra `umap`")
