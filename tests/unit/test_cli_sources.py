@@ -106,5 +106,5 @@ def test_a_stream_that_is_kept_open_is_no_event(monkeypatch: pytest.MonkeyPatch)
         lambda _: httpx.Response(200, text=stream, headers={"content-type": "text/event-stream"})
     )
     with Client("http://127.0.0.1:1") as watching:
-        monkeypatch.setattr(watching, "_http", httpx.Client(transport=answer, base_url="http://127.0.0.1:1"))
+        monkeypatch.setattr(watching._transport, "_http", httpx.Client(transport=answer, base_url="http://127.0.0.1:1"))
         assert [update.data["state"] for update in watching.watch("job_1")] == ["queued", "failed"]
