@@ -110,12 +110,13 @@ def list_reviews(
     response: Response,
     limit: paging.PageLimit = 50,
     cursor: paging.PageCursor = None,
+    sample_id: Annotated[str | None, Query(description="Only those about this sample: its history.")] = None,
 ) -> ReviewPage:
     """Decisions that a later one replaced are in the list too."""
-    query = ["reviews", job.id]
+    query = ["reviews", job.id, *filter(None, [sample_id])]
     after = paging.decode(cursor, query, tuple[paging.Index])[0] if cursor is not None else 0
     with services.database.read() as connection:
-        found, total = reviews.page(connection, job.id, after, limit + 1)
+        found, total = reviews.page(connection, job.id, after, limit + 1, sample_id)
     items = found[:limit]
     following = paging.encode(query, [items[-1].seq]) if len(found) > limit else None
     paging.link_next(request, response, following)

@@ -252,9 +252,16 @@ def _last(connection: sa.Connection, wanted: sa.ColumnElement[bool], *apart: sa.
     return [_review(row) for row in rows]
 
 
-def page(connection: sa.Connection, job_id: str, after: int, limit: int) -> tuple[list[Review], int]:
-    """Decisions that were given to this job after number `after`, oldest first, and how many there are in all."""
+def page(
+    connection: sa.Connection, job_id: str, after: int, limit: int, sample_id: str | None = None
+) -> tuple[list[Review], int]:
+    """Decisions that were given to this job after number `after`, oldest first, and how many there are in all.
+
+    With `sample_id` only those about this sample.
+    """
     mine = reviews.c.job_id == job_id
+    if sample_id is not None:
+        mine &= reviews.c.sample_id == sample_id
     total = connection.execute(sa.select(sa.func.count()).select_from(reviews).where(mine)).scalar_one()
     wanted = reviews.select().where(mine & (reviews.c.seq > after)).order_by(reviews.c.seq).limit(limit)
     return [_review(row) for row in connection.execute(wanted).mappings()], total

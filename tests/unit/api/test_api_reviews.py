@@ -63,6 +63,16 @@ def test_the_latest_decision_is_shown_with_the_suspect_and_all_are_listed(client
     )
 
 
+def test_the_history_of_a_sample_is_what_was_decided_of_it_alone(client: httpx.Client) -> None:
+    post(client, said("row-5", "keep"), said("row-6", "remove"), said("row-5", "unsure"))
+    first = client.get(URL, params={"sample_id": "row-5", "limit": 1}).json()
+    rest = client.get(URL, params={"sample_id": "row-5", "cursor": first["next"]}).json()
+    assert [one["decision"] for one in first["items"] + rest["items"]] == ["keep", "unsure"]
+    assert (first["total"], rest["next"]) == (2, None)
+    assert client.get(URL, params={"cursor": first["next"]}).status_code == 400
+    assert client.get(URL, params={"sample_id": "nobody"}).json()["items"] == []
+
+
 def test_a_sample_that_was_held_out_can_be_reviewed(client: httpx.Client) -> None:
     assert post(client, said("row-50", "keep")).status_code == 201
     assert client.get("/jobs/job_1/samples/row-50").json()["review"]["outcome"] == "confirmed"

@@ -1,6 +1,6 @@
 // Requests about reviews.
 
-import { api, data, request } from "./client";
+import { api, data } from "./client";
 import type { components } from "./schema";
 
 export type Decision = components["schemas"]["Decision"];
@@ -31,6 +31,6 @@ export type StoredReview = components["schemas"]["Review"];
 
 /** Every decision that was made on a sample in a job, oldest first. */
 export const listReviewsOf = async (id: string, sample: string): Promise<StoredReview[]> => {
-  const query = new URLSearchParams({ sample_id: sample, limit: "100" });
-  return (await (await request(`/jobs/${id}/reviews?${query}`)).json()).items;
+  const query = { sample_id: sample, limit: 100 };
+  return (await data(api.GET("/jobs/{job_id}/reviews", { params: { path: { job_id: id }, query } }))).items;
 };

@@ -37,6 +37,7 @@ interface Done {
 // Reviews that arrive together are shown together.
 const GATHER_MS = 80;
 const SUMMARY_MS = 250;
+const HIDDEN_MS = 1_000;
 const LOST_MS = 4_000;
 
 export const decidedOf = ({ sample, given_label, suggested_label, review }: Suspect): Decided => ({
@@ -49,6 +50,8 @@ export const decidedOf = ({ sample, given_label, suggested_label, review }: Susp
 export class Decisions {
   summary = $state.raw<ReviewSummary>();
   undoable = $state(0);
+  /** Counts how often everything was loaded anew. */
+  version = $state(0);
   /** Latest reviews that this page knows of, its own and others', by sample. */
   readonly known = new SvelteMap<string, Review | null>();
   ranking: Ranking | undefined;
@@ -56,15 +59,38 @@ export class Decisions {
   #sending: Promise<unknown> = Promise.resolve();
   #pending = new Map<string, number>();
   #arrived = new Map<string, Review | null>();
-  #timers: Partial<Record<"show" | "summarise" | "reload", ReturnType<typeof setTimeout>>> = {};
+  #timers: Partial<Record<"show" | "summarise" | "renew", ReturnType<typeof setTimeout>>> = {};
+  #hiddenAt = 0;
   #stop: () => void;
 
   constructor(readonly job: string) {
     this.#summarise();
     this.#stop = follow(`/jobs/${job}/reviews/events`, ({ event, data }) => {
       if (event === "review") this.#arrive(data as Arrived);
-      if (event === "summary" && data) this.summary = data as ReviewSummary;
+      // Many at once are not listed.
+      if (event === "reviews") this.#later("renew", GATHER_MS, () => attempt(() => this.renew()));
     });
+    document.addEventListener("visibilitychange", this.#turn);
+  }
+
+  // A hidden tab follows nothing: what happened meanwhile is loaded.
+  readonly #turn = (): void => {
+    if (document.hidden) this.#hiddenAt = Date.now();
+    else if (Date.now() - this.#hiddenAt > HIDDEN_MS) attempt(() => this.renew());
+  };
+
+  /** Loads anew what is shown. */
+  async renew(): Promise<void> {
+    await this.#sending;
+    this.known.clear();
+    this.version += 1;
+    this.#summarise();
+    await this.ranking?.reload();
+  }
+
+  /** The review of a sample that holds, where its row or page may be older. */
+  reviewOf(id: string, shown: Review | null | undefined): Review | null {
+    return this.known.has(id) ? (this.known.get(id) ?? null) : (shown ?? null);
   }
 
   /** Resolves when everything that was decided is sent. */
@@ -81,7 +107,7 @@ export class Decisions {
       label: kind === "relabel" ? (label ?? suggested) : null,
       reviewer: reviewer.name || null,
     }));
-    const before = new Map(about.map(({ id, review }) => [id, this.known.get(id) ?? review]));
+    const before = new Map(about.map(({ id, review }) => [id, this.reviewOf(id, review)]));
     this.#show(new Map(about.map(({ id, given }, place) => [id, this.#view(decisions[place] as Decision, given)])));
     this.#send(
       about.map(({ id }) => id),
@@ -107,8 +133,7 @@ export class Decisions {
       written = done.written;
       return done.batch;
     });
-    await this.#sending;
-    await this.ranking?.reload();
+    await this.renew();
     return written;
   }
 
@@ -133,15 +158,13 @@ export class Decisions {
         this.#count(ids, -1);
         this.#summarise();
       });
-    if (ids.length === 0) {
-      await this.#sending;
-      await this.ranking?.reload();
-    }
+    if (ids.length === 0) await this.renew();
     return ids[0];
   }
 
   close(): void {
     this.#stop();
+    document.removeEventListener("visibilitychange", this.#turn);
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
   }
 
@@ -192,18 +215,9 @@ export class Decisions {
   }
 
   // A review of this page comes back too; while a later one of its sample is on its way, the earlier is not shown again.
-  #arrive(review: Arrived): void {
-    if (this.#pending.has(review.sample_id)) return;
-    const shown =
-      review.decision === "withdraw"
-        ? null
-        : restated({
-            ...review,
-            decision: review.decision,
-            given: review.given_label ?? "",
-            label: review.label ?? null,
-          });
-    this.#arrived.set(review.sample_id, shown);
+  #arrive({ sample_id: id, review }: Arrived): void {
+    if (this.#pending.has(id)) return;
+    this.#arrived.set(id, review);
     this.#later("show", GATHER_MS, () => {
       this.#show(this.#arrived);
       this.#arrived = new Map();
@@ -220,20 +234,14 @@ export class Decisions {
     });
   }
 
-  #later(name: "show" | "summarise" | "reload", ms: number, work: () => void): void {
+  #later(name: "show" | "summarise" | "renew", ms: number, work: () => void): void {
     clearTimeout(this.#timers[name]);
     this.#timers[name] = setTimeout(work, ms);
   }
 }
 
-/** A review as the stream of a job's reviews sends it. */
+/** What the stream of a job's reviews sends: the review that holds now. */
 interface Arrived {
   sample_id: string;
-  decision: Kind | "withdraw";
-  label?: string | null;
-  given_label?: string | null;
-  job: string;
-  source: string;
-  reviewer?: string | null;
-  created_at: string;
+  review: Review | null;
 }

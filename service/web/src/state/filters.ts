@@ -16,6 +16,8 @@ export interface Filters {
   q?: string;
   /** Ids between commas: samples that were chosen elsewhere, as on the map. */
   ids?: string;
+  /** A polygon that was drawn on the map. */
+  region?: string;
 }
 
 /** Names of the filters in the address. `by` is the order, and filters nothing. */
@@ -30,6 +32,7 @@ export const FILTERS = [
   "min_score",
   "q",
   "ids",
+  "region",
 ] as const satisfies (keyof Filters)[];
 
 export type FilterName = (typeof FILTERS)[number];
@@ -60,6 +63,7 @@ export function readFilters(query: URLSearchParams): Filters {
     min_score: number("min_score"),
     q: text("q"),
     ids: text("ids"),
+    region: text("region"),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as unknown as Filters;
 }

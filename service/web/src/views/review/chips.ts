@@ -23,6 +23,7 @@ export function chipsOf(filters: Filters): Chip[] {
     min_score: filters.min_score === undefined ? undefined : `Score at least ${short(filters.min_score)}`,
     q: filters.q && `“${filters.q}”`,
     ids: filters.ids && `${counted(filters.ids.split(",").filter(Boolean).length, "chosen sample")}`,
+    region: filters.region && "Drawn on the map",
   };
   return (Object.entries(words) as [FilterName, string | null | undefined][])
     .filter(([, text]) => text)
