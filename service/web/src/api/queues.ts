@@ -6,8 +6,7 @@ import type { Review } from "./types";
 
 type Schemas = components["schemas"];
 export type Group = Schemas["GroupView"];
-export type Proposal = Schemas["Candidate"];
-export type Given = Schemas["Review"];
+export type Candidate = Schemas["Candidate"];
 
 const MOST = 1_000;
 

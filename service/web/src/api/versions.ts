@@ -14,9 +14,6 @@ export const makeVersion = (dataset: string, job: string, apply: "reviews" | "su
     api.POST("/datasets/{dataset_id}/versions", { params: { path: { dataset_id: dataset } }, body: { job, apply } }),
   );
 
-export const listVersions = (dataset: string) =>
-  data(api.GET("/datasets/{dataset_id}/versions", { params: { path: { dataset_id: dataset } } }));
-
 export const compareJobs = (id: string, other: string): Promise<Diff> =>
   data(api.GET("/jobs/{job_id}/diff", { params: { path: { job_id: id }, query: { other } } }));
 
