@@ -53,9 +53,9 @@ export function submitAgain({ spec }: Job, changes: Partial<JobRequest> = {}): P
   return submitJob({ ...options, ...changes });
 }
 
-/** Runs the job again over its corrected dataset. */
-export const rerunJob = (id: string): Promise<Job> =>
-  data(api.POST("/jobs/{job_id}/rerun", { params: { path: { job_id: id } } }));
+/** Runs the job again over its corrected dataset: at once, or when nobody has reviewed for a while. */
+export const rerunJob = (id: string, now: boolean) =>
+  data(api.POST("/jobs/{job_id}/rerun", { params: { path: { job_id: id } }, body: { now } }));
 
 /** Which parts of the service are up; also its answer when one is not. */
 export async function getReadiness(): Promise<components["schemas"]["Readiness"]> {

@@ -6,6 +6,7 @@ import type { Dataset } from "./types";
 
 type Schemas = components["schemas"];
 export type Diff = Schemas["JobDiff"];
+export type Version = Schemas["LineageItem"];
 export type DiffItem = Schemas["DiffItem"];
 
 /** Corrects the dataset of a job by its reviews; `suggestions` also by what the job suggests. */
@@ -24,3 +25,7 @@ export const getRow = (dataset: string, sample: string) =>
       params: { path: { dataset_id: dataset, sample_id: sample } },
     }),
   );
+
+/** The job with those before and after it, the oldest first. */
+export const listLineage = async (id: string): Promise<Version[]> =>
+  (await data(api.GET("/jobs/{job_id}/lineage", { params: { path: { job_id: id } } }))).items;
