@@ -4,6 +4,7 @@ import { SvelteMap } from "svelte/reactivity";
 import { postReviews, undoBatch } from "$/api/reviews";
 import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
+import { reviewer } from "./reviewer.svelte";
 import { toasts } from "./toasts.svelte";
 
 export type Kind = "relabel" | "keep" | "remove" | "unsure";
@@ -42,12 +43,13 @@ export class ReviewQueue {
   }
 
   decide(ids: readonly string[], kind: Kind, label: string | null = null): void {
-    // eslint-disable-next-line svelte/prefer-svelte-reactivity -- what was is not drawn
     const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
     for (const id of ids) this.decided.set(id, { decision: kind, label });
-    const reviewer = localStorage.getItem("reviewer");
-    const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: reviewer || null }));
-    const batch = this.#then(async () => (await postReviews(this.job.id, decisions)).batch);
+    const batch = this.#then(async () => {
+      await reviewer.known();
+      const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: reviewer.name || null }));
+      return (await postReviews(this.job.id, decisions)).batch;
+    });
     this.#done.push({ before, batch });
     this.undoable = this.#done.length;
     batch.catch(() => this.#take(this.#done.find((one) => one.batch === batch)));
