@@ -499,7 +499,10 @@ def test_a_rerun_is_waited_for_and_says_why_it_cannot_be(
     assert following.id != job.id
     assert following.dataset.info.lineage is not None
     assert [one.job for one in job.lineage()] == [job.id, following.id]
-    pd.testing.assert_frame_equal(finished(following).corrected(), mended(frame()))
+    with pytest.raises(Invalid, match="no review of this job"):
+        finished(following).corrected()
+    following.review("row-0", "keep")
+    pd.testing.assert_frame_equal(following.corrected(), mended(frame()))
 
 
 def test_a_sample_can_be_looked_at(suspects: Client, finished: Finished) -> None:
