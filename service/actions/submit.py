@@ -8,17 +8,14 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from service.actions.check import check_network, check_reference, check_webhook
-from service.actions.find import find_dataset
 from service.actions.once import create_once, made_before
+from service.actions.resolve_job import find_stored_dataset, resolve_job
 from service.actions.upload import UploadedFile, upload
-from service.actions.verified import verified
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import NotFound, TooMany, invalid
+from service.domain.errors import NotFound, TooMany
 from service.domain.ids import new_id
 from service.domain.job import State
-from service.domain.resolve import resolve
-from service.domain.specs import JobOptions, JobRequest, JobSpec, PullJobRequest, Reference, UploadJobRequest
+from service.domain.specs import JobRequest, JobSpec, PullJobRequest, UploadJobRequest
 from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.services import Services
 from service.store import datasets, jobs, pulls, webhooks
@@ -52,13 +49,8 @@ def submit(
         return known
     job_id = new_id("job_")
     info = _samples(services, job_id, request, file)
-    spec = resolve(_with_verified(services, request, info), info)
     source = request.source if isinstance(request, PullJobRequest) else None
-    if source is not None:
-        spec = spec.model_copy(update={"source": source})
-    check_reference(services, spec, info)
-    check_network(services, spec, info)
-    check_webhook(services, request.webhook)
+    spec = resolve_job(services, request, info, source)
 
     def write_webhook(connection: sa.Connection) -> None:
         if request.webhook is not None:
@@ -105,11 +97,7 @@ def _samples(
     """The stored dataset, the one made of the file, or a placeholder for tasks that are read later."""
     match request:
         case JobRequest():
-            info = find_dataset(services, request.dataset, "dataset")
-            if not services.blobs.canonical(info.id).exists():
-                msg = "its tasks are still being pulled, or could not be; see the job that pulls them"
-                raise invalid(["dataset"], msg)
-            return info
+            return find_stored_dataset(services, request.dataset)
         case UploadJobRequest():
             assert file is not None
             return upload(services, file, request.dataset)
@@ -119,17 +107,6 @@ def _samples(
             control = read_control(str(project.get("label_config") or ""), request.from_name)
             title = request.name or str(project.get("title") or "")
             return placeholder(new_id("ds_"), job_id, title, control, services.now())
-
-
-def _with_verified(services: Services, request: JobOptions, info: DatasetInfo) -> JobOptions:
-    """The request with the ids of the verified samples, where it asks for them. Raises Invalid when there are none."""
-    if request.reference is None or not request.reference.verified:
-        return request
-    samples = verified(services, info.id)
-    if not samples:
-        msg = "nobody has verified a sample of this dataset yet; review some first"
-        raise invalid(["reference", "verified"], msg)
-    return request.model_copy(update={"reference": Reference(samples=samples)})
 
 
 def _check_room(services: Services, connection: sa.Connection) -> None:

@@ -6,18 +6,19 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.actions.cancel import cancel
 from service.actions.delete import delete_ended_job
+from service.actions.estimate import estimate_job
 from service.actions.find import find_job
 from service.actions.rerun import ask_for_rerun
 from service.actions.retry import retry
 from service.actions.submit import submit
 from service.api.http import paging
 from service.api.http.authentication import authorize
-from service.api.http.bodies import Body, FormContent, JsonContent, names_connection, parsed
+from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, names_connection, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
-from service.api.http.openapi import JOB_BODY
-from service.api.schemas.jobs import JobPage, JobView, LineageList, RerunStarted
+from service.api.http.openapi import ESTIMATE_BODY, JOB_BODY
+from service.api.schemas.jobs import JobEstimate, JobPage, JobView, LineageList, RerunStarted, SecondsRange
 from service.api.views.jobs import job_view, job_views, lineage_view
 from service.domain.digests import canonical_digest
 from service.domain.job import ENDED, State
@@ -63,6 +64,24 @@ def _request(body: JsonContent | FormContent) -> tuple[JobRequest | PullJobReque
         case JsonContent():
             request = parsed(JobRequest, body.value)
             return request, canonical_digest("POST /jobs", request)
+
+
+@router.post(
+    "/jobs/estimate",
+    summary="Estimate how long a job takes",
+    responses=problems(400, 404, 413, 415, 422),
+    openapi_extra=ESTIMATE_BODY,
+)
+def estimate_time(body: JsonBody, services: ServicesDependency) -> JobEstimate:
+    """The body is that of a job over a stored dataset, and refused for the same reasons; nothing is created.
+
+    `seconds` comes from jobs of the same model that were completed here, scaled by rows, epochs and size of images. It does not
+    count the time that the job waits for a worker.
+    """
+    found = estimate_job(services, parsed(JobRequest, body.value))
+    seconds = found.duration.seconds
+    shown = None if seconds is None else SecondsRange(low=round(seconds[0], 1), high=round(seconds[1], 1))
+    return JobEstimate(spec=found.spec, seconds=shown, basis=found.duration.basis)
 
 
 @router.get("/jobs", summary="List the jobs, newest first", responses=problems(400, 422))

@@ -49,6 +49,13 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
     return [found.get(position, Content()) for position in positions]
 
 
+def image_sizes(data: Path, count: int) -> list[tuple[int, int]]:
+    """Width and height of the first `count` images, by their headers."""
+    with pq.ParquetFile(data) as file:
+        batches = file.iter_batches(count, columns=["image"])
+        return [images.size_of(image.as_py()) for image in next(batches).column(0)]
+
+
 def image_paths(data: Path, ids: Sequence[str], positions: Sequence[int]) -> list[str | None]:
     """Paths of the images with these ids, at these 0-based positions, as the upload had them; None where it had none."""
     found = [content.path for content in contents(data, positions)]

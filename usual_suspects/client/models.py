@@ -970,41 +970,6 @@ class JobError:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobLinks:
-    """Paths of related resources."""
-
-    self: str
-    suspects: str
-    events: str
-    # null until the job is completed.
-    report: str | None = None
-    # The weights at the end of training; null where nothing is trained.
-    model: str | None = None
-    # The job that this one is the rerun of.
-    previous: str | None = None
-    # The job that followed it, once its loop has run it again.
-    next: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobResult:
-    """Result of a completed job."""
-
-    # How many were ranked: every one of the training part.
-    samples: int
-    model: Accuracies
-    estimates: Mapping[str, Estimate]
-    # Seconds: training_s, scoring_s, ranking_s and others.
-    timings: Mapping[str, float]
-    # Which were computed.
-    signals: tuple[str, ...]
-    # What the numbers cannot be trusted for, and how to mend it.
-    warnings: tuple[ClientWarning, ...]
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Loop:
     """When the job is run again, over its dataset corrected by reviews."""
 
@@ -1126,6 +1091,63 @@ class JobSpec:
     source: PullSource | None = None
     name: str
     priority: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondsRange:
+    """An interval of time in seconds."""
+
+    low: float
+    high: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEstimate:
+    """How long a job would take."""
+
+    # What would be done, every default resolved.
+    spec: JobSpec
+    # From the moment that a worker takes the job to its end; null where the jobs that have run here say nothing.
+    seconds: SecondsRange | None
+    # What `seconds` is based on, or why it is null.
+    basis: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobLinks:
+    """Paths of related resources."""
+
+    self: str
+    suspects: str
+    events: str
+    # null until the job is completed.
+    report: str | None = None
+    # The weights at the end of training; null where nothing is trained.
+    model: str | None = None
+    # The job that this one is the rerun of.
+    previous: str | None = None
+    # The job that followed it, once its loop has run it again.
+    next: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobResult:
+    """Result of a completed job."""
+
+    # How many were ranked: every one of the training part.
+    samples: int
+    model: Accuracies
+    estimates: Mapping[str, Estimate]
+    # Seconds: training_s, scoring_s, ranking_s and others.
+    timings: Mapping[str, float]
+    # Which were computed.
+    signals: tuple[str, ...]
+    # What the numbers cannot be trusted for, and how to mend it.
+    warnings: tuple[ClientWarning, ...]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -149,6 +149,7 @@ def _json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
 
 
+ESTIMATE_BODY = _json_body("JobRequest", {"dataset": "ds_01kbz6m1qpx3v9f0a2bc", "training": {"epochs": 20}})
 BULK_BODY = _json_body(
     "BulkReview",
     {

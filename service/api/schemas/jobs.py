@@ -103,6 +103,23 @@ class RerunStarted(JobView):
     starts_at: datetime = Field(description="When its rerun starts, unless somebody reviews meanwhile.")
 
 
+class SecondsRange(BaseModel):
+    """An interval of time in seconds."""
+
+    low: float
+    high: float
+
+
+class JobEstimate(BaseModel):
+    """How long a job would take."""
+
+    spec: JobSpec = Field(description="What would be done, every default resolved.")
+    seconds: SecondsRange | None = Field(
+        description="From the moment that a worker takes the job to its end; null where the jobs that have run here say nothing."
+    )
+    basis: str = Field(description="What `seconds` is based on, or why it is null.")
+
+
 class LineageItem(BaseModel):
     """A job in the line from a dataset to its corrected versions."""
 

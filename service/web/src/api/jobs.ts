@@ -30,19 +30,11 @@ export async function trainingSchema(): Promise<Record<string, Property>> {
   return description.components.schemas.TrainingRequest?.properties ?? {};
 }
 
-export interface TimeEstimate {
-  seconds: { low: number; high: number } | null;
-}
+/** How long a job would take, by those that were run before; refused as the job would be. */
+export const estimateJob = (spec: { dataset: string; [option: string]: unknown }): Promise<JobEstimate> =>
+  data(api.POST("/jobs/estimate", { body: spec as never }));
 
-/** How long a job would take, by those that were run before. */
-export const estimateJob = async (spec: object): Promise<TimeEstimate> =>
-  (
-    await request("/jobs/estimate", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(spec),
-    })
-  ).json();
+export type JobEstimate = components["schemas"]["JobEstimate"];
 
 export type JobRequest = components["schemas"]["JobRequest"];
 
