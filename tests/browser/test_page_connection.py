@@ -1,0 +1,97 @@
+"""The page while the service is away: it says so within 3 seconds, and goes on by itself."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Page, expect
+
+from service.domain.job import Progress, State
+from service.services import Services
+from service.store import jobs
+from tests.browser.conftest import PAGE, Watched
+from tests.builders import LEASE, add_dataset, add_finished, add_job
+
+_SOON_MS = 3_000
+
+
+class _Service:
+    """The service at one address, stopped and started."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        # A process that is killed closes its connections at once.
+        options: dict[str, Any] = {"log_level": "critical", "timeout_graceful_shutdown": 0}
+        self._running = uvicorn.Server(uvicorn.Config(self._app, host="127.0.0.1", port=self._port, **options))
+        self._thread = threading.Thread(target=self._running.run)
+        self._thread.start()
+        while not self._running.started:
+            assert self._thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._running.should_exit = self._running.force_exit = True
+        self._thread.join()
+
+
+@pytest.fixture
+def service(app: FastAPI) -> Iterator[_Service]:
+    """A service that a test may stop."""
+    running = _Service(app)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def server(service: _Service) -> str:
+    """Its address, for the page."""
+    return service.url
+
+
+def test_a_running_job_goes_on_after_the_service_was_away(
+    page: Page, service: _Service, services: Services, watched: Watched
+) -> None:
+    add_job(services.database, add_dataset(services.database, blobs=services.blobs))
+    with services.database.write() as connection:
+        held = jobs.claim(connection, "job_1", "worker-1", LEASE, services.now())
+        assert held is not None
+        jobs.advance(connection, held, State.TRAINING, Progress(phase="training", fraction=0.25), services.now())
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "0.25")
+    lost = page.get_by_role("alert").filter(has_text="Connection lost, retrying")
+    expect(lost).to_have_count(0)
+    service.stop()
+    expect(lost).to_be_visible(timeout=_SOON_MS)
+    with services.database.write() as connection:
+        jobs.advance(connection, held, State.SCORING, Progress(phase="scoring", fraction=0.75), services.now())
+    service.start()
+    expect(lost).to_have_count(0)
+    expect(page.get_by_role("progressbar")).to_have_attribute("value", "0.75")
+    watched.refused.clear()
+
+
+def test_a_finished_job_says_that_the_service_is_away(
+    page: Page, service: _Service, services: Services, watched: Watched
+) -> None:
+    add_finished(services.database, services.blobs)
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_role("navigation", name="Parts of this job")).to_be_visible()
+    page.wait_for_timeout(500)  # until its stream is open
+    service.stop()
+    lost = page.get_by_role("alert").filter(has_text="Connection lost, retrying")
+    expect(lost).to_be_visible(timeout=_SOON_MS)
+    service.start()
+    expect(lost).to_have_count(0)
+    watched.refused.clear()
