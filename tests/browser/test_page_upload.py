@@ -57,6 +57,12 @@ def spec_of(request: Request) -> dict[str, Any]:
     return spec
 
 
+@pytest.fixture(autouse=True)
+def no_estimate(page: Page) -> None:
+    """Made-up datasets are not known to the service, which therefore cannot estimate jobs over them."""
+    page.route("**/jobs/estimate", lambda route: route.fulfill(json={"seconds": None}))
+
+
 @pytest.fixture
 def told(page: Page) -> list[dict[str, Any]]:
     """The descriptions that were sent, each answered as if the file had been read."""
@@ -274,11 +280,12 @@ def test_a_real_file_of_unclear_label_becomes_a_job_by_one_answer(
     page.goto(f"{PAGE}#/new")
     page.get_by_label(FIELD).set_input_files(tmp_path / "tiles.csv")
     question = page.get_by_role("group", name="Which column is the label?")
-    expect(question.get_by_role("button")).to_have_text(["form", "colour"])
+    expect(question.get_by_role("button")).to_have_text(["form", "colour", "Read again"])
     question.get_by_role("button", name="colour").click()
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("tiles")
     (job,) = client.get("/jobs").json()["items"]
     assert job["dataset"]["classes"] == ["blue", "pink", "red"]
-    assert watched.refused == [(422, "/datasets")]
+    # No worker runs, and the view of a waiting job asks whether the service is ready.
+    assert set(watched.refused) <= {(422, "/datasets"), (503, "/readyz")}
     watched.refused.clear()
