@@ -27,7 +27,7 @@ test("a gain on the same reference comes first", () => {
 test("without a common reference the training accuracies are compared, and why is said", () => {
   const accuracy = { comparable: false, before: null, after: null, gain: null, note: "each job drew its own holdout" };
   const said = accuracyOf({ accuracy, before: side(0.9), after: side(0.88) });
-  expect([said.gain, said.tone]).toEqual(["−2.0 points", "wrong"]);
+  expect([said.gain, said.tone]).toEqual(["−2.0 points", "soft"]);
   expect(said.note).toContain("each job drew its own holdout");
 });
 

@@ -68,6 +68,7 @@ export function accuracyOf({ accuracy, before, after }: Pick<Diff, "accuracy" | 
     before: shown(before.train_accuracy),
     after: shown(after.train_accuracy),
     ...change(before.train_accuracy, after.train_accuracy),
+    tone: "soft", // to agree with more of one's own labels is neither good nor bad
     note: `How well the model agrees with the labels that it learnt. Accuracy on a reference cannot be compared: ${accuracy.note}.`,
   };
 }
