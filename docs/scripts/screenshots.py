@@ -18,7 +18,7 @@ from tests.browser.chromium import find
 
 IMAGES = Path(__file__).parents[1] / "images"
 _SIZE = ViewportSize(width=1440, height=900)
-_SETTLED_MS = 800  # images are decoded and charts drawn
+_SETTLED_MS = 1500  # the list is there and charts are drawn
 # Name of the picture: route of the page. `{job}` and `{sample}` stand for the ids.
 _VIEWS = {
     "review": "#/jobs/{job}/suspects",
@@ -79,6 +79,7 @@ def _picture(page: Page, name: str, url: str) -> Path:
     page.goto(url)
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_timeout(_SETTLED_MS)
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
     page.screenshot(path=path)
     return path
 
