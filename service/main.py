@@ -135,9 +135,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with ExitStack() as running:
         running.enter_context(noticing_signals())
         for name, work in _BACKGROUND.items():
-            running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services)))
+            wanted = services.rerun_wanted if work is run_again else None
+            running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services), wanted))
         yield
     services.queue.close()
+    services.watch.close()
     services.database.close()
 
 

@@ -40,6 +40,8 @@ def ask_for_rerun(services: Services, job_id: str, *, at_once: bool = False) -> 
     if not asked:
         msg = f"the job is {job.state}: another job follows it already, see links.next"
         raise Conflict(msg, members={"state": job.state})
+    if at_once:
+        services.rerun_wanted.set()
     return job
 
 

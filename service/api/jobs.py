@@ -136,8 +136,8 @@ def retry_job(job_id: str, services: ServicesDependency) -> JobView:
 def rerun_job(job_id: str, services: ServicesDependency, request: RerunRequest | None = None) -> RerunStarted:
     """The job starts once nobody has reviewed a sample or repeated this request for a minute, however few labels changed.
 
-    Where the job has a `loop`, its quiet time and cool-down hold instead; with `{"now": true}` none does, and it starts within
-    seconds. `links.next` is the new job, as soon as it exists.
+    Where the job has a `loop`, its quiet time and cool-down hold instead; with `{"now": true}` none does, and it starts at once.
+    `links.next` is the new job, as soon as it exists.
     """
     job = ask_for_rerun(services, job_id, at_once=request is not None and request.now)
     view = job_view(services, job)

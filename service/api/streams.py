@@ -88,14 +88,9 @@ def _reviewed(services: Services, job: Job, seen: Numbers | None) -> tuple[Numbe
         return numbers, news.reviewed_since(connection, numbers, seen, _MOST + 1)
 
 
-def _look(services: Services) -> news.Overview:
-    with services.database.read() as connection:
-        return news.overview(connection)
-
-
 def _first_look(services: ServicesDependency) -> news.Overview:
     # Before the answer begins, so that a database that is away is said.
-    return _look(services)
+    return services.watch.look(services.database)
 
 
 @router.get("/events", response_class=EventSourceResponse, summary="Follow every job and dataset", responses=problems())
@@ -109,7 +104,7 @@ async def follow_all(
     yield ServerSentEvent(comment="connected")
     while not stopping():
         await asyncio.sleep(_LOOK_S)
-        now = await run_in_threadpool(_look, services)
-        for change in news.changes(before, now):
+        now = services.watch.recent() or await run_in_threadpool(services.watch.look, services.database)
+        for change in services.watch.changes(before, now):
             yield ServerSentEvent(event="change", data=change)
         before = now

@@ -11,15 +11,22 @@ log = structlog.get_logger()
 
 
 @contextmanager
-def repeating(name: str, seconds: float, work: Callable[[], object]) -> Iterator[None]:
-    """Call `work` every so many seconds, in a thread of its own, as long as the block runs.
+def repeating(
+    name: str, seconds: float, work: Callable[[], object], wanted: threading.Event | None = None
+) -> Iterator[None]:
+    """Call `work` every so many seconds, and at once when `wanted` is set, in a thread of its own, as long as the block runs.
 
     An exception is logged and does not end the thread: the next call may succeed.
     """
-    stopped = threading.Event()
+    stopped, awake = threading.Event(), wanted or threading.Event()
 
     def run() -> None:
-        while not stopped.wait(seconds):
+        while True:
+            awake.wait(seconds)
+            if stopped.is_set():
+                return
+            # Before the work, so that what is asked for meanwhile is done in another round.
+            awake.clear()
             try:
                 work()
             except sa.exc.SQLAlchemyError as error:
@@ -33,4 +40,5 @@ def repeating(name: str, seconds: float, work: Callable[[], object]) -> Iterator
         yield
     finally:
         stopped.set()
+        awake.set()
         thread.join()
