@@ -104,7 +104,8 @@ async def follow_all(
     yield ServerSentEvent(comment="connected")
     while not stopping():
         await asyncio.sleep(_LOOK_S)
-        now = services.watch.recent() or await run_in_threadpool(services.watch.look, services.database)
+        recent = services.watch.recent()
+        now = await run_in_threadpool(services.watch.look, services.database) if recent is None else recent
         for change in services.watch.changes(before, now):
             yield ServerSentEvent(event="change", data=change)
         before = now

@@ -1,6 +1,6 @@
 """One watch over jobs and datasets for all streams of a process."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,7 +14,7 @@ from tests.builders import LEASE, NOON, add_dataset, add_job
 
 
 @pytest.fixture
-def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverviewWatch]:  # noqa: ARG001 - it ends first
+def watch(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverviewWatch]:
     """A watch whose looks are never fresh."""
     monkeypatch.setattr("service.store.watch._FRESH_S", 0)
     made = OverviewWatch()
@@ -28,7 +28,7 @@ def test_what_another_connection_writes_is_seen_by_the_next_look(
     info = add_dataset(database)
     before = watch.look(database)
     elsewhere = open_database(database_url)  # as another process has it
-    steps = [
+    steps: list[tuple[Callable[[], object], list[str]]] = [
         (lambda: add_job(elsewhere, info), ["appeared"]),
         (lambda: claim(elsewhere), ["state", "progress"]),
         (lambda: review(database), ["reviews"]),
