@@ -16,7 +16,7 @@ from worker.signals.neighbours import eigenvectors
 # UMAP takes minutes for many rows: those that are suspected and, of the rest, an equal share of each class.
 UMAP_ROWS = 4_000
 _SUSPECTS = 2_000  # of them
-_BLOCK = 65_536
+_BLOCK = 8_192
 _NEIGHBOURS = 15
 _MIXED = 0x9E3779B97F4A7C15  # 2^64 by the golden ratio: multiples of it are spread evenly
 
@@ -30,7 +30,8 @@ def principal_map(features: Float[Tensor, "n w"]) -> Float[Tensor, "n 2"]:
     found = torch.zeros(len(features), 2)
     if not len(features):
         return found
-    mean = features.mean(0, dtype=torch.float64)
+    # Block by block: a mean in double precision would copy the whole.
+    mean = torch.stack([part.double().sum(0) for part in torch.split(features, _BLOCK)]).sum(0) / len(features)
     gram = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
     for part in torch.split(features, _BLOCK):
         centred = part.double() - mean
