@@ -21,11 +21,17 @@ export function restated({ given, ...said }: Said): Review {
 /** "12 of 89 flagged reviewed", and how right the ranking was. */
 export function progressOf(summary: {
   flagged: number;
+  reviewed: number;
   outcomes: { flagged: Record<string, number | undefined> };
   precision: { decided: number; precision: number | null };
-}): { looked: number; flagged: number; share: number | null } {
+}): { looked: number; flagged: number; others: number; share: number | null } {
   const looked = summary.flagged - (summary.outcomes.flagged["pending"] ?? 0);
-  return { looked, flagged: summary.flagged, share: summary.precision.precision };
+  return {
+    looked,
+    flagged: summary.flagged,
+    others: summary.reviewed - looked,
+    share: summary.precision.precision,
+  };
 }
 
 type Outcomes = Record<string, number | undefined>;

@@ -1,0 +1,370 @@
+"""Suspects are reviewed by keyboard, one by one and many at once; the address keeps what is shown."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from service.services import Services
+from service.store import datasets
+from tests.browser import axe
+from tests.browser.conftest import PAGE, Watched
+from tests.builders import add_finished, add_job, finish, form, image_zip, ranking_of
+
+_ROWS = 400
+_SHARED_MS = 2_000  # in which a review is seen elsewhere
+_PICTURES = [f"{name}/{number}.png" for number in range(20) for name in ("cat", "dog")]
+_KNOWN = "localStorage.setItem('reviewer', 'Noor')"
+
+
+@pytest.fixture
+def job(services: Services) -> str:
+    """A finished job over a table."""
+    add_finished(services.database, services.blobs, rows=_ROWS)
+    return f"{PAGE}#/jobs/job_1/suspects"
+
+
+@pytest.fixture
+def pictures(services: Services, client: httpx.Client) -> str:
+    """A finished job over images."""
+    made = client.post("/datasets", **form(image_zip(_PICTURES), "animals.zip")).raise_for_status().json()
+    with services.database.read() as connection:
+        info = datasets.get(connection, made["id"])
+    assert info is not None
+    add_job(services.database, info)
+    finish(services.database, "job_1", info, table=ranking_of(services.blobs, info))
+    return f"{PAGE}#/jobs/job_1/suspects"
+
+
+@pytest.fixture
+def known(context: BrowserContext) -> None:
+    """Somebody who said who they are."""
+    context.add_init_script(_KNOWN)
+
+
+def suspects(client: httpx.Client, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.get("/jobs/job_1/suspects", params={"limit": 1000, **query}).json()["items"]
+    return found
+
+
+def decisions(client: httpx.Client) -> list[tuple[str, str, str | None]]:
+    """Every decision, oldest first."""
+    found = client.get("/jobs/job_1/reviews", params={"limit": 1000}).json()["items"]
+    return [(one["sample_id"], one["decision"], one["label"]) for one in found]
+
+
+def standing(client: httpx.Client) -> dict[str, str]:
+    return {one["sample"]["id"]: one["review"]["decision"] for one in suspects(client) if one["review"]}
+
+
+def ready(page: Page, address: str) -> None:
+    page.goto(address)
+    expect(page.locator("[data-place='0']")).to_be_visible()
+
+
+def settle(page: Page) -> None:
+    """Let the page do what it does a little later."""
+    page.wait_for_timeout(400)
+
+
+def at(page: Page, place: int) -> None:
+    """The cursor is at a place of the list."""
+    expect(page.get_by_role("grid", name="Suspects")).to_have_attribute("aria-activedescendant", f"suspect-{place}")
+
+
+def test_twenty_reviews_by_keyboard_are_saved_in_their_order_with_a_name(
+    page: Page, job: str, client: httpx.Client
+) -> None:
+    ready(page, job)
+    items = suspects(client)
+    keys = [
+        key if items[place]["suggested_label"] != items[place]["given_label"] or key != "r" else "k"
+        for place, key in enumerate("rkxur" * 4)
+    ]
+    page.keyboard.press(keys[0])
+    page.get_by_label("Your name").fill("Noor")
+    page.keyboard.press("Enter")
+    at(page, 1)
+    for place, key in enumerate(keys[1:], 1):
+        page.keyboard.press(key)
+        at(page, place + 1)
+    words = {"r": "relabel", "k": "keep", "x": "remove", "u": "unsure"}
+    wanted = [
+        (item["sample"]["id"], words[key], item["suggested_label"] if key == "r" else None)
+        for item, key in zip(items, keys, strict=False)
+    ]
+    expect(page.get_by_text(re.compile(r"\d+ of \d+ flagged reviewed"))).to_be_visible()
+    assert eventually(lambda: decisions(client), wanted) == wanted
+    assert {one["reviewer"] for one in client.get("/jobs/job_1/reviews").json()["items"]} == {"Noor"}
+    page.reload()
+    expect(page.locator("[data-place='0']").get_by_title(re.compile("by Noor"))).to_be_visible()
+    page.keyboard.press("k")  # nobody is asked twice
+    at(page, 20)
+
+
+def test_digits_name_classes_and_z_brings_back_what_held_before(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    first, second = (item["sample"]["id"] for item in suspects(client)[:2])
+    client.post("/jobs/job_1/reviews", json=[{"sample_id": first, "decision": "keep"}])
+    other = next(
+        place for place, name in enumerate(["cat", "dog", "eel"]) if name != suspects(client)[0]["given_label"]
+    )
+    ready(page, job)
+    page.keyboard.press(str(other + 1))
+    at(page, 1)
+    page.keyboard.press("x")
+    at(page, 2)
+    assert eventually(lambda: standing(client), {first: "relabel", second: "remove"})
+    page.keyboard.press("z")
+    at(page, 1)
+    page.keyboard.press("z")
+    at(page, 0)
+    assert eventually(lambda: standing(client), {first: "keep"}) == {first: "keep"}
+    page.keyboard.press("z")
+    expect(page.get_by_text("There is nothing to undo")).to_be_visible()
+
+
+def test_a_key_with_another_and_a_key_in_a_field_decide_nothing(page: Page, job: str, client: httpx.Client) -> None:
+    ready(page, job)
+    for keys in ("Control+x", "Alt+k", "Meta+u"):
+        page.keyboard.press(keys)
+    page.keyboard.press("/")
+    page.keyboard.type("kxu")
+    expect(page.get_by_role("searchbox")).to_have_value("kxu")
+    settle(page)
+    assert decisions(client) == []
+
+
+def test_every_sure_suggestion_is_accepted_after_its_count_and_undone(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    sure = suspects(client, min_confidence=0.6, disagrees=True)
+    ready(page, job)
+    page.get_by_role("button", name="Accept suggestions…").click()
+    dialog = page.get_by_role("dialog", name="Accept suggestions")
+    dialog.get_by_role("slider").fill("0.6")
+    expect(dialog.get_by_text(f"{len(sure)} samples")).to_be_visible()
+    assert decisions(client) == []
+    dialog.get_by_role("button", name=f"Accept {len(sure)}").click()
+    expect(page.get_by_text(f"{len(sure)} suggestions accepted")).to_be_visible()
+    assert standing(client) == {one["sample"]["id"]: "relabel" for one in sure}
+    page.get_by_role("status").get_by_role("button", name="Undo").click()
+    assert eventually(lambda: standing(client), {}) == {}
+
+
+def test_what_is_selected_is_decided_together_and_undone_together(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    ids = [one["sample"]["id"] for one in suspects(client)]
+    ready(page, job)
+    page.keyboard.press("Shift+ArrowDown")
+    page.keyboard.press("Shift+ArrowDown")
+    page.locator("[data-place='5']").click(modifiers=["Control"])
+    expect(page.get_by_text("4 selected")).to_be_visible()
+    page.keyboard.press("x")
+    chosen = {ids[0], ids[1], ids[2], ids[5]}
+    assert eventually(lambda: standing(client), dict.fromkeys(chosen, "remove")) == dict.fromkeys(chosen, "remove")
+    page.keyboard.press("z")
+    assert eventually(lambda: standing(client), {}) == {}
+
+
+def test_a_frame_drawn_with_the_mouse_selects_cards(page: Page, pictures: str) -> None:
+    ready(page, pictures)
+    first, last = (page.locator(f"[data-place='{place}']").bounding_box() for place in (0, 2))
+    assert first is not None
+    assert last is not None
+    page.mouse.move(first["x"] + 10, first["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 30, last["y"] + 60, steps=5)
+    page.mouse.up()
+    expect(page.get_by_text("3 selected")).to_be_visible()
+    assert "sample=" not in page.url
+
+
+def test_a_reload_and_the_way_back_keep_filters_order_and_position(page: Page, job: str, client: httpx.Client) -> None:
+    ready(page, f"{job}?label=cat&by=si")
+    with page.expect_response(re.compile("reviewed=false")):
+        page.get_by_role("button", name="Not reviewed").click()
+    settle(page)
+    grid = page.get_by_role("grid", name="Suspects")
+    grid.evaluate("list => { list.scrollTop = 1500 }")
+    page.wait_for_url(re.compile(r"at=\d+"))
+    shown = page.url
+    total = len(suspects(client, label="cat", by="si"))
+    for turn in ("reload", "away"):
+        if turn == "reload":
+            page.reload()
+        else:
+            page.get_by_role("link", name="Understand").click()
+            page.wait_for_url(re.compile("understand"))
+            page.go_back()
+        expect(page.get_by_role("button", name="Remove the filter: Labelled cat")).to_be_visible()
+        expect(page.get_by_role("button", name="Not reviewed")).to_have_attribute("aria-pressed", "true")
+        expect(page.get_by_text(f"{total} samples", exact=True)).to_be_visible()
+        settle(page)
+        assert page.url == shown
+        assert grid.evaluate("list => list.scrollTop") > 1000
+    page.get_by_role("button", name="Remove the filter: Labelled cat").click()
+    expect(page.get_by_text(f"{len(suspects(client))} samples", exact=True)).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("button", name="Remove the filter: Labelled cat")).to_be_visible()
+
+
+def test_decided_samples_stay_in_their_place_until_the_list_is_loaded_anew(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    ids = [one["sample"]["id"] for one in suspects(client)]
+    ready(page, f"{job}?reviewed=false")
+    for place in range(3):
+        page.keyboard.press("k")
+        at(page, place + 1)
+    grid = page.get_by_role("grid", name="Suspects")
+    for place in (0, 2, 3, 120, 299):
+        grid.evaluate("(list, place) => { list.scrollTop = place * 36 - 40 }", place)
+        expect(page.locator(f"[data-place='{place}']")).to_contain_text(ids[place])
+    grid.evaluate("list => { list.scrollTop = 0 }")
+    page.wait_for_url(lambda address: "at=" not in address)
+    page.reload()
+    expect(page.locator("[data-place='0']")).to_contain_text(ids[3])
+
+
+def test_two_pages_see_each_others_reviews_within_two_seconds(
+    context: BrowserContext, page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    ready(page, job)
+    other = context.new_page()
+    ready(other, job)
+    mark = "[data-place='0'] >> text=Kept"
+    expect(other.locator(mark)).to_have_count(0)
+    other.wait_for_timeout(1_500)  # its stream is open
+    page.keyboard.press("k")
+    expect(page.locator(mark)).to_be_visible()
+    expect(other.locator(mark)).to_be_visible(timeout=_SHARED_MS)
+    expect(other.get_by_role("button", name="Corrected file", exact=True)).to_be_enabled(timeout=_SHARED_MS)
+    page.keyboard.press("z")
+    expect(other.locator(mark)).to_have_count(0, timeout=_SHARED_MS)
+
+
+def test_a_sample_has_its_address_and_the_keys_decide_on_it(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    items = suspects(client)
+    ids = [one["sample"]["id"] for one in items]
+    ready(page, f"{job}?sample={quote(ids[7])}")
+    panel = page.get_by_role("complementary", name=f"Sample {ids[7]}")
+    expect(panel.get_by_text(f"8 of {len(ids)}")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.get_by_role("complementary", name=f"Sample {ids[8]}")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(panel.get_by_text("Unsure").first).to_be_visible()
+    expect(panel.get_by_role("heading", name="Decisions")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    page.go_back()
+    expect(panel).to_be_visible()
+    assert standing(client) == {ids[7]: "unsure"}
+
+
+def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:
+    ready(page, f"{job}?label=dog")
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_label("Name of this view").fill("Dogs")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Remove the filter: Labelled dog").click()
+    page.reload()
+    page.get_by_role("button", name="Saved views").click()
+    page.get_by_role("button", name="Dogs", exact=True).click()
+    expect(page.get_by_role("button", name="Remove the filter: Labelled dog")).to_be_visible()
+    assert "label=dog" in page.url
+
+
+def test_at_1440_by_900_twelve_rows_are_in_sight(page: Page, job: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    ready(page, job)
+    assert len(whole(page)) >= 12
+
+
+def test_at_1440_by_900_twenty_four_cards_are_in_sight(page: Page, pictures: str) -> None:
+    page.set_viewport_size({"width": 1440, "height": 900})
+    ready(page, pictures)
+    assert len(whole(page)) >= 24
+
+
+def whole(page: Page) -> list[str]:
+    """Places that can be seen from edge to edge without scrolling."""
+    found: list[str] = page.evaluate(
+        """() => [...document.querySelectorAll('[data-place]')].filter(one => {
+          const box = one.getBoundingClientRect();
+          return [[box.left + 5, box.top + 5], [box.right - 5, box.bottom - 5]].every(([x, y]) =>
+            one.contains(document.elementFromPoint(x, y)));
+        }).map(one => one.dataset.place)"""
+    )
+    return found
+
+
+@pytest.fixture(params=[(360, "light"), (1440, "light"), (1440, "dark"), (2560, "dark")], ids=str)
+def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of a size and theme that lets axe in."""
+    width, theme = request.param
+    context = browser.new_context(
+        base_url=server,
+        viewport={"width": width, "height": 800},
+        color_scheme=theme,
+        locale="en-GB",
+        bypass_csp=True,
+        has_touch=width < 500,
+    )
+    page, watched = context.new_page(), Watched(server)
+    watched.watch(page)
+    yield page
+    context.close()
+    assert (watched.complaints, watched.refused) == ([], [])
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_review_has_no_barriers_and_fits_its_screen(
+    seen: Page, request: pytest.FixtureRequest, kind: str, client: httpx.Client
+) -> None:
+    address: str = request.getfixturevalue("job" if kind == "table" else "pictures")
+    script = axe.source()
+    if script is None:
+        pytest.skip("axe-core was not fetched: make test does")
+    ids = [one["sample"]["id"] for one in suspects(client)]
+    client.post("/jobs/job_1/reviews", json=[{"sample_id": ids[1], "decision": "remove"}])
+    ready(seen, f"{address}?label=cat")
+    settle(seen)
+    assert fits(seen)
+    assert axe.violations(seen, script) == []
+    seen.locator("[data-place='0']").click()
+    expect(seen.get_by_role("heading", name="Strongest signals")).to_be_attached()
+    expect(seen.get_by_role("group", name="Decide").last.get_by_role("button", name="Keep")).to_be_in_viewport()
+    assert fits(seen)
+    assert axe.violations(seen, script) == []
+    seen.get_by_role("button", name="Close the sample").click()
+    seen.keyboard.press("?")
+    expect(seen.get_by_role("dialog", name="Keys")).to_be_visible()
+    assert axe.violations(seen, script) == []
+
+
+def fits(page: Page) -> bool:
+    """Nothing scrolls sideways, and no text has one letter in a line."""
+    found: bool = page.evaluate(
+        """() => document.documentElement.scrollWidth <= innerWidth && [...document.querySelectorAll('[data-place], aside')]
+          .every(one => one.scrollWidth <= one.clientWidth + 1)"""
+    )
+    return found
+
+
+def eventually(found: Callable[[], Any], wanted: Any, most: int = 100) -> Any:
+    """What is found when it is what is wanted, or after five seconds."""
+    for _ in range(most):
+        if (now := found()) == wanted:
+            return now
+        time.sleep(0.05)
+    return found()
