@@ -17,23 +17,28 @@ export interface Failure {
 const RETRY: Cure = { title: "Try again", changes: null };
 
 type Spec = Job["spec"];
+type Training = Spec["training"];
+
+// No model begins with such a learning rate: a part of it is no better.
+const LARGE = 0.5;
+
+function withRate(training: Training, rate: number): Cure {
+  const rounded = Number(rate.toPrecision(2));
+  const changes = { training: { ...training, learning_rate: rounded, find_learning_rate: false } };
+  return { title: `Run with learning rate ${rounded}`, changes };
+}
+
+// What is left out has the default of the model.
+const withUsualRate = (training: Training): Cure => ({
+  title: "Run with the usual learning rate",
+  changes: { training: { ...training, learning_rate: null, find_learning_rate: null } },
+});
 
 const FAILURES: Record<string, (spec: Spec) => Failure> = {
   diverged: ({ training }) => ({
     title: "The training did not converge: its loss grew without limit.",
     advice: "A smaller learning rate usually mends it.",
-    cures: [
-      {
-        title: `Run with learning rate ${Number((training.learning_rate / 4).toPrecision(2))}`,
-        changes: {
-          training: {
-            ...training,
-            learning_rate: Number((training.learning_rate / 4).toPrecision(2)),
-            find_learning_rate: false,
-          },
-        },
-      },
-    ],
+    cures: [training.learning_rate > LARGE ? withUsualRate(training) : withRate(training, training.learning_rate / 4)],
   }),
   out_of_memory: ({ training }) => ({
     title: "The memory of the worker did not suffice.",
