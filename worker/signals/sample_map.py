@@ -5,6 +5,7 @@ among samples of another class.
 """
 
 import importlib.metadata
+import warnings
 
 import numpy as np
 import torch
@@ -55,7 +56,9 @@ def umap_is_installed() -> bool:
 
 def umap_map(features: Float[Tensor, "n w"], rows: Int[Tensor, " k"], seed: int) -> Float[Tensor, "n 2"]:
     """UMAP (arXiv:1802.03426) of these rows; NaN for the others."""
-    import umap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImportWarning)  # of parts that need tensorflow, which is not used
+        import umap
 
     found = torch.full((len(features), 2), torch.nan)
     if len(rows) > _NEIGHBOURS:
