@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ _PREVIEW_FEATURES = 8
 _PREVIEW_CHARACTERS = 60
 _PREVIEW_TEXT = 200
 _PREVIEW_NUMBERS = 4
+_HELD_BYTES = 8 * 2**20
 
 
 def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
@@ -95,7 +97,7 @@ def _shown_at(
     show: Callable[[CanonicalHeader, dict[str, Any]], T],
     also: Sequence[str] = (),
 ) -> list[T]:
-    with pq.ParquetFile(data) as file:
+    with pq.ParquetFile(data, pre_buffer=False) as file:
         header = _header(file)
         columns = list(dict.fromkeys([*_preview_columns(header, file), *also]))
         by_group: dict[int, list[tuple[int, int]]] = {}
@@ -104,11 +106,35 @@ def _shown_at(
             group = _group_at(starts, position)
             by_group.setdefault(group, []).append((asked, position - starts[group]))
         found: dict[int, T] = {}
-        for group, places in by_group.items():
-            # Shown at once: whole images, which may be large, are held of one group at a time.
-            table = file.read_row_group(group, columns=columns).take([row for _, row in places])
+        for groups in _read_together(file, sorted(by_group)):
+            begins = accumulate((starts[group + 1] - starts[group] for group in groups), initial=0)
+            places = [
+                (asked, begin + row)
+                for group, begin in zip(groups, begins, strict=False)
+                for asked, row in by_group[group]
+            ]
+            # Columns of a few thousand values: handing them to threads takes longer than decoding them.
+            table = file.read_row_groups(groups, columns=columns, use_threads=False).take([row for _, row in places])
             found |= {asked: show(header, row) for (asked, _), row in zip(places, table.to_pylist(), strict=True)}
     return [found[asked] for asked in range(len(positions))]
+
+
+def _read_together(file: Any, groups: Sequence[int]) -> Iterator[list[int]]:
+    """Cut row groups into those that are held at once. Each read costs as much as a few thousand values.
+
+    Whole images, which may be large, are held of one group at a time.
+    """
+    together: list[int] = []
+    held = 0
+    for group in groups:
+        size = file.metadata.row_group(group).total_byte_size
+        if together and held + size > _HELD_BYTES:
+            yield together
+            together, held = [], 0
+        together.append(group)
+        held += size
+    if together:
+        yield together
 
 
 def _preview_columns(header: CanonicalHeader, file: Any) -> list[str]:

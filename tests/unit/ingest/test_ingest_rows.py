@@ -1,6 +1,7 @@
 """Single rows read back out of the canonical file."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -63,6 +64,22 @@ def test_previews_come_in_the_order_asked_for(take: Take) -> None:
     for outside in (5_000, -1):
         with pytest.raises(IndexError):
             previews(data, [outside])
+
+
+def test_previews_read_row_groups_together_up_to_so_many_bytes(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, asked = take(csv_of(5_000)).data, [4_999, 0, 2_048, 2_047, 0]
+    read: list[list[int]] = []
+    read_row_groups = pq.ParquetFile.read_row_groups
+
+    def noted(file: pq.ParquetFile, groups: list[int], **options: Any) -> Any:
+        read.append(groups)
+        return read_row_groups(file, groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", noted)
+    together = previews(data, asked)
+    monkeypatch.setattr("service.ingest.rows._HELD_BYTES", 1)
+    assert previews(data, asked) == together
+    assert read == [[0, 1, 2], [0], [1], [2]]
 
 
 def test_previews_count_positions_in_the_canonical_file(take: Take) -> None:

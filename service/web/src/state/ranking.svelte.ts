@@ -11,9 +11,12 @@ import { passes, turnsOnReviews, type Filters } from "./filters";
 import { LeftRows } from "./leftRows";
 import { toasts } from "./toasts.svelte";
 
-export const PAGE = 100;
+// More than a screen has, and few enough that a new filter answers at once: the rows of a page lie anywhere in the dataset.
+export const PAGE = 50;
 // 6,000 rows: as many as a person scrolls through before the first are fetched again.
-const MOST_PAGES = 60;
+const MOST_PAGES = 120;
+// Rows that are fetched before they are in sight.
+const AHEAD = 25;
 // While the scroll bar is dragged, pages that are passed are not fetched.
 const SETTLED_MS = 60;
 const RETRY_MS = 2_000;
@@ -53,7 +56,7 @@ export class Ranking {
     this.#range = [first, end];
     clearTimeout(this.#settling);
     // What comes next is fetched before it is in sight.
-    const [from, to] = [Math.max(0, first - PAGE / 4), Math.min(end + PAGE / 4, this.total)];
+    const [from, to] = [Math.max(0, first - AHEAD), Math.min(end + AHEAD, this.total)];
     this.#settling = setTimeout(() => {
       for (let page = Math.floor(from / PAGE); page * PAGE < to; page++) void this.#fetch(page);
     }, SETTLED_MS);
