@@ -39,7 +39,10 @@ export function authorization(): Record<string, string> {
 
 async function refused(response: Response): Promise<Refused> {
   const problem: Problem = await response.json().catch(() => ({ detail: response.statusText || "no answer" }));
-  if (response.status === 401) connection.keyWanted = true;
+  if (response.status === 401) {
+    connection.keyWanted = true;
+    problem.detail = "This service wants a key.";
+  }
   return new Refused(response.status, problem);
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { mislabeledWords } from "./estimates";
+import { mislabeledWords, withoutCodes } from "./estimates";
 
 test("an estimate says what it is worth", () => {
   expect(mislabeledWords({ status: "rough", count: 89, low: 60, high: 120 })).toBe(
@@ -16,4 +16,11 @@ test("an estimate says what it is worth", () => {
 test("nothing found says what may still be there", () => {
   expect(mislabeledWords({ status: "rough", count: 0, low: 0, high: 34 })).toBe("None surely mislabeled (0 to 34)");
   expect(mislabeledWords({ status: "rough", count: 0, low: 0, high: 0 })).toBe("None looks mislabeled");
+});
+
+test("advice names models as people do", () => {
+  expect(withoutCodes("or try a better model, such as Pretrained network for images (pretrained_image).")).toBe(
+    "or try a better model, such as Pretrained network for images.",
+  );
+  expect(withoutCodes("About 9 (3 to 20) are wrong (see Verify)")).toBe("About 9 (3 to 20) are wrong (see Verify)");
 });

@@ -12,6 +12,9 @@ export interface Estimate {
   reason?: string | null;
 }
 
+/** What the service says, without the names that its API gives to models: "such as TabM (tabm)". */
+export const withoutCodes = (text: string): string => text.replace(/ \([a-z\d]+(?:_[a-z\d]+)*\)/g, "");
+
 /** The estimate of a verdict; jobs of earlier versions have no status. */
 export function estimateOf(estimates: Estimates, verdict: "mislabeled" | "anomalous"): Estimate | undefined {
   const found = estimates[verdict];
