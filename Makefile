@@ -76,7 +76,7 @@ migration: .venv/.installed-dev  ## Write the migration for what changed in the 
 	@$(BIN)/python -m service.store.new_migration "$(m)"
 	@$(BIN)/ruff format --quiet service/store/migrations/versions
 
-benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
+benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.early
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
@@ -86,6 +86,7 @@ benchmark: .venv/.installed-benchmarks  ## Measure detection, counts, cost and s
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scale
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.paper
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.unknown
+	$(BIN)/python -m benchmarks.page
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.
