@@ -178,6 +178,10 @@ def test_a_secret_that_is_not_set_is_an_error_and_never_a_default(name: str) -> 
     assert all(re.match(r":\?.+", use) for use in uses)
 
 
+# What is made of the sources, and made anew in an image.
+_MADE = {"__pycache__", "built", "node_modules"}
+
+
 @pytest.mark.parametrize("name", ["service", "worker"])
 def test_what_is_copied_exists_and_reaches_the_builder(name: str) -> None:
     patterns = ignore_patterns()
@@ -186,7 +190,7 @@ def test_what_is_copied_exists_and_reaches_the_builder(name: str) -> None:
     assert sources >= {"pyproject.toml", "constraints.txt", "service", "worker"}
     for source in sources:
         assert (ROOT / source).exists()
-        files = [path for path in (ROOT / source).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        files = [path for path in (ROOT / source).rglob("*") if path.is_file() and not _MADE & set(path.parts)]
         for path in [ROOT / source, *files]:
             assert not ignored(str(path.relative_to(ROOT)), patterns), path
 
@@ -236,7 +240,18 @@ IMPORT_WITHOUT = """
 import importlib, pkgutil, sys
 
 name, *absent = sys.argv[1:]
-sys.modules.update(dict.fromkeys(absent))
+sys.modules.update(dict.fromkeys(set(absent) - {"pandas"}))
+
+
+# pyarrow takes None for pandas; transformers asks for the specs of packages, and an error there is no answer.
+class NoPandas:
+    @staticmethod
+    def find_spec(full, path=None, target=None):
+        if "pandas" in absent and full == "pandas":
+            raise ModuleNotFoundError(full)
+
+
+sys.meta_path.insert(0, NoPandas)
 package, failed = importlib.import_module(name), []
 for module in pkgutil.walk_packages(package.__path__, name + "."):
     try:
@@ -250,11 +265,20 @@ print(*failed)
 @pytest.mark.parametrize(
     ("package", "extras", "needs_more"),
     [
-        ("service", [], []),
+        (
+            "service",
+            [],
+            ["service.terminal.tools.jobs", "service.terminal.tools.server", "service.terminal.tools.verbs"],
+        ),  # where the SDK of the Model Context Protocol is, which no image serves
         (
             "usual_suspects",
             [],
-            ["usual_suspects.lightning", "usual_suspects.recorder", "usual_suspects.transformers"],
+            [
+                "usual_suspects.client.corrected_sets",
+                "usual_suspects.lightning",
+                "usual_suspects.recorder",
+                "usual_suspects.transformers",
+            ],
         ),  # where torch is
         ("usual_suspects", ["worker"], ["usual_suspects.lightning"]),  # for an environment that has Lightning
         ("worker", ["worker"], []),
@@ -274,7 +298,8 @@ def test_an_image_imports_all_of_its_code_with_the_packages_that_it_installs(
     assert "pytest" in absent
     own = {"service", "worker", "docs", "benchmarks", "tests", "usual_suspects"}
     command = [sys.executable, "-c", IMPORT_WITHOUT, package, *sorted(set(absent) - own)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.split() == needs_more
 
 
