@@ -64,7 +64,7 @@ _MEDIA_HEADERS = {
 )
 def create_dataset(
     body: Body, key: IdempotencyKey, services: ServicesDependency, request: Request, response: Response
-) -> DatasetInfo:
+) -> DatasetView:
     """The data is an uploaded file, the content of a URL, or the labelled tasks of a labelling tool's project.
 
     The same bytes and spec, and the same tasks, give the same dataset. What `spec` leaves out is inferred, and
@@ -75,7 +75,7 @@ def create_dataset(
     """
     info = _made(services, key, body, request)
     response.headers["Location"] = f"/datasets/{info.id}"
-    return info
+    return dataset_views(services, [info])[0]
 
 
 def _made(services: Services, key: str | None, body: JsonContent | FormContent, request: Request) -> DatasetInfo:
@@ -111,14 +111,14 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
     summary="Make the sample dataset",
     responses=problems(507),
 )
-def create_sample(services: ServicesDependency, response: Response) -> DatasetInfo:
+def create_sample(services: ServicesDependency, response: Response) -> DatasetView:
     """A few hundred drawings of shapes, some of them in the folder of another shape, to try the service with.
 
     They are the same each time, and stored once.
     """
     info = create_sample_dataset(services)
     response.headers["Location"] = f"/datasets/{info.id}"
-    return info
+    return dataset_views(services, [info])[0]
 
 
 @router.get("/datasets", summary="List the datasets, newest first", responses=problems(400, 422))

@@ -13,8 +13,9 @@ from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import VERSION_BODY
-from service.api.schemas.datasets import VerifiedPage, VersionList
-from service.domain.dataset import DatasetInfo, VersionRequest
+from service.api.schemas.datasets import DatasetView, VerifiedPage, VersionList
+from service.api.views.datasets import dataset_views
+from service.domain.dataset import VersionRequest
 from service.domain.digests import canonical_digest
 from service.store import versions
 from service.store.idempotency import IdempotentRequest
@@ -31,7 +32,7 @@ router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], response
 )
 def create_version(
     dataset_id: str, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, response: Response
-) -> DatasetInfo:
+) -> DatasetView:
     """A new dataset without the removed samples and with corrected labels. The original does not change.
 
     `suggestions` also gives its suggested label to every sample that the job flags as mislabeled and nobody reviewed.
@@ -42,7 +43,7 @@ def create_version(
     once = IdempotentRequest(key, canonical_digest(f"POST /datasets/{dataset_id}/versions", request))
     made = make_once(services, once, lambda: make_version_of(services, dataset_id, request).id)
     response.headers["Location"] = f"/datasets/{made}"
-    return find_dataset(services, made)
+    return dataset_views(services, [find_dataset(services, made)])[0]
 
 
 @router.get("/datasets/{dataset_id}/versions", summary="What was made of a dataset", responses=problems(404))
@@ -52,7 +53,7 @@ def list_versions(dataset_id: str, services: ServicesDependency) -> VersionList:
     with services.database.read() as connection:
         found = versions.made_from(connection, dataset_id)
         line = versions.ancestors(connection, dataset_id)
-    return VersionList(items=found, total=len(found), ancestors=line[1:])
+    return VersionList(items=dataset_views(services, found), total=len(found), ancestors=line[1:])
 
 
 @router.get(

@@ -1957,13 +1957,13 @@ class VerifiedPage:
 class VersionList:
     """Corrected versions of a dataset."""
 
-    items: tuple[DatasetInfo, ...]
+    items: tuple[DatasetView, ...]
     total: int
     # Ids of what the dataset itself was made of, its parent first.
     ancestors: tuple[str, ...]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def __iter__(self) -> Iterator[DatasetInfo]:
+    def __iter__(self) -> Iterator[DatasetView]:
         return iter(self.items)
 
     def __len__(self) -> int:

@@ -46,7 +46,7 @@ class SkippedPage(Page[SkippedRow]):
 class VersionList(BaseModel):
     """Corrected versions of a dataset."""
 
-    items: list[DatasetInfo]
+    items: list[DatasetView]
     total: int
     ancestors: list[str] = Field(description="Ids of what the dataset itself was made of, its parent first.")
 

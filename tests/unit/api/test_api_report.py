@@ -439,7 +439,7 @@ def test_warnings_of_the_dataset_are_told_too(client: httpx.Client, services: Se
     )
     finish(services.database, "job_2", info)
     page = html(client, "/jobs/job_2/report")
-    assert "Repeated rows 24 rows repeat x" in " ".join(page.text.split())
+    assert "Some rows occur more than once. 24 rows repeat x" in " ".join(page.text.split())
     assert "2 rows of the upload could not be used" in page.text
     assert "The split test, 3 samples, verified by people." in page.text
     assert "duplicate (25\N{NO-BREAK SPACE}%)" in page.text

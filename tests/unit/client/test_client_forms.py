@@ -19,7 +19,6 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from service.actions.find import find_dataset
-from service.actions.rerun import run_again
 from service.services import Services
 from tests.builders import finish, ranking_of
 from usual_suspects import AsyncClient, Client, Invalid, Job, WaitedTooLong
@@ -487,14 +486,13 @@ def test_all_samples_of_a_filter_are_decided_on_and_undone_at_once(suspects: Cli
         job.suspects(limit=3).review("keep")
 
 
-def test_a_rerun_is_waited_for_and_says_why_it_cannot_be(
-    suspects: Client, finished: Finished, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = finished(suspects.submit(frame(), label="kind"))
-    repair(job)
+def test_a_rerun_is_waited_for_and_says_why_it_cannot_be(suspects: Client, finished: Finished) -> None:
+    patient, hasty = (finished(suspects.submit(frame(), label="kind", name=name)) for name in ("patient", "hasty"))
+    repair(hasty)
     with pytest.raises(WaitedTooLong, match="had not begun"):
-        job.rerun(timeout=0)
-    monkeypatch.setattr("usual_suspects.client.synchronous.jobs.pause", lambda _: run_again(services))
+        hasty.rerun(timeout=0)
+    job = patient
+    repair(job)
     following = job.rerun()
     assert following.id != job.id
     assert following.dataset.info.lineage is not None
