@@ -57,7 +57,6 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     response_class=EventSourceResponse,
     summary="Follow the reviews of a job",
     responses=problems(400, 404, 409, 410),
-    tags=["reviews"],
 )
 async def follow_reviews(
     job: CompletedJob, seen: Annotated[Numbers | None, Depends(_seen)], services: ServicesDependency

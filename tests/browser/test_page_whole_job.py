@@ -92,6 +92,7 @@ def review(page: Page, server: str, number: int, right: Callable[[str], str], cl
             if place == 0:
                 page.get_by_label("Your name").fill("Ada")
                 page.get_by_role("button", name="Continue").click()
+        expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", f"suspect-{place + 1}")
     kept = httpx.get(f"{server}/jobs/{job}/reviews", params={"limit": 1000}, trust_env=False).json()["items"]
     assert {one["sample_id"]: one["label"] for one in kept} == decided
     assert {one["reviewer"] for one in kept} == {"Ada"}
