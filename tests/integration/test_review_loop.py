@@ -60,7 +60,7 @@ def test_what_people_mend_makes_the_next_job_better(installation: Installation) 
             "dataset": {"label": "kind", "id": "name", "split": "part"},
             "reference": {"split": "test"},
             "training": {"epochs": 8, "batch_size": 32},
-            "loop": {"after": 10, "quiet_seconds": 1, "cool_down_seconds": 0},
+            "loop": {"after": 10, "quiet_seconds": 5, "cool_down_seconds": 0},
             "webhook": {"url": receiver.url(), "secret": SECRET},
         }
         sent = client.post("/jobs", files={"file": ("table.csv", content)}, data={"spec": json.dumps(spec)})
