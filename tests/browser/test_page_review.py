@@ -3,12 +3,13 @@
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from service.services import Services
 from service.store import datasets
@@ -19,6 +20,7 @@ from tests.builders import add_finished, add_job, finish, form, image_zip, ranki
 _ROWS = 400
 _SHARED_MS = 2_000  # in which a review is seen elsewhere
 _PICTURES = [f"{name}/{number}.png" for number in range(20) for name in ("cat", "dog")]
+_LATER_PAGES = re.compile("/suspects.*offset=[1-9]")
 _KNOWN = "localStorage.setItem('reviewer', 'Noor')"
 
 
@@ -65,6 +67,30 @@ def standing(client: httpx.Client) -> dict[str, str]:
 def ready(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.locator("[data-place='0']")).to_be_visible()
+
+
+@contextmanager
+def held(page: Page, address: re.Pattern[str]) -> Iterator[None]:
+    """Hold back what the page asks for until the block ends."""
+    waiting: list[Route] = []
+    is_held = True
+
+    def answer(route: Route) -> None:
+        if is_held:
+            waiting.append(route)
+        else:
+            route.continue_()
+
+    page.route(address, answer)
+    yield
+    for _ in range(100):
+        if waiting:
+            break
+        page.wait_for_timeout(50)
+    assert waiting
+    is_held = False
+    for route in waiting:
+        route.continue_()
 
 
 def settle(page: Page) -> None:
@@ -271,6 +297,33 @@ def test_a_sample_has_its_address_and_the_keys_decide_on_it(
     assert standing(client) == {ids[7]: "unsure"}
 
 
+def test_keys_pressed_before_the_next_samples_are_there_decide_on_them_in_turn(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    with held(page, _LATER_PAGES):
+        ready(page, job)
+        for _ in range(48):
+            page.keyboard.press("ArrowRight")
+        for key in "kxuk":
+            page.keyboard.press(key)
+    at(page, 52)
+    ids = [one["sample"]["id"] for one in suspects(client)[48:52]]
+    wanted = list(zip(ids, ["keep", "remove", "unsure", "keep"], [None] * 4, strict=True))
+    assert eventually(lambda: decisions(client), wanted) == wanted
+
+
+def test_a_key_pressed_before_the_opened_sample_is_found_in_the_list_decides_on_it_and_goes_on(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    ids = [one["sample"]["id"] for one in suspects(client)]
+    with held(page, _LATER_PAGES):
+        ready(page, f"{job}?sample={quote(ids[-3])}")
+        expect(page.get_by_role("heading", name="Why it stands here")).to_be_visible()
+        page.keyboard.press("u")
+    expect(page.get_by_role("complementary", name=f"Sample {ids[-2]}")).to_be_visible()
+    assert eventually(lambda: standing(client), {ids[-3]: "unsure"}) == {ids[-3]: "unsure"}
+
+
 def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:
     ready(page, f"{job}?label=dog")
     page.get_by_role("button", name="Saved views").click()
@@ -329,27 +382,24 @@ def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Itera
 
 @pytest.mark.parametrize("kind", ["table", "images"])
 def test_a_review_has_no_barriers_and_fits_its_screen(
-    seen: Page, request: pytest.FixtureRequest, kind: str, client: httpx.Client
+    seen: Page, request: pytest.FixtureRequest, kind: str, client: httpx.Client, axe_script: str
 ) -> None:
     address: str = request.getfixturevalue("job" if kind == "table" else "pictures")
-    script = axe.source()
-    if script is None:
-        pytest.skip("axe-core was not fetched: make test does")
     ids = [one["sample"]["id"] for one in suspects(client)]
     client.post("/jobs/job_1/reviews", json=[{"sample_id": ids[1], "decision": "remove"}])
     ready(seen, f"{address}?label=cat")
     settle(seen)
     assert fits(seen)
-    assert axe.violations(seen, script) == []
+    assert axe.violations(seen, axe_script) == []
     seen.locator("[data-place='0']").click()
     expect(seen.get_by_role("heading", name="Strongest signals")).to_be_attached()
     expect(seen.get_by_role("group", name="Decide").last.get_by_role("button", name="Keep")).to_be_in_viewport()
     assert fits(seen)
-    assert axe.violations(seen, script) == []
+    assert axe.violations(seen, axe_script) == []
     seen.get_by_role("button", name="Close the sample").click()
     seen.keyboard.press("?")
     expect(seen.get_by_role("dialog", name="Keys")).to_be_visible()
-    assert axe.violations(seen, script) == []
+    assert axe.violations(seen, axe_script) == []
 
 
 def fits(page: Page) -> bool:
