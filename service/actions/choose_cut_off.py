@@ -84,7 +84,7 @@ def _cuts(
     n = len(order)
     if not n:
         return [], np.zeros(0, np.int64)
-    flagged = sum(ranking.columns.counts.get(name, 0) for name in (by,))
+    flagged = ranking.columns.counts.get(by, 0)
     spread = np.concatenate(
         [np.arange(1, _EACH + 1), np.geomspace(1, n, _BY_FACTOR), np.linspace(1, n, _BY_STEP), [max(1, flagged)]]
     )

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.actions.cancel import cancel
 from service.actions.delete import delete_ended_job
-from service.actions.estimate import estimate_job
+from service.actions.estimate_duration import estimate_job
 from service.actions.find import find_job
 from service.actions.rerun import ask_for_rerun
 from service.actions.retry import retry

@@ -19,8 +19,6 @@ _TYPES = {
     ".js": "text/javascript",
     ".css": "text/css",
     ".svg": "image/svg+xml",
-    ".csv": "text/csv",
-    ".zip": "application/zip",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.actions.estimate import estimate_job
+from service.actions.estimate_duration import estimate_job
 from service.domain.specs import JobRequest
 from service.services import Services
 from service.store.engine import Database
