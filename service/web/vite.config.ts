@@ -8,7 +8,7 @@ import { defineConfig, type Plugin } from "vite";
 
 // Smaller files gain less than the headers of an answer take.
 const WORTH_COMPRESSING = 1_000;
-const TEXT = /\.(js|css|html|svg|csv)$/;
+const TEXT = /\.(js|css|html|svg)$/;
 
 /** Writes each text file also as .br and .gz, so that the service compresses nothing while it answers. */
 function compressed(): Plugin {

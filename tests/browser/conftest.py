@@ -17,6 +17,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.browser import axe
 from tests.browser.chromium import find
 
 PAGE = "/"
@@ -99,3 +100,13 @@ def page(context: BrowserContext, watched: Watched) -> Iterator[Page]:
     assert watched.complaints == []
     assert watched.refused == []
     assert watched.elsewhere == []
+
+
+@pytest.fixture
+def axe_script() -> str:
+    """The source of axe-core."""
+    found = axe.source()
+    if found is None:
+        # Like the browser, it comes from npm's registry, which not every machine reaches.
+        pytest.skip("no axe-core: `make test` fetches it where npm's registry is reached")
+    return found

@@ -53,20 +53,11 @@ def seen(browser: Browser, server: str, request: pytest.FixtureRequest, watched:
     assert watched.complaints == []
 
 
-@pytest.fixture
-def script() -> str:
-    """The source of axe-core."""
-    found = axe.source()
-    if found is None:
-        pytest.skip("axe-core was not fetched: make test does")
-    return found
-
-
-def test_no_address_has_a_barrier(seen: Page, services: Services, script: str) -> None:
-    found: dict[str, list[tuple[str, str]]] = {"an empty service": barriers(seen, "", script)}
+def test_no_address_has_a_barrier(seen: Page, services: Services, axe_script: str) -> None:
+    found: dict[str, list[tuple[str, str]]] = {"an empty service": barriers(seen, "", axe_script)}
     fill(services)
     for address in ADDRESSES:
-        found[address] = barriers(seen, address, script)
+        found[address] = barriers(seen, address, axe_script)
     assert {address: broken for address, broken in found.items() if broken} == {}
 
 

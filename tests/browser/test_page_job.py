@@ -261,10 +261,9 @@ def opened(browser: Browser, server: str, request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.mark.parametrize("opened", [(1440, "light"), (360, "dark")], indirect=True)
-def test_every_part_is_free_of_barriers_and_fits(opened: Page, services: Services, watched: Watched) -> None:
-    script = axe.source()
-    if script is None:
-        pytest.skip("`make test` fetches axe-core")
+def test_every_part_is_free_of_barriers_and_fits(
+    opened: Page, services: Services, watched: Watched, axe_script: str
+) -> None:
     info = add_finished(services.database, services.blobs)
     add_job(services.database, info, "job_2")
     add_job(services.database, info, "job_3")
@@ -274,7 +273,7 @@ def test_every_part_is_free_of_barriers_and_fits(opened: Page, services: Service
         opened.goto(f"{PAGE}#/jobs/{address}")
         expect(opened.locator("[aria-busy]")).to_have_count(0)
         expect(opened.get_by_role("heading", level=2).first).to_be_visible()
-        assert axe.violations(opened, script) == [], address
+        assert axe.violations(opened, axe_script) == [], address
         sideways = opened.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert sideways <= 0, address
     assert watched.complaints == []

@@ -176,12 +176,9 @@ def tested(browser: Browser, server: str) -> Iterator[Page]:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("ask", QUESTIONS)
-def test_no_question_has_a_barrier(tested: Page, ask: str, theme: Any) -> None:
-    script = axe.source()
-    if script is None:
-        pytest.skip("no axe-core: python -m tests.browser.axe fetches it")
+def test_no_question_has_a_barrier(tested: Page, ask: str, theme: Any, axe_script: str) -> None:
     tested.emulate_media(color_scheme=theme)
     tested.goto(f"{JOB}/understand?ask={ask}")
     expect(tested.locator("[aria-busy]")).to_have_count(0)
     expect(tested.get_by_role("heading", level=2).first).to_be_visible()
-    assert axe.violations(tested, script) == []
+    assert axe.violations(tested, axe_script) == []

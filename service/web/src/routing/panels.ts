@@ -1,7 +1,8 @@
 // Panels that several views open. A view imports no other view: it loads them here.
 
 import type { Component } from "svelte";
-import type { Decided, Decisions, Kind } from "$/state/decisions.svelte";
+import type { Decided, Decisions } from "$/state/decisions.svelte";
+import type { Kind } from "$/words/verdicts";
 import type { FollowedJob } from "$/state/job.svelte";
 
 export interface SampleProps {

@@ -14,11 +14,10 @@ import {
 import type { Review, Suspect } from "$/api/types";
 import { counted } from "$/words/numbers";
 import { restated } from "$/words/reviews";
+import type { Kind } from "$/words/verdicts";
 import type { Ranking } from "./ranking.svelte";
 import { reviewer } from "./reviewer.svelte";
 import { attempt, toasts } from "./toasts.svelte";
-
-export type Kind = "relabel" | "keep" | "remove" | "unsure";
 
 /** What a decision is about: a row of the ranking, or the sample that is open. */
 export interface Decided {
@@ -179,9 +178,7 @@ export class Decisions {
         this.#done = this.#done.filter((one) => one !== done);
         this.undoable = this.#done.length;
         this.#show(before);
-        toasts.fail(
-          error instanceof TypeError ? new Error("The decision was not saved: the service did not answer.") : error,
-        );
+        toasts.failUnsaved(error);
       })
       .finally(() => {
         this.#count(ids, -1);

@@ -6,8 +6,7 @@ import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
 import { reviewer } from "./reviewer.svelte";
 import { toasts } from "./toasts.svelte";
-
-export type Kind = "relabel" | "keep" | "remove" | "unsure";
+import type { Kind } from "$/words/verdicts";
 
 export interface Decided {
   decision: string;
@@ -87,11 +86,7 @@ export class ReviewQueue {
     const result = this.#sending.then(work);
     this.#sending = result
       .then(() => (mine === this.#sent ? this.#count() : undefined))
-      .catch((error: unknown) =>
-        toasts.fail(
-          error instanceof TypeError ? new Error("The decision was not saved: the service did not answer.") : error,
-        ),
-      )
+      .catch((error: unknown) => toasts.failUnsaved(error))
       .finally(() => (this.isSending = mine !== this.#sent));
     return result;
   }

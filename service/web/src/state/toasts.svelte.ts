@@ -28,6 +28,12 @@ class Toasts {
     this.say(error instanceof Error ? error.message : String(error), undefined, "wrong");
   }
 
+  /** Shows that a decision was not saved, and why. */
+  failUnsaved(error: unknown): void {
+    const isLost = error instanceof TypeError;
+    this.fail(isLost ? new Error("The decision was not saved: the service did not answer.") : error);
+  }
+
   close(id: number): void {
     this.shown = this.shown.filter((toast) => toast.id !== id);
   }

@@ -7,6 +7,9 @@ export const VERDICTS: Record<string, { title: string; tone: "wrong" | "odd" | "
   not_judged: { title: "Not judged", tone: "plain" },
 };
 
+/** What a person may decide of a sample. */
+export type Kind = "relabel" | "keep" | "remove" | "unsure";
+
 export const DECISIONS: Record<string, { title: string; tone: "good" | "wrong" | "odd" | "info" }> = {
   keep: { title: "Kept", tone: "good" },
   relabel: { title: "Relabelled", tone: "info" },
