@@ -15,6 +15,7 @@ _RANKING = {
     "seen_samples": "The predictions look as if the models had seen these labels.",
     "slow_start": "The model learnt late, so early signals are mostly noise.",
     "small_trusted_reference": "Too few samples are verified to count anomalies.",
+    "tied_weights": "Influence leaves out a part of what shared weights do.",
     "trained_before": "The uploaded model may have memorised wrong labels already.",
     "weak_predictions": "The predictions are too weak for the ranking to say much.",
 }

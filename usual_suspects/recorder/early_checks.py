@@ -4,13 +4,14 @@ Each raises ValueError that says what to give instead.
 """
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -107,6 +108,15 @@ def class_numbers(labels: Any, classes: int, name: str = "labels", *, start: int
             f"apart: 0 to {classes - 1}; leave such samples out, or number the classes so"
         )
     return numbers
+
+
+def warn_of_shared_weights(model: nn.Module, head: nn.Linear) -> None:
+    """Warn of parameters of the last layer that another layer has too: influence is of their use in the last layer."""
+    own = list(head.parameters())
+    for name, layer in model.named_modules():
+        if layer is not head and any(one is other for one in layer.parameters(recurse=False) for other in own):
+            message = f"layer {name} shares parameters with the last layer; influence counts their use in the last layer alone"
+            warnings.warn(message, UserWarning, stacklevel=3)
 
 
 def check_classes(names: Sequence[str] | None, classes: int) -> None:

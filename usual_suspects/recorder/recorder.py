@@ -23,6 +23,7 @@ from usual_suspects.recorder.early_checks import (
     check_ids,
     class_numbers,
     metadata_of,
+    warn_of_shared_weights,
 )
 from usual_suspects.recorder.forward_pass import (
     LastLayerHooks,
@@ -85,6 +86,7 @@ class TraceRecorder:
         check_classes(self._names["classes"], self._hooks.classes)
         self._check_ids()
         check_header(self._names)
+        warn_of_shared_weights(self._model, self.head)
         self._folder = self.path.with_name(self.path.name + ".arrays")
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ The gradient of each layer follows from its input and from the error at its outp
 on another, so the gradient of the summed loss for a sample's output is that of its own loss.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
 from typing import Any, Literal
@@ -46,7 +46,8 @@ def layer_names(
 ) -> list[str]:
     """Names of the chosen modules, in the model's order: all with trained parameters, or the last one or two products.
 
-    Raises UnsupportedLayer for a name that does not exist and for a layer whose gradients cannot be computed.
+    Raises UnsupportedLayer for a name that does not exist, for a layer whose gradients cannot be computed, and for two layers
+    that share a parameter.
     """
     named = {name: module for name, module in model.named_modules() if _has_trained_parameters(module)}
     ordered = list(named)
@@ -63,24 +64,23 @@ def layer_names(
         if missing:
             raise UnsupportedLayer(missing[0], f"no such module; there are {', '.join(ordered)}")
         chosen = [name for name in everything if name in layers]
-    for name in chosen:
-        _check(name, dict(model.named_modules())[name])
+    modules = dict(model.named_modules())
+    _check_all({name: modules[name] for name in chosen})
     return chosen
 
 
 class LayerGradients:
     """Computes per-sample gradients of the named layers; a context, in which the model computes none for its weights.
 
-    Raises UnsupportedLayer, also for a layer that one forward pass uses twice: the parts of its gradient would have to be
-    added before products are taken.
+    Raises UnsupportedLayer, also for a layer that one forward pass uses twice and for layers that share a parameter: the
+    parts of its gradient would have to be added before products are taken.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str], projection: Projection | None = None) -> None:
         self._model, self._names, self._projection = model, list(names), projection
         modules = dict(model.named_modules())
         self._layers = {name: modules[name] for name in names}
-        for name, layer in self._layers.items():
-            _check(name, layer)
+        _check_all(self._layers)
         self._calls: dict[str, _LayerCall] = {}
         self._hooks: list[Any] = []
         self._trained: list[tuple[nn.Parameter, bool]] = []
@@ -154,6 +154,18 @@ def _has_trained_parameters(module: nn.Module) -> bool:
 
 def _kind_of(layer: nn.Module) -> type[nn.Module]:
     return next(kind for kind in _SUPPORTED if isinstance(layer, kind))
+
+
+def _check_all(layers: Mapping[str, nn.Module]) -> None:
+    owners: dict[nn.Parameter, str] = {}
+    for name, layer in layers.items():
+        _check(name, layer)
+        for key, parameter in layer.named_parameters(recurse=False):
+            other = owners.setdefault(parameter, name)
+            if other != name:
+                raise UnsupportedLayer(
+                    name, f"its {key} is a parameter of layer {other} too; leave one of the two out of influence.layers"
+                )
 
 
 def _check(name: str, layer: nn.Module) -> None:

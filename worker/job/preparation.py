@@ -31,6 +31,7 @@ from worker.devices import CPU
 from worker.influence.gradient_sources import CheckpointedModel
 from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
+from worker.influence.tied_weights import layers_used_elsewhere
 from worker.models import build, head
 from worker.models.uploaded_weights import architecture, load_state
 from worker.signals.sample_groups import SampleGroups
@@ -47,7 +48,8 @@ class JobSamples:
 
     `rows` and `reference_rows` are rows of the canonical files of the dataset and of the reference. `original` are the labels
     before errors were planted. `columns` are the training rows that serve as reference, where there is no other. `groups` is None
-    where no two samples are of one group. A planted error leaves a sample in its group, copies of other samples too.
+    where no two samples are of one group. A planted error leaves a sample in its group, copies of other samples too. `tied`
+    are the layers, of those whose gradients count, whose parameters the model uses elsewhere too.
     """
 
     rows: Int[Tensor, " n"]
@@ -58,6 +60,7 @@ class JobSamples:
     columns: Columns | None
     classes: list[str]
     groups: SampleGroups | None = field(default=None, kw_only=True)
+    tied: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,7 @@ def prepare(
     else:
         encoded = _encoded(spec, dataset, part.train, known, backbones)
     planted, model = encoded.planted, encoded.model.to(device)
+    network, tied = _network(model, spec, planted)
     return PreparedJob(
         rows=part.train,
         inputs=planted.inputs,
@@ -114,7 +118,8 @@ def prepare(
         classes=dataset.header.classes,
         groups=sample_groups(dataset, part.train, source, rows),
         model=model,
-        network=_network(model, spec),
+        network=network,
+        tied=tied,
         frozen=encoded.frozen,
         preprocessing=encoded.preprocessing,
     )
@@ -183,13 +188,15 @@ def fit(
     )
 
 
-def _network(model: nn.Module, spec: JobSpec) -> CheckpointedModel | None:
+def _network(model: nn.Module, spec: JobSpec, planted: PlantedData) -> tuple[CheckpointedModel | None, tuple[str, ...]]:
+    """The network whose layers' gradients are asked for, and those of the layers that the network uses elsewhere too."""
     influence = spec.influence
-    if influence.layers == "last" and influence.estimator == "tracin":
-        return None
     try:
         names = layer_names(model, head(model), influence.layers)
+        tied = tuple(layers_used_elsewhere(model, names, planted.inputs))
     except UnsupportedLayer as error:
         raise Invalid(str(error), errors=[FieldError(loc=["influence", "layers"], msg=str(error))]) from error
+    if influence.layers == "last" and influence.estimator == "tracin":
+        return None, tied
     projection = None if influence.estimator == "tracin" else Projection(influence.dimension, spec.training.seed)
-    return CheckpointedModel(model, names, projection)
+    return CheckpointedModel(model, names, projection), tied

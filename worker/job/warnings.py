@@ -34,6 +34,7 @@ def ranking_warnings(
         *_reference(m),
         *_count(wrong, spec),
         *_columns(prepared, m, spec),
+        *_tied(prepared),
         *_groups(prepared, spec),
         *(_learning(m, train_accuracy, spec) if m.unseen is None else ()),
         *_rare(prepared, m),
@@ -135,6 +136,16 @@ def _columns(prepared: JobSamples, m: Answers, spec: JobSpec) -> Iterator[Client
             detail=f"The training set is its own reference. Signals of cost `pairs` are estimated on {len(prepared.columns.rows)} of its "
             f"{len(m.labels)} rows, drawn from every class. Set influence.columns to {len(m.labels)} for the exact sums.",
             action=actions.with_all_columns(spec, len(m.labels)),
+        )
+
+
+def _tied(prepared: JobSamples) -> Iterator[ClientWarning]:
+    if prepared.tied:
+        yield ClientWarning(
+            code="tied_weights",
+            detail=f"The model uses parameters of {', '.join(prepared.tied)} in other places too. Influence, and every signal from gradients, "
+            "counts their use in this layer alone, and is not exact. Signals from logits and neighbours are not concerned. For exact "
+            "influence, give each place parameters of its own.",
         )
 
 

@@ -136,3 +136,22 @@ def test_labels_of_a_single_logit_are_0_and_1(tmp_path: Path, label: float) -> N
     labels[20] = label
     with pytest.raises(ValueError, match=f"labels, sample 20: {label:g} is no class"):
         TraceRecorder(network(1, bias=True), (x, labels), tmp_path / "run")
+
+
+class Tied(nn.Module):
+    """The last layer's weight is also that of the layer before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.head = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.before.weight = self.head.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits."""
+        result: Tensor = self.head(self.before(x))
+        return result
+
+
+def test_a_last_layer_that_shares_its_weight_is_told(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="layer before shares parameters with the last layer"):
+        TraceRecorder(Tied(), samples(N, 0, 2), tmp_path / "run")

@@ -109,7 +109,7 @@ def test_what_a_model_learnt_is_measured_from_the_commonest_class_on(accuracy: f
     margin = torch.where(torch.arange(400) < 400 * accuracy, 1.0, -1.0)
     logits = torch.eye(2)[labels] * margin[:, None]
     answers = Answers(labels=labels, dynamics=learning_dynamics(logits.expand(4, -1, -1), labels))
-    prepared = Mock(spec=JobSamples, classes=["cat", "dog"], columns=None, groups=None)
+    prepared = Mock(spec=JobSamples, classes=["cat", "dog"], columns=None, groups=None, tied=())
     spec = spec_of("tabular", model={"name": "mlp"})
     told = {one.code: one for one in ranking_warnings(prepared, answers, spec, accuracy, CountEstimate(0, 0, 0))}
     assert set(told) == ({code} if code else set())
