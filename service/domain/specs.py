@@ -134,6 +134,9 @@ class Glitch(Frozen):
         "mislabeled_uniform",
         "mislabeled_pair",
         "mislabeled_confusion",
+        "mislabeled_one_way",
+        "mislabeled_human",
+        "mislabeled_cluster",
         "anomalous_far_clustered",
         "anomalous_far_scattered",
         "anomalous_near_clustered",
@@ -143,7 +146,9 @@ class Glitch(Frozen):
         "duplicate_relabeled",
     ] = Field(
         description="mislabeled: uniform = any other label, pair = the next class, confusion = likelier the nearer the "
-        "classes' means. anomalous replaces the inputs: far_clustered = one tight cluster three radii outside of the "
+        "classes' means, one_way = half of the classes lose samples to the nearest of the others, human = samples that look "
+        "like another class get its label, cluster = samples of one class that are alike get the label of the class next to "
+        "them. anomalous replaces the inputs: far_clustered = one tight cluster three radii outside of the "
         "data under one label, far_scattered = each in a direction and under a label of its own, near_clustered = a "
         "cluster at the edge of the data under another label, shuffled = ordinary values in combinations that do not "
         "occur (images: tiles moved), extreme = a quarter of the columns 6 to 10 deviations away (images: inverted or "

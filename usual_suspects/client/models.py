@@ -830,17 +830,22 @@ class Glitch:
     """Known errors that are planted before training, to measure how well each signal finds them."""
 
     # mislabeled: uniform = any other label, pair = the next class, confusion = likelier the nearer the classes'
-    # means. anomalous replaces the inputs: far_clustered = one tight cluster three radii outside of the data under
-    # one label, far_scattered = each in a direction and under a label of its own, near_clustered = a cluster at the
-    # edge of the data under another label, shuffled = ordinary values in combinations that do not occur (images:
-    # tiles moved), extreme = a quarter of the columns 6 to 10 deviations away (images: inverted or glaring). Of
-    # texts: far = gibberish of rare tokens, near clustered = copies of one text with some words of others, shuffled =
-    # words of many texts, extreme = one token over and over. duplicate = a copy of another sample, with its label;
+    # means, one_way = half of the classes lose samples to the nearest of the others, human = samples that look like
+    # another class get its label, cluster = samples of one class that are alike get the label of the class next to
+    # them. anomalous replaces the inputs: far_clustered = one tight cluster three radii outside of the data under one
+    # label, far_scattered = each in a direction and under a label of its own, near_clustered = a cluster at the edge
+    # of the data under another label, shuffled = ordinary values in combinations that do not occur (images: tiles
+    # moved), extreme = a quarter of the columns 6 to 10 deviations away (images: inverted or glaring). Of texts: far
+    # = gibberish of rare tokens, near clustered = copies of one text with some words of others, shuffled = words of
+    # many texts, extreme = one token over and over. duplicate = a copy of another sample, with its label;
     # duplicate_relabeled = with another label.
     kind: Literal[
         "mislabeled_uniform",
         "mislabeled_pair",
         "mislabeled_confusion",
+        "mislabeled_one_way",
+        "mislabeled_human",
+        "mislabeled_cluster",
         "anomalous_far_clustered",
         "anomalous_far_scattered",
         "anomalous_near_clustered",

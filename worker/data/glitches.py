@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from service.domain.errors import Invalid
 from service.domain.specs import Glitch
 from worker.data.anomalies import EncodedSamples, extreme, far_clustered, far_scattered, near_clustered, shuffled
+from worker.data.mislabels import MISLABELS
 
 Inputs = tuple[Tensor, ...]
 
@@ -39,9 +40,13 @@ def plant(inputs: Inputs, labels: Int[Tensor, " n"], classes: int, glitches: Seq
             raise Invalid(f"glitches touch more than the {len(labels)} samples of the training part; lower their rates")
         generator = torch.Generator().manual_seed(glitch.seed)
         order = free[torch.randperm(len(free), generator=generator)]
-        if wanted:
-            samples = KINDS[glitch.kind](samples, order[:wanted], order[wanted:], generator)
-        for row in order[:wanted].tolist():
+        rows = order[:wanted]
+        if wanted and glitch.kind in MISLABELS:
+            rows, wrong = MISLABELS[glitch.kind](samples, order, wanted, generator)
+            samples = samples.labelled(rows, wrong)
+        elif wanted:
+            samples = _CHANGES[glitch.kind](samples, rows, order[wanted:], generator)
+        for row in rows.tolist():
             kinds[row] = glitch.kind
     touched = torch.tensor([kind is not None for kind in kinds], dtype=torch.bool)
     return PlantedData(samples.inputs, samples.labels, touched, tuple(kinds))
@@ -51,35 +56,6 @@ Rows = Int[Tensor, " _"]
 Plant = Callable[[EncodedSamples, Rows, Rows, torch.Generator], EncodedSamples]
 
 
-def _uniform(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
-    # A step of 1 … C-1 around the classes: every other label is equally likely, the own one impossible.
-    return samples.labelled(
-        rows, samples.labels[rows] + torch.randint(1, samples.classes, (len(rows),), generator=generator)
-    )
-
-
-def _pair(samples: EncodedSamples, rows: Rows, _rest: Rows, _generator: torch.Generator) -> EncodedSamples:
-    return samples.labelled(rows, samples.labels[rows] + 1)
-
-
-def _confusion(samples: EncodedSamples, rows: Rows, _rest: Rows, generator: torch.Generator) -> EncodedSamples:
-    likely = _likeness(samples)[samples.labels[rows]]
-    return samples.labelled(rows, torch.multinomial(likely, 1, generator=generator).squeeze(1))
-
-
-def _likeness(samples: EncodedSamples) -> Float[Tensor, "c c"]:
-    """Probability [c, c] that a label of class i becomes class j: the nearer their means, the likelier; 0 on the diagonal."""
-    flat = samples.flat()
-    sums = torch.zeros(samples.classes, flat.shape[1]).index_add_(0, samples.labels, flat)
-    sizes = samples.labels.bincount(minlength=samples.classes)
-    means = sums / sizes.clamp(min=1)[:, None]
-    far = torch.cdist(means, means)
-    far = far / far[far > 0].mean().clamp(min=1e-9) if bool((far > 0).any()) else far
-    far[:, sizes == 0] = torch.inf
-    far.fill_diagonal_(torch.inf)
-    return torch.softmax(-4 * far, 1)
-
-
 def _duplicate(samples: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
     copied = _sources(rows, rest, generator)
     return samples.with_rows(rows, [part[copied] for part in samples.inputs]).labelled(rows, samples.labels[copied])
@@ -87,7 +63,7 @@ def _duplicate(samples: EncodedSamples, rows: Rows, rest: Rows, generator: torch
 
 def _duplicate_relabeled(samples: EncodedSamples, rows: Rows, rest: Rows, generator: torch.Generator) -> EncodedSamples:
     same = _duplicate(samples, rows, rest, generator)
-    return _uniform(same, rows, rest, generator)
+    return same.labelled(*MISLABELS["mislabeled_uniform"](same, rows, len(rows), generator))
 
 
 def _sources(rows: Rows, rest: Rows, generator: torch.Generator) -> Rows:
@@ -96,10 +72,7 @@ def _sources(rows: Rows, rest: Rows, generator: torch.Generator) -> Rows:
     return rest[torch.randint(0, len(rest), (len(rows),), generator=generator)]
 
 
-KINDS: dict[str, Plant] = {
-    "mislabeled_uniform": _uniform,
-    "mislabeled_pair": _pair,
-    "mislabeled_confusion": _confusion,
+_CHANGES: dict[str, Plant] = {
     "anomalous_far_clustered": far_clustered,
     "anomalous_far_scattered": far_scattered,
     "anomalous_near_clustered": near_clustered,
@@ -108,3 +81,5 @@ KINDS: dict[str, Plant] = {
     "duplicate": _duplicate,
     "duplicate_relabeled": _duplicate_relabeled,
 }
+
+KINDS = (*MISLABELS, *_CHANGES)

@@ -107,6 +107,35 @@ def test_confused_labels_are_those_of_the_nearest_class() -> None:
     assert (found.labels == nearest[LABELS])[found.touched].float().mean() > 0.9
 
 
+def test_labels_that_go_one_way_never_come_back() -> None:
+    found = planted("table", "mislabeled_one_way", rate=0.3)
+    left, reached = set(LABELS[found.touched].tolist()), set(found.labels[found.touched].tolist())
+    assert len(left) == CLASSES // 2
+    assert not left & reached
+    with pytest.raises(Invalid, match="lower its rate"):
+        plant((torch.randn(9, 2),), torch.arange(9) % 3, 3, [Glitch(kind="mislabeled_one_way", rate=0.5)])
+
+
+def test_people_err_where_a_sample_looks_like_another_class() -> None:
+    # Along a line that classes share, those near the border look like the other class.
+    places = torch.linspace(-1, 1, ROWS)
+    labels = (places > 0).long()
+    found = plant((places[:, None],), labels, 2, [Glitch(kind="mislabeled_human", rate=0.1)])
+    assert float(places[found.touched].abs().mean()) < 0.5 * float(places.abs().mean())
+
+
+def test_a_cluster_of_wrong_labels_is_of_one_class_and_gets_the_next_one() -> None:
+    generator = torch.Generator().manual_seed(2)
+    centres = torch.tensor([[0.0, 0.0], [3.0, 0.0], [40.0, 0.0], [43.0, 0.0]])
+    places = centres[LABELS] + torch.randn(ROWS, 2, generator=generator)
+    found = plant((places,), LABELS, CLASSES, [Glitch(kind="mislabeled_cluster", rate=0.05)])
+    next_to = torch.tensor([1, 0, 3, 2])
+    assert torch.equal(found.labels[found.touched], next_to[LABELS[found.touched]])
+    by_class = [places[found.touched & (label == LABELS)] for label in range(CLASSES)]
+    spread = max(float((one - one.mean(0)).norm(dim=1).mean()) for one in by_class if 0 < len(one) <= 5)
+    assert spread < 0.8 * float((places - centres[LABELS]).norm(dim=1).mean())
+
+
 @pytest.mark.parametrize("kind", ["anomalous_far_clustered", "anomalous_far_scattered"])
 def test_far_anomalies_lie_outside_of_the_data(kind: str) -> None:
     found = planted("table", kind)
