@@ -184,6 +184,19 @@ def test_every_sure_suggestion_is_accepted_after_its_count_and_undone(
     assert eventually(lambda: standing(client), {}) == {}
 
 
+def test_how_sure_is_proposed_so_that_something_matches(
+    page: Page, job: str, client: httpx.Client, known: None
+) -> None:
+    levels = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+    wanted = next(level for level in levels if suspects(client, min_confidence=level, disagrees=True))
+    assert wanted < levels[0]
+    ready(page, job)
+    page.get_by_role("button", name="Accept suggestions…").click()
+    dialog = page.get_by_role("dialog", name="Accept suggestions")
+    expect(dialog.get_by_role("slider")).to_have_value(f"{wanted:g}")
+    expect(dialog.get_by_role("button", name=re.compile(r"Accept \d+"))).to_be_enabled()
+
+
 def test_what_is_selected_is_decided_together_and_undone_together(
     page: Page, job: str, client: httpx.Client, known: None
 ) -> None:

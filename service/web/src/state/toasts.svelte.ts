@@ -15,7 +15,9 @@ class Toasts {
 
   say(text: string, action?: Toast["action"], tone: Toast["tone"] = "plain"): void {
     const id = ++this.#last;
-    this.shown = [...this.shown.slice(-2), { id, text, tone, action }];
+    // The same message again is the same message, with what it undoes now.
+    const others = this.shown.filter((toast) => toast.text !== text || toast.tone !== tone);
+    this.shown = [...others.slice(-2), { id, text, tone, action }];
     // An error stays until it is closed: nobody can read it again.
     if (tone !== "wrong") setTimeout(() => this.close(id), SHOWN_MS);
   }

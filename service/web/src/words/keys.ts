@@ -80,7 +80,7 @@ export const KEYS: { title: string; keys: [keys: string[], what: string][] }[] =
       [["Home", "End"], "First and last"],
       [["Enter", "Space"], "Open the sample, close it again"],
       [["Esc"], "Close, or clear the selection"],
-      [["/"], "Search by id or text"],
+      [["/"], "Search by name or text"],
     ],
   },
   {
