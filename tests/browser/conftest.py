@@ -24,6 +24,9 @@ PAGE = "/"
 _PATIENCE_MS = 20_000  # on a busy machine
 expect.set_options(timeout=_PATIENCE_MS)
 
+# What a service without a worker, or before its worker has come up, tells the view of a waiting job.
+_NOT_READY = (503, "/readyz")
+
 
 @dataclass
 class Watched:
@@ -45,8 +48,9 @@ class Watched:
         self.requests.append(request.url)
 
     def _answered(self, response: Response) -> None:
-        if response.status >= 400:
-            self.refused.append((response.status, urlsplit(response.url).path))
+        refused = (response.status, urlsplit(response.url).path)
+        if response.status >= 400 and refused != _NOT_READY:
+            self.refused.append(refused)
 
     def _said(self, message: ConsoleMessage) -> None:
         # A status of 400 and more is said there too; `refused` has it.

@@ -26,13 +26,6 @@ def context(context: BrowserContext) -> BrowserContext:
     return context
 
 
-@pytest.fixture
-def page(page: Page, watched: Watched) -> Iterator[Page]:
-    """A page that may learn that no worker runs: none does here."""
-    yield page
-    watched.refused = [one for one in watched.refused if one != (503, "/readyz")]
-
-
 def claim(services: Services, job_id: str = "job_1") -> Claim:
     with services.database.write() as connection:
         held = jobs.claim(connection, job_id, "worker-1", LEASE, services.now())
