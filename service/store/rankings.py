@@ -14,6 +14,7 @@ from service.store.tables import signal_summaries, suspects
 Row = sa.RowMapping
 _CHUNK = 5_000
 _NAMED = 1_000  # ids in one statement
+_MANY = 10_000  # rows; a wrong plan over fewer costs less than the statistics
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
     table = table.add_column(0, "job_id", pa.array([job_id] * len(table), pa.string()))
     if connection.dialect.name == "postgresql":
         _copy(connection, table)
+        if len(table) >= _MANY:
+            # Until autovacuum comes, the planner knows nothing of these rows, and reads a whole index for each page.
+            connection.execute(sa.text("ANALYZE suspects"))
         return
     for batch in table.to_batches(_CHUNK):
         connection.execute(suspects.insert(), batch.to_pylist())

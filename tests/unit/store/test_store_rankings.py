@@ -6,10 +6,11 @@ import pyarrow as pa
 import pytest
 
 from service.domain.signal import SIGNALS
-from service.store import rankings
+from service.store import datasets, jobs, rankings
 from service.store.engine import Database
 from service.store.rankings import PageStart, Query
-from tests.builders import COMPUTED, add_dataset, add_job, dataset_info, ranking
+from service.store.tables import suspects
+from tests.builders import COMPUTED, NOON, add_dataset, add_job, dataset_info, job_spec, ranking
 
 ROWS = 41
 INFO = dataset_info(rows=ROWS + ROWS // 3)
@@ -145,3 +146,17 @@ def test_every_signal_has_its_column(database: Database) -> None:
     with database.read() as connection:
         row = rankings.page(connection, "job_1", Query(), limit=1)[0]
     assert set(SIGNALS) <= set(row)
+
+
+def test_rows_of_a_large_ranking_that_was_just_written_are_found_by_their_key(database: Database) -> None:
+    with database.write() as connection:
+        info = dataset_info("ds_large", rows=16_000, splits={"train": 12_000})
+        datasets.add(connection, info)
+        jobs.add(connection, "job_large", job_spec(info), NOON)
+        rankings.save(connection, "job_large", ranking(info))
+    with database.read() as connection:
+        wanted = (suspects.c.job_id == "job_large") & suspects.c.index.in_(range(0, 10_000, 100))
+        page = suspects.select().where(wanted).compile(connection.engine, compile_kwargs={"literal_binds": True})
+        asked = "EXPLAIN " if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+        plan = " ".join(str(step) for row in connection.exec_driver_sql(f"{asked}{page}") for step in row)
+    assert "pk_suspects" in plan or "sqlite_autoindex_suspects_1" in plan, plan
