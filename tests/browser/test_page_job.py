@@ -163,6 +163,22 @@ def test_a_group_is_decided_on_as_a_whole_and_undone(page: Page, services: Servi
     }
 
 
+def test_what_others_decide_on_a_group_is_shown_without_a_reload(
+    page: Page, services: Services, client: httpx.Client
+) -> None:
+    add_finished(services.database, services.blobs)
+    with page.expect_response("**/reviews/events"):
+        page.goto(f"{PAGE}#/jobs/job_1/groups")
+    group = page.get_by_role("listitem").filter(has_text="2 rows of “dog” that look unlike the rest")
+    expect(group).to_be_visible()
+    decisions = [{"sample_id": name, "decision": "relabel", "label": "eel"} for name in ("row-4", "row-1")]
+    batch = client.post("/jobs/job_1/reviews", json=decisions).raise_for_status().json()["batch"]
+    expect(group.get_by_text("Relabelled to eel")).to_be_visible()
+    expect(page.get_by_text("2 labels changed")).to_be_visible()
+    client.post("/jobs/job_1/reviews/undo", json={"batch": batch}).raise_for_status()
+    expect(group.get_by_text("Relabelled to eel")).to_have_count(0)
+
+
 def test_samples_are_verified_by_keys_and_rank_again_as_trusted(
     page: Page, services: Services, client: httpx.Client
 ) -> None:
@@ -219,8 +235,13 @@ def test_a_rerun_starts_at_once_and_both_jobs_stand_side_by_side(
         if before != after
     ]
     assert [after.endswith(b",dog") for _, after in changed] == [True]
+    pair = page.get_by_role("heading", name="v1 and v2")
+    expect(pair).to_be_visible()
     line.get_by_role("link").first.click()
     expect(line.get_by_role("link").first).to_have_attribute("aria-current", "page")
+    # The earlier one stands first, whichever of both was opened.
+    expect(pair).to_be_visible()
+    expect(page.get_by_text("81.0 % → 84.3 %")).to_be_visible()
 
 
 def _trained(services: Services, job_id: str) -> Claim:

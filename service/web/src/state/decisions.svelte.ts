@@ -1,7 +1,6 @@
 // Decisions on the samples of a job: shown at once, sent in their order, undone together as they were made.
 
 import { SvelteMap } from "svelte/reactivity";
-import { follow } from "$/api/events";
 import {
   decideOnAll,
   getReviewSummary,
@@ -17,6 +16,7 @@ import { restated } from "$/words/reviews";
 import type { Kind } from "$/words/verdicts";
 import type { Ranking } from "./ranking.svelte";
 import { reviewer } from "./reviewer.svelte";
+import { ReviewStream } from "./reviewStream";
 import { attempt, toasts } from "./toasts.svelte";
 
 /** What a decision is about: a row of the ranking, or the sample that is open. */
@@ -33,10 +33,7 @@ interface Done {
   batch: Promise<string | null>;
 }
 
-// Reviews that arrive together are shown together.
-const GATHER_MS = 80;
 const SUMMARY_MS = 250;
-const HIDDEN_MS = 1_000;
 const LOST_MS = 4_000;
 
 export const decidedOf = ({ sample, given_label, suggested_label, review }: Suspect): Decided => ({
@@ -56,27 +53,19 @@ export class Decisions {
   ranking: Ranking | undefined;
   #done: Done[] = [];
   #sending: Promise<unknown> = Promise.resolve();
-  #pending = new Map<string, number>();
-  #arrived = new Map<string, Review | null>();
-  #timers: Partial<Record<"show" | "summarise" | "renew", ReturnType<typeof setTimeout>>> = {};
-  #hiddenAt = 0;
-  #stop: () => void;
+  #summary?: ReturnType<typeof setTimeout>;
+  #stream: ReviewStream;
 
   constructor(readonly job: string) {
     this.#summarise();
-    this.#stop = follow(`/jobs/${job}/reviews/events`, ({ event, data }) => {
-      if (event === "review") this.#arrive(data as Arrived);
-      // Many at once are not listed.
-      if (event === "reviews") this.#later("renew", GATHER_MS, () => attempt(() => this.renew()));
+    this.#stream = new ReviewStream(job, {
+      show: (reviews) => {
+        this.#show(reviews);
+        this.#summarise();
+      },
+      renew: () => attempt(() => this.renew()),
     });
-    document.addEventListener("visibilitychange", this.#turn);
   }
-
-  // A hidden tab follows nothing: what happened meanwhile is loaded.
-  readonly #turn = (): void => {
-    if (document.hidden) this.#hiddenAt = Date.now();
-    else if (Date.now() - this.#hiddenAt > HIDDEN_MS) attempt(() => this.renew());
-  };
 
   /** Loads anew what is shown. */
   async renew(): Promise<void> {
@@ -146,30 +135,25 @@ export class Decisions {
     }
     this.#show(last.before);
     const ids = [...last.before.keys()];
-    this.#count(ids, 1);
-    this.#sending = this.#sending
-      .then(async () => {
-        const batch = await last.batch;
-        if (batch) await undoBatch(this.job, batch);
-      })
+    const undone = this.#sending.then(async () => {
+      const batch = await last.batch;
+      if (batch) await undoBatch(this.job, batch);
+    });
+    this.#sending = this.#stream
+      .during(ids, undone)
       .catch((error: unknown) => toasts.fail(error))
-      .finally(() => {
-        this.#count(ids, -1);
-        this.#summarise();
-      });
+      .finally(() => this.#summarise());
     if (ids.length === 0) await this.renew();
     return ids[0];
   }
 
   close(): void {
-    this.#stop();
-    document.removeEventListener("visibilitychange", this.#turn);
-    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#stream.close();
+    clearTimeout(this.#summary);
   }
 
   #send(ids: string[], before: Done["before"], work: () => Promise<string | null>): void {
-    this.#count(ids, 1);
-    const batch = this.#sending.then(work);
+    const batch = this.#stream.during(ids, this.#sending.then(work));
     const done: Done = { before, batch };
     this.#done.push(done);
     this.undoable = this.#done.length;
@@ -180,18 +164,7 @@ export class Decisions {
         this.#show(before);
         toasts.failUnsaved(error);
       })
-      .finally(() => {
-        this.#count(ids, -1);
-        this.#summarise();
-      });
-  }
-
-  #count(ids: string[], step: number): void {
-    for (const id of ids) {
-      const now = (this.#pending.get(id) ?? 0) + step;
-      if (now > 0) this.#pending.set(id, now);
-      else this.#pending.delete(id);
-    }
+      .finally(() => this.#summarise());
   }
 
   #view(decision: Decision, given: string): Review {
@@ -211,34 +184,13 @@ export class Decisions {
     this.ranking?.mark(reviews);
   }
 
-  // A review of this page comes back too; while a later one of its sample is on its way, the earlier is not shown again.
-  #arrive({ sample_id: id, review }: Arrived): void {
-    if (this.#pending.has(id)) return;
-    this.#arrived.set(id, review);
-    this.#later("show", GATHER_MS, () => {
-      this.#show(this.#arrived);
-      this.#arrived = new Map();
-    });
-    this.#summarise();
-  }
-
-  #summarise(): void {
-    this.#later("summarise", SUMMARY_MS, () => {
+  #summarise(after = SUMMARY_MS): void {
+    clearTimeout(this.#summary);
+    this.#summary = setTimeout(() => {
       getReviewSummary(this.job).then(
         (summary) => (this.summary = summary),
-        () => this.#later("summarise", LOST_MS, () => this.#summarise()),
+        () => this.#summarise(LOST_MS),
       );
-    });
+    }, after);
   }
-
-  #later(name: "show" | "summarise" | "renew", ms: number, work: () => void): void {
-    clearTimeout(this.#timers[name]);
-    this.#timers[name] = setTimeout(work, ms);
-  }
-}
-
-/** What the stream of a job's reviews sends: the review that holds now. */
-interface Arrived {
-  sample_id: string;
-  review: Review | null;
 }

@@ -5,6 +5,7 @@ import { postReviews, undoBatch } from "$/api/reviews";
 import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
 import { reviewer } from "./reviewer.svelte";
+import { ReviewStream } from "./reviewStream";
 import { toasts } from "./toasts.svelte";
 import type { Kind } from "$/words/verdicts";
 
@@ -25,13 +26,25 @@ export class ReviewQueue {
   verified = $state(0);
   undoable = $state(0);
   isSending = $state(false);
-  isLoaded = $state(false);
   #done: Done[] = [];
   #sending: Promise<unknown> = Promise.resolve();
   #sent = 0;
 
+  readonly #stream: ReviewStream;
+
   constructor(readonly job: Job) {
+    this.#stream = new ReviewStream(job.id, {
+      show: (reviews) => {
+        for (const [id, review] of reviews) this.#set(id, review ?? undefined);
+        this.#count().catch((error: unknown) => toasts.fail(error));
+      },
+      renew: () => void this.#load(),
+    });
     void this.#load();
+  }
+
+  close(): void {
+    this.#stream.close();
   }
 
   /** How many decisions change the dataset. */
@@ -44,7 +57,7 @@ export class ReviewQueue {
   decide(ids: readonly string[], kind: Kind, label: string | null = null): void {
     const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
     for (const id of ids) this.decided.set(id, { decision: kind, label });
-    const batch = this.#then(async () => {
+    const batch = this.#then(ids, async () => {
       await reviewer.known();
       const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: reviewer.name || null }));
       return (await postReviews(this.job.id, decisions)).batch;
@@ -59,7 +72,7 @@ export class ReviewQueue {
     const last = this.#done.at(-1);
     if (!last) return undefined;
     this.#take(last);
-    void this.#then(async () => {
+    void this.#then([...last.before.keys()], async () => {
       const batch = await last.batch;
       if (batch) await undoBatch(this.job.id, batch);
     });
@@ -74,16 +87,18 @@ export class ReviewQueue {
     if (!done) return;
     this.#done = this.#done.filter((one) => one !== done);
     this.undoable = this.#done.length;
-    for (const [id, decided] of done.before) {
-      if (decided) this.decided.set(id, decided);
-      else this.decided.delete(id);
-    }
+    for (const [id, decided] of done.before) this.#set(id, decided);
   }
 
-  #then<T>(work: () => Promise<T>): Promise<T> {
+  #set(id: string, decided: Decided | undefined): void {
+    if (decided) this.decided.set(id, decided);
+    else this.decided.delete(id);
+  }
+
+  #then<T>(ids: readonly string[], work: () => Promise<T>): Promise<T> {
     const mine = ++this.#sent;
     this.isSending = true;
-    const result = this.#sending.then(work);
+    const result = this.#stream.during(ids, this.#sending.then(work));
     this.#sending = result
       .then(() => (mine === this.#sent ? this.#count() : undefined))
       .catch((error: unknown) => toasts.failUnsaved(error))
@@ -93,9 +108,13 @@ export class ReviewQueue {
 
   async #load(): Promise<void> {
     try {
+      await this.#sending;
+      const sent = this.#sent;
       const [found] = await Promise.all([listDecisions(this.job.id), this.#count()]);
-      for (const [id, decided] of found) if (!this.decided.has(id)) this.decided.set(id, decided);
-      this.isLoaded = true;
+      // What was sent meanwhile may be missing in it.
+      if (sent !== this.#sent) return await this.#load();
+      for (const id of new Set([...this.decided.keys(), ...found.keys()]))
+        if (!this.#stream.isSending(id)) this.#set(id, found.get(id));
     } catch (error) {
       toasts.fail(error);
     }
