@@ -210,6 +210,29 @@ def test_a_file_whose_label_is_not_clear_asks_for_it(
     watched.refused.clear()
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "title", "detail", "status"),
+    [
+        ("empty.csv", b"", "This file cannot be used as it is", "The file is empty.", 422),
+        ("notes.zip", b"a text\n", "This kind of file cannot be read", "Use a table (CSV, Excel", 415),
+        ("cut.json", b"{", "This file is damaged, or is not what its name says", "Line 1 is not JSON", 400),
+    ],
+)
+def test_a_file_that_is_refused_says_why_and_what_to_do(
+    page: Page, tmp_path: Path, watched: Watched, name: str, content: bytes, title: str, detail: str, status: int
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    page.goto(f"{PAGE}#/new")
+    page.get_by_label(FIELD).set_input_files(tmp_path / name)
+    refusal = page.get_by_role("alert")
+    expect(refusal.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    expect(refusal.get_by_text(detail)).to_be_visible()
+    assert "reader" not in refusal.inner_text()
+    expect(page.get_by_role("button", name="Another file")).to_be_visible()
+    assert watched.refused == [(status, "/datasets")]
+    watched.refused.clear()
+
+
 def test_a_file_that_is_still_being_read_is_left_for_another(
     page: Page, chosen: Callable[[], None], tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ export class Refused extends Error {
 export interface Problem {
   detail: string;
   title?: string;
+  code?: string;
   errors?: { loc: (string | number)[]; msg: string }[];
   [more: string]: unknown;
 }

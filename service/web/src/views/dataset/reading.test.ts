@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { alike, corrected, moved, NO_ANSWERS, plainly, rowsOf, type Column } from "./reading";
+import { alike, corrected, moved, NO_ANSWERS, rowsOf, type Column } from "./reading";
 
 const column = (name: string, role: string, kind: string): Column =>
   ({ name, role, kind, why: "", missing: 0, unreadable: 0, examples: [] }) as unknown as Column;
@@ -42,9 +42,4 @@ test("classes that differ in case, spaces or zeros alone are alike", () => {
     ["Cat ", "cat"],
     ["1.0", "1"],
   ]);
-});
-
-test("advice to send a field is no part of a text of the page", () => {
-  expect(plainly("It is guessed; name it as spec.label.")).toBe("It is guessed");
-  expect(plainly("spec.id names it")).toBe("as you said");
 });

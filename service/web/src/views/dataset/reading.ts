@@ -119,27 +119,3 @@ export function alike(counts: Record<string, number>): string[][] {
   }
   return [...groups.values()].filter((group) => group.length > 1);
 }
-
-const FIELDS: Record<string, string> = {
-  label: "the label",
-  id: "the sample name",
-  split: "the split",
-  group: "the group",
-  features: "what to learn from",
-  exclude: "leave out",
-  kinds: "the kind",
-  missing: "the values that mean missing",
-  decimal: "the decimal mark",
-  day_first: "the order of dates",
-};
-
-/** A text of the service without names of the API: advice to send a field is left out, as the page has a control for it. */
-export const plainly = (text: string): string =>
-  text
-    .replace(/^spec: \w+: /gm, "")
-    .replace(/[^.;]*\bspec \{.*$/s, "")
-    .replace(/; name it as spec\.[^;]*/g, "")
-    .replace(/\bspec\.\w+ names it/g, "as you said")
-    .replace(/\bspec\.\w+ does not name it/g, "you did not choose it")
-    .replace(/\bspec\.(\w+)/g, (_, field: string) => FIELDS[field] ?? field)
-    .trim();
