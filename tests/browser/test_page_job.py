@@ -131,6 +131,15 @@ def test_the_ranking_begins_high_and_facts_stand_in_a_line(page: Page, services:
     assert box["y"] + box["height"] <= 130
 
 
+def test_on_a_phone_the_current_part_is_in_sight_among_the_parts(page: Page, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+    page.set_viewport_size({"width": 360, "height": 740})
+    parts = page.get_by_role("navigation", name="Parts of this job")
+    for part, title in (("changes", "Before and after"), ("suspects", "Suspects")):
+        page.goto(f"{PAGE}#/jobs/job_1/{part}")
+        expect(parts.get_by_role("link", name=title)).to_be_in_viewport(ratio=1)
+
+
 def test_a_note_has_its_button_and_details_a_click_away(page: Page, services: Services) -> None:
     add_finished(services.database, services.blobs)
     page.goto(f"{PAGE}#/jobs/job_1/training")
