@@ -1,8 +1,10 @@
 """A real browser, and a page in it that must not complain and must speak with nobody but the service."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -63,6 +65,15 @@ class Watched:
         return [
             url for url in self.requests if not url.startswith((f"{self.origin}/", f"blob:{self.origin}/", "data:"))
         ]
+
+
+def eventually(found: Callable[[], Any], wanted: Any, most: int = 100) -> Any:
+    """What is found when it is what is wanted, or after five seconds."""
+    for _ in range(most):
+        if (now := found()) == wanted:
+            return now
+        time.sleep(0.05)
+    return found()
 
 
 @pytest.fixture(scope="module")

@@ -74,9 +74,7 @@ def open_panels(page: Page, *, yes: bool = True) -> None:
 
 
 @pytest.mark.parametrize("job", KINDS, indirect=True)
-def test_a_report_is_at_most_four_screens_long_before_a_panel_is_opened(
-    opened: Page, job: str, axe_script: str
-) -> None:
+def test_a_report_is_at_most_four_screens_long_before_a_panel_is_opened(opened: Page, job: str) -> None:
     answer = opened.goto(job)
     assert answer is not None
     assert answer.ok
@@ -103,7 +101,7 @@ def test_it_fits_every_width_and_axe_finds_no_barrier(opened: Page, job: str, ax
 
 
 @pytest.mark.parametrize("job", ["reviewed"], indirect=True)
-def test_a_screen_reader_hears_of_every_plot_and_passes_over_bars(opened: Page, job: str, axe_script: str) -> None:
+def test_a_screen_reader_hears_of_every_plot_and_passes_over_bars(opened: Page, job: str) -> None:
     opened.goto(job)
     open_panels(opened)
     assert opened.get_by_role("img", name="Histogram of the score of labels, by verdict").is_visible()
@@ -113,7 +111,7 @@ def test_a_screen_reader_hears_of_every_plot_and_passes_over_bars(opened: Page, 
 
 
 @pytest.mark.parametrize("job", ["table"], indirect=True)
-def test_a_panel_opens_by_keyboard_and_has_no_triangle(opened: Page, job: str, axe_script: str) -> None:
+def test_a_panel_opens_by_keyboard_and_has_no_triangle(opened: Page, job: str) -> None:
     opened.goto(job)
     panel = opened.locator("details#more")
     expect(panel.locator(".suspect").first).not_to_be_visible()
@@ -124,7 +122,7 @@ def test_a_panel_opens_by_keyboard_and_has_no_triangle(opened: Page, job: str, a
 
 
 @pytest.mark.parametrize("job", ["table"], indirect=True)
-def test_paper_has_the_summary_and_the_panels_that_are_open(opened: Page, job: str, axe_script: str) -> None:
+def test_paper_has_the_summary_and_the_panels_that_are_open(opened: Page, job: str) -> None:
     opened.goto(job)
     opened.locator("details#run summary").click()
     opened.emulate_media(media="print")

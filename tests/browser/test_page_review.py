@@ -1,8 +1,7 @@
 """Suspects are reviewed by keyboard, one by one and many at once; the address keeps what is shown."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 from service.services import Services
 from service.store import datasets
 from tests.browser import axe
-from tests.browser.conftest import PAGE, Watched
+from tests.browser.conftest import PAGE, Watched, eventually
 from tests.builders import add_finished, add_job, finish, form, image_zip, ranking_of
 
 _ROWS = 400
@@ -146,7 +145,8 @@ def test_digits_name_classes_and_z_brings_back_what_held_before(
     at(page, 1)
     page.keyboard.press("x")
     at(page, 2)
-    assert eventually(lambda: standing(client), {first: "relabel", second: "remove"})
+    decided = {first: "relabel", second: "remove"}
+    assert eventually(lambda: standing(client), decided) == decided
     page.keyboard.press("z")
     at(page, 1)
     page.keyboard.press("z")
@@ -422,12 +422,3 @@ def fits(page: Page) -> bool:
           .every(one => one.scrollWidth <= one.clientWidth + 1)"""
     )
     return found
-
-
-def eventually(found: Callable[[], Any], wanted: Any, most: int = 100) -> Any:
-    """What is found when it is what is wanted, or after five seconds."""
-    for _ in range(most):
-        if (now := found()) == wanted:
-            return now
-        time.sleep(0.05)
-    return found()

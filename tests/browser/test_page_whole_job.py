@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Download, Page, expect
 
-from tests.browser.conftest import PAGE, Watched
+from tests.browser.conftest import PAGE, Watched, eventually
 from tests.integration.installation import impatient, installed, table
 
 _TRAINED_MS = 240_000  # a job on a busy machine
@@ -89,13 +89,13 @@ def review(page: Page, server: str, number: int, right: Callable[[str], str], cl
             page.get_by_label("Your name").fill("Ada")
             page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", f"suspect-{number}")
-    for _ in range(100):
-        kept = httpx.get(f"{server}/jobs/{job}/reviews", params={"limit": 1000}, trust_env=False).json()["items"]
-        if len(kept) >= number:
-            break
-        page.wait_for_timeout(50)
-    assert {one["sample_id"]: one["label"] for one in kept} == decided
-    assert {one["reviewer"] for one in kept} == {"Ada"}
+
+    def kept() -> dict[str, tuple[str | None, str | None]]:
+        found = httpx.get(f"{server}/jobs/{job}/reviews", params={"limit": 1000}, trust_env=False).json()["items"]
+        return {one["sample_id"]: (one["label"], one["reviewer"]) for one in found}
+
+    wanted = {name: (label, "Ada") for name, label in decided.items()}
+    assert eventually(kept, wanted) == wanted
 
 
 def corrected(page: Page) -> Download:

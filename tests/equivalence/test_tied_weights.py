@@ -79,8 +79,8 @@ def exact_norms(model: nn.Module, parameters: list[nn.Parameter], x: Tensor, y: 
     found = []
     for i in range(len(y)):
         gradients = torch.autograd.grad(cross_entropy(model(x[i : i + 1]), y[i : i + 1]), parameters)
-        found.append(sum(gradient.square().sum() for gradient in gradients))
-    return torch.stack(found)  # type: ignore[arg-type]  # no parameters would give the number 0
+        found.append(sum((gradient.square().sum() for gradient in gradients), start=torch.zeros(())))
+    return torch.stack(found)
 
 
 def test_gradients_of_layers_that_share_a_weight_would_be_wrong_layer_by_layer() -> None:

@@ -1,6 +1,6 @@
 """Checks of samples, labels and names before a training, so that the service does not refuse the recording after it.
 
-Each raises ValueError that says what to give instead.
+What the service would refuse raises ValueError, which says what to give instead; weights that layers share are warned of.
 """
 
 import json
@@ -112,9 +112,9 @@ def class_numbers(labels: Any, classes: int, name: str = "labels", *, start: int
 
 def warn_of_shared_weights(model: nn.Module, head: nn.Linear) -> None:
     """Warn of parameters of the last layer that another layer has too: influence is of their use in the last layer."""
-    own = list(head.parameters())
+    own = set(head.parameters())
     for name, layer in model.named_modules():
-        if layer is not head and any(one is other for one in layer.parameters(recurse=False) for other in own):
+        if layer is not head and not own.isdisjoint(layer.parameters(recurse=False)):
             message = f"layer {name} shares parameters with the last layer; influence counts their use in the last layer alone"
             warnings.warn(message, UserWarning, stacklevel=3)
 

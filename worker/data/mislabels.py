@@ -77,7 +77,7 @@ def human(samples: EncodedSamples, free: Rows, wanted: int, generator: torch.Gen
 
 
 def cluster(samples: EncodedSamples, free: Rows, wanted: int, generator: torch.Generator) -> Labelled:
-    """Up to four clusters, each of samples of one class that are alike, with the label of the class next to them."""
+    """A few clusters (usually four), each of samples of one class that are alike, with the label of the class next to them."""
     places = _places(samples, generator)
     size = max(_FEWEST, -(-wanted // _CLUSTERS))
     left, rows, labels = free, free[:0], free[:0]

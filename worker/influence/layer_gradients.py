@@ -49,7 +49,8 @@ def layer_names(
     Raises UnsupportedLayer for a name that does not exist, for a layer whose gradients cannot be computed, and for two layers
     that share a parameter.
     """
-    named = {name: module for name, module in model.named_modules() if _has_trained_parameters(module)}
+    modules = dict(model.named_modules())
+    named = {name: module for name, module in modules.items() if _has_trained_parameters(module)}
     ordered = list(named)
     if layers == "all":
         chosen = ordered
@@ -59,12 +60,10 @@ def layer_names(
         before = [name for name in products if name != last]
         chosen = [*before[-1:], last] if layers == "last-2" else [last]
     else:
-        everything = dict(model.named_modules())
-        missing = [name for name in layers if name not in everything]
+        missing = [name for name in layers if name not in modules]
         if missing:
             raise UnsupportedLayer(missing[0], f"no such module; there are {', '.join(ordered)}")
-        chosen = [name for name in everything if name in layers]
-    modules = dict(model.named_modules())
+        chosen = [name for name in modules if name in layers]
     _check_all({name: modules[name] for name in chosen})
     return chosen
 

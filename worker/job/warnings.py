@@ -144,7 +144,7 @@ def _tied(prepared: JobSamples) -> Iterator[ClientWarning]:
         yield ClientWarning(
             code="tied_weights",
             detail=f"The model uses parameters of {', '.join(prepared.tied)} in other places too. Influence, and every signal from gradients, "
-            "counts their use in this layer alone, and is not exact. Signals from logits and neighbours are not concerned. For exact "
+            "counts their use in the chosen layers alone, and is not exact. Signals from logits and neighbours are not affected. For exact "
             "influence, give each place parameters of its own.",
         )
 

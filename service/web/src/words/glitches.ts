@@ -1,17 +1,19 @@
 // Kinds of planted errors in the words of the page.
 
 const KINDS: Record<string, string> = {
-  mislabeled_uniform: "Wrong label, any class",
-  mislabeled_pair: "Wrong label, always the same other class",
-  mislabeled_confusion: "Wrong label, a class that looks alike",
-  mislabeled_one_way: "Wrong label, from one class to another and never back",
-  mislabeled_human: "Wrong label, of samples that look like that class",
-  mislabeled_cluster: "Wrong label, of similar samples together",
-  anomalous_far_clustered: "Strange samples, alike",
-  anomalous_far_scattered: "Strange samples, each its own way",
-  anomalous_near_clustered: "Slightly strange samples, alike",
-  anomalous_shuffled: "Values mixed up between samples",
-  anomalous_extreme: "Extreme values",
+  mislabeled_uniform: "Wrong label: any other class",
+  mislabeled_pair: "Wrong label: always the next class",
+  mislabeled_confusion: "Wrong label: a similar class",
+  mislabeled_one_way: "Wrong label: one way, never back",
+  mislabeled_human: "Wrong label: where samples look like another class",
+  mislabeled_cluster: "Wrong label: clusters of similar samples",
+  anomalous_far_clustered: "Anomalies: one cluster, far from the data",
+  anomalous_far_scattered: "Anomalies: scattered, far from the data",
+  anomalous_near_clustered: "Anomalies: one cluster, near the data",
+  anomalous_shuffled: "Anomalies: ordinary values, never seen together",
+  anomalous_extreme: "Anomalies: extreme values",
+  duplicate: "Copies of other samples",
+  duplicate_relabeled: "Copies of other samples, under another label",
 };
 
 export const glitch = (kind: string): string => KINDS[kind] ?? kind.replaceAll("_", " ");
