@@ -171,9 +171,9 @@ def list_samples(
 
 @router.get("/datasets/{dataset_id}/profile", summary="Values of its inputs, by class", responses=problems(404))
 def show_profile(dataset_id: str, services: ServicesDependency) -> DatasetProfile:
-    """Quantiles of numbers and frequencies of categories, to see what is unusual in a class. Computed once, when first asked.
+    """Quantiles of numbers and frequencies of categories, to see what is unusual in a class; typical words of texts.
 
-    Texts, images and vectors have none. `left_out` says what a large dataset has beyond the first 200 inputs, the largest 100
+    Computed once, when first asked. Images and vectors have none. `left_out` says what a large dataset has beyond the first 200 inputs, the largest 100
     classes and about 200,000 rows.
     """
     info = find_dataset(services, dataset_id)

@@ -1,4 +1,4 @@
-"""Values of each input by class: quantiles of numbers, frequencies of categories; computed once from the canonical file."""
+"""Values of each input by class: quantiles of numbers, frequencies of categories, words of texts; computed once from the canonical file."""
 
 import json
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
+from service.ingest.typical_words import typical_words
 from usual_suspects.files import atomic_write
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
@@ -26,10 +27,14 @@ def read_profile(data: Path, cached: Path) -> dict[str, Any]:
 
     Of more than 200,000 rows, whole row groups at equal distances are read. Memory: one column of them.
     """
-    if not cached.exists():
-        with atomic_write(cached) as part:
-            part.write_text(json.dumps(_profile(data)))
-    found: dict[str, Any] = json.loads(cached.read_text())
+    if cached.exists():
+        found: dict[str, Any] = json.loads(cached.read_text())
+        # Profiles of older versions have no words.
+        if "typical_words" in found:
+            return found
+    found = _profile(data)
+    with atomic_write(cached) as part:
+        part.write_text(json.dumps(found))
     return found
 
 
@@ -48,10 +53,12 @@ def _profile(data: Path) -> dict[str, Any]:
             summary = _numbers(column, labels, shown) if kind == "numeric" else _categories(column, labels, shown)
             by_class = [{"label": header.classes[k], **told} for k, told in zip(shown, summary[1:], strict=True)]
             features.append({"name": one["name"], "kind": kind, "overall": summary[0], "by_class": by_class})
+        words = typical_words(file, groups, header.classes, shown)
     return {
         "rows": len(labels),
         "quantiles": QUANTILES,
         "features": features,
+        "typical_words": words,
         "left_out": {
             "features": len(header.features) - len(features),
             "classes": len(header.classes) - len(shown),

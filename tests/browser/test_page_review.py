@@ -33,7 +33,23 @@ def job(services: Services) -> str:
 @pytest.fixture
 def pictures(services: Services, client: httpx.Client) -> str:
     """A finished job over images."""
-    made = client.post("/datasets", **form(image_zip(_PICTURES), "animals.zip")).raise_for_status().json()
+    return finished_over(services, client, form(image_zip(_PICTURES), "animals.zip"))
+
+
+@pytest.fixture
+def texts(services: Services, client: httpx.Client) -> str:
+    """A finished job over texts: half of those of each class hold its word, one of them both."""
+    lines = [
+        f"{'The' if number % 4 < 2 else 'A'} news number {number}{' of a Goal' * (number % 4 == 0)}"
+        f"{' of a bank' * (number % 4 == 1)}{' beside the bank' * (number == 0)},{('sport', 'money')[number % 2]}"
+        for number in range(160)
+    ]
+    return finished_over(services, client, form("\n".join(["text,label", *lines]).encode(), "news.csv"))
+
+
+def finished_over(services: Services, client: httpx.Client, upload: dict[str, Any]) -> str:
+    """The page of a finished job over an upload, in which every sample is suggested to have another label."""
+    made = client.post("/datasets", **upload).raise_for_status().json()
     with services.database.read() as connection:
         info = datasets.get(connection, made["id"])
     assert info is not None
@@ -337,6 +353,34 @@ def test_a_key_pressed_before_the_opened_sample_is_found_in_the_list_decides_on_
     assert eventually(lambda: standing(client), {ids[-3]: "unsure"}) == {ids[-3]: "unsure"}
 
 
+def test_words_that_are_typical_of_the_given_and_of_the_suggested_label_are_marked_apart(
+    page: Page, texts: str, client: httpx.Client
+) -> None:
+    ready(page, f"{texts}?q=row-0")
+    row = page.locator("[data-place='0']")
+    given, suggested = row.locator(".typical.given"), row.locator(".typical.suggested")
+    expect(given).to_have_text("Goal")
+    expect(suggested).to_have_text("bank")
+    lines = [one.evaluate("one => getComputedStyle(one).textDecorationStyle") for one in (given, suggested)]
+    assert lines == ["dotted", "solid"]  # not told apart by colours alone
+    expect(page.get_by_role("columnheader", name="Text: typical of given, suggested label")).to_be_visible()
+    # To a screen reader the text is as it was uploaded: a mark neither has a role nor parts a word.
+    expect(row.get_by_role("gridcell").last).to_have_accessible_name("The news number 0 of a Goal beside the bank")
+    row.click()
+    sample = page.get_by_role("complementary", name="Sample row-0")
+    expect(sample.locator(".text .typical")).to_have_text(["Goal", "bank"])
+    expect(sample.locator("dt")).to_have_text(
+        ["Typical of sport, the given label", "Typical of money, the suggested label"]
+    )
+    expect(sample.locator("dd .typical").first).to_have_attribute(
+        "title", "in 50 % of the texts labelled sport, in none of the others"
+    )
+    expect(sample.get_by_text("They do not show what the model looked at")).to_be_visible()
+    page.get_by_label("Search by name or text").fill("a goal")
+    expect(row.locator("mark")).to_have_text(["a ", "Goal"])
+    expect(row.locator("mark.typical.given")).to_have_text("Goal")
+
+
 def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:
     ready(page, f"{job}?label=dog")
     page.get_by_role("button", name="Saved views").click()
@@ -393,16 +437,17 @@ def seen(browser: Browser, server: str, request: pytest.FixtureRequest) -> Itera
     assert (watched.complaints, watched.refused) == ([], [])
 
 
-@pytest.mark.parametrize("kind", ["table", "images"])
+@pytest.mark.parametrize("kind", ["table", "images", "texts"])
 def test_a_review_has_no_barriers_and_fits_its_screen(
     seen: Page, request: pytest.FixtureRequest, kind: str, client: httpx.Client, axe_script: str
 ) -> None:
-    address: str = request.getfixturevalue("job" if kind == "table" else "pictures")
+    address: str = request.getfixturevalue({"table": "job", "images": "pictures", "texts": "texts"}[kind])
     ids = [one["sample"]["id"] for one in suspects(client)]
     client.post("/jobs/job_1/reviews", json=[{"sample_id": ids[1], "decision": "remove"}])
-    ready(seen, f"{address}?label=cat")
+    ready(seen, f"{address}?label={'sport' if kind == 'texts' else 'cat'}")
     settle(seen)
     assert fits(seen)
+    assert (seen.locator(".typical").count() > 0) == (kind == "texts")
     assert axe.violations(seen, axe_script) == []
     seen.locator("[data-place='0']").click()
     expect(seen.get_by_role("heading", name="Strongest signals")).to_be_attached()

@@ -120,10 +120,32 @@ class FeatureProfile(BaseModel):
     by_class: list[ClassSummary] = Field(description="The largest 100 classes, the largest first.")
 
 
+class TypicalWord(BaseModel):
+    """A word that texts of a class hold much more often than other texts."""
+
+    word: str = Field(description="In lower case.")
+    texts: int = Field(description="How many texts of the class hold it.")
+    share: float = Field(description="The same as a share of the texts of the class.")
+    elsewhere: float = Field(description="The share of the other texts that hold it.")
+
+
+class ClassWords(BaseModel):
+    """The typical words of one class."""
+
+    label: str
+    texts: int = Field(description="How many texts of the class were read.")
+    words: list[TypicalWord] = Field(description="The most telling first, at most 100; empty where none stands out.")
+
+
 class DatasetProfile(BaseModel):
     """Values of the inputs of a dataset, by class: what is usual there."""
 
     rows: int = Field(description="How many rows were read: at most about 200,000, spread evenly.")
     quantiles: list[float] = Field(description="The shares that the grids of quantiles are for.")
     features: list[FeatureProfile] = Field(description="Numbers and categories, the first 200.")
+    typical_words: list[ClassWords] = Field(
+        description="Of a text dataset with two classes or more: the words that are typical of each of the largest 100 classes, "
+        "counted in the first 2,000 characters of each text, of more than 32 MiB in a part of the texts that is spread evenly. What is typical of a class here is not what a model has looked at. "
+        "Texts in scripts without spaces between words, such as Chinese, Japanese and Thai, have none."
+    )
     left_out: dict[Literal["features", "classes", "rows"], int] = Field(description="How many of each are not in it.")

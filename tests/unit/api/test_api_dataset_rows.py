@@ -66,6 +66,19 @@ def test_the_profile_has_the_quantiles_and_frequencies_of_each_class(client: htt
     assert client.get("/datasets/ds_1/profile").json() == found
 
 
+def test_the_profile_of_texts_has_the_words_that_are_typical_of_each_class(client: httpx.Client) -> None:
+    kinds = [("goal", "sport"), ("bank", "money")]
+    lines = [f"a {kinds[number % 2][0]} in news {number},{kinds[number % 2][1]}" for number in range(40)]
+    made = client.post("/datasets", **form("\n".join(["text,label", *lines]).encode(), "news.csv")).json()
+    assert made["modality"] == "text"
+    found = client.get(f"/datasets/{made['id']}/profile").json()["typical_words"]
+    assert {one["label"]: (one["texts"], one["words"]) for one in found} == {
+        label: (20, [{"word": word, "texts": 20, "share": 1.0, "elsewhere": 0.0}])
+        for label, word in (("sport", "goal"), ("money", "bank"))
+    }
+    assert client.get("/datasets/ds_1/profile").json()["typical_words"] == []
+
+
 def test_a_wide_dataset_of_many_classes_says_what_its_profile_leaves_out(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

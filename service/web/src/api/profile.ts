@@ -1,26 +1,39 @@
-// Values of the features of a dataset by class: what is usual there.
+// What is usual in the classes of a dataset: values of features, words of texts.
 
 import { api, data } from "./client";
 import type { components } from "./schema";
 import type { FeatureProfile, Profile } from "$/words/deviations";
+import type { TypicalWords } from "$/words/typical";
 
 type Served = components["schemas"]["DatasetProfile"];
 type Values = Served["features"][number]["by_class"][number];
 
-// A list and the sample beside it ask for the same.
-const asked = new Map<string, Promise<Profile>>();
+/** What is usual in each class. */
+export interface Usual {
+  /** By class, then by feature. */
+  values: Profile;
+  words: TypicalWords;
+}
 
-/** By class, then by feature. A dataset never changes, so that it is asked once. */
-export function getProfile(dataset: string): Promise<Profile> {
-  let found = asked.get(dataset);
+// A list and the sample beside it ask for the same.
+const asked = new Map<string, Promise<Usual>>();
+
+/** What is usual in a table or in texts; nothing in other datasets. A dataset never changes, so that it is asked once. */
+export async function getUsual({ id, modality }: { id: string; modality: string }): Promise<Usual | undefined> {
+  if (modality !== "tabular" && modality !== "text") return undefined;
+  let found = asked.get(id);
   if (!found) {
-    found = data(api.GET("/datasets/{dataset_id}/profile", { params: { path: { dataset_id: dataset } } })).then(
-      byClass,
+    found = data(api.GET("/datasets/{dataset_id}/profile", { params: { path: { dataset_id: id } } })).then(
+      (served) => ({ values: byClass(served), words: wordsByClass(served) }),
     );
-    found.catch(() => asked.delete(dataset));
-    asked.set(dataset, found);
+    found.catch(() => asked.delete(id));
+    asked.set(id, found);
   }
   return found;
+}
+
+function wordsByClass({ typical_words: classes }: Served): TypicalWords {
+  return new Map(classes.map(({ label, words }) => [label, new Map(words.map((one) => [one.word, one]))]));
 }
 
 function byClass({ features, quantiles: levels }: Served): Profile {

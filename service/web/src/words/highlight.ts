@@ -1,24 +1,51 @@
-// The parts of a text that a search found.
+// The parts of a text that are marked: what a search found, and words that are typical of a label.
+
+import type { Found, Side } from "./typical";
 
 export interface Piece {
   text: string;
   isHit: boolean;
+  /** The label that the word is typical of. */
+  side: Side | null;
 }
 
-/** A text in pieces, of which those that are `part` are hits, whatever their case. */
-export function pieces(text: string, part: string | undefined): Piece[] {
-  if (!part) return [{ text, isHit: false }];
+/** A text in pieces, of which those that are `part` are hits, whatever their case, and typical words have their side. */
+export function pieces(text: string, part: string | undefined, typical: readonly Found[] = []): Piece[] {
+  const hits = hitsIn(text, part);
+  if (!hits.length && !typical.length) return [{ text, isHit: false, side: null }];
+  const cuts = new Set([0, text.length, ...[...hits, ...typical].flatMap(({ start, end }) => [start, end])]);
+  const places = [...cuts].sort((one, other) => one - other);
+  const [isHit, side] = [follow(hits), follow(typical)];
+  return places.slice(0, -1).map((start, number) => ({
+    text: text.slice(start, places[number + 1]),
+    isHit: isHit(start) !== undefined,
+    side: side(start)?.side ?? null,
+  }));
+}
+
+/** The range that holds a place; asked for places in ascending order. */
+function follow<T extends Range>(ranges: readonly T[]): (place: number) => T | undefined {
+  let next = 0;
+  return (place) => {
+    while ((ranges[next]?.end ?? Infinity) <= place) next++;
+    const range = ranges[next];
+    return range && range.start <= place ? range : undefined;
+  };
+}
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+function hitsIn(text: string, part: string | undefined): Range[] {
+  if (!part) return [];
   const [whole, wanted] = [text.toLowerCase(), part.toLowerCase()];
   // Of few letters the lower case is longer, so that places would be others: then nothing is marked.
-  if (whole.length !== text.length) return [{ text, isHit: false }];
-  const found: Piece[] = [];
-  let from = 0;
-  for (let at = whole.indexOf(wanted); at >= 0; at = whole.indexOf(wanted, from)) {
-    if (at > from) found.push({ text: text.slice(from, at), isHit: false });
-    found.push({ text: text.slice(at, at + wanted.length), isHit: true });
-    from = at + wanted.length;
-  }
-  if (from < text.length) found.push({ text: text.slice(from), isHit: false });
+  if (whole.length !== text.length) return [];
+  const found: Range[] = [];
+  for (let at = whole.indexOf(wanted); at >= 0; at = whole.indexOf(wanted, at + wanted.length))
+    found.push({ start: at, end: at + wanted.length });
   return found;
 }
 
