@@ -129,7 +129,7 @@ def _by_class(counts: pa.Table, classes: int) -> tuple[list[str], Array, int]:
     held = np.zeros((int(frequent.sum()), classes), np.int64)
     inside = frequent[codes]
     held[place[codes[inside]], labels[inside]] = texts[inside]
-    tested = np.count_nonzero(np.bincount(codes, texts) >= _LEAST_TEXTS)
+    tested = int(np.count_nonzero(np.bincount(codes, texts) >= _LEAST_TEXTS))
     return encoded.dictionary.filter(pa.array(frequent)).to_pylist(), held, tested
 
 
