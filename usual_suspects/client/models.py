@@ -192,6 +192,33 @@ class ClassSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TypicalWord:
+    """A word that texts of a class hold much more often than other texts."""
+
+    # In lower case.
+    word: str
+    # How many texts of the class hold it.
+    texts: int
+    # The same as a share of the texts of the class.
+    share: float
+    # The share of the other texts that hold it.
+    elsewhere: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassWords:
+    """The typical words of one class."""
+
+    label: str
+    # How many texts of the class were read.
+    texts: int
+    # The most telling first, at most 100; empty where none stands out.
+    words: tuple[TypicalWord, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WarningAction:
     """The cure of a warning, where one click does it."""
 
@@ -610,6 +637,11 @@ class DatasetProfile:
     quantiles: tuple[float, ...]
     # Numbers and categories, the first 200.
     features: tuple[FeatureProfile, ...]
+    # Of a text dataset with two classes or more: the words that are typical of each of the largest 100 classes,
+    # counted in the first 2,000 characters of each text, of more than 32 MiB in a part of the texts that is spread
+    # evenly. What is typical of a class here is not what a model has looked at. Texts in scripts without spaces
+    # between words, such as Chinese, Japanese and Thai, have none.
+    typical_words: tuple[ClassWords, ...]
     # How many of each are not in it.
     left_out: Mapping[str, int]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
