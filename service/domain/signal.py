@@ -80,9 +80,9 @@ _TABLE = (
         name="mislabeled",
         title="Mislabeled",
         high="the label is probably wrong",
-        formula="mean of rank(aum_early), rank(loss), rank(knn_vote); where the dataset has groups rank(held_out_guess) in place of "
-        "rank(loss); for embeddings also of rank(frozen_vote); with a "
-        "trusted reference also of rank(gc_own). From out-of-sample predictions p: mean of rank(-margin(log p)), "
+        formula="mean of rank(confusion_margin) with weight 1 and rank(aum) with weight 1 - d, d as in confusion_margin; where the "
+        "dataset has groups also of rank(held_out_guess) with weight 1; with a trusted reference also of rank(gc_own) with "
+        "weight 0.25. From out-of-sample predictions p: mean of rank(-margin(log p)), "
         "rank(sum_{c != y} m_cy q_c / q_y), with features rank(knn_vote) with weight 2 w, and with a trusted reference "
         "rank(gc_own). Without features q = p; with features q = (1 - w) p + w v, v = vote of knn_vote, w = weight of v "
         "beside p in the likeliest mixture of p, v and the class frequencies. m_cy = mean of 1 / (C - 1) and of the share "
@@ -256,6 +256,20 @@ _TABLE = (
         formula="-mean_{t <= E} margin(z_i^t), E = half of the checkpoints, rounded down, at least 2 and at most 5",
         source="Usual Suspects",
         cost="free",
+        training=True,
+    ),
+    Signal(
+        name="confusion_margin",
+        title="Margin with confusions",
+        high="a class whose samples often get this label suits it better",
+        formula="mean_t log(sum_{c != y} m_cy q_c^t / q_y^t), q^t = (1 - w) p^t + w h. h = likeliest mixture of r of held_out_guess and, "
+        "for embeddings, v of frozen_vote, else v of knn_vote, or of its first checkpoint alone where the mean takes back more than a "
+        "third of the contradictions of the labels; r and v at least 0.001, of sum 1, with the class frequencies as a third part that "
+        "is then left out. w = share of the labels that the last checkpoint predicts less that of h, from 0 to 0.5. N_cy = number of "
+        "samples labelled y, counted for c != y, that the confident joint of h puts in class c; E_cy = max(0, N_cy - N_yc - "
+        "2 sqrt(N_cy + N_yc)); d = min(1, 5 sum E / sum N); m_cy = 1 / (C - 1) + d (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck)",
+        source="Usual Suspects; AUM, arXiv:2001.10528; confident learning, arXiv:1911.00068",
+        cost="neighbours",
         training=True,
     ),
     Signal(

@@ -197,10 +197,14 @@ def knn_vote(w: World, i: int) -> float:
     return lead_of_others(votes(w)[i], int(w.train.labels[i]))
 
 
-def frozen_vote(w: World) -> list[float]:
+def frozen_votes(w: World) -> Doubles:
     assert w.frozen is not None
     labels, found = w.train.labels.tolist(), cosines(w.frozen, w.frozen)
-    return [lead_of_others(vote(found[i], labels, i, 20), labels[i]) for i in range(w.n)]
+    return np.stack([vote(found[i], labels, i, 20) for i in range(w.n)])
+
+
+def frozen_vote(w: World) -> list[float]:
+    return [lead_of_others(votes, int(y)) for votes, y in zip(frozen_votes(w), w.train.labels, strict=True)]
 
 
 def held_out_guesses(w: World, penalty: float) -> Doubles:
@@ -215,11 +219,14 @@ def held_out_guesses(w: World, penalty: float) -> Doubles:
     return found
 
 
-def held_out_guess(w: World) -> list[float]:
+def best_guesses(w: World) -> Doubles:
     y = np.eye(CLASSES)[w.train.labels]
     tried = [held_out_guesses(w, penalty) for penalty in (0.001, 0.01, 0.1, 1.0)]
-    guess = min(tried, key=lambda found: float(((found - y) ** 2).sum()))
-    return [lead_of_others(guess[i], int(y)) for i, y in enumerate(w.train.labels)]
+    return min(tried, key=lambda found: float(((found - y) ** 2).sum()))
+
+
+def held_out_guess(w: World) -> list[float]:
+    return [lead_of_others(guess, int(y)) for guess, y in zip(best_guesses(w), w.train.labels, strict=True)]
 
 
 def support_self(w: World) -> list[float]:
@@ -372,11 +379,12 @@ def anomalous(w: World) -> list[float]:
 
 def believed(guess: Doubles, labels: list[int]) -> list[int | None]:
     """The confident joint: the class that is as probable as for the samples that carry it; where several are, the likeliest."""
-    usual = [statistics.fmean(guess[i, c] for i, y in enumerate(labels) if y == c) for c in range(CLASSES)]
+    classes = guess.shape[1]
+    usual = [statistics.fmean(guess[i, c] for i, y in enumerate(labels) if y == c) for c in range(classes)]
     found: list[int | None] = []
     for row in guess:
-        probable = [c for c in range(CLASSES) if row[c] >= usual[c] - 1e-6]
-        likeliest = max(range(CLASSES), key=lambda c: float(row[c]))
+        probable = [c for c in range(classes) if row[c] >= usual[c] - 1e-6]
+        likeliest = max(range(classes), key=lambda c: float(row[c]))
         found.append(None if not probable else probable[0] if len(probable) == 1 else likeliest)
     return found
 
@@ -414,8 +422,11 @@ def share_of_votes(own_guess: list[float], own_votes: list[float], chance: list[
 
 def mislabeled(w: World) -> list[float]:
     if not w.predictions:
-        parts = [LITERAL["aum_early"](w), LITERAL["loss"](w), LITERAL["knn_vote"](w), LITERAL["frozen_vote"](w)]
-        return mean_ranks(*parts, *([gc_own(w)] if w.trusted else []))
+        margin, directed = confusions(w)
+        parts, weights = [ranks(margin), ranks(LITERAL["aum"](w))], [1.0, 1 - directed]
+        if w.trusted:
+            parts, weights = [*parts, ranks(gc_own(w))], [*weights, 0.25]
+        return [sum(map(math.prod, zip(weights, row, strict=True))) / sum(weights) for row in zip(*parts, strict=True)]
     labels = w.train.labels.tolist()
     given, voted = w.train.p[0], votes(w)
     share = share_of_votes(
@@ -429,6 +440,66 @@ def mislabeled(w: World) -> list[float]:
         ranks(LITERAL["knn_vote"](w)),
     ]
     return [(one + two + 2 * share * three) / (2 + 2 * share) for one, two, three in zip(*parts, strict=True)]
+
+
+def of_sum_one(scores: Doubles) -> Doubles:
+    positive = np.maximum(scores, 0.001)
+    return np.asarray(positive / positive.sum(1, keepdims=True))
+
+
+def agreeing(scores: Doubles, labels: list[int]) -> float:
+    return statistics.fmean(int(row.argmax()) == y for row, y in zip(scores, labels, strict=True))
+
+
+def likeliest_mixture(guess: Doubles, voted: Doubles, labels: list[int]) -> Doubles:
+    share = share_of_votes(
+        [guess[i, y] for i, y in enumerate(labels)],
+        [voted[i, y] for i, y in enumerate(labels)],
+        [labels.count(y) / len(labels) for y in labels],
+    )
+    return (1 - share) * guess + share * voted
+
+
+def held_out(guess: Doubles, first: Doubles, mean: Doubles, frozen: Doubles | None, labels: list[int]) -> Doubles:
+    if frozen is not None:
+        return likeliest_mixture(of_sum_one(guess), of_sum_one(frozen), labels)
+    early, late = (likeliest_mixture(of_sum_one(guess), of_sum_one(votes), labels) for votes in (first, mean))
+    contradicted, again = 1 - agreeing(early, labels), 1 - agreeing(late, labels)
+    return early if contradicted - again > contradicted / 3 else late
+
+
+def margin_with_confusions(logits: Doubles, h: Doubles, labels: list[int]) -> tuple[list[float], float]:
+    """The scores, and d."""
+    classes = h.shape[1]
+    w = min(0.5, max(0.0, agreeing(logits[-1], labels) - agreeing(h, labels)))
+    placed = list(zip(believed(h, labels), labels, strict=True))
+    number = [[0 if c == y else placed.count((c, y)) for y in range(classes)] for c in range(classes)]
+
+    def excess(c: int, y: int) -> float:
+        there, back = number[c][y], number[y][c]
+        return max(0.0, there - back - 2 * math.sqrt(there + back))
+
+    total = sum(map(sum, number))
+    directed = min(1.0, 5 * sum(excess(c, y) for c in range(classes) for y in range(classes)) / total) if total else 0.0
+
+    def counts(c: int, y: int) -> float:
+        beside: float = (number[c][y] + 1 + 8 * excess(c, y)) / (classes - 1 + sum(number[c]))
+        return 1 / (classes - 1) + directed * beside
+
+    def odds(z: Doubles, i: int) -> float:
+        p = np.exp(z[i] - z[i].max())
+        q, y = (1 - w) * p / p.sum() + w * h[i], labels[i]
+        return math.log(sum(counts(c, y) * q[c] for c in range(classes) if c != y) / q[y])
+
+    return [statistics.fmean(odds(z, i) for z in logits) for i in range(len(labels))], directed
+
+
+@cache
+def confusions(w: World) -> tuple[list[float], float]:
+    labels = w.train.labels.tolist()
+    # No world of these tests is without embeddings, so votes of checkpoints are not asked.
+    h = held_out(best_guesses(w), votes(w), votes(w), frozen_votes(w), labels)
+    return margin_with_confusions(w.train.z, h, labels)
 
 
 LITERAL: dict[str, Literal] = {
@@ -453,6 +524,7 @@ LITERAL: dict[str, Literal] = {
     "gc_margin": gc_margin,
     "aum": each(lambda w, i: -statistics.fmean(margins(w, i))),
     "aum_early": each(aum_early),
+    "confusion_margin": lambda w: confusions(w)[0],
     "el2n": each(el2n),
     "grand": each(lambda w, i: statistics.fmean(float(np.linalg.norm(g[i])) for g in w.train.g)),
     "loss": each(lambda w, i: statistics.fmean(-math.log(p) for p in confidences(w, i))),

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 _ROUNDING = 1e-6
-_NONE = -1
+NOT_ASSIGNED = -1
 
 
 def assigned_classes(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
@@ -19,13 +19,13 @@ def assigned_classes(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> 
     probable = guess >= usual - _ROUNDING
     number = probable.sum(1)
     found = torch.where(number > 1, guess.argmax(1), probable.int().argmax(1))
-    return torch.where(number > 0, found, _NONE)
+    return torch.where(number > 0, found, NOT_ASSIGNED)
 
 
 def label_issue_count(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> int:
     """How many samples are assigned to, and most probably of, another class than their label: cleanlab's number of issues."""
     found = assigned_classes(guess, labels)
-    return int(((found != _NONE) & (found != labels) & (guess.argmax(1) != labels)).sum())
+    return int(((found != NOT_ASSIGNED) & (found != labels) & (guess.argmax(1) != labels)).sum())
 
 
 def odds_of_error(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -36,7 +36,7 @@ def odds_of_error(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> Flo
     """
     classes, smallest = guess.shape[1], torch.finfo(torch.float32).tiny
     found = assigned_classes(guess, labels)
-    otherwise = (found != _NONE) & (found != labels)
+    otherwise = (found != NOT_ASSIGNED) & (found != labels)
     all_of = found[otherwise].bincount(minlength=classes) + classes - 1
     result = torch.empty(len(labels))
     order, sizes = labels.argsort(stable=True), labels.bincount(minlength=classes).tolist()

@@ -23,6 +23,7 @@ from worker.signals.trusted import Trusted
 
 Scores = Float[Tensor, " n"]
 
+_BESIDE = 0.25  # weight of gc_own in `mislabeled`; see benchmarks/results/blends.md
 _ONE_CLUSTER, _TWO_CLUSTERS = 0.80, 0.86  # gaps: no label of the development sets without anomalies reached the second
 
 
@@ -40,6 +41,10 @@ def _forgetting(m: Answers) -> Scores:
     right = m.dynamics.margin > 0
     lost = (right[:-1] & ~right[1:]).sum(0).float()
     return torch.where(right.any(0), lost, float(len(right) + 1))
+
+
+def _aum(m: Answers) -> Scores:
+    return -m.dynamics.margin.mean(0)
 
 
 def _aum_early(m: Answers) -> Scores:
@@ -88,19 +93,16 @@ def _late(m: Measurements) -> Scores:
 def _mislabeled(m: Answers) -> Scores:
     if m.unseen is not None:
         return _by_predictions(m, m.unseen.train)
-    parts = [rank(_aum_early(m))]
-    if isinstance(m, Measurements) and m.grouped:
-        # The model learns from the rest of the group: an error that the group shares is soon fitted, and its mean loss is low.
-        parts.append(rank(-margin(m.position.guess, m.labels)))
-    else:
-        parts.append(rank(m.dynamics.loss.mean(0)))
-    if isinstance(m, Measurements):
-        parts.append(rank(-margin(m.votes.mean, m.labels)))
-        if m.embedding_votes is not None:
-            parts.append(rank(-margin(m.embedding_votes, m.labels)))
-        if m.trusted is not None:
-            parts.append(rank(_gc_own(m)))
-    return _mean(*((part, 1.0) for part in parts))
+    if not isinstance(m, Measurements):
+        return _mean((rank(_aum(m)), 1.0), (rank(m.dynamics.loss.mean(0)), 1.0))
+    # Where labels are confused in one direction, the margin against all classes alike only hides it.
+    parts = [(rank(m.confusion.scores), 1.0), (rank(_aum(m)), 1 - m.confusion.directed)]
+    if m.grouped:
+        # The model learns from the rest of the group: an error that the group shares is soon fitted, and its margin is large.
+        parts.append((rank(-margin(m.position.guess, m.labels)), 1.0))
+    if m.trusted is not None:
+        parts.append((rank(_gc_own(m)), _BESIDE))
+    return _mean(*parts)
 
 
 def _by_predictions(m: Answers, predicted: Float[Tensor, "n c"]) -> Scores:
@@ -151,8 +153,9 @@ FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "relatif": _relatif,
     "gc_own": _gc_own,
     "gc_margin": lambda m: mean_rank(-m.influence.cosine_margin),
-    "aum": lambda m: -m.dynamics.margin.mean(0),
+    "aum": _aum,
     "aum_early": _aum_early,
+    "confusion_margin": lambda m: m.confusion.scores,
     "el2n": lambda m: m.dynamics.error_norm.mean(0),
     "loss": lambda m: m.dynamics.loss.mean(0),
     "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),

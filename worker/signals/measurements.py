@@ -14,6 +14,7 @@ from worker.influence.pairs import PairwiseInfluence
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST
 from worker.signals.class_influence import ClassInfluence
+from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.dynamics import Dynamics, learning_dynamics
 from worker.signals.features import principal_features
 from worker.signals.held_out import held_out_scores
@@ -60,6 +61,7 @@ class Measurements(Answers):
     position: Position
     embedding_votes: Float[Tensor, "n c"] | None
     trusted: Trusted | None
+    confusion: ConfusionMargin
     grouped: bool = False
 
 
@@ -123,15 +125,18 @@ def measure_checkpoints(
     on_progress(1.0)
     if place is None:
         raise ValueError("a training of no checkpoint")
+    voted = NeighbourVotes.over(votes)
+    held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels)
     return Measurements(
         labels=labels,
         dynamics=learning_dynamics(train.logits, labels),
         influence=influence,
         pairs=pairs,
-        votes=NeighbourVotes.over(votes),
+        votes=voted,
         position=place,
         embedding_votes=frozen,
         trusted=trusted,
+        confusion=confusion_margin(train.logits, held_out, labels),
         grouped=groups is not None,
     )
 
