@@ -62,6 +62,12 @@ def _reason(doubt: Doubt, samples: int, model: str) -> str:
                 f"The verified samples leave open whether none or up to about {doubt.at_most:,} are wrong. Verify more "
                 f"samples and rank again{better}."
             )
+        case "unlike_verified":
+            return (
+                "The predictions are right more often on the training samples than on the verified ones, so that these do not tell how "
+                f"often a right label is contradicted. Between none and about {doubt.at_most:,} labels may be wrong. Verify "
+                f"samples of every kind that is in the data and rank again{better}."
+            )
         case "none_verified":
             return (
                 "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "

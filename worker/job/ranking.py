@@ -70,7 +70,10 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
         labels,
         verdicts.mislabeled,
         signals["mislabeled"],
-        verdicts.mislabeled_estimate.count,
+        # An unknown count must not make anybody sure: no more errors are assumed than there are at least.
+        verdicts.mislabeled_estimate.count
+        if verdicts.mislabeled_estimate.doubt is None
+        else verdicts.mislabeled_estimate.low,
     )
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)

@@ -12,12 +12,15 @@ from typing import Literal
 from jaxtyping import Float, Int
 from torch import Tensor
 
-LEAST = 0.01  # share of the samples: fewer cannot be told from none
+LEAST = 0.01  # share of the samples: fewer cannot be told from none by verified samples
+_AGREED_LEAST = 0.018  # the same without verified samples
 MANY = 0.05  # share of the samples: none or more than these says nothing
 _LEARNT = 0.05  # share of the samples without the commonest label that predictions must get right
 _BETTER = 0.9  # share of the contradictions by the commonest label that sure predictions must stay below
 
-Cause = Literal["learnt_little", "few_samples", "overlap", "wide", "none_verified", "few_verified", "no_features"]
+Cause = Literal[
+    "learnt_little", "few_samples", "overlap", "wide", "none_verified", "few_verified", "no_features", "unlike_verified"
+]
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def doubt_without_verified(
     contradicted = min(float((guess.argmax(1) != labels).double().mean()) for guess in guesses)
     rest = 1 - float(labels.bincount().max()) / len(labels)
     at_most = round(min(max(most, contradicted), 1) * len(labels))
-    told = least >= LEAST
+    told = least >= _AGREED_LEAST
     if contradicted > (1 - _LEARNT) * rest and not (told and most < _BETTER * rest):
         # What predicts no class but the commonest contradicts the labels of all others, however sure it is.
         return Doubt("learnt_little", at_most)

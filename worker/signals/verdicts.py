@@ -11,13 +11,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.signals.counts import CountEstimate, agreed_error_count, anomaly_count, estimate, wrong_label_count
-from worker.signals.doubts import Doubt, doubt_with_verified
+from worker.signals.doubts import LEAST, Doubt, doubt_with_verified
 from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements, Unseen
 from worker.signals.moments import share_by_moments
 
 TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
 _CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
+_UNLIKE = 2.5  # deviations below none, of a count that cannot be negative
+_SURE_ODDS = (
+    2.0  # log odds of another label, by each prediction, from which on a sample is flagged where nothing is counted
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,16 @@ def decide(
         wrong = agreed_error_count(_guesses(m), m.labels)
     else:
         wrong = _doubted(_wrong_labels(known, m.labels, ~outside, generator), len(m.labels))
-    return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
+    flagged = wrong.count if wrong.doubt is None else min(_surely_wrong(m), wrong.high)
+    return Verdicts(_top(mislabeled, flagged, outside), outside, wrong, strange)
+
+
+def _surely_wrong(m: Answers) -> int:
+    """How many samples have a label that every prediction holds for about seven times less likely than another."""
+    odds = [-m.dynamics.margin[0]] if m.unseen is not None else []
+    if isinstance(m, Measurements):
+        odds += [m.confusion.held_out, *([] if m.unseen is not None else [m.confusion.scores])]
+    return int((torch.stack(odds).amin(0) > _SURE_ODDS).sum()) if odds else 0
 
 
 def rescale_around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
@@ -73,7 +86,7 @@ def _blindness(m: Answers) -> Doubt | None:
 
 
 def _doubted(found: CountEstimate, samples: int) -> CountEstimate:
-    return replace(found, doubt=doubt_with_verified(found.low, found.high, samples))
+    return replace(found, doubt=found.doubt or doubt_with_verified(found.low, found.high, samples))
 
 
 def _known(m: Answers) -> Unseen | None:
@@ -111,14 +124,29 @@ def _wrong_labels(
     )
     samples = int(rows.sum())
     free = share_by_moments(guess[rows], labels[rows], known, known_labels)
-    if free is None or not samples:
-        return alike
-    if free.deviation < _TOO_ROUGH and abs(free.value - alike.count / samples) > _CONTRADICTS * free.deviation:
-        low, high = free.value - 2 * free.deviation, free.value + 2 * free.deviation
+    if free is None or not samples or free.deviation >= _TOO_ROUGH:
+        return _unless_none(alike, guess[rows], labels[rows])
+    if free.value < -_UNLIKE * free.deviation:
+        # A right label is contradicted less often here than among the verified samples, which then tell nothing.
+        return replace(alike, doubt=Doubt("unlike_verified", max(alike.high, _contradicted(guess[rows], labels[rows]))))
+    low, high = (samples * (free.value + side * free.deviation) for side in (-2, 2))
+    if abs(free.value - alike.count / samples) > _CONTRADICTS * free.deviation:
         # An interval that reaches 0 can only contradict a count that was too high.
-        return estimate(free.value * samples if low > 0 else 0.0, low * samples, high * samples, samples)
+        return estimate(free.value * samples if low > 0 else 0.0, low, high, samples)
     told = free.value * samples
-    return estimate(float(alike.count), float(min(alike.low, told)), float(max(alike.high, told)), samples)
+    # The first count misses errors that come from few classes, so its upper end is not trusted alone.
+    return estimate(float(alike.count), float(min(alike.low, told)), float(max(alike.high, high)), samples)
+
+
+def _unless_none(found: CountEstimate, guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> CountEstimate:
+    """A count that no other one confirms; where it may be none, errors of few classes may be as many as are contradicted."""
+    if found.low >= LEAST * len(labels):
+        return found
+    return replace(found, high=max(found.high, _contradicted(guess, labels)))
+
+
+def _contradicted(guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> int:
+    return int((guess.argmax(1) != labels).sum())
 
 
 def _top(scores: Float[Tensor, " n"], count: int, taken: Bool[Tensor, " n"]) -> Bool[Tensor, " n"]:

@@ -153,3 +153,26 @@ def test_an_estimate_is_whole_inside_the_samples_and_its_interval_in_order() -> 
     assert estimate(5.4, 9.0, 2.0, 100) == CountEstimate(5, 2, 9)
     assert estimate(-1.0, -3.0, 200.0, 100) == CountEstimate(0, 0, 100)
     assert estimate(7.0, 8.0, 9.0, 100) == CountEstimate(7, 7, 9)
+
+
+def of_hard_classes(rate: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Guesses that are surest of two classes; of the other two every so many labels are wrong."""
+    truth = torch.arange(4000) % 4
+    labels = torch.where((truth < 2) & (torch.arange(4000) // 4 % rate == 0), truth + 2, truth)
+    scale = torch.where(truth < 2, 1.0, 5.0)[:, None]
+    return scale * guesses(truth, 0.1, 1), scale * guesses(truth, 0.1, 2), labels
+
+
+def test_errors_of_the_classes_that_guesses_are_least_sure_of_are_counted() -> None:
+    first, second, labels = of_hard_classes(5)
+    found = agreed_error_count([first, second], labels)
+    assert found.doubt is None
+    assert found.low <= 400 <= found.high
+    assert abs(found.count - 400) <= 100
+
+
+def test_few_errors_of_the_least_sure_classes_are_left_to_doubt() -> None:
+    # Overlapping classes contradict as many of their surest samples without any error.
+    first, second, labels = of_hard_classes(20)
+    found = agreed_error_count([first, second], labels)
+    assert found.count == 0

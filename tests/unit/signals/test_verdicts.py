@@ -1,11 +1,15 @@
 """Flags and types."""
 
 from dataclasses import replace
+from unittest import mock
 
 import torch
 
 from worker.influence.activations import Trace
+from worker.signals import verdicts
 from worker.signals.anomaly import Strangeness
+from worker.signals.counts import CountEstimate
+from worker.signals.doubts import Doubt
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements, measure_checkpoints
 from worker.signals.reference import ReferenceSamples
@@ -83,6 +87,33 @@ def test_without_a_trusted_reference_the_surest_samples_tell_how_many_labels_are
     assert not anomalous.any()
     assert 20 <= int(mislabeled.sum()) <= 100
     assert mislabeled[:60].sum() >= 0.9 * min(60, int(mislabeled.sum()))
+
+
+def test_where_nothing_can_be_counted_only_what_every_prediction_contradicts_is_flagged() -> None:
+    m = replace(measured(wrong=30, strange=0), trusted=None)
+    scores = compute(m, ["mislabeled"])["mislabeled"]
+
+    def flags(known: Measurements) -> int:
+        with mock.patch.object(
+            verdicts, "agreed_error_count", return_value=CountEstimate(200, 0, 250, Doubt("overlap", 250))
+        ):
+            return int(decide(known, scores, None, torch.Generator()).mislabeled.sum())
+
+    assert flags(m) == int((torch.minimum(m.confusion.scores, m.confusion.held_out) > 2).sum()) > 0
+    unsure = replace(m.confusion, held_out=m.confusion.held_out.clamp(max=1.9))
+    assert flags(replace(m, confusion=unsure)) == 0
+
+
+def test_verified_samples_that_are_predicted_worse_than_the_training_samples_count_nothing() -> None:
+    m = measured(wrong=0, strange=0)
+    assert m.trusted is not None
+    harder = m.trusted.guess.roll(1, 0)
+    mixed = torch.where(torch.arange(KNOWN)[:, None] % 7 == 0, harder, m.trusted.guess)
+    m = replace(m, trusted=replace(m.trusted, guess=mixed))
+    scores = compute(m, ["mislabeled"])["mislabeled"]
+    found = decide(m, scores, None, torch.Generator().manual_seed(0)).mislabeled_estimate
+    assert found.doubt is not None
+    assert found.doubt.cause == "unlike_verified"
 
 
 def test_what_is_called_anomalous_is_not_called_mislabeled_too() -> None:
