@@ -7,7 +7,7 @@ clusters, 0.64 for one normal cluster cut in the middle.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -17,18 +17,33 @@ from torch.nn.functional import normalize
 _SMALLEST = 8  # rows of a label that is split
 _ROUNDS = 8
 _SAMPLED = 2_000
+_NEAREST = 10  # samples of other labels, by which a part leans
 _KEPT = 200  # members listed of a group
 
 
 @dataclass(frozen=True)
+class Lean:
+    """The neighbouring label of a part, and its share of the nearest samples of other labels, in (0, 1]."""
+
+    label: int
+    share: float
+
+
+@dataclass(frozen=True)
 class LabelGroup:
-    """Part of a label. `members`: its rows, the most typical first. `separation` and `gap` are in [0, 1]."""
+    """Part of a label. `members`: its rows, the most typical first. `separation` and `gap` are in [0, 1].
+
+    `rest`: the other rows of the label, the most typical first. `lean` and `rest_lean`: where each part lies.
+    """
 
     label: int
     size: int
     separation: float
     gap: float
     members: Int[Tensor, " k"]
+    rest: Int[Tensor, " r"]
+    lean: "Lean | None" = None
+    rest_lean: "Lean | None" = None
 
     @property
     def rows(self) -> list[int]:
@@ -47,8 +62,9 @@ def groups(
             continue
         half = _split(features[members], generator)
         if half is not None:
-            rows, separation, gap = half
-            found.append(LabelGroup(label, len(rows), separation, gap, members[rows]))
+            rows, rest, separation, gap = half
+            found.append(LabelGroup(label, len(rows), separation, gap, members[rows], members[rest]))
+    found = [_leaning(group, features, labels, generator) for group in found]
     return sorted(found, key=lambda group: -group.separation)
 
 
@@ -60,7 +76,25 @@ def gap_of_members(found: Sequence[LabelGroup], samples: int) -> Float[Tensor, "
     return result
 
 
-def _split(x: Float[Tensor, "n d"], generator: torch.Generator) -> tuple[Int[Tensor, " k"], float, float] | None:
+def _leaning(
+    group: LabelGroup, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], generator: torch.Generator
+) -> LabelGroup:
+    others = (labels != group.label).nonzero().squeeze(1)
+    others = others[torch.randperm(len(others), generator=generator)[:_SAMPLED]]
+    if len(others) == 0:
+        return group
+
+    def lean(part: Int[Tensor, " k"]) -> Lean:
+        near = torch.cdist(features[part[:_KEPT]], features[others]).topk(min(_NEAREST, len(others)), largest=False)
+        votes = labels[others[near.indices]].flatten().bincount()
+        return Lean(int(votes.argmax()), float(votes.max() / votes.sum()))
+
+    return replace(group, lean=lean(group.members), rest_lean=lean(group.rest))
+
+
+def _split(
+    x: Float[Tensor, "n d"], generator: torch.Generator
+) -> tuple[Int[Tensor, " k"], Int[Tensor, " r"], float, float] | None:
     # For a large label the two means are found on drawn rows; then every row is assigned to the nearer one.
     centred = x - x.mean(0)
     sample = centred[torch.randperm(len(x), generator=generator)[:_SAMPLED]]
@@ -86,8 +120,10 @@ def _split(x: Float[Tensor, "n d"], generator: torch.Generator) -> tuple[Int[Ten
     line = centred @ (centre - centred[rest].mean(0))
     between = share * (1 - share) * (line[rows].mean() - line[rest].mean()).square()
     typical = (centred[rows] - centre).square().sum(1).argsort(stable=True)
+    rest_typical = (centred[rest] - centred[rest].mean(0)).square().sum(1).argsort(stable=True)
     return (
         rows[typical],
+        rest[rest_typical],
         min(1.0, float(explained / centred.square().sum())),
         min(1.0, float(between / line.var(correction=0).clamp(min=torch.finfo(line.dtype).tiny))),
     )

@@ -48,6 +48,25 @@ def test_the_tighter_half_is_the_group_however_large_it_is() -> None:
     assert sorted(only.members.tolist()) == list(range(60, 150))
 
 
+def test_one_of_both_parts_is_the_planted_near_cluster_and_leans_to_the_label_it_was_drawn_near() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(400) % 4
+    x = 0.3 * torch.randn(400, 6, generator=generator) + 3 * torch.eye(6)[labels]
+    planted = (labels == 1).nonzero().squeeze(1)[:30]
+    x[planted] = 0.3 * torch.randn(30, 6, generator=generator) + 2.5 * torch.eye(6)[2]
+    (found,) = [group for group in groups(x, labels, 4, generator) if group.label == 1]
+    both = torch.cat([found.members, found.rest])
+    assert sorted(both.tolist()) == (labels == 1).nonzero().squeeze(1).tolist()
+    parts = [(found.members, found.lean), (found.rest, found.rest_lean)]
+    purity, lean = max(
+        ((torch.isin(part, planted).float().mean().item(), lean) for part, lean in parts), key=lambda p: p[0]
+    )
+    assert purity > 0.8
+    assert lean is not None
+    assert lean.label == 2
+    assert lean.share > 0.8
+
+
 def test_one_heap_has_the_gap_of_a_normal_one() -> None:
     generator = torch.Generator().manual_seed(0)
     (only,) = groups(torch.randn(2000, 3, generator=generator), torch.zeros(2000, dtype=torch.int64), 1, generator)
