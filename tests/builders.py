@@ -19,7 +19,7 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
-from service.store import datasets, evidence, job_events, jobs, rankings
+from service.store import datasets, evidence, job_events, jobs, ranking_columns, rankings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 
@@ -138,7 +138,7 @@ def summaries(signals: Sequence[str] = COMPUTED, rows: int = 9) -> dict[str, dic
         }
         for name in signals
     }
-    found["groups"] = {"groups": [{"label": "dog", "size": 2, "separation": 0.8, "gap": 0.9, "positions": [4, 1]}]}
+    found["groups"] = {"groups": [group(rows)]}
     turns = [row // 3 for row in range(rows)]
     among = [len(range(row % 3, rows, 3)) - 1 for row in range(rows)]
     found["proposals"] = {
@@ -148,6 +148,32 @@ def summaries(signals: Sequence[str] = COMPUTED, rows: int = 9) -> dict[str, dic
         "among": among,
     }
     return found
+
+
+def group(rows: int = 9) -> dict[str, Any]:
+    """The two parts of dog, as a worker says them: rows 4 and 1, and the others."""
+    tighter, looser = [4, 1], list(range(7, rows, 3))
+    return {
+        "label": "dog",
+        "size": 2,
+        "separation": 0.8,
+        "gap": 0.9,
+        "positions": tighter,
+        "parts": [
+            {"part": "tighter", "size": 2, "leans_to": "eel", "lean": 0.8, "positions": tighter},
+            {"part": "looser", "size": len(looser), "leans_to": None, "lean": 0.0, "positions": looser[:50]},
+        ],
+    }
+
+
+def save_parts(blobs: Blobs, job_id: str, table: pa.Table) -> None:
+    """What a worker says of each row's part of its label, as `group` says of those of dog."""
+    labels, positions = table.column("given_label").to_pylist(), table.column("position").to_pylist()
+    parts = [
+        (1 if position in (1, 4) else 2) if label == "dog" else 0
+        for label, position in zip(labels, positions, strict=True)
+    ]
+    ranking_columns.save(blobs.ranking(job_id), table, COMPUTED, {"part": np.array(parts, np.int8)})
 
 
 def result(samples: int, signals: Sequence[str] = COMPUTED) -> dict[str, Any]:

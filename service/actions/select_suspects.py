@@ -9,7 +9,9 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
+from service.actions.rows_in_part import rows_in_part
 from service.actions.rows_in_region import rows_in_region
+from service.domain.label_part import LabelPart
 from service.services import Services
 from service.store import rankings, searched_texts
 from service.store.jobs import Job
@@ -26,7 +28,7 @@ class SuspectQuery(rankings.Query):
 
     `disagrees`: whether the suggested label differs from the given one. `reviewed`: whether a decision holds of the sample,
     `decision`: which, in terms of the labels that the job ranked. `search` is part of its id, or of its text. `region` is a
-    line for `service.domain.region`.
+    line for `service.domain.region`. `part` is one of both parts of each label.
     """
 
     min_confidence: float | None = None
@@ -35,6 +37,7 @@ class SuspectQuery(rankings.Query):
     decision: str | None = None
     search: str | None = None
     region: str | None = None
+    part: LabelPart | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ def passing_rows(
         passing.append(_searched(services, job, ranking, query.search))
     if query.region is not None:
         passing.append(rows_in_region(ranking, query.region))
+    if query.part is not None:
+        passing.append(rows_in_part(columns, query.part))
     if ids is not None:
         named = np.zeros(len(columns), bool)
         named[columns.rows_at([row["index"] for row in rankings.rows_by_id(connection, job.id, ids).values()])] = True

@@ -35,11 +35,16 @@ def list_job_signals(job: CompletedJob, services: ServicesDependency) -> SignalL
     return SignalList(items=items, total=len(items), ranking=known.get("ranking", {}).get("by_kind", {}))
 
 
-@router.get("/jobs/{job_id}/groups", summary="Groups of samples that stand apart", responses=problems(404, 409, 410))
+@router.get(
+    "/jobs/{job_id}/groups",
+    summary="Both parts of each label, and the label that each leans to",
+    responses=problems(404, 409, 410),
+)
 def list_groups(job: CompletedJob, services: ServicesDependency) -> GroupList:
-    """For each label, the samples that differ most from the rest of it as a group. Look at these while nothing is verified.
+    """Each label as its two parts. Where one of them is a mistake that was made many times alike, one look tells which.
 
-    Labels with few samples, and labels without such a group, are left out.
+    A part that leans to another label lies beside samples of it. Look at these while nothing is verified: scores miss a cluster
+    that the model has learnt. Labels with few samples, and labels that cannot be split, are left out.
     """
     items = group_views(services, job)
     return GroupList(items=items, total=len(items), note=_note(services, job))

@@ -19,6 +19,7 @@ from service.api.schemas.samples import SuspectPage
 from service.api.views.samples import suspect_views
 from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.review import StandingDecision
 from service.domain.verdict import FLAGGED, Verdict
@@ -102,6 +103,12 @@ def _query(
             max_length=LONGEST,
         ),
     ] = None,
+    part: Annotated[
+        LabelPart | None,
+        Query(
+            description="Only rows in this part of their label, as GET /jobs/{id}/groups shows it; goes with `label`."
+        ),
+    ] = None,
 ) -> SuspectQuery:
     check_signal(job, by, "query", "by")
     if label is not None or suggested is not None:
@@ -114,7 +121,7 @@ def _query(
         except ValueError as error:
             raise invalid(["query", "region"], str(error)) from error
     return SuspectQuery(
-        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None, region
+        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None, region, part
     )
 
 

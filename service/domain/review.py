@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from service.domain.dataset import Frozen
+from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.verdict import Verdict
 
@@ -48,6 +49,7 @@ class SuspectFilter(Frozen):
     decision: StandingDecision | None = None
     q: str | None = Field(None, max_length=200)
     region: str | None = Field(None, max_length=LONGEST)
+    part: LabelPart | None = None
 
     @field_validator("region")
     @classmethod

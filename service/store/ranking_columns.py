@@ -10,12 +10,13 @@ ordered by their index in the dataset; a *row* below is a place in that order:
 `confidence`          f8 n     that of the suggested label
 `ids.*`               -        the sample ids, to be searched (service.store.substrings)
 `wrong`               f4 n     probability that the given label is wrong
+`part`                int8 n   1 in the tighter part of its label, 2 in the looser one, 0 where the label has none
 `map-pca`, `map-umap` f4 nx2  coordinates on a map of the samples; NaN for those that it leaves out
 `order-SIGNAL`        int32 m  the m rows with a score, most suspicious first, ties by index
 ===================== ======== =========================================================================
 
 A worker writes them with the ranking. Those of jobs of earlier versions are made of the table when they are asked for first;
-they lack `wrong` and the maps, which are not in it.
+they lack `wrong`, `part` and the maps, which are not in it.
 """
 
 import json
@@ -88,6 +89,11 @@ class RankingColumns:
     def wrong(self) -> Array | None:
         """Probability that each given label is wrong; None for jobs of earlier versions."""
         return self._optional("wrong")
+
+    @cached_property
+    def part(self) -> Array | None:
+        """Numbers of service.domain.label_part; None for jobs of earlier versions, and where samples have no features."""
+        return self._optional("part")
 
     def coordinates(self, method: str) -> Array | None:
         """Places on the map of this name, NaN for samples that it leaves out: f4 nx2; None where there is none."""

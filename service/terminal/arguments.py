@@ -15,6 +15,10 @@ Suggested = Annotated[str | None, typer.Option(help="Only samples with this sugg
 Verdict = Annotated[
     str | None, typer.Option(help="Only samples with this verdict: mislabeled, anomalous, clean or not_judged.")
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(help="Only samples in this part of their label, as `suspects groups` has it: tighter or looser."),
+]
 MinScore = Annotated[float | None, typer.Option(help="Only samples that score at least this.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of rows to show.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]

@@ -50,6 +50,33 @@ def suspect_columns(items: Sequence[Mapping[str, Any]], *, person: bool) -> list
     return columns
 
 
+def _leaning(row: Mapping[str, Any]) -> str:
+    if "leans_to" not in row:
+        return ""
+    return "its own label" if row["leans_to"] is None else f"{row['leans_to']} ({row['lean']:.0%})"
+
+
+def _first(row: Mapping[str, Any]) -> str:
+    return ", ".join(row["sample_ids"][:_TYPICAL])
+
+
+_TYPICAL = 5
+_LEAN = OutputColumn("lean", "lean", right=True)
+
+
+def part_columns(*, person: bool) -> list[OutputColumn]:
+    """Columns of the two parts of labels."""
+    return [
+        OutputColumn("label", "label"),
+        OutputColumn("part", "part"),
+        OutputColumn("size", "size", right=True),
+        OutputColumn("leans to", "leans_to", shown=_leaning),
+        *([] if person else [_LEAN, OutputColumn("separation", "separation", right=True)]),
+        OutputColumn("gap", "gap", right=True),
+        OutputColumn("most typical samples", "sample_ids", "sample_ids", shown=_first),
+    ]
+
+
 def _score(name: str) -> OutputColumn:
     def shown(row: Mapping[str, Any]) -> str:
         value = row["detection"][name]

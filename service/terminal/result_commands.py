@@ -7,9 +7,9 @@ import typer
 from rich.text import Text
 
 from service.domain.exports import EXPORT_FORMATS
-from service.terminal.arguments import AsJson, By, Job, Label, Limit, MinScore, Quiet, Suggested, Verdict
+from service.terminal.arguments import AsJson, By, Job, Label, Limit, MinScore, Part, Quiet, Suggested, Verdict
 from service.terminal.console import OutputColumn, Printer, console, escaped
-from service.terminal.ranking_columns import DETECTION, GIVEN, SAMPLE, detected, suspect_columns
+from service.terminal.ranking_columns import DETECTION, GIVEN, SAMPLE, detected, part_columns, suspect_columns
 
 app = typer.Typer()
 
@@ -27,13 +27,14 @@ def suspects(
     suggested: Suggested = None,
     verdict: Verdict = None,
     min_score: MinScore = None,
+    part: Part = None,
     limit: Limit = 20,
     cursor: Annotated[str | None, typer.Option(help="Go on where a page ended: `next` of its --json.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """List the most suspicious samples of a completed job."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
     answer = context.obj.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted)
     columns = suspect_columns(answer["items"], person=console.is_terminal)
     title = f"by {by}: {answer['flagged']} flagged, {answer['total']} ranked"
@@ -95,12 +96,13 @@ def export(
     suggested: Suggested = None,
     verdict: Verdict = None,
     min_score: MinScore = None,
+    part: Part = None,
     signals: Signals = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a whole ranking, or what the filters leave of it, to a file."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
     context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, **wanted)
     Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")
 
@@ -150,21 +152,20 @@ def signals(
 
 @app.command()
 def groups(context: typer.Context, job: Job, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """List groups of samples that stand apart from the rest of their label; -q prints the ids of their samples."""
+    """List both parts of each label and the label that each leans to; -q prints the ids of the samples of the tighter parts."""
     answer = context.obj.get("jobs", job, "groups")
     printer = Printer(as_json, quiet)
     if quiet:
         ids = [{"id": name} for group in answer["items"] for name in group["sample_ids"]]
         printer.rows(answer, ids, [])
         return
-    columns = [
-        OutputColumn("label", "label"),
-        OutputColumn("size", "size", right=True),
-        OutputColumn("separation", "separation", right=True),
-        OutputColumn("gap", "gap", right=True),
-        OutputColumn("samples", "sample_ids", "sample_ids", shown=lambda row: ", ".join(row["sample_ids"])),
-    ]
-    printer.rows(answer, answer["items"], columns, title=f"{answer['total']} groups")
+    rows = []
+    for group in answer["items"]:
+        # What is said of a group is said of its tighter part, all that a job of an earlier version knows.
+        tighter, *looser = group["parts"] or [{"part": "tighter"}]
+        rows += [{**tighter, **group}, *({**group, **part} for part in looser)]
+    title = f"both parts of {answer['total']} labels"
+    printer.rows(answer, rows, part_columns(person=console.is_terminal), title=title)
     if answer["note"]:
         printer.note(answer["note"])
 

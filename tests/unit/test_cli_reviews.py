@@ -12,7 +12,8 @@ import pytest
 
 from service.actions.rerun import run_again
 from service.services import Services
-from tests.builders import add_finished
+from service.store import rankings
+from tests.builders import add_finished, group
 from tests.unit.test_cli import Suspects, suspects, table_of
 
 __all__ = ["suspects"]  # a fixture
@@ -164,5 +165,16 @@ def test_two_jobs_are_compared(suspects: Suspects, services: Services, client: h
 def test_groups_print_the_ids_of_their_samples(suspects: Suspects, client: httpx.Client) -> None:
     (group,) = client.get("/jobs/job_1/groups").json()["items"]
     assert suspects("groups", "job_1", "-q").out.splitlines() == group["sample_ids"]
+    rows = table_of(suspects("groups", "job_1").out)
+    for row, part in zip(rows, group["parts"], strict=True):
+        assert (row["label"], row["part"], row["sample_ids"].split(",")) == ("dog", part["part"], part["sample_ids"])
+        assert (row["leans_to"], float(row["lean"])) == (part["leans_to"] or "", part["lean"])
+        assert row["gap"] == str(group["gap"])
+
+
+def test_groups_of_a_job_of_an_earlier_version_are_the_tighter_parts(suspects: Suspects, services: Services) -> None:
+    found = {name: value for name, value in group().items() if name != "parts"}
+    with services.database.write() as connection:
+        rankings.save_summaries(connection, "job_1", {"groups": {"groups": [found]}})
     (row,) = table_of(suspects("groups", "job_1").out)
-    assert (row["label"], row["sample_ids"].split(",")) == (group["label"], group["sample_ids"])
+    assert (row["part"], row["size"], row["leans_to"], row["sample_ids"]) == ("tighter", "2", "", "row-4,row-1")

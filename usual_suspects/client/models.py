@@ -893,8 +893,29 @@ class Glitch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GroupPart:
+    """One of the two parts of a label. Either can be the wrong one: look at both."""
+
+    # tighter: its samples are more like one another; it is the group. As a filter, together with the label, it gives
+    # every sample of the part.
+    part: Literal["tighter", "looser"]
+    size: int
+    # Whether it has fewer samples than the other part.
+    is_smaller: bool
+    # The other label that is nearest to it; null where the nearest samples are all of its own label.
+    leans_to: str | None
+    # How strongly, 0 to 1: the share of that label among the ten nearest samples outside of the part, of every label
+    # as many to choose from, the other part of its own included.
+    lean: float
+    # The most typical first, 50 at most.
+    sample_ids: tuple[str, ...]
+    previews: tuple[SampleCard, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupView:
-    """Samples of one label that stand apart from the rest of it."""
+    """Both parts of a label. Size and samples are those of the tighter one."""
 
     label: str
     size: int
@@ -906,6 +927,8 @@ class GroupView:
     # The most typical first; not all of a large group.
     sample_ids: tuple[str, ...]
     previews: tuple[SampleCard, ...]
+    # Both, the tighter one first; empty for a job of an earlier version.
+    parts: tuple[GroupPart, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

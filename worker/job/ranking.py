@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from service.domain.label_part import LabelPart
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.data.canonical import Canonical
@@ -20,7 +21,7 @@ from worker.job.warnings import ranking_warnings
 from worker.signals.candidates import VerificationCandidate, verification_candidates
 from worker.signals.confident import label_issue_count
 from worker.signals.formulas import compute
-from worker.signals.groups import LabelGroup
+from worker.signals.groups import LabelGroup, Lean, parts_of_members
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.sample_map import principal_map, rows_of_umap, umap_is_installed, umap_map
 from worker.signals.suggestions import suggest
@@ -29,6 +30,7 @@ from worker.signals.verdicts import Verdicts, decide, rescale_around_cut
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
+_TYPICAL = 50  # samples listed of each part of a label
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
         table=pa.table({**columns, **{name: scores.double().numpy() for name, scores in signals.items()}}),
         columns={
             "wrong": wrong.numpy(),
+            **_label_parts(m),
             **_maps(m, dataset.index[prepared.rows], verdicts, signals["mislabeled"], spec),
         },
         summaries=summaries,
@@ -123,7 +126,7 @@ def _counted_elsewhere(m: Answers) -> dict[str, int]:
 
 
 def _placed(prepared: JobSamples, m: Measurements, generator: torch.Generator) -> dict[str, dict[str, Any]]:
-    """Groups of similar samples, and samples that are proposed for verification."""
+    """Both parts of each label, and samples that are proposed for verification."""
     proposed = verification_candidates(m.position.features, m.labels, len(prepared.classes), generator)
     return {
         "groups": {"groups": [_group(group, prepared) for group in m.position.groups]},
@@ -254,6 +257,10 @@ def _proposals(found: list[VerificationCandidate], prepared: JobSamples) -> dict
     }
 
 
+def _label_parts(m: Answers) -> dict[str, npt.NDArray[Any]]:
+    return {"part": parts_of_members(m.position.groups, len(m.labels)).numpy()} if isinstance(m, Measurements) else {}
+
+
 def _group(group: LabelGroup, prepared: JobSamples) -> dict[str, Any]:
     return {
         "label": prepared.classes[group.label],
@@ -261,4 +268,18 @@ def _group(group: LabelGroup, prepared: JobSamples) -> dict[str, Any]:
         "separation": group.separation,
         "gap": group.gap,
         "positions": prepared.rows[torch.tensor(group.rows)].tolist(),
+        "parts": [
+            _part("tighter", group.members, group.lean, prepared),
+            _part("looser", group.rest, group.rest_lean, prepared),
+        ],
+    }
+
+
+def _part(name: LabelPart, members: Int[Tensor, " k"], lean: Lean | None, prepared: JobSamples) -> dict[str, Any]:
+    return {
+        "part": name,
+        "size": len(members),
+        "leans_to": None if lean is None else prepared.classes[lean.label],
+        "lean": 0.0 if lean is None else lean.share,
+        "positions": prepared.rows[members[:_TYPICAL]].tolist(),
     }

@@ -1,9 +1,10 @@
-"""Groups inside one label that stand apart: what to look at first while nothing is verified.
+"""The two parts of each label: what to look at first while nothing is verified.
 
 2-means inside each label, on the features of the first checkpoint. The tighter part is the group: samples that were
-copied, generated or recorded by one faulty device are more alike than other samples of a label. `separation` is the share
-of the label's variance that the split explains. `gap` is the same along the line through the two means: near 1 for two
-clusters, 0.64 for one normal cluster cut in the middle.
+copied, generated or recorded by one faulty device are more alike than other samples of a label. It can be the innocent one,
+so both parts are told, and to which other label each leans. `separation` is the share of the label's variance that the split
+explains. `gap` is the same along the line through the two means: near 1 for two clusters, 0.64 for one normal cluster cut in
+the middle.
 """
 
 from collections.abc import Sequence
@@ -14,16 +15,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from service.domain.label_part import part_number
+
 _SMALLEST = 8  # rows of a label that is split
 _ROUNDS = 8
 _SAMPLED = 2_000
-_NEAREST = 10  # samples of other labels, by which a part leans
-_KEPT = 200  # members listed of a group
+_NEAREST = 10  # samples outside of a part, by which it leans
+_POOLED = 2_000  # samples that they are taken from, as many of each label
+_KEPT = 200  # members listed of a group, and by which a part leans
 
 
 @dataclass(frozen=True)
 class Lean:
-    """The neighbouring label of a part, and its share of the nearest samples of other labels, in (0, 1]."""
+    """The other label that is nearest to a part: its share of the nearest samples outside of the part, in (0, 1].
+
+    The rest of the part's own label is among those samples, so that a part beside it has a small share.
+    """
 
     label: int
     share: float
@@ -31,9 +38,10 @@ class Lean:
 
 @dataclass(frozen=True)
 class LabelGroup:
-    """Part of a label. `members`: its rows, the most typical first. `separation` and `gap` are in [0, 1].
+    """The tighter part of a label. `members`: its rows, the most typical first. `separation` and `gap` are in [0, 1].
 
-    `rest`: the other rows of the label, the most typical first. `lean` and `rest_lean`: where each part lies.
+    `rest`: the other rows of the label, the most typical first. `lean`, `rest_lean`: the label that each part leans to; None
+    where the nearest samples are all of its own label.
     """
 
     label: int
@@ -42,8 +50,8 @@ class LabelGroup:
     gap: float
     members: Int[Tensor, " k"]
     rest: Int[Tensor, " r"]
-    lean: "Lean | None" = None
-    rest_lean: "Lean | None" = None
+    lean: Lean | None = None
+    rest_lean: Lean | None = None
 
     @property
     def rows(self) -> list[int]:
@@ -54,7 +62,7 @@ class LabelGroup:
 def groups(
     features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], classes: int, generator: torch.Generator
 ) -> list[LabelGroup]:
-    """One group of each label with at least 8 rows that can be split, the best separated first."""
+    """Both parts of each label with at least 8 rows that can be split, the best separated first."""
     found: list[LabelGroup] = []
     for label in range(classes):
         members = (labels == label).nonzero().squeeze(1)
@@ -64,8 +72,8 @@ def groups(
         if half is not None:
             rows, rest, separation, gap = half
             found.append(LabelGroup(label, len(rows), separation, gap, members[rows], members[rest]))
-    found = [_leaning(group, features, labels, generator) for group in found]
-    return sorted(found, key=lambda group: -group.separation)
+    # After every split, so that the splits do not depend on what is drawn for the leans.
+    return sorted(_leaning(found, features, labels, generator), key=lambda group: -group.separation)
 
 
 def gap_of_members(found: Sequence[LabelGroup], samples: int) -> Float[Tensor, " n"]:
@@ -76,20 +84,45 @@ def gap_of_members(found: Sequence[LabelGroup], samples: int) -> Float[Tensor, "
     return result
 
 
+def parts_of_members(found: Sequence[LabelGroup], samples: int) -> Int[Tensor, " n"]:
+    """The part that each sample is in: a `service.domain.label_part` number, 0 of a label without parts."""
+    result = torch.zeros(samples, dtype=torch.int8)
+    for group in found:
+        result[group.members], result[group.rest] = part_number("tighter"), part_number("looser")
+    return result
+
+
 def _leaning(
-    group: LabelGroup, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], generator: torch.Generator
-) -> LabelGroup:
-    others = (labels != group.label).nonzero().squeeze(1)
-    others = others[torch.randperm(len(others), generator=generator)[:_SAMPLED]]
-    if len(others) == 0:
-        return group
+    found: Sequence[LabelGroup], features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], generator: torch.Generator
+) -> list[LabelGroup]:
+    drawn = _drawn(labels, generator)
 
-    def lean(part: Int[Tensor, " k"]) -> Lean:
+    def lean(label: int, part: Int[Tensor, " k"], rest: Int[Tensor, " r"]) -> Lean | None:
+        # As many of the label's rest as of another label.
+        rest = rest[torch.randperm(len(rest), generator=generator)[: max(map(len, drawn.values()))]]
+        others = torch.cat([rest, *(rows for other, rows in drawn.items() if other != label)])
         near = torch.cdist(features[part[:_KEPT]], features[others]).topk(min(_NEAREST, len(others)), largest=False)
-        votes = labels[others[near.indices]].flatten().bincount()
-        return Lean(int(votes.argmax()), float(votes.max() / votes.sum()))
+        votes = labels[others[near.indices]].flatten().bincount(minlength=label + 1)
+        total, votes[label] = int(votes.sum()), 0
+        return Lean(int(votes.argmax()), float(votes.max() / total)) if votes.any() else None
 
-    return replace(group, lean=lean(group.members), rest_lean=lean(group.rest))
+    return [
+        replace(
+            group,
+            lean=lean(group.label, group.members, group.rest),
+            rest_lean=lean(group.label, group.rest, group.members),
+        )
+        for group in found
+    ]
+
+
+def _drawn(labels: Int[Tensor, " n"], generator: torch.Generator) -> dict[int, Int[Tensor, " k"]]:
+    """As many rows of each label, where it has them, so that a frequent label is not near for being frequent."""
+    order = torch.randperm(len(labels), generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    known, sizes = labels.unique(return_counts=True)
+    each = max(_NEAREST, _POOLED // len(known))
+    return {label: rows[:each] for label, rows in zip(known.tolist(), order.split(sizes.tolist()), strict=True)}
 
 
 def _split(

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, Field
 
 from service.api.schemas.samples import SampleCard
+from service.domain.label_part import LabelPart
 from service.domain.signal import Signal
 
 
@@ -40,8 +41,28 @@ class SignalList(BaseModel):
     )
 
 
+class GroupPart(BaseModel):
+    """One of the two parts of a label. Either can be the wrong one: look at both."""
+
+    part: LabelPart = Field(
+        description="tighter: its samples are more like one another; it is the group. As a filter, together with the label, it "
+        "gives every sample of the part."
+    )
+    size: int
+    is_smaller: bool = Field(description="Whether it has fewer samples than the other part.")
+    leans_to: str | None = Field(
+        description="The other label that is nearest to it; null where the nearest samples are all of its own label."
+    )
+    lean: float = Field(
+        description="How strongly, 0 to 1: the share of that label among the ten nearest samples outside of the part, of every "
+        "label as many to choose from, the other part of its own included."
+    )
+    sample_ids: list[str] = Field(description="The most typical first, 50 at most.")
+    previews: list[SampleCard]
+
+
 class GroupView(BaseModel):
-    """Samples of one label that stand apart from the rest of it."""
+    """Both parts of a label. Size and samples are those of the tighter one."""
 
     label: str
     size: int
@@ -52,6 +73,9 @@ class GroupView(BaseModel):
     )
     sample_ids: list[str] = Field(description="The most typical first; not all of a large group.")
     previews: list[SampleCard]
+    parts: list[GroupPart] = Field(
+        default_factory=list, description="Both, the tighter one first; empty for a job of an earlier version."
+    )
 
 
 class GroupList(BaseModel):

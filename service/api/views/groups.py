@@ -1,6 +1,10 @@
-"""View of the groups of a job: samples of one label that stand apart from the rest of it."""
+"""View of the groups of a job: both parts of each label."""
 
-from service.api.schemas.signals import GroupView
+from collections.abc import Mapping
+from typing import Any
+
+from service.api.schemas.samples import SampleCard
+from service.api.schemas.signals import GroupPart, GroupView
 from service.api.views.samples import sample_cards
 from service.ingest.identities import identities
 from service.services import Services
@@ -15,9 +19,11 @@ def group_views(services: Services, job: Job) -> list[GroupView]:
     """The best separated first, each with the ids of its samples and a few of them in short."""
     with services.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
-    members = [position for group in found for position in group["positions"]]
-    shown = [position for group in found for position in group["positions"][:_PREVIEWS]]
-    names = dict(zip(members, identities(services.blobs.canonical(job.dataset_id), members), strict=True))
+    parts = [part for group in found for part in [group, *group.get("parts", [])]]
+    members = list(dict.fromkeys(position for part in parts for position in part["positions"]))
+    shown = list(dict.fromkeys(position for part in parts for position in part["positions"][:_PREVIEWS]))
+    named = identities(services.blobs.canonical(job.dataset_id), members)
+    names = {position: one.id for position, one in zip(members, named, strict=True)}
     with services.database.read() as connection:
         rows = rankings.rows_at(connection, job.id, shown)
     cards = dict(zip((row["position"] for row in rows), sample_cards(services, job, rows), strict=True))
@@ -27,8 +33,33 @@ def group_views(services: Services, job: Job) -> list[GroupView]:
             size=group["size"],
             separation=group["separation"],
             gap=group.get("gap", 0.0),
-            sample_ids=[names[position].id for position in group["positions"]],
-            previews=[cards[position] for position in group["positions"][:_PREVIEWS] if position in cards],
+            **_samples(group, names, cards),
+            parts=_parts(group, names, cards),
         )
         for group in found
     ]
+
+
+def _parts(group: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[int, SampleCard]) -> list[GroupPart]:
+    found = group.get("parts", [])
+    smallest = min((part["size"] for part in found), default=0)
+    largest = max((part["size"] for part in found), default=0)
+    return [
+        GroupPart(
+            part=part["part"],
+            size=part["size"],
+            is_smaller=part["size"] == smallest < largest,
+            leans_to=part["leans_to"],
+            lean=part["lean"],
+            **_samples(part, names, cards),
+        )
+        for part in found
+    ]
+
+
+def _samples(part: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[int, SampleCard]) -> dict[str, Any]:
+    positions = part["positions"]
+    return {
+        "sample_ids": [names[position] for position in positions],
+        "previews": [cards[position] for position in positions[:_PREVIEWS] if position in cards],
+    }

@@ -15,6 +15,10 @@ Suggested = Annotated[str | None, Field(description="Only samples with this sugg
 Verdict = Annotated[
     str | None, Field(description="Only samples with this verdict: mislabeled, anomalous, clean or not_judged.")
 ]
+Part = Annotated[
+    Literal["tighter", "looser"] | None,
+    Field(description="Only samples in this part of their label, as `groups` has it."),
+]
 MinScore = Annotated[float | None, Field(description="Only samples that score at least this.")]
 Apply = Annotated[
     Literal["reviews", "suggestions"],

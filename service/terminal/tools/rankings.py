@@ -13,6 +13,7 @@ from service.terminal.tools.arguments import (
     Limit,
     MinScore,
     Output,
+    Part,
     Sample,
     Suggested,
     Verdict,
@@ -94,14 +95,25 @@ class ImagesAnswer(ToolAnswer):
     samples: list[str]
 
 
+class PartRow(BaseModel):
+    """One of the two parts of a label."""
+
+    part: str = Field(description="tighter or looser; with the label, a filter of `suspects`.")
+    size: int
+    leans_to: str | None = Field(description="The other label that is nearest to it; null: its own alone is near.")
+    lean: float = Field(description="How strongly, 0 to 1.")
+    samples: list[str] = Field(description="The most typical, as many as were asked for, 50 at most.")
+
+
 class GroupRow(BaseModel):
-    """Samples of one label that stand apart from the rest of it: often one mistake, made many times."""
+    """Both parts of a label. One of them can be one mistake, made many times; size and samples are those of the tighter one."""
 
     label: str
     size: int
     separation: float
     gap: float = Field(description="Near 1 for two clusters, 0.64 for one that was cut in its middle.")
     samples: list[str] = Field(description="The most typical, as many as were asked for.")
+    parts: list[PartRow] = Field(description="Both; empty for a job of an earlier version.")
 
 
 class GroupsAnswer(PageAnswer[GroupRow]):
@@ -156,12 +168,13 @@ def suspects(
     suggested: Suggested = None,
     verdict: Verdict = None,
     min_score: MinScore = None,
+    part: Part = None,
     signals: Annotated[list[str] | None, Field(description="Signals to show of each row: si, aai, …")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> SuspectsAnswer:
     """List the most suspicious samples of a completed job, with given and suggested label, score and values."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
     shown = {"signals": ",".join(signals)} if signals else {}
     answer = client.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted, **shown)
     rows = [
@@ -229,7 +242,7 @@ def groups(
     job: Job,
     samples: Annotated[int, Field(ge=1, le=1000, description="Number of sample ids of each group.")] = 20,
 ) -> GroupsAnswer:
-    """List groups of samples that stand apart from the rest of their label: mistakes that were made many times alike."""
+    """List both parts of each label and the label that each leans to. Look at samples of both: one can be a mistake made many times."""
     answer = client.get("jobs", job, "groups")
     rows = [
         GroupRow(
@@ -238,6 +251,14 @@ def groups(
             separation=rounded(one["separation"]),
             gap=rounded(one["gap"]),
             samples=one["sample_ids"][:samples],
+            parts=[
+                PartRow(
+                    **{name: part[name] for name in ("part", "size", "leans_to")},
+                    lean=rounded(part["lean"]),
+                    samples=part["sample_ids"][:samples],
+                )
+                for part in one["parts"]
+            ],
         )
         for one in answer["items"]
     ]
@@ -274,9 +295,16 @@ def export(
     suggested: Suggested = None,
     verdict: Verdict = None,
     min_score: MinScore = None,
+    part: Part = None,
 ) -> WrittenFile:
     """Write a whole ranking, or what the filters leave of it, to a file."""
-    wanted: dict[str, Any] = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score}
+    wanted: dict[str, Any] = {
+        "label": label,
+        "suggested": suggested,
+        "verdict": verdict,
+        "min_score": min_score,
+        "part": part,
+    }
     return save(client, new_file(output), "jobs", job, "suspects", format=format, by=by, **wanted)
 
 

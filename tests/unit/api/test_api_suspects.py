@@ -540,13 +540,6 @@ def test_signals_are_described_with_their_summaries(client: httpx.Client) -> Non
         assert one["detection"] is None
 
 
-def test_groups_show_their_members(client: httpx.Client) -> None:
-    (group,) = client.get("/jobs/job_1/groups").json()["items"]
-    assert (group["label"], group["size"], group["separation"], group["gap"]) == ("dog", 2, 0.8, 0.9)
-    assert group["sample_ids"] == ["row-4", "row-1"]
-    assert [card["id"] for card in group["previews"]] == ["row-4", "row-1"]
-
-
 def test_verification_is_proposed_in_the_order_that_the_worker_found(client: httpx.Client, services: Services) -> None:
     with services.database.read() as connection:
         positions = rankings.summaries(connection, "job_1")["proposals"]["positions"]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from service.domain.errors import Invalid
+from service.domain.label_part import part_number
 from service.domain.specs import Reference
 from worker.data.partition import draw_columns, partition
-from worker.signals.groups import groups
+from worker.signals.groups import groups, parts_of_members
 from worker.signals.summaries import detection, ranking, summarise
 
 
@@ -65,6 +66,47 @@ def test_one_of_both_parts_is_the_planted_near_cluster_and_leans_to_the_label_it
     assert lean is not None
     assert lean.label == 2
     assert lean.share > 0.8
+    # The innocent part lies beside no other label more than beside the others.
+    _, other = min(
+        ((torch.isin(part, planted).float().mean().item(), lean) for part, lean in parts), key=lambda p: p[0]
+    )
+    assert other is not None
+    assert other.share < 0.7
+
+
+def test_the_rest_of_its_own_label_counts_against_a_lean_and_a_frequent_label_is_not_near_for_being_frequent() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # Label 0 in two parts, one beside the rare label 1; the frequent label 2 is a little further away from it.
+    places = torch.tensor([[0.0, 0.0], [4.0, 0.0], [5.0, 0.0], [7.0, 0.0]])
+    where = torch.arange(4).repeat_interleave(torch.tensor([60, 60, 12, 4_000]))
+    labels = torch.tensor([0, 0, 1, 2])[where]
+    x = places[where] + 0.2 * torch.randn(len(where), 2, generator=generator)
+    (found,) = [one for one in groups(x, labels, 3, generator) if one.label == 0]
+    by_place = {
+        int(where[rows[0]]): lean for rows, lean in ((found.members, found.lean), (found.rest, found.rest_lean))
+    }
+    near, alone = by_place[1], by_place[0]
+    assert near is not None
+    assert (near.label, near.share) == (1, 1)
+    assert alone is None
+
+
+def test_every_sample_is_in_the_part_that_the_group_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(200, 3, generator=generator)
+    labels = (torch.arange(200) > 2).long()  # label 0 is too small to be split
+    found = groups(x, labels, 2, generator)
+    parts = parts_of_members(found, 200)
+    (only,) = found
+    assert parts.bincount().tolist() == [3, len(only.members), len(only.rest)]
+    assert (parts[only.members] == part_number("tighter")).all()
+    assert (parts[only.rest] == part_number("looser")).all()
+
+
+def test_a_single_label_leans_nowhere() -> None:
+    generator = torch.Generator().manual_seed(0)
+    (only,) = groups(torch.randn(50, 3, generator=generator), torch.zeros(50, dtype=torch.int64), 1, generator)
+    assert (only.lean, only.rest_lean) == (None, None)
 
 
 def test_one_heap_has_the_gap_of_a_normal_one() -> None:

@@ -158,13 +158,14 @@ class AsyncJob:
         reviewed: bool | None = None,
         decision: str | None = None,
         search: str | None = None,
+        part: str | None = None,
         signals: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> AsyncSuspects:
         """The ranking by a signal, filtered: to be iterated over, as a table, or to be decided on as a whole.
 
-        `search` is part of an id or text; `disagrees` asks for a suggested label that is not the given one. `signals` are the columns of
-        signals, all if None.
+        `search` is part of an id or text; `disagrees` asks for a suggested label that is not the given one; `part` is "tighter" or
+        "looser", as `groups` has the two parts of each label. `signals` are the columns of signals, all if None.
         """
         filters = {
             "by": by,
@@ -177,6 +178,7 @@ class AsyncJob:
             "reviewed": reviewed,
             "decision": decision,
             "q": search,
+            "part": part,
         }
         return AsyncSuspects(self._transport, self.id, filters, limit, signals)
 
@@ -189,7 +191,7 @@ class AsyncJob:
         return to_model(SignalList, await self._transport.send(get("jobs", self.id, "signals")))
 
     async def groups(self) -> GroupList:
-        """Groups of samples inside one label that stand apart. Raises ApiError."""
+        """Both parts of each label, and the label that each leans to. Raises ApiError."""
         return to_model(GroupList, await self._transport.send(get("jobs", self.id, "groups")))
 
     async def verify_next(self, count: int = 50) -> CandidateList:
