@@ -14,7 +14,20 @@ from service.store import datasets, job_events, jobs, rankings
 from service.store.jobs import Claim
 from tests.browser import axe
 from tests.browser.conftest import PAGE, Watched
-from tests.builders import CSV, LEASE, add_dataset, add_finished, add_job, finish, form, ranking, result, summaries
+from tests.builders import (
+    CSV,
+    LEASE,
+    add_dataset,
+    add_finished,
+    add_job,
+    finish,
+    form,
+    group,
+    ranking,
+    result,
+    save_parts,
+    summaries,
+)
 
 PARTS = ("training", "groups", "verify", "changes")
 
@@ -153,23 +166,44 @@ def test_a_note_has_its_button_and_details_a_click_away(page: Page, services: Se
     expect(page.get_by_role("link", name="Verify")).to_have_attribute("aria-current", "page")
 
 
-def test_a_group_is_decided_on_as_a_whole_and_undone(page: Page, services: Services, client: httpx.Client) -> None:
-    add_finished(services.database, services.blobs)
+def test_both_halves_of_a_label_are_decided_on_and_undone(page: Page, services: Services, client: httpx.Client) -> None:
+    info = add_finished(services.database, services.blobs, rows=54, splits={"train": 41, "test": 13})
+    save_parts(services.blobs, "job_1", ranking(info))
     page.goto(f"{PAGE}#/jobs/job_1/groups")
-    group = page.get_by_role("listitem").filter(has_text="2 rows of “dog” that look unlike the rest")
-    group.get_by_role("button", name="Relabel all to").click()
-    group.get_by_role("button", name="eel").click()
-    expect(group.get_by_text("Relabelled to eel")).to_be_visible()
+    tighter, looser = (page.get_by_role("region", name=name) for name in ("2 rows, more alike", "12 rows, more varied"))
+    expect(tighter.get_by_text("This half leans to “eel”")).to_be_visible()
+    expect(looser.get_by_text("no other label is near")).to_be_visible()
+    tighter.get_by_role("button", name="Give this half the label “eel”").click()
+    expect(tighter.get_by_text("Relabelled to eel")).to_be_visible()
     expect(page.get_by_text("2 labels changed")).to_be_visible()
     page.get_by_role("button", name="Undo").click()
-    expect(group.get_by_text("Relabelled to eel")).to_have_count(0)
-    group.get_by_role("button", name="They are fine").click()
+    expect(tighter.get_by_text("Relabelled to eel")).to_have_count(0)
+    tighter.get_by_role("button", name="Take this half out").click()
+    looser.get_by_role("button", name="All of this half looks right").click()
+    expect(looser.get_by_text("Kept", exact=True)).to_be_visible()
+    expect(page.get_by_text("12 samples verified")).to_be_visible()
+    expect(page.get_by_text("2 samples removed")).to_be_visible()
+    held = client.get("/jobs/job_1/suspects", params={"reviewed": True, "limit": 100}).json()["items"]
+    found = {(one["sample"]["id"], one["review"]["decision"], one["review"]["reviewer"]) for one in held}
+    dogs = {row: "remove" if row in (1, 4) else "keep" for row in range(1, 41, 3)}
+    assert found == {(f"row-{row}", decision, "Ada") for row, decision in dogs.items()}
+    looser.get_by_role("link", name="All 12 rows in Suspects").click()
+    expect(page.get_by_role("button", name="Remove the filter: The more varied half")).to_be_visible()
+
+
+def test_a_group_of_an_earlier_version_is_decided_on_as_far_as_it_is_known(
+    page: Page, services: Services, client: httpx.Client
+) -> None:
+    add_finished(services.database, services.blobs)
+    known = {name: value for name, value in group().items() if name != "parts"}
+    with services.database.write() as connection:
+        rankings.save_summaries(connection, "job_1", {"groups": {"groups": [known]}})
+    page.goto(f"{PAGE}#/jobs/job_1/groups")
+    expect(page.get_by_text("Run it again to see both")).to_be_visible()
+    page.get_by_role("region", name="2 rows, more alike").get_by_role("button", name="All of them look right").click()
     expect(page.get_by_text("2 samples verified")).to_be_visible()
-    latest = {one["sample_id"]: one for one in client.get("/jobs/job_1/reviews").json()["items"]}
-    assert {name: (one["decision"], one["reviewer"]) for name, one in latest.items()} == {
-        "row-4": ("keep", "Ada"),
-        "row-1": ("keep", "Ada"),
-    }
+    latest = {one["sample_id"]: one["decision"] for one in client.get("/jobs/job_1/reviews").json()["items"]}
+    assert latest == {"row-4": "keep", "row-1": "keep"}
 
 
 def test_what_others_decide_on_a_group_is_shown_without_a_reload(
@@ -178,14 +212,14 @@ def test_what_others_decide_on_a_group_is_shown_without_a_reload(
     add_finished(services.database, services.blobs)
     with page.expect_response("**/reviews/events"):
         page.goto(f"{PAGE}#/jobs/job_1/groups")
-    group = page.get_by_role("listitem").filter(has_text="2 rows of “dog” that look unlike the rest")
-    expect(group).to_be_visible()
+    half = page.get_by_role("region", name="2 rows, more alike")
+    expect(half).to_be_visible()
     decisions = [{"sample_id": name, "decision": "relabel", "label": "eel"} for name in ("row-4", "row-1")]
     batch = client.post("/jobs/job_1/reviews", json=decisions).raise_for_status().json()["batch"]
-    expect(group.get_by_text("Relabelled to eel")).to_be_visible()
+    expect(half.get_by_text("Relabelled to eel")).to_be_visible()
     expect(page.get_by_text("2 labels changed")).to_be_visible()
     client.post("/jobs/job_1/reviews/undo", json={"batch": batch}).raise_for_status()
-    expect(group.get_by_text("Relabelled to eel")).to_have_count(0)
+    expect(half.get_by_text("Relabelled to eel")).to_have_count(0)
 
 
 def test_samples_are_verified_by_keys_and_rank_again_as_trusted(

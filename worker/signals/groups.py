@@ -96,10 +96,11 @@ def _leaning(
     found: Sequence[LabelGroup], features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], generator: torch.Generator
 ) -> list[LabelGroup]:
     drawn = _drawn(labels, generator)
+    most = max((len(rows) for rows in drawn.values()), default=0)
 
     def lean(label: int, part: Int[Tensor, " k"], rest: Int[Tensor, " r"]) -> Lean | None:
         # As many of the label's rest as of another label.
-        rest = rest[torch.randperm(len(rest), generator=generator)[: max(map(len, drawn.values()))]]
+        rest = rest[torch.randperm(len(rest), generator=generator)[:most]]
         others = torch.cat([rest, *(rows for other, rows in drawn.items() if other != label)])
         near = torch.cdist(features[part[:_KEPT]], features[others]).topk(min(_NEAREST, len(others)), largest=False)
         votes = labels[others[near.indices]].flatten().bincount(minlength=label + 1)
@@ -120,9 +121,11 @@ def _drawn(labels: Int[Tensor, " n"], generator: torch.Generator) -> dict[int, I
     """As many rows of each label, where it has them, so that a frequent label is not near for being frequent."""
     order = torch.randperm(len(labels), generator=generator)
     order = order[labels[order].argsort(stable=True)]
-    known, sizes = labels.unique(return_counts=True)
-    each = max(_NEAREST, _POOLED // len(known))
-    return {label: rows[:each] for label, rows in zip(known.tolist(), order.split(sizes.tolist()), strict=True)}
+    sizes = labels.bincount()
+    starts = (sizes.cumsum(0) - sizes).tolist()
+    each = max(_NEAREST, _POOLED // max(1, int((sizes > 0).sum())))
+    found = enumerate(zip(starts, sizes.tolist(), strict=True))
+    return {label: order[start : start + min(size, each)] for label, (start, size) in found if size}
 
 
 def _split(

@@ -12,16 +12,16 @@ from service.store import rankings
 from service.store.jobs import Job
 
 _GROUPS = "groups"
-_PREVIEWS = 5
+_PREVIEWS, _PREVIEWS_OF_PART = 5, 10
 
 
 def group_views(services: Services, job: Job) -> list[GroupView]:
     """The best separated first, each with the ids of its samples and a few of them in short."""
     with services.database.read() as connection:
         found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
-    parts = [part for group in found for part in [group, *group.get("parts", [])]]
-    members = list(dict.fromkeys(position for part in parts for position in part["positions"]))
-    shown = list(dict.fromkeys(position for part in parts for position in part["positions"][:_PREVIEWS]))
+    lists = [part["positions"] for group in found for part in [group, *group.get("parts", [])]]
+    members = list(dict.fromkeys(position for one in lists for position in one))
+    shown = list(dict.fromkeys(position for one in lists for position in one[:_PREVIEWS_OF_PART]))
     named = identities(services.blobs.canonical(job.dataset_id), members)
     names = {position: one.id for position, one in zip(members, named, strict=True)}
     with services.database.read() as connection:
@@ -33,7 +33,7 @@ def group_views(services: Services, job: Job) -> list[GroupView]:
             size=group["size"],
             separation=group["separation"],
             gap=group.get("gap", 0.0),
-            **_samples(group, names, cards),
+            **_samples(group, names, cards, _PREVIEWS),
             parts=_parts(group, names, cards),
         )
         for group in found
@@ -51,15 +51,17 @@ def _parts(group: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[in
             is_smaller=part["size"] == smallest < largest,
             leans_to=part["leans_to"],
             lean=part["lean"],
-            **_samples(part, names, cards),
+            **_samples(part, names, cards, _PREVIEWS_OF_PART),
         )
         for part in found
     ]
 
 
-def _samples(part: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[int, SampleCard]) -> dict[str, Any]:
+def _samples(
+    part: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[int, SampleCard], previews: int
+) -> dict[str, Any]:
     positions = part["positions"]
     return {
         "sample_ids": [names[position] for position in positions],
-        "previews": [cards[position] for position in positions[:_PREVIEWS] if position in cards],
+        "previews": [cards[position] for position in positions[:previews] if position in cards],
     }

@@ -31,7 +31,7 @@ def test_groups_show_both_parts_and_where_each_leans(client: httpx.Client) -> No
     assert (looser["leans_to"], looser["lean"]) == (None, 0)
     assert (tighter["sample_ids"], looser["sample_ids"]) == (TIGHTER, LOOSER)
     for part in found["parts"]:
-        assert [card["id"] for card in part["previews"]] == part["sample_ids"][:5]
+        assert [card["id"] for card in part["previews"]] == part["sample_ids"][:10]
     assert found["previews"] == tighter["previews"]
 
 

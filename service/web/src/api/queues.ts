@@ -6,11 +6,16 @@ import type { Review } from "./types";
 
 type Schemas = components["schemas"];
 export type Group = Schemas["GroupView"];
+export type Part = Schemas["GroupPart"];
 export type Candidate = Schemas["Candidate"];
 
 const MOST = 1_000;
 
 export const listGroups = (id: string) => data(api.GET("/jobs/{job_id}/groups", { params: { path: { job_id: id } } }));
+
+/** Both halves of a label; of a job of an earlier version the tighter one, of which no more is known. */
+export const halvesOf = ({ parts, size, sample_ids, previews }: Group): Part[] =>
+  parts?.length ? parts : [{ part: "tighter", size, sample_ids, previews, is_smaller: false, leans_to: null, lean: 0 }];
 
 export const listProposals = (id: string, count: number) =>
   data(api.GET("/jobs/{job_id}/verify-next", { params: { path: { job_id: id }, query: { count } } }));

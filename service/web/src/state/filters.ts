@@ -18,6 +18,8 @@ export interface Filters {
   ids?: string;
   /** A polygon that was drawn on the map. */
   region?: string;
+  /** One of both parts of each label. */
+  part?: SuspectQuery["part"];
 }
 
 /** Names of the filters in the address. `by` is the order, and filters nothing. */
@@ -33,6 +35,7 @@ export const FILTERS = [
   "q",
   "ids",
   "region",
+  "part",
 ] as const satisfies (keyof Filters)[];
 
 export type FilterName = (typeof FILTERS)[number];
@@ -64,6 +67,7 @@ export function readFilters(query: URLSearchParams): Filters {
     q: text("q"),
     ids: text("ids"),
     region: text("region"),
+    part: one("part", ["tighter", "looser"] as const),
   };
   return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as unknown as Filters;
 }

@@ -1,7 +1,7 @@
 // Decisions on samples that a queue asks about: shown at once, sent in their order, undone as they were made.
 
 import { SvelteMap } from "svelte/reactivity";
-import { postReviews, undoBatch } from "$/api/reviews";
+import { decideOnAll, postReviews, undoBatch, type BulkRequest } from "$/api/reviews";
 import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
 import { reviewer } from "./reviewer.svelte";
@@ -55,16 +55,18 @@ export class ReviewQueue {
   }
 
   decide(ids: readonly string[], kind: Kind, label: string | null = null): void {
-    const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
-    for (const id of ids) this.decided.set(id, { decision: kind, label });
-    const batch = this.#then(ids, async () => {
-      await reviewer.known();
-      const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: reviewer.name || null }));
+    this.#decide(ids, kind, label, async (by) => {
+      const decisions = ids.map((id) => ({ sample_id: id, decision: kind, label, reviewer: by }));
       return (await postReviews(this.job.id, decisions)).batch;
     });
-    this.#done.push({ before, batch });
-    this.undoable = this.#done.length;
-    batch.catch(() => this.#take(this.#done.find((one) => one.batch === batch)));
+  }
+
+  /** Decides on every sample that a filter matches; those that are `shown` say so at once. */
+  decideOnAll(filter: BulkRequest["filter"], shown: readonly string[], kind: Kind, label: string | null = null): void {
+    this.#decide(shown, kind, label, async (by) => {
+      const { batch } = await decideOnAll(this.job.id, { filter, decision: kind, label, reviewer: by });
+      return batch ?? undefined;
+    });
   }
 
   /** Undoes what was decided last, and gives its first sample. */
@@ -81,6 +83,23 @@ export class ReviewQueue {
 
   /** Resolves when everything that was decided is sent. */
   readonly settled = (): Promise<unknown> => this.#sending;
+
+  #decide(
+    ids: readonly string[],
+    kind: Kind,
+    label: string | null,
+    send: (reviewer: string | null) => Promise<string | undefined>,
+  ): void {
+    const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
+    for (const id of ids) this.decided.set(id, { decision: kind, label });
+    const batch = this.#then(ids, async () => {
+      await reviewer.known();
+      return await send(reviewer.name || null);
+    });
+    this.#done.push({ before, batch });
+    this.undoable = this.#done.length;
+    batch.catch(() => this.#take(this.#done.find((one) => one.batch === batch)));
+  }
 
   // Shows again what held before.
   #take(done: Done | undefined): void {

@@ -4,7 +4,7 @@ import { chipsOf } from "./chips";
 
 test("every filter has a chip by which it is removed", () => {
   const query = new URLSearchParams(
-    "verdict=mislabeled&label=cat&suggested=dog&decision=keep&reviewed=false&disagrees=true&min_confidence=0.9&min_score=0&q=a&ids=a,b&region=pca:0,0,1,0,1,1",
+    "verdict=mislabeled&label=cat&suggested=dog&decision=keep&reviewed=false&disagrees=true&min_confidence=0.9&min_score=0&q=a&ids=a,b&region=pca:0,0,1,0,1,1&part=tighter",
   );
   const chips = chipsOf(readFilters(query));
   expect(chips.map(({ name }) => name).sort()).toEqual([...FILTERS].sort());

@@ -1,6 +1,7 @@
 // Filters as chips: what each lets through, in words.
 
 import type { FilterName, Filters } from "$/state/filters";
+import { HALVES } from "$/words/groups";
 import { counted, percent, short } from "$/words/numbers";
 import { DECISIONS, VERDICTS } from "$/words/verdicts";
 
@@ -24,6 +25,7 @@ export function chipsOf(filters: Filters): Chip[] {
     q: filters.q && `“${filters.q}”`,
     ids: filters.ids && `${counted(filters.ids.split(",").filter(Boolean).length, "chosen sample")}`,
     region: filters.region && "Drawn on the map",
+    part: filters.part && `The ${HALVES[filters.part]} half`,
   };
   return (Object.entries(words) as [FilterName, string | null | undefined][])
     .filter(([, text]) => text)
