@@ -51,7 +51,7 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert len(sample["trajectory"]["loss"]) == 4
     assert sample["opposing"]
     assert all(other["influence"] < 0 for other in sample["opposing"])
-    assert installation.client.get(f"/jobs/{job_id}/groups").status_code == httpx.codes.OK
+    assert_parts_are_filters(installation, job_id)
     for other in (*sample["supporting"], *sample["opposing"]):
         assert other["id"] != top
         assert len(other["by_checkpoint"]) == 4
@@ -63,6 +63,21 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert len({one["sample"]["id"] for one in candidates}) == 9
     by_label = Counter(one["given_label"] for one in candidates)
     assert max(by_label.values()) - min(by_label.values()) <= 1
+
+
+def assert_parts_are_filters(installation: Installation, job_id: str) -> None:
+    """What the worker says of each part holds of the samples that the filter by it gives."""
+    groups = installation.client.get(f"/jobs/{job_id}/groups").json()["items"]
+    assert groups
+    sizes = Counter(row["given_label"] for row in installation.ranking(job_id))
+    for one in groups:
+        assert [part["part"] for part in one["parts"]] == ["tighter", "looser"]
+        assert sum(part["size"] for part in one["parts"]) == sizes[one["label"]]
+        for part in one["parts"]:
+            wanted = {"label": one["label"], "part": part["part"], "limit": 1000}
+            found = installation.client.get(f"/jobs/{job_id}/suspects", params=wanted).json()
+            assert found["total"] == part["size"]
+            assert set(part["sample_ids"]) <= {item["sample"]["id"] for item in found["items"]}
 
 
 def questions() -> bytes:
