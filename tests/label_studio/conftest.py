@@ -16,8 +16,11 @@ import redis
 
 from service.settings import WORKER_QUEUES, Settings
 from service.terminal.processes import free_port
+from tests.browser.conftest import browser
 from tests.label_studio.ours import Installation
 from tests.label_studio.tool import Tool, running
+
+__all__ = ["browser"]
 
 PROGRAM = Path(os.environ.get("TEST_LABEL_STUDIO", ".venv-label-studio/bin/label-studio"))
 

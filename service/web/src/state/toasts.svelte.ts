@@ -11,6 +11,8 @@ export interface Toast {
 
 class Toasts {
   shown = $state<Toast[]>([]);
+  /** The open dialogs, the newest last. */
+  places = $state<string[]>([]);
   #last = 0;
 
   say(text: string, action?: Toast["action"], tone: Toast["tone"] = "plain"): void {
