@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Literal
 
 import httpx
 import pytest
@@ -160,7 +161,7 @@ def test_what_the_tool_refuses_is_said_in_the_dialog_where_it_can_be_closed(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 360])
 def test_the_dialog_has_no_barrier_and_fits(
-    browser: Browser, server: str, job: str, axe_script: str, width: int, theme: str
+    browser: Browser, server: str, job: str, axe_script: str, width: int, theme: Literal["light", "dark"]
 ) -> None:
     context = browser.new_context(
         base_url=server, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True

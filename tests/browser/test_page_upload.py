@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
+from tests.browser import axe
 from tests.browser.conftest import PAGE, Watched
 
 ROWS = 40
@@ -231,6 +232,30 @@ def test_a_file_that_is_refused_says_why_and_what_to_do(
     expect(page.get_by_role("button", name="Another file")).to_be_visible()
     assert watched.refused == [(status, "/datasets")]
     watched.refused.clear()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_reasons_of_a_refusal_have_no_barrier(
+    browser: Browser, server: str, axe_script: str, tmp_path: Path, width: int, theme: Literal["light", "dark"]
+) -> None:
+    context = browser.new_context(
+        base_url=server, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True
+    )
+    page = context.new_page()
+    (tmp_path / "notes.zip").write_bytes(b"a text\n")
+    page.goto(f"{PAGE}#/new")
+    page.get_by_label(FIELD).set_input_files(tmp_path / "notes.zip")
+    panel = page.get_by_role("button", name="All that can be read")
+    expect(panel).to_have_attribute("aria-expanded", "false")
+    panel.press("Enter")
+    opened = page.get_by_role("button", name="Hide what can be read")
+    expect(opened).to_have_attribute("aria-expanded", "true")
+    expect(page.locator(f"[id='{opened.get_attribute('aria-controls')}']")).to_contain_text("CSV")
+    page.wait_for_timeout(300)  # what fades in has its colour
+    assert axe.violations(page, axe_script) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
 
 
 def test_a_file_that_is_still_being_read_is_left_for_another(

@@ -139,6 +139,51 @@ def test_rows_are_those_of_the_api_in_short(agent: Agent, client: httpx.Client) 
     assert [row["sample"] for row in chosen] == [one["sample"]["id"] for one in wanted]
 
 
+# Parameters of the ranking that a tool has not, and why.
+_FILE = {"format", "field", "about", "root"}  # the form of a file, which `export` writes
+_PAGE = {"limit", "cursor", "offset", "ids"}  # parts of a ranking: a file has all that the filters leave
+_TOOL_NAMES = {"field", "about", "root", "signals"}  # how a labelling tool, or a column, is called
+
+
+def test_the_tools_have_every_filter_of_the_ranking(agent: Agent, client: httpx.Client) -> None:
+    parameters = client.get("/openapi.json").json()["paths"]["/jobs/{job_id}/suspects"]["get"]["parameters"]
+    served = {one["name"] for one in parameters if one["in"] == "query"}
+    taken = {name: set(agent.tools[name].input_schema["properties"]) for name in ("suspects", "export")}
+    assert taken["suspects"] - {"job"} == served - _FILE
+    assert taken["export"] - {"job", "output"} == served - _PAGE - _TOOL_NAMES
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("chosen", "query"),
+    [
+        ({"min_confidence": 0.5}, {"min_confidence": 0.5}),
+        ({"disagrees": True}, {"disagrees": "true"}),
+        ({"reviewed": True}, {"reviewed": "true"}),
+        ({"decision": "remove"}, {"decision": "remove"}),
+        ({"q": "ROW-1"}, {"q": "row-1"}),
+        ({"offset": 3}, {"offset": 3}),
+        ({"ids": ["row-1", "row-0"]}, {"ids": "row-1,row-0"}),
+    ],
+)
+def test_a_filter_of_a_tool_keeps_what_that_of_the_api_keeps(
+    agent: Agent, client: httpx.Client, tmp_path: Path, chosen: dict[str, Any], query: dict[str, Any]
+) -> None:
+    decisions = [{"sample_id": "row-1", "decision": "remove"}, {"sample_id": "row-4", "decision": "keep"}]
+    client.post("/jobs/job_1/reviews", json=decisions).raise_for_status()
+    every = client.get("/jobs/job_1/suspects", params={"limit": 1000}).json()["items"]
+    wanted = [
+        one["sample"]["id"]
+        for one in client.get("/jobs/job_1/suspects", params={"limit": 1000, **query}).json()["items"]
+    ]
+    assert 0 < len(wanted) < len(every)
+    assert [row["sample"] for row in agent.call("suspects", job="job_1", limit=1000, **chosen)["items"]] == wanted
+    if not {"offset", "ids"} & set(chosen):
+        agent.call("export", job="job_1", output=str(tmp_path / "part.jsonl"), format="jsonl", **chosen)
+        written = (tmp_path / "part.jsonl").read_text().splitlines()
+        assert len(written) == len(wanted)
+
+
 @pytest.mark.usefixtures("stored")
 def test_a_sample_has_its_evidence_in_words(agent: Agent, client: httpx.Client) -> None:
     found = client.get("/jobs/job_1/samples/row-0").json()

@@ -20,6 +20,30 @@ Part = Annotated[
     Field(description="Only samples in this part of their label, as `groups` has it."),
 ]
 MinScore = Annotated[float | None, Field(description="Only samples that score at least this.")]
+MinConfidence = Annotated[
+    float | None, Field(description="Only samples whose suggested label is at least this certain, 0 to 1.")
+]
+Disagrees = Annotated[
+    bool | None,
+    Field(description="true: only samples whose suggested label is not the given one; false: only the others."),
+]
+Reviewed = Annotated[
+    bool | None, Field(description="true: only samples on which a decision holds; false: only the others.")
+]
+Decided = Annotated[
+    Literal["relabel", "keep", "remove", "unsure"] | None,
+    Field(description="Only samples on which this decision holds."),
+]
+Search = Annotated[
+    str | None,
+    Field(
+        max_length=200, description="Only samples whose id, or the beginning of whose text, contains this; in any case."
+    ),
+]
+Region = Annotated[
+    str | None,
+    Field(description="Only samples inside this polygon of a map: its name and the corners, as in pca:0,0;1.5,0;1,2."),
+]
 Apply = Annotated[
     Literal["reviews", "suggestions"],
     Field(

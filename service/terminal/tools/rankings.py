@@ -8,13 +8,19 @@ from service.terminal.tools.answer import Json, PageAnswer, ToolAnswer, WrittenF
 from service.terminal.tools.arguments import (
     By,
     Cursor,
+    Decided,
+    Disagrees,
     Job,
     Label,
     Limit,
+    MinConfidence,
     MinScore,
     Output,
     Part,
+    Region,
+    Reviewed,
     Sample,
+    Search,
     Suggested,
     Verdict,
 )
@@ -169,13 +175,26 @@ def suspects(
     verdict: Verdict = None,
     min_score: MinScore = None,
     part: Part = None,
+    min_confidence: MinConfidence = None,
+    disagrees: Disagrees = None,
+    reviewed: Reviewed = None,
+    decision: Decided = None,
+    q: Search = None,
+    region: Region = None,
     signals: Annotated[list[str] | None, Field(description="Signals to show of each row: si, aai, …")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
+    offset: Annotated[int | None, Field(ge=0, description="Place in the filtered list to begin at, from 0.")] = None,
+    ids: Annotated[
+        list[str] | None, Field(min_length=1, max_length=200, description="Only these samples, all at once.")
+    ] = None,
 ) -> SuspectsAnswer:
     """List the most suspicious samples of a completed job, with given and suggested label, score and values."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
-    shown = {"signals": ",".join(signals)} if signals else {}
+    wanted = {
+        "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region,
+    }  # fmt: skip
+    shown = {"offset": offset, "signals": ",".join(signals or ()) or None, "ids": ",".join(ids) if ids else None}
     answer = client.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted, **shown)
     rows = [
         SuspectRow(
@@ -296,15 +315,18 @@ def export(
     verdict: Verdict = None,
     min_score: MinScore = None,
     part: Part = None,
+    min_confidence: MinConfidence = None,
+    disagrees: Disagrees = None,
+    reviewed: Reviewed = None,
+    decision: Decided = None,
+    q: Search = None,
+    region: Region = None,
 ) -> WrittenFile:
     """Write a whole ranking, or what the filters leave of it, to a file."""
     wanted: dict[str, Any] = {
-        "label": label,
-        "suggested": suggested,
-        "verdict": verdict,
-        "min_score": min_score,
-        "part": part,
-    }
+        "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region,
+    }  # fmt: skip
     return save(client, new_file(output), "jobs", job, "suspects", format=format, by=by, **wanted)
 
 
