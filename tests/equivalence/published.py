@@ -484,7 +484,8 @@ def margin_with_confusions(logits: Doubles, h: Doubles, labels: list[int]) -> tu
 
     def counts(c: int, y: int) -> float:
         beside: float = (number[c][y] + 1 + 8 * excess(c, y)) / (classes - 1 + sum(number[c]))
-        return 1 / (classes - 1) + directed * beside
+        weight: float = 1 / (classes - 1) + directed * beside
+        return weight
 
     def odds(z: Doubles, i: int) -> float:
         p = np.exp(z[i] - z[i].max())

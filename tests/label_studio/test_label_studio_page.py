@@ -18,7 +18,7 @@ _PATIENCE_MS = 120_000  # the tool takes predictions one by one
 def test_the_buttons_of_the_page_do_in_the_tool_what_they_say(
     browser: Browser, tool: Tool, installation: Installation
 ) -> None:
-    one = scene(tool, installation, seed=1, words=3, verified=60)
+    one = scene(tool, installation, seed=4, verified=150)
     suspects = installation.suspects(one.job)
     context = browser.new_context(base_url=installation.url, viewport={"width": 1440, "height": 900}, locale="en-GB")
     context.set_default_timeout(120_000)
