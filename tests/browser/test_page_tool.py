@@ -1,6 +1,6 @@
 """The dialog of the labelling tool: what its buttons do in the tool, and what they say. The tool is a stand-in.
 
-`make test-label-studio` presses them beside the real one.
+`make test-label-studio` sends by them to the real one, and takes back.
 """
 
 import re

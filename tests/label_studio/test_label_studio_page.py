@@ -1,4 +1,4 @@
-"""The dialog of the page beside the real Label Studio: each of its buttons does there what it says."""
+"""The dialog of the page beside the real Label Studio: its buttons do there what they say."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.label_studio
 _PATIENCE_MS = 120_000  # the tool takes predictions one by one
 
 
-def test_the_buttons_of_the_page_do_in_the_tool_what_they_say(
+def test_suspects_are_sent_and_taken_out_of_the_queue_in_the_tool_by_the_buttons_of_the_page(
     browser: Browser, tool: Tool, installation: Installation
 ) -> None:
     one = scene(tool, installation, seed=4, verified=150)
@@ -39,14 +39,5 @@ def test_the_buttons_of_the_page_do_in_the_tool_what_they_say(
     assert {task["id"] for task in tool.tasks(project) if not task["is_labeled"]} == flagged
     dialog.get_by_role("button", name="Take them out of the queue again").click()
     says(dialog, f"{len(flagged)} tasks taken out of the queue again.", _PATIENCE_MS)
-    tasks = {task["id"]: task for task in tool.tasks(project)}
-    assert all(task["is_labeled"] for task in tasks.values())
-
-    # Without its events the decision is there when the button is pressed, and not before.
-    for hook in tool.ask("GET", "/api/webhooks/", params={"project": project}):
-        tool.ask("DELETE", f"/api/webhooks/{hook['id']}/")
-    first = int(suspects[0]["sample"]["id"])
-    tool.relabel(tasks[first], one.right[first])
-    dialog.get_by_role("button", name="Read decisions now").click()
-    says(dialog, "1 new decision read.", _PATIENCE_MS)
+    assert all(task["is_labeled"] for task in tool.tasks(project))
     context.close()
