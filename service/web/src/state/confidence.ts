@@ -1,0 +1,12 @@
+// Whether the parts of a job show how sure a suggestion is: not where the job could not tell how many labels are wrong,
+// because the number would depend on a guess of that.
+
+import { getContext, setContext } from "svelte";
+
+const KEY = Symbol("confidence is told");
+const ALWAYS = (): boolean => true;
+
+export const tellConfidence = (isTold: () => boolean): unknown => setContext(KEY, isTold);
+
+/** To be asked while a component is made; what it returns follows the job. */
+export const confidenceTold = (): (() => boolean) => getContext<(() => boolean) | undefined>(KEY) ?? ALWAYS;
