@@ -79,6 +79,7 @@ migration: .venv/.installed-dev  ## Write the migration for what changed in the 
 benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detection, counts, cost and scale (an hour); writes benchmarks/results
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.detection
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.early
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.frozen
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.recorded

@@ -1,8 +1,10 @@
 """Development data as a client would upload it, read from the folder that SUSPECTS_DATA names."""
 
 import gzip
+import io
 import os
 import tempfile
+import zipfile
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +43,17 @@ def taken(source: Path, spec: DatasetSpec, folder: Path) -> tuple[DatasetInfo, C
         **{one.name: getattr(found, one.name) for one in fields(found)},
     )
     return info, open_canonical(data)
+
+
+def cifar(rows: int) -> tuple[str, bytes]:
+    """The first photographs of CIFAR-10, as JPEG files in folders of their class."""
+    packed = np.load(DATA / "images" / "cifar10_jpeg.npz")
+    file, ends, labels = packed["jpg_train"].tobytes(), packed["off_train"], packed["y_train"]
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for row in range(rows):
+            archive.writestr(f"{labels[row]}/{row:06d}.jpg", file[ends[row] : ends[row + 1]])
+    return "cifar.zip", made.getvalue()
 
 
 def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tuple[Path, DatasetSpec]:

@@ -16,7 +16,6 @@ import io
 import json
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import cross_val_predict
 
-from benchmarks.data import DATA, load
+from benchmarks.data import DATA, cifar, load
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, ModelRequest
 from worker.backbones import BackboneContext, FeatureCache
@@ -35,17 +34,6 @@ from worker.job.preparation import prepare
 
 RESULTS = Path(__file__).parent / "results"
 COLUMNS = ("set", "model", "first job s", "second job s", "ratio", "train accuracy", "AP of mislabeled")
-
-
-def cifar(rows: int) -> tuple[str, bytes]:
-    """JPEG files in folders of their class."""
-    packed = np.load(DATA / "images" / "cifar10_jpeg.npz")
-    file, ends, labels = packed["jpg_train"].tobytes(), packed["off_train"], packed["y_train"]
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for row in range(rows):
-            archive.writestr(f"{labels[row]}/{row:06d}.jpg", file[ends[row] : ends[row + 1]])
-    return "cifar.zip", made.getvalue()
 
 
 def fashion(rows: int) -> tuple[str, bytes]:

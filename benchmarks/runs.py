@@ -13,6 +13,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.models import AUTO
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
+from worker.backbones import BackboneContext
 from worker.data.canonical import Canonical
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
@@ -43,11 +44,14 @@ def fixed(info: DatasetInfo) -> ModelRequest:
     return ModelRequest(name=AUTO[info.modality])
 
 
-def run(info: DatasetInfo, dataset: Canonical, options: JobOptions) -> Run:
-    """Prepare, fit, score and rank, timed. Checkpoints are saved to disk as a worker saves them."""
+def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: BackboneContext | None = None) -> Run:
+    """Prepare, fit, score and rank, timed. Checkpoints are saved to disk as a worker saves them.
+
+    Pretrained models need `backbones`.
+    """
     spec = resolve(options, info)
     clock = [time.perf_counter()]
-    prepared = prepare(spec, dataset, None)
+    prepared = prepare(spec, dataset, None, backbones=backbones)
     clock.append(time.perf_counter())
     spec, found = searched(prepared, spec)
     clock.append(time.perf_counter())
