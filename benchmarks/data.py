@@ -8,8 +8,10 @@ import zipfile
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.ingest import Limits, ingest
@@ -19,8 +21,9 @@ DATA = Path(os.environ.get("SUSPECTS_DATA", Path(__file__).parents[2] / "shared"
 TABLES = ("adult", "bank", "covtype10k", "letter", "magic", "phoneme", "satimage", "spambase", "wine_quality")
 IMAGES = ("mnist", "fmnist")
 TEXTS = {"trec": ("trec_questions", "target"), "yoruba": ("yoruba_news_weak", "noisy_label")}
-EMBEDDINGS = ("trec_minilm", "cifar_lite0")
+EMBEDDINGS = ("trec_minilm", "yoruba_minilm", "cifar_lite0", "mnist_lite0", "fmnist_lite0")
 _EMBEDDED = 8_000  # photographs, of 15,000
+_GREYSCALE = 3_000  # of 12,000
 
 
 def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[DatasetInfo, Canonical]:
@@ -64,27 +67,40 @@ def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tupl
             with gzip.open(source, "rt") as file:
                 header, *lines = file.readlines()
             source = folder / f"{name}.csv"
-            source.write_text("".join([header, *(lines[row] for row in _chosen(len(lines), rows, seed))]))
+            source.write_text("".join([header, *(lines[row] for row in chosen_rows(len(lines), rows, seed))]))
         return source, DatasetSpec(name=name, label=label)
     if name in IMAGES:
         arrays = np.load(DATA / "images" / f"{name}.npz")
-        chosen = _chosen(len(arrays["y_train"]), rows, seed)
+        chosen = chosen_rows(len(arrays["y_train"]), rows, seed)
         source = folder / f"{name}.npz"
         np.savez(source, x=arrays["x_train"][chosen], y=arrays["y_train"][chosen])
         return source, DatasetSpec(name=name)
     if name in EMBEDDINGS:
-        # The packages that carry the backbones are wanted by nobody else.
-        from benchmarks import embeddings
-
-        x, y = embeddings.trec(DATA) if name == "trec_minilm" else embeddings.cifar(DATA, _EMBEDDED)
-        chosen = _chosen(len(y), rows, seed)
+        x, y = _embedded(name)
+        chosen = chosen_rows(len(y), rows, seed)
         source = folder / f"{name}.npz"
         np.savez(source, x=x[chosen], y=y[chosen])
         return source, DatasetSpec(name=name, modality="embedding")
     raise ValueError(f"no development set {name}; one of {', '.join((*TABLES, *IMAGES, *TEXTS, *EMBEDDINGS))}")
 
 
-def _chosen(there: int, rows: int | None, seed: int | None) -> list[int]:
+def _embedded(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    # The packages that carry the backbones are wanted by nobody else.
+    from benchmarks import embeddings
+
+    match name:
+        case "trec_minilm":
+            return embeddings.trec(DATA)
+        case "yoruba_minilm":
+            return embeddings.yoruba(DATA)[:2]
+        case "cifar_lite0":
+            return embeddings.cifar(DATA, _EMBEDDED)
+        case _:
+            return embeddings.greyscale(DATA, name.removesuffix("_lite0"), _GREYSCALE)
+
+
+def chosen_rows(there: int, rows: int | None, seed: int | None) -> list[int]:
+    """Which of so many rows `load` takes, in order: all of them, the first, or as many drawn."""
     wanted = there if rows is None else min(rows, there)
     if seed is None:
         return list(range(wanted))

@@ -1,0 +1,204 @@
+"""How true the answers of a job are: wrong labels found, counted, and the confidence that is shown, beside other methods.
+
+    python -m benchmarks.truth [--half reported|tuned] [--rows 2000] [--seeds 2] [--cache FOLDER] [--sets NAME ...]
+
+Runs are those of benchmarks.truth_runs; what is in the cache is not run again. Rules were chosen on the `tuned` half of the
+sets (benchmarks.blends). Errors of people are `natural` (weak labels of Yoruba headlines) and imitated by `human`: samples
+that look like another class. cleanlab's score is the probability of the label by a model of the other four folds. Writes
+results/truth-HALF.md.
+"""
+
+import argparse
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from benchmarks.data import EMBEDDINGS, IMAGES, TEXTS
+from benchmarks.truth_runs import KINDS, LOGISTIC, NONE, TREES, KnownRun, known_runs
+from service.domain.signal import HEADLINES
+from worker.signals.confident import label_issue_count
+from worker.signals.suggestions import suggest
+from worker.signals.verdicts import Verdicts, decide
+
+RESULTS = Path(__file__).parent / "results"
+TUNED = ("adult", "covtype10k", "satimage", "spambase", "mnist", "trec", "trec_minilm", "mnist_lite0")
+REPORTED = (
+    *("bank", "letter", "magic", "phoneme", "wine_quality"),
+    *("fmnist", "fmnist_lite0", "cifar_lite0", "yoruba", "yoruba_minilm"),
+)
+ROWS, VERIFIED = 2_000, 600
+_TIE = 0.002
+_BINS = 10
+_MANY = 20  # flagged samples from which on a calibration is told
+
+Found = dict[str, float]
+
+
+def found_table(runs: Sequence[KnownRun]) -> list[str]:
+    """Average precision / F1 at the true count by set and kind of errors, means over seeds."""
+    columns = ["`mislabeled`", "`aum`", "best other signal", f"cleanlab, {LOGISTIC}", f"cleanlab, {TREES}"]
+    lines = ["| set | errors | " + " | ".join(columns) + " |", "|---" * (2 + len(columns)) + "|"]
+    cells: dict[tuple[str, str], list[list[Found | None]]] = defaultdict(list)
+    for run in runs:
+        if run.kind != NONE:
+            cells[run.name, run.kind].append(_scores(run))
+    for (name, kind), several in cells.items():
+        lines.append(
+            f"| {name} | {kind} | " + " | ".join(_cell(column) for column in zip(*several, strict=True)) + " |"
+        )
+    every = [one for several in cells.values() for one in several]
+    lines.append("| mean | all | " + " | ".join(_cell(column) for column in zip(*every, strict=True)) + " |")
+    for kind in dict.fromkeys(kind for _, kind in cells):
+        of_kind = [one for (_, other), several in cells.items() if other == kind for one in several]
+        lines.append(f"| mean | {kind} | " + " | ".join(_cell(column) for column in zip(*of_kind, strict=True)) + " |")
+    gaps = [_precision(one[0]) - _precision(one[1]) for one in every]
+    return [
+        *lines,
+        "",
+        (
+            f"`mislabeled` against `aum`, average precision: {mean(gaps):+.3f} on average, {min(gaps):+.3f} at worst; "
+            f"more than {_TIE} below in {sum(gap < -_TIE for gap in gaps)} of {len(gaps)} runs."
+        ),
+        "The best other signal is the one with the highest average precision in each run, known only in hindsight.",
+    ]
+
+
+def _scores(run: KnownRun) -> list[Found | None]:
+    by_name = {name: run.found(scores) for name, scores in run.signals.items()}
+    others = [found for name, found in by_name.items() if name not in (*HEADLINES, "aum", "confusion_margin")]
+    return [
+        by_name["mislabeled"],
+        by_name["aum"],
+        max(others, key=_precision),
+        *(run.found(run.self_confidence(name)) if name in run.others else None for name in (LOGISTIC, TREES)),
+    ]
+
+
+def _precision(found: Found | None) -> float:
+    return -1.0 if found is None else found["average_precision"]
+
+
+def _cell(several: Iterable[Found | None]) -> str:
+    known = [found for found in several if found is not None]
+    if not known:
+        return ""
+    return " / ".join(f"{mean(found[key] for found in known):.3f}" for key in ("average_precision", "f1"))
+
+
+def count_table(runs: Sequence[KnownRun]) -> list[str]:
+    """Numbers of wrong labels by kind of errors: told or not, and whether the interval holds the truth."""
+    lines = [
+        (
+            "| errors | verified | jobs | unknown | told | interval holds | within a quarter | flagged where unknown, of them wrong "
+            f"| cleanlab's count, {LOGISTIC}: mean, of so many |"
+        ),
+        "|---" * 9 + "|",
+    ]
+    groups: dict[tuple[str, int], list[KnownRun]] = defaultdict(list)
+    for run in runs:
+        groups[run.kind, run.verified].append(run)
+    for (kind, verified), several in groups.items():
+        told = holds = near = flagged = right = 0
+        for run in several:
+            verdicts, wrong = decided(run), int(run.wrong.sum())
+            estimate = verdicts.mislabeled_estimate
+            if estimate.doubt is not None:
+                flagged += int(verdicts.mislabeled.sum())
+                right += int((verdicts.mislabeled & run.wrong).sum())
+                continue
+            told += 1
+            holds += estimate.low <= wrong <= estimate.high
+            near += abs(estimate.count - wrong) <= max(0.25 * wrong, 0.01 * len(run.labels))
+        counted = mean(label_issue_count(run.others[LOGISTIC], run.labels) for run in several)
+        truth = mean(int(run.wrong.sum()) for run in several)
+        lines.append(
+            f"| {kind} | {verified} | {len(several)} | {len(several) - told} | {told} | {holds} | {near} "
+            f"| {flagged}, {right} | {counted:.0f}, {truth:.0f} |"
+        )
+    return [*lines, "", "Within a quarter of the truth, or within 1 % of the samples."]
+
+
+def decided(run: KnownRun) -> Verdicts:
+    """Count and flags, as a job makes them."""
+    generator = torch.Generator().manual_seed(run.seed)
+    return decide(run.measurements, run.signals["mislabeled"], run.signals["anomalous"], generator)
+
+
+def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
+    """Over what is flagged where the number is told: what is shown, what is the case, and the expected calibration error."""
+    lines = [
+        "| data | flagged | shown that the label is wrong | is wrong | error | shown that the suggestion is right | is right | error |",
+        "|---" * 8 + "|",
+    ]
+    parts: dict[str, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = defaultdict(list)
+    for run in runs:
+        verdicts, m = decided(run), run.measurements
+        flags = verdicts.mislabeled
+        if verdicts.mislabeled_estimate.doubt is not None or int(flags.sum()) < _MANY:
+            continue
+        label, sure, wrong = suggest(
+            m.dynamics.early,
+            m.votes.mean,
+            run.labels,
+            flags,
+            run.signals["mislabeled"],
+            verdicts.mislabeled_estimate.count,
+        )
+        right = (label == run.right) & run.wrong
+        parts[_modality(run.name)].append((wrong[flags], run.wrong[flags], sure[flags], right[flags]))
+    for modality, several in parts.items():
+        wrong_shown, wrong, sure_shown, sure = (
+            torch.cat(columns).double().numpy() for columns in zip(*several, strict=True)
+        )
+        cells = [str(len(wrong))]
+        for shown, true in ((wrong_shown, wrong), (sure_shown, sure)):
+            cells += [f"{shown.mean():.2f}", f"{true.mean():.2f}", f"{_calibration_error(shown, true):.3f}"]
+        lines.append(f"| {modality} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _modality(name: str) -> str:
+    kinds: list[tuple[Iterable[str], str]] = [(EMBEDDINGS, "embeddings"), (IMAGES, "images"), (TEXTS, "texts")]
+    return next((kind for names, kind in kinds if name in names), "tables")
+
+
+def _calibration_error(shown: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    """Mean difference between the two over ten bins of equal width, weighed by their samples (Guo et al. 2017)."""
+    place = np.minimum((shown * _BINS).astype(int), _BINS - 1)
+    return sum(abs(float((shown - true)[place == one].sum())) for one in range(_BINS)) / len(shown)
+
+
+def main() -> None:
+    """Run and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--half", choices=["reported", "tuned"], default="reported")
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "truth")
+    parser.add_argument("--sets", nargs="+", help="only these of the half")
+    arguments = parser.parse_args()
+    names = arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
+    alone, verified = (
+        list(known_runs(names, (NONE, *KINDS), arguments.rows, range(seeds), known, arguments.cache))
+        for known, seeds in ((0, arguments.seeds), (VERIFIED, 1))
+    )
+    tables: list[tuple[str, Callable[[], list[str]]]] = [
+        ("Wrong labels found, average precision / F1, no reference", lambda: found_table(alone)),
+        ("How many are wrong", lambda: count_table([*alone, *verified])),
+        ("Confidence of what is flagged, no reference", lambda: confidence_table(alone)),
+    ]
+    title = f"# True answers: the {arguments.half} half, {arguments.rows} rows, {arguments.seeds} seeds (verified: 1)"
+    lines = [title, *(line for heading, make in tables for line in ("", f"## {heading}", "", *make()))]
+    (RESULTS / f"truth-{arguments.half}.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
