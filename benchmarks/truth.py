@@ -154,11 +154,11 @@ def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
         right = (label == run.right) & run.wrong
         parts[_modality(run.name)].append((wrong[flags], run.wrong[flags], sure[flags], right[flags]))
     for modality, several in parts.items():
-        wrong_shown, wrong, sure_shown, sure = (
+        wrong_shown, wrong_true, sure_shown, sure_true = (
             torch.cat(columns).double().numpy() for columns in zip(*several, strict=True)
         )
-        cells = [str(len(wrong))]
-        for shown, true in ((wrong_shown, wrong), (sure_shown, sure)):
+        cells = [str(len(wrong_true))]
+        for shown, true in ((wrong_shown, wrong_true), (sure_shown, sure_true)):
             cells += [f"{shown.mean():.2f}", f"{true.mean():.2f}", f"{_calibration_error(shown, true):.3f}"]
         lines.append(f"| {modality} | " + " | ".join(cells) + " |")
     return lines
