@@ -55,15 +55,19 @@ def decide(
         wrong = agreed_error_count(_guesses(m), m.labels)
     else:
         wrong = _doubted(_wrong_labels(known, m.labels, ~outside, generator), len(m.labels))
-    flagged = wrong.count if wrong.doubt is None else min(_surely_wrong(m), wrong.high)
-    return Verdicts(_top(mislabeled, flagged, outside), outside, wrong, strange)
+    if wrong.doubt is not None:
+        wrong = replace(wrong, count=min(max(_surely_wrong(m), wrong.low), wrong.high))
+    return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
 def _surely_wrong(m: Answers) -> int:
     """How many samples have a label that every prediction holds for about seven times less likely than another."""
     odds = [-m.dynamics.margin[0]] if m.unseen is not None else []
     if isinstance(m, Measurements):
-        odds += [m.confusion.held_out, *([] if m.unseen is not None else [m.confusion.scores])]
+        odds.append(m.confusion.held_out)
+        # The network learns an error that is shared by the rest of a group, and then agrees with it.
+        if m.unseen is None and not m.grouped:
+            odds.append(m.confusion.scores)
     return int((torch.stack(odds).amin(0) > _SURE_ODDS).sum()) if odds else 0
 
 
