@@ -48,10 +48,20 @@ def push(services: Services, job: Job, request: PushRequest) -> PushResult:
 @contextmanager
 def exclusive(services: Services, job: Job) -> Iterator[None]:
     """Lock for one push or undo of a job at a time. Raises Conflict for a second one."""
-    with services.database.try_lock(f"push {job.id}") as free:
+    with services.database.try_lock(_lock(job.id)) as free:
         if not free:
             raise Conflict("the job is being pushed right now", retry_after=10, members={"state": "pushing"})
         yield
+
+
+def is_pushed_now(services: Services, job_id: str) -> bool:
+    """Whether a push or an undo of a job is under way."""
+    with services.database.try_lock(_lock(job_id)) as free:
+        return not free
+
+
+def _lock(job_id: str) -> str:
+    return f"push {job_id}"
 
 
 class _Push:

@@ -16,6 +16,7 @@ from service.domain.errors import Conflict
 from service.ingest.identities import labels_of
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import connect, read_control
+from service.label_studio.push.push import is_pushed_now
 from service.label_studio.push.push_state import PushState, pull_of_job, states_of_project
 from service.label_studio.push.review_project import origin_task
 from service.label_studio.reconcile.changes import (
@@ -87,12 +88,12 @@ class ProjectReader:
     def reconcile(self, job: Job, pull: Pull, fingerprint: str) -> ReconcileResult:
         """Record the decisions on a job's tasks; `fingerprint` is from before. Raises Conflict too."""
         services = self._services
+        project = self._read(pull, pull.project, review=False)
+        pushes = self._pushes(pull)
         with services.database.read() as connection:
-            pushes = states_of_project(connection, pull)
             info = datasets.get(connection, job.dataset_id)
         if info is None:
             raise Conflict("the job was deleted in the meantime", members={"state": "deleted"})
-        project = self._read(pull, pull.project, review=False)
         review = self._read_review_project(pull, pushes.get(job.id, PushState()))
         given = labels_of(services.blobs.canonical(job.dataset_id))
         changes = _changes(given, _baseline(services, pull), _Written(pushes.values()), project, review, pull)
@@ -103,6 +104,17 @@ class ProjectReader:
             summary = outcomes.of_job(connection, job.id)
         counts = {str(one): count for one, count in summary.of_flagged().items()}
         return ReconcileResult(project=pull.project, tasks=len(project.tasks), recorded=recorded, outcomes=counts)
+
+    def _pushes(self, pull: Pull) -> dict[str, PushState]:
+        """What pushes over the project wrote, as of after it was read: what a push wrote meanwhile is nobody's decision."""
+        services = self._services
+        with services.database.read() as connection:
+            same = pulls.jobs_of_project(connection, pull.connection_id, pull.project)
+        if any(is_pushed_now(services, job_id) for job_id in same):
+            msg = "annotations of this project are being written or put back right now; read the decisions afterwards"
+            raise Conflict(msg, retry_after=10, members={"state": "pushing"})
+        with services.database.read() as connection:
+            return states_of_project(connection, pull)
 
     def _read(self, pull: Pull, number: int, *, review: bool) -> _ProjectState:
         """Read a project. Pages shift when tasks are deleted meanwhile: it is read again, in the end as incomplete."""

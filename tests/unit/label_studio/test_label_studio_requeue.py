@@ -87,6 +87,35 @@ def test_an_undoing_that_broke_off_goes_on_and_nobody_takes_it_for_a_word(
     assert reconcile(client, job)["recorded"] == 0
 
 
+def test_annotations_that_are_put_back_while_decisions_are_read_are_nobody_s_decision(
+    client: httpx.Client, server: str, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post(f"/jobs/{job}/push", json={"mode": "requeue"})
+    whole, restored = tool.answer, list[int]()
+
+    def interrupted(method: str, path: str, query: Any, body: bytes) -> tuple[int, Any]:
+        # The listing holds what was put back after the reading had begun.
+        if path == "/api/tasks/" and "query" not in query and not restored:
+            restored.append(0)
+            restored.append(httpx.post(f"{server}/jobs/{job}/push/undo").json()["restored"])
+        return whole(method, path, query, body)
+
+    monkeypatch.setattr(tool, "answer", interrupted)
+    assert reconcile(client, job)["recorded"] == 0
+    assert restored[1] > 0
+
+
+def test_decisions_are_not_read_while_annotations_are_written_or_put_back(
+    client: httpx.Client, services: Services, job: str
+) -> None:
+    with services.database.try_lock(f"push {job}") as free:
+        assert free
+        refused = client.post(f"/jobs/{job}/reconcile")
+    assert (refused.status_code, refused.json()["state"]) == (409, "pushing")
+    assert refused.headers["retry-after"] == "10"
+    assert reconcile(client, job)["recorded"] == 0
+
+
 def test_a_task_that_is_deleted_meanwhile_is_left_out_of_the_review_project(
     client: httpx.Client, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
