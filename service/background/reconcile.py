@@ -8,7 +8,7 @@ import structlog
 
 from service.domain.errors import SuspectsError
 from service.label_studio.projects import connect
-from service.label_studio.reconcile.reconcile import ProjectReader
+from service.label_studio.reconcile.reconcile import ProjectReader, PushedNow
 from service.services import Services
 from service.store import jobs, pulls
 from service.store.jobs import Job
@@ -57,6 +57,10 @@ def _reconcile(services: Services, reader: ProjectReader, pull: Pull, job: Job) 
                 pulls.record_reconciled(connection, pull.job_id, fingerprint, services.now())
             return False
         result = reader.reconcile(job, pull, fingerprint)
+    except PushedNow:
+        with services.database.write() as connection:
+            pulls.request_again(connection, pull.job_id, services.now())
+        return False
     except SuspectsError as error:
         _record_failure(services, [pull], error)
         return False

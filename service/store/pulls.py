@@ -143,6 +143,11 @@ def request_reconcile(connection: sa.Connection, connection_id: str, project: in
     return _ask(connection, [one.job_id for one in mine if one.project == project or one.job_id in reviewed], now)
 
 
+def request_again(connection: sa.Connection, job_id: str, now: datetime) -> None:
+    """Ask to reconcile a job that was claimed and could not be read yet."""
+    _ask(connection, [job_id], now)
+
+
 def request_overdue(connection: sa.Connection, every: timedelta, now: datetime) -> int:
     """Ask to reconcile the jobs that were last reconciled before `now - every`, and give how many were asked for."""
     due = [

@@ -41,6 +41,10 @@ _TRIES = 3
 _GONE = "gone"  # fingerprint of a deleted project
 
 
+class PushedNow(Conflict):
+    """A push or an undo over the project is under way: what it writes cannot be told from decisions before it ends."""
+
+
 def reconcile(services: Services, job: Job) -> ReconcileResult:
     """Record the present decisions on a completed job's tasks. Raises Conflict, and Upstream for tool errors."""
     if job.spec.glitches:
@@ -112,7 +116,7 @@ class ProjectReader:
             same = pulls.jobs_of_project(connection, pull.connection_id, pull.project)
         if any(is_pushed_now(services, job_id) for job_id in same):
             msg = "annotations of this project are being written or put back right now; read the decisions afterwards"
-            raise Conflict(msg, retry_after=10, members={"state": "pushing"})
+            raise PushedNow(msg, retry_after=10, members={"state": "pushing"})
         with services.database.read() as connection:
             return states_of_project(connection, pull)
 

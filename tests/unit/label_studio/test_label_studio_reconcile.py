@@ -306,6 +306,19 @@ def test_a_tool_that_cannot_be_reached_is_told_and_asked_again(
     assert client.get(f"/jobs/{job}/reviews/summary").json()["tool"]["trouble"] is None
 
 
+def test_an_event_that_comes_during_a_push_is_handled_soon_after_it_and_is_no_trouble(
+    client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn
+) -> None:
+    client.post(f"{path_of(client, connection)}/webhook", json=event(tool))
+    heard(services)
+    decide(client, tool, job)
+    with services.database.try_lock(f"push {job}") as free:
+        assert free
+        assert due(services) == 0
+    assert client.get(f"/jobs/{job}/reviews/summary").json()["tool"]["trouble"] is None
+    assert due(services) == 1
+
+
 def test_an_event_that_comes_while_it_is_read_is_not_lost(
     client: httpx.Client, services: Services, connection: str, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
