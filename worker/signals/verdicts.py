@@ -55,20 +55,18 @@ def decide(
         wrong = agreed_error_count(_guesses(m), m.labels)
     else:
         wrong = _doubted(_wrong_labels(known, m.labels, ~outside, generator), len(m.labels))
-    if wrong.doubt is not None:
+    if wrong.doubt is not None and m.unseen is None:
         wrong = replace(wrong, count=min(max(_surely_wrong(m), wrong.low), wrong.high))
     return Verdicts(_top(mislabeled, wrong.count, outside), outside, wrong, strange)
 
 
 def _surely_wrong(m: Answers) -> int:
-    """How many samples have a label that every prediction holds for about seven times less likely than another."""
-    odds = [-m.dynamics.margin[0]] if m.unseen is not None else []
-    if isinstance(m, Measurements):
-        odds.append(m.confusion.held_out)
-        # The network learns an error that is shared by the rest of a group, and then agrees with it.
-        if m.unseen is None and not m.grouped:
-            odds.append(m.confusion.scores)
-    return int((torch.stack(odds).amin(0) > _SURE_ODDS).sum()) if odds else 0
+    """How many samples have a label that every prediction of a training holds for about seven times less likely than another."""
+    if not isinstance(m, Measurements):
+        return 0
+    # The network learns an error that is shared by the rest of a group, and then agrees with it.
+    odds = m.confusion.held_out if m.grouped else torch.minimum(m.confusion.held_out, m.confusion.scores)
+    return int((odds > _SURE_ODDS).sum())
 
 
 def rescale_around_cut(scores: Float[Tensor, " n"], flagged: Bool[Tensor, " n"]) -> Float[Tensor, " n"]:
