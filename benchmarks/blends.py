@@ -15,13 +15,12 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from benchmarks.truth import RESULTS, ROWS, TUNED
+from benchmarks.truth import RESULTS, ROWS, TIE, TUNED
 from benchmarks.truth_runs import KINDS, LOGISTIC, KnownRun, known_runs
 from worker.signals import confusions
 from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.ranks import rank
 
-_TIE = 0.002
 _OTHERS = {
     "_EXCESS": (0.0, 4.0, 16.0),
     "_SURE": (1.0, 3.0),
@@ -63,16 +62,12 @@ def _blend(run: KnownRun, weight: float, margin: ConfusionMargin) -> Tensor:
 
 def table(runs: list[KnownRun]) -> list[str]:
     """One row a rule."""
-    found = [
-        {name: run.found(scores)["average_precision"] for name, scores in rules(run).items()}
-        for run in runs
-        if run.wrong.any()
-    ]
+    found = [{name: run.found(scores)["average_precision"] for name, scores in rules(run).items()} for run in runs]
     lines = ["| rule | mean | worst against `aum` | runs below `aum` |", "|---" * 4 + "|"]
     for name in found[0]:
         gaps = [one[name] - one["aum"] for one in found]
         worst = runs[gaps.index(min(gaps))]
-        below = sum(gap < -_TIE for gap in gaps)
+        below = sum(gap < -TIE for gap in gaps)
         lines.append(
             f"| {name} | {mean(one[name] for one in found):.3f} | {min(gaps):+.3f} ({worst.name}, {worst.kind}) "
             f"| {below} of {len(gaps)} |"

@@ -34,7 +34,7 @@ REPORTED = (
     *("fmnist", "fmnist_lite0", "cifar_lite0", "yoruba", "yoruba_minilm"),
 )
 ROWS, VERIFIED = 2_000, 600
-_TIE = 0.002
+TIE = 0.002
 _BINS = 10
 _MANY = 20  # flagged samples from which on a calibration is told
 
@@ -64,7 +64,7 @@ def found_table(runs: Sequence[KnownRun]) -> list[str]:
         "",
         (
             f"`mislabeled` against `aum`, average precision: {mean(gaps):+.3f} on average, {min(gaps):+.3f} at worst; "
-            f"more than {_TIE} below in {sum(gap < -_TIE for gap in gaps)} of {len(gaps)} runs."
+            f"more than {TIE} below in {sum(gap < -TIE for gap in gaps)} of {len(gaps)} runs."
         ),
         "The best other signal is the one with the highest average precision in each run, known only in hindsight.",
     ]

@@ -66,6 +66,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
     generator = torch.Generator().manual_seed(spec.training.seed)
     verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
     signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
+    estimate = verdicts.mislabeled_estimate
     suggested, confidence, wrong = suggest(
         m.dynamics.early,
         m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
@@ -73,9 +74,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
         verdicts.mislabeled,
         signals["mislabeled"],
         # An unknown count must not make anybody sure: no more errors are assumed than there are at least.
-        verdicts.mislabeled_estimate.count
-        if verdicts.mislabeled_estimate.doubt is None
-        else verdicts.mislabeled_estimate.low,
+        estimate.count if estimate.doubt is None else estimate.low,
     )
     columns = _columns(prepared, dataset, verdicts, suggested, confidence)
     summaries = summarise(signals, prepared.planted.kinds)

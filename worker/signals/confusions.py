@@ -1,11 +1,10 @@
 """Margins against the classes that a label is given in place of: AUM with the confusions of the labels.
 
 Predictions that have not seen a sample's own label tell which label stands in place of which class. Classes that overlap
-are confused in both directions; an excess of one direction is of wrong labels. A class whose samples often get this label
-then counts for more in the margin, and one whose samples never do for less.
+are confused in both directions, so an excess of one direction comes from wrong labels. A class whose samples often get a
+label counts for more in the margin of samples with that label; a class whose samples never do counts for less.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +15,9 @@ from worker.signals.blend import mixture_weight
 from worker.signals.confident import NOT_ASSIGNED, assigned_classes
 from worker.signals.margin import margin
 
+# Chosen by benchmarks/results/blends.md.
 _SURE = 2.0  # standard deviations that an excess of one direction must exceed
-_EXCESS = (
-    8.0  # weight of that excess beside the counts of both directions; this and the next by benchmarks/results/blends.md
-)
+_EXCESS = 8.0  # weight of that excess beside the counts of both directions
 _CLEAR = 0.2  # share of the contradictions, in excess of the other direction, from which on confusions count in full
 _MEMORISED = 1 / 3  # share of the first checkpoint's contradictions that later features take back
 _LARGEST = 0.5  # weight of the held-out prediction beside the network's
@@ -77,17 +75,12 @@ def confusion_margin(
             continue
         weights = counts.weights(label)
         total = torch.zeros(len(rows), dtype=torch.float64)
-        for probabilities in _probabilities_of(logits, rows):
-            mixed = (1 - share) * probabilities + share * held_out[rows].double()
+        for one in logits:
+            mixed = (1 - share) * torch.softmax(one[rows].double(), 1) + share * held_out[rows].double()
             own = mixed[:, label].clamp(min=_SMALLEST).log()
             total += (mixed @ weights).clamp(min=_SMALLEST).log() - own
         scores[rows] = (total / len(logits)).float()
     return ConfusionMargin(scores, -margin(held_out.clamp(min=_SMALLEST).log(), labels), counts.directed)
-
-
-def _probabilities_of(logits: Float[Tensor, "t n c"], rows: Int[Tensor, " b"]) -> Iterator[Float[Tensor, "b c"]]:
-    for one in logits:
-        yield torch.softmax(one[rows].double(), 1)
 
 
 def _probabilities(scores: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:

@@ -19,9 +19,7 @@ from worker.signals.moments import share_by_moments
 TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
 _CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
 _UNLIKE = 2.5  # deviations below none, of a count that cannot be negative
-_SURE_ODDS = (
-    2.0  # log odds of another label, by each prediction, from which on a sample is flagged where nothing is counted
-)
+_SURE_ODDS = 2.0  # log odds of another label by each prediction: so sure ones are flagged where nothing is counted
 
 
 @dataclass(frozen=True)
