@@ -18,6 +18,7 @@ _OWN_ID = re.compile(r"^row-(\d{1,18})$")
 _OWN = ("id", "index", "split", "label")
 _PREVIEW_FEATURES = 8
 _PREVIEW_CHARACTERS = 60
+_PREVIEW_CLASSES = 4
 _PREVIEW_TEXT = 200
 _PREVIEW_NUMBERS = 4
 _HELD_BYTES = 8 * 2**20
@@ -170,7 +171,11 @@ def _preview(header: CanonicalHeader, row: dict[str, Any]) -> dict[str, Any]:
         case "trace" | "predictions":
             answer = row[_shown(header)[0]["column"]]
             best = max(range(len(answer)), key=answer.__getitem__)
-            return {"model_says": header.classes[best]}
+            told: dict[str, Any] = {"model_says": header.classes[best]}
+            if header.modality == "predictions":
+                surest = sorted(range(len(answer)), key=answer.__getitem__, reverse=True)[:_PREVIEW_CLASSES]
+                told["probabilities"] = {header.classes[place]: answer[place] for place in surest}
+            return told
         case "tabular":
             return {one["name"]: _short(row[one["column"]]) for one in header.features[:_PREVIEW_FEATURES]}
 

@@ -65,7 +65,9 @@ def test_everything_of_the_job_can_be_asked(client: httpx.Client, services: Serv
     page = client.get(f"{url}/suspects", params={"limit": WRONG}).json()
     assert len(wrong & {item["sample"]["id"] for item in page["items"]}) > 0.8 * WRONG
     assert page["items"][0]["signals"].keys() == set(computed)
-    assert page["items"][0]["sample"]["preview"]["model_says"] == page["items"][0]["suggested_label"]
+    preview = page["items"][0]["sample"]["preview"]
+    assert preview["model_says"] == page["items"][0]["suggested_label"] == next(iter(preview["probabilities"]))
+    assert list(preview["probabilities"].values()) == sorted(preview["probabilities"].values(), reverse=True)
     for name, signal in SIGNALS.items():
         answer = client.get(f"{url}/suspects", params={"by": name, "limit": 1})
         assert answer.status_code == (200 if name in computed else 422), answer.text

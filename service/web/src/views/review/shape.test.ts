@@ -20,3 +20,10 @@ test("columns of a table fit into its width", () => {
   expect(wide.columns.length).toBeGreaterThan(6);
   expect(shapeOf({ modality: "tabular", features, size: 0, width: 330 }).isStacked).toBe(true);
 });
+
+test("where nothing was trained here, a row shows what the model said", () => {
+  for (const modality of ["predictions", "trace"]) {
+    const shape = shapeOf({ modality, features: ["pred_probs"], size: 0, width: 1400 });
+    expect([shape.saysClass, shape.columns]).toEqual([true, []]);
+  }
+});

@@ -1,9 +1,12 @@
 // How the samples of a job are laid out: cards, or rows with which columns, in the width that there is.
 
+import { isTrained } from "$/words/datasets";
+
 export interface Shape {
   isCards: boolean;
   isText: boolean;
-  isPredictions: boolean;
+  /** Rows show what a model said, because the samples themselves are not there. */
+  saysClass: boolean;
   /** Rows of a narrow screen: what is in columns elsewhere stands in lines. */
   isStacked: boolean;
   rowHeight: number;
@@ -35,10 +38,10 @@ interface Wanted {
 /** The layout for a list that is `width` pixels wide. */
 export function shapeOf({ modality, features, width, size }: Wanted): Shape {
   const isText = modality === "text";
-  const isPredictions = modality === "predictions";
+  const saysClass = !isTrained(modality);
   const isStacked = width < NARROW;
   const lines = isText ? 2 : 1;
-  const common = { isText, isPredictions, isStacked, lines };
+  const common = { isText, saysClass, isStacked, lines };
   if (modality === "image") {
     // On a phone one or two cards a row, whatever the slider of a wide screen says.
     const least = width < 480 ? 1 : 2;
@@ -50,7 +53,7 @@ export function shapeOf({ modality, features, width, size }: Wanted): Shape {
   }
   if (isStacked) return { ...common, isCards: false, perRow: 1, rowHeight: 104, columns: [...features], template: "" };
   const fitting = Math.max(1, Math.floor((width - FIXED) / COLUMN));
-  const columns = isText || isPredictions ? [] : features.slice(0, fitting);
+  const columns = isText || saysClass ? [] : features.slice(0, fitting);
   const rest = columns.length ? columns.map(() => `minmax(${COLUMN - 16}px, 1fr)`).join(" ") : "minmax(0, 1fr)";
   return {
     ...common,
