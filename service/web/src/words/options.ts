@@ -28,9 +28,10 @@ export function referenceOf(reference: Spec["reference"]): string {
 
 const LAYERS: Record<string, string> = { last: "the last layer", "last-2": "the last two layers", all: "all layers" };
 
-/** "width", "256": a row of a list of options. */
+/** "width", "256": a row of a list of options; those of the training only where one took place. */
 export function optionsOf(
   { model, training, influence, reference, glitches, signals }: Spec,
+  trains: boolean,
   found?: number | null,
 ): [string, string][] {
   const rate = found ?? training.learning_rate;
@@ -40,12 +41,12 @@ export function optionsOf(
       sentence(name),
       value !== null && say(value),
     ]),
-    ["Epochs", count(training.epochs)],
-    ["Batch size", count(training.batch_size)],
-    ["Learning rate", `${short(rate)}${training.find_learning_rate ? ", found by short runs" : ""}`],
-    ["Optimizer", training.optimizer === "sgd" ? `SGD, momentum ${training.momentum}` : "AdamW"],
-    ["Schedule", training.schedule === "cosine" ? "cosine" : "constant rate"],
-    ["Weight decay", training.weight_decay > 0 && short(training.weight_decay)],
+    ["Epochs", trains && count(training.epochs)],
+    ["Batch size", trains && count(training.batch_size)],
+    ["Learning rate", trains && `${short(rate)}${training.find_learning_rate ? ", found by short runs" : ""}`],
+    ["Optimizer", trains && (training.optimizer === "sgd" ? `SGD, momentum ${training.momentum}` : "AdamW")],
+    ["Schedule", trains && (training.schedule === "cosine" ? "cosine" : "constant rate")],
+    ["Weight decay", trains && training.weight_decay > 0 && short(training.weight_decay)],
     ["Seed", String(training.seed)],
     ["Checkpoints kept", training.checkpoints === "all" ? "all" : count(training.checkpoints)],
     ["Compared with", referenceOf(reference)],
