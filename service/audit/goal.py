@@ -1,0 +1,97 @@
+"""Goals of an audit, whether they are reached, and about how many reviews they still take."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.audit.measure import Measured
+
+Array = npt.NDArray[Any]
+GoalKind = Literal["measure", "recall", "remaining", "accept"]
+
+_CLOSE, _CLOSE_OF_ALL = 0.25, 0.005  # half-width of an interval that is narrow enough: of the estimate, of the samples
+_LISTED = 0.8  # share of a batch that is not drawn but listed, while more errors are to be found
+_TRIES = 60
+
+
+@dataclass(frozen=True)
+class Goal:
+    """measure: a narrow interval. recall: this share of the wrong labels found. remaining, accept: at most this share wrong."""
+
+    kind: GoalKind
+    value: float | None = None
+
+    @property
+    def text(self) -> str:
+        """As it is written: recall:0.9."""
+        return self.kind if self.value is None else f"{self.kind}:{self.value:g}"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Whether a goal is reached, by the bounds; for `accept` also whether it is out of reach, because more is wrong."""
+
+    reached: bool
+    refused: bool = False
+
+
+def progress_of(goal: Goal, measured: Measured) -> Progress:
+    """Whether a goal is reached. It was then reached with the confidence of the bounds, however often one has looked."""
+    match goal.kind, goal.value or 0.0:
+        case "recall", share:
+            return Progress(measured.found >= share * measured.at_most)
+        case "remaining", share:
+            return Progress(measured.remaining_at_most <= share * measured.left)
+        case "accept", share:
+            return Progress(measured.at_most <= share * measured.samples, measured.low > share * measured.samples)
+        case _:
+            wide = (measured.high - measured.low) / 2
+            close = max(_CLOSE * (measured.estimate or 0), _CLOSE_OF_ALL * measured.samples)
+            return Progress(wide <= close)
+
+
+def listed_share(goal: Goal, measured: Measured, expected_left: float) -> float:
+    """Share of the next batch that is shown by its place in the ranking: 0.8 while the model expects that errors are to be found."""
+    share = goal.value or 0.0
+    if goal.kind == "recall":
+        enough = measured.found >= share * (measured.found + expected_left)
+    elif goal.kind == "remaining":
+        enough = expected_left <= share * measured.left
+    else:
+        return 0.0
+    return 1 - _LISTED if enough else _LISTED
+
+
+def expected_more_reviews(goal: Goal, measured: Measured, probability: Array) -> int | None:
+    """About how many reviews are still to come, by the working model; None where it does not expect to reach the goal.
+
+    `probability`: of each sample without a review that it is wrong, the likeliest first. An expectation, not a promise.
+    """
+    if progress_of(goal, measured).reached:
+        return 0
+    left = len(probability)
+    found = np.concatenate([[0.0], np.cumsum(probability)])
+    for more in np.unique(np.round(np.geomspace(1, max(left, 1), _TRIES)).astype(int)):
+        listed = int(more * listed_share(goal, measured, float(found[-1])))
+        drawn = measured.drawn + more - listed
+        hits = found[listed]
+        rest = found[-1] - hits
+        # Without a surprise a bound lies above what is expected by three errors in as many samples as were drawn.
+        slack = 3 * (left - more) / max(drawn, 1) * 0.5 + 1.5 * np.sqrt(rest * (left - more) / max(drawn, 1))
+        bound = measured.found + hits + min(rest + slack, left - more)
+        projected = Measured(
+            samples=measured.samples,
+            found=int(measured.found + hits),
+            unsure=measured.unsure,
+            reviewed=measured.reviewed + int(more),
+            drawn=drawn,
+            estimate=measured.found + found[-1],
+            low=int(measured.found + hits + max(0.0, rest - slack)),
+            high=int(bound),
+            at_most=int(bound),
+        )
+        if progress_of(goal, projected).reached:
+            return int(more)
+    return None

@@ -1,0 +1,100 @@
+"""The log of an audit: which samples left the samples that draws are made of, in order, and by which model they were drawn.
+
+A draw is what the guarantee rests on: its sample was chosen by chance, with a probability that is known. A listed sample was shown
+because of its place in the ranking, an outside one was reviewed without the audit. All leave in the order of the log.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.audit.working_model import WorkingModel
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Log:
+    """L entries. A sample occurs once; entry e was written under the last model whose `first` is at most e."""
+
+    row: Array  # int L: place of the sample among those audited
+    bin: Array  # int L: its bin by the model of the entry
+    is_drawn: Array  # bool L
+    models: Sequence[WorkingModel]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What was known before each of T draws among the samples of a set that were left: of the model, not of the answers."""
+
+    entry: Array  # int T: place in the log
+    probability: Array  # float T: that the label drawn is wrong, by the model
+    chance: Array  # float T: of drawing this sample
+    expected: Array  # float T: wrong labels among those left, by the model
+    lowest: Array  # float T: least and greatest value that the estimate of one draw could take
+    highest: Array
+    variance: Array  # float T: of that estimate, by the model
+
+    def __len__(self) -> int:
+        return len(self.entry)
+
+
+def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | None] = ()) -> Draws:
+    """The draws that fell into a set of samples, with chances within that set; into all where `is_member` (bool n) is None.
+
+    `bins` has for each model the bin of every sample (int n), None where its ranking is gone: its draws are then left out. A set must
+    not be chosen by the answers.
+    """
+    parts = []
+    ends = [model.first for model in log.models[1:]] + [len(log)]
+    for place, (model, end) in enumerate(zip(log.models, ends, strict=True)):
+        left = model.left if is_member is None else _left(log, model.first, is_member, bins[place], len(model.left))
+        if left is not None:
+            parts.append(_draws_by(log, model, end, left, is_member))
+    names = ("entry", "probability", "chance", "expected", "lowest", "highest", "variance")
+    if not parts:
+        return Draws(np.zeros(0, np.int64), *(np.zeros(0) for _ in names[1:]))
+    return Draws(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _left(log: Log, first: int, is_member: Array, bins: Array | None, count: int) -> Array | None:
+    """How many samples of the set were left in each bin before entry `first`."""
+    if bins is None:
+        return None
+    gone = log.row[:first]
+    gone = gone[is_member[gone]]
+    return np.bincount(bins[is_member], minlength=count) - np.bincount(bins[gone], minlength=count)
+
+
+def _draws_by(log: Log, model: WorkingModel, end: int, left: Array, is_member: Array | None) -> Draws:
+    entries = np.arange(model.first, end)
+    if is_member is not None:
+        entries = entries[is_member[log.row[entries]]]
+    drawn = log.is_drawn[entries]
+    entry, bins = entries[drawn], log.bin[entries]
+    # The first draw that comes after each entry.
+    turn = np.searchsorted(entry, entries, side="right")
+    width = len(left)
+    gone = np.bincount(turn * width + bins, minlength=(len(entry) + 1) * width).reshape(-1, width)
+    gone = np.cumsum(gone, axis=0)[: len(entry)]
+    remaining = left - gone
+    p, weight = model.probability, model.weight
+    chance = weight / (remaining * weight).sum(axis=1, keepdims=True)
+    expected = remaining @ p
+    there = remaining > 0
+    mine = np.arange(len(entry)), bins[drawn]
+    return Draws(
+        entry=entry,
+        probability=p[mine[1]],
+        chance=chance[mine],
+        expected=expected,
+        lowest=expected + np.where(there, -p / chance, np.inf).min(axis=1, initial=np.inf),
+        highest=expected + np.where(there, (1 - p) / chance, -np.inf).max(axis=1, initial=-np.inf),
+        variance=(remaining * p * (1 - p) / chance).sum(axis=1),
+    )

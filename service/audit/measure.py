@@ -1,0 +1,106 @@
+"""Measured numbers of wrong labels: intervals, a bound, an estimate, from the log of an audit and the answers given so far."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from service.audit.log import Draws, Log, draws_of
+from service.audit.martingale import Game, at_most, interval
+
+Array = npt.NDArray[Any]
+
+
+class Answer(IntEnum):
+    """What reviewers said of a label. NONE: nothing yet."""
+
+    NONE = -1
+    RIGHT = 0
+    WRONG = 1
+    UNSURE = 2
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Numbers of wrong labels in a set of samples, by what reviewers said or would say.
+
+    The interval [low, high] holds at the level at every moment at once, `at_most` likewise by itself. `estimate` has no bias;
+    without an answer to a draw it is None.
+    """
+
+    samples: int
+    found: int
+    unsure: int
+    reviewed: int
+    drawn: int
+    estimate: float | None
+    low: int
+    high: int
+    at_most: int
+
+    @property
+    def left(self) -> int:
+        """Samples without a review."""
+        return self.samples - self.reviewed
+
+    @property
+    def remaining_at_most(self) -> int:
+        """Wrong labels among the samples without a review, at most."""
+        return self.at_most - self.found
+
+    @property
+    def recall_at_least(self) -> float | None:
+        """Share of the wrong labels that were found, at least; None while none was found and some may be left."""
+        if self.at_most == 0:
+            return 1.0
+        return self.found / self.at_most if self.found else None
+
+
+def measure(
+    log: Log,
+    answers: Array,
+    level: float,
+    is_member: Array | None = None,
+    bins: Sequence[Array | None] = (),
+    *,
+    unsure_is_unknown: bool = False,
+) -> Measured:
+    """Measure the samples of a set, or all, by `answers`: an Answer of each of the n samples, those outside the log included."""
+    draws, mine = draws_of(log, is_member, bins), answers if is_member is None else answers[is_member]
+    if unsure_is_unknown:
+        answers = np.where(answers == Answer.UNSURE, Answer.NONE, answers)
+    most, least, plain = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0, None))
+    found, reviewed = int((mine == Answer.WRONG).sum()), int((mine != Answer.NONE).sum())
+    unsure = int((mine == Answer.UNSURE).sum())
+    open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
+    low, high = found, found + open_ones
+    estimate = float(np.clip((plain.found + plain.estimate).mean(), low, high)) if len(plain) else None
+    near = low if estimate is None else estimate
+    ends = interval(most, least, low, high, level, near) if len(plain) else (low, high)
+    bound = at_most(most, low, high, level, near) if len(plain) else high
+    return Measured(len(mine), found, unsure, reviewed, len(plain), estimate, *ends, bound)
+
+
+def game_of(log: Log, draws: Draws, answers: Array, assumed: float | None, is_member: Array | None = None) -> Game:
+    """The draws up to the last that was answered. A missing answer before it is `assumed`: 1 is wrong, 0 right, None as expected."""
+    told = answers[log.row]
+    known = told != Answer.NONE
+    answered = np.flatnonzero(known[draws.entry])
+    used = int(answered[-1]) + 1 if len(answered) else 0
+    entry, p = draws.entry[:used], draws.probability[:used]
+    wrong = np.where(known, told == Answer.WRONG, 0.0 if assumed is None else assumed)
+    counted = wrong if is_member is None else wrong * is_member[log.row]
+    before = np.concatenate([[0.0], np.cumsum(counted)])[entry]
+    answer = wrong[entry] if assumed is not None else np.where(known[entry], wrong[entry], p)
+    expected = draws.expected[:used]
+    return Game(
+        found=before,
+        estimate=expected + (answer - p) / draws.chance[:used],
+        expected=expected,
+        lowest=draws.lowest[:used],
+        highest=draws.highest[:used],
+        variance=draws.variance[:used],
+    )
