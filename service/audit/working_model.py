@@ -87,7 +87,8 @@ def _curve(place: Array, reviewed: Array, wrong: Array) -> Array:
 
 
 def _logistic(values: Array) -> Array:
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+    share: Array = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+    return share
 
 
 def _falling(values: Array, weights: Array) -> Array:
