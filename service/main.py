@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from service.actions.rerun import run_again
 from service.api import (
+    audits,
     confusion,
     connections,
     datasets,
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         signals,
         report,
         reviews,
+        audits,
         versions,
         weights,
         diff,

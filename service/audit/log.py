@@ -4,7 +4,7 @@ A draw is what the guarantee rests on: its sample was chosen by chance, with a p
 because of its place in the ranking, an outside one was reviewed without the audit. All leave in the order of the log.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,9 +52,11 @@ def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | No
     not be chosen by the answers.
     """
     parts = []
-    ends = [model.first for model in log.models[1:]] + [len(log)]
+    # Models of one ranking share their bins.
+    members = {} if is_member is None else {id(one): np.bincount(one[is_member]) for one in bins if one is not None}
+    ends = [*(model.first for model in log.models[1:]), len(log)] if log.models else []
     for place, (model, end) in enumerate(zip(log.models, ends, strict=True)):
-        left = model.left if is_member is None else _left(log, model.first, is_member, bins[place], len(model.left))
+        left = model.left if is_member is None else _left(log, model, is_member, bins[place], members)
         if left is not None:
             parts.append(_draws_by(log, model, end, left, is_member))
     names = ("entry", "probability", "chance", "expected", "lowest", "highest", "variance")
@@ -63,13 +65,18 @@ def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | No
     return Draws(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _left(log: Log, first: int, is_member: Array, bins: Array | None, count: int) -> Array | None:
-    """How many samples of the set were left in each bin before entry `first`."""
+def _left(
+    log: Log, model: WorkingModel, is_member: Array, bins: Array | None, members: Mapping[int, Array]
+) -> Array | None:
+    """How many samples of the set were left in each bin when the model was made."""
     if bins is None:
         return None
-    gone = log.row[:first]
+    gone = log.row[: model.first]
     gone = gone[is_member[gone]]
-    return np.bincount(bins[is_member], minlength=count) - np.bincount(bins[gone], minlength=count)
+    width = len(model.left)
+    left = -np.bincount(bins[gone], minlength=width)
+    left[: len(members[id(bins)])] += members[id(bins)]
+    return left
 
 
 def _draws_by(log: Log, model: WorkingModel, end: int, left: Array, is_member: Array | None) -> Draws:

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
@@ -42,6 +45,14 @@ def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
             for found in file.read_row_group(group, columns=["id"]).column("id").to_pylist():
                 absent.pop(found, None)
     return list(absent)
+
+
+def splits_of(data: Path) -> tuple[npt.NDArray[Any], list[str]]:
+    """The split of each row, as a place among the names that are given with it: int32 n."""
+    column = pq.read_table(data, columns=["split"]).column("split").combine_chunks().dictionary_encode()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.indices.to_numpy(zero_copy_only=False), column.dictionary.to_pylist()
 
 
 def labels_of(data: Path, *, split: str | None = None, ids: Iterable[str] | None = None) -> dict[str, str]:

@@ -173,6 +173,53 @@ reviews = sa.Table(
     sa.Index("ix_reviews_job_id_batch", "job_id", "batch"),
 )
 
+# Audits: how many labels of a job are wrong, measured by reviews of samples that were drawn. Batches, models and entries are
+# only added: the intervals rest on them. `index` is the sample's place in the upload, as in the table `suspects`.
+audits = sa.Table(
+    "audits",
+    metadata,
+    _job_key(),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+audit_batches = sa.Table(
+    "audit_batches",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("job_id", sa.String, sa.ForeignKey("audits.job_id", ondelete="CASCADE"), nullable=False, index=True),
+    sa.Column("goal", sa.String, nullable=False),
+    sa.Column("reviewer", sa.String),
+    sa.Column("items", sa.JSON, nullable=False),  # indexes in the order in which they are shown
+    sa.Column("created_at", UTCDateTime, nullable=False),
+)
+
+# Working models: entries from `first` on were drawn by the last of them. `ranked_by`: the job whose ranking has its bins.
+audit_models = sa.Table(
+    "audit_models",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("audits.job_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("first", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("ranked_by", sa.String, nullable=False),
+    sa.Column("reviewed", sa.Integer, nullable=False),
+    sa.Column("probability", sa.JSON, nullable=False),
+    sa.Column("weight", sa.JSON, nullable=False),
+    sa.Column("left", sa.JSON, nullable=False),
+)
+
+# `kind`: drawn by chance, listed by its rank, or outside: reviewed without the audit. A sample leaves once.
+audit_entries = sa.Table(
+    "audit_entries",
+    metadata,
+    sa.Column("job_id", sa.String, sa.ForeignKey("audits.job_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("index", sa.BigInteger, nullable=False),
+    sa.Column("bin", sa.SmallInteger, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("batch", sa.String),
+    sa.UniqueConstraint("job_id", "index"),
+)
+
 # Which dataset a corrected one was made of. Parent and job may be deleted later; what they were stays known.
 dataset_versions = sa.Table(
     "dataset_versions",

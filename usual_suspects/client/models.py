@@ -27,24 +27,152 @@ class Accuracies:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bins:
-    """A histogram: `counts[i]` samples lie between `edges[i]` and `edges[i + 1]`."""
+class WrongCount:
+    """Number of labels that reviewers would call wrong."""
 
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
+    # Without bias; null before the first review of a drawn sample.
+    estimate: float | None
+    # The interval holds with the confidence `level`, at every moment at once.
+    low: int
+    high: int
+    # A bound for itself, with the same confidence; lower than `high`.
+    at_most: int
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BulkRecorded:
-    """Number of samples that a filter matches, and of recorded decisions."""
+class AuditMoment:
+    """The interval after a number of reviews of drawn samples."""
 
-    # How many samples the decision is about.
-    matched: int
-    # How many decisions were recorded; 0 of a dry run.
-    written: int
-    # By which they are undone together; null where none was recorded.
-    batch: str | None
+    drawn: int
+    found: int
+    wrong: WrongCount
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditStop:
+    """Whether the reviews suffice for a goal."""
+
+    goal: str
+    # True: reviewing may stop, with the confidence `level`.
+    reached: bool
+    # Of accept: more is wrong than is accepted, with the same confidence.
+    refused: bool
+    # About how many it still takes, as expected from the reviews so far; null where it is not expected to be reached.
+    expected_more_reviews: int | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemainingCount:
+    """Wrong labels among the samples that nobody reviewed."""
+
+    at_most: int
+    # As a share of these samples, at most; 0 where none is left.
+    rate: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedCount:
+    """Number of reviewed samples."""
+
+    # Drawn by chance: the number rests on these.
+    drawn: int
+    # Chosen by their rank, or reviewed anywhere else.
+    other: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelAudit:
+    """The samples with one given label."""
+
+    samples: int
+    wrong: WrongCount
+    # Labels that reviewers called wrong: relabelled or removed.
+    found: int
+    # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
+    unsure: int
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    # Share of the wrong labels that were found, at least; null while none was.
+    recall_at_least: float | None
+    label: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitAudit:
+    """The ranked samples of one split."""
+
+    samples: int
+    wrong: WrongCount
+    # Labels that reviewers called wrong: relabelled or removed.
+    found: int
+    # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
+    unsure: int
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    # Share of the wrong labels that were found, at least; null while none was.
+    recall_at_least: float | None
+    split: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopAudit:
+    """The first ranks of the audited job."""
+
+    samples: int
+    wrong: WrongCount
+    # Labels that reviewers called wrong: relabelled or removed.
+    found: int
+    # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
+    unsure: int
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    # Share of the wrong labels that were found, at least; null while none was.
+    recall_at_least: float | None
+    top: int
+    # Estimated share of wrong labels among them.
+    precision: float | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """How many labels of a job are wrong, by what people said and would say."""
+
+    samples: int
+    wrong: WrongCount
+    # Labels that reviewers called wrong: relabelled or removed.
+    found: int
+    # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
+    unsure: int
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    # Share of the wrong labels that were found, at least; null while none was.
+    recall_at_least: float | None
+    # The job whose labels are audited: the first of the chain, or this one.
+    job: str
+    level: float
+    # Samples that were handed out and not reviewed.
+    waiting: int
+    stop: AuditStop
+    # Wrong labels among the next 50 of the ranking, as expected; not a bound.
+    next_50_expected: float
+    # For each `top`.
+    precision_at: tuple[TopAudit, ...]
+    # With by=label. An interval of a label with few draws is wide.
+    labels: tuple[LabelAudit, ...]
+    # With by=split.
+    splits: tuple[SplitAudit, ...]
+    # With history=true: how the interval narrowed, by the answers of today.
+    history: tuple[AuditMoment, ...]
+    # The answer in a sentence.
+    means: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -70,6 +198,60 @@ class SampleCard:
     index: int
     preview: Mapping[str, Any]
     links: SampleLinks
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditItem:
+    """A sample to review next. Whether it was drawn by chance is not told, so that it is judged like any other."""
+
+    sample_id: str
+    sample: SampleCard
+    # The label that is audited.
+    given_label: str
+    suggested_label: str
+    suggested_confidence: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditBatchView:
+    """Samples to review next, in the order to show them in: drawn ones and the likeliest ones, shuffled."""
+
+    batch: str
+    # The job whose labels are audited: the first of the chain, or this one.
+    job: str
+    goal: str
+    # Fewer than asked for, or none, where no others are left.
+    items: tuple[AuditItem, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[AuditItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bins:
+    """A histogram: `counts[i]` samples lie between `edges[i]` and `edges[i + 1]`."""
+
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BulkRecorded:
+    """Number of samples that a filter matches, and of recorded decisions."""
+
+    # How many samples the decision is about.
+    matched: int
+    # How many decisions were recorded; 0 of a dry run.
+    written: int
+    # By which they are undone together; null where none was recorded.
+    batch: str | None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.http.errors import Problem
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.datasets import FromProject, FromUrl
+from service.domain.audit import DrawRequest
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.label_studio import PredictRequest, SetupRequest, ToolEvent
@@ -23,6 +24,7 @@ _TAGS = [
     {"name": "jobs", "description": "Train a model on a dataset, measure influence, rank every sample."},
     {"name": "rankings", "description": "What a job found, sample by sample and signal by signal."},
     {"name": "reviews", "description": "What people decide, and what becomes of it."},
+    {"name": "audits", "description": "How many labels are wrong, measured by reviews, and when they suffice."},
     {"name": "connections", "description": "Labelling tools: tasks come from them, suspects go back to them."},
     {"name": "label studio", "description": "What Label Studio calls, under a path that is known to nobody else."},
     {"name": "webhooks", "description": "Messages to clients when their jobs end."},
@@ -160,6 +162,7 @@ BULK_BODY = _json_body(
         "dry_run": True,
     },
 )
+DRAWS_BODY = _json_body("DrawRequest", {"count": 20, "goal": "recall:0.9", "reviewer": "Noor"})
 UNDO_BODY = _json_body("UndoRequest", {"batch": "batch_01kbz6p4r8d1m5t7w9xy"})
 CONNECTION_BODY = _json_body(
     "ConnectionRequest",
@@ -210,6 +213,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         Decision,
         BulkReview,
         UndoRequest,
+        DrawRequest,
         VersionRequest,
         ConnectionRequest,
         TokenRequest,

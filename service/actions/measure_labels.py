@@ -1,0 +1,167 @@
+"""Measured numbers of wrong labels of a job: in all, of each label, among the first ranks, and whether a goal is reached."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from service.actions.open_audit import AuditState, bins_of, open_audit, order_of
+from service.audit.goal import Goal, GoalKind, Progress, expected_more_reviews, progress_of
+from service.audit.log import Log
+from service.audit.measure import Answer, Measured, measure
+from service.audit.working_model import bin_ends, fit_model
+from service.domain.audit import AuditedLabels
+from service.ingest.identities import splits_of
+from service.services import Services
+from service.store import audits
+from service.store.jobs import Job
+
+Array = npt.NDArray[Any]
+_NEXT = 50
+_POINTS = 24  # of the history
+_DEFAULT_GOAL = "measure"
+
+
+@dataclass(frozen=True)
+class AuditQuestion:
+    """What is asked of an audit. `top`: numbers of first ranks. `goal`: None for that of the last draws."""
+
+    of: AuditedLabels = "original"
+    level: float = 0.95
+    goal: str | None = None
+    by: Literal["label", "split"] | None = None
+    top: Sequence[int] = ()
+    history: bool = False
+    worst_case: bool = False
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """Measured wrong labels among the samples with one given label, or of one split."""
+
+    name: str
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class TopCounts:
+    """Measured wrong labels among the first `top` ranks of the audited job."""
+
+    top: int
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What was measured after a number of drawn reviews, by the answers of today."""
+
+    drawn: int
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class AuditAnswer:
+    """The answer of an audit at one moment."""
+
+    job: Job
+    level: float
+    goal: Goal
+    measured: Measured
+    progress: Progress
+    expected_more_reviews: int | None
+    next_expected: float  # errors among the next 50 by rank, by the working model
+    waiting: int  # samples handed out and not reviewed
+    labels: list[PartCounts]
+    splits: list[PartCounts]
+    tops: list[TopCounts]
+    history: list[Moment]
+
+
+def goal_from(text: str) -> Goal:
+    """The goal that a text of GOAL_PATTERN means."""
+    kind, _, value = text.partition(":")
+    kinds: dict[str, GoalKind] = {
+        "measure": "measure",
+        "recall": "recall",
+        "remaining": "remaining",
+        "accept": "accept",
+    }
+    return Goal(kinds[kind], float(value) if value else None)
+
+
+def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditAnswer:
+    """Answer by the reviews there are; they may come from anywhere, and the answer holds at every moment."""
+    with services.database.read() as connection:
+        state = open_audit(services, connection, job, asked.of)
+        last = audits.last_batch(connection, state.job.id)
+        orders = {one.ranked_by: one.ranked_by for one in state.models} if asked.by or asked.top else {}
+        bins = {name: bins_of(order_of(services, connection, state.job.id, name)) for name in orders}
+        own = order_of(services, connection, state.job.id, state.job.id) if asked.top else state.order
+    log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
+    of_models = [bins.get(one.ranked_by) for one in state.models]
+
+    def measured(is_member: Array | None = None, of: Log = log) -> Measured:
+        return measure(of, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case)
+
+    def parts(codes: Array, names: Sequence[str]) -> list[PartCounts]:
+        rows = ((name, codes == place) for place, name in enumerate(names))
+        return [PartCounts(name, measured(mine)) for name, mine in rows if mine.any()]
+
+    whole, probability = measured(), _probability(state)
+    return AuditAnswer(
+        job=state.job,
+        level=asked.level,
+        goal=goal,
+        measured=whole,
+        progress=progress_of(goal, whole),
+        expected_more_reviews=expected_more_reviews(goal, whole, probability),
+        next_expected=float(probability[:_NEXT].sum()),
+        waiting=int((state.is_logged & (state.answers == Answer.NONE)).sum()),
+        labels=parts(state.columns.given, state.columns.labels) if asked.by == "label" else [],
+        splits=parts(*_splits(services, state)) if asked.by == "split" else [],
+        tops=[TopCounts(top, measured(_among(own[:top], len(own)))) for top in asked.top],
+        history=_history(state, whole, asked) if asked.history else [],
+    )
+
+
+def _splits(services: Services, state: AuditState) -> tuple[Array, Sequence[str]]:
+    """The split of each sample, as a place among the names that are given with it."""
+    codes, names = splits_of(services.blobs.canonical(state.job.dataset_id))
+    return codes[state.columns.position], names
+
+
+def _among(rows: Array, samples: int) -> Array:
+    found = np.zeros(samples, bool)
+    found[rows] = True
+    return found
+
+
+def _probability(state: AuditState) -> Array:
+    """Of each sample without a review that its label is wrong, by all reviews so far; in the order of the newest ranking."""
+    bins, width = state.bins, len(bin_ends(len(state.answers)))
+    is_left = state.answers == Answer.NONE
+    reviewed, wrong, left = (
+        np.bincount(bins[rows], minlength=width) for rows in (~is_left, state.answers == Answer.WRONG, is_left)
+    )
+    model = fit_model(0, reviewed, wrong, left, len(bins))
+    probability: Array = np.repeat(model.probability, model.left)
+    return probability
+
+
+def _history(state: AuditState, now: Measured, asked: AuditQuestion) -> list[Moment]:
+    """The intervals after some of the drawn reviews, the last one as it is now."""
+    log = state.log
+    drawn = np.flatnonzero(log.is_drawn & (state.answers[log.row] != Answer.NONE))
+    if not len(drawn):
+        return []
+    moments = []
+    for place in np.unique(np.round(np.linspace(1, len(drawn), _POINTS)).astype(int))[:-1]:
+        end = int(drawn[place - 1]) + 1
+        models = [model for model in log.models if model.first < end]
+        part = Log(log.row[:end], log.bin[:end], log.is_drawn[:end], models)
+        known = np.full_like(state.answers, Answer.NONE)
+        known[part.row] = state.answers[part.row]
+        moments.append(Moment(int(place), measure(part, known, asked.level, unsure_is_unknown=asked.worst_case)))
+    return [*moments, Moment(now.drawn, now)]

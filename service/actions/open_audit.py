@@ -1,0 +1,104 @@
+"""The state of an audit: its log, the answers of reviewers, and the order of the samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from service.audit.log import Log
+from service.audit.measure import Answer
+from service.audit.working_model import bins_by_rank
+from service.domain.audit import AuditedLabels
+from service.domain.job import State
+from service.services import Services
+from service.store import chains, jobs
+from service.store.audits import StoredModel
+from service.store.jobs import Job
+from service.store.open_audits import StoredLog
+from service.store.ranking_columns import RankingColumns
+from service.store.standing import DECISIONS
+
+Array = npt.NDArray[Any]
+
+_ANSWERS = {"keep": Answer.RIGHT, "relabel": Answer.WRONG, "remove": Answer.WRONG, "unsure": Answer.UNSURE}
+# By the place of a decision; -1, the last, is none.
+_BY_DECISION = np.array([*(_ANSWERS[name] for name in DECISIONS), Answer.NONE], np.int8)
+
+
+@dataclass(frozen=True)
+class AuditState:
+    """An audit at one moment. n samples, in the order of the audited job's columns; `stored` is None before the first draw."""
+
+    job: Job  # whose labels are audited
+    ranked_by: str  # the newest completed job of its chain
+    columns: RankingColumns
+    answers: Array  # int8 n, an Answer each
+    order: Array  # int n: the samples by the newest ranking
+    stored: StoredLog | None
+
+    @property
+    def log(self) -> Log:
+        """The log, by rows of the columns."""
+        if self.stored is None:
+            return Log(np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, bool), ())
+        models = [one.model for one in self.stored.models]
+        return Log(self.columns.rows_at(self.stored.index), self.stored.bin, self.stored.is_drawn, models)
+
+    @property
+    def seed(self) -> int:
+        """Of the draws; 0 before the first."""
+        return 0 if self.stored is None else self.stored.seed
+
+    @property
+    def entries(self) -> int:
+        """How many the log has."""
+        return 0 if self.stored is None else len(self.stored)
+
+    @property
+    def models(self) -> Sequence[StoredModel]:
+        """The working models, the oldest first."""
+        return () if self.stored is None else self.stored.models
+
+    @property
+    def is_logged(self) -> Array:
+        """Which samples the log has: bool n."""
+        found = np.zeros(len(self.answers), bool)
+        found[self.log.row] = True
+        return found
+
+    @property
+    def bins(self) -> Array:
+        """The bin of each sample by the newest ranking: int8 n."""
+        return bins_of(self.order)
+
+
+def bins_of(order: Array) -> Array:
+    """The bin of each sample in this order: int8 n."""
+    found = np.empty(len(order), np.int8)
+    found[order] = bins_by_rank(len(order))
+    return found
+
+
+def open_audit(services: Services, connection: sa.Connection, job: Job, of: AuditedLabels) -> AuditState:
+    """The audit of the labels that the chain of a completed job began with, or of those that the job ranked."""
+    chain = [found for one in chains.job_ids(connection, job.id) if (found := jobs.get(connection, one)) is not None]
+    completed = [one for one in chain if one.state == State.COMPLETED]
+    audited = completed[0] if of == "original" else job
+    ranking = services.open_rankings.get(connection, services.blobs, audited.id)
+    ranked_by = completed[-1].id
+    return AuditState(
+        job=audited,
+        ranked_by=ranked_by,
+        columns=ranking.columns,
+        answers=_BY_DECISION[ranking.standing.decisions(connection)],
+        order=order_of(services, connection, audited.id, ranked_by),
+        stored=services.open_audits.log(connection, audited.id),
+    )
+
+
+def order_of(services: Services, connection: sa.Connection, job_id: str, ranked_by: str) -> Array:
+    """The samples of a job by the ranking of a job of its chain."""
+    return services.open_audits.order(connection, services.open_rankings, services.blobs, job_id, ranked_by)

@@ -1,0 +1,105 @@
+"""Audits: how many labels are wrong, and whether reviewing may stop."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query
+
+from service.actions.draw_samples import draw_samples
+from service.actions.measure_labels import AuditQuestion, measure_labels
+from service.api.http.authentication import authorize
+from service.api.http.bodies import JsonBody, parsed
+from service.api.http.errors import problems
+from service.api.http.idempotency import IdempotencyKey
+from service.api.http.lookup import CompletedJob, ServicesDependency
+from service.api.http.openapi import DRAWS_BODY
+from service.api.schemas.audits import Audit, AuditBatchView, AuditItem
+from service.api.views.audits import audit_view
+from service.api.views.samples import sample_cards
+from service.domain.audit import GOAL_HELP, GOAL_PATTERN, AuditedLabels, DrawRequest
+from service.domain.digests import canonical_digest
+from service.store.idempotency import IdempotentRequest
+
+router = APIRouter(tags=["audits"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+_TOPS = 20
+
+
+@router.post(
+    "/jobs/{job_id}/audit/draws",
+    status_code=201,
+    summary="Draw samples to review next",
+    responses=problems(400, 404, 409, 410, 413, 415, 422),
+    openapi_extra=DRAWS_BODY,
+)
+def create_draws(
+    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+) -> AuditBatchView:
+    """Draws are written down before anyone sees them, so that the answer of the audit holds whatever is then reviewed.
+
+    What reviewers say goes to POST /jobs/{id}/reviews, or comes from a labelling tool. Two who draw at once get different samples. A
+    sample that was handed out and not reviewed comes again: at once to the same `reviewer`, after half an hour to anyone.
+    """
+    request = parsed(DrawRequest, body.value)
+    once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/audit/draws", request))
+    batch = draw_samples(services, job, request, once)
+    cards = sample_cards(services, batch.job, batch.rows)
+    items = [
+        AuditItem(
+            sample_id=row["sample_id"],
+            sample=card,
+            given_label=row["given_label"],
+            suggested_label=row["suggested_label"],
+            suggested_confidence=row["suggested_confidence"],
+        )
+        for row, card in zip(batch.rows, cards, strict=True)
+    ]
+    return AuditBatchView(batch=batch.id, job=batch.job.id, goal=batch.goal, items=items)
+
+
+@router.get(
+    "/jobs/{job_id}/audit",
+    summary="How many labels are wrong, and may we stop",
+    responses=problems(404, 409, 410, 422),
+)
+def get_audit(
+    job: CompletedJob,
+    services: ServicesDependency,
+    of: Annotated[
+        AuditedLabels,
+        Query(
+            description="original: the labels that the chain of jobs began with. version: those that this job ranked."
+        ),
+    ] = "original",
+    level: Annotated[
+        float, Query(ge=0.5, le=0.9999, description="Confidence of the interval and of the bounds.")
+    ] = 0.95,
+    goal: Annotated[
+        str | None, Query(pattern=GOAL_PATTERN, description=f"{GOAL_HELP} Default: the goal of the last draws.")
+    ] = None,
+    by: Annotated[Literal["label", "split"] | None, Query(description="Also of each given label or split.")] = None,
+    top: Annotated[
+        str | None,
+        Query(
+            pattern=r"^[1-9]\d{0,8}(,[1-9]\d{0,8}){0,19}$",
+            description=f"Also among the first ranks, as many as this: 50,200. At most {_TOPS} numbers.",
+        ),
+    ] = None,
+    history: Annotated[bool, Query(description="Also how the interval narrowed.")] = False,
+    worst_case: Annotated[
+        bool, Query(description="Labels of which reviewers were unsure may be wrong or right, instead of not wrong.")
+    ] = False,
+) -> Audit:
+    """Every review counts, wherever it was given. The numbers rest on those of drawn samples: POST /jobs/{id}/audit/draws.
+
+    It measures what your reviewers would call wrong: a reviewer who errs is measured too.
+    """
+    asked = AuditQuestion(
+        of=of,
+        level=level,
+        goal=goal,
+        by=by,
+        top=[int(number) for number in top.split(",")] if top else [],
+        history=history,
+        worst_case=worst_case,
+    )
+    return audit_view(measure_labels(services, job, asked))

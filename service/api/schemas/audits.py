@@ -1,0 +1,120 @@
+"""Responses of audits: how many labels are wrong, measured by reviews of samples that were drawn."""
+
+from pydantic import BaseModel, Field
+
+from service.api.schemas.samples import SampleCard
+
+
+class AuditItem(BaseModel):
+    """A sample to review next. Whether it was drawn by chance is not told, so that it is judged like any other."""
+
+    sample_id: str
+    sample: SampleCard
+    given_label: str = Field(description="The label that is audited.")
+    suggested_label: str
+    suggested_confidence: float
+
+
+class AuditBatchView(BaseModel):
+    """Samples to review next, in the order to show them in: drawn ones and the likeliest ones, shuffled."""
+
+    batch: str
+    job: str = Field(description="The job whose labels are audited: the first of the chain, or this one.")
+    goal: str
+    items: list[AuditItem] = Field(description="Fewer than asked for, or none, where no others are left.")
+
+
+class WrongCount(BaseModel):
+    """Number of labels that reviewers would call wrong."""
+
+    estimate: float | None = Field(description="Without bias; null before the first review of a drawn sample.")
+    low: int = Field(description="The interval holds with the confidence `level`, at every moment at once.")
+    high: int
+    at_most: int = Field(description="A bound for itself, with the same confidence; lower than `high`.")
+
+
+class ReviewedCount(BaseModel):
+    """Number of reviewed samples."""
+
+    drawn: int = Field(description="Drawn by chance: the number rests on these.")
+    other: int = Field(description="Chosen by their rank, or reviewed anywhere else.")
+
+
+class RemainingCount(BaseModel):
+    """Wrong labels among the samples that nobody reviewed."""
+
+    at_most: int
+    rate: float = Field(description="As a share of these samples, at most; 0 where none is left.")
+
+
+class AuditCounts(BaseModel):
+    """Measured numbers of a set of samples."""
+
+    samples: int
+    wrong: WrongCount
+    found: int = Field(description="Labels that reviewers called wrong: relabelled or removed.")
+    unsure: int = Field(
+        description="Labels of which reviewers were not sure; they count as not wrong, see `worst_case`."
+    )
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    recall_at_least: float | None = Field(
+        description="Share of the wrong labels that were found, at least; null while none was."
+    )
+
+
+class AuditStop(BaseModel):
+    """Whether the reviews suffice for a goal."""
+
+    goal: str
+    reached: bool = Field(description="True: reviewing may stop, with the confidence `level`.")
+    refused: bool = Field(description="Of accept: more is wrong than is accepted, with the same confidence.")
+    expected_more_reviews: int | None = Field(
+        description="About how many it still takes, as expected from the reviews so far; null where it is not expected to be reached."
+    )
+
+
+class LabelAudit(AuditCounts):
+    """The samples with one given label."""
+
+    label: str
+
+
+class SplitAudit(AuditCounts):
+    """The ranked samples of one split."""
+
+    split: str
+
+
+class TopAudit(AuditCounts):
+    """The first ranks of the audited job."""
+
+    top: int
+    precision: float | None = Field(description="Estimated share of wrong labels among them.")
+
+
+class AuditMoment(BaseModel):
+    """The interval after a number of reviews of drawn samples."""
+
+    drawn: int
+    found: int
+    wrong: WrongCount
+
+
+class Audit(AuditCounts):
+    """How many labels of a job are wrong, by what people said and would say."""
+
+    job: str = Field(description="The job whose labels are audited: the first of the chain, or this one.")
+    level: float
+    waiting: int = Field(description="Samples that were handed out and not reviewed.")
+    stop: AuditStop
+    next_50_expected: float = Field(
+        description="Wrong labels among the next 50 of the ranking, as expected; not a bound."
+    )
+    precision_at: list[TopAudit] = Field(description="For each `top`.")
+    labels: list[LabelAudit] = Field(description="With by=label. An interval of a label with few draws is wide.")
+    splits: list[SplitAudit] = Field(description="With by=split.")
+    history: list[AuditMoment] = Field(
+        description="With history=true: how the interval narrowed, by the answers of today."
+    )
+    means: str = Field(description="The answer in a sentence.")

@@ -1,0 +1,77 @@
+"""Views of audits."""
+
+from typing import Any
+
+from service.actions.measure_labels import AuditAnswer
+from service.api.schemas.audits import (
+    Audit,
+    AuditMoment,
+    AuditStop,
+    LabelAudit,
+    RemainingCount,
+    ReviewedCount,
+    SplitAudit,
+    TopAudit,
+    WrongCount,
+)
+from service.audit.measure import Measured
+
+
+def audit_view(answer: AuditAnswer) -> Audit:
+    """The answer of an audit as the API gives it."""
+    return Audit(
+        **_counts(answer.measured),
+        job=answer.job.id,
+        level=answer.level,
+        waiting=answer.waiting,
+        stop=AuditStop(
+            goal=answer.goal.text,
+            reached=answer.progress.reached,
+            refused=answer.progress.refused,
+            expected_more_reviews=answer.expected_more_reviews,
+        ),
+        next_50_expected=answer.next_expected,
+        precision_at=[
+            TopAudit(**_counts(one.measured), top=one.top, precision=_precision(one.measured)) for one in answer.tops
+        ],
+        labels=[LabelAudit(**_counts(one.measured), label=one.name) for one in answer.labels],
+        splits=[SplitAudit(**_counts(one.measured), split=one.name) for one in answer.splits],
+        history=[
+            AuditMoment(drawn=one.drawn, found=one.measured.found, wrong=_wrong(one.measured)) for one in answer.history
+        ],
+        means=_means(answer),
+    )
+
+
+def _counts(measured: Measured) -> dict[str, Any]:
+    left, at_most = measured.left, measured.remaining_at_most
+    return {
+        "samples": measured.samples,
+        "wrong": _wrong(measured),
+        "found": measured.found,
+        "unsure": measured.unsure,
+        "reviewed": ReviewedCount(drawn=measured.drawn, other=measured.reviewed - measured.drawn),
+        "remaining": RemainingCount(at_most=at_most, rate=at_most / left if left else 0.0),
+        "recall_at_least": measured.recall_at_least,
+    }
+
+
+def _wrong(measured: Measured) -> WrongCount:
+    return WrongCount(estimate=measured.estimate, low=measured.low, high=measured.high, at_most=measured.at_most)
+
+
+def _precision(measured: Measured) -> float | None:
+    return None if measured.estimate is None or not measured.samples else measured.estimate / measured.samples
+
+
+def _means(answer: AuditAnswer) -> str:
+    measured, level = answer.measured, f"{100 * answer.level:g} %"
+    if measured.estimate is None:
+        return (
+            f"{measured.found} labels were called wrong by your reviewers. How many are wrong in all is not measured yet: no drawn sample "
+            "was reviewed."
+        )
+    return (
+        f"{measured.found} of {measured.samples} labels were called wrong by your reviewers; in all they would call between "
+        f"{measured.low} and {measured.high} wrong ({level} confidence, however often you look)."
+    )

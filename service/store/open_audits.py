@@ -1,0 +1,101 @@
+"""Audits that this process has open: their logs, and the orders of samples that draws are made by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+
+from service.store import audits
+from service.store.audits import StoredModel
+from service.store.blobs import Blobs
+from service.store.open_rankings import OpenRankings, Recent
+from service.store.tables import suspects
+
+Array = npt.NDArray[Any]
+_OPEN, _ORDERS = 64, 16
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True)
+class StoredLog:
+    """Entries in order: places in the upload (int64), bins (int16), whether drawn (bool); and the models that drew them."""
+
+    seed: int
+    index: Array
+    bin: Array
+    is_drawn: Array
+    models: Sequence[StoredModel]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+
+class OpenAudits:
+    """The audits that were used last. Entries are only added, so what was read once is not read again."""
+
+    def __init__(self) -> None:
+        self._logs: Recent[list[StoredLog]] = Recent(_OPEN)
+        self._orders: Recent[Array] = Recent(_ORDERS)
+
+    def log(self, connection: sa.Connection, job_id: str) -> StoredLog | None:
+        """The log of the audit of a job as it is stored; None where none was begun."""
+        seed = audits.get_seed(connection, job_id)
+        if seed is None:
+            return None
+        kept = self._logs.put((job_id, seed), [StoredLog(seed, *_NOTHING, ())])
+        known = kept[0]
+        index, bins, is_drawn = audits.entries_after(connection, job_id, len(known))
+        if not len(index):
+            return known
+        after = known.models[-1].model.first + 1 if known.models else 0
+        # One that was added since the entries were read waits for its entries.
+        end = len(known) + len(index)
+        new = [one for one in audits.models_after(connection, job_id, after) if one.model.first < end]
+        models = [*known.models, *new]
+        log = StoredLog(
+            seed=seed,
+            index=np.concatenate([known.index, index]),
+            bin=np.concatenate([known.bin, bins]),
+            is_drawn=np.concatenate([known.is_drawn, is_drawn]),
+            models=models,
+        )
+        kept[0] = log
+        return log
+
+    def order(
+        self, connection: sa.Connection, rankings: OpenRankings, blobs: Blobs, job_id: str, ranked_by: str
+    ) -> Array:
+        """The rows of a job's ranking (int64 n), most likely mislabeled first by the ranking of a job of its chain.
+
+        Samples which that one did not rank come last.
+        """
+        known = self._orders.get((job_id, ranked_by))
+        if known is not None:
+            return known
+        rows = rankings.get(connection, blobs, job_id).columns
+        by = rankings.get(connection, blobs, ranked_by).columns
+        order = by.order(connection, ranked_by, "mislabeled")
+        rank = np.full(len(by), len(by), np.int64)
+        rank[order] = np.arange(len(order))
+        if ranked_by != job_id:
+            mine, theirs = _paired(connection, job_id, ranked_by)
+            of_mine = np.full(len(rows), len(by), np.int64)
+            of_mine[rows.rows_at(mine)] = rank[by.rows_at(theirs)]
+            rank = of_mine
+        return self._orders.put((job_id, ranked_by), np.argsort(rank, kind="stable"))
+
+
+_NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, bool)
+
+
+def _paired(connection: sa.Connection, job_id: str, other_id: str) -> tuple[Array, Array]:
+    """Places in the uploads of two jobs of the samples that both ranked."""
+    mine, theirs = suspects.alias("mine"), suspects.alias("theirs")
+    same = (mine.c.job_id == job_id) & (theirs.c.job_id == other_id) & (mine.c.sample_id == theirs.c.sample_id)
+    wanted = sa.select(mine.c["index"], theirs.c["index"]).join(theirs, same)
+    rows = connection.execute(wanted, execution_options={"yield_per": _CHUNK})
+    found = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]

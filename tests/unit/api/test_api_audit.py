@@ -1,0 +1,260 @@
+"""Audits over HTTP: draws, answers, goals."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from service.actions.draw_samples import draw_samples
+from service.actions.measure_labels import AuditQuestion, measure_labels
+from service.actions.open_audit import open_audit
+from service.domain.audit import DrawRequest
+from service.services import Services
+from service.store import audits, jobs
+from service.store.idempotency import IdempotentRequest
+from service.store.jobs import Job
+from service.store.open_audits import OpenAudits
+from service.store.tables import audit_entries
+from tests.builders import add_finished
+
+TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
+WRONG = TRAIN // EVERY
+URL = "/jobs/job_1"
+
+
+@pytest.fixture(autouse=True)
+def job(services: Services) -> Job:
+    """A completed job whose flagged rows are the wrong ones: every fifth."""
+    add_finished(services.database, services.blobs, rows=320, splits={"train": TRAIN, "test": 80})
+    with services.database.read() as connection:
+        found = jobs.get(connection, "job_1")
+    assert found is not None
+    return found
+
+
+def draw(client: httpx.Client, count: int = 20, key: str | None = None, **more: Any) -> list[dict[str, Any]]:
+    headers = {"Idempotency-Key": key} if key else {}
+    answer = client.post(f"{URL}/audit/draws", json={"count": count, **more}, headers=headers)
+    assert answer.status_code == 201, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def ids(items: Iterable[dict[str, Any]]) -> list[str]:
+    return [item["sample_id"] for item in items]
+
+
+def is_wrong(sample_id: str) -> bool:
+    return int(sample_id.removeprefix("row-")) % EVERY == 0
+
+
+def judge(client: httpx.Client, names: Iterable[str], wrong: str = "remove") -> None:
+    said = [{"sample_id": name, "decision": wrong if is_wrong(name) else "keep"} for name in names]
+    assert client.post(f"{URL}/reviews", json=said).status_code == 201
+
+
+def audit(client: httpx.Client, **params: Any) -> dict[str, Any]:
+    answer = client.get(f"{URL}/audit", params=params)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def entries(services: Services) -> list[tuple[int, str]]:
+    with services.database.read() as connection:
+        rows = connection.execute(audit_entries.select().order_by(audit_entries.c.seq))
+        return [(row.index, row.kind) for row in rows]
+
+
+def test_before_the_first_drawn_review_nothing_is_measured_and_nothing_is_promised(client: httpx.Client) -> None:
+    found = audit(client)
+    assert found["wrong"] == {"estimate": None, "low": 0, "high": TRAIN, "at_most": TRAIN}
+    assert (found["recall_at_least"], found["stop"]["reached"], found["waiting"]) == (None, False, 0)
+    assert "not measured yet" in found["means"]
+    judge(client, ["row-0", "row-1"])
+    found = audit(client)
+    assert (found["found"], found["wrong"]["low"], found["wrong"]["high"]) == (1, 1, TRAIN - 1)
+    assert found["reviewed"] == {"drawn": 0, "other": 2}
+
+
+def test_draws_that_are_reviewed_measure_how_many_are_wrong(client: httpx.Client) -> None:
+    widths = []
+    for _ in range(6):
+        judge(client, ids(draw(client)))
+        wrong = audit(client)["wrong"]
+        assert wrong["low"] <= WRONG <= min(wrong["high"], wrong["at_most"])
+        assert wrong["low"] <= wrong["estimate"] <= wrong["high"]
+        widths.append(wrong["high"] - wrong["low"])
+    assert widths[-1] < widths[0] / 2
+    found = audit(client, history=True)
+    assert found["reviewed"] == {"drawn": 120, "other": 0}
+    assert [moment["drawn"] for moment in found["history"]][-1] == 120
+    assert found["history"][-1]["wrong"] == found["wrong"]
+    assert f"{found['found']} of {TRAIN} labels" in found["means"]
+
+
+def test_who_reviews_everything_knows_the_number(client: httpx.Client) -> None:
+    while items := draw(client, 100):
+        judge(client, ids(items))
+    found = audit(client, goal="accept:0.1")
+    assert found["wrong"] == {"estimate": WRONG, "low": WRONG, "high": WRONG, "at_most": WRONG}
+    assert (found["found"], found["recall_at_least"]) == (WRONG, 1.0)
+    assert found["remaining"] == {"at_most": 0, "rate": 0.0}
+    assert (found["stop"]["reached"], found["stop"]["refused"]) == (False, True)
+    assert audit(client, goal="accept:0.2")["stop"]["reached"]
+    assert audit(client, goal="recall:1")["stop"] == {
+        "goal": "recall:1",
+        "reached": True,
+        "refused": False,
+        "expected_more_reviews": 0,
+    }
+
+
+def test_a_repeated_request_gets_the_same_batch_and_another_one_other_samples(client: httpx.Client) -> None:
+    first, again, other = draw(client, key="a"), draw(client, key="a"), draw(client, key="b")
+    assert ids(first) == ids(again)
+    assert not {*ids(first)} & {*ids(other)}
+    assert client.post(f"{URL}/audit/draws", json={"count": 5}, headers={"Idempotency-Key": "a"}).status_code == 422
+
+
+def test_a_batch_does_not_tell_which_of_it_was_drawn(client: httpx.Client, services: Services) -> None:
+    items = draw(client, 40, goal="recall:0.9")
+    kinds = dict(entries(services))
+    assert set(kinds.values()) == {"drawn", "listed"}
+    assert all(kinds.keys() >= {item["sample"]["index"]} for item in items)
+    assert not {"drawn", "listed", "kind"} & {*items[0], *items[0]["sample"]}
+    order = [kinds[item["sample"]["index"]] for item in items]
+    assert order not in (sorted(order), sorted(order, reverse=True))
+
+
+def test_a_goal_to_find_errors_lists_the_likeliest_until_enough_are_found(
+    client: httpx.Client, services: Services
+) -> None:
+    draw(client, 40, goal="recall:0.9")
+    assert 25 <= [kind for _, kind in entries(services)].count("listed") <= 38
+    draw(client, 40, goal="measure")
+    assert [kind for _, kind in entries(services)][40:] == ["drawn"] * 40
+
+
+def test_reviews_from_elsewhere_leave_the_draws_and_count_as_found(client: httpx.Client, services: Services) -> None:
+    judge(client, ids(draw(client)))
+    chosen = [f"row-{index}" for index in range(0, TRAIN, EVERY)]
+    judge(client, chosen)
+    found = audit(client)
+    assert found["found"] == WRONG == found["wrong"]["low"]
+    assert not {*ids(draw(client, 100))} & {*chosen}
+    assert {kind for _, kind in entries(services)} == {"drawn", "outside"}
+    assert found["reviewed"]["drawn"] == 20
+
+
+def test_an_answer_follows_a_changed_decision(client: httpx.Client) -> None:
+    names = ids(draw(client, 60))
+    judge(client, names)
+    before = audit(client)
+    last = next(name for name in names if is_wrong(name))
+    client.post(f"{URL}/reviews", json=[{"sample_id": last, "decision": "keep"}])
+    assert audit(client)["found"] == before["found"] - 1
+    client.post(f"{URL}/reviews", json=[{"sample_id": last, "decision": "remove"}])
+    assert audit(client)["wrong"] == before["wrong"]
+
+
+def test_what_is_not_answered_widens_and_what_is_unsure_only_on_request(client: httpx.Client) -> None:
+    names = ids(draw(client, 60))
+    # The last of the log stays without use; the reviews in the middle are missing.
+    judge(client, names[::2])
+    partly = audit(client)
+    assert partly["waiting"] == 30
+    assert partly["wrong"]["low"] <= WRONG <= partly["wrong"]["high"]
+    said = [{"sample_id": name, "decision": "unsure"} for name in names[1::2]]
+    client.post(f"{URL}/reviews", json=said)
+    plain, worst = audit(client), audit(client, worst_case=True)
+    assert plain["unsure"] == worst["unsure"] == 30
+    assert worst["wrong"]["low"] <= plain["wrong"]["low"] <= plain["wrong"]["high"] <= worst["wrong"]["high"]
+    assert worst["wrong"]["high"] > plain["wrong"]["high"]
+
+
+def test_labels_splits_and_first_ranks_are_measured_apart(client: httpx.Client) -> None:
+    for _ in range(4):
+        judge(client, ids(draw(client, 40)))
+    found = audit(client, by="label", top="48,100")
+    assert sum(one["samples"] for one in found["labels"]) == TRAIN
+    assert all(one["wrong"]["low"] <= one["samples"] / EVERY <= one["wrong"]["high"] for one in found["labels"])
+    assert sum(one["found"] for one in found["labels"]) == found["found"]
+    assert [one["top"] for one in found["precision_at"]] == [48, 100]
+    split = audit(client, by="split")["splits"]
+    assert [(one["split"], one["wrong"]) for one in split] == [("train", found["wrong"])]
+
+
+def test_two_who_draw_at_once_get_different_samples_and_the_log_is_a_sequence(services: Services, job: Job) -> None:
+    batches: list[list[int]] = []
+    gate = threading.Barrier(4)
+
+    def work(number: int) -> None:
+        request = DrawRequest(count=15, reviewer=f"person {number}")
+        gate.wait()
+        batch = draw_samples(services, job, request, IdempotentRequest(None, str(number)))
+        batches.append([row["index"] for row in batch.rows])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    drawn = [index for batch in batches for index in batch]
+    assert len(drawn) == len(set(drawn)) == 60
+    assert sorted(index for index, _ in entries(services)) == sorted(drawn)
+
+
+def test_what_was_handed_out_comes_again_to_the_same_person_at_once_and_to_others_after_half_an_hour(
+    services: Services, job: Job
+) -> None:
+    def drawn(minutes: float, reviewer: str | None, number: int) -> set[int]:
+        later = replace(services, now=lambda: services.now() + timedelta(minutes=minutes))
+        request = DrawRequest(count=10, reviewer=reviewer)
+        batch = draw_samples(later, job, request, IdempotentRequest(None, str(number)))
+        return {row["index"] for row in batch.rows}
+
+    ann = drawn(0, "Ann", 1)
+    assert drawn(1, "Ann", 2) == ann
+    bob = drawn(2, "Bob", 3)
+    assert not bob & ann
+    assert drawn(33, "Cid", 4) <= ann | bob
+
+
+def test_another_process_reads_the_same_numbers_from_the_log(
+    client: httpx.Client, services: Services, job: Job
+) -> None:
+    for goal in ("measure", "recall:0.9", "measure"):
+        judge(client, ids(draw(client, 30, goal=goal)))
+    asked = AuditQuestion(by="label", top=[50], history=True)
+    fresh = replace(services, open_audits=OpenAudits())
+    assert measure_labels(services, job, asked) == measure_labels(fresh, job, asked)
+    with services.database.read() as connection:
+        kept, anew = (open_audit(one, connection, job, "original").log for one in (services, fresh))
+        assert np.array_equal(kept.row, anew.row)
+        assert [model.first for model in kept.models] == [model.first for model in anew.models] == [0, 30, 60]
+        assert audits.get_seed(connection, "job_1") is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"count": 0}, "count"),
+        ({"goal": "recall:2"}, "goal"),
+        ({"goal": "all"}, "goal"),
+        ({"of": "now"}, "of"),
+        ({"more": 1}, "more"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_by_field(
+    client: httpx.Client, body: dict[str, Any], field: str
+) -> None:
+    answer = client.post(f"{URL}/audit/draws", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["loc"] == [field]
+    assert client.get(f"{URL}/audit", params={"top": "0"}).status_code == 422
