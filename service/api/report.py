@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import HTMLResponse
 
 from service.actions.find import find_dataset_of_job
+from service.actions.measured_estimate import with_measured_estimate
 from service.api.http import negotiation
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
@@ -49,6 +50,8 @@ def get_report(
     HTML has plots; Markdown has tables in their place.
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a report")
+    with services.database.read() as connection:
+        job = with_measured_estimate(services, connection, job)
     facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}

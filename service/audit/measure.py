@@ -81,7 +81,8 @@ def measure(
     near = low if estimate is None else estimate
     ends = interval(most, least, low, high, level, near) if len(plain) else (low, high)
     bound = at_most(most, low, high, level, near) if len(plain) else high
-    return Measured(len(mine), found, unsure, reviewed, len(plain), estimate, *ends, bound)
+    drawn = int((answers[log.row[draws.entry]] != Answer.NONE).sum())
+    return Measured(len(mine), found, unsure, reviewed, drawn, estimate, *ends, bound)
 
 
 def game_of(log: Log, draws: Draws, answers: Array, assumed: float | None, is_member: Array | None = None) -> Game:

@@ -64,6 +64,9 @@ def answer(facts: Facts) -> Answer:
         reason = estimate.get("reason") or f"It may be {between} of {labels}: the classes overlap too much."
         cure = _cure(facts) or ("" if estimate.get("reason") else _CURE)  # a reason says what helps
         return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
+    if status == "measured":
+        detail = f"Your reviewers would call {between} wrong, by those that they said of samples drawn by chance."
+        return Answer(_STATUS[status], f"About {estimate['count']:,} of {labels} are wrong", detail, "")
     if estimate["count"]:
         verb = "looks" if estimate["count"] == 1 else "look"
         headline = f"About {estimate['count']:,} of {labels} {verb} wrong"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from service.audit.measure import Measured
 from service.store import audits
 from service.store.audits import StoredModel
 from service.store.blobs import Blobs
@@ -34,11 +35,15 @@ class StoredLog:
 
 
 class OpenAudits:
-    """The audits that were used last. Entries are only added, so what was read once is not read again."""
+    """The audits that were used last. Entries are only added, so what was read once is not read again.
+
+    `measured` keeps numbers by whatever names the log and the answers that they follow from.
+    """
 
     def __init__(self) -> None:
         self._logs: Recent[list[StoredLog]] = Recent(_OPEN)
         self._orders: Recent[Array] = Recent(_ORDERS)
+        self.measured: Recent[Measured] = Recent(_OPEN)
 
     def log(self, connection: sa.Connection, job_id: str) -> StoredLog | None:
         """The log of the audit of a job as it is stored; None where none was begun."""

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
 from service.actions.lineage import line_of
+from service.actions.measured_estimate import with_measured_estimate
 from service.api.schemas.jobs import JobLinks, JobView, LineageItem
 from service.domain.dataset import DatasetInfo
 from service.domain.job import State
@@ -69,7 +70,7 @@ def _views(services: Services, jobs: Sequence[Job], infos: Mapping[str, DatasetI
         previous = loops.previous_jobs(connection, ids)
         return [
             _view(
-                job,
+                with_measured_estimate(services, connection, job),
                 infos[job.dataset_id],
                 standings.get(job.id),
                 previous.get(job.id),

@@ -68,7 +68,7 @@ def audit(client: httpx.Client, **params: Any) -> dict[str, Any]:
 def entries(services: Services) -> list[tuple[int, str]]:
     with services.database.read() as connection:
         rows = connection.execute(audit_entries.select().order_by(audit_entries.c.seq))
-        return [(row.index, row.kind) for row in rows]
+        return [(row[2], row[4]) for row in rows]
 
 
 def test_before_the_first_drawn_review_nothing_is_measured_and_nothing_is_promised(client: httpx.Client) -> None:
@@ -188,6 +188,25 @@ def test_labels_splits_and_first_ranks_are_measured_apart(client: httpx.Client) 
     assert [one["top"] for one in found["precision_at"]] == [48, 100]
     split = audit(client, by="split")["splits"]
     assert [(one["split"], one["wrong"]) for one in split] == [("train", found["wrong"])]
+
+
+def test_from_30_reviews_of_drawn_samples_on_the_job_and_its_report_say_what_was_measured(client: httpx.Client) -> None:
+    def told() -> dict[str, Any]:
+        found: dict[str, Any] = client.get(URL).json()["result"]["estimates"]["mislabeled"]
+        return found
+
+    before, names = told(), ids(draw(client, 30))
+    judge(client, names[:-1])
+    assert told() == before
+    judge(client, names[-1:])
+    wrong, estimate = audit(client)["wrong"], told()
+    expected = {"status": "measured", "reason": None, "count": round(wrong["estimate"])}
+    assert {name: estimate[name] for name in expected} == expected
+    assert (estimate["low"], estimate["high"]) == (wrong["low"], wrong["high"])
+    assert client.get("/jobs").json()["items"][0]["result"]["estimates"]["mislabeled"] == estimate
+    report = client.get(f"{URL}/report", params={"format": "md"}).text
+    assert f"About {estimate['count']} of {TRAIN} labels are wrong" in report
+    assert f"between {wrong['low']} and {wrong['high']}" in report
 
 
 def test_two_who_draw_at_once_get_different_samples_and_the_log_is_a_sequence(services: Services, job: Job) -> None:

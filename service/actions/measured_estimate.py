@@ -1,0 +1,40 @@
+"""Estimates of a job, replaced by what its audit has measured."""
+
+import sqlalchemy as sa
+
+from service.actions.open_audit import open_audit
+from service.audit.measure import Measured, measure
+from service.services import Services
+from service.store.jobs import Job
+
+_ENOUGH = 30  # reviews of drawn samples
+_LEVEL = 0.95
+
+
+def with_measured_estimate(services: Services, connection: sa.Connection, job: Job) -> Job:
+    """The job, its number of wrong labels measured once 30 drawn samples were reviewed; unchanged before."""
+    measured = _measured(services, connection, job)
+    if measured is None or measured.estimate is None or measured.drawn < _ENOUGH or job.result is None:
+        return job
+    known = job.result["estimates"]["mislabeled"]
+    told = {
+        "status": "measured",
+        "reason": None,
+        "count": round(measured.estimate),
+        "low": measured.low,
+        "high": measured.high,
+    }
+    estimates = {**job.result["estimates"], "mislabeled": {**known, **told}}
+    return job.model_copy(update={"result": {**job.result, "estimates": estimates}})
+
+
+def _measured(services: Services, connection: sa.Connection, job: Job) -> Measured | None:
+    if job.result is None or services.open_audits.log(connection, job.id) is None:
+        return None
+    # Of the labels that this job ranked: for a later job of a chain they are corrected ones.
+    state = open_audit(services, connection, job, "version")
+    key = (job.id, state.entries, hash(state.answers.tobytes()))
+    known = services.open_audits.measured.get(key)
+    if known is None:
+        known = services.open_audits.measured.put(key, measure(state.log, state.answers, _LEVEL))
+    return known
