@@ -36,7 +36,7 @@ _SEED_BITS = 62
 
 @dataclass(frozen=True)
 class DrawnBatch:
-    """Rows of the ranking whose labels are audited, shuffled; which of them were drawn is not told."""
+    """Rows of the ranking whose labels are audited, in the order to review them in; which of them were drawn is not told."""
 
     id: str
     goal: str
@@ -78,6 +78,7 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
         audits.begin(connection, state.job.id, secrets.randbits(_SEED_BITS), now)
         state = open_audit(services, connection, job, request.of)
     again = _handed_out(connection, state, request, now)[: request.count]
+    seen_before = state.columns.index[state.log.row[again]]
     seq = _add_outside(services, connection, state)
     random = np.random.default_rng([state.seed, seq])
     is_left = (state.answers == Answer.NONE) & ~state.is_logged
@@ -88,20 +89,29 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
     if items and is_new:
         audits.add_model(connection, state.job.id, stored)
     audits.add_items(connection, state.job.id, seq, items, index, batch_id)
-    shown = random.permutation([*again, *index.tolist()]).astype(int).tolist()
+    is_drawn = np.concatenate([state.log.is_drawn[again], [item.is_drawn for item in items]]).astype(bool)
+    shown = np.concatenate([seen_before, index]).astype(int)[_order_shown(is_drawn, random)].tolist()
     audits.add_batch(connection, state.job.id, AuditBatch(batch_id, request.goal, request.reviewer, shown, now))
 
 
-def _handed_out(connection: sa.Connection, state: AuditState, request: DrawRequest, now: datetime) -> list[int]:
-    """Places in the upload of samples that were handed out and not reviewed, and that nobody else may be looking at."""
-    rows = np.flatnonzero(state.is_logged & (state.answers == Answer.NONE))
-    others = {
+def _order_shown(is_drawn: Array, random: np.random.Generator) -> Array:
+    """Shuffled, but with the drawn ones in the order of the log: a draw without an answer then has none after it that has one."""
+    order = random.permutation(len(is_drawn))
+    places = np.flatnonzero(is_drawn[order])
+    order[places] = np.sort(order[places])
+    return order
+
+
+def _handed_out(connection: sa.Connection, state: AuditState, request: DrawRequest, now: datetime) -> Array:
+    """Entries of the log that were handed out and not reviewed, and that nobody else may be looking at."""
+    waiting = np.flatnonzero(state.answers[state.log.row] == Answer.NONE)
+    others = [
         index
         for batch in audits.batches_since(connection, state.job.id, now - _HELD)
         if request.reviewer is None or batch.reviewer != request.reviewer
         for index in batch.items
-    }
-    return [index for index in state.columns.index[rows].tolist() if index not in others]
+    ]
+    return waiting[~np.isin(state.columns.index[state.log.row[waiting]], others)]
 
 
 def _add_outside(services: Services, connection: sa.Connection, state: AuditState) -> int:
