@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from service.terminal import (
+    audit_commands,
     dataset_commands,
     doccano_commands,
     doctor_commands,
@@ -40,6 +41,7 @@ for commands in (
     job_commands,
     result_commands,
     review_commands,
+    audit_commands,
     version_commands,
     dataset_commands,
     integration_commands,

@@ -30,6 +30,7 @@ LISTS = {
     ("signals", "job_1"): "name",
     ("suspects", "job_1"): "sample.id",
     ("verify-next", "job_1"): "sample.id",
+    ("draw", "job_1", "--reviewer", "Noor"): "sample_id",
     ("skipped", "ds_1"): "where",
     ("networks",): "id",
     ("connections",): "id",

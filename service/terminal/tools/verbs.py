@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp.types import ToolAnnotations
 
-from service.terminal.tools import datasets, integrations, jobs, rankings, reviews
+from service.terminal.tools import audits, datasets, integrations, jobs, rankings, reviews
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,8 @@ VERBS = (
     Verb(reviews.review, "Record reviews", _WRITES, "review"),
     Verb(reviews.reviews, "List reviews", _READS),
     Verb(reviews.reviews_summary, "Sum up reviews", _READS),
+    Verb(audits.audit, "Tell how many labels are wrong", _READS, "audit"),
+    Verb(audits.draw, "Draw samples to review", _WRITES, "draw"),
     Verb(reviews.diff, "Compare two jobs", _READS, "diff"),
     Verb(datasets.datasets, "List datasets", _READS, "datasets"),
     Verb(datasets.dataset, "Show a dataset", _READS),

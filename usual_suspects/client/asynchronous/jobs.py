@@ -17,6 +17,8 @@ from usual_suspects.client.conversion import to_model
 from usual_suspects.client.errors import Conflict, JobCancelled, JobFailed, WaitedTooLong
 from usual_suspects.client.events import ENDED, Update
 from usual_suspects.client.models import (
+    Audit,
+    AuditBatchView,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -228,6 +230,38 @@ class AsyncJob:
             answer = to_model(ReviewsRecorded, await self._transport.send(create(part, "jobs", self.id, "reviews")))
             recorded += answer.recorded
         return replace(answer, recorded=recorded)
+
+    async def draw(
+        self, count: int = 20, *, goal: str = "measure", reviewer: str | None = None, of: str = "original"
+    ) -> AuditBatchView:
+        """Samples to review next, so that their reviews measure how many labels are wrong.
+
+        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. Raises
+        Invalid.
+        """
+        body = {"count": count, "goal": goal, "reviewer": reviewer, "of": of}
+        request = create(body, "jobs", self.id, "audit", "draws")
+        return to_model(AuditBatchView, await self._transport.send(request))
+
+    async def audit(
+        self,
+        *,
+        goal: str | None = None,
+        level: float = 0.95,
+        by: str | None = None,
+        top: Sequence[int] = (),
+        history: bool = False,
+        worst_case: bool = False,
+        of: str = "original",
+    ) -> Audit:
+        """How many labels are wrong, measured by the reviews of drawn samples, and whether reviewing may stop.
+
+        The interval holds with the confidence `level` at every moment. `by` label or split also measures each of them, `top` the first
+        ranks. Raises ApiError.
+        """
+        asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
+        flags = {"history": str(history).lower(), "worst_case": str(worst_case).lower()}
+        return to_model(Audit, await self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
 
     async def undo(self, batch: str) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""

@@ -1,0 +1,113 @@
+"""Commands for audits: `suspects audit`, how many labels are wrong, and `suspects draw`, samples to review next."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from service.domain.audit import GOAL_HELP
+from service.terminal.arguments import AsJson, Job, Quiet
+from service.terminal.console import OutputColumn, Printer
+from service.terminal.ranking_columns import GIVEN, SAMPLE
+
+app = typer.Typer()
+
+Goal = Annotated[str | None, typer.Option(help=GOAL_HELP)]
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version-of-job", help="Audit the labels that this job ranked, not those that its chain began with."
+    ),
+]
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    wrong = row["wrong"]
+    return f"{wrong['low']}-{wrong['high']}"
+
+
+def _estimate(row: Mapping[str, Any]) -> Any:
+    estimate = row["wrong"]["estimate"]
+    return None if estimate is None else round(estimate, 1)
+
+
+def _recall(row: Mapping[str, Any]) -> Any:
+    share = row["recall_at_least"]
+    return None if share is None else round(share, 3)
+
+
+_COLUMNS = [
+    OutputColumn("of", "of"),
+    OutputColumn("samples", "samples", right=True),
+    OutputColumn("reviewed", lambda row: row["reviewed"]["drawn"] + row["reviewed"]["other"], right=True),
+    OutputColumn("drawn", "reviewed.drawn", right=True),
+    OutputColumn("found wrong", "found", right=True),
+    OutputColumn("wrong in all", _interval, right=True),
+    OutputColumn("estimate", _estimate, right=True),
+    OutputColumn("at most", "wrong.at_most", right=True),
+    OutputColumn("share found at least", _recall, right=True),
+]
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    job: Job,
+    goal: Goal = None,
+    level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence of the interval.")] = 0.95,
+    by: Annotated[str | None, typer.Option(help="label or split: also of each of them.")] = None,
+    top: Annotated[str | None, typer.Option(help="Also among the first ranks, as many as this: 50,200.")] = None,
+    of_version: Version = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say how many labels are wrong, measured by the reviews of drawn samples, and whether reviewing may stop."""
+    of = "version" if of_version else "original"
+    answer = context.obj.get("jobs", job, "audit", goal=goal, level=level, by=by, top=top, of=of)
+    rows = [{**answer, "of": "all"}]
+    rows += [{**one, "of": f"first {one['top']}"} for one in answer["precision_at"]]
+    rows += [{**one, "of": one["label"]} for one in answer["labels"]]
+    rows += [{**one, "of": one["split"]} for one in answer["splits"]]
+    printer = Printer(as_json, quiet)
+    printer.rows(answer, rows, _COLUMNS, name="of", title=f"wrong labels of {answer['job']}")
+    printer.note(answer["means"])
+    printer.note(_advice(answer["stop"], job))
+
+
+def _advice(stop: Mapping[str, Any], job: str) -> str:
+    if stop["reached"]:
+        return f"The goal {stop['goal']} is reached: reviewing may stop."
+    if stop["refused"]:
+        return f"The goal {stop['goal']} cannot be reached: more labels are wrong."
+    more = stop["expected_more_reviews"]
+    about = "" if more is None else f" About {more} more reviews are expected."
+    return f"The goal {stop['goal']} is not reached.{about} `suspects draw {job}` lists what to review next."
+
+
+@app.command()
+def draw(
+    context: typer.Context,
+    job: Job,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of samples.")] = 20,
+    goal: Goal = None,
+    reviewer: Annotated[
+        str | None, typer.Option(help="Who will review them; what this person left comes first.")
+    ] = None,
+    of_version: Version = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw samples to review next, so that their reviews measure how many labels are wrong. `suspects review` takes the decisions."""
+    asked = {"count": count, "goal": goal, "reviewer": reviewer, "of": "version" if of_version else None}
+    body = {name: value for name, value in asked.items() if value is not None}
+    answer = context.obj.post_json(body, "jobs", job, "audit", "draws")
+    columns = [
+        SAMPLE,
+        GIVEN,
+        OutputColumn("suggested label", "suggested_label"),
+        OutputColumn("confidence", "suggested_confidence", "suggested_confidence", right=True),
+    ]
+    printer = Printer(as_json, quiet)
+    printer.rows(answer, answer["items"], columns, name="sample_id", title=f"to review next, for {answer['goal']}")
+    if not answer["items"]:
+        printer.note("Every sample was reviewed, or is with other reviewers.")
