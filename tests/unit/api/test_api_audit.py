@@ -13,14 +13,15 @@ import pytest
 from service.actions.draw_samples import draw_samples
 from service.actions.measure_labels import AuditQuestion, measure_labels
 from service.actions.open_audit import open_audit
+from service.actions.rerun import run_again
 from service.domain.audit import DrawRequest
 from service.services import Services
-from service.store import audits, jobs
+from service.store import audits, datasets, jobs
 from service.store.idempotency import IdempotentRequest
 from service.store.jobs import Job
 from service.store.open_audits import OpenAudits
 from service.store.tables import audit_entries
-from tests.builders import add_finished
+from tests.builders import add_finished, finish, ranking_of
 
 TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
 WRONG = TRAIN // EVERY
@@ -268,6 +269,37 @@ def test_another_process_reads_the_same_numbers_from_the_log(
         assert np.array_equal(kept.row, anew.row)
         assert [model.first for model in kept.models] == [model.first for model in anew.models] == [0, 30, 60]
         assert audits.get_seed(connection, "job_1") is not None
+
+
+def test_an_audit_goes_on_over_the_next_job_of_the_chain_and_a_version_has_one_of_its_own(
+    client: httpx.Client, services: Services
+) -> None:
+    with services.database.write() as connection:  # what the builder flags, it says to be planted too
+        connection.exec_driver_sql("UPDATE suspects SET planted_kind = NULL, planted_label = NULL")
+    judge(client, ids(draw(client, 40)))
+    before = audit(client)
+    assert client.post(f"{URL}/rerun").status_code == 202
+    (following,) = run_again(replace(services, now=lambda: services.now() + timedelta(minutes=5)))
+    with services.database.read() as connection:
+        info = datasets.get(connection, client.get(f"/jobs/{following}").json()["dataset"]["id"])
+    assert info is not None
+    finish(services.database, following, info, table=ranking_of(services.blobs, info))
+    later = f"/jobs/{following}"
+    assert client.get(f"{later}/audit").json() == audit(client)
+    assert audit(client)["wrong"] == before["wrong"]
+    items = client.post(f"{later}/audit/draws", json={"count": 40}).json()["items"]
+    said = [{"sample_id": name, "decision": "remove" if is_wrong(name) else "keep"} for name in ids(items)]
+    assert client.post(f"{later}/reviews", json=said).status_code == 201
+    found = audit(client)
+    assert found["reviewed"]["drawn"] == 80
+    assert found["wrong"]["low"] <= WRONG <= found["wrong"]["high"]
+    with services.database.read() as connection:
+        models = audits.models_after(connection, "job_1", 0)
+    assert [(one.model.first, one.ranked_by) for one in models] == [(0, "job_1"), (40, following)]
+    version = client.get(f"{later}/audit", params={"of": "version"}).json()
+    # The labels that were found wrong are not in its dataset any more; the reviews from the other audit were not drawn for it.
+    assert (version["job"], version["samples"]) == (following, TRAIN - before["found"])
+    assert version["reviewed"]["drawn"] == 0
 
 
 @pytest.mark.parametrize(
