@@ -1,27 +1,40 @@
 """Audits: how many labels are wrong, and whether reviewing may stop."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query, Response
 
+from service.actions.certify import certify
 from service.actions.draw_samples import draw_samples
 from service.actions.measure_labels import AuditQuestion, measure_labels
+from service.api.http import negotiation
 from service.api.http.authentication import authorize
 from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.http.openapi import DRAWS_BODY
-from service.api.schemas.audits import Audit, AuditBatchView, AuditItem
-from service.api.views.audits import audit_view
+from service.api.schemas.audits import Audit, AuditBatchView, AuditCertificate, AuditItem
+from service.api.views.audits import audit_view, certificate_view
 from service.api.views.samples import sample_cards
 from service.domain.audit import GOAL_HELP, GOAL_PATTERN, AuditedLabels, DrawRequest
 from service.domain.digests import canonical_digest
+from service.report.certificate import html
+from service.report.render import PAGE_HEADERS
 from service.store.idempotency import IdempotentRequest
 
 router = APIRouter(tags=["audits"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
 _TOPS = 20
+CertificateFormat = Literal["json", "html"]
+_MEDIA_TYPES: dict[CertificateFormat, str] = {"json": "application/json", "html": "text/html; charset=utf-8"}
+_PAGE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+
+Of = Annotated[
+    AuditedLabels,
+    Query(description="original: the labels that the chain of jobs began with. version: those that this job ranked."),
+]
+Level = Annotated[float, Query(ge=0.5, le=0.9999, description="Confidence of the interval and of the bounds.")]
 
 
 @router.post(
@@ -64,15 +77,8 @@ def create_draws(
 def get_audit(
     job: CompletedJob,
     services: ServicesDependency,
-    of: Annotated[
-        AuditedLabels,
-        Query(
-            description="original: the labels that the chain of jobs began with. version: those that this job ranked."
-        ),
-    ] = "original",
-    level: Annotated[
-        float, Query(ge=0.5, le=0.9999, description="Confidence of the interval and of the bounds.")
-    ] = 0.95,
+    of: Of = "original",
+    level: Level = 0.95,
     goal: Annotated[
         str | None, Query(pattern=GOAL_PATTERN, description=f"{GOAL_HELP} Default: the goal of the last draws.")
     ] = None,
@@ -103,3 +109,26 @@ def get_audit(
         worst_case=worst_case,
     )
     return audit_view(measure_labels(services, job, asked))
+
+
+@router.get(
+    "/jobs/{job_id}/audit/certificate",
+    summary="Accept or refuse a delivery of labels",
+    response_model=AuditCertificate,
+    responses=problems(404, 406, 409, 410, 422) | {200: _PAGE},
+)
+def get_certificate(
+    job: CompletedJob,
+    services: ServicesDependency,
+    share: Annotated[float, Query(gt=0, lt=1, description="The share of wrong labels that is accepted.")] = 0.01,
+    level: Level = 0.95,
+    of: Of = "original",
+    name: Annotated[str | None, Query(alias="format", description="json or html; instead of Accept.")] = None,
+    accept: Annotated[str | None, Header(include_in_schema=False)] = None,
+) -> Response | AuditCertificate:
+    """What was drawn, by whom it was judged, and the verdict. It may be asked for at any time, as often as you like."""
+    form = negotiation.choose(name, accept, _MEDIA_TYPES, "a certificate")
+    certificate = certificate_view(certify(services, job, of, share, level))
+    if form == "json":
+        return certificate
+    return Response(html(certificate, certificate.judges), media_type=_MEDIA_TYPES[form], headers=PAGE_HEADERS)

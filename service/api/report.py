@@ -23,14 +23,6 @@ _DESCRIPTION: dict[str, Any] = {
     "description": "One page that needs no other file, or the same in Markdown.",
     "content": {"text/html": {"schema": {"type": "string"}}, "text/markdown": {"schema": {"type": "string"}}},
 }
-# Nothing in it runs, is fetched or leads elsewhere, and it is no page of this service to scripts.
-_HEADERS = {
-    "Content-Security-Policy": f"{render.POLICY}; frame-ancestors 'none'; sandbox",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "private, no-cache",  # reviews change it
-    "Vary": "Accept",
-}
 
 
 @router.get(
@@ -54,5 +46,5 @@ def get_report(
         job = with_measured_estimate(services, connection, job)
     facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
-    headers = {**_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
+    headers = {**render.PAGE_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
     return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

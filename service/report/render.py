@@ -24,6 +24,14 @@ _STYLE = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
 _HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 # The page fetches, runs and sends nothing, and has this style only. The policy is in the page too, for a saved page.
 POLICY = f"default-src 'none'; img-src data:; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+# Nothing in it runs, is fetched or leads elsewhere, and it is no page of this service to scripts.
+PAGE_HEADERS = {
+    "Content-Security-Policy": f"{POLICY}; frame-ancestors 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-cache",  # reviews change it
+    "Vary": "Accept",
+}
 _PANELS = {
     "more": "More labels to check",
     "unlike": "Samples unlike their class",
@@ -45,9 +53,13 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$]|:(?=//))")
 def html(facts: Facts, figures: Mapping[str, str]) -> str:
     """The page. `figures` are `svg` elements by name, from service.report.figures."""
     marked = {name: Markup(svg) for name, svg in figures.items()}  # noqa: S704 - made by us, its text escaped
+    return page("report.html.j2", **_context(facts), figures=marked)
+
+
+def page(template: str, **values: Any) -> str:
+    """A page of this template, in the style of the report."""
     style = Markup(_STYLE)  # noqa: S704 - a file of ours
-    page = _HTML.get_template("report.html.j2")
-    return page.render(_context(facts), figures=marked, style=style, policy=POLICY)
+    return _HTML.get_template(template).render(**values, style=style, policy=POLICY)
 
 
 def markdown(facts: Facts) -> str:

@@ -1,6 +1,7 @@
-"""Commands for audits: `suspects audit`, how many labels are wrong, and `suspects draw`, samples to review next."""
+"""Commands for audits: samples to review next, how many labels are wrong, and whether a delivery of labels is accepted."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from service.domain.audit import GOAL_HELP
 from service.terminal.arguments import AsJson, Job, Quiet
 from service.terminal.console import OutputColumn, Printer
 from service.terminal.ranking_columns import GIVEN, SAMPLE
+from usual_suspects.client import Client
 
 app = typer.Typer()
 
@@ -111,3 +113,30 @@ def draw(
     printer.rows(answer, answer["items"], columns, name="sample_id", title=f"to review next, for {answer['goal']}")
     if not answer["items"]:
         printer.note("Every sample was reviewed, or is with other reviewers.")
+
+
+@app.command()
+def certificate(
+    context: typer.Context,
+    job: Job,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="The share of wrong labels that is accepted.")] = 0.01,
+    level: Annotated[float, typer.Option(min=0.5, max=0.9999, help="Confidence of the verdict.")] = 0.95,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write it as a page: certificate.html.")
+    ] = None,
+    of_version: Version = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Accept or refuse a delivery of labels: at most this share is wrong, more is wrong, or it is not yet known."""
+    client: Client = context.obj
+    asked = {"share": share, "level": level, "of": "version" if of_version else "original"}
+    answer = client.get("jobs", job, "audit", "certificate", **asked)
+    if output is not None:
+        client.save(output, "jobs", job, "audit", "certificate", **asked, format="html")
+    wrong = answer["wrong"]
+    text = (
+        f"{answer['verdict']}: {wrong['low']} to {wrong['high']} of {answer['samples']} labels are wrong, accepted are {100 * share:g} %; "
+        f"{answer['reviewed']['drawn']} drawn samples were judged"
+    )
+    Printer(as_json, quiet).line(answer, answer["verdict"], text)

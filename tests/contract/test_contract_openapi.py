@@ -65,6 +65,7 @@ PROMISED = {
     ("post", "/jobs/{job_id}/reviews/undo"),
     ("post", "/jobs/{job_id}/audit/draws"),
     ("get", "/jobs/{job_id}/audit"),
+    ("get", "/jobs/{job_id}/audit/certificate"),
     ("get", "/jobs/{job_id}/reviews/events"),
     ("get", "/events"),
     ("get", "/jobs/{job_id}/confusion"),
@@ -530,6 +531,11 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/jobs/{job_id}/audit"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         422: (JOB, {"params": {"goal": "x"}}),
+    },
+    ("get", "/jobs/{job_id}/audit/certificate"): {
+        **{status: (job, {}) for status, job in ENDED.items()},
+        406: (JOB, {"headers": {"Accept": "image/png"}}),
+        422: (JOB, {"params": {"share": 2}}),
     },
     ("get", "/jobs/{job_id}/reviews/events"): {
         **{status: (job, {}) for status, job in ENDED.items()},

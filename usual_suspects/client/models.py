@@ -234,6 +234,53 @@ class AuditBatchView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CertificateJudge:
+    """Who judged drawn samples."""
+
+    # null: it was not said who.
+    reviewer: str | None
+    judged: int
+    # How many of them were called wrong.
+    wrong: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCertificate:
+    """Whether at most a share of the labels is wrong, and the record that it follows from."""
+
+    samples: int
+    wrong: WrongCount
+    # Labels that reviewers called wrong: relabelled or removed.
+    found: int
+    # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
+    unsure: int
+    reviewed: ReviewedCount
+    remaining: RemainingCount
+    # Share of the wrong labels that were found, at least; null while none was.
+    recall_at_least: float | None
+    # undecided: more reviews of drawn samples would tell.
+    verdict: Literal["accepted", "refused", "undecided"]
+    # The share of wrong labels that is accepted.
+    share: float
+    level: float
+    # The job whose labels were judged.
+    job: str
+    dataset: str
+    dataset_name: str
+    dataset_digest: str
+    judges: tuple[CertificateJudge, ...]
+    # Of the draws.
+    seed: int
+    # Of the log of draws.
+    entries: int
+    # SHA-256 of the log, its models and the answers; the same record gives the same one.
+    log_digest: str
+    made_at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bins:
     """A histogram: `counts[i]` samples lie between `edges[i]` and `edges[i + 1]`."""
 

@@ -1,7 +1,10 @@
 """Responses of audits: how many labels are wrong, measured by reviews of samples that were drawn."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, Field
 
+from service.actions.certify import CertificateVerdict
 from service.api.schemas.samples import SampleCard
 
 
@@ -72,6 +75,33 @@ class AuditStop(BaseModel):
     expected_more_reviews: int | None = Field(
         description="About how many it still takes, as expected from the reviews so far; null where it is not expected to be reached."
     )
+
+
+class CertificateJudge(BaseModel):
+    """Who judged drawn samples."""
+
+    reviewer: str | None = Field(description="null: it was not said who.")
+    judged: int
+    wrong: int = Field(description="How many of them were called wrong.")
+
+
+class AuditCertificate(AuditCounts):
+    """Whether at most a share of the labels is wrong, and the record that it follows from."""
+
+    verdict: CertificateVerdict = Field(description="undecided: more reviews of drawn samples would tell.")
+    share: float = Field(description="The share of wrong labels that is accepted.")
+    level: float
+    job: str = Field(description="The job whose labels were judged.")
+    dataset: str
+    dataset_name: str
+    dataset_digest: str
+    judges: list[CertificateJudge]
+    seed: int = Field(description="Of the draws.")
+    entries: int = Field(description="Of the log of draws.")
+    log_digest: str = Field(
+        description="SHA-256 of the log, its models and the answers; the same record gives the same one."
+    )
+    made_at: datetime
 
 
 class LabelAudit(AuditCounts):

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from service.actions.certify import Certificate
 from service.actions.measure_labels import AuditAnswer
 from service.api.schemas.audits import (
     Audit,
+    AuditCertificate,
     AuditMoment,
     AuditStop,
+    CertificateJudge,
     LabelAudit,
     RemainingCount,
     ReviewedCount,
@@ -40,6 +43,27 @@ def audit_view(answer: AuditAnswer) -> Audit:
             AuditMoment(drawn=one.drawn, found=one.measured.found, wrong=_wrong(one.measured)) for one in answer.history
         ],
         means=_means(answer),
+    )
+
+
+def certificate_view(certificate: Certificate) -> AuditCertificate:
+    """A certificate as the API gives it."""
+    return AuditCertificate(
+        **_counts(certificate.measured),
+        verdict=certificate.verdict,
+        share=certificate.share,
+        level=certificate.level,
+        job=certificate.job.id,
+        dataset=certificate.dataset.id,
+        dataset_name=certificate.dataset.name,
+        dataset_digest=certificate.dataset.digest,
+        judges=[
+            CertificateJudge(reviewer=one.reviewer, judged=one.judged, wrong=one.wrong) for one in certificate.judges
+        ],
+        seed=certificate.seed,
+        entries=certificate.entries,
+        log_digest=certificate.digest,
+        made_at=certificate.made_at,
     )
 
 

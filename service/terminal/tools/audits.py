@@ -42,6 +42,21 @@ class AuditAnswer(ToolAnswer):
     labels: dict[str, dict[str, Any]] | None = Field(None, description="`wrong` of each given label, if asked for.")
 
 
+class CertificateAnswer(ToolAnswer):
+    """The verdict on a delivery of labels: accepted, refused or undecided, and the record that it follows from."""
+
+    verdict: str
+    share: float
+    level: float
+    samples: int
+    found: int
+    wrong: dict[str, Any] = Field(description="estimate, low, high, at_most.")
+    reviewed: dict[str, int]
+    judges: list[dict[str, Any]]
+    seed: int
+    log_digest: str
+
+
 def audit(
     client: Client,
     job: Job,
@@ -52,6 +67,15 @@ def audit(
     answer = rounded(client.get("jobs", job, "audit", goal=goal, by="label" if by_label else None))
     labels = {one["label"]: one["wrong"] for one in answer["labels"]} or None
     return AuditAnswer.model_validate({**answer, "labels": labels})
+
+
+def certificate(
+    client: Client,
+    job: Job,
+    share: Annotated[float, Field(gt=0, lt=1, description="The share of wrong labels that is accepted.")] = 0.01,
+) -> CertificateAnswer:
+    """Tell whether at most a share of the labels of a job is wrong, by the audit, and by whom the drawn samples were judged."""
+    return CertificateAnswer.model_validate(client.get("jobs", job, "audit", "certificate", share=share))
 
 
 def draw(

@@ -62,6 +62,7 @@ VERBS = (
     Verb(reviews.reviews_summary, "Sum up reviews", _READS),
     Verb(audits.audit, "Tell how many labels are wrong", _READS, "audit"),
     Verb(audits.draw, "Draw samples to review", _WRITES, "draw"),
+    Verb(audits.certificate, "Accept or refuse a delivery of labels", _READS, "certificate"),
     Verb(reviews.diff, "Compare two jobs", _READS, "diff"),
     Verb(datasets.datasets, "List datasets", _READS, "datasets"),
     Verb(datasets.dataset, "Show a dataset", _READS),

@@ -319,3 +319,48 @@ def test_a_request_that_makes_no_sense_is_refused_by_field(
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["loc"] == [field]
     assert client.get(f"{URL}/audit", params={"top": "0"}).status_code == 422
+
+
+def certificate(client: httpx.Client, **params: Any) -> dict[str, Any]:
+    answer = client.get(f"{URL}/audit/certificate", params=params)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_certificate_accepts_refuses_or_leaves_open_and_tells_what_it_rests_on(client: httpx.Client) -> None:
+    assert certificate(client)["verdict"] == "undecided"
+    names = ids(draw(client, 120, goal="accept:0.1"))
+    said = [
+        {
+            "sample_id": name,
+            "decision": "remove" if is_wrong(name) else "keep",
+            "reviewer": "Ann" if place % 2 else "Bob",
+        }
+        for place, name in enumerate(names)
+    ]
+    client.post(f"{URL}/reviews", json=said)
+    first = certificate(client, share=0.05)
+    assert [certificate(client, share=share)["verdict"] for share in (0.05, 0.2, 0.5)] == [
+        "refused",
+        "undecided",
+        "accepted",
+    ]
+    assert {(one["reviewer"], one["judged"]) for one in first["judges"]} == {("Ann", 60), ("Bob", 60)}
+    assert sum(one["wrong"] for one in first["judges"]) == first["found"]
+    assert (first["entries"], first["wrong"]) == (120, audit(client)["wrong"])
+    page = client.get(f"{URL}/audit/certificate", params={"share": 0.5}, headers={"Accept": "text/html"})
+    assert "Accepted: at most 50 % of the labels are wrong" in page.text
+    assert first["log_digest"] in page.text
+    assert "script-src" not in page.headers["Content-Security-Policy"]
+
+
+def test_the_digest_of_a_certificate_changes_with_an_answer_and_with_nothing_else(client: httpx.Client) -> None:
+    names = ids(draw(client, 40))
+    judge(client, names)
+    before = certificate(client)["log_digest"]
+    assert certificate(client, share=0.3)["log_digest"] == before
+    client.post(f"{URL}/reviews", json=[{"sample_id": names[0], "decision": "unsure"}])
+    assert certificate(client)["log_digest"] != before
+    judge(client, names[:1])
+    assert certificate(client)["log_digest"] == before

@@ -19,6 +19,7 @@ from usual_suspects.client.events import ENDED, Update
 from usual_suspects.client.models import (
     Audit,
     AuditBatchView,
+    AuditCertificate,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -262,6 +263,19 @@ class AsyncJob:
         asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
         flags = {"history": str(history).lower(), "worst_case": str(worst_case).lower()}
         return to_model(Audit, await self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
+
+    async def certificate(
+        self, share: float = 0.01, *, level: float = 0.95, of: str = "original", path: str | Path | None = None
+    ) -> AuditCertificate:
+        """Whether at most `share` of the labels is wrong, by the audit; the page is also written to `path`. Raises ApiError."""
+        request = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of)
+        found = to_model(AuditCertificate, await self._transport.send(request))
+        if path is not None:
+            page = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of, format="html")
+            async with self._transport.opened(page) as blocks:
+                content = b"".join([block async for block in blocks])
+            await work(Path(path).write_bytes, content)
+        return found
 
     async def undo(self, batch: str) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""

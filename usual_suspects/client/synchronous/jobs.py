@@ -14,6 +14,7 @@ from usual_suspects.client.events import ENDED, Update
 from usual_suspects.client.models import (
     Audit,
     AuditBatchView,
+    AuditCertificate,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -260,6 +261,19 @@ class Job:
         asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
         flags = {"history": str(history).lower(), "worst_case": str(worst_case).lower()}
         return to_model(Audit, self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
+
+    def certificate(
+        self, share: float = 0.01, *, level: float = 0.95, of: str = "original", path: str | Path | None = None
+    ) -> AuditCertificate:
+        """Whether at most `share` of the labels is wrong, by the audit; the page is also written to `path`. Raises ApiError."""
+        request = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of)
+        found = to_model(AuditCertificate, self._transport.send(request))
+        if path is not None:
+            page = get("jobs", self.id, "audit", "certificate", share=share, level=level, of=of, format="html")
+            with self._transport.opened(page) as blocks:
+                content = b"".join([block for block in blocks])
+            work(Path(path).write_bytes, content)
+        return found
 
     def undo(self, batch: str) -> ReviewsUndone:
         """Take back what was decided in one request, by the `batch` of its answer; what was decided again since stays."""
