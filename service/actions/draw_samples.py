@@ -89,17 +89,8 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
     if items and is_new:
         audits.add_model(connection, state.job.id, stored)
     audits.add_items(connection, state.job.id, seq, items, index, batch_id)
-    is_drawn = np.concatenate([state.log.is_drawn[again], [item.is_drawn for item in items]]).astype(bool)
-    shown = np.concatenate([seen_before, index]).astype(int)[_order_shown(is_drawn, random)].tolist()
+    shown = np.concatenate([seen_before, index]).astype(int).tolist()
     audits.add_batch(connection, state.job.id, AuditBatch(batch_id, request.goal, request.reviewer, shown, now))
-
-
-def _order_shown(is_drawn: Array, random: np.random.Generator) -> Array:
-    """Shuffled, but with the drawn ones in the order of the log: a draw without an answer then has none after it that has one."""
-    order = random.permutation(len(is_drawn))
-    places = np.flatnonzero(is_drawn[order])
-    order[places] = np.sort(order[places])
-    return order
 
 
 def _handed_out(connection: sa.Connection, state: AuditState, request: DrawRequest, now: datetime) -> Array:

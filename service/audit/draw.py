@@ -1,4 +1,4 @@
-"""Batches of samples to review next: some drawn by chance, some listed by their place in the ranking, shuffled together."""
+"""Batches of samples to review next: some drawn by chance, some listed by their place in the ranking."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,24 +24,26 @@ class Item:
 def choose_batch(
     model: WorkingModel, order: Array, is_left: Array, count: int, listed_share: float, random: np.random.Generator
 ) -> Sequence[Item]:
-    """At most `count` samples that are left, in the order of the log: the listed ones leave before the first draw.
+    """At most `count` samples that are left, in the order of the log, in which they are to be reviewed.
 
-    `order` has the samples by rank (int n), `is_left` says which have no review and were not handed out (bool n).
+    Listed ones stand among the drawn ones by chance, so that nobody can tell which are which; who stops in the middle leaves the last
+    draws, which are then not used. `order` has the samples by rank (int n), `is_left` says which have no review and were not handed
+    out (bool n).
     """
     count = min(count, int(is_left.sum()))
     # A share of 0.8 of 4 samples is 3 or 4 of them, by chance.
     listed = min(count, int(listed_share * count + random.random()))
-    is_left = is_left.copy()
     ends = bin_ends(len(order))
-    ranks = np.flatnonzero(is_left[order])[:listed]
-    chosen = [Item(int(order[rank]), int(np.searchsorted(ends, rank, side="right")), is_drawn=False) for rank in ranks]
-    is_left[order[ranks]] = False
     rows = [part[is_left[part]] for part in np.split(order, ends[:-1])]
-    for _ in range(count - listed):
+    chosen = []
+    for is_drawn in random.permutation(np.arange(count) >= listed):
         left = np.array([len(part) for part in rows])
-        share = left * model.weight
-        place = int(random.choice(len(rows), p=share / share.sum()))
-        at = int(random.integers(len(rows[place])))
-        chosen.append(Item(int(rows[place][at]), place, is_drawn=True))
+        if is_drawn:
+            share = left * model.weight
+            place = int(random.choice(len(rows), p=share / share.sum()))
+            at = int(random.integers(len(rows[place])))
+        else:
+            place, at = int(np.flatnonzero(left)[0]), 0
+        chosen.append(Item(int(rows[place][at]), place, bool(is_drawn)))
         rows[place] = np.delete(rows[place], at)
     return chosen

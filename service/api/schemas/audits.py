@@ -19,7 +19,7 @@ class AuditItem(BaseModel):
 
 
 class AuditBatchView(BaseModel):
-    """Samples to review next, in the order to show them in: drawn ones and the likeliest ones, shuffled."""
+    """Samples to review next, in the order to show them in: drawn ones, and the likeliest ones among them."""
 
     batch: str
     job: str = Field(description="The job whose labels are audited: the first of the chain, or this one.")
