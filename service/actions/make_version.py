@@ -126,7 +126,7 @@ def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied
 def _reviewed(connection: sa.Connection, blobs: Blobs, dataset_id: str, held: Mapping[str, Review]) -> Changes:
     before = frozenset(verified_in(connection, blobs, dataset_id))
     confirmed = {name for name, one in held.items() if one.decision in ("keep", "relabel")}
-    doubted = {name for name, one in held.items() if one.decision in ("remove", "unsure")}
+    doubted = {name for name, one in held.items() if one.decision in ("remove", "plausible", "unsure")}
     return Changes(
         labels={name: str(one.label) for name, one in held.items() if one.decision == "relabel"},
         removed=frozenset(name for name, one in held.items() if one.decision == "remove"),

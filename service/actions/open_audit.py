@@ -23,7 +23,13 @@ from service.store.standing import DECISIONS
 
 Array = npt.NDArray[Any]
 
-_ANSWERS = {"keep": Answer.RIGHT, "relabel": Answer.WRONG, "remove": Answer.WRONG, "unsure": Answer.UNSURE}
+_ANSWERS = {
+    "keep": Answer.RIGHT,
+    "relabel": Answer.WRONG,
+    "remove": Answer.WRONG,
+    "plausible": Answer.PLAUSIBLE,
+    "unsure": Answer.UNSURE,
+}
 # By the place of a decision; -1, the last, is none.
 _BY_DECISION = np.array([*(_ANSWERS[name] for name in DECISIONS), Answer.NONE], np.int8)
 

@@ -85,6 +85,7 @@ def expected_more_reviews(goal: Goal, measured: Measured, probability: Array) ->
             samples=measured.samples,
             found=int(measured.found + hits),
             unsure=measured.unsure,
+            plausible=measured.plausible,
             reviewed=measured.reviewed + int(more),
             drawn=drawn,
             estimate=measured.found + found[-1],

@@ -15,12 +15,13 @@ Array = npt.NDArray[Any]
 
 
 class Answer(IntEnum):
-    """What reviewers said of a label. NONE: nothing yet."""
+    """What reviewers said of a label. NONE: nothing yet. PLAUSIBLE: not what they would say, and not wrong."""
 
     NONE = -1
     RIGHT = 0
     WRONG = 1
     UNSURE = 2
+    PLAUSIBLE = 3
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Measured:
     samples: int
     found: int
     unsure: int
+    plausible: int
     reviewed: int
     drawn: int
     estimate: float | None
@@ -74,7 +76,7 @@ def measure(
         answers = np.where(answers == Answer.UNSURE, Answer.NONE, answers)
     most, least, plain = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0, None))
     found, reviewed = int((mine == Answer.WRONG).sum()), int((mine != Answer.NONE).sum())
-    unsure = int((mine == Answer.UNSURE).sum())
+    unsure, plausible = (int((mine == one).sum()) for one in (Answer.UNSURE, Answer.PLAUSIBLE))
     open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
     estimate = float(np.clip((plain.found + plain.estimate).mean(), low, high)) if len(plain) else None
@@ -82,7 +84,7 @@ def measure(
     ends = interval(most, least, low, high, level, near) if len(plain) else (low, high)
     bound = at_most(most, low, high, level, near) if len(plain) else high
     drawn = int((answers[log.row[draws.entry]] != Answer.NONE).sum())
-    return Measured(len(mine), found, unsure, reviewed, drawn, estimate, *ends, bound)
+    return Measured(len(mine), found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
 
 
 def game_of(log: Log, draws: Draws, answers: Array, assumed: float | None, is_member: Array | None = None) -> Game:

@@ -16,7 +16,7 @@ _Z = NormalDist().inv_cdf(0.975)
 class ReviewedShare(BaseModel):
     """Share of the decided samples that were wrong: relabelled to another class, or removed.
 
-    Samples without a decision, or with the decision "unsure", do not count.
+    Samples without a decision, or with the decision "unsure" or "plausible", do not count.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -11,8 +11,8 @@ from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.verdict import Verdict
 
-StandingDecision = Literal["relabel", "keep", "remove", "unsure"]
-DecisionKind = Literal["relabel", "keep", "remove", "unsure", "withdraw"]
+StandingDecision = Literal["relabel", "keep", "remove", "plausible", "unsure"]
+DecisionKind = Literal["relabel", "keep", "remove", "plausible", "unsure", "withdraw"]
 
 
 class Decision(Frozen):
@@ -20,7 +20,7 @@ class Decision(Frozen):
 
     sample_id: str = Field(description="Id of a sample of the job's dataset.")
     decision: DecisionKind = Field(
-        description="relabel: its label shall be `label`. keep: its label is right. remove: leave the sample out. unsure: no decision. "
+        description="relabel: its label shall be `label`. keep: its label is right. remove: leave the sample out. plausible: the label can be defended, though the reviewer would choose another. unsure: no decision. "
         "withdraw: the decision before no longer holds."
     )
     label: str | None = Field(None, description="The right class; only with relabel.")
@@ -129,6 +129,7 @@ class Outcome(StrEnum):
     RELABELLED_OTHERWISE = "relabelled_otherwise"
     REMOVED = "removed"
     CONFIRMED = "confirmed"
+    PLAUSIBLE = "plausible"
     UNSURE = "unsure"
     PENDING = "pending"
 
@@ -149,6 +150,8 @@ def review_outcome(review: Review | Decision | None, given: str, suggested: str)
             return Outcome.CONFIRMED
         case "remove":
             return Outcome.REMOVED
+        case "plausible":
+            return Outcome.PLAUSIBLE
         case "unsure":
             return Outcome.UNSURE
         case _:

@@ -24,7 +24,7 @@ class Amendment:
     """The change of one sample.
 
     `index` is its position in the upload, `label` its class now, None where it was removed, `previous_label` its class in the
-    upload. `decision` is relabel, keep, remove, unsure or suggestion; `reviewed_by` is None for a suggestion.
+    upload. `decision` is relabel, keep, remove, plausible, unsure or suggestion; `reviewed_by` is None for a suggestion.
     """
 
     index: int

@@ -65,8 +65,9 @@ def answer(facts: Facts) -> Answer:
         cure = _cure(facts) or ("" if estimate.get("reason") else _CURE)  # a reason says what helps
         return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
     if status == "measured":
-        detail = f"Your reviewers would call {between} wrong, by those that they said of samples drawn by chance."
-        return Answer(_STATUS[status], f"About {estimate['count']:,} of {labels} are wrong", detail, "")
+        headline = f"About {estimate['count']:,} of {labels} {'is' if estimate['count'] == 1 else 'are'} wrong"
+        detail = f"Your reviewers would call {between} wrong, by what they said of samples that were drawn by chance."
+        return Answer(_STATUS[status], headline, detail, "")
     if estimate["count"]:
         verb = "looks" if estimate["count"] == 1 else "look"
         headline = f"About {estimate['count']:,} of {labels} {verb} wrong"

@@ -53,6 +53,7 @@ OUTCOMES = {
     Outcome.RELABELLED_OTHERWISE: "wrong, relabelled otherwise",
     Outcome.REMOVED: "removed",
     Outcome.CONFIRMED: "label was right",
+    Outcome.PLAUSIBLE: "plausible, left as it is",
     Outcome.UNSURE: "unsure",
     Outcome.PENDING: "not reviewed",
 }

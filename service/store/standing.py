@@ -76,6 +76,7 @@ def _code() -> sa.ColumnElement[int]:
         (kept | ((decision == "relabel") & (table.c.label == now)), DECISIONS.index("keep")),
         (decision.in_(("keep", "relabel")), DECISIONS.index("relabel")),
         (decision == "remove", DECISIONS.index("remove")),
+        (decision == "plausible", DECISIONS.index("plausible")),
         (decision == "unsure", DECISIONS.index("unsure")),
         else_=_NONE,
     )

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypedDict
 
 State = Literal["queued", "preparing", "training", "scoring", "ranking", "completed", "failed", "cancelled"]
 
-Outcome = Literal["relabelled_to_suggestion", "relabelled_otherwise", "removed", "confirmed", "unsure", "pending"]
+Outcome = Literal[
+    "relabelled_to_suggestion", "relabelled_otherwise", "removed", "confirmed", "plausible", "unsure", "pending"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,8 @@ class LabelAudit:
     found: int
     # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
     unsure: int
+    # Labels that can be defended, though reviewers would choose another; not wrong.
+    plausible: int
     reviewed: ReviewedCount
     remaining: RemainingCount
     # Share of the wrong labels that were found, at least; null while none was.
@@ -113,6 +117,8 @@ class SplitAudit:
     found: int
     # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
     unsure: int
+    # Labels that can be defended, though reviewers would choose another; not wrong.
+    plausible: int
     reviewed: ReviewedCount
     remaining: RemainingCount
     # Share of the wrong labels that were found, at least; null while none was.
@@ -131,6 +137,8 @@ class TopAudit:
     found: int
     # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
     unsure: int
+    # Labels that can be defended, though reviewers would choose another; not wrong.
+    plausible: int
     reviewed: ReviewedCount
     remaining: RemainingCount
     # Share of the wrong labels that were found, at least; null while none was.
@@ -151,6 +159,8 @@ class Audit:
     found: int
     # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
     unsure: int
+    # Labels that can be defended, though reviewers would choose another; not wrong.
+    plausible: int
     reviewed: ReviewedCount
     remaining: RemainingCount
     # Share of the wrong labels that were found, at least; null while none was.
@@ -216,7 +226,7 @@ class AuditItem:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditBatchView:
-    """Samples to review next, in the order to show them in: drawn ones and the likeliest ones, shuffled."""
+    """Samples to review next, in the order to show them in: drawn ones, and the likeliest ones among them."""
 
     batch: str
     # The job whose labels are audited: the first of the chain, or this one.
@@ -255,6 +265,8 @@ class AuditCertificate:
     found: int
     # Labels of which reviewers were not sure; they count as not wrong, see `worst_case`.
     unsure: int
+    # Labels that can be defended, though reviewers would choose another; not wrong.
+    plausible: int
     reviewed: ReviewedCount
     remaining: RemainingCount
     # Share of the wrong labels that were found, at least; null while none was.
@@ -654,7 +666,7 @@ class CutOffList:
 class ReviewedShare:
     """Share of the decided samples that were wrong: relabelled to another class, or removed.
 
-    Samples without a decision, or with the decision "unsure", do not count.
+    Samples without a decision, or with the decision "unsure" or "plausible", do not count.
     """
 
     decided: int
@@ -1528,7 +1540,7 @@ class ReviewView:
     carries that label here, is kept.
     """
 
-    decision: Literal["relabel", "keep", "remove", "unsure", "withdraw"]
+    decision: Literal["relabel", "keep", "remove", "plausible", "unsure", "withdraw"]
     # The right class; null unless relabelled.
     label: str | None
     # The decision beside the given and the suggested label.
@@ -1885,7 +1897,7 @@ class Review:
     job: str
     seq: int
     sample_id: str
-    decision: Literal["relabel", "keep", "remove", "unsure", "withdraw"]
+    decision: Literal["relabel", "keep", "remove", "plausible", "unsure", "withdraw"]
     label: str | None
     # Label of the sample in that job; null where it is not known.
     given_label: str | None

@@ -59,6 +59,7 @@ class AuditCounts(BaseModel):
     unsure: int = Field(
         description="Labels of which reviewers were not sure; they count as not wrong, see `worst_case`."
     )
+    plausible: int = Field(description="Labels that can be defended, though reviewers would choose another; not wrong.")
     reviewed: ReviewedCount
     remaining: RemainingCount
     recall_at_least: float | None = Field(

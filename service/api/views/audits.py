@@ -74,6 +74,7 @@ def _counts(measured: Measured) -> dict[str, Any]:
         "wrong": _wrong(measured),
         "found": measured.found,
         "unsure": measured.unsure,
+        "plausible": measured.plausible,
         "reviewed": ReviewedCount(drawn=measured.drawn, other=measured.reviewed - measured.drawn),
         "remaining": RemainingCount(at_most=at_most, rate=at_most / left if left else 0.0),
         "recall_at_least": measured.recall_at_least,

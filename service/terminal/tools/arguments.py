@@ -31,7 +31,7 @@ Reviewed = Annotated[
     bool | None, Field(description="true: only samples on which a decision holds; false: only the others.")
 ]
 Decided = Annotated[
-    Literal["relabel", "keep", "remove", "unsure"] | None,
+    Literal["relabel", "keep", "remove", "plausible", "unsure"] | None,
     Field(description="Only samples on which this decision holds."),
 ]
 Search = Annotated[

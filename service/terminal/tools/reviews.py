@@ -17,7 +17,7 @@ class DecisionRow(BaseModel):
 
     sample_id: str
     decision: DecisionKind = Field(
-        description="relabel: its label shall be `label`. keep: its label is right. remove: leave the sample out. unsure: no decision. "
+        description="relabel: its label shall be `label`. keep: its label is right. remove: leave the sample out. plausible: the label can be defended, though the reviewer would choose another. unsure: no decision. "
         "withdraw: the decision before no longer holds."
     )
     label: str | None = Field(None, description="The right class; only with relabel.")

@@ -32,7 +32,7 @@ PATH = "/mcp"
 
 _INSTRUCTIONS = """Usual Suspects finds wrong labels in a training set. From a file to a corrected file:
 1. `submit` the file; 2. `wait` until the job is completed, and read its warnings; 3. `suspects`, most suspicious first; `sample` gives the
-evidence in words, `images` shows pictures; 4. `review` what you have looked at: relabel, keep, remove or unsure; 5. `corrected` writes the file
+evidence in words, `images` shows pictures; 4. `review` what you have looked at: relabel, keep, remove, plausible or unsure; 5. `corrected` writes the file
 with corrected labels. `groups` finds mistakes that were made many times alike, `rerun` and `diff` show what the corrections changed.
 Higher scores are more suspicious. A suggestion is a guess: decide by the sample itself. Lists have pages: pass `next` as `cursor`."""
 

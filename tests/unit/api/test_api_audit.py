@@ -376,3 +376,22 @@ def test_each_audit_has_a_seed_of_its_own(client: httpx.Client, services: Servic
             seeds.add(audits.get_seed(connection, f"job_{number}"))
     assert len(seeds) == 2
     assert None not in seeds
+
+
+def test_a_plausible_label_is_reviewed_not_wrong_and_counted_apart(client: httpx.Client) -> None:
+    names = ids(draw(client, 40))
+    judge(client, names)
+    before = audit(client)
+    wrong = next(name for name in names if is_wrong(name))
+    client.post(f"{URL}/reviews", json=[{"sample_id": wrong, "decision": "plausible"}])
+    after = audit(client)
+    assert (after["plausible"], after["found"], after["unsure"]) == (1, before["found"] - 1, 0)
+    assert after["reviewed"] == before["reviewed"]
+    assert client.get(f"{URL}/suspects", params={"decision": "plausible"}).json()["total"] == 1
+    assert client.get(f"{URL}/reviews/summary").json()["outcomes"]["flagged"]["plausible"] == 1
+    kept, defended = [name for name in names if not is_wrong(name)][:2]
+    client.post(f"{URL}/reviews", json=[{"sample_id": defended, "decision": "plausible"}])
+    version = client.post("/datasets/ds_1/versions", json={"job": "job_1", "apply": "reviews"}).json()["id"]
+    verified = client.get(f"/datasets/{version}/verified", params={"limit": 1000}).json()["items"]
+    assert kept in verified
+    assert defended not in verified

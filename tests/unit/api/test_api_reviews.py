@@ -141,6 +141,7 @@ def test_the_summary_counts_what_was_flagged_and_how_it_ended(
         "relabelled_otherwise": 0,
         "removed": 4,
         "confirmed": 4,
+        "plausible": 0,
         "unsure": 1,
         "pending": len(flagged) - 9,
     }

@@ -35,10 +35,21 @@ NONE = estimate(0, 0, 0)
         (estimate(2, 1, 3), ("Rough estimate", "About 2 of 9 labels look wrong", "Likely between 1 and 3.")),
         (estimate(1, None, None), ("Rough estimate", "About 1 of 9 labels looks wrong", "")),
         (estimate(0, 0, 3), ("Rough estimate", "No label looks wrong", "Likely between 0 and 3.")),
-        (estimate(0, 0, 0, status="measured"), ("Measured", "No label looks wrong", "")),
         (
-            estimate(2, 1, 3, status="measured", reason="By 40 reviews."),
-            ("Measured", "About 2 of 9 labels look wrong", "Likely between 1 and 3. By 40 reviews."),
+            estimate(2, 1, 3, status="measured"),
+            (
+                "Measured",
+                "About 2 of 9 labels are wrong",
+                "Your reviewers would call between 1 and 3 wrong, by what they said of samples that were drawn by chance.",
+            ),
+        ),
+        (
+            estimate(1, 1, 1, status="measured"),
+            (
+                "Measured",
+                "About 1 of 9 labels is wrong",
+                "Your reviewers would call 1 wrong, by what they said of samples that were drawn by chance.",
+            ),
         ),
     ],
 )

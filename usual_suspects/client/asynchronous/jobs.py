@@ -220,7 +220,7 @@ class AsyncJob:
     async def review(
         self, samples: Any, decision: str | None = None, label: str | None = None, *, reviewer: str | None = None
     ) -> ReviewsRecorded:
-        """Say what is right: `relabel` (to `label`), `keep`, `remove`, `unsure` or `withdraw`.
+        """Say what is right: `relabel` (to `label`), `keep`, `remove`, `plausible`, `unsure` or `withdraw`.
 
         `samples` is an id, several ids, or rows, or a frame, with sample_id and, where they differ, decision, label and reviewer. Of
         more than 10,000 decisions, each 10,000 are recorded together, and `batch` is that of the last. For all samples of a filter see

@@ -103,7 +103,13 @@ export class Decisions {
       async () => (await postReviews(this.job, decisions)).batch ?? null,
     );
     if (about.length > 1) {
-      const title = { relabel: "relabelled", keep: "kept", remove: "to be removed", unsure: "unsure" }[kind];
+      const title = {
+        relabel: "relabelled",
+        keep: "kept",
+        remove: "to be removed",
+        plausible: "plausible",
+        unsure: "unsure",
+      }[kind];
       toasts.say(`${counted(about.length, "sample")} ${title}`, {
         title: "Undo",
         run: () => attempt(() => this.undo()),

@@ -59,7 +59,7 @@ export function readFilters(query: URLSearchParams): Filters {
     label: text("label"),
     suggested: text("suggested"),
     verdict: one("verdict", ["mislabeled", "anomalous", "clean", "not_judged"] as const) as Filters["verdict"],
-    decision: one("decision", ["relabel", "keep", "remove", "unsure"] as const),
+    decision: one("decision", ["relabel", "keep", "remove", "plausible", "unsure"] as const),
     reviewed: either("reviewed"),
     disagrees: either("disagrees"),
     min_confidence: number("min_confidence"),

@@ -27,7 +27,12 @@ export function leaning(half: Leaning, other: Leaning | undefined): string {
 export const nearLabel = (half: Leaning, other: Leaning | undefined): string | null =>
   half.lean >= LEANS && half.lean - (other?.lean ?? 0) >= ALIKE ? half.leans_to : null;
 
-const DECIDED: Record<string, string> = { keep: "Kept", remove: "To be removed", unsure: "Unsure" };
+const DECIDED: Record<string, string> = {
+  keep: "Kept",
+  remove: "To be removed",
+  plausible: "Plausible",
+  unsure: "Unsure",
+};
 
 /** "Relabelled to boot", "Kept": the decision that all samples share; "3 of 12 decided" where they do not.
  *  `size` is larger than the number of ids where these are only the most typical samples. */

@@ -3,7 +3,7 @@
 export type Command =
   | { name: "move"; by: "item" | "row" | "page" | "end"; forward: boolean; extend: boolean }
   | { name: "class"; number: number }
-  | { name: "decide"; kind: "relabel" | "keep" | "remove" | "unsure" }
+  | { name: "decide"; kind: "relabel" | "keep" | "remove" | "plausible" | "unsure" }
   | { name: "undo" | "search" | "open" | "close" | "keys" | "select" | "selectAll" | "classes" };
 
 export interface Pressed {
@@ -36,6 +36,7 @@ const COMMANDS: Record<string, Command> = {
   r: { name: "decide", kind: "relabel" },
   k: { name: "decide", kind: "keep" },
   x: { name: "decide", kind: "remove" },
+  p: { name: "decide", kind: "plausible" },
   u: { name: "decide", kind: "unsure" },
   z: { name: "undo" },
   c: { name: "classes" },
@@ -67,6 +68,7 @@ export const KEYS: { title: string; keys: [keys: string[], what: string][] }[] =
       [["1", "–", "9"], "Relabel to this class"],
       [["C"], "Choose another class"],
       [["K"], "Keep: the label is right"],
+      [["P"], "Plausible: you would choose another label, but this one is not wrong"],
       [["X"], "Remove from the data"],
       [["U"], "Unsure"],
       [["Z"], "Undo"],

@@ -25,5 +25,5 @@ test("what is reviewed of the flagged is what is not pending", () => {
 });
 
 test("changes are counted whether flagged or not", () => {
-  expect(outcomeCounts(summary)).toEqual({ relabelled: 9, removed: 1, kept: 5, unsure: 0 });
+  expect(outcomeCounts(summary)).toEqual({ relabelled: 9, removed: 1, kept: 5, plausible: 0, unsure: 0 });
 });

@@ -3,7 +3,7 @@
 import type { Review } from "$/api/types";
 
 interface Said {
-  decision: "relabel" | "keep" | "remove" | "unsure";
+  decision: "relabel" | "keep" | "remove" | "plausible" | "unsure";
   label: string | null;
   given: string;
   job: string;
@@ -41,6 +41,7 @@ export function outcomeCounts({ outcomes }: { outcomes: { flagged: Outcomes; cle
   relabelled: number;
   removed: number;
   kept: number;
+  plausible: number;
   unsure: number;
 } {
   const sum = (...names: string[]): number =>
@@ -49,6 +50,7 @@ export function outcomeCounts({ outcomes }: { outcomes: { flagged: Outcomes; cle
     relabelled: sum("relabelled_to_suggestion", "relabelled_otherwise"),
     removed: sum("removed"),
     kept: sum("confirmed"),
+    plausible: sum("plausible"),
     unsure: sum("unsure"),
   };
 }

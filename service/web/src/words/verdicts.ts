@@ -8,12 +8,13 @@ export const VERDICTS: Record<string, { title: string; tone: "wrong" | "odd" | "
 };
 
 /** What a person may decide of a sample. */
-export type Kind = "relabel" | "keep" | "remove" | "unsure";
+export type Kind = "relabel" | "keep" | "remove" | "plausible" | "unsure";
 
 export const DECISIONS: Record<string, { title: string; tone: "good" | "wrong" | "odd" | "info" }> = {
   keep: { title: "Kept", tone: "good" },
   relabel: { title: "Relabelled", tone: "info" },
   remove: { title: "Removed", tone: "wrong" },
+  plausible: { title: "Plausible", tone: "odd" },
   unsure: { title: "Unsure", tone: "odd" },
 };
 
