@@ -28,6 +28,18 @@ class Log:
     def __len__(self) -> int:
         return len(self.row)
 
+    @property
+    def ends(self) -> list[int]:
+        """The entry after the last of each model."""
+        return [*(model.first for model in self.models[1:]), len(self)] if self.models else []
+
+    @property
+    def probability(self) -> Array:
+        """That the label of each entry is wrong, by its model: float L."""
+        of_each = zip(self.models, self.ends, strict=True)
+        parts = [model.probability[self.bin[model.first : end]] for model, end in of_each]
+        return np.concatenate([np.zeros(0), *parts])
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -54,8 +66,7 @@ def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | No
     parts = []
     # Models of one ranking share their bins.
     members = {} if is_member is None else {id(one): np.bincount(one[is_member]) for one in bins if one is not None}
-    ends = [*(model.first for model in log.models[1:]), len(log)] if log.models else []
-    for place, (model, end) in enumerate(zip(log.models, ends, strict=True)):
+    for place, (model, end) in enumerate(zip(log.models, log.ends, strict=True)):
         left = model.left if is_member is None else _left(log, model, is_member, bins[place], members)
         if left is not None:
             parts.append(_draws_by(log, model, end, left, is_member))

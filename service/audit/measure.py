@@ -28,8 +28,8 @@ class Answer(IntEnum):
 class Measured:
     """Numbers of wrong labels in a set of samples, by what reviewers said or would say.
 
-    The interval [low, high] holds at the level at every moment at once, `at_most` likewise by itself. `estimate` has no bias;
-    without an answer to a draw it is None.
+    The interval [low, high] holds at the level at every moment at once, `at_most` likewise by itself. `estimate` has no bias
+    but for what it takes to keep it possible; without an answer to a draw it is None.
     """
 
     samples: int
@@ -74,36 +74,54 @@ def measure(
     draws, mine = draws_of(log, is_member, bins), answers if is_member is None else answers[is_member]
     if unsure_is_unknown:
         answers = np.where(answers == Answer.UNSURE, Answer.NONE, answers)
-    most, least, plain = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0, None))
+    most, least = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0))
     found, reviewed = int((mine == Answer.WRONG).sum()), int((mine != Answer.NONE).sum())
     unsure, plausible = (int((mine == one).sum()) for one in (Answer.UNSURE, Answer.PLAUSIBLE))
     open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
-    estimate = float(np.clip((plain.found + plain.estimate).mean(), low, high)) if len(plain) else None
-    near = low if estimate is None else estimate
-    ends = interval(most, least, low, high, level, near) if len(plain) else (low, high)
-    bound = at_most(most, low, high, level, near) if len(plain) else high
+    if not len(most):
+        return Measured(len(mine), found, unsure, reviewed, 0, None, low, high, high)
+    estimate = min(max(mean_estimate(log, draws, answers, is_member), low), high)
+    ends = interval(most, least, low, high, level, estimate)
+    bound = at_most(most, low, high, level, estimate)
     drawn = int((answers[log.row[draws.entry]] != Answer.NONE).sum())
     return Measured(len(mine), found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
 
 
-def game_of(log: Log, draws: Draws, answers: Array, assumed: float | None, is_member: Array | None = None) -> Game:
-    """The draws up to the last that was answered. A missing answer before it is `assumed`: 1 is wrong, 0 right, None as expected."""
+def game_of(log: Log, draws: Draws, answers: Array, assumed: float, is_member: Array | None = None) -> Game:
+    """The draws up to the last that was answered. A missing answer before it is `assumed`: 1 is wrong, 0 right."""
     told = answers[log.row]
     known = told != Answer.NONE
     answered = np.flatnonzero(known[draws.entry])
     used = int(answered[-1]) + 1 if len(answered) else 0
-    entry, p = draws.entry[:used], draws.probability[:used]
-    wrong = np.where(known, told == Answer.WRONG, 0.0 if assumed is None else assumed)
-    counted = wrong if is_member is None else wrong * is_member[log.row]
-    before = np.concatenate([[0.0], np.cumsum(counted)])[entry]
-    answer = wrong[entry] if assumed is not None else np.where(known[entry], wrong[entry], p)
+    entry = draws.entry[:used]
+    wrong = np.where(known, told == Answer.WRONG, assumed)
     expected = draws.expected[:used]
     return Game(
-        found=before,
-        estimate=expected + (answer - p) / draws.chance[:used],
+        found=_before(wrong, is_member, log)[entry],
+        estimate=expected + (wrong[entry] - draws.probability[:used]) / draws.chance[:used],
         expected=expected,
         lowest=draws.lowest[:used],
         highest=draws.highest[:used],
         variance=draws.variance[:used],
     )
+
+
+def mean_estimate(log: Log, draws: Draws, answers: Array, is_member: Array | None = None) -> float:
+    """Mean of what each answered draw says of the number of wrong labels; at least one draw has an answer.
+
+    Without bias if no answer is missing before the last; a missing one counts in it as the model expects.
+    """
+    told = answers[log.row]
+    known = told != Answer.NONE
+    answered = known[draws.entry]
+    entry, chance = draws.entry[answered], draws.chance[answered]
+    wrong = np.where(known, told == Answer.WRONG, log.probability)
+    found = _before(wrong, is_member, log)[entry]
+    return float((found + draws.expected[answered] + (wrong[entry] - draws.probability[answered]) / chance).mean())
+
+
+def _before(wrong: Array, is_member: Array | None, log: Log) -> Array:
+    """Wrong labels of the set among the entries before each."""
+    counted = wrong if is_member is None else wrong * is_member[log.row]
+    return np.concatenate([[0.0], np.cumsum(counted)[:-1]])
