@@ -35,10 +35,11 @@ class Log:
 
     @property
     def probability(self) -> Array:
-        """That the label of each entry is wrong, by its model: float L."""
-        of_each = zip(self.models, self.ends, strict=True)
-        parts = [model.probability[self.bin[model.first : end]] for model, end in of_each]
-        return np.concatenate([np.zeros(0), *parts])
+        """That the label of each entry is wrong, by its model: float L. 0 where no model had been made."""
+        probability = np.zeros(len(self))
+        for model, end in zip(self.models, self.ends, strict=True):
+            probability[model.first : end] = model.probability[self.bin[model.first : end]]
+        return probability
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,15 @@ def scored(truth: Array, kind: str, random: np.random.Generator) -> Array:
     """A score of each sample, of one of the SCORES."""
     wrong, noise = truth == Answer.WRONG, random.normal(size=len(truth))
     seen = wrong & (random.random(len(truth)) < 0.5)
-    return {
+    scores: dict[str, Array] = {
         "good": 4 * wrong + noise,
         "noisy": wrong + noise,
         "random": noise,
         "inverted": -4 * wrong + noise,
         "constant": np.zeros(len(truth)),
         "partly blind": 4 * seen + noise,
-    }[kind]
+    }
+    return scores[kind]
 
 
 class PlayedAudit:
@@ -89,7 +90,7 @@ class PlayedAudit:
 
     def review_outside(self, rows: Iterable[int]) -> None:
         """Have the reviewer answer, without the audit, those of these samples that are left."""
-        left = [row for row in rows if self.is_left[row]]
+        left = [row for row in dict.fromkeys(rows) if self.is_left[row]]
         self.log_entries(left, [False] * len(left))
         self.answer(left)
 

@@ -129,6 +129,21 @@ def test_an_answer_is_possible_and_becomes_exact(audit: PlayedAudit, listed: flo
     assert measured.left == 0
 
 
+@given(audits)
+@settings(max_examples=20)
+def test_reviews_from_before_the_first_model_count(audit: PlayedAudit) -> None:
+    audit.review_outside(audit.random.integers(len(audit.truth), size=9).tolist())
+    audit.answers[audit.rows[:1]] = Answer.NONE
+    assert audit.measure().reviewed == len(audit.rows) - 1
+    del audit.models[0], audit.rankings[0]
+    audit.fit()
+    assert audit.models[0].first == len(audit.rows)
+    audit.play(20)
+    check_fair(audit, None)
+    written, measured = transcription.measured(audit, 0.95), audit.measure()
+    assert (measured.low, measured.high, measured.at_most) == (written.low, written.high, written.at_most)
+
+
 def test_nothing_is_known_without_an_answer() -> None:
     audit = begun(50, 0.2, "good", 0)
     audit.draw(10)

@@ -133,8 +133,8 @@ def _estimate(audit: "PlayedAudit", draws: list[_Draw], answers: list[float | No
     """Mean over the answered draws; a missing answer before counts as the model expected."""
     expected = {}
     for seq, row in enumerate(audit.rows):
-        place = max(place for place, model in enumerate(audit.models) if model.first <= seq)
-        expected[row] = float(audit.models[place].probability[audit.rankings[place][row]])
+        place = max((place for place, model in enumerate(audit.models) if model.first <= seq), default=None)
+        expected[row] = 0.0 if place is None else float(audit.models[place].probability[audit.rankings[place][row]])
     told = [draw for draw in draws if draw.answer is not None]
     values = [
         sum(expected[row] if answers[row] is None else answers[row] or 0.0 for row in draw.gone)
