@@ -77,6 +77,9 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
     if state.stored is None:
         audits.begin(connection, state.job.id, secrets.randbits(_SEED_BITS), now)
         state = open_audit(services, connection, job, request.of)
+    if request.confirm is not None and request.confirm != state.confirm:
+        audits.set_confirm(connection, state.job.id, request.confirm)
+        state = open_audit(services, connection, job, request.of)
     again = _handed_out(connection, state, request, now)[: request.count]
     seen_before = state.columns.index[state.log.row[again]]
     seq = _add_outside(services, connection, state)
@@ -95,14 +98,20 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
 
 def _handed_out(connection: sa.Connection, state: AuditState, request: DrawRequest, now: datetime) -> Array:
     """Entries of the log that were handed out and not reviewed, and that nobody else may be looking at."""
-    waiting = np.flatnonzero(state.answers[state.log.row] == Answer.NONE)
+    rows = state.log.row
+    waiting = np.flatnonzero(state.answers[rows] == Answer.NONE)
+    # Whoever has called a label wrong is not asked again; others are, at once.
+    mine = {row for row, people in state.unconfirmed.items() if request.reviewer in people}
+    waiting = waiting[~np.isin(rows[waiting], list(mine))]
+    asked_of_others = np.isin(rows[waiting], list(state.unconfirmed.keys() - mine))
     others = [
         index
         for batch in audits.batches_since(connection, state.job.id, now - _HELD)
         if request.reviewer is None or batch.reviewer != request.reviewer
         for index in batch.items
     ]
-    return waiting[~np.isin(state.columns.index[state.log.row[waiting]], others)]
+    is_held = np.isin(state.columns.index[rows[waiting]], others)
+    return waiting[asked_of_others | ~is_held]
 
 
 def _add_outside(services: Services, connection: sa.Connection, state: AuditState) -> int:

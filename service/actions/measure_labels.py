@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.actions.open_audit import AuditState, bins_of, open_audit, order_of
+from service.actions.second_opinions import SecondOpinions, second_opinions
 from service.audit.goal import Goal, GoalKind, Progress, expected_more_reviews, progress_of
 from service.audit.log import Log
 from service.audit.measure import Answer, Measured, measure
@@ -34,6 +35,7 @@ class AuditQuestion:
     by: Literal["label", "split"] | None = None
     top: Sequence[int] = ()
     history: bool = False
+    opinions: bool = False
     worst_case: bool = False
 
 
@@ -77,6 +79,9 @@ class AuditAnswer:
     splits: list[PartCounts]
     tops: list[TopCounts]
     history: list[Moment]
+    confirm: int  # people who must call a label wrong before it counts
+    unconfirmed: int  # labels that too few people call wrong yet
+    opinions: SecondOpinions
 
 
 def goal_from(text: str) -> Goal:
@@ -98,6 +103,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         last = audits.last_batch(connection, state.job.id)
         orders = {one.ranked_by: one.ranked_by for one in state.models} if asked.by or asked.top else {}
         bins = {name: bins_of(order_of(services, connection, state.job.id, name)) for name in orders}
+        opinions = second_opinions(connection, state.job.id) if asked.opinions else SecondOpinions([], [])
         own = order_of(services, connection, state.job.id, state.job.id) if asked.top else state.order
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
@@ -123,6 +129,9 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         splits=parts(*_splits(services, state)) if asked.by == "split" else [],
         tops=[TopCounts(top, measured(_among(own[:top], len(own)))) for top in asked.top],
         history=_history(state, whole, asked) if asked.history else [],
+        confirm=state.confirm,
+        unconfirmed=len(state.unconfirmed),
+        opinions=opinions,
     )
 
 

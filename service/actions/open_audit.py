@@ -1,20 +1,21 @@
 """The state of an audit: its log, the answers of reviewers, and the order of the samples."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from service.actions.second_opinions import people_who_call_wrong
 from service.audit.log import Log
 from service.audit.measure import Answer
 from service.audit.working_model import bins_by_rank
 from service.domain.audit import AuditedLabels
 from service.domain.job import State
 from service.services import Services
-from service.store import chains, jobs
+from service.store import audits, chains, jobs, rankings
 from service.store.audits import StoredModel
 from service.store.jobs import Job
 from service.store.open_audits import StoredLog
@@ -44,6 +45,9 @@ class AuditState:
     answers: Array  # int8 n, an Answer each
     order: Array  # int n: the samples by the newest ranking
     stored: StoredLog | None
+    confirm: int = 1  # people who must call a label wrong before it counts
+    # Rows that too few people call wrong yet, and who does: they have no answer.
+    unconfirmed: Mapping[int, set[str | None]] = field(default_factory=dict)
 
     @property
     def log(self) -> Log:
@@ -95,14 +99,33 @@ def open_audit(services: Services, connection: sa.Connection, job: Job, of: Audi
     audited = completed[0] if of == "original" else job
     ranking = services.open_rankings.get(connection, services.blobs, audited.id)
     ranked_by = completed[-1].id
+    answers = _BY_DECISION[ranking.standing.decisions(connection)]
+    row = audits.get(connection, audited.id)
+    confirm = 1 if row is None else row.confirm
+    unconfirmed = _unconfirmed(connection, audited.id, ranking.columns, answers) if confirm > 1 else {}
+    answers[list(unconfirmed)] = Answer.NONE
     return AuditState(
         job=audited,
         ranked_by=ranked_by,
         columns=ranking.columns,
-        answers=_BY_DECISION[ranking.standing.decisions(connection)],
+        answers=answers,
         order=order_of(services, connection, audited.id, ranked_by),
         stored=services.open_audits.log(connection, audited.id),
+        confirm=confirm,
+        unconfirmed=unconfirmed,
     )
+
+
+def _unconfirmed(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, answers: Array
+) -> dict[int, set[str | None]]:
+    """Rows that one person alone calls wrong."""
+    rows = np.flatnonzero(answers == Answer.WRONG)
+    ids = rankings.ids_by_index(connection, job_id, columns.index[rows].tolist())
+    people = people_who_call_wrong(connection, job_id, ids)
+    return {
+        int(row): people.get(name, set()) for row, name in zip(rows, ids, strict=True) if len(people.get(name, ())) < 2
+    }
 
 
 def order_of(services: Services, connection: sa.Connection, job_id: str, ranked_by: str) -> Array:

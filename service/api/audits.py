@@ -91,6 +91,12 @@ def get_audit(
         ),
     ] = None,
     history: Annotated[bool, Query(description="Also how the interval narrowed.")] = False,
+    opinions: Annotated[
+        bool,
+        Query(
+            description="Also how often each reviewer agrees with what holds, and the samples on which people differ."
+        ),
+    ] = False,
     worst_case: Annotated[
         bool, Query(description="Labels of which reviewers were unsure may be wrong or right, instead of not wrong.")
     ] = False,
@@ -106,6 +112,7 @@ def get_audit(
         by=by,
         top=[int(number) for number in top.split(",")] if top else [],
         history=history,
+        opinions=opinions,
         worst_case=worst_case,
     )
     return audit_view(measure_labels(services, job, asked))

@@ -80,7 +80,7 @@ def measure(
     open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
     if not len(most):
-        return Measured(len(mine), found, unsure, reviewed, 0, None, low, high, high)
+        return Measured(len(mine), found, unsure, plausible, reviewed, 0, None, low, high, high)
     estimate = min(max(mean_estimate(log, draws, answers, is_member), low), high)
     ends = interval(most, least, low, high, level, estimate)
     bound = at_most(most, low, high, level, estimate)

@@ -20,6 +20,13 @@ class DrawRequest(Frozen):
 
     count: int = Field(20, ge=1, le=1000, description="How many samples.")
     goal: str = Field("measure", pattern=GOAL_PATTERN, description=GOAL_HELP)
+    confirm: int | None = Field(
+        None,
+        ge=1,
+        le=2,
+        description="2: a label counts as wrong once a second person calls it so; it is handed out to others until then. It holds for the "
+        "whole audit, until a request says otherwise. null: as it is, 1 in the beginning.",
+    )
     of: AuditedLabels = Field(
         "original",
         description="original: the labels that the chain of jobs began with. version: those that this job ranked, in an audit of its own.",

@@ -38,14 +38,29 @@ class AuditBatch:
     created_at: datetime
 
 
-def get_seed(connection: sa.Connection, job_id: str) -> int | None:
-    """The seed of the audit of a job; None where none was begun."""
-    return connection.execute(sa.select(audits.c.seed).where(audits.c.job_id == job_id)).scalar_one_or_none()
+@dataclass(frozen=True)
+class AuditRow:
+    """An audit: the seed of its draws, and how many people must call a label wrong before it counts."""
+
+    seed: int
+    confirm: int
+
+
+def get(connection: sa.Connection, job_id: str) -> AuditRow | None:
+    """The audit of a job; None where none was begun."""
+    wanted = sa.select(audits.c.seed, audits.c.confirm).where(audits.c.job_id == job_id)
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else AuditRow(row.seed, row.confirm)
 
 
 def begin(connection: sa.Connection, job_id: str, seed: int, now: datetime) -> None:
-    """Begin the audit of a job."""
-    connection.execute(audits.insert().values(job_id=job_id, seed=seed, created_at=now))
+    """Begin the audit of a job, in which the word of one person counts."""
+    connection.execute(audits.insert().values(job_id=job_id, seed=seed, confirm=1, created_at=now))
+
+
+def set_confirm(connection: sa.Connection, job_id: str, people: int) -> None:
+    """Say how many people must call a label wrong before it counts."""
+    connection.execute(audits.update().where(audits.c.job_id == job_id).values(confirm=people))
 
 
 def entries_after(connection: sa.Connection, job_id: str, seq: int) -> tuple[Array, Array, Array]:

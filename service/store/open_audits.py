@@ -47,9 +47,10 @@ class OpenAudits:
 
     def log(self, connection: sa.Connection, job_id: str) -> StoredLog | None:
         """The log of the audit of a job as it is stored; None where none was begun."""
-        seed = audits.get_seed(connection, job_id)
-        if seed is None:
+        audit = audits.get(connection, job_id)
+        if audit is None:
             return None
+        seed = audit.seed
         kept = self._logs.put((job_id, seed), [StoredLog(seed, *_NOTHING, ())])
         known = kept[0]
         index, bins, is_drawn = audits.entries_after(connection, job_id, len(known))

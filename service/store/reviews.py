@@ -192,6 +192,20 @@ def latest_by_source(connection: sa.Connection, job_id: str) -> list[Review]:
     return _ordered(_last(connection, counting_for(job_id, chain), reviews.c.source), chain)
 
 
+def latest_by_reviewer(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> list[Review]:
+    """What each person said last of each of these samples in the jobs of the chain; withdrawals are left out.
+
+    Reviews without a reviewer count as those of one person.
+    """
+    chain = chains.job_ids(connection, job_id)
+    found: list[Review] = []
+    for start in range(0, len(sample_ids), _CHUNK):
+        some = counting_for(job_id, chain) & reviews.c.sample_id.in_(sample_ids[start : start + _CHUNK])
+        found += _last(connection, some, reviews.c.reviewer)
+    last = {(review.sample_id, review.reviewer): review for review in _ordered(found, chain)}
+    return [review for review in last.values() if review.decision != "withdraw"]
+
+
 def latest_of_dataset(connection: sa.Connection, dataset_id: str) -> dict[str, Review]:
     """The latest review of each sample in the chains of all jobs over a dataset, by sample; withdrawals included.
 

@@ -180,6 +180,7 @@ audits = sa.Table(
     metadata,
     _job_key(),
     sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("confirm", sa.Integer, nullable=False),  # how many people must call a label wrong
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
 

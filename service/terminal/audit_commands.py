@@ -95,12 +95,17 @@ def draw(
     reviewer: Annotated[
         str | None, typer.Option(help="Who will review them; what this person left comes first.")
     ] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option(min=1, max=2, help="2: a label counts as wrong once a second person calls it so; from now on."),
+    ] = None,
     of_version: Version = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Draw samples to review next, so that their reviews measure how many labels are wrong. `suspects review` takes the decisions."""
-    asked = {"count": count, "goal": goal, "reviewer": reviewer, "of": "version" if of_version else None}
+    of = "version" if of_version else None
+    asked = {"count": count, "goal": goal, "reviewer": reviewer, "confirm": confirm, "of": of}
     body = {name: value for name, value in asked.items() if value is not None}
     answer = context.obj.post_json(body, "jobs", job, "audit", "draws")
     columns = [

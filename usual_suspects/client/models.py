@@ -67,6 +67,40 @@ class AuditStop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Review:
+    """A stored decision. `seq` counts from 1 within the job; the highest number of a sample holds."""
+
+    # Id of the job in whose list it was made.
+    job: str
+    seq: int
+    sample_id: str
+    decision: Literal["relabel", "keep", "remove", "plausible", "unsure", "withdraw"]
+    label: str | None
+    # Label of the sample in that job; null where it is not known.
+    given_label: str | None
+    # Source: "api", or the labelling tool that it was read from, "label_studio".
+    source: str
+    # Who decided; null where it was not said.
+    reviewer: str | None = None
+    # What was decided in one request, to be undone together.
+    batch: str | None = None
+    created_at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputedSample:
+    """A sample on which people differ."""
+
+    sample_id: str
+    # The last word of each person, in terms of the audited label.
+    said: tuple[Review, ...]
+    # What holds now: the latest of them.
+    holds: Review | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemainingCount:
     """Wrong labels among the samples that nobody reviewed."""
 
@@ -104,6 +138,20 @@ class LabelAudit:
     # Share of the wrong labels that were found, at least; null while none was.
     recall_at_least: float | None
     label: str
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewerShare:
+    """How often a reviewer agrees with what holds now."""
+
+    # null: it was not said who.
+    reviewer: str | None
+    judged: int
+    # Samples of them that others judged too.
+    shared: int
+    # Of the shared ones: how many times the last word of this reviewer is what holds now.
+    agreed: int
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -181,6 +229,14 @@ class Audit:
     splits: tuple[SplitAudit, ...]
     # With history=true: how the interval narrowed, by the answers of today.
     history: tuple[AuditMoment, ...]
+    # How many people must call a label wrong before it counts.
+    confirm: int
+    # Labels that too few people call wrong yet: they may be wrong or right.
+    unconfirmed: int
+    # With opinions=true: those who judged, the busiest first.
+    reviewers: tuple[ReviewerShare, ...]
+    # With opinions=true: the first 100 samples on which people differ.
+    disputed: tuple[DisputedSample, ...]
     # The answer in a sentence.
     means: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -1886,28 +1942,6 @@ class RerunStarted:
     links: JobLinks
     # When its rerun starts, unless somebody reviews meanwhile.
     starts_at: datetime
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Review:
-    """A stored decision. `seq` counts from 1 within the job; the highest number of a sample holds."""
-
-    # Id of the job in whose list it was made.
-    job: str
-    seq: int
-    sample_id: str
-    decision: Literal["relabel", "keep", "remove", "plausible", "unsure", "withdraw"]
-    label: str | None
-    # Label of the sample in that job; null where it is not known.
-    given_label: str | None
-    # Source: "api", or the labelling tool that it was read from, "label_studio".
-    source: str
-    # Who decided; null where it was not said.
-    reviewer: str | None = None
-    # What was decided in one request, to be undone together.
-    batch: str | None = None
-    created_at: datetime
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

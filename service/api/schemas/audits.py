@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.actions.certify import CertificateVerdict
 from service.api.schemas.samples import SampleCard
+from service.domain.review import Review
 
 
 class AuditItem(BaseModel):
@@ -124,6 +125,25 @@ class TopAudit(AuditCounts):
     precision: float | None = Field(description="Estimated share of wrong labels among them.")
 
 
+class ReviewerShare(BaseModel):
+    """How often a reviewer agrees with what holds now."""
+
+    reviewer: str | None = Field(description="null: it was not said who.")
+    judged: int
+    shared: int = Field(description="Samples of them that others judged too.")
+    agreed: int = Field(
+        description="Of the shared ones: how many times the last word of this reviewer is what holds now."
+    )
+
+
+class DisputedSample(BaseModel):
+    """A sample on which people differ."""
+
+    sample_id: str
+    said: list[Review] = Field(description="The last word of each person, in terms of the audited label.")
+    holds: Review | None = Field(description="What holds now: the latest of them.")
+
+
 class AuditMoment(BaseModel):
     """The interval after a number of reviews of drawn samples."""
 
@@ -147,5 +167,11 @@ class Audit(AuditCounts):
     splits: list[SplitAudit] = Field(description="With by=split.")
     history: list[AuditMoment] = Field(
         description="With history=true: how the interval narrowed, by the answers of today."
+    )
+    confirm: int = Field(description="How many people must call a label wrong before it counts.")
+    unconfirmed: int = Field(description="Labels that too few people call wrong yet: they may be wrong or right.")
+    reviewers: list[ReviewerShare] = Field(description="With opinions=true: those who judged, the busiest first.")
+    disputed: list[DisputedSample] = Field(
+        description="With opinions=true: the first 100 samples on which people differ."
     )
     means: str = Field(description="The answer in a sentence.")

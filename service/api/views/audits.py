@@ -1,5 +1,6 @@
 """Views of audits."""
 
+from dataclasses import asdict
 from typing import Any
 
 from service.actions.certify import Certificate
@@ -10,9 +11,11 @@ from service.api.schemas.audits import (
     AuditMoment,
     AuditStop,
     CertificateJudge,
+    DisputedSample,
     LabelAudit,
     RemainingCount,
     ReviewedCount,
+    ReviewerShare,
     SplitAudit,
     TopAudit,
     WrongCount,
@@ -41,6 +44,12 @@ def audit_view(answer: AuditAnswer) -> Audit:
         splits=[SplitAudit(**_counts(one.measured), split=one.name) for one in answer.splits],
         history=[
             AuditMoment(drawn=one.drawn, found=one.measured.found, wrong=_wrong(one.measured)) for one in answer.history
+        ],
+        confirm=answer.confirm,
+        unconfirmed=answer.unconfirmed,
+        reviewers=[ReviewerShare.model_validate(asdict(one)) for one in answer.opinions.reviewers],
+        disputed=[
+            DisputedSample(sample_id=one.sample_id, said=one.said, holds=one.holds) for one in answer.opinions.disputed
         ],
         means=_means(answer),
     )

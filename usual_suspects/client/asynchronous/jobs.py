@@ -233,14 +233,20 @@ class AsyncJob:
         return replace(answer, recorded=recorded)
 
     async def draw(
-        self, count: int = 20, *, goal: str = "measure", reviewer: str | None = None, of: str = "original"
+        self,
+        count: int = 20,
+        *,
+        goal: str = "measure",
+        reviewer: str | None = None,
+        confirm: int | None = None,
+        of: str = "original",
     ) -> AuditBatchView:
         """Samples to review next, so that their reviews measure how many labels are wrong.
 
-        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. Raises
-        Invalid.
+        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. With
+        `confirm=2` a label counts as wrong once a second person calls it so. Raises Invalid.
         """
-        body = {"count": count, "goal": goal, "reviewer": reviewer, "of": of}
+        body = {"count": count, "goal": goal, "reviewer": reviewer, "confirm": confirm, "of": of}
         request = create(body, "jobs", self.id, "audit", "draws")
         return to_model(AuditBatchView, await self._transport.send(request))
 
@@ -252,6 +258,7 @@ class AsyncJob:
         by: str | None = None,
         top: Sequence[int] = (),
         history: bool = False,
+        opinions: bool = False,
         worst_case: bool = False,
         of: str = "original",
     ) -> Audit:
@@ -261,7 +268,8 @@ class AsyncJob:
         ranks. Raises ApiError.
         """
         asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
-        flags = {"history": str(history).lower(), "worst_case": str(worst_case).lower()}
+        named = {"history": history, "opinions": opinions, "worst_case": worst_case}
+        flags = {name: str(value).lower() for name, value in named.items()}
         return to_model(Audit, await self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
 
     async def certificate(

@@ -231,14 +231,20 @@ class Job:
         return replace(answer, recorded=recorded)
 
     def draw(
-        self, count: int = 20, *, goal: str = "measure", reviewer: str | None = None, of: str = "original"
+        self,
+        count: int = 20,
+        *,
+        goal: str = "measure",
+        reviewer: str | None = None,
+        confirm: int | None = None,
+        of: str = "original",
     ) -> AuditBatchView:
         """Samples to review next, so that their reviews measure how many labels are wrong.
 
-        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. Raises
-        Invalid.
+        `goal`: measure, recall:0.9, remaining:0.01 or accept:0.01. What `reviewer` was given and has not reviewed comes first. With
+        `confirm=2` a label counts as wrong once a second person calls it so. Raises Invalid.
         """
-        body = {"count": count, "goal": goal, "reviewer": reviewer, "of": of}
+        body = {"count": count, "goal": goal, "reviewer": reviewer, "confirm": confirm, "of": of}
         request = create(body, "jobs", self.id, "audit", "draws")
         return to_model(AuditBatchView, self._transport.send(request))
 
@@ -250,6 +256,7 @@ class Job:
         by: str | None = None,
         top: Sequence[int] = (),
         history: bool = False,
+        opinions: bool = False,
         worst_case: bool = False,
         of: str = "original",
     ) -> Audit:
@@ -259,7 +266,8 @@ class Job:
         ranks. Raises ApiError.
         """
         asked = {"goal": goal, "level": level, "by": by, "top": ",".join(map(str, top)) or None, "of": of}
-        flags = {"history": str(history).lower(), "worst_case": str(worst_case).lower()}
+        named = {"history": history, "opinions": opinions, "worst_case": worst_case}
+        flags = {name: str(value).lower() for name, value in named.items()}
         return to_model(Audit, self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
 
     def certificate(

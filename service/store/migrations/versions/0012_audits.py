@@ -20,6 +20,7 @@ def upgrade() -> None:
         "audits",
         sa.Column("job_id", sa.String(), nullable=False),
         sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("confirm", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_audits_job_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("job_id", name=op.f("pk_audits")),
