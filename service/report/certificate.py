@@ -6,16 +6,16 @@ from typing import Any
 from service.report import render
 
 _HEADLINES = {
-    "accepted": "Accepted: at most {share} of the labels are wrong",
-    "refused": "Refused: more than {share} of the labels are wrong",
-    "undecided": "Undecided: it is not yet known whether at most {share} of the labels are wrong",
+    "accepted": "At most {share} of the labels are wrong",
+    "refused": "More than {share} of the labels are wrong",
+    "undecided": "Not yet known whether at most {share} of the labels are wrong",
 }
 _CHIPS = {"accepted": "measured", "refused": "mislabeled", "undecided": "rough"}
 
 
 def html(certificate: Any, judges: Sequence[Any]) -> str:
     """The page of a certificate as the API gives it, with who judged."""
-    share = f"{100 * certificate.share:g} %"
+    share = f"{100 * certificate.share:g}\N{NO-BREAK SPACE}%"
     return render.page(
         "certificate.html.j2",
         certificate=certificate,

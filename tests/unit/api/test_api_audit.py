@@ -351,7 +351,7 @@ def test_a_certificate_accepts_refuses_or_leaves_open_and_tells_what_it_rests_on
     assert sum(one["wrong"] for one in first["judges"]) == first["found"]
     assert (first["entries"], first["wrong"]) == (120, audit(client)["wrong"])
     page = client.get(f"{URL}/audit/certificate", params={"share": 0.5}, headers={"Accept": "text/html"})
-    assert "Accepted: at most 50 % of the labels are wrong" in page.text
+    assert "At most 50\N{NO-BREAK SPACE}% of the labels are wrong" in page.text
     assert first["log_digest"] in page.text
     assert "script-src" not in page.headers["Content-Security-Policy"]
 
