@@ -149,6 +149,13 @@ class ClientWarning(Frozen):
         return values
 
 
+class ImageKind(Frozen):
+    """What the images of a dataset have in common."""
+
+    greyscale: bool = Field(description="Whether no image has colours, also of those that are stored in colour.")
+    largest_side: int = Field(description="Pixels of the longest side of all images.")
+
+
 class Recording(Frozen):
     """Description of a training that was recorded elsewhere."""
 
@@ -256,6 +263,7 @@ class DatasetInfo(Frozen):
     )
     lineage: Lineage | None = Field(None, description="null for an upload.")
     recording: Recording | None = Field(None, description="The recorded training; null for other data.")
+    images: ImageKind | None = Field(None, description="null for other data, and for datasets of older versions.")
 
     def without_columns(self) -> "DatasetInfo":
         """The same without the account of its columns, which is long for a wide table."""

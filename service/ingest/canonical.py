@@ -15,7 +15,7 @@ from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.content_digest import ContentDigest
 from service.ingest.fingerprints import Fingerprints
-from service.ingest.images import Depth
+from service.ingest.images import Appearance, Depth
 from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
@@ -54,6 +54,7 @@ class WriteCounts:
     repeated: int = 0
     content_digest: str = ""
     depth: Depth = field(default_factory=Depth)
+    appearance: Appearance = field(default_factory=Appearance)
 
 
 def schema_of(plan: Plan) -> Any:
@@ -145,6 +146,7 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
         if plan.modality == "image":
             for image in table.column("image"):
                 written.depth.add(image.as_py())
+                written.appearance.add(image.as_py())
         yield table
 
 

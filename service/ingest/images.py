@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from service.domain.dataset import ImageKind
 from service.ingest.limits import Limits
 from service.store.greyscale import to_eight_bits
 
@@ -23,6 +24,8 @@ _UNREADABLE = (
     (re.compile(rb".{128}DICM", re.DOTALL), "DICOM"),
     (re.compile(rb"8BPS"), "Photoshop"),
 )
+_GREY = ("1", "L", "LA", "La")
+_DRAFT = 64  # pixels: enough to see whether there are colours
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXTS = (b"iCCP", b"iTXt", b"zTXt", b"tEXt")
 
@@ -99,6 +102,28 @@ class Depth:
         if self.largest is None or not self.whole:
             return self.largest
         return 2.0 ** max(8, int(self.largest).bit_length()) - 1
+
+
+@dataclass
+class Appearance:
+    """Whether any image of a dataset has colours, and the longest side of all."""
+
+    greyscale: bool = True
+    largest_side: int = 0
+
+    def add(self, data: bytes) -> None:
+        """Add one image that can be decoded. Pixels are read until the first colour is found."""
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            self.largest_side = max(self.largest_side, *image.size)
+            if self.greyscale and not _is_deep(image) and image.mode not in _GREY:
+                image.draft("RGB", (_DRAFT, _DRAFT))  # a large JPEG is decoded at a fraction of its size
+                red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+                self.greyscale = bool((red == green).all() and (green == blue).all())
+
+    @property
+    def kind(self) -> ImageKind | None:
+        """The same as a value; None where no image was added."""
+        return ImageKind(greyscale=self.greyscale, largest_side=self.largest_side) if self.largest_side else None
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from service.domain.dataset import ClientWarning, Column, DatasetSpec, Feature, Inferred, Modality, Recording
+from service.domain.dataset import (
+    ClientWarning,
+    Column,
+    DatasetSpec,
+    Feature,
+    ImageKind,
+    Inferred,
+    Modality,
+    Recording,
+)
 from service.ingest.account import columns_of
 from service.ingest.canonical import WriteCounts, write_canonical
 from service.ingest.detect import open_upload
@@ -37,6 +46,7 @@ class Ingested:
     columns: list[Column]
     content_digest: str
     recording: Recording | None = None
+    images: ImageKind | None = None
 
 
 def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: Path, limits: Limits) -> Ingested:
@@ -136,6 +146,7 @@ def _summary(plan: Plan, written: WriteCounts, columns: list[Column]) -> Ingeste
         columns=columns,
         content_digest=written.content_digest,
         recording=None if plan.stated is None else plan.stated.recording,
+        images=written.appearance.kind,
     )
 
 

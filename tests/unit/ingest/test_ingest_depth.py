@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from service.domain.dataset import WHITE_KEY
+from service.domain.dataset import WHITE_KEY, ImageKind
 from service.ingest.corrected import correct
 from service.ingest.images import shown
 from service.ingest.rows import sample_media
@@ -47,6 +47,32 @@ def test_images_of_eight_bits_have_no_say(take: Take) -> None:
     assert white_of(take(zip_of({"a/1.png": png(), "b/1.png": png(value=9)}), "plain.zip").data) is None
     mixed = take(zip_of({"a/1.png": grey(2000), "b/1.png": png(value=255)}), "mixed.zip")
     assert white_of(mixed.data) == 2047
+
+
+@pytest.mark.parametrize(
+    ("first", "kind", "greyscale"),
+    [
+        (Image.new("L", (9, 30), 7), "PNG", True),
+        (Image.new("L", (9, 30), 7), "JPEG", True),
+        (Image.new("L", (9, 30), 7).convert("RGB"), "PNG", True),
+        (Image.new("L", (9, 30), 7).convert("RGB"), "JPEG", True),
+        (Image.new("L", (9, 30), 7).convert("P"), "PNG", True),
+        (Image.new("RGB", (9, 30), (7, 7, 9)), "PNG", False),
+        (Image.new("RGB", (300, 9), (200, 20, 20)), "JPEG", False),
+        (Image.fromarray(np.full((30, 9), 2000, np.uint16)), "PNG", True),
+    ],
+)
+def test_a_dataset_says_whether_its_images_have_colours_and_how_large_they_are(
+    take: Take, first: Image.Image, kind: str, greyscale: bool
+) -> None:
+    file = io.BytesIO()
+    first.save(file, kind)
+    found = take(zip_of({f"a/1.{kind.lower()}": file.getvalue(), "b/1.png": grey(80)}), "x.zip").found
+    assert found.images == ImageKind(greyscale=greyscale, largest_side=max(first.size))
+
+
+def test_what_has_no_images_says_nothing_of_them(take: Take) -> None:
+    assert take(b"x,label\n1,a\n2,b\n3,a\n", "table.csv").found.images is None
 
 
 def test_of_fractions_the_largest_of_all_images_is_white(take: Take) -> None:
