@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from service.domain.auto import from_scratch
 from service.domain.dataset import DatasetInfo
-from service.domain.models import AUTO
+from service.domain.models import AUTO, FROM_SCRATCH
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
 from worker.backbones import BackboneContext
@@ -40,8 +41,8 @@ class Run:
 
 
 def fixed(info: DatasetInfo) -> ModelRequest:
-    """The default model of a kind of data as it is, with nothing chosen by size and nothing tried out."""
-    return ModelRequest(name=AUTO[info.modality])
+    """The model that is trained from random weights on a kind of data, with nothing chosen by size and nothing tried out."""
+    return ModelRequest(name=FROM_SCRATCH.get(info.modality, AUTO[info.modality]))
 
 
 def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: BackboneContext | None = None) -> Run:
@@ -50,6 +51,8 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: B
     Pretrained models need `backbones`.
     """
     spec = resolve(options, info)
+    if spec.fallback is not None and backbones is None:
+        spec = from_scratch(spec, "the benchmark has none")
     clock = [time.perf_counter()]
     prepared = prepare(spec, dataset, None, backbones=backbones)
     clock.append(time.perf_counter())

@@ -27,6 +27,18 @@ class Settings(BaseSettings):
     models: Path | None = Field(
         None, description="Folder of pretrained models that jobs may name; `models` under `home` when unset."
     )
+    image_backbones: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("efficientnet_lite0", "facebook/dinov2-small"),
+        description="Comma-separated pretrained networks for images: model auto uses the first that is at hand, in a package or in "
+        "the folder of pretrained models. Empty: auto trains from scratch.",
+    )
+    text_backbones: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("all-minilm-l6-v2", "intfloat/multilingual-e5-small"), description="The same for texts."
+    )
+    auto_hub: bool = Field(
+        False,
+        description="Whether model auto may fetch one of these from the Hugging Face hub, where none is at hand.",
+    )
     max_features_bytes: int = Field(
         20 * 2**30,
         gt=0,
@@ -87,6 +99,11 @@ class Settings(BaseSettings):
     def _split_keys(cls, value: object) -> object:
         return frozenset(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
+    @field_validator("image_backbones", "text_backbones", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
     @field_validator("secret_keys")
     @classmethod
     def _are_keys(cls, value: SecretStr) -> SecretStr:
@@ -113,6 +130,10 @@ class Settings(BaseSettings):
     def models_folder(self) -> Path:
         """Where pretrained models are looked for; it need not be there."""
         return self.home / "models" if self.models is None else self.models.expanduser().resolve()
+
+    def backbones_of(self, modality: str) -> tuple[str, ...]:
+        """The networks that model auto tries for a modality."""
+        return {"image": self.image_backbones, "text": self.text_backbones}.get(modality, ())
 
     @property
     def database(self) -> str:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import structlog
 
 from service.actions.verified import next_reference
+from service.domain.auto import with_images
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import SuspectsError, invalid
 from service.domain.job import JobError, Progress, State
@@ -156,7 +157,9 @@ def _save(services: Services, claim: Claim, job: Job, tasks: _PulledTasks) -> No
         known = datasets.by_digest(connection, info.digest)
         if known is None:
             datasets.update(connection, info)
-        jobs.queue_pulled(connection, claim, (known or placeholder).id, tasks.reference, services.now())
+        dataset = (known or placeholder).id
+        spec = job.spec.model_copy(update={"dataset": dataset, "reference": tasks.reference})
+        jobs.queue_pulled(connection, claim, with_images(spec, info), services.now())
         if known is not None and known.id != placeholder.id:
             datasets.remove(connection, placeholder.id)
     if known is not None and known.id != placeholder.id:

@@ -6,13 +6,22 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from service.domain.auto import SEARCHED, default_model
+from service.domain.auto import SEARCHED, default_model, fallback_model
 from service.domain.dataset import DatasetInfo, Frozen, Modality
 from service.domain.errors import FieldError, invalid, invalid_fields
 from service.domain.models import MODELS, Model, TrainingDefaults
 from service.domain.models.uploaded import StateParams
 from service.domain.signal import SIGNALS
-from service.domain.specs import Influence, JobOptions, JobSpec, ModelRequest, Reference, Training, TrainingRequest
+from service.domain.specs import (
+    Fallback,
+    Influence,
+    JobOptions,
+    JobSpec,
+    ModelRequest,
+    Reference,
+    Training,
+    TrainingRequest,
+)
 
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
 
@@ -27,7 +36,7 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
 
     The caller checks reference datasets and sample ids.
     """
-    model, model_request = _resolve_model(request.model, dataset)
+    model, model_request = _resolve_model(request, dataset)
     signals = _resolve_signals(request.signals, dataset)
     if request.training.augmentation != "none" and dataset.modality != "image":
         raise invalid(["training", "augmentation"], f"for images only; this is {dataset.modality} data")
@@ -52,14 +61,16 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
         webhook=None if request.webhook is None else request.webhook.shown(),
         name=request.name or dataset.name,
         priority=request.priority,
+        fallback=_resolve_fallback(request, model, dataset),
     )
 
 
-def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
+def _resolve_model(options: JobOptions, dataset: DatasetInfo) -> tuple[Model, ModelRequest]:
+    request = options.model
     fitting = [model.name for model in MODELS.values() if model.fits(dataset.modality)]
     if not fitting:
         raise invalid(["dataset"], f"no model for {dataset.modality} data is built yet; see GET /models")
-    name, chosen = default_model(dataset) if request.name == "auto" else (request.name, {})
+    name, chosen = default_model(dataset, options) if request.name == "auto" else (request.name, {})
     if name not in fitting:
         raise invalid(["model", "name"], f"not a model for {dataset.modality} data; one of auto, {', '.join(fitting)}")
     model = MODELS[name]
@@ -67,6 +78,18 @@ def _resolve_model(request: ModelRequest, dataset: DatasetInfo) -> tuple[Model, 
     if isinstance(params, StateParams):
         model, params = _resolve_architecture(params, dataset)
     return model, ModelRequest(name=name, params=params.model_dump())
+
+
+def _resolve_fallback(request: JobOptions, model: Model, dataset: DatasetInfo) -> Fallback | None:
+    name = fallback_model(model.name, request.model.params) if request.model.name == "auto" else None
+    if name is None:
+        return None
+    other = MODELS[name]
+    params = _params(other, request.model.params).model_dump()
+    training = _resolve_training(request, other, params, dataset)
+    if training.checkpoints != "all":
+        training = training.model_copy(update={"checkpoints": min(training.checkpoints, training.epochs)})
+    return Fallback(model=ModelRequest(name=name, params=params), training=training)
 
 
 def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:

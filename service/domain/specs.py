@@ -214,6 +214,17 @@ class UploadJobRequest(JobOptions):
     dataset: DatasetSpec = DatasetSpec()
 
 
+class Fallback(Frozen):
+    """What `auto` trains where no pretrained network is at hand. The first worker that takes the job up decides, for all later ones."""
+
+    model: ModelRequest
+    training: Training
+    used: bool | None = Field(
+        None, description="null until a worker has decided; then `model` and `training` of the job are final."
+    )
+    reason: str | None = Field(None, description="Why no pretrained network was at hand, where that is so.")
+
+
 class JobSpec(Frozen):
     """A job with every default filled in; a worker needs nothing else but the datasets."""
 
@@ -227,6 +238,11 @@ class JobSpec(Frozen):
     loop: Loop | None = None
     webhook: WebhookShown | None = None
     source: PullSource | None = Field(None, description="Where the samples come from; null for a dataset.")
+    fallback: Fallback | None = Field(
+        None,
+        description="What is trained instead of `model` where no pretrained network is at hand; null unless `auto` "
+        "stands for one. Not a field of requests.",
+    )
     name: str
     priority: int
 

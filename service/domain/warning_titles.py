@@ -17,6 +17,7 @@ _RANKING = {
     "small_trusted_reference": "Too few samples are verified to count anomalies.",
     "tied_weights": "Influence leaves out a part of what shared weights do.",
     "trained_before": "The uploaded model may have memorised wrong labels already.",
+    "trained_from_scratch": "Without a pretrained network, the model was trained from scratch.",
     "weak_predictions": "The predictions are too weak for the ranking to say much.",
 }
 # About a dataset.

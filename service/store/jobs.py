@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
-from service.domain.specs import JobSpec, Reference
+from service.domain.specs import JobSpec
 from service.store import job_events, loops, networks
 from service.store.pulls import placeholder_digest
 from service.store.tables import datasets, jobs, pulls
@@ -137,6 +137,11 @@ def advance(connection: sa.Connection, held: Claim, state: State, progress: Prog
     job_events.record(connection, held.job_id, "state", {"state": state}, now)
 
 
+def decide_model(connection: sa.Connection, held: Claim, spec: JobSpec) -> None:
+    """Record the spec with the model that the job trains, for this attempt and all later ones. Raises LeaseLost."""
+    _write(connection, held, spec=spec.model_dump(mode="json"))
+
+
 def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
     """End a job as completed, in the transaction that writes its ranking. Raises LeaseLost."""
     progress = Progress(fraction=1, phase=State.COMPLETED, eta_seconds=0)
@@ -153,14 +158,9 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
     job_events.record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
 
 
-def queue_pulled(
-    connection: sa.Connection, held: Claim, dataset: str, reference: Reference | None, now: datetime
-) -> None:
-    """Put a job whose tasks were pulled into the queue, with their dataset and its reference. Raises LeaseLost."""
-    _write(connection, held, dataset_id=dataset)
-    spec = connection.execute(sa.select(jobs.c.spec).where(jobs.c.id == held.job_id)).scalar_one()
-    chosen = None if reference is None else reference.model_dump()
-    _write(connection, held, spec={**spec, "dataset": dataset, "reference": chosen})
+def queue_pulled(connection: sa.Connection, held: Claim, spec: JobSpec, now: datetime) -> None:
+    """Put a job whose tasks were pulled into the queue, with the spec that names their dataset. Raises LeaseLost."""
+    _write(connection, held, dataset_id=spec.dataset, spec=spec.model_dump(mode="json"))
     connection.execute(pulls.update().where(pulls.c.job_id == held.job_id).values(waiting=False))
     requeue(connection, held, now)
 

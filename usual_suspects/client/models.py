@@ -762,6 +762,17 @@ class Feature:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageKind:
+    """What the images of a dataset have in common."""
+
+    # Whether no image has colours, also of those that are stored in colour.
+    greyscale: bool
+    # Pixels of the longest side of all images.
+    largest_side: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inferred:
     """Fields of DatasetSpec that were inferred, because the client left them out."""
 
@@ -839,6 +850,8 @@ class DatasetInfo:
     lineage: Lineage | None = None
     # The recorded training; null for other data.
     recording: Recording | None = None
+    # null for other data, and for datasets of older versions.
+    images: ImageKind | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -868,6 +881,8 @@ class DatasetView:
     lineage: Lineage | None = None
     # The recorded training; null for other data.
     recording: Recording | None = None
+    # null for other data, and for datasets of older versions.
+    images: ImageKind | None = None
     # How many jobs train on it.
     jobs: int
     # 1 for an upload; of a corrected dataset one more than that of its parent.
@@ -1155,6 +1170,68 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelRequest:
+    """Which model to train."""
+
+    # A name of GET /models, or auto: chosen by modality and size.
+    name: str = "auto"
+    # The model's own parameters; see GET /models.
+    params: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the model is trained, resolved.
+
+    Of a recorded training `epochs` says how many checkpoints there are and `learning_rate` that of the first; beside
+    them
+    only `checkpoints` and `seed` mean anything. Of out-of-sample predictions these are 1: influence is that of one
+    step.
+    """
+
+    # balanced: each class weighs the same in the loss that is trained on, however few its samples. Influence and
+    # signals use the unweighted loss: otherwise every sample of a rare class would be suspicious for its class alone.
+    class_weights: Literal["none", "balanced"] = "none"
+    # Of images. flip_crop: every epoch sees each image moved by up to an eighth of its sides, its edge repeated, and
+    # mirrored half the time; not for classes that a mirror confuses, such as digits and letters. Signals always see
+    # the plain image.
+    augmentation: Literal["none", "flip_crop"] = "none"
+    # Left out, all epochs are run. The checkpoints that are scored spread over the epochs that were, so the states of
+    # all epochs are kept until then.
+    early_stopping: EarlyStopping | None = None
+    # Of the products in training; weights, losses and all signals are float32. bfloat16 pays only on processors that
+    # have it.
+    precision: Literal["float32", "bfloat16"] = "float32"
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    find_learning_rate: bool = False
+    optimizer: Literal["sgd", "adamw"]
+    schedule: Literal["constant", "cosine"]
+    momentum: float
+    weight_decay: float
+    seed: int
+    checkpoints: Literal["all"] | int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fallback:
+    """What `auto` trains where no pretrained network is at hand. The first worker that takes the job up decides, for all
+    later ones.
+    """
+
+    model: ModelRequest
+    training: Training
+    # null until a worker has decided; then `model` and `training` of the job are final.
+    used: bool | None = None
+    # Why no pretrained network was at hand, where that is so.
+    reason: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Glitch:
     """Known errors that are planted before training, to measure how well each signal finds them."""
 
@@ -1342,17 +1419,6 @@ class Loop:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRequest:
-    """Which model to train."""
-
-    # A name of GET /models, or auto: chosen by modality and size.
-    name: str = "auto"
-    # The model's own parameters; see GET /models.
-    params: Mapping[str, Any] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class PullSource:
     """Source of the labelled tasks of a job."""
 
@@ -1388,42 +1454,6 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Training:
-    """How the model is trained, resolved.
-
-    Of a recorded training `epochs` says how many checkpoints there are and `learning_rate` that of the first; beside
-    them
-    only `checkpoints` and `seed` mean anything. Of out-of-sample predictions these are 1: influence is that of one
-    step.
-    """
-
-    # balanced: each class weighs the same in the loss that is trained on, however few its samples. Influence and
-    # signals use the unweighted loss: otherwise every sample of a rare class would be suspicious for its class alone.
-    class_weights: Literal["none", "balanced"] = "none"
-    # Of images. flip_crop: every epoch sees each image moved by up to an eighth of its sides, its edge repeated, and
-    # mirrored half the time; not for classes that a mirror confuses, such as digits and letters. Signals always see
-    # the plain image.
-    augmentation: Literal["none", "flip_crop"] = "none"
-    # Left out, all epochs are run. The checkpoints that are scored spread over the epochs that were, so the states of
-    # all epochs are kept until then.
-    early_stopping: EarlyStopping | None = None
-    # Of the products in training; weights, losses and all signals are float32. bfloat16 pays only on processors that
-    # have it.
-    precision: Literal["float32", "bfloat16"] = "float32"
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    find_learning_rate: bool = False
-    optimizer: Literal["sgd", "adamw"]
-    schedule: Literal["constant", "cosine"]
-    momentum: float
-    weight_decay: float
-    seed: int
-    checkpoints: Literal["all"] | int
-    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
 class WebhookShown:
     """Webhook of a job, without its secret and the query of its URL."""
 
@@ -1446,6 +1476,9 @@ class JobSpec:
     webhook: WebhookShown | None = None
     # Where the samples come from; null for a dataset.
     source: PullSource | None = None
+    # What is trained instead of `model` where no pretrained network is at hand; null unless `auto` stands for one.
+    # Not a field of requests.
+    fallback: Fallback | None = None
     name: str
     priority: int
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

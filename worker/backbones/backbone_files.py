@@ -26,6 +26,7 @@ _FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
+_WAIT_S = 10.0
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
@@ -47,8 +48,13 @@ class BackboneFiles:
         return digest.hexdigest()
 
 
-def find_backbone(name: str, modality: Modality, models: Path) -> BackboneFiles:
-    """The files of a network. Raises Invalid naming a file that is missing or damaged, and how to get it."""
+def find_backbone(
+    name: str, modality: Modality, models: Path, *, hub: bool = True, wait_s: float = _WAIT_S
+) -> BackboneFiles:
+    """The files of a network. Raises Invalid naming a file that is missing or damaged, and how to get it.
+
+    Without `hub`, packages and the folder `models` alone are searched; with it, each answer of the hub is waited for `wait_s`.
+    """
     if name in _PACKAGED:
         kind, packaged = _PACKAGED[name]
         if kind != modality:
@@ -71,8 +77,10 @@ def find_backbone(name: str, modality: Modality, models: Path) -> BackboneFiles:
         return BackboneFiles(name, "arrays", models, (place,))
     if place.is_dir():
         return _folder(name, place, modality, f"copy it into {place}")
+    if not hub:
+        raise invalid_backbone(f"there is no folder {name} in {models}")
     return _folder(
-        name, _fetched(name, models), modality, "the hub may hold it in another form only, which is not read"
+        name, _fetched(name, models, wait_s), modality, "the hub may hold it in another form only, which is not read"
     )
 
 
@@ -95,13 +103,17 @@ def _folder(name: str, folder: Path, modality: Modality, advice: str) -> Backbon
     return BackboneFiles(name, "transformers", folder, tuple(files))
 
 
-def _fetched(name: str, models: Path) -> Path:
+def _fetched(name: str, models: Path, wait_s: float) -> Path:
     # Slow to import, and needed by nobody else.
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=constants.HF_HUB_OFFLINE))
+        return Path(
+            snapshot_download(
+                name, allow_patterns=list(_FILES), local_files_only=constants.HF_HUB_OFFLINE, etag_timeout=wait_s
+            )
+        )
     except HFValidationError as error:
         raise invalid_backbone(f"there is no folder {name} in {models}, and the hub cannot have it: {error}") from error
     except (HfHubHTTPError, OSError) as error:

@@ -32,6 +32,13 @@ def with_better_model(spec: JobSpec) -> WarningAction | None:
     return WarningAction(kind="rerun_with_model", label=label, model=name, changes=changes)
 
 
+def with_pretrained(spec: JobSpec) -> WarningAction:
+    """Another training that looks for a pretrained network again."""
+    changes = {"model": {"name": "auto"}, "training": {"seed": spec.training.seed}}
+    label = "Run again, once a pretrained network is installed"
+    return WarningAction(kind="rerun", label=label, changes=changes)
+
+
 def with_more_epochs(spec: JobSpec) -> WarningAction | None:
     """A training twice as long; None where nothing is trained here."""
     model = MODELS.get(spec.model.name)

