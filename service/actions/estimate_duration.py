@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from service.actions.resolve_job import find_stored_dataset, resolve_job
+from service.domain.auto import from_scratch, with_network
 from service.domain.dataset import DatasetInfo
 from service.domain.duration import DurationEstimate, PastRun, Workload, estimate_duration, workload
 from service.domain.specs import JobRequest, JobSpec
@@ -33,9 +36,28 @@ def estimate_job(services: Services, request: JobRequest) -> EstimatedJob:
     info = find_stored_dataset(services, request.dataset)
     spec = resolve_job(services, request, info)
     with services.database.read() as connection:
-        found = timings.last_timed(connection, spec.model.name, _RUNS)
+        expected = _expected(connection, spec)
+        found = timings.last_timed(connection, expected.model.name, _RUNS)
     runs = [one for one in (_past_run(services, timed) for timed in found) if one is not None]
-    return EstimatedJob(spec, estimate_duration(_planned(services, spec, info), runs, services.now()))
+    return EstimatedJob(spec, estimate_duration(_planned(services, expected, info), runs, services.now()))
+
+
+def _expected(connection: sa.Connection, spec: JobSpec) -> JobSpec:
+    """The spec that a worker will make of it, where it is left to one: as workers decided for the last job of its kind."""
+    if spec.fallback is None:
+        return spec
+    timed = [
+        job
+        for name in (spec.model.name, spec.fallback.model.name)
+        for job in timings.last_timed(connection, name, _RUNS)
+        if job.spec.fallback is not None and job.spec.fallback.used is not None
+    ]
+    last = max(timed, key=lambda job: job.finished_at, default=None)
+    if last is None or last.spec.fallback is None:
+        return spec
+    if last.spec.fallback.used:
+        return from_scratch(spec, last.spec.fallback.reason or "")
+    return with_network(spec, last.spec.model.params["backbone"])
 
 
 def _planned(services: Services, spec: JobSpec, info: DatasetInfo) -> Workload:

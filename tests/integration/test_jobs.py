@@ -107,7 +107,9 @@ def test_a_file_of_texts_needs_no_word_about_it(installation: Installation) -> N
         "/jobs", files={"file": ("questions.csv", questions())}, data={"spec": json.dumps(spec)}
     )
     job = installation.wait(answer.json()["id"], "completed")
-    assert job["spec"]["model"]["name"] == "text_cnn"
+    fallback = job["spec"]["fallback"]
+    assert fallback["used"] is not None
+    assert job["spec"]["model"]["name"] == ("text_cnn" if fallback["used"] else "pretrained_text")
     ranking = installation.ranking(job["id"])
     assert len(ranking) == 240
     assert sum(bool(row["planted_kind"]) for row in ranking[:24]) >= 20

@@ -1218,9 +1218,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Fallback:
-    """What `auto` trains where no pretrained network is at hand. The first worker that takes the job up decides, for all
-    later ones.
-    """
+    """What `auto` trains where no pretrained network is at hand. The first worker of the job decides."""
 
     model: ModelRequest
     training: Training
@@ -1772,7 +1770,7 @@ class ModelView:
     modality: str
     cost: Literal["low", "medium", "high"]
     pretrained: bool
-    # Whether `auto` picks it for its modality.
+    # Whether `auto` picks it for some data of its modality.
     default: bool
     # JSON schema of `model.params`.
     params: Mapping[str, Any]

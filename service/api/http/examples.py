@@ -45,6 +45,7 @@ _DATASET: dict[str, Any] = {
     "content_digest": "sha256:9a0364b9e99bb480dd25e1f0284c8555af3d6d3c5e5a1b5a0b6d5a6f4b1c2d3e",
     "lineage": None,
     "recording": None,
+    "images": None,
 }
 _JOB: dict[str, Any] = {
     "id": "job_01kbz6p4r8d1m5t7w9xy",
@@ -86,6 +87,7 @@ _JOB: dict[str, Any] = {
         "loop": None,
         "webhook": {"url": "https://example.org/hooks/suspects"},
         "source": None,
+        "fallback": None,
         "name": "adult",
         "priority": 0,
     },

@@ -15,7 +15,7 @@ class ModelView(BaseModel):
     modality: str
     cost: Literal["low", "medium", "high"]
     pretrained: bool
-    default: bool = Field(description="Whether `auto` picks it for its modality.")
+    default: bool = Field(description="Whether `auto` picks it for some data of its modality.")
     params: dict[str, Any] = Field(description="JSON schema of `model.params`.")
     training: dict[str, Any] = Field(
         description="What `training` fields become when left out; empty where nothing is trained."

@@ -1,5 +1,6 @@
 """How long a job would take, before it is submitted."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,11 +8,12 @@ import httpx
 import pytest
 
 from service.actions.estimate_duration import estimate_job
-from service.domain.specs import JobRequest
+from service.domain.auto import from_scratch, with_network
+from service.domain.specs import JobRequest, JobSpec
 from service.services import Services
 from service.store.engine import Database
 from service.store.tables import jobs
-from tests.builders import NOON, add_dataset, add_finished, form, image_zip
+from tests.builders import NOON, add_dataset, add_finished, add_job, form, image_zip
 
 URL = "/jobs/estimate"
 
@@ -113,3 +115,35 @@ def test_interrupted_jobs_are_not_counted_on_either_database(services: Services,
     with database.write() as connection:
         connection.execute(jobs.update().values(finished_at=NOON, attempts=2))
     assert estimate_job(here, request).duration.seconds is None
+
+
+def test_texts_are_estimated_by_the_model_that_workers_chose_for_the_last_of_them(
+    services: Services, database: Database
+) -> None:
+    here = Services(**{**vars(services), "database": database})
+
+    def completed(job_id: str, seconds: float, decide: Callable[[JobSpec], JobSpec]) -> None:
+        info = add_dataset(database, f"ds_{job_id}", services.blobs, modality="text", digest=f"sha256:{job_id}")
+        spec = decide(add_job(database, info, job_id))
+        done = {"timings": {"training_s": seconds}, "samples": 9, "estimates": None}
+        ended = services.now() + timedelta(seconds=seconds)
+        with database.write() as connection:
+            connection.execute(
+                jobs.update()
+                .where(jobs.c.id == job_id)
+                .values(spec=spec.model_dump(mode="json"), state="completed", attempts=1, result=done)
+                .values(started_at=services.now(), finished_at=ended)
+            )
+
+    def middle() -> float:
+        found = estimate_job(here, JobRequest(dataset="ds_job_1"))
+        assert found.spec.fallback is not None
+        assert found.spec.fallback.used is None
+        assert found.duration.seconds is not None
+        low, high = found.duration.seconds
+        return float((low * high) ** 0.5)
+
+    completed("job_1", 10, lambda spec: from_scratch(spec, "none is installed"))
+    assert middle() == pytest.approx(10, rel=0.05)
+    completed("job_2", 100, lambda spec: with_network(spec, "own"))
+    assert middle() == pytest.approx(100, rel=0.05)

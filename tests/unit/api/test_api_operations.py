@@ -14,7 +14,7 @@ from service.api.http.errors import problem_response
 from service.api.http.static import WEB_FOLDER
 from service.domain.errors import FieldError, Invalid
 from service.domain.ids import new_id
-from service.domain.models import AUTO, MODELS
+from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
 from service.store import workers
@@ -131,7 +131,7 @@ def test_models_are_listed_with_the_schema_of_their_parameters(client: httpx.Cli
     assert set(items) == set(MODELS)
     assert items["mlp"]["params"]["properties"]["width"]["maximum"] == 8192
     assert items["mlp"]["training"]["epochs"] > 0
-    assert {item["name"] for item in items.values() if item["default"]} == set(AUTO.values())
+    assert {item["name"] for item in items.values() if item["default"]} == {*AUTO.values(), *FROM_SCRATCH.values()}
 
 
 def test_signals_are_listed_with_their_meaning(client: httpx.Client) -> None:

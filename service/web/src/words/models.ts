@@ -1,5 +1,7 @@
 // Names of models. The service has them too, and more; these need no request.
 
+import type { Job } from "$/api/types";
+
 const MODELS: Record<string, string> = {
   auto: "Model for the data",
   logistic_regression: "Logistic regression",
@@ -23,3 +25,9 @@ const MODELS: Record<string, string> = {
 };
 
 export const modelName = (name: string): string => MODELS[name] ?? name.replaceAll("_", " ");
+
+/** The model of a job; before a worker has decided, also what it trains where no pretrained network is installed. */
+export function modelOf({ model, fallback }: Pick<Job["spec"], "model" | "fallback">): string {
+  const open = fallback && fallback.used === null;
+  return modelName(model.name) + (open ? `, or ${modelName(fallback.model.name)} where none is installed` : "");
+}

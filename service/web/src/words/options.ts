@@ -2,7 +2,7 @@
 
 import type { Job } from "$/api/types";
 import { count, counted, percent, short } from "./numbers";
-import { modelName } from "./models";
+import { modelOf } from "./models";
 
 type Spec = Job["spec"];
 
@@ -30,13 +30,13 @@ const LAYERS: Record<string, string> = { last: "the last layer", "last-2": "the 
 
 /** "width", "256": a row of a list of options; those of the training only where one took place. */
 export function optionsOf(
-  { model, training, influence, reference, glitches, signals }: Spec,
+  { model, fallback, training, influence, reference, glitches, signals }: Spec,
   trains: boolean,
   found?: number | null,
 ): [string, string][] {
   const rate = found ?? training.learning_rate;
   const rows: [string, string | false][] = [
-    ["Model", modelName(model.name)],
+    ["Model", modelOf({ model, fallback })],
     ...Object.entries(model.params ?? {}).map(([name, value]): [string, string | false] => [
       sentence(name),
       value !== null && say(value),
