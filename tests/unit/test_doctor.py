@@ -120,3 +120,37 @@ def test_a_person_sees_the_cure(suspects: Suspects) -> None:
     said = plain(suspects("doctor").out)
     assert "│ fault" in said
     assert "celery --app" in said
+
+
+@pytest.mark.parametrize(
+    ("packages", "folders", "status", "told"),
+    [
+        (True, [], "ok", ["model auto takes efficientnet_lite0 for images", "all-minilm-l6-v2 for texts"]),
+        (False, [], "note", ["trains on images and texts from random weights"]),
+        (
+            False,
+            ["facebook/dinov2-small", "own"],
+            "note",
+            ["own", "model auto takes facebook/dinov2-small for images", "trains on texts from random weights"],
+        ),
+    ],
+)
+def test_it_says_which_pretrained_networks_there_are_and_which_auto_takes(
+    examine: Examine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packages: bool,
+    folders: list[str],
+    status: str,
+    told: list[str],
+) -> None:
+    monkeypatch.setattr(doctor, "find_spec", lambda _name: object() if packages else None)
+    monkeypatch.setattr("usual_suspects.client.Client.get", _unreachable)
+    monkeypatch.delenv("SUSPECTS_URL", raising=False)
+    for name in folders:
+        folder = tmp_path / "mine" / "models" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").touch()
+    found = examine(code=0)["backbones"]
+    assert found["status"] == status
+    assert [part for part in told if part not in found["detail"]] == []
