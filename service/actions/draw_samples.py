@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from service.actions.measure_labels import goal_from
 from service.actions.once import create_once, made_before
-from service.actions.open_audit import AuditState, bins_of, open_audit, order_of
+from service.actions.open_audit import AuditState, open_audit
 from service.audit.draw import choose_batch
 from service.audit.goal import listed_share
 from service.audit.measure import Answer, measure
@@ -82,16 +82,19 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
         state = open_audit(services, connection, job, request.of)
     again = _handed_out(connection, state, request, now)[: request.count]
     seen_before = state.columns.index[state.log.row[again]]
-    seq = _add_outside(services, connection, state)
+    outside, bins = _outside(state)
+    seq = state.entries + len(outside)
     random = np.random.default_rng([state.seed, seq])
     is_left = (state.answers == Answer.NONE) & ~state.is_logged
     stored, is_new = _model(state, seq, is_left)
     share = _listed_share(state, request.goal, stored)
-    items = choose_batch(stored.model, state.order, is_left, request.count - len(again), share, random)
+    items = choose_batch(stored.model, state.ranked.order, is_left, request.count - len(again), share, random)
     index = state.columns.index[[item.row for item in items]]
-    if items and is_new:
-        audits.add_model(connection, state.job.id, stored)
-    audits.add_items(connection, state.job.id, seq, items, index, batch_id)
+    if items:
+        audits.add_outside(connection, state.job.id, state.entries, state.columns.index[outside], bins)
+        if is_new:
+            audits.add_model(connection, state.job.id, stored)
+        audits.add_items(connection, state.job.id, seq, items, index, batch_id)
     shown = np.concatenate([seen_before, index]).astype(int).tolist()
     audits.add_batch(connection, state.job.id, AuditBatch(batch_id, request.goal, request.reviewer, shown, now))
 
@@ -114,16 +117,12 @@ def _handed_out(connection: sa.Connection, state: AuditState, request: DrawReque
     return waiting[asked_of_others | ~is_held]
 
 
-def _add_outside(services: Services, connection: sa.Connection, state: AuditState) -> int:
-    """Write down what was reviewed without the audit since, and give the number of the next entry."""
+def _outside(state: AuditState) -> tuple[Array, Array]:
+    """Rows that were reviewed without the audit since, and their bins by the last model."""
     rows = np.flatnonzero(~state.is_logged & (state.answers != Answer.NONE))
-    last = state.models[-1] if state.models else None
-    # Before the first model, bins mean nothing.
-    bins = np.zeros(len(state.answers), np.int8)
-    if last is not None:
-        bins = bins_of(order_of(services, connection, state.job.id, last.ranked_by))
-    audits.add_outside(connection, state.job.id, state.entries, state.columns.index[rows], bins[rows])
-    return state.entries + len(rows)
+    # Before the first model, and before one of another ranking, which is made now, bins mean nothing.
+    is_of_last = bool(state.models) and state.models[-1].ranked_by == state.ranked_by
+    return rows, state.ranked.bins[rows] if is_of_last else np.zeros(len(rows), np.int8)
 
 
 def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bool]:
@@ -134,7 +133,7 @@ def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bo
         last = state.models[-1]
         if last.ranked_by == state.ranked_by and abs(reviewed - last.reviewed) < _REFITTED_AFTER:
             return last, False
-    bins, width = state.bins, len(bin_ends(len(is_left)))
+    bins, width = state.ranked.bins, len(bin_ends(len(is_left)))
     seen, wrong, left = (
         np.bincount(bins[rows], minlength=width) for rows in (is_reviewed, state.answers == Answer.WRONG, is_left)
     )
@@ -142,6 +141,6 @@ def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bo
 
 
 def _listed_share(state: AuditState, goal: str, stored: StoredModel) -> float:
-    left = np.bincount(state.bins[state.answers == Answer.NONE], minlength=len(stored.model.left))
+    left = np.bincount(state.ranked.bins[state.answers == Answer.NONE], minlength=len(stored.model.left))
     expected = float(left @ stored.model.probability)
     return listed_share(goal_from(goal), measure(state.log, state.answers, _LEVEL), expected)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from service.actions.open_audit import AuditState, bins_of, open_audit, order_of
+from service.actions.open_audit import AuditState, open_audit, ranked_rows
 from service.actions.second_opinions import SecondOpinions, second_opinions
 from service.audit.goal import Goal, GoalKind, Progress, expected_more_reviews, progress_of
 from service.audit.log import Log
@@ -16,7 +16,7 @@ from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import AuditedLabels
 from service.ingest.identities import splits_of
 from service.services import Services
-from service.store import audits
+from service.store import audits, jobs
 from service.store.jobs import Job
 
 Array = npt.NDArray[Any]
@@ -101,10 +101,12 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     with services.database.read() as connection:
         state = open_audit(services, connection, job, asked.of)
         last = audits.last_batch(connection, state.job.id)
-        orders = {one.ranked_by: one.ranked_by for one in state.models} if asked.by or asked.top else {}
-        bins = {name: bins_of(order_of(services, connection, state.job.id, name)) for name in orders}
+        names = {one.ranked_by for one in state.models if asked.by or asked.top}
+        # Draws by the ranking of a job that was deleted cannot be told by label any more; they count in the whole.
+        there = [name for name in names if jobs.get(connection, name) is not None]
+        bins = {name: ranked_rows(services, connection, state.job.id, name).bins for name in there}
         opinions = second_opinions(connection, state.job.id) if asked.opinions else SecondOpinions([], [])
-        own = order_of(services, connection, state.job.id, state.job.id) if asked.top else state.order
+        own = ranked_rows(services, connection, state.job.id, state.job.id).order if asked.top else state.ranked.order
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
 
@@ -149,7 +151,7 @@ def _among(rows: Array, samples: int) -> Array:
 
 def _probability(state: AuditState) -> Array:
     """Of each sample without a review that its label is wrong, by all reviews so far; in the order of the newest ranking."""
-    bins, width = state.bins, len(bin_ends(len(state.answers)))
+    bins, width = state.ranked.bins, len(bin_ends(len(state.answers)))
     is_left = state.answers == Answer.NONE
     reviewed, wrong, left = (
         np.bincount(bins[rows], minlength=width) for rows in (~is_left, state.answers == Answer.WRONG, is_left)

@@ -11,14 +11,13 @@ import sqlalchemy as sa
 from service.actions.second_opinions import people_who_call_wrong
 from service.audit.log import Log
 from service.audit.measure import Answer
-from service.audit.working_model import bins_by_rank
 from service.domain.audit import AuditedLabels
 from service.domain.job import State
 from service.services import Services
 from service.store import audits, chains, jobs, rankings
 from service.store.audits import StoredModel
 from service.store.jobs import Job
-from service.store.open_audits import StoredLog
+from service.store.open_audits import RankedRows, StoredLog
 from service.store.ranking_columns import RankingColumns
 from service.store.standing import DECISIONS
 
@@ -43,7 +42,7 @@ class AuditState:
     ranked_by: str  # the newest completed job of its chain
     columns: RankingColumns
     answers: Array  # int8 n, an Answer each
-    order: Array  # int n: the samples by the newest ranking
+    ranked: RankedRows  # the samples by the newest ranking
     stored: StoredLog | None
     confirm: int = 1  # people who must call a label wrong before it counts
     # Rows that too few people call wrong yet, and who does: they have no answer.
@@ -79,18 +78,6 @@ class AuditState:
         found[self.log.row] = True
         return found
 
-    @property
-    def bins(self) -> Array:
-        """The bin of each sample by the newest ranking: int8 n."""
-        return bins_of(self.order)
-
-
-def bins_of(order: Array) -> Array:
-    """The bin of each sample in this order: int8 n."""
-    found = np.empty(len(order), np.int8)
-    found[order] = bins_by_rank(len(order))
-    return found
-
 
 def open_audit(services: Services, connection: sa.Connection, job: Job, of: AuditedLabels) -> AuditState:
     """The audit of the labels that the chain of a completed job began with, or of those that the job ranked."""
@@ -109,7 +96,7 @@ def open_audit(services: Services, connection: sa.Connection, job: Job, of: Audi
         ranked_by=ranked_by,
         columns=ranking.columns,
         answers=answers,
-        order=order_of(services, connection, audited.id, ranked_by),
+        ranked=ranked_rows(services, connection, audited.id, ranked_by),
         stored=services.open_audits.log(connection, audited.id),
         confirm=confirm,
         unconfirmed=unconfirmed,
@@ -128,6 +115,6 @@ def _unconfirmed(
     }
 
 
-def order_of(services: Services, connection: sa.Connection, job_id: str, ranked_by: str) -> Array:
+def ranked_rows(services: Services, connection: sa.Connection, job_id: str, ranked_by: str) -> RankedRows:
     """The samples of a job by the ranking of a job of its chain."""
-    return services.open_audits.order(connection, services.open_rankings, services.blobs, job_id, ranked_by)
+    return services.open_audits.ranked(connection, services.open_rankings, services.blobs, job_id, ranked_by)

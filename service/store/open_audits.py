@@ -9,6 +9,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.audit.measure import Measured
+from service.audit.working_model import bins_by_rank
 from service.store import audits
 from service.store.audits import StoredModel
 from service.store.blobs import Blobs
@@ -34,6 +35,14 @@ class StoredLog:
         return len(self.index)
 
 
+@dataclass(frozen=True)
+class RankedRows:
+    """The rows of a job by a ranking, most likely mislabeled first (int64 n), and the bin of each row (int8 n)."""
+
+    order: Array
+    bins: Array
+
+
 class OpenAudits:
     """The audits that were used last. Entries are only added, so what was read once is not read again.
 
@@ -42,7 +51,7 @@ class OpenAudits:
 
     def __init__(self) -> None:
         self._logs: Recent[list[StoredLog]] = Recent(_OPEN)
-        self._orders: Recent[Array] = Recent(_ORDERS)
+        self._ranked: Recent[RankedRows] = Recent(_ORDERS)
         self.measured: Recent[Measured] = Recent(_OPEN)
 
     def log(self, connection: sa.Connection, job_id: str) -> StoredLog | None:
@@ -71,14 +80,11 @@ class OpenAudits:
         kept[0] = log
         return log
 
-    def order(
+    def ranked(
         self, connection: sa.Connection, rankings: OpenRankings, blobs: Blobs, job_id: str, ranked_by: str
-    ) -> Array:
-        """The rows of a job's ranking (int64 n), most likely mislabeled first by the ranking of a job of its chain.
-
-        Samples which that one did not rank come last.
-        """
-        known = self._orders.get((job_id, ranked_by))
+    ) -> RankedRows:
+        """The rows of a job by the ranking of a job of its chain. Samples which that one did not rank come last."""
+        known = self._ranked.get((job_id, ranked_by))
         if known is not None:
             return known
         rows = rankings.get(connection, blobs, job_id).columns
@@ -91,7 +97,10 @@ class OpenAudits:
             of_mine = np.full(len(rows), len(by), np.int64)
             of_mine[rows.rows_at(mine)] = rank[by.rows_at(theirs)]
             rank = of_mine
-        return self._orders.put((job_id, ranked_by), np.argsort(rank, kind="stable"))
+        sorted_rows = np.argsort(rank, kind="stable")
+        bins = np.empty(len(sorted_rows), np.int8)
+        bins[sorted_rows] = bins_by_rank(len(sorted_rows))
+        return self._ranked.put((job_id, ranked_by), RankedRows(sorted_rows, bins))
 
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, bool)

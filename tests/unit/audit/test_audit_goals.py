@@ -11,7 +11,7 @@ from tests.unit.audit.played_audits import Array, PlayedAudit, reviewed, scored
 
 
 def told(**numbers: float | None) -> Measured:
-    base = {"samples": 1000, "found": 40, "unsure": 0, "reviewed": 200, "drawn": 100}
+    base = {"samples": 1000, "found": 40, "unsure": 0, "plausible": 0, "reviewed": 200, "drawn": 100}
     return Measured(**{**base, "estimate": 50.0, "low": 45, "high": 60, "at_most": 50, **numbers})  # type: ignore[arg-type]
 
 
