@@ -7,7 +7,7 @@ const door = (files, ...patterns) => ({
   files,
   rules: { "no-restricted-imports": ["error", { patterns: patterns.map((group) => ({ group: [group] })) }] },
 });
-const views = ["home", "job", "review", "understand", "sample", "groups", "compare"];
+const views = ["home", "job", "review", "understand", "sample", "groups", "queue", "audit", "compare"];
 
 export default typescript.config(
   { ignores: ["built", "documentation", "src/api/schema.d.ts"] },

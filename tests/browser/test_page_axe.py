@@ -15,7 +15,7 @@ from tests.builders import add_dataset, add_job, finish
 
 _SOURCES = Path(__file__).resolve().parents[2] / "service" / "web" / "src"
 _JOB = "jobs/job_1"
-_PARTS = ("suspects", "understand", "groups", "verify", "training", "changes")
+_PARTS = ("suspects", "audit", "understand", "groups", "verify", "training", "changes")
 _QUESTIONS = ("confusion", "cut-off", "map", "classes", "signals", "planted")
 # After "#/". The first page of a service that holds nothing is asked beside them.
 ADDRESSES = (
@@ -30,6 +30,7 @@ ADDRESSES = (
     *(f"{_JOB}/understand?ask={question}" for question in _QUESTIONS),
     f"{_JOB}/suspects?sample=row-1",
     f"{_JOB}/changes?other=job_2",
+    f"{_JOB}/audit?goal=recall:0.9",
     f"{_JOB}/nothing",
 )
 

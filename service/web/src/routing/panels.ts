@@ -1,9 +1,11 @@
 // Panels that several views open. A view imports no other view: it loads them here.
 
-import type { Component } from "svelte";
+import type { Component, Snippet } from "svelte";
+import type { Job, JobSample } from "$/api/types";
 import type { Decided, Decisions } from "$/state/decisions.svelte";
-import type { Kind } from "$/words/verdicts";
 import type { FollowedJob } from "$/state/job.svelte";
+import type { ReviewQueue } from "$/state/queue.svelte";
+import type { Kind } from "$/words/verdicts";
 
 export interface SampleProps {
   followed: FollowedJob;
@@ -24,3 +26,37 @@ export interface SampleProps {
 
 export const loadSamplePanel = (): Promise<{ default: Component<SampleProps> }> =>
   import("$/views/sample/SamplePanel.svelte");
+
+export interface StageProps {
+  sample: JobSample;
+  job: Job;
+  onvisit: (id: string) => void;
+}
+
+/** A sample and the evidence about it, as large as there is room. */
+export const loadStage = (): Promise<{ default: Component<StageProps> }> => import("$/views/sample/Stage.svelte");
+
+/** A sample that a queue asks about. */
+export interface Asked {
+  id: string;
+  given: string;
+  suggested: string;
+  confidence: number;
+  /** Why it is asked about, where that is told. */
+  why?: string;
+  media: string | null;
+}
+
+export interface QueueProps {
+  job: Job;
+  queue: ReviewQueue;
+  items: Asked[];
+  /** More items come as they are needed: how many there are in all is not known. */
+  isOpenEnded?: boolean;
+  /** Called with the place that is shown. */
+  onplace?: (place: number) => void;
+  intro?: Snippet;
+  done: Snippet;
+}
+
+export const loadQueue = (): Promise<{ default: Component<QueueProps> }> => import("$/views/queue/Queue.svelte");

@@ -7,6 +7,7 @@ export type Part = Component<{ followed: FollowedJob }>;
 
 export const PARTS: Record<string, { title: string; load: () => Promise<{ default: Part }> }> = {
   suspects: { title: "Suspects", load: () => import("$/views/review/Review.svelte") },
+  audit: { title: "Count", load: () => import("$/views/audit/Audit.svelte") },
   understand: { title: "Understand", load: () => import("$/views/understand/Understand.svelte") },
   groups: { title: "Groups", load: () => import("$/views/groups/Groups.svelte") },
   verify: { title: "Verify", load: () => import("$/views/groups/Verify.svelte") },

@@ -32,13 +32,21 @@ export class ReviewQueue {
 
   readonly #stream: ReviewStream;
 
-  constructor(readonly job: Job) {
+  /** `changed` is called when reviews were saved, by this page or by anybody else. */
+  constructor(
+    readonly job: Job,
+    readonly changed: () => void = () => undefined,
+  ) {
     this.#stream = new ReviewStream(job.id, {
       show: (reviews) => {
         for (const [id, review] of reviews) this.#set(id, review ?? undefined);
+        this.changed();
         this.#count().catch((error: unknown) => toasts.fail(error));
       },
-      renew: () => void this.#load(),
+      renew: () => {
+        this.changed();
+        void this.#load();
+      },
     });
     void this.#load();
   }
@@ -119,7 +127,10 @@ export class ReviewQueue {
     this.isSending = true;
     const result = this.#stream.during(ids, this.#sending.then(work));
     this.#sending = result
-      .then(() => (mine === this.#sent ? this.#count() : undefined))
+      .then(() => {
+        this.changed();
+        return mine === this.#sent ? this.#count() : undefined;
+      })
       .catch((error: unknown) => toasts.failUnsaved(error))
       .finally(() => (this.isSending = mine !== this.#sent));
     return result;

@@ -6,8 +6,15 @@ test("an estimate says what it is worth", () => {
     "About 89 look mislabeled (60 to 120)",
   );
   expect(mislabeledWords({ status: "measured", count: 1200, low: 1100.4, high: 1300 })).toBe(
-    "1,200 mislabeled, as measured (1,100 to 1,300)",
+    "1,100 to 1,300 labels are wrong, measured",
   );
+  const exact = (number: number): string =>
+    mislabeledWords({ status: "measured", count: number, low: number, high: number });
+  expect([0, 1, 12].map(exact)).toEqual([
+    "No label is wrong, measured",
+    "1 label is wrong, measured",
+    "12 labels are wrong, measured",
+  ]);
   expect(mislabeledWords({ status: "unknown", count: 0, low: 0, high: 700 })).toBe(
     "Cannot tell how many are mislabeled",
   );

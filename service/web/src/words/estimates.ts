@@ -21,14 +21,19 @@ export function estimateOf(estimates: Estimates, verdict: "mislabeled" | "anomal
   return found && { ...found, status: (found as Partial<Estimate>).status ?? "rough" };
 }
 
-/** "About 89 look mislabeled (60 to 120)", "Cannot tell how many are mislabeled". */
+/** "About 89 look mislabeled (60 to 120)", "96 to 131 labels are wrong, measured", "Cannot tell how many are mislabeled". */
 export function mislabeledWords({ status, count: number, low, high }: Estimate): string {
   if (status === "unknown") return "Cannot tell how many are mislabeled";
+  if (status === "measured") return measuredWords(Math.round(low ?? number), Math.round(high ?? number));
   const interval = low === null || low === undefined || high === null || high === undefined ? "" : between(low, high);
   if (!number) return high ? `None surely mislabeled${interval}` : "None looks mislabeled";
-  return status === "measured"
-    ? `${count(number)} mislabeled, as measured${interval}`
-    : `About ${count(number)} look mislabeled${interval}`;
+  return `About ${count(number)} look mislabeled${interval}`;
+}
+
+function measuredWords(low: number, high: number): string {
+  if (low < high) return `${count(low)} to ${count(high)} labels are wrong, measured`;
+  if (high === 1) return "1 label is wrong, measured";
+  return `${high ? count(high) : "No"} ${high ? "labels are" : "label is"} wrong, measured`;
 }
 
 const between = (low: number, high: number): string => ` (${count(Math.round(low))} to ${count(Math.round(high))})`;

@@ -1,0 +1,158 @@
+// An audit as one person reviews it: the samples to review next, and what all reviews have measured so far.
+
+import { drawSamples, getAudit, type Audit, type AuditItem, type AuditMoment, type LabelAudit } from "$/api/audits";
+import { Refused } from "$/api/client";
+import type { Job } from "$/api/types";
+import { ReviewQueue } from "./queue.svelte";
+import { reviewer } from "./reviewer.svelte";
+import { toasts } from "./toasts.svelte";
+
+const BATCH = 20;
+const SHORT = 6; // samples before the end at which more are asked for
+const GATHER_MS = 120;
+const WHOLE_MS = 5_000; // between two answers with their history, which take longer
+const LOST_MS = 4_000;
+const BROWSER_KEY = "browser";
+
+export class AuditRun {
+  /** What has been handed out since the page was opened, in the order to review it in. */
+  items = $state.raw<AuditItem[]>([]);
+  answer = $state.raw<Audit>();
+  history = $state.raw<AuditMoment[]>([]);
+  labels = $state.raw<LabelAudit[]>([]);
+  error = $state.raw<Error>();
+  isStarted = $state(false);
+  isDrawing = $state(false);
+  /** Nothing is left to hand out. */
+  isOver = $state(false);
+  readonly queue: ReviewQueue;
+  #wantsLabels = false;
+  #isAsking = false;
+  #isStale = false;
+  #isClosed = false;
+  #wholeAt = -Infinity;
+  #later: ReturnType<typeof setTimeout> | undefined;
+
+  /** `goal` follows the address: undefined for that of the last draws. `measured` is called when an answer has changed. */
+  constructor(
+    readonly job: Job,
+    readonly goal: () => string | undefined,
+    readonly measured: () => void,
+  ) {
+    this.queue = new ReviewQueue(job, () => this.refresh());
+    // A reload goes on; another day somebody may only want to look.
+    this.isStarted = sessionStorage.getItem(this.#key) !== null;
+    if (this.isStarted) void this.draw();
+    void this.#ask();
+  }
+
+  get #key(): string {
+    return `reviewing-${this.job.id}`;
+  }
+
+  /** Begins to review, once the person has said who they are. */
+  async start(): Promise<void> {
+    await reviewer.known();
+    sessionStorage.setItem(this.#key, "yes");
+    this.isStarted = true;
+    await this.draw();
+  }
+
+  pause(): void {
+    sessionStorage.removeItem(this.#key);
+    this.isStarted = false;
+  }
+
+  /** Asks for more samples when few are left after a place. */
+  need(place: number): void {
+    if (this.isStarted && !this.isOver && this.items.length - place < SHORT) void this.draw();
+  }
+
+  async draw(): Promise<void> {
+    if (this.isDrawing || this.#isClosed) return;
+    this.isDrawing = true;
+    try {
+      const goal = this.goal() ?? this.answer?.stop.goal ?? "measure";
+      // What was skipped comes again, among the others.
+      const open = this.items.filter(({ sample_id: id }) => !this.queue.decided.has(id)).length;
+      const found = await drawSamples(this.job.id, { count: open + BATCH, goal, reviewer: drawer() });
+      const known = new Set(this.items.map(({ sample_id: id }) => id));
+      const fresh = found.filter(({ sample_id: id }) => !known.has(id) && !this.queue.decided.has(id));
+      this.items = [...this.items, ...fresh];
+      this.isOver = fresh.length === 0;
+    } catch (error) {
+      if (error instanceof Refused && error.status < 500) toasts.fail(error);
+      else if (!this.#isClosed) setTimeout(() => void this.draw(), LOST_MS);
+    } finally {
+      this.isDrawing = false;
+    }
+  }
+
+  /** Asks soon what the reviews say now. */
+  refresh(isWhole = false): void {
+    if (isWhole) this.#wholeAt = -Infinity;
+    this.#isStale = true;
+    if (!this.#isAsking) this.#after(GATHER_MS);
+  }
+
+  /** Also measures each label, from now on. */
+  measureLabels(wanted: boolean): void {
+    this.#wantsLabels = wanted;
+    if (wanted) this.refresh(true);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#later);
+    this.queue.close();
+  }
+
+  #after(milliseconds: number): void {
+    clearTimeout(this.#later);
+    if (!this.#isClosed) this.#later = setTimeout(() => void this.#ask(), milliseconds);
+  }
+
+  async #ask(): Promise<void> {
+    this.#isAsking = true;
+    this.#isStale = false;
+    const isWhole = Date.now() - this.#wholeAt >= WHOLE_MS;
+    if (isWhole) this.#wholeAt = Date.now();
+    const goal = this.goal();
+    let next = isWhole ? Infinity : this.#wholeAt + WHOLE_MS - Date.now();
+    try {
+      this.#take(
+        await getAudit(this.job.id, {
+          ...(goal && { goal }),
+          ...(isWhole && { history: true }),
+          ...(isWhole && this.#wantsLabels && { by: "label" as const }),
+        }),
+        isWhole,
+      );
+      // The goal may have changed while the answer was on its way.
+      if (this.#isStale || goal !== this.goal()) next = GATHER_MS;
+    } catch (error) {
+      if (this.answer === undefined) this.error = error as Error;
+      this.#wholeAt = -Infinity;
+      next = LOST_MS;
+    }
+    this.#isAsking = false;
+    if (next < Infinity) this.#after(next);
+  }
+
+  #take(answer: Audit, isWhole: boolean): void {
+    this.error = undefined;
+    this.answer = answer;
+    if (!isWhole) return;
+    this.history = answer.history;
+    this.labels = answer.labels;
+    this.measured();
+  }
+}
+
+// Who the samples are handed out to: a person without a name is this browser, so that a reload finds them again.
+function drawer(): string {
+  if (reviewer.name) return reviewer.name;
+  let name = localStorage.getItem(BROWSER_KEY);
+  if (!name) localStorage.setItem(BROWSER_KEY, (name = `browser ${Math.random().toString(36).slice(2)}`));
+  return name;
+}
