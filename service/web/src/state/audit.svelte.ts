@@ -142,7 +142,13 @@ export class AuditRun {
   #take(answer: Audit, isWhole: boolean): void {
     this.error = undefined;
     this.answer = answer;
-    if (!isWhole) return;
+    const { wrong, found, reviewed } = answer;
+    if (!isWhole) {
+      // Until the history comes, it goes on with what was answered.
+      const earlier = this.history.filter(({ drawn }) => drawn < reviewed.drawn);
+      if (reviewed.drawn) this.history = [...earlier, { drawn: reviewed.drawn, found, wrong }];
+      return;
+    }
     this.history = answer.history;
     this.labels = answer.labels;
     this.measured();

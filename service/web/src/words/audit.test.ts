@@ -22,6 +22,7 @@ test("a share is never rounded up, but a whole one stays whole", () => {
   const words = (recall: number): string => answerWords({ ...audit, recall_at_least: recall });
   expect(words(0.8999)).toContain("at least 89 %");
   expect(words(0.29)).toContain("at least 29 %");
+  expect(words(0.0099)).not.toContain("at least");
   expect(words(0.9999)).toContain("at least 99 %");
   expect(words(1)).toBe("86 wrong labels found: all there are.");
 });

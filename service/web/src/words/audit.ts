@@ -77,7 +77,7 @@ export function answerWords(audit: Measured): string {
   const { low, high } = wrong;
   const all = low === high ? `${count(low)} in all` : `between ${count(low)} and ${count(high)} in all`;
   if (high === 0) return "No label is wrong.";
-  if (recall === null || recall < 0.005) return `${said}; ${all}.`;
+  if (recall === null || recall < 0.01) return `${said}; ${all}.`;
   return recall === 1 ? `${said}: all there are.` : `${said}; ${all}; you have found at least ${atLeast(recall)}.`;
 }
 
