@@ -26,7 +26,11 @@ export const drawSamples = async (
     await data(
       api.POST("/jobs/{job_id}/audit/draws", {
         params: { path: { job_id: id } },
-        body: { count, goal, of: OF, reviewer },
+        body: { count, goal, of: OF, reviewer, confirm: null },
       }),
     )
   ).items;
+
+/** The address of the verdict on "at most this share is wrong", as a page to print. */
+export const certificateOf = (id: string, share: number): string =>
+  `/jobs/${id}/audit/certificate?share=${share}&of=${OF}&format=html`;

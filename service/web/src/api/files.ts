@@ -33,8 +33,14 @@ export async function save(path: string): Promise<void> {
   const response = await request(path);
   const name = /filename="([^"]+)"/.exec(response.headers.get("Content-Disposition") ?? "")?.[1];
   const url = URL.createObjectURL(await response.blob());
-  start(url, name ?? path.split("/").at(-1) ?? "file");
+  start(url, name ?? /[^/?]+(?=$|\?)/.exec(path)?.[0] ?? "file");
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** Opens a page of the service beside this one; with a key, which a link does not send, it is saved instead. */
+export async function openPage(path: string): Promise<void> {
+  if (hasKey()) await save(path);
+  else open(path, "_blank", "noopener");
 }
 
 function start(href: string, download: string): void {

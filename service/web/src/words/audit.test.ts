@@ -52,14 +52,17 @@ test("a goal is read as it is written, and what is none measures", () => {
 });
 
 test("what is still to be done is about as many reviews as are expected", () => {
-  expect(moreWords(goalOf("recall:0.9"), running)).toBe("About 140 more reviews to be sure of 90 %.");
-  expect(moreWords(goalOf("accept:0.01"), { ...running, expected_more_reviews: 1 })).toBe(
+  expect(moreWords(goalOf("recall:0.9"), running, audit)).toBe("About 140 more reviews to be sure of 90 %.");
+  expect(moreWords(goalOf("accept:0.01"), { ...running, expected_more_reviews: 1 }, audit)).toBe(
     "About 1 more review to decide.",
   );
-  expect(moreWords(goalOf("accept:0.01"), { ...running, expected_more_reviews: null })).toBe(
+  expect(moreWords(goalOf("accept:0.01"), { ...running, expected_more_reviews: null }, audit)).toBe(
     "More reviews are not expected to reach this goal.",
   );
-  expect(moreWords(goalOf("measure"), { ...running, reached: true })).toBe("");
+  expect(moreWords(goalOf("measure"), { ...running, reached: true }, audit)).toBe("");
+  expect(moreWords(goalOf("measure"), { ...running, expected_more_reviews: 4_700 }, audit)).toBe(
+    "This goal takes reviews of nearly all labels.",
+  );
 });
 
 test("it says to stop only when the goal is reached, and to refuse when too many are wrong", () => {

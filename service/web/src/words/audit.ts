@@ -30,6 +30,7 @@ export const USUAL: Record<GoalKind, number> = { measure: 0, recall: 90, remaini
 export const KINDS: GoalKind[] = ["measure", "recall", "remaining", "accept"];
 const LEAST = 0.01;
 const MOST = 100;
+const NEARLY_ALL = 0.9;
 
 /** Reads a goal as addresses and the API have it, "recall:0.9"; what is none is to measure. */
 export function goalOf(text: string | null | undefined): Goal {
@@ -82,10 +83,11 @@ export function answerWords(audit: Measured): string {
 }
 
 /** "About 140 more reviews to be sure of 90 %."; nothing once the goal is reached. */
-export function moreWords({ kind, percent }: Goal, stop: Stop): string {
+export function moreWords({ kind, percent }: Goal, stop: Stop, audit: Measured): string {
   const more = stop.expected_more_reviews;
   if (stop.reached || stop.refused) return "";
   if (more === null) return "More reviews are not expected to reach this goal.";
+  if (more > NEARLY_ALL * left(audit)) return "This goal takes reviews of nearly all labels.";
   const about = `About ${counted(roughly(more), "more review")}`;
   return {
     measure: `${about} until the range is narrow.`,

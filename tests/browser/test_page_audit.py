@@ -1,0 +1,177 @@
+"""Reviews on the page that measure how many labels are wrong, and say when to stop."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from service.services import Services
+from tests.browser.conftest import PAGE, eventually
+from tests.builders import add_finished
+
+TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
+WRONG = TRAIN // EVERY
+COUNT = f"{PAGE}#/jobs/job_1/audit"
+BATCH = 20
+ANSWER = re.compile(r"(\d+) wrong labels? found; between (\d+) and (\d+) in all")
+
+
+@pytest.fixture(autouse=True)
+def job(services: Services, context: BrowserContext) -> None:
+    """A completed job whose rows 0, 5, 10 … are wrong, and somebody who said who they are."""
+    add_finished(services.database, services.blobs, rows=TRAIN + 80, splits={"train": TRAIN, "test": 80})
+    context.add_init_script("localStorage.setItem('reviewer', 'Noor')")
+
+
+def audit(client: httpx.Client, **query: Any) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/jobs/job_1/audit", params=query).raise_for_status().json()
+    return found
+
+
+def is_wrong(name: str) -> bool:
+    return int(name.removeprefix("row-")) % EVERY == 0
+
+
+def judge(client: httpx.Client, names: list[str], reviewer: str) -> None:
+    decisions = [
+        {"sample_id": name, "decision": "remove" if is_wrong(name) else "keep", "reviewer": reviewer} for name in names
+    ]
+    client.post("/jobs/job_1/reviews", json=decisions).raise_for_status()
+
+
+def shown(page: Page, number: int) -> str:
+    """The sample at this place of the queue, when it is there."""
+    expect(page.get_by_text(f"Sample {number}", exact=True)).to_be_visible()
+    return page.get_by_role("region", name="Sample row-").get_attribute("aria-label").removeprefix("Sample ")  # type: ignore[union-attr]  # it has one
+
+
+def review(page: Page, numbers: range) -> Iterator[str]:
+    """Review by keys as one who never errs; gives each sample after its decision."""
+    for number in numbers:
+        name = shown(page, number)
+        page.keyboard.press("r" if is_wrong(name) else "k")
+        yield name
+
+
+def answer(page: Page) -> Locator:
+    return page.get_by_role("region", name="How many labels are wrong")
+
+
+def said(page: Page) -> tuple[int, ...]:
+    """Found, low and high, as the panel says them."""
+    found = ANSWER.search(answer(page).inner_text())
+    return tuple(int(number) for number in found.groups()) if found else ()
+
+
+def measured(client: httpx.Client) -> tuple[int, ...]:
+    found = audit(client)
+    return found["found"], found["wrong"]["low"], found["wrong"]["high"]
+
+
+def test_sixty_reviews_by_keys_give_a_range_that_holds_the_truth_and_a_reload_loses_nothing(
+    page: Page, client: httpx.Client
+) -> None:
+    page.goto(COUNT)
+    expect(answer(page)).to_contain_text("Not measured yet")
+    assert said(page) == ()
+    page.get_by_role("button", name="Start reviewing").click()
+    names = list(review(page, range(1, 28)))
+    before = shown(page, 28)
+    assert eventually(lambda: audit(client)["reviewed"]["drawn"], 27) == 27
+    page.reload()
+    assert shown(page, 1) == before
+    names += review(page, range(1, 34))
+    assert len(set(names)) == len(names) == 60
+    assert eventually(lambda: audit(client)["reviewed"], {"drawn": 60, "other": 0}) == {"drawn": 60, "other": 0}
+    assert eventually(lambda: said(page), measured(client)) == measured(client)
+    found, low, high = said(page)
+    assert found == sum(is_wrong(name) for name in names)
+    assert low <= WRONG <= high < TRAIN
+    expect(page.get_by_role("list", name="Facts")).to_contain_text(f"{low} to {high} labels are wrong, measured")
+
+
+def test_undo_gives_the_sample_back(page: Page, client: httpx.Client) -> None:
+    page.goto(COUNT)
+    page.get_by_role("button", name="Start reviewing").click()
+    names = list(review(page, range(1, 4)))
+    shown(page, 4)
+    page.keyboard.press("z")
+    assert shown(page, 3) == names[-1]
+    assert eventually(lambda: audit(client)["reviewed"]["drawn"], 2) == 2
+    page.keyboard.press("k")
+    shown(page, 4)
+    assert eventually(lambda: audit(client)["reviewed"]["drawn"], 3) == 3
+
+
+@pytest.mark.parametrize(
+    ("goal", "advice"),
+    [
+        ("accept:0.6", "At most 60 % is wrong: accept"),
+        ("accept:0.01", "More than 1 % is wrong: refuse"),
+        ("remaining:0.5", "You may stop"),
+    ],
+)
+def test_it_says_to_stop_when_the_goal_is_reached_and_not_before(
+    page: Page, client: httpx.Client, goal: str, advice: str
+) -> None:
+    page.goto(f"{COUNT}?goal={goal}")
+    page.get_by_role("button", name="Start reviewing").click()
+    for number, _ in enumerate(review(page, range(1, 100)), 1):
+        assert eventually(lambda: sum(audit(client)["reviewed"].values()), number) == number
+        stop = audit(client, goal=goal)["stop"]
+        if stop["reached"] or stop["refused"]:
+            break
+        assert answer(page).get_by_text(advice).count() == 0
+    expect(answer(page).get_by_text(advice)).to_be_visible()
+    page.get_by_role("button", name="What this means").click()
+    expect(page.get_by_role("dialog", name="What these numbers mean")).to_contain_text("95 % confidence")
+
+
+def test_reviews_of_others_change_the_numbers_without_a_reload(page: Page, client: httpx.Client) -> None:
+    items = client.post("/jobs/job_1/audit/draws", json={"count": 40}).raise_for_status().json()["items"]
+    names = [item["sample_id"] for item in items]
+    judge(client, names[:30], "Ann")
+    page.goto(COUNT)
+    assert eventually(lambda: said(page), measured(client)) == measured(client)
+    was = said(page)
+    judge(client, names[30:], "Bob")
+    others = [f"row-{index}" for index in range(0, TRAIN, EVERY) if f"row-{index}" not in names][:5]
+    judge(client, others, "Cid")
+    assert eventually(lambda: said(page), measured(client)) == measured(client) != was
+    expect(answer(page)).to_contain_text("Rests on 40 of 45 reviews")
+    page.get_by_role("button", name="By label").click()
+    rows = page.get_by_role("region", name="By label").get_by_role("row")
+    expect(rows).to_have_count(4)
+    found = {one["label"]: one for one in audit(client, by="label")["labels"]}
+    for label, one in found.items():
+        row = page.get_by_role("row", name=label)
+        expect(row).to_contain_text(f"{one['wrong']['low']} to {one['wrong']['high']}")
+
+
+def test_who_has_reviewed_all_knows_the_number(page: Page, client: httpx.Client) -> None:
+    judge(client, [f"row-{index}" for index in range(TRAIN)], "Ann")
+    page.goto(COUNT)
+    expect(answer(page)).to_contain_text(f"Every label was reviewed: {WRONG} are wrong of {TRAIN}.")
+    expect(page.get_by_role("heading", name="Every label was reviewed")).to_be_visible()
+
+
+def test_the_list_of_suspects_leads_to_the_count_and_a_goal_is_kept_in_the_address(page: Page) -> None:
+    page.goto(f"{PAGE}#/jobs/job_1/suspects")
+    page.get_by_role("link", name="Review for the count").click()
+    expect(page.get_by_role("link", name="Count", exact=True)).to_have_attribute("aria-current", "page")
+    page.get_by_label("Goal", exact=True).select_option("Find at least 90 % of the wrong ones")
+    page.get_by_label("Percent of the goal").fill("75")
+    page.get_by_label("Percent of the goal").press("Enter")
+    expect(page).to_have_url(re.compile(r"goal=recall%3A0\.75$"))
+    with page.expect_request("**/audit/draws") as sent:
+        page.get_by_role("button", name="Start reviewing").click()
+    assert sent.value.post_data_json == {
+        "count": BATCH,
+        "goal": "recall:0.75",
+        "of": "version",
+        "reviewer": "Noor",
+        "confirm": None,
+    }
