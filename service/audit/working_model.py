@@ -13,6 +13,10 @@ Array = npt.NDArray[Any]
 
 _FIRST, _GROWTH, _MOST = 20, 1.25, 40  # ranks in the first bin, growth of the next, number of bins
 _INTERCEPT, _SLOPE = (-4.5, 2.0), (1.0, 1.0)  # mean and standard deviation of the prior
+_HEIGHT = (
+    0.0,
+    2.0,
+)  # likewise of what each further opinion of a proxy adds: nobody knows beforehand which way it speaks
 _PSEUDO = 3.0  # reviews that the smooth curve counts for in each bin
 _LEAST = 1e-5
 _STEPS = 30
@@ -27,7 +31,7 @@ class WorkingModel:
     """
 
     first: int
-    probability: Array  # float B, within (0, 1), falling
+    probability: Array  # float B, within (0, 1), falling over the bins of one opinion
     weight: Array  # float B, positive
     left: Array  # int B: samples without a review when the model was made
 
@@ -51,39 +55,60 @@ def bins_by_rank(samples: int) -> Array:
     return np.repeat(np.arange(len(ends), dtype=np.int8), np.diff(ends, prepend=0))
 
 
+def cells_of(bins: Array, opinion: Array, samples: int) -> Array:
+    """Cell of each sample by its bin and by the opinion of a proxy about its label, 0, 1 … (int n): numbers of bins to draw by.
+
+    A proxy is any judge that has an opinion on every label before it is reviewed: a second annotator, another model. The working
+    model learns from the reviews what an opinion is worth. One that misleads costs reviews; it cannot make an interval wrong.
+    """
+    cells: Array = opinion.astype(np.int64) * len(bin_ends(samples)) + bins
+    return cells
+
+
 def fit_model(first: int, reviewed: Array, wrong: Array, left: Array, samples: int) -> WorkingModel:
     """The model after `reviewed` reviews in each bin, `wrong` of which found an error.
 
-    A logistic curve in the logarithm of the rank with a prior, to which each bin is shrunk, made to fall with the rank.
+    A logistic curve in the logarithm of the rank with a prior, to which each bin is shrunk, made to fall with the rank. With the cells
+    of a proxy, counts of one opinion after the other, each opinion has its own height of the curve, and falls by itself.
     """
-    probability = _probability(reviewed.astype(float), wrong.astype(float), samples)
+    bins = len(bin_ends(samples))
+    seen, hits = (one.astype(float).reshape(-1, bins) for one in (reviewed, wrong))
+    probability = _probability(seen, hits, samples)
     return WorkingModel(first, probability, _weight(probability, left), left)
 
 
 def _probability(reviewed: Array, wrong: Array, samples: int) -> Array:
+    """Of counts by opinion and bin: float B of all cells, one opinion after the other."""
     ends = bin_ends(samples)
     middle = ends - np.diff(ends, prepend=0) / 2 + 0.5
     place = -np.log(middle / max(samples, 1))
     smooth = _curve(place, reviewed, wrong)
     shrunk = (wrong + _PSEUDO * smooth) / (reviewed + _PSEUDO)
-    return np.clip(_falling(shrunk, reviewed + _PSEUDO), _LEAST, 1 - _LEAST)
+    falling = [_falling(*one) for one in zip(shrunk, reviewed + _PSEUDO, strict=True)]
+    probability: Array = np.clip(np.concatenate(falling), _LEAST, 1 - _LEAST)
+    return probability
 
 
 def _curve(place: Array, reviewed: Array, wrong: Array) -> Array:
-    """Ridge-logistic regression of the share of wrong labels on the place, by Newton's method."""
-    inputs = np.stack([np.ones_like(place), place], axis=1)
-    mean = np.array([_INTERCEPT[0], _SLOPE[0]])
-    precision = np.diag([_INTERCEPT[1] ** -2, _SLOPE[1] ** -2])
+    """Ridge-logistic regression of the share of wrong labels on opinion and place, by Newton's method."""
+    opinions = len(reviewed)
+    heights = np.repeat(np.eye(opinions)[:, 1:], len(place), axis=0)
+    places = np.tile(place, opinions)
+    inputs = np.column_stack([np.ones_like(places), places, heights])
+    mean = np.array([_INTERCEPT[0], _SLOPE[0], *[_HEIGHT[0]] * (opinions - 1)])
+    precision = np.diag([_INTERCEPT[1] ** -2, _SLOPE[1] ** -2, *[_HEIGHT[1] ** -2] * (opinions - 1)])
+    seen, hits = reviewed.ravel(), wrong.ravel()
     found = mean.copy()
     for _ in range(_STEPS):
         share = _logistic(inputs @ found)
-        slope = inputs.T @ (wrong - reviewed * share) - precision @ (found - mean)
-        curvature = (inputs * (reviewed * share * (1 - share))[:, None]).T @ inputs + precision
+        slope = inputs.T @ (hits - seen * share) - precision @ (found - mean)
+        curvature = (inputs * (seen * share * (1 - share))[:, None]).T @ inputs + precision
         step = np.linalg.solve(curvature, slope)
         found += np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-9:
             break
-    return _logistic(inputs @ found)
+    curve: Array = _logistic(inputs @ found).reshape(reviewed.shape)
+    return curve
 
 
 def _logistic(values: Array) -> Array:

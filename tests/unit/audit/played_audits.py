@@ -10,7 +10,7 @@ from service.audit.draw import choose_batch
 from service.audit.log import Log, draws_of
 from service.audit.martingale import log_capital_paths
 from service.audit.measure import Answer, Measured, game_of, measure
-from service.audit.working_model import WorkingModel, bin_ends, bins_by_rank, fit_model
+from service.audit.working_model import WorkingModel, bin_ends, bins_by_rank, cells_of, fit_model
 
 Array = npt.NDArray[Any]
 
@@ -43,7 +43,9 @@ def scored(truth: Array, kind: str, random: np.random.Generator) -> Array:
 class PlayedAudit:
     """An audit in which everything that may happen is a method."""
 
-    def __init__(self, truth: Array, score: Array, seed: int) -> None:
+    def __init__(self, truth: Array, score: Array, seed: int, opinion: Array | None = None) -> None:
+        """`opinion`: what a proxy says of each sample, 0, 1 …"""
+        self.opinion = opinion
         self.truth, self.random = truth, np.random.default_rng(seed)
         self.answers = np.full(len(truth), Answer.NONE, np.int8)
         self.is_left = np.ones(len(truth), bool)
@@ -59,11 +61,13 @@ class PlayedAudit:
         self.order = np.argsort(-score, kind="stable")
         self.bins = np.empty(len(score), np.int64)
         self.bins[self.order] = bins_by_rank(len(score))
+        if self.opinion is not None:
+            self.bins = cells_of(self.bins, self.opinion, len(score))
         self.fit()
 
     def fit(self) -> None:
         """Fit the working model on the answers so far."""
-        width = len(bin_ends(len(self.truth)))
+        width = len(bin_ends(len(self.truth))) * (1 if self.opinion is None else int(self.opinion.max()) + 1)
         chosen = (self.answers != Answer.NONE, self.answers == Answer.WRONG, self.is_left)
         reviewed, wrong, left = (np.bincount(self.bins[one], minlength=width) for one in chosen)
         self.models.append(fit_model(len(self.rows), reviewed, wrong, left, len(self.truth)))
@@ -71,7 +75,8 @@ class PlayedAudit:
 
     def draw(self, count: int, listed_share: float = 0.0) -> Sequence[int]:
         """Hand out a batch; nobody has answered yet."""
-        batch = choose_batch(self.models[-1], self.order, self.is_left, count, listed_share, self.random)
+        cells = None if self.opinion is None else self.bins
+        batch = choose_batch(self.models[-1], self.order, self.is_left, count, listed_share, self.random, cells)
         self.log_entries([item.row for item in batch], [item.is_drawn for item in batch])
         return [item.row for item in batch]
 

@@ -57,6 +57,7 @@ def work(audit: PlayedAudit, *, stubborn: bool) -> Array:
     """
     random, samples, failed = audit.random, len(audit.truth), np.zeros(2, bool)
     audit.truth[random.random(samples) < 0.05] = Answer.UNSURE
+    audit.truth[random.random(samples) < 0.05] = Answer.PLAUSIBLE
     hard = random.random(samples) < np.where(audit.truth == Answer.WRONG, 0.3, 0.1)
     late: list[int] = []
     for turn in range(6):

@@ -57,7 +57,8 @@ def check_fair(audit: PlayedAudit, is_member: Array | None) -> None:
 def eventful(audit: PlayedAudit, listed_share: float = 0.3) -> PlayedAudit:
     """Listed, drawn and outside reviews, unsure answers, skipped draws, and a new ranking in the middle."""
     random = audit.random
-    audit.truth[random.random(len(audit.truth)) < 0.1] = Answer.UNSURE
+    for answer in (Answer.UNSURE, Answer.PLAUSIBLE):
+        audit.truth[random.random(len(audit.truth)) < 0.1] = answer
     for turn in range(4):
         batch = audit.draw(5, listed_share)
         audit.answer(row for row in batch if random.random() < 0.8)
