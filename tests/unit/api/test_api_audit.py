@@ -1,25 +1,20 @@
 """Audits over HTTP: draws, answers, goals."""
 
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
 from service.actions.draw_samples import draw_samples
-from service.actions.measure_labels import AuditQuestion, measure_labels
-from service.actions.open_audit import open_audit
 from service.actions.rerun import run_again
 from service.domain.audit import DrawRequest
 from service.services import Services
 from service.store import audits, datasets, jobs
 from service.store.idempotency import IdempotentRequest
 from service.store.jobs import Job
-from service.store.open_audits import OpenAudits
 from service.store.tables import audit_entries
 from tests.builders import NOON, add_finished, finish, ranking_of
 
@@ -222,26 +217,6 @@ def test_from_30_reviews_of_drawn_samples_on_the_job_and_its_report_say_what_was
     assert f"between {wrong['low']} and {wrong['high']}" in report
 
 
-def test_two_who_draw_at_once_get_different_samples_and_the_log_is_a_sequence(services: Services, job: Job) -> None:
-    batches: list[list[int]] = []
-    gate = threading.Barrier(4)
-
-    def work(number: int) -> None:
-        request = DrawRequest(count=15, reviewer=f"person {number}")
-        gate.wait()
-        batch = draw_samples(services, job, request, IdempotentRequest(None, str(number)))
-        batches.append([row["index"] for row in batch.rows])
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    drawn = [index for batch in batches for index in batch]
-    assert len(drawn) == len(set(drawn)) == 60
-    assert sorted(index for index, _ in entries(services)) == sorted(drawn)
-
-
 def test_what_was_handed_out_comes_again_to_the_same_person_at_once_and_to_others_after_half_an_hour(
     services: Services, job: Job
 ) -> None:
@@ -256,20 +231,6 @@ def test_what_was_handed_out_comes_again_to_the_same_person_at_once_and_to_other
     bob = drawn(2, "Bob", 3)
     assert not bob & ann
     assert drawn(33, "Cid", 4) <= ann | bob
-
-
-def test_another_process_reads_the_same_numbers_from_the_log(
-    client: httpx.Client, services: Services, job: Job
-) -> None:
-    for goal in ("measure", "recall:0.9", "measure"):
-        judge(client, ids(draw(client, 30, goal=goal)))
-    asked = AuditQuestion(by="label", top=[50], history=True)
-    fresh = replace(services, open_audits=OpenAudits())
-    assert measure_labels(services, job, asked) == measure_labels(fresh, job, asked)
-    with services.database.read() as connection:
-        kept, anew = (open_audit(one, connection, job, "original").log for one in (services, fresh))
-        assert np.array_equal(kept.row, anew.row)
-        assert [model.first for model in kept.models] == [model.first for model in anew.models] == [0, 30, 60]
 
 
 def test_an_audit_goes_on_over_the_next_job_of_the_chain_and_a_version_has_one_of_its_own(
