@@ -64,6 +64,21 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class RankProbability:
+    """Some ranks of the newest ranking, both ends included: samples without a review, reviewed ones, those called wrong.
+
+    `probability` is that of a wrong label there, by the working model.
+    """
+
+    first: int
+    last: int
+    left: int
+    reviewed: int
+    wrong: int
+    probability: float
+
+
+@dataclass(frozen=True)
 class AuditAnswer:
     """The answer of an audit at one moment."""
 
@@ -74,6 +89,7 @@ class AuditAnswer:
     progress: Progress
     expected_more_reviews: int | None
     next_expected: float  # errors among the next 50 by rank, by the working model
+    bands: list[RankProbability]
     waiting: int  # samples handed out and not reviewed
     labels: list[PartCounts]
     splits: list[PartCounts]
@@ -117,7 +133,9 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         rows = ((name, codes == place) for place, name in enumerate(names))
         return [PartCounts(name, measured(mine)) for name, mine in rows if mine.any()]
 
-    whole, probability = measured(), _probability(state)
+    whole, bands = measured(), _bands(state)
+    # Of each sample without a review, the likeliest first.
+    probability = np.repeat([one.probability for one in bands], [one.left for one in bands])
     return AuditAnswer(
         job=state.job,
         level=asked.level,
@@ -126,6 +144,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         progress=progress_of(goal, whole),
         expected_more_reviews=expected_more_reviews(goal, whole, probability),
         next_expected=float(probability[:_NEXT].sum()),
+        bands=bands,
         waiting=int((state.is_logged & (state.answers == Answer.NONE)).sum()),
         labels=parts(state.columns.given, state.columns.labels) if asked.by == "label" else [],
         splits=parts(*_splits(services, state)) if asked.by == "split" else [],
@@ -149,16 +168,18 @@ def _among(rows: Array, samples: int) -> Array:
     return found
 
 
-def _probability(state: AuditState) -> Array:
-    """Of each sample without a review that its label is wrong, by all reviews so far; in the order of the newest ranking."""
+def _bands(state: AuditState) -> list[RankProbability]:
+    """How likely labels are wrong by rank, by all reviews so far."""
     bins, width = state.ranked.bins, len(bin_ends(len(state.answers)))
     is_left = state.answers == Answer.NONE
     reviewed, wrong, left = (
         np.bincount(bins[rows], minlength=width) for rows in (~is_left, state.answers == Answer.WRONG, is_left)
     )
     model = fit_model(0, reviewed, wrong, left, len(bins))
-    probability: Array = np.repeat(model.probability, model.left)
-    return probability
+    ends = bin_ends(len(bins))
+    columns = (ends - np.diff(ends, prepend=0) + 1, ends, left, reviewed, wrong, model.probability)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [RankProbability(*row) for row in rows]
 
 
 def _history(state: AuditState, now: Measured, asked: AuditQuestion) -> list[Moment]:

@@ -142,6 +142,20 @@ class LabelAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankBandProbability:
+    """How likely the labels of some ranks of the newest ranking are wrong."""
+
+    first: int
+    last: int
+    reviewed: int
+    # Labels of them that were called wrong.
+    wrong: int
+    # That a label there is wrong, as expected from the reviews of all ranks; it falls with the rank. Not a bound.
+    probability: float
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReviewerShare:
     """How often a reviewer agrees with what holds now."""
 
@@ -221,6 +235,8 @@ class Audit:
     stop: AuditStop
     # Wrong labels among the next 50 of the ranking, as expected; not a bound.
     next_50_expected: float
+    # The score of the ranking as a probability, by the reviews: bands of ranks, narrow ones first.
+    by_rank: tuple[RankBandProbability, ...]
     # For each `top`.
     precision_at: tuple[TopAudit, ...]
     # With by=label. An interval of a label with few draws is wide.

@@ -125,6 +125,18 @@ class TopAudit(AuditCounts):
     precision: float | None = Field(description="Estimated share of wrong labels among them.")
 
 
+class RankBandProbability(BaseModel):
+    """How likely the labels of some ranks of the newest ranking are wrong."""
+
+    first: int
+    last: int
+    reviewed: int
+    wrong: int = Field(description="Labels of them that were called wrong.")
+    probability: float = Field(
+        description="That a label there is wrong, as expected from the reviews of all ranks; it falls with the rank. Not a bound."
+    )
+
+
 class ReviewerShare(BaseModel):
     """How often a reviewer agrees with what holds now."""
 
@@ -161,6 +173,9 @@ class Audit(AuditCounts):
     stop: AuditStop
     next_50_expected: float = Field(
         description="Wrong labels among the next 50 of the ranking, as expected; not a bound."
+    )
+    by_rank: list[RankBandProbability] = Field(
+        description="The score of the ranking as a probability, by the reviews: bands of ranks, narrow ones first."
     )
     precision_at: list[TopAudit] = Field(description="For each `top`.")
     labels: list[LabelAudit] = Field(description="With by=label. An interval of a label with few draws is wide.")

@@ -13,6 +13,7 @@ from service.api.schemas.audits import (
     CertificateJudge,
     DisputedSample,
     LabelAudit,
+    RankBandProbability,
     RemainingCount,
     ReviewedCount,
     ReviewerShare,
@@ -37,6 +38,12 @@ def audit_view(answer: AuditAnswer) -> Audit:
             expected_more_reviews=answer.expected_more_reviews,
         ),
         next_50_expected=answer.next_expected,
+        by_rank=[
+            RankBandProbability(
+                first=one.first, last=one.last, reviewed=one.reviewed, wrong=one.wrong, probability=one.probability
+            )
+            for one in answer.bands
+        ],
         precision_at=[
             TopAudit(**_counts(one.measured), top=one.top, precision=_precision(one.measured)) for one in answer.tops
         ],

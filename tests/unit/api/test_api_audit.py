@@ -396,3 +396,16 @@ def test_the_word_of_one_person_given_twice_is_no_second_opinion(client: httpx.C
     assert audit(client)["found"] == 0
     client.post(f"{URL}/reviews", json=words(names, "Bob"))
     assert audit(client)["found"] == sum(is_wrong(name) for name in names)
+
+
+def test_reviews_make_the_ranks_into_probabilities_that_fall(client: httpx.Client) -> None:
+    for _ in range(4):
+        judge(client, ids(draw(client, 40)))
+    found = audit(client)
+    bands = found["by_rank"]
+    assert [band["first"] for band in bands] == [1, *(band["last"] + 1 for band in bands[:-1])]
+    assert bands[-1]["last"] == TRAIN
+    assert sum(band["reviewed"] for band in bands) == 160
+    assert sum(band["wrong"] for band in bands) == found["found"]
+    shares = [band["probability"] for band in bands]
+    assert shares == sorted(shares, reverse=True)
