@@ -53,6 +53,11 @@ def get(connection: sa.Connection, job_id: str) -> AuditRow | None:
     return None if row is None else AuditRow(row.seed, row.confirm)
 
 
+def begun(connection: sa.Connection, job_ids: Sequence[str]) -> set[str]:
+    """Which of these jobs have an audit."""
+    return set(connection.execute(sa.select(audits.c.job_id).where(audits.c.job_id.in_(job_ids))).scalars())
+
+
 def begin(connection: sa.Connection, job_id: str, seed: int, now: datetime) -> None:
     """Begin the audit of a job, in which the word of one person counts."""
     connection.execute(audits.insert().values(job_id=job_id, seed=seed, confirm=1, created_at=now))

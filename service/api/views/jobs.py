@@ -12,7 +12,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.job import State
 from service.domain.verdict import FLAGGED
 from service.services import Services
-from service.store import datasets, loops
+from service.store import audits, datasets, loops
 from service.store.jobs import Job
 from service.store.loops import LoopStatus
 
@@ -68,9 +68,10 @@ def _views(services: Services, jobs: Sequence[Job], infos: Mapping[str, DatasetI
     with services.database.read() as connection:
         standings = loops.statuses(connection, ids)
         previous = loops.previous_jobs(connection, ids)
+        audited = audits.begun(connection, ids)
         return [
             _view(
-                with_measured_estimate(services, connection, job),
+                with_measured_estimate(services, connection, job) if job.id in audited else job,
                 infos[job.dataset_id],
                 standings.get(job.id),
                 previous.get(job.id),
