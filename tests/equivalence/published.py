@@ -238,10 +238,10 @@ def support_self(w: World) -> list[float]:
     return over_checkpoints(w, missing, w.searched)
 
 
-def scaled(values: list[float], unit: list[float]) -> list[float]:
-    """0 at the median of `unit`, 1 at its 95 % quantile."""
+def scaled(values: list[float], unit: list[float], least: float = 0.0) -> list[float]:
+    """0 at the median of `unit`, 1 at its 95 % quantile, and at least `least` between them."""
     middle, high = np.quantile(unit, [0.5, 0.95])
-    return [float((value - middle) / (high - middle)) for value in values]
+    return [float((value - middle) / max(high - middle, least)) for value in values]
 
 
 def label_distance(w: World) -> list[float]:
@@ -312,14 +312,20 @@ def support_all(w: World) -> list[float]:
 Measure = Callable[[Doubles, Doubles, bool], list[float]]
 
 
+def mean_where_alike(columns: list[list[float]]) -> list[float]:
+    """Over the first checkpoint and each at which the median of the training samples is at most 0.3."""
+    kept = [z for t, z in enumerate(columns) if t == 0 or sorted(z)[(len(z) - 1) // 2] <= 0.3]
+    return [statistics.fmean(row) for row in zip(*kept, strict=True)]
+
+
 def compared(w: World, measure: Measure) -> list[float]:
     """Mean over checkpoints of a measure of each sample, in units of the reference samples, each itself left out."""
     columns = []
     for t in w.searched:
-        centre = w.train.b[t].mean(0)
+        centre = np.concatenate([w.train.b[t], w.reference.b[t]]).mean(0)
         train, known = w.train.b[t] - centre, w.reference.b[t] - centre
         columns.append(scaled(measure(train, known, False), measure(known, known, True)))
-    return [statistics.fmean(row) for row in zip(*columns, strict=True)]
+    return mean_where_alike(columns)
 
 
 def kth_nearest(found: Doubles, *, itself: bool) -> list[float]:
@@ -349,8 +355,11 @@ def crowding(w: World) -> list[float]:
     columns = []
     for t in w.searched:
         train, known = w.train.b[t], w.reference.b[t]
-        columns.append(scaled(crowd(train, known, train, False), crowd(known, known, train, True)))
-    return [statistics.fmean(row) for row in zip(*columns, strict=True)]
+        reference = crowd(known, known, train, True)
+        usual = float(np.quantile(reference, 0.5))
+        one_more = math.log(math.exp(usual) + 1) - usual
+        columns.append(scaled(crowd(train, known, train, False), reference, least=one_more))
+    return mean_where_alike(columns)
 
 
 @cache

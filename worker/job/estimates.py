@@ -68,6 +68,12 @@ def _reason(doubt: Doubt, samples: int, model: str) -> str:
                 f"often a right label is contradicted. Between none and about {doubt.at_most:,} labels may be wrong. Verify "
                 f"samples of every kind that is in the data and rank again{better}."
             )
+        case "all_unlike_verified":
+            return (
+                "Most training samples differ from the verified ones, not only some that are anomalous: the verified ones are of another "
+                "kind, or the model knows the training samples too well. Up to about "
+                f"{doubt.at_most:,} may be anomalous. Verify samples that are drawn at random and rank again{better}."
+            )
         case "none_verified":
             return (
                 "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "

@@ -5,6 +5,7 @@ one of the three and rarely in all. Scattered anomalies are remote, clustered on
 ordinary values diverge in direction alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,7 @@ _BLOCK = 1_024
 _COLUMNS = 2_000  # training rows, drawn, by which crowding is counted
 _EACH = 256  # rows, drawn, that stand for a label
 FEWEST = 10  # reference rows that a comparison needs
+_ALIKE = 0.3  # median of the training samples, in units of the reference: a fifth of anomalies do not reach it
 _MEASURES = 3  # remoteness, crowding, divergence
 
 
@@ -60,7 +62,22 @@ def strangeness(
     reference = _measure(known, known, features[columns], torch.arange(len(known)), None, reference_own)
     middle, high = torch.quantile(reference, torch.tensor([0.5, 0.95]), dim=1)[:, :, None]
     scale = (high - middle).clamp(min=1e-6)
+    # One training row more than at the median is the least that counts: no reference row may have any so near.
+    scale[1] = scale[1].maximum((middle[1].exp() + 1).log() - middle[1])
     return Strangeness((train - middle) / scale, (reference - middle) / scale)
+
+
+def over_checkpoints(found: Sequence[Strangeness]) -> Strangeness:
+    """The mean over the first checkpoint and those at which most training samples are as strange as the reference.
+
+    A network may learn its training samples so well that they are remoter than others, or closer together. Such a measure
+    of that checkpoint is left out.
+    """
+    train, reference = (torch.stack([getattr(one, name) for one in found]) for name in ("train", "reference"))
+    alike = train.median(2).values <= _ALIKE
+    alike[0] = True
+    weight = (alike.float() / alike.sum(0))[:, :, None]
+    return Strangeness((weight * train).sum(0), (weight * reference).sum(0))
 
 
 def label_distance(

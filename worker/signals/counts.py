@@ -16,6 +16,7 @@ from worker.signals.doubts import Doubt, doubt_without_verified
 from worker.signals.ranks import rank
 
 _TAILS = (0.005, 0.01, 0.02, 0.04, 0.08)  # shares of the reference beyond the thresholds that are tried
+_MOST = 0.4  # share of anomalies above which the reference is rather of another kind
 _CERTAIN = 4.0  # standard deviations that an excess needs; five thresholds are tried
 _CONTRADICTS = 3.0  # standard deviations by which another threshold must find more
 _WIDE = 2.0  # standard deviations on each side of an interval
@@ -52,7 +53,8 @@ def anomaly_count(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]
 
     Expected are n/m for each reference sample beyond a threshold. Of the thresholds with a significant excess, the most
     precise one that no other contradicts gives the count: beyond a high threshold some anomalies are missing, beyond a
-    low one the expected number is large. Without a significant excess the count is 0.
+    low one the expected number is large. Without a significant excess the count is 0. The count is in doubt where more than
+    40 % would be anomalies, or where so few lie below the median of the reference that the rest is not like it either.
     """
     samples, known = len(strangest), len(reference)
     ordered = reference.sort(descending=True).values
@@ -64,12 +66,26 @@ def anomaly_count(strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]
     sure = sorted((deviation, surplus) for deviation, surplus in found if surplus > _CERTAIN * deviation + 2)
     if not sure:
         deviation, surplus = max(found, key=lambda one: one[1] - _CERTAIN * one[0])
-        return estimate(0.0, 0.0, surplus + _WIDE * deviation, samples)
+        return _if_alike(estimate(0.0, 0.0, surplus + _WIDE * deviation, samples), strangest, reference)
     deviation, surplus = next(
         one for one in sure if all(one[1] >= other - _CONTRADICTS * width for width, other in sure)
     )
     highest = max(other + width for width, other in sure)
-    return estimate(surplus, surplus - _WIDE * deviation, max(surplus + _WIDE * deviation, highest), samples)
+    counted = estimate(surplus, surplus - _WIDE * deviation, max(surplus + _WIDE * deviation, highest), samples)
+    return _if_alike(counted, strangest, reference)
+
+
+def _if_alike(found: CountEstimate, strangest: Float[Tensor, " n"], reference: Float[Tensor, " m"]) -> CountEstimate:
+    """The count, unless the samples that it leaves are stranger than the reference as a whole."""
+    samples = len(strangest)
+    below = float((strangest <= reference.median()).double().mean()) / float(
+        (reference <= reference.median()).double().mean()
+    )
+    noise = (1 / samples + 1 / len(reference)) ** 0.5
+    if found.low <= _MOST * samples and 1 - below - _CONTRADICTS * noise <= found.high / samples:
+        return found
+    most = max(found.high, round((1 - below) * samples))
+    return CountEstimate(0, 0, most, Doubt("all_unlike_verified", most))
 
 
 def wrong_label_count(

@@ -19,7 +19,15 @@ _LEARNT = 0.05  # share of the samples without the commonest label that predicti
 _BETTER = 0.9  # share of the contradictions by the commonest label that sure predictions must stay below
 
 Cause = Literal[
-    "learnt_little", "few_samples", "overlap", "wide", "none_verified", "few_verified", "no_features", "unlike_verified"
+    "learnt_little",
+    "few_samples",
+    "overlap",
+    "wide",
+    "none_verified",
+    "few_verified",
+    "no_features",
+    "unlike_verified",
+    "all_unlike_verified",
 ]
 
 

@@ -23,8 +23,27 @@ def principal_features(
     mean = inner.mean(0)
     if inner.shape[1] <= WIDTH:
         return inner - mean, None if known is None else known - mean
-    axes = _axes(inner[torch.randperm(len(inner), generator=generator)[:_SAMPLED]] - mean, generator)
+    drawn = torch.randperm(len(inner), generator=generator)[:_SAMPLED]
+    axes = _axes(inner[drawn] - mean, generator)
     return _project(inner, mean, axes), None if known is None else _project(known, mean, axes)
+
+
+def common_features(
+    inner: Float[Tensor, "n e"], known: Float[Tensor, "m e"], generator: torch.Generator
+) -> tuple[Float[Tensor, "n w"], Float[Tensor, "m w"]]:
+    """The same with the mean and the directions of all n + m rows, so that both parts can be compared.
+
+    Directions of `inner` alone fit it better than `known`, the more so the fewer rows there are: what lies alike in both would
+    seem remote from `known`.
+    """
+    count = len(inner)
+    mean = torch.lerp(inner.mean(0), known.mean(0), len(known) / (count + len(known)))
+    if inner.shape[1] <= WIDTH:
+        return inner - mean, known - mean
+    drawn = torch.randperm(count + len(known), generator=generator)[:_SAMPLED]
+    rows = torch.cat([inner[drawn[drawn < count]], known[drawn[drawn >= count] - count]])
+    axes = _axes(rows - mean, generator)
+    return _project(inner, mean, axes), _project(known, mean, axes)
 
 
 def _axes(rows: Float[Tensor, "s e"], generator: torch.Generator) -> Float[Tensor, "e w"]:

@@ -16,7 +16,7 @@ from worker.signals.anomaly import FEWEST
 from worker.signals.class_influence import ClassInfluence
 from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.dynamics import Dynamics, learning_dynamics
-from worker.signals.features import principal_features
+from worker.signals.features import common_features, principal_features
 from worker.signals.held_out import held_out_scores
 from worker.signals.position import Position, position
 from worker.signals.reference import Chosen, ReferenceSamples
@@ -104,14 +104,18 @@ def measure_checkpoints(
         if not _is_by_pairs(reference, chosen):
             _add_class_influence(influence, t, train, labels, reference, chosen)
         if wanted:
-            inner, reference_inner = _principal(values, reference_values if compared else None, _seed(seed, t))
+            if values is None:
+                raise ValueError("a checkpoint was read without the input of the layer before the last")
+            if not compared:
+                reference_values = None
             if t == 0:
-                known = None if reference_inner is None else reference_inner.features
-                guess, reference_guess = held_out_scores(inner.features, labels, classes, known, groups)
-                place = position(inner.features, guess, labels, seed, None if groups is None else groups.train)
-            if reference_inner is not None:
+                features, known_features = principal_features(values, reference_values, _draws(_seed(seed, t)))
+                guess, reference_guess = held_out_scores(features, labels, classes, known_features, groups)
+                place = position(features, guess, labels, seed, None if groups is None else groups.train)
+            if reference_values is not None:
+                inner, reference_inner = _inner(values, reference_values, _seed(seed, t))
                 comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t), groups))
-            del inner, reference_inner
+                del inner, reference_inner
         # They are large where they are wanted, and must not be held while others are read or pairs are computed.
         del values, reference_values
         if t in searched:
@@ -141,15 +145,9 @@ def measure_checkpoints(
     )
 
 
-def _principal(
-    values: Float[Tensor, "n e"] | None, reference_values: Float[Tensor, "m e"] | None, seed: int
-) -> tuple[Inner, Inner | None]:
-    if values is None:
-        raise ValueError("a checkpoint was read without the input of the layer before the last")
-    features, reference_features = principal_features(values, reference_values, _draws(seed))
-    if reference_values is None or reference_features is None:
-        return Inner(values, features), None
-    return Inner(values, features), Inner(reference_values, reference_features)
+def _inner(values: Float[Tensor, "n e"], known: Float[Tensor, "m e"], seed: int) -> tuple[Inner, Inner]:
+    features, known_features = common_features(values, known, _draws(seed))
+    return Inner(values, features), Inner(known, known_features)
 
 
 def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.activations import Trace
-from worker.signals.anomaly import Strangeness, strangeness
+from worker.signals.anomaly import Strangeness, over_checkpoints, strangeness
 from worker.signals.density import influence_density
 from worker.signals.reference import ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
@@ -21,7 +21,7 @@ class Trusted:
 
     `same` and `every`: mean cosine, in [-1, 1], with the 10 most similar reference samples of its label, and of any.
     `density`: logarithm of how much denser training gradients lie around its own than those of the reference.
-    `strange`: remoteness, crowding and divergence, means over the checkpoints. `guess`: scores of the classes of the
+    `strange`: remoteness, crowding and divergence (`worker.signals.anomaly.over_checkpoints`). `guess`: scores of the classes of the
     reference samples, by a linear classifier of the training samples.
     """
 
@@ -40,11 +40,7 @@ class Trusted:
         same, every, density = (
             torch.stack([getattr(one, name) for one in checkpoints]) for name in ("same", "every", "density")
         )
-        strange = Strangeness(
-            torch.stack([one.strange.train for one in checkpoints]).mean(0),
-            torch.stack([one.strange.reference for one in checkpoints]).mean(0),
-        )
-        return cls(same, every, density, strange, labels, guess)
+        return cls(same, every, density, over_checkpoints([one.strange for one in checkpoints]), labels, guess)
 
 
 @dataclass(frozen=True)

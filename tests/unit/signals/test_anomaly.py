@@ -5,8 +5,16 @@ import torch
 from torch import Tensor
 
 from worker.signals import anomaly
-from worker.signals.anomaly import label_distance, neighbour_number, strangeness, tail_score
-from worker.signals.features import principal_features
+from worker.signals.anomaly import (
+    Strangeness,
+    label_distance,
+    neighbour_number,
+    over_checkpoints,
+    strangeness,
+    tail_score,
+)
+from worker.signals.counts import anomaly_count
+from worker.signals.features import common_features, principal_features
 from worker.signals.held_out import held_out_scores
 
 
@@ -42,6 +50,32 @@ def test_each_kind_of_anomaly_shows_in_its_own_measure() -> None:
     assert (crowded // 130 == 0).float().mean() > 0.9
     # The crowd lies in the middle of the data: remoteness does not see it.
     assert float((found[0][30:130] > 1).float().mean()) < 0.1
+
+
+def test_few_rows_in_many_dimensions_are_no_remoter_than_a_reference_of_their_kind() -> None:
+    train, known = normal(150, 384), normal(150, 384, seed=1)
+    features, known_features = common_features(train, known, seeded())
+    found = strangeness(features, known_features, seeded())
+    assert abs(float(found.train[0].median())) < 0.2
+    assert anomaly_count(found.train.amax(0), found.reference.amax(0)).count < 8
+
+
+def test_one_neighbour_is_not_a_crowd_where_the_reference_has_none() -> None:
+    # Reference samples in pairs, so that none has a training row nearer than its twin.
+    known = normal(60).repeat(2, 1) + 1e-4 * normal(120, seed=1)
+    found = strangeness(normal(100, seed=2), known, seeded())
+    assert float(found.reference[1].max()) == 0
+    assert float(found.train[1].max()) <= 10
+
+
+def test_a_checkpoint_that_has_learnt_its_training_samples_is_left_out() -> None:
+    first = Strangeness(torch.zeros(3, 50), torch.zeros(3, 20))
+    learnt = torch.tensor([0.1, 0.9, 0.1])[:, None]
+    last = Strangeness(learnt.expand(3, 50).clone(), torch.ones(3, 20))
+    found = over_checkpoints([first, last])
+    assert found.train[:, 0].tolist() == pytest.approx([0.05, 0.0, 0.05])
+    assert found.reference[:, 0].tolist() == pytest.approx([0.5, 0.0, 0.5])
+    assert torch.equal(over_checkpoints([last]).train, last.train)
 
 
 def test_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,22 @@ def test_chance_in_the_common_part_is_not_taken_for_anomalies() -> None:
     assert found.high > 200
 
 
+@pytest.mark.parametrize("shift", [0.6, 3.0])
+def test_training_samples_that_are_all_stranger_than_the_verified_ones_are_not_counted(shift: float) -> None:
+    found = anomaly_count(normal(1000, 0) + shift, normal(300, 1))
+    assert found.count == 0
+    assert found.doubt is not None
+    assert found.doubt.cause == "all_unlike_verified"
+    assert found.high == found.doubt.at_most > 250
+
+
+@pytest.mark.parametrize("planted", [0, 30, 300])
+def test_some_anomalies_do_not_make_all_samples_unlike_the_verified_ones(planted: int) -> None:
+    for known in (150, 600):
+        strangest = torch.cat([normal(1000 - planted, 0), normal(planted, 1) + 4])
+        assert anomaly_count(strangest, normal(known, 2)).doubt is None
+
+
 @pytest.mark.parametrize("wrong", [150, 300, 900])
 def test_the_share_of_wrong_labels_is_that_of_the_mixture(wrong: int) -> None:
     given = torch.cat([normal(3000 - wrong, 0) + 1.5, normal(wrong, 1) - 1.5])
