@@ -18,7 +18,7 @@ NOTATION = (
     "margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there is "
     "none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has groups "
     "(spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif, gd_class, gc_own, "
-    "gc_margin, label_split). rank = rank / n, in (0, 1]. "
+    "gc_margin, label_split, mahalanobis). rank = rank / n, in (0, 1]. "
     "unit = on the scale where 0 is the median and 1 the 95 % quantile."
 )
 
@@ -98,8 +98,8 @@ _TABLE = (
         title="Anomalous",
         high="lies where trusted samples do not, or more densely than they do, whatever its label",
         formula="1 - 1 / (1 + 19^s), s = u up to 1, else 1 + log u. With a trusted reference u = max(remoteness, crowding, "
-        "divergence); without one u = max(label_distance, (label_split - 0.80) / 0.06), the latter only where "
-        "label_split > 0.86",
+        "divergence); without one u = max(h(label_distance), h(mahalanobis), (label_split - 0.80) / 0.06), the last only where "
+        "label_split > 0.86; h(v) = 0.41 (v - median) / (75 % quantile - median)",
         source="Usual Suspects",
         cost="neighbours",
         headline=True,
@@ -428,6 +428,16 @@ _TABLE = (
         high="far from most of its own label",
         formula="unit(log distance of x_i within which half of its label lies), first checkpoint; unit of the training samples",
         source="Usual Suspects",
+        cost="neighbours",
+    ),
+    Signal(
+        name="mahalanobis",
+        title="Mahalanobis distance from its label",
+        high="far from its label along directions in which samples hardly vary",
+        formula="unit(log sqrt((x_i - m_y)^T S^-1 (x_i - m_y))), m_y = mean of the other samples of its label, S = covariance of all samples "
+        "around the means of their labels, plus 0.01 of each variance; both without the tenth of the samples that is farthest "
+        "when all count; first checkpoint; unit of the training samples",
+        source="Mahalanobis 1936; arXiv:1807.03888",
         cost="neighbours",
     ),
     Signal(

@@ -238,10 +238,10 @@ def support_self(w: World) -> list[float]:
     return over_checkpoints(w, missing, w.searched)
 
 
-def scaled(values: list[float], unit: list[float], least: float = 0.0) -> list[float]:
-    """0 at the median of `unit`, 1 at its 95 % quantile, and at least `least` between them."""
-    middle, high = np.quantile(unit, [0.5, 0.95])
-    return [float((value - middle) / max(high - middle, least)) for value in values]
+def scaled(values: list[float], unit: list[float], least: float = 0.0, high: float = 0.95) -> list[float]:
+    """0 at the median of `unit`, 1 at its quantile `high`, and at least `least` between them."""
+    middle, top = np.quantile(unit, [0.5, high])
+    return [float((value - middle) / max(top - middle, least)) for value in values]
 
 
 def label_distance(w: World) -> list[float]:
@@ -280,6 +280,27 @@ def label_split(w: World) -> list[float]:
         for i in tighter:
             found[i] = float(between / line.var())
     return found
+
+
+@cache
+def mahalanobis(w: World) -> list[float]:
+    x, labels = w.train.b[0], [int(y) for y in w.train.labels]
+
+    def squares(counted: list[int]) -> list[float]:
+        def mean(label: int, without: int | None = None) -> Doubles:
+            return np.asarray(np.mean([x[j] for j in counted if labels[j] == label and j != without], axis=0))
+
+        apart = np.array([x[j] - mean(labels[j]) for j in counted])
+        shape = apart.T @ apart / len(counted)
+        inverse = np.linalg.inv(shape + np.diag(0.01 * np.diag(shape)))
+        away = [x[i] - mean(y, i) for i, y in enumerate(labels)]
+        return [float(one @ inverse @ one) for one in away]
+
+    first = squares(list(range(w.n)))
+    usual = sorted(first)[math.ceil(0.9 * w.n) - 1]
+    second = squares([i for i, square in enumerate(first) if square <= usual])
+    found = [math.log(math.sqrt(square)) for square in second]
+    return scaled(found, found)
 
 
 # Against a trusted reference.
@@ -382,7 +403,8 @@ def anomalous(w: World) -> list[float]:
         z = [max(row) for row in zip(remoteness(w), crowding(w), divergence(w), strict=True)]
     else:
         apart = [(gap - 0.8) / 0.06 if gap > 0.86 else -math.inf for gap in label_split(w)]
-        z = [max(row) for row in zip(label_distance(w), apart, strict=True)]
+        far = [[0.41 * one for one in scaled(found, found, high=0.75)] for found in (label_distance(w), mahalanobis(w))]
+        z = [max(row) for row in zip(*far, apart, strict=True)]
     return [1 - 1 / (1 + 19 ** (1 + math.log(value) if value > 1 else value)) for value in z]
 
 
@@ -554,4 +576,5 @@ LITERAL: dict[str, Literal] = {
     "support_self": support_self,
     "label_distance": label_distance,
     "label_split": label_split,
+    "mahalanobis": mahalanobis,
 }

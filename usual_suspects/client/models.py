@@ -2125,8 +2125,8 @@ class Signal:
     # margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there
     # is none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has
     # groups (spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif,
-    # gd_class, gc_own, gc_margin, label_split). rank = rank / n, in (0, 1]. unit = on the scale where 0 is the median
-    # and 1 the 95 % quantile.
+    # gd_class, gc_own, gc_margin, label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0
+    # is the median and 1 the 95 % quantile.
     formula: str
     source: str
     # free: from the training run alone; linear: one product a sample; pairs: every training sample against every
@@ -2179,8 +2179,8 @@ class SignalView:
     # margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there
     # is none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has
     # groups (spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif,
-    # gd_class, gc_own, gc_margin, label_split). rank = rank / n, in (0, 1]. unit = on the scale where 0 is the median
-    # and 1 the 95 % quantile.
+    # gd_class, gc_own, gc_margin, label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0
+    # is the median and 1 the 95 % quantile.
     formula: str
     source: str
     # free: from the training run alone; linear: one product a sample; pairs: every training sample against every

@@ -111,10 +111,14 @@ def label_distance(
     there = result > -torch.inf
     if not there.any():
         return torch.zeros_like(result)
-    result = torch.where(there, result, result.max())
+    return in_units(torch.where(there, result, result.max()), 0.95)
+
+
+def in_units(values: Float[Tensor, " n"], high: float) -> Float[Tensor, " n"]:
+    """The values on the scale where 0 is the median and 1 the quantile `high`."""
     # A regular subset of very many rows: torch's quantile takes no more than 16 million.
-    middle, high = torch.quantile(result[:: 1 + len(result) // 10_000_000], torch.tensor([0.5, 0.95])).tolist()
-    scaled: Tensor = (result - middle) / max(high - middle, 1e-6)
+    middle, top = torch.quantile(values[:: 1 + len(values) // 10_000_000], torch.tensor([0.5, high])).tolist()
+    scaled: Tensor = (values - middle) / max(top - middle, 1e-6)
     return scaled
 
 

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from service.domain.signal import SIGNALS, Signal
-from worker.signals.anomaly import tail_score
+from worker.signals.anomaly import in_units, tail_score
 from worker.signals.blend import mixture_weight
 from worker.signals.confident import odds_of_error
 from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.groups import gap_of_members
+from worker.signals.mahalanobis import mahalanobis
 from worker.signals.margin import margin
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.ranks import mean_rank, rank
@@ -24,6 +25,7 @@ from worker.signals.trusted import Trusted
 Scores = Float[Tensor, " n"]
 
 _BESIDE = 0.25  # weight of gc_own in `mislabeled`; see benchmarks/results/blends.md
+_NORMAL = 0.41  # the 75 % quantile of a normal distribution over its 95 % quantile
 _ONE_CLUSTER, _TWO_CLUSTERS = 0.80, 0.86  # gaps: no label of the development sets without anomalies reached the second
 
 
@@ -123,14 +125,18 @@ def _label_split(m: Measurements) -> Scores:
     return gap_of_members(m.position.groups, len(m.labels))
 
 
+def _mahalanobis(m: Measurements) -> Scores:
+    return in_units(mahalanobis(m.position.features, m.labels), 0.95)
+
+
 def _anomalous(m: Measurements) -> Scores:
     if m.trusted is not None:
         return tail_score(m.trusted.strange.train.amax(0))
+    # By the middle half, which hardly depends on how many anomalies there are; of a normal distribution, 1 is the 95 % quantile.
+    far = torch.maximum(*(_NORMAL * in_units(score, 0.75) for score in (m.position.label_distance, _mahalanobis(m))))
     gap = _label_split(m)
     apart = (gap - _ONE_CLUSTER) / (_TWO_CLUSTERS - _ONE_CLUSTER)
-    return tail_score(
-        torch.where(gap > _TWO_CLUSTERS, torch.maximum(m.position.label_distance, apart), m.position.label_distance)
-    )
+    return tail_score(torch.where(gap > _TWO_CLUSTERS, torch.maximum(far, apart), far))
 
 
 FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
@@ -174,6 +180,7 @@ FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "divergence": lambda m: _trusted(m).strange.train[2],
     "support_self": lambda m: mean_rank(-m.votes.own_support),
     "label_distance": lambda m: m.position.label_distance,
+    "mahalanobis": _mahalanobis,
     "label_split": _label_split,
 }
 
