@@ -12,7 +12,7 @@ from worker.backbones.backbone_files import find_backbone
 
 log = structlog.get_logger()
 
-_WAIT_S = 3.0  # for an answer of the hub: where it cannot be reached, a job must not wait
+_WAIT_S = 2.0  # for an answer of the hub: where it cannot be reached, a job must not wait
 
 
 @dataclass(frozen=True)

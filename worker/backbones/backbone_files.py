@@ -105,19 +105,28 @@ def _folder(name: str, folder: Path, modality: Modality, advice: str) -> Backbon
 
 def _fetched(name: str, models: Path, wait_s: float) -> Path:
     # Slow to import, and needed by nobody else.
-    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
+    local, unreachable = constants.HF_HUB_OFFLINE, None
     try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=list(_FILES), local_files_only=constants.HF_HUB_OFFLINE, etag_timeout=wait_s
-            )
-        )
+        if not local:
+            try:
+                # snapshot_download itself waits for ever where nobody answers.
+                HfApi().model_info(name, timeout=wait_s)
+            except HFValidationError:
+                raise
+            except Exception as error:  # noqa: BLE001 - those of its HTTP library too; what was fetched before still serves
+                local, unreachable = True, error
+        return Path(snapshot_download(name, allow_patterns=list(_FILES), local_files_only=local))
     except HFValidationError as error:
         raise invalid_backbone(f"there is no folder {name} in {models}, and the hub cannot have it: {error}") from error
     except (HfHubHTTPError, OSError) as error:
-        why = "HF_HUB_OFFLINE forbids to ask the hub" if constants.HF_HUB_OFFLINE else f"the hub says: {_first(error)}"
+        why = (
+            "HF_HUB_OFFLINE forbids to ask the hub"
+            if constants.HF_HUB_OFFLINE
+            else f"the hub says: {_first(unreachable or error)}"
+        )
         raise invalid_backbone(
             f"there is no {name}/config.json nor {name}/model.safetensors in {models}, and {why}. On a machine that "
             f"reaches the hub run `hf download {name} --local-dir {models.name}/{name}`, and copy that folder to {models}"

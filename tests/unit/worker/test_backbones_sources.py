@@ -1,6 +1,8 @@
 """Where a pretrained network is found, and what is said when it is not."""
 
+import socket
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,22 @@ def test_an_unreachable_hub_is_told_as_such(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(Invalid, match="the hub says"):
         find_backbone("nobody/nothing-of-this-name", "image", tmp_path)
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from huggingface_hub import close_session, constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "")
+    monkeypatch.setenv("no_proxy", "")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        close_session()  # the next one reads the environment
+        begun = time.monotonic()
+        with pytest.raises(Invalid, match=r"the hub says: .*timed out"):
+            find_backbone("nobody/nothing-of-this-name", "image", tmp_path, wait_s=0.2)
+        close_session()
+    assert time.monotonic() - begun < 10
 
 
 @pytest.mark.parametrize(
