@@ -23,6 +23,8 @@ def with_measured_estimate(services: Services, connection: sa.Connection, job: J
         "count": round(measured.estimate),
         "low": measured.low,
         "high": measured.high,
+        # Flags and the certainty of suggestions still follow this.
+        "rule": known,
     }
     estimates = {**job.result["estimates"], "mislabeled": {**known, **told}}
     return job.model_copy(update={"result": {**job.result, "estimates": estimates}})

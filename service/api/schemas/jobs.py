@@ -38,6 +38,10 @@ class Estimate(BaseModel):
     low: int | float | None = None
     high: int | float | None = None
     reason: str | None = Field(None, description="Why it is unknown, and what would help; null otherwise.")
+    rule: "Estimate | None" = Field(
+        None,
+        description="Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.",
+    )
     confident_joint: int | None = Field(
         None, description="Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021)."
     )
