@@ -1165,7 +1165,7 @@ class EarlyStopping:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class OwnEstimate:
     """Estimated number of samples, with an interval where one is known.
 
     Where the status is unknown, the job cannot tell, and the numbers mean nothing.
@@ -1182,6 +1182,26 @@ class Estimate:
     reason: str | None = None
     # Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021).
     confident_joint: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Estimated or measured number of samples."""
+
+    # measured: by reviews of samples drawn at random. rough: by a rule that holds on most data. unknown: it cannot be
+    # told from none, see `reason`.
+    status: Literal["measured", "rough", "unknown"]
+    # It decides how many are flagged, whatever the status.
+    count: int
+    low: float | None = None
+    high: float | None = None
+    # Why it is unknown, and what would help; null otherwise.
+    reason: str | None = None
+    # Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021).
+    confident_joint: int | None = None
+    # Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.
+    rule: OwnEstimate | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

@@ -22,7 +22,7 @@ class Accuracies(BaseModel):
     learning_rate: float | None = Field(None, description="That training began with: the one found, where it was.")
 
 
-class Estimate(BaseModel):
+class OwnEstimate(BaseModel):
     """Estimated number of samples, with an interval where one is known.
 
     Where the status is unknown, the job cannot tell, and the numbers mean nothing.
@@ -38,12 +38,17 @@ class Estimate(BaseModel):
     low: int | float | None = None
     high: int | float | None = None
     reason: str | None = Field(None, description="Why it is unknown, and what would help; null otherwise.")
-    rule: "Estimate | None" = Field(
-        None,
-        description="Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.",
-    )
     confident_joint: int | None = Field(
         None, description="Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021)."
+    )
+
+
+class Estimate(OwnEstimate):
+    """Estimated or measured number of samples."""
+
+    rule: OwnEstimate | None = Field(
+        None,
+        description="Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.",
     )
 
 
