@@ -211,7 +211,7 @@ def test_from_30_reviews_of_drawn_samples_on_the_job_and_its_report_say_what_was
     expected = {"status": "measured", "reason": None, "count": round(wrong["estimate"])}
     assert {name: estimate[name] for name in expected} == expected
     assert (estimate["low"], estimate["high"]) == (wrong["low"], wrong["high"])
-    assert estimate["rule"] == before
+    assert {**estimate["rule"], "rule": None} == before
     assert client.get("/jobs").json()["items"][0]["result"]["estimates"]["mislabeled"] == estimate
     report = client.get(f"{URL}/report", params={"format": "md"}).text
     assert f"About {estimate['count']} of {TRAIN} labels are wrong" in report
