@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from service.services import Services
 from tests.browser.conftest import PAGE, eventually
@@ -175,3 +175,26 @@ def test_the_list_of_suspects_leads_to_the_count_and_a_goal_is_kept_in_the_addre
         "reviewer": "Noor",
         "confirm": None,
     }
+
+
+def test_what_one_person_calls_wrong_goes_to_a_second_one_who_is_not_told(
+    page: Page, client: httpx.Client, browser: Browser, server: str
+) -> None:
+    page.goto(COUNT)
+    page.get_by_label("A second person confirms what is wrong").check()
+    page.get_by_role("button", name="Start reviewing").click()
+    wrong = [name for name in review(page, range(1, 16)) if is_wrong(name)]
+    expect(answer(page)).to_contain_text(f"{len(wrong)} labels called wrong wait for a second person")
+    assert said(page)[0] == 0
+    other = browser.new_context(base_url=server)
+    other.add_init_script("localStorage.setItem('reviewer', 'Ann')")
+    second = other.new_page()
+    second.goto(COUNT)
+    second.get_by_role("button", name="Go on reviewing").click()
+    shown(second, 1)
+    expect(second.get_by_text("Relabelled to")).to_have_count(0)
+    assert set(review(second, range(1, len(wrong) + 1))) == set(wrong)
+    expect(answer(page)).not_to_contain_text("second person,")
+    assert eventually(lambda: said(page), measured(client)) == measured(client)
+    assert said(page)[0] == len(wrong)
+    other.close()

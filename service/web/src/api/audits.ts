@@ -20,13 +20,13 @@ export const getAudit = (id: string, query: Query): Promise<Audit> =>
 /** Samples to review next; those that the same reviewer was given and has not reviewed are among them. */
 export const drawSamples = async (
   id: string,
-  { count, goal, reviewer }: { count: number; goal: string; reviewer: string },
+  { count, goal, confirm, reviewer }: { count: number; goal: string; confirm: number | null; reviewer: string },
 ): Promise<AuditItem[]> =>
   (
     await data(
       api.POST("/jobs/{job_id}/audit/draws", {
         params: { path: { job_id: id } },
-        body: { count, goal, of: OF, reviewer, confirm: null },
+        body: { count, goal, of: OF, reviewer, confirm },
       }),
     )
   ).items;

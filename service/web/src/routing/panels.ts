@@ -51,6 +51,8 @@ export interface QueueProps {
   job: Job;
   queue: ReviewQueue;
   items: Asked[];
+  /** What is done, where that is not what anybody has decided on. */
+  isDone?: (id: string) => boolean;
   /** More items come as they are needed: how many there are in all is not known. */
   isOpenEnded?: boolean;
   /** Called with the place that is shown. */

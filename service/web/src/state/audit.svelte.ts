@@ -26,6 +26,7 @@ export class AuditRun {
   /** Nothing is left to hand out. */
   isOver = $state(false);
   readonly queue: ReviewQueue;
+  #confirm: number | null = null; // what the next draws say, where it changes
   #wantsLabels = false;
   #isAsking = false;
   #isStale = false;
@@ -74,10 +75,15 @@ export class AuditRun {
     try {
       const goal = this.goal() ?? this.answer?.stop.goal ?? "measure";
       // What was skipped comes again, among the others.
-      const open = this.items.filter(({ sample_id: id }) => !this.queue.decided.has(id)).length;
-      const found = await drawSamples(this.job.id, { count: open + BATCH, goal, reviewer: drawer() });
+      const open = this.items.filter(({ sample_id: id }) => !this.queue.mine.has(id)).length;
+      const confirm = this.#confirm;
+      const found = await drawSamples(this.job.id, { count: open + BATCH, goal, confirm, reviewer: drawer() });
+      if (confirm !== null) {
+        this.#confirm = null;
+        this.refresh(true);
+      }
       const known = new Set(this.items.map(({ sample_id: id }) => id));
-      const fresh = found.filter(({ sample_id: id }) => !known.has(id) && !this.queue.decided.has(id));
+      const fresh = found.filter(({ sample_id: id }) => !known.has(id));
       this.items = [...this.items, ...fresh];
       this.isOver = fresh.length === 0;
     } catch (error) {
@@ -86,6 +92,14 @@ export class AuditRun {
     } finally {
       this.isDrawing = false;
     }
+  }
+
+  /** Says how many people must call a label wrong before it counts; from the next draws on. */
+  async confirm(people: number): Promise<void> {
+    // Who is not known cannot be a second person.
+    if (people > 1 && !reviewer.name) reviewer.ask();
+    this.#confirm = people;
+    if (this.isStarted) await this.draw();
   }
 
   /** Asks soon what the reviews say now. */

@@ -1,6 +1,6 @@
 // Decisions on samples that a queue asks about: shown at once, sent in their order, undone as they were made.
 
-import { SvelteMap } from "svelte/reactivity";
+import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import { decideOnAll, postReviews, undoBatch, type BulkRequest } from "$/api/reviews";
 import { countVerified, listDecisions } from "$/api/queues";
 import type { Job } from "$/api/types";
@@ -22,6 +22,8 @@ interface Done {
 export class ReviewQueue {
   /** The decision that holds, by sample. */
   readonly decided = new SvelteMap<string, Decided>();
+  /** What was decided here, since the page was opened: somebody else may have decided on others. */
+  readonly mine = new SvelteSet<string>();
   /** Samples of the dataset whose label people have confirmed. */
   verified = $state(0);
   undoable = $state(0);
@@ -99,7 +101,10 @@ export class ReviewQueue {
     send: (reviewer: string | null) => Promise<string | undefined>,
   ): void {
     const before = new Map(ids.map((id) => [id, this.decided.get(id)]));
-    for (const id of ids) this.decided.set(id, { decision: kind, label });
+    for (const id of ids) {
+      this.decided.set(id, { decision: kind, label });
+      this.mine.add(id);
+    }
     const batch = this.#then(ids, async () => {
       await reviewer.known();
       return await send(reviewer.name || null);
@@ -114,7 +119,10 @@ export class ReviewQueue {
     if (!done) return;
     this.#done = this.#done.filter((one) => one !== done);
     this.undoable = this.#done.length;
-    for (const [id, decided] of done.before) this.#set(id, decided);
+    for (const [id, decided] of done.before) {
+      this.#set(id, decided);
+      if (!this.#done.some(({ before }) => before.has(id))) this.mine.delete(id);
+    }
   }
 
   #set(id: string, decided: Decided | undefined): void {
