@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from service.actions import draw_samples
 from service.services import Services
 from tests.browser.conftest import PAGE, eventually
 from tests.builders import add_finished
@@ -20,8 +22,9 @@ ANSWER = re.compile(r"(\d+) wrong labels? found; between (\d+) and (\d+) in all"
 
 
 @pytest.fixture(autouse=True)
-def job(services: Services, context: BrowserContext) -> None:
-    """A completed job whose rows 0, 5, 10 … are wrong, and somebody who said who they are."""
+def job(services: Services, context: BrowserContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A completed job whose rows 0, 5, 10 … are wrong, and somebody who said who they are. Every run draws alike."""
+    monkeypatch.setattr(draw_samples, "secrets", SimpleNamespace(randbits=lambda _: 18))
     add_finished(services.database, services.blobs, rows=TRAIN + 80, splits={"train": TRAIN, "test": 80})
     context.add_init_script("localStorage.setItem('reviewer', 'Noor')")
 
@@ -137,7 +140,9 @@ def test_reviews_of_others_change_the_numbers_without_a_reload(page: Page, clien
     page.goto(COUNT)
     assert eventually(lambda: said(page), measured(client)) == measured(client)
     was = said(page)
-    judge(client, names[30:], "Bob")
+    judge(client, names[30:31], "Bob")
+    expect(answer(page)).to_contain_text("Rests on 31 reviews")
+    judge(client, names[31:], "Bob")
     others = [f"row-{index}" for index in range(0, TRAIN, EVERY) if f"row-{index}" not in names][:5]
     judge(client, others, "Cid")
     assert eventually(lambda: said(page), measured(client)) == measured(client) != was
@@ -183,7 +188,8 @@ def test_what_one_person_calls_wrong_goes_to_a_second_one_who_is_not_told(
     page.goto(COUNT)
     page.get_by_label("A second person confirms what is wrong").check()
     page.get_by_role("button", name="Start reviewing").click()
-    wrong = [name for name in review(page, range(1, 16)) if is_wrong(name)]
+    wrong = [name for name in review(page, range(1, 19)) if is_wrong(name)]
+    assert len(wrong) > 1
     expect(answer(page)).to_contain_text(f"{len(wrong)} labels called wrong wait for a second person")
     assert said(page)[0] == 0
     other = browser.new_context(base_url=server)
