@@ -9,6 +9,7 @@ _STRANGE = {
     "crowding": "In a region with many samples and few trusted ones.",
     "divergence": "A combination of values that no trusted sample has.",
     "label_distance": "Far from most of its own label.",
+    "isolation": "Far from all other samples.",
     "mahalanobis": "Far from its label in a direction in which samples hardly vary.",
 }
 _TWO_CLUSTERS = 0.86  # the gap from which `anomalous` treats the samples of a label as two clusters
@@ -98,7 +99,7 @@ def _similar_in_brief(case: SampleFacts) -> str:
 def describe_anomaly(signals: Mapping[str, float]) -> str:
     """What is unusual about a sample whatever its label, from its signals by name; empty where nothing is.
 
-    Remoteness, crowding, divergence, label_distance and mahalanobis are above 1 for samples beyond 95 % of the others.
+    Remoteness, crowding, divergence, label_distance, isolation and mahalanobis are above 1 for samples beyond 95 % of the others.
     """
     beyond = sorted((-signals[name], sentence) for name, sentence in _STRANGE.items() if signals.get(name, 0.0) > 1)
     sentences = [sentence for _, sentence in beyond]

@@ -98,7 +98,7 @@ _TABLE = (
         title="Anomalous",
         high="lies where trusted samples do not, or more densely than they do, whatever its label",
         formula="1 - 1 / (1 + 19^s), s = u up to 1, else 1 + log u. With a trusted reference u = max(remoteness, crowding, "
-        "divergence); without one u = max(h(label_distance), h(mahalanobis), (label_split - 0.80) / 0.06), the last only where "
+        "divergence); without one u = max(h(label_distance), h(mahalanobis), h(isolation), (label_split - 0.80) / 0.06), the last only where "
         "label_split > 0.86; h(v) = 0.41 (v - median) / (75 % quantile - median)",
         source="Usual Suspects",
         cost="neighbours",
@@ -438,6 +438,15 @@ _TABLE = (
         "around the means of their labels, plus 0.01 of each variance; both without the tenth of the samples that is farthest "
         "when all count; first checkpoint; unit of the training samples",
         source="Mahalanobis 1936; arXiv:1807.03888",
+        cost="neighbours",
+    ),
+    Signal(
+        name="isolation",
+        title="Isolation",
+        high="far from all other samples, whatever their label",
+        formula="unit(log distance of x_i to its 10th nearest training sample), of more than 2,000 among 2,000 drawn ones, first checkpoint; "
+        "unit of the training samples",
+        source="Ramaswamy et al. 2000",
         cost="neighbours",
     ),
     Signal(

@@ -10,7 +10,7 @@ from service.store.tallies import ClassTally, Confusion
 LARGEST = 20  # classes in a figure
 _FAMILIAR = (
     "mislabeled", "anomalous", "aum", "loss", "knn_vote", "held_out_guess", "si", "gd_class", "cnci", "gc_own", "grand",
-    "forgetting", "remoteness", "crowding", "divergence", "label_distance", "mahalanobis",
+    "forgetting", "remoteness", "crowding", "divergence", "label_distance", "mahalanobis", "isolation",
 )  # fmt: skip
 _SIGNALS = 12
 _EACH = 5

@@ -303,6 +303,13 @@ def mahalanobis(w: World) -> list[float]:
     return scaled(found, found)
 
 
+@cache
+def isolation(w: World) -> list[float]:
+    x = w.train.b[0]
+    found = [math.log(sorted(np.delete(row, i))[9]) for i, row in enumerate(distances(x, x))]
+    return scaled(found, found)
+
+
 # Against a trusted reference.
 
 
@@ -403,7 +410,10 @@ def anomalous(w: World) -> list[float]:
         z = [max(row) for row in zip(remoteness(w), crowding(w), divergence(w), strict=True)]
     else:
         apart = [(gap - 0.8) / 0.06 if gap > 0.86 else -math.inf for gap in label_split(w)]
-        far = [[0.41 * one for one in scaled(found, found, high=0.75)] for found in (label_distance(w), mahalanobis(w))]
+        far = [
+            [0.41 * one for one in scaled(found, found, high=0.75)]
+            for found in (label_distance(w), mahalanobis(w), isolation(w))
+        ]
         z = [max(row) for row in zip(*far, apart, strict=True)]
     return [1 - 1 / (1 + 19 ** (1 + math.log(value) if value > 1 else value)) for value in z]
 
@@ -577,4 +587,5 @@ LITERAL: dict[str, Literal] = {
     "label_distance": label_distance,
     "label_split": label_split,
     "mahalanobis": mahalanobis,
+    "isolation": isolation,
 }

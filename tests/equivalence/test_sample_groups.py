@@ -14,7 +14,7 @@ from worker.influence.gradient_sources import LastLayerGradients
 from worker.influence.pair_sums import PairSums, Related, pair_sums
 from worker.influence.pairs import PairwiseInfluence
 from worker.signals import neighbours
-from worker.signals.anomaly import label_distance, strangeness
+from worker.signals.anomaly import isolation, label_distance, strangeness
 from worker.signals.density import influence_density
 from worker.signals.formulas import compute
 from worker.signals.held_out import held_out_scores
@@ -203,6 +203,7 @@ def test_support_and_distance_ask_the_other_groups_of_the_label() -> None:
     assert own_label_support(x, labels, 1, seeded(), groups)[:4].max() < 0.1
     assert label_distance(x, labels, 1, seeded(), groups)[:4].min() > 0.9
     assert label_distance(x, labels, 1, seeded(), groups).argmax() < 4
+    assert isolation(x, seeded(), groups).argmax() < 4
 
 
 def test_a_verified_sample_of_the_group_supports_nothing() -> None:

@@ -16,7 +16,8 @@ from torch.nn.functional import normalize
 from worker.signals.sample_groups import SampleGroups, together
 
 _BLOCK = 1_024
-_COLUMNS = 2_000  # training rows, drawn, by which crowding is counted
+_COLUMNS = 2_000  # training rows, drawn, by which crowding is counted, and isolation
+_NEAREST = 10  # of them is the distance to the farthest that isolation is
 _EACH = 256  # rows, drawn, that stand for a label
 FEWEST = 10  # reference rows that a comparison needs
 _ALIKE = 0.3  # median of the training samples, in units of the reference: a fifth of anomalies do not reach it
@@ -78,6 +79,32 @@ def over_checkpoints(found: Sequence[Strangeness]) -> Strangeness:
     alike[0] = True
     weight = (alike.float() / alike.sum(0))[:, :, None]
     return Strangeness((weight * train).sum(0), (weight * reference).sum(0))
+
+
+def isolation(
+    features: Float[Tensor, "n w"], generator: torch.Generator, groups: Int[Tensor, " n"] | None = None
+) -> Float[Tensor, " n"]:
+    """Log distance to the 10th nearest training sample, without the sample's group. Higher = farther from all others.
+
+    Unit: 0 = median, 1 = 95 % quantile of all training samples. Of more than 2,000 samples, 2,000 stand for all. Where fewer than
+    ten are of other groups, the farthest of them counts; a sample without any gets the largest value.
+    """
+    columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
+    places = _places(columns, len(features))
+    result = torch.empty(len(features))
+    for part in torch.split(torch.arange(len(features)), _BLOCK):
+        far = torch.cdist(features[part], features[columns])
+        inside = (places[part] >= 0).nonzero().squeeze(1)
+        far[inside, places[part][inside]] = torch.inf
+        if groups is not None:
+            far.masked_fill_(together(groups[part], groups[columns]), torch.inf)
+        near = far.topk(min(_NEAREST, len(columns)), dim=1, largest=False).values
+        near = near.masked_fill(near == torch.inf, -torch.inf).amax(1)
+        result[part] = torch.where(near >= 0, near.clamp(min=1e-9).log(), -torch.inf)
+    there = result > -torch.inf
+    if not there.any():
+        return torch.zeros_like(result)
+    return in_units(torch.where(there, result, result.max()), 0.95)
 
 
 def label_distance(

@@ -133,7 +133,8 @@ def _anomalous(m: Measurements) -> Scores:
     if m.trusted is not None:
         return tail_score(m.trusted.strange.train.amax(0))
     # By the middle half, which hardly depends on how many anomalies there are; of a normal distribution, 1 is the 95 % quantile.
-    far = torch.maximum(*(_NORMAL * in_units(score, 0.75) for score in (m.position.label_distance, _mahalanobis(m))))
+    parts = (m.position.label_distance, _mahalanobis(m), m.position.isolation)
+    far = torch.stack([_NORMAL * in_units(score, 0.75) for score in parts]).amax(0)
     gap = _label_split(m)
     apart = (gap - _ONE_CLUSTER) / (_TWO_CLUSTERS - _ONE_CLUSTER)
     return tail_score(torch.where(gap > _TWO_CLUSTERS, torch.maximum(far, apart), far))
@@ -181,6 +182,7 @@ FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "support_self": lambda m: mean_rank(-m.votes.own_support),
     "label_distance": lambda m: m.position.label_distance,
     "mahalanobis": _mahalanobis,
+    "isolation": lambda m: m.position.isolation,
     "label_split": _label_split,
 }
 

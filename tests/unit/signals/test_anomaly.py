@@ -7,6 +7,7 @@ from torch import Tensor
 from worker.signals import anomaly
 from worker.signals.anomaly import (
     Strangeness,
+    isolation,
     label_distance,
     neighbour_number,
     over_checkpoints,
@@ -88,6 +89,8 @@ def test_block_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_repeated_samples_are_finite() -> None:
     found = strangeness(torch.ones(50, 4), torch.ones(20, 4), seeded())
     assert torch.isfinite(found.train).all()
+    assert torch.isfinite(isolation(torch.ones(50, 4), seeded())).all()
+    assert torch.isfinite(isolation(torch.ones(1, 4), seeded())).all()
     assert torch.isfinite(label_distance(torch.ones(50, 4), torch.zeros(50, dtype=torch.int64), 2, seeded())).all()
 
 
@@ -102,6 +105,20 @@ def test_scores_rise_with_strangeness_and_mean_the_tail_of_the_reference() -> No
     assert (scores.diff() > 0).all()
     assert scores[1:3].tolist() == pytest.approx([0.5, 0.95])
     assert float(scores[-1]) <= 1
+
+
+def test_what_is_far_from_all_others_is_isolated_and_nine_copies_do_not_hide_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = normal(300)
+    x[:9] = torch.full((6,), 4.0)
+    x[20] = -9.0
+    found = isolation(x, seeded())
+    assert set(found.topk(10).indices.tolist()) == {*range(9), 20}
+    monkeypatch.setattr(anomaly, "_BLOCK", 64)
+    torch.testing.assert_close(isolation(x, seeded()), found, rtol=1e-3, atol=1e-3)
+    monkeypatch.setattr(anomaly, "_COLUMNS", 100)
+    assert float(isolation(x, seeded())[20]) > 2
 
 
 def test_the_odd_one_out_is_far_from_its_label() -> None:
