@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from service.actions import draw_samples
 from service.services import Services
+from tests.browser import axe
 from tests.browser.conftest import PAGE, eventually
 from tests.builders import add_finished
 
@@ -204,3 +205,27 @@ def test_what_one_person_calls_wrong_goes_to_a_second_one_who_is_not_told(
     assert eventually(lambda: said(page), measured(client)) == measured(client)
     assert said(page)[0] == len(wrong)
     other.close()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1440, "dark"), (360, "light")])
+def test_the_queue_beside_its_numbers_has_no_barrier(
+    client: httpx.Client, browser: Browser, server: str, axe_script: str, width: int, theme: Literal["dark", "light"]
+) -> None:
+    items = client.post("/jobs/job_1/audit/draws", json={"count": 40}).raise_for_status().json()["items"]
+    judge(client, [item["sample_id"] for item in items], "Ann")
+    context = browser.new_context(
+        base_url=server, viewport={"width": width, "height": 900}, color_scheme=theme, bypass_csp=True
+    )
+    context.add_init_script("localStorage.setItem('reviewer', 'Noor')")
+    page = context.new_page()
+    page.goto(f"{COUNT}?goal=accept:0.01")
+    page.get_by_role("button", name="Go on reviewing").click()
+    if width < 1000:
+        page.get_by_role("button", name="Goal and plot").click()
+    page.get_by_role("button", name="By label").click()
+    expect(page.get_by_role("region", name="By label").get_by_role("row")).to_have_count(4)
+    shown(page, 1)
+    expect(page.locator("[aria-busy=true]")).to_have_count(0)
+    assert axe.violations(page, axe_script) == []
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    context.close()
