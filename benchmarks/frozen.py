@@ -27,8 +27,8 @@ from worker.data.canonical import Canonical
 RESULTS = Path(__file__).parent / "results"
 SETS = {
     "cifar": "CIFAR-10 JPEG, colour, 32 x 32",
-    "cifar_grey": "the same in grey",
-    "cifar_grey28": "the same in grey, reduced to 28 x 28",
+    "cifar_grey": "CIFAR-10 in grey, 32 x 32",
+    "cifar_grey28": "CIFAR-10 in grey, reduced to 28 x 28",
     "mnist": "MNIST, grey, 28 x 28",
     "fmnist": "Fashion-MNIST, grey, 28 x 28",
     "trec": "TREC, English questions",
