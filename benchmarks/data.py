@@ -76,7 +76,7 @@ def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tupl
         np.savez(source, x=arrays["x_train"][chosen], y=arrays["y_train"][chosen])
         return source, DatasetSpec(name=name)
     if name in EMBEDDINGS:
-        x, y = _embedded(name)
+        x, y = embedded(name)
         chosen = chosen_rows(len(y), rows, seed)
         source = folder / f"{name}.npz"
         np.savez(source, x=x[chosen], y=y[chosen])
@@ -84,7 +84,8 @@ def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tupl
     raise ValueError(f"no development set {name}; one of {', '.join((*TABLES, *IMAGES, *TEXTS, *EMBEDDINGS))}")
 
 
-def _embedded(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def embedded(name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Embeddings of a set by a frozen backbone, and its labels."""
     # The packages that carry the backbones are wanted by nobody else.
     from benchmarks import embeddings
 

@@ -20,6 +20,7 @@ from torch.nn.functional import normalize
 from transformers import AutoModel
 
 _BATCH = 64
+_STRANGERS = 200
 _SIDE = 128  # pixels; the images have 32
 
 
@@ -54,6 +55,23 @@ def greyscale(data: Path, name: str, images: int) -> tuple[NDArray[Any], NDArray
     """The first so many images of `mnist` or `fmnist` by EfficientNet-Lite0: means over places, and the classes."""
     arrays = np.load(data / "images" / f"{name}.npz")
     return _photographs([Image.fromarray(one) for one in arrays["x_train"][:images]]), arrays["y_train"][:images]
+
+
+@cache
+def strange_texts(data: Path, name: str) -> NDArray[Any]:
+    """Some of the questions (`trec`) or headlines (`yoruba`) by MiniLM, to be strangers among the others."""
+    stem = {"trec": "trec_questions", "yoruba": "yoruba_news_weak"}[name]
+    with gzip.open(data / "text" / f"{stem}.csv.gz", "rt") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    return _sentences(texts[:_STRANGERS])
+
+
+@cache
+def letters(data: Path, low: int, high: int) -> NDArray[Any]:
+    """Letters `low` to `high` - 1 of notMNIST by EfficientNet-Lite0: means over places."""
+    arrays = np.load(data / "images" / "notmnist_ood.npz")
+    chosen = (arrays["y"] >= low) & (arrays["y"] < high)
+    return _photographs([Image.fromarray(one) for one in arrays["x"][chosen][:_STRANGERS]])
 
 
 @torch.inference_mode()

@@ -124,7 +124,7 @@ def _made(name: str, kind: str, rows: int, seed: int, verified: int) -> KnownRun
     right = done.prepared.original
     if kind == NATURAL:
         right = _right_labels(rows + verified, seed, dataset.index[done.prepared.rows], done.prepared.classes)
-    inputs = _flat(done.prepared.inputs, info.modality)
+    inputs = flat_inputs(done.prepared.inputs, info.modality)
     return KnownRun(
         name,
         kind.removeprefix("mislabeled_"),
@@ -178,7 +178,7 @@ def _out_of_fold(model: Any, inputs: NDArray[Any], labels: Tensor, classes: int,
     return result
 
 
-def _flat(inputs: tuple[Tensor, ...], modality: str) -> NDArray[Any]:
+def flat_inputs(inputs: tuple[Tensor, ...], modality: str) -> NDArray[Any]:
     """One row of numbers a sample: of a text how often it has each token, of a category one column for each value."""
     parts = []
     for part in inputs:
