@@ -108,6 +108,7 @@ _JOB: dict[str, Any] = {
                 "high": 2205,
                 "reason": None,
                 "confident_joint": None,
+                "rule": None,
             },
             "anomalous": {
                 "status": "unknown",
@@ -117,6 +118,7 @@ _JOB: dict[str, Any] = {
                 "reason": "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "
                 "counted. Verify at least 150 samples and rank again.",
                 "confident_joint": None,
+                "rule": None,
             },
         },
         "timings": {"training_s": 24.1, "scoring_s": 10.3, "ranking_s": 1.9},
