@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from service.actions.open_audit import AuditState, open_audit, ranked_rows
 from service.actions.second_opinions import SecondOpinions, second_opinions
-from service.audit.goal import Goal, GoalKind, Progress, expected_more_reviews, progress_of
+from service.audit.goal import Goal, GoalKind, GoalProgress, expected_more_reviews, progress_of
 from service.audit.log import Log
 from service.audit.measure import Answer, Measured, measure
 from service.audit.working_model import bin_ends, fit_model
@@ -86,7 +86,7 @@ class AuditAnswer:
     level: float
     goal: Goal
     measured: Measured
-    progress: Progress
+    progress: GoalProgress
     expected_more_reviews: int | None
     next_expected: float  # errors among the next 50 by rank, by the working model
     bands: list[RankProbability]

@@ -30,26 +30,26 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Progress:
+class GoalProgress:
     """Whether a goal is reached, by the bounds; for `accept` also whether it is out of reach, because more is wrong."""
 
     reached: bool
     refused: bool = False
 
 
-def progress_of(goal: Goal, measured: Measured) -> Progress:
+def progress_of(goal: Goal, measured: Measured) -> GoalProgress:
     """Whether a goal is reached. It was then reached with the confidence of the bounds, however often one has looked."""
     match goal.kind, goal.value or 0.0:
         case "recall", share:
-            return Progress(measured.found >= share * measured.at_most)
+            return GoalProgress(measured.found >= share * measured.at_most)
         case "remaining", share:
-            return Progress(measured.remaining_at_most <= share * measured.left)
+            return GoalProgress(measured.remaining_at_most <= share * measured.left)
         case "accept", share:
-            return Progress(measured.at_most <= share * measured.samples, measured.low > share * measured.samples)
+            return GoalProgress(measured.at_most <= share * measured.samples, measured.low > share * measured.samples)
         case _:
             wide = (measured.high - measured.low) / 2
             close = max(_CLOSE * (measured.estimate or 0), _CLOSE_OF_ALL * measured.samples)
-            return Progress(wide <= close)
+            return GoalProgress(wide <= close)
 
 
 def listed_share(goal: Goal, measured: Measured, expected_left: float) -> float:

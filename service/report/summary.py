@@ -19,7 +19,7 @@ _ASIDE = re.compile(r"\s*\([^()]*(?:GET|POST) /[^()]*\)")  # API routes are of n
 
 
 @dataclass(frozen=True)
-class Answer:
+class Headline:
     """How many labels look wrong, in words. `cure` is empty when the number is known."""
 
     status: str
@@ -56,18 +56,18 @@ class Step:
     command: str
 
 
-def answer(facts: Facts) -> Answer:
+def answer(facts: Facts) -> Headline:
     """The answer to the first question: how many labels are wrong."""
     estimate, labels = facts.result["estimates"]["mislabeled"], many(facts.samples, "label")
     status, between = facts.status, interval(estimate)
     if status == "unknown":
         reason = estimate.get("reason") or f"It may be {between} of {labels}: the classes overlap too much."
         cure = _cure(facts) or ("" if estimate.get("reason") else _CURE)  # a reason says what helps
-        return Answer(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
+        return Headline(_STATUS[status], "Cannot tell how many labels are wrong", reason, cure)
     if status == "measured":
         headline = f"About {estimate['count']:,} of {labels} {'is' if estimate['count'] == 1 else 'are'} wrong"
         detail = f"Your reviewers would call {between} wrong, by what they said of samples that were drawn by chance."
-        return Answer(_STATUS[status], headline, detail, "")
+        return Headline(_STATUS[status], headline, detail, "")
     if estimate["count"]:
         verb = "looks" if estimate["count"] == 1 else "look"
         headline = f"About {estimate['count']:,} of {labels} {verb} wrong"
@@ -76,7 +76,7 @@ def answer(facts: Facts) -> Answer:
     detail = f"Likely {between}." if between and (estimate["count"] or estimate["high"]) else ""
     if reason := estimate.get("reason"):
         detail = f"{detail} {reason}".strip()
-    return Answer(_STATUS[status], headline, detail, "")
+    return Headline(_STATUS[status], headline, detail, "")
 
 
 def interval(estimate: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ class DrawsAnswer(ToolAnswer):
     items: list[DrawnRow]
 
 
-class AuditAnswer(ToolAnswer):
+class AuditNumbers(ToolAnswer):
     """Numbers of wrong labels, measured by the reviews of drawn samples."""
 
     means: str = Field(description="The answer in a sentence.")
@@ -62,11 +62,11 @@ def audit(
     job: Job,
     goal: Annotated[str | None, Field(description=f"{GOAL_HELP} Left out: the goal of the last draws.")] = None,
     by_label: Annotated[bool, Field(description="Also of each given label.")] = False,
-) -> AuditAnswer:
+) -> AuditNumbers:
     """Tell how many labels of a job are wrong, measured by the reviews of drawn samples, and whether reviewing may stop."""
     answer = rounded(client.get("jobs", job, "audit", goal=goal, by="label" if by_label else None))
     labels = {one["label"]: one["wrong"] for one in answer["labels"]} or None
-    return AuditAnswer.model_validate({**answer, "labels": labels})
+    return AuditNumbers.model_validate({**answer, "labels": labels})
 
 
 def certificate(

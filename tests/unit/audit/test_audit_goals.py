@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.audit.goal import Goal, Progress, expected_more_reviews, listed_share, progress_of
+from service.audit.goal import Goal, GoalProgress, expected_more_reviews, listed_share, progress_of
 from service.audit.measure import Measured
 from tests.unit.audit.played_audits import Array, PlayedAudit, reviewed, scored
 
@@ -18,24 +18,24 @@ def told(**numbers: float | None) -> Measured:
 @pytest.mark.parametrize(
     ("goal", "numbers", "progress"),
     [
-        (Goal("recall", 0.8), {"found": 40, "at_most": 50}, Progress(reached=True)),
-        (Goal("recall", 0.8), {"found": 40, "at_most": 51}, Progress(reached=False)),
-        (Goal("recall", 0.8), {"found": 0, "at_most": 0}, Progress(reached=True)),
-        (Goal("recall", 0.8), {"found": 0, "at_most": 1}, Progress(reached=False)),
-        (Goal("remaining", 0.01), {"found": 40, "at_most": 48}, Progress(reached=True)),
-        (Goal("remaining", 0.01), {"found": 40, "at_most": 49}, Progress(reached=False)),
-        (Goal("remaining", 0.01), {"found": 40, "at_most": 40, "reviewed": 1000}, Progress(reached=True)),
-        (Goal("accept", 0.05), {"at_most": 50}, Progress(reached=True)),
-        (Goal("accept", 0.05), {"at_most": 51}, Progress(reached=False)),
-        (Goal("accept", 0.04), {"low": 41, "at_most": 60}, Progress(reached=False, refused=True)),
-        (Goal("accept", 0.04), {"low": 40, "at_most": 60}, Progress(reached=False)),
-        (Goal("measure"), {"low": 40, "high": 65, "estimate": 50.0}, Progress(reached=True)),
-        (Goal("measure"), {"low": 39, "high": 65, "estimate": 50.0}, Progress(reached=False)),
-        (Goal("measure"), {"low": 0, "high": 10, "estimate": 2.0, "found": 0}, Progress(reached=True)),
-        (Goal("measure"), {"low": 0, "high": 1000, "estimate": None, "found": 0}, Progress(reached=False)),
+        (Goal("recall", 0.8), {"found": 40, "at_most": 50}, GoalProgress(reached=True)),
+        (Goal("recall", 0.8), {"found": 40, "at_most": 51}, GoalProgress(reached=False)),
+        (Goal("recall", 0.8), {"found": 0, "at_most": 0}, GoalProgress(reached=True)),
+        (Goal("recall", 0.8), {"found": 0, "at_most": 1}, GoalProgress(reached=False)),
+        (Goal("remaining", 0.01), {"found": 40, "at_most": 48}, GoalProgress(reached=True)),
+        (Goal("remaining", 0.01), {"found": 40, "at_most": 49}, GoalProgress(reached=False)),
+        (Goal("remaining", 0.01), {"found": 40, "at_most": 40, "reviewed": 1000}, GoalProgress(reached=True)),
+        (Goal("accept", 0.05), {"at_most": 50}, GoalProgress(reached=True)),
+        (Goal("accept", 0.05), {"at_most": 51}, GoalProgress(reached=False)),
+        (Goal("accept", 0.04), {"low": 41, "at_most": 60}, GoalProgress(reached=False, refused=True)),
+        (Goal("accept", 0.04), {"low": 40, "at_most": 60}, GoalProgress(reached=False)),
+        (Goal("measure"), {"low": 40, "high": 65, "estimate": 50.0}, GoalProgress(reached=True)),
+        (Goal("measure"), {"low": 39, "high": 65, "estimate": 50.0}, GoalProgress(reached=False)),
+        (Goal("measure"), {"low": 0, "high": 10, "estimate": 2.0, "found": 0}, GoalProgress(reached=True)),
+        (Goal("measure"), {"low": 0, "high": 1000, "estimate": None, "found": 0}, GoalProgress(reached=False)),
     ],
 )
-def test_a_goal_is_reached_by_its_bound(goal: Goal, numbers: dict[str, float | None], progress: Progress) -> None:
+def test_a_goal_is_reached_by_its_bound(goal: Goal, numbers: dict[str, float | None], progress: GoalProgress) -> None:
     assert progress_of(goal, told(**numbers)) == progress
 
 
