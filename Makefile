@@ -91,6 +91,7 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.unknown
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.truth
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scattered
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.page
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
