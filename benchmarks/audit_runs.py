@@ -23,6 +23,7 @@ from service.audit.martingale import log_capital_paths
 from service.audit.measure import Answer, Measured, game_of, measure
 from service.audit.working_model import WorkingModel, bin_ends, bins_by_rank, cells_of, fit_model
 from worker.signals.confident import label_issue_count
+from worker.signals.formulas import compute
 
 Array = NDArray[Any]
 Values = dict[str, float]
@@ -159,7 +160,8 @@ def real_cells(names: Iterable[str], kinds: Iterable[str], rows: int, cache: Pat
 
 
 def _keeper(run: KnownRun) -> Callable[[int], Ranked]:
-    order = np.argsort(-run.signals["mislabeled"].double().numpy(), kind="stable")
+    score = compute(run.measurements, ["mislabeled"])["mislabeled"]
+    order = np.argsort(-score.double().numpy(), kind="stable")
     ranked = Ranked(run.wrong.numpy()[order], (1 + run.self_confidence(LOGISTIC).double().numpy())[order])
     return lambda _: ranked
 
