@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect
 
 from service.actions import draw_samples
 from service.services import Services
@@ -95,6 +95,21 @@ def test_sixty_reviews_by_keys_give_a_range_that_holds_the_truth_and_a_reload_lo
     assert found == sum(is_wrong(name) for name in names)
     assert low <= WRONG <= high < TRAIN
     expect(page.get_by_role("list", name="Facts")).to_contain_text(f"{low} to {high} labels are wrong, measured")
+
+
+def test_the_queue_goes_on_while_decisions_are_still_on_their_way(page: Page, client: httpx.Client) -> None:
+    held: list[Route] = []
+    is_slow = True
+    page.route("**/jobs/job_1/reviews", lambda route: held.append(route) if is_slow else route.continue_())
+    page.goto(COUNT)
+    page.get_by_role("button", name="Start reviewing").click()
+    names = list(review(page, range(1, 41)))
+    assert len(set(names)) == 40
+    assert audit(client)["reviewed"] == {"drawn": 0, "other": 0}
+    is_slow = False
+    for route in held:
+        route.continue_()
+    assert eventually(lambda: audit(client)["reviewed"]["drawn"], 40) == 40
 
 
 def test_undo_gives_the_sample_back(page: Page, client: httpx.Client) -> None:

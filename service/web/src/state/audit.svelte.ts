@@ -8,6 +8,7 @@ import { reviewer } from "./reviewer.svelte";
 import { toasts } from "./toasts.svelte";
 
 const BATCH = 20;
+const MOST = 1_000; // samples in one answer
 const SHORT = 6; // samples before the end at which more are asked for
 const GATHER_MS = 120;
 const WHOLE_MS = 5_000; // between two answers with their history, which take longer
@@ -74,18 +75,23 @@ export class AuditRun {
     this.isDrawing = true;
     try {
       const goal = this.goal() ?? this.answer?.stop.goal ?? "measure";
-      // What was skipped comes again, among the others.
-      const open = this.items.filter(({ sample_id: id }) => !this.queue.mine.has(id)).length;
-      const confirm = this.#confirm;
-      const found = await drawSamples(this.job.id, { count: open + BATCH, goal, confirm, reviewer: drawer() });
-      if (confirm !== null) {
-        this.#confirm = null;
-        this.refresh(true);
-      }
       const known = new Set(this.items.map(({ sample_id: id }) => id));
-      const fresh = found.filter(({ sample_id: id }) => !known.has(id));
-      this.items = [...this.items, ...fresh];
-      this.isOver = fresh.length === 0;
+      // What was skipped comes again, among the others.
+      let count = this.items.filter(({ sample_id: id }) => !this.queue.mine.has(id)).length + BATCH;
+      for (;;) {
+        const confirm = this.#confirm;
+        const found = await drawSamples(this.job.id, { count, goal, confirm, reviewer: drawer() });
+        if (confirm !== null) {
+          this.#confirm = null;
+          this.refresh(true);
+        }
+        const fresh = found.filter(({ sample_id: id }) => !known.has(id));
+        this.items = [...this.items, ...fresh];
+        this.isOver = fresh.length === 0 && found.length < count;
+        if (fresh.length > 0 || this.isOver || count === MOST) break;
+        // Decisions that are still on their way come again, too.
+        count = Math.min(count + BATCH, MOST);
+      }
     } catch (error) {
       if (error instanceof Refused && error.status < 500) toasts.fail(error);
       else if (!this.#isClosed) setTimeout(() => void this.draw(), LOST_MS);
