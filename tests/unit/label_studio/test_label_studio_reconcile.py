@@ -146,6 +146,7 @@ def test_what_people_did_in_the_tool_becomes_reviews(client: httpx.Client, job: 
         "relabelled_otherwise": 1,
         "confirmed": 1,
         "removed": 1,
+        "plausible": 0,
         "unsure": 1,
     }
     items = client.get(f"/jobs/{job}/reviews").json()["items"]
