@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 
 from service.actions.find import find_dataset_of_job
-from service.actions.measure_labels import goal_from
 from service.actions.open_audit import AuditState, open_audit
-from service.audit.goal import progress_of
+from service.audit.goal import Goal, progress_of
 from service.audit.measure import Answer, Measured, measure
 from service.domain.audit import AuditedLabels
 from service.domain.dataset import DatasetInfo
@@ -61,7 +60,7 @@ def certify(services: Services, job: Job, of: AuditedLabels, share: float, level
         ids = rankings.ids_by_index(connection, state.job.id, state.columns.index[drawn].tolist())
         held = reviews.latest(connection, state.job.id, ids)
     measured = measure(log, state.answers, level)
-    progress = progress_of(goal_from(f"accept:{share!r}"), measured)
+    progress = progress_of(Goal("accept", share), measured)
     verdict: CertificateVerdict = "accepted" if progress.reached else "refused" if progress.refused else "undecided"
     judged, wrong = Counter[str | None](), Counter[str | None]()
     for name, row in zip(ids, drawn, strict=True):

@@ -16,7 +16,7 @@ from service.actions.open_audit import AuditState, open_audit
 from service.audit.draw import choose_batch
 from service.audit.goal import listed_share
 from service.audit.measure import Answer, measure
-from service.audit.working_model import bin_ends, fit_model
+from service.audit.working_model import fit_model
 from service.domain.audit import DrawRequest
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import new_id
@@ -127,17 +127,13 @@ def _outside(state: AuditState) -> tuple[Array, Array]:
 
 def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bool]:
     """The model to draw by, and whether it is new: after ten more reviews, and for a new ranking."""
-    is_reviewed = state.answers != Answer.NONE
-    reviewed = int(is_reviewed.sum())
+    reviewed = int((state.answers != Answer.NONE).sum())
     if state.models:
         last = state.models[-1]
         if last.ranked_by == state.ranked_by and abs(reviewed - last.reviewed) < _REFITTED_AFTER:
             return last, False
-    bins, width = state.ranked.bins, len(bin_ends(len(is_left)))
-    seen, wrong, left = (
-        np.bincount(bins[rows], minlength=width) for rows in (is_reviewed, state.answers == Answer.WRONG, is_left)
-    )
-    return StoredModel(fit_model(seq, seen, wrong, left, len(is_left)), state.ranked_by, reviewed), True
+    model = fit_model(seq, *state.counts_by_bin(is_left), len(is_left))
+    return StoredModel(model, state.ranked_by, reviewed), True
 
 
 def _listed_share(state: AuditState, goal: str, stored: StoredModel) -> float:

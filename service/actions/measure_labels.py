@@ -170,13 +170,9 @@ def _among(rows: Array, samples: int) -> Array:
 
 def _bands(state: AuditState) -> list[RankProbability]:
     """How likely labels are wrong by rank, by all reviews so far."""
-    bins, width = state.ranked.bins, len(bin_ends(len(state.answers)))
-    is_left = state.answers == Answer.NONE
-    reviewed, wrong, left = (
-        np.bincount(bins[rows], minlength=width) for rows in (~is_left, state.answers == Answer.WRONG, is_left)
-    )
-    model = fit_model(0, reviewed, wrong, left, len(bins))
-    ends = bin_ends(len(bins))
+    samples = len(state.answers)
+    reviewed, wrong, left = state.counts_by_bin(state.answers == Answer.NONE)
+    model, ends = fit_model(0, reviewed, wrong, left, samples), bin_ends(samples)
     columns = (ends - np.diff(ends, prepend=0) + 1, ends, left, reviewed, wrong, model.probability)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     return [RankProbability(*row) for row in rows]

@@ -35,6 +35,7 @@ def _measured(services: Services, connection: sa.Connection, job: Job) -> Measur
         return None
     # Of the labels that this job ranked: for a later job of a chain they are corrected ones.
     state = open_audit(services, connection, job, "version")
+    # Answers change without the log where a decision does; to hash a million of them takes less than to measure.
     key = (job.id, state.entries, hash(state.answers.tobytes()))
     known = services.open_audits.measured.get(key)
     if known is None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from service.actions.second_opinions import people_who_call_wrong
 from service.audit.log import Log
 from service.audit.measure import Answer
+from service.audit.working_model import bin_ends
 from service.domain.audit import AuditedLabels
 from service.domain.job import State
 from service.services import Services
@@ -70,6 +71,15 @@ class AuditState:
     def models(self) -> Sequence[StoredModel]:
         """The working models, the oldest first."""
         return () if self.stored is None else self.stored.models
+
+    def counts_by_bin(self, is_left: Array) -> tuple[Array, Array, Array]:
+        """Reviewed samples, those with a wrong label, and those of `is_left` (bool n) in each bin of the newest ranking: int B each."""
+        bins, width = self.ranked.bins, len(bin_ends(len(is_left)))
+        reviewed, wrong, left = (
+            np.bincount(bins[rows], minlength=width)
+            for rows in (self.answers != Answer.NONE, self.answers == Answer.WRONG, is_left)
+        )
+        return reviewed, wrong, left
 
     @property
     def is_logged(self) -> Array:

@@ -86,7 +86,7 @@ def get_audit(
     top: Annotated[
         str | None,
         Query(
-            pattern=r"^[1-9]\d{0,8}(,[1-9]\d{0,8}){0,19}$",
+            pattern=rf"^[1-9]\d{{0,8}}(,[1-9]\d{{0,8}}){{0,{_TOPS - 1}}}$",
             description=f"Also among the first ranks, as many as this: 50,200. At most {_TOPS} numbers.",
         ),
     ] = None,

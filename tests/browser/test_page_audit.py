@@ -49,7 +49,9 @@ def judge(client: httpx.Client, names: list[str], reviewer: str) -> None:
 def shown(page: Page, number: int) -> str:
     """The sample at this place of the queue, when it is there."""
     expect(page.get_by_text(f"Sample {number}", exact=True)).to_be_visible()
-    return page.get_by_role("region", name="Sample row-").get_attribute("aria-label").removeprefix("Sample ")  # type: ignore[union-attr]  # it has one
+    name = page.get_by_role("region", name="Sample row-").get_attribute("aria-label")
+    assert name is not None
+    return name.removeprefix("Sample ")
 
 
 def review(page: Page, numbers: range) -> Iterator[str]:

@@ -1,5 +1,8 @@
 """Goals of an audit: when they are reached, and what they are expected to take."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,10 +12,22 @@ from service.audit.goal import Goal, GoalProgress, expected_more_reviews, listed
 from service.audit.measure import Measured
 from tests.unit.audit.played_audits import Array, PlayedAudit, reviewed, scored
 
+MEASURED = Measured(
+    samples=1000,
+    found=40,
+    unsure=0,
+    plausible=0,
+    reviewed=200,
+    drawn=100,
+    estimate=50.0,
+    low=45,
+    high=60,
+    at_most=50,
+)
 
-def told(**numbers: float | None) -> Measured:
-    base = {"samples": 1000, "found": 40, "unsure": 0, "plausible": 0, "reviewed": 200, "drawn": 100}
-    return Measured(**{**base, "estimate": 50.0, "low": 45, "high": 60, "at_most": 50, **numbers})  # type: ignore[arg-type]
+
+def told(**numbers: Any) -> Measured:
+    return replace(MEASURED, **numbers)
 
 
 @pytest.mark.parametrize(
