@@ -200,8 +200,9 @@ def played(tool: Tool, ours: Installation, *, listening: bool) -> End:
     if listening:
         ours.until(lambda: decisions(ours, one.job), lambda held: len(held) == 34)
     else:
-        assert decisions(ours, one.job) == {}
-        assert ours.post(f"/jobs/{one.job}/reconcile")["recorded"] == 34
+        # The service may have read a part itself: the push caused events, and projects are read every few minutes.
+        ours.post(f"/jobs/{one.job}/reconcile")
+        assert len(decisions(ours, one.job)) == 34
     summary = ours.get(f"/jobs/{one.job}/reviews/summary")
     assert ours.post(f"/jobs/{one.job}/reconcile")["recorded"] == 0
     held = {int(name) - one.ids[0]: what for name, what in decisions(ours, one.job).items()}
