@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 
-import pyarrow.parquet as pq
-
 from service.actions.find import find_dataset
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, NotFound, invalid
@@ -20,6 +18,7 @@ from service.ingest.writers.tables import to_csv, to_jsonl, to_manifest, to_parq
 from service.ingest.writers.view import ADDED, View
 from service.services import Services
 from service.store.originals import Original, find_original
+from service.store.seal import check_once, open_parquet
 
 _CHUNK = 1 << 20
 _PACKED = (".gz", ".tgz")
@@ -97,6 +96,7 @@ def _original(
         raise _refused(
             "the upload was not kept: it came over a connection, from a training, or before uploads were kept", info
         )
+    check_once(original.path)
     changed = {index: one for index, one in amendments.items() if one.changes}
     media_type = mimetypes.guess_type(original.name, strict=False)[0] or "application/octet-stream"
     media_type = "application/gzip" if original.name.lower().endswith(_PACKED) else media_type
@@ -130,7 +130,7 @@ def _edits(
 
 
 def _kept(services: Services, info: DatasetInfo, changed: frozenset[int]) -> Iterator[tuple[int, str]]:
-    with pq.ParquetFile(services.blobs.canonical(info.id)) as file:
+    with open_parquet(services.blobs.canonical(info.id)) as file:
         for group in range(file.metadata.num_row_groups):
             table = file.read_row_group(group, columns=["index", "label"])
             for index, label in zip(*(table.column(name).to_pylist() for name in ("index", "label")), strict=True):

@@ -17,6 +17,7 @@ from service.services import Services
 from service.store import datasets, jobs, loops, pulls, webhooks
 from service.store.blobs import Blobs
 from service.store.jobs import Job
+from service.store.seal import share_seal
 
 log = structlog.get_logger()
 
@@ -106,6 +107,7 @@ def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
     if before.exists():
         after.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(before, after)
+        share_seal(before, after)
 
 
 def _following(services: Services, job_id: str) -> NewJob | None:

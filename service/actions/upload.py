@@ -4,16 +4,22 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
+from service.domain.errors import Damaged, disk_full
 from service.domain.ids import new_id
-from service.ingest.ingest import ingest
+from service.ingest.ingest import Ingested, ingest
 from service.ingest.limits import Limits
 from service.outbound.fetch import fetch
 from service.services import Services
 from service.store import datasets
 from service.store.create import create_with_files
 from service.store.originals import keep_original
+from service.store.seal import check_folder, check_once, seal_folder
+
+log = structlog.get_logger()
 
 _NOT_KEPT = frozenset({"trace", "predictions"})  # written by a training, and corrected where its samples are
 _PACKED = frozenset({".gz", ".bz2", ".xz", ".zst"})
@@ -29,11 +35,14 @@ class UploadedFile:
 
 
 def upload(services: Services, file: UploadedFile, spec: DatasetSpec) -> DatasetInfo:
-    """The dataset made of a file, read now unless it was read before. Raises what ingest raises."""
+    """The dataset made of a file, read now unless it was read before, or its files were damaged. Raises what ingest raises."""
     digest = f"sha256:{canonical_digest(file.digest, spec)}"
     with services.database.read() as connection:
         known = datasets.by_digest(connection, digest)
-    return known or _store(services, file, digest, spec)
+    if known is not None:
+        _mend(services, known, file, spec)
+        return known
+    return _store(services, file, digest, spec)
 
 
 def upload_from_url(services: Services, url: str, spec: DatasetSpec) -> DatasetInfo:
@@ -48,12 +57,9 @@ def upload_from_url(services: Services, url: str, spec: DatasetSpec) -> DatasetI
 
 def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpec) -> DatasetInfo:
     dataset_id, blobs = new_id("ds_"), services.blobs
-    limits = Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
 
     def make() -> DatasetInfo:
-        found = ingest(file.path, file.name, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
-        if services.settings.keep_uploads and found.modality not in _NOT_KEPT:
-            keep_original(blobs, dataset_id, file.path, file.name, spec)
+        found = _read(services, dataset_id, file, spec)
         return DatasetInfo(
             id=dataset_id,
             name=spec.name or _stem(file.name),
@@ -64,6 +70,37 @@ def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpe
 
     folder = blobs.dataset(dataset_id)
     return create_with_files(services.database, blobs, folder, make, datasets.add, datasets.by_digest)
+
+
+def _read(services: Services, dataset_id: str, file: UploadedFile, spec: DatasetSpec) -> Ingested:
+    """Write the files of a dataset."""
+    blobs, limits = services.blobs, Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
+    found = ingest(file.path, file.name, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
+    if services.settings.keep_uploads and found.modality not in _NOT_KEPT:
+        keep_original(blobs, dataset_id, file.path, file.name, spec)
+    return found
+
+
+def _mend(services: Services, known: DatasetInfo, file: UploadedFile, spec: DatasetSpec) -> None:
+    """Write the files of a known dataset again where one is damaged or missing: its upload is here once more."""
+    blobs, folder = services.blobs, services.blobs.dataset(known.id)
+    try:
+        check_folder(folder)
+        check_once(blobs.canonical(known.id))
+    except (Damaged, FileNotFoundError) as error:
+        log.warning("dataset damaged, made again of its upload", dataset=known.id, error=str(error))
+    else:
+        return
+    again = new_id("ds_")
+    try:
+        with disk_full():
+            _read(services, again, file, spec)
+            seal_folder(blobs.dataset(again))
+        # Whoever has a damaged file open keeps it; whoever opens one now gets the new one.
+        blobs.remove(folder)
+        blobs.dataset(again).rename(folder)
+    finally:
+        blobs.remove(blobs.dataset(again))
 
 
 def _stem(filename: str) -> str:

@@ -7,6 +7,7 @@ from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.domain.errors import NotFound
+from service.store.seal import check_once
 
 router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
 
@@ -25,4 +26,5 @@ def get_model(job: CompletedJob, services: ServicesDependency) -> FileResponse:
     path = services.blobs.model(job.id)
     if not path.exists():
         raise NotFound("this job has no weights: its training was recorded elsewhere, or it ran before they were kept")
+    check_once(path)
     return FileResponse(path, media_type=_SAFETENSORS, filename=f"{job.id}.safetensors")

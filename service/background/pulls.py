@@ -27,6 +27,7 @@ from service.services import Services
 from service.store import datasets, jobs, loops, pulls
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.pulls import Pull
+from service.store.seal import seal_folder
 
 log = structlog.get_logger()
 
@@ -132,6 +133,7 @@ def _read(services: Services, pull: Pull, job: Job, heartbeat: _Heartbeat) -> _P
         raise LeaseLost(job.id)
     with connect(services, pull.connection_id) as client:
         info = read_project(services, client, source, placeholder, heartbeat.report, origin)
+    seal_folder(services.blobs.dataset(placeholder.id))
     return _PulledTasks(placeholder, info, _reference(services, job, placeholder.id))
 
 

@@ -117,6 +117,12 @@ class StorageFull(SuspectsError):
     code = "storage_full"
 
 
+class Damaged(SuspectsError):
+    """A file of the installation is not as it was written: bits flipped, or its end is missing. The detail names it and the cure."""
+
+    code = "damaged"
+
+
 class Upstream(SuspectsError):
     """A server that the client named, such as a labelling tool, cannot be reached or refuses."""
 

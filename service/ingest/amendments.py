@@ -7,6 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.store.seal import open_parquet
+
 _SCHEMA = pa.schema(
     [
         ("index", pa.int64()),
@@ -56,5 +58,8 @@ def write_amendments(path: Path, amendments: Iterable[Amendment]) -> None:
 
 
 def read_amendments(path: Path) -> list[Amendment] | None:
-    """The amendments of a dataset, by position; None where they were not written down."""
-    return [Amendment(**row) for row in pq.read_table(path).to_pylist()] if path.exists() else None
+    """The amendments of a dataset, by position; None where they were not written down. Raises Damaged."""
+    if not path.exists():
+        return None
+    with open_parquet(path) as file:
+        return [Amendment(**row) for row in file.read().to_pylist()]

@@ -7,10 +7,9 @@ from datetime import datetime, time
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from service.domain.dataset import CanonicalHeader
 from service.ingest import images
+from service.store.seal import open_parquet
 
 _NUMBERED = re.compile(r"^row-\d+$")
 
@@ -32,7 +31,7 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
     """
     found: dict[int, Content] = {}
     wanted = sorted(set(positions))
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         columns = _columns(header, file.schema_arrow.names, sizes=sizes)
         start = place = 0
@@ -51,7 +50,7 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
 
 def image_sizes(data: Path, count: int) -> list[tuple[int, int]]:
     """Width and height of the first `count` images, by their headers."""
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         batches = file.iter_batches(count, columns=["image"])
         return [images.size_of(image.as_py()) for image in next(batches).column(0)]
 

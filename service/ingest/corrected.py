@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest.content_digest import ContentDigest
+from service.store.seal import open_parquet
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def correct(
     relabelled = gone = 0
     asked = {*labels, *removed, *seen}
     before: dict[str, tuple[int, str]] = {}
-    with pq.ParquetFile(source) as file:
+    with open_parquet(source) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         classes = [*header.classes, *sorted(set(labels.values()) - set(header.classes))]
         places = {name: place for place, name in enumerate(classes)}

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
+from service.store.seal import open_parquet
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
     """The rows at these 0-based positions of the canonical file, in the order asked for."""
     wanted, start = set(positions), 0
     found: dict[int, Identity] = {}
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         classes = CanonicalHeader.from_metadata(file.schema_arrow.metadata).classes
         for group in range(file.metadata.num_row_groups):
             stop = start + file.metadata.row_group(group).num_rows
@@ -40,7 +40,7 @@ def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
 def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
     """Those of `ids` that no row has, each once, in the order given."""
     absent = dict.fromkeys(ids)
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         for group in range(file.metadata.num_row_groups):
             for found in file.read_row_group(group, columns=["id"]).column("id").to_pylist():
                 absent.pop(found, None)
@@ -49,7 +49,8 @@ def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
 
 def splits_of(data: Path) -> tuple[npt.NDArray[Any], list[str]]:
     """The split of each row, as a place among the names that are given with it: int32 n."""
-    column = pq.read_table(data, columns=["split"]).column("split").combine_chunks().dictionary_encode()
+    with open_parquet(data) as file:
+        column = file.read(columns=["split"]).column("split").combine_chunks().dictionary_encode()
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     return column.indices.to_numpy(zero_copy_only=False), column.dictionary.to_pylist()
@@ -59,7 +60,7 @@ def labels_of(data: Path, *, split: str | None = None, ids: Iterable[str] | None
     """The classes of the rows of a split, or of the rows with these ids, by id."""
     named = None if ids is None else frozenset(ids)
     found: dict[str, str] = {}
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         classes = CanonicalHeader.from_metadata(file.schema_arrow.metadata).classes
         for group in range(file.metadata.num_row_groups):
             for row in file.read_row_group(group, columns=["id", "label", "split"]).to_pylist():

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader
 from service.ingest.typical_words import typical_words
-from usual_suspects.files import atomic_write
+from service.store.seal import open_parquet, read_json, sealed_write
 
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MOST_FEATURES = 200
@@ -27,19 +26,18 @@ def read_profile(data: Path, cached: Path) -> dict[str, Any]:
 
     Of more than 200,000 rows, whole row groups at equal distances are read. Memory: one column of them.
     """
-    if cached.exists():
-        found: dict[str, Any] = json.loads(cached.read_text())
-        # Profiles of older versions have no words.
-        if "typical_words" in found:
-            return found
+    known = read_json(cached)
+    # Profiles of older versions have no words.
+    if known is not None and "typical_words" in known:
+        return known
     found = _profile(data)
-    with atomic_write(cached) as part:
+    with sealed_write(cached) as part:
         part.write_text(json.dumps(found))
     return found
 
 
 def _profile(data: Path) -> dict[str, Any]:
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         groups = _groups(file.metadata)
         labels = file.read_row_groups(groups, columns=["label"]).column("label").to_numpy()

@@ -7,10 +7,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pyarrow.parquet as pq
-
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest import images
+from service.store.seal import open_parquet
 
 T = TypeVar("T")
 
@@ -29,7 +28,7 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
 
     An image is described by its content type, size and, where the upload named it, `path`; see `sample_media`.
     """
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         found = _found(file, sample_id)
         if found is None:
             return None
@@ -49,7 +48,7 @@ def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[b
 
     With `side` an image comes as `images.shown` makes it.
     """
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         header = _header(file)
         found = _found(file, sample_id) if header.modality in ("image", "text") else None
         if found is None:
@@ -98,7 +97,7 @@ def _shown_at(
     show: Callable[[CanonicalHeader, dict[str, Any]], T],
     also: Sequence[str] = (),
 ) -> list[T]:
-    with pq.ParquetFile(data, pre_buffer=False) as file:
+    with open_parquet(data, pre_buffer=False) as file:
         header = _header(file)
         columns = list(dict.fromkeys([*_preview_columns(header, file), *also]))
         by_group: dict[int, list[tuple[int, int]]] = {}

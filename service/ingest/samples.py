@@ -13,6 +13,7 @@ from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.values import MissingWords
+from service.store.seal import open_parquet
 
 
 def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, limits: Limits) -> list[int]:
@@ -21,7 +22,8 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
     Values that are missing or cannot be read are null. Gives the positions of the samples that were written: a sample without
     its text or image is left out. Labels and splits are placeholders.
     """
-    schema = pq.read_schema(data)
+    with open_parquet(data) as file:
+        schema = file.schema_arrow
     header = CanonicalHeader.from_metadata(schema.metadata)
     faults = RowFaults(len(samples))
     columns: dict[str, Any] = {}

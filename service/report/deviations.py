@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from service.domain.dataset import DatasetInfo, Feature
+from service.store.seal import open_parquet
 
 _ROWS = 40_000  # rows that are compared with, taken from row groups all over the file
 _FEATURES = 100
@@ -48,7 +48,7 @@ def _read(data: Path, columns: Sequence[str], positions: Sequence[int]) -> tuple
     """Rows to compare with, and the rows at `positions`. Each row group is read once at most."""
     rows: dict[int, dict[str, Any]] = {}
     compared, start = [], 0
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         groups = file.metadata.num_row_groups
         step = -(-file.metadata.num_rows // _ROWS)
         for group in range(groups):

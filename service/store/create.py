@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from service.domain.errors import disk_full
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from service.store.seal import seal_folder
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def create_with_files(
     add: Callable[[sa.Connection, D], None],
     by_digest: Callable[[sa.Connection, str], D | None],
 ) -> D:
-    """What `make` made, with its files in `folder`, and `add` wrote down; or the row of the same digest that was quicker.
+    """What `make` made, with its files in `folder`, which are sealed, and `add` wrote down; or the row of the same digest that was quicker.
 
     The folder is removed where the row is not this one's. Raises StorageFull, and what `make` and `add` raise.
     """
@@ -66,6 +67,7 @@ def create_with_files(
     try:
         with disk_full():
             made = make()
+            seal_folder(folder)
         kept = create_or_adopt(database, create, lambda connection: by_digest(connection, made.digest))
     except BaseException:
         blobs.remove(folder)

@@ -38,6 +38,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.store.seal import open_array, read_checked, row_of, seal_folder
+
 Array = npt.NDArray[Any]
 
 
@@ -91,32 +93,33 @@ def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference
     for name, array in arrays.items():
         np.save(part / f"{name}.npy", array, allow_pickle=False)
     (part / "header.json").write_text(json.dumps({"epochs": epochs, "reference_dataset": reference_dataset}))
+    seal_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
 def load(folder: Path, position: int) -> Evidence | None:
-    """The evidence for the sample at row `position` of the canonical file, or None where it was not ranked."""
+    """The evidence for the sample at row `position` of the canonical file, or None where it was not ranked. Raises Damaged."""
     if not (folder / "header.json").exists():
         return None
     row = _row(folder, "positions", position)
     if row is None:
         return None
     suspect = _row(folder, "suspect_positions", position) if (folder / "suspect_positions.npy").exists() else None
-    header = json.loads((folder / "header.json").read_text())
+    header = json.loads(read_checked(folder / "header.json"))
     answers = Evidence(
         epochs=header["epochs"],
-        loss=_open(folder, "loss")[row].tolist(),
-        margin=_open(folder, "margin")[row].tolist(),
+        loss=_at(folder, "loss", row).tolist(),
+        margin=_at(folder, "margin", row).tolist(),
         reference_dataset=header["reference_dataset"],
     )
     if not (folder / "classes.npy").exists():
         return answers
-    classes = _open(folder, "classes")[row].tolist()
-    by_class = _open(folder, "class_influence")[row].T.tolist()
+    classes = _at(folder, "classes", row).tolist()
+    by_class = _at(folder, "class_influence", row).T.tolist()
     return replace(
         answers,
-        self_influence=_open(folder, "self_influence")[row].tolist(),
+        self_influence=_at(folder, "self_influence", row).tolist(),
         class_influence=dict(zip(classes, by_class, strict=True)),
         supporting=_influential(folder, "supporting", row, suspect),
         opposing=_influential(folder, "opposing", row, suspect),
@@ -125,20 +128,20 @@ def load(folder: Path, position: int) -> Evidence | None:
 
 
 def _row(folder: Path, name: str, position: int) -> int | None:
-    positions = _open(folder, name)
+    positions = open_array(folder / f"{name}.npy")
     row = int(np.searchsorted(positions, position))
     return None if row == len(positions) or positions[row] != position else row
 
 
-def _open(folder: Path, name: str) -> Array:
-    return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]  # a memmap
+def _at(folder: Path, name: str, row: int) -> Array:
+    return row_of(folder / f"{name}.npy", row)
 
 
 def _influential(folder: Path, name: str, row: int, suspect: int | None) -> list[Influential]:
     if suspect is None:
-        positions, values = _open(folder, name)[row], _open(folder, f"{name}_values")[row]
+        positions, values = _at(folder, name, row), _at(folder, f"{name}_values", row)
         return [Influential(int(p), float(v)) for p, v in zip(positions, values, strict=True) if p >= 0]
-    positions, courses = _open(folder, f"suspect_{name}")[suspect], _open(folder, f"suspect_{name}_values")[suspect]
+    positions, courses = _at(folder, f"suspect_{name}", suspect), _at(folder, f"suspect_{name}_values", suspect)
     return [
         Influential(int(p), sum(course), course)
         for p, course in zip(positions, courses.tolist(), strict=True)
@@ -148,7 +151,7 @@ def _influential(folder: Path, name: str, row: int, suspect: int | None) -> list
 
 def _witnesses(folder: Path, suspect: int) -> SuspectWitnesses:
     return SuspectWitnesses(
-        place=int(_open(folder, "suspect_class")[suspect]),
-        looked_at=int(_open(folder, "suspect_looked_at")[suspect]),
-        against=_open(folder, "suspect_against")[suspect].tolist(),
+        place=int(_at(folder, "suspect_class", suspect)),
+        looked_at=int(_at(folder, "suspect_looked_at", suspect)),
+        against=_at(folder, "suspect_against", suspect).tolist(),
     )

@@ -179,14 +179,16 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
     job_events.record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
 
 
-def requeue(connection: sa.Connection, held: Claim, now: datetime) -> None:
-    """Put a job back into the queue, because this worker is stopping. Raises LeaseLost."""
-    # An orderly stop is no failure of the job: it does not use up an attempt.
+def requeue(connection: sa.Connection, held: Claim, now: datetime, *, counted: bool = False) -> None:
+    """Put a job back into the queue, because this worker is stopping. Raises LeaseLost.
+
+    An orderly stop is no failure of the job: it does not use up an attempt, unless it is `counted`.
+    """
     _write(
         connection,
         held,
         state=State.QUEUED,
-        attempts=held.attempt - 1,
+        attempts=held.attempt if counted else held.attempt - 1,
         progress=Progress(detail="waiting for a worker").model_dump(),
         owner=None,
         lease_until=None,

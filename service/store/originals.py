@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from service.domain.dataset import DatasetSpec
 from service.store.blobs import Blobs
+from service.store.seal import read_checked, seal_file, share_seal
 
 
 class OriginalFacts(BaseModel):
@@ -36,6 +37,7 @@ class Original:
 def keep_original(blobs: Blobs, dataset_id: str, upload: Path, name: str, spec: DatasetSpec) -> None:
     """Keep an upload with its dataset, whose folder is there; by a hard link where the file system has them."""
     _link(upload, blobs.original(dataset_id))
+    seal_file(blobs.original(dataset_id))  # of its own, so that corrected datasets need not compute it again
     facts = OriginalFacts(name=name, spec=spec)
     blobs.original_facts(dataset_id).write_text(facts.model_dump_json(), encoding="utf-8")
 
@@ -44,15 +46,16 @@ def share_original(blobs: Blobs, parent_id: str, dataset_id: str) -> None:
     """Give a corrected dataset the upload of its parent, if that has one."""
     if find_original(blobs, parent_id) is not None:
         _link(blobs.original(parent_id), blobs.original(dataset_id))
+        share_seal(blobs.original(parent_id), blobs.original(dataset_id))
         _link(blobs.original_facts(parent_id), blobs.original_facts(dataset_id))
 
 
 def find_original(blobs: Blobs, dataset_id: str) -> Original | None:
-    """The upload of a dataset; None where none was kept."""
+    """The upload of a dataset, whose bytes are unchecked; None where none was kept. Raises Damaged for its facts."""
     path, facts = blobs.original(dataset_id), blobs.original_facts(dataset_id)
     if not (path.exists() and facts.exists()):
         return None
-    said = OriginalFacts.model_validate_json(facts.read_text(encoding="utf-8"))
+    said = OriginalFacts.model_validate_json(read_checked(facts))
     return Original(path, said.name, said.spec)
 
 

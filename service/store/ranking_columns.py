@@ -33,14 +33,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import sqlalchemy as sa
+import structlog
 
+from service.domain.errors import Damaged
 from service.store import substrings
+from service.store.seal import check_once, open_array, read_checked, seal_folder, sealed_write
 from service.store.tables import suspects
-from usual_suspects.files import atomic_write
 
 Array = npt.NDArray[Any]
 _COLUMNS = ("index", "position", "sample_id", "given_label", "suggested_label", "suggested_confidence", "verdict")
+_BASE = (
+    "header.json",
+    *(f"{name}.npy" for name in ("index", "position", "given", "suggested", "verdict", "confidence", "ids-starts")),
+    "ids.bytes",
+)
 _CHUNK = 20_000
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -110,19 +118,19 @@ class RankingColumns:
     def order(self, connection: sa.Connection, job_id: str, by: str) -> Array:
         """The rows by a signal, most suspicious first. Sorted now where no worker has written it down."""
         path = self.folder / f"order-{by}.npy"
-        if not path.exists():
+        if not _is_sound(path):
             score = sa.select(suspects.c[by]).where(suspects.c.job_id == job_id).order_by(suspects.c.index)
             with connection.execute(score, execution_options={"yield_per": _CHUNK}).scalars() as values:
                 scores = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(self))
-            with atomic_write(path) as part, part.open("wb") as file:
+            with sealed_write(path) as part, part.open("wb") as file:
                 np.save(file, _sorted(scores))
-        return _opened(path)
+        return open_array(path)
 
     def _optional(self, name: str) -> Array | None:
         return self._opened(name) if (self.folder / f"{name}.npy").exists() else None
 
     def _opened(self, name: str) -> Array:
-        return _opened(self.folder / f"{name}.npy")
+        return open_array(self.folder / f"{name}.npy")
 
 
 def save(
@@ -141,26 +149,47 @@ def save(
     for by in signals:
         scores = table.column(by).to_numpy()
         np.save(part / f"order-{by}.npy", _sorted(scores))
+    seal_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
 
 def opened(connection: sa.Connection, folder: Path, job_id: str) -> RankingColumns:
-    """The columns of a completed job, made of its table where no worker has written them down."""
-    if not (folder / "header.json").exists():
+    """The columns of a completed job, made of its table where no worker has written them down, or some are damaged."""
+    lost = [name for name in _BASE if not _is_sound(folder / name)]
+    if lost:
         part = _begun(folder)
         _save_columns(part, _read(connection, job_id))
+        if folder.exists():
+            log.warning("ranking columns made again", job=job_id, damaged=lost)
+            _keep_others(folder, part)
+        seal_folder(part)
         try:
+            shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)
         except OSError:  # another thread or process was quicker
             shutil.rmtree(part, ignore_errors=True)
-    header = json.loads((folder / "header.json").read_text())
+    header = json.loads(read_checked(folder / "header.json"))
     return RankingColumns(folder, tuple(header["labels"]), tuple(header["verdicts"]), header["counts"])
 
 
-def _opened(path: Path) -> Array:
-    array: Array = np.load(path, mmap_mode="r")
-    return array
+def _is_sound(path: Path) -> bool:
+    """Whether a file is there and as it was written; it can be made again of the database."""
+    try:
+        check_once(path)
+    except FileNotFoundError:
+        return False
+    except Damaged as error:
+        log.warning("ranking file damaged, it is made again", error=error.detail)
+        return False
+    return True
+
+
+def _keep_others(folder: Path, part: Path) -> None:
+    """Move what is not in the database, such as maps, to the new columns; what is damaged of it stays behind."""
+    for path in folder.glob("*.npy"):
+        if not (part / path.name).exists() and not path.name.startswith("order-") and _is_sound(path):
+            shutil.copyfile(path, part / path.name)
 
 
 def _begun(folder: Path) -> Path:

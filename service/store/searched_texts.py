@@ -8,9 +8,13 @@ from typing import Any
 
 import numpy.typing as npt
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+import structlog
 
+from service.domain.errors import Damaged
 from service.store import substrings
+from service.store.seal import open_parquet, seal_folder
+
+log = structlog.get_logger()
 
 SEARCHED = 200  # characters
 _NAME = "texts"
@@ -22,7 +26,13 @@ def with_text(folder: Path, data: Path, part: str) -> npt.NDArray[Any]:
     The beginnings of the texts are written into `folder` by the first search, or by `prepare`.
     """
     prepare(folder, data)
-    return substrings.containing(folder, _NAME, part)
+    try:
+        return substrings.containing(folder, _NAME, part)
+    except Damaged as error:
+        log.warning("search files made again", error=error.detail)
+        shutil.rmtree(folder, ignore_errors=True)
+        prepare(folder, data)
+        return substrings.containing(folder, _NAME, part)
 
 
 def prepare(folder: Path, data: Path) -> None:
@@ -31,6 +41,7 @@ def prepare(folder: Path, data: Path) -> None:
         return
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     substrings.save(part, _NAME, _beginnings(data))
+    seal_folder(part)
     try:
         part.rename(folder)
     except OSError:  # another thread or process was quicker
@@ -38,7 +49,7 @@ def prepare(folder: Path, data: Path) -> None:
 
 
 def _beginnings(data: Path) -> Iterator[list[str]]:
-    with pq.ParquetFile(data) as file:
+    with open_parquet(data) as file:
         for group in range(file.metadata.num_row_groups):
             texts = file.read_row_group(group, columns=["text"]).column("text")
             yield pc.utf8_slice_codeunits(texts, 0, SEARCHED).to_pylist()

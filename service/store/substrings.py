@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from service.store.seal import open_array, open_bytes
+
 Array = npt.NDArray[Any]
 _WINDOW = 2**24  # bytes looked at together, so that memory does not grow with the texts
 
@@ -26,14 +28,14 @@ def save(folder: Path, name: str, texts: Iterable[Sequence[str]]) -> None:
 
 
 def containing(folder: Path, name: str, part: str) -> Array:
-    """Which of the texts contain `part`: bool n. An empty part is in all of them."""
-    starts: Array = np.load(folder / f"{name}-starts.npy", mmap_mode="r")
+    """Which of the texts contain `part`: bool n. An empty part is in all of them. Raises Damaged."""
+    starts: Array = open_array(folder / f"{name}-starts.npy")
     found = np.zeros(len(starts) - 1, bool)
     needle = np.frombuffer(_folded(part).encode(), np.uint8)
     if not len(needle):
         return ~found
     size = int(starts[-1])
-    content: Array = np.memmap(folder / f"{name}.bytes", np.uint8, "r") if size else np.zeros(0, np.uint8)
+    content: Array = open_bytes(folder / f"{name}.bytes") if size else np.zeros(0, np.uint8)
     for begin in range(0, size, _WINDOW):
         window = content[begin : begin + _WINDOW + len(needle) - 1]
         hits = _hits(window, needle)

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.damage import cut_short, flip_bit
 from tests.integration.installation import LONG, QUICK, Installation, impatient, installed, kill
 
 
@@ -28,7 +29,9 @@ def test_a_job_waits_for_a_worker(installation: Installation) -> None:
         assert installation.client.get("/readyz").status_code == httpx.codes.OK
 
 
-def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation: Installation) -> None:
+def test_a_worker_killed_in_training_and_damaged_files_change_nothing_in_the_ranking(
+    installation: Installation,
+) -> None:
     with installation.worker() as first:
         job_id = installation.submit(LONG)
         installation.wait(job_id, "training")
@@ -36,6 +39,9 @@ def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation
             time.sleep(0.05)
         kill(first)
         assert installation.job(job_id)["state"] == "training"
+    folder = installation.settings.home / "jobs" / job_id
+    flip_bit(max((folder / "checkpoints").glob("*.pt")))
+    cut_short(folder / "learning_rate.json")
     with installation.worker():
         job = installation.wait(job_id, "completed")
         undisturbed = installation.submit(LONG)
@@ -46,7 +52,7 @@ def test_a_worker_killed_in_training_changes_nothing_in_the_ranking(installation
     assert job["spec"]["training"]["find_learning_rate"] is True
     assert job["result"]["model"]["learning_rate"] == found["rate"]
     assert found["rate"] in [one["rate"] for one in found["tried"]]
-    # It went on from its last checkpoint: no epoch was computed twice but the one that was cut off.
+    # It went on from its last sound checkpoint: no epoch is told twice.
     assert installation.epochs(job_id) == list(range(1, LONG["epochs"] + 1))
     assert installation.ranking(job_id) == installation.ranking(undisturbed)
 

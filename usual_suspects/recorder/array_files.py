@@ -6,12 +6,11 @@ Never more than one batch is in memory.
 
 import hashlib
 import json
-import shutil
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +59,10 @@ class GrowingArray:
 
 
 def write_safetensors(path: Path, columns: Mapping[str, ArrayFile], metadata: Mapping[str, str]) -> None:
-    """Write all arrays into one safetensors file, atomically; the files of the arrays stay."""
+    """Write all arrays into one safetensors file, atomically; the files of the arrays stay.
+
+    Raises OSError for a file that is not as it was written.
+    """
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, column in columns.items():
@@ -71,5 +73,14 @@ def write_safetensors(path: Path, columns: Mapping[str, ArrayFile], metadata: Ma
     with atomic_write(path) as part, part.open("wb") as target:
         target.write(struct.pack("<Q", len(text)) + text)
         for column in columns.values():
-            with column.path.open("rb") as source:
-                shutil.copyfileobj(source, target, 1 << 20)
+            _copy(column, target)
+
+
+def _copy(column: ArrayFile, target: IO[bytes]) -> None:
+    digest = hashlib.sha256()
+    with column.path.open("rb") as source:
+        while piece := source.read(1 << 20):
+            digest.update(piece)
+            target.write(piece)
+    if digest.hexdigest() != column.digest:
+        raise OSError(f"{column.path} is damaged: it is not as it was written; examine the disk and record again")

@@ -9,6 +9,7 @@ from typing import Literal
 from service.domain.dataset import Modality
 from service.domain.errors import FieldError, Invalid
 from service.store.blobs import NETWORK_FILE
+from service.store.seal import check
 from worker.backbones import digests
 
 FileForm = Literal["efficientnet_lite0", "transformers", "arrays", "program"]
@@ -85,8 +86,9 @@ def find_backbone(
 
 
 def uploaded_network(name: str, networks: Path) -> BackboneFiles:
-    """The file of a network that a client uploaded."""
+    """The file of a network that a client uploaded. Raises Damaged."""
     folder = networks / name
+    check(folder / NETWORK_FILE)
     return BackboneFiles(name, "program", folder, (folder / NETWORK_FILE,))
 
 

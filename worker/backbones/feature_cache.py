@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from service.domain.errors import TooLarge
+from service.domain.errors import Damaged, TooLarge
+from service.store.seal import check_folder, open_array, seal_folder
 from worker.data.encoding import Inputs
 
 log = structlog.get_logger()
@@ -26,19 +27,26 @@ _ABANDONED = 7 * 86_400  # seconds, after which an unfinished entry is removed
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder of entries with one file per array. Beyond `limit` bytes the least recently used entries are removed."""
+    """A folder of sealed entries with one file per array. Beyond `limit` bytes the least recently used entries are removed."""
 
     folder: Path
     limit: int
 
     def find(self, key: str) -> Inputs | None:
-        """The memory-mapped arrays of an entry, None where there is none; writing to them changes no file."""
+        """The memory-mapped arrays of an entry; writing to them changes no file.
+
+        None where there is no entry, or a damaged one, which is removed.
+        """
         entry = self.folder / key
         try:
             os.utime(entry)
             return _mapped(entry)
         except FileNotFoundError:
             return None  # never stored, or just removed by another worker
+        except Damaged as error:
+            log.warning("features removed, they are computed again", error=error.detail)
+            shutil.rmtree(entry, ignore_errors=True)
+            return None
 
     def store(self, key: str, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> Inputs:
         """Write an entry of `rows` rows, batch by batch, and return it as `find` does. Raises TooLarge beyond `limit`."""
@@ -48,6 +56,7 @@ class FeatureCache:
         part.mkdir()
         try:
             self._write(part, rows, found)
+            seal_folder(part)
             try:
                 part.rename(self.folder / key)
             except OSError:
@@ -103,7 +112,7 @@ def _state(folder: Path) -> Iterator[tuple[Path, float, int]]:
     for entry in folder.iterdir():
         try:
             if not entry.name.endswith(_PART):
-                yield entry, entry.stat().st_mtime, sum(file.stat().st_size for file in entry.iterdir())
+                yield entry, entry.stat().st_mtime, sum(file.stat().st_size for file in entry.glob("*.npy"))
         except FileNotFoundError:
             continue
 
@@ -112,7 +121,8 @@ def _mapped(entry: Path) -> Inputs:
     files = sorted(entry.glob("*.npy"))
     if not files:
         raise FileNotFoundError(entry)
-    return tuple(torch.from_numpy(np.load(file, mmap_mode="c")) for file in files)
+    check_folder(entry)
+    return tuple(torch.from_numpy(open_array(file, writable=True)) for file in files)
 
 
 def select_rows(whole: Inputs, rows: Int[Tensor, " k"], scratch: Path) -> Inputs:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.domain.errors import FieldError, Invalid
+from service.store.seal import open_parquet
 
 _BATCH = 2048
 
@@ -45,7 +45,7 @@ class Canonical:
         if rows is not None and bool((torch.cat([edges[:1], rows, edges[1:]]).diff() <= 0).any()):
             raise ValueError(f"rows must ascend, without repeats, within 0 to {len(self.labels) - 1}")
         start = 0
-        with pq.ParquetFile(self.path) as file:
+        with open_parquet(self.path) as file:
             for batch in file.iter_batches(_BATCH, columns=list(columns)):
                 if rows is None:
                     yield batch
@@ -57,7 +57,8 @@ class Canonical:
 
     def width(self, column: str) -> int:
         """Numbers in each vector of a column."""
-        return int(pq.read_schema(self.path).field(column).type.list_size)
+        with open_parquet(self.path) as file:
+            return int(file.schema_arrow.field(column).type.list_size)
 
     def digest(self, column: str) -> str:
         """SHA-256 of all values of a column of texts or bytes, in their order."""
@@ -83,7 +84,7 @@ class Canonical:
 
 def open_canonical(path: Path) -> Canonical:
     """Open a canonical file and read all but the inputs."""
-    with pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         named = "group" in file.schema_arrow.names
         table = file.read(["id", "split", "index", "label", *(["group"] if named else [])])

@@ -1,15 +1,17 @@
 """Resources of a worker process, and the paths of a job's files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 import torch
 
+from service.domain.errors import Damaged
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from service.store.seal import check, remove_sealed
 from worker.backbones import BackboneContext, FeatureCache
 from worker.training.loop import TrainingState
 
@@ -51,12 +53,40 @@ def checkpoint_path(folder: Path, epoch: int) -> Path:
     return folder / f"{epoch:05d}.pt"
 
 
-def latest_checkpoint(folder: Path) -> TrainingState | None:
-    """The newest checkpoint that can be read, or None; files that cannot be read are deleted."""
-    for path in sorted(folder.glob("*.pt"), reverse=True):
-        try:
-            return TrainingState.load(path)
-        except Exception as error:  # noqa: BLE001 - torch raises many errors for a file that was cut short by a power failure
-            log.warning("checkpoint unreadable, going back further", path=str(path), error=str(error))
-            path.unlink()
+class CheckpointLost(Exception):
+    """A checkpoint that was needed is damaged or gone; training can go on from the one before."""
+
+
+def load_checkpoint(path: Path) -> TrainingState:
+    """A checkpoint. Raises CheckpointLost; what is damaged is deleted then."""
+    try:
+        return TrainingState.load(path)
+    except (Damaged, FileNotFoundError) as error:
+        remove_sealed(path)
+        raise CheckpointLost(str(error)) from error
+
+
+def checkpoint_to_resume(folder: Path, kept: Sequence[int]) -> TrainingState | None:
+    """The newest checkpoint that can be read and before which none of the epochs `kept` is lost, or None.
+
+    Damaged checkpoints are deleted with all later ones: training makes them again, with the same bits.
+    """
+    there = {int(path.stem): path for path in folder.glob("*.pt")}
+    lost = [epoch for epoch in kept if epoch <= max(there, default=0) and not _is_sound(folder, epoch)]
+    for epoch in sorted(there, reverse=True):
+        if not lost or epoch < lost[0]:
+            try:
+                return TrainingState.load(there[epoch])
+            except Exception as error:  # noqa: BLE001 - torch raises many errors for a file of an earlier version that was cut short
+                log.warning("checkpoint unreadable, going back further", path=str(there[epoch]), error=str(error))
+        remove_sealed(there[epoch])
     return None
+
+
+def _is_sound(folder: Path, epoch: int) -> bool:
+    try:
+        check(checkpoint_path(folder, epoch))
+    except (Damaged, FileNotFoundError) as error:
+        log.warning("checkpoint lost, going back further", epoch=epoch, error=str(error))
+        return False
+    return True

@@ -20,10 +20,17 @@ from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
 from service.store.jobs import Claim, Job, LeaseLost
-from usual_suspects.files import atomic_write
+from service.store.seal import read_json, remove_sealed, sealed_write
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
-from worker.job.context import WorkerContext, checkpoint_path, latest_checkpoint, preprocessing_path
+from worker.job.context import (
+    CheckpointLost,
+    WorkerContext,
+    checkpoint_path,
+    checkpoint_to_resume,
+    load_checkpoint,
+    preprocessing_path,
+)
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.predictions import NO_EPOCH, measure_predictions
 from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
@@ -57,6 +64,9 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
         log.info("job taken away", job=job_id)
     except Stopping:
         _end(context, lambda connection: jobs.requeue(connection, claim, _now()))
+    except CheckpointLost as error:
+        log.warning("checkpoint lost, going back", job=job_id, error=str(error))
+        _go_back(claim, context, error)
     except sa.exc.OperationalError:
         # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
         log.exception("database lost", job=job_id)
@@ -64,6 +74,15 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
         log.exception("job failed", job=job_id)
         failure = _explain(error)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
+
+
+def _go_back(claim: Claim, context: WorkerContext, error: CheckpointLost) -> None:
+    """Queue the job again, to train from an earlier checkpoint. Each time is an attempt: a disk may damage every file."""
+    if claim.attempt >= context.settings.max_attempts:
+        failure = JobError(code="damaged", detail=f"{error}; this happened {claim.attempt} times: examine the disk")
+        _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
+    else:
+        _end(context, lambda connection: jobs.requeue(connection, claim, _now(), counted=True))
 
 
 @dataclass(frozen=True)
@@ -149,7 +168,7 @@ def _score_trained(
         prepared,
         spec,
         rates,
-        lambda t: TrainingState.load(checkpoint_path(folder, epochs[t])).model,
+        lambda t: load_checkpoint(checkpoint_path(folder, epochs[t])).model,
         scratch,
         _report_scoring(heartbeat),
     )
@@ -179,8 +198,8 @@ def _score_predicted(
 
 def _export_weights(checkpoint: Path, path: Path) -> None:
     """Write the weights at the end of training as safetensors."""
-    weights = {name: value.contiguous() for name, value in TrainingState.load(checkpoint).model.items()}
-    with atomic_write(path, durable=True) as part:
+    weights = {name: value.contiguous() for name, value in load_checkpoint(checkpoint).model.items()}
+    with sealed_write(path, durable=True) as part:
         save_file(weights, part)
 
 
@@ -190,14 +209,15 @@ def _report_scoring(heartbeat: Heartbeat) -> Callable[[float], None]:
 
 def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpec:
     # Kept in a file, so that another attempt, perhaps on another machine, trains with the same rate.
-    if not path.exists():
+    known = read_json(path)
+    if known is None or not isinstance(known.get("rate"), float):
         groups = None if prepared.groups is None else prepared.groups.train
         found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training, groups)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as part:
-            part.write_text(json.dumps(asdict(found)))
-    rate = json.loads(path.read_text())["rate"]
-    return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": rate})})
+        known = asdict(found)
+        with sealed_write(path) as part:
+            part.write_text(json.dumps(known))
+    return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": known["rate"]})})
 
 
 def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbeat, last_recorded_epoch: int) -> int:
@@ -206,7 +226,7 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
     for part in folder.glob("*.part"):
         part.unlink(missing_ok=True)  # of an attempt that was killed while it wrote
-    resume = latest_checkpoint(folder)
+    resume = checkpoint_to_resume(folder, kept)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
         # Metrics first: an epoch whose checkpoint was not written is computed again and has the same metrics.
@@ -214,7 +234,7 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
             heartbeat.record_metrics(metrics)
         state.save(checkpoint_path(folder, state.epoch))
         if state.epoch - 1 not in kept:
-            checkpoint_path(folder, state.epoch - 1).unlink(missing_ok=True)
+            remove_sealed(checkpoint_path(folder, state.epoch - 1))
         share = state.epoch / epochs
         heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
@@ -226,7 +246,7 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
         heartbeat.resume_at(State.TRAINING, resume.epoch / epochs, f"epoch {min(resume.epoch + 1, epochs)}/{epochs}")
     ran = fit(prepared, spec, resume, after_epoch, after_batch)
     for epoch in set(kept) - set(checkpoints(spec.training, ran)):
-        checkpoint_path(folder, epoch).unlink(missing_ok=True)
+        remove_sealed(checkpoint_path(folder, epoch))
     return ran
 
 
@@ -258,6 +278,8 @@ def _explain(error: Exception) -> JobError:
             return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
         case OSError() if is_disk_full(error):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
+        case FileNotFoundError(filename=str() as name):
+            return JobError(code="damaged", detail=f"{name} is missing; restore it from a backup, then retry the job")
         case _:
             return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models.uploaded import StateParams
 from service.domain.specs import ModelRequest
+from service.store.seal import check
 
 _LISTED = 10
 
@@ -24,9 +25,10 @@ def architecture(request: ModelRequest) -> ModelRequest:
 def load_state(model: nn.Module, last: nn.Linear, request: ModelRequest, path: Path) -> None:
     """Load the safetensors file at `path` into the network, whose last layer is `last`.
 
-    Raises Invalid naming tensors that are missing, unknown, of another shape or not finite.
+    Raises Damaged, and Invalid naming tensors that are missing, unknown, of another shape or not finite.
     """
     given = StateParams.model_validate(request.params)
+    check(path)
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:

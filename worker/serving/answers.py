@@ -1,17 +1,22 @@
 """Predictions for new samples by the model of a completed job, exchanged in files."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from safetensors.torch import load_file
+from torch import Tensor
 
 from service.domain.job import State
 from service.store import jobs
+from service.store.seal import check
 from usual_suspects.files import atomic_write
 from worker.backbones import Preprocessing
 from worker.data.canonical import open_canonical
-from worker.job.context import WorkerContext, latest_checkpoint, preprocessing_path
+from worker.job.context import WorkerContext, preprocessing_path
 from worker.serving.inference import TrainedModel, probabilities, restore_model
+from worker.training.loop import TrainingState
 
 log = structlog.get_logger()
 
@@ -40,6 +45,19 @@ def answer(job_id: str, question: str, context: WorkerContext) -> None:
         part.write_text(json.dumps(reply))
 
 
+def _weights(job_id: str, context: WorkerContext) -> Mapping[str, Tensor]:
+    """The weights at the end of training. Raises Damaged, and LookupError where there are none."""
+    path = context.blobs.model(job_id)
+    if path.exists():
+        check(path)
+        return load_file(path)
+    # Jobs of earlier versions have their checkpoints alone.
+    last = max(context.blobs.checkpoints(job_id).glob("*.pt"), default=None)
+    if last is None:
+        raise LookupError(job_id)
+    return TrainingState.load(last).model
+
+
 def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
     """The model of a completed job; the last one is kept in memory. Raises LookupError where there is none."""
     if job_id not in _kept:
@@ -47,9 +65,7 @@ def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
             job = jobs.get(connection, job_id)
         if job is None or job.state != State.COMPLETED:
             raise LookupError(job_id)
-        state = latest_checkpoint(context.blobs.checkpoints(job_id))
-        if state is None:
-            raise LookupError(job_id)
+        weights = _weights(job_id, context)
         dataset, path = (
             open_canonical(context.blobs.canonical(job.dataset_id)),
             preprocessing_path(context.blobs, job_id),
@@ -57,5 +73,5 @@ def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
         preprocessing = Preprocessing.load(path) if path.exists() else None
         _kept.clear()  # before another is loaded: both may be large
         backbones = context.backbone_context(context.blobs.job(job_id) / "scratch")
-        _kept[job_id] = restore_model(job.spec, dataset, state, context.device, backbones, preprocessing)
+        _kept[job_id] = restore_model(job.spec, dataset, weights, context.device, backbones, preprocessing)
     return _kept[job_id]

@@ -1,6 +1,6 @@
 """Predictions of a completed job's model for new samples."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,6 @@ from worker.devices import CPU, device_of, to_device
 from worker.job.preparation import split_samples
 from worker.models import build
 from worker.models.uploaded_weights import architecture
-from worker.training.loop import TrainingState
 
 _BLOCK = 256
 
@@ -34,12 +33,12 @@ class TrainedModel:
 def restore_model(
     spec: JobSpec,
     dataset: Canonical,
-    state: TrainingState,
+    weights: Mapping[str, Tensor],
     device: torch.device = CPU,
     backbones: BackboneContext | None = None,
     preprocessing: Preprocessing | None = None,
 ) -> TrainedModel:
-    """The model, on `device`, and how training read samples: an encoder learns the same of the same rows.
+    """The model with its trained weights, on `device`, and how training read samples: an encoder learns the same of the same rows.
 
     A pretrained model also needs a BackboneContext, where its frozen part is found, and the preprocessing that its training had. Raises
     Invalid where nothing was trained here, and where the pretrained network is gone or is another by now.
@@ -56,7 +55,7 @@ def restore_model(
         model, inputs = rebuild_model(spec, dataset, backbones, preprocessing)
     else:
         model, inputs = _built(spec, dataset)
-    model.load_state_dict(state.model)
+    model.load_state_dict(weights)
     return TrainedModel(model.to(device).eval(), inputs, dataset.header.classes)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
-from usual_suspects.files import atomic_write
+from service.store.seal import check, sealed_write
 from worker.devices import device_of, to_device
 from worker.training.augmentation import flip_crop
 from worker.training.stopping import has_stopped_improving
@@ -55,13 +55,14 @@ class TrainingState:
     losses: tuple[float, ...] = ()
 
     def save(self, path: Path) -> None:
-        """Write to a file that is complete or absent, whenever the process dies."""
-        with atomic_write(path) as part:
+        """Write to a sealed file that is complete or absent, whenever the process dies."""
+        with sealed_write(path) as part:
             torch.save(vars(self), part)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
-        """Read what `save` wrote; never runs code from the file."""
+        """Read what `save` wrote; never runs code from the file. Raises Damaged, and FileNotFoundError."""
+        check(path)
         # Whoever goes on may compute elsewhere; what is loaded is copied to where the model is.
         return cls(**torch.load(path, weights_only=True, map_location="cpu"))
 

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from service.domain.errors import (
     Conflict,
+    Damaged,
     FieldError,
     Forbidden,
     Gone,
@@ -53,6 +54,7 @@ STATUSES: dict[type[SuspectsError], int] = {
     UnreadableType: 415,
     Invalid: 422,
     TooMany: 429,
+    Damaged: 500,
     Upstream: 502,
     StorageFull: 507,
 }
@@ -68,6 +70,7 @@ MEANINGS: dict[int, str] = {
     415: "A type of body or file that cannot be read.",
     422: "Invalid; `errors` names the fields, or line and column of the file.",
     429: "Too many jobs wait; `Retry-After` says when to come back.",
+    500: "An error of the service, or a file of it that is damaged; `detail` names the file and the cure.",
     502: "A server that the request names, for example a labelling tool, cannot be reached or refuses; `detail` has its answer.",
     503: "The database, the broker or another part cannot be reached.",
     507: "The disk is full; nothing was kept.",

@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from service.domain.dataset import CanonicalHeader, DatasetInfo
 from service.ingest.amendments import Amendment
 from service.ingest.source import free_name
+from service.store.seal import open_parquet
 
 ADDED = ("previous_label", "reviewed_by")
 
@@ -33,7 +33,7 @@ class View:
 
         An image is a structure of bytes and path with `images`, and left out without.
         """
-        with pq.ParquetFile(self.data) as file:
+        with open_parquet(self.data) as file:
             header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
             for group in range(file.metadata.num_row_groups):
                 wanted = [name for name in file.schema_arrow.names if images or name != "image"]
@@ -53,7 +53,7 @@ class View:
                 yield {**row, "path": row.get("path") or row["id"], "label": header.classes[row["label"]]}
 
     def _groups(self, *columns: str) -> Iterator[tuple[Any, CanonicalHeader]]:
-        with pq.ParquetFile(self.data) as file:
+        with open_parquet(self.data) as file:
             header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
             wanted = [name for name in columns if name in file.schema_arrow.names]
             for group in range(file.metadata.num_row_groups):

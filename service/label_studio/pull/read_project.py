@@ -19,6 +19,7 @@ from service.label_studio.pull.task_file import ID_COLUMN, LABEL_COLUMN, TEXT_CO
 from service.platforms.annotations import Annotation
 from service.platforms.label_studio import Control, SkippedTask, TaskSample, read_annotations, task_samples
 from service.services import Services
+from service.store.seal import sealed_write
 
 _DOWNLOADS = 4  # images downloaded at the same time
 _IN_MEMORY = 16  # images held in memory
@@ -66,7 +67,7 @@ def _json_lines(path: Path | None) -> Iterator[Callable[[Iterable[dict[str, Any]
         yield lambda _values: None
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with sealed_write(path) as part, part.open("w") as file:
         yield lambda values: file.writelines(json.dumps(value) + "\n" for value in values)
 
 

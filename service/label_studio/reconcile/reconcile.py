@@ -36,6 +36,7 @@ from service.services import Services
 from service.store import datasets, outcomes, pulls
 from service.store.jobs import Job
 from service.store.pulls import Pull
+from service.store.seal import open_checked
 
 _TRIES = 3
 _GONE = "gone"  # fingerprint of a deleted project
@@ -166,7 +167,7 @@ def _baseline(services: Services, pull: Pull) -> dict[int, dict[int, tuple[str, 
     if not path.exists():
         msg = "what the tool said when the tasks were pulled is not known any more; submit the project as a new job"
         raise Conflict(msg, members={"state": "forgotten"})
-    with path.open() as lines:
+    with open_checked(path) as lines:
         for line in lines:
             task = json.loads(line)
             found[int(task["task"])] = {

@@ -8,6 +8,7 @@ import pytest
 from service.store import evidence
 from service.store.blobs import Blobs
 from service.store.evidence import Influential, SuspectWitnesses
+from service.store.seal import seal_folder
 from tests.builders import dataset_info, save_evidence
 
 INFO = dataset_info()
@@ -53,6 +54,7 @@ def test_a_sample_that_was_not_ranked_has_no_evidence(blobs: Blobs, position: in
 def test_positions_with_gaps_are_told_apart(blobs: Blobs) -> None:
     save_evidence(blobs, "job_1", INFO)
     np.save(blobs.evidence("job_1") / "positions.npy", np.arange(9) * 2)
+    seal_folder(blobs.evidence("job_1"))
     assert evidence.load(blobs.evidence("job_1"), 3) is None
     assert evidence.load(blobs.evidence("job_1"), 4) is not None
 

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from service.domain.errors import TooLarge
+from tests.damage import cut_short, flip_bit
 from worker.backbones.feature_cache import FeatureCache, select_rows
 
 Found = Iterator[tuple[Tensor, tuple[Tensor, ...]]]
@@ -110,3 +111,14 @@ def test_some_rows_are_the_same_in_memory_and_in_files(
         assert torch.equal(part, one[rows])
     assert (tmp_path / "scratch").exists() == (limit == 0)
     assert select_rows(whole, torch.arange(8), tmp_path) is whole
+
+
+@pytest.mark.parametrize("damage", [flip_bit, cut_short, Path.unlink])
+def test_a_damaged_entry_is_removed_and_computed_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    features = FeatureCache(tmp_path, 10**6)
+    features.store("a", 8, two(8))
+    damage(tmp_path / "a" / "1.npy")
+    assert features.find("a") is None
+    assert not (tmp_path / "a").exists()
+    features.store("a", 8, two(8))
+    assert features.find("a") is not None

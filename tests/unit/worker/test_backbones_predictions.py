@@ -57,7 +57,7 @@ def trained(
         backbones.models, backbones.networks, FeatureCache(folder / "nothing", 1), folder / "scratch"
     )
     state, preprocessing = TrainingState.load(folder / "last.pt"), Preprocessing.load(folder / "footing.npz")
-    return restore_model(spec, dataset, state, backbones=other, preprocessing=preprocessing), prepared.rows, told
+    return restore_model(spec, dataset, state.model, backbones=other, preprocessing=preprocessing), prepared.rows, told
 
 
 @pytest.mark.parametrize("modality", MADE)
@@ -122,4 +122,6 @@ def test_a_network_that_is_another_by_now_makes_no_predictions(backbones: Backbo
     fit(prepared, spec_of("image"), None, lambda state, _: states.append(state))
     image_network("convnext", backbones.models / "resnet")
     with pytest.raises(Invalid, match="resnet has changed since this job was trained"):
-        restore_model(spec_of("image"), dataset, states[-1], backbones=backbones, preprocessing=prepared.preprocessing)
+        restore_model(
+            spec_of("image"), dataset, states[-1].model, backbones=backbones, preprocessing=prepared.preprocessing
+        )

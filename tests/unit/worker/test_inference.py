@@ -48,10 +48,10 @@ def test_a_restored_model_says_of_its_training_samples_what_it_said_when_trainin
     fit(prepared, spec, None, lambda state, _: states.append(state))
     with torch.inference_mode():
         wanted = torch.softmax(prepared.model.eval()(*prepared.inputs), 1)
-    trained = restore_model(spec, open_canonical(data), states[-1])
+    trained = restore_model(spec, open_canonical(data), states[-1].model)
     assert trained.classes == ["a", "b"]
     assert torch.equal(probabilities(trained, open_canonical(data)), wanted)
-    early = restore_model(spec, open_canonical(data), states[0])
+    early = restore_model(spec, open_canonical(data), states[0].model)
     assert not torch.equal(probabilities(early, open_canonical(data)), wanted)
 
 

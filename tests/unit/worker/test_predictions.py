@@ -333,4 +333,4 @@ def test_there_is_no_model_to_be_asked(tmp_path: Path) -> None:
     info, dataset = stored(predictions()[0], tmp_path)
     state = TrainingState(epoch=1, learning_rate=1.0, model={}, optimizer={})
     with pytest.raises(Invalid, match="these predictions were made elsewhere: there is no model here"):
-        restore_model(resolve(JobOptions(), info), dataset, state)
+        restore_model(resolve(JobOptions(), info), dataset, state.model)

@@ -1,0 +1,142 @@
+"""A job whose files were damaged gives the ranking that it would have given, or says which file is damaged."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.domain.dataset import DatasetInfo
+from service.domain.job import State
+from service.settings import Settings
+from service.store import jobs
+from service.store.blobs import Blobs
+from service.store.engine import Database, open_database
+from service.store.jobs import Job
+from service.store.seal import seal_folder
+from service.store.tables import suspects
+from tests.builders import add_dataset, add_job
+from tests.damage import cut_short, flip_bit
+from worker.devices import CPU
+from worker.job import tasks
+from worker.job.context import WorkerContext, checkpoint_path
+from worker.job.preparation import fit
+from worker.job.scoring import score
+from worker.training.loop import TrainingState
+
+TRAINING = {"epochs": 6, "batch_size": 16, "checkpoints": 4, "learning_rate": 0.01}
+KEPT = [1, 2, 4, 6]
+Damage = Callable[[Path], None]
+
+
+@pytest.fixture
+def context(empty_sqlite: str, blobs: Blobs) -> WorkerContext:
+    return WorkerContext(
+        Settings(home=blobs.home, max_attempts=3), open_database(empty_sqlite), blobs, CPU, lambda: False
+    )
+
+
+@pytest.fixture
+def info(context: WorkerContext) -> DatasetInfo:
+    """A table whose files are sealed, as those of an upload are."""
+    found = add_dataset(context.database, blobs=context.blobs, rows=60)
+    seal_folder(context.blobs.dataset(found.id))
+    return found
+
+
+def run(context: WorkerContext, info: DatasetInfo, job_id: str, **training: Any) -> Job:
+    add_job(context.database, info, job_id, training=training or TRAINING)
+    return again(context, job_id)
+
+
+def again(context: WorkerContext, job_id: str) -> Job:
+    tasks.run(job_id, f"worker {job_id}", context)
+    return found(context.database, job_id)
+
+
+def found(database: Database, job_id: str) -> Job:
+    with database.read() as connection:
+        job = jobs.get(connection, job_id)
+    assert job is not None
+    return job
+
+
+def ranking(database: Database, job_id: str) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        rows = connection.execute(suspects.select().where(suspects.c.job_id == job_id).order_by(suspects.c.index))
+        return [{**row, "job_id": None} for row in rows.mappings()]
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, after: Callable[[], None]) -> None:
+    """Do something once, when training is over and nothing is scored yet."""
+
+    def disturbed(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tasks, "score", score)
+        after()
+        return score(*given, **options)
+
+    monkeypatch.setattr(tasks, "score", disturbed)
+
+
+@pytest.mark.parametrize(("epoch", "damage"), [(1, flip_bit), (2, Path.unlink), (4, cut_short), (6, flip_bit)])
+def test_a_damaged_checkpoint_is_trained_again_from_the_one_before(
+    context: WorkerContext, info: DatasetInfo, monkeypatch: pytest.MonkeyPatch, epoch: int, damage: Damage
+) -> None:
+    folder = context.blobs.checkpoints("job_2")
+    interrupted(monkeypatch, lambda: damage(checkpoint_path(folder, epoch)))
+    job = run(context, info, "job_2")
+    assert (job.state, job.attempts) == (State.QUEUED, 1)
+    resumed: list[int] = []
+    monkeypatch.setattr(tasks, "fit", _noting(fit, resumed))
+    job = again(context, "job_2")
+    assert (job.state, job.attempts) == (State.COMPLETED, 2), job.error
+    assert resumed == [max([kept for kept in KEPT if kept < epoch], default=0)]
+    assert run(context, info, "job_1").state == State.COMPLETED
+    assert ranking(context.database, "job_2") == ranking(context.database, "job_1")
+
+
+def _noting(trained: Callable[..., int], resumed: list[int]) -> Callable[..., int]:
+    def noted(prepared: Any, spec: Any, resume: TrainingState | None, *callbacks: Any) -> int:
+        resumed.append(0 if resume is None else resume.epoch)
+        return trained(prepared, spec, resume, *callbacks)
+
+    return noted
+
+
+def test_a_disk_that_damages_every_checkpoint_fails_the_job_in_the_end(
+    context: WorkerContext, info: DatasetInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = context.blobs.checkpoints("job_1")
+    add_job(context.database, info, "job_1", training=TRAINING)
+    for _ in range(3):
+        interrupted(monkeypatch, lambda: flip_bit(checkpoint_path(folder, 2)))
+        job = again(context, "job_1")
+    assert job.state == State.FAILED
+    assert job.error is not None
+    assert job.error.code == "damaged"
+    assert "jobs/job_1/checkpoints/00002.pt is damaged" in job.error.detail
+    assert "examine the disk" in job.error.detail
+
+
+@pytest.mark.parametrize("damage", [flip_bit, cut_short, Path.unlink])
+def test_a_damaged_dataset_fails_the_job_and_names_the_file_and_the_cure(
+    context: WorkerContext, info: DatasetInfo, damage: Damage
+) -> None:
+    damage(context.blobs.canonical(info.id))
+    job = run(context, info, "job_1")
+    assert job.state == State.FAILED
+    assert job.error is not None
+    assert job.error.code == "damaged"
+    assert f"datasets/{info.id}/data.parquet" in job.error.detail
+    assert "backup" in job.error.detail
+
+
+def test_a_learning_rate_that_was_cut_short_is_looked_for_again(context: WorkerContext, info: DatasetInfo) -> None:
+    path = context.blobs.job("job_1") / "learning_rate.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"rate": 0.0')
+    job = run(context, info, "job_1", epochs=2)
+    assert job.state == State.COMPLETED, job.error
+    assert job.spec.training.find_learning_rate
+    run(context, info, "job_2", epochs=2)
+    assert ranking(context.database, "job_2") == ranking(context.database, "job_1")
