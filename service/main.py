@@ -22,6 +22,7 @@ from service.api import (
     events,
     integrations,
     jobs,
+    keys,
     label_studio,
     networks,
     operations,
@@ -37,6 +38,7 @@ from service.api import (
     weights,
 )
 from service.api.http import errors, observe, openapi
+from service.api.http.audit_trail import AuditTrail
 from service.api.http.compression import CompressJson
 from service.api.http.stopping import noticing_signals
 from service.background.pulls import pull_due
@@ -45,6 +47,7 @@ from service.background.repeat import repeating
 from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
 from service.logs import hide_secrets_of_requests, log_to_stderr
+from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
 from service.services import Services
@@ -71,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         blobs=Blobs(settings.home),
         queue=CeleryQueue(settings),
         vault=Vault(settings),
+        quotas=Quotas(settings),
         now=lambda: datetime.now(UTC),
     )
     registry = CollectorRegistry()
@@ -87,6 +91,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     registry.register(observe.Backlog(services))
     observe.install(app, registry)
     errors.install(app)
+    app.add_middleware(AuditTrail, services=services)
     app.add_middleware(CompressJson)
     for part in (
         datasets,
@@ -109,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         integrations,
         label_studio,
         deliveries,
+        keys,
         operations,
         overviews,
         page,

@@ -2,24 +2,27 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import Queue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.open_audits import OpenAudits
-from service.store.open_rankings import OpenRankings
+from service.store.open_rankings import OpenRankings, Recent
 from service.store.watch import OverviewWatch
+
+_VERIFIED_KEYS = 1000
 
 
 @dataclass(frozen=True)
 class Services:
     """Database, files, queue, secrets, settings, time, and rankings and audits kept open. service.main builds it once per process.
 
-    `rerun_wanted` is set when a rerun is due at once, so that it does not wait for the next sweep.
+    `verified_keys` has the hash that a key was found to have, by the digest of the key. `rerun_wanted` is set when a rerun is due at once, so that it does not wait for the next sweep.
     """
 
     settings: Settings
@@ -27,8 +30,14 @@ class Services:
     blobs: Blobs
     queue: Queue
     vault: Vault
+    quotas: Quotas
     now: Callable[[], datetime]
     open_rankings: OpenRankings = field(default_factory=OpenRankings)
     open_audits: OpenAudits = field(default_factory=OpenAudits)
     rerun_wanted: threading.Event = field(default_factory=threading.Event)
     watch: OverviewWatch = field(default_factory=OverviewWatch)
+    verified_keys: Recent[str] = field(default_factory=lambda: Recent(_VERIFIED_KEYS))
+
+    def of(self, project: str) -> "Services":
+        """The same services for a caller of this project: they see and write the rows of this project alone."""
+        return replace(self, database=self.database.of(project))

@@ -23,6 +23,12 @@ class Settings(BaseSettings):
         description="Comma-separated API keys. Without one the service answers on loopback addresses only.",
         repr=False,
     )
+    wrong_key_limit: int = Field(
+        20,
+        ge=0,
+        description="Wrong keys from one address after which all its requests are refused with 429 for up to five minutes; 0: no "
+        "limit. Each API process counts for itself.",
+    )
 
     models: Path | None = Field(
         None, description="Folder of pretrained models that jobs may name; `models` under `home` when unset."

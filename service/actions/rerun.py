@@ -75,7 +75,12 @@ class _FollowedAlready(Exception):
 
 def _begin_following(services: Services, job_id: str) -> NewJob | None:
     """The job that follows, begun; None where another was quicker, or the job is gone. Raises what make_version raises."""
-    following = _following(services, job_id)
+    with services.database.read() as connection:
+        job = jobs.get(connection, job_id)
+    if job is None:
+        return None
+    services = services.of(job.project)
+    following = _following(services, job)
     if following is None:
         return None
 
@@ -110,13 +115,12 @@ def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
         share_seal(before, after)
 
 
-def _following(services: Services, job_id: str) -> NewJob | None:
-    """The next job; None when this one was deleted. Raises what make_version raises."""
+def _following(services: Services, job: Job) -> NewJob | None:
+    """The next job; None when the dataset of this one was deleted. Raises what make_version raises."""
     with services.database.read() as connection:
-        job = jobs.get(connection, job_id)
-        parent = None if job is None else datasets.get(connection, job.dataset_id)
-        afresh = loops.pulls_again(connection, job_id)
-    if job is None or parent is None:
+        parent = datasets.get(connection, job.dataset_id)
+        afresh = loops.pulls_again(connection, job.id)
+    if parent is None:
         return None
     next_id = new_id("job_")
     if afresh and job.spec.source is not None:

@@ -8,7 +8,7 @@ from service.actions.certify import certify
 from service.actions.draw_samples import draw_samples
 from service.actions.measure_labels import AuditQuestion, measure_labels
 from service.api.http import negotiation
-from service.api.http.authentication import authorize
+from service.api.http.authentication import CallerDependency, authorize
 from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
@@ -45,14 +45,14 @@ Level = Annotated[float, Query(ge=0.5, le=0.9999, description="Confidence of the
     openapi_extra=DRAWS_BODY,
 )
 def create_draws(
-    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, caller: CallerDependency
 ) -> AuditBatchView:
     """Draws are written down before anyone sees them, so that the answer of the audit holds whatever is then reviewed.
 
     What reviewers say goes to POST /jobs/{id}/reviews, or comes from a labelling tool. Two who draw at once get different samples. A
     sample that was handed out and not reviewed comes again: at once to the same `reviewer`, after half an hour to anyone.
     """
-    request = parsed(DrawRequest, body.value)
+    request = caller.signed(parsed(DrawRequest, body.value))
     once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/audit/draws", request))
     batch = draw_samples(services, job, request, once)
     cards = sample_cards(services, batch.job, batch.rows)

@@ -12,7 +12,7 @@ from service.actions.rerun import ask_for_rerun
 from service.actions.retry import retry
 from service.actions.submit import submit
 from service.api.http import paging
-from service.api.http.authentication import authorize
+from service.api.http.authentication import CallerDependency, authorize, spend_job
 from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, names_connection, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
@@ -38,13 +38,20 @@ _RETRY_JOB_S = 2
     responses=problems(400, 404, 409, 413, 415, 422, 429, 502, 507),
     openapi_extra=JOB_BODY,
 )
-def submit_job(body: Body, key: IdempotencyKey, services: ServicesDependency, response: Response) -> JobView:
+def submit_job(
+    body: Body,
+    key: IdempotencyKey,
+    services: ServicesDependency,
+    caller: CallerDependency,
+    response: Response,
+) -> JobView:
     """The samples are a stored dataset (JSON), an uploaded file (multipart), or a labelling tool's tasks (JSON).
 
     Tasks are read before the job enters the queue; until then its dataset has no rows, and `progress` shows how many are
     read. `spec` shows every option with its default filled in. Follow `links.events`, or poll after `Retry-After` seconds.
     """
     request, digest = _request(body)
+    spend_job(services, caller)
     file = body.file if isinstance(body, FormContent) else None
     job_id = submit(services, request, IdempotentRequest(key, digest), file)
     response.headers["Location"] = f"/jobs/{job_id}"

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from service.actions.find import check_signal
 from service.actions.review import count_reviewed, review, review_bulk, shortened, undo_reviews
 from service.api.http import paging
-from service.api.http.authentication import authorize
+from service.api.http.authentication import CallerDependency, authorize
 from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import field_errors, problems
 from service.api.http.idempotency import IdempotencyKey
@@ -41,13 +41,13 @@ _DECISIONS = TypeAdapter(list[Decision])
     openapi_extra=REVIEWS_BODY,
 )
 def create_reviews(
-    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, caller: CallerDependency
 ) -> ReviewsRecorded:
     """Either all decisions of the list are recorded, or none. An error names the place in the list.
 
-    Earlier decisions are kept. The latest of a sample holds, also for the jobs before and after this one in its chain.
+    With a created key, its name is the reviewer. Earlier decisions are kept. The latest of a sample holds, also for the jobs before and after this one in its chain.
     """
-    decisions = _decisions(body.value)
+    decisions = [caller.signed(one) for one in _decisions(body.value)]
     once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/reviews", *decisions))
     batch = review(services, job, decisions, once)
     return ReviewsRecorded(recorded=len(decisions), reviewed=count_reviewed(services, job), batch=batch)
@@ -61,13 +61,13 @@ def create_reviews(
     openapi_extra=BULK_BODY,
 )
 def create_bulk_reviews(
-    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency
+    job: CompletedJob, body: JsonBody, key: IdempotencyKey, services: ServicesDependency, caller: CallerDependency
 ) -> BulkRecorded:
     """All decisions are recorded, or none. `batch` undoes them together.
 
     To relabel without a `label` accepts the suggested label of each sample, and matches only those where it is not the given one.
     """
-    request = parsed(BulkReview, body.value)
+    request = caller.signed(parsed(BulkReview, body.value))
     once = IdempotentRequest(key, canonical_digest(f"POST /jobs/{job.id}/reviews/bulk", request))
     done = review_bulk(services, job, request, once)
     return BulkRecorded(matched=done.matched, written=done.written, batch=done.batch)

@@ -106,5 +106,7 @@ async def follow_all(
         recent = services.watch.recent()
         now = await run_in_threadpool(services.watch.look, services.database) if recent is None else recent
         for change in services.watch.changes(before, now):
-            yield ServerSentEvent(event="change", data=change)
+            if services.database.project in (None, change["project"]):
+                shown = {name: value for name, value in change.items() if name != "project"}
+                yield ServerSentEvent(event="change", data=shown)
         before = now

@@ -52,6 +52,7 @@ def _pull(services: Services, pull: Pull) -> None:
         job = jobs.get(connection, pull.job_id)
     if claim is None or job is None:
         return
+    services = services.of(job.project)
     log.info("pull started", job=pull.job_id, project=pull.project)
     try:
         with _Heartbeat(services, claim) as heartbeat:

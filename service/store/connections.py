@@ -7,6 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.domain.connection import Connection, ConnectionCheck, TokenKind
+from service.store.projects import project_of_new_rows, visible
 from service.store.tables import connections, jobs, pulls
 
 
@@ -22,7 +23,11 @@ class EncryptedConnection:
 def add(connection: sa.Connection, one: EncryptedConnection) -> None:
     """Write a new connection."""
     shown = one.shown.model_dump(mode="python")
-    connection.execute(connections.insert().values(**shown, token=one.token, path_secret=one.path_secret))
+    connection.execute(
+        connections.insert().values(
+            **shown, project=project_of_new_rows(connection), token=one.token, path_secret=one.path_secret
+        )
+    )
 
 
 def get(connection: sa.Connection, connection_id: str) -> Connection | None:
@@ -33,7 +38,9 @@ def get(connection: sa.Connection, connection_id: str) -> Connection | None:
 
 def get_encrypted(connection: sa.Connection, connection_id: str) -> EncryptedConnection | None:
     """One connection with its encrypted secrets, or None."""
-    row = connection.execute(connections.select().where(connections.c.id == connection_id)).mappings().one_or_none()
+    found = connections.c.id == connection_id
+    wanted = connections.select().where(found, visible(connection, connections))
+    row = connection.execute(wanted).mappings().one_or_none()
     return (
         None
         if row is None
@@ -45,10 +52,11 @@ def page(
     connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
 ) -> tuple[Sequence[Connection], int]:
     """The newest connections first, older than `before` (created_at, id), and how many there are in all."""
-    total = connection.execute(sa.select(sa.func.count()).select_from(connections)).scalar_one()
+    mine = visible(connection, connections)
+    total = connection.execute(sa.select(sa.func.count()).select_from(connections).where(mine)).scalar_one()
     time = sa.tuple_(connections.c.created_at, connections.c.id)
     older = sa.true() if before is None else time < sa.tuple_(*before)
-    wanted = connections.select().where(older).order_by(connections.c.created_at.desc(), connections.c.id.desc())
+    wanted = connections.select().where(mine, older).order_by(connections.c.created_at.desc(), connections.c.id.desc())
     return [Connection.model_validate(dict(row)) for row in connection.execute(wanted.limit(limit)).mappings()], total
 
 
@@ -57,14 +65,18 @@ def rotate_token(
 ) -> bool:
     """Put another (encrypted) token in place of the one before. False when the connection is gone."""
     values = {"token": token, "token_kind": kind, "seen": seen.model_dump(), "tested_at": now}
-    changed = connection.execute(connections.update().where(connections.c.id == connection_id).values(**values))
+    changed = connection.execute(
+        connections.update().where(connections.c.id == connection_id, visible(connection, connections)).values(**values)
+    )
     return changed.rowcount > 0
 
 
 def rotate_secret(connection: sa.Connection, connection_id: str, path_secret: str) -> bool:
     """Put another (encrypted) path secret in place of the one before. False when the connection is gone."""
     changed = connection.execute(
-        connections.update().where(connections.c.id == connection_id).values(path_secret=path_secret)
+        connections.update()
+        .where(connections.c.id == connection_id, visible(connection, connections))
+        .values(path_secret=path_secret)
     )
     return changed.rowcount > 0
 
@@ -81,4 +93,4 @@ def jobs_to_pull(connection: sa.Connection, connection_id: str) -> list[str]:
 
 def remove(connection: sa.Connection, connection_id: str) -> None:
     """Delete a connection with its secrets; jobs whose tasks came over it stay."""
-    connection.execute(connections.delete().where(connections.c.id == connection_id))
+    connection.execute(connections.delete().where(connections.c.id == connection_id, visible(connection, connections)))

@@ -8,24 +8,36 @@ import sqlalchemy as sa
 
 from service.domain.dataset import DatasetInfo
 from service.domain.job import ACTIVE
+from service.store.projects import project_of_new_rows, unique_in_project, visible
 from service.store.tables import datasets, jobs
 
 
 def add(connection: sa.Connection, info: DatasetInfo) -> None:
     """Write a new dataset; its canonical file is already in place."""
-    connection.execute(datasets.insert().values(id=info.id, created_at=info.created_at, **_described(info)))
+    connection.execute(
+        datasets.insert().values(
+            id=info.id,
+            created_at=info.created_at,
+            project=project_of_new_rows(connection),
+            **_described(connection, info),
+        )
+    )
 
 
 def update(connection: sa.Connection, info: DatasetInfo) -> None:
     """Replace the description of a dataset; used when its tasks have been pulled."""
-    connection.execute(datasets.update().where(datasets.c.id == info.id).values(**_described(info)))
+    connection.execute(
+        datasets.update()
+        .where(datasets.c.id == info.id, visible(connection, datasets))
+        .values(**_described(connection, info))
+    )
 
 
-def _described(info: DatasetInfo) -> dict[str, Any]:
+def _described(connection: sa.Connection, info: DatasetInfo) -> dict[str, Any]:
     shown = info.model_dump(mode="json")
     # The column of a feature in the canonical file is kept here, though it is not shown to clients.
     shown["features"] = [{"name": f.name, "kind": f.kind, "column": f.column} for f in info.features]
-    return {"digest": info.digest, "name": info.name, "info": shown}
+    return {"digest": unique_in_project(connection, info.digest), "name": info.name, "info": shown}
 
 
 def get(connection: sa.Connection, dataset_id: str) -> DatasetInfo | None:
@@ -35,18 +47,19 @@ def get(connection: sa.Connection, dataset_id: str) -> DatasetInfo | None:
 
 def by_digest(connection: sa.Connection, digest: str) -> DatasetInfo | None:
     """The dataset with this digest, if it was uploaded before."""
-    return _first(connection, datasets.c.digest == digest)
+    return _first(connection, datasets.c.digest == unique_in_project(connection, digest))
 
 
 def page(
     connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
 ) -> tuple[Sequence[DatasetInfo], int]:
     """The newest datasets first, older than `before` (created_at, id), and how many there are in all."""
-    total = connection.execute(sa.select(sa.func.count()).select_from(datasets)).scalar_one()
+    mine = visible(connection, datasets)
+    total = connection.execute(sa.select(sa.func.count()).select_from(datasets).where(mine)).scalar_one()
     older = sa.true() if before is None else sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*before)
     rows = connection.execute(
         sa.select(datasets.c.info)
-        .where(older)
+        .where(mine, older)
         .order_by(datasets.c.created_at.desc(), datasets.c.id.desc())
         .limit(limit)
     ).scalars()
@@ -69,9 +82,11 @@ def count_jobs(connection: sa.Connection, dataset_ids: Sequence[str]) -> dict[st
 
 def remove(connection: sa.Connection, dataset_id: str) -> None:
     """Delete a dataset; the caller has checked that no job uses it."""
-    connection.execute(datasets.delete().where(datasets.c.id == dataset_id))
+    connection.execute(datasets.delete().where(datasets.c.id == dataset_id, visible(connection, datasets)))
 
 
 def _first(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> DatasetInfo | None:
-    row = connection.execute(sa.select(datasets.c.info).where(wanted)).scalar_one_or_none()
+    row = connection.execute(
+        sa.select(datasets.c.info).where(wanted, visible(connection, datasets))
+    ).scalar_one_or_none()
     return None if row is None else DatasetInfo.model_validate(row)

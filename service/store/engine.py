@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,25 @@ _locked_guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Database:
-    """One pool of connections, used in two ways."""
+    """One pool of connections, used in two ways. With a `project`, its connections see the rows of that project alone."""
 
     engine: sa.Engine
+    project: str | None = None
+
+    def of(self, project: str) -> "Database":
+        """The same pool, restricted to a project (see service.store.projects)."""
+        return replace(self, project=project)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection for reading; nothing is committed."""
         with self.engine.connect() as connection:
-            yield connection
+            yield connection.execution_options(suspects_project=self.project)
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """One transaction: committed at the end of the block, rolled back by an exception."""
-        with self.engine.execution_options(suspects_write=True).begin() as connection:
+        with self.engine.execution_options(suspects_write=True, suspects_project=self.project).begin() as connection:
             yield connection
 
     @contextmanager

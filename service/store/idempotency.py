@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.domain.errors import invalid
+from service.store.projects import unique_in_project
 from service.store.tables import idempotency_keys as keys
 
 
@@ -23,7 +24,9 @@ class IdempotentRequest:
         """
         if self.key is None:
             return None
-        row = connection.execute(keys.select().where(keys.c.key == self.key)).one_or_none()
+        row = connection.execute(
+            keys.select().where(keys.c.key == unique_in_project(connection, self.key))
+        ).one_or_none()
         if row is None:
             return None
         if row.body_digest != self.digest:
@@ -37,7 +40,12 @@ class IdempotentRequest:
         Raises IntegrityError when another request with this key was quicker (see create_or_adopt).
         """
         if self.key is not None:
-            row = {"key": self.key, "body_digest": self.digest, "resource_id": resource_id, "created_at": now}
+            row = {
+                "key": unique_in_project(connection, self.key),
+                "body_digest": self.digest,
+                "resource_id": resource_id,
+                "created_at": now,
+            }
             connection.execute(keys.insert().values(row))
 
 

@@ -16,6 +16,7 @@ from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec
 from service.store import job_events, loops, networks
+from service.store.projects import project_of_new_rows, unique_in, visible
 from service.store.pulls import placeholder_digest
 from service.store.tables import datasets, jobs, pulls
 from service.store.tables import loops as loops_table
@@ -44,6 +45,7 @@ class Job(BaseModel):
 
     id: str
     name: str
+    project: str
     dataset_id: str
     reference_dataset_id: str | None
     spec: JobSpec
@@ -73,6 +75,7 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
         jobs.insert().values(
             id=job_id,
             name=spec.name,
+            project=project_of_new_rows(connection),
             dataset_id=spec.dataset,
             reference_dataset_id=reference,
             spec=spec.model_dump(mode="json"),
@@ -93,7 +96,8 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
 
 def get(connection: sa.Connection, job_id: str) -> Job | None:
     """One job, or None."""
-    row = connection.execute(jobs.select().where(jobs.c.id == job_id)).mappings().one_or_none()
+    wanted = jobs.select().where(jobs.c.id == job_id, visible(connection, jobs))
+    row = connection.execute(wanted).mappings().one_or_none()
     return Job.model_validate(dict(row)) if row else None
 
 
@@ -224,14 +228,17 @@ def remove(connection: sa.Connection, job_id: str) -> bool:
     In its chain, the job before it is then followed by the job after it.
     """
     following = connection.execute(sa.select(loops_table.c.next_job_id).where(loops_table.c.job_id == job_id)).scalar()
-    gone = connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE)))
-    if gone.rowcount and following is not None:
+    ended = jobs.delete().where(jobs.c.id == job_id, jobs.c.state.not_in(ACTIVE), visible(connection, jobs))
+    project = connection.execute(ended.returning(jobs.c.project)).scalar_one_or_none()
+    if project is None:
+        return False
+    if following is not None:
         bridged = loops_table.update().where(loops_table.c.next_job_id == job_id)
         connection.execute(bridged.values(next_job_id=following))
     # A dataset whose tasks were never pulled goes with its job.
-    if gone.rowcount:
-        connection.execute(datasets.delete().where(datasets.c.digest == placeholder_digest(job_id)))
-    return gone.rowcount > 0
+    placeholder = unique_in(project, placeholder_digest(job_id))
+    connection.execute(datasets.delete().where(datasets.c.digest == placeholder))
+    return True
 
 
 def page(
@@ -244,7 +251,7 @@ def page(
     limit: int = 50,
 ) -> tuple[list[Job], int]:
     """The newest jobs first, older than `before` (created_at, id), and how many there are in all."""
-    wanted: sa.ColumnElement[bool] = sa.true()
+    wanted = visible(connection, jobs)
     if state is not None:
         wanted &= jobs.c.state == state
     if dataset is not None:
@@ -336,7 +343,9 @@ def _move(
     if state == State.QUEUED:
         values["attempts"] = 0
     changed = connection.execute(
-        jobs.update().where(jobs.c.id == job_id, jobs.c.state.in_(allowed)).values(state=state, **values)
+        jobs.update()
+        .where(jobs.c.id == job_id, jobs.c.state.in_(allowed), visible(connection, jobs))
+        .values(state=state, **values)
     )
     if changed.rowcount == 0:
         return False

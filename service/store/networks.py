@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.domain.network import NetworkInfo
+from service.store.projects import project_of_new_rows, unique_in_project, visible
 from service.store.tables import job_networks, networks
 
 
@@ -13,7 +14,11 @@ def add(connection: sa.Connection, info: NetworkInfo) -> None:
     """Write a new network; its file is already in place."""
     connection.execute(
         networks.insert().values(
-            id=info.id, digest=info.digest, info=info.model_dump(mode="json"), created_at=info.created_at
+            id=info.id,
+            digest=unique_in_project(connection, info.digest),
+            project=project_of_new_rows(connection),
+            info=info.model_dump(mode="json"),
+            created_at=info.created_at,
         )
     )
 
@@ -25,18 +30,19 @@ def get(connection: sa.Connection, network_id: str) -> NetworkInfo | None:
 
 def by_digest(connection: sa.Connection, digest: str) -> NetworkInfo | None:
     """The network of these bytes, if it was uploaded before."""
-    return _first(connection, networks.c.digest == digest)
+    return _first(connection, networks.c.digest == unique_in_project(connection, digest))
 
 
 def page(
     connection: sa.Connection, before: tuple[datetime, str] | None = None, limit: int = 50
 ) -> tuple[Sequence[NetworkInfo], int]:
     """The newest networks first, older than `before` (created_at, id), and how many there are in all."""
-    total = connection.execute(sa.select(sa.func.count()).select_from(networks)).scalar_one()
+    mine = visible(connection, networks)
+    total = connection.execute(sa.select(sa.func.count()).select_from(networks).where(mine)).scalar_one()
     older = sa.true() if before is None else sa.tuple_(networks.c.created_at, networks.c.id) < sa.tuple_(*before)
     rows = connection.execute(
         sa.select(networks.c.info)
-        .where(older)
+        .where(mine, older)
         .order_by(networks.c.created_at.desc(), networks.c.id.desc())
         .limit(limit)
     ).scalars()
@@ -56,9 +62,11 @@ def jobs_using(connection: sa.Connection, network_id: str) -> list[str]:
 
 def remove(connection: sa.Connection, network_id: str) -> None:
     """Delete a network; the caller has checked that no job uses it."""
-    connection.execute(networks.delete().where(networks.c.id == network_id))
+    connection.execute(networks.delete().where(networks.c.id == network_id, visible(connection, networks)))
 
 
 def _first(connection: sa.Connection, wanted: sa.ColumnElement[bool]) -> NetworkInfo | None:
-    row = connection.execute(sa.select(networks.c.info).where(wanted)).scalar_one_or_none()
+    row = connection.execute(
+        sa.select(networks.c.info).where(wanted, visible(connection, networks))
+    ).scalar_one_or_none()
     return None if row is None else NetworkInfo.model_validate(row)

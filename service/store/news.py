@@ -30,10 +30,11 @@ def reviewed_since(
 
 @dataclass(frozen=True)
 class Overview:
-    """Every job with its state, progress while it is active, and number of reviews; every dataset."""
+    """Every job with its state, progress while it is active, and number of reviews; every dataset; the project of each."""
 
     jobs: Mapping[str, tuple[str, Any, int]]
     datasets: frozenset[str]
+    projects: Mapping[str, str]
 
 
 def overview(connection: sa.Connection) -> Overview:
@@ -41,14 +42,19 @@ def overview(connection: sa.Connection) -> Overview:
     active = jobs.c.state.in_(ACTIVE)
     last = sa.select(sa.func.max(reviews_table.c.seq)).where(reviews_table.c.job_id == jobs.c.id).scalar_subquery()
     rows = connection.execute(
-        sa.select(jobs.c.id, jobs.c.state, sa.case((active, jobs.c.progress)), sa.func.coalesce(last, 0))
+        sa.select(
+            jobs.c.id, jobs.c.state, sa.case((active, jobs.c.progress)), sa.func.coalesce(last, 0), jobs.c.project
+        )
     )
-    found = {job_id: (state, progress, number) for job_id, state, progress, number in rows}
-    return Overview(found, frozenset(connection.execute(sa.select(datasets.c.id)).scalars()))
+    found, projects = {}, {}
+    for job_id, state, progress, number, project in rows:
+        found[job_id], projects[job_id] = (state, progress, number), project
+    known = {row.id: row.project for row in connection.execute(sa.select(datasets.c.id, datasets.c.project))}
+    return Overview(found, frozenset(known), projects | known)
 
 
 def changes(before: Overview, now: Overview) -> Sequence[dict[str, Any]]:
-    """What differs between two looks: one entry for each job and dataset."""
+    """What differs between two looks: one entry for each job and dataset, with its `project`."""
     found: list[dict[str, Any]] = []
     for job_id, told in now.jobs.items():
         known = before.jobs.get(job_id)
@@ -62,4 +68,5 @@ def changes(before: Overview, now: Overview) -> Sequence[dict[str, Any]]:
     found += [{"kind": "job", "id": job_id, "changed": ["gone"]} for job_id in before.jobs.keys() - now.jobs.keys()]
     found += [{"kind": "dataset", "id": name, "changed": ["appeared"]} for name in now.datasets - before.datasets]
     found += [{"kind": "dataset", "id": name, "changed": ["gone"]} for name in before.datasets - now.datasets]
-    return found
+    projects = {**before.projects, **now.projects}
+    return [{**one, "project": projects[one["id"]]} for one in found]

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from service.domain.access import DEFAULT_PROJECT
 from service.domain.signal import SIGNALS
 
 
@@ -43,6 +44,10 @@ def _job_key(**options: Any) -> sa.Column[str]:
     return sa.Column("job_id", sa.String, sa.ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, **options)
 
 
+def _project() -> sa.Column[str]:
+    return sa.Column("project", sa.String, nullable=False, server_default=DEFAULT_PROJECT)
+
+
 datasets = sa.Table(
     "datasets",
     metadata,
@@ -51,7 +56,8 @@ datasets = sa.Table(
     sa.Column("name", sa.String, nullable=False),
     sa.Column("info", sa.JSON, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
-    sa.Index("ix_datasets_created_at_id", "created_at", "id"),
+    _project(),
+    sa.Index("ix_datasets_project_created_at_id", "project", "created_at", "id"),
 )
 
 jobs = sa.Table(
@@ -75,7 +81,8 @@ jobs = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("started_at", UTCDateTime),
     sa.Column("finished_at", UTCDateTime),
-    sa.Index("ix_jobs_created_at_id", "created_at", "id"),
+    _project(),
+    sa.Index("ix_jobs_project_created_at_id", "project", "created_at", "id"),
     sa.Index("ix_jobs_state_created_at", "state", "created_at"),
 )
 
@@ -87,7 +94,8 @@ networks = sa.Table(
     sa.Column("digest", sa.String, nullable=False, unique=True),
     sa.Column("info", sa.JSON, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
-    sa.Index("ix_networks_created_at_id", "created_at", "id"),
+    _project(),
+    sa.Index("ix_networks_project_created_at_id", "project", "created_at", "id"),
 )
 
 # Which jobs begin with one; a table of its own, so that nothing has to be done to that of jobs.
@@ -290,7 +298,8 @@ connections = sa.Table(
     sa.Column("seen", sa.JSON, nullable=False),
     sa.Column("tested_at", UTCDateTime, nullable=False),
     sa.Column("created_at", UTCDateTime, nullable=False),
-    sa.Index("ix_connections_created_at_id", "created_at", "id"),
+    _project(),
+    sa.Index("ix_connections_project_created_at_id", "project", "created_at", "id"),
 )
 
 # Jobs whose tasks come from a tool. `waiting`: their dataset is still to be pulled, and no worker may take them.
@@ -321,4 +330,38 @@ pushes = sa.Table(
     sa.Column("review_project", sa.BigInteger, index=True),
     sa.Column("state", sa.JSON, nullable=False),
     sa.Column("pushed_at", UTCDateTime, nullable=False),
+)
+
+# Keys of callers. `hash`: Argon2id of the secret part. What was said with a key outlives it, so that nothing refers to its row.
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("project", sa.String, nullable=False),
+    sa.Column("quota", sa.JSON, nullable=False),
+    sa.Column("hash", sa.String, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("created_by", sa.String),
+    sa.Column("expires_at", UTCDateTime),
+    sa.Column("last_used_at", UTCDateTime),
+    sa.Index("ix_keys_created_at_id", "created_at", "id"),
+)
+
+# Who did what, when and from where. Triggers of the migration refuse to change or delete a row.
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("at", UTCDateTime, nullable=False),
+    sa.Column("project", sa.String),
+    sa.Column("key", sa.String),
+    sa.Column("name", sa.String),
+    sa.Column("address", sa.String),
+    sa.Column("method", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("request_id", sa.String),
+    sa.Index("ix_audit_log_project_seq", "project", "seq"),
 )

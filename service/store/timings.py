@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from service.domain.job import State
 from service.domain.specs import JobSpec
+from service.store.projects import visible
 from service.store.tables import datasets, jobs
 
 
@@ -40,7 +41,7 @@ def last_timed(connection: sa.Connection, model: str, limit: int) -> Sequence[Ti
             jobs.c.finished_at,
         )
         .join(datasets, datasets.c.id == jobs.c.dataset_id)
-        .where(jobs.c.state == State.COMPLETED, jobs.c.attempts == 1)
+        .where(jobs.c.state == State.COMPLETED, jobs.c.attempts == 1, visible(connection, jobs))
         .where(jobs.c.spec[("model", "name")].as_string() == model)
         .order_by(jobs.c.created_at.desc())
         .limit(limit)

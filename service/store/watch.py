@@ -24,7 +24,7 @@ class OverviewWatch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._database: Database | None = None
+        self._engine: sa.Engine | None = None
         self._connection: sa.Connection | None = None
         self._mark: object = None
         self._looked_at = 0.0
@@ -38,7 +38,7 @@ class OverviewWatch:
     def look(self, database: Database) -> Overview:
         """The overview as it is now: the same object as long as nothing was written. Raises SQLAlchemyError."""
         with self._lock:
-            fresh = self.recent() if database is self._database else None
+            fresh = self.recent() if database.engine is self._engine else None
             if fresh is not None:
                 return fresh
             try:
@@ -65,9 +65,10 @@ class OverviewWatch:
             self._close()
 
     def _read(self, database: Database) -> Overview:
-        if self._connection is None or database is not self._database:
+        if self._connection is None or database.engine is not self._engine:
             self._close()
-            self._database, self._connection = database, database.engine.connect()
+            # Of every project: streams show what is theirs.
+            self._engine, self._connection = database.engine, database.engine.connect()
         connection = self._connection
         try:
             # The mark first: what is written after it is found by the next look.

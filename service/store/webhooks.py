@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from service.domain.ids import new_id
+from service.store.projects import project_of, visible
 from service.store.tables import deliveries, jobs, webhooks
 
 DeliveryState = Literal["pending", "delivered", "dead"]
@@ -137,7 +138,7 @@ def retry_dead(connection: sa.Connection, delivery_id: str, now: datetime) -> bo
     """Make a dead message pending again, with no attempts counted. False where it is not dead."""
     changed = connection.execute(
         deliveries.update()
-        .where(deliveries.c.id == delivery_id, deliveries.c.state == DEAD)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state == DEAD, _of_visible_job(connection))
         .values(state=PENDING, attempts=0, due_at=now, ended_at=None)
     )
     return changed.rowcount > 0
@@ -145,7 +146,8 @@ def retry_dead(connection: sa.Connection, delivery_id: str, now: datetime) -> bo
 
 def get(connection: sa.Connection, delivery_id: str) -> Delivery | None:
     """One message, or None."""
-    row = connection.execute(_select().where(deliveries.c.id == delivery_id)).mappings().one_or_none()
+    found = _select().where(deliveries.c.id == delivery_id, _of_visible_job(connection))
+    row = connection.execute(found).mappings().one_or_none()
     return None if row is None else _delivery(row)
 
 
@@ -157,7 +159,7 @@ def page(
     limit: int,
 ) -> tuple[Sequence[Delivery], int]:
     """The newest messages first, older than `before` (created_at, id), and how many there are in all."""
-    wanted: sa.ColumnElement[bool] = sa.true()
+    wanted = _of_visible_job(connection)
     if state is not None:
         wanted &= deliveries.c.state == state
     if job_id is not None:
@@ -179,6 +181,12 @@ def _attempted(connection: sa.Connection, delivery: Delivery, **values: Any) -> 
         )
         .values(attempts=delivery.attempts + 1, **values)
     )
+
+
+def _of_visible_job(connection: sa.Connection) -> sa.ColumnElement[bool]:
+    if project_of(connection) is None:
+        return sa.true()
+    return deliveries.c.job_id.in_(sa.select(jobs.c.id).where(visible(connection, jobs)))
 
 
 def _select() -> sa.Select[Any]:

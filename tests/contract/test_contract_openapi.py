@@ -11,16 +11,18 @@ import pytest
 from cryptography.fernet import Fernet
 from pydantic import BaseModel, SecretStr
 
+from service.actions.keys import create_key
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.jobs import JobView
 from service.api.schemas.samples import SuspectPage
+from service.domain.access import Caller, KeyRequest
 from service.domain.connection import Connection, ConnectionCheck, PullSource
 from service.domain.dataset import DatasetInfo
 from service.main import create_app
 from service.outbound.secrets import Vault
 from service.services import Services
 from service.settings import Settings
-from service.store import connections, networks, pulls, webhooks, workers
+from service.store import connections, keys, networks, pulls, webhooks, workers
 from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
 from service.store.tables import reviews
@@ -97,6 +99,12 @@ PROMISED = {
     ("get", "/deliveries"),
     ("get", "/deliveries/{delivery_id}"),
     ("post", "/deliveries/{delivery_id}/retry"),
+    ("post", "/keys"),
+    ("get", "/keys"),
+    ("get", "/keys/{key_id}"),
+    ("delete", "/keys/{key_id}"),
+    ("post", "/keys/{key_id}/rotate"),
+    ("get", "/audit-log"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -226,6 +234,7 @@ class Scene:
 
     def __init__(self, client: httpx.Client, services: Services, tool: StandIn) -> None:
         self.client, self.services, self.tool = client, services, tool
+        self.tokens: dict[str, str] = {}
         self.info = add_finished(services.database, services.blobs)
         for job_id in ("job_2", "job_3"):
             add_job(services.database, self.info, job_id)
@@ -290,6 +299,16 @@ class Scene:
     def keys(self) -> None:
         """Ask for keys from now on."""
         self.change("settings", self.services.settings.model_copy(update={"api_keys": frozenset({"key"})}))
+
+    def made_keys(self) -> None:
+        """Three keys: of an admin, of somebody who may read, and one that has expired."""
+        if self.tokens:
+            return
+        for name, scopes in (("admin", ["admin"]), ("reader", ["read"]), ("expired", ["read"])):
+            created = create_key(self.services, Caller(), KeyRequest.model_validate({"name": name, "scopes": scopes}))
+            self.made[f"{name} key"], self.tokens[name] = created.id, created.key
+        with self.services.database.write() as connection:
+            keys.expire(connection, self.made["expired key"], self.services.now())
 
     def full_queue(self) -> None:
         """Let no job wait from now on."""
@@ -360,6 +379,7 @@ def _unread(body: dict[str, Any]) -> dict[int, tuple[dict[str, str], Sent]]:
     }
 
 
+ADMIN, READER, EXPIRED, NO_KEY = ({"key_id": name} for name in ("admin key", "reader key", "expired key", "key_0"))
 USED, FREE, NO_NETWORK = ({"network_id": name} for name in ("used", "free", "net_0"))
 ENDED = {200: JOB, 404: NONE, 409: QUEUED, 410: CANCELLED}
 # By operation and status: path parameters, and what is sent.
@@ -646,6 +666,34 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     },
     ("get", "/deliveries/{delivery_id}"): {200: (DEAD, {}), 404: (NO_DELIVERY, {})},
     ("post", "/deliveries/{delivery_id}/retry"): {202: (DEAD, {}), 404: (NO_DELIVERY, {}), 409: (PENDING, {})},
+    ("post", "/keys"): {
+        201: ({}, {"json": {"name": "Noor", "scopes": ["admin"]}}),
+        400: ({}, BROKEN),
+        413: ({}, {"json": ["x" * 2**24]}),
+        415: ({}, {"content": b"x"}),
+        422: ({}, {"json": {"name": "Noor", "scopes": ["read"]}}),
+    },
+    ("get", "/keys"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"limit": 0}}),
+    },
+    ("get", "/keys/{key_id}"): {200: (READER, {}), 404: (NO_KEY, {})},
+    ("delete", "/keys/{key_id}"): {204: (READER, {}), 404: (NO_KEY, {}), 409: (ADMIN, {})},
+    ("post", "/keys/{key_id}/rotate"): {
+        201: (READER, {"json": {}}),
+        400: (READER, BROKEN),
+        404: (NO_KEY, {"json": {}}),
+        409: (EXPIRED, {"json": {}}),
+        413: (READER, {"json": ["x" * 2**24]}),
+        415: (READER, {"content": b"x"}),
+        422: (READER, {"json": {"grace_seconds": -1}}),
+    },
+    ("get", "/audit-log"): {
+        200: ({}, {}),
+        400: ({}, {"params": {"cursor": "x"}}),
+        422: ({}, {"params": {"limit": 0}}),
+    },
     ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
 }
 ENDLESS = {"/events", "/jobs/{job_id}/reviews/events"}
@@ -696,6 +744,10 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
         sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
     if path == "/connections" and isinstance(sent.get("json"), dict) and sent["json"]:
         sent = {**sent, "json": {**sent["json"], "url": scene.tool.url}}
+    if "{key_id}" in path and status != 503:
+        scene.made_keys()
+        key = {401: "wrong", 403: scene.tokens["reader"]}.get(status, scene.tokens["admin"])
+        sent = {**sent, "headers": {**sent.get("headers", {}), "Authorization": f"Bearer {key}"}}
     places = {name: scene.made.get(value, value) for name, value in where.items()}
     if path in ENDLESS and status == 200:
         with scene.client.stream(method, path.format(**places), **sent) as begun:

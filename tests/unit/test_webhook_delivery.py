@@ -17,6 +17,7 @@ from service.background.webhooks import deliver_due, sign
 from service.domain.job import JobError
 from service.outbound import addresses
 from service.outbound.addresses import is_public
+from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
 from service.services import Services
@@ -61,7 +62,9 @@ def cancel(database: Database, job_id: str = "job_1", at: datetime = NOON) -> No
 def deliver_at(database: Database, vault: Vault, settings: Settings, now: datetime) -> int:
     queue = CeleryQueue(settings)  # connects to nothing, as nothing is queued
     try:
-        return deliver_due(Services(settings, database, Blobs(settings.home), queue, vault, now=lambda: now))
+        return deliver_due(
+            Services(settings, database, Blobs(settings.home), queue, vault, Quotas(settings), now=lambda: now)
+        )
     finally:
         queue.close()
 

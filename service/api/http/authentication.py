@@ -1,38 +1,90 @@
-"""Authentication: by a key, or by coming over loopback where no keys are configured."""
+"""Authentication and authorization: by a key and its scopes, or by coming over loopback where there are no keys."""
 
-import hmac
 import ipaddress
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Request, Security
+from fastapi import Depends, Request, Security
+from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.api.http.lookup import services_of
-from service.domain.errors import Forbidden, Unauthorized
+from service.actions.keys import identify
+from service.api.http.scopes import scope_of_route
+from service.domain.access import Caller
+from service.domain.errors import Forbidden, Malformed, TooMany
+from service.services import Services
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="One of the keys in SUSPECTS_API_KEYS.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="One of the keys in SUSPECTS_API_KEYS, or one that POST /keys gave.",
+)
 
 
 async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
-    """Let a request in: with a known key, or over loopback when no keys are configured.
+    """Let a request in: with a key whose scopes allow it, or over loopback where there are no keys.
 
-    Raises Unauthorized and Forbidden.
+    The request then sees the project of the key alone. Raises Unauthorized, Forbidden, and TooMany for a quota that is used up.
     """
-    keys = services_of(request).settings.api_keys
-    if not keys:
+    services: Services = request.app.state.services
+    address = request.client.host if request.client else ""
+    token = None if given is None else given.credentials
+    caller = await run_in_threadpool(identify, services, token, address)
+    if caller is None:
         _stay_local(request)
+        caller = Caller()
+    request.state.caller = caller
+    needed = scope_of_route(request.method, request.scope["route"].path)
+    if not caller.may(needed):
+        raise Forbidden(f"this key has the scopes {', '.join(sorted(caller.scopes))}; this needs {needed}")
+    if caller.quota is not None and caller.key is not None:
+        await run_in_threadpool(_spend, services, request, caller)
+
+
+async def _caller(request: Request, _authorized: Annotated[None, Depends(authorize)]) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+# Who an authorized request comes from.
+CallerDependency = Annotated[Caller, Depends(_caller)]
+
+
+def spend_job(services: Services, caller: Caller) -> None:
+    """Count a job that is to be begun. Raises TooMany."""
+    if caller.key is None or caller.quota is None or caller.quota.jobs_per_day is None:
         return
-    if given is None:
-        raise Unauthorized("send a key: Authorization: Bearer <key>")
-    sent = given.credentials.encode("latin-1")  # the bytes as they came
-    # Every key is compared, each in constant time, so that the time taken tells nothing.
-    if not sum(hmac.compare_digest(sent, key.encode()) for key in keys):
-        raise Unauthorized("this key is not known")
+    limit = caller.quota.jobs_per_day
+    _refuse_after(services.quotas.spend_job(caller.key, limit), f"{limit} jobs a day")
+
+
+def _spend(services: Services, request: Request, caller: Caller) -> None:
+    """Count a request of a created key, and the bytes of its body."""
+    quota, key = caller.quota, caller.key
+    assert quota is not None
+    assert key is not None
+    if quota.requests_per_minute is not None:
+        wait = services.quotas.spend_requests(key, quota.requests_per_minute)
+        _refuse_after(wait, f"{quota.requests_per_minute} requests a minute")
+    if quota.bytes_per_day is not None:
+        wait = services.quotas.spend_bytes(key, quota.bytes_per_day, _announced_bytes(request))
+        _refuse_after(wait, f"{quota.bytes_per_day} bytes a day")
+
+
+def _announced_bytes(request: Request) -> int:
+    if "transfer-encoding" in request.headers:
+        raise Malformed("this key has a quota of bytes: send the length of the body in Content-Length")
+    length = request.headers.get("content-length", "0")
+    return int(length) if length.isascii() and length.isdigit() else 0
+
+
+def _refuse_after(wait: int | None, allowed: str) -> None:
+    if wait is not None:
+        raise TooMany(f"the quota of this key is used up: {allowed}", retry_after=wait)
 
 
 def _stay_local(request: Request) -> None:
-    advice = "configure keys in SUSPECTS_API_KEYS to let others in"
+    advice = "configure keys in SUSPECTS_API_KEYS, or create one with POST /keys, to let others in"
     server = request.scope.get("server") or ("", None)
     if _is_address(server[0]) and not _is_local(server[0]):
         raise Forbidden(f"without keys this service answers over loopback only; {advice}")

@@ -5,14 +5,16 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from service.actions.find import find_completed_job, find_job
+from service.domain.access import Caller
 from service.services import Services
 from service.store.jobs import Job
 
 
 def services_of(request: Request) -> Services:
-    """The services of the application that a request came to."""
+    """The services for a request: those of its caller's project once it is authorized, else those of all projects."""
     found: Services = request.app.state.services
-    return found
+    caller: Caller | None = getattr(request.state, "caller", None)
+    return found if caller is None else found.of(caller.project)
 
 
 async def _injected(request: Request) -> Services:

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 from service.api.http.errors import Problem
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.datasets import FromProject, FromUrl
+from service.domain.access import KeyRequest, RotateRequest
 from service.domain.audit import DrawRequest
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
@@ -28,6 +29,7 @@ _TAGS = [
     {"name": "connections", "description": "Labelling tools: tasks come from them, suspects go back to them."},
     {"name": "label studio", "description": "What Label Studio calls, under a path that is known to nobody else."},
     {"name": "webhooks", "description": "Messages to clients when their jobs end."},
+    {"name": "keys", "description": "Keys of callers, their projects, and the log of what was done with them."},
     {"name": "operations", "description": "What may be asked for, and how the service is."},
 ]
 
@@ -177,6 +179,10 @@ QUESTION_BODY = _json_body(
 EVENT_BODY = _json_body(
     "ToolEvent", {"action": "ANNOTATIONS_DELETED", "annotations": [{"id": 33}], "project": {"id": 7}}
 )
+KEY_BODY = _json_body(
+    "KeyRequest", {"name": "Noor", "scopes": ["review"], "project": "birds", "quota": {"requests_per_minute": 600}}
+)
+ROTATE_BODY = _json_body("RotateRequest", {"grace_seconds": 3600})
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
 
@@ -217,6 +223,8 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         VersionRequest,
         ConnectionRequest,
         TokenRequest,
+        KeyRequest,
+        RotateRequest,
         PushRequest,
         ToolEvent,
         SetupRequest,

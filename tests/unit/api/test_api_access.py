@@ -28,7 +28,7 @@ KEYS = {"key one", "schlüssel"}
 @pytest.fixture
 def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
     keys: Iterable[str] = getattr(request, "param", ())
-    return create_app(settings.model_copy(update={"api_keys": frozenset(keys)}))
+    return create_app(settings.model_copy(update={"api_keys": frozenset(keys), "wrong_key_limit": 0}))
 
 
 def closed(app: FastAPI) -> list[tuple[str, str]]:

@@ -1,0 +1,66 @@
+"""Writes the audit log: who changed something, or was refused, when and from where."""
+
+import sqlalchemy as sa
+import structlog
+from anyio import to_thread
+from asgi_correlation_id import correlation_id
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.domain.access import Caller
+from service.logs import without_secret
+from service.services import Services
+from service.store import audit_log
+
+log = structlog.get_logger()
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_REFUSED = frozenset({401, 403})
+_LONGEST_METHOD, _LONGEST_PATH = 20, 2000  # characters
+
+
+class AuditTrail:
+    """ASGI middleware: one entry for each request that is not only reading, and for each that is refused for its key.
+
+    The entry is written after the answer. Where the database cannot be reached then, the log of the process has it.
+    """
+
+    def __init__(self, app: ASGIApp, services: Services) -> None:
+        self._app, self._services = app, services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500
+
+        async def send_noting_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting_status)
+        finally:
+            if status in _REFUSED or scope["method"] not in _READING:
+                await to_thread.run_sync(self._record, scope, status, correlation_id.get())
+
+    def _record(self, scope: Scope, status: int, request_id: str | None) -> None:
+        caller: Caller | None = scope.get("state", {}).get("caller")
+        entry = {
+            "at": self._services.now(),
+            "project": None if caller is None else caller.project,
+            "key": None if caller is None else caller.key,
+            "name": None if caller is None else caller.name,
+            "address": (scope.get("client") or (None,))[0],
+            "method": scope["method"][:_LONGEST_METHOD],
+            "path": without_secret(scope["path"])[:_LONGEST_PATH].replace("\0", ""),
+            "status": status,
+            "request_id": request_id,
+        }
+        try:
+            with self._services.database.write() as connection:
+                audit_log.add(connection, **entry)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("the audit log could not be written", error=str(error), **{**entry, "at": str(entry["at"])})
