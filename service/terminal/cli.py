@@ -15,6 +15,7 @@ from service.terminal import (
     doctor_commands,
     integration_commands,
     job_commands,
+    key_commands,
     mcp_commands,
     result_commands,
     review_commands,
@@ -46,6 +47,7 @@ for commands in (
     dataset_commands,
     integration_commands,
     doccano_commands,
+    key_commands,
     mcp_commands,
 ):
     app.add_typer(commands.app)

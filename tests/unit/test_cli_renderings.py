@@ -12,6 +12,7 @@ import pytest
 import typer
 import typer.core
 
+from docs.scripts.tables import named_commands
 from service.services import Services
 from service.terminal import cli, console
 from service.terminal.console import OutputColumn, Printer
@@ -170,10 +171,7 @@ def test_an_interrupted_command_ends_with_130(suspects: Suspects, monkeypatch: p
 def commands() -> dict[str, typer.core.TyperCommand]:
     group = typer.main.get_command(cli.app)
     assert isinstance(group, typer.core.TyperGroup)
-    found = dict(group.commands)
-    inner = found.pop("doccano")
-    assert isinstance(inner, typer.core.TyperGroup)
-    return found | {f"doccano {name}": command for name, command in inner.commands.items()}  # type: ignore[return-value]  # typer makes its own
+    return dict(named_commands(group))
 
 
 def test_every_command_has_json_and_quiet() -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, TypedDict
 
+AccessScope = Literal["read", "review", "submit", "admin"]
+
 State = Literal["queued", "preparing", "training", "scoring", "ranking", "completed", "failed", "cancelled"]
 
 Outcome = Literal[
@@ -365,6 +367,44 @@ class AuditCertificate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditLogEntry:
+    """One request that changed something, or was refused."""
+
+    seq: int
+    at: datetime
+    # Project of the key; null where no valid key was sent.
+    project: str | None
+    # Id of the key; null for a key of the settings, and without keys.
+    key: str | None
+    # Name of the key.
+    name: str | None
+    # Address of the client.
+    address: str | None
+    method: str
+    # Path without query and without secrets.
+    path: str
+    status: int
+    request_id: str | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditLogPage:
+    """Entries of the audit log, newest first. They are not counted: the log only grows."""
+
+    items: tuple[AuditLogEntry, ...]
+    # Cursor of the next page; null on the last one.
+    next: str | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[AuditLogEntry]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bins:
     """A histogram: `counts[i]` samples lie between `edges[i]` and `edges[i + 1]`."""
 
@@ -671,6 +711,37 @@ class ConnectionSecret:
     path: str
     # The same with SUSPECTS_PUBLIC_URL before it; null where that is not set.
     url: str | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyQuota:
+    """Limits of a key. A field that is left out sets no limit."""
+
+    requests_per_minute: int | None = None
+    jobs_per_day: int | None = None
+    # Bytes of all request bodies, as they are sent.
+    bytes_per_day: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreatedKey:
+    """A key just after it was created."""
+
+    id: str
+    name: str
+    scopes: tuple[AccessScope, ...]
+    project: str
+    quota: KeyQuota
+    created_at: datetime
+    # Id of the key that created it; null: a key of the settings, or none.
+    created_by: str | None
+    expires_at: datetime | None
+    # To the minute; null: never used.
+    last_used_at: datetime | None
+    # The key itself. It is shown this once; the service keeps only its hash.
+    key: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -1736,6 +1807,42 @@ class JobSample:
     features: Mapping[str, Any]
     links: SampleLinks
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyView:
+    """A key as it is listed, without its secret."""
+
+    id: str
+    name: str
+    scopes: tuple[AccessScope, ...]
+    project: str
+    quota: KeyQuota
+    created_at: datetime
+    # Id of the key that created it; null: a key of the settings, or none.
+    created_by: str | None
+    expires_at: datetime | None
+    # To the minute; null: never used.
+    last_used_at: datetime | None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyPage:
+    """Keys, newest first."""
+
+    items: tuple[KeyView, ...]
+    # Cursor of the next page; null on the last.
+    next: str | None
+    # How many items the whole list has.
+    total: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def __iter__(self) -> Iterator[KeyView]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Keys: created, shown once, scoped, bound to a project, expiring, rotated, revoked; quotas, lockouts and the audit log."""
 
+import json
 import time
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from service.store.engine import Database
 from service.store.idempotency import IdempotentRequest
 from service.store.tables import audit_log as audit_table
 from service.store.tables import keys as key_table
-from tests.builders import CSV, add_finished, form
+from tests.builders import CSV, add_dataset, add_finished, form
 
 Headers = dict[str, str]
 
@@ -262,3 +263,16 @@ def test_rows_of_the_audit_log_are_never_changed_or_deleted(database: Database) 
 
 def test_keys_of_the_settings_are_admins_of_the_default_project() -> None:
     assert Caller().is_operator
+
+
+def test_events_tell_a_project_of_its_own_jobs_and_datasets_alone(
+    client: httpx.Client, services: Services, admin: Headers
+) -> None:
+    birds = sent(created(client, admin, scopes=["read"], project="birds"))
+    with client.stream("GET", "/events", headers=birds) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith(": connected")
+        add_dataset(services.of("default").database, "ds_theirs")
+        add_dataset(services.of("birds").database, "ds_own")
+        told = next(line for line in lines if line.startswith("data:"))
+    assert json.loads(told.removeprefix("data:")) == {"kind": "dataset", "id": "ds_own", "changed": ["appeared"]}
