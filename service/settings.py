@@ -98,7 +98,11 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
     )
-    threads: int | None = Field(None, gt=0, description="CPU threads of one worker process; all cores when unset.")
+    threads: int | None = Field(
+        None,
+        gt=0,
+        description="CPU threads of one worker process. When unset: a fair share of the cores and of the container's quota.",
+    )
 
     @field_validator("api_keys", mode="before")
     @classmethod

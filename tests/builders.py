@@ -19,9 +19,11 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
-from service.store import datasets, evidence, job_events, jobs, ranking_columns, rankings
+from service.store import datasets, evidence, job_events, jobs, ranking_columns, rankings, workers
 from service.store.blobs import Blobs
+from service.store.clock import database_time
 from service.store.engine import Database
+from service.store.workers import WorkerProcess
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LEASE = timedelta(seconds=30)
@@ -298,3 +300,12 @@ def image_zip(names: Sequence[str]) -> bytes:
         lines = "".join(f"{name},{name.partition('/')[0]}\n" for name in names)
         archive.writestr("metadata.csv", "file_name,label\n" + lines)
     return packed.getvalue()
+
+
+def sign_in(database: Database, *, ready: bool = True, now: datetime | None = None) -> None:
+    """Let a worker write that it lives, and one of its processes that it can take a job."""
+    with database.write() as connection:
+        time = now or database_time(connection)
+        workers.record_heartbeat(connection, "w", time)
+        if ready:
+            workers.record_process(connection, WorkerProcess("w/1", "w", "here/0"), time)

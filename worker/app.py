@@ -1,34 +1,51 @@
 """The Celery application: `celery --app worker.app worker --queues questions,jobs`.
 
 Nothing is read from the environment when this module is imported: Celery asks for its configuration when it starts.
+
+The parent imports all that a job needs, and computes nothing: a parent that ran a kernel of torch would block its
+children. Each child computes something first, then writes that it can take a job.
 """
 
+import importlib
 import multiprocessing
 import os
-import socket
-import threading
 import uuid
-from datetime import UTC, datetime
 from functools import cache
 
+import sqlalchemy as sa
 import structlog
 import torch
 from billiard import current_process
 from celery import Celery
-from celery.signals import worker_process_init, worker_ready, worker_shutdown, worker_shutting_down
+from celery.signals import (
+    celeryd_init,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 from service.logs import log_to_stderr
 from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broker_options
 from service.store import workers
 from service.store.blobs import Blobs
+from service.store.clock import database_time
 from service.store.engine import open_database
+from worker.cores import Cores, find_cores
 from worker.devices import choose_device
 from worker.job.context import WorkerContext
 from worker.job.tasks import run
+from worker.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
 
 log_to_stderr()
 log = structlog.get_logger()
+
+# Imported by optimizers of torch at the first step of a job: 800 modules, seconds on a busy machine.
+_NEEDED_BY_JOBS = ("torch._dynamo",)
+# Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
+_CHILD_STARTS_WITHIN_S = 120.0
 
 
 @cache
@@ -42,6 +59,7 @@ def _configuration() -> dict[str, object]:
         "broker_url": settings().broker_url,
         "broker_transport_options": broker_options(),
         "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # a broker may come back after any time
         "task_default_queue": JOB_QUEUE,
         # A message only reminds of a queued job, and the database decides: a lost or repeated message changes nothing.
         "task_acks_late": True,
@@ -49,6 +67,7 @@ def _configuration() -> dict[str, object]:
         "task_ignore_result": True,
         "worker_prefetch_multiplier": 1,
         "worker_hijack_root_logger": False,
+        "worker_proc_alive_timeout": _CHILD_STARTS_WITHIN_S,
     }
 
 
@@ -57,8 +76,9 @@ app.add_defaults(_configuration)
 
 # Made before the pool forks, so that the parent can tell its children that the worker is stopping.
 _stopping = multiprocessing.get_context("fork").Event()
-_signed_out = threading.Event()
-_worker_id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+_worker_id = new_worker_id()
+_presences: list[Presence] = []
+_pool_size = 1  # set before the pool forks
 
 
 @cache
@@ -73,30 +93,85 @@ def worker_context() -> WorkerContext:
     )
 
 
+@cache
+def cores() -> Cores:
+    """The cores of this process."""
+    return find_cores()
+
+
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
     """Do a job, if it is still queued."""
+    _share_cores()
     run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
 
 @app.task(name=QUESTION_TASK)
 def answer_question(job_id: str, question: str) -> None:
     """Write the predictions of a job's model for new samples, if the answer is still wanted."""
+    _share_cores()
     answer(job_id, question, worker_context())
+
+
+def _share_cores() -> None:
+    """Compute with the threads of the setting, else with a fair share of the cores."""
+    threads = settings().threads
+    if threads is None:
+        try:
+            with worker_context().database.read() as connection:
+                sharing = _count_sharing(connection)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("the number of worker processes is not known", error=str(error))
+            sharing = _pool_size
+        threads = cores().share(sharing, _pool_size)
+    torch.set_num_threads(threads)
+
+
+def _count_sharing(connection: sa.Connection) -> int:
+    now = database_time(connection)
+    return workers.count_at(connection, cores().place, settings().heartbeat_seconds, now)
+
+
+@celeryd_init.connect
+def _prepare_parent(options: dict[str, object], **_: object) -> None:
+    global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
+    _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
+    for name in _NEEDED_BY_JOBS:
+        importlib.import_module(name)
 
 
 @worker_process_init.connect
 def _prepare_process(**_: object) -> None:
-    # Before any computation: torch sizes its thread pools at the first one, and a parent that computed would block its children.
-    torch.set_num_threads(settings().threads or os.cpu_count() or 1)
+    _presences.clear()  # those of the parent
+    # Before any computation: torch sizes its thread pools at the first one.
+    torch.set_num_threads(settings().threads or cores().share(_pool_size, _pool_size))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
     # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
     torch.use_deterministic_algorithms(True, warn_only=settings().device != "cpu" and torch.cuda.is_available())
+    # A process that cannot compute hangs here and is replaced; one that lacks its device or its files raises. Neither is
+    # counted as ready.
+    torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
+    worker_context()
+    seconds = settings().heartbeat_seconds
+    _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds)]
+
+
+@worker_process_shutdown.connect
+def _end_process(**_: object) -> None:
+    for presence in _presences:
+        presence.end(lambda connection: workers.remove_process(connection, f"{_worker_id}/{os.getpid()}"))
 
 
 @worker_ready.connect
 def _sign_in(**_: object) -> None:
-    threading.Thread(target=_keep_signed_in, name="sign-in", daemon=True).start()
+    database = open_database(settings().database)
+    try:
+        with database.write() as connection:
+            remove_ended(connection)
+    except sa.exc.SQLAlchemyError as error:
+        log.warning("workers that have ended are still listed", error=str(error))
+    database.close()
+    _presences.append(worker_presence(_worker_id, settings().database, settings().heartbeat_seconds))
 
 
 @worker_shutting_down.connect
@@ -106,20 +181,5 @@ def _stop(**_: object) -> None:
 
 @worker_shutdown.connect
 def _sign_out(**_: object) -> None:
-    _signed_out.set()
-    database = open_database(settings().database)
-    with database.write() as connection:
-        workers.remove(connection, _worker_id)
-    database.close()
-
-
-def _keep_signed_in() -> None:
-    database = open_database(settings().database)
-    while not _signed_out.is_set():
-        try:
-            with database.write() as connection:
-                workers.record_heartbeat(connection, _worker_id, datetime.now(UTC))
-        except Exception as error:  # noqa: BLE001 - a worker must survive every fault of its database
-            log.warning("cannot sign in", error=str(error))
-        _signed_out.wait(settings().heartbeat_seconds)
-    database.close()
+    for presence in _presences:
+        presence.end(lambda connection: workers.remove(connection, _worker_id))

@@ -1,23 +1,23 @@
 """Health, readiness, metrics, and the lists of models and signals."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from service.api.http.authentication import authorize
 from service.api.http.errors import problem, problems
 from service.api.http.lookup import ServicesDependency
-from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList
+from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList, WorkerCounts
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
 from service.store import workers
+from service.store.clock import database_time
 
 router = APIRouter(tags=["operations"])
 log = structlog.get_logger()
@@ -45,13 +45,26 @@ async def get_health() -> Health:
     responses={503: {"description": "Not ready; `checks` says why.", "content": problems(503)[503]["content"]}},
     response_model=Readiness,
 )
-def get_readiness(services: ServicesDependency) -> Any:
-    """It checks database, broker, storage, and that at least one worker is alive."""
+def get_readiness(
+    services: ServicesDependency,
+    exclude: Annotated[
+        list[Name],
+        Query(
+            default_factory=list,
+            description="Checks that do not count; `worker`: whether the API alone is ready, as a load balancer asks.",
+        ),
+    ],
+) -> Any:
+    """It checks database, broker, storage, and that a worker can take a job."""
     checks: dict[Name, Check] = {name: _checked(name, probe, services) for name, probe in _PROBES.items()}
-    failed = [name for name, check in checks.items() if not check.ok]
+    failed = [name for name, check in checks.items() if not check.ok and name not in exclude]
+    counts = _count_workers(services)
     if not failed:
-        return Readiness(status="ready", checks=checks)
-    members = {"checks": {name: check.model_dump() for name, check in checks.items()}}
+        return Readiness(status="ready", checks=checks, workers=counts)
+    members = {
+        "checks": {name: check.model_dump() for name, check in checks.items()},
+        "workers": None if counts is None else counts.model_dump(),
+    }
     return problem(503, "not_ready", f"not ready: {', '.join(failed)}", members=members)
 
 
@@ -72,10 +85,24 @@ def _storage(services: Services) -> Check:
 
 
 def _worker(services: Services) -> Check:
-    silence = timedelta(seconds=max(3 * services.settings.heartbeat_seconds, 10))
+    found = _presence(services)
+    if not found.alive:
+        return Check(ok=False, detail="none has signed in lately; start one")
+    if not found.ready:
+        return Check(ok=False, detail=f"{found.alive} alive, no process can take a job yet; see the worker's log")
+    return Check(ok=True, detail=f"{found.alive} alive, {found.ready} processes can take a job")
+
+
+def _count_workers(services: Services) -> WorkerCounts | None:
+    try:
+        return WorkerCounts(**vars(_presence(services)))
+    except sa.exc.SQLAlchemyError:
+        return None
+
+
+def _presence(services: Services) -> workers.Presence:
     with services.database.read() as connection:
-        count = workers.count_alive(connection, services.now() - silence)
-    return Check(ok=count > 0, detail=f"{count} alive" if count else "none has signed in lately; start one")
+        return workers.presence(connection, services.settings.heartbeat_seconds, database_time(connection))
 
 
 _PROBES: dict[Name, Callable[[Services], Check]] = {

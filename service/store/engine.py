@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _PATIENCE = 100  # tries
@@ -128,8 +129,10 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def migration_config(url: str) -> Config:
+def migration_config(url: str) -> "Config":
     """Alembic's configuration for this database."""
+    from alembic.config import Config  # a worker never migrates
+
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["url"] = url
@@ -138,6 +141,8 @@ def migration_config(url: str) -> Config:
 
 def migrate(url: str) -> None:
     """Bring the database to the newest schema; safe when several processes start at once."""
+    from alembic import command
+
     database = open_database(url)
     try:
         with database.write() as connection:

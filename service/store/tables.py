@@ -162,6 +162,16 @@ workers = sa.Table(
     sa.Column("seen_at", UTCDateTime, nullable=False),
 )
 
+# Processes of workers that can take a job. `place` names the machine and its cores that they share.
+worker_processes = sa.Table(
+    "worker_processes",
+    metadata,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("worker_id", sa.String, nullable=False, index=True),
+    sa.Column("place", sa.String, nullable=False),
+    sa.Column("seen_at", UTCDateTime, nullable=False),
+)
+
 # What people decided of samples. Nothing is ever changed here: the row with the highest `seq` of a sample is the job's
 # last word on it. `given_label` is what the sample was called there: without it, a keep does not say what was kept.
 reviews = sa.Table(

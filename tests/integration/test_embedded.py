@@ -113,6 +113,18 @@ class Up:
         (found,) = [one for one in tree(self.process.pid) if one.parent == self.process.pid and word in one.command]
         return found
 
+    def children(self, word: str) -> list[int]:
+        """The process ids of its children with this word in their commands."""
+        return [one.pid for one in tree(self.process.pid) if one.parent == self.process.pid and word in one.command]
+
+    def computes(self) -> bool:
+        """Whether the one process of its one worker can take a job, by the answer of the API."""
+        try:
+            answer = self.client.get("/readyz")
+        except httpx.TransportError:
+            return False
+        return answer.is_success and answer.json()["workers"] == {"alive": 1, "ready": 1}
+
     def begin_job(self) -> str:
         """Submit a job and wait until it trains."""
         generator = np.random.default_rng(0)
@@ -172,36 +184,25 @@ def test_nothing_survives_a_parent_that_is_killed(stack: Up) -> None:
     assert until(lambda: survivors(members) == []), survivors(members)
 
 
-def test_a_worker_that_is_killed_takes_its_pool_along_and_is_started_again(stack: Up) -> None:
-    stack.begin_job()
-    worker = stack.child("celery")
-    pool = tree(worker.pid)
-    assert len(pool) >= 2, pool
-    os.kill(worker.pid, signal.SIGKILL)
-    assert until(lambda: survivors(pool) == []), survivors(pool)
-    again = [worker]
-
-    def restarted() -> bool:
-        again[:] = [
-            one for one in tree(stack.process.pid) if one.parent == stack.process.pid and "celery" in one.command
-        ]
-        return again not in ([], [worker])
-
-    assert until(restarted)
-    assert "the worker was ended by SIGKILL" in stack.said()
+def test_each_process_that_is_killed_is_started_again_and_the_job_goes_on(stack: Up) -> None:
+    job_id = stack.begin_job()
+    for name, word in (("api", "uvicorn"), ("broker", "valkey"), ("worker", "celery")):
+        killed = stack.child(word)
+        members = tree(killed.pid)
+        os.kill(killed.pid, signal.SIGKILL)
+        assert until(lambda found=members: survivors(found) == [])  # the pool goes with its worker
+        assert until(lambda text=f"the {name} was ended by SIGKILL; it restarts in 1 s": text in stack.said()), name
+        assert until(lambda kind=word, old=killed.pid: stack.children(kind) not in ([], [old])), name
+    assert until(stack.computes), stack.said()
+    (pool,) = [one for one in tree(stack.child("celery").pid) if one.parent == stack.child("celery").pid]
+    os.kill(pool.pid, signal.SIGKILL)
+    assert until(lambda: survivors([pool]) == [])
+    assert until(stack.computes)
+    assert stack.client.get(f"/jobs/{job_id}").json()["state"] not in ("failed", "cancelled")
     members = tree(stack.process.pid)
     # Not SIGINT: a test run that was started in the background inherits it ignored.
     stack.process.send_signal(signal.SIGTERM)
     assert stack.process.wait(PATIENCE_S) == 0, stack.said()
-    assert survivors(members) == []
-
-
-@pytest.mark.parametrize(("name", "word"), [("api", "uvicorn"), ("broker", "valkey")])
-def test_the_stack_ends_with_what_it_cannot_do_without(stack: Up, name: str, word: str) -> None:
-    members = tree(stack.process.pid)
-    os.kill(stack.child(word).pid, signal.SIGKILL)
-    assert stack.process.wait(PATIENCE_S) == 1
-    assert f"the {name} was ended by SIGKILL" in stack.said()
     assert survivors(members) == []
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from service.services import Services
-from service.store import workers
 from service.store.engine import migrate
 from service.terminal import doctor
 from service.terminal.doctor import Finding
+from tests.builders import sign_in
 from tests.unit.test_cli import Suspects, plain, suspects, table_of, terminal
 
 __all__ = ["suspects", "terminal"]  # fixtures
@@ -71,8 +71,7 @@ def test_a_service_without_a_worker_is_a_fault_until_one_signs_in(suspects: Susp
     assert before["service"]["status"] == "ok"
     assert before["service's worker"]["status"] == "fault"
     assert "celery" in before["service's worker"]["cure"]
-    with services.database.write() as connection:
-        workers.record_heartbeat(connection, "worker-1", services.now())
+    sign_in(services.database)
     assert "service's worker" not in suspects("doctor", "-q").out.splitlines()
 
 

@@ -2063,10 +2063,23 @@ class RankBand:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerCounts:
+    """Workers that have written lately."""
+
+    # Workers, whether or not they can compute.
+    alive: int
+    # Processes of workers that can take a job or are computing one.
+    ready: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Readiness:
     """Whether jobs can be accepted and computed now."""
 
     status: Literal["ready", "not_ready"]
+    # null where the database cannot be reached.
+    workers: WorkerCounts | None
     checks: Mapping[str, Check]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
-from tabm import LinearBatchEnsemble
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
@@ -19,6 +18,7 @@ from worker.devices import CPU, device_of, to_device
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
 from worker.influence.table_layer_gradients import TABLE_GRADIENTS
+from worker.table_layers import LinearBatchEnsemble
 
 _PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, LinearBatchEnsemble)
 _LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed

@@ -4,15 +4,10 @@ import math
 from collections.abc import Callable
 
 import torch
-from rtdl_num_embeddings import (
-    LinearEmbeddings,
-    _NLinear,  # the library keeps the parts of its embeddings to itself
-    _Periodic,
-)
-from tabm import ElementwiseAffine, LinearBatchEnsemble
 from torch import Tensor, nn
 
 from worker.influence.gradients import Dense, Gradient
+from worker.table_layers import ElementwiseAffine, LinearBatchEnsemble, LinearEmbeddings, _NLinear, _Periodic
 
 
 def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:

@@ -5,11 +5,11 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from rtdl_num_embeddings import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
 from service.domain.models.tabular import NumericEmbeddings
 from worker.data.shape import InputShape
+from worker.table_layers import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 
 
 class NumericColumns(nn.Module):

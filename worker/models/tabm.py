@@ -8,13 +8,13 @@ width costs. Separate heads would make it `members` times as wide.
 """
 
 from jaxtyping import Float, Int
-from tabm import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 from torch import Tensor, nn
 
 from service.domain.models.tabular import TabMParams
 from worker.data.shape import InputShape
 from worker.models.numeric_columns import NumericColumns
 from worker.models.tabular import OneHot
+from worker.table_layers import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 
 
 class TabM(nn.Module):

@@ -1,8 +1,9 @@
 """Ranks, which make signals of different units comparable."""
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from scipy.stats import rankdata
 from torch import Tensor
 
 
@@ -11,10 +12,20 @@ def mean_rank(scores: Float[Tensor, "t n"]) -> Float[Tensor, " n"]:
     # Ranks are halves of whole numbers, so their sums are exact, and dividing comes last.
     total = torch.zeros(scores.shape[1], dtype=torch.float64)
     for row in scores:  # one by one: ranking takes several times the memory of what is ranked
-        total += torch.from_numpy(rankdata(row.numpy()))
+        total += torch.from_numpy(average_ranks(row.numpy()))
     return total / (len(scores) * max(scores.shape[1], 1))
 
 
 def rank(scores: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Average rank over n, in (0, 1]; the highest score has the highest rank."""
-    return torch.from_numpy(rankdata(scores.numpy())) / max(len(scores), 1)
+    return torch.from_numpy(average_ranks(scores.numpy())) / max(len(scores), 1)
+
+
+def average_ranks(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Ranks from 1; equal scores have the mean of the ranks that they share.
+
+    As `scipy.stats.rankdata`, whose module takes a third of the time in which a worker starts.
+    """
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    last: npt.NDArray[np.float64] = np.cumsum(counts, dtype=np.float64)
+    return (last - (counts - 1) / 2)[place]

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from uuid import uuid4
 
+import sqlalchemy as sa
 import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
@@ -18,7 +19,8 @@ from service.domain.errors import Invalid, NotFound
 from service.domain.job import State
 from service.logs import without_secret
 from service.services import Services
-from service.store import jobs
+from service.store import jobs, workers
+from service.store.clock import database_time
 
 log = structlog.get_logger()
 
@@ -99,7 +101,7 @@ class Observe:
 
 
 class Backlog(Collector):
-    """Numbers of jobs by state and of waiting messages, read at each scrape."""
+    """Numbers of jobs by state, of workers and of waiting messages, read at each scrape."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -108,10 +110,18 @@ class Backlog(Collector):
         """Read the numbers."""
         with self._services.database.read() as connection:
             counted = jobs.count_by_state(connection)
+            present = self._presence(connection)
         by_state = GaugeMetricFamily("suspects_jobs", "Jobs by state.", labels=["state"])
         for state in State:
             by_state.add_metric([state], counted.get(state, 0))
         yield by_state
+        yield GaugeMetricFamily("suspects_workers_alive", "Workers that have signed in lately.", value=present.alive)
+        yield GaugeMetricFamily(
+            "suspects_workers_ready", "Processes of workers that can take a job or compute one.", value=present.ready
+        )
         depth = self._services.queue.depth()
         if depth is not None:
             yield GaugeMetricFamily("suspects_queue_depth", "Messages that no worker has taken yet.", value=depth)
+
+    def _presence(self, connection: sa.Connection) -> workers.Presence:
+        return workers.presence(connection, self._services.settings.heartbeat_seconds, database_time(connection))

@@ -46,10 +46,18 @@ class Check(BaseModel):
     detail: str
 
 
+class WorkerCounts(BaseModel):
+    """Workers that have written lately."""
+
+    alive: int = Field(description="Workers, whether or not they can compute.")
+    ready: int = Field(description="Processes of workers that can take a job or are computing one.")
+
+
 class Readiness(BaseModel):
     """Whether jobs can be accepted and computed now."""
 
     status: Literal["ready", "not_ready"]
+    workers: WorkerCounts | None = Field(description="null where the database cannot be reached.")
     checks: dict[Literal["database", "broker", "storage", "worker"], Check]
 
 

@@ -17,10 +17,9 @@ from service.domain.ids import new_id
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
-from service.store import workers
 from service.store.blobs import Blobs
 from service.store.engine import Database, open_database
-from tests.builders import add_dataset, add_job
+from tests.builders import add_dataset, add_job, sign_in
 from tests.log_lines import wait_for_line
 
 
@@ -43,7 +42,7 @@ def test_the_process_answers_whatever_else_is_away(client: httpx.Client, service
     assert client.get("/healthz").json()["status"] == "ok"
 
 
-def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, services: Services) -> None:
+def test_readiness_needs_a_worker_process_that_can_take_a_job(client: httpx.Client, services: Services) -> None:
     refused = client.get("/readyz")
     assert (refused.status_code, refused.headers["Content-Type"]) == (503, "application/problem+json")
     checks = refused.json()["checks"]
@@ -53,13 +52,28 @@ def test_readiness_needs_a_worker_that_signed_in_lately(client: httpx.Client, se
         "storage": True,
         "worker": False,
     }
-    with services.database.write() as connection:
-        workers.record_heartbeat(connection, "w", services.now() - timedelta(minutes=1))
-    assert client.get("/readyz").status_code == 503
-    with services.database.write() as connection:
-        workers.record_heartbeat(connection, "w", services.now())
-    ready = client.get("/readyz")
-    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    for ready, late, counts in (
+        (True, timedelta(minutes=1), {"alive": 0, "ready": 0}),
+        (False, timedelta(), {"alive": 1, "ready": 0}),
+    ):
+        sign_in(services.database, ready=ready, now=services.now() - late)
+        refused = client.get("/readyz")
+        assert (refused.status_code, refused.json()["workers"]) == (503, counts)
+    assert metric(client.get("/metrics").text, "suspects_workers_ready") == 0
+    sign_in(services.database)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert answer.json()["workers"] == {"alive": 1, "ready": 1}
+    assert metric(client.get("/metrics").text, "suspects_workers_ready") == 1
+
+
+def test_the_api_alone_is_ready_without_a_worker(client: httpx.Client, services: Services) -> None:
+    answer = client.get("/readyz", params={"exclude": "worker"})
+    assert (answer.status_code, answer.json()["checks"]["worker"]["ok"]) == (200, False)
+    object.__setattr__(services, "database", away())
+    refused = client.get("/readyz", params={"exclude": "worker"})
+    assert (refused.status_code, refused.json()["workers"]) == (503, None)
+    assert refused.json()["detail"] == "not ready: database"
 
 
 def test_readiness_says_what_is_away(client: httpx.Client, services: Services, tmp_path: Path) -> None:

@@ -1,19 +1,47 @@
-"""Which workers live, on SQLite and on PostgreSQL."""
+"""Which workers live and which can compute, on SQLite and on PostgreSQL."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from service.store import workers
+from service.store.clock import database_time
 from service.store.engine import Database
+from service.store.workers import Presence, WorkerProcess
 from tests.builders import NOON
+
+SECOND = timedelta(seconds=1)
 
 
 def test_a_worker_lives_as_long_as_it_signs_in(database: Database) -> None:
-    later = NOON + timedelta(seconds=10)
     with database.write() as connection:
         workers.record_heartbeat(connection, "w1", NOON)
         workers.record_heartbeat(connection, "w2", NOON)
-        workers.record_heartbeat(connection, "w2", later)
-        assert workers.count_alive(connection, NOON - timedelta(seconds=1)) == 2
-        assert workers.count_alive(connection, NOON) == 1
+        workers.record_heartbeat(connection, "w2", NOON + 10 * SECOND)
+        assert workers.presence(connection, 1, NOON + 5 * SECOND) == Presence(alive=2, ready=0)
+        assert workers.presence(connection, 1, NOON + 15 * SECOND) == Presence(alive=1, ready=0)
         workers.remove(connection, "w2")
-        assert workers.count_alive(connection, NOON) == 0
+        assert workers.presence(connection, 1, NOON + 5 * SECOND) == Presence(alive=1, ready=0)
+
+
+def test_who_wrote_before_the_clock_was_set_back_must_write_again(database: Database) -> None:
+    with database.write() as connection:
+        workers.record_heartbeat(connection, "w1", NOON + timedelta(hours=1))
+        assert workers.presence(connection, 1, NOON) == Presence(alive=0, ready=0)
+
+
+def test_processes_are_counted_by_the_cores_that_they_share_and_go_with_their_worker(database: Database) -> None:
+    with database.write() as connection:
+        for number, place in enumerate(("a/0-3", "a/0-3", "b/0-3")):
+            workers.record_process(connection, WorkerProcess(f"w{number}/1", f"w{number}", place), NOON)
+        assert workers.count_at(connection, "a/0-3", 1, NOON) == 2
+        assert workers.count_at(connection, "a/0-3", 1, NOON + 11 * SECOND) == 0
+        workers.remove(connection, "w1")
+        assert workers.count_at(connection, "a/0-3", 1, NOON) == 1
+        workers.forget_silent(connection, NOON + timedelta(days=2))
+        assert workers.presence(connection, 1, NOON) == Presence(alive=0, ready=0)
+
+
+def test_the_time_of_the_database_is_that_of_now(database: Database) -> None:
+    with database.read() as connection:
+        found = database_time(connection)
+    assert abs(datetime.now(UTC) - found) < timedelta(minutes=1)
+    assert found.utcoffset() == timedelta(0)

@@ -1,0 +1,100 @@
+"""What a worker writes of itself: that it is alive, and which of its processes can take a job."""
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+
+import sqlalchemy as sa
+import structlog
+
+from service.store import workers
+from service.store.clock import database_time
+from service.store.engine import Database, open_database
+from service.store.workers import WorkerProcess
+
+log = structlog.get_logger()
+_TRY_AGAIN_S = 1.0
+
+
+def new_worker_id() -> str:
+    """Id of the worker of this process: host, process and a random part."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+class Presence:
+    """Writes every few seconds in a thread, until `end`; a database that is away is tried again."""
+
+    def __init__(self, name: str, database_url: str, seconds: float, write: Callable[[sa.Connection], None]) -> None:
+        self._url, self._seconds, self._write = database_url, seconds, write
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def end(self, write: Callable[[sa.Connection], None]) -> None:
+        """Stop, and write a last time. Raises nothing."""
+        self._ended.set()
+        self._thread.join(self._seconds)
+        database = open_database(self._url)
+        self._try(database, write)
+        database.close()
+
+    def _run(self) -> None:
+        database = open_database(self._url)
+        while not self._ended.is_set():
+            written = self._try(database, self._write)
+            self._ended.wait(self._seconds if written else min(self._seconds, _TRY_AGAIN_S))
+        database.close()
+
+    def _try(self, database: Database, write: Callable[[sa.Connection], None]) -> bool:
+        try:
+            with database.write() as connection:
+                write(connection)
+        except Exception as error:  # noqa: BLE001 - a worker must survive every fault of its database
+            log.warning("the worker cannot write that it is alive", error=str(error))
+            return False
+        return True
+
+
+def worker_presence(worker_id: str, database_url: str, seconds: float) -> Presence:
+    """Write that a worker is alive, and remove those of its processes that have ended."""
+
+    def write(connection: sa.Connection) -> None:
+        workers.record_heartbeat(connection, worker_id, database_time(connection))
+        for one in workers.process_ids(connection, worker_id):
+            if not _lives(int(one.rsplit("/", 1)[1])):
+                workers.remove_process(connection, one)
+
+    return Presence("worker-presence", database_url, seconds, write)
+
+
+def process_presence(worker_id: str, place: str, database_url: str, seconds: float) -> Presence:
+    """Write that this process can take a job."""
+    process = WorkerProcess(f"{worker_id}/{os.getpid()}", worker_id, place)
+    return Presence(
+        "process-presence",
+        database_url,
+        seconds,
+        lambda connection: workers.record_process(connection, process, database_time(connection)),
+    )
+
+
+def remove_ended(connection: sa.Connection) -> None:
+    """Remove workers of this host whose processes have ended without signing out, and those silent for long."""
+    workers.forget_silent(connection, database_time(connection))
+    for worker_id in workers.worker_ids(connection):
+        host, number, _ = worker_id.rsplit("-", 2)
+        # In a container that was started again, the process that ended had the number of this one.
+        if host == socket.gethostname() and (int(number) == os.getpid() or not _lives(int(number))):
+            workers.remove(connection, worker_id)
+
+
+def _lives(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

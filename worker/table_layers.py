@@ -1,0 +1,52 @@
+"""The layers of the packages tabm and rtdl_num_embeddings, imported without scikit-learn.
+
+Where scikit-learn is installed, rtdl_num_embeddings imports it for bins that are made by trees. Here bins are quantiles, and
+the import takes longer than that of torch.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Let imports of a package fail in the block, unless it is imported already."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+with _without("sklearn"):
+    from rtdl_num_embeddings import (
+        LinearEmbeddings,
+        PeriodicEmbeddings,
+        PiecewiseLinearEmbeddings,
+        _NLinear,  # the library keeps the parts of its embeddings to itself
+        _Periodic,
+    )
+    from tabm import (
+        ElementwiseAffine,
+        EnsembleView,
+        LinearBatchEnsemble,
+        MLPBackboneBatchEnsemble,
+        MLPBackboneMiniEnsemble,
+    )
+
+__all__ = [
+    "ElementwiseAffine",
+    "EnsembleView",
+    "LinearBatchEnsemble",
+    "LinearEmbeddings",
+    "MLPBackboneBatchEnsemble",
+    "MLPBackboneMiniEnsemble",
+    "PeriodicEmbeddings",
+    "PiecewiseLinearEmbeddings",
+    "_NLinear",
+    "_Periodic",
+]
