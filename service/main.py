@@ -1,11 +1,14 @@
 """Application factory of the service."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 
+import sqlalchemy as sa
+import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -40,7 +43,7 @@ from service.api import (
 from service.api.http import errors, observe, openapi
 from service.api.http.audit_trail import AuditTrail
 from service.api.http.compression import CompressJson
-from service.api.http.stopping import noticing_signals
+from service.api.http.stopping import noticing_signals, stopping
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
@@ -56,6 +59,8 @@ from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
 
 _STALE_UPLOAD_S = 24 * 3600
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # between two tries to reach the database
+log = structlog.get_logger()
 _DESCRIPTION = """Finds wrong samples in a labelled training set, by the influence that each has on the model (TracIn).
 Upload a dataset, submit a job, read the ranking: higher scores are more suspicious.
 
@@ -138,10 +143,10 @@ _BACKGROUND: dict[str, Callable[[Services], object]] = {
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    migrate(services.settings.database)
-    _clear_uploads(services.blobs)
     with ExitStack() as running:
         running.enter_context(noticing_signals())
+        await _migrate_once_reachable(services.settings.database)
+        _clear_uploads(services.blobs)
         for name, work in _BACKGROUND.items():
             wanted = services.rerun_wanted if work is run_again else None
             running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services), wanted))
@@ -149,6 +154,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.queue.close()
     services.watch.close()
     services.database.close()
+
+
+async def _migrate_once_reachable(url: str) -> None:
+    """Migrate the database, and wait for a server that is not up yet. Raises OperationalError when told to stop meanwhile."""
+    pause = _FIRST_PAUSE_S
+    while True:
+        try:
+            migrate(url)
+        except sa.exc.OperationalError as error:
+            if sa.make_url(url).get_backend_name() == "sqlite" or stopping():
+                raise
+            log.warning("waiting for the database", error=str(error.orig), seconds=pause)
+        else:
+            return
+        for _ in range(round(pause / _FIRST_PAUSE_S)):
+            await asyncio.sleep(_FIRST_PAUSE_S)
+            if stopping():
+                break
+        pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
 def _clear_uploads(blobs: Blobs) -> None:
