@@ -30,7 +30,8 @@ def up(
     quiet: Quiet = False,
 ) -> None:
     """Start the API, a worker, Valkey and SQLite on this machine. Ctrl-C stops all of them."""
-    from service.terminal.stack import StackError, running
+    from service.terminal.stack import running
+    from service.terminal.supervised import StackError
 
     settings = settings_of_environment(home)
     try:
@@ -61,7 +62,7 @@ def demo(
 ) -> None:
     """Rank a real dataset with planted label errors, on a stack of its own; takes about a minute."""
     from service.terminal.demo import run
-    from service.terminal.stack import StackError
+    from service.terminal.supervised import StackError
 
     try:
         completed = run(Printer(as_json, quiet), keep=keep, port=port)
@@ -75,7 +76,8 @@ def demo(
 @app.command()
 def migrate(as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Migrate the database of SUSPECTS_DATABASE_URL to the newest schema."""
-    from service.terminal.stack import StackError, migrate_database
+    from service.terminal.stack import migrate_database
+    from service.terminal.supervised import StackError
 
     settings_of_environment()
     try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,8 @@ from service.settings import Settings
 from service.store import jobs
 from service.store.engine import open_database
 from service.terminal.processes import free_port
-from service.terminal.stack import StackError, running
+from service.terminal.stack import running
+from service.terminal.supervised import StackError
 from tests.servers import reserved_port
 
 SUSPECTS = str(Path(sys.executable).with_name("suspects"))
@@ -71,6 +73,11 @@ def survivors(members: list[Process]) -> list[str]:
     return [one.command for one in members if (one.pid, one.begun) in living]
 
 
+def ended(members: list[Process]) -> bool:
+    """Whether none of these lives."""
+    return survivors(members) == []
+
+
 def until(law: Callable[[], bool]) -> bool:
     """Whether the law comes to hold."""
     deadline = time.monotonic() + PATIENCE_S
@@ -113,9 +120,15 @@ class Up:
         (found,) = [one for one in tree(self.process.pid) if one.parent == self.process.pid and word in one.command]
         return found
 
-    def children(self, word: str) -> list[int]:
-        """The process ids of its children with this word in their commands."""
-        return [one.pid for one in tree(self.process.pid) if one.parent == self.process.pid and word in one.command]
+    def has_said(self, text: str) -> bool:
+        """Whether it printed a text."""
+        return text in self.said()
+
+    def has_another(self, word: str, than: int) -> bool:
+        """Whether a process with this word in its command is its child in place of the one of this number."""
+        members = tree(self.process.pid)
+        found = [one.pid for one in members if one.parent == self.process.pid and word in one.command]
+        return found not in ([], [than])
 
     def computes(self) -> bool:
         """Whether the one process of its one worker can take a job, by the answer of the API."""
@@ -190,13 +203,13 @@ def test_each_process_that_is_killed_is_started_again_and_the_job_goes_on(stack:
         killed = stack.child(word)
         members = tree(killed.pid)
         os.kill(killed.pid, signal.SIGKILL)
-        assert until(lambda found=members: survivors(found) == [])  # the pool goes with its worker
-        assert until(lambda text=f"the {name} was ended by SIGKILL; it restarts in 1 s": text in stack.said()), name
-        assert until(lambda kind=word, old=killed.pid: stack.children(kind) not in ([], [old])), name
+        assert until(partial(ended, members))  # the pool goes with its worker
+        assert until(partial(stack.has_said, f"the {name} was ended by SIGKILL; it restarts in 1 s")), name
+        assert until(partial(stack.has_another, word, killed.pid)), name
     assert until(stack.computes), stack.said()
     (pool,) = [one for one in tree(stack.child("celery").pid) if one.parent == stack.child("celery").pid]
     os.kill(pool.pid, signal.SIGKILL)
-    assert until(lambda: survivors([pool]) == [])
+    assert until(partial(ended, [pool]))
     assert until(stack.computes)
     assert stack.client.get(f"/jobs/{job_id}").json()["state"] not in ("failed", "cancelled")
     members = tree(stack.process.pid)
