@@ -87,7 +87,7 @@ def count_at(connection: sa.Connection, place: str, heartbeat_seconds: float, no
     return connection.execute(there).scalar_one()
 
 
-def _lately(table: sa.Table, heartbeat_seconds: float, now: datetime) -> sa.Select[tuple[int]]:
+def _lately(table: sa.Table, heartbeat_seconds: float, now: datetime) -> sa.Select[int]:
     silence = timedelta(seconds=max(3 * heartbeat_seconds, 10))
     # A time in the future was written before the clock was set back: whoever lives writes the right one soon.
     lately = (table.c.seen_at > now - silence) & (table.c.seen_at < now + silence)

@@ -28,4 +28,5 @@ def average_ranks(scores: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     last: npt.NDArray[np.float64] = np.cumsum(counts, dtype=np.float64)
-    return (last - (counts - 1) / 2)[place]
+    found: npt.NDArray[np.float64] = (last - (counts - 1) / 2)[place]
+    return found
