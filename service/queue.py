@@ -4,6 +4,8 @@ The database has the state of jobs. A message that is lost, late or repeated cha
 and a worker claims the job in the database before it computes.
 """
 
+import base64
+import json
 from typing import Any, Protocol
 
 import redis
@@ -17,6 +19,18 @@ _FIRST = 9
 _TIMEOUT_S = 1.0  # seconds for a broker that does not answer
 
 
+# Redis has one list a priority; Kombu puts the priority behind two control characters.
+_LISTS = (JOB_QUEUE, *(f"{JOB_QUEUE}\x06\x16{step}" for step in range(1, _FIRST + 1)))
+
+
+def _job_of(message: bytes) -> str | None:
+    """The job that a message is about, which is the only argument of its task; None for a message that is not ours."""
+    try:
+        return str(json.loads(base64.b64decode(json.loads(message)["body"]))[0][0])
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
 class Queue(Protocol):
     """The part of a queue that the service uses."""
 
@@ -28,6 +42,9 @@ class Queue(Protocol):
 
     def depth(self) -> int | None:
         """Number of waiting messages about jobs; None when the broker cannot be reached."""
+
+    def waiting(self) -> set[str] | None:
+        """Ids of the jobs whose messages no worker has taken yet; None when the broker cannot be reached."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -75,12 +92,24 @@ class CeleryQueue:
         """Messages of all priorities that no worker has taken yet."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for step in range(_FIRST + 1):
-                    pipe.llen(f"{JOB_QUEUE}\x06\x16{step}" if step else JOB_QUEUE)
+                for name in _LISTS:
+                    pipe.llen(name)
                 return int(sum(pipe.execute()))
         except redis.RedisError as error:
             log.debug("broker not reached", error=str(error))
             return None
+
+    def waiting(self) -> set[str] | None:
+        """Read the messages of all priorities."""
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for name in _LISTS:
+                    pipe.lrange(name, 0, -1)
+                found = {_job_of(message) for messages in pipe.execute() for message in messages}
+        except redis.RedisError as error:
+            log.debug("broker not reached", error=str(error))
+            return None
+        return {job_id for job_id in found if job_id is not None}
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ from service.queue import Queue
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from service.store.leases import LeaseWatch
 from service.store.open_audits import OpenAudits
 from service.store.open_rankings import OpenRankings, Recent
 from service.store.watch import OverviewWatch
@@ -36,6 +37,7 @@ class Services:
     open_audits: OpenAudits = field(default_factory=OpenAudits)
     rerun_wanted: threading.Event = field(default_factory=threading.Event)
     watch: OverviewWatch = field(default_factory=OverviewWatch)
+    leases: LeaseWatch = field(default_factory=LeaseWatch)
     verified_keys: Recent[str] = field(default_factory=lambda: Recent(_VERIFIED_KEYS))
 
     def of(self, project: str) -> "Services":

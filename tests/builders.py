@@ -19,7 +19,7 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
-from service.store import datasets, evidence, job_events, jobs, ranking_columns, rankings, workers
+from service.store import datasets, evidence, job_events, jobs, leases, ranking_columns, rankings, workers
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database
@@ -309,3 +309,10 @@ def sign_in(database: Database, *, ready: bool = True, now: datetime | None = No
         workers.record_heartbeat(connection, "w", time)
         if ready:
             workers.record_process(connection, WorkerProcess("w/1", "w", "here/0"), time)
+
+
+def end_leases(database: Database) -> None:
+    """Judge every lease that is held now as run out."""
+    with database.write() as connection:
+        for lease in leases.held(connection):
+            assert leases.end(connection, lease)

@@ -37,7 +37,7 @@ _SHARE = 0.05  # of a job's progress; the worker counts its preparation the same
 def pull_due(services: Services) -> int:
     """Try every pull that is due; returns their number. Two services at once pull each job once."""
     with services.database.read() as connection:
-        due = pulls.due(connection, services.now())
+        due = pulls.due(connection)
     for pull in due:
         _pull(services, pull)
     return len(due)

@@ -1,24 +1,45 @@
-"""Sends queue messages again for queued jobs that no worker took, so that a lost message loses no job."""
+"""Finds jobs whose worker fell silent, and sends queue messages again for jobs that no worker took.
+
+A lost message costs seconds, and loses no job.
+"""
 
 from datetime import timedelta
 
-from service.domain.job import State
+import structlog
+
 from service.services import Services
-from service.store import jobs
+from service.store import jobs, leases
+
+log = structlog.get_logger()
+
+# A message that a worker has taken is in no queue until the worker has claimed its job.
+_ON_ITS_WAY = timedelta(seconds=3)
 
 
 def wake_due(services: Services) -> int:
     """Run one sweep; returns the number of messages sent."""
-    depth = services.queue.depth()
-    if depth is None:
+    _end_leases(services)
+    with services.database.read() as connection:
+        if not jobs.any_due(connection, _ON_ITS_WAY, services.now()):
+            return 0
+    waiting = services.queue.waiting()
+    if waiting is None:
         return 0  # the broker cannot be reached; what is due now is due at the next sweep
-    settings = services.settings
-    waited = timedelta(seconds=settings.lease_seconds)
     with services.database.write() as connection:
-        waiting = jobs.count_by_state(connection).get(State.QUEUED, 0)
-        # As long as there are as many messages as queued jobs, none was lost, and more messages would pile up.
-        due = jobs.take_due(connection, waited, settings.max_attempts, services.now(), resend=depth < waiting)
+        due = jobs.take_due(connection, _ON_ITS_WAY, services.settings.max_attempts, services.now(), besides=waiting)
     for sent, (job_id, priority) in enumerate(due):
         if not services.queue.wake(job_id, priority):
             return sent
     return len(due)
+
+
+def _end_leases(services: Services) -> None:
+    with services.database.read() as connection:
+        found = leases.held(connection)
+    silent = services.leases.run_out(found, services.settings.lease_seconds)
+    if not silent:
+        return
+    with services.database.write() as connection:
+        ended = [one for one in silent if leases.end(connection, one)]
+    for one in ended:
+        log.warning("the worker of a job fell silent", job=one.job_id, attempt=one.attempt)

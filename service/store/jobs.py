@@ -4,7 +4,7 @@ Everything a worker writes is fenced by its `Claim`: when another worker took th
 it, the same call finds no row to change and raises `LeaseLost`. Nothing else needs to be locked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +15,13 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec
-from service.store import job_events, loops, networks
+from service.store import job_events, leases, loops, networks
 from service.store.projects import project_of_new_rows, unique_in, visible
 from service.store.pulls import placeholder_digest
 from service.store.tables import datasets, jobs, pulls
 from service.store.tables import loops as loops_table
+
+_BATCH = 500  # ids in one statement
 
 
 class LeaseLost(Exception):
@@ -104,16 +106,15 @@ def get(connection: sa.Connection, job_id: str) -> Job | None:
 def claim(
     connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime, *, to_pull: bool = False
 ) -> Claim | None:
-    """Claim a job that is queued, or whose worker has let its lease run out; None where the job is neither.
+    """Claim a job that is queued, or whose lease has run out (`leases.end`); None where the job is neither.
 
     A job whose tasks are still in a labelling tool can be claimed only with `to_pull`, other jobs only without it.
     """
     waiting = jobs.c.state == State.QUEUED
-    abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
     fitting = _to_be_pulled() if to_pull else ~_to_be_pulled()
     attempt = connection.execute(
         jobs.update()
-        .where(jobs.c.id == job_id, waiting | abandoned, fitting)
+        .where(jobs.c.id == job_id, waiting | leases.abandoned(), fitting)
         .values(
             state=State.PREPARING,
             owner=owner,
@@ -272,27 +273,41 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
+def any_due(connection: sa.Connection, waited: timedelta, now: datetime) -> bool:
+    """Whether `take_due` may find something."""
+    found = sa.select(jobs.c.id).where(_is_due(waited, now)).limit(1)
+    return connection.execute(found).first() is not None
+
+
 def take_due(
-    connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime, *, resend: bool = True
+    connection: sa.Connection,
+    waited: timedelta,
+    max_attempts: int,
+    now: datetime,
+    *,
+    besides: Collection[str] = (),
 ) -> list[tuple[str, int]]:
     """Ids and priorities of jobs that need a message in the queue; they are marked as sent at `now`.
 
-    These are jobs whose worker let its lease run out, jobs that were put back, and, with `resend`, queued jobs whose last
-    message was sent before `now - waited`: it may be lost. A job that was abandoned `max_attempts` times is failed instead,
-    because it would stop every worker.
+    These are jobs whose lease has run out, jobs that were put back, and queued jobs whose last message was sent before
+    `now - waited`; not those in `besides`, whose messages wait. A job that was abandoned `max_attempts` times is failed
+    instead, because it would stop every worker.
     """
-    abandoned = jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now)
-    _fail_abandoned(connection, abandoned & (jobs.c.attempts >= max_attempts), max_attempts, now)
-    unsent = jobs.c.woken_at.is_(None)
-    overdue = unsent | (jobs.c.woken_at < now - waited)
-    waiting = (jobs.c.state == State.QUEUED) & (overdue if resend else unsent)
-    woken = connection.execute(
-        jobs.update()
-        .where(waiting | (abandoned & overdue), ~_to_be_pulled())
-        .values(woken_at=now)
-        .returning(jobs.c.id, jobs.c.priority)
-    )
-    return [(job_id, priority) for job_id, priority in woken]
+    _fail_abandoned(connection, leases.abandoned() & (jobs.c.attempts >= max_attempts), max_attempts, now)
+    found = connection.execute(sa.select(jobs.c.id).where(_is_due(waited, now), ~_to_be_pulled())).scalars()
+    wanted = [job_id for job_id in found if job_id not in besides]
+    woken = []
+    for start in range(0, len(wanted), _BATCH):
+        chosen = jobs.c.id.in_(wanted[start : start + _BATCH]) & _is_due(waited, now)
+        marked = jobs.update().where(chosen).values(woken_at=now).returning(jobs.c.id, jobs.c.priority)
+        woken += [(job_id, priority) for job_id, priority in connection.execute(marked)]
+    return woken
+
+
+def _is_due(waited: timedelta, now: datetime) -> sa.ColumnElement[bool]:
+    # A time in the future was written before the clock was set back.
+    overdue = jobs.c.woken_at.is_(None) | (jobs.c.woken_at < now - waited) | (jobs.c.woken_at > now)
+    return ((jobs.c.state == State.QUEUED) | leases.abandoned()) & overdue
 
 
 def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from service.domain.connection import PullSource
 from service.domain.dataset import AnnotationPolicy, ClientWarning, DatasetInfo, Inferred, Modality
-from service.domain.job import RUNNING, State
+from service.domain.job import State
+from service.store import leases
 from service.store.tables import jobs, pulls, pushes
 
 
@@ -98,11 +99,9 @@ def get(connection: sa.Connection, job_id: str) -> Pull | None:
     return next(iter(_found(connection, pulls.c.job_id == job_id)), None)
 
 
-def due(connection: sa.Connection, now: datetime) -> list[Pull]:
+def due(connection: sa.Connection) -> list[Pull]:
     """Pulls to be done now: their jobs are queued, or the lease of the process that pulled has run out."""
-    open_jobs = sa.select(jobs.c.id).where(
-        (jobs.c.state == State.QUEUED) | (jobs.c.state.in_(RUNNING) & (jobs.c.lease_until < now))
-    )
+    open_jobs = sa.select(jobs.c.id).where((jobs.c.state == State.QUEUED) | leases.abandoned())
     return _found(connection, pulls.c.waiting & pulls.c.job_id.in_(open_jobs))
 
 

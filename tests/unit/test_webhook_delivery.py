@@ -27,7 +27,7 @@ from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import LeaseLost
 from service.store.webhooks import Delivery
-from tests.builders import LEASE, NOON, add_dataset, add_job, finish
+from tests.builders import LEASE, NOON, add_dataset, add_job, end_leases, finish
 from tests.receiver import Receiver, receiving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -127,6 +127,8 @@ def test_every_end_is_told_once_and_of_jobs_with_a_webhook_alone(database: Datab
 def test_a_job_whose_workers_vanish_is_told_of(database: Database) -> None:
     with database.write() as connection:
         assert jobs.claim(connection, "job_1", "w", LEASE, NOON)
+    end_leases(database)
+    with database.write() as connection:
         jobs.take_due(connection, LEASE, 1, NOON + 2 * LEASE)
     assert [one.event for one in outbox(database)] == ["job.failed"]
 

@@ -83,6 +83,25 @@ def test_a_dead_broker_neither_fails_nor_loses_a_job(
     assert job["id"] in messages(settings)[0]["headers"]["argsrepr"]
 
 
+def test_a_message_that_the_broker_lost_is_sent_again_within_seconds_whatever_else_waits(
+    client: httpx.Client, services: Services, settings: Settings
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    lost, cancelled = submit(client, dataset=info.id), submit(client, dataset=info.id, priority=3)
+    submit(client, dataset=info.id)
+    client.post(f"/jobs/{cancelled['id']}/cancel")  # its message stays
+    with redis.Redis.from_url(settings.broker_url) as broker:
+        name = f"{JOB_QUEUE}\x06\x169"
+        (first,) = [raw for raw in broker.lrange(name, 0, -1) if lost["id"].encode() in raw]
+        broker.lrem(name, 1, first)
+        broker.rpush("jobs", b"not ours")
+    assert wake_due(services) == 0  # a worker may have taken it
+    soon = services.now() + timedelta(seconds=5)
+    assert wake_due(replace(services, now=lambda: soon)) == 1
+    assert (services.queue.waiting() or set()) >= {lost["id"], cancelled["id"]}
+    assert wake_due(replace(services, now=lambda: soon + timedelta(hours=1))) == 0
+
+
 def test_the_sweep_tells_nobody_twice_while_the_message_still_waits(
     client: httpx.Client, services: Services, settings: Settings
 ) -> None:

@@ -50,6 +50,11 @@ def copy(source: socket.socket, target: socket.socket) -> None:
     target.shutdown(socket.SHUT_WR)
 
 
+def has_started(server: uvicorn.Server) -> bool:
+    """Whether it answers; a thread changes it."""
+    return server.started
+
+
 def test_the_service_waits_for_its_database(
     settings: Settings, empty_postgres: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,7 +71,7 @@ def test_the_service_waits_for_its_database(
         wait_for_line(capsys, "waiting for the database")
         assert not server.started
         with forwarded(port, f"{folder}/.s.PGSQL.{there.port or 5432}"):
-            while not server.started:
+            while not has_started(server):
                 assert thread.is_alive(), "the service did not start"
                 time.sleep(0.02)
             address = server.servers[0].sockets[0].getsockname()[1]

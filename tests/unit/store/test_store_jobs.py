@@ -8,13 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import ENDED, JobError, Progress, State
-from service.store import job_events, jobs, rankings
+from service.store import job_events, jobs, leases, rankings
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
+from service.store.leases import LeaseWatch
 from service.store.tables import job_events as events_table
 from service.store.tables import pulls as pulls_table
 from service.store.tables import signal_summaries, suspects
-from tests.builders import LEASE, NOON, add_dataset, add_job, finish, job_spec
+from tests.builders import LEASE, NOON, add_dataset, add_job, end_leases, finish, job_spec
 
 SECOND = timedelta(seconds=1)
 LATE = NOON + LEASE + SECOND
@@ -92,7 +93,9 @@ def test_one_of_many_simultaneous_claims_wins(database: Database) -> None:
 
 def test_a_silent_worker_loses_its_job_and_can_no_longer_write(database: Database) -> None:
     first = claimed(database)
-    assert claim(database, "w2", NOON + LEASE - SECOND) is None
+    # A time that is over says nothing: the clocks of two hosts may differ.
+    assert claim(database, "w2", NOON + 100 * LEASE) is None
+    end_leases(database)
     second = claimed(database, "w2", LATE)
     assert second.attempt == 2
     for write in writes(first):
@@ -103,7 +106,9 @@ def test_a_silent_worker_loses_its_job_and_can_no_longer_write(database: Databas
 
 
 def test_an_earlier_attempt_of_the_same_worker_cannot_write(database: Database) -> None:
-    first, second = claimed(database), claimed(database, now=LATE)
+    first = claimed(database)
+    end_leases(database)
+    second = claimed(database, now=LATE)
     for write in writes(first):
         with pytest.raises(LeaseLost), database.write() as connection:
             write(connection)
@@ -185,7 +190,7 @@ def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database
     job = read(database)
     assert (job.state, job.attempts, job.owner, job.progress.phase) == (State.QUEUED, 0, None, "queued")
     with database.write() as connection:
-        assert jobs.take_due(connection, LEASE, 5, NOON, resend=False) == [("job_1", 0)]
+        assert jobs.take_due(connection, LEASE, 5, NOON) == [("job_1", 0)]
 
 
 def test_cancelling_stops_the_worker_at_its_next_write(database: Database) -> None:
@@ -266,25 +271,73 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
     assert [seq for seq, _, _ in kinds(database)] == list(range(1, 32))
 
 
-def due(database: Database, now: datetime, *, resend: bool = True, attempts: int = 5) -> list[tuple[str, int]]:
+def due(database: Database, now: datetime, *besides: str, attempts: int = 5) -> list[tuple[str, int]]:
     with database.write() as connection:
-        return jobs.take_due(connection, LEASE, attempts, now, resend=resend)
+        return jobs.take_due(connection, LEASE, attempts, now, besides=besides)
 
 
 def test_a_job_just_told_is_not_due_and_an_old_one_is_once(database: Database) -> None:
     assert due(database, NOON + SECOND) == []
-    assert due(database, LATE, resend=False) == []
+    assert due(database, LATE, "job_1") == []  # its message waits
     assert due(database, LATE) == [("job_1", 0)]
     assert due(database, LATE + SECOND) == []
     assert due(database, LATE + LEASE + SECOND) == [("job_1", 0)]
+    assert due(database, NOON) == [("job_1", 0)]  # the clock was set back
 
 
 def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Database) -> None:
     held = claimed(database, now=NOON)
     with database.write() as connection:
+        (seen,) = leases.held(connection)
         jobs.renew(connection, held, Progress(), LEASE, LATE)
-    assert due(database, LATE + SECOND) == []
-    assert due(database, LATE + LEASE + SECOND, resend=False) == [("job_1", 0)]
+        assert not leases.end(connection, seen)
+    assert due(database, LATE + 100 * LEASE) == []
+    end_leases(database)
+    assert due(database, NOON) == [("job_1", 0)]
+
+
+def test_a_worker_that_was_judged_silent_and_lives_keeps_its_job_until_another_has_it(database: Database) -> None:
+    held = claimed(database)
+    end_leases(database)
+    with database.write() as connection:
+        jobs.renew(connection, held, Progress(), LEASE, NOON)
+    assert claim(database, "w2") is None
+    end_leases(database)
+    claimed(database, "w2")
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.renew(connection, held, Progress(), LEASE, NOON)
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-5), timedelta(hours=5)])
+def test_a_lease_that_is_renewed_holds_whatever_the_clocks_say(database: Database, jump: timedelta) -> None:
+    held, clock = claimed(database), [0.0]
+    watch = LeaseWatch(lambda: clock[0])
+    for second in range(100):
+        clock[0] += 1
+        with database.write() as connection:
+            jobs.renew(connection, held, Progress(), LEASE, NOON + (jump if second % 7 else 0 * jump) + second * SECOND)
+            assert watch.run_out(leases.held(connection), LEASE.total_seconds()) == []
+    # Its worker ends, after its clock was set wrong.
+    silent = 0
+    while True:
+        clock[0] += 1
+        silent += 1
+        with database.read() as connection:
+            if watch.run_out(leases.held(connection), LEASE.total_seconds()):
+                break
+    assert silent == LEASE.total_seconds()
+
+
+def test_a_machine_that_slept_gives_workers_time_to_renew(database: Database) -> None:
+    claimed(database)
+    clock = [0.0]
+    watch = LeaseWatch(lambda: clock[0])
+    looks = []
+    for _ in range(4):
+        with database.read() as connection:
+            looks.append(len(watch.run_out(leases.held(connection), LEASE.total_seconds())))
+        clock[0] += 1000
+    assert looks == [0, 0, 0, 1]
 
 
 def test_a_job_that_kills_its_workers_fails(database: Database) -> None:
@@ -292,6 +345,7 @@ def test_a_job_that_kills_its_workers_fails(database: Database) -> None:
     for attempt in range(1, 4):
         assert claimed(database, f"w{attempt}", now).attempt == attempt
         now += LEASE + SECOND
+        end_leases(database)
         assert due(database, now, attempts=3) == ([("job_1", 0)] if attempt < 3 else [])
     job = read(database)
     assert job.state == State.FAILED
@@ -361,8 +415,9 @@ def test_a_job_whose_tasks_are_to_be_pulled_is_claimed_by_whoever_pulls_them_alo
 def test_the_last_attempt_of_a_job_is_left_alone_while_its_lease_holds(database: Database) -> None:
     claimed(database)
     with database.write() as connection:
-        assert jobs.take_due(connection, LEASE, 1, NOON + LEASE) == []
+        assert jobs.take_due(connection, LEASE, 1, NOON + 100 * LEASE) == []
     assert read(database).state == State.PREPARING
+    end_leases(database)
     with database.write() as connection:
         assert jobs.take_due(connection, LEASE, 1, LATE) == []
     assert read(database).state == State.FAILED
