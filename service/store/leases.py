@@ -43,7 +43,7 @@ class LeaseWatch:
         self._looked[:] = [now]
         before = dict(self._unchanged)
         self._unchanged.clear()
-        self._unchanged |= {one: before[one] + passed if one in before else 0.0 for one in leases}
+        self._unchanged.update({one: before[one] + passed if one in before else 0.0 for one in leases})
         return [one for one, unchanged in self._unchanged.items() if unchanged >= seconds]
 
 
