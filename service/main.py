@@ -3,9 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
@@ -49,6 +50,8 @@ from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
 from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
+from service.ingest.confined import IngestProcesses
+from service.ingest.confinement import Confinement
 from service.logs import hide_secrets_of_requests, log_to_stderr
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
@@ -81,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         vault=Vault(settings),
         quotas=Quotas(settings),
         now=lambda: datetime.now(UTC),
+        ingests=_ingests(settings),
     )
     registry = CollectorRegistry()
     app = FastAPI(
@@ -130,6 +134,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _ingests(settings: Settings) -> IngestProcesses:
+    confinement = Confinement(
+        memory_bytes=settings.ingest_memory_bytes,
+        seconds=settings.ingest_seconds,
+        file_bytes=2 * settings.max_expanded_bytes,
+    )
+    return IngestProcesses(confinement, settings.ingest_processes)
+
+
 # Runs every SUSPECTS_SWEEP_SECONDS, each in a thread of its own.
 _BACKGROUND: dict[str, Callable[[Services], object]] = {
     "wake": wake_due,
@@ -147,6 +160,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         running.enter_context(noticing_signals())
         await _migrate_once_reachable(services.settings.database)
         _clear_uploads(services.blobs)
+        services.ingests.start()
         for name, work in _BACKGROUND.items():
             wanted = services.rerun_wanted if work is run_again else None
             running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services), wanted))
@@ -176,7 +190,17 @@ async def _migrate_once_reachable(url: str) -> None:
 
 
 def _clear_uploads(blobs: Blobs) -> None:
-    """Remove uploads of killed processes. Only old files, because another process may be uploading now."""
+    """Remove what killed processes left of uploads. Only what is old, because another process may be uploading now."""
     for left in blobs.uploads.iterdir():
-        if left.stat().st_mtime < time.time() - _STALE_UPLOAD_S:
+        if _is_stale(left):
             left.unlink(missing_ok=True)
+    for scratch in (blobs.home / "datasets").glob("*/.ingest-*"):
+        if _is_stale(scratch):
+            finished = blobs.canonical(scratch.parent.name).exists()
+            blobs.remove(scratch if finished else scratch.parent)
+
+
+def _is_stale(path: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return path.stat().st_mtime < time.time() - _STALE_UPLOAD_S
+    return False

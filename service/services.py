@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from service.ingest.confined import IngestProcesses
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import Queue
@@ -21,7 +22,7 @@ _VERIFIED_KEYS = 1000
 
 @dataclass(frozen=True)
 class Services:
-    """Database, files, queue, secrets, settings, time, and rankings and audits kept open. service.main builds it once per process.
+    """Database, files, queue, secrets, settings, time, rankings and audits kept open, processes that read uploads. service.main builds it once per process.
 
     `verified_keys` has the hash that a key was found to have, by the digest of the key. `rerun_wanted` is set when a rerun is due at once, so that it does not wait for the next sweep.
     """
@@ -38,6 +39,7 @@ class Services:
     rerun_wanted: threading.Event = field(default_factory=threading.Event)
     watch: OverviewWatch = field(default_factory=OverviewWatch)
     leases: LeaseWatch = field(default_factory=LeaseWatch)
+    ingests: IngestProcesses = field(default_factory=IngestProcesses)
     verified_keys: Recent[str] = field(default_factory=lambda: Recent(_VERIFIED_KEYS))
 
     def of(self, project: str) -> "Services":

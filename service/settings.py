@@ -54,6 +54,20 @@ class Settings(BaseSettings):
     max_expanded_bytes: int = Field(
         100 * 2**30, gt=0, description="Largest size of a compressed upload after expansion."
     )
+    ingest_memory_bytes: int = Field(
+        4 * 2**30,
+        ge=2**28,
+        description="Most memory of a process that reads an upload. A file that needs more is refused with 413.",
+    )
+    ingest_seconds: float = Field(
+        300,
+        gt=0,
+        description="Longest processor time to read an upload of up to 64 MiB; a larger one gets as much more as it is larger. By "
+        "the clock it may take four times as long.",
+    )
+    ingest_processes: int = Field(
+        2, gt=0, description="Number of uploads that are read at once, each in a process of its own; others wait."
+    )
     keep_uploads: bool = Field(
         True,
         description="Whether uploads are kept as they came, so that corrected datasets can be downloaded in the form of the "

@@ -10,7 +10,8 @@ from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
 from service.domain.errors import Damaged, disk_full
 from service.domain.ids import new_id
-from service.ingest.ingest import Ingested, ingest
+from service.ingest.confined import Reading
+from service.ingest.ingest import Ingested
 from service.ingest.limits import Limits
 from service.outbound.fetch import fetch
 from service.services import Services
@@ -34,32 +35,45 @@ class UploadedFile:
     digest: str
 
 
-def upload(services: Services, file: UploadedFile, spec: DatasetSpec) -> DatasetInfo:
-    """The dataset made of a file, read now unless it was read before, or its files were damaged. Raises what ingest raises."""
+def _always() -> None:
+    """Nobody can go away."""
+
+
+def upload(
+    services: Services, file: UploadedFile, spec: DatasetSpec, check: Callable[[], None] = _always
+) -> DatasetInfo:
+    """The dataset made of a file, read now unless it was read before, or its files were damaged.
+
+    `check` is called a few times a second while it is read, and may raise to end that. Raises what IngestProcesses raises.
+    """
     digest = f"sha256:{canonical_digest(file.digest, spec)}"
     with services.database.read() as connection:
         known = datasets.by_digest(connection, digest)
     if known is not None:
-        _mend(services, known, file, spec)
+        _mend(services, known, file, spec, check)
         return known
-    return _store(services, file, digest, spec)
+    return _store(services, file, digest, spec, check)
 
 
-def upload_from_url(services: Services, url: str, spec: DatasetSpec) -> DatasetInfo:
-    """The dataset made of what a URL leads to. Raises what fetch and ingest raise."""
+def upload_from_url(
+    services: Services, url: str, spec: DatasetSpec, check: Callable[[], None] = _always
+) -> DatasetInfo:
+    """The dataset made of what a URL leads to, see `upload`. Raises also what fetch raises."""
     path = services.blobs.uploads / f"{secrets.token_hex(16)}.part"
     try:
         fetched = fetch(url, path, services.settings)
-        return upload(services, UploadedFile(path, fetched.filename, fetched.digest), spec)
+        return upload(services, UploadedFile(path, fetched.filename, fetched.digest), spec, check)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpec) -> DatasetInfo:
+def _store(
+    services: Services, file: UploadedFile, digest: str, spec: DatasetSpec, check: Callable[[], None]
+) -> DatasetInfo:
     dataset_id, blobs = new_id("ds_"), services.blobs
 
     def make() -> DatasetInfo:
-        found = _read(services, dataset_id, file, spec)
+        found = _read(services, dataset_id, file, spec, check)
         return DatasetInfo(
             id=dataset_id,
             name=spec.name or _stem(file.name),
@@ -72,16 +86,21 @@ def _store(services: Services, file: UploadedFile, digest: str, spec: DatasetSpe
     return create_with_files(services.database, blobs, folder, make, datasets.add, datasets.by_digest)
 
 
-def _read(services: Services, dataset_id: str, file: UploadedFile, spec: DatasetSpec) -> Ingested:
+def _read(
+    services: Services, dataset_id: str, file: UploadedFile, spec: DatasetSpec, check: Callable[[], None]
+) -> Ingested:
     """Write the files of a dataset."""
     blobs, limits = services.blobs, Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
-    found = ingest(file.path, file.name, spec, blobs.canonical(dataset_id), blobs.skipped(dataset_id), limits)
+    data, skipped = blobs.canonical(dataset_id), blobs.skipped(dataset_id)
+    found = services.ingests.ingest(Reading(file.path, file.name, spec, data, skipped, limits), check)
     if services.settings.keep_uploads and found.modality not in _NOT_KEPT:
         keep_original(blobs, dataset_id, file.path, file.name, spec)
     return found
 
 
-def _mend(services: Services, known: DatasetInfo, file: UploadedFile, spec: DatasetSpec) -> None:
+def _mend(
+    services: Services, known: DatasetInfo, file: UploadedFile, spec: DatasetSpec, check: Callable[[], None]
+) -> None:
     """Write the files of a known dataset again where one is damaged or missing: its upload is here once more."""
     blobs, folder = services.blobs, services.blobs.dataset(known.id)
     try:
@@ -94,7 +113,7 @@ def _mend(services: Services, known: DatasetInfo, file: UploadedFile, spec: Data
     again = new_id("ds_")
     try:
         with disk_full():
-            _read(services, again, file, spec)
+            _read(services, again, file, spec, check)
             seal_folder(blobs.dataset(again))
         # Whoever has a damaged file open keeps it; whoever opens one now gets the new one.
         blobs.remove(folder)

@@ -59,7 +59,7 @@ _MEDIA_HEADERS = {
     "/datasets",
     status_code=201,
     summary="Upload a dataset, or have it fetched",
-    responses=problems(400, 404, 409, 413, 415, 422, 502, 507),
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 502, 507),
     openapi_extra=DATASET_BODY,
 )
 def create_dataset(
@@ -70,8 +70,10 @@ def create_dataset(
     The same bytes and spec, and the same tasks, give the same dataset. What `spec` leaves out is inferred, and
     `inferred` says how. Rows that cannot be used are skipped, and `GET /datasets/{id}/skipped` says why.
 
-    Tasks are read before the answer, which takes minutes for tens of thousands; nothing is kept when the client goes
-    away. POST /jobs reads them after its answer, and only a job that reads them itself can be pushed back.
+    A file is read before the answer, in a process of its own with limits of memory and time (413). Nothing is kept when the
+    client goes away meanwhile.
+
+    Tasks are read before the answer, too, which takes minutes for tens of thousands. POST /jobs reads them after its answer, and only a job that reads them itself can be pushed back.
     """
     info = _made(services, key, body, request)
     response.headers["Location"] = f"/datasets/{info.id}"
@@ -83,7 +85,7 @@ def _made(services: Services, key: str | None, body: JsonContent | FormContent, 
         case FormContent():
             spec = parsed(DatasetSpec, body.spec, "spec")
             digest = canonical_digest("POST /datasets", body.file.digest, spec)
-            make = partial(upload, services, body.file, spec)
+            make = partial(upload, services, body.file, spec, partial(_check_wanted, request))
         case JsonContent() if names_connection(body.value):
             tasks = parsed(FromProject, body.value)
             digest = canonical_digest("POST /datasets", tasks)
@@ -91,7 +93,7 @@ def _made(services: Services, key: str | None, body: JsonContent | FormContent, 
         case JsonContent():
             wanted = parsed(FromUrl, body.value)
             digest = canonical_digest("POST /datasets", wanted)
-            make = partial(upload_from_url, services, wanted.url, wanted.spec)
+            make = partial(upload_from_url, services, wanted.url, wanted.spec, partial(_check_wanted, request))
     return find_dataset(services, make_once(services, IdempotentRequest(key, digest), lambda: make().id))
 
 
@@ -99,17 +101,22 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
     """Progress callback of a long read. It raises ClientDisconnect once the client has gone away."""
 
     def tell(_detail: str, _share: float) -> None:
-        if from_thread.run(request.is_disconnected):
-            raise ClientDisconnect
+        _check_wanted(request)
 
     return tell
+
+
+def _check_wanted(request: Request) -> None:
+    """Raise ClientDisconnect once the client has gone away."""
+    if from_thread.run(request.is_disconnected):
+        raise ClientDisconnect
 
 
 @router.post(
     "/datasets/sample",
     status_code=201,
     summary="Make the sample dataset",
-    responses=problems(507),
+    responses=problems(413, 429, 507),
 )
 def create_sample(services: ServicesDependency, response: Response) -> DatasetView:
     """A few hundred drawings of shapes, some of them in the folder of another shape, to try the service with.

@@ -49,6 +49,8 @@ def translated_errors() -> Iterator[None]:
     try:
         with disk_full():
             yield
+    except MemoryError:  # Arrow's own is one of its exceptions too, and says nothing of the file
+        raise
     except OSError as error:
         # Arrow reports corrupt data as an OSError without a number; those with one are the machine's own.
         if error.errno is not None:

@@ -47,6 +47,8 @@ def fault_of(data: bytes | None, limits: Limits) -> str:
         return (
             f"a {kind} image, which is not read; convert it to PNG or JPEG" if kind else "not an image that can be read"
         )
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001  decoders raise whatever their format's parser meets
         return f"the image is damaged: {str(error)[:200] or type(error).__name__}"
     return ""

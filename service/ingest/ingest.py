@@ -70,7 +70,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         plan = make_plan(table, survey, spec, limits)
         _check_ids(plan, survey, table)
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
-        _place(((scratch / "skipped", skipped), (scratch / "data", data)))
+        place(((scratch / "skipped", skipped), (scratch / "data", data)))
     return _summary(plan, written, columns_of(plan, survey, spec))
 
 
@@ -119,7 +119,7 @@ def _write(source: RowSource, plan: Plan, data: Path, skipped: Path, limits: Lim
         check_classes(plan.label, plan.classes)
 
 
-def _place(moves: tuple[tuple[Path, Path], ...]) -> None:
+def place(moves: tuple[tuple[Path, Path], ...]) -> None:
     """Move finished files to their places: all of them or none."""
     done: list[Path] = []
     try:

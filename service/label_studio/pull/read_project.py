@@ -11,7 +11,7 @@ from typing import Any
 from service.domain.connection import PullSource
 from service.domain.dataset import AnnotationPolicy, ClientWarning, DatasetInfo, DatasetSpec, SkippedRow
 from service.domain.errors import Invalid, Upstream, invalid
-from service.ingest.ingest import ingest
+from service.ingest.confined import Reading
 from service.ingest.limits import Limits
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import read_control
@@ -126,7 +126,8 @@ def _ingested(
     spec = DatasetSpec(modality=placeholder.modality, label=LABEL_COLUMN, id=ID_COLUMN, features=features)
     limits = Limits(max_expanded_bytes=settings.max_expanded_bytes)
     filename = "tasks.zip" if placeholder.modality == "image" else "tasks.jsonl"
-    found = ingest(path, filename, spec, blobs.canonical(placeholder.id), blobs.skipped(placeholder.id), limits)
+    data, skipped_rows = blobs.canonical(placeholder.id), blobs.skipped(placeholder.id)
+    found = services.ingests.ingest(Reading(path, filename, spec, data, skipped_rows, limits), lambda: None)
     skipped = _skipped(blobs.skipped(placeholder.id), file)
     parts = [
         url,

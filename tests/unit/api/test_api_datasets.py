@@ -4,6 +4,9 @@ import gzip
 import hashlib
 import io
 import json
+import multiprocessing
+import socket
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -197,3 +200,18 @@ def test_pages_of_datasets_never_overlap_and_lose_none(client: httpx.Client, ser
         url = response.links["next"]["url"] if response.json()["next"] else ""
         assert ("next" in response.links) == bool(url)
     assert seen == [f"ds_{number}" for number in reversed(range(7))]
+
+
+def test_an_upload_is_not_read_on_when_its_client_goes_away(client: httpx.Client, services: Services) -> None:
+    lines = "".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_299_709}.5,{'pq'[i % 2]}\n" for i in range(200_000))
+    request = client.build_request("POST", "/datasets", **form(content=f"a,b,label\n{lines}".encode()))
+    heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+        connection.sendall(f"POST /datasets HTTP/1.1\r\n{heads}\r\n".encode() + request.read())
+        while not multiprocessing.active_children():
+            time.sleep(0.01)
+    deadline = time.monotonic() + 30
+    while (multiprocessing.active_children() or files(services)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert files(services) == []
+    assert client.get("/datasets").json()["total"] == 0
