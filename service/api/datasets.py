@@ -116,7 +116,7 @@ def _check_wanted(request: Request) -> None:
     "/datasets/sample",
     status_code=201,
     summary="Make the sample dataset",
-    responses=problems(413, 429, 507),
+    responses=problems(429, 507),
 )
 def create_sample(services: ServicesDependency, response: Response) -> DatasetView:
     """A few hundred drawings of shapes, some of them in the folder of another shape, to try the service with.

@@ -11,11 +11,13 @@ _SMALL = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
 class Limits:
     """Limits of one upload; beyond any of them it is refused with `TooLarge`, or `Invalid` for classes.
 
-    `max_ratio` is expanded over compressed size, `max_members` counts the files of an archive.
+    `max_ratio` is expanded over compressed size, `max_decoded_ratio` that of files by columns, where a long value or a run of
+    equal ones may be stored once for many rows. `max_members` counts the files of an archive.
     """
 
     max_expanded_bytes: int = 100 * 2**30
     max_ratio: int = 200
+    max_decoded_ratio: int = 1_000
     max_members: int = 2_000_000
     max_pixels: int = 50_000_000
     max_classes: int = 10_000
@@ -28,6 +30,15 @@ class Limits:
             raise TooLarge(
                 f"expands to more than {self.max_ratio} times its size, which looks like a compression bomb; "
                 "upload it uncompressed"
+            )
+
+    def check_decoded(self, stored: int, decoded: int) -> None:
+        """Raise `TooLarge` when `stored` bytes by columns that become `decoded` ones look like a bomb."""
+        self.check_size(decoded)
+        if decoded > _SMALL and decoded > self.max_decoded_ratio * max(stored, 1):
+            raise TooLarge(
+                f"its values take more than {self.max_decoded_ratio:,} times its size ({decoded:,} bytes) once they are decoded, which "
+                "looks like a compression bomb; upload it as CSV, or in several files"
             )
 
     def check_size(self, expanded: int) -> None:

@@ -18,6 +18,7 @@ from service.api.schemas.samples import SuspectPage
 from service.domain.access import Caller, KeyRequest
 from service.domain.connection import Connection, ConnectionCheck, PullSource
 from service.domain.dataset import DatasetInfo
+from service.ingest.confined import IngestProcesses
 from service.main import create_app
 from service.outbound.secrets import Vault
 from service.services import Services
@@ -311,7 +312,8 @@ class Scene:
             keys.expire(connection, self.made["expired key"], self.services.now())
 
     def full_queue(self) -> None:
-        """Let no job wait from now on."""
+        """Let no job and no upload wait from now on."""
+        self.change("ingests", IngestProcesses(most=1, waiting=-1))
         self.change("settings", self.services.settings.model_copy(update={"max_waiting_jobs": 1}))
 
     def small(self) -> None:
@@ -391,6 +393,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         413: ({}, form(spec={"label": "animal"})),
         415: ({}, {"content": b"x"}),
         422: ({}, form(spec={"label": "nothing"})),
+        429: ({}, form(spec={"label": "animal", "exclude": ["colour"]})),
         502: ({}, {"json": {"connection": "con_1", "project": 7}}),
         507: ({}, form(spec={"label": "animal"})),
     },
@@ -415,7 +418,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         400: ({}, {"params": {"cursor": "x"}}),
         422: ({}, {"params": {"limit": 0}}),
     },
-    ("post", "/datasets/sample"): {201: ({}, {}), 507: ({}, {})},
+    ("post", "/datasets/sample"): {201: ({}, {}), 429: ({}, {}), 507: ({}, {})},
     ("get", "/datasets/{dataset_id}"): {200: (DATASET, {}), 404: (NO_DATASET, {})},
     ("delete", "/datasets/{dataset_id}"): {
         204: ({"dataset_id": "images"}, {}),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from service.ingest.limits import Limits
+from service.ingest.readers.arrow_sizes import expanded_bytes
+from service.ingest.readers.decoded_size import decoded_bytes, view_bytes
+from service.ingest.readers.parquet_sizes import declared_bytes, longest_value
 from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
 _BUFFER = 1 << 20
+_DECODED_AT_ONCE = 256 * 2**20  # bytes of texts, if each were as long as the longest may be
+_ARROW, _STREAM_AT = b"ARROW1", 8  # how an IPC file begins, and where its messages do
 _INDEX_COLUMN = "__index_level_0__"  # pandas writes its row names under it
 _MEDIA_ROWS = 256
 _A_SECOND = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -23,11 +30,17 @@ def open_parquet(upload: Upload) -> RowSource:
     """Read a Parquet file a few rows at a time. Raises `Malformed` when damaged, `TooLarge`."""
     with pq.ParquetFile(upload.path) as file:
         schema = file.schema_arrow
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         upload.limits.check_columns(len(schema))
-    upload.limits.check_size(sum(group.total_byte_size for group in groups))
+        size = upload.path.stat().st_size
+        upload.limits.check_decoded(size, declared_bytes(file.metadata))
+        most = max(1, _DECODED_AT_ONCE // max(1, longest_value(upload.path, file.metadata)))
 
     def batches(columns: list[int], rows: int, path_of: int | None) -> Iterator[Any]:
+        for batch in _joined(stored(columns, min(rows, most), path_of), rows):
+            batch.validate(full=True)  # a damaged file's offsets would lead out of its memory
+            yield batch
+
+    def stored(columns: list[int], rows: int, path_of: int | None) -> Iterator[Any]:
         names = [f"{schema.names[place]}.path" if place == path_of else schema.names[place] for place in columns]
         with pq.ParquetFile(upload.path, buffer_size=_BUFFER, pre_buffer=False) as file:
             if len(set(schema.names)) == len(schema.names):
@@ -35,7 +48,7 @@ def open_parquet(upload: Upload) -> RowSource:
             else:  # by name all columns of it would come
                 yield from (one.select(columns) for one in file.iter_batches(batch_size=rows, use_threads=False))
 
-    return _source("parquet", schema, batches)
+    return _source("parquet", schema, batches, upload.limits, size)
 
 
 def open_arrow(upload: Upload) -> RowSource:
@@ -43,20 +56,35 @@ def open_arrow(upload: Upload) -> RowSource:
     with pa.memory_map(str(upload.path)) as file:
         schema = open_ipc(file, upload.path)[0]
         upload.limits.check_columns(len(schema))
+        size = upload.path.stat().st_size
+        _check_messages(file, upload.limits, size)
 
     def batches(columns: list[int], rows: int, _path_of: int | None) -> Iterator[Any]:
         with pa.memory_map(str(upload.path)) as file:
             for batch in open_ipc(file, upload.path)[1]:
+                upload.limits.check_decoded(size, view_bytes(batch))  # each is validated as a text of its own
+                batch.validate(full=True)
+                upload.limits.check_decoded(size, decoded_bytes(batch))
                 for start in range(0, batch.num_rows, rows):
                     yield batch.slice(start, rows).select(columns)
 
-    return _source("arrow", schema, batches)
+    return _source("arrow", schema, batches, upload.limits, size)
+
+
+def _check_messages(file: Any, limits: Limits, size: int) -> None:
+    """Raise `TooLarge` for messages that are much larger once they are expanded. What they say wrongly is noticed later."""
+    file.seek(_STREAM_AT if file.read(len(_ARROW)) == _ARROW else 0)
+    messages, expanded = pa.ipc.MessageReader.open_stream(file), 0
+    with suppress(StopIteration, EOFError, ValueError, OSError):  # what is damaged is told by who reads the rows
+        while True:
+            expanded += expanded_bytes(messages.read_next_message())
+            limits.check_decoded(size, expanded)
 
 
 def open_ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any], bool]:
     """Schema and batches of an Arrow file that is mapped, and whether it is a file rather than a stream."""
     with path.open("rb") as raw:
-        is_file = raw.read(6) == b"ARROW1"
+        is_file = raw.read(len(_ARROW)) == _ARROW
     if is_file:
         reader = pa.ipc.open_file(file)
         return reader.schema, (reader.get_batch(number) for number in range(reader.num_record_batches)), True
@@ -64,7 +92,7 @@ def open_ipc(file: Any, path: Path) -> tuple[Any, Iterator[Any], bool]:
     return stream.schema, iter(stream), False
 
 
-def _source(kind: str, schema: Any, batches: Any) -> RowSource:
+def _source(kind: str, schema: Any, batches: Any, limits: Limits, size: int) -> RowSource:
     names, renamed = distinct_names(schema.names)
     schema = pa.schema([one.with_name(name) for one, name in zip(schema, names, strict=True)], schema.metadata)
     said = _huggingface(schema)
@@ -76,17 +104,18 @@ def _source(kind: str, schema: Any, batches: Any) -> RowSource:
         paths = None
 
     def read(media: bool) -> Iterator[Batch]:
-        index = 0
+        index = decoded = 0
         # Of an image's structure the path is read alone where the bytes are not asked for.
         part_of = names.index(image) if image is not None and paths is not None and not media else None
         wanted = [place for place, name in enumerate(names) if media or name != image or place == part_of]
         rows = _MEDIA_ROWS if media and image is not None else batch_rows(_cells(schema))
         for part in batches(wanted, rows, part_of):
-            part.validate(full=True)  # a damaged file's offsets would lead out of its memory
+            decoded += decoded_bytes(part)
+            limits.check_decoded(size, decoded)
             named = part.rename_columns([names[place] for place in wanted])
             opened = named if image is None else _opened(named, image, paths, media=media)
-            for piece in _bounded(_plain(opened)):
-                yield _batch(piece, index, classes)
+            for piece in _bounded(opened):
+                yield _batch(_plain(piece), index, classes)
                 index += piece.num_rows
 
     return RowSource(
@@ -151,9 +180,24 @@ def _cells(schema: Any) -> int:
     return sum(sizes)
 
 
+def _joined(batches: Iterator[Any], rows: int) -> Iterator[Any]:
+    """Join small batches to ones of up to so many rows and about 8 MiB. Those with dictionaries, which may differ, stay as they are."""
+    held: list[Any] = []
+    for batch in batches:
+        if any(pa.types.is_dictionary(one.type) for one in batch.schema):
+            yield batch
+            continue
+        held.append(batch)
+        if sum(one.num_rows for one in held) >= rows or sum(one.nbytes for one in held) > BATCH_BYTES:
+            yield pa.concat_batches(held)
+            held = []
+    if held:
+        yield pa.concat_batches(held)
+
+
 def _bounded(batch: Any) -> Iterator[Any]:
     """Halve a batch until each piece is small."""
-    if batch.num_rows > 1 and batch.nbytes > 2 * BATCH_BYTES:
+    if batch.num_rows > 1 and decoded_bytes(batch) > 2 * BATCH_BYTES:
         half = batch.num_rows // 2
         yield from _bounded(batch.slice(0, half))
         yield from _bounded(batch.slice(half))
