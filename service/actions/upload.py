@@ -1,6 +1,7 @@
 """From bytes to a stored dataset. The same bytes and spec are stored once, whoever brings them."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
