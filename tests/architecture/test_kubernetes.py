@@ -1,0 +1,98 @@
+"""The manifests for Kubernetes are valid, and refer only to what is there."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import kubernetes_validate
+import pytest
+import yaml
+
+from service.main import create_app
+from service.settings import Settings
+from tests.architecture.test_deployment import STAGES
+
+ROOT = Path(__file__).parents[2]
+RESOURCES: list[dict[str, Any]] = list(
+    yaml.safe_load_all((ROOT / "docs" / "kubernetes" / "usual-suspects.yaml").read_text())
+)
+VERSIONS = ("1.30", "1.37")
+READ_BY_OTHERS = {"HF_HUB_OFFLINE"}
+
+
+def named(one: dict[str, Any]) -> str:
+    return f"{one['kind']} {one['metadata']['name']}"
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """The pod specifications, by the name of their resource."""
+    return {named(one): one["spec"]["template"]["spec"] for one in RESOURCES if "template" in one.get("spec", {})}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_resource_is_valid_against_the_schemas_of_kubernetes(version: str) -> None:
+    for one in RESOURCES:
+        kubernetes_validate.validate(one, version, strict=True)
+    assert len({named(one) for one in RESOURCES}) == len(RESOURCES)
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    (service,) = [one for one in RESOURCES if one["kind"] == "Service"]
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**service, "spec": {**service["spec"], "prots": []}}, VERSIONS[-1], strict=True)
+
+
+def test_images_settings_volumes_and_probes_are_those_of_the_product() -> None:
+    paths = create_app(Settings(home=Path("/tmp/suspects-description"))).openapi()["paths"]
+    known = {f"SUSPECTS_{name.upper()}" for name in Settings.model_fields} | READ_BY_OTHERS
+    claims = {one["metadata"]["name"] for one in RESOURCES if one["kind"] == "PersistentVolumeClaim"}
+    (given,) = [one["data"] for one in RESOURCES if one["kind"] == "ConfigMap"]
+    assert set(given) <= known
+    for name, pod in pods().items():
+        (container,) = pod["containers"]
+        image, _, version = container["image"].partition(":")
+        assert image.removeprefix("usual-suspects-") in STAGES, name
+        assert version, name
+        assert {one["name"] for one in container.get("env", ())} <= known, name
+        assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}, name
+        used = {one["persistentVolumeClaim"]["claimName"] for one in pod["volumes"] if "persistentVolumeClaim" in one}
+        assert used <= claims, name
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = container.get(probe, {}).get("httpGet")
+            assert asked is None or asked["path"] in paths, (name, probe)
+
+
+def test_no_container_runs_as_root_or_can_write_its_image() -> None:
+    for name, pod in pods().items():
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["automountServiceAccountToken"] is False, name
+        for container in pod["containers"]:
+            inside = container["securityContext"]
+            assert (inside["readOnlyRootFilesystem"], inside["allowPrivilegeEscalation"]) == (True, False), name
+            assert inside["capabilities"] == {"drop": ["ALL"]}, name
+            assert "memory" in container["resources"]["limits"], name
+
+
+def test_only_the_api_takes_connections() -> None:
+    policies = [one["spec"] for one in RESOURCES if one["kind"] == "NetworkPolicy"]
+    open_to = [one["podSelector"]["matchLabels"] for one in policies if one.get("ingress")]
+    assert [labels["app.kubernetes.io/component"] for labels in open_to] == ["api"]
+    everything = [one for one in policies if "Ingress" in one["policyTypes"] and not one.get("ingress")]
+    assert len(everything) == 1
+
+
+def test_the_dashboard_asks_for_metrics_that_are_served(client: httpx.Client) -> None:
+    dashboard = json.loads((ROOT / "docs" / "kubernetes" / "grafana.json").read_text())
+    asked = {
+        name
+        for one in dashboard["panels"]
+        for part in one["targets"]
+        for name in re.findall(r"suspects_\w+", part["expr"])
+    }
+    client.get("/metrics")  # the first request is counted once it is answered
+    served = client.get("/metrics").text
+    assert asked
+    for name in asked:
+        assert re.search(rf"^{name}[ {{]", served, re.MULTILINE), name
