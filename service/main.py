@@ -44,6 +44,8 @@ from service.api import (
 from service.api.http import errors, observe, openapi
 from service.api.http.audit_trail import AuditTrail
 from service.api.http.compression import CompressJson
+from service.api.http.safe_headers import SafeHeaders
+from service.api.http.slow_bodies import CutOffSlowBodies
 from service.api.http.stopping import noticing_signals, stopping
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
@@ -102,6 +104,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     app.add_middleware(AuditTrail, services=services)
     app.add_middleware(CompressJson)
+    app.add_middleware(SafeHeaders)
+    app.add_middleware(CutOffSlowBodies, pause_s=settings.body_seconds)
     for part in (
         datasets,
         downloads,

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     max_expanded_bytes: int = Field(
         100 * 2**30, gt=0, description="Largest size of a compressed upload after expansion."
     )
+    body_seconds: float = Field(
+        60,
+        gt=0,
+        description="Longest pause within the body of a request. After this time a body also has to come at 1 kB/s.",
+    )
     ingest_memory_bytes: int = Field(
         4 * 2**30,
         ge=2**28,

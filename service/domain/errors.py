@@ -111,6 +111,12 @@ class TooMany(SuspectsError):
     code = "too_many"
 
 
+class TooSlow(SuspectsError):
+    """The client sends its request too slowly."""
+
+    code = "too_slow"
+
+
 class StorageFull(SuspectsError):
     """The disk is full; nothing of the request was kept."""
 

@@ -9,6 +9,9 @@ from service.domain.errors import Invalid, invalid
 # Networks whose IPv6 addresses contain an IPv4 address of any kind.
 _EMBEDS_IPV4 = tuple(map(ipaddress.ip_network, ("::/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 
+# Of special use, which the lists of older versions of Python lack (RFC 6890, RFC 7526, RFC 9602).
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "5f00::/16")))
+
 
 def checked_address(host: str, port: int, *, allow_private: bool, setting: str) -> str:
     """The first IP address of a host, after all of its addresses were checked.
@@ -42,6 +45,8 @@ def is_public(address: str) -> bool:
             return False
         if embedded is not None:
             return is_public(str(embedded))
+    if any(parsed in network for network in _SPECIAL):
+        return False
     return parsed.is_global and not parsed.is_multicast
 
 

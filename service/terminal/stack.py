@@ -67,7 +67,16 @@ class Stack:
         # The worker first: its imports take longer than all the rest, which happens meanwhile.
         self._start_worker()
         migrate_database(self._environment)
-        options = ["--host", self.host, "--port", str(self.port), "--no-access-log", "--timeout-graceful-shutdown", "3"]
+        options = [
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            "--no-access-log",
+            "--no-server-header",
+            "--timeout-graceful-shutdown",
+            "3",
+        ]
         self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
         self._wait_until_ready()
 

@@ -314,6 +314,7 @@ def test_commands_name_what_exists() -> None:
     module, function = command("service")[2].split(":")
     assert (command("service")[:2], module) == (["uvicorn", "--factory"], main.__name__)
     assert callable(getattr(main, function))
+    assert "--no-server-header" in command("service")
     worker = command("worker")
     assert worker[:2] == ["celery", "--app"]
     assert importlib.util.find_spec(worker[2]) is not None

@@ -14,6 +14,7 @@ from service.domain.access import Caller
 from service.domain.errors import Forbidden, Malformed, TooMany
 from service.services import Services
 
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
@@ -91,6 +92,8 @@ def _stay_local(request: Request) -> None:
     # A page of another origin, open in a browser of this machine, also comes over loopback.
     if not _is_local(request.url.hostname or ""):
         raise Forbidden(f"without keys this service answers to localhost only; {advice}")
+    if request.method not in _READING and request.headers.get("sec-fetch-site") == "cross-site":
+        raise Forbidden(f"without keys this service lets no other site change anything; {advice}")
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
         raise Forbidden(f"without keys this service answers no other site; {advice}")

@@ -25,6 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _BLOCK = 2**20
 _MAX_JSON = 16 * 2**20
+_MAX_PARTS, _MAX_NAMES, _MAX_NAME, _MAX_DEPTH = 1_000_000, 20_000, 1_000, 100
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def loads(text: bytes, what: str) -> Any:
     """Strict JSON: UTF-8, no NaN, no half characters. Raises Malformed."""
     try:
         value = json.loads(text.decode(), parse_constant=_no_constant)
+        _check_size(value)
         _check_text(value)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
@@ -115,6 +117,26 @@ def loads(text: bytes, what: str) -> Any:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _check_size(value: Any) -> None:
+    """Raise TooLarge for a value that takes long to validate: too many parts, too deep, too many names, or too long ones."""
+    waiting, parts = [(value, 1)], 0
+    while waiting:
+        one, depth = waiting.pop()
+        if not isinstance(one, dict | list):
+            continue
+        parts += len(one)
+        if parts > _MAX_PARTS:
+            raise TooLarge(f"JSON of more than {_MAX_PARTS:,} values; send data as a file")
+        if depth > _MAX_DEPTH:
+            raise TooLarge(f"JSON that is nested more than {_MAX_DEPTH} deep")
+        if isinstance(one, dict):
+            if len(one) > _MAX_NAMES:
+                raise TooLarge(f"a JSON object of more than {_MAX_NAMES:,} names")
+            if max(map(len, one), default=0) > _MAX_NAME:
+                raise TooLarge(f"a name of more than {_MAX_NAME:,} characters in a JSON object")
+        waiting += [(inner, depth + 1) for inner in (one.values() if isinstance(one, dict) else one)]
 
 
 def _check_text(value: Any) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.api.http.safe_headers import SAFE_HEADERS
 from service.domain.errors import (
     Conflict,
     Damaged,
@@ -29,6 +31,7 @@ from service.domain.errors import (
     SuspectsError,
     TooLarge,
     TooMany,
+    TooSlow,
     Unauthorized,
     UnreadableType,
     Upstream,
@@ -41,6 +44,7 @@ log = structlog.get_logger()
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-ID"
 _RETRY_DATABASE_S = 5
+_LISTED = 100  # faults of a body
 
 STATUSES: dict[type[SuspectsError], int] = {
     Malformed: 400,
@@ -53,6 +57,7 @@ STATUSES: dict[type[SuspectsError], int] = {
     TooLarge: 413,
     UnreadableType: 415,
     Invalid: 422,
+    TooSlow: 408,
     TooMany: 429,
     Damaged: 500,
     Upstream: 502,
@@ -134,6 +139,8 @@ def problem_response(error: SuspectsError) -> JSONResponse:
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        headers["Connection"] = "close"
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="usual-suspects"'
     return problem(status, error.code, error.detail, errors=error.errors, members=error.members, headers=headers)
@@ -142,9 +149,14 @@ def problem_response(error: SuspectsError) -> JSONResponse:
 def field_errors(error: ValidationError, value: object, *within: str) -> list[FieldError]:
     """Errors of pydantic in `value`, which is at `within` in the body: one for each place."""
     found: dict[tuple[str | int, ...], list[str]] = {}
-    for fault in error.errors():
+    # What was sent is not repeated: written out for each of many faults it takes minutes.
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
         found.setdefault(tuple(_place(fault["loc"], value)), []).append(_message(fault["msg"]))
-    return [FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in found.items()]
+    listed = [
+        FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in islice(found.items(), _LISTED)
+    ]
+    more = len(found) - len(listed)
+    return [*listed, FieldError(loc=[*within], msg=f"{more:,} more faults are not listed")] if more else listed
 
 
 def _place(loc: Sequence[str | int], value: Any) -> Iterator[str | int]:
@@ -210,5 +222,5 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
     log.error("unforeseen error", exc_info=error)
     # This answer is made outside of the middleware that puts the id on all others.
-    headers = {REQUEST_ID: correlation_id.get() or ""}
+    headers = {**SAFE_HEADERS, REQUEST_ID: correlation_id.get() or ""}
     return problem(500, "internal", "an error of the service; its log has the details", headers=headers)

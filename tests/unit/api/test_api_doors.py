@@ -1,0 +1,97 @@
+"""What every answer says to browsers, and what is refused at the door: other sites, large JSON, slow bodies."""
+
+import json
+import socket
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from service.settings import Settings
+from tests.builders import form
+
+PAUSE_S = 1.5
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Slow bodies are cut off soon."""
+    return settings.model_copy(update={"body_seconds": PAUSE_S})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kept"),
+    [
+        ("GET", "/healthz", "no-store"),
+        ("GET", "/jobs", "no-store"),
+        ("GET", "/nothing", "no-store"),
+        ("POST", "/jobs", "no-store"),
+        ("GET", "/jobs/%00", "no-store"),
+        ("GET", "/docs", "no-cache"),
+        ("GET", "/llms.txt", "no-cache"),
+    ],
+)
+def test_every_answer_tells_browsers_to_be_careful(client: httpx.Client, method: str, path: str, kept: str) -> None:
+    headers = client.request(method, path).headers
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Cache-Control"] == kept
+    assert len(headers.get_list("Content-Security-Policy")) == 1
+
+
+def test_other_sites_change_nothing_where_there_are_no_keys(client: httpx.Client) -> None:
+    other = {"Sec-Fetch-Site": "cross-site"}
+    refused = client.post("/datasets", **form(), headers=other)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert client.get("/datasets", headers=other).status_code == 200
+    assert client.post("/datasets", **form(spec={"label": "animal"}), headers={"Sec-Fetch-Site": "none"}).is_success
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        ({f"k{i}": i for i in range(400_000)}, "more than 20,000 names"),
+        ({"dataset": [0] * 1_000_001}, "more than 1,000,000 values"),
+        ({"x" * 1_001: 1}, "name of more than 1,000 characters"),
+        (json.loads("[" * 101 + "]" * 101), "nested more than 100 deep"),
+    ],
+    ids=["names", "values", "long name", "depth"],
+)
+def test_json_that_takes_long_to_validate_is_refused_before(client: httpx.Client, body: Any, fault: str) -> None:
+    refused = client.post("/jobs", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert fault in refused.json()["detail"]
+
+
+def test_of_many_faults_the_first_are_listed(client: httpx.Client) -> None:
+    body = client.post("/jobs", json={f"k{i}": "v" for i in range(15_000)}).json()
+    assert body["status"] == 422
+    assert len(body["errors"]) == 101
+    assert body["errors"][-1]["msg"] == "14,901 more faults are not listed"
+
+
+@pytest.mark.parametrize("pieces", [1, 10_000], ids=["pause", "drops"])
+def test_a_client_that_sends_its_body_slowly_is_cut_off(client: httpx.Client, pieces: int) -> None:
+    """One byte and then none, or a byte now and then."""
+    head = b"POST /jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
+        connection.sendall(head)
+        connection.setblocking(False)
+        answer = b""
+        deadline = time.monotonic() + 30
+        while b"\r\n\r\n" not in answer:
+            assert time.monotonic() < deadline, "nobody is cut off"
+            if pieces:
+                connection.sendall(b" ")
+                pieces -= 1
+            time.sleep(0.05)
+            try:
+                answer += connection.recv(10_000)
+            except BlockingIOError:
+                continue
+        connection.settimeout(10)
+        while more := connection.recv(10_000):  # and then the connection ends
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"SUSPECTS_BODY_SECONDS" in answer
