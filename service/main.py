@@ -1,12 +1,11 @@
 """Application factory of the service."""
 
 import asyncio
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
@@ -47,6 +46,7 @@ from service.api.http.compression import CompressJson
 from service.api.http.safe_headers import SafeHeaders
 from service.api.http.slow_bodies import CutOffSlowBodies
 from service.api.http.stopping import noticing_signals, stopping
+from service.background.collect import collect
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
 from service.background.repeat import repeating
@@ -63,7 +63,6 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
 
-_STALE_UPLOAD_S = 24 * 3600
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # between two tries to reach the database
 log = structlog.get_logger()
 _DESCRIPTION = """Finds wrong samples in a labelled training set, by the influence that each has on the model (TracIn).
@@ -163,11 +162,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with ExitStack() as running:
         running.enter_context(noticing_signals())
         await _migrate_once_reachable(services.settings.database)
-        _clear_uploads(services.blobs)
         services.ingests.start()
         for name, work in _BACKGROUND.items():
             wanted = services.rerun_wanted if work is run_again else None
             running.enter_context(repeating(name, services.settings.sweep_seconds, partial(work, services), wanted))
+        if services.settings.collect_seconds:
+            at_once = threading.Event()
+            at_once.set()
+            work = partial(collect, services)
+            running.enter_context(repeating("collect", services.settings.collect_seconds, work, at_once))
         yield
     services.queue.close()
     services.watch.close()
@@ -191,20 +194,3 @@ async def _migrate_once_reachable(url: str) -> None:
             if stopping():
                 break
         pause = min(2 * pause, _LONGEST_PAUSE_S)
-
-
-def _clear_uploads(blobs: Blobs) -> None:
-    """Remove what killed processes left of uploads. Only what is old, because another process may be uploading now."""
-    for left in blobs.uploads.iterdir():
-        if _is_stale(left):
-            left.unlink(missing_ok=True)
-    for scratch in (blobs.home / "datasets").glob("*/.ingest-*"):
-        if _is_stale(scratch):
-            finished = blobs.canonical(scratch.parent.name).exists()
-            blobs.remove(scratch if finished else scratch.parent)
-
-
-def _is_stale(path: Path) -> bool:
-    with suppress(FileNotFoundError):
-        return path.stat().st_mtime < time.time() - _STALE_UPLOAD_S
-    return False

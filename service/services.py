@@ -1,6 +1,7 @@
 """Services: the dependencies of use cases and background work."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -18,6 +19,19 @@ from service.store.open_rankings import OpenRankings, Recent
 from service.store.watch import OverviewWatch
 
 _VERIFIED_KEYS = 1000
+
+
+@dataclass
+class Collected:
+    """What this process removed of what nothing needs: numbers and bytes by kind. One thread writes them."""
+
+    numbers: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, kind: str, size: int) -> None:
+        """Count one thing."""
+        self.numbers[kind] += 1
+        self.sizes[kind] += size
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Services:
     watch: OverviewWatch = field(default_factory=OverviewWatch)
     leases: LeaseWatch = field(default_factory=LeaseWatch)
     ingests: IngestProcesses = field(default_factory=IngestProcesses)
+    collected: Collected = field(default_factory=Collected)
     verified_keys: Recent[str] = field(default_factory=lambda: Recent(_VERIFIED_KEYS))
 
     def of(self, project: str) -> "Services":

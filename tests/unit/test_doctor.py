@@ -1,6 +1,7 @@
 """`suspects doctor`: what it finds, with and without a service."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,25 @@ def test_it_says_which_pretrained_networks_there_are_and_which_auto_takes(
     found = examine(code=0)["backbones"]
     assert found["status"] == status
     assert [part for part in told if part not in found["detail"]] == []
+
+
+def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_path: Path) -> None:
+    home = tmp_path / "mine"
+    for name in (
+        "jobs/job_9/checkpoints/1.pt",
+        "jobs/job_9/evidence/loss.npy",
+        "datasets/ds_9/data.parquet",
+        "logs/api.log",
+    ):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_bytes(bytes(2048))
+    migrate(f"sqlite:///{home / 'suspects.db'}")
+    found = examine(code=1)
+    for told in ("datasets 2 KiB", "checkpoints 2 KiB", "evidence 2 KiB", "logs 2 KiB", "database "):
+        assert told in found["files"]["detail"]
+    assert found["leftovers"]["status"] == "ok"
+    for path in home.rglob("*"):
+        os.utime(path, (0, 0))
+    found = examine(code=1)
+    assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 6 KiB")
+    assert (home / "jobs" / "job_9").exists()

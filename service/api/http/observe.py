@@ -10,7 +10,7 @@ import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ from service.store.clock import database_time
 log = structlog.get_logger()
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+COLLECTED = ("orphan", "unfinished", "checkpoints", "job", "dataset")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -101,12 +102,12 @@ class Observe:
 
 
 class Backlog(Collector):
-    """Numbers of jobs by state, of workers and of waiting messages, read at each scrape."""
+    """Numbers of jobs by state, of workers, of waiting messages and of what was collected, read at each scrape."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """Read the numbers."""
         with self._services.database.read() as connection:
             counted = jobs.count_by_state(connection)
@@ -119,6 +120,14 @@ class Backlog(Collector):
         yield GaugeMetricFamily(
             "suspects_workers_ready", "Processes of workers that can take a job or compute one.", value=present.ready
         )
+        numbers = CounterMetricFamily(
+            "suspects_collected", "Files and rows removed, which nothing needed.", labels=["kind"]
+        )
+        sizes = CounterMetricFamily("suspects_collected_bytes", "Bytes of these files.", labels=["kind"])
+        for kind in COLLECTED:
+            numbers.add_metric([kind], self._services.collected.numbers[kind])
+            sizes.add_metric([kind], self._services.collected.sizes[kind])
+        yield from (numbers, sizes)
         depth = self._services.queue.depth()
         if depth is not None:
             yield GaugeMetricFamily("suspects_queue_depth", "Messages that no worker has taken yet.", value=depth)

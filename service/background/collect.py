@@ -1,0 +1,81 @@
+"""Removes files that nothing needs any more: orphans, unfinished work, and what is kept for a limited time only."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import structlog
+
+from service.actions.delete import delete_ended_job, delete_unused_dataset
+from service.domain.errors import Conflict, NotFound
+from service.services import Services
+from service.store import datasets, jobs
+from service.store.inventory import Leftover, leftovers, old_checkpoints
+
+log = structlog.get_logger()
+
+
+def collect(services: Services) -> int:
+    """Remove all that is due; returns the number of things removed. Of several services one does it at a time."""
+    settings, now = services.settings, services.now()
+    with services.database.try_lock("collect") as free:
+        if not free:
+            return 0
+        removed = 0
+        # Jobs first: a dataset may have been kept by the last job that used it.
+        if settings.keep_jobs_days:
+            removed += _delete_jobs(services)
+        if settings.keep_datasets_days:
+            removed += _delete_datasets(services)
+        with services.database.read() as connection:
+            found = list(leftovers(connection, services.blobs, now - timedelta(seconds=settings.collect_after_seconds)))
+            if settings.keep_checkpoints_days:
+                ended = now - timedelta(days=settings.keep_checkpoints_days)
+                found += old_checkpoints(connection, services.blobs, ended)
+        return removed + _remove(services, found)
+
+
+def _remove(services: Services, found: Iterable[Leftover]) -> int:
+    count = 0
+    for one in found:
+        size = one.bytes
+        if one.path.is_dir():
+            services.blobs.remove(one.path)
+        else:
+            one.path.unlink(missing_ok=True)
+        if one.path.exists():
+            log.warning("not collected", kind=one.kind, path=str(one.path))
+            continue
+        services.collected.add(one.kind, size)
+        log.info("collected", kind=one.kind, path=str(one.path), bytes=size)
+        count += 1
+    return count
+
+
+def _delete_jobs(services: Services) -> int:
+    with services.database.read() as connection:
+        ended = jobs.ended_before(connection, services.now() - timedelta(days=services.settings.keep_jobs_days))
+    for job_id in ended:
+        try:
+            delete_ended_job(services, job_id)
+        except (Conflict, NotFound) as error:
+            log.info("job not deleted", job=job_id, why=error.detail)
+            continue
+        services.collected.add("job", 0)
+        log.info("job deleted, it ended long ago", job=job_id)
+    return len(ended)
+
+
+def _delete_datasets(services: Services) -> int:
+    with services.database.read() as connection:
+        unused = datasets.unused_since(
+            connection, services.now() - timedelta(days=services.settings.keep_datasets_days)
+        )
+    for dataset_id in unused:
+        try:
+            delete_unused_dataset(services, dataset_id)
+        except (Conflict, NotFound) as error:
+            log.info("dataset not deleted", dataset=dataset_id, why=error.detail)
+            continue
+        services.collected.add("dataset", 0)
+        log.info("dataset deleted, no job uses it", dataset=dataset_id)
+    return len(unused)

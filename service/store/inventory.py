@@ -1,0 +1,148 @@
+"""Files of an installation: their sizes by kind, and those that nothing needs any more.
+
+`python -m service.store.inventory` prints both as JSON and changes nothing.
+"""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from service.domain.job import ENDED
+from service.settings import Settings
+from service.store.blobs import Blobs
+from service.store.engine import open_database
+from service.store.tables import datasets, jobs, networks
+
+_TOGETHER = 500
+_ROWS = {"datasets": datasets, "jobs": jobs, "networks": networks}
+_OF_JOBS = {"checkpoints": "checkpoints", "evidence": "evidence", "ranking": "rankings", "model.safetensors": "weights"}
+_SCRATCH = ("scratch", "*.part")  # of a job, left behind by an attempt that was killed
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A file or folder that nothing needs. `kind`: orphan (no row names it), unfinished (of a process that was killed) or checkpoints."""
+
+    kind: str
+    path: Path
+
+    @property
+    def bytes(self) -> int:
+        """Size of all its files."""
+        return sum(size for _, size in _files(self.path))
+
+
+def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iterator[Leftover]:
+    """What no row names and unfinished work, where nothing in it was changed since `before`."""
+    limit = before.timestamp()
+    for kind in _ROWS:
+        folders = _entries(blobs.home / kind)
+        for start in range(0, len(folders), _TOGETHER):
+            some = folders[start : start + _TOGETHER]
+            named = _named(connection, kind, [path.name for path in some])
+            for path in some:
+                if path.name not in named:
+                    yield from _old([Leftover("orphan", path)], limit)
+                elif kind == "datasets":
+                    yield from _old([Leftover("unfinished", one) for one in path.glob(".ingest-*")], limit)
+                elif kind == "jobs" and named[path.name] in ENDED:
+                    found = [Leftover("unfinished", one) for pattern in _SCRATCH for one in path.glob(pattern)]
+                    yield from _old(found, limit)
+    for folder, pattern in ((blobs.home / "uploads", "*"), (blobs.home / "features", "*.part")):
+        yield from _old([Leftover("unfinished", one) for one in sorted(folder.glob(pattern))], limit)
+
+
+def old_checkpoints(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iterator[Leftover]:
+    """Checkpoints of jobs that ended before then."""
+    ended = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.finished_at < before)
+    for job_id in connection.execute(ended).scalars().all():
+        path = blobs.job(job_id) / "checkpoints"
+        if path.exists():
+            yield Leftover("checkpoints", path)
+
+
+def sizes(home: Path) -> dict[str, int]:
+    """Bytes of all files by kind, the largest first."""
+    found: Counter[str] = Counter()
+    for path, size in _files(home):
+        found[_kind(path.relative_to(home).parts)] += size
+    return dict(found.most_common())
+
+
+def _kind(parts: Sequence[str]) -> str:
+    if parts[0] == "jobs" and len(parts) > 2:
+        return _OF_JOBS.get(parts[2], "other files of jobs")
+    if parts[0] in ("datasets", "networks", "features", "uploads", "logs", "models"):
+        return parts[0]
+    return "database" if parts[0].startswith("suspects.db") else "other files"
+
+
+def _named(connection: sa.Connection, kind: str, ids: Sequence[str]) -> dict[str, str]:
+    """Those of the ids that have a row, with the state of a job."""
+    table = _ROWS[kind]
+    state = table.c.state if kind == "jobs" else sa.literal("")
+    return {row[0]: row[1] for row in connection.execute(sa.select(table.c.id, state).where(table.c.id.in_(ids)))}
+
+
+def _old(found: Sequence[Leftover], limit: float) -> Iterator[Leftover]:
+    return (one for one in found if _changed(one.path) < limit)
+
+
+def _changed(path: Path) -> float:
+    """When a file, or anything in a folder, was changed last."""
+    newest = 0.0
+    for entry in (path, *path.rglob("*")):
+        try:
+            newest = max(newest, entry.lstat().st_mtime)
+        except FileNotFoundError:
+            continue
+    return newest
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _files(path: Path) -> Iterator[tuple[Path, int]]:
+    for one in [path] if path.is_file() else path.rglob("*"):
+        try:
+            state = one.lstat()
+        except FileNotFoundError:
+            continue
+        if not one.is_dir() or one.is_symlink():
+            # A hard link, as corrected datasets have to their upload, takes its share.
+            yield one, state.st_size // max(state.st_nlink, 1)
+
+
+def main() -> None:
+    """Print sizes, and what the service would remove."""
+    settings = Settings()
+    told: dict[str, object] = {"sizes": sizes(settings.home)}
+    file = sa.make_url(settings.database).database
+    if not settings.database.startswith("sqlite") or (file and os.path.exists(file)):  # noqa: PTH110 - else it would be made
+        database, now = open_database(settings.database), datetime.now(UTC)
+        blobs, removed = Blobs(settings.home), Counter[str]()
+        try:
+            with database.read() as connection:
+                for one in leftovers(connection, blobs, now - timedelta(seconds=settings.collect_after_seconds)):
+                    removed[one.kind] += one.bytes
+                if settings.keep_checkpoints_days:
+                    ended = now - timedelta(days=settings.keep_checkpoints_days)
+                    for one in old_checkpoints(connection, blobs, ended):
+                        removed[one.kind] += one.bytes
+            told["removed"] = dict(removed)
+        except sa.exc.SQLAlchemyError as error:
+            told["error"] = str(getattr(error, "orig", None) or error).strip()
+        database.close()
+    sys.stdout.write(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()

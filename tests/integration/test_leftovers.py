@@ -1,0 +1,75 @@
+"""A service that is killed while it reads an upload leaves files behind, and the next one removes them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.servers import reserved_port
+
+ROWS = 400_000
+
+
+@pytest.fixture
+def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "SUSPECTS_HOME": str(tmp_path / "home"),
+        "SUSPECTS_BROKER_URL": redis_url,
+        "SUSPECTS_COLLECT_SECONDS": "0.2",
+        "SUSPECTS_COLLECT_AFTER_SECONDS": "1",
+    }
+
+
+@contextlib.contextmanager
+def api(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
+    process = subprocess.Popen([*command, "--log-level", "error"], env=environment, start_new_session=True)
+    try:
+        while True:
+            assert process.poll() is None
+            with contextlib.suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+                break
+            time.sleep(0.05)
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environment: dict[str, str]) -> None:
+    home = tmp_path / "home"
+    content = b"x,y\n" + b"".join(b"%d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(ROWS))
+    with reserved_port() as port, api({**environment, "SUSPECTS_COLLECT_SECONDS": "0"}, port) as process:
+
+        def send() -> None:
+            with contextlib.suppress(httpx.TransportError):
+                url = f"http://127.0.0.1:{port}/datasets"
+                httpx.post(url, files={"file": ("a.csv", content)}, trust_env=False, timeout=120)
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        while not list(home.glob("datasets/*/.ingest-*")):
+            assert sender.is_alive()
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        sender.join()
+    assert list(home.glob("datasets/*/.ingest-*"))
+    assert list(home.glob("uploads/*"))
+    with reserved_port() as port, api(environment, port):
+        deadline = time.monotonic() + 60
+        while list(home.glob("datasets/*")) or list(home.glob("uploads/*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        assert 'suspects_collected_total{kind="orphan"} 1.0' in answer

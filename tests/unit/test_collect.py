@@ -1,0 +1,119 @@
+"""What nothing needs is removed after a grace time, and nothing else is."""
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from service.background.collect import collect
+from service.services import Services
+from service.store import datasets, jobs
+from service.store.jobs import Claim
+from tests.builders import LEASE, NOON, add_dataset, add_finished, add_job
+
+OLD = timedelta(hours=25)
+
+
+def made(path: Path, services: Services, age: timedelta = OLD) -> Path:
+    """A file that was changed last so long ago."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"12345")
+    changed = (services.now() - age).timestamp()
+    for one in (path, path.parent):
+        os.utime(one, (changed, changed))
+    return path
+
+
+def set_to(services: Services, **settings: Any) -> Services:
+    return replace(services, settings=services.settings.model_copy(update=settings))
+
+
+def test_what_no_row_names_goes_once_it_is_old(services: Services) -> None:
+    home = services.blobs.home
+    add_finished(services.database, services.blobs)
+    named = [services.blobs.canonical("ds_1"), services.blobs.evidence("job_1") / "loss.npy"]
+    for path in named:
+        os.utime(path, (0, 0))
+    orphans = [made(home / folder / "id_9" / "file", services) for folder in ("jobs", "datasets", "networks")]
+    young = [
+        made(home / "jobs" / "job_8" / "old", services),
+        made(home / "uploads" / "new.part", services, timedelta(hours=1)),
+    ]
+    made(home / "jobs" / "job_8" / "new", services, timedelta(hours=1))
+    assert collect(services) == 3
+    assert [path for path in orphans if path.parent.exists()] == []
+    assert [path for path in (*named, *young) if not path.exists()] == []
+    assert services.collected.numbers == {"orphan": 3}
+    assert services.collected.sizes == {"orphan": 15}
+
+
+def test_unfinished_work_of_killed_processes_goes_and_that_of_running_jobs_stays(services: Services) -> None:
+    blobs = services.blobs
+    info = add_finished(services.database, services.blobs)
+    add_job(services.database, info, "job_2", services.now())
+    with services.database.write() as connection:
+        assert jobs.claim(connection, "job_2", "worker", LEASE, services.now()) == Claim("job_2", "worker", 1)
+    gone = [
+        made(blobs.dataset("ds_1") / ".ingest-1" / "data", services),
+        made(blobs.uploads / "1.part", services),
+        made(blobs.uploads / ".rewritten-1" / "file", services),
+        made(blobs.features / "key.1.part" / "0.npy", services),
+        made(blobs.job("job_1") / "scratch" / "logits.f4", services),
+        made(blobs.job("job_1") / "ranking.1.part" / "index.npy", services),
+    ]
+    stays = [
+        made(blobs.job("job_2") / "scratch" / "logits.f4", services),
+        made(blobs.features / "key" / "0.npy", services),
+    ]
+    assert collect(services) == len(gone)
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in stays if not path.exists()] == []
+
+
+def test_checkpoints_of_ended_jobs_are_kept_for_a_time_and_the_rest_for_ever(services: Services) -> None:
+    info = add_finished(services.database, services.blobs)  # at NOON, months ago
+    add_job(services.database, info, "job_2")
+    kept = [services.blobs.model("job_1"), services.blobs.evidence("job_1") / "loss.npy"]
+    made(kept[0], services)
+    old = made(services.blobs.checkpoints("job_1") / "00001.pt", services)
+    running = made(services.blobs.checkpoints("job_2") / "00001.pt", services)
+    assert collect(set_to(services, keep_checkpoints_days=0)) == 0
+    days = (services.now() - NOON).total_seconds() / 86_400
+    assert collect(set_to(services, keep_checkpoints_days=days + 1)) == 0
+    assert collect(services) == 1
+    assert not old.exists()
+    assert [path for path in (running, *kept) if not path.exists()] == []
+
+
+def test_jobs_and_datasets_stay_unless_they_are_given_a_time(services: Services) -> None:
+    info = add_finished(services.database, services.blobs)
+    add_dataset(services.database, "ds_2", services.blobs)
+    add_job(services.database, info, "job_2")
+    assert collect(services) == 0
+    # A job that has not ended keeps itself and its dataset.
+    assert collect(set_to(services, keep_jobs_days=1, keep_datasets_days=1)) == 2
+    with services.database.read() as connection:
+        assert [jobs.get(connection, name) is None for name in ("job_1", "job_2")] == [True, False]
+        assert [datasets.get(connection, name) is None for name in ("ds_1", "ds_2")] == [False, True]
+    assert not services.blobs.job("job_1").exists()
+    assert not services.blobs.dataset("ds_2").exists()
+
+
+def test_two_services_do_not_collect_at_once(services: Services) -> None:
+    made(services.blobs.home / "jobs" / "job_9" / "file", services)
+    with services.database.try_lock("collect") as free:
+        assert free
+        assert collect(services) == 0
+    assert collect(services) == 1
+
+
+@pytest.mark.parametrize("kind", ["orphan", "unfinished", "checkpoints", "job", "dataset"])
+def test_what_was_collected_is_in_the_metrics(client: httpx.Client, services: Services, kind: str) -> None:
+    services.collected.add(kind, 7)
+    text = client.get("/metrics").text
+    assert f'suspects_collected_total{{kind="{kind}"}} 1.0' in text
+    assert f'suspects_collected_bytes_total{{kind="{kind}"}} 7.0' in text
