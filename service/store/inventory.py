@@ -40,8 +40,13 @@ class Leftover:
 
 
 def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iterator[Leftover]:
-    """What no row names and unfinished work, where nothing in it was changed since `before`."""
+    """What no row names and unfinished work, where nothing in it was changed since `before`.
+
+    A database without any dataset names nothing: it may be another one than that of these files, so nothing of it is an orphan.
+    """
     limit = before.timestamp()
+    if connection.execute(sa.select(datasets.c.id).limit(1)).first() is None:
+        return
     for kind in _ROWS:
         folders = _entries(blobs.home / kind)
         for start in range(0, len(folders), _TOGETHER):

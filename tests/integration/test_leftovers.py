@@ -51,10 +51,11 @@ def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environmen
     home = tmp_path / "home"
     content = b"x,y\n" + b"".join(b"%d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(ROWS))
     with reserved_port() as port, api({**environment, "SUSPECTS_COLLECT_SECONDS": "0"}, port) as process:
+        url = f"http://127.0.0.1:{port}/datasets"
+        stays = httpx.post(url, files={"file": ("b.csv", content[:2000])}, trust_env=False, timeout=60).json()["id"]
 
         def send() -> None:
             with contextlib.suppress(httpx.TransportError):
-                url = f"http://127.0.0.1:{port}/datasets"
                 httpx.post(url, files={"file": ("a.csv", content)}, trust_env=False, timeout=120)
 
         sender = threading.Thread(target=send)
@@ -64,11 +65,11 @@ def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environmen
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         sender.join()
-    assert list(home.glob("datasets/*/.ingest-*"))
+    assert len(list(home.glob("datasets/*"))) == 2
     assert list(home.glob("uploads/*"))
     with reserved_port() as port, api(environment, port):
         deadline = time.monotonic() + 60
-        while list(home.glob("datasets/*")) or list(home.glob("uploads/*")):
+        while [one.name for one in home.glob("datasets/*")] != [stays] or list(home.glob("uploads/*")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text

@@ -103,7 +103,16 @@ def test_jobs_and_datasets_stay_unless_they_are_given_a_time(services: Services)
     assert not services.blobs.dataset("ds_2").exists()
 
 
+def test_nothing_goes_where_the_database_is_empty_as_another_one_is(services: Services) -> None:
+    path = made(services.blobs.home / "jobs" / "job_9" / "file", services)
+    assert collect(services) == 0
+    assert path.exists()
+    add_dataset(services.database)
+    assert collect(services) == 1
+
+
 def test_two_services_do_not_collect_at_once(services: Services) -> None:
+    add_dataset(services.database)
     made(services.blobs.home / "jobs" / "job_9" / "file", services)
     with services.database.try_lock("collect") as free:
         assert free

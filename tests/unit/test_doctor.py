@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from service.services import Services
-from service.store.engine import migrate
+from service.store.engine import migrate, open_database
 from service.terminal import doctor
 from service.terminal.doctor import Finding
-from tests.builders import sign_in
+from tests.builders import add_dataset, sign_in
 from tests.unit.test_cli import Suspects, plain, suspects, table_of, terminal
 
 __all__ = ["suspects", "terminal"]  # fixtures
@@ -173,6 +173,9 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
     assert found["leftovers"]["status"] == "ok"
     for path in home.rglob("*"):
         os.utime(path, (0, 0))
+    database = open_database(f"sqlite:///{home / 'suspects.db'}")
+    add_dataset(database)
+    database.close()
     found = examine(code=1)
     assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 6 KiB")
     assert (home / "jobs" / "job_9").exists()
