@@ -1,22 +1,28 @@
-"""Writes files atomically: complete or not there, whenever the process ends."""
+"""Writes files atomically: complete or not there, whenever the process ends; a full disk is told as such."""
 
+import errno
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_PROBE = 2**16  # bytes
 
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A path beside `path` to write a file to; the file takes the place of `path` at the end of the block.
 
-    Nothing is left of it when the block raises. Several may write at once: each has a path of its own, and the last one
+    Nothing is left of it when the block raises; where the disk is full, whatever a library says of it, OSError has the errno that
+    says so. Several may write at once: each has a path of its own, and the last one
     to end stays. With `durable` the file is there after a loss of power, too, which costs a few milliseconds.
     """
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        yield part
+        with disk_errors(path.parent):
+            yield part
         if durable:
             _flush(part)
         part.replace(path)
@@ -24,6 +30,49 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
             _flush(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Raise OSError with its errno where the block fails because the disk of `folder`, or a quota of it, is full.
+
+    torch says RuntimeError then, NumPy an OSError without a number, safetensors an error of its own.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        full = _full(folder)
+        if full is None:
+            raise
+        raise OSError(full, os.strerror(full), str(folder)) from error
+
+
+def reserve(path: Path, size: int) -> None:
+    """Give a file this size, and the space on the disk for it, so that writing to it once it is mapped cannot fail.
+
+    Raises OSError where there is no room: a mapped file for which there is none would end the process.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file, 0, max(size, 1))
+        os.ftruncate(file, size)
+    finally:
+        os.close(file)
+
+
+def _full(folder: Path) -> int | None:
+    """The errno of a full disk or quota, while what did not fit is still there; None where there is room."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(_PROBE))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return error.errno if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+    return None
 
 
 def _flush(path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_DATABASE = ("database or disk is full", "No space left on device", "could not extend file")
 
 
 class FieldError(BaseModel):
@@ -147,8 +148,10 @@ def invalid_fields(found: Sequence[FieldError], members: Mapping[str, object] | 
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, or somebody's quota of it, is full."""
-    return isinstance(error, OSError) and error.errno in _DISK_FULL
+    """Whether an error says that a disk, or somebody's quota of it, is full: of a file, or of a database, whose text says it."""
+    if isinstance(error, OSError):
+        return error.errno in _DISK_FULL
+    return any(words in str(error) for words in _FULL_DATABASE)
 
 
 @contextmanager

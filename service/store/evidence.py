@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.store.seal import open_array, read_checked, row_of, seal_folder
+from service.store.seal import open_array, read_checked, row_of, seal_folder, unfinished
 
 Array = npt.NDArray[Any]
 
@@ -90,10 +90,11 @@ def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(part / f"{name}.npy", array, allow_pickle=False)
-    (part / "header.json").write_text(json.dumps({"epochs": epochs, "reference_dataset": reference_dataset}))
-    seal_folder(part)
+    with unfinished(part):
+        for name, array in arrays.items():
+            np.save(part / f"{name}.npy", array, allow_pickle=False)
+        (part / "header.json").write_text(json.dumps({"epochs": epochs, "reference_dataset": reference_dataset}))
+        seal_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 

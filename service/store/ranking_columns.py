@@ -37,7 +37,7 @@ import structlog
 
 from service.domain.errors import Damaged
 from service.store import substrings
-from service.store.seal import check_once, open_array, read_checked, seal_folder, sealed_write
+from service.store.seal import check_once, open_array, read_checked, seal_folder, sealed_write, unfinished
 from service.store.tables import suspects
 
 Array = npt.NDArray[Any]
@@ -143,13 +143,14 @@ def save(
     rows = np.argsort(table.column("index").to_numpy(), kind="stable")
     table = table.take(rows)
     part = _begun(folder)
-    for name, values in columns.items():
-        np.save(part / f"{name}.npy", values[rows])
-    _save_columns(part, table)
-    for by in signals:
-        scores = table.column(by).to_numpy()
-        np.save(part / f"order-{by}.npy", _sorted(scores))
-    seal_folder(part)
+    with unfinished(part):
+        for name, values in columns.items():
+            np.save(part / f"{name}.npy", values[rows])
+        _save_columns(part, table)
+        for by in signals:
+            scores = table.column(by).to_numpy()
+            np.save(part / f"order-{by}.npy", _sorted(scores))
+        seal_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
 
@@ -159,11 +160,12 @@ def opened(connection: sa.Connection, folder: Path, job_id: str) -> RankingColum
     lost = [name for name in _BASE if not _is_sound(folder / name)]
     if lost:
         part = _begun(folder)
-        _save_columns(part, _read(connection, job_id))
-        if folder.exists():
-            log.warning("ranking columns made again", job=job_id, damaged=lost)
-            _keep_others(folder, part)
-        seal_folder(part)
+        with unfinished(part):
+            _save_columns(part, _read(connection, job_id))
+            if folder.exists():
+                log.warning("ranking columns made again", job=job_id, damaged=lost)
+                _keep_others(folder, part)
+            seal_folder(part)
         try:
             shutil.rmtree(folder, ignore_errors=True)
             part.rename(folder)

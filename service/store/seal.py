@@ -25,7 +25,7 @@ import structlog
 import xxhash
 
 from service.domain.errors import Damaged
-from usual_suspects.files import atomic_write
+from usual_suspects.files import atomic_write, disk_errors
 
 log = structlog.get_logger()
 
@@ -70,6 +70,17 @@ def seal_folder(folder: Path) -> None:
     files = {one.name: one for one in sorted(folder.iterdir()) if one.is_file() and one.name != FOLDER_SEAL}
     with atomic_write(folder / FOLDER_SEAL) as seal:
         seal.write_text(_written({n: p for n, p in files.items() if not _has_own(p) and p.suffix != _SUFFIX}))
+
+
+@contextmanager
+def unfinished(folder: Path) -> Iterator[None]:
+    """Remove a folder that is being written where the block fails; a full disk is told as OSError with its errno."""
+    try:
+        with disk_errors(folder):
+            yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def remove_sealed(path: Path) -> None:

@@ -12,7 +12,7 @@ import structlog
 
 from service.domain.errors import Damaged
 from service.store import substrings
-from service.store.seal import open_parquet, seal_folder
+from service.store.seal import open_parquet, seal_folder, unfinished
 
 log = structlog.get_logger()
 
@@ -40,8 +40,9 @@ def prepare(folder: Path, data: Path) -> None:
     if folder.exists():
         return
     part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
-    substrings.save(part, _NAME, _beginnings(data))
-    seal_folder(part)
+    with unfinished(part):
+        substrings.save(part, _NAME, _beginnings(data))
+        seal_folder(part)
     try:
         part.rename(folder)
     except OSError:  # another thread or process was quicker

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from service.domain.errors import Damaged, TooLarge
 from service.store.seal import check_folder, open_array, seal_folder
+from usual_suspects.files import reserve
 from worker.data.encoding import Inputs
 
 log = structlog.get_logger()
@@ -76,6 +77,9 @@ class FeatureCache:
                     np.lib.format.open_memmap(part / f"{number}.npy", "w+", one.numpy().dtype, (rows, *one.shape[1:]))
                     for number, one in enumerate(tensors)
                 ]
+                for number in range(len(arrays)):
+                    path = part / f"{number}.npy"
+                    reserve(path, path.stat().st_size)
             for array, one in zip(arrays, tensors, strict=True):
                 array[places.numpy()] = one.numpy()
         for array in arrays:
@@ -142,6 +146,7 @@ def _copied(whole: Tensor, rows: Int[Tensor, " k"], path: Path) -> Tensor:
     if size * whole.element_size() <= _IN_MEMORY:
         return whole[rows]
     path.parent.mkdir(parents=True, exist_ok=True)
+    reserve(path, size * whole.element_size())
     copy = torch.from_file(str(path), shared=True, size=size, dtype=whole.dtype).reshape(shape)
     for places in torch.split(torch.arange(len(rows)), _TOGETHER):
         copy[places] = whole[rows[places]]

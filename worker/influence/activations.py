@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from usual_suspects.files import reserve
 from worker.devices import CPU, device_of, to_device
 
 _IN_MEMORY = 2**30  # bytes
@@ -174,11 +175,12 @@ class ActivationRecorder:
 
 
 def allocate(path: Path, shape: tuple[int, ...]) -> Tensor:
-    """An uninitialised float32 tensor: in memory up to 1 GiB, else mapped from a file at `path`."""
+    """An uninitialised float32 tensor: in memory up to 1 GiB, else mapped from a file at `path`. Raises OSError without room."""
     # Writing to memory is faster; what grows with the dataset goes to a file.
     size = math.prod(shape)
     if size * 4 <= _IN_MEMORY:
         return torch.empty(shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
+    reserve(path, size * 4)
     return torch.from_file(str(path), shared=True, size=size, dtype=torch.float32).reshape(shape)

@@ -67,10 +67,11 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
     except CheckpointLost as error:
         log.warning("checkpoint lost, going back", job=job_id, error=str(error))
         _go_back(claim, context, error)
-    except sa.exc.OperationalError:
-        # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
-        log.exception("database lost", job=job_id)
     except Exception as error:
+        if isinstance(error, sa.exc.OperationalError) and not is_disk_full(error):
+            # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
+            log.exception("database lost", job=job_id)
+            return
         log.exception("job failed", job=job_id)
         failure = _explain(error)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
@@ -263,6 +264,9 @@ def _end(context: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:
             write(connection)
     except LeaseLost as error:
         log.info("job taken away", job=str(error))
+    except sa.exc.OperationalError as error:
+        # The lease runs out, and another attempt is made.
+        log.warning("end of a job not written", error=str(error))
 
 
 def _explain(error: Exception) -> JobError:
@@ -276,7 +280,7 @@ def _explain(error: Exception) -> JobError:
             return JobError(code="out_of_memory", detail=detail)
         case torch.OutOfMemoryError():
             return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
-        case OSError() if is_disk_full(error):
+        case OSError() | sa.exc.OperationalError() if is_disk_full(error):
             return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
         case FileNotFoundError(filename=str() as name):
             return JobError(code="damaged", detail=f"{name} is missing; restore it from a backup, then retry the job")

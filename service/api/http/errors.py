@@ -36,6 +36,7 @@ from service.domain.errors import (
     UnreadableType,
     Upstream,
     invalid_fields,
+    is_disk_full,
 )
 from service.logs import without_secret
 
@@ -212,7 +213,7 @@ def _disconnected(_request: Request, _error: Exception) -> JSONResponse:
 
 
 def _database_error(_request: Request, error: Exception) -> JSONResponse:
-    if "disk is full" in str(error) or "No space left" in str(error):
+    if is_disk_full(error):
         return problem_response(StorageFull("the disk of this installation is full; nothing was kept"))
     log.error("database error", error=str(error))
     headers = {"Retry-After": str(_RETRY_DATABASE_S)}
@@ -220,6 +221,8 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
 
 
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
+    if is_disk_full(error):
+        return problem_response(StorageFull("the disk of this installation is full; nothing was kept"))
     log.error("unforeseen error", exc_info=error)
     # This answer is made outside of the middleware that puts the id on all others.
     headers = {**SAFE_HEADERS, REQUEST_ID: correlation_id.get() or ""}
