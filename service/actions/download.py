@@ -53,8 +53,10 @@ class Download:
     content: Iterator[bytes]
 
 
-def download(services: Services, dataset_id: str, form: str, columns: Sequence[str] = ()) -> Download:
-    """A dataset in one of `FORMATS`, with the columns of `ADDED` that are asked for.
+def download(
+    services: Services, dataset_id: str, form: str, columns: Sequence[str] = (), *, raw: bool = False
+) -> Download:
+    """A dataset in one of `FORMATS`, with the columns of `ADDED` that are asked for; for `raw` see View.
 
     Raises NotFound, Invalid for other columns, and Conflict where the dataset is not to be had in this form: `formats` says
     in which it is.
@@ -73,7 +75,7 @@ def download(services: Services, dataset_id: str, form: str, columns: Sequence[s
     own = OWN_FORMS[form]
     if own.images and info.modality != "image":
         raise _refused(f"{form} is for images, and this dataset is {info.modality}", info)
-    view = View(services.blobs.canonical(dataset_id), info, amendments, tuple(columns))
+    view = View(services.blobs.canonical(dataset_id), info, amendments, tuple(columns), raw)
     return Download(
         f"{info.name}{_mark(info)}{'-manifest' if form == 'manifest' else ''}.{own.suffix}",
         own.media_type,

@@ -11,6 +11,7 @@ from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency
 from service.domain.errors import invalid
+from service.domain.spreadsheet import HEADERS, RAW
 from service.ingest.streams import gathered
 from service.ingest.writers.view import ADDED
 
@@ -48,6 +49,7 @@ def download_dataset(
         str | None,
         Query(description=f"Columns to add, with commas between: {', '.join(ADDED)}.", examples=[",".join(ADDED)]),
     ] = None,
+    raw: Annotated[bool, Query(description=RAW)] = False,
 ) -> StreamingResponse:
     """An upload that was not corrected comes back byte for byte.
 
@@ -57,12 +59,14 @@ def download_dataset(
     if form not in FORMATS:
         raise invalid(["query", "format"], f"must be one of {', '.join(FORMATS)}")
     asked = tuple(filter(None, (columns or "").split(",")))
-    file = download(services, dataset_id, form, asked)
+    file = download(services, dataset_id, form, asked, raw=raw)
     headers = {
         "Content-Disposition": _attachment(file.name),
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
+    if form != "original" and not raw and file.media_type.startswith("text/csv"):
+        headers |= HEADERS
     return StreamingResponse(gathered(file.content), media_type=file.media_type, headers=headers)
 
 

@@ -22,6 +22,7 @@ from service.domain.exports import EXPORT_FORMATS, ExportFormat
 from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.review import StandingDecision
+from service.domain.spreadsheet import HEADERS, RAW
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
 from service.store import rankings
@@ -175,6 +176,7 @@ def list_suspects(
             json_schema_extra={"enum": ["json", *EXPORT_FORMATS]},
         ),
     ] = None,
+    raw: Annotated[bool, Query(description=RAW)] = False,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,
 ) -> Any:
     """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches.
@@ -184,7 +186,7 @@ def list_suspects(
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     if form != "json":
-        return _file(services, job, query, EXPORT_FORMATS[form], names, signals)
+        return _file(services, job, query, EXPORT_FORMATS[form], names, signals, raw=raw)
     wanted = None if ids is None else _named(ids)
     if cursor is not None and offset is not None:
         raise invalid(["query", "offset"], "goes without a cursor: a cursor says itself where a page begins")
@@ -225,8 +227,12 @@ def _file(
     form: ExportFormat,
     names: ToolNames,
     signals: tuple[str, ...] | None,
+    *,
+    raw: bool,
 ) -> Response:
     name = f"{job.id}-{query.by}.{form.suffix}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
-    content = export_ranking(services, job, query, form, names, signals)
+    content = export_ranking(services, job, query, form, names, signals, raw=raw)
+    if not raw and form.media_type.startswith("text/csv"):
+        headers |= HEADERS
     return StreamingResponse(content, media_type=form.media_type, headers=headers)

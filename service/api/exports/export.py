@@ -14,11 +14,12 @@ Chunks = Iterable[list[dict[str, Any]]]
 
 @dataclass(frozen=True)
 class Export:
-    """A ranking to be written: the columns of a table in order, names in the tool, and the samples' canonical file."""
+    """A ranking to be written: with `raw` texts of CSV stay as they are; the columns of a table in order, names in the tool, and the samples' canonical file."""
 
     columns: tuple[str, ...]
     context: ExportContext
     data: Path
+    raw: bool = False
 
 
 # Gives the file in pieces; memory does not grow with the ranking.

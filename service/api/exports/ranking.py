@@ -55,10 +55,12 @@ def export_ranking(
     form: ExportFormat,
     names: ToolNames,
     signals: Sequence[str] | None = None,
+    *,
+    raw: bool = False,
 ) -> Iterator[bytes]:
     """The file in pieces; memory does not grow with it, and one connection is held until it ends or is closed.
 
-    A table has columns of these `signals`, None: of all that the job computed.
+    A table has columns of these `signals`, None: of all that the job computed; for `raw` see Export.
     Raises at once Invalid for data that the tool has no place for, and Conflict for errors that the job planted itself.
     """
     info = find_dataset_of_job(services, job)
@@ -80,7 +82,7 @@ def export_ranking(
                 )
 
     shown = (job.result or {})["signals"] if signals is None else signals
-    return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data))
+    return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data, raw))
 
 
 def _with_reviews(

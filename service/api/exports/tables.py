@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from service.api.exports.export import Chunks, Export, Writer
+from service.domain.spreadsheet import shown
 from service.ingest.streams import Sink
 
 _OWN: tuple[tuple[str, Any], ...] = (
@@ -38,11 +39,11 @@ def columns(signals: Sequence[str]) -> tuple[str, ...]:
 
 
 def to_csv(chunks: Chunks, export: Export) -> Iterator[bytes]:
-    """RFC 4180, with a header; numbers in full, nothing for null."""
-    return _csv(chunks, export.columns)
+    """RFC 4180, with a header; numbers in full, nothing for null; see `shown` for texts."""
+    return _csv(chunks, export.columns, raw=export.raw)
 
 
-def _csv(chunks: Chunks, names: Sequence[str]) -> Iterator[bytes]:
+def _csv(chunks: Chunks, names: Sequence[str], *, raw: bool) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.DictWriter(text, names, extrasaction="ignore")
     writer.writeheader()
@@ -50,7 +51,8 @@ def _csv(chunks: Chunks, names: Sequence[str]) -> Iterator[bytes]:
     for chunk in chunks:
         text.seek(0)
         text.truncate()
-        writer.writerows(map(_with_text_times, chunk))
+        rows = map(_with_text_times, chunk)
+        writer.writerows(rows if raw else ({name: shown(row.get(name)) for name in names} for row in rows))
         yield text.getvalue().encode()
 
 
@@ -76,7 +78,7 @@ def to_parquet(chunks: Chunks, export: Export) -> Iterator[bytes]:
     yield sink.take()
 
 
-def to_cleanlab(chunks: Chunks, _export: Export) -> Iterator[bytes]:
+def to_cleanlab(chunks: Chunks, export: Export) -> Iterator[bytes]:
     """The table of cleanlab's `get_issues("label")`, with the sample's id: a `label_score` near 0 is bad."""
     issues = (
         [
@@ -92,7 +94,7 @@ def to_cleanlab(chunks: Chunks, _export: Export) -> Iterator[bytes]:
         ]
         for chunk in chunks
     )
-    return _csv(issues, _ISSUE)
+    return _csv(issues, _ISSUE, raw=export.raw)
 
 
 def _with_text_times(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from service.domain.spreadsheet import shown
 from service.ingest.streams import Sink
 from service.ingest.writers.view import View
 
@@ -18,9 +19,11 @@ _MANIFEST = ("path", "old_label", "new_label", "decision", "reviewer")
 
 
 def to_csv(view: View) -> Iterator[bytes]:
-    """RFC 4180 with a header; nothing for a missing value, JSON for a vector; images by their paths alone."""
+    """RFC 4180 with a header; nothing for a missing value, JSON for a vector; images by their paths alone; see `shown` for texts."""
     rows = (table.to_pylist() for table in view.rows())
-    return _csv(([[_cell(value) for value in row.values()] for row in chunk] for chunk in rows), _names(view))
+    return _csv(
+        ([[_cell(value) for value in row.values()] for row in chunk] for chunk in rows), _names(view), raw=view.raw
+    )
 
 
 def to_jsonl(view: View) -> Iterator[bytes]:
@@ -55,7 +58,7 @@ def to_manifest(view: View) -> Iterator[bytes]:
             yield [_listed(path, label, changed.pop(index, None)) for index, path, label in rows]
         yield [_listed(one.id, None, one) for one in changed.values()]
 
-    return _csv(chunks(), _MANIFEST)
+    return _csv(chunks(), _MANIFEST, raw=view.raw)
 
 
 def _listed(path: str, label: str | None, found: Any) -> Sequence[Any]:
@@ -69,15 +72,15 @@ def _names(view: View) -> list[str]:
     return [] if first is None else list(first.schema.names)
 
 
-def _csv(chunks: Iterable[Iterable[Sequence[Any]]], names: Sequence[str]) -> Iterator[bytes]:
+def _csv(chunks: Iterable[Iterable[Sequence[Any]]], names: Sequence[str], *, raw: bool) -> Iterator[bytes]:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(names)
+    writer.writerow(names if raw else map(shown, names))
     yield text.getvalue().encode(errors="replace")
     for chunk in chunks:
         text.seek(0)
         text.truncate()
-        writer.writerows(chunk)
+        writer.writerows(chunk if raw else (map(shown, row) for row in chunk))
         yield text.getvalue().encode(errors="replace")
 
 

@@ -20,13 +20,15 @@ ADDED = ("previous_label", "reviewed_by")
 class View:
     """What of a dataset is written: its canonical file, its names, and what was changed in it by position.
 
-    `amendments` is None for datasets of which that was not written down; `columns` are of `ADDED`.
+    `amendments` is None for datasets of which that was not written down; `columns` are of `ADDED`. With `raw` texts of CSV
+    stay as they are, also where a spreadsheet would compute them.
     """
 
     data: Path
     info: DatasetInfo
     amendments: Mapping[int, Amendment] | None
     columns: tuple[str, ...] = ()
+    raw: bool = False
 
     def rows(self, *, images: bool = False) -> Iterator[Any]:
         """Tables of a row group each: id, split, group and path where there are any, inputs, label, then `columns`.
