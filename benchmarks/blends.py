@@ -16,16 +16,17 @@ import torch
 from torch import Tensor
 
 from benchmarks.truth import RESULTS, ROWS, TIE, TUNED
-from benchmarks.truth_runs import KINDS, LOGISTIC, KnownRun, known_runs
+from benchmarks.truth_runs import KINDS, LOGISTIC, KnownRun, by_todays_rule, known_runs
 from worker.signals import confusions
-from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.ranks import rank
 
 _OTHERS = {
     "_EXCESS": (0.0, 4.0, 16.0),
     "_SURE": (1.0, 3.0),
     "_CLEAR": (0.1, 0.4),
+    "_SUREST": (5, 10),
     "_LARGEST": (0.0, 0.25),
+    "_STEEP": (1.0, 4.0),
     "_MEMORISED": (0.0, 0.6),
 }
 
@@ -38,26 +39,14 @@ def rules(run: KnownRun) -> dict[str, Tensor]:
     found["mean of ranks of " + ", ".join(former[:3]) + " (frozen_vote)"] = torch.stack(
         [rank(signals[name]).double() for name in former]
     ).mean(0)
-    found["mean of ranks of aum, confusion_margin"] = _blend(run, 1.0, run.measurements.confusion)
+    found["mean of ranks of aum, confusion_margin"] = rank(signals["aum"]) + rank(signals["confusion_margin"])
     for name, values in _OTHERS.items():
         for value in values:
             with mock.patch.object(confusions, name, value):
-                changed = _margin(run)
-            found[f"mislabeled, {name} {value:g} for {getattr(confusions, name):g}"] = _blend(
-                run, 1 - changed.directed, changed
-            )
+                changed = by_todays_rule(run).measurements.confusion.scores
+            found[f"confusion_margin, {name} {value:g} for {getattr(confusions, name):g}"] = changed
     found[LOGISTIC] = run.self_confidence(LOGISTIC)
     return found
-
-
-def _margin(run: KnownRun) -> ConfusionMargin:
-    m = run.measurements
-    held_out = held_out_prediction(m.position.guess, m.votes.first, m.votes.mean, m.embedding_votes, m.labels)
-    return confusion_margin(run.logits, held_out, m.labels)
-
-
-def _blend(run: KnownRun, weight: float, margin: ConfusionMargin) -> Tensor:
-    return (rank(margin.scores).double() + weight * rank(run.signals["aum"]).double()) / (1 + weight)
 
 
 def table(runs: list[KnownRun]) -> list[str]:

@@ -1,5 +1,6 @@
 """Jobs with known wrong labels, kept whole, so that another blend or count is compared without training again.
 
+What is kept is what a job measures; scores and the margin with confusions are computed by today's formulas when a run is read.
 Each run is one job in this process on one development set, with 10 % planted errors of one kind, with none, or with those of
 the weak labels of `yoruba`. Beside what the job measured are probabilities by other models, each sample's by a fit on the
 other four folds, on the inputs as the job's model gets them: of a text how often it has each token.
@@ -9,7 +10,7 @@ import csv
 import gzip
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from benchmarks.data import DATA, chosen_rows, load
 from benchmarks.runs import fixed, run
 from service.domain.signal import HEADLINES, SIGNALS
 from service.domain.specs import Glitch, JobOptions, Reference, TrainingRequest
+from worker.signals.confusions import confusion_margin, held_out_prediction
 from worker.signals.formulas import compute
 from worker.signals.measurements import Measurements
 from worker.signals.summaries import detection
@@ -101,7 +103,14 @@ def known_runs(
                     torch.save(made, kept.with_suffix(".part"))
                     kept.with_suffix(".part").rename(kept)
                 # The file is one that this function wrote: classes of this project, which only a full load restores.
-                yield torch.load(kept, weights_only=False)
+                yield by_todays_rule(torch.load(kept, weights_only=False))
+
+
+def by_todays_rule(run: KnownRun) -> KnownRun:
+    """The run with its margin with confusions computed anew from the logits."""
+    m = run.measurements
+    held_out = held_out_prediction(m.position.guess, m.votes.first, m.votes.mean, m.embedding_votes, m.labels)
+    return replace(run, measurements=replace(m, confusion=confusion_margin(run.logits, held_out, m.labels)))
 
 
 def _made(name: str, kind: str, rows: int, seed: int, verified: int) -> KnownRun:

@@ -80,9 +80,8 @@ _TABLE = (
         name="mislabeled",
         title="Mislabeled",
         high="the label is probably wrong",
-        formula="mean of rank(confusion_margin) with weight 1 and rank(aum) with weight 1 - d, d as in confusion_margin; where the "
-        "dataset has groups also of rank(held_out_guess) with weight 1; with a trusted reference also of rank(gc_own) with "
-        "weight 0.25. From out-of-sample predictions p: mean of rank(-margin(log p)), "
+        formula="rank(confusion_margin); where the dataset has groups the mean of it and of rank(held_out_guess); with a trusted reference "
+        "also of rank(gc_own), with weight 0.25. From out-of-sample predictions p: mean of rank(-margin(log p)), "
         "rank(sum_{c != y} m_cy q_c / q_y), with features rank(knn_vote) with weight 2 w, and with a trusted reference "
         "rank(gc_own). Without features q = p; with features q = (1 - w) p + w v, v = vote of knn_vote, w = weight of v "
         "beside p in the likeliest mixture of p, v and the class frequencies. m_cy = mean of 1 / (C - 1) and of the share "
@@ -262,12 +261,15 @@ _TABLE = (
         name="confusion_margin",
         title="Margin with confusions",
         high="a class whose samples often get this label suits it better",
-        formula="mean_t log(sum_{c != y} m_cy q_c^t / q_y^t), q^t = (1 - w) p^t + w h. h = likeliest mixture of r of held_out_guess and, "
+        formula="mean_t log(max_{c != y} m_cy q_c^t / q_y^t), q^t = (1 - w) p^t + w h. h = likeliest mixture of r of held_out_guess and, "
         "for embeddings, v of frozen_vote, else v of knn_vote, or of its first checkpoint alone where the mean takes back more than a "
         "third of the contradictions of the labels; r and v at least 0.001, of sum 1, with the class frequencies as a third part that "
-        "is then left out. w = share of the labels that the last checkpoint predicts less that of h, from 0 to 0.5. N_cy = number of "
-        "samples labelled y, counted for c != y, that the confident joint of h puts in class c; E_cy = max(0, N_cy - N_yc - "
-        "2 sqrt(N_cy + N_yc)); d = min(1, 5 sum E / sum N); m_cy = 1 / (C - 1) + d (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck)",
+        "is then left out. w = twice the share of the labels that the last checkpoint predicts less that of h and less 0.02, from 0 to 0.5. N_cy = number of "
+        "samples labelled y, counted for c != y, among the K_c samples, seven tenths of those that the confident joint of h puts in "
+        "class c, in which h_c exceeds all other h by most; n_c = number of samples labelled c; a = n_y / n_c; s_cy = (N_cy + sum N / "
+        "sum K) / (K_c + 1); v_cy = s_cy (1 - s_cy) / (K_c + 2); E_cy = max(0, min(N_cy - N_yc - 2 sqrt(N_cy + N_yc), N_cy - a N_yc "
+        "- 2 sqrt(N_cy + a^2 N_yc), K_c (s_cy - s_yc - 2 sqrt(v_cy + v_yc)))); d = min(1, 5 sum E / sum N); "
+        "m_cy = 1 + d (C - 1) (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck). The same as aum where d = w = 0",
         source="Usual Suspects; AUM, arXiv:2001.10528; confident learning, arXiv:1911.00068",
         cost="neighbours",
         training=True,
@@ -356,7 +358,8 @@ _TABLE = (
         name="held_out_guess",
         title="Held-out linear prediction, negated",
         high="a linear classifier trained on all other samples predicts another label",
-        formula="-margin(r), r = leave-one-out ridge regression of the labels on the standardised x of the first checkpoint; penalty n times 0.001, 0.01, 0.1 or 1, by the smallest leave-one-out error",
+        formula="-margin(r), r = leave-one-out ridge regression of the labels on the standardised embeddings, or on x of the first checkpoint "
+        "where there are none or the dataset has groups; penalty n times 0.001, 0.01, 0.1 or 1, by the smallest leave-one-out error",
         source="Allen 1974 (PRESS)",
         cost="neighbours",
     ),

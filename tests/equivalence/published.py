@@ -208,8 +208,9 @@ def frozen_vote(w: World) -> list[float]:
 
 
 def held_out_guesses(w: World, penalty: float) -> Doubles:
-    """Ridge regression on one-hot labels without the sample, in standardised features of the first checkpoint."""
-    x = (w.train.b[0] - w.train.b[0].mean(0)) / w.train.b[0].std(0, ddof=1)
+    """Ridge regression on one-hot labels without the sample, in standardised embeddings or features of the first checkpoint."""
+    x = w.train.b[0] if w.frozen is None else w.frozen
+    x = (x - x.mean(0)) / x.std(0, ddof=1)
     x, y = np.column_stack([x, np.ones(w.n)]), np.eye(CLASSES)[w.train.labels]
     found = np.empty((w.n, CLASSES))
     for i in range(w.n):
@@ -463,8 +464,7 @@ def share_of_votes(own_guess: list[float], own_votes: list[float], chance: list[
 
 def mislabeled(w: World) -> list[float]:
     if not w.predictions:
-        margin, directed = confusions(w)
-        parts, weights = [ranks(margin), ranks(LITERAL["aum"](w))], [1.0, 1 - directed]
+        parts, weights = [ranks(confusions(w)[0])], [1.0]
         if w.trusted:
             parts, weights = [*parts, ranks(gc_own(w))], [*weights, 0.25]
         return [sum(map(math.prod, zip(weights, row, strict=True))) / sum(weights) for row in zip(*parts, strict=True)]
@@ -509,29 +509,55 @@ def held_out(guess: Doubles, first: Doubles, mean: Doubles, frozen: Doubles | No
     return early if contradicted - again > contradicted / 3 else late
 
 
+def surest(h: Doubles, labels: list[int]) -> list[tuple[int, int]]:
+    """Class and label of the seven tenths of each class, rounded up, that lead by most."""
+    found = believed(h, labels)
+    pairs = []
+    for c in range(h.shape[1]):
+        placed = [i for i, best in enumerate(found) if best == c]
+        placed.sort(key=lambda i: h[i, c] - max(h[i, k] for k in range(h.shape[1]) if k != c), reverse=True)
+        pairs += [(c, labels[i]) for i in placed[: math.ceil(7 * len(placed) / 10)]]
+    return pairs
+
+
 def margin_with_confusions(logits: Doubles, h: Doubles, labels: list[int]) -> tuple[list[float], float]:
     """The scores, and d."""
     classes = h.shape[1]
-    w = min(0.5, max(0.0, agreeing(logits[-1], labels) - agreeing(h, labels)))
-    placed = list(zip(believed(h, labels), labels, strict=True))
-    number = [[0 if c == y else placed.count((c, y)) for y in range(classes)] for c in range(classes)]
+    w = min(0.5, 2 * max(0.0, agreeing(logits[-1], labels) - agreeing(h, labels) - 0.02))
+    pairs = surest(h, labels)
+    placed = [sum(c == one for one, _ in pairs) for c in range(classes)]
+    number = [[0 if c == y else pairs.count((c, y)) for y in range(classes)] for c in range(classes)]
+    total = sum(map(sum, number))
+    usual = total / len(pairs)
+
+    def share(c: int, y: int) -> tuple[float, float]:
+        part = (number[c][y] + usual) / (placed[c] + 1)
+        return part, part * (1 - part) / (placed[c] + 2)
 
     def excess(c: int, y: int) -> float:
-        there, back = number[c][y], number[y][c]
-        return max(0.0, there - back - 2 * math.sqrt(there + back))
+        there, back, alike = number[c][y], number[y][c], labels.count(y) / labels.count(c)
+        (often, varies), (often_back, varies_back) = share(c, y), share(y, c)
+        return max(
+            0.0,
+            min(
+                there - back - 2 * math.sqrt(there + back),
+                there - alike * back - 2 * math.sqrt(there + alike**2 * back),
+                placed[c] * (often - often_back - 2 * math.sqrt(varies + varies_back)),
+            ),
+        )
 
-    total = sum(map(sum, number))
-    directed = min(1.0, 5 * sum(excess(c, y) for c in range(classes) for y in range(classes)) / total) if total else 0.0
+    one_way = sum(excess(c, y) for c in range(classes) for y in range(classes))
+    directed = min(1.0, 5 * one_way / total) if total else 0.0
 
     def counts(c: int, y: int) -> float:
         beside: float = (number[c][y] + 1 + 8 * excess(c, y)) / (classes - 1 + sum(number[c]))
-        weight: float = 1 / (classes - 1) + directed * beside
+        weight: float = 1 + directed * (classes - 1) * beside
         return weight
 
     def odds(z: Doubles, i: int) -> float:
         p = np.exp(z[i] - z[i].max())
         q, y = (1 - w) * p / p.sum() + w * h[i], labels[i]
-        return math.log(sum(counts(c, y) * q[c] for c in range(classes) if c != y) / q[y])
+        return math.log(max(counts(c, y) * q[c] for c in range(classes) if c != y) / q[y])
 
     return [statistics.fmean(odds(z, i) for z in logits) for i in range(len(labels))], directed
 

@@ -13,10 +13,11 @@ ERRORS = ("none", "next class", "one way", "any class")
 
 
 def drawn(errors: str, sure: float) -> tuple[Doubles, Doubles, list[int]]:
-    """Logits [3, n, c] that learn the labels, scores of the classes by the truth, and labels of which a sixth is wrong."""
+    """Logits [3, n, c] that learn the labels, scores of the classes by the truth, and labels of which about a sixth is wrong."""
     draw = np.random.default_rng(7)
     truth = draw.integers(0, CLASSES, SAMPLES)
-    wrong = draw.random(SAMPLES) < (0 if errors == "none" else 1 / 6)
+    # In one way, two of five classes have wrong labels.
+    wrong = draw.random(SAMPLES) < {"none": 0, "one way": 1 / 3}.get(errors, 1 / 6)
     other = {
         "none": truth,
         "next class": (truth + 1) % CLASSES,

@@ -59,11 +59,12 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """A training part with learning rates, embeddings, and the reference that influence is measured on."""
+    """A training part with learning rates, embeddings, and the reference that influence is measured on, with its own."""
 
     train: Part
     rates: tuple[float, ...]
     frozen: Doubles | None
+    known_frozen: Doubles | None
     other: Part | None
     trusted: bool
     predictions: bool = False
@@ -118,14 +119,25 @@ class World:
             serving = ReferenceSamples(trace, labels, columns=torch.arange(self.n), weights=torch.ones(self.n))
         else:
             serving = ReferenceSamples(known, reference, trusted=self.trusted)
-        frozen = None if self.frozen is None else torch.from_numpy(self.frozen).float()
+        frozen, known_frozen = (
+            None if part is None else torch.from_numpy(part).float() for part in (self.frozen, self.known_frozen)
+        )
 
         def read(t: int, _inner: bool) -> tuple[Tensor, Tensor | None]:
             other = None if self.other is None else torch.from_numpy(self.other.b[t]).float()
             return torch.from_numpy(self.train.b[t]).float(), other
 
         found = measure_checkpoints(
-            trace, labels, serving, CLASSES, 0, read, embeddings=frozen, chosen=chosen, groups=groups
+            trace,
+            labels,
+            serving,
+            CLASSES,
+            0,
+            read,
+            embeddings=frozen,
+            known_embeddings=known_frozen,
+            chosen=chosen,
+            groups=groups,
         )
         if not self.predictions:
             return found
@@ -161,5 +173,12 @@ def world(kind: str, checkpoints: int, seed: int = 1) -> World:
     train = part(SIZES, len(rates), draw)
     few, many = (7, 3, 13, 8), (60, 40, 70, 41)  # fewer and more than 10 of a class, and than 200
     other = None if kind in ("itself", "predictions") else part(few if checkpoints < 8 else many, len(rates), draw)
-    frozen = single(np.eye(CLASSES, EMBEDDED)[train.labels] + 0.7 * draw.normal(size=(len(train.labels), EMBEDDED)))
-    return World(train, rates, frozen, other, kind == "trusted", predictions)
+    frozen = embedded(train, draw)
+    return World(
+        train, rates, frozen, None if other is None else embedded(other, draw), other, kind == "trusted", predictions
+    )
+
+
+def embedded(samples: Part, draw: np.random.Generator) -> Doubles:
+    """Embeddings that tell the label of most samples."""
+    return single(np.eye(CLASSES, EMBEDDED)[samples.labels] + 0.7 * draw.normal(size=(len(samples.labels), EMBEDDED)))

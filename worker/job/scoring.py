@@ -54,7 +54,17 @@ def score(
             prepared.network.add_checkpoint(model.state_dict())
 
     chosen = None if prepared.network is None else _chosen(prepared.network, prepared)
-    return measure(prepared, spec, train, reference, on_progress, set_to=set_to, frozen=prepared.frozen, chosen=chosen)
+    return measure(
+        prepared,
+        spec,
+        train,
+        reference,
+        on_progress,
+        set_to=set_to,
+        frozen=prepared.frozen,
+        known_frozen=None if prepared.frozen is None or reference is None else prepared.reference_inputs[0],
+        chosen=chosen,
+    )
 
 
 def measure(
@@ -66,12 +76,13 @@ def measure(
     *,
     set_to: Callable[[int], None] = lambda _t: None,
     frozen: Tensor | None = None,
+    known_frozen: Tensor | None = None,
     chosen: Chosen | None = None,
 ) -> Scored:
     """Measure every checkpoint of two activation sources; `set_to(t)` is called before checkpoint t is read.
 
     `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
-    [n, d]; `chosen` has the gradients of other layers than the last.
+    [n, d], and `known_frozen` those of the reference, [m, d]; `chosen` has the gradients of other layers than the last.
     """
 
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -87,6 +98,7 @@ def measure(
         spec.training.seed,
         read,
         embeddings=frozen,
+        known_embeddings=known_frozen,
         chosen=chosen,
         groups=samples.groups,
         on_progress=on_progress,

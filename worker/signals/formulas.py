@@ -97,8 +97,7 @@ def _mislabeled(m: Answers) -> Scores:
         return _by_predictions(m, m.unseen.train)
     if not isinstance(m, Measurements):
         return _mean((rank(_aum(m)), 1.0), (rank(m.dynamics.loss.mean(0)), 1.0))
-    # Where labels are confused in one direction, the margin against all classes alike only hides it.
-    parts = [(rank(m.confusion.scores), 1.0), (rank(_aum(m)), 1 - m.confusion.directed)]
+    parts = [(rank(m.confusion.scores), 1.0)]
     if m.grouped:
         # The model learns from the rest of the group: an error that the group shares is soon fitted, and its margin is large.
         parts.append((rank(-margin(m.position.guess, m.labels)), 1.0))

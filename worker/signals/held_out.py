@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from worker.signals.sample_groups import SampleGroups
 
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # times n; the one with the smallest leave-one-out error is used
-_BLOCK = 65_536  # rows held in double precision at once
+_HELD = 2**22  # numbers held in double precision at once
 _NUMBERS = 2**23  # in the moments of groups that are held at once
 _JUDGES = 4  # blocks of groups, of several thousand rows, by which the penalty is chosen
 
@@ -36,9 +36,9 @@ def held_out_scores(
     fit = _Fit(features, labels, classes)
     if groups is not None:
         return _without_groups(fit, features, labels, known, groups)
-    errors = [fit.error(features, labels, penalty) for penalty in _PENALTIES]
+    errors = fit.errors(features, labels)
     penalty = _PENALTIES[errors.index(min(errors))]
-    left_out = torch.cat([part.float() for _, part in fit.left_out(features, labels, penalty)])
+    left_out = torch.cat([part.float() for part in fit.left_out(features, labels, penalty)])
     return left_out, None if known is None else fit.predict(known, penalty)
 
 
@@ -47,33 +47,40 @@ class _Fit:
 
     def __init__(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int) -> None:
         self.classes, self._samples = classes, len(features)
+        self._block = max(1, _HELD // features.shape[1])
         self._mean = features.mean(0, dtype=torch.float64)
-        squares = sum((part.double() - self._mean).square().sum(0) for part in torch.split(features, _BLOCK))
+        squares = sum((part.double() - self._mean).square().sum(0) for part in torch.split(features, self._block))
         self._deviation = (torch.as_tensor(squares) / max(len(features) - 1, 1)).sqrt().clamp(min=1e-9)
         gram, moments = torch.zeros(()), torch.zeros(())
-        for part, own in zip(torch.split(features, _BLOCK), torch.split(labels, _BLOCK), strict=True):
+        for part, own in self._blocks(features, labels):
             x = self._standard(part)
             gram, moments = gram + x.T @ x, moments + x.T @ one_hot(own, classes).double()
         self._values, self._axes = torch.linalg.eigh(gram)
         self._moments = self._axes.T @ moments
 
-    def error(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], penalty: float) -> float:
-        """Mean squared error of the leave-one-out predictions."""
-        total = 0.0
-        for own, left_out in self.left_out(features, labels, penalty):
-            total += float((left_out - one_hot(own, self.classes)).square().sum())
-        return total / (self._samples * self.classes)
+    def errors(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]) -> list[float]:
+        """Mean squared error of the leave-one-out predictions by each penalty."""
+        totals = [0.0] * len(_PENALTIES)
+        for turned, own in self._turned(features, labels):
+            for place, penalty in enumerate(_PENALTIES):
+                left_out = self._without_own(turned, own, penalty)
+                totals[place] += float((left_out - one_hot(own, self.classes)).square().sum())
+        return [total / (self._samples * self.classes) for total in totals]
 
     def left_out(
         self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], penalty: float
-    ) -> Iterator[tuple[Int[Tensor, " b"], Float[Tensor, "b c"]]]:
-        """Labels and leave-one-out predictions, block by block."""
+    ) -> Iterator[Float[Tensor, "b c"]]:
+        """Leave-one-out predictions, block by block."""
+        return (self._without_own(turned, own, penalty) for turned, own in self._turned(features, labels))
+
+    def _without_own(
+        self, turned: Float[Tensor, "b v"], own: Int[Tensor, " b"], penalty: float
+    ) -> Float[Tensor, "b c"]:
         shrunk = self._shrunk(penalty)
-        for part, own in zip(torch.split(features, _BLOCK), torch.split(labels, _BLOCK), strict=True):
-            turned = self._standard(part) @ self._axes
-            leverage = (turned.square() * shrunk).sum(1, keepdim=True)
-            predicted = turned @ (shrunk[:, None] * self._moments)
-            yield own, (predicted - leverage * one_hot(own, self.classes)) / (1 - leverage).clamp(min=1e-6)
+        leverage = (turned.square() * shrunk).sum(1, keepdim=True)
+        predicted = turned @ (shrunk[:, None] * self._moments)
+        found: Tensor = (predicted - leverage * one_hot(own, self.classes)) / (1 - leverage).clamp(min=1e-6)
+        return found
 
     def predict(self, known: Float[Tensor, "m w"], penalty: float) -> Float[Tensor, "m c"]:
         """Scores of samples that are not in the fit."""
@@ -110,6 +117,16 @@ class _Fit:
     def together(self) -> int:
         """How many rows of whole groups are best computed at once."""
         return max(1, _NUMBERS // (len(self._values) * max(len(self._values), self.classes)))
+
+    def _blocks(
+        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]
+    ) -> Iterator[tuple[Float[Tensor, "b w"], Int[Tensor, " b"]]]:
+        return zip(torch.split(features, self._block), torch.split(labels, self._block), strict=True)
+
+    def _turned(
+        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]
+    ) -> Iterator[tuple[Float[Tensor, "b v"], Int[Tensor, " b"]]]:
+        return ((self._standard(part) @ self._axes, own) for part, own in self._blocks(features, labels))
 
     def _shrunk(self, penalty: float) -> Float[Tensor, " v"]:
         shrunk: Tensor = 1 / (self._values.clamp(min=0) + penalty * self._samples)

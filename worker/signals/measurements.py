@@ -80,6 +80,7 @@ def measure_checkpoints(
     read: ReadCheckpoint,
     *,
     embeddings: Float[Tensor, "n f"] | None = None,
+    known_embeddings: Float[Tensor, "m f"] | None = None,
     chosen: Chosen | None = None,
     groups: SampleGroups | None = None,
     on_progress: Callable[[float], None] = lambda _share: None,
@@ -89,7 +90,8 @@ def measure_checkpoints(
     `read(t, inner)` is called once for each checkpoint, in order. It fills row t of the traces, and with `inner` returns
     the input of the layer before the last, of the training samples and of a reference of its own. Each measurement draws
     the rows that stand for many from `seed` by itself, so that none depends on what else is measured. With `groups` each
-    sample's own group is left out of what it is compared with. `on_progress` receives the share done, in (0, 1].
+    sample's own group is left out of what it is compared with. `known_embeddings`: `embeddings` of a reference of its own.
+    `on_progress` receives the share done, in (0, 1].
     """
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
@@ -109,9 +111,9 @@ def measure_checkpoints(
             if not compared:
                 reference_values = None
             if t == 0:
-                features, known_features = principal_features(values, reference_values, _draws(_seed(seed, t)))
-                guess, reference_guess = held_out_scores(features, labels, classes, known_features, groups)
-                place = position(features, guess, labels, seed, None if groups is None else groups.train)
+                known = known_embeddings if compared else None
+                told = None if embeddings is None or groups is not None else (embeddings, known)
+                place, reference_guess = _placed(values, reference_values, told, labels, classes, seed, groups)
             if reference_values is not None:
                 inner, reference_inner = _inner(values, reference_values, _seed(seed, t))
                 comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t), groups))
@@ -148,6 +150,24 @@ def measure_checkpoints(
 def _inner(values: Float[Tensor, "n e"], known: Float[Tensor, "m e"], seed: int) -> tuple[Inner, Inner]:
     features, known_features = common_features(values, known, _draws(seed))
     return Inner(values, features), Inner(known, known_features)
+
+
+def _placed(
+    values: Float[Tensor, "n e"],
+    reference_values: Float[Tensor, "m e"] | None,
+    embeddings: tuple[Float[Tensor, "n f"], Float[Tensor, "m f"] | None] | None,
+    labels: Int[Tensor, " n"],
+    classes: int,
+    seed: int,
+    groups: SampleGroups | None,
+) -> tuple[Position, Float[Tensor, "m c"] | None]:
+    """Where samples lie at the first checkpoint, and held-out predictions of the reference, by all that embeddings tell if there are any."""
+    features, known_features = principal_features(values, reference_values, _draws(_seed(seed, 0)))
+    if embeddings is not None and reference_values is not None and embeddings[1] is None:
+        raise ValueError("embeddings of the training samples came without those of the reference")
+    told, known_told = (features, known_features) if embeddings is None else embeddings
+    guess, known_guess = held_out_scores(told, labels, classes, known_told, groups)
+    return position(features, guess, labels, seed, None if groups is None else groups.train), known_guess
 
 
 def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:

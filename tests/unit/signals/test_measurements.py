@@ -7,6 +7,7 @@ from torch import Tensor
 from worker.influence.activations import Trace
 from worker.signals.dynamics import early_checkpoints, late_checkpoints
 from worker.signals.formulas import NotFinite, compute
+from worker.signals.held_out import held_out_scores
 from worker.signals.measurements import Measurements, measure_checkpoints
 from worker.signals.reference import ReferenceSamples
 
@@ -57,9 +58,22 @@ def test_no_measurement_depends_on_what_else_is_measured() -> None:
     verified = Watched(trusted=True).found
     for other in (with_, verified):
         assert torch.equal(other.position.label_distance, without.position.label_distance)
-        assert torch.equal(other.position.guess, without.position.guess)
         assert torch.equal(other.votes.own_support, without.votes.own_support)
         assert torch.equal(other.influence.by_class, without.influence.by_class)
+
+
+def test_the_held_out_guess_is_made_from_embeddings_where_there_are_some() -> None:
+    embeddings = torch.randn(SAMPLES, 4, generator=torch.Generator().manual_seed(1))
+    with_, without = Watched(trusted=False, embeddings=embeddings).found, Watched(trusted=False).found
+    expected, _ = held_out_scores(embeddings, torch.arange(SAMPLES) % CLASSES, CLASSES, None)
+    assert torch.equal(with_.position.guess, expected)
+    assert torch.equal(Watched(trusted=True).found.position.guess, without.position.guess)
+    assert not torch.equal(with_.position.guess, without.position.guess)
+
+
+def test_embeddings_of_verified_samples_must_come_with_those_of_the_training_samples() -> None:
+    with pytest.raises(ValueError, match="without those of the reference"):
+        Watched(trusted=True, embeddings=torch.eye(SAMPLES))
 
 
 def test_the_inner_input_must_come_when_it_is_asked_for() -> None:
