@@ -68,4 +68,4 @@ WORKDIR /opt/venv
 # Without the application, which would load torch each time; and the broker's address stays out of the process list.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s \
     CMD ["sh", "-c", "CELERY_BROKER_URL=\"$SUSPECTS_BROKER_URL\" celery inspect ping --destination celery@$(hostname) --timeout 5"]
-CMD ["celery", "--app", "worker.app", "worker", "--queues", "questions,jobs", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]
+CMD ["celery", "--app", "worker.app", "--quiet", "worker", "--queues", "questions,jobs", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]

@@ -9,23 +9,58 @@ import structlog
 # The paths of webhooks from labelling tools, /ls/con_….<secret>/…, contain a secret.
 _SECRET = re.compile(r"(/ls/+[^/.]*)[^/]*")
 _ACCESS = "uvicorn.access"
+_SERVER = ("uvicorn", _ACCESS)  # uvicorn gives these handlers of its own
 
 
 def log_to_stderr() -> None:
     """Configure every structlog logger of this process."""
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Tracebacks as Python writes them: structlog's own show the values of all variables.
-            structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
+        processors=[*_facts(), _renderer()],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # stderr is looked up for each line, because tests and servers replace it.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
+
+
+def log_libraries_to_stderr() -> None:
+    """Give the lines of libraries the same form, with the ids of the request and the job that they are about."""
+    root = logging.getLogger()
+    if not any(isinstance(one, _ToStderr) for one in root.handlers):
+        handler = _ToStderr()
+        shared = [*_facts(), structlog.stdlib.add_logger_name]
+        last = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer()]
+        handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+        root.addHandler(handler)
+    for name in _SERVER:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.captureWarnings(True)
+
+
+class _ToStderr(logging.Handler):
+    """Writes each line to what stderr is then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            print(self.format(record), file=sys.stderr)  # noqa: T201 - as structlog does
+        except Exception:  # noqa: BLE001 - as every handler of logging does
+            self.handleError(record)
+
+
+def _facts() -> list[structlog.typing.Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        # Tracebacks as Python writes them: structlog's own show the values of all variables.
+        structlog.processors.format_exc_info,
+    ]
+
+
+def _renderer() -> structlog.typing.Processor:
+    return structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
 
 
 def without_secret(path: str) -> str:

@@ -54,7 +54,7 @@ from service.background.wake import wake_due
 from service.background.webhooks import deliver_due
 from service.ingest.confined import IngestProcesses
 from service.ingest.confinement import Confinement
-from service.logs import hide_secrets_of_requests, log_to_stderr
+from service.logs import hide_secrets_of_requests, log_libraries_to_stderr, log_to_stderr
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application, for `uvicorn --factory service.main:create_app`. It connects to nothing before it starts."""
     settings = settings or Settings()
     log_to_stderr()
+    log_libraries_to_stderr()
     hide_secrets_of_requests()
     services = Services(
         settings=settings,

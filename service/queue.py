@@ -12,7 +12,15 @@ import redis
 import structlog
 from celery import Celery
 
-from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_QUEUE, QUESTION_TASK, Settings, broker_options
+from service.settings import (
+    JOB_QUEUE,
+    JOB_TASK,
+    QUESTION_QUEUE,
+    QUESTION_TASK,
+    REQUEST_HEADER,
+    Settings,
+    broker_options,
+)
 
 log = structlog.get_logger()
 _FIRST = 9
@@ -82,7 +90,10 @@ class CeleryQueue:
 
     def _send(self, task: str, arguments: list[str], **options: Any) -> bool:
         try:
-            self._celery.send_task(task, args=arguments, retry=False, ignore_result=True, **options)
+            # The worker's lines about the job then have the id of the request that asked for it.
+            request_id = structlog.contextvars.get_contextvars().get("request_id")
+            headers = {} if request_id is None else {REQUEST_HEADER: request_id}
+            self._celery.send_task(task, args=arguments, retry=False, ignore_result=True, headers=headers, **options)
         except Exception as error:  # noqa: BLE001 - whatever ails the broker, what must be done is in the ledger
             log.warning("broker not reached", task=task, error=str(error))
             return False

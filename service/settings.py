@@ -192,6 +192,7 @@ class Settings(BaseSettings):
 JOB_QUEUE = "jobs"
 # Names of messages, no modules: older services and workers know them, too.
 JOB_TASK = "worker.tasks.run_job"
+REQUEST_HEADER = "suspects_request_id"  # header of a message: the request that it comes from
 # A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
 QUESTION_TASK = "worker.tasks.answer_question"

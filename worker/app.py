@@ -10,15 +10,18 @@ import importlib
 import multiprocessing
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import sqlalchemy as sa
 import structlog
 import torch
 from billiard import current_process
-from celery import Celery
+from celery import Celery, current_task
 from celery.signals import (
     celeryd_init,
+    setup_logging,
     worker_process_init,
     worker_process_shutdown,
     worker_ready,
@@ -26,8 +29,8 @@ from celery.signals import (
     worker_shutting_down,
 )
 
-from service.logs import log_to_stderr
-from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, Settings, broker_options
+from service.logs import log_libraries_to_stderr, log_to_stderr
+from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, REQUEST_HEADER, Settings, broker_options
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.clock import database_time
@@ -102,15 +105,26 @@ def cores() -> Cores:
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
     """Do a job, if it is still queued."""
-    _share_cores()
-    run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+    with _logged_with(job_id):
+        _share_cores()
+        run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
 
 @app.task(name=QUESTION_TASK)
 def answer_question(job_id: str, question: str) -> None:
     """Write the predictions of a job's model for new samples, if the answer is still wanted."""
-    _share_cores()
-    answer(job_id, question, worker_context())
+    with _logged_with(job_id):
+        _share_cores()
+        answer(job_id, question, worker_context())
+
+
+@contextmanager
+def _logged_with(job_id: str) -> Iterator[None]:
+    """Each line that is logged in the block has the ids of the job and of the request that asked for it."""
+    request_id = current_task.request.get(REQUEST_HEADER)
+    ids = {"job": job_id} if request_id is None else {"job": job_id, "request_id": request_id}
+    with structlog.contextvars.bound_contextvars(**ids):
+        yield
 
 
 def _share_cores() -> None:
@@ -125,6 +139,7 @@ def _share_cores() -> None:
             sharing = _pool_size
         threads = cores().share(sharing, _pool_size)
     torch.set_num_threads(threads)
+    log.info("task begun", threads=threads)
 
 
 def _count_sharing(connection: sa.Connection) -> int:
@@ -132,8 +147,15 @@ def _count_sharing(connection: sa.Connection) -> int:
     return workers.count_at(connection, cores().place, settings().heartbeat_seconds, now)
 
 
+@setup_logging.connect
+def _log(**_: object) -> None:
+    # Celery's own form would be put around each line, and its lines would have no ids.
+    log_libraries_to_stderr()
+
+
 @celeryd_init.connect
 def _prepare_parent(options: dict[str, object], **_: object) -> None:
+    log_libraries_to_stderr()  # before Celery warns of anything
     global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
     _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
     for name in _NEEDED_BY_JOBS:

@@ -133,7 +133,7 @@ class Stack:
             "--loglevel",
             "warning",
         ]
-        self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "worker", *options])
+        self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "--quiet", "worker", *options])
 
     def _spawn(self, name: str, command: list[str]) -> None:
         part = Supervised(name, command, self._environment, self.logs / f"{name}.log")

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -71,6 +72,11 @@ def survivors(members: list[Process]) -> list[str]:
     """Which of these live, whoever their parent is now."""
     living = {(one.pid, one.begun) for one in processes()}
     return [one.command for one in members if (one.pid, one.begun) in living]
+
+
+def json_lines(log: Path) -> list[dict[str, Any]]:
+    """The lines of a log, each of which must be a JSON object."""
+    return [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
 
 
 def ended(members: list[Process]) -> bool:
@@ -176,6 +182,11 @@ def test_signals_stop_everything_and_lose_no_job(stack: Up) -> None:
     job_id = stack.begin_job()
     members = tree(stack.process.pid)
     assert len(members) >= 5, members  # the parent, Valkey, the API, the worker and its pool
+    lines = {name: json_lines(stack.home / "logs" / f"{name}.log") for name in ("api", "worker")}
+    (submitted,) = [line for line in lines["api"] if line.get("path") == "/jobs" and line["method"] == "POST"]
+    begun = [line for line in lines["worker"] if line["event"] == "task begun"]
+    assert [(line["job"], line["request_id"]) for line in begun] == [(job_id, submitted["request_id"])]
+    assert [line["job"] for line in lines["api"] if line.get("path") == f"/jobs/{job_id}"][:1] == [job_id]
     for number in (signal.SIGTERM, signal.SIGINT):  # the second, of somebody impatient, changes nothing
         stack.process.send_signal(number)
     assert stack.process.wait(PATIENCE_S) == 0, stack.said()

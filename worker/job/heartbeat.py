@@ -1,10 +1,12 @@
 """Lease and progress of the job that a worker computes: written to the store while the computation runs."""
 
+import contextvars
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
@@ -104,7 +106,9 @@ class Heartbeat:
 def heartbeat_of(claim: Claim, context: WorkerContext) -> Iterator[Heartbeat]:
     """Renew the lease of a claimed job until the block ends."""
     heartbeat = Heartbeat(claim, context)
-    thread = threading.Thread(target=heartbeat.renew_until_stopped, name=f"heartbeat-{claim.job_id}", daemon=True)
+    # With the ids that lines are logged with.
+    work = partial(contextvars.copy_context().run, heartbeat.renew_until_stopped)
+    thread = threading.Thread(target=work, name=f"heartbeat-{claim.job_id}", daemon=True)
     thread.start()
     try:
         yield heartbeat

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -32,6 +31,7 @@ from worker.job.context import (
     preprocessing_path,
 )
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
+from worker.job.phase_timer import PhaseTimer
 from worker.job.predictions import NO_EPOCH, measure_predictions
 from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
@@ -60,6 +60,7 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
         with heartbeat_of(claim, context) as heartbeat:
             outcome, timings = _compute(claim, context, heartbeat)
         _record(claim, context, outcome, timings)
+        log.info("job completed", job=job_id, attempt=claim.attempt, **timings)
     except LeaseLost:
         log.info("job taken away", job=job_id)
     except Stopping:
@@ -102,7 +103,8 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         last_recorded_epoch = job_events.last_epoch(connection, claim.job_id)
     if job is None:
         raise LeaseLost(claim.job_id)
-    blobs, timer = context.blobs, _PhaseTimer()
+    blobs = context.blobs
+    timer = PhaseTimer(blobs.job(job.id) / "timings.json")
     dataset, scratch = open_canonical(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
     job = _with_model(job, dataset, claim, context)
     try:
@@ -143,7 +145,7 @@ def _score_trained(
     scratch: Path,
     context: WorkerContext,
     heartbeat: Heartbeat,
-    timer: "_PhaseTimer",
+    timer: PhaseTimer,
     last_recorded_epoch: int,
 ) -> _ScoredJob:
     spec, blobs = job.spec, context.blobs
@@ -160,7 +162,7 @@ def _score_trained(
     heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     timer.lap("preparing_s")
     folder = blobs.checkpoints(job.id)
-    epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heartbeat, last_recorded_epoch))
+    epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heartbeat, timer, last_recorded_epoch))
     _export_weights(checkpoint_path(folder, epochs[-1]), blobs.model(job.id))
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heartbeat.enter(State.SCORING, "running the checkpoints over every sample")
@@ -171,29 +173,29 @@ def _score_trained(
         rates,
         lambda t: load_checkpoint(checkpoint_path(folder, epochs[t])).model,
         scratch,
-        _report_scoring(heartbeat),
+        _report_scoring(heartbeat, timer),
     )
     return _ScoredJob(prepared, spec, scored, epochs)
 
 
-def _score_recorded(
-    job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: "_PhaseTimer"
-) -> _ScoredJob:
+def _score_recorded(job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: PhaseTimer) -> _ScoredJob:
     """Score a training that was recorded elsewhere."""
     recording = open_recording(job.spec, dataset, scratch)
     heartbeat.enter(State.SCORING, "reading the recorded checkpoints")
     timer.lap("preparing_s")
-    scored = measure(recording.samples, job.spec, recording.train, recording.reference, _report_scoring(heartbeat))
+    scored = measure(
+        recording.samples, job.spec, recording.train, recording.reference, _report_scoring(heartbeat, timer)
+    )
     return _ScoredJob(recording.samples, job.spec, scored, recording.epochs)
 
 
 def _score_predicted(
-    job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: "_PhaseTimer"
+    job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: PhaseTimer
 ) -> _ScoredJob:
     """Score out-of-sample predictions, for which nothing is trained."""
     heartbeat.enter(State.SCORING, "reading the predictions")
     timer.lap("preparing_s")
-    samples, scored = measure_predictions(job.spec, dataset, scratch, _report_scoring(heartbeat))
+    samples, scored = measure_predictions(job.spec, dataset, scratch, _report_scoring(heartbeat, timer))
     return _ScoredJob(samples, job.spec, scored, [NO_EPOCH])
 
 
@@ -204,8 +206,12 @@ def _export_weights(checkpoint: Path, path: Path) -> None:
         save_file(weights, part)
 
 
-def _report_scoring(heartbeat: Heartbeat) -> Callable[[float], None]:
-    return lambda share: heartbeat.report(State.SCORING, share, "measuring influence")
+def _report_scoring(heartbeat: Heartbeat, timer: PhaseTimer) -> Callable[[float], None]:
+    def report(share: float) -> None:
+        timer.keep("scoring_s")
+        heartbeat.report(State.SCORING, share, "measuring influence")
+
+    return report
 
 
 def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpec:
@@ -221,7 +227,14 @@ def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpe
     return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": known["rate"]})})
 
 
-def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbeat, last_recorded_epoch: int) -> int:
+def _fit(
+    prepared: PreparedJob,
+    spec: JobSpec,
+    folder: Path,
+    heartbeat: Heartbeat,
+    timer: PhaseTimer,
+    last_recorded_epoch: int,
+) -> int:
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
@@ -236,6 +249,7 @@ def _fit(prepared: PreparedJob, spec: JobSpec, folder: Path, heartbeat: Heartbea
         state.save(checkpoint_path(folder, state.epoch))
         if state.epoch - 1 not in kept:
             remove_sealed(checkpoint_path(folder, state.epoch - 1))
+        timer.keep("training_s")
         share = state.epoch / epochs
         heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
@@ -286,19 +300,6 @@ def _explain(error: Exception) -> JobError:
             return JobError(code="damaged", detail=f"{name} is missing; restore it from a backup, then retry the job")
         case _:
             return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")
-
-
-class _PhaseTimer:
-    """Wall-clock seconds of each phase, by name."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-        self.laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[name] = round(now - self._last, 3)
-        self._last = now
 
 
 def _now() -> datetime:

@@ -24,6 +24,7 @@ from service.store.clock import database_time
 
 log = structlog.get_logger()
 
+_JOB = re.compile(r"/jobs/(job_[0-9a-z]{1,40})(?:/|$)")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 COLLECTED = ("orphan", "unfinished", "checkpoints", "job", "dataset")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -74,6 +75,9 @@ class Observe:
         # Bound until the next request of this task, so that the log line of an unforeseen error has the id too.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=correlation_id.get())
+        job = _JOB.match(scope["path"])
+        if job is not None:
+            structlog.contextvars.bind_contextvars(job=job.group(1))
         try:
             # No id, no name and no label holds a NUL character, and no database takes one.
             if "\0" in scope["path"]:
