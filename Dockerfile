@@ -65,7 +65,8 @@ COPY --from=worker-packages /opt/venv /opt/venv
 COPY --from=code /opt/venv/lib /opt/venv/lib
 USER 10001
 WORKDIR /opt/venv
-# Without the application, which would load torch each time; and the broker's address stays out of the process list.
-HEALTHCHECK --interval=30s --timeout=20s --start-period=60s \
-    CMD ["sh", "-c", "CELERY_BROKER_URL=\"$SUSPECTS_BROKER_URL\" celery inspect ping --destination celery@$(hostname) --timeout 5"]
+# A process of the worker touches it whenever it has written to the database that it can take a job.
+ENV SUSPECTS_READY_FILE=/tmp/suspects-ready
+HEALTHCHECK --interval=15s --timeout=5s --start-period=90s \
+    CMD ["sh", "-c", "test -n \"$(find /tmp/suspects-ready -mmin -1)\""]
 CMD ["celery", "--app", "worker.app", "--quiet", "worker", "--queues", "questions,jobs", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]

@@ -1,11 +1,19 @@
 """Settings of an installation, read from environment variables with the prefix `SUSPECTS_` once a process."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 
 _FERNET_KEY_BYTES = 32
 
@@ -16,8 +24,20 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SUSPECTS_", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(Path("~/.usual-suspects"), description="Folder of uploads, checkpoints and evidence.")
+    secrets: Path | None = Field(
+        None,
+        description="Folder of files that are named like settings, in lower case, and hold their values: suspects_api_keys, for "
+        "example. A variable of the same name goes first.",
+    )
+    # Before the URLs, which get them.
+    database_password: SecretStr = Field(
+        SecretStr(""), description="Password of the database, where its URL has none; any character may be in it."
+    )
+    broker_password: SecretStr = Field(SecretStr(""), description="The same for the broker.")
     database_url: str = Field("", description="SQLAlchemy URL; SQLite under `home` when empty.", repr=False)
-    broker_url: str = Field("redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False)
+    broker_url: str = Field(
+        "redis://127.0.0.1:6379/0", description="URL of Redis or Valkey.", repr=False, validate_default=True
+    )
     api_keys: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(),
         description="Comma-separated API keys. Without one the service answers on loopback addresses only.",
@@ -136,11 +156,40 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
     )
+    ready_file: Path | None = Field(
+        None, description="File that a worker process touches each time it writes that it can take a job."
+    )
     threads: int | None = Field(
         None,
         gt=0,
         description="CPU threads of one worker process. When unset: a fair share of the cores and of the container's quota.",
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the interface
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then variables, then files in the folder that SUSPECTS_SECRETS names."""
+        folder = os.environ.get("SUSPECTS_SECRETS")
+        if not folder:
+            return init_settings, env_settings
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+    @field_validator("database_url", "broker_url")
+    @classmethod
+    def _with_password(cls, url: str, info: ValidationInfo) -> str:
+        password = info.data.get(f"{str(info.field_name).removesuffix('_url')}_password")
+        parts = urlsplit(url)
+        if password is None or not password.get_secret_value() or parts.password is not None or not parts.hostname:
+            return url
+        address = parts.netloc.rpartition("@")[2]
+        hidden = quote(password.get_secret_value(), safe="")
+        return parts._replace(netloc=f"{parts.username or ''}:{hidden}@{address}").geturl()
 
     @field_validator("api_keys", mode="before")
     @classmethod

@@ -174,8 +174,8 @@ def _prepare_process(**_: object) -> None:
     # counted as ready.
     torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
     worker_context()
-    seconds = settings().heartbeat_seconds
-    _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds)]
+    seconds, ready_file = settings().heartbeat_seconds, settings().ready_file
+    _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds, ready_file)]
 
 
 @worker_process_shutdown.connect

@@ -5,6 +5,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
@@ -69,15 +70,18 @@ def worker_presence(worker_id: str, database_url: str, seconds: float) -> Presen
     return Presence("worker-presence", database_url, seconds, write)
 
 
-def process_presence(worker_id: str, place: str, database_url: str, seconds: float) -> Presence:
-    """Write that this process can take a job."""
+def process_presence(
+    worker_id: str, place: str, database_url: str, seconds: float, ready_file: Path | None = None
+) -> Presence:
+    """Write that this process can take a job, and touch a file that health checks look at."""
     process = WorkerProcess(f"{worker_id}/{os.getpid()}", worker_id, place)
-    return Presence(
-        "process-presence",
-        database_url,
-        seconds,
-        lambda connection: workers.record_process(connection, process, database_time(connection)),
-    )
+
+    def write(connection: sa.Connection) -> None:
+        workers.record_process(connection, process, database_time(connection))
+        if ready_file is not None:
+            ready_file.touch()
+
+    return Presence("process-presence", database_url, seconds, write)
 
 
 def remove_ended(connection: sa.Connection) -> None:

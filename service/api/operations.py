@@ -100,7 +100,7 @@ def _count_workers(services: Services) -> WorkerCounts | None:
         return None
 
 
-def _presence(services: Services) -> workers.Presence:
+def _presence(services: Services) -> workers.PresentWorkers:
     with services.database.read() as connection:
         return workers.presence(connection, services.settings.heartbeat_seconds, database_time(connection))
 

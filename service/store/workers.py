@@ -24,7 +24,7 @@ class WorkerProcess:
 
 
 @dataclass(frozen=True)
-class Presence:
+class PresentWorkers:
     """Number of workers that are alive, and of worker processes that can take a job."""
 
     alive: int
@@ -74,11 +74,11 @@ def forget_silent(connection: sa.Connection, now: datetime) -> None:
         connection.execute(table.delete().where(table.c.seen_at < now - _FORGOTTEN))
 
 
-def presence(connection: sa.Connection, heartbeat_seconds: float, now: datetime) -> Presence:
+def presence(connection: sa.Connection, heartbeat_seconds: float, now: datetime) -> PresentWorkers:
     """The workers and processes that have written lately."""
     alive = connection.execute(_lately(workers, heartbeat_seconds, now)).scalar_one()
     ready = connection.execute(_lately(worker_processes, heartbeat_seconds, now)).scalar_one()
-    return Presence(alive, ready)
+    return PresentWorkers(alive, ready)
 
 
 def count_at(connection: sa.Connection, place: str, heartbeat_seconds: float, now: datetime) -> int:

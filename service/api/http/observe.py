@@ -136,5 +136,5 @@ class Backlog(Collector):
         if depth is not None:
             yield GaugeMetricFamily("suspects_queue_depth", "Messages that no worker has taken yet.", value=depth)
 
-    def _presence(self, connection: sa.Connection) -> workers.Presence:
+    def _presence(self, connection: sa.Connection) -> workers.PresentWorkers:
         return workers.presence(connection, self._services.settings.heartbeat_seconds, database_time(connection))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from service.store import workers
 from service.store.clock import database_time
 from service.store.engine import Database
-from service.store.workers import Presence, WorkerProcess
+from service.store.workers import PresentWorkers, WorkerProcess
 from tests.builders import NOON
 
 SECOND = timedelta(seconds=1)
@@ -16,16 +16,16 @@ def test_a_worker_lives_as_long_as_it_signs_in(database: Database) -> None:
         workers.record_heartbeat(connection, "w1", NOON)
         workers.record_heartbeat(connection, "w2", NOON)
         workers.record_heartbeat(connection, "w2", NOON + 10 * SECOND)
-        assert workers.presence(connection, 1, NOON + 5 * SECOND) == Presence(alive=2, ready=0)
-        assert workers.presence(connection, 1, NOON + 15 * SECOND) == Presence(alive=1, ready=0)
+        assert workers.presence(connection, 1, NOON + 5 * SECOND) == PresentWorkers(alive=2, ready=0)
+        assert workers.presence(connection, 1, NOON + 15 * SECOND) == PresentWorkers(alive=1, ready=0)
         workers.remove(connection, "w2")
-        assert workers.presence(connection, 1, NOON + 5 * SECOND) == Presence(alive=1, ready=0)
+        assert workers.presence(connection, 1, NOON + 5 * SECOND) == PresentWorkers(alive=1, ready=0)
 
 
 def test_who_wrote_before_the_clock_was_set_back_must_write_again(database: Database) -> None:
     with database.write() as connection:
         workers.record_heartbeat(connection, "w1", NOON + timedelta(hours=1))
-        assert workers.presence(connection, 1, NOON) == Presence(alive=0, ready=0)
+        assert workers.presence(connection, 1, NOON) == PresentWorkers(alive=0, ready=0)
 
 
 def test_processes_are_counted_by_the_cores_that_they_share_and_go_with_their_worker(database: Database) -> None:
@@ -37,7 +37,7 @@ def test_processes_are_counted_by_the_cores_that_they_share_and_go_with_their_wo
         workers.remove(connection, "w1")
         assert workers.count_at(connection, "a/0-3", 1, NOON) == 1
         workers.forget_silent(connection, NOON + timedelta(days=2))
-        assert workers.presence(connection, 1, NOON) == Presence(alive=0, ready=0)
+        assert workers.presence(connection, 1, NOON) == PresentWorkers(alive=0, ready=0)
 
 
 def test_the_time_of_the_database_is_that_of_now(database: Database) -> None:
