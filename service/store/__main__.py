@@ -1,22 +1,26 @@
-"""Migrates the database of SUSPECTS_DATABASE_URL: `python -m service.store`."""
+"""Schema of the database of SUSPECTS_DATABASE_URL: `python -m service.store [up | down REVISION | status]`. Prints it as JSON."""
 
+import json
 import sys
+from dataclasses import asdict
 
+from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.settings import Settings
-from service.store.engine import migrate
+from service.store.engine import SchemaTooNew, migrate, schema_state
 
 
-def main() -> None:
-    """Migrate, or exit with the reason."""
+def main(action: str = "up", revision: str = "head") -> None:
+    """Migrate or look, or exit with the reason."""
     settings = Settings()
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
-        migrate(settings.database)
-    except (OSError, SQLAlchemyError) as error:
+        found = schema_state(settings.database) if action == "status" else migrate(settings.database, revision)
+    except (OSError, SQLAlchemyError, SchemaTooNew, CommandError) as error:
         sys.exit(str(getattr(error, "orig", None) or error))
+    sys.stdout.write(json.dumps({**asdict(found), "fits": found.fits}))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

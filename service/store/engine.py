@@ -139,8 +139,52 @@ def migration_config(url: str) -> "Config":
     return config
 
 
-def migrate(url: str) -> None:
-    """Bring the database to the newest schema; safe when several processes start at once."""
+# The schema of the oldest code that can run with the newest schema. It stays as it is while migrations only add: tables,
+# indexes, columns that may be null or have a default of the server. Whatever older code cannot bear raises it to the revision
+# of the oldest code that can (docs/production.md, "New versions").
+OLDEST_COMPATIBLE = "0015"
+
+
+class SchemaTooNew(Exception):
+    """A newer version has changed the database in a way that this version cannot bear."""
+
+
+@dataclass(frozen=True)
+class SchemaState:
+    """The schema that a database has (None: empty), the newest one of this version, and the oldest code that the database bears."""
+
+    revision: str | None
+    newest: str
+    oldest_code: str | None
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer version has migrated the database."""
+        return self.revision is not None and self.revision > self.newest
+
+    @property
+    def fits(self) -> bool:
+        """Whether this version can run with the database as it is."""
+        return self.revision == self.newest or (
+            self.is_newer and self.oldest_code is not None and self.oldest_code <= self.newest
+        )
+
+
+def schema_state(url: str) -> SchemaState:
+    """The schema of a database; nothing is changed."""
+    database = open_database(url)
+    try:
+        with database.read() as connection:
+            return _state(connection, _newest(url))
+    finally:
+        database.close()
+
+
+def migrate(url: str, to: str = "head") -> SchemaState:
+    """Bring the database to a schema, the newest unless another is named; safe when several processes start at once.
+
+    A database of a newer version is left as it is where this version can run with it. Raises SchemaTooNew where it cannot.
+    """
     from alembic import command
 
     database = open_database(url)
@@ -148,8 +192,45 @@ def migrate(url: str) -> None:
         with database.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            found = _state(connection, _newest(url))
+            if found.is_newer:
+                if found.fits:
+                    return found
+                raise SchemaTooNew(
+                    f"the database has schema {found.revision}, and this version knows {found.newest}: install the version that "
+                    f"migrated it, or take the schema back with that version: suspects migrate down --to {found.newest}"
+                )
             config = migration_config(url)
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            if to != "head" and found.revision is not None and to < found.revision:
+                command.downgrade(config, to)
+            else:
+                command.upgrade(config, to)
+            _note_compatibility(connection)
+            return _state(connection, found.newest)
     finally:
         database.close()
+
+
+def _newest(url: str) -> str:
+    from alembic.script import ScriptDirectory
+
+    return str(ScriptDirectory.from_config(migration_config(url)).get_current_head())
+
+
+def _state(connection: sa.Connection, newest: str) -> SchemaState:
+    tables = sa.inspect(connection)
+    if not tables.has_table("alembic_version"):
+        return SchemaState(None, newest, None)
+    revision = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    oldest = None
+    if tables.has_table("schema_compatibility"):
+        oldest = connection.execute(sa.text("SELECT oldest_code FROM schema_compatibility")).scalar_one_or_none()
+    return SchemaState(revision, newest, oldest)
+
+
+def _note_compatibility(connection: sa.Connection) -> None:
+    if sa.inspect(connection).has_table("schema_compatibility"):
+        connection.execute(sa.text("DELETE FROM schema_compatibility"))
+        insert = sa.text("INSERT INTO schema_compatibility (oldest_code) VALUES (:oldest)")
+        connection.execute(insert, {"oldest": OLDEST_COMPATIBLE})

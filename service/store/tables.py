@@ -375,3 +375,6 @@ audit_log = sa.Table(
     sa.Column("request_id", sa.String),
     sa.Index("ix_audit_log_project_seq", "project", "seq"),
 )
+
+# One row: the schema of the oldest code that can run with the schema of this database (service.store.engine.OLDEST_COMPATIBLE).
+schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("oldest_code", sa.String, primary_key=True))

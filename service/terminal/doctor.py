@@ -155,6 +155,8 @@ def _database(settings: Settings) -> Finding:
     if found == newest:
         return Finding("database", "ok", f"{shown}: schema {found}")
     if found is not None and found > newest:
+        if _bears_us(settings.database, newest):
+            return Finding("database", "ok", f"{shown}: schema {found}, newer than ours, {newest}, which it bears")
         cure = "install the version of usual-suspects that the service runs"
         return Finding("database", "fault", f"{shown}: schema {found}, newer than ours, {newest}", cure)
     return Finding(
@@ -170,6 +172,16 @@ def _schema(url: str) -> str | None:
         if not sa.inspect(connection).has_table("alembic_version"):
             return None
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _bears_us(url: str, newest: str) -> bool:
+    """Whether a database of a newer version says that code of our schema can run with it."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("schema_compatibility"):
+            return False
+        oldest = connection.execute(sa.text("SELECT oldest_code FROM schema_compatibility")).scalar_one_or_none()
+    return oldest is not None and str(oldest) <= newest
 
 
 def _newest_schema() -> str:

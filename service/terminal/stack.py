@@ -6,6 +6,7 @@ kills a child when the parent ends for any reason.
 
 import fcntl
 import ipaddress
+import json
 import os
 import secrets
 import signal
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Any
 
 import httpx
 
@@ -173,12 +174,17 @@ class Stack:
         raise StackError(f"not ready within {_READY_WITHIN_S:.0f} s: {last}\n{tails}")
 
 
-def migrate_database(environment: Mapping[str, str] = os.environ) -> None:
-    """Migrate the database of the environment, in a process of the service. Raises StackError with the reason."""
-    command = [sys.executable, "-m", "service.store"]
+def migrate_database(environment: Mapping[str, str] = os.environ, *action: str) -> dict[str, Any]:
+    """Migrate the database of the environment, in a process of the service, and give its schema. Raises StackError with the reason.
+
+    `action` is that of `python -m service.store`.
+    """
+    command = [sys.executable, "-m", "service.store", *action]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - fixed
     if done.returncode:
         raise StackError(done.stderr.strip() or f"the migration ended with code {done.returncode}")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 @contextmanager

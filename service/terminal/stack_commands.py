@@ -1,5 +1,7 @@
 """Commands that start processes of the service: `up`, `demo`, `migrate`."""
 
+import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,14 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 app = typer.Typer()
+
+
+class MigrateAction(StrEnum):
+    """What is done to the schema of the database."""
+
+    UP = "up"
+    DOWN = "down"
+    STATUS = "status"
 
 
 @app.command()
@@ -74,18 +84,37 @@ def demo(
 
 
 @app.command()
-def migrate(as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Migrate the database of SUSPECTS_DATABASE_URL to the newest schema."""
+def migrate(
+    action: Annotated[
+        MigrateAction, typer.Argument(help="up: to the newest schema; down: back; status.")
+    ] = MigrateAction.UP,
+    to: Annotated[str | None, typer.Option(help="Schema to go back to, such as 0014; down needs it.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Migrate the database of SUSPECTS_DATABASE_URL to the newest schema, back to an older one, or tell which it has."""
     from service.terminal.stack import migrate_database
     from service.terminal.supervised import StackError
 
     settings_of_environment()
+    if (action is MigrateAction.DOWN) == (to is None):
+        show_error("--to goes with down", "name the schema to go back to: suspects migrate down --to 0014")
+        raise typer.Exit(1)
     try:
-        migrate_database()
+        found = migrate_database(os.environ, action.value, *([] if to is None else [to]))
     except StackError as error:
         show_error("The database cannot be migrated", str(error))
         raise typer.Exit(1) from None
-    Printer(as_json, quiet).line({"schema": "newest"}, "newest", "The database has the newest schema.")
+    revision = found["revision"] or "none"
+    newest = revision == found["newest"]
+    shown = {"schema": "newest" if newest else revision, **found}
+    fits = "this version can run with it" if found["fits"] else "this version cannot run with it: suspects migrate up"
+    text = (
+        "The database has the newest schema."
+        if newest
+        else f"The database has schema {revision}, and this version knows {found['newest']}; {fits}."
+    )
+    Printer(as_json, quiet).line(shown, str(shown["schema"]), text)
 
 
 def settings_of_environment(home: Path | None = None) -> "Settings":
