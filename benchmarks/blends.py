@@ -46,6 +46,27 @@ def rules(run: KnownRun) -> dict[str, Tensor]:
                 changed = by_todays_rule(run).measurements.confusion.scores
             found[f"confusion_margin, {name} {value:g} for {getattr(confusions, name):g}"] = changed
     found[LOGISTIC] = run.self_confidence(LOGISTIC)
+    found["held_out_guess"] = signals["held_out_guess"]
+    found["class Gaussians"] = class_gaussians(run)
+    for name in ("class Gaussians", "knn_vote"):
+        found[f"mislabeled and half of {name}"] = rank(signals["mislabeled"]) + rank(found[name]) / 2
+    return found
+
+
+def class_gaussians(run: KnownRun) -> Tensor:
+    """How much likelier another class makes the features of the first checkpoint: a Gaussian for each, all of one shape."""
+    x, labels = run.measurements.position.features.double(), run.labels
+    x = (x - x.mean(0)) / x.std(0).clamp(min=1e-6)
+    sizes = labels.bincount(minlength=run.logits.shape[2]).double().clamp(min=1)
+    means = torch.zeros(len(sizes), x.shape[1], dtype=torch.float64).index_add_(0, labels, x) / sizes[:, None]
+    apart = x - means[labels]
+    shape = apart.T @ apart / len(x) + 0.05 * torch.eye(x.shape[1], dtype=torch.float64)
+    lower = torch.linalg.cholesky(shape)
+    places, centres = (torch.linalg.solve_triangular(lower, rows.T, upper=False).T for rows in (x, means))
+    far = torch.cdist(places, centres).square()
+    # The sample itself has drawn the mean of its label nearer.
+    own = far.gather(1, labels[:, None]).squeeze(1) * (sizes / (sizes - 1).clamp(min=1)).square()[labels]
+    found: Tensor = own - far.scatter(1, labels[:, None], torch.inf).amin(1)
     return found
 
 
