@@ -93,6 +93,8 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scattered
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.audit
 	$(BIN)/python -m benchmarks.page
+	$(BIN)/python -m benchmarks.queries
+	$(BIN)/python -m benchmarks.load
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.

@@ -13,36 +13,23 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from rich.console import Console
 
-from service.domain.dataset import METADATA_KEY, CanonicalHeader, DatasetInfo, Feature
-from service.domain.job import Progress, State
-from service.ingest.canonical import GROUP_ROWS
-from service.store import datasets, jobs, ranking_columns, rankings
+from benchmarks.ranked_job import CLASSES, database_of, fill, review_some, served
 from service.store.blobs import Blobs
-from service.store.engine import Database, migrate, open_database
-from service.terminal.processes import free_port
-from tests import servers
+from service.store.engine import migrate, open_database
 from tests.browser.chromium import find
-from tests.builders import COMPUTED, LEASE, NOON, dataset_info, job_spec, result, summaries
 
 RESULTS = Path(__file__).parent / "results"
-CLASSES = [f"class {letter}" for letter in "abcdefghij"]
-NUMERIC, CATEGORICAL = 6, 2
 REVIEWED, REPEATS = 1_000, 5
 FILTERS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -77,130 +64,6 @@ _CHANGE = """(address) => new Promise((done) => {
               .map((one) => one.duration).slice(0, 1)])
     : performance.now() - began > 20000 ? done(null) : setTimeout(look, 1);
   location.hash = address; setTimeout(look, 1); })"""
-
-
-def fill(database: Database, blobs: Blobs, rows: int) -> DatasetInfo:
-    """A completed job over `rows` rows of six numbers and two categories, in random order of suspicion."""
-    names = [f"measure {n}" for n in range(NUMERIC)] + [f"kind {n}" for n in range(CATEGORICAL)]
-    kinds = ["numeric"] * NUMERIC + ["categorical"] * CATEGORICAL
-    features = [
-        Feature.model_validate({"name": name, "kind": kind, "column": f"f{place}"})
-        for place, (name, kind) in enumerate(zip(names, kinds, strict=True))
-    ]
-    info = dataset_info(
-        rows=rows,
-        name=f"{rows:,} rows",
-        classes=CLASSES,
-        class_counts={name: len(range(place, rows, len(CLASSES))) for place, name in enumerate(CLASSES)},
-        features=features,
-        splits={"train": rows},
-    )
-    _write_canonical(blobs.canonical(info.id), info)
-    table, columns = _ranking(rows)
-    with database.write() as connection:
-        datasets.add(connection, info)
-        jobs.add(connection, "job_1", job_spec(info), NOON)
-        held = jobs.claim(connection, "job_1", "worker-1", LEASE, NOON)
-        if held is None:
-            raise RuntimeError("the job that was added is not to be claimed")
-        for state in (State.TRAINING, State.SCORING, State.RANKING):
-            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), NOON)
-        jobs.complete(connection, held, result(rows), NOON)
-        rankings.save(connection, "job_1", table)
-        rankings.save_summaries(connection, "job_1", summaries())
-    ranking_columns.save(blobs.ranking("job_1"), table, COMPUTED, columns)
-    return info
-
-
-def _write_canonical(path: Path, info: DatasetInfo) -> None:
-    header = CanonicalHeader(
-        modality=info.modality,
-        classes=info.classes,
-        features=[{"name": one.name, "kind": one.kind, "column": one.column} for one in info.features],
-    )
-    draw, index = np.random.default_rng(0), np.arange(info.rows)
-    columns: dict[str, Any] = {
-        "index": index,
-        "id": [f"row-{place}" for place in index.tolist()],
-        "label": pa.array(index % len(info.classes), pa.int32()),
-        "split": pa.DictionaryArray.from_arrays(np.zeros(info.rows, np.int32), ["train"]).cast(pa.string()),
-    }
-    for one in info.features:
-        columns[one.column] = (
-            np.round(draw.normal(size=info.rows), 4)
-            if one.kind == "numeric"
-            else pa.DictionaryArray.from_arrays(
-                draw.integers(0, 12, info.rows), [f"category {n}" for n in range(12)]
-            ).cast(pa.string())
-        )
-    table = pa.table(columns).replace_schema_metadata({METADATA_KEY: header.model_dump_json().encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    words = ["split", *(one.column for one in info.features if one.kind == "categorical")]
-    pq.write_table(table, path, GROUP_ROWS, compression="zstd", use_dictionary=words, write_statistics=["index", "id"])
-
-
-def _ranking(rows: int) -> tuple[pa.Table, dict[str, Any]]:
-    draw, index = np.random.default_rng(1), np.arange(rows)
-    names = np.array(CLASSES, dtype=object)
-    wrong, odd = index % 20 == 7, index % 50 == 3
-    table = pa.table(
-        {
-            "index": index,
-            "position": index,
-            "sample_id": [f"row-{place}" for place in index.tolist()],
-            "given_label": pa.array(names[index % len(names)], pa.string()),
-            "suggested_label": pa.array(names[(index + wrong) % len(names)], pa.string()),
-            "suggested_confidence": draw.uniform(0.3, 1, rows),
-            "verdict": pa.array(np.where(wrong, "mislabeled", np.where(odd, "anomalous", "clean"))),
-            "planted_kind": pa.nulls(rows, pa.string()),
-            "planted_label": pa.nulls(rows, pa.string()),
-            **{name: np.round(draw.uniform(size=rows), 6) for name in COMPUTED},
-        }
-    )
-    maps = draw.normal(size=(rows, 2)).astype(np.float32)
-    return table, {"wrong": draw.uniform(size=rows).astype(np.float32), "map-pca": maps}
-
-
-@contextmanager
-def served(home: Path, database_url: str) -> Iterator[str]:
-    """URL of the service, in a process of its own, without a worker."""
-    port = free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SUSPECTS_")}
-    with servers.valkey() as broker, (home / "api.log").open("w") as log:
-        environment |= {
-            "SUSPECTS_HOME": str(home),
-            "SUSPECTS_DATABASE_URL": database_url,
-            "SUSPECTS_BROKER_URL": broker,
-        }
-        command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - ours
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _await(url, process)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def _await(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            raise SystemExit("the service did not start; its log is api.log in its home")
-        try:
-            httpx.get(f"{url}/healthz", trust_env=False).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the service did not answer within a minute")
-
-
-def review_some(client: httpx.Client) -> None:
-    """Decide on the first of the ranking."""
-    items = client.get("/jobs/job_1/suspects", params={"limit": REVIEWED}).raise_for_status().json()["items"]
-    words = [{"sample_id": one["sample"]["id"], "decision": "keep"} for one in items]
-    client.post("/jobs/job_1/reviews", json=words).raise_for_status()
 
 
 def answers(client: httpx.Client) -> list[str]:
@@ -350,26 +213,17 @@ def _share(values: list[float], percent: float) -> float:
     return float(np.percentile(values, percent))
 
 
-@contextmanager
-def _database(kind: str, home: Path) -> Iterator[str]:
-    if kind == "sqlite":
-        yield f"sqlite:///{home / 'suspects.db'}"
-        return
-    with servers.postgres() as url:
-        yield url
-
-
 def measure(kind: str, rows: int, home: Path, browser: Browser) -> list[str]:
     """The section of the results about one database."""
     home.mkdir(parents=True)
     lines = [f"## {'SQLite' if kind == 'sqlite' else 'PostgreSQL'}", ""]
     with ExitStack() as stack:
-        url = stack.enter_context(_database(kind, home))
+        url = stack.enter_context(database_of(kind, home))
         migrate(url)
         database = open_database(url)
         fill(database, Blobs(home), rows)
         database.close()
-        address = stack.enter_context(served(home, url))
+        address, _ = stack.enter_context(served(home, url))
         with httpx.Client(base_url=address, trust_env=False, timeout=120) as client:
             began = time.perf_counter()
             client.get("/jobs/job_1/suspects", params={"limit": 100}).raise_for_status()
@@ -377,7 +231,7 @@ def measure(kind: str, rows: int, home: Path, browser: Browser) -> list[str]:
                 f"First answer of a service that has just started: {(time.perf_counter() - began) * 1e3:.0f} ms.",
                 "",
             ]
-            review_some(client)
+            review_some(client, REVIEWED)
             lines += [
                 "| filter | samples | first ms | median ms | slowest ms |",
                 "|---|---|---|---|---|",

@@ -46,6 +46,7 @@ from service.api.http.compression import CompressJson
 from service.api.http.safe_headers import SafeHeaders
 from service.api.http.slow_bodies import CutOffSlowBodies
 from service.api.http.stopping import noticing_signals, stopping
+from service.api.http.unchanged import AnswerUnchanged
 from service.background.collect import collect
 from service.background.pulls import pull_due
 from service.background.reconcile import reconcile_due
@@ -100,6 +101,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services, app.state.metrics = services, registry
     registry.register(observe.Backlog(services))
+    app.add_middleware(AnswerUnchanged)
     observe.install(app, registry)
     errors.install(app)
     app.add_middleware(AuditTrail, services=services)
@@ -107,13 +109,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SafeHeaders)
     app.add_middleware(CutOffSlowBodies, pause_s=settings.body_seconds)
     for part in (
+        # First, because it is asked for most, and routes are tried one by one.
+        suspects,
         datasets,
         downloads,
         networks,
         jobs,
         events,
         streams,
-        suspects,
         confusion,
         samples,
         signals,

@@ -5,20 +5,28 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from service.domain.comparison import JobDiff
 from service.ingest.confined import IngestProcesses
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import Queue
 from service.settings import Settings
 from service.store.blobs import Blobs
+from service.store.completed_jobs import CompletedJobs
 from service.store.engine import Database
 from service.store.leases import LeaseWatch
 from service.store.open_audits import OpenAudits
-from service.store.open_rankings import OpenRankings, Recent
+from service.store.open_rankings import OpenRankings
+from service.store.ranked_texts import KEPT, RankedText
+from service.store.recent import Recent
 from service.store.watch import OverviewWatch
 
 _VERIFIED_KEYS = 1000
+_PREVIEWS = 20_000
+_COMPARED = 32
+_PAGES = 256  # of 60 kB where they have 50 rows and every signal
 
 
 @dataclass
@@ -36,7 +44,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Services:
-    """Database, files, queue, secrets, settings, time, rankings and audits kept open, processes that read uploads. service.main builds it once per process.
+    """Database, files, queue, secrets, settings, time, what is kept open of jobs, rankings and audits, processes that read uploads. service.main builds it once per process.
 
     `verified_keys` has the hash that a key was found to have, by the digest of the key. `rerun_wanted` is set when a rerun is due at once, so that it does not wait for the next sweep.
     """
@@ -49,6 +57,11 @@ class Services:
     quotas: Quotas
     now: Callable[[], datetime]
     open_rankings: OpenRankings = field(default_factory=OpenRankings)
+    completed_jobs: CompletedJobs = field(default_factory=CompletedJobs)
+    ranked_texts: Recent[RankedText] = field(default_factory=lambda: Recent(KEPT))
+    previews: Recent[dict[str, Any]] = field(default_factory=lambda: Recent(_PREVIEWS))
+    compared: Recent[JobDiff] = field(default_factory=lambda: Recent(_COMPARED))
+    pages: Recent[tuple[bytes, str | None]] = field(default_factory=lambda: Recent(_PAGES))
     open_audits: OpenAudits = field(default_factory=OpenAudits)
     rerun_wanted: threading.Event = field(default_factory=threading.Event)
     watch: OverviewWatch = field(default_factory=OverviewWatch)

@@ -7,7 +7,6 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from service.actions.select_suspects import scoring
 from service.domain.cut_off import Band, EstimatedShare, band_ends, share_by_reviews
 from service.domain.estimate import with_statuses
 from service.services import Services
@@ -55,9 +54,19 @@ def choose_cut_off(services: Services, job: Job, by: str) -> CutOffs:
     """At most some hundred cut-offs of a completed job by a signal: closely spaced at the top of the ranking."""
     with services.database.read() as connection:
         ranking = services.open_rankings.get(connection, services.blobs, job.id)
-        order = ranking.columns.order(connection, job.id, by)
-        scores, counts = _cuts(connection, job.id, ranking, order, by)
-        decisions = ranking.standing.decisions(connection)[order]
+        held = ranking.standing.now(connection)
+
+        def choose() -> CutOffs:
+            order = ranking.columns.order(connection, job.id, by)
+            cuts = ranking.remembered(("cuts", by), lambda: _cuts(connection, job.id, ranking, order, by))
+            return _judged(job, ranking, order, by, *cuts, held.decisions[order])
+
+        return ranking.remembered(("cut-offs", by, held.moment), choose)
+
+
+def _judged(
+    job: Job, ranking: OpenRanking, order: Array, by: str, scores: list[float], counts: Array, decisions: Array
+) -> CutOffs:
     why_not = _ANOMALOUS if by == "anomalous" else _undecided(job)
     basis: Basis | None = None
     expected: list[float | None] = [None] * len(counts)
@@ -93,13 +102,8 @@ def _cuts(
     wanted = np.unique(np.concatenate([ranks, np.minimum(ranks + 1, n)]))
     places = ranking.columns.index[order[wanted - 1]].tolist()
     known = dict(zip(wanted.tolist(), rankings.scores_by_index(connection, job_id, places, by), strict=True))
-    found: dict[float, int] = {}
-    for rank in ranks.tolist():
-        score = known[rank]
-        if score not in found:
-            tied = rank < n and known[rank + 1] == score
-            found[score] = scoring(connection, job_id, ranking, order, by, score) if tied else rank
-    return list(found), np.array(list(found.values()), np.int64)
+    scores = list(dict.fromkeys(known[rank] for rank in ranks.tolist()))
+    return scores, np.array(rankings.count_scoring(connection, job_id, ranking.columns, by, scores), np.int64)
 
 
 def _wrong(columns: RankingColumns) -> tuple[Array, Basis]:

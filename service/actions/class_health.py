@@ -1,5 +1,6 @@
 """Health of each class: how many of its samples look wrong, and as what."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from service.actions.find import find_dataset_of_job
 from service.services import Services
 from service.store import rankings
 from service.store.jobs import Job
+from service.store.ranking_columns import RankingColumns
 from service.store.standing import DECISIONS
 
 Array = npt.NDArray[Any]
@@ -40,9 +42,17 @@ def class_health(services: Services, job: Job) -> list[ClassHealth]:
     """Every class that has samples, the largest share of flagged ones first."""
     with services.database.read() as connection:
         ranking = services.open_rankings.get(connection, services.blobs, job.id)
-        decisions = ranking.standing.decisions(connection)
+        held = ranking.standing.now(connection)
         held_out = rankings.summaries(connection, job.id).get(_SUMMARY, {}).get("held_out_agreement", {})
-    columns = ranking.columns
+    known = set(find_dataset_of_job(services, job).classes)
+    return ranking.remembered(
+        ("classes", held.moment), lambda: _counted(ranking.columns, held.decisions, held_out, known)
+    )
+
+
+def _counted(
+    columns: RankingColumns, decisions: Array, held_out: Mapping[str, float], known: Collection[str]
+) -> list[ClassHealth]:
     names, given = columns.labels, np.asarray(columns.given)
     differs = given != columns.suggested
 
@@ -61,7 +71,6 @@ def class_health(services: Services, job: Job) -> list[ClassHealth]:
     mislabeled, anomalous = counted(with_verdict("mislabeled")), counted(with_verdict("anomalous"))
     judged, wrong = counted(decided("keep", "relabel", "remove")), counted(decided("relabel", "remove"))
     arriving = counted(differs, np.asarray(columns.suggested))
-    known = set(find_dataset_of_job(services, job).classes)
     items = [
         ClassHealth(
             label=name,

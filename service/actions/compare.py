@@ -16,6 +16,7 @@ from service.services import Services
 from service.store import differences, rankings
 from service.store.differences import SampleList
 from service.store.jobs import Job
+from service.store.ranking_columns import RankingColumns
 
 _COMPARED = ("reference", "model", "training", "influence", "glitches")
 _OTHER = ("query", "other")
@@ -30,13 +31,20 @@ def compare(services: Services, job: Job, other: str | None, by: str, limit: int
     before, after = sorted((job, _other(services, job, other)), key=lambda one: (one.created_at, one.id))
     for one in (before, after):
         check_signal(one, by, "query", "by")
+    # Neither of both changes any more, and to join a million rows with a million takes seconds.
+    key = (before.id, after.id, by, limit)
+    known = services.compared.get(key)
+    return services.compared.put(key, _compared(services, before, after, by, limit)) if known is None else known
+
+
+def _compared(services: Services, before: Job, after: Job, by: str, limit: int) -> JobDiff:
     with services.database.read() as connection:
         pair = _Pair(services, connection, before, after, by, limit)
         shared, only_before, only_after = differences.count_shared(connection, before.id, after.id)
         return JobDiff(
             by=by,
-            before=_side(connection, before),
-            after=_side(connection, after),
+            before=_side(services, connection, before),
+            after=_side(services, connection, after),
             accuracy=_accuracy(services, before, after),
             differing=[name for name in _COMPARED if _part(before, name) != _part(after, name)],
             common=shared,
@@ -62,8 +70,8 @@ def _part(job: Job, name: str) -> Any:
     return getattr(job.spec, name)
 
 
-def _side(connection: sa.Connection, job: Job) -> DiffSide:
-    counted = rankings.count_by_verdict(connection, job.id)
+def _side(services: Services, connection: sa.Connection, job: Job) -> DiffSide:
+    counted = services.open_rankings.verdicts(connection, services.blobs, job.id)
     model = (job.result or {})["model"]
     return DiffSide(
         job=job.id,
@@ -129,7 +137,7 @@ class _Pair:
         relabelled = differences.relabelled(connection, old, new, self.by, limit)
         appeared = differences.flagged_only_in(connection, new, old, self.by, limit)
         vanished = differences.flagged_only_in(connection, old, new, self.by, limit)
-        top = [list(rankings.top_ranks(connection, job_id, self.by, limit)) for job_id in (old, new)]
+        top = [self._top(job_id) for job_id in (old, new)]
         entered, left = _without(top[1], top[0]), _without(top[0], top[1])
         stayed = _without(top[1], entered)
         listed = {"relabelled": relabelled, "appeared": appeared, "vanished": vanished}
@@ -141,6 +149,13 @@ class _Pair:
         }
         moved = [one for one in made["moved"].items if one.before and one.after and one.before.rank != one.after.rank]
         return made | {"moved": DiffList(items=moved, total=len(moved))}
+
+    def _top(self, job_id: str) -> list[str]:
+        columns = self._columns(job_id)
+        return [row["sample_id"] for row in rankings.top(self.connection, job_id, columns, self.by, self.limit)]
+
+    def _columns(self, job_id: str) -> RankingColumns:
+        return self.services.open_rankings.get(self.connection, self.services.blobs, job_id).columns
 
     def _items(self, ids: Sequence[str]) -> Callable[[str], DiffItem]:
         before, after = self._places(self.before.id, ids), self._places(self.after.id, ids)
@@ -155,10 +170,14 @@ class _Pair:
 
     def _places(self, job_id: str, ids: Sequence[str]) -> dict[str, DiffPlace]:
         rows = rankings.rows_by_id(self.connection, job_id, ids)
-        ranks = differences.ranks(self.connection, job_id, self.by, list(rows))
+        columns, by = self._columns(job_id), self.by
+        columns.order(self.connection, job_id, by)
+        places = columns.rows_at([row["index"] for row in rows.values()]).tolist()
+        ranks = {
+            name: columns.rank(by, place, row[by]) for place, (name, row) in zip(places, rows.items(), strict=True)
+        }
         return {
-            name: DiffPlace.model_validate({**row, "rank": ranks[name], "score": row[self.by]})
-            for name, row in rows.items()
+            name: DiffPlace.model_validate({**row, "rank": ranks[name], "score": row[by]}) for name, row in rows.items()
         }
 
 

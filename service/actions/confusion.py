@@ -1,13 +1,17 @@
 """Given against suggested labels of a ranking, counted."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from service.actions.select_suspects import SuspectQuery, passing_rows
 from service.services import Services
 from service.store.jobs import Job
+from service.store.ranking_columns import RankingColumns
 
+Array = npt.NDArray[Any]
 _TABLE = 2**22  # pairs of classes that are counted in one array
 
 
@@ -37,8 +41,16 @@ class ConfusionCounts:
 def count_confusion(services: Services, job: Job, query: SuspectQuery, limit: int) -> ConfusionCounts:
     """Counts over the samples of a completed job that pass the filters of `query`, the `limit` commonest pairs."""
     with services.database.read() as connection:
-        columns = services.open_rankings.get(connection, services.blobs, job.id).columns
-        passing = passing_rows(services, connection, job, query)
+        ranking = services.open_rankings.get(connection, services.blobs, job.id)
+        moment = ranking.standing.now(connection).moment
+
+        def count() -> ConfusionCounts:
+            return _counted(ranking.columns, passing_rows(services, connection, job, query), limit)
+
+        return ranking.remembered(("confusion", query, limit, moment), count)
+
+
+def _counted(columns: RankingColumns, passing: Array | None, limit: int) -> ConfusionCounts:
     chosen = slice(None) if passing is None else passing
     k = len(columns.labels)
     codes = columns.given[chosen].astype(np.int64) * k + columns.suggested[chosen]

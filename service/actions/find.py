@@ -1,5 +1,7 @@
 """Look-ups by id: what is not there is an error, and so is a result that is not there yet."""
 
+import sqlalchemy as sa
+
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound, invalid
 from service.domain.job import ACTIVE, State
@@ -24,9 +26,21 @@ def find_job(services: Services, job_id: str) -> Job:
     return job
 
 
+def known_job(services: Services, connection: sa.Connection, job_id: str) -> Job:
+    """The same where a completed job that was read before need not be read again. Raises NotFound."""
+    job = services.completed_jobs.job(connection, job_id)
+    if job is None:
+        raise NotFound(f"no job {job_id}")
+    return job
+
+
 def find_completed_job(services: Services, job_id: str) -> Job:
     """A job whose results are there. Raises NotFound, Conflict (not yet) and Gone (never)."""
-    job = find_job(services, job_id)
+    return completed(find_job(services, job_id))
+
+
+def completed(job: Job) -> Job:
+    """The job, if its results are there. Raises Conflict (not yet) and Gone (never)."""
     if job.state in ACTIVE:
         raise Conflict(
             f"the job is {job.state}; its results come when it is completed",
@@ -35,7 +49,7 @@ def find_completed_job(services: Services, job_id: str) -> Job:
         )
     if job.state != State.COMPLETED:
         why = f": {job.error.detail}" if job.error else ""
-        raise Gone(f"the job {job.state}{why}; POST /jobs/{job_id}/retry runs it again", members={"state": job.state})
+        raise Gone(f"the job {job.state}{why}; POST /jobs/{job.id}/retry runs it again", members={"state": job.state})
     return job
 
 
@@ -52,6 +66,14 @@ def find_dataset_of_job(services: Services, job: Job) -> DatasetInfo:
     """The dataset that a job ranks. Raises NotFound once the job was deleted, and the dataset after it."""
     with services.database.read() as connection:
         info = datasets.get(connection, job.dataset_id)
+    if info is None:
+        raise NotFound(f"the job {job.id} was deleted in the meantime")
+    return info
+
+
+def known_dataset_of_job(services: Services, connection: sa.Connection, job: Job) -> DatasetInfo:
+    """The same where the dataset of a completed job that was read before need not be read again. Raises NotFound."""
+    info = services.completed_jobs.dataset(connection, job)
     if info is None:
         raise NotFound(f"the job {job.id} was deleted in the meantime")
     return info

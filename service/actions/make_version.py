@@ -9,6 +9,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from service.actions.find import find_completed_job, find_dataset
+from service.actions.select_suspects import SuspectQuery, select
 from service.actions.verified import verified_in
 from service.domain.dataset import Applied, DatasetInfo, Lineage, VersionRequest
 from service.domain.errors import Invalid, invalid
@@ -70,7 +71,7 @@ def make_version(services: Services, parent: DatasetInfo, job: Job, applied: App
     """
     blobs, dataset_id, now = services.blobs, new_id("ds_"), services.now()
     with services.database.read() as connection:
-        changes = _changes(connection, blobs, job, applied)
+        changes = _changes(services, connection, job, applied)
         digest = changes.digest(parent, applied)
         known = datasets.by_digest(connection, digest)
     if known is not None:
@@ -108,12 +109,13 @@ def _keep_history(blobs: Blobs, parent: DatasetInfo, dataset_id: str, made: Iter
         share_original(blobs, parent.id, dataset_id)
 
 
-def _changes(connection: sa.Connection, blobs: Blobs, job: Job, applied: Applied) -> Changes:
+def _changes(services: Services, connection: sa.Connection, job: Job, applied: Applied) -> Changes:
+    blobs = services.blobs
     held = _seen(connection, blobs, job)
     changes = _reviewed(connection, blobs, job.dataset_id, held)
     if applied == "suggestions":
         # Whoever looked at a sample knows better than the ranking.
-        labels = {**changes.labels, **_suggested(connection, job, held.keys() | changes.verified)}
+        labels = {**changes.labels, **_suggested(services, connection, job, held.keys() | changes.verified)}
         if not labels and not changes.removed:
             raise _nothing("this job flags no sample as mislabeled")
         return replace(changes, labels=labels)
@@ -150,11 +152,11 @@ def _seen(connection: sa.Connection, blobs: Blobs, job: Job) -> dict[str, Review
     }
 
 
-def _suggested(connection: sa.Connection, job: Job, seen: Collection[str]) -> dict[str, str]:
-    query = rankings.Query(verdict="mislabeled")
+def _suggested(services: Services, connection: sa.Connection, job: Job, seen: Collection[str]) -> dict[str, str]:
+    found = select(services, connection, job, SuspectQuery(verdict="mislabeled"))
     return {
         row["sample_id"]: row["suggested_label"]
-        for chunk in rankings.stream(connection, job.id, query)
+        for chunk in rankings.in_order(connection, job.id, found.columns, found.rows)
         for row in chunk
         if row["sample_id"] not in seen and row["planted_kind"] is None
     }

@@ -57,14 +57,17 @@ def map_samples(services: Services, job: Job, method: MapMethod, limit: int) -> 
         columns = ranking.columns
         methods = [one for one in MAP_METHODS if columns.coordinates(one) is not None]
         coordinates = columns.coordinates(method)
-        rows, placed = np.zeros(0, np.int64), 0
-        if coordinates is not None:
+
+        def draw() -> tuple[Array, int, list[str]]:
+            if coordinates is None:
+                return np.zeros(0, np.int64), 0, []
             there = ~np.isnan(coordinates[:, 0])
-            placed = int(there.sum())
             order = columns.order(connection, job.id, "mislabeled")
             rows = rows_to_draw(columns, np.flatnonzero(there), order, limit)
+            return rows, int(there.sum()), rankings.ids_by_index(connection, job.id, columns.index[rows].tolist())
+
+        rows, placed, ids = ranking.remembered(("map", method, limit), draw)
         decisions = ranking.standing.decisions(connection)[rows]
-        ids = rankings.ids_by_index(connection, job.id, columns.index[rows].tolist())
     return SampleMap(
         methods=methods,
         samples=len(columns),

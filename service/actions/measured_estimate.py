@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from service.actions.open_audit import open_audit
 from service.audit.measure import Measured, measure
 from service.services import Services
+from service.store import audits
 from service.store.jobs import Job
 
 _ENOUGH = 30  # reviews of drawn samples
@@ -31,13 +32,16 @@ def with_measured_estimate(services: Services, connection: sa.Connection, job: J
 
 
 def _measured(services: Services, connection: sa.Connection, job: Job) -> Measured | None:
-    if job.result is None or services.open_audits.log(connection, job.id) is None:
+    log = None if job.result is None else services.open_audits.log(connection, job.id)
+    row = audits.get(connection, job.id)
+    if log is None or row is None:
         return None
+    # Everything that the answer follows from: what was drawn, what holds of it, and who must have said so.
+    moment = services.open_rankings.get(connection, services.blobs, job.id).standing.now(connection).moment
+    key = (job.id, len(log), moment, row.confirm)
+    known = services.open_audits.measured.get(key)
+    if known is not None:
+        return known
     # Of the labels that this job ranked: for a later job of a chain they are corrected ones.
     state = open_audit(services, connection, job, "version")
-    # Answers change without the log where a decision does; to hash a million of them takes less than to measure.
-    key = (job.id, state.entries, hash(state.answers.tobytes()))
-    known = services.open_audits.measured.get(key)
-    if known is None:
-        known = services.open_audits.measured.put(key, measure(state.log, state.answers, _LEVEL))
-    return known
+    return services.open_audits.measured.put(key, measure(state.log, state.answers, _LEVEL))

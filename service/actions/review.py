@@ -115,11 +115,10 @@ def _written(services: Services, once: IdempotentRequest, batch: str, write: Cal
 
 
 def count_reviewed(services: Services, job: Job) -> int:
-    """How many samples of a job have a decision that holds, those that its chain decided included."""
+    """How many samples of a job have a decision that holds: ranked ones, wherever it was given, and those that it was given of others."""
     with services.database.read() as connection:
-        held = reviews.latest(connection, job.id)
-        ranked = rankings.ranked_ids(connection, job.id, list(held))
-    return sum(name in ranked or one.job == job.id for name, one in held.items())
+        held = services.open_rankings.get(connection, services.blobs, job.id).standing.now(connection)
+    return int((held.decisions >= 0).sum()) + held.held_out
 
 
 def shortened(found: Sequence[FieldError]) -> list[FieldError]:

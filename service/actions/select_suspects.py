@@ -23,14 +23,19 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SuspectQuery(rankings.Query):
-    """Filter and order of a ranking, with what the table alone does not serve.
+class SuspectQuery:
+    """Filter and order of a ranking: `by` is the signal, the labels are class names, `min_score` is a value of the signal.
 
     `disagrees`: whether the suggested label differs from the given one. `reviewed`: whether a decision holds of the sample,
     `decision`: which, in terms of the labels that the job ranked. `search` is part of its id, or of its text. `region` is a
     line for `service.domain.region`. `part` is one of both parts of each label.
     """
 
+    by: str = "mislabeled"
+    label: str | None = None
+    suggested: str | None = None
+    verdict: str | None = None
+    min_score: float | None = None
     min_confidence: float | None = None
     disagrees: bool | None = None
     reviewed: bool | None = None
@@ -39,17 +44,35 @@ class SuspectQuery(rankings.Query):
     region: str | None = None
     part: LabelPart | None = None
 
+    @property
+    def filters(self) -> bool:
+        """Whether anything is filtered."""
+        return replace(self, by="") != _UNFILTERED
+
+
+_UNFILTERED = SuspectQuery(by="")
+
 
 @dataclass(frozen=True)
 class Selection:
-    """The samples that a query matches, in its order: `ranks` are places in the whole ranking by its signal, from 1."""
+    """The samples that a query matches, in its order: `ranks` are places in the whole ranking by its signal, from 1.
 
-    ranks: Array
+    `kept` has these ranks; None where they are all ranks from `start`, counted from 0, on.
+    """
+
     columns: RankingColumns
     order: Array  # the rows of the whole ranking
+    count: int
+    kept: Array | None = None
+    start: int = 0
 
     def __len__(self) -> int:
-        return len(self.ranks)
+        return self.count
+
+    @property
+    def ranks(self) -> Array:
+        """Places in the whole ranking, from 1."""
+        return np.arange(self.start + 1, self.start + self.count + 1) if self.kept is None else self.kept
 
     @property
     def index(self) -> list[int]:
@@ -65,11 +88,15 @@ class Selection:
 
     def part(self, start: int, stop: int) -> "Selection":
         """Those from place `start` to before `stop`, counted from 0."""
-        return replace(self, ranks=self.ranks[start:stop])
+        start, stop, _ = slice(start, stop).indices(self.count)
+        kept = None if self.kept is None else self.kept[start:stop]
+        return replace(self, kept=kept, start=self.start + start, count=max(0, stop - start))
 
     def start_after(self, rank: int) -> int:
         """The place of the first that is ranked after `rank`."""
-        return int(np.searchsorted(self.ranks, rank, side="right"))
+        if self.kept is None:
+            return min(max(0, rank - self.start), self.count)
+        return int(np.searchsorted(self.kept, rank, side="right"))
 
 
 def select(
@@ -81,11 +108,34 @@ def select(
     """
     ranking = services.open_rankings.get(connection, services.blobs, job.id)
     order = ranking.columns.order(connection, job.id, query.by)
+    if ids is None and not query.filters:
+        return Selection(ranking.columns, order, len(order))
+    by_decision = query.reviewed is not None or query.decision is not None
+    moment = ranking.standing.now(connection).moment if by_decision else ()
+    key = (job.id, query, moment)
+    kept = services.open_rankings.selected.get(key) if ids is None else None
+    if kept is None:
+        kept = _kept(services, connection, job, ranking, query, ids)
+        if ids is None:
+            kept = services.open_rankings.selected.put(key, kept)
+    return Selection(ranking.columns, order, len(kept), kept)
+
+
+def _kept(
+    services: Services,
+    connection: sa.Connection,
+    job: Job,
+    ranking: OpenRanking,
+    query: SuspectQuery,
+    ids: Sequence[str] | None,
+) -> Array:
+    """The ranks of what passes every filter, ascending."""
+    order = ranking.columns.order(connection, job.id, query.by)
     if query.min_score is not None:
-        order = order[: scoring(connection, job.id, ranking, order, query.by, query.min_score)]
+        order = order[: rankings.count_scoring(connection, job.id, ranking.columns, query.by, [query.min_score])[0]]
     wanted = passing_rows(services, connection, job, query, ids)
     places = np.arange(len(order)) if wanted is None else np.flatnonzero(wanted[order])
-    return Selection(places + 1, ranking.columns, order)
+    return (places + 1).astype(np.int32)
 
 
 def passing_rows(
@@ -140,16 +190,3 @@ def _searched(services: Services, job: Job, ranking: OpenRanking, part: str) -> 
         in_text = searched_texts.with_text(blobs.search(info.id), blobs.canonical(info.id), part)
         found |= in_text[ranking.columns.position]
     return ranking.searched.put(part, found)
-
-
-def scoring(connection: sa.Connection, job_id: str, ranking: OpenRanking, order: Array, by: str, least: float) -> int:
-    """How many rows, the first of the order, score at least this. Scores are in the table alone: some are looked up."""
-    low, high = 0, len(order)
-    while low < high:
-        middle = (low + high) // 2
-        index = int(ranking.columns.index[order[middle]])
-        if rankings.score_of(connection, job_id, index, by) >= least:
-            low = middle + 1
-        else:
-            high = middle
-    return low

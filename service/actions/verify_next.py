@@ -25,7 +25,8 @@ def verify_next(services: Services, job: Job, count: int) -> list[VerificationPr
     """The first `count` proposals that nobody has reviewed, in their order: the given labels take turns."""
     with services.database.read() as connection:
         found: Mapping[str, Any] = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
-        proposed = rankings.rows_at(connection, job.id, found["positions"])
+        columns = services.open_rankings.get(connection, services.blobs, job.id).columns
+        proposed = rankings.rows_at(connection, job.id, columns, found["positions"])
         decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
     places = {position: place for place, position in enumerate(found["positions"])}
     left = [row for row in proposed if row["sample_id"] not in decided][:count]

@@ -44,7 +44,7 @@ def get_report(
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a report")
     with services.database.read() as connection:
         job = with_measured_estimate(services, connection, job)
-    facts = gather(services.database, services.blobs, job, find_dataset_of_job(services, job))
+    facts = gather(services, job, find_dataset_of_job(services, job))
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**render.PAGE_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
     return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

@@ -1,22 +1,26 @@
 """Ranking of a job: pages, or a whole file."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
 from pydantic import FiniteFloat
+from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from service.actions.find import check_class, check_signal, find_dataset_of_job
+from service.actions.find import check_class, check_signal, completed, known_dataset_of_job, known_job
 from service.actions.select_suspects import SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
-from service.api.http.authentication import authorize
+from service.api.http.authentication import admit, authorize
 from service.api.http.errors import problems
-from service.api.http.lookup import CompletedJob, ServicesDependency
+from service.api.http.lookup import ServicesDependency, services_of
 from service.api.schemas.samples import SuspectPage
-from service.api.views.samples import suspect_views
+from service.api.views.ranked_items import RankedPage, ranked_items
 from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
 from service.domain.label_part import LabelPart
@@ -25,10 +29,31 @@ from service.domain.review import StandingDecision
 from service.domain.spreadsheet import HEADERS, RAW
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
-from service.store import rankings
 from service.store.jobs import Job
+from service.store.recent import Recent
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+
+class _ParsedOnce(APIRoute):
+    """A route that answers at once what it has read before."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Admit the request, and read its parameters where they are new."""
+        read_and_answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            asked = _PARSED.get(_words(request))
+            if asked is None:
+                return await read_and_answer(request)
+            await admit(request)
+            job_id = request.path_params["job_id"]
+            return await run_in_threadpool(_answer, services_of(request), job_id, asked, request)
+
+        return handle
+
+
+router = APIRouter(
+    route_class=_ParsedOnce, tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503)
+)
 
 _MEDIA_TYPES = {"json": "application/json", **{one.name: one.media_type for one in EXPORT_FORMATS.values()}}
 _DESCRIPTION: dict[str, Any] = {
@@ -43,7 +68,8 @@ _NAMED = 200
 _VERDICTS: dict[str, tuple[str, ...]] = {"mislabeled": ("mislabeled",), "anomalous": ("anomalous",)}
 
 
-def _tool_names(
+# Where nothing is read, `async`: to hand a function to a thread takes longer than these take.
+async def _tool_names(
     field: Annotated[
         str | None,
         Query(
@@ -68,9 +94,7 @@ def _tool_names(
     return ToolNames(field, about, root)
 
 
-def _query(
-    job: CompletedJob,
-    services: ServicesDependency,
+async def _query(
     by: Annotated[str, Query(description="mislabeled, anomalous, or any signal that the job computed.")] = "mislabeled",
     label: Annotated[str | None, Query(description="Only rows with this given label.")] = None,
     suggested: Annotated[str | None, Query(description="Only rows with this suggested label.")] = None,
@@ -111,11 +135,6 @@ def _query(
         ),
     ] = None,
 ) -> SuspectQuery:
-    check_signal(job, by, "query", "by")
-    if label is not None or suggested is not None:
-        info = find_dataset_of_job(services, job)
-        check_class(info, label, "query", "label")
-        check_class(info, suggested, "query", "suggested")
     if region is not None:
         try:
             parse_region(region)
@@ -126,8 +145,7 @@ def _query(
     )
 
 
-def _signals(
-    job: CompletedJob,
+async def _signals(
     signals: Annotated[
         str | None,
         Query(
@@ -137,10 +155,20 @@ def _signals(
 ) -> tuple[str, ...] | None:
     if signals is None:
         return None
-    names = tuple(dict.fromkeys(filter(None, (name.strip() for name in signals.split(",")))))
-    for name in names:
+    return tuple(dict.fromkeys(filter(None, (name.strip() for name in signals.split(",")))))
+
+
+def _checked(
+    services: Services, connection: sa.Connection, job: Job, query: SuspectQuery, signals: tuple[str, ...] | None
+) -> None:
+    """Raise Invalid for a class or a signal that the job has not."""
+    check_signal(job, query.by, "query", "by")
+    if query.label is not None or query.suggested is not None:
+        info = known_dataset_of_job(services, connection, job)
+        check_class(info, query.label, "query", "label")
+        check_class(info, query.suggested, "query", "suggested")
+    for name in signals or ():
         check_signal(job, name, "query", "signals")
-    return names
 
 
 @router.get(
@@ -150,13 +178,12 @@ def _signals(
     responses=problems(400, 404, 406, 409, 410, 422) | {200: _DESCRIPTION},
 )
 def list_suspects(
-    job: CompletedJob,
+    job_id: str,
     query: Annotated[SuspectQuery, Depends(_query)],
     names: Annotated[ToolNames, Depends(_tool_names)],
     signals: Annotated[tuple[str, ...] | None, Depends(_signals)],
     request: Request,
     services: ServicesDependency,
-    response: Response,
     limit: paging.PageLimit = 50,
     cursor: paging.PageCursor = None,
     offset: Annotated[
@@ -185,27 +212,75 @@ def list_suspects(
     list, `cursor` on from the page before, also where reviews have changed the list since.
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
-    if form != "json":
-        return _file(services, job, query, EXPORT_FORMATS[form], names, signals, raw=raw)
-    wanted = None if ids is None else _named(ids)
-    if cursor is not None and offset is not None:
-        raise invalid(["query", "offset"], "goes without a cursor: a cursor says itself where a page begins")
+    asked = _Asked(form, query, names, signals, raw, limit, cursor, offset, ids)
+    _PARSED.put(_words(request), asked)
+    return _answer(services, job_id, asked, request)
+
+
+def _answer(services: Services, job_id: str, asked: "_Asked", request: Request) -> Response:
     with services.database.read() as connection:
-        found = select(services, connection, job, query, wanted)
-        start = offset or 0
-        marked = ["suspects", job.id, *asdict(query).values(), ids]
-        if cursor is not None:
-            # The place in the whole ranking: it stays where it is while reviews change what the filters keep.
-            start = found.start_after(paging.decode(cursor, marked, tuple[paging.Index])[0])
-        page = found.part(start, start + (limit if wanted is None else _NAMED))
-        rows = rankings.rows_by_index(connection, job.id, page.index)
-    items = suspect_views(services, job, rows, query.by, page.ranks.tolist(), start + 1, signals)
-    more = len(page) > 0 and start + len(page) < len(found)
-    following = paging.encode(marked, [int(page.ranks[-1])]) if more else None
-    paging.link_next(request, response, following)
-    response.headers["Vary"] = "Accept"
+        job = completed(known_job(services, connection, job_id))
+        _checked(services, connection, job, asked.query, asked.signals)
+        if asked.form == "json":
+            content, following = _kept_page(services, connection, job, asked)
+            response = Response(content, media_type=_MEDIA_TYPES["json"], headers={"Vary": "Accept"})
+            paging.link_next(request, response, following)
+            return response
+    return _file(services, job, asked.query, EXPORT_FORMATS[asked.form], asked.names, asked.signals, raw=asked.raw)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a request asks for, of whichever job."""
+
+    form: str
+    query: SuspectQuery
+    names: ToolNames
+    signals: tuple[str, ...] | None
+    raw: bool
+    limit: int
+    cursor: str | None
+    offset: int | None
+    ids: str | None
+
+
+# To read and check twenty parameters takes longer than to answer: the same words mean the same.
+_PARSED: Recent[_Asked] = Recent(1_000)
+
+
+def _words(request: Request) -> tuple[bytes, str | None]:
+    return request.scope["query_string"], request.headers.get("accept")
+
+
+def _kept_page(services: Services, connection: sa.Connection, job: Job, asked: _Asked) -> tuple[bytes, str | None]:
+    """A page, put together again where a review was written since, or where its links are those of a labelling tool."""
+    ranking = services.open_rankings.get(connection, services.blobs, job.id)
+    if services.completed_jobs.is_pulled(connection, job):
+        return _page(services, connection, job, asked)
+    key = (job.id, asked, ranking.standing.now(connection).moment)
+    known = services.pages.get(key)
+    return services.pages.put(key, _page(services, connection, job, asked)) if known is None else known
+
+
+def _page(services: Services, connection: sa.Connection, job: Job, asked: _Asked) -> tuple[bytes, str | None]:
+    """A `SuspectPage` as JSON, and the cursor of the next one."""
+    query, wanted = asked.query, None if asked.ids is None else _named(asked.ids)
+    if asked.cursor is not None and asked.offset is not None:
+        raise invalid(["query", "offset"], "goes without a cursor: a cursor says itself where a page begins")
+    found = select(services, connection, job, query, wanted)
+    start = asked.offset or 0
+    marked = ["suspects", job.id, *asdict(query).values(), asked.ids]
+    if asked.cursor is not None:
+        # The place in the whole ranking: it stays where it is while reviews change what the filters keep.
+        start = found.start_after(paging.decode(asked.cursor, marked, tuple[paging.Index])[0])
+    part = found.part(start, start + (asked.limit if wanted is None else _NAMED))
+    page = RankedPage(query.by, part.index, part.ranks.tolist(), start + 1, asked.signals)
+    items = ranked_items(services, connection, job, page)
+    more = len(part) > 0 and start + len(part) < len(found)
+    following = paging.encode(marked, [page.ranks[-1]]) if more else None
     flagged = _flagged(found.columns.counts, query)
-    return SuspectPage(items=items, by=query.by, flagged=flagged, next=following, total=len(found))
+    rest = to_json({"by": query.by, "flagged": flagged, "next": following, "total": len(found)})
+    return b'{"items":' + items + b"," + rest[1:], following
 
 
 def _named(ids: str) -> list[str]:

@@ -1,8 +1,9 @@
 """Precision of the ranking, counted from reviews."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
+from itertools import pairwise
 from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,12 +43,8 @@ class DailyShare(ReviewedShare):
     so_far: ReviewedShare = Field(description="All decisions up to the end of the day.")
 
 
-def reviewed_share(outcomes: Iterable[Outcome]) -> ReviewedShare:
-    """Share of wrong samples among outcomes."""
-    return _share(Counter(outcomes))
-
-
-def _share(counted: Mapping[Outcome, int]) -> ReviewedShare:
+def reviewed_share(counted: Mapping[Outcome, int]) -> ReviewedShare:
+    """Share of wrong samples among samples with these numbers of outcomes."""
     decided, wrong = (sum(counted.get(one, 0) for one in some) for some in (DECIDED, WRONG))
     low, high = _wilson(wrong, decided) if decided else (None, None)
     return ReviewedShare(
@@ -63,30 +60,24 @@ def _wilson(hits: int, tries: int) -> tuple[float, float]:
     return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
-def shares_by_rank(ranks: Mapping[str, int], outcomes: Mapping[str, Outcome]) -> list[RankBand]:
+def shares_by_rank(first: Sequence[Outcome], every: Mapping[Outcome, int]) -> list[RankBand]:
     """Shares of the reviewed samples by rank band, the first ranks first.
 
-    `ranks` has the ranks of samples, from 1, up to the end of the last bounded band; a sample without a rank is below it.
+    `first` has the outcomes of the samples by rank, up to the end of the last bounded band; `every` counts those of all samples.
     """
-    firsts = (1, *(end + 1 for end in BAND_ENDS))
-    sorted_in: list[list[Outcome]] = [[] for _ in firsts]
-    for sample_id, outcome in outcomes.items():
-        rank = ranks.get(sample_id)
-        place = len(BAND_ENDS) if rank is None else sum(rank > end for end in BAND_ENDS)
-        sorted_in[place].append(outcome)
+    bands = [Counter(first[start:end]) for start, end in pairwise((0, *BAND_ENDS))]
+    rest = Counter(every)
+    rest.subtract(first)
     return [
-        RankBand(first=first, last=last, **reviewed_share(found).model_dump())
-        for first, last, found in zip(firsts, (*BAND_ENDS, None), sorted_in, strict=True)
+        RankBand(first=start + 1, last=end, **reviewed_share(counted).model_dump())
+        for start, end, counted in zip((0, *BAND_ENDS), (*BAND_ENDS, None), [*bands, rest], strict=True)
     ]
 
 
-def shares_by_day(decided: Sequence[tuple[date, Outcome]]) -> list[DailyShare]:
+def shares_by_day(decided: Mapping[date, Mapping[Outcome, int]]) -> list[DailyShare]:
     """Shares of the decisions of each day, the oldest day first."""
-    by_day: dict[date, Counter[Outcome]] = {}
-    for day, outcome in decided:
-        by_day.setdefault(day, Counter())[outcome] += 1
     found, before = [], Counter[Outcome]()
-    for day in sorted(by_day):
-        before += by_day[day]
-        found.append(DailyShare(day=day, so_far=_share(before), **_share(by_day[day]).model_dump()))
+    for day in sorted(decided):
+        before.update(decided[day])
+        found.append(DailyShare(day=day, so_far=reviewed_share(before), **reviewed_share(decided[day]).model_dump()))
     return found

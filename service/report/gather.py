@@ -12,11 +12,11 @@ from service.domain.signal import HEADLINES, SIGNALS
 from service.report.entries import entries, group, load_samples
 from service.report.facts import Detected, Epoch, Facts, Planted, Ranking, Reviewed, Scores, SignalFacts
 from service.report.wording import VERDICTS
+from service.services import Services
 from service.store import datasets, job_events, outcomes, rankings, reviews, tallies
-from service.store.blobs import Blobs
-from service.store.engine import Database
 from service.store.jobs import Job
-from service.store.rankings import Query
+from service.store.open_rankings import OpenRanking
+from service.store.ranking_columns import RankingColumns
 
 _TOP = 50  # samples of each ranking
 # Samples of each ranking that the summary shows: cards of images, and rows of other data.
@@ -30,20 +30,22 @@ _EDGES = [place / _BINS for place in range(_BINS + 1)]
 Ranked = list[tuple[int, rankings.Row]]  # each with its rank
 
 
-def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> Facts:
+def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
     """The facts of a report of this completed job."""
-    with database.read() as connection:
+    blobs = services.blobs
+    with services.database.read() as connection:
         summaries = rankings.summaries(connection, job.id)
-        verdicts = rankings.count_by_verdict(connection, job.id)
-        tops = _tops(connection, job.id)
+        ranking = services.open_rankings.get(connection, blobs, job.id)
+        columns = ranking.columns
+        tops = _tops(connection, job.id, columns)
         latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for _, row in rows])
         aggregates: dict[str, Any] = {
             "reference": datasets.get(connection, job.reference_dataset_id) if job.reference_dataset_id else None,
-            "classes": _in_order(tallies.by_class(connection, job.id), dataset.classes),
-            "confusions": tallies.confusions(connection, job.id, _PAIRS),
-            "scores": Scores(_EDGES, tallies.histogram(connection, job.id, "mislabeled", _EDGES)),
+            "classes": _in_order(tallies.by_class(columns), dataset.classes),
+            "confusions": tallies.confusions(columns, _PAIRS),
+            "scores": Scores(_EDGES, tallies.histogram(connection, job.id, columns, "mislabeled", _EDGES)),
             "epochs": _epochs(connection, job.id),
-            "reviewed": _reviewed(connection, job.id),
+            "reviewed": _reviewed(connection, job.id, ranking),
         }
     data, folder = blobs.canonical(dataset.id), blobs.evidence(job.id)
     split = {by: _split(by, rows, dataset) for by, rows in tops.items()}
@@ -60,7 +62,7 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
         job=job,
         dataset=dataset,
         result=job.result or {},
-        verdicts=verdicts,
+        verdicts=dict(columns.counts),
         **ranked,
         groups=[group(one, samples) for one in groups],
         signals=[_signal(name, summaries[name]) for name in SIGNALS if name in summaries],
@@ -69,12 +71,12 @@ def gather(database: Database, blobs: Blobs, job: Job, dataset: DatasetInfo) -> 
     )
 
 
-def _tops(connection: sa.Connection, job_id: str) -> dict[str, Ranked]:
+def _tops(connection: sa.Connection, job_id: str, columns: RankingColumns) -> dict[str, Ranked]:
     """The top of each ranking; a sample is in the first alone that has it."""
     found: dict[str, Ranked] = {}
     seen: set[str] = set()
     for by in HEADLINES:
-        rows = enumerate(rankings.page(connection, job_id, Query(by), limit=_TOP), 1)
+        rows = enumerate(rankings.top(connection, job_id, columns, by, _TOP), 1)
         found[by] = [(rank, row) for rank, row in rows if row["sample_id"] not in seen]
         seen |= {row["sample_id"] for _, row in found[by]}
     return found
@@ -112,22 +114,16 @@ def _epochs(connection: sa.Connection, job_id: str) -> list[Epoch]:
     return [Epoch(number, metrics[number]["loss"], metrics[number]["accuracy"]) for number in sorted(metrics)]
 
 
-def _reviewed(connection: sa.Connection, job_id: str) -> Reviewed:
-    reviewed = outcomes.of_job(connection, job_id)
-    ranks = rankings.top_ranks(connection, job_id, "mislabeled", BAND_ENDS[-1]) if reviewed.rows else {}
-    flagged = reviewed.of_flagged()
+def _reviewed(connection: sa.Connection, job_id: str, ranking: OpenRanking) -> Reviewed:
+    seen = outcomes.of_ranking(connection, ranking)
+    flagged, order = seen.flagged, ranking.columns.order(connection, job_id, "mislabeled")
     return Reviewed(
-        samples=len(reviewed.found),
+        samples=seen.reviewed,
         pending=flagged[Outcome.PENDING],
-        precision=reviewed_share(reviewed.flagged.values()),
-        by_verdict={
-            verdict: reviewed_share(
-                reviewed.found[name] for name, row in reviewed.rows.items() if row["verdict"] == verdict
-            )
-            for verdict in VERDICTS
-        },
-        bands=shares_by_rank(ranks, reviewed.found),
-        outcomes={one: number for one, number in flagged.items() if one is not Outcome.PENDING},
+        precision=reviewed_share(flagged),
+        by_verdict={verdict: reviewed_share(seen.by_verdict.get(verdict, {})) for verdict in VERDICTS},
+        bands=shares_by_rank(seen.first(order, BAND_ENDS[-1]), seen.every),
+        outcomes={one: flagged[one] for one in Outcome if one is not Outcome.PENDING},
     )
 
 

@@ -1,6 +1,5 @@
 """Two rankings side by side, sample by sample."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +7,6 @@ import sqlalchemy as sa
 
 from service.domain.verdict import FLAGGED
 from service.store.tables import suspects
-
-_NAMED = 1_000  # ids in one statement
 
 
 @dataclass(frozen=True)
@@ -62,14 +59,3 @@ def relabelled(connection: sa.Connection, before: str, after: str, by: str, limi
 def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> SampleList:
     ids = list(connection.execute(ordered.limit(limit)).scalars())
     return SampleList(ids, connection.execute(total).scalar_one())
-
-
-def ranks(connection: sa.Connection, job_id: str, by: str, sample_ids: Sequence[str]) -> dict[str, int]:
-    """The ranks of these samples, 1 = most suspicious, ties by index; those that are not ranked are left out."""
-    place = sa.func.row_number().over(order_by=(suspects.c[by].desc(), suspects.c.index)).label("rank")
-    ranked = sa.select(suspects.c.sample_id, place).where(suspects.c.job_id == job_id).subquery()
-    found: dict[str, int] = {}
-    for start in range(0, len(sample_ids), _NAMED):
-        wanted = ranked.c.sample_id.in_(sample_ids[start : start + _NAMED])
-        found |= {row.sample_id: row.rank for row in connection.execute(ranked.select().where(wanted))}
-    return found

@@ -7,14 +7,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.domain.job import ACTIVE
-from service.store import chains, reviews
+from service.store import chains
 from service.store.tables import datasets, jobs
 from service.store.tables import reviews as reviews_table
 
 
 def review_numbers(connection: sa.Connection, job_id: str) -> dict[str, int]:
     """The number of the latest review in each list of a job's chain, by job: one look at an index each."""
-    return {one: reviews.last_number(connection, one) for one in chains.job_ids(connection, job_id)}
+    return chains.last_reviews(connection, job_id)
 
 
 def reviewed_since(

@@ -13,7 +13,8 @@ from service.audit.working_model import bins_by_rank
 from service.store import audits
 from service.store.audits import StoredModel
 from service.store.blobs import Blobs
-from service.store.open_rankings import OpenRankings, Recent
+from service.store.open_rankings import OpenRankings
+from service.store.recent import Recent
 from service.store.tables import suspects
 
 Array = npt.NDArray[Any]

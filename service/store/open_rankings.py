@@ -1,9 +1,8 @@
 """Rankings that this process has open: their columns, and the decisions that hold of their samples."""
 
-import threading
-from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import numpy.typing as npt
 import sqlalchemy as sa
@@ -11,11 +10,14 @@ import sqlalchemy as sa
 from service.store import news, ranking_columns, rankings
 from service.store.blobs import Blobs
 from service.store.ranking_columns import RankingColumns
+from service.store.recent import Recent
 from service.store.standing import Standing
 
 _OPEN = 32
 _SEARCHES = 8
+_REMEMBERED = 64  # answers of one ranking
 _COUNTED = 2_000
+_SELECTED = 32
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
@@ -26,38 +28,23 @@ class OpenRanking:
 
     columns: RankingColumns
     standing: Standing
-    searched: "Recent[Array]" = field(default_factory=lambda: Recent(_SEARCHES))
+    searched: Recent[Array] = field(default_factory=lambda: Recent(_SEARCHES))
+    _remembered: Recent[Any] = field(default_factory=lambda: Recent(_REMEMBERED))
 
-
-class Recent(Generic[T]):
-    """The values used last, by a key. Threads may share it."""
-
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
-        self._values: OrderedDict[object, T] = OrderedDict()
-
-    def get(self, key: object) -> T | None:
-        """The value, which counts as used now."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: object, value: T) -> T:
-        """Keep a value, unless another thread has put one, which is given then."""
-        with self._lock:
-            kept = self._values.setdefault(key, value)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
-            return kept
+    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` gave for this key, which names everything that the answer depends on beside the ranking."""
+        known: T | None = self._remembered.get(key)
+        return self._remembered.put(key, make()) if known is None else known
 
 
 class OpenRankings:
-    """The rankings that were used last. Memory: a byte a sample; the columns stay in files."""
+    """The rankings that were used last. Memory: six bytes a sample; the columns stay in files."""
 
     def __init__(self) -> None:
         self._recent: Recent[OpenRanking] = Recent(_OPEN)
         self._counted: Recent[dict[str, int]] = Recent(_COUNTED)
+        # Ranks of what a filter keeps: four bytes a sample at most.
+        self.selected: Recent[Array] = Recent(_SELECTED)
 
     def verdicts(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> dict[str, int]:
         """How many samples of a completed job carry each verdict, without making its columns."""

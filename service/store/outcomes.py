@@ -1,47 +1,82 @@
 """Outcomes: the reviews of a job's chain, compared with its ranking."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.domain.review import WRONG, Outcome, Review, review_outcome
 from service.domain.verdict import FLAGGED
 from service.store import rankings, reviews
+from service.store.open_rankings import OpenRanking
+from service.store.ranking_columns import RankingColumns
 from service.store.rankings import Row
+from service.store.standing import OUTCOMES, Held
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Reviewed samples of a job by id: their reviews, rows of the ranking, and outcomes (`found`).
+    """Outcomes of all ranked samples of a job, counted; those without a review are pending."""
 
-    `by_verdict` counts all ranked samples by verdict.
-    """
+    columns: RankingColumns
+    held: Held
 
-    by_verdict: Mapping[str, int]
-    reviews: Mapping[str, Review]
-    rows: Mapping[str, Row]
-    found: Mapping[str, Outcome]
+    @cached_property
+    def by_verdict(self) -> Mapping[str, Counter[Outcome]]:
+        """Numbers of outcomes by verdict."""
+        width = len(OUTCOMES)
+        codes = self.columns.verdict.astype(np.int64) * width + self.held.outcomes
+        counted = np.bincount(codes, minlength=width * len(self.columns.verdicts)).reshape(-1, width).tolist()
+        return {
+            verdict: Counter(dict(zip(OUTCOMES, numbers, strict=True)))
+            for verdict, numbers in zip(self.columns.verdicts, counted, strict=True)
+        }
 
     @property
-    def flagged(self) -> dict[str, Outcome]:
-        """Outcomes of the flagged samples that were reviewed."""
-        return {name: self.found[name] for name, row in self.rows.items() if row["verdict"] in FLAGGED}
+    def every(self) -> Counter[Outcome]:
+        """Of all samples."""
+        return sum(self.by_verdict.values(), Counter[Outcome]())
 
-    def of_flagged(self) -> dict[Outcome, int]:
-        """Number of flagged samples by outcome; those without a review are pending."""
-        counted = Counter(self.flagged.values())
-        every = sum(self.by_verdict.get(verdict, 0) for verdict in FLAGGED)
-        counted[Outcome.PENDING] = every - len(self.flagged)
-        return {one: counted[one] for one in Outcome}
+    @property
+    def flagged(self) -> Counter[Outcome]:
+        """Of the flagged samples."""
+        return sum((found for verdict, found in self.by_verdict.items() if verdict in FLAGGED), Counter[Outcome]())
+
+    @property
+    def reviewed(self) -> int:
+        """Of how many samples a decision holds."""
+        every = self.every
+        return every.total() - every[Outcome.PENDING]
+
+    def first(self, order: Array, count: int) -> Sequence[Outcome]:
+        """The outcomes of the first `count` rows of an order."""
+        return [OUTCOMES[place] for place in self.held.outcomes[order[:count]].tolist()]
+
+    def flagged_by_day(self) -> dict[date, Counter[Outcome]]:
+        """Of the flagged samples on which a decision holds, by the day on which it was made, in UTC."""
+        flags = [place for place, name in enumerate(self.columns.verdicts) if name in FLAGGED]
+        rows = np.flatnonzero(np.isin(self.columns.verdict, flags) & (self.held.decisions >= 0))
+        width = len(OUTCOMES)
+        codes, counts = np.unique(
+            self.held.days[rows].astype(np.int64) * width + self.held.outcomes[rows], return_counts=True
+        )
+        found: dict[date, Counter[Outcome]] = {}
+        for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
+            found.setdefault(date.fromordinal(code // width), Counter())[OUTCOMES[code % width]] = count
+        return found
 
 
-def of_job(connection: sa.Connection, job_id: str) -> Outcomes:
+def of_ranking(connection: sa.Connection, ranking: OpenRanking) -> Outcomes:
     """Outcomes of a completed job. Reviews of other jobs of its chain count too, one a sample."""
-    held, rows = reviewed(connection, job_id)
-    found = {name: review_outcome(held[name], row["given_label"], row["suggested_label"]) for name, row in rows.items()}
-    return Outcomes(rankings.count_by_verdict(connection, job_id), held, rows, found)
+    return Outcomes(ranking.columns, ranking.standing.now(connection))
 
 
 def count_changed_labels(connection: sa.Connection, job_id: str) -> int:
@@ -53,7 +88,7 @@ def count_changed_labels(connection: sa.Connection, job_id: str) -> int:
 
 
 def reviewed(connection: sa.Connection, job_id: str) -> tuple[dict[str, Review], dict[str, Row]]:
-    """The latest reviews of a job's ranked samples, restated for the labels that the job ranked, and their rows; both by id."""
+    """The latest reviews of a job's ranked samples, restated for the labels that the job ranked, and their labels; both by id."""
     held = reviews.latest(connection, job_id)
-    rows = rankings.rows_by_id(connection, job_id, list(held))
+    rows = rankings.labels_by_id(connection, job_id, list(held))
     return {name: held[name].about(row["given_label"]) for name, row in rows.items()}, rows

@@ -13,18 +13,19 @@ ordered by their index in the dataset; a *row* below is a place in that order:
 `part`                int8 n   1 in the tighter part of its label, 2 in the looser one, 0 where the label has none
 `map-pca`, `map-umap` f4 nx2  coordinates on a map of the samples; NaN for those that it leaves out
 `order-SIGNAL`        int32 m  the m rows with a score, most suspicious first, ties by index
+`steps-SIGNAL`        float64  the score at every 256th place of that order, from the first place on
 ===================== ======== =========================================================================
 
 A worker writes them with the ranking. Those of jobs of earlier versions are made of the table when they are asked for first;
-they lack `wrong`, `part` and the maps, which are not in it.
+they lack `wrong`, `part` and the maps, which are not in it. Steps may be missing: they only make it quicker to find a score.
 """
 
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,6 +42,8 @@ from service.store.seal import check_once, open_array, read_checked, seal_folder
 from service.store.tables import suspects
 
 Array = npt.NDArray[Any]
+_STEP = 256
+_MAPPED = 256  # files that are kept open, each of which takes a descriptor
 _COLUMNS = ("index", "position", "sample_id", "given_label", "suggested_label", "suggested_confidence", "verdict")
 _BASE = (
     "header.json",
@@ -111,6 +114,20 @@ class RankingColumns:
         """The rows of samples by their index in the upload; every one must be ranked."""
         return np.searchsorted(self.index, np.asarray(index, np.int64))
 
+    def rows_at_positions(self, positions: Sequence[int]) -> Array:
+        """The rows of those samples that are ranked, by their rows of the canonical file, in that order."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        wanted, by_position = np.asarray(positions, np.int64), self._by_position
+        places = np.searchsorted(self.position, wanted, sorter=by_position)
+        found: Array = by_position[np.minimum(places, len(self) - 1)]
+        ranked: Array = found[self.position[found] == wanted]
+        return ranked
+
+    @cached_property
+    def _by_position(self) -> Array:
+        return np.argsort(self.position, kind="stable")
+
     def with_id(self, part: str) -> Array:
         """Which samples have ids that contain `part`, whatever the case."""
         return substrings.containing(self.folder, "ids", part)
@@ -124,13 +141,33 @@ class RankingColumns:
                 scores = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(self))
             with sealed_write(path) as part, part.open("wb") as file:
                 np.save(file, _sorted(scores))
-        return open_array(path)
+        return _opened(path)
+
+    def has_orders(self, signals: Iterable[str]) -> bool:
+        """Whether the order by each of these signals was written down."""
+        return all(_is_sound(self.folder / f"order-{by}.npy") for by in signals)
+
+    def bounds(self, by: str, score: float) -> tuple[int, int]:
+        """Two places of the order: all scores before the first are above `score`, all from the second on below it."""
+        order = _opened(self.folder / f"order-{by}.npy")
+        path = self.folder / f"steps-{by}.npy"
+        if not path.exists() or not _is_sound(path):
+            return 0, len(order)
+        steps = _opened(path)
+        above = int(np.searchsorted(-steps, -score, side="left"))
+        not_below = int(np.searchsorted(-steps, -score, side="right"))
+        return max(0, above - 1) * _STEP, min(not_below * _STEP, len(order))
+
+    def rank(self, by: str, row: int, score: float) -> int:
+        """The rank of a row by a signal, of which it has this score; 1 = most suspicious. The order must be written down."""
+        first, end = self.bounds(by, score)
+        return first + int(np.flatnonzero(_opened(self.folder / f"order-{by}.npy")[first:end] == row)[0]) + 1
 
     def _optional(self, name: str) -> Array | None:
         return self._opened(name) if (self.folder / f"{name}.npy").exists() else None
 
     def _opened(self, name: str) -> Array:
-        return open_array(self.folder / f"{name}.npy")
+        return _opened(self.folder / f"{name}.npy")
 
 
 def save(
@@ -149,7 +186,9 @@ def save(
         _save_columns(part, table)
         for by in signals:
             scores = table.column(by).to_numpy()
-            np.save(part / f"order-{by}.npy", _sorted(scores))
+            order = _sorted(scores)
+            np.save(part / f"order-{by}.npy", order)
+            np.save(part / f"steps-{by}.npy", scores[order[::_STEP]])
         seal_folder(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
@@ -192,6 +231,18 @@ def _keep_others(folder: Path, part: Path) -> None:
     for path in folder.glob("*.npy"):
         if not (part / path.name).exists() and not path.name.startswith("order-") and _is_sound(path):
             shutil.copyfile(path, part / path.name)
+
+
+def _opened(path: Path) -> Array:
+    """The array of a file, checked when it is opened first. Raises Damaged."""
+    facts = path.stat()
+    return _mapped(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(_MAPPED)
+def _mapped(path: Path, _number: int, _changed: int, _size: int) -> Array:
+    # A plain array over the mapped file: as a memmap, each part of it would cost several times as much.
+    return np.asarray(open_array(path))
 
 
 def _begun(folder: Path) -> Path:

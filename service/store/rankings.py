@@ -1,39 +1,23 @@
-"""Rankings: written at once by a worker, read page by page. Ties are broken by index, so that pages never overlap."""
+"""Rankings: written at once by a worker, read row by row. What is before what, service.store.ranking_columns says."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
+from service.store.ranking_columns import RankingColumns
 from service.store.tables import signal_summaries, suspects
 
 Row = sa.RowMapping
+Array = npt.NDArray[Any]
 _CHUNK = 5_000
 _NAMED = 1_000  # ids in one statement
 _MANY = 10_000  # rows; a wrong plan over fewer costs less than the statistics
-
-
-@dataclass(frozen=True)
-class Query:
-    """Filter and order of a ranking: `by` is the signal; the labels are class names; `min_score` is a value of the signal."""
-
-    by: str = "mislabeled"
-    label: str | None = None
-    suggested: str | None = None
-    verdict: str | None = None
-    min_score: float | None = None
-
-
-@dataclass(frozen=True)
-class PageStart:
-    """The last sample of a page, after which the next page begins."""
-
-    score: float
-    index: int
 
 
 def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
@@ -49,8 +33,12 @@ def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
             # Until autovacuum comes, the planner knows nothing of these rows, and reads a whole index for each page.
             connection.execute(sa.text("ANALYZE suspects"))
         return
+    columns = ", ".join(f'"{name}"' for name in table.column_names)
+    places = ", ".join("?" * len(table.column_names))
     for batch in table.to_batches(_CHUNK):
-        connection.execute(suspects.insert(), batch.to_pylist())
+        # As tuples, without SQLAlchemy: none of these types is converted, and dictionaries take several times as long.
+        rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
+        connection.exec_driver_sql(f"INSERT INTO suspects ({columns}) VALUES ({places})", rows)  # noqa: S608 - names of columns  # noqa: S608 - names of columns
 
 
 def _copy(connection: sa.Connection, table: pa.Table) -> None:
@@ -79,31 +67,18 @@ def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any
     return {row.name: row.summary for row in rows}
 
 
-def page(
-    connection: sa.Connection, job_id: str, query: Query, after: PageStart | None = None, limit: int = 50
-) -> Sequence[Row]:
-    """The next `limit` samples, most suspicious first. Each row has the columns of `suspects`."""
-    score, index = suspects.c[query.by], suspects.c.index
-    wanted = _matching(job_id, query)
-    if after is not None:
-        wanted &= (score < after.score) | ((score == after.score) & (index > after.index))
-    rows = connection.execute(suspects.select().where(wanted).order_by(score.desc(), index).limit(limit))
-    return rows.mappings().all()
+def in_order(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, rows: Array, chunk: int = _CHUNK
+) -> Iterator[list[Row]]:
+    """The samples in these rows of the columns, in that order and in chunks, so that memory does not grow with them."""
+    for start in range(0, len(rows), chunk):
+        yield rows_by_index(connection, job_id, columns.index[rows[start : start + chunk]].tolist())
 
 
-def stream(connection: sa.Connection, job_id: str, query: Query) -> Iterator[Sequence[Row]]:
-    """The whole ranking in order, in chunks, so that memory does not grow with it."""
-    ordered = suspects.select().where(_matching(job_id, query)).order_by(suspects.c[query.by].desc(), suspects.c.index)
-    # One cursor in the database: a signal without an index is sorted once, not once a chunk.
-    rows = connection.execute(ordered, execution_options={"yield_per": _CHUNK})
-    yield from rows.mappings().partitions()
-
-
-def count(connection: sa.Connection, job_id: str, query: Query) -> int:
-    """How many samples the query matches."""
-    return connection.execute(
-        sa.select(sa.func.count()).select_from(suspects).where(_matching(job_id, query))
-    ).scalar_one()
+def top(connection: sa.Connection, job_id: str, columns: RankingColumns, by: str, count: int) -> list[Row]:
+    """The `count` most suspicious samples by a signal."""
+    rows = columns.order(connection, job_id, by)[:count]
+    return rows_by_index(connection, job_id, columns.index[rows].tolist())
 
 
 def count_by_verdict(connection: sa.Connection, job_id: str) -> dict[str, int]:
@@ -122,11 +97,23 @@ def get(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
     return connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
 
 
-def score_of(connection: sa.Connection, job_id: str, index: int, by: str) -> float:
-    """The score by a signal of the ranked sample at this place in the upload."""
-    wanted = (suspects.c.job_id == job_id) & (suspects.c.index == index)
-    score: float = connection.execute(sa.select(suspects.c[by]).where(wanted)).scalar_one()
-    return score
+def count_scoring(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, by: str, least: Sequence[float]
+) -> list[int]:
+    """How many samples, the first by a signal, score at least each of these values.
+
+    Scores are in the table alone: some are looked up, as many at once as there are values.
+    """
+    order, wanted = columns.order(connection, job_id, by), np.asarray(least, np.float64)
+    low, high = np.array([columns.bounds(by, score) for score in least], np.int64).reshape(-1, 2).T.copy()
+    while len(unsure := np.flatnonzero(low < high)):
+        middle = (low[unsure] + high[unsure]) // 2
+        places = columns.index[order[middle]].tolist()
+        reached = np.array(scores_by_index(connection, job_id, places, by)) >= wanted[unsure]
+        low[unsure[reached]] = middle[reached] + 1
+        high[unsure[~reached]] = middle[~reached]
+    found: list[int] = low.tolist()
+    return found
 
 
 def scores_by_index(connection: sa.Connection, job_id: str, index: Sequence[int], by: str) -> list[float]:
@@ -155,16 +142,20 @@ def planted(connection: sa.Connection, job_id: str) -> dict[int, str]:
     return {int(index): kind for index, kind in rows}
 
 
-def ranks(connection: sa.Connection, job_id: str, row: Row, names: Sequence[str]) -> dict[str, int]:
+def ranks(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, row: Row, names: Sequence[str]
+) -> dict[str, int]:
     """The rank of one sample by each named signal, 1 = most suspicious, ties by index."""
+    if columns.has_orders(names):
+        place = int(columns.rows_at([row["index"]])[0])
+        return {name: columns.rank(name, place, row[name]) for name in names}
+    # Of an earlier version: one look at every row of the job takes less than to sort by each signal.
     ahead = [
         sa.func.count().filter(
             (suspects.c[name] > row[name]) | ((suspects.c[name] == row[name]) & (suspects.c.index < row["index"]))
         )
         for name in names
     ]
-    if not ahead:
-        return {}
     counts = connection.execute(sa.select(*ahead).where(suspects.c.job_id == job_id)).one()
     return {name: number + 1 for name, number in zip(names, counts, strict=True)}
 
@@ -178,11 +169,10 @@ def rows_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) 
     return [found[place] for place in index if place in found]
 
 
-def rows_at(connection: sa.Connection, job_id: str, positions: Sequence[int]) -> list[Row]:
+def rows_at(connection: sa.Connection, job_id: str, columns: RankingColumns, positions: Sequence[int]) -> list[Row]:
     """The ranked samples at these rows of the canonical file, in that order; those that are not ranked are left out."""
-    wanted = (suspects.c.job_id == job_id) & suspects.c.position.in_(positions)
-    found = {row["position"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
-    return [found[position] for position in positions if position in found]
+    places = columns.rows_at_positions(positions)
+    return rows_by_index(connection, job_id, columns.index[places].tolist())
 
 
 def ranked_ids(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> set[str]:
@@ -196,40 +186,26 @@ def ranked_ids(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]
 
 def given_labels(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, str]:
     """The labels that the ranked samples among `sample_ids` had when the job ranked them, by id."""
-    found: dict[str, str] = {}
-    for start in range(0, len(sample_ids), _NAMED):
-        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
-        for row in connection.execute(sa.select(suspects.c.sample_id, suspects.c.given_label).where(wanted)):
-            found[row.sample_id] = row.given_label
-    return found
+    return {name: row["given_label"] for name, row in labels_by_id(connection, job_id, sample_ids).items()}
+
+
+def labels_by_id(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
+    """`given_label`, `suggested_label` and `index` of the ranked samples among `sample_ids`, by id."""
+    narrow = (suspects.c.sample_id, suspects.c.index, suspects.c.given_label, suspects.c.suggested_label)
+    return _named(connection, job_id, sample_ids, narrow)
 
 
 def rows_by_id(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> dict[str, Row]:
     """The rows of the ranked samples among `sample_ids`, by id."""
+    return _named(connection, job_id, sample_ids, suspects.c)
+
+
+def _named(
+    connection: sa.Connection, job_id: str, sample_ids: Sequence[str], columns: Iterable[sa.Column[Any]]
+) -> dict[str, Row]:
+    wanted = sa.select(*columns).where(suspects.c.job_id == job_id)
     found: dict[str, Row] = {}
     for start in range(0, len(sample_ids), _NAMED):
-        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
-        found |= {row["sample_id"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
+        some = wanted.where(suspects.c.sample_id.in_(sample_ids[start : start + _NAMED]))
+        found |= {row["sample_id"]: row for row in connection.execute(some).mappings()}
     return found
-
-
-def top_ranks(connection: sa.Connection, job_id: str, by: str, count: int) -> dict[str, int]:
-    """The ranks of the `count` most suspicious samples, by id."""
-    wanted = sa.select(suspects.c.sample_id).where(_matching(job_id, Query(by)))
-    ids = connection.execute(wanted.order_by(suspects.c[by].desc(), suspects.c.index).limit(count)).scalars()
-    return {sample_id: rank for rank, sample_id in enumerate(ids, 1)}
-
-
-def _matching(job_id: str, query: Query) -> sa.ColumnElement[bool]:
-    score = suspects.c[query.by]
-    wanted = (suspects.c.job_id == job_id) & score.is_not(None)
-    for column, value in (
-        ("given_label", query.label),
-        ("suggested_label", query.suggested),
-        ("verdict", query.verdict),
-    ):
-        if value is not None:
-            wanted &= suspects.c[column] == value
-    if query.min_score is not None:
-        wanted &= score >= query.min_score
-    return wanted

@@ -1,12 +1,16 @@
-"""Counts over a ranking, made by the database."""
+"""Counts over a ranking."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.domain.verdict import FLAGGED
-from service.store.tables import suspects
+from service.store import rankings
+from service.store.ranking_columns import RankingColumns
 
 
 @dataclass(frozen=True)
@@ -36,44 +40,52 @@ class Confusion:
     count: int
 
 
-def by_class(connection: sa.Connection, job_id: str) -> list[ClassTally]:
+def by_class(columns: RankingColumns) -> list[ClassTally]:
     """Every given label, by name."""
-    rows = connection.execute(
-        sa.select(suspects.c.given_label, suspects.c.verdict, sa.func.count().label("number"))
-        .where(suspects.c.job_id == job_id)
-        .group_by(suspects.c.given_label, suspects.c.verdict)
-    )
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        found.setdefault(row.given_label, {})[row.verdict] = row.number
-    return [ClassTally(label, found[label]) for label in sorted(found)]
+    width = max(1, len(columns.verdicts))
+    codes = columns.given.astype(np.int64) * width + columns.verdict
+    counted = np.bincount(codes, minlength=width * len(columns.labels)).reshape(-1, width).tolist()
+    return [
+        ClassTally(label, {name: number for name, number in zip(columns.verdicts, numbers, strict=True) if number})
+        for label, numbers in zip(columns.labels, counted, strict=True)
+        if any(numbers)
+    ]
 
 
-def confusions(connection: sa.Connection, job_id: str, limit: int) -> list[Confusion]:
+def confusions(columns: RankingColumns, limit: int) -> list[Confusion]:
     """The commonest pairs of given and suggested label, of samples flagged as mislabeled."""
-    given, suggested, number = suspects.c.given_label, suspects.c.suggested_label, sa.func.count().label("number")
-    rows = connection.execute(
-        sa.select(given, suggested, number)
-        .where(suspects.c.job_id == job_id, suspects.c.verdict == "mislabeled", given != suggested)
-        .group_by(given, suggested)
-        .order_by(number.desc(), given, suggested)
-        .limit(limit)
-    )
-    return [Confusion(row.given_label, row.suggested_label, row.number) for row in rows]
+    rows = _with_verdict(columns, "mislabeled")
+    given, suggested, names = columns.given[rows].astype(np.int64), columns.suggested[rows], columns.labels
+    differ = given != suggested
+    codes, counts = np.unique(given[differ] * len(names) + suggested[differ], return_counts=True)
+    # Labels are sorted, so that ties are by label.
+    first = np.argsort(-counts, kind="stable")[:limit]
+    pairs = zip((codes[first] // len(names)).tolist(), (codes[first] % len(names)).tolist(), strict=True)
+    return [
+        Confusion(names[one], names[another], count)
+        for (one, another), count in zip(pairs, counts[first].tolist(), strict=True)
+    ]
 
 
-def histogram(connection: sa.Connection, job_id: str, by: str, edges: Sequence[float]) -> dict[str, list[int]]:
+def histogram(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, by: str, edges: Sequence[float]
+) -> dict[str, list[int]]:
     """Number of scores in each interval between two `edges`, by verdict; values outside count in the first or last interval."""
-    last = len(edges) - 2
-    score = suspects.c[by]
-    # Not by rounding: databases differ in how they round.
-    place = sa.case(*((score < edge, number) for number, edge in enumerate(edges[1:-1])), else_=last).label("place")
-    rows = connection.execute(
-        sa.select(suspects.c.verdict, place, sa.func.count().label("number"))
-        .where(suspects.c.job_id == job_id, score.is_not(None))
-        .group_by(suspects.c.verdict, place)
-    )
-    counts: dict[str, list[int]] = {}
-    for row in rows:
-        counts.setdefault(row.verdict, [0] * (last + 1))[row.place] += row.number
-    return counts
+    verdicts = columns.verdict[columns.order(connection, job_id, by)]
+    inner = rankings.count_scoring(connection, job_id, columns, by, edges[1:-1])
+    # The highest scores come first in the order, and last among the intervals.
+    ends = [*inner[::-1], len(verdicts)]
+    counted = [
+        np.bincount(verdicts[start:end], minlength=len(columns.verdicts))
+        for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+    return {
+        name: numbers
+        for name, numbers in zip(columns.verdicts, np.array(counted[::-1]).T.tolist(), strict=True)
+        if any(numbers)
+    }
+
+
+def _with_verdict(columns: RankingColumns, verdict: str) -> npt.NDArray[Any]:
+    place = columns.verdicts.index(verdict) if verdict in columns.verdicts else -1
+    return np.flatnonzero(columns.verdict == place)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from service.services import Services
 from service.store import rankings, reviews
 from service.store.jobs import Job
 
+# Rows that are read together: few at first, so that a file begins at once.
+_CHUNKS = (50, 500)
 _CHUNK = 5_000
 
 
@@ -71,8 +74,8 @@ def export_ranking(
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
             found = select(services, connection, job, query)
-            for start in range(0, len(found), _CHUNK):
-                part = found.part(start, start + _CHUNK)
+            for start, end in _chunks(len(found)):
+                part = found.part(start, end)
                 rows = zip(rankings.rows_by_index(connection, job.id, part.index), part.ranks.tolist(), strict=True)
                 ranked = [{**row, "rank": rank, "score": row[query.by]} for row, rank in rows]
                 yield (
@@ -83,6 +86,15 @@ def export_ranking(
 
     shown = (job.result or {})["signals"] if signals is None else signals
     return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data, raw))
+
+
+def _chunks(count: int) -> Iterator[tuple[int, int]]:
+    start = 0
+    for size in chain(_CHUNKS, repeat(_CHUNK)):
+        if start >= count:
+            return
+        yield start, min(start + size, count)
+        start += size
 
 
 def _with_reviews(

@@ -84,6 +84,11 @@ def _refuse_after(wait: int | None, allowed: str) -> None:
         raise TooMany(f"the quota of this key is used up: {allowed}", retry_after=wait)
 
 
+async def admit(request: Request) -> None:
+    """The same for a request whose dependencies are not resolved by FastAPI."""
+    await authorize(request, await _bearer(request))
+
+
 def _stay_local(request: Request) -> None:
     advice = "configure keys in SUSPECTS_API_KEYS, or create one with POST /keys, to let others in"
     server = request.scope.get("server") or ("", None)

@@ -1,6 +1,6 @@
 """View of the groups of a job: both parts of each label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.api.schemas.samples import SampleCard
@@ -22,10 +22,10 @@ def group_views(services: Services, job: Job) -> list[GroupView]:
     lists = [part["positions"] for group in found for part in [group, *group.get("parts", [])]]
     members = list(dict.fromkeys(position for one in lists for position in one))
     shown = list(dict.fromkeys(position for one in lists for position in one[:_PREVIEWS_OF_PART]))
-    named = identities(services.blobs.canonical(job.dataset_id), members)
-    names = {position: one.id for position, one in zip(members, named, strict=True)}
     with services.database.read() as connection:
-        rows = rankings.rows_at(connection, job.id, shown)
+        ranking = services.open_rankings.get(connection, services.blobs, job.id)
+        names = ranking.remembered("groups", lambda: _ids(services, job, members))
+        rows = rankings.rows_at(connection, job.id, ranking.columns, shown)
     cards = dict(zip((row["position"] for row in rows), sample_cards(services, job, rows), strict=True))
     return [
         GroupView(
@@ -38,6 +38,11 @@ def group_views(services: Services, job: Job) -> list[GroupView]:
         )
         for group in found
     ]
+
+
+def _ids(services: Services, job: Job, positions: Sequence[int]) -> dict[int, str]:
+    named = identities(services.blobs.canonical(job.dataset_id), positions)
+    return {position: one.id for position, one in zip(positions, named, strict=True)}
 
 
 def _parts(group: Mapping[str, Any], names: Mapping[int, str], cards: Mapping[int, SampleCard]) -> list[GroupPart]:

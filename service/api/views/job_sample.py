@@ -44,7 +44,8 @@ def job_sample_view(services: Services, job: Job, sample_id: str) -> JobSample:
             }
             return JobSample.model_validate({**about, **told})
         signals = computed_signals(row)
-        ranks = rankings.ranks(connection, job.id, row, list(signals))
+        columns = services.open_rankings.get(connection, services.blobs, job.id).columns
+        ranks = rankings.ranks(connection, job.id, columns, row, list(signals))
     review = review_view(held, row["given_label"], row["suggested_label"])
     return JobSample.model_validate({**about, "review": review, **_ranked(services, job, info, row, signals, ranks)})
 

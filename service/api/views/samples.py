@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from service.actions.find import find_dataset_of_job
-from service.api.schemas.samples import PlantedGlitch, ReviewView, SampleCard, SampleLinks, Suspect
+from service.actions.previews import previews
+from service.api.schemas.samples import PlantedGlitch, ReviewView, SampleCard, SampleLinks
 from service.api.views.links import job_sample_link, media_link
 from service.domain.review import Review, review_outcome
 from service.domain.signal import SIGNALS
-from service.ingest.rows import previews
 from service.label_studio.push.data_manager import task_links
 from service.services import Services
 from service.store import rankings, reviews
@@ -19,7 +19,7 @@ from service.store.rankings import Row
 def sample_cards(services: Services, job: Job, rows: Sequence[Row]) -> list[SampleCard]:
     """One card for each row of the ranking, in their order."""
     info = find_dataset_of_job(services, job)
-    shown = previews(services.blobs.canonical(info.id), [row["position"] for row in rows])
+    shown = previews(services, info, [row["position"] for row in rows])
     tool = task_links(services, job)
     return [
         SampleCard(
@@ -69,39 +69,3 @@ def planted_view(row: Row) -> PlantedGlitch | None:
 def computed_signals(row: Row) -> dict[str, float]:
     """Values of the signals that the job computed, by name; higher = more suspicious."""
     return {name: row[name] for name in SIGNALS if row[name] is not None}
-
-
-def suspect_views(
-    services: Services,
-    job: Job,
-    rows: Sequence[Row],
-    by: str,
-    ranks: Sequence[int],
-    first: int,
-    signals: Sequence[str] | None = None,
-) -> list[Suspect]:
-    """Rows with their `ranks` by the signal `by`, of a list in which they begin at place `first`, from 1.
-
-    With the values of these `signals`, None: of all.
-    """
-    cards = sample_cards(services, job, rows)
-    with services.database.read() as connection:
-        held = reviews.latest(connection, job.id, [row["sample_id"] for row in rows])
-    return [
-        Suspect(
-            rank=rank,
-            place=place,
-            sample=card,
-            given_label=row["given_label"],
-            suggested_label=row["suggested_label"],
-            suggested_confidence=row["suggested_confidence"],
-            score=row[by],
-            verdict=row["verdict"],
-            planted=planted_view(row),
-            review=review_view(held.get(row["sample_id"]), row["given_label"], row["suggested_label"]),
-            signals={
-                name: value for name, value in computed_signals(row).items() if signals is None or name in signals
-            },
-        )
-        for place, (rank, row, card) in enumerate(zip(ranks, rows, cards, strict=True), first)
-    ]

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import sqlalchemy as sa
+
 from service.label_studio.client import LabelStudio
 from service.platforms.label_studio import task_number
 from service.services import Services
@@ -17,11 +19,18 @@ def project_url(url: str, project: int, view: int | None) -> str:
 def task_links(services: Services, job: Job) -> Callable[[str], str | None]:
     """Function from a sample's id to the URL of its task; None for samples that did not come from a tool."""
     with services.database.read() as connection:
-        pull = pulls.get(connection, job.id)
-        known = None if pull is None or pull.connection_id is None else connections.get(connection, pull.connection_id)
-        pushed = None if known is None else pulls.get_push(connection, job.id)
-    if pull is None or known is None:
-        return lambda _: None
+        return task_links_in(connection, job) or (lambda _: None)
+
+
+def task_links_in(connection: sa.Connection, job: Job) -> Callable[[str], str | None] | None:
+    """The same over a connection that is open; None where no sample came from a tool that is still connected."""
+    pull = pulls.get(connection, job.id)
+    if pull is None or pull.connection_id is None:
+        return None
+    known = connections.get(connection, pull.connection_id)
+    if known is None:
+        return None
+    pushed = pulls.get_push(connection, job.id)
     start = project_url(known.url, pull.project, pushed.state.get("view") if pushed is not None else None)
     start += "&task=" if "?" in start else "?task="
 

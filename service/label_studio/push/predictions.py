@@ -52,7 +52,9 @@ def ranked_tasks(services: Services, job: Job) -> list[RankedTask]:
     with services.database.read() as connection:
         held = reviews.latest(connection, job.id)
         decided = {name for name, review in held.items() if review.decision in _DECIDED}
-        for chunk in rankings.stream(connection, job.id, rankings.Query()):
+        columns = services.open_rankings.get(connection, services.blobs, job.id).columns
+        order = columns.order(connection, job.id, "mislabeled")
+        for chunk in rankings.in_order(connection, job.id, columns, order):
             for row in chunk:
                 task = task_number(row["sample_id"])
                 if task is not None and task not in found:

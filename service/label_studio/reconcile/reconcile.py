@@ -13,6 +13,7 @@ from http import HTTPStatus
 from service.domain.connection import ReconcileResult
 from service.domain.dataset import AnnotationPolicy
 from service.domain.errors import Conflict
+from service.domain.review import Outcome
 from service.ingest.identities import labels_of
 from service.label_studio.client import LabelStudio
 from service.label_studio.projects import connect, read_control
@@ -106,8 +107,10 @@ class ProjectReader:
         complete = project.complete and review.complete
         with services.database.write() as connection:
             pulls.record_reconciled(connection, job.id, fingerprint if complete else None, services.now())
-            summary = outcomes.of_job(connection, job.id)
-        counts = {str(one): count for one, count in summary.of_flagged().items()}
+        with services.database.read() as connection:
+            ranking = services.open_rankings.get(connection, services.blobs, job.id)
+            flagged = outcomes.of_ranking(connection, ranking).flagged
+        counts = {str(one): flagged[one] for one in Outcome}
         return ReconcileResult(project=pull.project, tasks=len(project.tasks), recorded=recorded, outcomes=counts)
 
     def _pushes(self, pull: Pull) -> dict[str, PushState]:

@@ -294,7 +294,8 @@ def test_what_was_planted_and_found_is_told_by_kind(client: httpx.Client, servic
 
 def _ranked(services: Services) -> list[Any]:
     with services.database.read() as connection:
-        return list(rankings.page(connection, "job_1", rankings.Query(), limit=1000))
+        columns = services.open_rankings.get(connection, services.blobs, "job_1").columns
+        return list(rankings.top(connection, "job_1", columns, "mislabeled", 1000))
 
 
 @pytest.mark.parametrize("show", [html, markdown])

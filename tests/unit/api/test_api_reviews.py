@@ -209,9 +209,9 @@ def test_a_job_of_which_no_review_changes_or_verifies_anything_is_not_run_again(
 
 
 def test_every_reviewed_sample_is_in_one_band() -> None:
-    ranks = {f"row-{rank}": rank for rank in range(1, BAND_ENDS[-1] + 1)}
-    outcomes = {f"row-{rank}": Outcome.REMOVED for rank in (1, 10, 11, 50, 51, 1000, 1001, 5000)}
-    found = shares_by_rank(ranks, outcomes)
+    removed = {1, 10, 11, 50, 51, 1000, 1001, 5000}
+    outcomes = [Outcome.REMOVED if rank in removed else Outcome.PENDING for rank in range(1, 6001)]
+    found = shares_by_rank(outcomes[: BAND_ENDS[-1]], Counter(outcomes))
     assert [(band.first, band.last, band.decided) for band in found] == [
         (1, 10, 2),
         (11, 50, 2),
@@ -223,16 +223,16 @@ def test_every_reviewed_sample_is_in_one_band() -> None:
 
 
 def test_a_share_says_how_sure_it_is() -> None:
-    found = reviewed_share([Outcome.REMOVED] * 8 + [Outcome.CONFIRMED] * 2 + [Outcome.UNSURE, Outcome.PENDING])
+    found = reviewed_share({Outcome.REMOVED: 8, Outcome.CONFIRMED: 2, Outcome.UNSURE: 1, Outcome.PENDING: 1})
     assert (found.wrong, found.decided, found.precision) == (8, 10, 0.8)
     # Newcombe (1998) gives Wilson's interval in closed form; computed by hand for 8 of 10.
     assert found.low == pytest.approx(0.49016, abs=1e-4)
     assert found.high == pytest.approx(0.94331, abs=1e-4)
-    assert reviewed_share([]).precision is None
+    assert reviewed_share({}).precision is None
 
 
 def test_days_add_up() -> None:
-    outcomes = [(NOON.date() + timedelta(days=i % 3), Outcome.REMOVED) for i in range(10)]
+    outcomes = {NOON.date() + timedelta(days=i): Counter({Outcome.REMOVED: 4 - bool(i)}) for i in (2, 0, 1)}
     found = shares_by_day(outcomes)
-    assert Counter({day.day: day.decided for day in found}) == Counter(day for day, _ in outcomes)
+    assert {day.day: day.decided for day in found} == {day: told.total() for day, told in outcomes.items()}
     assert [day.so_far.wrong for day in found] == [4, 7, 10]

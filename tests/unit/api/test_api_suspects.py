@@ -214,7 +214,7 @@ def test_a_ranking_of_an_earlier_version_is_shown_as_one_whose_columns_were_writ
         )
         assert made == written
     first, second = services.blobs.ranking("job_1"), services.blobs.ranking("job_2")
-    for path in first.iterdir():
+    for path in (one for one in first.iterdir() if "seal" not in one.name):
         assert path.read_bytes() == (second / path.name).read_bytes()
 
 

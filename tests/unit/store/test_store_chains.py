@@ -2,11 +2,13 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from service.actions.make_version import would_change
 from service.actions.rerun import run_again
@@ -24,6 +26,7 @@ from service.store import chains, datasets, jobs, loops, outcomes, rankings, rev
 from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import Job
+from service.store.open_rankings import OpenRankings
 from tests.builders import CLASSES, NOON, add_dataset, add_job, finish, ranking, ranking_of
 
 RULES = {"after": 2, "quiet_seconds": 60, "cool_down_seconds": 0}
@@ -96,6 +99,9 @@ class Chain:
         with self.database.read() as connection:
             found, _ = outcomes.reviewed(connection, job_id)
         return {int(name[4:]): (one.decision, one.label, one.job) for name, one in found.items()}
+
+    def flagged(self, connection: sa.Connection, job_id: str) -> Counter[Outcome]:
+        return outcomes.of_ranking(connection, OpenRankings().get(connection, self.blobs, job_id)).flagged
 
     def changed(self, job_id: str) -> int:
         with self.database.read() as connection:
@@ -193,7 +199,7 @@ def test_precision_counts_each_flag_once_wherever_it_was_judged(world: Chain, pa
     world.say(first, 5, (8, "relabel", "cat"))
     world.say(second, 6, (8, "relabel", "cat"), (10, "keep"))
     with world.database.read() as connection:
-        before, after = (outcomes.of_job(connection, one).of_flagged() for one in (first, second))
+        before, after = (world.flagged(connection, one) for one in (first, second))
     # Dogs are suggested to be eels, and so on: eel to cat is what is suggested of row 8, cat to dog of row 3.
     assert {one: count for one, count in before.items() if count and one is not Outcome.PENDING} == {
         Outcome.RELABELLED_TO_SUGGESTION: 2,  # 3, 8

@@ -1,14 +1,16 @@
-"""Pages, ranks and filters of a ranking, on SQLite and on PostgreSQL."""
+"""Rows, ranks and orders of a ranking, on SQLite and on PostgreSQL."""
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from service.domain.signal import SIGNALS
-from service.store import datasets, jobs, rankings
+from service.store import datasets, jobs, ranking_columns, rankings
 from service.store.engine import Database
-from service.store.rankings import PageStart, Query
+from service.store.ranking_columns import RankingColumns
 from service.store.tables import suspects
 from tests.builders import COMPUTED, NOON, add_dataset, add_job, dataset_info, job_spec, ranking
 
@@ -25,72 +27,66 @@ def saved(database: Database) -> None:
             rankings.save(connection, job_id, ranking(info))
 
 
-def walk(database: Database, query: Query, limit: int) -> list[dict[str, Any]]:
-    seen: list[dict[str, Any]] = []
-    after: PageStart | None = None
+@pytest.fixture(params=["by a worker", "of the table"])
+def columns(request: pytest.FixtureRequest, database: Database, tmp_path: Path) -> RankingColumns:
+    """The columns as a worker writes them, and as they are made for a job of an earlier version."""
+    if request.param == "by a worker":
+        ranking_columns.save(tmp_path / "ranking", ranking(INFO), COMPUTED)
     with database.read() as connection:
-        while rows := rankings.page(connection, "job_1", query, after, limit):
-            seen += [dict(row) for row in rows]
-            after = PageStart(seen[-1][query.by], seen[-1]["index"])
-    return seen
+        return ranking_columns.opened(connection, tmp_path / "ranking", "job_1")
+
+
+def whole(database: Database, columns: RankingColumns, by: str) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        return [dict(row) for row in rankings.top(connection, "job_1", columns, by, ROWS + 1)]
 
 
 @pytest.mark.parametrize("by", ["mislabeled", "anomalous", "si"])
-@pytest.mark.parametrize("limit", [1, 7, 1000])
-def test_pages_are_the_ranking_whatever_their_size(database: Database, by: str, limit: int) -> None:
+def test_the_top_is_the_ranking_by_score_and_index(database: Database, columns: RankingColumns, by: str) -> None:
     rows = ranking(INFO).to_pylist()
     expected = [row["index"] for row in sorted(rows, key=lambda row: (-row[by], row["index"]))]
-    assert [row["index"] for row in walk(database, Query(by), limit)] == expected
+    assert [row["index"] for row in whole(database, columns, by)] == expected
+    with database.read() as connection:
+        assert [row["index"] for row in rankings.top(connection, "job_1", columns, by, 7)] == expected[:7]
 
 
-def test_scores_come_back_bit_by_bit(database: Database) -> None:
+def test_scores_come_back_bit_by_bit(database: Database, columns: RankingColumns) -> None:
     written = {row["sample_id"]: row for row in ranking(INFO).to_pylist()}
-    for row in walk(database, Query(), 100):
+    for row in whole(database, columns, "mislabeled"):
         expected = written[row["sample_id"]]
         assert {name: row[name] for name in expected} == expected
         assert row["support_same"] is None
 
 
-def test_filters_keep_the_matching_rows_in_order(database: Database) -> None:
-    whole = walk(database, Query(), 1000)
-    cases: list[tuple[Query, Any]] = [
-        (Query(label="dog"), lambda row: row["given_label"] == "dog"),
-        (Query(suggested="eel"), lambda row: row["suggested_label"] == "eel"),
-        (Query(verdict="anomalous"), lambda row: row["verdict"] == "anomalous"),
-        (Query(min_score=0.5), lambda row: row["mislabeled"] >= 0.5),
-        (
-            Query(label="cat", verdict="mislabeled", min_score=0.1),
-            lambda row: row["given_label"] == "cat" and row["verdict"] == "mislabeled" and row["mislabeled"] >= 0.1,
-        ),
-    ]
-    for query, wanted in cases:
-        expected = [row for row in whole if wanted(row)]
-        assert expected
-        assert walk(database, query, 2) == expected
-        with database.read() as connection:
-            assert rankings.count(connection, "job_1", query) == len(expected)
+def test_a_signal_that_was_not_computed_has_no_ranking(database: Database, columns: RankingColumns) -> None:
+    assert whole(database, columns, "support_same") == []
 
 
-def test_a_signal_that_was_not_computed_has_no_ranking(database: Database) -> None:
-    assert walk(database, Query("support_same"), 10) == []
-
-
-@pytest.mark.parametrize("by", ["mislabeled", "aum"])
-def test_the_stream_is_the_ranking_in_chunks(database: Database, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rankings, "_CHUNK", 10)
+def test_rows_come_in_the_asked_order_in_chunks(database: Database, columns: RankingColumns) -> None:
+    wanted = np.arange(ROWS)[::-1]
     with database.read() as connection:
-        chunks = list(rankings.stream(connection, "job_1", Query(by)))
+        chunks = list(rankings.in_order(connection, "job_1", columns, wanted, 10))
     assert [len(chunk) for chunk in chunks] == [10, 10, 10, 10, 1]
-    assert [dict(row) for chunk in chunks for row in chunk] == walk(database, Query(by), 1000)
+    assert [row["index"] for chunk in chunks for row in chunk] == wanted.tolist()
 
 
-def test_ranks_agree_with_the_pages(database: Database) -> None:
-    orders = {by: [row["index"] for row in walk(database, Query(by), 1000)] for by in COMPUTED}
+def test_ranks_agree_with_the_order(database: Database, columns: RankingColumns) -> None:
+    orders = {by: [row["index"] for row in whole(database, columns, by)] for by in COMPUTED}
+    for row in whole(database, columns, "mislabeled"):
+        with database.read() as connection:
+            ranks = rankings.ranks(connection, "job_1", columns, row, COMPUTED)
+        assert ranks == {by: orders[by].index(row["index"]) + 1 for by in COMPUTED}
+
+
+def test_ranks_of_a_job_without_orders_are_counted_in_the_table(database: Database, tmp_path: Path) -> None:
+    rows = sorted(ranking(INFO).to_pylist(), key=lambda row: (-row["si"], row["index"]))
     with database.read() as connection:
-        for row in rankings.page(connection, "job_1", Query(), limit=ROWS):
-            ranks = rankings.ranks(connection, "job_1", row, COMPUTED)
-            assert ranks == {by: orders[by].index(row["index"]) + 1 for by in COMPUTED}
-        assert rankings.ranks(connection, "job_1", row, []) == {}
+        columns = ranking_columns.opened(connection, tmp_path / "ranking", "job_1")
+        assert not columns.has_orders(["si"])
+        for rank, row in enumerate(rows, 1):
+            found = rankings.get(connection, "job_1", row["sample_id"])
+            assert found is not None
+            assert rankings.ranks(connection, "job_1", columns, found, ["si"]) == {"si": rank}
 
 
 def test_verdicts_are_counted(database: Database) -> None:
@@ -103,8 +99,8 @@ def test_verdicts_are_counted(database: Database) -> None:
 def test_saving_again_replaces_and_leaves_other_jobs_alone(database: Database) -> None:
     with database.write() as connection:
         rankings.save(connection, "job_1", ranking(INFO).slice(0, 3))
-        assert rankings.count(connection, "job_1", Query()) == 3
-        assert rankings.count(connection, "job_2", Query()) == ROWS
+        assert sum(rankings.count_by_verdict(connection, "job_1").values()) == 3
+        assert sum(rankings.count_by_verdict(connection, "job_2").values()) == ROWS
 
 
 @pytest.mark.parametrize(
@@ -126,9 +122,9 @@ def test_a_sample_that_is_not_ranked_is_none(database: Database) -> None:
         assert rankings.get(connection, "job_1", f"row-{ROWS}") is None
 
 
-def test_samples_are_found_by_position_in_the_asked_order(database: Database) -> None:
+def test_samples_are_found_by_position_in_the_asked_order(database: Database, columns: RankingColumns) -> None:
     with database.read() as connection:
-        found = rankings.rows_at(connection, "job_1", [7, ROWS + 3, 2])
+        found = rankings.rows_at(connection, "job_1", columns, [7, ROWS + 3, 2])
     assert [row["sample_id"] for row in found] == ["row-7", "row-2"]
 
 
@@ -142,10 +138,8 @@ def test_summaries_come_back_and_are_replaced(database: Database) -> None:
         assert rankings.summaries(connection, "job_1") == {}
 
 
-def test_every_signal_has_its_column(database: Database) -> None:
-    with database.read() as connection:
-        row = rankings.page(connection, "job_1", Query(), limit=1)[0]
-    assert set(SIGNALS) <= set(row)
+def test_every_signal_has_its_column(database: Database, columns: RankingColumns) -> None:
+    assert set(SIGNALS) <= set(whole(database, columns, "mislabeled")[0])
 
 
 def test_rows_of_a_large_ranking_that_was_just_written_are_found_by_their_key(database: Database) -> None:
