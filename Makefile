@@ -95,6 +95,7 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	$(BIN)/python -m benchmarks.page
 	$(BIN)/python -m benchmarks.queries
 	$(BIN)/python -m benchmarks.load
+	$(BIN)/python -m benchmarks.readers
 
 # torch is pinned to the version whose CPU build was tested; the file is used with -c, so CUDA packages in it are
 # installed only where a CUDA build of torch asks for them.
