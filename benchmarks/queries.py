@@ -40,6 +40,10 @@ from service.store.engine import migrate, open_database
 RESULTS = Path(__file__).parent / "results"
 REVIEWED = 10_000
 _SPENT, _MOST = 1.0, 50  # processor seconds and repetitions of each question
+_EXPLAINED = (
+    "Before → now. The clock is that of a machine on which other programs ran; processor time says what a question costs. Where the "
+    "first answer took more than a second of processors, it alone was measured; else it is left out. - : not counted."
+)
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 Parameters = dict[str, Any]
 
@@ -354,6 +358,8 @@ def _cells(before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> I
             return ["-"] * 6
         cpu = one["cpu"] + one["database_cpu"]
         numbers = [f"{value:,.1f}" if value < 10 else f"{value:,.0f}" for value in (one["p50"], one["p99"], cpu)]
+        if "statements" not in one:
+            return [*numbers, *["-"] * 3]
         return [*numbers, f"{one['statements']}", f"{one['examined']:,.0f}", ", ".join(one["scans"]) or "-"]
 
     return (
@@ -379,6 +385,7 @@ def main() -> None:
         kept.write_text(json.dumps(known, indent=1) + "\n")
     signals, cores = len(SIGNALS), os.cpu_count()
     lines = [f"# every question over {arguments.rows:,} ranked rows with {signals} signals, {cores} cores", ""]
+    lines += [_EXPLAINED, ""]
     for kind, moments in known.items():
         lines += table(kind, moments)
     (RESULTS / "queries.md").write_text("\n".join(lines).rstrip() + "\n")
