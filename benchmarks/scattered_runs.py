@@ -103,7 +103,7 @@ def strange_runs(
 def _made(name: str, kind: str, rate: float, rows: int, seed: int) -> StrangeRun:
     glitches = None
     if kind in (STRANGER, NOVEL) or name in REALS:
-        info, dataset, added = _mixed(name, kind, round(rate * rows), rows, seed)
+        info, dataset, added = mixed(name, kind, round(rate * rows), rows, seed)
     else:
         info, dataset = load(name, rows, seed)
         added = None
@@ -129,7 +129,7 @@ def _made(name: str, kind: str, rate: float, rows: int, seed: int) -> StrangeRun
     )
 
 
-def _mixed(name: str, kind: str, count: int, rows: int, seed: int) -> tuple[DatasetInfo, Canonical, NDArray[np.bool_]]:
+def mixed(name: str, kind: str, count: int, rows: int, seed: int) -> tuple[DatasetInfo, Canonical, NDArray[np.bool_]]:
     """The set with `count` of its rows replaced; which of its rows are."""
     draws = np.random.default_rng(seed)
     x, y, others = _parts(name, kind, draws)

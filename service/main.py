@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from service.actions.rerun import run_again
+from service.actions.rescore import rescore_due
 from service.api import (
     audits,
     confusion,
@@ -154,6 +155,7 @@ def _ingests(settings: Settings) -> IngestProcesses:
 _BACKGROUND: dict[str, Callable[[Services], object]] = {
     "wake": wake_due,
     "rerun": run_again,
+    "rescore": rescore_due,
     "reconcile": reconcile_due,
     "pull": pull_due,
     "webhooks": deliver_due,

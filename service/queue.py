@@ -18,6 +18,7 @@ from service.settings import (
     QUESTION_QUEUE,
     QUESTION_TASK,
     REQUEST_HEADER,
+    RESCORING_TASK,
     Settings,
     broker_options,
 )
@@ -44,6 +45,9 @@ class Queue(Protocol):
 
     def wake(self, job_id: str, priority: int) -> bool:
         """Tell the workers that a job waits. Returns False when the broker cannot be reached; raises nothing."""
+
+    def wake_rescoring(self, job_id: str, priority: int) -> bool:
+        """Tell the workers that a rescoring of a job waits. Returns as `wake`."""
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
         """Ask the workers for predictions of a job's model; the message expires after `seconds`. Returns as `wake`."""
@@ -83,6 +87,10 @@ class CeleryQueue:
         if not sent:
             log.warning("the sweep will send the message again", job=job_id)
         return sent
+
+    def wake_rescoring(self, job_id: str, priority: int) -> bool:
+        """Send one message, without retry."""
+        return self._send(RESCORING_TASK, [job_id], queue=JOB_QUEUE, priority=_FIRST - priority)
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
         """Send one message, which expires."""

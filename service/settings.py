@@ -2,6 +2,7 @@
 
 import base64
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
@@ -126,6 +127,13 @@ class Settings(BaseSettings):
         10, ge=0, le=90, description="Longest time that a labelling tool waits for predictions for new tasks."
     )
 
+    rescore_after: int = Field(
+        25,
+        ge=0,
+        description="New reviews after which the samples of a completed job are scored again by what was verified, without a training; 0: "
+        "only on request.",
+    )
+
     lease_seconds: float = Field(
         30, gt=0, description="A worker that does not renew its lease for longer loses its job."
     )
@@ -228,6 +236,11 @@ class Settings(BaseSettings):
         """Where pretrained models are looked for; it need not be there."""
         return self.home / "models" if self.models is None else self.models.expanduser().resolve()
 
+    @property
+    def lease(self) -> timedelta:
+        """How long a worker is believed without a sign of life."""
+        return timedelta(seconds=self.lease_seconds)
+
     def backbones_of(self, modality: str) -> tuple[str, ...]:
         """The networks that model auto tries for a modality."""
         return {"image": self.image_backbones, "text": self.text_backbones}.get(modality, ())
@@ -242,6 +255,7 @@ JOB_QUEUE = "jobs"
 # Names of messages, no modules: older services and workers know them, too.
 JOB_TASK = "worker.tasks.run_job"
 REQUEST_HEADER = "suspects_request_id"  # header of a message: the request that it comes from
+RESCORING_TASK = "worker.tasks.rescore_job"
 # A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
 QUESTION_TASK = "worker.tasks.answer_question"

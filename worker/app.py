@@ -30,7 +30,15 @@ from celery.signals import (
 )
 
 from service.logs import log_libraries_to_stderr, log_to_stderr
-from service.settings import JOB_QUEUE, JOB_TASK, QUESTION_TASK, REQUEST_HEADER, Settings, broker_options
+from service.settings import (
+    JOB_QUEUE,
+    JOB_TASK,
+    QUESTION_TASK,
+    REQUEST_HEADER,
+    RESCORING_TASK,
+    Settings,
+    broker_options,
+)
 from service.store import workers
 from service.store.blobs import Blobs
 from service.store.clock import database_time
@@ -38,6 +46,7 @@ from service.store.engine import open_database
 from worker.cores import Cores, find_cores
 from worker.devices import choose_device
 from worker.job.context import WorkerContext
+from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
 from worker.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
@@ -108,6 +117,14 @@ def run_job(job_id: str) -> None:
     with _logged_with(job_id):
         _share_cores()
         run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+
+
+@app.task(name=RESCORING_TASK)
+def rescore_job(job_id: str) -> None:
+    """Score the samples of a completed job again, if that is still to be done."""
+    with _logged_with(job_id):
+        _share_cores()
+        run_rescoring(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
 
 @app.task(name=QUESTION_TASK)

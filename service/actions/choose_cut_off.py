@@ -116,6 +116,8 @@ def _wrong(columns: RankingColumns) -> tuple[Array, Basis]:
 
 def _undecided(job: Job) -> str | None:
     """Why the probabilities of this job say nothing, if they do."""
+    if ((job.result or {}).get("rescored") or {}).get("recalibrated"):
+        return None  # reviews tell them
     estimate = with_statuses(job.result or {})["estimates"]["mislabeled"]
     return str(estimate["reason"]) if estimate["status"] == "unknown" else None
 

@@ -31,8 +31,9 @@ def compare(services: Services, job: Job, other: str | None, by: str, limit: int
     before, after = sorted((job, _other(services, job, other)), key=lambda one: (one.created_at, one.id))
     for one in (before, after):
         check_signal(one, by, "query", "by")
-    # Neither of both changes any more, and to join a million rows with a million takes seconds.
-    key = (before.id, after.id, by, limit)
+    # Neither of both changes any more unless its samples are scored again, and to join a million rows with a million takes seconds.
+    versions = [str((one.result or {}).get("rescored")) for one in (before, after)]
+    key = (before.id, after.id, *versions, by, limit)
     known = services.compared.get(key)
     return services.compared.put(key, _compared(services, before, after, by, limit)) if known is None else known
 

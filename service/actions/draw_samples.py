@@ -16,7 +16,7 @@ from service.actions.open_audit import AuditState, open_audit
 from service.audit.draw import choose_batch
 from service.audit.goal import listed_share
 from service.audit.measure import Answer, measure
-from service.audit.working_model import fit_model
+from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import DrawRequest
 from service.domain.errors import Conflict, NotFound
 from service.domain.ids import new_id
@@ -88,7 +88,8 @@ def _draw(services: Services, connection: sa.Connection, job: Job, request: Draw
     is_left = (state.answers == Answer.NONE) & ~state.is_logged
     stored, is_new = _model(state, seq, is_left)
     share = _listed_share(state, request.goal, stored)
-    items = choose_batch(stored.model, state.ranked.order, is_left, request.count - len(again), share, random)
+    cells = state.ranked.cells if state.ranked.width > len(bin_ends(len(is_left))) else None
+    items = choose_batch(stored.model, state.ranked.order, is_left, request.count - len(again), share, random, cells)
     index = state.columns.index[[item.row for item in items]]
     if items:
         audits.add_outside(connection, state.job.id, state.entries, state.columns.index[outside], bins)
@@ -122,7 +123,7 @@ def _outside(state: AuditState) -> tuple[Array, Array]:
     rows = np.flatnonzero(~state.is_logged & (state.answers != Answer.NONE))
     # Before the first model, and before one of another ranking, which is made now, bins mean nothing.
     is_of_last = bool(state.models) and state.models[-1].ranked_by == state.ranked_by
-    return rows, state.ranked.bins[rows] if is_of_last else np.zeros(len(rows), np.int8)
+    return rows, state.ranked.cells[rows] if is_of_last else np.zeros(len(rows), np.int8)
 
 
 def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bool]:
@@ -132,11 +133,11 @@ def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bo
         last = state.models[-1]
         if last.ranked_by == state.ranked_by and abs(reviewed - last.reviewed) < _REFITTED_AFTER:
             return last, False
-    model = fit_model(seq, *state.counts_by_bin(is_left), len(is_left))
+    model = fit_model(seq, *state.counts_by_cell(is_left), len(is_left))
     return StoredModel(model, state.ranked_by, reviewed), True
 
 
 def _listed_share(state: AuditState, goal: str, stored: StoredModel) -> float:
-    left = np.bincount(state.ranked.bins[state.answers == Answer.NONE], minlength=len(stored.model.left))
+    left = np.bincount(state.ranked.cells[state.answers == Answer.NONE], minlength=len(stored.model.left))
     expected = float(left @ stored.model.probability)
     return listed_share(goal_from(goal), measure(state.log, state.answers, _LEVEL), expected)

@@ -16,8 +16,9 @@ from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import AuditedLabels
 from service.ingest.identities import splits_of
 from service.services import Services
-from service.store import audits, jobs
+from service.store import audits, jobs, proxies
 from service.store.jobs import Job
+from service.store.proxies import StoredProxy
 
 Array = npt.NDArray[Any]
 _NEXT = 50
@@ -98,6 +99,7 @@ class AuditAnswer:
     confirm: int  # people who must call a label wrong before it counts
     unconfirmed: int  # labels that too few people call wrong yet
     opinions: SecondOpinions
+    proxy: StoredProxy | None  # the judge whose opinions share in the draws
 
 
 def goal_from(text: str) -> Goal:
@@ -117,11 +119,13 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     with services.database.read() as connection:
         state = open_audit(services, connection, job, asked.of)
         last = audits.last_batch(connection, state.job.id)
+        proxy = proxies.get(connection, state.job.id, proxies.last_number(connection, state.job.id))
         names = {one.ranked_by for one in state.models if asked.by or asked.top}
         # Draws by the ranking of a job that was deleted cannot be told by label any more; they count in the whole.
-        there = [name for name in names if jobs.get(connection, name) is not None]
-        bins = {name: ranked_rows(services, connection, state.job.id, name).bins for name in there}
+        there = [name for name in names if jobs.get(connection, audits.DrawnBy.of(name).job_id) is not None]
+        bins = {name: ranked_rows(services, connection, state.job.id, name).cells for name in there}
         opinions = second_opinions(connection, state.job.id) if asked.opinions else SecondOpinions([], [])
+        # The first ranking of the job: a rescored one depends on the answers, and what is measured must not be chosen by them.
         own = ranked_rows(services, connection, state.job.id, state.job.id).order if asked.top else state.ranked.order
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
@@ -138,6 +142,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     probability = np.repeat([one.probability for one in bands], [one.left for one in bands])
     return AuditAnswer(
         job=state.job,
+        proxy=proxy,
         level=asked.level,
         goal=goal,
         measured=whole,

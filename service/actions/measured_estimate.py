@@ -6,16 +6,16 @@ from service.actions.open_audit import open_audit
 from service.audit.measure import Measured, measure
 from service.services import Services
 from service.store import audits
+from service.store.answers import ENOUGH_DRAWN
 from service.store.jobs import Job
 
-_ENOUGH = 30  # reviews of drawn samples
 _LEVEL = 0.95
 
 
 def with_measured_estimate(services: Services, connection: sa.Connection, job: Job) -> Job:
     """The job, its number of wrong labels measured once 30 drawn samples were reviewed; unchanged before."""
     measured = _measured(services, connection, job)
-    if measured is None or measured.estimate is None or measured.drawn < _ENOUGH or job.result is None:
+    if measured is None or measured.estimate is None or measured.drawn < ENOUGH_DRAWN or job.result is None:
         return job
     known = job.result["estimates"]["mislabeled"]
     told = {
@@ -24,7 +24,7 @@ def with_measured_estimate(services: Services, connection: sa.Connection, job: J
         "count": round(measured.estimate),
         "low": measured.low,
         "high": measured.high,
-        # Flags and the certainty of suggestions still follow this.
+        # What the job told without reviews.
         "rule": known,
     }
     estimates = {**job.result["estimates"], "mislabeled": {**known, **told}}

@@ -8,31 +8,20 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from service.actions.second_opinions import people_who_call_wrong
 from service.audit.log import Log
 from service.audit.measure import Answer
 from service.audit.working_model import bin_ends
 from service.domain.audit import AuditedLabels
 from service.domain.job import State
 from service.services import Services
-from service.store import audits, chains, jobs, rankings
+from service.store import audits, chains, jobs, proxies, rescorings
+from service.store.answers import answers
 from service.store.audits import StoredModel
 from service.store.jobs import Job
 from service.store.open_audits import RankedRows, StoredLog
 from service.store.ranking_columns import RankingColumns
-from service.store.standing import DECISIONS
 
 Array = npt.NDArray[Any]
-
-_ANSWERS = {
-    "keep": Answer.RIGHT,
-    "relabel": Answer.WRONG,
-    "remove": Answer.WRONG,
-    "plausible": Answer.PLAUSIBLE,
-    "unsure": Answer.UNSURE,
-}
-# By the place of a decision; -1, the last, is none.
-_BY_DECISION = np.array([*(_ANSWERS[name] for name in DECISIONS), Answer.NONE], np.int8)
 
 
 @dataclass(frozen=True)
@@ -40,7 +29,7 @@ class AuditState:
     """An audit at one moment. n samples, in the order of the audited job's columns; `stored` is None before the first draw."""
 
     job: Job  # whose labels are audited
-    ranked_by: str  # the newest completed job of its chain
+    ranked_by: str  # the ranking that the newest completed job of its chain has now, and the newest proxy
     columns: RankingColumns
     answers: Array  # int8 n, an Answer each
     ranked: RankedRows  # the samples by the newest ranking
@@ -74,9 +63,15 @@ class AuditState:
 
     def counts_by_bin(self, is_left: Array) -> tuple[Array, Array, Array]:
         """Reviewed samples, those with a wrong label, and those of `is_left` (bool n) in each bin of the newest ranking: int B each."""
-        bins, width = self.ranked.bins, len(bin_ends(len(is_left)))
+        return self._counts(self.ranked.bins, len(bin_ends(len(is_left))), is_left)
+
+    def counts_by_cell(self, is_left: Array) -> tuple[Array, Array, Array]:
+        """The same in each cell that draws are made of."""
+        return self._counts(self.ranked.cells, self.ranked.width, is_left)
+
+    def _counts(self, cells: Array, width: int, is_left: Array) -> tuple[Array, Array, Array]:
         reviewed, wrong, left = (
-            np.bincount(bins[rows], minlength=width)
+            np.bincount(cells[rows], minlength=width)
             for rows in (self.answers != Answer.NONE, self.answers == Answer.WRONG, is_left)
         )
         return reviewed, wrong, left
@@ -95,36 +90,24 @@ def open_audit(services: Services, connection: sa.Connection, job: Job, of: Audi
     completed = [one for one in chain if one.state == State.COMPLETED]
     audited = completed[0] if of == "original" else job
     ranking = services.open_rankings.get(connection, services.blobs, audited.id)
-    ranked_by = completed[-1].id
-    answers = _BY_DECISION[ranking.standing.decisions(connection)]
+    newest = completed[-1].id
+    version, proxy = rescorings.version(connection, newest), proxies.last_number(connection, audited.id)
+    ranked_by = audits.DrawnBy(newest, version, proxy).name
     row = audits.get(connection, audited.id)
     confirm = 1 if row is None else row.confirm
-    unconfirmed = _unconfirmed(connection, audited.id, ranking.columns, answers) if confirm > 1 else {}
-    answers[list(unconfirmed)] = Answer.NONE
+    said = answers(connection, audited.id, ranking.columns, ranking.standing, confirm)
     return AuditState(
         job=audited,
         ranked_by=ranked_by,
         columns=ranking.columns,
-        answers=answers,
+        answers=said.of_row,
         ranked=ranked_rows(services, connection, audited.id, ranked_by),
         stored=services.open_audits.log(connection, audited.id),
         confirm=confirm,
-        unconfirmed=unconfirmed,
+        unconfirmed=said.unconfirmed,
     )
 
 
-def _unconfirmed(
-    connection: sa.Connection, job_id: str, columns: RankingColumns, answers: Array
-) -> dict[int, set[str | None]]:
-    """Rows that one person alone calls wrong."""
-    rows = np.flatnonzero(answers == Answer.WRONG)
-    ids = rankings.ids_by_index(connection, job_id, columns.index[rows].tolist())
-    people = people_who_call_wrong(connection, job_id, ids)
-    return {
-        int(row): people.get(name, set()) for row, name in zip(rows, ids, strict=True) if len(people.get(name, ())) < 2
-    }
-
-
 def ranked_rows(services: Services, connection: sa.Connection, job_id: str, ranked_by: str) -> RankedRows:
-    """The samples of a job by the ranking of a job of its chain."""
+    """The samples of a job by a ranking of a job of its chain and a proxy (`audits.DrawnBy`)."""
     return services.open_audits.ranked(connection, services.open_rankings, services.blobs, job_id, ranked_by)

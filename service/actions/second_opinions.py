@@ -1,13 +1,13 @@
 """Second opinions: which labels more than one person judged, and who agrees with what holds in the end."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from service.domain.review import Review
 from service.store import rankings, reviews
+from service.store.answers import restated
 
 _LISTED = 100
 
@@ -39,22 +39,11 @@ class SecondOpinions:
     disputed: list[Dispute]
 
 
-def people_who_call_wrong(
-    connection: sa.Connection, job_id: str, sample_ids: Sequence[str]
-) -> Mapping[str, set[str | None]]:
-    """Who calls the label that the job ranked wrong, by sample: to relabel or to remove it was the last that they said of it."""
-    people: dict[str, set[str | None]] = defaultdict(set)
-    for review in _restated(connection, job_id, sample_ids):
-        if review.decision in ("relabel", "remove"):
-            people[review.sample_id].add(review.reviewer)
-    return people
-
-
 def second_opinions(connection: sa.Connection, job_id: str) -> SecondOpinions:
     """Agreement and disputes over all reviewed samples of a job."""
     held = reviews.latest(connection, job_id)
     said: dict[str, list[Review]] = defaultdict(list)
-    for review in _restated(connection, job_id, list(held)):
+    for review in restated(connection, job_id, list(held)):
         said[review.sample_id].append(review)
     given = rankings.given_labels(connection, job_id, list(said))
     holds = {name: _word(held[name].about(given[name])) for name in said}
@@ -76,10 +65,3 @@ def second_opinions(connection: sa.Connection, job_id: str) -> SecondOpinions:
 
 def _word(review: Review) -> tuple[str, str | None]:
     return review.decision, review.label
-
-
-def _restated(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> list[Review]:
-    """What each person said last, in terms of the labels that the job ranked."""
-    given = rankings.given_labels(connection, job_id, sample_ids)
-    found = reviews.latest_by_reviewer(connection, job_id, [name for name in sample_ids if name in given])
-    return [review.about(given[review.sample_id]) for review in found]

@@ -112,7 +112,7 @@ def select(
         return Selection(ranking.columns, order, len(order))
     by_decision = query.reviewed is not None or query.decision is not None
     moment = ranking.standing.now(connection).moment if by_decision else ()
-    key = (job.id, query, moment)
+    key = (job.id, ranking.columns.folder, query, moment)
     kept = services.open_rankings.selected.get(key) if ids is None else None
     if kept is None:
         kept = _kept(services, connection, job, ranking, query, ids)

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 
+from service.actions.add_proxy import add_proxy
 from service.actions.certify import certify
 from service.actions.draw_samples import draw_samples
 from service.actions.measure_labels import AuditQuestion, measure_labels
@@ -13,11 +14,11 @@ from service.api.http.bodies import JsonBody, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import CompletedJob, ServicesDependency
-from service.api.http.openapi import DRAWS_BODY
-from service.api.schemas.audits import Audit, AuditBatchView, AuditCertificate, AuditItem
-from service.api.views.audits import audit_view, certificate_view
+from service.api.http.openapi import DRAWS_BODY, PROXY_BODY
+from service.api.schemas.audits import Audit, AuditBatchView, AuditCertificate, AuditItem, AuditProxy
+from service.api.views.audits import audit_view, certificate_view, proxy_view
 from service.api.views.samples import sample_cards
-from service.domain.audit import GOAL_HELP, GOAL_PATTERN, AuditedLabels, DrawRequest
+from service.domain.audit import GOAL_HELP, GOAL_PATTERN, AuditedLabels, DrawRequest, ProxyRequest
 from service.domain.digests import canonical_digest
 from service.report.certificate import html
 from service.report.render import PAGE_HEADERS
@@ -67,6 +68,22 @@ def create_draws(
         for row, card in zip(batch.rows, cards, strict=True)
     ]
     return AuditBatchView(batch=batch.id, job=batch.job.id, goal=batch.goal, items=items)
+
+
+@router.post(
+    "/jobs/{job_id}/proxies",
+    status_code=201,
+    summary="Let another judge share in the draws",
+    responses=problems(400, 404, 409, 410, 413, 415, 422),
+    openapi_extra=PROXY_BODY,
+)
+def create_proxy(job: CompletedJob, body: JsonBody, services: ServicesDependency) -> AuditProxy:
+    """The opinions of a second annotator, another model or a language model on the labels, given before they are reviewed.
+
+    Draws that follow are divided by them, and what they are worth is learnt from the reviews. A good judge saves reviews, a bad or
+    adversarial one costs reviews, and the interval holds with either. The newest counts; earlier draws stay as they are.
+    """
+    return proxy_view(add_proxy(services, job, parsed(ProxyRequest, body.value)))
 
 
 @router.get(

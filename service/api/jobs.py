@@ -9,6 +9,7 @@ from service.actions.delete import delete_ended_job
 from service.actions.estimate_duration import estimate_job
 from service.actions.find import find_job
 from service.actions.rerun import ask_for_rerun
+from service.actions.rescore import ask_to_rescore
 from service.actions.retry import retry
 from service.actions.submit import submit
 from service.api.http import paging
@@ -16,9 +17,17 @@ from service.api.http.authentication import CallerDependency, authorize, spend_j
 from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, names_connection, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
-from service.api.http.lookup import ServicesDependency
+from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.http.openapi import ESTIMATE_BODY, JOB_BODY
-from service.api.schemas.jobs import JobEstimate, JobPage, JobView, LineageList, RerunStarted, SecondsRange
+from service.api.schemas.jobs import (
+    JobEstimate,
+    JobPage,
+    JobView,
+    LineageList,
+    RerunStarted,
+    RescoringView,
+    SecondsRange,
+)
 from service.api.views.jobs import job_view, job_views, lineage_view
 from service.domain.digests import canonical_digest
 from service.domain.job import ENDED, State
@@ -149,6 +158,21 @@ def rerun_job(job_id: str, services: ServicesDependency, request: RerunRequest |
     job = ask_for_rerun(services, job_id, at_once=request is not None and request.now)
     view = job_view(services, job)
     return RerunStarted(**dict(view), starts_at=view.rerun_at or services.now())
+
+
+@router.post(
+    "/jobs/{job_id}/rescore",
+    status_code=202,
+    summary="Score the samples of a job again by what was verified",
+    responses=problems(404, 409, 410),
+)
+def rescore_job(job: CompletedJob, services: ServicesDependency) -> RescoringView:
+    """Samples whose labels people kept or changed become the trusted reference; nothing is trained, so that it takes seconds.
+
+    `anomalous`, `mislabeled`, verdicts and suggestions change; what does not depend on a reference stays. `rescoring` of the job says
+    what became of it, `result.rescored` which version the ranking is. Draws of an audit keep the ranking that they were made by.
+    """
+    return RescoringView.model_validate(ask_to_rescore(services, job), from_attributes=True)
 
 
 @router.get("/jobs/{job_id}/lineage", summary="The jobs before and after it", responses=problems(404))

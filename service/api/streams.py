@@ -15,7 +15,7 @@ from service.api.http.stopping import stopping
 from service.api.views.samples import review_views
 from service.domain.errors import FieldError, Malformed
 from service.services import Services
-from service.store import news
+from service.store import news, rescorings
 from service.store.jobs import Job
 
 router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
@@ -63,11 +63,15 @@ async def follow_reviews(
 ) -> AsyncIterator[ServerSentEvent]:
     """Events are `review`, with `sample_id` and the `review` that holds now (null: none), whoever wrote it and where.
 
-    Reviews of the whole chain come within a second. When more than 200 samples were reviewed at once, one event `reviews` says
+    `ranking` with `version` says that the samples were scored again. Reviews of the whole chain come within a second. When more than 200 samples were reviewed at once, one event `reviews` says
     `count: null`: read the page again. A stream with `Last-Event-ID` continues after it.
     """
+    version: int | None = None
     while not stopping():
-        numbers, samples = await run_in_threadpool(_reviewed, services, job, seen)
+        numbers, samples, ranked = await run_in_threadpool(_reviewed, services, job, seen)
+        if version is not None and ranked != version:
+            yield ServerSentEvent(event="ranking", data={"version": ranked})
+        version = ranked
         if numbers != seen:
             mark = ",".join(f"{name}:{number}" for name, number in numbers.items())
             if len(samples) > _MOST:
@@ -79,12 +83,12 @@ async def follow_reviews(
         await asyncio.sleep(_LOOK_S)
 
 
-def _reviewed(services: Services, job: Job, seen: Numbers | None) -> tuple[Numbers, list[str]]:
+def _reviewed(services: Services, job: Job, seen: Numbers | None) -> tuple[Numbers, list[str], int]:
     with services.database.read() as connection:
-        numbers = news.review_numbers(connection, job.id)
+        numbers, ranked = news.review_numbers(connection, job.id), rescorings.version(connection, job.id)
         if seen is None or numbers == seen:
-            return numbers, []
-        return numbers, news.reviewed_since(connection, numbers, seen, _MOST + 1)
+            return numbers, [], ranked
+        return numbers, news.reviewed_since(connection, numbers, seen, _MOST + 1), ranked
 
 
 def _first_look(services: ServicesDependency) -> news.Overview:

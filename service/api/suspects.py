@@ -257,7 +257,7 @@ def _kept_page(services: Services, connection: sa.Connection, job: Job, asked: _
     ranking = services.open_rankings.get(connection, services.blobs, job.id)
     if services.completed_jobs.is_pulled(connection, job):
         return _page(services, connection, job, asked)
-    key = (job.id, asked, ranking.standing.now(connection).moment)
+    key = (job.id, ranking.columns.folder, asked, ranking.standing.now(connection).moment)
     known = services.pages.get(key)
     return services.pages.put(key, _page(services, connection, job, asked)) if known is None else known
 

@@ -1,8 +1,8 @@
 """Requests to an audit, which measures by reviews how many labels are wrong."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.domain.dataset import Frozen
 
@@ -37,3 +37,22 @@ class DrawRequest(Frozen):
         max_length=200,
         description="Who will review them. What this person has been given and not reviewed comes first.",
     )
+
+
+class ProxyRequest(Frozen):
+    """Body of POST /jobs/{id}/proxies: the opinions of a judge, by sample id."""
+
+    name: str = Field(min_length=1, max_length=200, description="Who judges: a second annotator, a model.")
+    labels: dict[str, str] | None = Field(
+        None, min_length=1, description="The label that the judge would give each sample, a class of the dataset."
+    )
+    wrong: dict[str, Annotated[float, Field(ge=0, le=1)]] | None = Field(
+        None, min_length=1, description="Instead of `labels`: the probability that the given label is wrong."
+    )
+    of: AuditedLabels = Field("original", description="Which labels are judged, as in draws.")
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.labels is None) == (self.wrong is None):
+            raise ValueError("give labels or wrong, one of them")
+        return self

@@ -20,7 +20,7 @@ _OUTSIDE = "outside"
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A working model, the job whose ranking has its bins, and how many samples were reviewed when it was made."""
+    """A working model, the ranking and proxy that have its bins (`DrawnBy`), and how many samples were reviewed when it was made."""
 
     model: WorkingModel
     ranked_by: str
@@ -44,6 +44,28 @@ class AuditRow:
 
     seed: int
     confirm: int
+
+
+@dataclass(frozen=True)
+class DrawnBy:
+    """What draws are made by: a version of a job's ranking, and a proxy of the audited job, 0 for none."""
+
+    job_id: str
+    version: int = 0
+    proxy: int = 0
+
+    @property
+    def name(self) -> str:
+        """As working models have it."""
+        ranking = f"{self.job_id}@{self.version}" if self.version else self.job_id
+        return f"{ranking}#{self.proxy}" if self.proxy else ranking
+
+    @classmethod
+    def of(cls, name: str) -> "DrawnBy":
+        """By its name."""
+        ranking, _, proxy = name.partition("#")
+        job_id, _, version = ranking.partition("@")
+        return cls(job_id, int(version or 0), int(proxy or 0))
 
 
 def get(connection: sa.Connection, job_id: str) -> AuditRow | None:

@@ -68,9 +68,9 @@ class Blobs:
         """The folder of a completed job's arrays by sample."""
         return self.job(job_id) / "evidence"
 
-    def ranking(self, job_id: str) -> Path:
-        """The folder of a completed job's ranking as columns."""
-        return self.job(job_id) / "ranking"
+    def ranking(self, job_id: str, version: int = 0) -> Path:
+        """The folder of a version of a completed job's ranking as columns; 0 is the one that the job itself made."""
+        return self.job(job_id) / (f"ranking-{version}" if version else "ranking")
 
     def search(self, dataset_id: str) -> Path:
         """The folder of the beginnings of a dataset's texts, to be searched."""

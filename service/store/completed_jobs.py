@@ -1,10 +1,10 @@
-"""Completed jobs and their datasets as values: neither changes any more, so that they are read once."""
+"""Completed jobs and their datasets as values: neither changes any more until its samples are scored again, so that they are read once."""
 
 import sqlalchemy as sa
 
 from service.domain.dataset import DatasetInfo
 from service.domain.job import State
-from service.store import datasets, jobs, pulls
+from service.store import datasets, jobs, pulls, rescorings
 from service.store.jobs import Job
 from service.store.projects import visible
 from service.store.recent import Recent
@@ -23,14 +23,15 @@ class CompletedJobs:
 
     def job(self, connection: sa.Connection, job_id: str) -> Job | None:
         """A job in any state as it is now, or None."""
-        known = self._jobs.get(job_id)
+        version = rescorings.version(connection, job_id)
+        known = self._jobs.get((job_id, version))
         if known is not None:
             state = sa.select(table.c.state).where(table.c.id == job_id, visible(connection, table))
             if connection.execute(state).scalar() == State.COMPLETED:
                 return known
         job = jobs.get(connection, job_id)
         if job is not None and job.state == State.COMPLETED:
-            self._jobs.put(job_id, job)
+            self._jobs.put((job_id, version), job)
         return job
 
     def is_pulled(self, connection: sa.Connection, job: Job) -> bool:

@@ -163,6 +163,11 @@ def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], 
     job_events.record(connection, held.job_id, "state", {"state": State.COMPLETED}, now)
 
 
+def replace_result(connection: sa.Connection, job_id: str, result: Mapping[str, Any]) -> None:
+    """Write another result of a completed job, in the transaction that changes its ranking."""
+    connection.execute(jobs.update().where(jobs.c.id == job_id).values(result=dict(result)))
+
+
 def queue_pulled(connection: sa.Connection, held: Claim, spec: JobSpec, now: datetime) -> None:
     """Put a job whose tasks were pulled into the queue, with the spec that names their dataset. Raises LeaseLost."""
     _write(connection, held, dataset_id=spec.dataset, spec=spec.model_dump(mode="json"))

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.audit.measure import Measured
-from service.audit.working_model import bins_by_rank
-from service.store import audits
+from service.audit.working_model import bin_ends, bins_by_rank, cells_of
+from service.store import audits, proxies
 from service.store.audits import StoredModel
 from service.store.blobs import Blobs
 from service.store.open_rankings import OpenRankings
@@ -38,10 +38,15 @@ class StoredLog:
 
 @dataclass(frozen=True)
 class RankedRows:
-    """The rows of a job by a ranking, most likely mislabeled first (int64 n), and the bin of each row (int8 n)."""
+    """The rows of a job by a ranking, most likely mislabeled first (int64 n), and the bin of each row (int8 n).
+
+    `cells`: the bins, divided by the opinions of a proxy where there is one (int n), and `width`, how many there are.
+    """
 
     order: Array
     bins: Array
+    cells: Array
+    width: int
 
 
 class OpenAudits:
@@ -84,24 +89,35 @@ class OpenAudits:
     def ranked(
         self, connection: sa.Connection, rankings: OpenRankings, blobs: Blobs, job_id: str, ranked_by: str
     ) -> RankedRows:
-        """The rows of a job by the ranking of a job of its chain. Samples which that one did not rank come last."""
+        """The rows of a job by the ranking of a job of its chain. Samples which that one did not rank come last.
+
+        `ranked_by` is the name of an `audits.DrawnBy`.
+        """
         known = self._ranked.get((job_id, ranked_by))
         if known is not None:
             return known
+        drawn_by = audits.DrawnBy.of(ranked_by)
+        ranker, version = drawn_by.job_id, drawn_by.version
         rows = rankings.get(connection, blobs, job_id).columns
-        by = rankings.get(connection, blobs, ranked_by).columns
-        order = by.order(connection, ranked_by, "mislabeled")
+        by = rankings.get(connection, blobs, ranker, version).columns
+        order = by.order(connection, ranker, "mislabeled")
         rank = np.full(len(by), len(by), np.int64)
         rank[order] = np.arange(len(order))
-        if ranked_by != job_id:
-            mine, theirs = _paired(connection, job_id, ranked_by)
+        if ranker != job_id:
+            mine, theirs = _paired(connection, job_id, ranker)
             of_mine = np.full(len(rows), len(by), np.int64)
             of_mine[rows.rows_at(mine)] = rank[by.rows_at(theirs)]
             rank = of_mine
         sorted_rows = np.argsort(rank, kind="stable")
         bins = np.empty(len(sorted_rows), np.int8)
         bins[sorted_rows] = bins_by_rank(len(sorted_rows))
-        return self._ranked.put((job_id, ranked_by), RankedRows(sorted_rows, bins))
+        width = len(bin_ends(len(bins)))
+        ranked = RankedRows(sorted_rows, bins, bins, width)
+        proxy = proxies.get(connection, job_id, drawn_by.proxy) if drawn_by.proxy else None
+        if proxy is not None:
+            cells = cells_of(bins, proxy.opinions, len(bins)).astype(np.int16)
+            ranked = RankedRows(sorted_rows, bins, cells, width * proxies.OPINIONS)
+        return self._ranked.put((job_id, ranked_by), ranked)
 
 
 _NOTHING = np.zeros(0, np.int64), np.zeros(0, np.int16), np.zeros(0, bool)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from service.store import news, ranking_columns, rankings
+from service.store import news, ranking_columns, rankings, rescorings
 from service.store.blobs import Blobs
 from service.store.ranking_columns import RankingColumns
 from service.store.recent import Recent
@@ -48,12 +48,15 @@ class OpenRankings:
 
     def verdicts(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> dict[str, int]:
         """How many samples of a completed job carry each verdict, without making its columns."""
-        known = self._counted.get(job_id)
+        version = rescorings.version(connection, job_id)
+        known = self._counted.get((job_id, version))
         if known is not None:
             return known
-        if (blobs.ranking(job_id) / "header.json").exists():
-            return self._counted.put(job_id, dict(self.get(connection, blobs, job_id).columns.counts))
-        return self._counted.put(job_id, rankings.count_by_verdict(connection, job_id))
+        if (blobs.ranking(job_id, version) / "header.json").exists():
+            counts = dict(self.get(connection, blobs, job_id).columns.counts)
+        else:
+            counts = rankings.count_by_verdict(connection, job_id)
+        return self._counted.put((job_id, version), counts)
 
     def count_reviewed(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> int:
         """On how many ranked samples of a completed job a decision holds."""
@@ -62,10 +65,14 @@ class OpenRankings:
         decisions = self.get(connection, blobs, job_id).standing.decisions(connection)
         return int((decisions >= 0).sum())
 
-    def get(self, connection: sa.Connection, blobs: Blobs, job_id: str) -> OpenRanking:
-        """That of a completed job, which never changes."""
-        known = self._recent.get(job_id)
+    def get(self, connection: sa.Connection, blobs: Blobs, job_id: str, version: int | None = None) -> OpenRanking:
+        """A version of a completed job's ranking, which never changes; None for the one that it has now."""
+        current = rescorings.version(connection, job_id)
+        version = current if version is None else version
+        key = (job_id, version, version == current)
+        known = self._recent.get(key)
         if known is not None:
             return known
-        columns = ranking_columns.opened(connection, blobs.ranking(job_id), job_id)
-        return self._recent.put(job_id, OpenRanking(columns, Standing(job_id, columns)))
+        folder = blobs.ranking(job_id, version)
+        columns = ranking_columns.opened(connection, folder, job_id, is_current=version == current)
+        return self._recent.put(key, OpenRanking(columns, Standing(job_id, columns)))

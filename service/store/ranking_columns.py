@@ -1,7 +1,7 @@
 """Columns of a finished ranking in memory-mapped files: its filters, and the order by each signal.
 
-A ranking never changes, and no index of a database serves every filter in every order. One folder a job, n ranked samples,
-ordered by their index in the dataset; a *row* below is a place in that order:
+A version of a ranking never changes, and no index of a database serves every filter in every order. One folder a version, n ranked
+samples, ordered by their index in the dataset; a *row* below is a place in that order:
 
 ===================== ======== =========================================================================
 `index`, `position`   int64 n  as in the table `suspects`
@@ -38,7 +38,15 @@ import structlog
 
 from service.domain.errors import Damaged
 from service.store import substrings
-from service.store.seal import check_once, open_array, read_checked, seal_folder, sealed_write, unfinished
+from service.store.seal import (
+    FOLDER_SEAL,
+    check_once,
+    open_array,
+    read_checked,
+    seal_folder,
+    sealed_write,
+    unfinished,
+)
 from service.store.tables import suspects
 
 Array = npt.NDArray[Any]
@@ -50,6 +58,7 @@ _BASE = (
     *(f"{name}.npy" for name in ("index", "position", "given", "suggested", "verdict", "confidence", "ids-starts")),
     "ids.bytes",
 )
+_FILTERS = {"index", "given_label", "suggested_label", "suggested_confidence", "verdict"}
 _CHUNK = 20_000
 log = structlog.get_logger()
 
@@ -62,6 +71,7 @@ class RankingColumns:
     labels: tuple[str, ...]
     verdicts: tuple[str, ...]
     counts: Mapping[str, int]  # of samples, by verdict
+    is_current: bool = True  # whether the table has this version of the ranking
 
     def __len__(self) -> int:
         return sum(self.counts.values())
@@ -136,6 +146,7 @@ class RankingColumns:
         """The rows by a signal, most suspicious first. Sorted now where no worker has written it down."""
         path = self.folder / f"order-{by}.npy"
         if not _is_sound(path):
+            _check_current(self.folder, self.is_current)
             score = sa.select(suspects.c[by]).where(suspects.c.job_id == job_id).order_by(suspects.c.index)
             with connection.execute(score, execution_options={"yield_per": _CHUNK}).scalars() as values:
                 scores = np.fromiter((np.nan if value is None else value for value in values), np.float64, len(self))
@@ -194,10 +205,59 @@ def save(
     part.rename(folder)
 
 
-def opened(connection: sa.Connection, folder: Path, job_id: str) -> RankingColumns:
-    """The columns of a completed job, made of its table where no worker has written them down, or some are damaged."""
+def save_version(
+    folder: Path,
+    before: Path,
+    table: pa.Table,
+    columns: Mapping[str, Array],
+) -> None:
+    """Write the columns of another version of a ranking, in place of those of an earlier attempt.
+
+    `before` has those of the version before, which are shared but for what changed. `table` has the changed columns of `suspects`, and
+    `columns` further ones, in the order of rows.
+    """
+    part = _begun(folder)
+    with unfinished(part):
+        scores = set(table.column_names) - _FILTERS
+        rewritten = {"header.json", FOLDER_SEAL, *(f"order-{by}.npy{end}" for by in scores for end in ("", ".seal"))}
+        for path in before.iterdir():
+            if path.name not in rewritten:
+                _share(path, part / path.name)
+        header = json.loads(read_checked(before / "header.json"))
+        given = np.array(header["labels"], dtype=object)[open_array(before / "given.npy")]
+        table = table.append_column("given_label", pa.array(given, pa.string()))
+        counts = _save_filters(part, table)
+        (part / "header.json").write_text(json.dumps(counts))
+        for name, values in columns.items():
+            _save(part / f"{name}.npy", values)
+        for by in scores:
+            _save(part / f"order-{by}.npy", _sorted(table.column(by).to_numpy()))
+        seal_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _share(path: Path, copy: Path) -> None:
+    try:
+        copy.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, copy)
+
+
+def _save(path: Path, values: Array) -> None:
+    # What is shared with an earlier version must not be written through.
+    path.unlink(missing_ok=True)
+    np.save(path, values)
+
+
+def opened(connection: sa.Connection, folder: Path, job_id: str, *, is_current: bool = True) -> RankingColumns:
+    """The columns of a completed job, made of its table where no worker has written them down, or some are damaged.
+
+    Raises Damaged where they are those of an earlier version of the ranking, which the table has no more.
+    """
     lost = [name for name in _BASE if not _is_sound(folder / name)]
     if lost:
+        _check_current(folder, is_current)
         part = _begun(folder)
         with unfinished(part):
             _save_columns(part, _read(connection, job_id))
@@ -211,7 +271,14 @@ def opened(connection: sa.Connection, folder: Path, job_id: str) -> RankingColum
         except OSError:  # another thread or process was quicker
             shutil.rmtree(part, ignore_errors=True)
     header = json.loads(read_checked(folder / "header.json"))
-    return RankingColumns(folder, tuple(header["labels"]), tuple(header["verdicts"]), header["counts"])
+    return RankingColumns(folder, tuple(header["labels"]), tuple(header["verdicts"]), header["counts"], is_current)
+
+
+def _check_current(folder: Path, is_current: object) -> None:
+    if not is_current:
+        raise Damaged(
+            f"{folder} has an earlier version of a ranking and is not as it was written: restore it from a backup"
+        )
 
 
 def _is_sound(path: Path) -> bool:
@@ -265,23 +332,27 @@ def _read(connection: sa.Connection, job_id: str) -> pa.Table:
 
 
 def _save_columns(part: Path, table: pa.Table) -> None:
+    for name in ("index", "position"):
+        np.save(part / f"{name}.npy", table.column(name).to_numpy())
+    substrings.save(part, "ids", (chunk.to_pylist() for chunk in table.column("sample_id").chunks))
+    (part / "header.json").write_text(json.dumps(_save_filters(part, table)))
+
+
+def _save_filters(part: Path, table: pa.Table) -> dict[str, Any]:
+    """Write labels, verdicts and confidence, and give the header that they are read by."""
     given, suggested, verdict = (_encoded(table, name) for name in ("given_label", "suggested_label", "verdict"))
     labels = sorted({*given[1], *suggested[1]})
     arrays = {
-        "index": table.column("index").to_numpy(),
-        "position": table.column("position").to_numpy(),
         "given": _places(given, labels),
         "suggested": _places(suggested, labels),
         "verdict": _places(verdict, sorted(verdict[1])).astype(np.int8),
         "confidence": table.column("suggested_confidence").to_numpy(),
     }
     for name, array in arrays.items():
-        np.save(part / f"{name}.npy", array)
-    substrings.save(part, "ids", (chunk.to_pylist() for chunk in table.column("sample_id").chunks))
+        _save(part / f"{name}.npy", array)
     counted = np.bincount(arrays["verdict"], minlength=len(verdict[1])).tolist()
     counts = dict(zip(sorted(verdict[1]), counted, strict=True))
-    header = {"labels": labels, "verdicts": sorted(verdict[1]), "counts": counts}
-    (part / "header.json").write_text(json.dumps(header))
+    return {"labels": labels, "verdicts": sorted(verdict[1]), "counts": counts}
 
 
 def _encoded(table: pa.Table, name: str) -> tuple[Array, list[str]]:

@@ -41,12 +41,33 @@ def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
         connection.exec_driver_sql(f"INSERT INTO suspects ({columns}) VALUES ({places})", rows)  # noqa: S608 - names of columns  # noqa: S608 - names of columns
 
 
-def _copy(connection: sa.Connection, table: pa.Table) -> None:
+def replace_columns(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
+    """Write other values into some columns of every ranked sample of a job; `table` has them, and `index`."""
+    changed = [name for name in table.column_names if name != "index"]
+    if connection.dialect.name == "postgresql":
+        columns = [suspects.c[name] for name in table.column_names]
+        fresh = sa.Table("fresh_scores", sa.MetaData(), *(sa.Column(one.name, one.type) for one in columns))
+        connection.execute(sa.text("DROP TABLE IF EXISTS pg_temp.fresh_scores"))
+        definition = str(sa.schema.CreateTable(fresh).compile(dialect=connection.dialect))
+        connection.execute(sa.text(definition.replace("CREATE TABLE", "CREATE TEMPORARY TABLE")))
+        _copy(connection, table, "fresh_scores")
+        mine = (suspects.c.job_id == job_id) & (suspects.c.index == fresh.c.index)
+        connection.execute(suspects.update().where(mine).values({name: fresh.c[name] for name in changed}))
+        connection.execute(sa.text("DROP TABLE pg_temp.fresh_scores"))
+        return
+    mine = (suspects.c.job_id == job_id) & (suspects.c.index == sa.bindparam("at"))
+    renamed = table.rename_columns(["at" if name == "index" else f"new_{name}" for name in table.column_names])
+    update = suspects.update().where(mine).values({name: sa.bindparam(f"new_{name}") for name in changed})
+    for batch in renamed.to_batches(_CHUNK):
+        connection.execute(update, batch.to_pylist())
+
+
+def _copy(connection: sa.Connection, table: pa.Table, into: str = "suspects") -> None:
     # COPY loads a million rows in seconds where INSERT takes minutes; Arrow writes the CSV without a Python loop.
     columns = ", ".join(f'"{name}"' for name in table.column_names)
     options = pa.csv.WriteOptions(include_header=False, quoting_style="needed")
     cursor = connection.connection.cursor()
-    with cursor.copy(f"COPY suspects ({columns}) FROM STDIN (FORMAT csv)") as copy:
+    with cursor.copy(f"COPY {into} ({columns}) FROM STDIN (FORMAT csv)") as copy:
         for batch in table.to_batches(_CHUNK):
             buffer = io.BytesIO()
             pa.csv.write_csv(batch, buffer, options)
@@ -59,6 +80,11 @@ def save_summaries(connection: sa.Connection, job_id: str, summaries: Mapping[st
     rows = [{"job_id": job_id, "name": name, "summary": dict(summary)} for name, summary in summaries.items()]
     if rows:
         connection.execute(signal_summaries.insert(), rows)
+
+
+def replace_summaries(connection: sa.Connection, job_id: str, changed: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write some summaries of a job, in place of those of the same names."""
+    save_summaries(connection, job_id, {**summaries(connection, job_id), **changed})
 
 
 def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any]]:

@@ -191,6 +191,25 @@ reviews = sa.Table(
     sa.Index("ix_reviews_job_id_batch", "job_id", "batch"),
 )
 
+# A completed job whose samples are scored again, without a training, by what people verified since: its ranking gets the version.
+# `reviews`: the number of the last review of the job that there was when it was asked for. Claims are as those of jobs.
+rescorings = sa.Table(
+    "rescorings",
+    metadata,
+    _job_key(),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("reviews", sa.Integer, nullable=False),
+    sa.Column("samples", sa.Integer),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("owner", sa.String),
+    sa.Column("lease_until", UTCDateTime),
+    sa.Column("woken_at", UTCDateTime),
+    sa.Column("error", sa.JSON),
+    sa.Column("created_at", UTCDateTime, nullable=False),
+    sa.Column("finished_at", UTCDateTime),
+)
+
 # Audits: how many labels of a job are wrong, measured by reviews of samples that were drawn. Batches, models and entries are
 # only added: the intervals rest on them. `index` is the sample's place in the upload, as in the table `suspects`.
 audits = sa.Table(
@@ -213,7 +232,8 @@ audit_batches = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
-# Working models: entries from `first` on were drawn by the last of them. `ranked_by`: the job whose ranking has its bins.
+# Working models: entries from `first` on were drawn by the last of them. `ranked_by`: the job whose ranking has its
+# bins, with "@" and its version if it was scored again, and "#" and the number of the proxy that divides them.
 audit_models = sa.Table(
     "audit_models",
     metadata,
@@ -224,6 +244,18 @@ audit_models = sa.Table(
     sa.Column("probability", sa.JSON, nullable=False),
     sa.Column("weight", sa.JSON, nullable=False),
     sa.Column("left", sa.JSON, nullable=False),
+)
+
+# Proxies: judges with an opinion on every label, numbered from 1; the newest shares in the draws. `opinions`: a byte for each ranked
+# sample in the order of the upload, compressed.
+audit_proxies = sa.Table(
+    "audit_proxies",
+    metadata,
+    _job_key(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("opinions", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", UTCDateTime, nullable=False),
 )
 
 # `kind`: drawn by chance, listed by its rank, or outside: reviewed without the audit. A sample leaves once.

@@ -1,5 +1,6 @@
 """Commands for audits: samples to review next, how many labels are wrong, and whether a delivery of labels is accepted."""
 
+import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -118,6 +119,48 @@ def draw(
     printer.rows(answer, answer["items"], columns, name="sample_id", title=f"to review next, for {answer['goal']}")
     if not answer["items"]:
         printer.note("Every sample was reviewed, or is with other reviewers.")
+
+
+@app.command()
+def proxy(
+    context: typer.Context,
+    job: Job,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file with a row for each sample.")],
+    name: Annotated[str, typer.Option(help="Who judges: a second annotator, a model.")],
+    column: Annotated[str, typer.Option(help="Column of the labels that the judge would give.")] = "label",
+    wrong: Annotated[
+        str | None, typer.Option(help="Instead: column of the probabilities that the given label is wrong.")
+    ] = None,
+    id_column: Annotated[str, typer.Option("--id", help="Column of the sample ids.")] = "sample_id",
+    of_version: Version = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let another judge share in the draws of an audit: a second annotator, another model. A good one saves reviews."""
+    said = _column(file, id_column, wrong or column)
+    values = {key: _share(file, key, value) for key, value in said.items()} if wrong else said
+    body = {"name": name, "wrong" if wrong else "labels": values, "of": "version" if of_version else "original"}
+    answer = context.obj.post_json(body, "jobs", job, "proxies")
+    text = f"{name}: {answer['calls_wrong']} labels called wrong, {answer['calls_right']} right"
+    Printer(as_json, quiet).line(answer, str(answer["number"]), text)
+
+
+def _column(file: Path, id_column: str, column: str) -> dict[str, str]:
+    """A column of a CSV file by sample id; empty values are left out. Raises typer.BadParameter naming the column."""
+    with file.open(newline="", encoding="utf-8-sig") as text:
+        rows = csv.DictReader(text)
+        missing = [name for name in (id_column, column) if name not in (rows.fieldnames or ())]
+        if missing:
+            there = ", ".join(rows.fieldnames or ())
+            raise typer.BadParameter(f"{file} has no column {' and '.join(missing)}; it has {there}")
+        return {row[id_column]: row[column] for row in rows if row[column]}
+
+
+def _share(file: Path, sample: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{file}: {text!r} of sample {sample} is no number from 0 to 1") from error
 
 
 @app.command()

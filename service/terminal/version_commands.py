@@ -86,6 +86,27 @@ def rerun(
     printer.line(following, following["id"], f"{following['id']} {following['state']}")
 
 
+@app.command()
+def rescore(
+    context: typer.Context,
+    job: Job,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the samples are scored again.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score the samples of a job again by what was verified. Nothing is trained, so that it takes seconds."""
+    client: Client = context.obj
+    answer = client.post("jobs", job, "rescore")
+    while wait and answer["state"] in ("queued", "running"):
+        time.sleep(_POLL_S)
+        answer = client.get("jobs", job)["rescoring"]
+    if answer["state"] == "failed":
+        raise ApiError("The samples cannot be scored again", answer["error"]["detail"])
+    done = answer["state"] == "completed"
+    said = f"its samples were scored by {answer['samples']} verified ones" if done else "its samples are scored again"
+    Printer(as_json, quiet).line(answer, job, f"{job} version {answer['version']}: {said}")
+
+
 def _following(client: Client, job: str) -> dict[str, Any]:
     """The job that follows another, once it is there. Raises ApiError where the service cannot begin it."""
     while True:

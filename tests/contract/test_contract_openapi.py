@@ -82,6 +82,8 @@ PROMISED = {
     ("get", "/datasets/{dataset_id}/verified"),
     ("get", "/jobs/{job_id}/diff"),
     ("post", "/jobs/{job_id}/rerun"),
+    ("post", "/jobs/{job_id}/rescore"),
+    ("post", "/jobs/{job_id}/proxies"),
     ("get", "/jobs/{job_id}/lineage"),
     ("post", "/connections"),
     ("get", "/connections"),
@@ -328,6 +330,14 @@ class Scene:
         """Let a worker sign in."""
         sign_in(self.services.database)
 
+    def verified(self) -> None:
+        """Let people verify samples of a job whose checkpoints are there."""
+        self.change("settings", self.services.settings.model_copy(update={"keep_checkpoints_days": 0}))
+        add_finished(self.services.database, self.services.blobs, "job_9", "ds_9", rows=20)
+        (self.services.blobs.checkpoints("job_9") / "00001.pt").touch()
+        said = [{"sample_id": f"row-{row}", "decision": "keep"} for row in range(12)]
+        assert self.client.post("/jobs/job_9/reviews", json=said).status_code == 201
+
     def broken_tool(self) -> None:
         """Let the next request to the labelling tool fail."""
         self.tool.answers.append(500)
@@ -366,6 +376,7 @@ EVENT = {"action": "ANNOTATION_UPDATED", "project": {"id": 7}}
 SETUP = {"project": "7.1795433057", "schema": TEXT_CONFIG, "access_token": "0" * 40}
 QUESTION = {**SETUP, "label_config": TEXT_CONFIG, "tasks": [{"id": 1, "data": {"text": "words"}}]}
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
+OPINIONS = {"name": "second annotator", "labels": {"row-1": "cat"}}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 
 
@@ -616,6 +627,22 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         409: (QUEUED, {}),
         422: ({"job_id": "job_5"}, {}),
     },
+    ("post", "/jobs/{job_id}/proxies"): {
+        201: (JOB, {"json": OPINIONS}),
+        400: (JOB, BROKEN),
+        404: (NONE, {"json": OPINIONS}),
+        409: (QUEUED, {"json": OPINIONS}),
+        410: (CANCELLED, {"json": OPINIONS}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
+        422: (JOB, {"json": {"name": "nobody"}}),
+    },
+    ("post", "/jobs/{job_id}/rescore"): {
+        202: ({"job_id": "job_9"}, {}),
+        404: (NONE, {}),
+        409: (JOB, {}),
+        410: (CANCELLED, {}),
+    },
     ("post", "/connections"): {
         201: ({}, {"json": {"kind": "label_studio", "url": "tool", "token": TOKEN}}),
         400: ({}, BROKEN),
@@ -740,6 +767,8 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
     assert status in known or status in (200, 401, 403, 503), "a documented status that nothing brings about"
     if path == "/readyz" and status == 200:
         scene.worker()
+    elif path.endswith("/rescore") and status == 202:
+        scene.verified()
     elif status in PREPARED:
         PREPARED[status](scene)
     if status == 403:

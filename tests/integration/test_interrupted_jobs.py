@@ -4,11 +4,14 @@ import json
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
+from service.store import rescorings
+from service.store.engine import open_database
 from tests.damage import cut_short, flip_bit
 from tests.integration.installation import LONG, QUICK, Installation, impatient, installed, kill
 
@@ -68,3 +71,28 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installa
     with installation.worker():
         installation.wait(job_id, "training")
         assert installation.client.post(f"/jobs/{job_id}/cancel").status_code == httpx.codes.ACCEPTED
+
+
+def test_a_rescoring_whose_worker_died_is_done_by_another_one(installation: Installation) -> None:
+    with installation.worker() as first:
+        job_id = installation.submit(QUICK)
+        installation.wait(job_id, "completed")
+        kill(first)
+    said = [{"sample_id": f"s{number}", "decision": "keep"} for number in range(12)]
+    installation.client.post(f"/jobs/{job_id}/reviews", json=said).raise_for_status()
+    asked = installation.client.post(f"/jobs/{job_id}/rescore").raise_for_status().json()
+    assert (asked["version"], asked["state"]) == (1, "queued")
+    assert installation.client.post(f"/jobs/{job_id}/rescore").raise_for_status().json() == asked
+    database = open_database(installation.settings.database)
+    with database.write() as connection:
+        dead = rescorings.claim(connection, job_id, "dead", timedelta(seconds=1), datetime.now(UTC))
+    assert dead is not None
+    with installation.worker():
+        while (told := installation.job(job_id)["rescoring"])["state"] != "completed":
+            assert told["state"] in ("running", "queued"), told
+            time.sleep(0.1)
+    assert installation.job(job_id)["result"]["rescored"]["samples"] == 12
+    # It was slow, not dead: what it writes now changes nothing.
+    with database.write() as connection, pytest.raises(rescorings.RescoringLost):
+        rescorings.complete(connection, dead, 12, 12, datetime.now(UTC))
+    database.close()

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import numpy as np
@@ -78,6 +80,81 @@ def assert_parts_are_filters(installation: Installation, job_id: str) -> None:
             found = installation.client.get(f"/jobs/{job_id}/suspects", params=wanted).json()
             assert found["total"] == part["size"]
             assert set(part["sample_ids"]) <= {item["sample"]["id"] for item in found["items"]}
+
+
+def test_what_people_verify_sharpens_the_ranking_of_the_same_job(installation: Installation) -> None:
+    job_id = installation.submit(QUICK, glitches=[{"kind": "mislabeled_uniform", "rate": 0.1, "seed": 1}])
+    before = installation.wait(job_id, "completed")
+    first = {row["sample_id"]: row for row in installation.ranking(job_id)}
+    few = installation.client.post(f"/jobs/{job_id}/rescore")
+    assert few.status_code == httpx.codes.CONFLICT
+    assert "at least 10" in few.json()["detail"]
+    drawn = installation.client.post(f"/jobs/{job_id}/audit/draws", json={"count": 35}).json()["items"]
+    said = [right_answer(row) for row in list(first.values())[:5] + list(first.values())[300:345]]
+    said += [right_answer(first[item["sample_id"]]) for item in drawn]
+    assert installation.client.post(f"/jobs/{job_id}/reviews", json=said).status_code == httpx.codes.CREATED
+    # 25 reviews are enough for it to begin by itself.
+    job = rescored(installation, job_id, 1)
+    assert job["result"]["rescored"]["samples"] == len({one["sample_id"] for one in said})
+    assert job["result"]["rescored"]["reviews"] == len(said)
+    assert job["state"] == "completed"
+    # The number is measured by now: flagged is what is more likely wrong than not, by what the reviewers said.
+    assert job["result"]["estimates"]["mislabeled"]["status"] == "measured"
+    assert job["result"]["rescored"]["recalibrated"] is True
+    after = installation.ranking(job_id)
+    assert_ranked(installation, job_id, after)
+    signals = first["s0"].keys() & set(job["result"]["signals"])
+    changed = {name for name in signals if any(row[name] != first[row["sample_id"]][name] for row in after)}
+    assert changed == {"mislabeled", "anomalous"}
+    flagged = [row for row in after if row["verdict"] == "mislabeled"]
+    assert flagged == after[: len(flagged)]
+    assert sum(bool(row["planted_kind"]) for row in flagged) > len(flagged) / 2 > 10
+    codes = {one["code"] for one in job["result"]["warnings"]}
+    assert "small_trusted_reference" in codes
+    assert "no_trusted_reference" not in codes
+    assert {one["code"] for one in before["result"]["warnings"]} >= {"no_trusted_reference"}
+    # The draws keep the ranking that they were made by; new ones follow the new one.
+    assert installation.client.get(f"/jobs/{job_id}/audit").json()["reviewed"]["drawn"] == 35
+    assert installation.client.post(f"/jobs/{job_id}/audit/draws", json={"count": 5}).status_code == httpx.codes.CREATED
+    assert installation.client.post(f"/jobs/{job_id}/rescore").status_code == httpx.codes.ACCEPTED
+    rescored(installation, job_id, 2)
+    # The same reviews give the same ranking.
+    assert installation.ranking(job_id) == after
+
+
+def right_answer(row: dict[str, str]) -> dict[str, str]:
+    """What a reviewer says who knows every label."""
+    right = {"decision": "relabel", "label": row["planted_label"]} if row["planted_label"] else {"decision": "keep"}
+    return {"sample_id": row["sample_id"], **right}
+
+
+def rescored(installation: Installation, job_id: str, version: int) -> dict[str, Any]:
+    """The job once its ranking has this version."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = installation.job(job_id)
+        told = job["rescoring"] or {}
+        assert told.get("state") != "failed", told["error"]
+        if (job["result"]["rescored"] or {}).get("version") == version:
+            return job
+        time.sleep(0.1)
+    raise AssertionError(f"not scored again: {told}")
+
+
+def assert_ranked(installation: Installation, job_id: str, ranking: list[dict[str, str]]) -> None:
+    """Scores in the table, the order in the files, and verdicts in both say the same."""
+    scores = [float(row["mislabeled"]) for row in ranking]
+    assert scores == sorted(scores, reverse=True)
+    assert installation.job(job_id)["flagged"] == sum(row["verdict"] in ("mislabeled", "anomalous") for row in ranking)
+    found = installation.client.get(f"/jobs/{job_id}/suspects", params={"verdict": "mislabeled", "limit": 1000}).json()
+    assert [item["sample"]["id"] for item in found["items"]] == [
+        row["sample_id"] for row in ranking if row["verdict"] == "mislabeled"
+    ]
+    strange = installation.client.get(f"/jobs/{job_id}/suspects", params={"by": "anomalous", "limit": 20}).json()[
+        "items"
+    ]
+    by_id = {row["sample_id"]: float(row["anomalous"]) for row in ranking}
+    assert [by_id[item["sample"]["id"]] for item in strange] == sorted(by_id.values(), reverse=True)[:20]
 
 
 def questions() -> bytes:

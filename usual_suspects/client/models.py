@@ -55,6 +55,23 @@ class AuditMoment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AuditProxy:
+    """A judge whose opinions on the labels share in the draws, and never in what is measured."""
+
+    # From 1; the newest counts for the draws that follow.
+    number: int
+    name: str
+    calls_right: int
+    # Calls neither right nor wrong: the probability of a wrong label is above .2 and not above .5.
+    doubts: int
+    calls_wrong: int
+    # Ranked samples without an opinion.
+    says_nothing: int
+    created_at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AuditStop:
     """Whether the reviews suffice for a goal."""
 
@@ -255,6 +272,8 @@ class Audit:
     reviewers: tuple[ReviewerShare, ...]
     # With opinions=true: the first 100 samples on which people differ.
     disputed: tuple[DisputedSample, ...]
+    # The judge whose opinions share in the draws; null without one.
+    proxy: AuditProxy | None = None
     # The answer in a sentence.
     means: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -1271,7 +1290,8 @@ class Estimate:
     reason: str | None = None
     # Of out-of-sample predictions: how many cleanlab counts by them (Northcutt et al. 2021).
     confident_joint: int | None = None
-    # Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.
+    # Of a measured number: what the job told without reviews. Flags and certainty follow it until the samples are
+    # scored again (`result.rescored.recalibrated`).
     rule: OwnEstimate | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -1630,6 +1650,23 @@ class JobLinks:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RescoredRanking:
+    """Which version of a ranking it is, once its samples were scored again."""
+
+    # The job itself made version 0.
+    version: int
+    # Verified samples that served as reference.
+    samples: int
+    # Number of the last review of this job that counted.
+    reviews: int
+    # Whether flags and certainty follow what reviewers said: flagged is what is more likely wrong than not. So once
+    # the number of wrong labels is measured.
+    recalibrated: bool = False
+    at: datetime
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobResult:
     """Result of a completed job."""
 
@@ -1643,6 +1680,8 @@ class JobResult:
     signals: tuple[str, ...]
     # What the numbers cannot be trusted for, and how to mend it.
     warnings: tuple[ClientWarning, ...]
+    # null while the ranking is the one that the job made.
+    rescored: RescoredRanking | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -1654,6 +1693,22 @@ class Progress:
     phase: str = "queued"
     detail: str = ""
     eta_seconds: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RescoringView:
+    """The last rescoring of a job: its samples are scored again by what was verified, without a training."""
+
+    # Of the ranking that it makes.
+    version: int
+    state: Literal["queued", "running", "completed", "failed"]
+    # Verified samples that served as reference; null until it is completed.
+    samples: int | None
+    # Why it failed; the ranking is as before then.
+    error: JobError | None
+    created_at: datetime
+    finished_at: datetime | None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -1685,6 +1740,8 @@ class JobView:
     rerun_at: datetime | None = None
     # Why it cannot be run again now; null where it can.
     rerun_blocked: str | None = None
+    # The last time that its samples were scored again.
+    rescoring: RescoringView | None = None
     links: JobLinks
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -2126,6 +2183,8 @@ class RerunStarted:
     rerun_at: datetime | None = None
     # Why it cannot be run again now; null where it can.
     rerun_blocked: str | None = None
+    # The last time that its samples were scored again.
+    rescoring: RescoringView | None = None
     links: JobLinks
     # When its rerun starts, unless somebody reviews meanwhile.
     starts_at: datetime

@@ -1,13 +1,15 @@
 """Resources of a worker process, and the paths of a job's files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 import torch
 
 from service.domain.errors import Damaged
+from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
@@ -46,6 +48,17 @@ def preprocessing_path(blobs: Blobs, job_id: str) -> Path:
     """Stored preprocessing of a job with a pretrained network."""
     # The name is that of files that earlier versions wrote.
     return blobs.job(job_id) / "footing.npz"
+
+
+def found_rate_path(blobs: Blobs, job_id: str) -> Path:
+    """File of the learning rate that a job found before its training."""
+    return blobs.job(job_id) / "learning_rate.json"
+
+
+def with_found_rate(spec: JobSpec, found: Mapping[str, Any]) -> JobSpec:
+    """The spec with the learning rate that such a file holds."""
+    training = spec.training.model_copy(update={"learning_rate": found["rate"]})
+    return spec.model_copy(update={"training": training})
 
 
 def checkpoint_path(folder: Path, epoch: int) -> Path:

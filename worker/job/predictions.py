@@ -40,14 +40,18 @@ class GivenActivations:
 
 
 def measure_predictions(
-    spec: JobSpec, dataset: Canonical, scratch: Path, on_progress: Callable[[float], None]
+    spec: JobSpec,
+    dataset: Canonical,
+    scratch: Path,
+    on_progress: Callable[[float], None],
+    change: Callable[[JobSamples], JobSamples] = lambda samples: samples,
 ) -> tuple[JobSamples, Scored]:
     """Split the samples and score their predictions. Raises Invalid for what the client can correct.
 
-    `on_progress` gets the share done, from 0 to 1.
+    `on_progress` gets the share done, from 0 to 1. `change` gives the samples another reference.
     """
     check_classes(dataset, "pred_probs", "the model of these predictions", "train and predict again")
-    samples = unmodified_samples(spec, dataset)
+    samples = change(unmodified_samples(spec, dataset))
     standard = _standard(dataset, samples.rows) if "features" in _columns(dataset) else None
     train = _trace(dataset, samples.rows, standard, scratch)
     reference = _trace(dataset, samples.reference_rows, standard, scratch / "reference")
@@ -79,8 +83,7 @@ def _columns(dataset: Canonical) -> set[str]:
 
 def _unseen(spec: JobSpec, samples: JobSamples, predicted: Float[Tensor, "n c"], reference: Trace) -> Unseen:
     """The predictions of the training rows and of those reference samples that people have verified."""
-    trusted = spec.reference is not None and spec.reference.is_trusted
-    count = len(samples.reference_labels) if trusted else 0
+    count = len(samples.reference_labels) if samples.is_trusted(spec) else 0
     return Unseen(predicted, torch.softmax(reference.logits[0, :count], 1), samples.reference_labels[:count])
 
 

@@ -49,7 +49,8 @@ class JobSamples:
     `rows` and `reference_rows` are rows of the canonical files of the dataset and of the reference. `original` are the labels
     before errors were planted. `columns` are the training rows that serve as reference, where there is no other. `groups` is None
     where no two samples are of one group. A planted error leaves a sample in its group, copies of other samples too. `tied`
-    are the layers, of those whose gradients count, whose parameters the model uses elsewhere too.
+    are the layers, of those whose gradients count, whose parameters the model uses elsewhere too. `verified_rows`: where people have
+    verified the reference since, the training rows that its samples are, -1 for those that are none.
     """
 
     rows: Int[Tensor, " n"]
@@ -61,6 +62,11 @@ class JobSamples:
     classes: list[str]
     groups: SampleGroups | None = field(default=None, kw_only=True)
     tied: tuple[str, ...] = field(default=(), kw_only=True)
+    verified_rows: Int[Tensor, " m"] | None = field(default=None, kw_only=True)
+
+    def is_trusted(self, spec: JobSpec) -> bool:
+        """Whether people have verified the labels of the reference."""
+        return self.verified_rows is not None or (spec.reference is not None and spec.reference.is_trusted)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Ranking: signals, verdicts, suggestions, evidence and warnings, from the measurements of a job."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from service.domain.label_part import LabelPart
@@ -20,6 +21,7 @@ from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
 from worker.signals.candidates import VerificationCandidate, verification_candidates
 from worker.signals.confident import label_issue_count
+from worker.signals.counts import CountEstimate
 from worker.signals.formulas import compute
 from worker.signals.groups import LabelGroup, Lean, parts_of_members
 from worker.signals.measurements import Answers, Measurements
@@ -30,6 +32,8 @@ from worker.signals.verdicts import Verdicts, decide, rescale_around_cut
 from worker.signals.witnesses import reference_pool, strongest_suspects, training_pool, witnesses
 
 _CLASSES_KEPT = 8
+Recalibrate = Callable[[Float[Tensor, " n"]], Float[Tensor, " n"]]
+_LIKELIER = 0.5  # probability above which a label is more likely wrong than not
 _TYPICAL = 50  # samples listed of each part of a label
 
 
@@ -62,21 +66,11 @@ def rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical
 def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical) -> RankingResult:
     m = scored.measurements
     labels = prepared.planted.labels
-    signals = compute(m, list(dict.fromkeys([*HEADLINES, *spec.signals])))
     generator = torch.Generator().manual_seed(spec.training.seed)
-    verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator)
-    signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
-    estimate = verdicts.mislabeled_estimate
-    suggested, confidence, wrong = suggest(
-        m.dynamics.early,
-        m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
-        labels,
-        verdicts.mislabeled,
-        signals["mislabeled"],
-        # An unknown count must not make anybody sure: no more errors are assumed than there are at least.
-        estimate.count if estimate.doubt is None else estimate.low,
-    )
-    columns = _columns(prepared, dataset, verdicts, suggested, confidence)
+    judged = judge(m, list(dict.fromkeys([*HEADLINES, *spec.signals])), generator)
+    signals, verdicts = judged.signals, judged.verdicts
+    suggested, wrong = judged.suggested, judged.wrong
+    columns = _columns(prepared, dataset, judged)
     summaries = summarise(signals, prepared.planted.kinds)
     summaries["ranking"] = {"by_kind": ranking(summaries)}
     summaries["classes"] = {"held_out_agreement": _held_out_agreement(m, prepared.classes)}
@@ -117,6 +111,56 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
             ],
         },
     )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What follows from the measurements for each sample: `wrong` is the probability that its label is wrong."""
+
+    signals: dict[str, Float[Tensor, " n"]]
+    verdicts: Verdicts
+    suggested: Int[Tensor, " n"]
+    confidence: Float[Tensor, " n"]
+    wrong: Float[Tensor, " n"]
+
+    @property
+    def verdict(self) -> npt.NDArray[Any]:
+        """Names of the verdicts."""
+        names = np.full(len(self.wrong), "clean" if self.verdicts.judged else "not_judged", dtype=object)
+        names[self.verdicts.mislabeled.numpy()] = "mislabeled"
+        names[self.verdicts.anomalous.numpy()] = "anomalous"
+        return names
+
+
+def judge(
+    m: Answers,
+    names: list[str],
+    generator: torch.Generator,
+    counted: CountEstimate | None = None,
+    recalibrate: Recalibrate | None = None,
+) -> Judged:
+    """The named signals, verdicts and suggestions; `counted` is the number of wrong labels where it is known already.
+
+    `recalibrate` gives the probability that each label is wrong by what reviewers said, which falls with the rank by the scores: flagged
+    are then those that are more likely wrong than not.
+    """
+    signals = compute(m, names)
+    known = None if recalibrate is None else recalibrate(signals["mislabeled"])
+    likely = None if known is None else known > _LIKELIER
+    verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator, counted, likely)
+    signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
+    estimate = verdicts.mislabeled_estimate
+    suggested = suggest(
+        m.dynamics.early,
+        m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
+        m.labels,
+        verdicts.mislabeled,
+        signals["mislabeled"],
+        # An unknown count must not make anybody sure: no more errors are assumed than there are at least.
+        estimate.count if estimate.doubt is None else estimate.low,
+        known,
+    )
+    return Judged(signals, verdicts, *suggested)
 
 
 def _counted_elsewhere(m: Answers) -> dict[str, int]:
@@ -161,13 +205,8 @@ def _maps(
     return maps
 
 
-def _columns(
-    prepared: JobSamples, dataset: Canonical, verdicts: Verdicts, suggested: Tensor, confidence: Tensor
-) -> dict[str, Any]:
+def _columns(prepared: JobSamples, dataset: Canonical, judged: Judged) -> dict[str, Any]:
     rows = prepared.rows.tolist()
-    verdict = np.full(len(rows), "clean" if verdicts.judged else "not_judged", dtype=object)
-    verdict[verdicts.mislabeled.numpy()] = "mislabeled"
-    verdict[verdicts.anomalous.numpy()] = "anomalous"
     classes = np.array(prepared.classes, dtype=object)
     touched = prepared.planted.touched.numpy()
     return {
@@ -175,9 +214,9 @@ def _columns(
         "position": prepared.rows.numpy(),
         "sample_id": pa.array([dataset.ids[row] for row in rows], pa.string()),
         "given_label": pa.array(classes[prepared.planted.labels.numpy()], pa.string()),
-        "suggested_label": pa.array(classes[suggested.numpy()], pa.string()),
-        "suggested_confidence": confidence.double().numpy(),
-        "verdict": pa.array(verdict, pa.string()),
+        "suggested_label": pa.array(classes[judged.suggested.numpy()], pa.string()),
+        "suggested_confidence": judged.confidence.double().numpy(),
+        "verdict": pa.array(judged.verdict, pa.string()),
         "planted_kind": pa.array(prepared.planted.kinds, pa.string()),
         "planted_label": pa.array(np.where(touched, classes[prepared.original.numpy()], None), pa.string()),
     }

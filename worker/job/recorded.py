@@ -1,5 +1,6 @@
 """Activations and logits of a training that was recorded elsewhere, read checkpoint by checkpoint."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +33,19 @@ class OpenedRecording:
     epochs: list[int]
 
 
-def open_recording(spec: JobSpec, dataset: Canonical, scratch: Path) -> OpenedRecording:
-    """Split the recorded samples and open their arrays. Raises Invalid for what the client can correct."""
+def open_recording(
+    spec: JobSpec,
+    dataset: Canonical,
+    scratch: Path,
+    change: Callable[[JobSamples], JobSamples] = lambda samples: samples,
+) -> OpenedRecording:
+    """Split the recorded samples and open their arrays. Raises Invalid for what the client can correct.
+
+    `change` gives the samples another reference.
+    """
     recording = _recording(dataset)
     check_classes(dataset, f"logits_{recording.epochs[-1]}", "the recorded model", "train and record again")
-    samples = unmodified_samples(spec, dataset)
+    samples = change(unmodified_samples(spec, dataset))
     places = [place - 1 for place in checkpoints(spec.training)]
     train = RecordedActivations(dataset, samples.rows, recording, places, scratch)
     reference = None

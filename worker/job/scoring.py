@@ -119,8 +119,9 @@ def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> ReferenceSam
     if samples.columns is not None:
         rows, labels = samples.columns.rows, samples.planted.labels
         return ReferenceSamples(trace, labels[rows], columns=rows, weights=samples.columns.weights)
-    trusted = spec.reference is not None and spec.reference.is_trusted
-    return ReferenceSamples(trace, samples.reference_labels, trusted=trusted)
+    return ReferenceSamples(
+        trace, samples.reference_labels, trusted=samples.is_trusted(spec), training_rows=samples.verified_rows
+    )
 
 
 def _chosen(network: CheckpointedModel, prepared: PreparedJob) -> Chosen:

@@ -10,11 +10,10 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
-import torch
 from safetensors.torch import save_file
 
 from service.domain.auto import from_scratch, with_network
-from service.domain.errors import SuspectsError, is_disk_full
+from service.domain.errors import is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
@@ -27,9 +26,12 @@ from worker.job.context import (
     WorkerContext,
     checkpoint_path,
     checkpoint_to_resume,
+    found_rate_path,
     load_checkpoint,
     preprocessing_path,
+    with_found_rate,
 )
+from worker.job.failures import explain
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.phase_timer import PhaseTimer
 from worker.job.predictions import NO_EPOCH, measure_predictions
@@ -37,7 +39,7 @@ from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import Scored, measure, score
-from worker.training.loop import Diverged, EpochMetrics, TrainingState, checkpoints, learning_rate
+from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
 
 log = structlog.get_logger()
@@ -74,7 +76,7 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
             log.exception("database lost", job=job_id)
             return
         log.exception("job failed", job=job_id)
-        failure = _explain(error)
+        failure = explain(error)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
 
 
@@ -158,7 +160,7 @@ def _score_trained(
         prepared.preprocessing.save(preprocessing_path(blobs, job.id))
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
-        spec = _with_found_rate(prepared, spec, blobs.job(job.id) / "learning_rate.json")
+        spec = _with_found_rate(prepared, spec, found_rate_path(blobs, job.id))
     heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     timer.lap("preparing_s")
     folder = blobs.checkpoints(job.id)
@@ -224,7 +226,7 @@ def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpe
         known = asdict(found)
         with sealed_write(path) as part:
             part.write_text(json.dumps(known))
-    return spec.model_copy(update={"training": spec.training.model_copy(update={"learning_rate": known["rate"]})})
+    return with_found_rate(spec, known)
 
 
 def _fit(
@@ -281,25 +283,6 @@ def _end(context: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:
     except sa.exc.OperationalError as error:
         # The lease runs out, and another attempt is made.
         log.warning("end of a job not written", error=str(error))
-
-
-def _explain(error: Exception) -> JobError:
-    match error:
-        case SuspectsError():
-            return JobError(code=error.code, detail=error.detail)
-        case Diverged():
-            return JobError(code="diverged", detail=str(error))
-        case MemoryError():
-            detail = str(error) or "memory ran out; use a smaller model, batch or dataset"
-            return JobError(code="out_of_memory", detail=detail)
-        case torch.OutOfMemoryError():
-            return JobError(code="out_of_memory", detail="the GPU's memory ran out; use a smaller model or batch")
-        case OSError() | sa.exc.OperationalError() if is_disk_full(error):
-            return JobError(code="storage_full", detail="the disk is full; free some space, then retry the job")
-        case FileNotFoundError(filename=str() as name):
-            return JobError(code="damaged", detail=f"{name} is missing; restore it from a backup, then retry the job")
-        case _:
-            return JobError(code="internal", detail=f"{type(error).__name__}; the worker's log has the details")
 
 
 def _now() -> datetime:

@@ -33,7 +33,7 @@ def ranking_warnings(
         *_continued_training(spec),
         *_from_scratch(spec),
         *(_predictions(m, train_accuracy) if m.unseen is not None else ()),
-        *_reference(m),
+        *reference_warnings(m),
         *_count(wrong, spec),
         *_columns(prepared, m, spec),
         *_tied(prepared),
@@ -98,7 +98,8 @@ def _predictions(m: Answers, accuracy: float | None) -> Iterator[ClientWarning]:
         )
 
 
-def _reference(m: Answers) -> Iterator[ClientWarning]:
+def reference_warnings(m: Answers) -> Iterator[ClientWarning]:
+    """What follows from how many samples are verified."""
     if not isinstance(m, Measurements):
         return
     if m.trusted is None:

@@ -45,12 +45,14 @@ def strangeness(
     known: Float[Tensor, "m w"],
     generator: torch.Generator,
     groups: SampleGroups | None = None,
+    training_rows: Int[Tensor, " m"] | None = None,
 ) -> Strangeness:
     """Compare n training samples with m reference samples, in features of one checkpoint.
 
     Remoteness: log distance to the k-th nearest reference row. Crowding: log of the number of training rows within
     that distance. Divergence: remoteness between directions. Rows of its group are left out for each sample, unless fewer than
-    k reference rows are of other groups. Raises ValueError below 10 reference rows.
+    k reference rows are of other groups. `training_rows`: the training samples that the reference rows are, -1 for none, which
+    are not compared with themselves. Raises ValueError below 10 reference rows.
     """
     if len(known) < FEWEST:
         raise ValueError(f"{len(known)} reference rows are too few")
@@ -59,8 +61,15 @@ def strangeness(
     if groups is not None:
         own = _Kin(groups.train, groups.reference, groups.train[columns])
         reference_own = _Kin(groups.reference, groups.reference, groups.train[columns])
-    train = _measure(features, known, features[columns], None, _places(columns, len(features)), own)
-    reference = _measure(known, known, features[columns], torch.arange(len(known)), None, reference_own)
+    places = _places(columns, len(features))
+    own_known = own_other = None
+    if training_rows is not None:
+        inside = (training_rows >= 0).nonzero().squeeze(1)
+        own_known = torch.full((len(features),), -1, dtype=torch.int64)
+        own_known[training_rows[inside]] = inside
+        own_other = torch.where(training_rows >= 0, places[training_rows.clamp(min=0)], -1)
+    train = _measure(features, known, features[columns], own_known, places, own)
+    reference = _measure(known, known, features[columns], torch.arange(len(known)), own_other, reference_own)
     middle, high = torch.quantile(reference, torch.tensor([0.5, 0.95]), dim=1)[:, :, None]
     scale = (high - middle).clamp(min=1e-6)
     # One training row more than at the median is the least that counts: no reference row may have any so near.
@@ -220,7 +229,8 @@ def _kth(
     if related is not None:
         distances.masked_fill_(related, torch.inf)
     if own is not None:
-        distances[torch.arange(len(own)), own] = torch.inf
+        inside = (own >= 0).nonzero().squeeze(1)
+        distances[inside, own[inside]] = torch.inf
     return distances.topk(k, dim=1, largest=False, sorted=False).values.amax(1)
 
 

@@ -25,10 +25,11 @@ def influence_density(
     t: int,
     generator: torch.Generator,
     groups: SampleGroups | None = None,
+    own: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, " n"]:
     """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` minus the same over the reference, at checkpoint t.
 
-    g: gradients of the last layer. Samples of i's group are left out. Range: [-20, 20]; higher = more crowded than in the
+    g: gradients of the last layer. Samples of i's group are left out, and i itself (`own`: its place in the reference, -1 for none). Range: [-20, 20]; higher = more crowded than in the
     reference; 0 where either side has no sample of another group.
     """
     drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
@@ -49,7 +50,12 @@ def influence_density(
             others = len(drawn) - related.sum(1)
         within = torch.logsumexp(near, 1) - others.clamp(min=1).log()
         far = (rows.take(part).cosines(known) - 1) / _WIDTH
-        if groups is None:
+        if own is not None:
+            inside = (own[part] >= 0).nonzero().squeeze(1)
+            far[inside, own[part][inside]] = -torch.inf
+        if groups is None and own is not None:
+            beyond = torch.logsumexp(far, 1) - (len(reference_labels) - (own[part] >= 0).long()).log()
+        elif groups is None:
             beyond = torch.logsumexp(far, 1) - math.log(len(reference_labels))
         else:
             unrelated = ~together(groups.train[part], groups.reference)

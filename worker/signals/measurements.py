@@ -113,7 +113,9 @@ def measure_checkpoints(
             if t == 0:
                 known = known_embeddings if compared else None
                 told = None if embeddings is None or groups is not None else (embeddings, known)
-                place, reference_guess = _placed(values, reference_values, told, labels, classes, seed, groups)
+                place, reference_guess = _placed(
+                    values, reference_values, told, labels, classes, seed, groups, reference
+                )
             if reference_values is not None:
                 inner, reference_inner = _inner(values, reference_values, _seed(seed, t))
                 comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t), groups))
@@ -147,6 +149,23 @@ def measure_checkpoints(
     )
 
 
+def _guesses(
+    features: Float[Tensor, "n w"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    known: Float[Tensor, "m w"] | None,
+    reference: ReferenceSamples,
+    groups: SampleGroups | None,
+) -> tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]:
+    """Held-out guesses of the training and the reference samples, by all that is known of the labels of the others."""
+    guess, known_guess = held_out_scores(features, reference.corrected(labels), classes, known, groups)
+    if known_guess is not None and reference.training_rows is not None:
+        # A verified training row is in the fit, but not in its own held-out guess.
+        inside = reference.training_rows >= 0
+        known_guess[inside] = guess[reference.training_rows[inside]]
+    return guess, known_guess
+
+
 def _inner(values: Float[Tensor, "n e"], known: Float[Tensor, "m e"], seed: int) -> tuple[Inner, Inner]:
     features, known_features = common_features(values, known, _draws(seed))
     return Inner(values, features), Inner(known, known_features)
@@ -160,13 +179,14 @@ def _placed(
     classes: int,
     seed: int,
     groups: SampleGroups | None,
+    reference: ReferenceSamples,
 ) -> tuple[Position, Float[Tensor, "m c"] | None]:
     """Where samples lie at the first checkpoint, and held-out predictions of the reference, by all that embeddings tell if there are any."""
     features, known_features = principal_features(values, reference_values, _draws(_seed(seed, 0)))
     if embeddings is not None and reference_values is not None and embeddings[1] is None:
         raise ValueError("embeddings of the training samples came without those of the reference")
     told, known_told = (features, known_features) if embeddings is None else embeddings
-    guess, known_guess = held_out_scores(told, labels, classes, known_told, groups)
+    guess, known_guess = _guesses(told, labels, classes, known_told, reference, groups)
     return position(features, guess, labels, seed, None if groups is None else groups.train), known_guess
 
 

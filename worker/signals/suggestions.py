@@ -24,11 +24,12 @@ def suggest(
     mislabeled: Bool[Tensor, " n"],
     scores: Float[Tensor, " n"],
     wrong: int,
+    known: Float[Tensor, " n"] | None = None,
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """The likeliest label by the mean of early probabilities and neighbour votes, and the probability that it is right.
 
     The third value is the probability that the given label is wrong. A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
-    wrong labels, to which the probabilities of a wrong label add up.
+    wrong labels, to which the probabilities of a wrong label add up. `known`: these probabilities, where reviews tell them.
     """
     belief = (early + votes) / 2
     best, given = belief.max(1), belief.gather(1, labels[:, None])
@@ -36,7 +37,10 @@ def suggest(
     agrees, keeps = (best.indices == labels).numpy(), (allowed.indices == labels).numpy()
     share = min(max(wrong / len(labels), _LEAST), _MOST)
     right = _right(best.values.double().numpy(), agrees, share, belief.shape[1])
-    mistaken = _mistaken(right, agrees, scores.double().numpy(), share, belief.shape[1])
+    if known is None:
+        mistaken = _mistaken(right, agrees, scores.double().numpy(), share, belief.shape[1])
+    else:
+        mistaken = known.double().numpy()
     # Where the best guess is the sample's own label, which is excluded, the second best is suggested.
     rest = (1 - best.values).clamp(min=_TINY).double().numpy()
     second = np.clip(allowed.values.double().numpy() / rest, 0, 1)

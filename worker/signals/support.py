@@ -21,10 +21,11 @@ def reference_support(
     reference: Float[Tensor, "m d"],
     reference_labels: Int[Tensor, " m"],
     groups: SampleGroups | None = None,
+    own: Int[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
     """Means of the 10 largest cosines, in [-1, 1]: with reference samples of the same label, and with those of any label.
 
-    Reference samples of the sample's group are left out. A sample whose label no reference sample has gets -1 for the first.
+    Reference samples of the sample's group are left out, and the one that it is itself (`own`, -1 for none). A sample whose label no reference sample has gets -1 for the first.
     """
     rows, columns = normalize(activations), normalize(reference)
     same, every = torch.empty(len(rows)), torch.empty(len(rows))
@@ -33,6 +34,9 @@ def reference_support(
         cosines = rows[part] @ columns.T
         if groups is not None:
             cosines.masked_fill_(together(groups.train[part], groups.reference), -torch.inf)
+        if own is not None:
+            inside = (own[part] >= 0).nonzero().squeeze(1)
+            cosines[inside, own[part][inside]] = -torch.inf
         every[part] = _mean_of_largest(cosines, _NEAREST)
         cosines.masked_fill_(labels[part, None] != reference_labels[None, :], -torch.inf)
         same[part] = _mean_of_largest(cosines, _NEAREST)

@@ -72,9 +72,11 @@ def compare(
     groups: SampleGroups | None = None,
 ) -> Comparison:
     """Compare at checkpoint t, without the sample's group; `seed` decides which training rows stand for many."""
-    same, every = reference_support(inner.values, labels, reference_inner.values, reference.labels, groups)
+    own = reference.own_columns(len(labels))
+    same, every = reference_support(inner.values, labels, reference_inner.values, reference.labels, groups, own)
     density = influence_density(
-        train, labels, reference.trace, reference.labels, t, torch.Generator().manual_seed(seed), groups
+        train, labels, reference.trace, reference.labels, t, torch.Generator().manual_seed(seed), groups, own
     )
-    strange = strangeness(inner.features, reference_inner.features, torch.Generator().manual_seed(seed), groups)
+    draws = torch.Generator().manual_seed(seed)
+    strange = strangeness(inner.features, reference_inner.features, draws, groups, reference.training_rows)
     return Comparison(same, every, density, strange)

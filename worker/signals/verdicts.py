@@ -38,9 +38,17 @@ class Verdicts:
 
 
 def decide(
-    m: Answers, mislabeled: Float[Tensor, " n"], anomalous: Float[Tensor, " n"] | None, generator: torch.Generator
+    m: Answers,
+    mislabeled: Float[Tensor, " n"],
+    anomalous: Float[Tensor, " n"] | None,
+    generator: torch.Generator,
+    counted: CountEstimate | None = None,
+    likely: Bool[Tensor, " n"] | None = None,
 ) -> Verdicts:
-    """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is flagged as anomalous."""
+    """Count, then flag from the top of each ranking. Without 150 trusted samples nothing is flagged as anomalous.
+
+    `counted`: the number of wrong labels where it is known already. `likely`: by reviews, which labels are more likely wrong than not.
+    """
     nobody = torch.zeros(len(m.labels), dtype=torch.bool)
     outside, strange = nobody, CountEstimate(0, 0, 0, _blindness(m))
     if isinstance(m, Measurements) and m.trusted is not None and anomalous is not None and strange.doubt is None:
@@ -48,6 +56,11 @@ def decide(
             anomaly_count(m.trusted.strange.train.amax(0), m.trusted.strange.reference.amax(0)), len(m.labels)
         )
         outside = _top(anomalous, strange.count, nobody)
+    if likely is not None:
+        number = int(likely.sum())
+        return Verdicts(likely & ~outside, outside, CountEstimate(number, number, number), strange)
+    if counted is not None:
+        return Verdicts(_top(mislabeled, counted.count, outside), outside, counted, strange)
     known = _known(m)
     if known is None:
         wrong = agreed_error_count(_guesses(m), m.labels)

@@ -55,18 +55,20 @@ def checkpoint_votes(
 ) -> CheckpointVotes:
     """Votes by cosine between the inputs of the last layer. Trusted reference samples vote beside the training rows.
 
-    A sample has no vote on its own group.
+    A sample has no vote on its own group. A training row that people have verified votes for what they said, once.
     """
-    pool, pool_labels = activations, labels
+    pool, pool_labels = activations, reference.corrected(labels)
     own = None if groups is None else groups.train
     pool_groups = own
     if reference.trusted:
-        pool = torch.cat([activations, reference.trace.activations[t]])
-        pool_labels = torch.cat([labels, reference.labels])
-        pool_groups = None if groups is None else torch.cat([groups.train, groups.reference])
-    rows = directions(pool)
-    votes = _votes(rows, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
-    return CheckpointVotes(votes, own_label_support(rows[: len(labels)], labels, classes, generator, own))
+        rows = reference.training_rows
+        others = torch.arange(len(reference.labels)) if rows is None else (rows < 0).nonzero().squeeze(1)
+        pool = torch.cat([activations, reference.trace.activations[t][others]])
+        pool_labels = torch.cat([pool_labels, reference.labels[others]])
+        pool_groups = None if groups is None else torch.cat([groups.train, groups.reference[others]])
+    known = directions(pool)
+    votes = _votes(known, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
+    return CheckpointVotes(votes, own_label_support(known[: len(labels)], labels, classes, generator, own))
 
 
 def embedding_votes(

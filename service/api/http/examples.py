@@ -137,12 +137,14 @@ _JOB: dict[str, Any] = {
                 },
             }
         ],
+        "rescored": None,
     },
     "loop_trouble": None,
     "flagged": 412,
     "reviewed": 50,
     "rerun_at": None,
     "rerun_blocked": None,
+    "rescoring": None,
     "links": {
         "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",

@@ -10,7 +10,7 @@ from service.api.http.errors import Problem
 from service.api.http.examples import EXAMPLES
 from service.api.schemas.datasets import FromProject, FromUrl
 from service.domain.access import KeyRequest, RotateRequest
-from service.domain.audit import DrawRequest
+from service.domain.audit import DrawRequest, ProxyRequest
 from service.domain.connection import ConnectionRequest, PushRequest, TokenRequest
 from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.label_studio import PredictRequest, SetupRequest, ToolEvent
@@ -165,6 +165,7 @@ BULK_BODY = _json_body(
     },
 )
 DRAWS_BODY = _json_body("DrawRequest", {"count": 20, "goal": "recall:0.9", "reviewer": "Noor"})
+PROXY_BODY = _json_body("ProxyRequest", {"name": "second annotator", "labels": {"row-17": "cat", "row-18": "dog"}})
 UNDO_BODY = _json_body("UndoRequest", {"batch": "batch_01kbz6p4r8d1m5t7w9xy"})
 CONNECTION_BODY = _json_body(
     "ConnectionRequest",
@@ -220,6 +221,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         BulkReview,
         UndoRequest,
         DrawRequest,
+        ProxyRequest,
         VersionRequest,
         ConnectionRequest,
         TokenRequest,

@@ -10,6 +10,8 @@ _OTHER: dict[tuple[str, str], AccessScope] = {
     ("POST", "/jobs/{job_id}/reviews/bulk"): AccessScope.REVIEW,
     ("POST", "/jobs/{job_id}/reviews/undo"): AccessScope.REVIEW,
     ("POST", "/jobs/{job_id}/audit/draws"): AccessScope.REVIEW,
+    ("POST", "/jobs/{job_id}/proxies"): AccessScope.REVIEW,
+    ("POST", "/jobs/{job_id}/rescore"): AccessScope.REVIEW,
     ("POST", "/jobs/{job_id}/reconcile"): AccessScope.REVIEW,
     ("POST", "/connections"): AccessScope.ADMIN,
     ("PUT", "/connections/{connection_id}/token"): AccessScope.ADMIN,

@@ -164,6 +164,20 @@ class AuditMoment(BaseModel):
     wrong: WrongCount
 
 
+class AuditProxy(BaseModel):
+    """A judge whose opinions on the labels share in the draws, and never in what is measured."""
+
+    number: int = Field(description="From 1; the newest counts for the draws that follow.")
+    name: str
+    calls_right: int
+    doubts: int = Field(
+        description="Calls neither right nor wrong: the probability of a wrong label is above .2 and not above .5."
+    )
+    calls_wrong: int
+    says_nothing: int = Field(description="Ranked samples without an opinion.")
+    created_at: datetime
+
+
 class Audit(AuditCounts):
     """How many labels of a job are wrong, by what people said and would say."""
 
@@ -189,4 +203,5 @@ class Audit(AuditCounts):
     disputed: list[DisputedSample] = Field(
         description="With opinions=true: the first 100 samples on which people differ."
     )
+    proxy: AuditProxy | None = Field(None, description="The judge whose opinions share in the draws; null without one.")
     means: str = Field(description="The answer in a sentence.")

@@ -9,6 +9,7 @@ from service.api.schemas.page import Page
 from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.estimate import Status
 from service.domain.job import JobError, Progress, State
+from service.domain.rescoring import RescoringState
 from service.domain.specs import JobSpec
 
 
@@ -48,8 +49,34 @@ class Estimate(OwnEstimate):
 
     rule: OwnEstimate | None = Field(
         None,
-        description="Of a measured number: what the job told without reviews. Flags and certainty of suggestions still follow it.",
+        description="Of a measured number: what the job told without reviews. Flags and certainty follow it until the samples are scored "
+        "again (`result.rescored.recalibrated`).",
     )
+
+
+class RescoredRanking(BaseModel):
+    """Which version of a ranking it is, once its samples were scored again."""
+
+    version: int = Field(description="The job itself made version 0.")
+    samples: int = Field(description="Verified samples that served as reference.")
+    reviews: int = Field(description="Number of the last review of this job that counted.")
+    recalibrated: bool = Field(
+        False,
+        description="Whether flags and certainty follow what reviewers said: flagged is what is more likely wrong than not. So once the "
+        "number of wrong labels is measured.",
+    )
+    at: datetime
+
+
+class RescoringView(BaseModel):
+    """The last rescoring of a job: its samples are scored again by what was verified, without a training."""
+
+    version: int = Field(description="Of the ranking that it makes.")
+    state: RescoringState
+    samples: int | None = Field(description="Verified samples that served as reference; null until it is completed.")
+    error: JobError | None = Field(description="Why it failed; the ranking is as before then.")
+    created_at: datetime
+    finished_at: datetime | None
 
 
 class JobResult(BaseModel):
@@ -63,6 +90,7 @@ class JobResult(BaseModel):
     timings: dict[str, float] = Field(description="Seconds: training_s, scoring_s, ranking_s and others.")
     signals: list[str] = Field(description="Which were computed.")
     warnings: list[ClientWarning] = Field(description="What the numbers cannot be trusted for, and how to mend it.")
+    rescored: RescoredRanking | None = Field(None, description="null while the ranking is the one that the job made.")
 
 
 class JobLinks(BaseModel):
@@ -103,6 +131,7 @@ class JobView(BaseModel):
         None, description="When the rerun starts that was asked for, unless somebody reviews meanwhile; null: none is."
     )
     rerun_blocked: str | None = Field(None, description="Why it cannot be run again now; null where it can.")
+    rescoring: RescoringView | None = Field(None, description="The last time that its samples were scored again.")
     links: JobLinks
 
 

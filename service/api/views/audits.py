@@ -3,12 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
+from service.actions.add_proxy import counts_of
 from service.actions.certify import Certificate
 from service.actions.measure_labels import AuditAnswer
 from service.api.schemas.audits import (
     Audit,
     AuditCertificate,
     AuditMoment,
+    AuditProxy,
     AuditStop,
     CertificateJudge,
     DisputedSample,
@@ -22,6 +24,7 @@ from service.api.schemas.audits import (
     WrongCount,
 )
 from service.audit.measure import Measured
+from service.store.proxies import StoredProxy
 
 
 def audit_view(answer: AuditAnswer) -> Audit:
@@ -58,7 +61,22 @@ def audit_view(answer: AuditAnswer) -> Audit:
         disputed=[
             DisputedSample(sample_id=one.sample_id, said=one.said, holds=one.holds) for one in answer.opinions.disputed
         ],
+        proxy=None if answer.proxy is None else proxy_view(answer.proxy),
         means=_means(answer),
+    )
+
+
+def proxy_view(proxy: StoredProxy) -> AuditProxy:
+    """A proxy as the API gives it."""
+    right, doubtful, wrong, silent = counts_of(proxy)
+    return AuditProxy(
+        number=proxy.number,
+        name=proxy.name,
+        calls_right=right,
+        doubts=doubtful,
+        calls_wrong=wrong,
+        says_nothing=silent,
+        created_at=proxy.created_at,
     )
 
 

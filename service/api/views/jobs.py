@@ -12,11 +12,12 @@ from service.domain.dataset import DatasetInfo
 from service.domain.job import State
 from service.domain.verdict import FLAGGED
 from service.services import Services
-from service.store import audits, datasets, loops
+from service.store import audits, datasets, loops, rescorings
 from service.store.jobs import Job
 from service.store.loops import LoopStatus
+from service.store.rescorings import Rescoring
 
-_MADE = ("dataset", "links", "loop_trouble", "flagged", "reviewed", "rerun_at", "rerun_blocked")
+_MADE = ("dataset", "links", "loop_trouble", "flagged", "reviewed", "rerun_at", "rerun_blocked", "rescoring")
 _COPIED = tuple(name for name in JobView.model_fields if name not in _MADE)
 
 
@@ -69,12 +70,14 @@ def _views(services: Services, jobs: Sequence[Job], infos: Mapping[str, DatasetI
         standings = loops.statuses(connection, ids)
         previous = loops.previous_jobs(connection, ids)
         audited = audits.begun(connection, ids)
+        rescored = rescorings.latest_of(connection, ids)
         return [
             _view(
                 with_measured_estimate(services, connection, job) if job.id in audited else job,
                 infos[job.dataset_id],
                 standings.get(job.id),
                 previous.get(job.id),
+                rescored.get(job.id),
                 *_counts(services, connection, job),
             )
             for job in jobs
@@ -95,6 +98,7 @@ def _view(
     info: DatasetInfo,
     loop: LoopStatus | None,
     previous: str | None,
+    rescoring: Rescoring | None,
     flagged: int | None,
     reviewed: int,
 ) -> JobView:
@@ -118,6 +122,7 @@ def _view(
             "reviewed": reviewed,
             "rerun_at": loop and loop.starts_at,
             "rerun_blocked": _why_not(job, loop, reviewed),
+            "rescoring": rescoring and rescoring.model_dump(),
         }
     )
 

@@ -19,7 +19,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.review import Review
 from service.label_studio.push.data_manager import task_links_in
 from service.services import Services
-from service.store import rankings, reviews
+from service.store import rankings, rescorings, reviews
 from service.store.jobs import Job
 from service.store.ranked_texts import RankedText
 from service.store.rankings import Row
@@ -60,14 +60,14 @@ def ranked_items(services: Services, connection: sa.Connection, job: Job, page: 
 def _texts(
     services: Services, connection: sa.Connection, job: Job, info: DatasetInfo, index: Sequence[int]
 ) -> list[RankedText]:
-    kept = services.ranked_texts
-    known = {place: text for place in index if (text := kept.get((job.id, place))) is not None}
+    kept, version = services.ranked_texts, rescorings.version(connection, job.id)
+    known = {place: text for place in index if (text := kept.get((job.id, version, place))) is not None}
     absent = [place for place in index if place not in known]
     if absent:
         rows = rankings.rows_by_index(connection, job.id, absent)
         shown = previews(services, info, [row["position"] for row in rows])
         for row, preview in zip(rows, shown, strict=True):
-            known[row["index"]] = kept.put((job.id, row["index"]), _text(job, info, row, preview))
+            known[row["index"]] = kept.put((job.id, version, row["index"]), _text(job, info, row, preview))
     return [known[place] for place in index]
 
 

@@ -188,6 +188,22 @@ def rerun(client: Client, job: Job) -> JobAnswer:
     return job_answer(client, client.post("jobs", job, "rerun"))
 
 
+class RescoringAnswer(ToolAnswer):
+    """A rescoring of a job: `state` is queued, running, completed or failed."""
+
+    job: str
+    version: int = Field(description="Of the ranking that it makes.")
+    state: str
+
+
+def rescore(client: Client, job: Job) -> RescoringAnswer:
+    """Score the samples of a job again by what was verified; nothing is trained. At least 10 labels must be kept or changed.
+
+    It takes seconds. `job` shows as `rescored` which version the ranking is.
+    """
+    return RescoringAnswer(job=job, **client.post("jobs", job, "rescore"))
+
+
 def delete(client: Client, job: Job) -> Done:
     """Delete a job that has ended, with its ranking, its reviews and its files. This cannot be undone."""
     client.delete("jobs", job)

@@ -410,3 +410,81 @@ def test_reviews_make_the_ranks_into_probabilities_that_fall(client: httpx.Clien
     assert sum(band["wrong"] for band in bands) == found["found"]
     shares = [band["probability"] for band in bands]
     assert shares == sorted(shares, reverse=True)
+
+
+def test_a_decision_on_a_group_is_one_review_of_each_member_drawn_or_not_as_they_were(
+    client: httpx.Client, services: Services
+) -> None:
+    drawn = {*ids(draw(client, 40))}
+    members = client.get(f"{URL}/suspects", params={"label": "dog", "limit": 1000}).json()["items"]
+    names = {item["sample"]["id"] for item in members}
+    assert names & drawn
+    assert names - drawn
+    body = {"decision": "keep", "filter": {"label": "dog"}, "reviewer": "Noor"}
+    assert client.post(f"{URL}/reviews/bulk", json=body).json()["written"] == len(names)
+    found = audit(client)
+    assert found["reviewed"] == {"drawn": len(names & drawn), "other": len(names - drawn)}
+    # Each is reviewed once, and what was handed out and not in the group still waits.
+    assert client.get(f"{URL}/reviews", params={"limit": 1}).json()["total"] == len(names)
+    assert found["waiting"] == len(drawn - names)
+    relabelled = {"decision": "relabel", "label": "eel", "filter": {"label": "dog"}}
+    assert client.post(f"{URL}/reviews/bulk", json=relabelled).json()["written"] == len(names)
+    again = audit(client)
+    assert again["reviewed"] == found["reviewed"]
+    assert again["found"] == len(names)
+
+
+def add_proxy(client: httpx.Client, **body: Any) -> httpx.Response:
+    return client.post(f"{URL}/proxies", json={"name": "second annotator", **body})
+
+
+@pytest.mark.parametrize("kind", ["knowing", "inverted", "blaming what is right"])
+def test_the_interval_holds_with_a_judge_that_knows_everything_and_with_one_that_lies(
+    client: httpx.Client, kind: str
+) -> None:
+    opinions = {
+        "knowing": {f"row-{row}": float(row % EVERY == 0) for row in range(TRAIN)},
+        "inverted": {f"row-{row}": float(row % EVERY != 0) for row in range(TRAIN)},
+        "blaming what is right": {f"row-{row}": 1.0 for row in range(TRAIN) if row % EVERY and row % 2},
+    }[kind]
+    judge(client, ids(draw(client)))
+    told = add_proxy(client, wrong=opinions)
+    assert told.status_code == 201
+    assert told.json()["calls_wrong"] == sum(map(round, opinions.values()))
+    for _ in range(4):
+        judge(client, ids(draw(client)))
+        wrong = audit(client)["wrong"]
+        assert wrong["low"] <= WRONG <= min(wrong["high"], wrong["at_most"])
+    found = audit(client, by="label")
+    assert found["proxy"]["name"] == "second annotator"
+    assert found["reviewed"] == {"drawn": 100, "other": 0}
+    assert all(one["wrong"]["low"] <= 16 <= one["wrong"]["high"] for one in found["labels"])
+
+
+def test_a_judge_that_knows_saves_reviews(client: httpx.Client, services: Services) -> None:
+    def width(job: str, wrong: dict[str, float] | None) -> int:
+        url = f"/jobs/{job}"
+        if wrong:
+            assert client.post(f"{url}/proxies", json={"name": "x", "wrong": wrong}).status_code == 201
+        for _ in range(4):
+            items = client.post(f"{url}/audit/draws", json={"count": 20}).json()["items"]
+            said = [{"sample_id": name, "decision": "remove" if is_wrong(name) else "keep"} for name in ids(items)]
+            assert client.post(f"{url}/reviews", json=said).status_code == 201
+        found = client.get(f"{url}/audit").json()["wrong"]
+        return int(found["high"] - found["low"])
+
+    add_finished(services.database, services.blobs, "job_2", "ds_2", rows=320, splits={"train": TRAIN, "test": 80})
+    with services.database.write() as connection:
+        audits.begin(connection, "job_2", 7, NOON)
+    alone = width("job_1", None)
+    assert width("job_2", {f"row-{row}": float(row % EVERY == 0) for row in range(TRAIN)}) < 0.8 * alone
+
+
+def test_labels_of_a_judge_are_compared_with_the_given_ones_and_faults_are_named(client: httpx.Client) -> None:
+    told = add_proxy(client, labels={"row-0": "cat", "row-1": "cat", "row-2": "eel"}).json()
+    assert (told["number"], told["calls_right"], told["calls_wrong"], told["says_nothing"]) == (1, 2, 1, TRAIN - 3)
+    unknown = add_proxy(client, labels={"row-0": "cow", "nobody": "cat"})
+    assert unknown.status_code == 422
+    assert [error["loc"][-2:] for error in unknown.json()["errors"]] == [["labels", "nobody"], ["labels", "row-0"]]
+    assert add_proxy(client).status_code == 422
+    assert audit(client)["proxy"]["number"] == 1

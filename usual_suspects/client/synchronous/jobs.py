@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from usual_suspects.client.models import (
     Audit,
     AuditBatchView,
     AuditCertificate,
+    AuditProxy,
     CandidateList,
     ConfusionView,
     DatasetInfo,
@@ -26,6 +27,7 @@ from usual_suspects.client.models import (
     LineageList,
     PushResult,
     ReconcileResult,
+    RescoringView,
     Review,
     ReviewsRecorded,
     ReviewSummary,
@@ -139,6 +141,25 @@ class Job:
             self.refresh()
         following = get("jobs", self.view.links.next.rpartition("/")[2])
         return Job(self._transport, to_model(JobView, self._transport.send(following)), self.origin)
+
+    def rescore(self, timeout: float | None = 600) -> "Job":
+        """Score its samples again by those that people have verified, without a training, and wait for it.
+
+        Raises Conflict with the reason where it cannot be done, WaitedTooLong after `timeout` seconds.
+        """
+        asked = to_model(RescoringView, self._transport.send(act("jobs", self.id, "rescore")))
+        begun = time.monotonic()
+        self.refresh()
+        while (told := self.view.rescoring) is None or told.state in ("queued", "running"):
+            if timeout is not None and time.monotonic() - begun > timeout:
+                raise WaitedTooLong("Not done in time", f"{self.id} was not scored again after {timeout:g} seconds")
+            pause(_POLL_S)
+            self.refresh()
+        if told.state == "failed" and told.version >= asked.version:
+            raise Conflict(
+                "The samples cannot be scored again", told.error.detail if told.error else "no reason is known"
+            )
+        return self
 
     def lineage(self) -> LineageList:
         """The jobs before and after it, from the first dataset to its corrected versions. Raises ApiError."""
@@ -269,6 +290,22 @@ class Job:
         named = {"history": history, "opinions": opinions, "worst_case": worst_case}
         flags = {name: str(value).lower() for name, value in named.items()}
         return to_model(Audit, self._transport.send(get("jobs", self.id, "audit", **asked, **flags)))
+
+    def add_proxy(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        wrong: Mapping[str, float] | None = None,
+        of: str = "original",
+    ) -> AuditProxy:
+        """Let another judge share in the draws of the audit: the `labels` that it would give, or how likely labels are `wrong`, by id.
+
+        A good judge saves reviews; a bad one costs reviews, and the interval holds all the same. Raises Invalid.
+        """
+        said = {"labels": None if labels is None else dict(labels), "wrong": None if wrong is None else dict(wrong)}
+        body = {"name": name, "of": of, **{field: value for field, value in said.items() if value is not None}}
+        return to_model(AuditProxy, self._transport.send(act("jobs", self.id, "proxies", body=body)))
 
     def certificate(
         self, share: float = 0.01, *, level: float = 0.95, of: str = "original", path: str | Path | None = None

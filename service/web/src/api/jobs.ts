@@ -49,6 +49,10 @@ export function submitAgain({ spec }: Job, changes: Partial<JobRequest> = {}): P
 export const rerunJob = (id: string, now: boolean) =>
   data(api.POST("/jobs/{job_id}/rerun", { params: { path: { job_id: id } }, body: { now } }));
 
+/** Has the samples of a job scored again by what people verified, without a training. */
+export const rescoreJob = (id: string) =>
+  data(api.POST("/jobs/{job_id}/rescore", { params: { path: { job_id: id } } }));
+
 /** Which parts of the service are up; also its answer when one is not. */
 export async function getReadiness(): Promise<components["schemas"]["Readiness"]> {
   const response = await fetch("/readyz");

@@ -56,7 +56,11 @@ export class Decisions {
   #summary?: ReturnType<typeof setTimeout>;
   #stream: ReviewStream;
 
-  constructor(readonly job: string) {
+  /** `ranked` is called when the samples were scored again. */
+  constructor(
+    readonly job: string,
+    ranked?: () => void,
+  ) {
     this.#summarise();
     this.#stream = new ReviewStream(job, {
       show: (reviews) => {
@@ -64,6 +68,13 @@ export class Decisions {
         this.#summarise();
       },
       renew: () => attempt(() => this.renew()),
+      // The list is left as it is, so that nobody decides on another sample than the one they looked at.
+      rank: () => {
+        if (this.ranking) this.ranking.isStale = true;
+        const show = { title: "Show it", run: () => attempt(() => this.renew()) };
+        toasts.say("The reviews have sharpened the ranking.", show);
+        ranked?.();
+      },
     });
   }
 

@@ -1,7 +1,7 @@
 // One job as it stands now: loaded, and followed by its events until it ends.
 
 import { Refused } from "$/api/client";
-import { getJob } from "$/api/jobs";
+import { getJob, rescoreJob } from "$/api/jobs";
 import { follow } from "$/api/events";
 import { ENDED, type Job } from "$/api/types";
 
@@ -51,6 +51,11 @@ export class FollowedJob {
     if (!ENDED.has(this.job.state) || !this.#wasFollowed) this.#follow();
     else this.#unfollow();
     this.#wasFollowed = true;
+  }
+
+  /** Asks for its samples to be scored again by what people verified. */
+  async rescore(): Promise<void> {
+    await rescoreJob(this.id);
   }
 
   #follow(): void {

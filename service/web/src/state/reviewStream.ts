@@ -14,6 +14,8 @@ interface Takes {
   show: (reviews: ReadonlyMap<string, Review | null>) => void;
   /** Loads everything anew: too much has happened to be listed. */
   renew: () => void;
+  /** Is told that the samples were scored again. */
+  rank?: () => void;
 }
 
 // Reviews that arrive together are shown together.
@@ -23,7 +25,7 @@ const HIDDEN_MS = 1_000;
 export class ReviewStream {
   #sending = new Map<string, number>();
   #arrived = new Map<string, Review | null>();
-  #timers: Partial<Record<keyof Takes, ReturnType<typeof setTimeout>>> = {};
+  #timers: Partial<Record<"show" | "renew", ReturnType<typeof setTimeout>>> = {};
   #hiddenAt = 0;
   #stop: () => void;
 
@@ -34,6 +36,7 @@ export class ReviewStream {
     this.#stop = follow(`/jobs/${job}/reviews/events`, ({ event, data }) => {
       if (event === "review") this.#arrive(data as Arrived);
       if (event === "reviews") this.#later("renew", () => takes.renew());
+      if (event === "ranking") takes.rank?.();
     });
     document.addEventListener("visibilitychange", this.#turn);
   }
@@ -82,7 +85,7 @@ export class ReviewStream {
     }
   }
 
-  #later(name: keyof Takes, work: () => void): void {
+  #later(name: "show" | "renew", work: () => void): void {
     clearTimeout(this.#timers[name]);
     this.#timers[name] = setTimeout(work, GATHER_MS);
   }

@@ -1,5 +1,15 @@
 import { expect, test } from "vitest";
-import { adviceOf, answerWords, basis, goalOf, goalText, goalTitle, moreWords, numbersIn } from "./audit";
+import {
+  adviceOf,
+  answerWords,
+  basis,
+  decisionWords,
+  goalOf,
+  goalText,
+  goalTitle,
+  moreWords,
+  numbersIn,
+} from "./audit";
 
 const audit = {
   samples: 5_000,
@@ -91,4 +101,9 @@ test("every other part of a text is a number", () => {
     "71 %",
     ".",
   ]);
+});
+
+test("a decision is told as what it says of the label", () => {
+  expect(decisionWords({ decision: "relabel", label: "cat" })).toBe("is cat");
+  expect(decisionWords({ decision: "keep", label: null })).toBe("right as it is");
 });

@@ -136,5 +136,18 @@ export function basis({ reviewed: { drawn, other }, unsure }: Measured): string 
   return unsure ? `${rests} ${count(unsure)} unsure ${unsure === 1 ? "counts" : "count"} as not wrong.` : rests;
 }
 
+/** What somebody said of a label: "relabel to cat". */
+export function decisionWords({ decision, label }: { decision: string; label: string | null }): string {
+  const words: Record<string, string> = {
+    keep: "right as it is",
+    relabel: `is ${label ?? "another class"}`,
+    remove: "remove it",
+    plausible: "plausible",
+    unsure: "unsure",
+    withdraw: "no decision",
+  };
+  return words[decision] ?? decision;
+}
+
 /** A text in parts: every other one is a number. */
 export const numbersIn = (text: string): string[] => text.split(/(\d(?:[\d.,\u00a0\u202f’]*\d)?(?: %)?)/);

@@ -1,0 +1,185 @@
+"""Rescorings: completed jobs whose samples are scored again, without a training, by what people have verified since.
+
+Each makes another version of the ranking, from 1; the job itself made version 0. As with jobs, a state changes by compare-and-set, and
+a worker writes by its claim alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from pydantic import BaseModel, ConfigDict
+
+from service.domain.job import JobError, State
+from service.domain.rescoring import UNDER_WAY, RescoringState
+from service.store.tables import jobs, rescorings, reviews
+
+
+class RescoringLost(Exception):
+    """The claim no longer holds: the job was deleted, or another worker has claimed the rescoring."""
+
+
+@dataclass(frozen=True)
+class RescoringClaim:
+    """The right to write a version of a job's ranking, until another worker claims it."""
+
+    job_id: str
+    version: int
+    owner: str
+    attempt: int
+
+
+class Rescoring(BaseModel):
+    """A rescoring as it is stored. `reviews`: number of the job's last review when it was asked for; `samples`: verified ones."""
+
+    model_config = ConfigDict(frozen=True)
+
+    version: int
+    state: RescoringState
+    reviews: int
+    samples: int | None
+    error: JobError | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+def version(connection: sa.Connection, job_id: str) -> int:
+    """The version of the ranking that a job has now; 0 is that of the job itself."""
+    wanted = (rescorings.c.job_id == job_id) & (rescorings.c.state == "completed")
+    return connection.execute(sa.select(sa.func.max(rescorings.c.version)).where(wanted)).scalar() or 0
+
+
+def latest(connection: sa.Connection, job_id: str) -> Rescoring | None:
+    """The last one that was asked for."""
+    return latest_of(connection, [job_id]).get(job_id)
+
+
+def latest_of(connection: sa.Connection, job_ids: Sequence[str]) -> dict[str, Rescoring]:
+    """The last ones of these jobs, by job."""
+    wanted = rescorings.select().where(rescorings.c.job_id.in_(job_ids)).order_by(rescorings.c.version)
+    rows = connection.execute(wanted).mappings()
+    return {row["job_id"]: Rescoring.model_validate(dict(row)) for row in rows}
+
+
+def request(connection: sa.Connection, job_id: str, reviewed: int, now: datetime) -> Rescoring:
+    """Ask for a rescoring, and give it, or the one that waits already. The caller tells the queue after the commit.
+
+    One that a worker computes has read its reviews, so that another follows it.
+    """
+    # Two who ask at once would otherwise get the same version.
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    last = latest(connection, job_id)
+    if last is not None and last.state == "queued":
+        return last
+    following = 1 if last is None else last.version + 1
+    connection.execute(
+        rescorings.insert().values(
+            job_id=job_id,
+            version=following,
+            state="queued",
+            reviews=reviewed,
+            attempts=0,
+            created_at=now,
+            woken_at=now,
+        )
+    )
+    return Rescoring(
+        version=following,
+        state="queued",
+        reviews=reviewed,
+        samples=None,
+        error=None,
+        created_at=now,
+        finished_at=None,
+    )
+
+
+def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime) -> RescoringClaim | None:
+    """Claim the rescoring of a job that waits, or whose worker has let its lease run out; None where there is none."""
+    waiting = (rescorings.c.state == "queued") | ((rescorings.c.state == "running") & (rescorings.c.lease_until < now))
+    earlier = rescorings.alias("earlier")
+    # One at a time, the oldest first: a later version must not be replaced by an earlier one.
+    first = sa.select(sa.func.min(earlier.c.version)).where(earlier.c.job_id == job_id, earlier.c.state.in_(UNDER_WAY))
+    row = connection.execute(
+        rescorings.update()
+        .where(rescorings.c.job_id == job_id, rescorings.c.version == first.scalar_subquery(), waiting)
+        .values(state="running", owner=owner, attempts=rescorings.c.attempts + 1, lease_until=now + lease)
+        .returning(rescorings.c.version, rescorings.c.attempts)
+    ).one_or_none()
+    return None if row is None else RescoringClaim(job_id, row.version, owner, row.attempts)
+
+
+def renew(connection: sa.Connection, held: RescoringClaim, lease: timedelta, now: datetime) -> None:
+    """Extend the lease. Raises RescoringLost."""
+    _write(connection, held, lease_until=now + lease)
+
+
+def complete(connection: sa.Connection, held: RescoringClaim, samples: int, reviewed: int, now: datetime) -> None:
+    """End it as completed, in the transaction that writes the ranking; `reviewed` is the last review read. Raises RescoringLost."""
+    done = {"state": "completed", "samples": samples, "reviews": reviewed, "finished_at": now}
+    _write(connection, held, **done, owner=None, lease_until=None)
+
+
+def fail(connection: sa.Connection, held: RescoringClaim, error: JobError, now: datetime) -> None:
+    """End it as failed; the ranking stays as it is. Raises RescoringLost."""
+    _write(connection, held, state="failed", error=error.model_dump(), owner=None, lease_until=None, finished_at=now)
+
+
+def put_back(connection: sa.Connection, held: RescoringClaim) -> None:
+    """Put it back into the queue, because this worker is stopping. Raises RescoringLost."""
+    _write(connection, held, state="queued", attempts=held.attempt - 1, owner=None, lease_until=None, woken_at=None)
+
+
+def take_due(connection: sa.Connection, waited: timedelta, max_attempts: int, now: datetime) -> list[tuple[str, int]]:
+    """Ids and priorities of jobs whose rescoring needs a message in the queue; they are marked as sent at `now`.
+
+    One that was abandoned `max_attempts` times is failed instead.
+    """
+    abandoned = (rescorings.c.state == "running") & (rescorings.c.lease_until < now)
+    lost = JobError(
+        code="worker_lost",
+        detail=f"{max_attempts} workers were lost while scoring again, most often because memory ran out",
+    )
+    connection.execute(
+        rescorings.update()
+        .where(abandoned, rescorings.c.attempts >= max_attempts)
+        .values(state="failed", error=lost.model_dump(), owner=None, lease_until=None, finished_at=now)
+    )
+    overdue = rescorings.c.woken_at.is_(None) | (rescorings.c.woken_at < now - waited)
+    woken = connection.execute(
+        rescorings.update()
+        .where((rescorings.c.state == "queued") | abandoned, overdue)
+        .values(woken_at=now)
+        .returning(rescorings.c.job_id)
+    )
+    found = sorted(set(woken.scalars()))
+    rows = connection.execute(sa.select(jobs.c.id, jobs.c.priority).where(jobs.c.id.in_(found)))
+    priorities = {row.id: row.priority for row in rows}
+    return [(job_id, priorities[job_id]) for job_id in found if job_id in priorities]
+
+
+def due(connection: sa.Connection, after: int) -> list[str]:
+    """Completed jobs with at least so many reviews since the last rescoring, whatever became of it."""
+    last = sa.select(sa.func.max(reviews.c.seq)).where(reviews.c.job_id == jobs.c.id).scalar_subquery()
+    known = sa.select(sa.func.max(rescorings.c.reviews)).where(rescorings.c.job_id == jobs.c.id).scalar_subquery()
+    new = sa.func.coalesce(last, 0) - sa.func.coalesce(known, 0)
+    wanted = sa.select(jobs.c.id).where(jobs.c.state == State.COMPLETED, new >= after)
+    return list(connection.execute(wanted).scalars())
+
+
+def _write(connection: sa.Connection, held: RescoringClaim, **values: Any) -> None:
+    changed = connection.execute(
+        rescorings.update()
+        .where(
+            rescorings.c.job_id == held.job_id,
+            rescorings.c.version == held.version,
+            rescorings.c.owner == held.owner,
+            rescorings.c.attempts == held.attempt,
+            rescorings.c.state == "running",
+        )
+        .values(**values)
+    )
+    if changed.rowcount == 0:
+        raise RescoringLost(held.job_id)
