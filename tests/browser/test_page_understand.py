@@ -25,7 +25,8 @@ QUESTIONS = ["confusion", "cut-off", "map", "classes", "signals", "planted"]
 def seen(services: Services) -> list[dict[str, Any]]:
     """Rows of the ranking, as the worker wrote them."""
     with services.database.read() as connection:
-        return [dict(row) for rows in rankings.stream(connection, "job_1", rankings.Query()) for row in rows]
+        columns = services.open_rankings.get(connection, services.blobs, "job_1").columns
+        return [dict(row) for row in rankings.top(connection, "job_1", columns, "mislabeled", ROWS)]
 
 
 @pytest.fixture(autouse=True)

@@ -111,7 +111,7 @@ def test_draws_keep_the_ranking_that_they_were_made_by(client: httpx.Client, ser
         items = client.post(f"{URL}/audit/draws", json={"count": count}).json()["items"]
         return [item["sample_id"] for item in items]
 
-    def log() -> list[Any]:
+    def log() -> tuple[list[Any], list[Any]]:
         with services.database.read() as connection:
             entries = connection.execute(audit_entries.select().order_by(audit_entries.c.seq)).all()
             models = connection.execute(audit_models.select().order_by(audit_models.c.first)).all()
@@ -123,7 +123,7 @@ def test_draws_keep_the_ranking_that_they_were_made_by(client: httpx.Client, ser
         for name in judged
     ]
     assert client.post(f"{URL}/reviews", json=said).status_code == 201
-    params = {"by": "label", "top": "20,100", "history": True}
+    params: dict[str, str | bool] = {"by": "label", "top": "20,100", "history": True}
     before, (entries, models) = client.get(f"{URL}/audit", params=params).json(), log()
     assert client.post(f"{URL}/rescore").status_code == 202
     by_truth = sorted(range(TRAIN), key=lambda row: (row % 5 != 0, row))

@@ -1,8 +1,11 @@
 """Rescorings in the ledger: one at a time, written by its claim alone, and versions of a ranking beside each other."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from service.domain.job import JobError
 from service.domain.review import Decision
@@ -51,12 +54,13 @@ def test_whoever_lost_the_claim_can_no_longer_write(database: Database) -> None:
         quick = rescorings.claim(connection, "job_1", "quick", LEASE, LATER)
     assert quick is not None
     assert (quick.version, quick.attempt) == (1, 2)
-    for write in (
+    late_writes: tuple[Callable[[sa.Connection], object], ...] = (
         lambda connection: rescorings.renew(connection, slow, LEASE, LATER),
         lambda connection: rescorings.complete(connection, slow, 20, 3, LATER),
         lambda connection: rescorings.fail(connection, slow, JobError(code="x", detail="y"), LATER),
         lambda connection: rescorings.put_back(connection, slow),
-    ):
+    )
+    for write in late_writes:
         with pytest.raises(RescoringLost), database.write() as connection:
             write(connection)
     with database.write() as connection:
@@ -121,7 +125,7 @@ def test_versions_of_a_ranking_stand_beside_each_other(database: Database, blobs
         assert {after.labels[place] for place in after.suggested} == {"eel"}
         assert after.given.tolist() == before.given.tolist()
         assert opened.verdicts(connection, blobs, "job_1") == {"mislabeled": 1, "clean": 11}
-        first = rankings.page(connection, "job_1", rankings.Query())[0]
+        (first,) = rankings.top(connection, "job_1", after, "mislabeled", 1)
         assert (first["index"], first["verdict"], first["suggested_label"]) == (0, "mislabeled", "eel")
         assert first["sample_id"] == "row-0"
         # Audits need the order by which samples were drawn.
