@@ -169,7 +169,7 @@ def planted(connection: sa.Connection, job_id: str) -> dict[int, str]:
 
 
 def ranks(
-    connection: sa.Connection, job_id: str, columns: RankingColumns, row: Mapping[str, Any], names: Sequence[str]
+    connection: sa.Connection, job_id: str, columns: RankingColumns, row: Row | Mapping[str, Any], names: Sequence[str]
 ) -> dict[str, int]:
     """The rank of one sample by each named signal, 1 = most suspicious, ties by index."""
     if columns.has_orders(names):
