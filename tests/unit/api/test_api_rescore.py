@@ -89,11 +89,12 @@ def test_it_waits_for_a_worker_and_tells_what_became_of_it(client: httpx.Client,
 def test_so_many_new_reviews_ask_for_it_by_themselves_unless_the_setting_is_0(
     client: httpx.Client, services: Services
 ) -> None:
+    quiet = services.settings
+    object.__setattr__(services, "settings", quiet.model_copy(update={"rescore_after": 25}))
     keep(client, range(24))
     rescore_due(services)
     assert client.get(URL).json()["rescoring"] is None
     keep(client, [24])
-    quiet = services.settings.model_copy(update={"rescore_after": 0})
     object.__setattr__(services, "settings", quiet)
     rescore_due(services)
     assert client.get(URL).json()["rescoring"] is None
