@@ -42,7 +42,8 @@ async def get_health() -> Health:
 @router.get(
     "/readyz",
     summary="Whether jobs can be taken in and computed",
-    responses={503: {"description": "Not ready; `checks` says why.", "content": problems(503)[503]["content"]}},
+    responses=problems(422)
+    | {503: {"description": "Not ready; `checks` says why.", "content": problems(503)[503]["content"]}},
     response_model=Readiness,
 )
 def get_readiness(

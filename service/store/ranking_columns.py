@@ -23,6 +23,7 @@ they lack `wrong`, `part` and the maps, which are not in it. Steps may be missin
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -61,6 +62,7 @@ _BASE = (
 _FILTERS = {"index", "given_label", "suggested_label", "suggested_confidence", "verdict"}
 _CHUNK = 20_000
 log = structlog.get_logger()
+_making = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -255,23 +257,33 @@ def opened(connection: sa.Connection, folder: Path, job_id: str, *, is_current: 
 
     Raises Damaged where they are those of an earlier version of the ranking, which the table has no more.
     """
-    lost = [name for name in _BASE if not _is_sound(folder / name)]
-    if lost:
+    if _lost(folder):
         _check_current(folder, is_current)
-        part = _begun(folder)
-        with unfinished(part):
-            _save_columns(part, _read(connection, job_id))
-            if folder.exists():
-                log.warning("ranking columns made again", job=job_id, damaged=lost)
-                _keep_others(folder, part)
-            seal_folder(part)
-        try:
-            shutil.rmtree(folder, ignore_errors=True)
-            part.rename(folder)
-        except OSError:  # another thread or process was quicker
-            shutil.rmtree(part, ignore_errors=True)
+        # Threads that ask for the same ranking at once wait for the one that makes it: nobody's files are taken away.
+        with _making:
+            if lost := _lost(folder):
+                _make(connection, folder, job_id, lost)
     header = json.loads(read_checked(folder / "header.json"))
     return RankingColumns(folder, tuple(header["labels"]), tuple(header["verdicts"]), header["counts"], is_current)
+
+
+def _lost(folder: Path) -> list[str]:
+    return [name for name in _BASE if not _is_sound(folder / name)]
+
+
+def _make(connection: sa.Connection, folder: Path, job_id: str, lost: Sequence[str]) -> None:
+    part = _begun(folder)
+    with unfinished(part):
+        _save_columns(part, _read(connection, job_id))
+        if folder.exists():
+            log.warning("ranking columns made again", job=job_id, damaged=lost)
+            _keep_others(folder, part)
+            shutil.rmtree(folder, ignore_errors=True)
+        seal_folder(part)
+    try:
+        part.rename(folder)
+    except OSError:  # another process was quicker
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _check_current(folder: Path, is_current: object) -> None:

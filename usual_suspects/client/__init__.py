@@ -4,6 +4,7 @@ from usual_suspects.client.asynchronous.client import AsyncClient
 from usual_suspects.client.errors import (
     ApiError,
     Conflict,
+    Damaged,
     Forbidden,
     Gone,
     Invalid,
@@ -15,6 +16,7 @@ from usual_suspects.client.errors import (
     StorageFull,
     TooLarge,
     TooMany,
+    TooSlow,
     Unauthorized,
     Unavailable,
     UnexpectedAnswer,
@@ -30,7 +32,7 @@ from usual_suspects.client.synchronous.client import Client
 from usual_suspects.client.synchronous.jobs import Job
 
 __all__ = [
-    "ENDED", "ApiError", "AsyncClient", "Client", "Conflict", "Forbidden", "Gone", "Invalid", "Job", "JobCancelled", "JobFailed",
-    "Malformed", "MissingPackage", "NotAcceptable", "NotFound", "StorageFull", "TooLarge", "TooMany", "Unauthorized", "Unavailable",
+    "ENDED", "ApiError", "AsyncClient", "Client", "Conflict", "Damaged", "Forbidden", "Gone", "Invalid", "Job", "JobCancelled", "JobFailed",
+    "Malformed", "MissingPackage", "NotAcceptable", "NotFound", "StorageFull", "TooLarge", "TooMany", "TooSlow", "Unauthorized", "Unavailable",
     "UnexpectedAnswer", "Unreachable", "UnreadableType", "UnsuitableData", "Update", "Upstream", "WaitedTooLong", "is_local",
 ]  # fmt: skip

@@ -114,6 +114,18 @@ class StorageFull(ApiError):
     code = "storage_full"
 
 
+class TooSlow(ApiError):
+    """The request was sent too slowly."""
+
+    code = "too_slow"
+
+
+class Damaged(ApiError):
+    """A file of the service is not as it was written; the detail names it and the cure."""
+
+    code = "damaged"
+
+
 class Unavailable(ApiError):
     """A part of the service, such as its database, cannot be reached."""
 

@@ -2136,7 +2136,7 @@ class Readiness:
 
     status: Literal["ready", "not_ready"]
     # null where the database cannot be reached.
-    workers: WorkerCounts | None
+    workers: WorkerCounts | None = None
     checks: Mapping[str, Check]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -57,7 +57,7 @@ class Readiness(BaseModel):
     """Whether jobs can be accepted and computed now."""
 
     status: Literal["ready", "not_ready"]
-    workers: WorkerCounts | None = Field(description="null where the database cannot be reached.")
+    workers: WorkerCounts | None = Field(None, description="null where the database cannot be reached.")
     checks: dict[Literal["database", "broker", "storage", "worker"], Check]
 
 

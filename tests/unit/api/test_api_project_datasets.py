@@ -57,7 +57,7 @@ def test_a_project_becomes_a_dataset_at_once(client: httpx.Client, services: Ser
     assert client.get(f"/datasets/{info['id']}").json() == info
     row = client.get(f"/datasets/{info['id']}/samples/3").json()
     assert (row["label"], row["features"]) == ("cat", {"text": "words of task 3"})
-    assert {path.name for path in left(services)} == {info["id"], "data.parquet", "skipped.jsonl"}
+    assert {path.name for path in left(services)} == {info["id"], "data.parquet", "seal", "skipped.jsonl"}
     assert client.post("/jobs", json={"dataset": info["id"]}).status_code == 202
 
 

@@ -243,6 +243,7 @@ def test_a_model_that_is_gone_says_nothing(
 ) -> None:
     for checkpoint in services.blobs.checkpoints(job).iterdir():
         checkpoint.unlink()
+    services.blobs.model(job).unlink()
     assert ask(client, path, tool, unseen(901, "purr"))[0] == []
 
 
