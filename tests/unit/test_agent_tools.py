@@ -140,7 +140,7 @@ def test_rows_are_those_of_the_api_in_short(agent: Agent, client: httpx.Client) 
 
 
 # Parameters of the ranking that a tool has not, and why.
-_FILE = {"format", "field", "about", "root"}  # the form of a file, which `export` writes
+_FILE = {"format", "field", "about", "root", "raw"}  # the form of a file, which `export` writes
 _PAGE = {"limit", "cursor", "offset", "ids"}  # parts of a ranking: a file has all that the filters leave
 _TOOL_NAMES = {"field", "about", "root", "signals"}  # how a labelling tool, or a column, is called
 

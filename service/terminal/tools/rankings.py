@@ -321,11 +321,15 @@ def export(
     decision: Decided = None,
     q: Search = None,
     region: Region = None,
+    raw: Annotated[
+        bool, Field(description="CSV: values as they are, also those that a spreadsheet would compute.")
+    ] = False,
 ) -> WrittenFile:
     """Write a whole ranking, or what the filters leave of it, to a file."""
     wanted: dict[str, Any] = {
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
         "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region,
+        "raw": raw or None,
     }  # fmt: skip
     return save(client, new_file(output), "jobs", job, "suspects", format=format, by=by, **wanted)
 
