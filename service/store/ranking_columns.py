@@ -173,8 +173,12 @@ class RankingColumns:
 
     def rank(self, by: str, row: int, score: float) -> int:
         """The rank of a row by a signal, of which it has this score; 1 = most suspicious. The order must be written down."""
+        order = _opened(self.folder / f"order-{by}.npy")
         first, end = self.bounds(by, score)
-        return first + int(np.flatnonzero(_opened(self.folder / f"order-{by}.npy")[first:end] == row)[0]) + 1
+        found = np.flatnonzero(order[first:end] == row)
+        if not len(found):  # the score is that of another version, which was written just now
+            first, found = 0, np.flatnonzero(order == row)
+        return first + int(found[0]) + 1
 
     def _optional(self, name: str) -> Array | None:
         return self._opened(name) if (self.folder / f"{name}.npy").exists() else None

@@ -154,5 +154,4 @@ def impatient(home: Path, database_url: str, broker_url: str) -> Settings:
         lease_seconds=3,
         heartbeat_seconds=1,
         sweep_seconds=0.5,
-        rescore_after=25,
     )

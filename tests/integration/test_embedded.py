@@ -126,6 +126,11 @@ class Up:
         (found,) = [one for one in tree(self.process.pid) if one.parent == self.process.pid and word in one.command]
         return found
 
+    def pool(self) -> list[Process]:
+        """The processes in which its worker computes."""
+        worker = self.child("celery").pid
+        return [one for one in tree(worker) if one.parent == worker]
+
     def has_said(self, text: str) -> bool:
         """Whether it printed a text."""
         return text in self.said()
@@ -218,7 +223,8 @@ def test_each_process_that_is_killed_is_started_again_and_the_job_goes_on(stack:
         assert until(partial(stack.has_said, f"the {name} was ended by SIGKILL; it restarts in 1 s")), name
         assert until(partial(stack.has_another, word, killed.pid)), name
     assert until(stack.computes), stack.said()
-    (pool,) = [one for one in tree(stack.child("celery").pid) if one.parent == stack.child("celery").pid]
+    assert until(lambda: len(stack.pool()) == 1)
+    (pool,) = stack.pool()
     os.kill(pool.pid, signal.SIGKILL)
     assert until(partial(ended, [pool]))
     assert until(stack.computes)

@@ -38,11 +38,11 @@ def test_a_worker_killed_in_training_and_damaged_files_change_nothing_in_the_ran
     with installation.worker() as first:
         job_id = installation.submit(LONG)
         installation.wait(job_id, "training")
-        while "epoch 1/" in installation.job(job_id)["progress"]["detail"]:
+        folder = installation.settings.home / "jobs" / job_id
+        while not any((folder / "checkpoints").glob("*.pt")):
             time.sleep(0.05)
         kill(first)
         assert installation.job(job_id)["state"] == "training"
-    folder = installation.settings.home / "jobs" / job_id
     flip_bit(max((folder / "checkpoints").glob("*.pt")))
     cut_short(folder / "learning_rate.json")
     with installation.worker():
