@@ -38,7 +38,7 @@ def save(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
     for batch in table.to_batches(_CHUNK):
         # As tuples, without SQLAlchemy: none of these types is converted, and dictionaries take several times as long.
         rows = list(zip(*(column.to_pylist() for column in batch.columns), strict=True))
-        connection.exec_driver_sql(f"INSERT INTO suspects ({columns}) VALUES ({places})", rows)  # noqa: S608 - names of columns  # noqa: S608 - names of columns
+        connection.exec_driver_sql(f"INSERT INTO suspects ({columns}) VALUES ({places})", rows)  # noqa: S608 - names of columns
 
 
 def replace_columns(connection: sa.Connection, job_id: str, table: pa.Table) -> None:
