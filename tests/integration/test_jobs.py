@@ -93,7 +93,7 @@ def test_what_people_verify_sharpens_the_ranking_of_the_same_job(installation: I
     said = [right_answer(row) for row in list(first.values())[:5] + list(first.values())[300:345]]
     said += [right_answer(first[item["sample_id"]]) for item in drawn]
     assert installation.client.post(f"/jobs/{job_id}/reviews", json=said).status_code == httpx.codes.CREATED
-    # 25 reviews are enough for it to begin by itself.
+    assert installation.client.post(f"/jobs/{job_id}/rescore").status_code == httpx.codes.ACCEPTED
     job = rescored(installation, job_id, 1)
     assert job["result"]["rescored"]["samples"] == len({one["sample_id"] for one in said})
     assert job["result"]["rescored"]["reviews"] == len(said)
