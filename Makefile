@@ -31,7 +31,7 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 page: .venv/.installed-dev  ## Build the web page, after a change of its sources in service/web
 	@$(NPM)
 
-test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
+test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(PARALLEL) $(PYTEST_ARGS)
 
 test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server
@@ -143,6 +143,10 @@ clean:  ## Delete the environment and every cache
 
 .venv/browser/axe.min.js: .venv/.installed-dev tests/browser/axe.py
 	$(BIN)/python -m tests.browser.axe
+
+# A provider for the tests of sign-in, 3 MB from npm.
+.venv/openid/node_modules: .venv/.installed-dev tests/openid/package-lock.json
+	$(BIN)/python -m tests.openid.provider
 
 .venv/.installed-benchmarks: .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[benchmarks]'

@@ -35,6 +35,7 @@ from service.api import (
     report,
     reviews,
     samples,
+    sign_in,
     signals,
     streams,
     suspects,
@@ -57,6 +58,7 @@ from service.background.webhooks import deliver_due
 from service.ingest.confined import IngestProcesses
 from service.ingest.confinement import Confinement
 from service.logs import hide_secrets_of_requests, log_libraries_to_stderr, log_to_stderr
+from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
@@ -87,6 +89,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         queue=CeleryQueue(settings),
         vault=Vault(settings),
         quotas=Quotas(settings),
+        provider=Provider(settings),
         now=lambda: datetime.now(UTC),
         ingests=_ingests(settings),
     )
@@ -132,6 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         label_studio,
         deliveries,
         keys,
+        sign_in,
         operations,
         overviews,
         page,

@@ -9,6 +9,7 @@ from typing import Any
 
 from service.domain.comparison import JobDiff
 from service.ingest.confined import IngestProcesses
+from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import Queue
@@ -44,7 +45,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Services:
-    """Database, files, queue, secrets, settings, time, what is kept open of jobs, rankings and audits, processes that read uploads. service.main builds it once per process.
+    """Database, files, queue, secrets, sign-in provider, settings, time, what is kept open of jobs, rankings and audits, processes that read uploads. service.main builds it once per process.
 
     `verified_keys` has the hash that a key was found to have, by the digest of the key. `rerun_wanted` is set when a rerun is due at once, so that it does not wait for the next sweep.
     """
@@ -55,6 +56,7 @@ class Services:
     queue: Queue
     vault: Vault
     quotas: Quotas
+    provider: Provider
     now: Callable[[], datetime]
     open_rankings: OpenRankings = field(default_factory=OpenRankings)
     completed_jobs: CompletedJobs = field(default_factory=CompletedJobs)

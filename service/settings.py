@@ -4,10 +4,10 @@ import base64
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -17,6 +17,21 @@ from pydantic_settings import (
 )
 
 _FERNET_KEY_BYTES = 32
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class GroupAccess(BaseModel):
+    """What people of a group of the sign-in provider may do: a project, and scopes in it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: str = Field("default", pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$")
+    scopes: tuple[Literal["read", "review", "submit", "admin"], ...] = Field(min_length=1)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether they administer the installation."""
+        return self.project == "default" and "admin" in self.scopes
 
 
 class Settings(BaseSettings):
@@ -50,6 +65,36 @@ class Settings(BaseSettings):
         description="Wrong keys from one address after which all its requests are refused with 429 for up to five minutes; 0: no "
         "limit. Each API process counts for itself.",
     )
+    oidc_issuer: str = Field(
+        "",
+        description="URL of the OpenID provider at which people sign in on the page, exactly as it names itself. Empty: people use keys.",
+    )
+    oidc_client_id: str = Field("", description="Id under which the provider knows this service.")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="Secret that the provider gave with it; empty for a public client."
+    )
+    oidc_request: str = Field(
+        "openid email profile",
+        description="Scopes that the provider is asked for; some providers want `groups` among them.",
+    )
+    oidc_name_claim: str = Field(
+        "email", description="Claim of the provider that names a person, as reviewer and in the audit log."
+    )
+    oidc_project: str = Field(
+        "default", pattern=r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$", description="Project of a person who signs in."
+    )
+    oidc_scopes: Annotated[tuple[Literal["read", "review", "submit"], ...], NoDecode] = Field(
+        ("review",),
+        description="Comma-separated scopes that a person gets there; `admin` needs a group. Empty: only people of a group of "
+        "SUSPECTS_OIDC_GROUPS get in.",
+    )
+    oidc_groups: dict[str, GroupAccess] = Field(
+        {},
+        description='What people of groups get instead, as JSON: `{"annotators": {"project": "birds", "scopes": ["review"]}}`. Of '
+        "several groups, the first in this order decides on the project.",
+    )
+    oidc_groups_claim: str = Field("groups", description="Claim of the provider that lists a person's groups.")
+    oidc_session_hours: float = Field(8, gt=0, le=720, description="Hours after which a person signs in again.")
 
     models: Path | None = Field(
         None, description="Folder of pretrained models that jobs may name; `models` under `home` when unset."
@@ -114,7 +159,7 @@ class Settings(BaseSettings):
     )
     public_url: str = Field(
         "",
-        description="URL at which labelling tools reach this service. With it, a push also asks them to send events.",
+        description="URL at which people and labelling tools reach this service. With it, a push also asks them to send events.",
     )
 
     reconcile_seconds: float = Field(
@@ -204,7 +249,7 @@ class Settings(BaseSettings):
     def _split_keys(cls, value: object) -> object:
         return frozenset(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
-    @field_validator("image_backbones", "text_backbones", mode="before")
+    @field_validator("image_backbones", "text_backbones", "oidc_scopes", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
@@ -220,6 +265,20 @@ class Settings(BaseSettings):
             if not fits:
                 raise ValueError("each must be 32 random bytes in URL-safe base 64, as Fernet.generate_key() gives")
         return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _is_issuer(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and not (parts.hostname and (parts.scheme == "https" or parts.hostname in _LOOPBACK)):
+            raise ValueError("must be a URL that begins with https://; on this machine alone http:// will do")
+        return value
+
+    @model_validator(mode="after")
+    def _is_client(self) -> Self:
+        if self.oidc_issuer and not self.oidc_client_id:
+            raise ValueError("SUSPECTS_OIDC_ISSUER needs SUSPECTS_OIDC_CLIENT_ID beside it")
+        return self
 
     @field_validator("public_url")
     @classmethod

@@ -25,6 +25,7 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database, migrate, open_database
 from tests import servers
+from tests.openid import provider
 
 # Tensors of tests are small: threads would wait for each other longer than they work. torch reads it when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -32,7 +33,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says nothing on a busy machine. Where CI is set, hypothesis has a profile that says so itself.
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
-_SERVERS = {"postgres_url", "redis_url"}
+_SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
 # networks that are exported once.
 _IN_A_ROW = {
@@ -97,6 +98,15 @@ def redis_url() -> Iterator[str]:
         return
     with servers.valkey() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def openid_issuer() -> Iterator[str]:
+    """URL of a real OpenID provider."""
+    if not provider.is_installed():
+        pytest.skip("no OpenID provider: `make test` fetches one where npm's registry is reached")
+    with provider.running() as issuer:
+        yield issuer
 
 
 @pytest.fixture(scope="session")

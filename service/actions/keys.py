@@ -9,14 +9,23 @@ from datetime import timedelta
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from service.domain.access import DEFAULT_PROJECT, AccessScope, Caller, CreatedKey, KeyRequest, KeyView
+from service.domain.access import (
+    DEFAULT_PROJECT,
+    KEY_PREFIX,
+    SESSION_PREFIX,
+    AccessScope,
+    Caller,
+    CreatedKey,
+    KeyRequest,
+    KeyView,
+)
 from service.domain.errors import Conflict, Forbidden, NotFound, TooMany, Unauthorized, invalid
 from service.domain.ids import new_id
 from service.services import Services
 from service.store import keys
 from service.store.keys import StoredKey
 
-_PREFIX, _SALT_BYTES, _HASH_BYTES = "key_", 16, 32
+_SALT_BYTES, _HASH_BYTES = 16, 32
 _ITERATIONS, _LANES, _MEMORY_KIB = 2, 1, 19 * 1024  # what OWASP recommends for Argon2id
 
 
@@ -28,13 +37,18 @@ def create_key(services: Services, caller: Caller, request: KeyRequest) -> Creat
     if request.project != caller.project and not caller.is_operator:
         raise Forbidden(f"this key creates keys of its own project alone: {caller.project}")
     with services.database.read() as connection:
-        first = not services.settings.api_keys and not keys.any_key(connection)
+        first = not _others_administer(services) and not keys.any_key(connection)
     if first and not (request.project == DEFAULT_PROJECT and AccessScope.ADMIN in request.scopes):
         msg = "the first key needs the scope admin in the project default: from then on every request needs a key"
         raise invalid(["scopes"], msg)
     if request.expires_at is not None and request.expires_at <= services.now():
         raise invalid(["expires_at"], "must be in the future")
     return _write(services, request, caller.key)
+
+
+def create_session(services: Services, request: KeyRequest) -> CreatedKey:
+    """Create the key of a sign-in, which the page of the person holds as a cookie."""
+    return _write(services, request, None, SESSION_PREFIX)
 
 
 def rotate_key(services: Services, caller: Caller, key_id: str, grace: timedelta) -> CreatedKey:
@@ -55,7 +69,8 @@ def revoke_key(services: Services, caller: Caller, key_id: str) -> None:
     """Delete a key, which is refused from now on. Raises NotFound, and Conflict where nobody could create keys afterwards."""
     find_key(services, caller, key_id)
     with services.database.write() as connection:
-        if not services.settings.api_keys and keys.others_without_admin(connection, key_id, services.now()):
+        needed = not _others_administer(services) and not key_id.startswith(SESSION_PREFIX)
+        if needed and keys.others_without_admin(connection, key_id, services.now()):
             msg = "this is the last key with which keys can be created; create another admin key of the project default first"
             raise Conflict(msg, members={"state": "last_admin"})
         keys.remove(connection, key_id)
@@ -78,64 +93,93 @@ def identify(services: Services, token: str | None, address: str) -> Caller | No
     if token is None:
         if _none_needed(services):
             return None
-        raise Unauthorized("send a key: Authorization: Bearer <key>")
-    wait = services.quotas.locked_out(address)
-    if wait is not None:
-        raise TooMany("too many wrong keys came from this address; try again later", retry_after=wait)
+        also = ", or sign in at /sign-in" if services.settings.oidc_issuer else ""
+        raise Unauthorized(f"send a key: Authorization: Bearer <key>{also}")
+    refuse_locked_out(services, address)
     # The bytes as they came. Every key is compared, each in constant time, so that the time taken tells nothing.
     sent = token.encode("latin-1")
     if sum(hmac.compare_digest(sent, key.encode()) for key in services.settings.api_keys):
         return Caller()
-    if token.startswith(_PREFIX) and (caller := _of_created_key(services, token)) is not None:
-        return caller
+    found = _stored(services, token) if token.startswith(KEY_PREFIX) else None
+    if found is not None and _verified(services, found, token):
+        shown = found.shown
+        if shown.expired(services.now()):
+            raise Unauthorized(f"this key expired at {shown.expires_at:%Y-%m-%d %H:%M} UTC; ask an admin for a new one")
+        _record_use(services, shown)
+        return shown.caller()
     if _none_needed(services):
         return None
     services.quotas.spend_wrong_key(address)
     raise Unauthorized("this key is not known")
 
 
+def identify_session(services: Services, token: str, address: str) -> KeyView:
+    """The key of a sign-in that a page sends as its cookie. Raises Unauthorized and TooMany like `identify`."""
+    refuse_locked_out(services, address)
+    found = _stored(services, token) if token.startswith(SESSION_PREFIX) else None
+    if found is not None and not _verified(services, found, token):
+        services.quotas.spend_wrong_key(address)
+        found = None
+    # Browsers go on sending a cookie that has ended: that is no attempt to guess one.
+    if found is None or found.shown.expired(services.now()):
+        raise Unauthorized("this sign-in has ended; sign in again")
+    _record_use(services, found.shown)
+    return found.shown
+
+
+def refuse_locked_out(services: Services, address: str) -> None:
+    """Raise TooMany where too many wrong keys came from this address."""
+    wait = services.quotas.locked_out(address)
+    if wait is not None:
+        raise TooMany("too many wrong keys came from this address; try again later", retry_after=wait)
+
+
 def _none_needed(services: Services) -> bool:
-    if services.settings.api_keys:
+    if services.settings.api_keys or services.settings.oidc_issuer:
         return False
     with services.database.read() as connection:
         return not keys.any_key(connection)
 
 
-def _of_created_key(services: Services, token: str) -> Caller | None:
-    key_id, _, secret = token.partition(".")
+def _others_administer(services: Services) -> bool:
+    """Whether somebody can create keys without a key that was created: by one of the settings, or signed in."""
+    settings = services.settings
+    signed_in = settings.oidc_issuer and any(group.is_operator for group in settings.oidc_groups.values())
+    return bool(settings.api_keys or signed_in)
+
+
+def _stored(services: Services, token: str) -> StoredKey | None:
     with services.database.read() as connection:
-        found = keys.get(connection, key_id)
-    if found is None or not _verified(services, found, token, secret):
-        return None
-    now, shown = services.now(), found.shown
-    if shown.expired(now):
-        raise Unauthorized(f"this key expired at {shown.expires_at:%Y-%m-%d %H:%M} UTC; ask an admin for a new one")
+        return keys.get(connection, token.partition(".")[0])
+
+
+def _record_use(services: Services, shown: KeyView) -> None:
+    now = services.now()
     if not keys.use_is_recorded(shown, now):
         with services.database.write() as connection:
-            keys.record_use(connection, key_id, now)
-    return shown.caller()
+            keys.record_use(connection, shown.id, now)
 
 
-def _verified(services: Services, found: StoredKey, token: str, secret: str) -> bool:
+def _verified(services: Services, found: StoredKey, token: str) -> bool:
     """Whether the secret has this hash, which takes 20 ms of work the first time that a process sees the key."""
     mark = hashlib.sha256(token.encode("latin-1")).digest()
     if services.verified_keys.get(mark) == found.hash:
         return True
     try:
-        Argon2id.verify_phc_encoded(secret.encode("latin-1"), found.hash)
+        Argon2id.verify_phc_encoded(token.partition(".")[2].encode("latin-1"), found.hash)
     except InvalidKey:
         return False
     services.verified_keys.put(mark, found.hash)
     return True
 
 
-def _write(services: Services, request: KeyRequest, created_by: str | None) -> CreatedKey:
+def _write(services: Services, request: KeyRequest, created_by: str | None, prefix: str = KEY_PREFIX) -> CreatedKey:
     secret = secrets.token_urlsafe(32)
     kdf = Argon2id(
         salt=os.urandom(_SALT_BYTES), length=_HASH_BYTES, iterations=_ITERATIONS, lanes=_LANES, memory_cost=_MEMORY_KIB
     )
     shown = KeyView(
-        id=new_id(_PREFIX),
+        id=new_id(prefix),
         name=request.name,
         scopes=request.scopes,
         project=request.project,

@@ -1,14 +1,14 @@
 """Removes files that nothing needs any more: orphans, unfinished work, and what is kept for a limited time only."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from service.actions.delete import delete_ended_job, delete_unused_dataset
 from service.domain.errors import Conflict, NotFound
 from service.services import Services
-from service.store import datasets, jobs
+from service.store import datasets, jobs, keys
 from service.store.inventory import Leftover, leftovers, old_checkpoints
 
 log = structlog.get_logger()
@@ -26,8 +26,10 @@ def collect(services: Services) -> int:
             removed += _delete_jobs(services)
         if settings.keep_datasets_days:
             removed += _delete_datasets(services)
+        long_ago = now - timedelta(seconds=settings.collect_after_seconds)
+        removed += _delete_sessions(services, long_ago)
         with services.database.read() as connection:
-            found = list(leftovers(connection, services.blobs, now - timedelta(seconds=settings.collect_after_seconds)))
+            found = list(leftovers(connection, services.blobs, long_ago))
             if settings.keep_checkpoints_days:
                 ended = now - timedelta(days=settings.keep_checkpoints_days)
                 found += old_checkpoints(connection, services.blobs, ended)
@@ -48,6 +50,14 @@ def _remove(services: Services, found: Iterable[Leftover]) -> int:
         services.collected.add(one.kind, size)
         log.info("collected", kind=one.kind, path=str(one.path), bytes=size)
         count += 1
+    return count
+
+
+def _delete_sessions(services: Services, before: datetime) -> int:
+    with services.database.write() as connection:
+        count = keys.remove_ended_sessions(connection, before)
+    for _ in range(count):
+        services.collected.add("session", 0)
     return count
 
 

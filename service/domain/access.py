@@ -10,6 +10,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from service.domain.dataset import Frozen
 
 DEFAULT_PROJECT = "default"
+# How the ids of keys begin: of those that somebody created, and of those that the page of a signed-in person holds as a cookie.
+KEY_PREFIX, SESSION_PREFIX = "key_", "session_"
 B = TypeVar("B", bound=BaseModel)
 _PROJECT = r"^[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?$"
 
@@ -40,6 +42,11 @@ class Caller:
     def signed(self, said: B) -> B:
         """What the caller said, with the name of the key as its `reviewer` where the key has one."""
         return said if self.name is None else said.model_copy(update={"reviewer": self.name})
+
+    @property
+    def has_signed_in(self) -> bool:
+        """Whether it is a person who signed in on the page."""
+        return self.key is not None and self.key.startswith(SESSION_PREFIX)
 
     @property
     def is_operator(self) -> bool:

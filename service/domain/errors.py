@@ -130,6 +130,12 @@ class Damaged(SuspectsError):
     code = "damaged"
 
 
+class Unavailable(SuspectsError):
+    """A server that the service itself needs cannot be reached."""
+
+    code = "unavailable"
+
+
 class Upstream(SuspectsError):
     """A server that the client named, such as a labelling tool, cannot be reached or refuses."""
 

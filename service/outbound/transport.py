@@ -6,6 +6,8 @@ is a request like any other, so it is checked too.
 """
 
 import asyncio
+import functools
+import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypedDict
@@ -48,11 +50,9 @@ class PinnedTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, rule: AddressRule) -> None:
-        super().__init__(trust_env=False)
+        super().__init__(verify=_tls(), trust_env=False)
         # httpx has no option for the network backend. If it renames the pool, tests/unit/test_transport.py fails.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_Backend(rule), **_LIMITS
-        )
+        self._pool = httpcore.ConnectionPool(ssl_context=_tls(), network_backend=_Backend(rule), **_LIMITS)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
@@ -64,10 +64,8 @@ class AsyncPinnedTransport(httpx.AsyncHTTPTransport):
     """Transport for httpx.AsyncClient under asyncio. Raises Invalid like PinnedTransport."""
 
     def __init__(self, rule: AddressRule) -> None:
-        super().__init__(trust_env=False)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False), network_backend=_AsyncBackend(rule), **_LIMITS
-        )
+        super().__init__(verify=_tls(), trust_env=False)
+        self._pool = httpcore.AsyncConnectionPool(ssl_context=_tls(), network_backend=_AsyncBackend(rule), **_LIMITS)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request."""
@@ -105,6 +103,12 @@ class _AsyncBackend(httpcore.AnyIOBackend):
     ) -> httpcore.AsyncNetworkStream:
         address = await asyncio.to_thread(self._rule.address, host, port)
         return await super().connect_tcp(address, port, timeout, local_address, socket_options)
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """Reading all authorities takes tens of milliseconds, so that every transport of the process has the same."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _check_url(url: httpx.URL) -> None:

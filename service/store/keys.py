@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from service.domain.access import AccessScope, KeyQuota, KeyView
+from service.domain.access import SESSION_PREFIX, AccessScope, KeyQuota, KeyView
 from service.store.projects import visible
 from service.store.tables import keys
 
@@ -58,13 +58,13 @@ def page(
 
 
 def any_key(connection: sa.Connection) -> bool:
-    """Whether there is a key of any project, expired ones too."""
-    return connection.execute(sa.select(keys.c.id).limit(1)).first() is not None
+    """Whether somebody created a key, in any project; expired ones count, sign-ins do not."""
+    return connection.execute(sa.select(keys.c.id).where(~_of_session()).limit(1)).first() is not None
 
 
 def others_without_admin(connection: sa.Connection, key_id: str, now: datetime) -> bool:
-    """Whether without this key there are keys left, none of which could administer the installation."""
-    rows = connection.execute(keys.select().where(keys.c.id != key_id)).mappings()
+    """Whether without this key there are created keys left, none of which could administer the installation."""
+    rows = connection.execute(keys.select().where(keys.c.id != key_id, ~_of_session())).mappings()
     others = [_view(row) for row in rows]
     return bool(others) and not any(one.is_operator and not one.expired(now) for one in others)
 
@@ -88,6 +88,15 @@ def use_is_recorded(shown: KeyView, now: datetime) -> bool:
 def remove(connection: sa.Connection, key_id: str) -> bool:
     """Delete a key. False where there is none."""
     return connection.execute(keys.delete().where(keys.c.id == key_id, visible(connection, keys))).rowcount > 0
+
+
+def remove_ended_sessions(connection: sa.Connection, before: datetime) -> int:
+    """Delete the keys of sign-ins that ended before this time; returns how many there were."""
+    return connection.execute(keys.delete().where(_of_session(), keys.c.expires_at < before)).rowcount
+
+
+def _of_session() -> sa.ColumnElement[bool]:
+    return keys.c.id.startswith(SESSION_PREFIX, autoescape=True)
 
 
 def _view(row: sa.RowMapping) -> KeyView:

@@ -198,7 +198,7 @@ def running(
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise StackError(f"{', '.join(missing)} not installed: pip install 'usual-suspects[embedded]'")
-    if not settings.api_keys and not _is_loopback(host):
+    if not settings.api_keys and not settings.oidc_issuer and not _is_loopback(host):
         raise StackError(f"refusing to serve {host} to a network without keys: set SUSPECTS_API_KEYS first")
     with _only_stack_of(settings.home), _signals() as ignore:
         _require_free(host, port)

@@ -108,6 +108,8 @@ PROMISED = {
     ("delete", "/keys/{key_id}"),
     ("post", "/keys/{key_id}/rotate"),
     ("get", "/audit-log"),
+    ("get", "/session"),
+    ("post", "/sign-out"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -723,6 +725,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         400: ({}, {"params": {"cursor": "x"}}),
         422: ({}, {"params": {"limit": 0}}),
     },
+    ("post", "/sign-out"): {204: ({}, {"headers": {"Sec-Fetch-Site": "same-origin"}}), 403: ({}, {})},
     ("get", "/readyz"): {200: ({}, {}), 422: ({}, {"params": {"exclude": "x"}}), 503: ({}, {})},
 }
 ENDLESS = {"/events", "/jobs/{job_id}/reviews/events"}

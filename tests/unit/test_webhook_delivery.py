@@ -17,6 +17,7 @@ from service.background.webhooks import deliver_due, sign
 from service.domain.job import JobError
 from service.outbound import addresses
 from service.outbound.addresses import is_public
+from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
@@ -63,7 +64,16 @@ def deliver_at(database: Database, vault: Vault, settings: Settings, now: dateti
     queue = CeleryQueue(settings)  # connects to nothing, as nothing is queued
     try:
         return deliver_due(
-            Services(settings, database, Blobs(settings.home), queue, vault, Quotas(settings), now=lambda: now)
+            Services(
+                settings,
+                database,
+                Blobs(settings.home),
+                queue,
+                vault,
+                Quotas(settings),
+                Provider(settings),
+                now=lambda: now,
+            )
         )
     finally:
         queue.close()

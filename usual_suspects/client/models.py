@@ -2311,6 +2311,23 @@ class SampleMapView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionView:
+    """Who is asking, and whether people can sign in."""
+
+    # Whether a person has signed in on the page.
+    signed_in: bool
+    # Name of the person or the key; null: nobody is known, or a key without a name was sent.
+    name: str | None
+    # What the caller sees; null: nothing.
+    project: str | None
+    # What the caller may do there.
+    scopes: tuple[AccessScope, ...]
+    # Whether `/sign-in` leads to a provider.
+    offers_sign_in: bool
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Signal:
     """One row of the table."""
 

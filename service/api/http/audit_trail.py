@@ -19,7 +19,7 @@ _LONGEST_METHOD, _LONGEST_PATH = 20, 2000  # characters
 
 
 class AuditTrail:
-    """ASGI middleware: one entry for each request that is not only reading, and for each that is refused for its key.
+    """ASGI middleware: one entry for each request that is not only reading or is a sign-in, and for each that is refused for its key.
 
     The entry is written after the answer. Where the database cannot be reached then, the log of the process has it.
     """
@@ -43,7 +43,8 @@ class AuditTrail:
         try:
             await self._app(scope, receive, send_noting_status)
         finally:
-            if status in _REFUSED or scope["method"] not in _READING:
+            is_logged = scope.get("state", {}).get("is_logged", False)
+            if is_logged or status in _REFUSED or scope["method"] not in _READING:
                 await to_thread.run_sync(self._record, scope, status, correlation_id.get())
 
     def _record(self, scope: Scope, status: int, request_id: str | None) -> None:

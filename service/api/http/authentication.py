@@ -1,4 +1,4 @@
-"""Authentication and authorization: by a key and its scopes, or by coming over loopback where there are no keys."""
+"""Authentication and authorization: by a key and its scopes, by a sign-in, or by coming over loopback where there are no keys."""
 
 import ipaddress
 from typing import Annotated
@@ -8,8 +8,9 @@ from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.actions.keys import identify
+from service.actions.keys import identify, identify_session
 from service.api.http.scopes import scope_of_route
+from service.api.http.session_cookie import SESSION, read_cookie, require_own_page
 from service.domain.access import Caller
 from service.domain.errors import Forbidden, Malformed, TooMany
 from service.services import Services
@@ -23,23 +24,34 @@ _bearer = HTTPBearer(
 
 
 async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
-    """Let a request in: with a key whose scopes allow it, or over loopback where there are no keys.
+    """Let a request in: with a key whose scopes allow it, with a sign-in on the page, or over loopback where there are no keys.
 
-    The request then sees the project of the key alone. Raises Unauthorized, Forbidden, and TooMany for a quota that is used up.
+    The request then sees the project of the key alone. A key goes before a sign-in. Raises Unauthorized, Forbidden, and TooMany for a quota that is used up.
     """
     services: Services = request.app.state.services
-    address = request.client.host if request.client else ""
-    token = None if given is None else given.credentials
-    caller = await run_in_threadpool(identify, services, token, address)
+    session = read_cookie(request, SESSION) if given is None else None
+    caller: Caller | None
+    if session is None:
+        token = None if given is None else given.credentials
+        caller = await run_in_threadpool(identify, services, token, address_of(request))
+    else:
+        require_own_page(request)
+        caller = (await run_in_threadpool(identify_session, services, session, address_of(request))).caller()
     if caller is None:
         _stay_local(request)
         caller = Caller()
     request.state.caller = caller
     needed = scope_of_route(request.method, request.scope["route"].path)
     if not caller.may(needed):
-        raise Forbidden(f"this key has the scopes {', '.join(sorted(caller.scopes))}; this needs {needed}")
+        who = "this sign-in" if caller.has_signed_in else "this key"
+        raise Forbidden(f"{who} has the scopes {', '.join(sorted(caller.scopes))}; this needs {needed}")
     if caller.quota is not None and caller.key is not None:
         await run_in_threadpool(_spend, services, request, caller)
+
+
+def address_of(request: Request) -> str:
+    """The address that a request comes from."""
+    return request.client.host if request.client else ""
 
 
 async def _caller(request: Request, _authorized: Annotated[None, Depends(authorize)]) -> Caller:

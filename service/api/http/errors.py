@@ -33,6 +33,7 @@ from service.domain.errors import (
     TooMany,
     TooSlow,
     Unauthorized,
+    Unavailable,
     UnreadableType,
     Upstream,
     invalid_fields,
@@ -62,6 +63,7 @@ STATUSES: dict[type[SuspectsError], int] = {
     TooMany: 429,
     Damaged: 500,
     Upstream: 502,
+    Unavailable: 503,
     StorageFull: 507,
 }
 MEANINGS: dict[int, str] = {

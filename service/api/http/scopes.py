@@ -6,6 +6,7 @@ _READING = frozenset({"GET", "HEAD"})
 # Requests that change something need `submit`, those that only ask need `read`; these need another scope.
 _OTHER: dict[tuple[str, str], AccessScope] = {
     ("POST", "/jobs/estimate"): AccessScope.READ,
+    ("POST", "/sign-out"): AccessScope.READ,
     ("POST", "/jobs/{job_id}/reviews"): AccessScope.REVIEW,
     ("POST", "/jobs/{job_id}/reviews/bulk"): AccessScope.REVIEW,
     ("POST", "/jobs/{job_id}/reviews/undo"): AccessScope.REVIEW,

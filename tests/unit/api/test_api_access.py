@@ -21,6 +21,7 @@ OPEN = [
     "/docs/swagger-ui.css",
     "/llms.txt",
     "/openapi.json",
+    "/session",
 ]
 KEYS = {"key one", "schlüssel"}
 
@@ -37,7 +38,7 @@ def closed(app: FastAPI) -> list[tuple[str, str]]:
         (method.upper(), path.replace("{", "").replace("}", ""))
         for path, operations in app.openapi()["paths"].items()
         for method in operations
-        if path not in OPEN and not path.startswith("/ls/{secret}")
+        if path not in {*OPEN, "/sign-out"} and not path.startswith("/ls/{secret}")
     ]
 
 

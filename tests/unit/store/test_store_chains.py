@@ -17,6 +17,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.review import Decision, Outcome
 from service.domain.specs import Loop
 from service.ingest.corrected import correct
+from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
@@ -50,7 +51,14 @@ class Chain:
     def services(self, minute: float) -> Services:
         vault = Vault(self._settings)
         return Services(
-            self._settings, self.database, self.blobs, self._queue, vault, Quotas(self._settings), lambda: at(minute)
+            self._settings,
+            self.database,
+            self.blobs,
+            self._queue,
+            vault,
+            Quotas(self._settings),
+            Provider(self._settings),
+            lambda: at(minute),
         )
 
     def begin(self, job_id: str = "job_1", dataset_id: str = "ds_1", **options: Any) -> str:

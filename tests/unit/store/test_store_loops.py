@@ -10,6 +10,7 @@ import redis
 from service.actions.rerun import run_again
 from service.domain.review import Decision
 from service.domain.specs import Loop
+from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
@@ -50,7 +51,9 @@ def decide(database: Database, at: datetime, *rows: int, decision: str = "remove
 
 
 def look(database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings, at: datetime) -> list[str]:
-    return run_again(Services(settings, database, blobs, queue, Vault(settings), Quotas(settings), lambda: at))
+    return run_again(
+        Services(settings, database, blobs, queue, Vault(settings), Quotas(settings), Provider(settings), lambda: at)
+    )
 
 
 def due(database: Database, at: datetime) -> list[str]:
