@@ -3,6 +3,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 import type { paths } from "./schema";
 import { connection } from "$/state/connection.svelte";
+import { session } from "$/state/session.svelte";
 
 const KEY = "key";
 
@@ -40,10 +41,7 @@ export function authorization(): Record<string, string> {
 
 async function refused(response: Response): Promise<Refused> {
   const problem: Problem = await response.json().catch(() => ({ detail: response.statusText || "no answer" }));
-  if (response.status === 401) {
-    connection.keyWanted = true;
-    problem.detail = "This service wants a key.";
-  }
+  if (response.status === 401) problem.detail = "This service wants a key.";
   return new Refused(response.status, problem);
 }
 
@@ -57,15 +55,23 @@ export async function request(path: string, options: RequestInit = {}): Promise<
 // Every request passes here, so that one place knows whether the service can be reached.
 async function reach(wanted: Request): Promise<Response> {
   for (const [name, value] of Object.entries(authorization())) wanted.headers.set(name, value);
+  // What somebody has done is not lost when their session ends: it waits until they have signed in again. Files do not.
+  const again = session.name && !hasKey() && isSmall(wanted) ? wanted.clone() : undefined;
   try {
     const response = await fetch(wanted);
     connection.reached();
+    if (response.status !== 401) return response;
+    if (!again) connection.keyWanted = true;
+    else if (await connection.ask()) return await reach(again);
     return response;
   } catch (error) {
     if (error instanceof TypeError && !wanted.signal.aborted) connection.lost();
     throw error;
   }
 }
+
+const isSmall = (wanted: Request): boolean =>
+  wanted.method === "GET" || !wanted.headers.get("Content-Type")?.startsWith("multipart/");
 
 const failing: Middleware = {
   async onResponse({ response }) {

@@ -37,8 +37,10 @@ export function follow(
   // What is refused is refused again: nothing is retried but a service that is away.
   const answered: FetchLike = async (url, options) => {
     const response = await fetch(url, options as RequestInit);
-    if (response.status === 401) connection.keyWanted = true;
-    if (response.status >= 400 && response.status < 500) {
+    if (response.status === 401) {
+      close();
+      void connection.ask().then((isIn) => isIn && open());
+    } else if (response.status >= 400 && response.status < 500) {
       over = true;
       close();
     }
@@ -56,7 +58,7 @@ export function follow(
       onMessage: read,
       // Also after a stream that breaks off, which is no disconnection to the client.
       onScheduleReconnect: () => {
-        if (!over && !mayEnd) connection.lost();
+        if (source && !over && !mayEnd) connection.lost();
       },
     });
   };

@@ -11,6 +11,7 @@ export type JobSample = Schemas["JobSample"];
 export type Review = Schemas["ReviewView"];
 export type Signal = Schemas["SignalView"];
 export type Warning = Schemas["ClientWarning"];
+export type SessionView = Schemas["SessionView"];
 export type Verdict = Suspect["verdict"];
 export type State = Job["state"];
 

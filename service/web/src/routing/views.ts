@@ -9,5 +9,6 @@ export const VIEWS: Record<string, () => Loaded> = {
   new: () => import("$/views/dataset/Upload.svelte"),
   datasets: () => import("$/views/dataset/Dataset.svelte"),
   jobs: () => import("$/views/job/JobPage.svelte"),
+  "signed-in": () => import("$/views/home/SignedIn.svelte"),
   nowhere: () => import("$/views/home/Nowhere.svelte"),
 };

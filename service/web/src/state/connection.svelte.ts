@@ -1,4 +1,4 @@
-// Whether the service can be reached, and whether it asked for a key.
+// Whether the service can be reached, and whether it asked for a key or a sign-in.
 
 const RETRY_MS = 2_000;
 
@@ -6,6 +6,19 @@ class Connection {
   keyWanted = $state(false);
   isLost = $state(false);
   #retrying: ReturnType<typeof setInterval> | undefined;
+  #waiting: ((isIn: boolean) => void)[] = [];
+
+  /** Asks for a key or a sign-in, and tells in the end whether there was one. */
+  ask(): Promise<boolean> {
+    this.keyWanted = true;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** The person is let in, or does not want to be. */
+  answered(isIn: boolean): void {
+    this.keyWanted = false;
+    for (const tell of this.#waiting.splice(0)) tell(isIn);
+  }
 
   reached(): void {
     this.isLost = false;
@@ -16,10 +29,10 @@ class Connection {
   /** Says so at once, and asks until the service answers again. */
   lost(): void {
     this.isLost = true;
-    this.#retrying ??= setInterval(() => void this.#ask(), RETRY_MS);
+    this.#retrying ??= setInterval(() => void this.#look(), RETRY_MS);
   }
 
-  async #ask(): Promise<void> {
+  async #look(): Promise<void> {
     const answer = await fetch("/healthz").catch(() => undefined);
     if (answer?.ok) this.reached();
   }

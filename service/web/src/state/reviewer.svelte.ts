@@ -1,12 +1,18 @@
-// Who reviews in this browser: asked once, at the first decision, and sent with each.
+// Who reviews in this browser: the person who has signed in; else asked once, at the first decision, and sent with each.
+
+import { session } from "./session.svelte";
 
 const KEY = "reviewer";
 const ASKED = "reviewer-asked";
 
 class Reviewer {
-  name = $state(localStorage.getItem(KEY) ?? "");
+  #said = $state(localStorage.getItem(KEY) ?? "");
   isAsking = $state(false);
   #answered: (() => void)[] = [];
+
+  get name(): string {
+    return session.name || this.#said;
+  }
 
   /** Resolves when the person has said who they are, or that they will not. */
   known(): Promise<void> {
@@ -15,15 +21,16 @@ class Reviewer {
     return new Promise((resolve) => this.#answered.push(resolve));
   }
 
+  /** Nobody who has signed in is asked: their name is known. */
   ask(): void {
-    this.isAsking = true;
+    this.isAsking = !session.name;
   }
 
   /** An empty name is none. */
   answer(name: string): void {
-    this.name = name.trim();
+    this.#said = name.trim();
     localStorage.setItem(ASKED, "yes");
-    if (this.name) localStorage.setItem(KEY, this.name);
+    if (this.#said) localStorage.setItem(KEY, this.#said);
     else localStorage.removeItem(KEY);
     this.isAsking = false;
     for (const resolve of this.#answered.splice(0)) resolve();
