@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from dataclasses import dataclass
 from datetime import timedelta
 
 from cryptography.exceptions import InvalidKey
@@ -43,12 +44,12 @@ def create_key(services: Services, caller: Caller, request: KeyRequest) -> Creat
         raise invalid(["scopes"], msg)
     if request.expires_at is not None and request.expires_at <= services.now():
         raise invalid(["expires_at"], "must be in the future")
-    return _write(services, request, caller.key)
+    return _store(services, _made(services, request, caller.key))
 
 
 def create_session(services: Services, request: KeyRequest) -> CreatedKey:
     """Create the key of a sign-in, which the page of the person holds as a cookie."""
-    return _write(services, request, None, SESSION_PREFIX)
+    return _store(services, _made(services, request, None, SESSION_PREFIX))
 
 
 def rotate_key(services: Services, caller: Caller, key_id: str, grace: timedelta) -> CreatedKey:
@@ -59,10 +60,11 @@ def rotate_key(services: Services, caller: Caller, key_id: str, grace: timedelta
     request = KeyRequest(
         name=found.name, scopes=found.scopes, project=found.project, expires_at=found.expires_at, quota=found.quota
     )
-    created = _write(services, request, caller.key)
+    created = _made(services, request, caller.key)
     with services.database.write() as connection:
+        keys.add(connection, created.stored)
         keys.expire(connection, key_id, now + grace)
-    return created
+    return created.told
 
 
 def revoke_key(services: Services, caller: Caller, key_id: str) -> None:
@@ -173,7 +175,15 @@ def _verified(services: Services, found: StoredKey, token: str) -> bool:
     return True
 
 
-def _write(services: Services, request: KeyRequest, created_by: str | None, prefix: str = KEY_PREFIX) -> CreatedKey:
+@dataclass(frozen=True)
+class _NewKey:
+    """A key that is not stored yet: what is stored of it, and what its owner is told, once."""
+
+    stored: StoredKey
+    told: CreatedKey
+
+
+def _made(services: Services, request: KeyRequest, created_by: str | None, prefix: str = KEY_PREFIX) -> _NewKey:
     secret = secrets.token_urlsafe(32)
     kdf = Argon2id(
         salt=os.urandom(_SALT_BYTES), length=_HASH_BYTES, iterations=_ITERATIONS, lanes=_LANES, memory_cost=_MEMORY_KIB
@@ -189,6 +199,11 @@ def _write(services: Services, request: KeyRequest, created_by: str | None, pref
         expires_at=request.expires_at,
         last_used_at=None,
     )
+    stored = StoredKey(shown, kdf.derive_phc_encoded(secret.encode()))
+    return _NewKey(stored, CreatedKey(**shown.model_dump(), key=f"{shown.id}.{secret}"))
+
+
+def _store(services: Services, created: _NewKey) -> CreatedKey:
     with services.database.write() as connection:
-        keys.add(connection, StoredKey(shown, kdf.derive_phc_encoded(secret.encode())))
-    return CreatedKey(**shown.model_dump(), key=f"{shown.id}.{secret}")
+        keys.add(connection, created.stored)
+    return created.told

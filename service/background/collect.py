@@ -1,6 +1,6 @@
 """Removes files that nothing needs any more: orphans, unfinished work, and what is kept for a limited time only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -64,28 +64,25 @@ def _delete_sessions(services: Services, before: datetime) -> int:
 def _delete_jobs(services: Services) -> int:
     with services.database.read() as connection:
         ended = jobs.ended_before(connection, services.now() - timedelta(days=services.settings.keep_jobs_days))
-    for job_id in ended:
-        try:
-            delete_ended_job(services, job_id)
-        except (Conflict, NotFound) as error:
-            log.info("job not deleted", job=job_id, why=error.detail)
-            continue
-        services.collected.add("job", 0)
-        log.info("job deleted, it ended long ago", job=job_id)
-    return len(ended)
+    return _delete_each(services, "job", ended, delete_ended_job)
 
 
 def _delete_datasets(services: Services) -> int:
+    unused_since = services.now() - timedelta(days=services.settings.keep_datasets_days)
     with services.database.read() as connection:
-        unused = datasets.unused_since(
-            connection, services.now() - timedelta(days=services.settings.keep_datasets_days)
-        )
-    for dataset_id in unused:
+        unused = datasets.unused_since(connection, unused_since)
+    return _delete_each(services, "dataset", unused, delete_unused_dataset)
+
+
+def _delete_each(services: Services, kind: str, ids: Sequence[str], delete: Callable[[Services, str], None]) -> int:
+    deleted = 0
+    for one in ids:
         try:
-            delete_unused_dataset(services, dataset_id)
+            delete(services, one)
         except (Conflict, NotFound) as error:
-            log.info("dataset not deleted", dataset=dataset_id, why=error.detail)
+            log.info("not deleted", kind=kind, id=one, why=error.detail)
             continue
-        services.collected.add("dataset", 0)
-        log.info("dataset deleted, no job uses it", dataset=dataset_id)
-    return len(unused)
+        services.collected.add(kind, 0)
+        log.info("deleted, nothing needed it for long", kind=kind, id=one)
+        deleted += 1
+    return deleted
