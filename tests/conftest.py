@@ -3,8 +3,6 @@
 import os
 import shutil
 import sys
-import threading
-import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,6 @@ import hypothesis
 import pytest
 import redis
 import sqlalchemy as sa
-import uvicorn
 from _pytest.tmpdir import tmppath_result_key
 from fastapi import FastAPI
 
@@ -25,6 +22,7 @@ from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database, migrate, open_database
 from tests import servers
+from tests.one_server import OneServer
 from tests.openid import provider
 
 # Tensors of tests are small: threads would wait for each other longer than they work. torch reads it when it is loaded.
@@ -185,20 +183,20 @@ def services(app: FastAPI) -> Services:
     return services
 
 
+@pytest.fixture(scope="session")
+def one_server() -> Iterator[OneServer]:
+    """A server for one application after the other."""
+    running = OneServer()
+    running.start()
+    yield running
+    running.stop()
+
+
 @pytest.fixture
-def server(app: FastAPI) -> Iterator[str]:
+def server(one_server: OneServer, app: FastAPI) -> Iterator[str]:
     """URL of the service on a real socket, run by a thread of this process."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", timeout_graceful_shutdown=1)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    running.should_exit = True
-    thread.join()
+    with one_server.running(app) as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,7 +176,7 @@ def schema_state(url: str) -> SchemaState:
     database = open_database(url)
     try:
         with database.read() as connection:
-            return _state(connection, _newest(url))
+            return _state(connection, _newest())
     finally:
         database.close()
 
@@ -192,7 +193,7 @@ def migrate(url: str, to: str = "head") -> SchemaState:
         with database.write() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            found = _state(connection, _newest(url))
+            found = _state(connection, _newest())
             if found.is_newer:
                 if found.fits:
                     return found
@@ -200,6 +201,8 @@ def migrate(url: str, to: str = "head") -> SchemaState:
                     f"the database has schema {found.revision}, and this version knows {found.newest}: install the version that "
                     f"migrated it, or take the schema back with that version: suspects migrate down --to {found.newest}"
                 )
+            if to == "head" and found.revision == found.newest and found.oldest_code == OLDEST_COMPATIBLE:
+                return found
             config = migration_config(url)
             config.attributes["connection"] = connection
             if to != "head" and found.revision is not None and to < found.revision:
@@ -212,10 +215,11 @@ def migrate(url: str, to: str = "head") -> SchemaState:
         database.close()
 
 
-def _newest(url: str) -> str:
+@cache
+def _newest() -> str:
     from alembic.script import ScriptDirectory
 
-    return str(ScriptDirectory.from_config(migration_config(url)).get_current_head())
+    return str(ScriptDirectory(str(_MIGRATIONS)).get_current_head())
 
 
 def _state(connection: sa.Connection, newest: str) -> SchemaState:
