@@ -14,8 +14,10 @@ PYTEST_ARGS ?=
 # One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
 # A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
 PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
+# Labelling tools have environments and targets of their own.
+OURS := not label_studio and not doccano and not tools
 
-.PHONY: help sbom vulnerabilities setup demo up page test test-fast test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
+.PHONY: help sbom vulnerabilities setup demo up page test test-fast test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +33,16 @@ up: setup  ## Start the embedded stack: API, worker, Valkey and SQLite in one pr
 page: .venv/.installed-dev  ## Build the web page, after a change of its sources in service/web
 	@$(NPM)
 
+<<<<<<< HEAD
 test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL, Valkey, worker processes and a browser
 	$(PARALLEL) $(PYTEST_ARGS)
+=======
+test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js  ## Run the tests, with real PostgreSQL and Valkey, and a whole job with a worker and in a browser
+	$(PARALLEL) -m 'not long and $(OURS)' $(PYTEST_ARGS)
+
+test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js  ## Run the rest: every page in a browser, killed workers and stacks, the commands of the documentation
+	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS)
+>>>>>>> 5029d1f (Run tests that live in other processes by a target of their own)
 
 test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server
 	$(PARALLEL) -m 'not servers and not slow' tests/unit tests/equivalence $(PYTEST_ARGS)

@@ -32,6 +32,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 _SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
+# Tests that spend most of their time in other processes: `make test-long` runs them. One whole job with a worker, and one in
+# a browser, stay with the others.
+_LONG = (
+    "tests/architecture/test_interrupted_run.py",
+    "tests/browser/",
+    "tests/docs/test_docs_commands.py",
+    "tests/integration/",
+)
+_NOT_LONG = ("tests/browser/test_page_whole_job.py", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
 # networks that are exported once.
 _IN_A_ROW = {
@@ -44,8 +53,10 @@ _IN_A_ROW = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server process, so that `make test-fast` can leave it out, and what runs in a row."""
+    """Mark what needs a server process, so that `make test-fast` can leave it out, what is long, and what runs in a row."""
     for item in items:
+        if item.nodeid.startswith(_LONG) and not item.nodeid.startswith(_NOT_LONG):
+            item.add_marker("long")
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
         for place, name in _IN_A_ROW.items():
