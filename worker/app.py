@@ -98,7 +98,8 @@ def worker_context() -> WorkerContext:
     """This process's database and files; opened on first use, never shared across a fork."""
     return WorkerContext(
         settings=settings(),
-        database=open_database(settings().database),
+        # A worker that the database does not hear for so long has lost its job.
+        database=open_database(settings().database, settings().lease_seconds),
         blobs=Blobs(settings().home),
         device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ _OPTIONS: dict[str, Any] = {
     # Errors of the database are logged, and must not show the values of a statement, such as a webhook's URL.
     "hide_parameters": True,
 }
+_SILENCE_S = 30.0
+_STOOD_STILL = "25P03"  # of PostgreSQL
+_IDLE = "idle_in_transaction_session_timeout"
 _MIGRATION_LOCK = 0x5059_5350  # any number that nothing else in the database uses
 _locked: set[str] = set()
 _locked_guard = threading.Lock()
@@ -88,8 +91,11 @@ def _lock(what: str) -> int:
     return int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "big", signed=True)
 
 
-def open_database(url: str) -> Database:
-    """Open SQLite or PostgreSQL by its SQLAlchemy URL; no connection is made yet."""
+def open_database(url: str, silence_s: float = _SILENCE_S) -> Database:
+    """Open SQLite or PostgreSQL by its SQLAlchemy URL; no connection is made yet.
+
+    A server or client of PostgreSQL that is silent for `silence_s` seconds, where it should not be, is given up by the other.
+    """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
@@ -98,8 +104,37 @@ def open_database(url: str) -> Database:
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = sa.create_engine(parsed, connect_args={"connect_timeout": 10}, pool_pre_ping=True, **_OPTIONS)
+        noticed = {name: value for name, value in _noticing(silence_s).items() if name not in parsed.query}
+        engine = sa.create_engine(parsed, connect_args=noticed, pool_pre_ping=True, **_OPTIONS)
+        sa.event.listen(engine, "handle_error", _ended_by_server)
+        sa.event.listen(engine, "begin", partial(_begin_postgresql, f"SET LOCAL {_IDLE} = {round(silence_s * 1000)}"))
     return Database(engine)
+
+
+def _noticing(silence_s: float) -> dict[str, int]:
+    """Options of a connection to PostgreSQL by which a server whose host is gone is noticed; Linux waits for two hours."""
+    step = max(round(silence_s / 6), 1)
+    return {
+        "connect_timeout": 10,
+        "keepalives_idle": 2 * step,
+        "keepalives_interval": step,
+        "keepalives_count": 4,
+        "tcp_user_timeout": round(silence_s * 1000),
+    }
+
+
+def _begin_postgresql(limit: str, connection: sa.Connection) -> None:
+    # A process that is stopped or cut off in the middle of a transaction keeps the rows that it has changed from all others.
+    if connection.get_execution_options().get("suspects_write", False):
+        connection.exec_driver_sql(limit)
+
+
+def _ended_by_server(found: sa.engine.ExceptionContext) -> None:
+    """Raise OperationalError, as for any lost connection, where the server ended a transaction that stood still."""
+    if getattr(found.original_exception, "sqlstate", None) == _STOOD_STILL:
+        raise sa.exc.OperationalError(
+            found.statement, None, found.original_exception, hide_parameters=True, connection_invalidated=True
+        )
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -15,6 +15,7 @@ from service.domain.review import Decision
 from service.store import reviews, workers
 from service.store.engine import Database, migrate, migration_config, open_database
 from service.store.tables import UTCDateTime, metadata
+from service.store.tables import workers as worker_rows
 from tests.builders import NOON, add_dataset, add_job, finish
 
 
@@ -49,6 +50,38 @@ def test_processes_that_start_at_once_migrate_once(tmp_path: Path) -> None:
     database = open_database(url)
     add_dataset(database)
     database.close()
+
+
+def test_a_server_whose_host_is_gone_is_given_up_and_the_url_may_say_when(empty_postgres: str) -> None:
+    for url, idle in ((empty_postgres, "4"), (f"{empty_postgres}&keepalives_idle=60", "60")):
+        database = open_database(url, silence_s=12)
+        with database.read() as connection:
+            found = connection.connection.dbapi_connection.info.get_parameters()  # type: ignore[union-attr]
+        database.close()
+        asked = [found[name] for name in ("keepalives_idle", "keepalives_interval", "tcp_user_timeout")]
+        assert asked == [idle, "2", "12000"]
+
+
+def test_whoever_stands_still_in_a_transaction_keeps_no_row_from_the_others(empty_postgres: str) -> None:
+    stopped, other = open_database(empty_postgres, silence_s=0.2), open_database(empty_postgres)
+    with stopped.write() as connection:
+        workers.record_heartbeat(connection, "w1", NOON)
+
+    def stand_still() -> None:
+        with stopped.write() as connection:
+            workers.record_heartbeat(connection, "w1", NOON + timedelta(hours=1))
+            with other.write() as others:  # waits for the row
+                workers.record_heartbeat(others, "w1", NOON + timedelta(hours=2))
+            workers.record_heartbeat(connection, "w1", NOON + timedelta(hours=3))
+
+    with pytest.raises(sa.exc.OperationalError, match="idle-in-transaction"):
+        stand_still()
+    with other.read() as connection:
+        assert connection.execute(sa.select(worker_rows.c.seen_at)).scalar_one() == NOON + timedelta(hours=2)
+        # Who reads may take the time that its client takes.
+        assert connection.execute(sa.text("SHOW idle_in_transaction_session_timeout")).scalar_one() == "0"
+    stopped.close()
+    other.close()
 
 
 def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
