@@ -18,6 +18,13 @@ from service.store.workers import WorkerProcess
 log = structlog.get_logger()
 _TRY_AGAIN_S = 1.0
 
+# Held while the parent of a pool uses its database in a thread, and while it forks. A child that was forked meanwhile would
+# have locks that nobody opens: SQLite, for one, would believe for ever that another thread writes.
+_database_in_use = threading.Lock()
+os.register_at_fork(
+    before=_database_in_use.acquire, after_in_parent=_database_in_use.release, after_in_child=_database_in_use.release
+)
+
 
 def new_worker_id() -> str:
     """Id of the worker of this process: host, process and a random part."""
@@ -25,10 +32,23 @@ def new_worker_id() -> str:
 
 
 class Presence:
-    """Writes every few seconds in a thread, until `end`; a database that is away is tried again."""
+    """Writes every few seconds in a thread, until `end`; a database that is away is tried again.
 
-    def __init__(self, name: str, database_url: str, seconds: float, write: Callable[[sa.Connection], None]) -> None:
-        self._url, self._seconds, self._write = database_url, seconds, write
+    In a process that `forks` no connection is open between two writes, and none is written during a fork.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        database_url: str,
+        seconds: float,
+        write: Callable[[sa.Connection], None],
+        *,
+        forks: bool = False,
+    ) -> None:
+        self._url, self._seconds, self._write, self._forks = database_url, seconds, write, forks
+        # In this thread: one that imports a driver must not be cut off by a fork either.
+        self._database = open_database(database_url)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -42,13 +62,21 @@ class Presence:
         database.close()
 
     def _run(self) -> None:
-        database = open_database(self._url)
         while not self._ended.is_set():
-            written = self._try(database, self._write)
+            written = self._try(self._database, self._write)
             self._ended.wait(self._seconds if written else min(self._seconds, _TRY_AGAIN_S))
-        database.close()
+        self._database.close()
 
     def _try(self, database: Database, write: Callable[[sa.Connection], None]) -> bool:
+        if not self._forks:
+            return self._written(database, write)
+        with _database_in_use:
+            written = self._written(database, write)
+            database.close()
+        return written
+
+    @staticmethod
+    def _written(database: Database, write: Callable[[sa.Connection], None]) -> bool:
         try:
             with database.write() as connection:
                 write(connection)
@@ -67,7 +95,7 @@ def worker_presence(worker_id: str, database_url: str, seconds: float) -> Presen
             if not _lives(int(one.rsplit("/", 1)[1])):
                 workers.remove_process(connection, one)
 
-    return Presence("worker-presence", database_url, seconds, write)
+    return Presence("worker-presence", database_url, seconds, write, forks=True)
 
 
 def process_presence(
