@@ -5,11 +5,13 @@ from pathlib import Path
 
 
 def flip_bit(path: Path, place: float = 0.5) -> None:
-    """Flip one bit of a file; `place` is a share of its length. The time of the file stays as it was."""
+    """Flip one bit of a file in its place; `place` is a share of its length. The time of the file stays as it was."""
     state = path.stat()
-    content = bytearray(path.read_bytes())
-    content[min(int(len(content) * place), len(content) - 1)] ^= 4
-    path.write_bytes(content)
+    with path.open("r+b") as file:
+        file.seek(min(int(state.st_size * place), state.st_size - 1))
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 4]))
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns + 1))
 
 

@@ -1,11 +1,12 @@
 """Cache of the outputs of frozen networks, in memory-mapped files: memory does not grow with the dataset."""
 
+import io
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,27 @@ from jaxtyping import Int
 from torch import Tensor
 
 from service.domain.errors import Damaged, TooLarge
-from service.store.seal import check_folder, open_array, seal_folder
+from service.store.seal import check_folder, open_array, open_checked, seal_folder
 from usual_suspects.files import reserve
 from worker.data.encoding import Inputs
 
 log = structlog.get_logger()
 
 _PART = ".part"
+_PIECE = 2**22  # bytes that are checked at once
 _ABANDONED = 7 * 86_400  # seconds, after which an unfinished entry is removed
 
 
 @dataclass(frozen=True)
 class FeatureCache:
-    """A folder of sealed entries with one file per array. Beyond `limit` bytes the least recently used entries are removed."""
+    """A folder of sealed entries with one file per array. Beyond `limit` bytes the least recently used entries are removed.
+
+    `_read` has the files whose arrays were given, and are read from the disk as long as somebody computes with them.
+    """
 
     folder: Path
     limit: int
+    _read: list[io.BufferedReader] = field(default_factory=list, compare=False)
 
     def find(self, key: str) -> Inputs | None:
         """The memory-mapped arrays of an entry; writing to them changes no file.
@@ -41,7 +47,7 @@ class FeatureCache:
         entry = self.folder / key
         try:
             os.utime(entry)
-            return _mapped(entry)
+            return self._given(entry)
         except FileNotFoundError:
             return None  # never stored, or just removed by another worker
         except Damaged as error:
@@ -64,9 +70,21 @@ class FeatureCache:
                 # Another worker has stored the same entry first.
                 if not (self.folder / key).is_dir():
                     raise
-            return _mapped(self.folder / key)
+            return self._given(self.folder / key)
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def check_again(self) -> None:
+        """Check every file whose arrays were given, also one that was removed since. Raises Damaged."""
+        for file in self._read:
+            file.seek(0)
+            while file.read(_PIECE):
+                pass
+
+    def _given(self, entry: Path) -> Inputs:
+        found = _mapped(entry)
+        self._read.extend(open_checked(path) for path in sorted(entry.glob("*.npy")))
+        return found
 
     def _write(self, part: Path, rows: int, found: Iterator[tuple[Int[Tensor, " p"], Inputs]]) -> None:
         arrays: list[np.memmap[Any, Any]] = []

@@ -70,6 +70,10 @@ class CheckpointLost(Exception):
     """A checkpoint that was needed is damaged or gone; training can go on from the one before."""
 
 
+class InputsLost(CheckpointLost):
+    """What the checkpoints were trained on was damaged meanwhile; training begins anew."""
+
+
 def load_checkpoint(path: Path) -> TrainingState:
     """A checkpoint. Raises CheckpointLost; what is damaged is deleted then."""
     try:

@@ -13,16 +13,19 @@ import structlog
 from safetensors.torch import save_file
 
 from service.domain.auto import from_scratch, with_network
-from service.domain.errors import is_disk_full
+from service.domain.errors import Damaged, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
+from service.store.blobs import Blobs
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.seal import read_json, remove_sealed, sealed_write
+from worker.backbones import BackboneContext
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import (
     CheckpointLost,
+    InputsLost,
     WorkerContext,
     checkpoint_path,
     checkpoint_to_resume,
@@ -177,7 +180,18 @@ def _score_trained(
         scratch,
         _report_scoring(heartbeat, timer),
     )
+    _check_inputs(backbones, blobs, job.id)
     return _ScoredJob(prepared, spec, scored, epochs)
+
+
+def _check_inputs(backbones: BackboneContext, blobs: Blobs, job_id: str) -> None:
+    """Raise InputsLost, and forget what was computed, where a cached array was damaged while the job computed with it."""
+    try:
+        backbones.features.check_again()
+    except Damaged as error:
+        shutil.rmtree(blobs.checkpoints(job_id))
+        remove_sealed(found_rate_path(blobs, job_id))
+        raise InputsLost(str(error)) from error
 
 
 def _score_recorded(job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: PhaseTimer) -> _ScoredJob:

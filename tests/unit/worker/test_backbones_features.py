@@ -1,6 +1,7 @@
 """What frozen networks gave is kept in files, within a limit, for whoever asks again."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from service.domain.errors import TooLarge
+from service.domain.errors import Damaged, TooLarge
 from tests.damage import cut_short, flip_bit
 from worker.backbones.feature_cache import FeatureCache, select_rows
 
@@ -122,3 +123,16 @@ def test_a_damaged_entry_is_removed_and_computed_again(tmp_path: Path, damage: C
     assert not (tmp_path / "a").exists()
     features.store("a", 8, two(8))
     assert features.find("a") is not None
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_an_entry_that_is_damaged_while_it_is_read_is_found_out(tmp_path: Path, removed: bool) -> None:
+    features = FeatureCache(tmp_path, 10**6)
+    features.store("a", 8, two(8))
+    features.check_again()
+    flip_bit(tmp_path / "a" / "0.npy", 0.9)
+    if removed:  # by a worker that found it damaged, or that made room
+        shutil.rmtree(tmp_path / "a")
+        FeatureCache(tmp_path, 10**6).store("a", 8, two(8))
+    with pytest.raises(Damaged):
+        features.check_again()

@@ -17,6 +17,8 @@ from service.store.seal import seal_folder
 from service.store.tables import suspects
 from tests.builders import add_dataset, add_job
 from tests.damage import cut_short, flip_bit
+from tests.unit.worker.canonical import canonical
+from tests.unit.worker.networks import WORDS, text_network
 from worker.devices import CPU
 from worker.job import tasks
 from worker.job.context import WorkerContext, checkpoint_path
@@ -139,4 +141,32 @@ def test_a_learning_rate_that_was_cut_short_is_looked_for_again(context: WorkerC
     assert job.state == State.COMPLETED, job.error
     assert job.spec.training.find_learning_rate
     run(context, info, "job_2", epochs=2)
+    assert ranking(context.database, "job_2") == ranking(context.database, "job_1")
+
+
+@pytest.mark.slow  # trains
+def test_a_job_whose_features_were_damaged_while_it_read_them_begins_anew(
+    empty_sqlite: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"home": blobs.home, "text_backbones": "tiny"})
+    text_network("bert", settings.models_folder / "tiny")
+    context = WorkerContext(settings, open_database(empty_sqlite), blobs, CPU, lambda: False)
+    info = add_dataset(context.database, modality="text", rows=36, splits={"train": 36}, features=[])
+    blobs.canonical(info.id).parent.mkdir(parents=True)
+    lines = [" ".join(WORDS[row % 3 * 6 + place] for place in range(2 + row % 4)) for row in range(36)]
+    canonical(blobs.canonical(info.id), "text", {"line": ("text", lines)})
+    training = {"epochs": 3, "batch_size": 8}
+    assert run(context, info, "job_1", **training).state == State.COMPLETED
+
+    def damaged(*given: Any, **options: Any) -> Any:
+        monkeypatch.setattr(tasks, "fit", fit)
+        (file,) = blobs.features.glob("*/0.npy")
+        flip_bit(file, 0.9)
+        return fit(*given, **options)
+
+    monkeypatch.setattr(tasks, "fit", damaged)
+    job = run(context, info, "job_2", **training)
+    assert (job.state, job.attempts) == (State.QUEUED, 1)
+    assert list(blobs.checkpoints("job_2").iterdir()) == []
+    assert again(context, "job_2").state == State.COMPLETED
     assert ranking(context.database, "job_2") == ranking(context.database, "job_1")
