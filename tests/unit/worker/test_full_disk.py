@@ -1,7 +1,5 @@
 """A disk that is full fails a job by its right name in every phase, and the job goes on once there is room."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from service.store.engine import migrate, open_database
 from service.store.jobs import Job
 from service.store.tables import suspects
 from tests.builders import add_dataset, add_job
+from tests.disk import CannotMount, Disk, mounted
 from worker.backbones.feature_cache import FeatureCache
 from worker.devices import CPU
 from worker.influence import activations
@@ -25,38 +24,19 @@ from worker.job import tasks
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import Heartbeat
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="root alone can mount a disk")
 TRAINING = {"epochs": 3, "batch_size": 16}
 STATES = [State.PREPARING, State.TRAINING, State.SCORING, State.RANKING]
-
-
-class Disk:
-    """A small disk, which can be filled to the last byte."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._filler = folder, folder / "filler"
-
-    def fill(self, leave: int = 0) -> None:
-        with self._filler.open("wb", buffering=0) as file:
-            try:
-                while file.write(bytes(4096)):
-                    pass
-            except OSError:
-                file.truncate(max(file.tell() - leave, 0))
-
-    def make_room(self) -> None:
-        self._filler.unlink()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     folder = tmp_path / "disk"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)], check=False)
-    if done.returncode:
-        pytest.skip("nothing can be mounted here")
-    yield Disk(folder)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    try:
+        with mounted(folder, mebibytes=16) as disk:
+            yield disk
+    except CannotMount as error:
+        pytest.skip(str(error))
 
 
 def context_on(disk: Disk, database_url: str) -> WorkerContext:

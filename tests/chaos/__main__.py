@@ -1,0 +1,69 @@
+"""`make chaos`: a long campaign on SQLite and one on PostgreSQL at the same time; writes benchmarks/results/chaos.md."""
+
+import argparse
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.chaos.campaign import run
+from tests.chaos.stack import LEASE_S
+from tests.chaos.table import Outcome, by_phase, markdown
+
+_RESULTS = Path("benchmarks/results/chaos.md")
+
+
+def main() -> int:
+    """Run the campaigns. The exit code is 1 where a job was lost, a ranking wrong, or something left."""
+    arguments = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    arguments.add_argument("--faults", type=int, default=220, help="number of faults, over both databases")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument(
+        "--on", choices=["sqlite", "postgresql"], action="append", help="database; each time one more campaign"
+    )
+    arguments.add_argument("--only", action="append", default=[], help="name of a fault")
+    arguments.add_argument("--write", action="store_true", help=f"write {_RESULTS}")
+    given = arguments.parse_args()
+    places = given.on or ["sqlite", "postgresql"]
+    each = -(-given.faults // len(places))
+    with ThreadPoolExecutor(len(places)) as pool:
+        jobs = [pool.submit(_run, place, each, given.seed + number, given.only) for number, place in enumerate(places)]
+        outcomes = [job.result() for job in jobs]
+    text = report(outcomes, given.seed)
+    sys.stdout.write(text)
+    if given.write:
+        _RESULTS.write_text(text)
+    return 0 if all(one.is_clean() for one in outcomes) else 1
+
+
+def _run(place: str, count: int, seed: int, names: list[str]) -> Outcome:
+    try:
+        return run(place, count, seed, names=names)
+    except BaseException:
+        traceback.print_exc()  # at once: the other campaign may go on for long
+        raise
+
+
+def report(outcomes: list[Outcome], seed: int) -> str:
+    """The table with what it needs to be understood."""
+    injected, compared = sum(len(one.strikes) for one in outcomes), sum(one.compared for one in outcomes)
+    facts = (
+        f"`make chaos`: {injected} faults, seed {seed}, lease {LEASE_S:.0f} s; {compared} rankings compared bit for bit "
+        "with those of undisturbed jobs."
+    )
+    parts = [
+        "# Faults injected into a running installation",
+        facts,
+        markdown(outcomes),
+        by_phase(outcomes),
+    ]
+    for one in outcomes:
+        told = [f"lost {job}: {why}" for job, why in one.lost.items()] + [f"wrong {job}" for job in sorted(one.wrong)]
+        told += [f"orphan {left}" for left in one.orphans] + [f"left out: {why}" for why in one.left_out]
+        told += [f"{strike.fault}, {strike.phase}: {strike.broken}" for strike in one.strikes if strike.broken]
+        parts += [f"On {one.installation}: {len(one.strikes)} faults.", *(f"- {line}" for line in told)]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""Hosts on one machine: network namespaces, whose cables to the services can be pulled."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+_NET = "10.213"
+_TRIES = 20
+
+
+class NoNamespaces(Exception):
+    """Network namespaces cannot be made here."""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace; what runs in it reaches the services through one cable."""
+
+    name: str
+    cable: str
+    address: str
+
+    def command(self, command: list[str]) -> list[str]:
+        """The command as one that runs on this host."""
+        return ["ip", "netns", "exec", self.name, *command]
+
+    def cut(self) -> None:
+        """Let every packet be lost in both directions; nobody is told."""
+        _ip("link", "set", self.cable, "down")
+
+    def mend(self) -> None:
+        """Let packets pass again."""
+        _ip("link", "set", self.cable, "up")
+
+
+@dataclass(frozen=True)
+class Network:
+    """`address`: where services listen so that every host reaches them."""
+
+    address: str
+    hosts: list[Host]
+
+
+@contextmanager
+def network(count: int) -> Iterator[Network]:
+    """So many hosts, and an address for the services. Raises NoNamespaces."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        raise NoNamespaces("root alone can make network namespaces")
+    with ExitStack() as made:
+        part = _free_part(made)
+        hosts = [_host(made, part, number) for number in range(count)]
+        yield Network(f"{_NET}.{part}.254", hosts)
+
+
+def _free_part(made: ExitStack) -> int:
+    """A part of the address space that no other campaign on this machine uses."""
+    for step in range(_TRIES):
+        part = (os.getpid() + step) % 250
+        try:
+            # Packets for a host whose cable is pulled go nowhere, rather than out of the machine.
+            _ip("route", "add", "blackhole", f"{_NET}.{part}.0/24")
+        except NoNamespaces:
+            if step == _TRIES - 1:
+                raise
+            continue
+        made.callback(_quietly, "route", "del", "blackhole", f"{_NET}.{part}.0/24")
+        _ip("address", "add", f"{_NET}.{part}.254/32", "dev", "lo")
+        made.callback(_quietly, "address", "del", f"{_NET}.{part}.254/32", "dev", "lo")
+        return part
+    raise AssertionError
+
+
+def _host(made: ExitStack, part: int, number: int) -> Host:
+    ours, theirs = (f"{_NET}.{part}.{4 * number + place}" for place in (1, 2))
+    host = Host(f"chaos-{part}-{number}", f"chaos{part}v{number}", theirs)
+    _ip("netns", "add", host.name)
+    made.callback(_quietly, "netns", "delete", host.name)
+    _ip("link", "add", host.cable, "type", "veth", "peer", "name", "eth0", "netns", host.name)
+    made.callback(_quietly, "link", "delete", host.cable)
+    _ip("address", "add", f"{ours}/30", "dev", host.cable)
+    host.mend()
+    for words in (
+        ["address", "add", f"{theirs}/30", "dev", "eth0"],
+        ["link", "set", "lo", "up"],
+        ["link", "set", "eth0", "up"],
+        ["route", "add", "default", "via", ours],
+    ):
+        _ip("-netns", host.name, *words)
+    return host
+
+
+def _ip(*words: str) -> None:
+    try:
+        done = subprocess.run(["ip", *words], check=False, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise NoNamespaces("the command ip is not installed") from error
+    if done.returncode:
+        raise NoNamespaces(f"ip {' '.join(words)}: {done.stderr.strip()}")
+
+
+def _quietly(*words: str) -> None:
+    subprocess.run(["ip", *words], check=False, capture_output=True)

@@ -1,0 +1,38 @@
+"""A short campaign on PostgreSQL; `make chaos` runs the long one, with every fault, on SQLite, too."""
+
+import random
+from collections import Counter
+
+import pytest
+
+from tests.chaos.__main__ import report
+from tests.chaos.campaign import run, schedule
+from tests.chaos.faults import FAULTS
+
+# Those that no other test injects into real processes, and that are over within seconds.
+SHORT = [
+    "broker emptied",
+    "kill -9 of a worker's child",
+    "kill -9 of PostgreSQL",
+    "checkpoint with a flipped bit, worker killed",
+    "worker stopped past its lease",
+    "two claimants at once",
+    "host of a worker cut off past the lease",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.servers
+def test_no_fault_loses_a_job_changes_a_ranking_or_leaves_anything_behind() -> None:
+    outcome = run("postgresql", len(SHORT), seed=1, workers=2, tables=1, names=SHORT)
+    assert outcome.is_clean(), report([outcome], seed=1)
+    assert len(outcome.strikes) >= len(SHORT) - len(outcome.left_out)
+    assert outcome.compared > 0
+
+
+def test_a_long_campaign_injects_each_fault_in_each_of_its_phases() -> None:
+    turns = schedule(FAULTS, 5 * len(FAULTS), random.Random(0))
+    counted = Counter((turn.fault.name, turn.phase) for turn in turns)
+    assert set(counted) == {(fault.name, phase) for fault in FAULTS for phase in fault.phases}
+    assert turns == schedule(FAULTS, 5 * len(FAULTS), random.Random(0))
+    assert turns != schedule(FAULTS, 5 * len(FAULTS), random.Random(1))
