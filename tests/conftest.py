@@ -37,6 +37,7 @@ _SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
 _LONG = (
     "tests/architecture/test_interrupted_run.py",
     "tests/browser/",
+    "tests/chaos/",
     "tests/docs/test_docs_commands.py",
     "tests/integration/",
 )
