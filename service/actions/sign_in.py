@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from service.actions.keys import create_session, refuse_locked_out
+from service.actions.identify import refuse_locked_out
+from service.actions.keys import create_session
 from service.domain.access import AccessScope, CreatedKey, KeyRequest
 from service.domain.errors import Conflict, Forbidden, Malformed, NotFound, Unavailable, Upstream
 from service.domain.sign_in import Attempt, Claims, own_path

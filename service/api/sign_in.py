@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from markupsafe import escape
 
-from service.actions.keys import identify_session
+from service.actions.identify import identify_session
 from service.actions.sign_in import ATTEMPT_SECONDS, begin_sign_in, finish_sign_in, sign_out
 from service.api.http.authentication import address_of, admit
 from service.api.http.errors import problem_response, problems

@@ -8,7 +8,7 @@ from fastapi import Depends, Request, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from service.actions.keys import identify, identify_session
+from service.actions.identify import identify, identify_session
 from service.api.http.scopes import scope_of_route
 from service.api.http.session_cookie import SESSION, read_cookie, require_own_page
 from service.domain.access import Caller
