@@ -19,7 +19,8 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
-from service.store import datasets, evidence, job_events, jobs, leases, ranking_columns, rankings, workers
+from service.services import Services
+from service.store import datasets, evidence, job_events, jobs, leases, ranking_columns, rankings, rescorings, workers
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database
@@ -287,6 +288,32 @@ def add_finished(
     add_job(database, info, job_id)
     finish(database, job_id, info, blobs=blobs)
     return info
+
+
+def play_rescoring(services: Services, order: Sequence[int], job_id: str = "job_1") -> None:
+    """Do to the rescoring that waits what a worker does: the samples of the job get this order, the first ten are flagged."""
+    places, count = np.argsort(order), len(order)
+    table = pa.table(
+        {
+            "index": np.arange(count),
+            "suggested_label": [CLASSES[(row + 1) % 3] for row in range(count)],
+            "suggested_confidence": np.full(count, 0.5),
+            "verdict": np.where(places < 10, "mislabeled", "clean"),
+            "mislabeled": 1 - places / count,
+        }
+    )
+    with services.database.write() as connection:
+        held = rescorings.claim(connection, job_id, "w", LEASE, services.now())
+        assert held is not None
+        before = services.blobs.ranking(job_id, rescorings.version(connection, job_id))
+        ranking_columns.opened(connection, before, job_id).order(connection, job_id, "mislabeled")
+        ranking_columns.save_version(services.blobs.ranking(job_id, held.version), before, table, {})
+        rescorings.complete(connection, held, 12, 12, services.now())
+        rankings.replace_columns(connection, job_id, table)
+        job = jobs.get(connection, job_id)
+        assert job is not None
+        told = {"version": held.version, "samples": 12, "reviews": 12, "at": services.now().isoformat()}
+        jobs.replace_result(connection, job_id, {**(job.result or {}), "rescored": told})
 
 
 def image_zip(names: Sequence[str]) -> bytes:

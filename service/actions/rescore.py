@@ -1,17 +1,28 @@
 """Rescorings of completed jobs by what people have verified, asked for by a user or due after enough reviews."""
 
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
 import structlog
 
 from service.actions.find import find_dataset_of_job
+from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, SuspectsError
+from service.domain.job import State
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.services import Services
-from service.store import jobs, rescorings, reviews, versions
+from service.store import audits, jobs, news, rankings, rescorings, reviews, versions
+from service.store.answers import answers
 from service.store.jobs import Job
+from service.store.ranking_columns import RankingColumns
 from service.store.rescorings import Rescoring
 from service.store.standing import DECISIONS
 
 log = structlog.get_logger()
+Array = npt.NDArray[Any]
 
 _VERIFYING = [DECISIONS.index("keep"), DECISIONS.index("relabel")]
 
@@ -47,13 +58,62 @@ def rescore_due(services: Services) -> int:
     return len(waiting)
 
 
-def verified_count(services: Services, job: Job) -> int:
-    """How many ranked samples of a completed job have a label that people kept, changed, or confirmed before."""
-    with services.database.read() as connection:
-        ranking = services.open_rankings.get(connection, services.blobs, job.id)
-        decisions = ranking.standing.decisions(connection)
-        confirmed = len(versions.verified_ids(connection, job.dataset_id))
-    return confirmed + sum(int((decisions == one).sum()) for one in _VERIFYING)
+@dataclass(frozen=True)
+class Rescorable:
+    """How many ranked samples of a job have a verified label, and why they do not serve to score it again; None where they do."""
+
+    verified: int
+    blocked: str | None
+
+
+def rescorable(services: Services, connection: sa.Connection, job: Job, info: DatasetInfo) -> Rescorable:
+    """Whether the samples of a job can be scored again now."""
+    if job.state != State.COMPLETED:
+        return Rescorable(0, f"the job is {job.state}; only a completed one is scored again")
+    verified = _verified_count(services, connection, job, info)
+    if info.modality == "predictions":
+        if "anomalous" not in (job.result or {}).get("signals", ()):
+            return Rescorable(
+                verified,
+                "the predictions came without features, so that verified samples have nothing to be compared with: upload "
+                "features beside them, and submit a job over these",
+            )
+    elif info.modality != "trace" and not any(services.blobs.checkpoints(job.id).glob("*.pt")):
+        return Rescorable(verified, "the checkpoints of this job were not kept: run it again")
+    reference = job.spec.reference
+    if verified < FEWEST_VERIFIED and not (reference is not None and reference.is_trusted and verified):
+        labels = "1 label of this job is" if verified == 1 else f"{verified} labels of this job are"
+        missing = FEWEST_VERIFIED - verified
+        return Rescorable(
+            verified,
+            f"{labels} verified, and at least {FEWEST_VERIFIED} are needed: keep or relabel {missing} more "
+            f"sample{'s' * (missing > 1)}",
+        )
+    return Rescorable(verified, None)
+
+
+def _verified_count(services: Services, connection: sa.Connection, job: Job, info: DatasetInfo) -> int:
+    """How many ranked samples have a label that people kept, changed, or confirmed in an earlier job and did not question since."""
+    if info.lineage is None and not any(news.review_numbers(connection, job.id).values()):
+        return 0
+    ranking = services.open_rankings.get(connection, services.blobs, job.id)
+    decisions = ranking.standing.decisions(connection)
+    is_verified = np.isin(decisions, _VERIFYING)
+    if info.lineage is not None:
+        confirmed = ranking.remembered("confirmed", lambda: _confirmed_rows(connection, job, ranking.columns))
+        is_verified[confirmed[decisions[confirmed] < 0]] = True
+    audit = audits.get(connection, job.id)
+    if audit is not None and audit.confirm > 1:
+        # What too few people call wrong yet is not verified.
+        said = answers(connection, job.id, ranking.columns, ranking.standing, audit.confirm)
+        is_verified[list(said.unconfirmed)] = False
+    return int(is_verified.sum())
+
+
+def _confirmed_rows(connection: sa.Connection, job: Job, columns: RankingColumns) -> Array:
+    """Rows whose labels people had confirmed when the dataset of the job was made."""
+    names = versions.verified_ids(connection, job.dataset_id)
+    return columns.rows_at(rankings.ranked_places(connection, job.id, names))
 
 
 def _ask_when_possible(services: Services, job: Job) -> None:
@@ -64,24 +124,10 @@ def _ask_when_possible(services: Services, job: Job) -> None:
 
 
 def _check(services: Services, job: Job) -> None:
-    modality = find_dataset_of_job(services, job).modality
-    if modality == "predictions":
-        if "anomalous" not in (job.result or {}).get("signals", ()):
-            raise Conflict(
-                "the predictions came without features, so that verified samples have nothing to be compared with: upload "
-                "features beside them, and submit a job over these",
-                members={"state": job.state},
-            )
-    elif modality != "trace" and not any(services.blobs.checkpoints(job.id).glob("*.pt")):
+    info = find_dataset_of_job(services, job)
+    with services.database.read() as connection:
+        blocked = rescorable(services, connection, job, info).blocked
+    if blocked is not None:
         raise Conflict(
-            "the checkpoints of this job were not kept; run it again: POST /jobs/{id}/rerun",
-            members={"state": job.state},
-        )
-    verified = verified_count(services, job)
-    reference = job.spec.reference
-    if verified < FEWEST_VERIFIED and not (reference is not None and reference.is_trusted and verified):
-        raise Conflict(
-            f"{verified} labels of this job are verified, and at least {FEWEST_VERIFIED} are needed: keep or relabel more samples, "
-            "see GET /jobs/{id}/verify-next",
-            members={"state": job.state},
+            f"{blocked}; see GET /jobs/{{id}}/verify-next and POST /jobs/{{id}}/rerun", members={"state": job.state}
         )

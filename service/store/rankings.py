@@ -152,6 +152,15 @@ def ids_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) -
     return [found["sample_id"] for found in _chosen(connection, job_id, index, "sample_id")]
 
 
+def ranked_places(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> list[int]:
+    """The places in the upload of those of these samples that the job ranked."""
+    found: list[int] = []
+    for start in range(0, len(sample_ids), _NAMED):
+        wanted = (suspects.c.job_id == job_id) & suspects.c.sample_id.in_(sample_ids[start : start + _NAMED])
+        found += connection.execute(sa.select(suspects.c.index).where(wanted)).scalars()
+    return found
+
+
 def _chosen(connection: sa.Connection, job_id: str, index: Sequence[int], column: str) -> list[Row]:
     found: dict[int, Row] = {}
     for start in range(0, len(index), _NAMED):

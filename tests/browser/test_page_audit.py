@@ -13,7 +13,7 @@ from service.actions import draw_samples
 from service.services import Services
 from tests.browser import axe
 from tests.browser.conftest import PAGE, eventually
-from tests.builders import add_finished
+from tests.builders import add_finished, play_rescoring
 
 TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
 WRONG = TRAIN // EVERY
@@ -222,6 +222,58 @@ def test_what_one_person_calls_wrong_goes_to_a_second_one_who_is_not_told(
     assert eventually(lambda: said(page), measured(client)) == measured(client)
     assert said(page)[0] == len(wrong)
     other.close()
+
+
+def test_the_ranking_is_sharpened_when_enough_labels_are_verified(
+    page: Page, client: httpx.Client, services: Services
+) -> None:
+    # Jobs of tests ended long ago, and their checkpoints would be deleted for that.
+    kept = services.settings.model_copy(update={"keep_checkpoints_days": 0})
+    object.__setattr__(services, "settings", kept)
+    (services.blobs.checkpoints("job_1") / "00001.pt").touch()
+    judge(client, [f"row-{index}" for index in range(0, 60, EVERY)], "Ann")  # twelve are removed
+    judge(client, [f"row-{index}" for index in range(1, 9)], "Ann")  # seven are kept
+    page.goto(COUNT)
+    asked = page.get_by_role("button", name=re.compile("to sharpen the ranking|Sharpening"))
+    expect(asked).to_be_disabled()
+    expect(
+        page.get_by_text("7 labels of this job are verified, and at least 10 are needed: keep or relabel 3 more")
+    ).to_be_visible()
+    judge(client, ["row-11", "row-12"], "Ann")
+    expect(page.get_by_text("keep or relabel 1 more sample.")).to_be_visible()
+    expect(asked).to_be_disabled()
+    judge(client, ["row-13"], "Ann")
+    expect(asked).to_have_text("Use 10 verified labels to sharpen the ranking")
+    asked.click()
+    expect(asked).to_have_text("Sharpening…")
+    expect(asked).to_be_disabled()
+    play_rescoring(services, [*range(100, TRAIN), *range(100)])
+    expect(page.get_by_text("Sharpened by 12 verified samples")).to_be_visible()
+    expect(asked).to_be_enabled()
+    page.goto(f"{PAGE}#/jobs/job_1/suspects")
+    expect(page.get_by_role("grid").get_by_role("row").filter(has_text=re.compile(r"row-\d")).first).to_contain_text(
+        "row-100"
+    )
+
+
+def test_who_differs_from_whom_is_shown_on_demand(page: Page, client: httpx.Client) -> None:
+    judge(client, ["row-1", "row-2", "row-3"], "Ann")
+    judge(client, ["row-1", "row-2"], "Bob")
+    client.post(
+        "/jobs/job_1/reviews", json=[{"sample_id": "row-3", "decision": "plausible", "reviewer": "Bob"}]
+    ).raise_for_status()
+    page.goto(COUNT)
+    page.get_by_role("button", name="By reviewer").click()
+    found = page.get_by_role("region", name="By reviewer")
+    expect(found.get_by_role("row", name="Ann")).to_contain_text("67 %")
+    expect(found.get_by_role("row", name="Bob")).to_contain_text("100 %")
+    expect(found.get_by_role("heading", name="People differ on 1 sample")).to_be_visible()
+    expect(found.get_by_role("listitem")).to_contain_text("row-3")
+    for word in ("Ann: right as it is", "Bob: plausible", "Holds: plausible"):
+        expect(found.get_by_role("listitem")).to_contain_text(word)
+    judge(client, ["row-3"], "Ann")
+    judge(client, ["row-3"], "Bob")
+    expect(found).to_contain_text("People agree on every sample")
 
 
 @pytest.mark.parametrize(("width", "theme"), [(1440, "dark"), (360, "light")])

@@ -1742,6 +1742,10 @@ class JobView:
     rerun_blocked: str | None = None
     # The last time that its samples were scored again.
     rescoring: RescoringView | None = None
+    # How many ranked samples have a label that people kept or changed, or had verified before the job.
+    verified: int = 0
+    # Why its samples cannot be scored again now; null where they can.
+    rescore_blocked: str | None = None
     links: JobLinks
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -2185,6 +2189,10 @@ class RerunStarted:
     rerun_blocked: str | None = None
     # The last time that its samples were scored again.
     rescoring: RescoringView | None = None
+    # How many ranked samples have a label that people kept or changed, or had verified before the job.
+    verified: int = 0
+    # Why its samples cannot be scored again now; null where they can.
+    rescore_blocked: str | None = None
     links: JobLinks
     # When its rerun starts, unless somebody reviews meanwhile.
     starts_at: datetime

@@ -145,6 +145,8 @@ _JOB: dict[str, Any] = {
     "rerun_at": None,
     "rerun_blocked": None,
     "rescoring": None,
+    "verified": 0,
+    "rescore_blocked": None,
     "links": {
         "self": "/jobs/job_01kbz6p4r8d1m5t7w9xy",
         "suspects": "/jobs/job_01kbz6p4r8d1m5t7w9xy/suspects",

@@ -132,6 +132,13 @@ class JobView(BaseModel):
     )
     rerun_blocked: str | None = Field(None, description="Why it cannot be run again now; null where it can.")
     rescoring: RescoringView | None = Field(None, description="The last time that its samples were scored again.")
+    verified: int = Field(
+        0,
+        description="How many ranked samples have a label that people kept or changed, or had verified before the job.",
+    )
+    rescore_blocked: str | None = Field(
+        None, description="Why its samples cannot be scored again now; null where they can."
+    )
     links: JobLinks
 
 

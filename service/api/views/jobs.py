@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from service.actions.find import find_dataset_of_job
 from service.actions.lineage import line_of
 from service.actions.measured_estimate import with_measured_estimate
+from service.actions.rescore import Rescorable, rescorable
 from service.api.schemas.jobs import JobLinks, JobView, LineageItem
 from service.domain.dataset import DatasetInfo
 from service.domain.job import State
@@ -17,7 +18,18 @@ from service.store.jobs import Job
 from service.store.loops import LoopStatus
 from service.store.rescorings import Rescoring
 
-_MADE = ("dataset", "links", "loop_trouble", "flagged", "reviewed", "rerun_at", "rerun_blocked", "rescoring")
+_MADE = (
+    "dataset",
+    "links",
+    "loop_trouble",
+    "flagged",
+    "reviewed",
+    "rerun_at",
+    "rerun_blocked",
+    "rescoring",
+    "verified",
+    "rescore_blocked",
+)
 _COPIED = tuple(name for name in JobView.model_fields if name not in _MADE)
 
 
@@ -78,6 +90,7 @@ def _views(services: Services, jobs: Sequence[Job], infos: Mapping[str, DatasetI
                 standings.get(job.id),
                 previous.get(job.id),
                 rescored.get(job.id),
+                rescorable(services, connection, job, infos[job.dataset_id]),
                 *_counts(services, connection, job),
             )
             for job in jobs
@@ -99,6 +112,7 @@ def _view(
     loop: LoopStatus | None,
     previous: str | None,
     rescoring: Rescoring | None,
+    verified: Rescorable,
     flagged: int | None,
     reviewed: int,
 ) -> JobView:
@@ -123,6 +137,8 @@ def _view(
             "rerun_at": loop and loop.starts_at,
             "rerun_blocked": _why_not(job, loop, reviewed),
             "rescoring": rescoring and rescoring.model_dump(),
+            "verified": verified.verified,
+            "rescore_blocked": verified.blocked,
         }
     )
 

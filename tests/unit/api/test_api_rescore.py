@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import httpx
-import numpy as np
-import pyarrow as pa
 import pytest
 
 from service.actions.rescore import rescore_due
 from service.services import Services
-from service.store import audits, ranking_columns, rankings, rescorings
+from service.store import audits, datasets
 from service.store.tables import audit_entries, audit_models
-from tests.builders import CLASSES, LEASE, NOON, add_finished
+from tests.builders import NOON, add_finished, add_job, finish, play_rescoring, ranking_of
 
 TRAIN = 240
 URL = "/jobs/job_1"
@@ -35,28 +33,6 @@ def keep(client: httpx.Client, rows: Sequence[int]) -> None:
     assert client.post(f"{URL}/reviews", json=said).status_code == 201
 
 
-def played(services: Services, order: Sequence[int]) -> None:
-    """Do to the rescoring that waits what a worker does: the samples get this order, the first ten are flagged."""
-    places = np.argsort(order)
-    table = pa.table(
-        {
-            "index": np.arange(TRAIN),
-            "suggested_label": [CLASSES[(row + 1) % 3] for row in range(TRAIN)],
-            "suggested_confidence": np.full(TRAIN, 0.5),
-            "verdict": np.where(places < 10, "mislabeled", "clean"),
-            "mislabeled": 1 - places / TRAIN,
-        }
-    )
-    with services.database.write() as connection:
-        held = rescorings.claim(connection, "job_1", "w", LEASE, services.now())
-        assert held is not None
-        before = services.blobs.ranking("job_1", rescorings.version(connection, "job_1"))
-        ranking_columns.opened(connection, before, "job_1").order(connection, "job_1", "mislabeled")
-        ranking_columns.save_version(services.blobs.ranking("job_1", held.version), before, table, {})
-        rescorings.complete(connection, held, 12, 12, services.now())
-        rankings.replace_columns(connection, "job_1", table)
-
-
 def test_what_cannot_be_scored_again_says_what_to_do(client: httpx.Client, services: Services) -> None:
     few = client.post(f"{URL}/rescore")
     assert few.status_code == 409
@@ -69,6 +45,66 @@ def test_what_cannot_be_scored_again_says_what_to_do(client: httpx.Client, servi
     assert client.get(URL).json()["rescoring"] is None
 
 
+def test_a_job_tells_how_many_labels_are_verified_and_what_is_missing(client: httpx.Client, services: Services) -> None:
+    def told() -> tuple[int, str | None]:
+        job = client.get(URL).json()
+        return job["verified"], job["rescore_blocked"]
+
+    def say(rows: Sequence[int], decision: str, reviewer: str = "Ann", label: str | None = None) -> None:
+        said = [{"sample_id": f"row-{row}", "decision": decision, "label": label, "reviewer": reviewer} for row in rows]
+        assert client.post(f"{URL}/reviews", json=said).status_code == 201
+
+    assert told() == (
+        0,
+        "0 labels of this job are verified, and at least 10 are needed: keep or relabel 10 more samples",
+    )
+    say(range(1), "keep")
+    assert told() == (1, "1 label of this job is verified, and at least 10 are needed: keep or relabel 9 more samples")
+    for decision in ("remove", "unsure", "plausible"):
+        say(range(20, 32), decision)
+        assert told()[0] == 1
+    say(range(1, 9), "keep")
+    assert told() == (9, "9 labels of this job are verified, and at least 10 are needed: keep or relabel 1 more sample")
+    assert client.get("/jobs").json()["items"][0]["verified"] == 9
+    say([9], "relabel", label="eel")
+    assert told() == (10, None)
+    # What one of two people calls wrong is not verified yet.
+    with services.database.write() as connection:
+        audits.set_confirm(connection, "job_1", 2)
+    assert told()[0] == 9
+    assert client.post(f"{URL}/rescore").status_code == 409
+    say([9], "relabel", "Bob", label="eel")
+    assert told() == (10, None)
+    assert client.post(f"{URL}/rescore").status_code == 202
+    say([0], "withdraw")
+    assert told()[0] == 9
+
+
+def test_what_an_earlier_job_verified_counts_once_and_not_when_it_is_questioned(
+    client: httpx.Client, services: Services
+) -> None:
+    keep(client, range(9))
+    made = client.post("/datasets/ds_1/versions", json={"job": "job_1", "apply": "reviews"}).raise_for_status().json()
+    with services.database.read() as connection:
+        info = datasets.get(connection, made["id"])
+    assert info is not None
+    add_job(services.database, info, "job_2")
+    finish(services.database, "job_2", info, table=ranking_of(services.blobs, info))
+    (services.blobs.checkpoints("job_2")).mkdir(parents=True, exist_ok=True)
+    (services.blobs.checkpoints("job_2") / "00001.pt").touch()
+
+    def told() -> int:
+        return client.get("/jobs/job_2").json()["verified"]
+
+    assert told() == 9
+    said = [{"sample_id": f"row-{row}", "decision": "keep"} for row in (7, 8, 9)]
+    client.post("/jobs/job_2/reviews", json=said).raise_for_status()
+    assert told() == 10
+    client.post("/jobs/job_2/reviews", json=[{"sample_id": "row-8", "decision": "unsure"}]).raise_for_status()
+    assert told() == 9
+    assert client.post("/jobs/job_2/rescore").status_code == 409
+
+
 def test_it_waits_for_a_worker_and_tells_what_became_of_it(client: httpx.Client, services: Services) -> None:
     keep(client, range(10))
     asked = client.post(f"{URL}/rescore")
@@ -77,7 +113,7 @@ def test_it_waits_for_a_worker_and_tells_what_became_of_it(client: httpx.Client,
     assert client.post(f"{URL}/rescore").json() == asked.json()
     assert client.get(URL).json()["rescoring"] == asked.json()
     assert client.get(URL).json()["result"]["rescored"] is None
-    played(services, range(TRAIN))
+    play_rescoring(services, range(TRAIN))
     told = client.get(URL).json()
     assert (told["rescoring"]["state"], told["rescoring"]["samples"], told["flagged"]) == ("completed", 12, 10)
     first = client.get(f"{URL}/suspects", params={"limit": 3}).json()
@@ -102,7 +138,7 @@ def test_so_many_new_reviews_ask_for_it_by_themselves_unless_the_setting_is_0(
     rescore_due(services)
     assert client.get(URL).json()["rescoring"]["version"] == 1
     # The same reviews ask once.
-    played(services, range(TRAIN))
+    play_rescoring(services, range(TRAIN))
     rescore_due(services)
     assert client.get(URL).json()["rescoring"]["version"] == 1
 
@@ -128,7 +164,7 @@ def test_draws_keep_the_ranking_that_they_were_made_by(client: httpx.Client, ser
     before, (entries, models) = client.get(f"{URL}/audit", params=params).json(), log()
     assert client.post(f"{URL}/rescore").status_code == 202
     by_truth = sorted(range(TRAIN), key=lambda row: (row % 5 != 0, row))
-    played(services, by_truth)
+    play_rescoring(services, by_truth)
     after = client.get(f"{URL}/audit", params=params).json()
     follows_ranking = {"by_rank", "next_50_expected", "stop", "means"}
     assert {k: v for k, v in after.items() if k not in follows_ranking} == {

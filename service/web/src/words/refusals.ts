@@ -58,7 +58,7 @@ export const plainly = (text: string): string =>
     .trim();
 
 /** A clause of the service as a sentence. */
-const sentence = (text: string): string => {
+export const sentence = (text: string): string => {
   const plain = plainly(text);
   return plain && `${plain.charAt(0).toUpperCase()}${plain.slice(1)}${/[.!?:]$/.test(plain) ? "" : "."}`;
 };
