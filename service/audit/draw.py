@@ -1,5 +1,6 @@
 """Batches of samples to review next: some drawn by chance, some listed by their place in the ranking."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,25 +40,32 @@ def choose_batch(
     count = min(count, int(is_left.sum()))
     # A share of 0.8 of 4 samples is 3 or 4 of them, by chance.
     listed = min(count, int(listed_share * count + random.random()))
-    rows = [part[is_left[part]] for part in _parts(order, cells, len(model.weight))]
+    rows = _parts(order, is_left, cells, len(model.weight))
+    left = np.array([len(part) for part in rows])
     chosen = []
     for is_drawn in random.permutation(np.arange(count) >= listed):
-        left = np.array([len(part) for part in rows])
         if is_drawn:
-            share = left * model.weight
-            place = int(random.choice(len(rows), p=share / share.sum()))
-            at = int(random.integers(len(rows[place])))
+            share = np.cumsum(left * model.weight)
+            place = int(np.searchsorted(share / share[-1], random.random(), side="right"))
+            at = int(random.integers(left[place]))
         else:
             place, at = int(np.where(left > 0, model.probability, -1).argmax()), 0
-        chosen.append(Item(int(rows[place][at]), place, bool(is_drawn)))
-        rows[place] = np.delete(rows[place], at)
+        part = rows[place]
+        chosen.append(Item(int(part[at]), place, bool(is_drawn)))
+        part[at:-1] = part[at + 1 :]
+        rows[place] = part[:-1]
+        left[place] -= 1
     return chosen
 
 
-def _parts(order: Array, cells: Array | None, count: int) -> Sequence[Array]:
-    """Samples of each bin or cell, by rank."""
+def _parts(order: Array, is_left: Array, cells: Array | None, count: int) -> list[Array]:
+    """Samples of each bin or cell that are left, by rank: parts of an array that nobody else holds."""
+    kept = is_left[order]
+    rows = order[kept]
     if cells is None:
-        return np.split(order, bin_ends(len(order))[:-1])
-    of_each = cells[order]
-    ends = np.cumsum(np.bincount(of_each, minlength=count))[:-1]
-    return np.split(order[np.argsort(of_each, kind="stable")], ends)
+        ends = np.cumsum(kept)[bin_ends(len(order)) - 1].tolist()
+    else:
+        of_each = cells[rows]
+        ends = np.cumsum(np.bincount(of_each, minlength=count)).tolist()
+        rows = rows[np.argsort(of_each, kind="stable")]
+    return [rows[start:end] for start, end in itertools.pairwise([0, *ends])]

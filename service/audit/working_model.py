@@ -4,6 +4,7 @@ It decides which samples are drawn and how narrow the intervals are. An interval
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ class WorkingModel:
     left: Array  # int B: samples without a review when the model was made
 
 
+@lru_cache(maxsize=64)
 def bin_ends(samples: int) -> Array:
     """The rank after the last of each bin: 20 ranks, then a quarter more each; the last bin has the rest."""
     ends: list[int] = []
@@ -46,7 +48,9 @@ def bin_ends(samples: int) -> Array:
         size *= _GROWTH
     if end < samples:
         ends.append(samples)
-    return np.array(ends, np.int64)
+    found = np.array(ends, np.int64)
+    found.setflags(write=False)  # it is kept and given again
+    return found
 
 
 def bins_by_rank(samples: int) -> Array:
@@ -104,7 +108,7 @@ def _curve(place: Array, reviewed: Array, wrong: Array) -> Array:
         slope = inputs.T @ (hits - seen * share) - precision @ (found - mean)
         curvature = (inputs * (seen * share * (1 - share))[:, None]).T @ inputs + precision
         step = np.linalg.solve(curvature, slope)
-        found += np.clip(step, -1, 1)
+        found += np.maximum(np.minimum(step, 1), -1)
         if np.abs(step).max() < 1e-9:
             break
     curve: Array = _logistic(inputs @ found).reshape(reviewed.shape)
@@ -112,7 +116,7 @@ def _curve(place: Array, reviewed: Array, wrong: Array) -> Array:
 
 
 def _logistic(values: Array) -> Array:
-    share: Array = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+    share: Array = 1 / (1 + np.exp(np.maximum(np.minimum(-values, 30), -30)))
     return share
 
 
