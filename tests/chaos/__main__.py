@@ -61,6 +61,7 @@ def report(outcomes: list[Outcome], seed: int) -> str:
         told = [f"lost {job}: {why}" for job, why in one.lost.items()] + [f"wrong {job}" for job in sorted(one.wrong)]
         told += [f"orphan {left}" for left in one.orphans] + [f"left out: {why}" for why in one.left_out]
         told += [f"{strike.fault}, {strike.phase}: {strike.broken}" for strike in one.strikes if strike.broken]
+        told += [f"the campaign ended early: {one.ended_early}"] if one.ended_early else []
         parts += [f"On {one.installation}: {len(one.strikes)} faults.", *(f"- {line}" for line in told)]
     return "\n\n".join(parts) + "\n"
 

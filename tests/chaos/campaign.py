@@ -283,7 +283,7 @@ def run(
             campaign.run(schedule(faults, count, campaign.drawn))
         except (TimeoutError, httpx.HTTPError, sa.exc.SQLAlchemyError, AssertionError) as error:
             # What was found until then is told.
-            outcome.lost["the campaign ended early"] = repr(error)
+            outcome.ended_early = repr(error)
             traceback.print_exc()
         for part in (*stack.workers, stack.api):
             part.kill()

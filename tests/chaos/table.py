@@ -30,10 +30,12 @@ class Outcome:
     compared: int = 0
     orphans: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    ended_early: str = ""
 
     def is_clean(self) -> bool:
-        """Whether nothing was lost, wrong or left."""
-        return not (self.lost or self.wrong or self.orphans or any(one.broken for one in self.strikes))
+        """Whether the campaign ran to its end and nothing was lost, wrong or left."""
+        broken = any(one.broken for one in self.strikes)
+        return not (self.lost or self.wrong or self.orphans or broken or self.ended_early)
 
 
 HEADER = ("fault", "injected", "lost", "wrong", "orphans", "told and cured", "recovery median s", "max s")

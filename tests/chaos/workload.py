@@ -21,7 +21,7 @@ _TEXTS: dict[str, Any] = {
     "model": {"name": "pretrained_text", "params": {"backbone": "all-minilm-l6-v2"}},
     "training": {"epochs": 6, "batch_size": 16},
 }
-_WITHIN_S = 180.0
+_WITHIN_S = 300.0
 _WORDS = [
     ["match", "goal", "team", "score", "player", "coach", "league", "season"],
     ["vote", "party", "law", "minister", "election", "senate", "bill", "budget"],
