@@ -180,10 +180,9 @@ def _asked(method: str, url: str, headers: Mapping[str, str] | None = None, body
         "Accept-Encoding": "identity",
         "User-Agent": "usual-suspects",
     }
-    transport = PinnedTransport(_ANY_ADDRESS)
     try:
         with (
-            httpx.Client(transport=transport, timeout=_STEP_S, trust_env=False) as client,
+            httpx.Client(transport=PinnedTransport(_ANY_ADDRESS), timeout=_STEP_S, trust_env=False) as client,
             client.stream(method, url, headers=sent, content=body) as response,
         ):
             for chunk in response.iter_raw():
