@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 _STOP_WITHIN_S = 1.0
+_PATIENCE_S = 10
 
 
 class OneServer:
@@ -23,7 +24,16 @@ class OneServer:
         self._app: FastAPI | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._server = uvicorn.Server(
-            uvicorn.Config(self._answer, host="127.0.0.1", port=0, log_level="error", lifespan="off", interface="asgi3")
+            uvicorn.Config(
+                self._answer,
+                host="127.0.0.1",
+                port=0,
+                log_level="error",
+                lifespan="off",
+                interface="asgi3",
+                # Without it, a connection that its client never closes keeps the server up for ever.
+                timeout_graceful_shutdown=1,
+            )
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="server of the tests", daemon=True)
@@ -36,9 +46,9 @@ class OneServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """Stop it for good."""
+        """Stop it for good. Its thread ends with the process at the latest."""
         self._server.should_exit = True
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
 
     @property
     def url(self) -> str:
