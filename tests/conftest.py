@@ -41,7 +41,7 @@ _LONG = (
     "tests/docs/test_docs_commands.py",
     "tests/integration/",
 )
-_NOT_LONG = ("tests/browser/test_page_whole_job.py", "tests/integration/test_review_loop.py")
+_NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
 # networks that are exported once.
 _IN_A_ROW = {
