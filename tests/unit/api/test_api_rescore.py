@@ -94,7 +94,8 @@ def test_what_an_earlier_job_verified_counts_once_and_not_when_it_is_questioned(
     (services.blobs.checkpoints("job_2") / "00001.pt").touch()
 
     def told() -> int:
-        return client.get("/jobs/job_2").json()["verified"]
+        verified: int = client.get("/jobs/job_2").json()["verified"]
+        return verified
 
     assert told() == 9
     said = [{"sample_id": f"row-{row}", "decision": "keep"} for row in (7, 8, 9)]
