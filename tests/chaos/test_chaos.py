@@ -13,9 +13,7 @@ from tests.chaos.faults import FAULTS
 SHORT = [
     "broker emptied",
     "kill -9 of a worker's child",
-    "kill -9 of PostgreSQL",
     "checkpoint with a flipped bit, worker killed",
-    "worker stopped past its lease",
     "two claimants at once",
     "host of a worker cut off past the lease",
 ]
