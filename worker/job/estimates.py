@@ -9,6 +9,15 @@ from worker.signals.counts import CountEstimate
 from worker.signals.doubts import Doubt
 from worker.signals.verdicts import TRUSTED_ROWS
 
+_UNCOUNTED = {
+    "none_verified": "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "
+    f"counted. Verify at least {TRUSTED_ROWS} samples and rank again.",
+    "few_verified": "The verified samples are enough to rank anomalies and too few to count them. Verify at least "
+    f"{TRUSTED_ROWS} in all and rank again.",
+    "no_features": "Anomalies are not searched for, because the predictions came without features. Upload features, such as "
+    "an embedding of each sample, beside the predictions.",
+}
+
 
 def estimate_view(found: CountEstimate, samples: int, model: str) -> dict[str, Any]:
     """The estimate of a job that trained `model`.
@@ -62,6 +71,12 @@ def _reason(doubt: Doubt, samples: int, model: str) -> str:
                 f"The verified samples leave open whether none or up to about {doubt.at_most:,} are wrong. Verify more "
                 f"samples and rank again{better}."
             )
+        case "look_alike":
+            return (
+                "The predictions are wrong on so many verified samples that labels which are wrong in the same way, because samples look "
+                f"like another class, cannot be excluded: between none and about {doubt.at_most:,} labels may be wrong. Review samples that are "
+                f"drawn for an audit, which measures the number{better}."
+            )
         case "unlike_verified":
             return (
                 "The predictions are right more often on the training samples than on the verified ones, so that these do not tell how "
@@ -74,18 +89,5 @@ def _reason(doubt: Doubt, samples: int, model: str) -> str:
                 "kind, or the model knows the training samples too well. Up to about "
                 f"{doubt.at_most:,} may be anomalous. Verify samples that are drawn at random and rank again{better}."
             )
-        case "none_verified":
-            return (
-                "Without verified samples the job does not know what normal samples look like, and anomalies cannot be "
-                f"counted. Verify at least {TRUSTED_ROWS} samples and rank again."
-            )
-        case "few_verified":
-            return (
-                "The verified samples are enough to rank anomalies and too few to count them. Verify at least "
-                f"{TRUSTED_ROWS} in all and rank again."
-            )
-        case "no_features":
-            return (
-                "Anomalies are not searched for, because the predictions came without features. Upload features, such as "
-                "an embedding of each sample, beside the predictions."
-            )
+        case "none_verified" | "few_verified" | "no_features":
+            return _UNCOUNTED[doubt.cause]

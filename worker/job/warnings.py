@@ -134,6 +134,9 @@ def _count(wrong: CountEstimate, spec: JobSpec) -> Iterator[ClientWarning]:
             why, cure = "there are too few samples", "more samples"
         case "wide":
             why, cure = "the verified samples leave it open", f"more verified samples{model}"
+        case "look_alike":
+            why = "the predictions are wrong on so many verified samples that they may repeat wrong labels"
+            cure = f"an audit, which measures the number by reviews{model}"
         case _:
             why = "that many are predicted otherwise, and where classes overlap that is no error"
             cure = f"{TRUSTED_ROWS} verified samples{model}"

@@ -23,6 +23,7 @@ Cause = Literal[
     "few_samples",
     "overlap",
     "wide",
+    "look_alike",
     "none_verified",
     "few_verified",
     "no_features",

@@ -116,6 +116,35 @@ def test_verified_samples_that_are_predicted_worse_than_the_training_samples_cou
     assert found.doubt.cause == "unlike_verified"
 
 
+def test_a_count_by_predictions_that_are_often_wrong_leaves_room_for_errors_that_they_repeat() -> None:
+    m = measured(wrong=0, strange=0)
+    assert m.trusted is not None
+    known = m.trusted.guess.roll(1, 0)[: KNOWN // 3]
+    often_wrong = replace(m, trusted=replace(m.trusted, guess=torch.cat([known, m.trusted.guess[KNOWN // 3 :]])))
+    counted = CountEstimate(0, 0, 20)
+    with (
+        mock.patch.object(verdicts, "_wrong_labels", return_value=counted),
+        mock.patch.object(verdicts, "_contradicted", return_value=SAMPLES // 3),
+    ):
+        unsure = decide(often_wrong, m.confusion.scores, None, torch.Generator()).mislabeled_estimate
+    with (
+        mock.patch.object(verdicts, "_wrong_labels", return_value=CountEstimate(100, 80, 100)),
+        mock.patch.object(verdicts, "_contradicted", return_value=SAMPLES // 3),
+    ):
+        told = decide(often_wrong, m.confusion.scores, None, torch.Generator()).mislabeled_estimate
+    assert unsure.doubt == Doubt("look_alike", unsure.high)
+    # A fifth of the wrong predictions, and as many contradicted labels that are right.
+    assert SAMPLES * 2 * 0.2 / 3 < unsure.high < SAMPLES * 2 * 0.2 / 3 + 0.06 * SAMPLES * 2
+    assert (told.low, told.high, told.doubt) == (80, unsure.high, None)
+
+
+def test_a_count_by_predictions_that_are_never_wrong_keeps_its_interval() -> None:
+    m = measured(wrong=60, strange=0)
+    found = decide(m, m.confusion.scores, None, torch.Generator().manual_seed(0)).mislabeled_estimate
+    assert found.doubt is None
+    assert found.high < 100
+
+
 def test_what_is_called_anomalous_is_not_called_mislabeled_too() -> None:
     m = measured(wrong=60, strange=0)
     assert m.trusted is not None
