@@ -38,7 +38,6 @@ class SampleFacts:
 
     given: str
     suggested: str
-    confidence: float
     verdict: str
     rank: int
     samples: int
@@ -117,10 +116,9 @@ def _standing(case: SampleFacts) -> str:
 
 
 def _suggestion(case: SampleFacts) -> str:
-    sure = f"with confidence {case.confidence:.2f}"
     if case.suggested == case.given:
-        return f"The label that fits it best is the one it has, {sure}."
-    return f"The label that fits it better is {case.suggested}, {sure}."
+        return "The label that fits it best is the one it has."
+    return f"The label that fits it better is {case.suggested}."
 
 
 def _course(case: SampleFacts) -> str:

@@ -83,7 +83,6 @@ def _label_reason(row: Row, rank: int, folder: Path, dataset: DatasetInfo) -> st
         SampleFacts(
             given=row["given_label"],
             suggested=row["suggested_label"],
-            confidence=row["suggested_confidence"],
             verdict=row["verdict"],
             rank=rank,
             samples=dataset.rows,

@@ -70,7 +70,6 @@ def _ranked(
     case = SampleFacts(
         given=row["given_label"],
         suggested=row["suggested_label"],
-        confidence=row["suggested_confidence"],
         verdict=row["verdict"],
         rank=ranks["mislabeled"],
         samples=(job.result or {})["samples"],

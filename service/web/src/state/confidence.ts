@@ -1,5 +1,4 @@
-// Whether the parts of a job show how sure a suggestion is: not where the job could not tell how many labels are wrong,
-// because the number would depend on a guess of that.
+// Whether the parts of a job show how sure a suggestion is: only where the number was measured to mean what it says.
 
 import { getContext, setContext } from "svelte";
 
