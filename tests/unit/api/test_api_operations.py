@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -230,9 +231,17 @@ def test_a_method_that_is_not_answered_says_which_is(client: httpx.Client) -> No
     assert response.headers["Allow"]
 
 
-def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, services: Services) -> None:
+@pytest.fixture
+def broken(client: httpx.Client, services: Services) -> Iterator[httpx.Client]:
+    """A client of a service with an error of ours: it lost its database. What stops the service gets it back."""
+    database = services.database
     object.__setattr__(services, "database", None)
-    response = client.get("/jobs")
+    yield client
+    object.__setattr__(services, "database", database)
+
+
+def test_an_error_of_ours_tells_nothing_of_the_inside(broken: httpx.Client) -> None:
+    response = broken.get("/jobs")
     assert (response.status_code, response.headers["Content-Type"]) == (500, "application/problem+json")
     assert response.json()["code"] == "internal"
     assert "Traceback" not in response.text
@@ -240,10 +249,9 @@ def test_an_error_of_ours_tells_nothing_of_the_inside(client: httpx.Client, serv
 
 
 def test_an_error_of_ours_and_its_log_have_the_id_of_the_request(
-    client: httpx.Client, services: Services, capsys: pytest.CaptureFixture[str]
+    broken: httpx.Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    object.__setattr__(services, "database", None)
-    response = client.get("/jobs", headers={"X-Request-ID": "mine-2"})
+    response = broken.get("/jobs", headers={"X-Request-ID": "mine-2"})
     assert (response.status_code, response.headers["X-Request-ID"]) == (500, "mine-2")
     lines = [line for line in wait_for_line(capsys, "unforeseen error") if "unforeseen error" in line]
     assert len(lines) == 1
