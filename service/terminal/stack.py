@@ -75,6 +75,8 @@ class Stack:
             str(self.port),
             "--no-access-log",
             "--no-server-header",
+            "--http",
+            "service.api.http.slow_headers:CutOffSlowHeaders",
             "--timeout-graceful-shutdown",
             "3",
         ]

@@ -1,5 +1,6 @@
 """The container files refer only to what is there, and keep private what is private."""
 
+import asyncio
 import importlib.util
 import json
 import re
@@ -359,6 +360,8 @@ def test_commands_name_what_exists() -> None:
     assert (command("service")[:2], module) == (["uvicorn", "--factory"], main.__name__)
     assert callable(getattr(main, function))
     assert "--no-server-header" in command("service")
+    protocol, _, name = command("service")[command("service").index("--http") + 1].partition(":")
+    assert issubclass(getattr(importlib.import_module(protocol), name), asyncio.Protocol)
     worker = command("worker")
     assert worker[:2] == ["celery", "--app"]
     assert importlib.util.find_spec(worker[2]) is not None

@@ -1,0 +1,95 @@
+"""Connections whose requests do not come are closed."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from service.api.http.slow_headers import CutOffSlowHeaders
+
+WITHIN_S, ANSWER_S = 0.3, 0.6
+REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+class Impatient(CutOffSlowHeaders):
+    """The same, in a test's time."""
+
+    within_s = WITHIN_S
+
+
+async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers later than a request may take to come."""
+    await asyncio.sleep(ANSWER_S)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": b"here"})
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    server = uvicorn.Server(
+        uvicorn.Config(slow, port=0, http=Impatient, lifespan="off", log_level="error", interface="asgi3")
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def connected(address: tuple[str, int]) -> Iterator[socket.socket]:
+    with socket.create_connection(address, timeout=10) as opened:
+        yield opened
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    """What comes before the other side closes the connection."""
+    return b"".join(iter(lambda: connection.recv(1024), b""))
+
+
+def test_headers_that_come_in_drops_are_cut_off_however_many_come(address: tuple[str, int]) -> None:
+    with connected(address) as connection:
+        connection.settimeout(0.02)
+        answer, drops = b"", iter(REQUEST[:-2] + b"X: y\r\n" * 1_000)
+        for drop in drops:
+            with contextlib.suppress(OSError):
+                connection.send(bytes([drop]))
+            try:
+                answer = connection.recv(1024)
+            except TimeoutError:
+                continue
+            break
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert next(drops, None) is not None
+
+
+def test_a_connection_on_which_nothing_is_sent_is_closed_without_an_answer(address: tuple[str, int]) -> None:
+    with connected(address) as connection:
+        assert until_closed(connection) == b""
+
+
+def test_the_time_of_an_answer_does_not_count_nor_that_of_the_answer_before(address: tuple[str, int]) -> None:
+    with connected(address) as connection:
+        for _ in range(2):
+            connection.send(REQUEST)
+            received = b""
+            while not received.endswith(b"here"):
+                received += connection.recv(1024)
+            assert received.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_second_request_that_does_not_come_whole_is_cut_off(address: tuple[str, int]) -> None:
+    with connected(address) as connection:
+        connection.send(REQUEST + REQUEST[:-2])
+        received = until_closed(connection)
+    assert received.count(b"HTTP/1.1 200 ") == 1
+    assert b"HTTP/1.1 408 " in received
