@@ -59,7 +59,7 @@ def until_closed(connection: socket.socket) -> bytes:
 def test_headers_that_come_in_drops_are_cut_off_however_many_come(address: tuple[str, int]) -> None:
     with connected(address) as connection:
         connection.settimeout(0.02)
-        answer, drops = b"", iter(REQUEST[:-2] + b"X: y\r\n" * 1_000)
+        answer, drops = b"", iter(REQUEST[:-2] + b"X: y\r\n" * 60)
         for drop in drops:
             with contextlib.suppress(OSError):
                 connection.send(bytes([drop]))
