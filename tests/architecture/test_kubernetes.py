@@ -10,9 +10,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from service.main import create_app
 from service.settings import Settings
 from tests.architecture.test_deployment import STAGES
+from tests.described import described
 
 ROOT = Path(__file__).parents[2]
 RESOURCES: list[dict[str, Any]] = list(
@@ -45,7 +45,7 @@ def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
 
 
 def test_images_settings_volumes_and_probes_are_those_of_the_product() -> None:
-    paths = create_app(Settings(home=Path("/tmp/suspects-description"))).openapi()["paths"]
+    paths = described()["paths"]
     known = {f"SUSPECTS_{name.upper()}" for name in Settings.model_fields} | READ_BY_OTHERS
     claims = {one["metadata"]["name"] for one in RESOURCES if one["kind"] == "PersistentVolumeClaim"}
     (given,) = [one["data"] for one in RESOURCES if one["kind"] == "ConfigMap"]

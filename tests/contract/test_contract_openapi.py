@@ -19,7 +19,6 @@ from service.domain.access import Caller, KeyRequest
 from service.domain.connection import Connection, ConnectionCheck, PullSource
 from service.domain.dataset import DatasetInfo
 from service.ingest.confined import IngestProcesses
-from service.main import create_app
 from service.outbound.secrets import Vault
 from service.services import Services
 from service.settings import Settings
@@ -28,6 +27,7 @@ from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
 from service.store.tables import reviews
 from tests.builders import CSV, add_dataset, add_finished, add_job, finish, form, image_zip, sign_in
+from tests.described import described
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, standing_in, text_task
 
 # What the contract's page promises.
@@ -133,7 +133,7 @@ FIELDS = {
     "GroupView": "label size separation gap sample_ids previews",
     "Problem": "type title status detail errors",
 }
-DESCRIBED: dict[str, Any] = create_app(Settings(home="/tmp/suspects-description")).openapi()  # type: ignore[arg-type]
+DESCRIBED = described()
 OPERATIONS = [
     (method, path, operation) for path, methods in DESCRIBED["paths"].items() for method, operation in methods.items()
 ]

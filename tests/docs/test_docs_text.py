@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import typer
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from docs.scripts.tables import filled, named_commands
 from service.main import create_app
 from service.settings import Settings
 from service.terminal.cli import app as command_line
+from tests.described import described
 from tests.docs.blocks import DOCS, FOR_AGENTS, PAGES, README, ROOT
 from tests.pages import read
 
@@ -71,10 +71,8 @@ def test_python_names_that_a_page_names_exist(page: Path) -> None:
     assert [name for name in named if not defined(name)] == []
 
 
-def test_routes_that_pages_name_exist(app: FastAPI) -> None:
-    routes = {
-        f"{method.upper()} {bare(path)}" for path, methods in app.openapi()["paths"].items() for method in methods
-    }
+def test_routes_that_pages_name_exist() -> None:
+    routes = {f"{method.upper()} {bare(path)}" for path, methods in described()["paths"].items() for method in methods}
     for page in PAGES:
         named = re.findall(r"\b(?:GET|POST|PUT|DELETE) /[\w{}/-]*", page.read_text(encoding="utf-8"))
         of_tools = [route for route in named if " /api/" in route]  # those of a labelling tool

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.main import create_app
 from service.settings import Settings
+from tests.described import described
 from tests.log_lines import wait_for_line
 
 OPEN = [
@@ -32,11 +33,11 @@ def app(settings: Settings, request: pytest.FixtureRequest) -> FastAPI:
     return create_app(settings.model_copy(update={"api_keys": frozenset(keys), "wrong_key_limit": 0}))
 
 
-def closed(app: FastAPI) -> list[tuple[str, str]]:
+def closed() -> list[tuple[str, str]]:
     """Every operation that needs a key; tools have no key, but a path that only they know."""
     return [
         (method.upper(), path.replace("{", "").replace("}", ""))
-        for path, operations in app.openapi()["paths"].items()
+        for path, operations in described()["paths"].items()
         for method in operations
         if path not in {*OPEN, "/sign-out"} and not path.startswith("/ls/{secret}")
     ]
@@ -54,7 +55,7 @@ def ask(app: FastAPI, url: str, method: str = "GET", **headers: str) -> httpx.Re
 
 @pytest.mark.parametrize("app", [KEYS], indirect=True)
 def test_with_keys_everything_but_health_and_page_needs_one(app: FastAPI, client: httpx.Client) -> None:
-    operations = closed(app)
+    operations = closed()
     assert len(operations) > 20
     for method, path in operations:
         for sent in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic a2V5"}):
@@ -103,7 +104,7 @@ def test_without_keys_nobody_else_is(app: FastAPI) -> None:
         assert "SUSPECTS_API_KEYS" in response.json()["detail"]
     # What a client calls the service does not change where it came in.
     assert ask(app, "http://192.0.2.1/models", Host="localhost").status_code == 403
-    for method, path in closed(app):
+    for method, path in closed():
         assert ask(app, f"http://192.0.2.1{path}", method).status_code == 403, (method, path)
     assert ask(app, "http://192.0.2.1/healthz").status_code == 200
 
