@@ -18,11 +18,11 @@ from statistics import mean
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from benchmarks.data import EMBEDDINGS, IMAGES, TEXTS
 from benchmarks.truth_runs import KINDS, LOGISTIC, NONE, TREES, KnownRun, known_runs
 from service.domain.signal import HEADLINES
+from worker.signals.calibration import calibration_of
 from worker.signals.confident import label_issue_count
 from worker.signals.suggestions import suggest
 from worker.signals.verdicts import Verdicts, decide
@@ -39,6 +39,7 @@ _BINS = 10
 _MANY = 20  # flagged samples from which on a calibration is told
 
 Found = dict[str, float]
+_Flagged = tuple[NDArray[np.float64], ...]  # that labels are wrong: shown, is; that suggestions are right: shown, is
 
 
 def found_table(runs: Sequence[KnownRun]) -> list[str]:
@@ -132,34 +133,36 @@ def decided(run: KnownRun) -> Verdicts:
 
 
 def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
-    """Over what is flagged where the number is told: what is shown, what is the case, and the expected calibration error."""
-    lines = [
-        "| data | flagged | shown that the label is wrong | is wrong | error | shown that the suggestion is right | is right | error |",
-        "|---" * 8 + "|",
-    ]
-    parts: dict[str, list[tuple[Tensor, Tensor, Tensor, Tensor]]] = defaultdict(list)
+    """Over what is flagged where the number is told: what a job computes, calibrated where a rule was measured, what is the case, and the expected calibration error."""
+    heads = [f"{what}: shown, is, error, error of one job" for what in ("label is wrong", "suggestion is right")]
+    lines = ["| data | calibrated | jobs | flagged | " + " | ".join(heads) + " |", "|---" * 6 + "|"]
+    parts: dict[tuple[str, str], list[_Flagged]] = defaultdict(list)
     for run in runs:
         verdicts, m = decided(run), run.measurements
-        flags = verdicts.mislabeled
-        if verdicts.mislabeled_estimate.doubt is not None or int(flags.sum()) < _MANY:
+        flags, estimate = verdicts.mislabeled, verdicts.mislabeled_estimate
+        if estimate.doubt is not None or int(flags.sum()) < _MANY:
             continue
-        label, sure, wrong = suggest(
-            m.dynamics.early,
-            m.votes.mean,
-            run.labels,
-            flags,
-            run.signals["mislabeled"],
-            verdicts.mislabeled_estimate.count,
-        )
-        right = (label == run.right) & run.wrong
-        parts[_modality(run.name)].append((wrong[flags], run.wrong[flags], sure[flags], right[flags]))
-    for modality, several in parts.items():
-        wrong_shown, wrong_true, sure_shown, sure_true = (
-            torch.cat(columns).double().numpy() for columns in zip(*several, strict=True)
-        )
-        cells = [str(len(wrong_true))]
-        for shown, true in ((wrong_shown, wrong_true), (sure_shown, sure_true)):
-            cells += [f"{shown.mean():.2f}", f"{true.mean():.2f}", f"{_calibration_error(shown, true):.3f}"]
+        rule = calibration_of(m, estimate, recalibrated=False)
+        for title, calibration in (("no", None), *([] if rule is None else [("yes", rule)])):
+            label, sure, wrong = suggest(
+                m.dynamics.early,
+                m.votes.mean,
+                run.labels,
+                flags,
+                run.signals["mislabeled"],
+                estimate.count,
+                calibration=calibration,
+            )
+            right = (label == run.right) & run.wrong
+            columns = (wrong[flags], run.wrong[flags], sure[flags], right[flags])
+            parts[_modality(run.name), title].append(tuple(column.double().numpy() for column in columns))
+    for (modality, title), several in parts.items():
+        joined = [np.concatenate(column) for column in zip(*several, strict=True)]
+        cells = [title, str(len(several)), str(len(joined[0]))]
+        for shown, true in ((0, 1), (2, 3)):
+            error = _calibration_error(joined[shown], joined[true])
+            alone = mean(_calibration_error(one[shown], one[true]) for one in several)
+            cells.append(f"{joined[shown].mean():.2f}, {joined[true].mean():.2f}, {error:.3f}, {alone:.3f}")
         lines.append(f"| {modality} | " + " | ".join(cells) + " |")
     return lines
 
@@ -193,6 +196,7 @@ def main() -> None:
         ("Wrong labels found, average precision / F1, no reference", lambda: found_table(alone)),
         ("How many are wrong", lambda: count_table([*alone, *verified])),
         ("Confidence of what is flagged, no reference", lambda: confidence_table(alone)),
+        ("Confidence of what is flagged, with verified samples", lambda: confidence_table(verified)),
     ]
     title = f"# True answers: the {arguments.half} half, {arguments.rows} rows, {arguments.seeds} seeds (verified: 1)"
     lines = [title, *(line for heading, make in tables for line in ("", f"## {heading}", "", *make()))]

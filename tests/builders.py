@@ -189,6 +189,7 @@ def result(samples: int, signals: Sequence[str] = COMPUTED) -> dict[str, Any]:
             "anomalous": {"count": 0, "low": None, "high": None},
         },
         "timings": {"training_s": 1.0, "scoring_s": 0.5, "ranking_s": 0.1},
+        "confidence": "probability",
         "signals": list(signals),
         "warnings": [{"code": "no_trusted_reference", "detail": "nothing is verified"}],
     }
@@ -288,6 +289,14 @@ def add_finished(
     add_job(database, info, job_id)
     finish(database, job_id, info, blobs=blobs)
     return info
+
+
+def tell_only_the_order(database: Database, job_id: str = "job_1") -> None:
+    """The confidence of the suggestions of this job is no probability."""
+    with database.write() as connection:
+        job = jobs.get(connection, job_id)
+        assert job is not None
+        jobs.replace_result(connection, job_id, {**(job.result or {}), "confidence": "order"})
 
 
 def play_rescoring(services: Services, order: Sequence[int], job_id: str = "job_1") -> None:

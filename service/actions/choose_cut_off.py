@@ -7,19 +7,20 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from service.domain.confidence import told_confidence
 from service.domain.cut_off import Band, EstimatedShare, band_ends, share_by_reviews
 from service.domain.estimate import with_statuses
 from service.services import Services
 from service.store import rankings
 from service.store.jobs import Job
 from service.store.open_rankings import OpenRanking
-from service.store.ranking_columns import RankingColumns
 from service.store.standing import DECISIONS
 
 Array = npt.NDArray[Any]
-Basis = Literal["probability", "confidence"]
+Basis = Literal["probability"]
 _EACH = 30  # of the first ranks
 _BY_FACTOR, _BY_STEP = 160, 60
+_ORDER = "How likely labels are wrong was not measured on jobs like this one. Reviews tell how many are."
 _ANOMALOUS = "Unusual samples have no probability of being wrong. Reviews tell how many are."
 
 
@@ -40,10 +41,7 @@ class CutOff:
 
 @dataclass(frozen=True)
 class CutOffs:
-    """Cut-offs from the strictest on. `basis`: what `expected` is made of; None with the reason in `why_not`.
-
-    "confidence" gives a lower bound, since a label can be wrong and its suggestion too.
-    """
+    """Cut-offs from the strictest on. `basis`: what `expected` is made of; None with the reason in `why_not`."""
 
     items: list[CutOff]
     basis: Basis | None
@@ -70,9 +68,9 @@ def _judged(
     why_not = _ANOMALOUS if by == "anomalous" else _undecided(job)
     basis: Basis | None = None
     expected: list[float | None] = [None] * len(counts)
-    if why_not is None:
-        wrong, basis = _wrong(ranking.columns)
-        expected = (np.cumsum(wrong[order], dtype=np.float64)[counts - 1] / counts).tolist()
+    if why_not is None and ranking.columns.wrong is not None:
+        basis = "probability"
+        expected = (np.cumsum(ranking.columns.wrong[order], dtype=np.float64)[counts - 1] / counts).tolist()
     is_wrong = np.isin(decisions, [DECISIONS.index("relabel"), DECISIONS.index("remove")])
     decided = np.concatenate([[0], np.cumsum(is_wrong | (decisions == DECISIONS.index("keep")))])
     found_wrong = np.concatenate([[0], np.cumsum(is_wrong)])
@@ -106,20 +104,14 @@ def _cuts(
     return scores, np.array(rankings.count_scoring(connection, job_id, ranking.columns, by, scores), np.int64)
 
 
-def _wrong(columns: RankingColumns) -> tuple[Array, Basis]:
-    """For each row the probability that its label is wrong, or a lower bound of it."""
-    if columns.wrong is not None:
-        return columns.wrong, "probability"
-    differs = columns.given != columns.suggested
-    return np.where(differs, columns.confidence, 1 - columns.confidence), "confidence"
-
-
 def _undecided(job: Job) -> str | None:
     """Why the probabilities of this job say nothing, if they do."""
     if ((job.result or {}).get("rescored") or {}).get("recalibrated"):
         return None  # reviews tell them
     estimate = with_statuses(job.result or {})["estimates"]["mislabeled"]
-    return str(estimate["reason"]) if estimate["status"] == "unknown" else None
+    if estimate["status"] == "unknown":
+        return str(estimate["reason"])
+    return None if told_confidence(job.result) == "probability" else _ORDER
 
 
 def _by_reviews(count: int, decided: Array, wrong: Array) -> EstimatedShare | None:

@@ -19,6 +19,7 @@ from service.api.schemas.audits import Audit, AuditBatchView, AuditCertificate, 
 from service.api.views.audits import audit_view, certificate_view, proxy_view
 from service.api.views.samples import sample_cards
 from service.domain.audit import GOAL_HELP, GOAL_PATTERN, AuditedLabels, DrawRequest, ProxyRequest
+from service.domain.confidence import told_confidence
 from service.domain.digests import canonical_digest
 from service.report.certificate import html
 from service.report.render import PAGE_HEADERS
@@ -67,7 +68,9 @@ def create_draws(
         )
         for row, card in zip(batch.rows, cards, strict=True)
     ]
-    return AuditBatchView(batch=batch.id, job=batch.job.id, goal=batch.goal, items=items)
+    return AuditBatchView(
+        batch=batch.id, job=batch.job.id, goal=batch.goal, confidence=told_confidence(batch.job.result), items=items
+    )
 
 
 @router.post(

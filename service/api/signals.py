@@ -12,6 +12,7 @@ from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.signals import Candidate, CandidateList, GroupList, SignalList, SignalView
 from service.api.views.groups import group_views
 from service.api.views.samples import sample_cards
+from service.domain.confidence import told_confidence
 from service.domain.signal import SIGNALS
 from service.services import Services
 from service.store import rankings
@@ -80,4 +81,6 @@ def list_candidates(
         )
         for proposal, card in zip(proposals, cards, strict=True)
     ]
-    return CandidateList(items=items, total=len(items), note=_note(services, job))
+    return CandidateList(
+        items=items, total=len(items), confidence=told_confidence(job.result), note=_note(services, job)
+    )

@@ -21,6 +21,7 @@ from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency, services_of
 from service.api.schemas.samples import SuspectPage
 from service.api.views.ranked_items import RankedPage, ranked_items
+from service.domain.confidence import told_confidence
 from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
 from service.domain.label_part import LabelPart
@@ -101,7 +102,10 @@ async def _query(
     verdict: Annotated[Verdict | None, Query(description="Only rows with this verdict.")] = None,
     min_score: Annotated[FiniteFloat | None, Query(description="Only rows that score at least this.")] = None,
     min_confidence: Annotated[
-        FiniteFloat | None, Query(description="Only rows whose suggested label is at least this certain, 0 to 1.")
+        FiniteFloat | None,
+        Query(
+            description="Only rows whose `suggested_confidence` is at least this, 0 to 1; `confidence` of the page says what that is."
+        ),
     ] = None,
     disagrees: Annotated[
         bool | None, Query(description="true: only rows whose suggested label is not the given one; false: the others.")
@@ -279,7 +283,8 @@ def _page(services: Services, connection: sa.Connection, job: Job, asked: _Asked
     more = len(part) > 0 and start + len(part) < len(found)
     following = paging.encode(marked, [page.ranks[-1]]) if more else None
     flagged = _flagged(found.columns.counts, query)
-    rest = to_json({"by": query.by, "flagged": flagged, "next": following, "total": len(found)})
+    about = {"by": query.by, "confidence": told_confidence(job.result), "flagged": flagged}
+    rest = to_json({**about, "next": following, "total": len(found)})
     return b'{"items":' + items + b"," + rest[1:], following
 
 

@@ -81,7 +81,7 @@ class Prediction(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     result: list[dict[str, Any]] = Field(
-        description="The suggested class as the tool writes results; its own `score` is the confidence of the model in it, from 0 to 1."
+        description="The suggested class as the tool writes results; its own `score` is the confidence of the model in it, from 0 to 1, where that is a probability."
     )
     score: float | None = Field(
         description="Suspicion of the task's label, higher is more suspicious: the score of a ranked task in its ranking; for another task "

@@ -16,7 +16,10 @@ _NAMESPACE = uuid.UUID("6f1a4c1e-64a5-5a0e-9a5b-0c5b1f3f9d57")
 
 @dataclass(frozen=True)
 class ExportedSample:
-    """One ranked sample with its content. `score` is between 0 and 1, higher = more suspicious; `rank` counts from 1."""
+    """One ranked sample with its content. `score` is between 0 and 1, higher = more suspicious; `rank` counts from 1.
+
+    `confidence` of the suggestion is None where it is only an order: people see it in the tool.
+    """
 
     rank: int
     id: str
@@ -24,7 +27,7 @@ class ExportedSample:
     score: float
     given: str
     suggested: str
-    confidence: float
+    confidence: float | None
     verdict: str
     text: str | None = None
     path: str | None = None
@@ -42,7 +45,7 @@ class ExportContext:
     """Properties of the dataset, and names in the tool.
 
     `origin` is the dataset's format; it starts with the name of the tool whose ids the samples have, if any. `field` is the
-    Choices tag, question or feature of the class, `about` the tag of the input, `root` a prefix of image paths.
+    Choices tag, question or feature of the class, `about` the tag of the input, `root` a prefix of image paths. `confidence_told`: whether the confidence of suggestions is a probability, which the tool shows.
     """
 
     job_id: str
@@ -52,6 +55,7 @@ class ExportContext:
     field: str = "label"
     about: str | None = None
     root: str = ""
+    confidence_told: bool = False
 
     @property
     def agent(self) -> str:
@@ -102,9 +106,13 @@ def _facts(one: ExportedSample) -> dict[str, Any]:
         "suspicion": one.score,
         "given_label": one.given,
         "suggested_label": one.suggested,
-        "suggested_confidence": one.confidence,
+        **_sure("suggested_confidence", one),
         "verdict": one.verdict,
     }
+
+
+def _sure(name: str, one: ExportedSample) -> dict[str, Any]:
+    return {} if one.confidence is None else {name: one.confidence}
 
 
 def argilla(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
@@ -115,7 +123,7 @@ def argilla(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
             "status": "pending",
             "fields": _data(one, export),
             "metadata": {**_facts(one), "job": export.job_id},
-            "suggestions": {export.field: {"value": one.suggested, "score": one.confidence, "agent": export.agent}},
+            "suggestions": {export.field: {"value": one.suggested, **_sure("score", one), "agent": export.agent}},
             "responses": {},
             "vectors": {},
         }
@@ -147,7 +155,7 @@ def prodigy(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
     for one in suspects:
         shown = export.classes if len(export.classes) <= _OPTIONS else tuple(dict.fromkeys((one.suggested, one.given)))
         meta = {key: value for key, value in _facts(one).items() if not key.startswith("suggested")}
-        suggestion = {"suggested": one.suggested, "score": one.confidence, "job": export.job_id}
+        suggestion = {"suggested": one.suggested, **_sure("score", one), "job": export.job_id}
         yield {
             **_data(one, export),
             "options": [{"id": name, "text": name} for name in shown],
@@ -165,14 +173,14 @@ def labelbox(suspects: Iterable[ExportedSample], export: ExportContext) -> Items
             "uuid": str(uuid.uuid5(_NAMESPACE, f"{export.job_id} {one.id}")),
             "dataRow": row,
             "name": export.field,
-            "answer": {"name": one.suggested, "confidence": one.confidence},
+            "answer": {"name": one.suggested, **_sure("confidence", one)},
         }
 
 
 def fiftyone(suspects: Iterable[ExportedSample], export: ExportContext) -> Items:
     """Samples for `fo.Sample.from_dict` and `merge_samples`, which match by `filepath`."""
     for one in suspects:
-        suggested = {"_cls": "Classification", "tags": [], "label": one.suggested, "confidence": one.confidence}
+        suggested = {"_cls": "Classification", "tags": [], "label": one.suggested, **_sure("confidence", one)}
         yield {
             "filepath": export.image(one),
             "tags": ["suspect"] if one.flagged else [],

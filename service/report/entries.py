@@ -43,10 +43,12 @@ def entries(
     reviews: Mapping[str, Review],
     folder: Path,
     dataset: DatasetInfo,
+    *,
+    confidence_told: bool,
 ) -> list[Entry]:
     """Rows of the ranking by the signal `by`, each with its rank in the whole of it.
 
-    `folder` has the evidence of the job; `reviews` are the latest, by sample.
+    `folder` has the evidence of the job; `reviews` are the latest, by sample. `confidence_told`: whether that of suggestions is a probability.
     """
     decided = {
         row["sample_id"]: one.about(row["given_label"]) for _, row in rows if (one := reviews.get(row["sample_id"]))
@@ -58,7 +60,7 @@ def entries(
             sample=samples[row["position"]],
             given=row["given_label"],
             suggested=row["suggested_label"],
-            confidence=row["suggested_confidence"],
+            confidence=row["suggested_confidence"] if confidence_told else None,
             verdict=row["verdict"],
             why=_anomaly_reason(row) if by == "anomalous" else _label_reason(row, rank, folder, dataset),
             planted_kind=row["planted_kind"],

@@ -38,14 +38,14 @@ class SampleView:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of a ranking; `why` is empty when the job recorded no evidence of the sample."""
+    """One row of a ranking; `why` is empty when the job recorded no evidence of the sample, `confidence` None where it is only an order."""
 
     rank: int
     id: str
     sample: SampleView
     given: str
     suggested: str
-    confidence: float
+    confidence: float | None
     verdict: str
     why: str
     planted_kind: str | None

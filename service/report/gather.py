@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from service.domain.confidence import told_confidence
 from service.domain.dataset import DatasetInfo
 from service.domain.precision import BAND_ENDS, reviewed_share, shares_by_rank
 from service.domain.review import Outcome
@@ -54,8 +55,9 @@ def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
     groups = _groups(summaries, {*first, *rest})
     rest += [position for one in groups for position in one["positions"]]
     samples = load_samples(data, dataset, first, rest)
+    told = told_confidence(job.result) == "probability"
     ranked: dict[str, Any] = {
-        by: Ranking(*(entries(rows, by, samples, latest, folder, dataset) for rows in parts))
+        by: Ranking(*(entries(rows, by, samples, latest, folder, dataset, confidence_told=told) for rows in parts))
         for by, parts in split.items()
     }
     return Facts(

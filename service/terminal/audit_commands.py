@@ -9,8 +9,8 @@ import typer
 
 from service.domain.audit import GOAL_HELP
 from service.terminal.arguments import AsJson, Job, Quiet
-from service.terminal.console import OutputColumn, Printer
-from service.terminal.ranking_columns import GIVEN, SAMPLE
+from service.terminal.console import OutputColumn, Printer, console
+from service.terminal.ranking_columns import proposal_columns
 from usual_suspects.client import Client
 
 app = typer.Typer()
@@ -109,12 +109,7 @@ def draw(
     asked = {"count": count, "goal": goal, "reviewer": reviewer, "confirm": confirm, "of": of}
     body = {name: value for name, value in asked.items() if value is not None}
     answer = context.obj.post_json(body, "jobs", job, "audit", "draws")
-    columns = [
-        SAMPLE,
-        GIVEN,
-        OutputColumn("suggested label", "suggested_label"),
-        OutputColumn("confidence", "suggested_confidence", "suggested_confidence", right=True),
-    ]
+    columns = proposal_columns(person=console.is_terminal)
     printer = Printer(as_json, quiet)
     printer.rows(answer, answer["items"], columns, name="sample_id", title=f"to review next, for {answer['goal']}")
     if not answer["items"]:

@@ -84,7 +84,7 @@ def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
     ranking = client.get("jobs", job["id"], "suspects", limit=_SHOWN)
     signals = client.get("jobs", job["id"], "signals")["items"]
     answer = {"job": job, "suspects": ranking, "signals": signals}
-    columns = suspect_columns(ranking["items"], person=console.is_terminal)
+    columns = suspect_columns(ranking, person=console.is_terminal)
     title = f"the {_SHOWN} most suspicious of {ranking['total']} samples"
     printer.rows(answer, ranking["items"], columns, name="sample.id", title=title)
     if not (printer.as_json or printer.quiet):

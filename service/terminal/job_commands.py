@@ -161,7 +161,7 @@ def _follow(client: Client, job_id: str, printer: Printer, *, named: bool = Fals
     wrong = job["result"]["estimates"]["mislabeled"]
     unknown = wrong["status"] == "unknown"
     answer = client.get("jobs", job_id, "suspects", limit=20)
-    columns = suspect_columns(answer["items"], person=console.is_terminal)
+    columns = suspect_columns(answer, person=console.is_terminal)
     title = f"{answer['flagged']} of {answer['total']} look mislabeled"
     if unknown:
         title = f"how many of {answer['total']} are mislabeled cannot be told; {answer['flagged']} are flagged"

@@ -1,6 +1,7 @@
 """Columns of the lists of samples and signals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.text import Text
@@ -22,32 +23,43 @@ def _suggestion(row: Mapping[str, Any]) -> str:
     return f"{row['suggested_label']} ({row['suggested_confidence']:.0%})"
 
 
+_SUGGESTED = OutputColumn("suggested label", "suggested_label")
+_SUGGESTED_SURELY = replace(_SUGGESTED, shown=_suggestion)
+
+
 SAMPLE = OutputColumn("sample", "sample.id", "sample_id", kept=True)
 GIVEN = OutputColumn("given label", "given_label")
 _RANKED = (
     OutputColumn("rank", "rank", right=True),
     SAMPLE,
     GIVEN,
-    OutputColumn("suggested label", "suggested_label", shown=_suggestion),
+    _SUGGESTED,
     OutputColumn("score", "score", right=True, shown=lambda row: f"{row['score']:.3f}"),
     OutputColumn("verdict", "verdict", shown=lambda row: verdict_words(row["verdict"])),
 )
 _PLANTED = OutputColumn("planted", "planted.original_label", "planted_label", shown=_planted)
 _DECIDED = OutputColumn("review", "review.decision", "decision")
 # One column for a person is two for a program.
-_CONFIDENCE = OutputColumn("confidence", "suggested_confidence", "suggested_confidence")
+_CONFIDENCE = OutputColumn("confidence", "suggested_confidence", "suggested_confidence", right=True)
 
 
-def suspect_columns(items: Sequence[Mapping[str, Any]], *, person: bool) -> list[OutputColumn]:
-    """Columns of a ranking; for a person those alone in which something stands."""
-    columns = list(_RANKED)
+def suspect_columns(answer: Mapping[str, Any], *, person: bool) -> list[OutputColumn]:
+    """Columns of a page of a ranking; for a person those alone in which something stands, and no confidence that is only an order."""
+    items, columns = answer["items"], list(_RANKED)
     if not person:
         columns.insert(4, _CONFIDENCE)
+    elif answer["confidence"] == "probability":
+        columns[3] = _SUGGESTED_SURELY
     if not person or any(item["review"] for item in items):
         columns.append(_DECIDED)
     if not person or any(item["planted"] for item in items):
         columns.append(_PLANTED)
     return columns
+
+
+def proposal_columns(*, person: bool) -> list[OutputColumn]:
+    """Columns of samples that are to be looked at: how sure the job is would sway who judges them, and is for programs alone."""
+    return [SAMPLE, GIVEN, _SUGGESTED, *([] if person else [_CONFIDENCE])]
 
 
 def _leaning(row: Mapping[str, Any]) -> str:

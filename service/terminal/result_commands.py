@@ -9,7 +9,13 @@ from rich.text import Text
 from service.domain.exports import EXPORT_FORMATS
 from service.terminal.arguments import AsJson, By, Job, Label, Limit, MinScore, Part, Quiet, Suggested, Verdict
 from service.terminal.console import OutputColumn, Printer, console, escaped
-from service.terminal.ranking_columns import DETECTION, GIVEN, SAMPLE, detected, part_columns, suspect_columns
+from service.terminal.ranking_columns import (
+    DETECTION,
+    detected,
+    part_columns,
+    proposal_columns,
+    suspect_columns,
+)
 
 app = typer.Typer()
 
@@ -36,7 +42,7 @@ def suspects(
     """List the most suspicious samples of a completed job."""
     wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
     answer = context.obj.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted)
-    columns = suspect_columns(answer["items"], person=console.is_terminal)
+    columns = suspect_columns(answer, person=console.is_terminal)
     title = f"by {by}: {answer['flagged']} flagged, {answer['total']} ranked"
     Printer(as_json, quiet).rows(answer, answer["items"], columns, name="sample.id", title=title)
 
@@ -180,13 +186,7 @@ def verify_next(
 ) -> None:
     """List the samples whose verification helps most; those with a right label make `reference.samples` of the next job."""
     answer = context.obj.get("jobs", job, "verify-next", count=count)
-    columns = [
-        SAMPLE,
-        GIVEN,
-        OutputColumn("suggested label", "suggested_label"),
-        OutputColumn("confidence", "suggested_confidence", "suggested_confidence", right=True),
-        OutputColumn("why", "why"),
-    ]
+    columns = [*proposal_columns(person=console.is_terminal), OutputColumn("why", "why")]
     printer = Printer(as_json, quiet)
     printer.rows(answer, answer["items"], columns, name="sample.id")
     if answer["note"]:

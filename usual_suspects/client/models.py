@@ -313,6 +313,7 @@ class AuditItem:
     # The label that is audited.
     given_label: str
     suggested_label: str
+    # How sure the suggested label is, from 0 to 1: a probability or only an order, as `confidence` says beside it.
     suggested_confidence: float
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -325,6 +326,9 @@ class AuditBatchView:
     # The job whose labels are audited: the first of the chain, or this one.
     job: str
     goal: str
+    # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
+    # suggested label. order: the higher, the surer, and the value is no probability.
+    confidence: Literal["probability", "order"]
     # Fewer than asked for, or none, where no others are left.
     items: tuple[AuditItem, ...]
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -452,6 +456,7 @@ class Candidate:
     sample: SampleCard
     given_label: str
     suggested_label: str
+    # How sure the suggested label is, from 0 to 1: a probability or only an order, as `confidence` says beside it.
     suggested_confidence: float
     # How many samples of its label are more like it, in the model's features, than like any earlier proposal; of a
     # label with more than 2,000 samples, as many were drawn and looked at.
@@ -465,6 +470,9 @@ class CandidateList:
 
     items: tuple[Candidate, ...]
     total: int
+    # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
+    # suggested label. order: the higher, the surer, and the value is no probability.
+    confidence: Literal["probability", "order"]
     # Why no job of this kind has any; null otherwise.
     note: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -810,9 +818,8 @@ class CutOffList:
     by: str
     items: tuple[CutOffView, ...]
     total: int
-    # What `expected` is made of: the probability that each label is wrong, or the confidence of the suggested label,
-    # which gives at least this share (of rankings by earlier versions).
-    basis: Literal["probability", "confidence"] | None
+    # What `expected` is made of: the probability that each label is wrong. null where that is only an order.
+    basis: Literal["probability"] | None
     # Why nothing is expected; null otherwise.
     why_not: str | None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -1680,6 +1687,9 @@ class JobResult:
     signals: tuple[str, ...]
     # What the numbers cannot be trusted for, and how to mend it.
     warnings: tuple[ClientWarning, ...]
+    # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
+    # suggested label. order: the higher, the surer, and the value is no probability.
+    confidence: Literal["probability", "order"] = "order"
     # null while the ranking is the one that the job made.
     rescored: RescoredRanking | None = None
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -1855,7 +1865,11 @@ class JobSample:
     # In plain English.
     reason: str
     suggested_label: str | None = None
+    # How sure the suggested label is, from 0 to 1: a probability or only an order, as `confidence` says beside it.
     suggested_confidence: float | None = None
+    # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
+    # suggested label. order: the higher, the surer, and the value is no probability.
+    confidence: Literal["probability", "order"] = "order"
     verdict: Literal["mislabeled", "anomalous", "clean", "not_judged"] | None = None
     planted: PlantedGlitch | None = None
     review: ReviewView | None = None
@@ -2497,6 +2511,7 @@ class Suspect:
     sample: SampleCard
     given_label: str
     suggested_label: str
+    # How sure the suggested label is, from 0 to 1: a probability or only an order, as `confidence` says beside it.
     suggested_confidence: float
     # By the signal asked for; higher = more suspicious.
     score: float
@@ -2520,6 +2535,9 @@ class SuspectPage:
     # How many items the whole list has.
     total: int
     by: str
+    # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
+    # suggested label. order: the higher, the surer, and the value is no probability.
+    confidence: Literal["probability", "order"]
     # Rows of the whole job that carry the asked-for verdict.
     flagged: int
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)

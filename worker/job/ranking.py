@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from service.domain.confidence import confidence_of
 from service.domain.label_part import LabelPart
 from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
@@ -19,6 +20,7 @@ from worker.job.estimates import estimate_view
 from worker.job.preparation import JobSamples
 from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
+from worker.signals.calibration import calibration_of
 from worker.signals.candidates import VerificationCandidate, verification_candidates
 from worker.signals.confident import label_issue_count
 from worker.signals.counts import CountEstimate
@@ -104,6 +106,7 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
                 },
                 "anomalous": estimate_view(verdicts.anomalous_estimate, len(labels), spec.model.name),
             },
+            "confidence": confidence_of(dataset.header.modality, calibrated=judged.calibrated, by_reviews=False),
             "signals": list(signals),
             "warnings": [
                 warning.model_dump()
@@ -115,13 +118,17 @@ def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonica
 
 @dataclass(frozen=True)
 class Judged:
-    """What follows from the measurements for each sample: `wrong` is the probability that its label is wrong."""
+    """What follows from the measurements for each sample: `wrong` is the probability that its label is wrong.
+
+    `calibrated`: whether that, and the confidence, of flagged samples were brought to what was measured on other jobs.
+    """
 
     signals: dict[str, Float[Tensor, " n"]]
     verdicts: Verdicts
     suggested: Int[Tensor, " n"]
     confidence: Float[Tensor, " n"]
     wrong: Float[Tensor, " n"]
+    calibrated: bool
 
     @property
     def verdict(self) -> npt.NDArray[Any]:
@@ -150,6 +157,7 @@ def judge(
     verdicts = decide(m, signals["mislabeled"], signals.get("anomalous"), generator, counted, likely)
     signals["mislabeled"] = rescale_around_cut(signals["mislabeled"], verdicts.mislabeled)
     estimate = verdicts.mislabeled_estimate
+    calibration = calibration_of(m, estimate, recalibrated=known is not None)
     suggested = suggest(
         m.dynamics.early,
         m.votes.mean if isinstance(m, Measurements) else m.dynamics.early,
@@ -159,8 +167,9 @@ def judge(
         # An unknown count must not make anybody sure: no more errors are assumed than there are at least.
         estimate.count if estimate.doubt is None else estimate.low,
         known,
+        calibration,
     )
-    return Judged(signals, verdicts, *suggested)
+    return Judged(signals, verdicts, *suggested, calibration is not None)
 
 
 def _counted_elsewhere(m: Answers) -> dict[str, int]:

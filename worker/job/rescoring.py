@@ -23,6 +23,7 @@ import structlog
 import torch
 from torch import Tensor
 
+from service.domain.confidence import confidence_of
 from service.domain.errors import Conflict
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.domain.review import Review
@@ -229,6 +230,9 @@ def _judged(
         summaries=_summaries(before, new, signals),
         result={
             **known,
+            "confidence": confidence_of(
+                dataset.header.modality, calibrated=judged.calibrated, by_reviews=recalibrate is not None
+            ),
             "signals": signals,
             "estimates": estimates,
             "warnings": [*warnings, *(one.model_dump() for one in reference_warnings(m))],

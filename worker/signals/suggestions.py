@@ -8,6 +8,8 @@ from scipy.optimize import brentq, isotonic_regression
 from scipy.special import expit, logit
 from torch import Tensor
 
+from worker.signals.calibration import Calibration
+
 _LEAST, _MOST = 0.01, 0.6  # bounds of the share of wrong labels that is assumed
 _SURE = 0.995  # largest probability of a guess
 _STEEPEST = 30.0
@@ -25,11 +27,13 @@ def suggest(
     scores: Float[Tensor, " n"],
     wrong: int,
     known: Float[Tensor, " n"] | None = None,
+    calibration: Calibration | None = None,
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """The likeliest label by the mean of early probabilities and neighbour votes, and the probability that it is right.
 
     The third value is the probability that the given label is wrong. A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
     wrong labels, to which the probabilities of a wrong label add up. `known`: these probabilities, where reviews tell them.
+    `calibration`: what brings both probabilities of flagged samples to what was measured on other jobs.
     """
     belief = (early + votes) / 2
     best, given = belief.max(1), belief.gather(1, labels[:, None])
@@ -46,6 +50,8 @@ def suggest(
     second = np.clip(allowed.values.double().numpy() / rest, 0, 1)
     others = max(belief.shape[1] - 2, 0) / max(belief.shape[1] - 1, 1)
     suits = np.where(agrees, second, right / (right + (1 - right) * others))
+    if calibration is not None:
+        mistaken, suits = calibration.wrong(mistaken, mislabeled.numpy()), calibration.suits(suits)
     confidence = np.where(keeps, 1 - mistaken, mistaken * suits)
     return allowed.indices, torch.from_numpy(confidence).clamp(0, 1).float(), torch.from_numpy(mistaken).float()
 

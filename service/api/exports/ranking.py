@@ -13,6 +13,7 @@ from service.actions.select_suspects import SuspectQuery, select
 from service.api.exports.export import Export
 from service.api.exports.tables import columns
 from service.api.exports.writers import WRITERS
+from service.domain.confidence import told_confidence
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
@@ -48,6 +49,7 @@ class ToolNames:
             field=self.field or info.inferred.label or "label",
             about=self.about or (info.features[0].name if own else None),
             root=self.root,
+            confidence_told=told_confidence(job.result) == "probability",
         )
 
 

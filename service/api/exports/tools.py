@@ -39,7 +39,7 @@ def _samples(chunks: Chunks, export: Export, form: ToolFormat) -> Iterator[Expor
                 score=row["score"],
                 given=row["given_label"],
                 suggested=row["suggested_label"],
-                confidence=row["suggested_confidence"],
+                confidence=row["suggested_confidence"] if export.context.confidence_told else None,
                 verdict=row["verdict"],
                 text=content.text,
                 path=content.path,

@@ -137,6 +137,7 @@ _JOB: dict[str, Any] = {
                 },
             }
         ],
+        "confidence": "probability",
         "rescored": None,
     },
     "loop_trouble": None,
@@ -179,6 +180,7 @@ _PAGE: dict[str, Any] = {
         }
     ],
     "by": "mislabeled",
+    "confidence": "probability",
     "flagged": 1810,
     "next": "WyI3MmMzN2E4OCIsMC45OTgsMTcsMSwzMjU2MSwxODEwXQ",
     "total": 32561,

@@ -5,7 +5,9 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from service.actions.certify import CertificateVerdict
+from service.api.schemas.confidence import CONFIDENCE, SUGGESTED_CONFIDENCE
 from service.api.schemas.samples import SampleCard
+from service.domain.confidence import Confidence
 from service.domain.review import Review
 
 
@@ -16,7 +18,7 @@ class AuditItem(BaseModel):
     sample: SampleCard
     given_label: str = Field(description="The label that is audited.")
     suggested_label: str
-    suggested_confidence: float
+    suggested_confidence: float = Field(description=SUGGESTED_CONFIDENCE)
 
 
 class AuditBatchView(BaseModel):
@@ -25,6 +27,7 @@ class AuditBatchView(BaseModel):
     batch: str
     job: str = Field(description="The job whose labels are audited: the first of the chain, or this one.")
     goal: str
+    confidence: Confidence = Field(description=CONFIDENCE)
     items: list[AuditItem] = Field(description="Fewer than asked for, or none, where no others are left.")
 
 

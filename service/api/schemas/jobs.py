@@ -5,7 +5,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.schemas.confidence import CONFIDENCE
 from service.api.schemas.page import Page
+from service.domain.confidence import Confidence
 from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.estimate import Status
 from service.domain.job import JobError, Progress, State
@@ -90,6 +92,7 @@ class JobResult(BaseModel):
     timings: dict[str, float] = Field(description="Seconds: training_s, scoring_s, ranking_s and others.")
     signals: list[str] = Field(description="Which were computed.")
     warnings: list[ClientWarning] = Field(description="What the numbers cannot be trusted for, and how to mend it.")
+    confidence: Confidence = Field("order", description=CONFIDENCE)
     rescored: RescoredRanking | None = Field(None, description="null while the ranking is the one that the job made.")
 
 

@@ -59,9 +59,8 @@ class CutOffList(BaseModel):
     by: str
     items: list[CutOffView]
     total: int
-    basis: Literal["probability", "confidence"] | None = Field(
-        description="What `expected` is made of: the probability that each label is wrong, or the confidence of the suggested "
-        "label, which gives at least this share (of rankings by earlier versions)."
+    basis: Literal["probability"] | None = Field(
+        description="What `expected` is made of: the probability that each label is wrong. null where that is only an order."
     )
     why_not: str | None = Field(description="Why nothing is expected; null otherwise.")
 

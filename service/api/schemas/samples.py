@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from service.api.schemas.confidence import CONFIDENCE, SUGGESTED_CONFIDENCE
 from service.api.schemas.page import Page
+from service.domain.confidence import Confidence
 from service.domain.review import DecisionKind, Outcome
 from service.domain.verdict import Verdict
 
@@ -58,7 +60,7 @@ class Suspect(BaseModel):
     sample: SampleCard
     given_label: str
     suggested_label: str
-    suggested_confidence: float
+    suggested_confidence: float = Field(description=SUGGESTED_CONFIDENCE)
     score: float = Field(description="By the signal asked for; higher = more suspicious.")
     verdict: Verdict
     planted: PlantedGlitch | None = Field(description="null unless the job planted an error here.")
@@ -70,6 +72,7 @@ class SuspectPage(Page[Suspect]):
     """Part of a ranking, most suspicious first; ties by index."""
 
     by: str
+    confidence: Confidence = Field(description=CONFIDENCE)
     flagged: int = Field(description="Rows of the whole job that carry the asked-for verdict.")
 
 
@@ -127,7 +130,8 @@ class JobSample(BaseModel):
     held_out: bool
     reason: str = Field(description="In plain English.")
     suggested_label: str | None = None
-    suggested_confidence: float | None = None
+    suggested_confidence: float | None = Field(None, description=SUGGESTED_CONFIDENCE)
+    confidence: Confidence = Field("order", description=CONFIDENCE)
     verdict: Verdict | None = None
     planted: PlantedGlitch | None = None
     review: ReviewView | None = None

@@ -2,7 +2,9 @@
 
 from pydantic import BaseModel, Field
 
+from service.api.schemas.confidence import CONFIDENCE, SUGGESTED_CONFIDENCE
 from service.api.schemas.samples import SampleCard
+from service.domain.confidence import Confidence
 from service.domain.label_part import LabelPart
 from service.domain.signal import Signal
 
@@ -92,7 +94,7 @@ class Candidate(BaseModel):
     sample: SampleCard
     given_label: str
     suggested_label: str
-    suggested_confidence: float
+    suggested_confidence: float = Field(description=SUGGESTED_CONFIDENCE)
     why: str = Field(
         description="How many samples of its label are more like it, in the model's features, than like any earlier "
         "proposal; of a label with more than 2,000 samples, as many were drawn and looked at."
@@ -104,4 +106,5 @@ class CandidateList(BaseModel):
 
     items: list[Candidate]
     total: int
+    confidence: Confidence = Field(description=CONFIDENCE)
     note: str | None = Field(None, description="Why no job of this kind has any; null otherwise.")

@@ -7,6 +7,7 @@ from service.actions.find import find_dataset_of_job
 from service.api.schemas.samples import InfluentialSample, JobSample
 from service.api.views.links import job_sample_link, media_link, sample_link
 from service.api.views.samples import computed_signals, planted_view, review_view
+from service.domain.confidence import told_confidence
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
 from service.domain.reason import SampleFacts, WitnessFacts, explain
@@ -87,6 +88,7 @@ def _ranked(
         "given_label": row["given_label"],
         "suggested_label": row["suggested_label"],
         "suggested_confidence": row["suggested_confidence"],
+        "confidence": told_confidence(job.result),
         "verdict": row["verdict"],
         "planted": planted_view(row),
         "signals": {name: {"value": value, "rank": ranks[name]} for name, value in signals.items()},

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from service.domain.confidence import shown_confidence
 from service.domain.label_studio import Prediction, PredictRequest
 from service.domain.specs import Loop
 from service.label_studio.backend.ask_worker import UnseenTask, ask_worker
@@ -131,7 +132,8 @@ class _Predictor:
     def _from_ranking(self, row: Row) -> Prediction | list[Prediction]:
         if row["suggested_label"] not in self._control.classes:
             return []
-        return self._prediction(row["suggested_label"], row["suggested_confidence"], row["mislabeled"])
+        sure = shown_confidence(self._standing.job.result, row["suggested_confidence"])
+        return self._prediction(row["suggested_label"], sure, row["mislabeled"])
 
     def predicted(self, tasks: Sequence[Mapping[str, Any]], deadline: float) -> list[Prediction | None]:
         """Predictions of the model; None without an answer."""
@@ -157,8 +159,9 @@ class _Predictor:
         suspicion = 1 - probable.get(given[0], 0.0) if len(given) == 1 else None
         return self._prediction(label, writable[label], suspicion)
 
-    def _prediction(self, label: str, confidence: float, score: float | None) -> Prediction:
-        items = [{**item, "score": confidence} for item in choices_result(self._control, label)]
+    def _prediction(self, label: str, confidence: float | None, score: float | None) -> Prediction:
+        sure = {} if confidence is None else {"score": confidence}
+        items = [{**item, **sure} for item in choices_result(self._control, label)]
         return Prediction(result=items, score=score, model_version=self._version)
 
 

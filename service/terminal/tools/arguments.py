@@ -21,7 +21,10 @@ Part = Annotated[
 ]
 MinScore = Annotated[float | None, Field(description="Only samples that score at least this.")]
 MinConfidence = Annotated[
-    float | None, Field(description="Only samples whose suggested label is at least this certain, 0 to 1.")
+    float | None,
+    Field(
+        description="Only samples whose suggested label is at least this certain, 0 to 1: a probability, or only an order where no confidence is shown."
+    ),
 ]
 Disagrees = Annotated[
     bool | None,

@@ -31,6 +31,7 @@ from usual_suspects.client import Client
 _SIGNALS = 8  # of one sample
 _WITNESSES = 5
 _MOST_IMAGES = 16
+_SURE = "The probability that the suggestion is right; null where the job knows only which suggestions are surer than others."
 
 
 class SampleInShort(BaseModel):
@@ -39,7 +40,7 @@ class SampleInShort(BaseModel):
     sample: str = Field(description="Id of the sample.")
     given_label: str
     suggested_label: str
-    confidence: float = Field(description="Of the suggestion, between 0 and 1.")
+    confidence: float | None = Field(description=_SURE)
     values: dict[str, Any] = Field(description="Columns, text, or path and size of an image; long ones are cut.")
 
 
@@ -83,7 +84,7 @@ class SampleAnswer(ToolAnswer):
     sample: str
     given_label: str
     suggested_label: str | None = None
-    confidence: float | None = None
+    confidence: float | None = Field(None, description=_SURE)
     verdict: str | None = None
     held_out: bool = Field(description="Whether it was kept out of the ranking, as reference.")
     reason: str = Field(description="The evidence in words.")
@@ -151,14 +152,18 @@ class SignalRow(BaseModel):
     )
 
 
-def _sample(item: Json) -> dict[str, Any]:
+def _sample(item: Json, answer: Json) -> dict[str, Any]:
     return {
         "sample": item["sample"]["id"],
         "given_label": item["given_label"],
         "suggested_label": item["suggested_label"],
-        "confidence": rounded(item["suggested_confidence"]),
+        "confidence": _confidence(item, answer),
         "values": row_of(item["sample"]["preview"]),
     }
+
+
+def _confidence(item: Json, answer: Json) -> float | None:
+    return rounded(item["suggested_confidence"]) if answer["confidence"] == "probability" else None
 
 
 def _decision(item: Json) -> dict[str, Any]:
@@ -198,7 +203,7 @@ def suspects(
     answer = client.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted, **shown)
     rows = [
         SuspectRow(
-            **_sample(item),
+            **_sample(item, answer),
             **_decision(item),
             rank=item["rank"],
             score=rounded(item["score"]),
@@ -224,7 +229,7 @@ def sample(
         sample=found["id"],
         given_label=found["given_label"],
         suggested_label=found["suggested_label"],
-        confidence=rounded(found["suggested_confidence"]),
+        confidence=_confidence(found, found),
         verdict=found["verdict"],
         held_out=found["held_out"],
         reason=found["reason"],
@@ -289,7 +294,7 @@ def verify_next(
 ) -> CandidatesAnswer:
     """List the samples whose verification helps most. The ids of those found right make `reference.samples` of the next job."""
     answer = client.get("jobs", job, "verify-next", count=count)
-    rows = [CandidateRow(**_sample(item), why=item["why"]) for item in answer["items"]]
+    rows = [CandidateRow(**_sample(item, answer), why=item["why"]) for item in answer["items"]]
     return CandidatesAnswer(items=rows, total=answer["total"], note=answer["note"])
 
 

@@ -12,7 +12,15 @@ from service.domain.cut_off import Band, band_ends, share_by_reviews
 from service.domain.dataset import DatasetInfo
 from service.services import Services
 from service.store import ranking_columns
-from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, ranking
+from tests.builders import (
+    COMPUTED,
+    add_dataset,
+    add_finished,
+    add_job,
+    finish,
+    ranking,
+    tell_only_the_order,
+)
 
 ROWS = 41
 JOB = "/jobs/job_1"
@@ -119,15 +127,13 @@ def test_a_cut_off_flags_what_the_filter_shows_and_expects_the_mean_probability(
         assert item["expected"] == pytest.approx(float(wrong(ROWS)[index].mean()), abs=1e-6)
 
 
-def test_cut_offs_of_an_earlier_job_expect_what_its_suggestions_say(client: httpx.Client, services: Services) -> None:
-    info = add_finished(services.database, services.blobs)
-    item = client.get(f"{JOB}/cut-offs").json()["items"][-1]
-    shares = [
-        row["suggested_confidence"] if row["given_label"] != row["suggested_label"] else 1 - row["suggested_confidence"]
-        for row in ranking(info).to_pylist()
-    ]
-    assert item["expected"] == pytest.approx(sum(shares) / len(shares))
-    assert client.get(f"{JOB}/cut-offs").json()["basis"] == "confidence"
+def test_cut_offs_expect_nothing_where_confidence_is_only_an_order(client: httpx.Client, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+    tell_only_the_order(services.database)
+    found = client.get(f"{JOB}/cut-offs").json()
+    assert found["basis"] is None
+    assert "not measured" in found["why_not"]
+    assert {item["expected"] for item in found["items"]} == {None}
 
 
 def test_cut_offs_say_where_nothing_is_known(client: httpx.Client, info: DatasetInfo) -> None:

@@ -10,8 +10,8 @@ export interface Chip {
   text: string;
 }
 
-/** The filters of a list, in the order in which people name them. */
-export function chipsOf(filters: Filters): Chip[] {
+/** The filters of a list, in the order in which people name them. `isTold`: whether how sure a suggestion is may be named. */
+export function chipsOf(filters: Filters, isTold: boolean): Chip[] {
   const words: Partial<Record<FilterName, string | null | undefined>> = {
     verdict: filters.verdict && VERDICTS[filters.verdict]?.title,
     label: filters.label && `Labelled ${filters.label}`,
@@ -20,7 +20,11 @@ export function chipsOf(filters: Filters): Chip[] {
     reviewed: { true: "Reviewed", false: "Not reviewed yet" }[String(filters.reviewed)],
     disagrees: { true: "Suggestion differs", false: "Suggestion agrees" }[String(filters.disagrees)],
     min_confidence:
-      filters.min_confidence === undefined ? undefined : `At least ${percent(filters.min_confidence)} sure`,
+      filters.min_confidence === undefined
+        ? undefined
+        : isTold
+          ? `At least ${percent(filters.min_confidence)} sure`
+          : "Surer suggestions",
     min_score: filters.min_score === undefined ? undefined : `Score at least ${short(filters.min_score)}`,
     q: filters.q && `“${filters.q}”`,
     ids: filters.ids && `${counted(filters.ids.split(",").filter(Boolean).length, "chosen sample")}`,
