@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 _STOP_WITHIN_S = 1.0
-_PATIENCE_S = 10
+_PATIENCE_S = 1  # threads that wait for a queue keep the loop from closing
 
 
 class OneServer:

@@ -256,6 +256,15 @@ def test_the_ranking_is_sharpened_when_enough_labels_are_verified(
     )
 
 
+def test_a_plot_is_drawn_where_the_browser_names_no_language(page: Page, client: httpx.Client) -> None:
+    # As Chromium does under the C locale; the library of the plots then fails to load.
+    page.add_init_script("Object.defineProperty(navigator, 'language', {value: 'en-US@posix', configurable: true})")
+    drawn = client.post("/jobs/job_1/audit/draws", json={"count": 20}).raise_for_status().json()["items"]
+    judge(client, [one["sample"]["id"] for one in drawn], "Ann")
+    page.goto(COUNT)
+    expect(page.locator("figure canvas").first).to_be_visible()
+
+
 def test_who_differs_from_whom_is_shown_on_demand(page: Page, client: httpx.Client) -> None:
     judge(client, ["row-1", "row-2", "row-3"], "Ann")
     judge(client, ["row-1", "row-2"], "Bob")
