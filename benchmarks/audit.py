@@ -1,10 +1,11 @@
 """What an audit's answers are worth: coverage, width, errors found, cost of goals, beside other methods.
 
-    python -m benchmarks.audit [--runs 1000] [--real-runs 100] [--goal-runs 10] [--proxy-runs 200] [--cache FOLDER] [--kept FOLDER] [--part PART]
+    python -m benchmarks.audit [--runs 1000] [--real-runs 100] [--goal-runs 10] [--proxy-runs 200] [--service-runs 40] [--cache FOLDER] [--kept FOLDER] [--part PART]
 
 A reviewer who knows every label answers 150 draws. Rankings are made ones, and those by `mislabeled` of one job on each development
 set (seed 0, 2,000 rows; benchmarks.truth_runs, in the cache of benchmarks.truth). Runs are kept: those that are there are not made
-again, and `--part` makes only some. Writes results/audit.md.
+again, and `--part` makes only some. The parts `service` (audits through the API of a running service) and `time` are not kept, and
+write their sections. Writes results/audit.md, section by section.
 """
 
 import argparse
@@ -29,6 +30,8 @@ from benchmarks.audit_runs import (
     proxy_cells,
     real_cells,
 )
+from benchmarks.audit_service import SETS, answer_times, served_runs, served_table
+from benchmarks.result_sections import write_sections
 from benchmarks.truth import REPORTED, ROWS, TUNED
 from service.audit.goal import Goal
 from service.audit.measure import measure
@@ -40,6 +43,7 @@ GOAL_CELLS = (
     *(f"{name}, {kind}" for name in ("mnist", "bank") for kind in ("none planted", "uniform")),
     "yoruba, weak labels",
 )
+TITLE = "Audits: the number of wrong labels, measured by a reviewer who knows it"
 _MANY, _DRAWS = 1_000_000, 1_000
 
 Runs = Mapping[str, Sequence[Values]]
@@ -205,9 +209,15 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "truth")
     parser.add_argument("--kept", type=Path, default=Path(tempfile.gettempdir()) / "audits")
     parser.add_argument(
-        "--part", choices=["made", "real", "goals", "proxies"], help="make only these runs, and write nothing"
+        "--part",
+        choices=["made", "real", "goals", "proxies", "service", "time"],
+        help="make only these runs; of service and time, write the sections",
     )
+    parser.add_argument("--service-runs", type=int, default=40)
     arguments = parser.parse_args()
+    if arguments.part in ("service", "time"):
+        _write(_served(arguments.service_runs) if arguments.part == "service" else _times())
+        return
     real: list[Cell] = []
     if arguments.part in (None, "real", "goals"):
         real = list(real_cells((*TUNED, *REPORTED), KINDS, ROWS, arguments.cache))
@@ -227,21 +237,32 @@ def main() -> None:
     goals = _goals(real, arguments.goal_runs, arguments.kept)
     proxies = measured_runs(proxy_cells(), arguments.proxy_runs, arguments.kept)
     counts = {cell.name: cell.confident or 0 for cell in real}
-    sections: list[tuple[str, list[str]]] = [
-        ("Coverage at 95 %, made rankings", [*coverage_table(made), "", error_of_coverage(made)]),
-        ("Coverage at 95 %, rankings of real jobs", [*coverage_table(of_sets), "", error_of_coverage(of_sets)]),
-        (f"After {REVIEWS} reviews, made rankings", width_table(made)),
-        (f"After {REVIEWS} reviews, rankings of real jobs", width_table(of_sets)),
-        ("Other counts and other rules", confident_table({**made, **of_sets}, counts)),
-        ("Reviews until a goal is reached", goal_table(goals)),
-        (f"Probability of being wrong, after {REVIEWS} reviews", calibration_table(of_sets)),
-        ("A noisy score and a second judge, 2,000 samples, 5 % wrong", proxy_table(proxies)),
-        ("Time", [speed()]),
-    ]
-    title = "# Audits: the number of wrong labels, measured by a reviewer who knows it"
-    lines = [title, *(line for heading, body in sections for line in ("", f"## {heading}", "", *body))]
-    (RESULTS / "audit.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    sections = {
+        "Coverage at 95 %, made rankings": [*coverage_table(made), "", error_of_coverage(made)],
+        "Coverage at 95 %, rankings of real jobs": [*coverage_table(of_sets), "", error_of_coverage(of_sets)],
+        f"After {REVIEWS} reviews, made rankings": width_table(made),
+        f"After {REVIEWS} reviews, rankings of real jobs": width_table(of_sets),
+        "Other counts and other rules": confident_table({**made, **of_sets}, counts),
+        "Reviews until a goal is reached": goal_table(goals),
+        f"Probability of being wrong, after {REVIEWS} reviews": calibration_table(of_sets),
+        "A noisy score and a second judge, 2,000 samples, 5 % wrong": proxy_table(proxies),
+    }
+    _write({**sections, **_served(arguments.service_runs), **_times()})
+
+
+def _served(runs: int) -> dict[str, list[str]]:
+    with tempfile.TemporaryDirectory(prefix="suspects-audits-") as name:
+        found = {one: served_runs(one, runs, Path(name) / str(place)) for place, one in enumerate(SETS)}
+    return {f"Through the API: coverage at 95 %, {REVIEWS} reviews": served_table(found)}
+
+
+def _times() -> dict[str, list[str]]:
+    with tempfile.TemporaryDirectory(prefix="suspects-audits-") as name:
+        return {"Time": [speed(), "", answer_times(_MANY, Path(name) / "home")]}
+
+
+def _write(sections: Mapping[str, Sequence[str]]) -> None:
+    print(write_sections(RESULTS / "audit.md", TITLE, sections))
 
 
 if __name__ == "__main__":

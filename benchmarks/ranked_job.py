@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,12 @@ def fill(
     number: int = 1,
     signals: Sequence[str] = COMPUTED,
     mixed_ids: bool = False,
+    now: datetime = NOON,
 ) -> Filled:
     """The dataset `ds_<number>` of six numbers and two categories a row, and its `job_<number>`, in random order of suspicion.
 
-    With `mixed_ids` the ids of the samples are no row numbers, and say nothing of the place in the file.
+    With `mixed_ids` the ids of the samples are no row numbers, and say nothing of the place in the file. `now`: when it
+    ended; the service removes checkpoints of jobs that ended long ago.
     """
     info, job_id = _described(f"ds_{number}", rows), f"job_{number}"
     ids = _ids(rows, mixed_ids)
@@ -62,13 +65,13 @@ def fill(
     known["proposals"] = _proposals(rows)
     with database.write() as connection:
         datasets.add(connection, info)
-        jobs.add(connection, job_id, job_spec(info), NOON)
-        held = jobs.claim(connection, job_id, "worker-1", LEASE, NOON)
+        jobs.add(connection, job_id, job_spec(info), now)
+        held = jobs.claim(connection, job_id, "worker-1", LEASE, now)
         if held is None:
             raise RuntimeError("the job that was added is not to be claimed")
         for state in (State.TRAINING, State.SCORING, State.RANKING):
-            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), NOON)
-        jobs.complete(connection, held, result(rows, signals), NOON)
+            jobs.advance(connection, held, state, Progress(phase=state, fraction=0.5), now)
+        jobs.complete(connection, held, result(rows, signals), now)
         began = time.perf_counter()
         rankings.save(connection, job_id, table)
         table_seconds = time.perf_counter() - began

@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.rescore_scale import TITLE
+from benchmarks.result_sections import write_sections
 from benchmarks.runs import fixed, run, searched
 from benchmarks.scattered_runs import NOVEL, REAL, REALS, STRANGER, mixed
 from service.domain.resolve import resolve
@@ -136,9 +138,7 @@ def main() -> None:
         for row in rows_of(name, seed, arguments.rows, arguments.count)
     ]
     lines = [
-        f"# Rescoring by {arguments.count} verified samples: F1 of `anomalous` at the number of anomalies",
-        "",
-        f"{', '.join(arguments.sets)}; {arguments.rows} rows, {RATE:.0%} anomalies, {arguments.seeds} seeds. `python -m benchmarks.rescore`",
+        f"{arguments.count} verified samples; {', '.join(arguments.sets)}; {arguments.rows} rows, {RATE:.0%} anomalies, {arguments.seeds} seeds. `python -m benchmarks.rescore`",
         "",
         "| verified | set | first ranking | rescored | new job | rescored less new | rescoring over training and scoring, time |",
         "|---" * 7 + "|",
@@ -150,9 +150,8 @@ def main() -> None:
             ratio = statistics.mean(row.rescoring_s / (row.training_s + row.scoring_s) for row in some)
             cells = " | ".join(f"{mean:.3f}" for mean in means)
             lines.append(f"| {chosen} | {name} | {cells} | {means[1] - means[2]:+.3f} | {ratio:.2f} |")
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "rescore.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    heading = "F1 of `anomalous` at the number of anomalies"
+    print(write_sections(RESULTS / "rescore.md", TITLE, {heading: lines}))
 
 
 if __name__ == "__main__":
