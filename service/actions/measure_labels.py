@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from service.actions.open_audit import AuditState, open_audit, ranked_rows
 from service.actions.second_opinions import SecondOpinions, second_opinions
-from service.audit.goal import Goal, GoalKind, GoalProgress, expected_more_reviews, progress_of
+from service.audit.goal import Goal, GoalKind, GoalProgress, expected_more_reviews, expected_wrong, progress_of
 from service.audit.log import Log
 from service.audit.measure import Answer, Measured, measure
 from service.audit.working_model import bin_ends, fit_model
@@ -130,16 +130,20 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
 
-    def measured(is_member: Array | None = None, of: Log = log) -> Measured:
-        return measure(of, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case)
+    def measured(is_member: Array | None = None) -> Measured:
+        draws = state.stored.draws if state.stored and is_member is None else None
+        return measure(
+            log, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case, draws=draws
+        )
 
     def parts(codes: Array, names: Sequence[str]) -> list[PartCounts]:
         rows = ((name, codes == place) for place, name in enumerate(names))
         return [PartCounts(name, measured(mine)) for name, mine in rows if mine.any()]
 
     whole, bands = measured(), _bands(state)
-    # Of each sample without a review, the likeliest first.
-    probability = np.repeat([one.probability for one in bands], [one.left for one in bands])
+    # Of the samples without a review, the likeliest first.
+    left, probability = np.array([one.left for one in bands]), np.array([one.probability for one in bands])
+    handed_out = np.unique(log.row)
     return AuditAnswer(
         job=state.job,
         proxy=proxy,
@@ -147,10 +151,10 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         goal=goal,
         measured=whole,
         progress=progress_of(goal, whole),
-        expected_more_reviews=expected_more_reviews(goal, whole, probability),
-        next_expected=float(probability[:_NEXT].sum()),
+        expected_more_reviews=expected_more_reviews(goal, whole, left, probability),
+        next_expected=float(expected_wrong(left, probability, np.array([_NEXT]))[0]),
         bands=bands,
-        waiting=int((state.is_logged & (state.answers == Answer.NONE)).sum()),
+        waiting=int((state.answers[handed_out] == Answer.NONE).sum()),
         labels=parts(state.columns.given, state.columns.labels) if asked.by == "label" else [],
         splits=parts(*_splits(services, state)) if asked.by == "split" else [],
         tops=[TopCounts(top, measured(_among(own[:top], len(own)))) for top in asked.top],
@@ -176,7 +180,7 @@ def _among(rows: Array, samples: int) -> Array:
 def _bands(state: AuditState) -> list[RankProbability]:
     """How likely labels are wrong by rank, by all reviews so far."""
     samples = len(state.answers)
-    reviewed, wrong, left = state.counts_by_bin(state.answers == Answer.NONE)
+    reviewed, wrong, left = state.counts_by_bin()
     model, ends = fit_model(0, reviewed, wrong, left, samples), bin_ends(samples)
     columns = (ends - np.diff(ends, prepend=0) + 1, ends, left, reviewed, wrong, model.probability)
     rows = zip(*(column.tolist() for column in columns), strict=True)

@@ -61,20 +61,23 @@ class AuditState:
         """The working models, the oldest first."""
         return () if self.stored is None else self.stored.models
 
-    def counts_by_bin(self, is_left: Array) -> tuple[Array, Array, Array]:
-        """Reviewed samples, those with a wrong label, and those of `is_left` (bool n) in each bin of the newest ranking: int B each."""
-        return self._counts(self.ranked.bins, len(bin_ends(len(is_left))), is_left)
+    def counts_by_bin(self) -> tuple[Array, Array, Array]:
+        """Samples with a review, with a wrong label, and without a review in each bin of the newest ranking: int B each."""
+        sizes = np.diff(bin_ends(len(self.answers)), prepend=0)
+        reviewed, wrong = self._reviewed(self.ranked.bins, len(sizes))
+        return reviewed, wrong, sizes - reviewed
 
     def counts_by_cell(self, is_left: Array) -> tuple[Array, Array, Array]:
-        """The same in each cell that draws are made of."""
-        return self._counts(self.ranked.cells, self.ranked.width, is_left)
+        """Reviewed samples, those with a wrong label, and those of `is_left` (bool n) in each cell that draws are made of: int each."""
+        reviewed, wrong = self._reviewed(self.ranked.cells, self.ranked.width)
+        return reviewed, wrong, np.bincount(self.ranked.cells[is_left], minlength=self.ranked.width)
 
-    def _counts(self, cells: Array, width: int, is_left: Array) -> tuple[Array, Array, Array]:
-        reviewed, wrong, left = (
+    def _reviewed(self, cells: Array, width: int) -> tuple[Array, Array]:
+        reviewed, wrong = (
             np.bincount(cells[rows], minlength=width)
-            for rows in (self.answers != Answer.NONE, self.answers == Answer.WRONG, is_left)
+            for rows in (self.answers != Answer.NONE, self.answers == Answer.WRONG)
         )
-        return reviewed, wrong, left
+        return reviewed, wrong
 
     @property
     def is_logged(self) -> Array:

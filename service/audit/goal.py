@@ -64,31 +64,41 @@ def listed_share(goal: Goal, measured: Measured, expected_left: float) -> float:
     return 1 - _LISTED if enough else _LISTED
 
 
-def expected_more_reviews(goal: Goal, measured: Measured, probability: Array) -> int | None:
+def expected_wrong(left: Array, probability: Array, first: Array) -> Array:
+    """Wrong labels that are expected among the first 0, 1 … samples without a review: float, as many as `first` (int) has.
+
+    The samples come in bands, the likeliest first: `left` samples of each (int B), of which each is wrong with `probability` (float B).
+    """
+    ends, sums = (np.concatenate([[0.0], np.cumsum(one)]) for one in (left, left * probability))
+    found: Array = np.interp(first, ends, sums)
+    return found
+
+
+def expected_more_reviews(goal: Goal, measured: Measured, left: Array, probability: Array) -> int | None:
     """About how many reviews are still to come, by the working model; None where it does not expect to reach the goal.
 
-    `probability`: of each sample without a review that it is wrong, the likeliest first. An expectation, not a promise.
+    `left` and `probability` by bands, as in `expected_wrong`. An expectation, not a promise.
     """
     if progress_of(goal, measured).reached:
         return 0
-    left = len(probability)
-    found = np.concatenate([[0.0], np.cumsum(probability)])
-    for more in np.unique(np.round(np.geomspace(1, max(left, 1), _TRIES)).astype(int)):
-        listed = int(more * listed_share(goal, measured, float(found[-1])))
-        drawn = measured.drawn + more - listed
-        hits = found[listed]
-        rest = found[-1] - hits
+    samples, expected = int(left.sum()), float((left * probability).sum())
+    share = listed_share(goal, measured, expected)
+    tried = np.unique(np.round(np.geomspace(1, max(samples, 1), _TRIES)).astype(int))
+    found = expected_wrong(left, probability, (tried * share).astype(int))
+    for more, hits in zip(tried.tolist(), found.tolist(), strict=True):
+        drawn = measured.drawn + more - int(more * share)
+        rest = expected - hits
         # Without a surprise a bound lies above what is expected by three errors in as many samples as were drawn.
-        slack = 3 * (left - more) / max(drawn, 1) * 0.5 + 1.5 * np.sqrt(rest * (left - more) / max(drawn, 1))
-        bound = measured.found + hits + min(rest + slack, left - more)
+        slack = 3 * (samples - more) / max(drawn, 1) * 0.5 + 1.5 * np.sqrt(rest * (samples - more) / max(drawn, 1))
+        bound = measured.found + hits + min(rest + slack, samples - more)
         projected = Measured(
             samples=measured.samples,
             found=int(measured.found + hits),
             unsure=measured.unsure,
             plausible=measured.plausible,
-            reviewed=measured.reviewed + int(more),
+            reviewed=measured.reviewed + more,
             drawn=drawn,
-            estimate=measured.found + found[-1],
+            estimate=measured.found + expected,
             low=int(measured.found + hits + max(0.0, rest - slack)),
             high=int(bound),
             at_most=int(bound),

@@ -69,9 +69,14 @@ def measure(
     bins: Sequence[Array | None] = (),
     *,
     unsure_is_unknown: bool = False,
+    draws: Draws | None = None,
 ) -> Measured:
-    """Measure the samples of a set, or all, by `answers`: an Answer of each of the n samples, those outside the log included."""
-    draws, mine = draws_of(log, is_member, bins), answers if is_member is None else answers[is_member]
+    """Measure the samples of a set, or all, by `answers`: an Answer of each of the n samples, those outside the log included.
+
+    `draws` are those of the log and the set where they are known, see `draws_of`: they do not depend on the answers.
+    """
+    draws = draws_of(log, is_member, bins) if draws is None else draws
+    mine = answers if is_member is None else answers[is_member]
     if unsure_is_unknown:
         answers = np.where(answers == Answer.UNSURE, Answer.NONE, answers)
     most, least = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0))

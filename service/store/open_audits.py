@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from service.audit.log import Draws, Log, draws_of
 from service.audit.measure import Measured
 from service.audit.working_model import bin_ends, bins_by_rank, cells_of
 from service.store import audits, proxies
@@ -34,6 +36,11 @@ class StoredLog:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Its draws, of all samples."""
+        return draws_of(Log(self.index, self.bin, self.is_drawn, [one.model for one in self.models]))
 
 
 @dataclass(frozen=True)

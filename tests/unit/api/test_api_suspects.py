@@ -584,7 +584,8 @@ def test_why_a_sample_is_proposed_is_told_with_its_numbers(client: httpx.Client,
 def test_a_job_that_proposed_nothing_has_an_empty_list(client: httpx.Client, services: Services) -> None:
     with services.database.write() as connection:
         rankings.save_summaries(connection, "job_1", {})
-    assert client.get("/jobs/job_1/verify-next").json() == {"items": [], "total": 0, "note": None}
+    answer = client.get("/jobs/job_1/verify-next").json()
+    assert answer == {"items": [], "total": 0, "confidence": "probability", "note": None}
 
 
 def test_rows_that_were_not_judged_are_filtered_exported_and_explained(

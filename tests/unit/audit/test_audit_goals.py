@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.audit.goal import Goal, GoalProgress, expected_more_reviews, listed_share, progress_of
+from service.audit.goal import Goal, GoalProgress, expected_more_reviews, expected_wrong, listed_share, progress_of
 from service.audit.measure import Measured
 from tests.unit.audit.played_audits import Array, PlayedAudit, reviewed, scored
 
@@ -75,6 +75,18 @@ def left_of(audit: PlayedAudit) -> Array:
     return np.sort(audit.models[-1].probability[audit.bins[audit.is_left]])[::-1]
 
 
+def more_reviews(goal: Goal, measured: Measured, probability: Array) -> int | None:
+    """With each sample as a band of its own."""
+    return expected_more_reviews(goal, measured, np.ones(len(probability), np.int64), probability)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1)), min_size=1, max_size=6), st.integers(0, 60))
+def test_bands_expect_what_their_samples_do(bands: list[tuple[int, float]], first: int) -> None:
+    left, probability = np.array([count for count, _ in bands]), np.array([share for _, share in bands])
+    one_by_one = np.repeat(probability, left)
+    assert expected_wrong(left, probability, np.array([first]))[0] == pytest.approx(one_by_one[:first].sum())
+
+
 @pytest.mark.parametrize(
     ("goal", "rate", "samples", "first"),
     [
@@ -95,13 +107,13 @@ def test_expected_reviews_are_about_what_it_takes(goal: Goal, rate: float, sampl
         audit = PlayedAudit(truth, scored(truth, "good", random), seed)
         audit.play(first)
         measured = audit.measure()
-        said.append(expected_more_reviews(goal, measured, left_of(audit)))
+        said.append(more_reviews(goal, measured, left_of(audit)))
         while not progress_of(goal, measured).reached:
             audit.answer(audit.draw(20, listed_share(goal, measured, float(left_of(audit).sum()))))
             audit.fit()
             measured = audit.measure()
         took.append(len(audit.rows) - first)
-        assert expected_more_reviews(goal, measured, left_of(audit)) == 0
+        assert more_reviews(goal, measured, left_of(audit)) == 0
     assert None not in said
     ratio = np.median([one or 0 for one in said]) / max(float(np.median(took)), 1)
     assert 1 / 3 <= ratio <= 3, (said, took)
@@ -109,4 +121,4 @@ def test_expected_reviews_are_about_what_it_takes(goal: Goal, rate: float, sampl
 
 def test_what_is_out_of_reach_has_no_number_of_reviews() -> None:
     measured = told(found=40, low=45, at_most=60)
-    assert expected_more_reviews(Goal("accept", 0.01), measured, np.full(800, 0.02)) is None
+    assert more_reviews(Goal("accept", 0.01), measured, np.full(800, 0.02)) is None
