@@ -37,8 +37,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
 _SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
-# Tests that spend most of their time in other processes, on whole datasets or on many draws: `make test-long` runs them. One
-# whole job with a worker, and one in a browser, stay with the others.
+# Tests that spend most of their time in other processes, with a stand-in of a labelling tool, on whole datasets or on many
+# draws: `make test-long` runs them. One whole job with a worker, and one in a browser, stay with the others.
 _LONG = (
     "tests/architecture/test_deployment.py::test_an_image_imports",
     "tests/architecture/test_interrupted_run.py",
@@ -46,15 +46,21 @@ _LONG = (
     "tests/browser/",
     "tests/chaos/",
     "tests/contract/test_contract_fuzz.py",
+    "tests/contract/test_contract_openapi.py::test_every_documented_status",
     "tests/docs/test_docs_commands.py",
     "tests/integration/",
     "tests/property/",
     "tests/unit/api/test_api_bodies.py::test_memory",
+    "tests/unit/api/test_api_secrets.py::test_a_traceback",
     "tests/unit/audit/test_audit_coverage.py",
     "tests/unit/ingest/test_ingest_limits.py::test_memory",
     "tests/unit/ingest/test_ingest_real.py",
     "tests/unit/ingest/test_ingest_recorded.py::test_memory",
-    "tests/unit/label_studio/test_label_studio_chain.py",
+    "tests/unit/label_studio/",
+    "tests/unit/test_agent_transports.py",
+    "tests/unit/test_public_package.py",
+    "tests/unit/worker/test_damaged_jobs.py",
+    "tests/unit/worker/test_full_disk.py",
     "tests/unit/worker/test_programs.py",
     "tests/unit/worker/test_worker_start.py",
 )
