@@ -14,7 +14,8 @@ PYTEST_ARGS ?=
 # Processes of tests have servers of their own: `auto` is one more than there are cores (tests/conftest.py). They keep the tests
 # as bytecode, wherever it is switched off. A process that crashes fails the run: when pytest-xdist puts another in its place, the
 # run can wait for ever at its end.
-PARALLEL := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 9 --dist loadgroup --max-worker-restart 0
+PROCESSES := auto
+PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 9 --dist loadgroup --max-worker-restart 0
 # Labelling tools have environments and targets of their own.
 OURS := not label_studio and not doccano and not tools
 
@@ -37,6 +38,8 @@ page: .venv/.installed-dev  ## Build the web page, after a change of its sources
 test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL and Valkey, and a whole job with a worker and in a browser
 	$(PARALLEL) -m 'not long and $(OURS)' $(PYTEST_ARGS)
 
+# A browser, stacks and workers are processes of their own beside those of the tests.
+test-long: PROCESSES := logical
 test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the rest: whole datasets, labelling tools, every page in a browser, killed workers, the commands of the documentation
 	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS)
 
