@@ -62,6 +62,8 @@ _LONG = (
     "tests/unit/worker/test_damaged_jobs.py",
     "tests/unit/worker/test_full_disk.py",
     "tests/unit/worker/test_programs.py",
+    "tests/unit/worker/test_search.py",
+    "tests/unit/worker/test_trusted_texts.py",
     "tests/unit/worker/test_worker_start.py",
 )
 _NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
