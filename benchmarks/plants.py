@@ -8,10 +8,7 @@ probability of an error: their sum is its count. The second is the neural relati
 is suspicious where similar ones, in features and in predictions, mostly have other labels than its own. Prints a table; results/plants.md keeps both halves.
 """
 
-import argparse
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 from statistics import mean
 
 import numpy as np
@@ -20,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.truth import REPORTED, ROWS, TUNED, decided
+from benchmarks.truth import asked_runs, decided
 from benchmarks.truth_runs import KINDS, NONE, KnownRun, known_runs
 from worker.signals.confusions import held_out_prediction
 from worker.signals.margin import margin
@@ -81,14 +78,7 @@ def by_relations(run: KnownRun) -> Tensor:
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--half", choices=["reported", "tuned"], default="reported")
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "truth")
-    parser.add_argument("--sets", nargs="+", help="only these of the half")
-    arguments = parser.parse_args()
-    names = arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
+    arguments, names = asked_runs(__doc__)
     cells: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     for run in known_runs(names, (NONE, *KINDS), arguments.rows, range(arguments.seeds), 0, arguments.cache):
         cells[run.kind].append(judged(run))

@@ -178,16 +178,21 @@ def _calibration_error(shown: NDArray[np.float64], true: NDArray[np.float64]) ->
     return sum(abs(float((shown - true)[place == one].sum())) for one in range(_BINS)) / len(shown)
 
 
-def main() -> None:
-    """Run and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked_runs(description: str | None) -> tuple[argparse.Namespace, Sequence[str]]:
+    """What the command line asks of kept runs, and the names of the sets."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=["reported", "tuned"], default="reported")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "truth")
     parser.add_argument("--sets", nargs="+", help="only these of the half")
     arguments = parser.parse_args()
-    names = arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
+    return arguments, arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
+
+
+def main() -> None:
+    """Run and write."""
+    arguments, names = asked_runs(__doc__)
     alone, verified = (
         list(known_runs(names, (NONE, *KINDS), arguments.rows, range(seeds), known, arguments.cache))
         for known, seeds in ((0, arguments.seeds), (VERIFIED, 1))

@@ -12,7 +12,7 @@ import numpy as np
 from service.actions.find import find_dataset_of_job
 from service.actions.open_audit import AuditState, open_audit
 from service.audit.goal import Goal, progress_of
-from service.audit.measure import Answer, Measured, measure
+from service.audit.measure import Answer, Measured
 from service.domain.audit import AuditedLabels
 from service.domain.dataset import DatasetInfo
 from service.services import Services
@@ -59,7 +59,7 @@ def certify(services: Services, job: Job, of: AuditedLabels, share: float, level
         drawn = log.row[log.is_drawn & (state.answers[log.row] != Answer.NONE)]
         ids = rankings.ids_by_index(connection, state.job.id, state.columns.index[drawn].tolist())
         held = reviews.latest(connection, state.job.id, ids)
-    measured = measure(log, state.answers, level)
+    measured = state.measured(level)
     progress = progress_of(Goal("accept", share), measured)
     verdict: CertificateVerdict = "accepted" if progress.reached else "refused" if progress.refused else "undecided"
     judged, wrong = Counter[str | None](), Counter[str | None]()

@@ -15,7 +15,7 @@ from service.actions.once import create_once, made_before
 from service.actions.open_audit import AuditState, open_audit
 from service.audit.draw import choose_batch
 from service.audit.goal import listed_share
-from service.audit.measure import Answer, measure
+from service.audit.measure import Answer
 from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import DrawRequest
 from service.domain.errors import Conflict, NotFound
@@ -140,4 +140,4 @@ def _model(state: AuditState, seq: int, is_left: Array) -> tuple[StoredModel, bo
 def _listed_share(state: AuditState, goal: str, stored: StoredModel) -> float:
     left = np.bincount(state.ranked.cells[state.answers == Answer.NONE], minlength=len(stored.model.left))
     expected = float(left @ stored.model.probability)
-    return listed_share(goal_from(goal), measure(state.log, state.answers, _LEVEL), expected)
+    return listed_share(goal_from(goal), state.measured(_LEVEL), expected)

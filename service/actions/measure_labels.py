@@ -130,20 +130,16 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
 
-    def measured(is_member: Array | None = None) -> Measured:
-        draws = state.stored.draws if state.stored and is_member is None else None
-        return measure(
-            log, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case, draws=draws
-        )
+    def measured(is_member: Array) -> Measured:
+        return measure(log, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case)
 
     def parts(codes: Array, names: Sequence[str]) -> list[PartCounts]:
         rows = ((name, codes == place) for place, name in enumerate(names))
         return [PartCounts(name, measured(mine)) for name, mine in rows if mine.any()]
 
-    whole, bands = measured(), _bands(state)
+    whole, bands = state.measured(asked.level, unsure_is_unknown=asked.worst_case), _bands(state)
     # Of the samples without a review, the likeliest first.
     left, probability = np.array([one.left for one in bands]), np.array([one.probability for one in bands])
-    handed_out = np.unique(log.row)
     return AuditAnswer(
         job=state.job,
         proxy=proxy,
@@ -154,7 +150,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         expected_more_reviews=expected_more_reviews(goal, whole, left, probability),
         next_expected=float(expected_wrong(left, probability, np.array([_NEXT]))[0]),
         bands=bands,
-        waiting=int((state.answers[handed_out] == Answer.NONE).sum()),
+        waiting=int((state.answers[log.row] == Answer.NONE).sum()),
         labels=parts(state.columns.given, state.columns.labels) if asked.by == "label" else [],
         splits=parts(*_splits(services, state)) if asked.by == "split" else [],
         tops=[TopCounts(top, measured(_among(own[:top], len(own)))) for top in asked.top],

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from service.actions.open_audit import open_audit
-from service.audit.measure import Measured, measure
+from service.audit.measure import Measured
 from service.services import Services
 from service.store import audits
 from service.store.answers import ENOUGH_DRAWN
@@ -44,4 +44,4 @@ def _measured(services: Services, connection: sa.Connection, job: Job) -> Measur
         return known
     # Of the labels that this job ranked: for a later job of a chain they are corrected ones.
     state = open_audit(services, connection, job, "version")
-    return services.open_audits.measured.put(key, measure(state.log, state.answers, _LEVEL))
+    return services.open_audits.measured.put(key, state.measured(_LEVEL))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from service.audit.log import Log
-from service.audit.measure import Answer
+from service.audit.measure import Answer, Measured, measure
 from service.audit.working_model import bin_ends
 from service.domain.audit import AuditedLabels
 from service.domain.job import State
@@ -60,6 +60,11 @@ class AuditState:
     def models(self) -> Sequence[StoredModel]:
         """The working models, the oldest first."""
         return () if self.stored is None else self.stored.models
+
+    def measured(self, level: float, *, unsure_is_unknown: bool = False) -> Measured:
+        """What the audit says of all samples now. The draws of its log do not depend on the answers and are kept with it."""
+        draws = None if self.stored is None else self.stored.draws
+        return measure(self.log, self.answers, level, unsure_is_unknown=unsure_is_unknown, draws=draws)
 
     def counts_by_bin(self) -> tuple[Array, Array, Array]:
         """Samples with a review, with a wrong label, and without a review in each bin of the newest ranking: int B each."""

@@ -167,7 +167,7 @@ def rerun_job(job_id: str, services: ServicesDependency, request: RerunRequest |
     responses=problems(404, 409, 410),
 )
 def rescore_job(job: CompletedJob, services: ServicesDependency) -> RescoringView:
-    """Samples whose labels people kept or changed become the trusted reference; nothing is trained, so that it takes seconds.
+    """Samples whose labels people kept or changed become the trusted reference; nothing is trained: it costs less than the job did.
 
     `anomalous`, `mislabeled`, verdicts and suggestions change; what does not depend on a reference stays. `rescoring` of the job says
     what became of it, `result.rescored` which version the ranking is. Draws of an audit keep the ranking that they were made by.

@@ -10,10 +10,9 @@ from typing import Any, Literal
 # the surer, and the value means nothing.
 Confidence = Literal["probability", "order"]
 
-_MEASURED = frozenset({"tabular", "embedding"})  # kinds of data on which the calibration of jobs was measured to hold
-_MEASURED_BY_REVIEWS = frozenset(
-    {"tabular"}
-)  # the same where reviews that an audit drew tell how likely labels are wrong
+# Kinds of data on which the calibration was measured to hold: by the job alone, and by reviews that an audit drew.
+_MEASURED = frozenset({"tabular", "embedding"})
+_MEASURED_BY_REVIEWS = frozenset({"tabular"})
 
 
 def confidence_of(modality: str, *, calibrated: bool, by_reviews: bool) -> Confidence:

@@ -45,7 +45,8 @@ class ExportContext:
     """Properties of the dataset, and names in the tool.
 
     `origin` is the dataset's format; it starts with the name of the tool whose ids the samples have, if any. `field` is the
-    Choices tag, question or feature of the class, `about` the tag of the input, `root` a prefix of image paths. `confidence_told`: whether the confidence of suggestions is a probability, which the tool shows.
+    Choices tag, question or feature of the class, `about` the tag of the input, `root` a prefix of image paths.
+    `confidence_told`: whether the confidence of suggestions is a probability, which the tool shows.
     """
 
     job_id: str

@@ -48,7 +48,8 @@ def entries(
 ) -> list[Entry]:
     """Rows of the ranking by the signal `by`, each with its rank in the whole of it.
 
-    `folder` has the evidence of the job; `reviews` are the latest, by sample. `confidence_told`: whether that of suggestions is a probability.
+    `folder` has the evidence of the job; `reviews` are the latest, by sample.
+    `confidence_told`: whether the confidence of suggestions is a probability.
     """
     decided = {
         row["sample_id"]: one.about(row["given_label"]) for _, row in rows if (one := reviews.get(row["sample_id"]))

@@ -25,14 +25,12 @@ def _suggestion(row: Mapping[str, Any]) -> str:
 
 _SUGGESTED = OutputColumn("suggested label", "suggested_label")
 _SUGGESTED_SURELY = replace(_SUGGESTED, shown=_suggestion)
-
-
-SAMPLE = OutputColumn("sample", "sample.id", "sample_id", kept=True)
-GIVEN = OutputColumn("given label", "given_label")
+_SAMPLE = OutputColumn("sample", "sample.id", "sample_id", kept=True)
+_GIVEN = OutputColumn("given label", "given_label")
 _RANKED = (
     OutputColumn("rank", "rank", right=True),
-    SAMPLE,
-    GIVEN,
+    _SAMPLE,
+    _GIVEN,
     _SUGGESTED,
     OutputColumn("score", "score", right=True, shown=lambda row: f"{row['score']:.3f}"),
     OutputColumn("verdict", "verdict", shown=lambda row: verdict_words(row["verdict"])),
@@ -59,7 +57,7 @@ def suspect_columns(answer: Mapping[str, Any], *, person: bool) -> list[OutputCo
 
 def proposal_columns(*, person: bool) -> list[OutputColumn]:
     """Columns of samples that are to be looked at: how sure the job is would sway who judges them, and is for programs alone."""
-    return [SAMPLE, GIVEN, _SUGGESTED, *([] if person else [_CONFIDENCE])]
+    return [_SAMPLE, _GIVEN, _SUGGESTED, *([] if person else [_CONFIDENCE])]
 
 
 def _leaning(row: Mapping[str, Any]) -> str:

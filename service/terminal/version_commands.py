@@ -94,7 +94,7 @@ def rescore(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score the samples of a job again by what was verified. Nothing is trained, so that it takes seconds."""
+    """Score the samples of a job again by what was verified. Nothing is trained: it costs less than the job did."""
     client: Client = context.obj
     answer = client.post("jobs", job, "rescore")
     while wait and answer["state"] in ("queued", "running"):

@@ -17,11 +17,9 @@ from worker.signals.counts import CountEstimate
 from worker.signals.measurements import Answers, Measurements
 
 # Fitted to jobs on the tuned half of the sets of benchmarks.truth, and on parts and projections of them (docs/measured.md).
-_OFFSET, _SLOPE = -1.07, 0.69  # of the log odds that a flagged label is wrong
-_CONTRADICTED, _DIRECTED = (
-    -0.98,
-    0.70,
-)  # weights of the log share of contradicted labels and of the direction of the errors
+# Of the log odds that a flagged label is wrong, with the weights of the log share of contradicted labels and of the
+# direction of the errors.
+_OFFSET, _SLOPE, _CONTRADICTED, _DIRECTED = -1.07, 0.69, -0.98, 0.70
 _SUITS_OFFSET, _SUITS_SLOPE = 0.60, 0.76  # of the log odds that the suggestion for a wrong label is right
 _LEAST = 0.02  # share of contradicted labels below which nothing changes any more
 _TINY = 1e-6

@@ -31,9 +31,10 @@ def suggest(
 ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
     """The likeliest label by the mean of early probabilities and neighbour votes, and the probability that it is right.
 
-    The third value is the probability that the given label is wrong. A sample in `mislabeled` never gets its own label. `scores`: higher = more suspicious. `wrong`: the estimated number of
-    wrong labels, to which the probabilities of a wrong label add up. `known`: these probabilities, where reviews tell them.
-    `calibration`: what brings both probabilities of flagged samples to what was measured on other jobs.
+    The third value is the probability that the given label is wrong. A sample in `mislabeled` never gets its own label.
+    `scores`: higher = more suspicious. `wrong`: the estimated number of wrong labels, to which the probabilities of a wrong label add
+    up before the calibration. `known`: these probabilities, where reviews tell them. `calibration`: what changes the probabilities of
+    flagged samples to what was measured on other jobs.
     """
     belief = (early + votes) / 2
     best, given = belief.max(1), belief.gather(1, labels[:, None])

@@ -22,7 +22,7 @@ class CutOffSlowHeaders(H11Protocol):
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Wait for the first request."""
         super().connection_made(transport)
         self._wait()
