@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.domain.job import Progress, State
 from service.services import Services
@@ -95,3 +95,57 @@ def test_a_finished_job_says_that_the_service_is_away(
     service.start()
     expect(lost).to_have_count(0)
     watched.refused.clear()
+
+
+@pytest.mark.parametrize(
+    "missing", ["index-*.js", "index-*.css", "Icon-*.js", "JobPage-*.css", "Review-*.js", "Review-*.css"]
+)
+def test_the_page_loads_itself_anew_where_one_of_its_files_did_not_come(
+    page: Page, services: Services, missing: str
+) -> None:
+    add_finished(services.database, services.blobs)
+    asked: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.abort("failed")
+        else:
+            route.continue_()
+
+    page.route(f"**/assets/{missing}", fail_once)
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
+    assert asked.count(asked[0]) == 2
+
+
+def test_a_file_of_the_page_that_never_comes_is_told_after_one_more_loading(page: Page, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+    loaded: list[str] = []
+    page.on("domcontentloaded", lambda shown: loaded.append(shown.url))
+    page.route("**/assets/Review-*.js", lambda route: route.abort("failed"))
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_role("heading", name="This part of the page could not be loaded")).to_be_visible()
+    page.wait_for_timeout(1_500)  # longer than it looks for the service
+    expect(page.get_by_role("button", name="Load it again")).to_be_visible()
+    assert len(loaded) == 2
+
+
+def test_what_the_page_reads_is_asked_for_again_before_it_tells_of_a_lost_connection(
+    page: Page, services: Services
+) -> None:
+    add_finished(services.database, services.blobs)
+    asked: list[str] = []
+
+    def fail_once(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.abort("failed")
+        else:
+            route.continue_()
+
+    page.route("**/jobs/job_1/suspects?*", fail_once)
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert len(asked) > 1

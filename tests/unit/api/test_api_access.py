@@ -17,6 +17,7 @@ OPEN = [
     "/readyz",
     "/",
     "/web/theme.js",
+    "/web/reload.js",
     "/web/exports.json",
     "/docs",
     "/docs/swagger-ui.css",

@@ -163,7 +163,7 @@ def test_the_page_brings_all_that_it_needs_and_nothing_else(client: httpx.Client
     assert "unsafe" not in policy
     built = WEB_FOLDER / "built"
     linked = re.findall(r'(?:src|href)="/web/([^"]+)"', page.text)
-    assert {"theme.js", "favicon.svg"} < set(linked)
+    assert {"theme.js", "reload.js", "favicon.svg"} < set(linked)
     for name in linked:
         assert client.get(f"/web/{name}").raise_for_status().content == (built / name).read_bytes()
     assert "style=" not in page.text

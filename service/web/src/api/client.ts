@@ -6,6 +6,7 @@ import { connection } from "$/state/connection.svelte";
 import { session } from "$/state/session.svelte";
 
 const KEY = "key";
+const AGAIN_MS = 200;
 
 /** A request that the service refused, with its words and the fields that it names. */
 export class Refused extends Error {
@@ -58,7 +59,7 @@ async function reach(wanted: Request): Promise<Response> {
   // What somebody has done is not lost when their session ends: it waits until they have signed in again. Files do not.
   const again = session.name && !hasKey() && isSmall(wanted) ? wanted.clone() : undefined;
   try {
-    const response = await fetch(wanted);
+    const response = await answer(wanted);
     connection.reached();
     if (response.status !== 401) return response;
     if (!again) connection.keyWanted = true;
@@ -67,6 +68,17 @@ async function reach(wanted: Request): Promise<Response> {
   } catch (error) {
     if (error instanceof TypeError && !wanted.signal.aborted) connection.lost();
     throw error;
+  }
+}
+
+// A browser gives up every request under way when the computer changes its network. One that only reads is sent again.
+async function answer(wanted: Request): Promise<Response> {
+  try {
+    return await fetch(wanted);
+  } catch (error) {
+    if (wanted.method !== "GET" || wanted.signal.aborted) throw error;
+    await new Promise((passed) => setTimeout(passed, AGAIN_MS));
+    return fetch(wanted);
   }
 }
 
