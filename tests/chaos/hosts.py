@@ -1,13 +1,16 @@
 """Hosts on one machine: network namespaces, whose cables to the services can be pulled."""
 
 import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 _NET = "10.213"
 _TRIES = 20
+_MOVED = "SUSPECTS_CHAOS_MOVED"
 
 
 class NoNamespaces(Exception):
@@ -41,6 +44,20 @@ class Network:
 
     address: str
     hosts: list[Host]
+
+
+def move_to_own_network() -> None:
+    """Start this program again in a network namespace of its own, where that can be made.
+
+    A browser anywhere on the machine gives up all its requests, those to the machine itself too, whenever a cable of its network
+    comes or goes.
+    """
+    if _MOVED in os.environ or shutil.which("unshare") is None:
+        return
+    if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode:
+        return
+    begin = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    os.execvpe(begin[0], [*begin, *sys.orig_argv], {**os.environ, _MOVED: "yes"})  # this very program
 
 
 @contextmanager
