@@ -19,7 +19,7 @@ PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PRO
 # Labelling tools have environments and targets of their own.
 OURS := not label_studio and not doccano and not tools
 
-.PHONY: help chaos sbom vulnerabilities setup demo up page test test-fast test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
+.PHONY: help chaos sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,12 @@ test-long: PROCESSES := logical
 test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the rest: whole datasets, labelling tools, every page in a browser, killed workers, the commands of the documentation
 	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS)
 
-test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server
-	$(PARALLEL) -m 'not servers and not slow' tests/unit tests/equivalence $(PYTEST_ARGS)
+# One process: each more would import and collect everything again, for a third of the time.
+test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server (a minute)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m 'not servers and not slow and not long' tests/unit tests/equivalence --ignore tests/unit/api $(PYTEST_ARGS)
+
+slow: .venv/.installed-dev  ## Measure anew which tests are slow, on a quiet machine (5 minutes)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -m 'not servers and not long' --write-slow tests/unit tests/equivalence --ignore tests/unit/api
 
 # Its packages do not go together with ours: it lives in an environment of its own, 1 GB.
 test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run the whole labelling loop with the real Label Studio (minutes)

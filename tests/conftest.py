@@ -29,6 +29,7 @@ from service.store.engine import Database, migrate, open_database
 from tests import servers
 from tests.one_server import OneServer
 from tests.openid import provider
+from tests.slow import slow_tests, write_slow_tests
 
 # Tensors of tests are small: threads would wait for each other longer than they work. torch reads it when it is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -82,6 +83,18 @@ _IN_A_ROW = {
 log_to_stderr()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of `make slow`."""
+    parser.addoption("--write-slow", action="store_true", help="write tests/slow.txt from the times of this run")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Keep what was measured, where that was asked for."""
+    if config.option.write_slow:
+        reports = [report for kind in ("", "passed") for report in terminalreporter.getreports(kind)]
+        write_slow_tests(report for report in reports if report.when in ("setup", "call"))
+
+
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """With `--numprocesses auto`, one process more than there are cores: tests wait for sockets and for other processes."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -89,12 +102,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a server process, so that `make test-fast` can leave it out, what is long, and what runs in a row."""
+    """Mark what needs a server process or is slow, so that `make test-fast` can leave it out, what is long, and what runs in a row."""
+    slow = slow_tests()
     for item in items:
         if item.nodeid.startswith(_LONG) and not item.nodeid.startswith(_NOT_LONG):
             item.add_marker("long")
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
+        if item.nodeid.split("[")[0] in slow:
+            item.add_marker("slow")
         for place, name in _IN_A_ROW.items():
             if item.nodeid.startswith(place):
                 item.add_marker(pytest.mark.xdist_group(name))
