@@ -1,0 +1,231 @@
+"""The Celery application and its tasks; `worker.app` imports it.
+
+Nothing is read from the environment when this module is imported: Celery asks for its configuration when it starts.
+
+The parent imports all that a job needs, and computes nothing: a parent that ran a kernel of torch would block its
+children. Each child computes something first, then writes that it can take a job.
+"""
+
+import gc
+import importlib
+import multiprocessing
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import sqlalchemy as sa
+import structlog
+import torch
+from billiard import current_process
+from celery import Celery, current_task
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
+
+from service.logs import log_libraries_to_stderr, log_to_stderr
+from service.settings import (
+    JOB_QUEUE,
+    JOB_TASK,
+    QUESTION_TASK,
+    REQUEST_HEADER,
+    RESCORING_TASK,
+    Settings,
+    broker_options,
+)
+from service.store import workers
+from service.store.blobs import Blobs
+from service.store.clock import database_time
+from service.store.engine import open_database
+from worker.cores import Cores, find_cores
+from worker.devices import choose_device
+from worker.job.context import WorkerContext
+from worker.job.rescoring import run_rescoring
+from worker.job.tasks import run
+from worker.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
+from worker.serving.answers import answer
+
+log_to_stderr()
+log = structlog.get_logger()
+
+# Imported by optimizers of torch at the first step of a job: 800 modules, seconds on a busy machine.
+_NEEDED_BY_JOBS = ("torch._dynamo",)
+# Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
+_CHILD_STARTS_WITHIN_S = 120.0
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read from the environment once."""
+    return Settings()
+
+
+def _configuration() -> dict[str, object]:
+    return {
+        "broker_url": settings().broker_url,
+        "broker_transport_options": broker_options(),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # a broker may come back after any time
+        "task_default_queue": JOB_QUEUE,
+        # A message only reminds of a queued job, and the database decides: a lost or repeated message changes nothing.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_ignore_result": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_hijack_root_logger": False,
+        "worker_proc_alive_timeout": _CHILD_STARTS_WITHIN_S,
+    }
+
+
+app = Celery("usual-suspects")
+app.add_defaults(_configuration)
+
+# Made before the pool forks, so that the parent can tell its children that the worker is stopping.
+_stopping = multiprocessing.get_context("fork").Event()
+_worker_id = new_worker_id()
+_presences: list[Presence] = []
+_pool_size = 1  # set before the pool forks
+
+
+@cache
+def worker_context() -> WorkerContext:
+    """This process's database and files; opened on first use, never shared across a fork."""
+    return WorkerContext(
+        settings=settings(),
+        # A worker that the database does not hear for so long has lost its job.
+        database=open_database(settings().database, settings().lease_seconds),
+        blobs=Blobs(settings().home),
+        device=choose_device(settings().device, getattr(current_process(), "index", 0)),
+        stopping=_stopping.is_set,
+    )
+
+
+@cache
+def cores() -> Cores:
+    """The cores of this process."""
+    return find_cores()
+
+
+@app.task(name=JOB_TASK)
+def run_job(job_id: str) -> None:
+    """Do a job, if it is still queued."""
+    with _logged_with(job_id):
+        _share_cores()
+        run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+
+
+@app.task(name=RESCORING_TASK)
+def rescore_job(job_id: str) -> None:
+    """Score the samples of a completed job again, if that is still to be done."""
+    with _logged_with(job_id):
+        _share_cores()
+        run_rescoring(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+
+
+@app.task(name=QUESTION_TASK)
+def answer_question(job_id: str, question: str) -> None:
+    """Write the predictions of a job's model for new samples, if the answer is still wanted."""
+    with _logged_with(job_id):
+        _share_cores()
+        answer(job_id, question, worker_context())
+
+
+@contextmanager
+def _logged_with(job_id: str) -> Iterator[None]:
+    """Each line that is logged in the block has the ids of the job and of the request that asked for it."""
+    request_id = current_task.request.get(REQUEST_HEADER)
+    ids = {"job": job_id} if request_id is None else {"job": job_id, "request_id": request_id}
+    with structlog.contextvars.bound_contextvars(**ids):
+        yield
+
+
+def _share_cores() -> None:
+    """Compute with the threads of the setting, else with a fair share of the cores."""
+    threads = settings().threads
+    if threads is None:
+        try:
+            with worker_context().database.read() as connection:
+                sharing = _count_sharing(connection)
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("the number of worker processes is not known", error=str(error))
+            sharing = _pool_size
+        threads = cores().share(sharing, _pool_size)
+    torch.set_num_threads(threads)
+    log.info("task begun", threads=threads)
+
+
+def _count_sharing(connection: sa.Connection) -> int:
+    now = database_time(connection)
+    return workers.count_at(connection, cores().place, settings().heartbeat_seconds, now)
+
+
+@setup_logging.connect
+def _log(**_: object) -> None:
+    # Celery's own form would be put around each line, and its lines would have no ids.
+    log_libraries_to_stderr()
+
+
+@celeryd_init.connect
+def _prepare_parent(options: dict[str, object], **_: object) -> None:
+    log_libraries_to_stderr()  # before Celery warns of anything
+    global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
+    _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
+    gc.disable()
+    for name in _NEEDED_BY_JOBS:
+        importlib.import_module(name)
+    # Nothing that was imported is ever garbage: neither this process nor its children look through it again, which would also
+    # make each child copy the memory that it shares with its parent.
+    gc.freeze()
+    gc.enable()
+
+
+@worker_process_init.connect
+def _prepare_process(**_: object) -> None:
+    _presences.clear()  # those of the parent
+    # Before any computation: torch sizes its thread pools at the first one.
+    torch.set_num_threads(settings().threads or cores().share(_pool_size, _pool_size))
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
+    # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
+    torch.use_deterministic_algorithms(True, warn_only=settings().device != "cpu" and torch.cuda.is_available())
+    # A process that cannot compute hangs here and is replaced; one that lacks its device or its files raises. Neither is
+    # counted as ready.
+    torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
+    worker_context()
+    seconds, ready_file = settings().heartbeat_seconds, settings().ready_file
+    _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds, ready_file)]
+
+
+@worker_process_shutdown.connect
+def _end_process(**_: object) -> None:
+    for presence in _presences:
+        presence.end(lambda connection: workers.remove_process(connection, f"{_worker_id}/{os.getpid()}"))
+
+
+@worker_ready.connect
+def _sign_in(**_: object) -> None:
+    database = open_database(settings().database)
+    try:
+        with database.write() as connection:
+            remove_ended(connection)
+    except sa.exc.SQLAlchemyError as error:
+        log.warning("workers that have ended are still listed", error=str(error))
+    database.close()
+    _presences.append(worker_presence(_worker_id, settings().database, settings().heartbeat_seconds))
+
+
+@worker_shutting_down.connect
+def _stop(**_: object) -> None:
+    _stopping.set()
+
+
+@worker_shutdown.connect
+def _sign_out(**_: object) -> None:
+    for presence in _presences:
+        presence.end(lambda connection: workers.remove(connection, _worker_id))
