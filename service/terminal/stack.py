@@ -65,22 +65,11 @@ class Stack:
         # OpenMP threads that spin long while waiting take cores from working processes: 10 times slower on a busy
         # machine. Threads that sleep at once are 3 times slower on an idle machine.
         self._environment.setdefault("GOMP_SPINCOUNT", "10000")
-        # The worker first: its imports take longer than all the rest, which happens meanwhile.
+        # The worker first: its imports take longest. While it and the API import, the database is migrated here, where the
+        # reason of a failure is at hand; the API waits for that, as for any other process that migrates.
         self._start_worker()
+        self._start_api()
         migrate_database(self._environment)
-        options = [
-            "--host",
-            self.host,
-            "--port",
-            str(self.port),
-            "--no-access-log",
-            "--no-server-header",
-            "--http",
-            "service.api.http.slow_headers:CutOffSlowHeaders",
-            "--timeout-graceful-shutdown",
-            "3",
-        ]
-        self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
         self._wait_until_ready()
 
     def watch(self, on_restart: Callable[[str], None]) -> None:
@@ -137,6 +126,21 @@ class Stack:
             "warning",
         ]
         self._spawn("worker", [sys.executable, "-m", "celery", "--app", "worker.app", "--quiet", "worker", *options])
+
+    def _start_api(self) -> None:
+        options = [
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+            "--no-access-log",
+            "--no-server-header",
+            "--http",
+            "service.api.http.slow_headers:CutOffSlowHeaders",
+            "--timeout-graceful-shutdown",
+            "3",
+        ]
+        self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
 
     def _spawn(self, name: str, command: list[str]) -> None:
         part = Supervised(name, command, self._environment, self.logs / f"{name}.log")
