@@ -5,6 +5,7 @@ import re
 import sys
 
 import structlog
+from opentelemetry.trace import format_trace_id, get_current_span
 
 # The paths of webhooks from labelling tools, /ls/con_….<secret>/…, contain a secret.
 _SECRET = re.compile(r"(/ls/+[^/.]*)[^/]*")
@@ -49,9 +50,18 @@ class _ToStderr(logging.Handler):
             self.handleError(record)
 
 
+def _name_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the trace that the line belongs to, if there is one."""
+    span = get_current_span().get_span_context()
+    if span.is_valid:
+        event["trace_id"] = format_trace_id(span.trace_id)
+    return event
+
+
 def _facts() -> list[structlog.typing.Processor]:
     return [
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         # Tracebacks as Python writes them: structlog's own show the values of all variables.

@@ -9,6 +9,7 @@ from functools import cache, partial
 
 import sqlalchemy as sa
 import structlog
+from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.routing import BaseRoute
@@ -67,6 +68,7 @@ from service.services import Services
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
+from service.traces import is_untraced, tracer_provider
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0  # between two tries to reach the database
 log = structlog.get_logger()
@@ -95,6 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ingests=_ingests(settings),
     )
     registry = CollectorRegistry()
+    traces = tracer_provider("usual-suspects-api")
     app = FastAPI(
         title="Usual Suspects",
         version=operations.product_version(),
@@ -104,8 +107,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routes=_routes(),
         docs_url=None,
         redoc_url=None,
+        telemetry={
+            "tracing": traces is not None,
+            "tracer_provider": traces,
+            "operation_spans": False,
+            "metrics": False,
+            "logs": False,
+            "auto_configure": False,
+            "exclude": is_untraced,
+        },
     )
-    app.state.services, app.state.metrics = services, registry
+    app.state.services, app.state.metrics, app.state.traces = services, registry, traces
     registry.register(observe.Backlog(services))
     app.add_middleware(AnswerUnchanged)
     observe.install(app, registry)
@@ -194,6 +206,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services.queue.close()
     services.watch.close()
     services.database.close()
+    if app.state.traces is not None:
+        await to_thread.run_sync(app.state.traces.shutdown)  # it sends what it holds
 
 
 async def _migrate_once_reachable(url: str) -> None:

@@ -22,6 +22,7 @@ from service.settings import (
     Settings,
     broker_options,
 )
+from service.traces import with_trace
 
 log = structlog.get_logger()
 _FIRST = 9
@@ -101,7 +102,9 @@ class CeleryQueue:
             # The worker's lines about the job then have the id of the request that asked for it.
             request_id = structlog.contextvars.get_contextvars().get("request_id")
             headers = {} if request_id is None else {REQUEST_HEADER: request_id}
-            self._celery.send_task(task, args=arguments, retry=False, ignore_result=True, headers=headers, **options)
+            self._celery.send_task(
+                task, args=arguments, retry=False, ignore_result=True, headers=with_trace(headers), **options
+            )
         except Exception as error:  # noqa: BLE001 - whatever ails the broker, what must be done is in the ledger
             log.warning("broker not reached", task=task, error=str(error))
             return False

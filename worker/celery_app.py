@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
@@ -29,6 +30,7 @@ from celery.signals import (
     worker_shutdown,
     worker_shutting_down,
 )
+from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
@@ -44,6 +46,7 @@ from service.store import workers
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import open_database
+from service.traces import TRACE_HEADERS, trace_of, tracer_provider
 from worker.cores import Cores, find_cores
 from worker.devices import choose_device
 from worker.job.context import WorkerContext
@@ -51,6 +54,9 @@ from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
 from worker.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 log_to_stderr()
 log = structlog.get_logger()
@@ -91,6 +97,7 @@ app.add_defaults(_configuration)
 _stopping = multiprocessing.get_context("fork").Event()
 _worker_id = new_worker_id()
 _presences: list[Presence] = []
+_traces: "list[TracerProvider]" = []
 _pool_size = 1  # set before the pool forks
 
 
@@ -116,7 +123,7 @@ def cores() -> Cores:
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
     """Do a job, if it is still queued."""
-    with _logged_with(job_id):
+    with _known_as("job", job_id):
         _share_cores()
         run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
@@ -124,7 +131,7 @@ def run_job(job_id: str) -> None:
 @app.task(name=RESCORING_TASK)
 def rescore_job(job_id: str) -> None:
     """Score the samples of a completed job again, if that is still to be done."""
-    with _logged_with(job_id):
+    with _known_as("rescoring", job_id):
         _share_cores()
         run_rescoring(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
 
@@ -132,17 +139,22 @@ def rescore_job(job_id: str) -> None:
 @app.task(name=QUESTION_TASK)
 def answer_question(job_id: str, question: str) -> None:
     """Write the predictions of a job's model for new samples, if the answer is still wanted."""
-    with _logged_with(job_id):
+    with _known_as("question", job_id):
         _share_cores()
         answer(job_id, question, worker_context())
 
 
 @contextmanager
-def _logged_with(job_id: str) -> Iterator[None]:
-    """Each line that is logged in the block has the ids of the job and of the request that asked for it."""
-    request_id = current_task.request.get(REQUEST_HEADER)
+def _known_as(task: str, job_id: str) -> Iterator[None]:
+    """The block is a span of the trace that asked for it; each line that it logs has the ids of the job and of the request."""
+    request = current_task.request
+    headers = {name: request.get(name) for name in TRACE_HEADERS if request.get(name) is not None}
+    request_id = request.get(REQUEST_HEADER)
     ids = {"job": job_id} if request_id is None else {"job": job_id, "request_id": request_id}
-    with structlog.contextvars.bound_contextvars(**ids):
+    span = get_tracer("usual_suspects").start_as_current_span(
+        task, trace_of(headers), SpanKind.CONSUMER, {"suspects.job": job_id}
+    )
+    with span, structlog.contextvars.bound_contextvars(**ids):
         yield
 
 
@@ -198,6 +210,10 @@ def _prepare_process(**_: object) -> None:
     # counted as ready.
     torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
     worker_context()
+    traces = tracer_provider("usual-suspects-worker")
+    if traces is not None:
+        set_tracer_provider(traces)
+        _traces.append(traces)
     seconds, ready_file = settings().heartbeat_seconds, settings().ready_file
     _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds, ready_file)]
 
@@ -206,6 +222,8 @@ def _prepare_process(**_: object) -> None:
 def _end_process(**_: object) -> None:
     for presence in _presences:
         presence.end(lambda connection: workers.remove_process(connection, f"{_worker_id}/{os.getpid()}"))
+    for traces in _traces:
+        traces.shutdown()  # it sends what it holds
 
 
 @worker_ready.connect

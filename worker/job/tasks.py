@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 import structlog
+from opentelemetry.trace import StatusCode, get_current_span
 from safetensors.torch import save_file
 
 from service.domain.auto import from_scratch, with_network
@@ -80,6 +81,7 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
             return
         log.exception("job failed", job=job_id)
         failure = explain(error)
+        get_current_span().set_status(StatusCode.ERROR, failure.code)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
 
 
