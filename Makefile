@@ -19,7 +19,7 @@ PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PRO
 # Labelling tools have environments and targets of their own.
 OURS := not label_studio and not doccano and not tools
 
-.PHONY: help chaos sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
+.PHONY: help chaos fuzz sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run th
 # A fault that the machine does not allow is left out and named: those of networks and disks need root, on Linux.
 chaos: .venv/.installed-dev  ## Inject 240 faults into running installations (half an hour); writes benchmarks/results/chaos.md
 	$(BIN)/python -m tests.chaos --faults 240 --write
+
+fuzz: .venv/.installed-dev  ## Read 20,000 damaged files of each kind within limits (hours); writes benchmarks/results/fuzz.md
+	$(BIN)/python -m tests.fuzz --write
 
 test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop with the real doccano (minutes)
 	TEST_DOCCANO=.venv-doccano/bin/doccano $(BIN)/python -m pytest tests/doccano -m doccano

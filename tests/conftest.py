@@ -49,6 +49,7 @@ _LONG = (
     "tests/contract/test_contract_fuzz.py",
     "tests/contract/test_contract_openapi.py::test_every_documented_status",
     "tests/docs/test_docs_commands.py",
+    "tests/fuzz/",
     "tests/integration/",
     "tests/property/",
     "tests/unit/api/test_api_bodies.py::test_memory",

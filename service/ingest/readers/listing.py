@@ -79,7 +79,8 @@ def list_zip(path: Path, limits: Limits) -> Listing:
     """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` for encryption and unknown methods."""
     _check_whole(path)
     with opened_zip(path) as archive:
-        infos = [info for info in archive.infolist() if not info.is_dir()]
+        # zipfile's own question fails for a name of no letters.
+        infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     if len(infos) > limits.max_members:
         raise _too_many(limits)
     limits.check_expansion(path.stat().st_size, sum(info.file_size for info in infos))

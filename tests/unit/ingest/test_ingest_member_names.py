@@ -200,3 +200,9 @@ def test_one_part_of_a_zip_in_several_files_is_told(take: Take) -> None:
     content[at + 4 : at + 8] = struct.pack("<HH", 2, 2)
     with pytest.raises(Invalid, match="one part of a ZIP in several files"):
         take(bytes(content), "a.zip")
+
+
+def test_a_file_without_a_name_costs_no_other(take: Take) -> None:
+    pictures = [(f"{kind}/{number}.png".encode(), png(value=number)) for number, kind in enumerate("aabb")]
+    outcome = take(unflagged_zip([(b"", b"x"), *pictures]), "pictures.zip")
+    assert outcome.labels == ["a", "a", "b", "b"]
