@@ -18,6 +18,8 @@ from service.domain.specs import Training
 from service.store.seal import check, sealed_write
 from worker.devices import device_of, to_device
 from worker.training.augmentation import flip_crop
+from worker.training.direct_epoch import direct_epoch, is_direct_rule
+from worker.training.direct_network import DirectNetwork
 from worker.training.stopping import has_stopped_improving
 
 _HOPELESS = 20  # times the loss of a model that knows nothing
@@ -107,6 +109,7 @@ def train(
     `after_batch` is told how many epochs are done, such as 2.25. Raises Diverged, and whatever the callbacks raise.
     """
     optimizer, weights = _optimizer(model, training), _class_weights(labels, training)
+    direct = _direct(model, inputs, training)
     losses: tuple[float, ...] = ()
     if resume is not None:
         model.load_state_dict(resume.model)
@@ -123,7 +126,11 @@ def train(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(training.seed * 1_000_003 + epoch)
             report = partial(_tell, after_batch, done)
-            loss, accuracy = _epoch(model, inputs, labels, weights, optimizer, training, report)
+            batches = _batches(len(labels), training.batch_size)
+            if direct is None:
+                loss, accuracy = _epoch(model, inputs, labels, batches, weights, optimizer, training, report)
+            else:
+                loss, accuracy = direct_epoch(direct, tuple(inputs), labels, batches, weights, optimizer, report)
         # The first steps may be wild and still end well.
         limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
         _check(loss, limit, epoch, model, training)
@@ -138,10 +145,18 @@ def _tell(after_batch: Callable[[float], None], done: int, share: float) -> None
     after_batch(done + share)
 
 
+def _direct(model: nn.Module, inputs: Sequence[Tensor], training: Training) -> DirectNetwork | None:
+    """The network, where its epochs need no autograd."""
+    plain = training.precision == "float32" and training.augmentation == "none" and is_direct_rule(training)
+    network = DirectNetwork.of(model) if plain else None
+    return network if network is not None and network.fits(tuple(inputs)) else None
+
+
 def _epoch(
     model: nn.Module,
     inputs: Sequence[Tensor],
     labels: Int[Tensor, " n"],
+    batches: Sequence[Int[Tensor, " _"]],
     weights: Float[Tensor, " c"] | None,
     optimizer: torch.optim.Optimizer,
     training: Training,
@@ -151,7 +166,6 @@ def _epoch(
     device = device_of(model)
     total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
     weights = None if weights is None else weights.to(device)
-    batches = _batches(len(labels), training.batch_size)
     for number, batch in enumerate(batches, 1):
         (target,) = to_device([labels.index_select(0, batch)], device)
         seen = tuple(part.index_select(0, batch) for part in inputs)
