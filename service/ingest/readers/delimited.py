@@ -1,19 +1,23 @@
 """CSV, TSV and their kin: delimiter, encoding and form found out, every value a string."""
 
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, count, islice
+from operator import length_hint
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
 from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding, without_strays
+from service.ingest.readers import plain_lines
 from service.ingest.readers.table_form import SAMPLE, TableForm, form_of, is_comment
 from service.ingest.readers.text_rows import (
+    CHUNK,
     SPACES,
     Chunk,
     StrayQuote,
@@ -154,26 +158,92 @@ def _batches(path: Path, encoding: TextEncoding, form: TableForm, counts: _Count
     rows = _Rows(form, counts, unsound=bool(encoding.bad_bytes))
     most = batch_rows(len(form.names))
     with _opened(path, encoding) as text:
-        read_from = 0
-        for chunk in _chunks(text, encoding, form):
+        start = _Start(form.start + 1, stray=form.stray_quotes)
+        if plain_lines.takes(form) and not encoding.bad_bytes and not encoding.strays:
+            deque(islice(text, form.start), maxlen=0)
+            yield from _plain_batches(text, form, rows, most, start)
+            text.seek(0)
+        for chunk in () if start.line is None else _chunks(text, encoding, form, start):
             rows.add(chunk)
             place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
-            if rows.size >= most or not 0 <= place - read_from <= BATCH_BYTES:
+            if rows.size >= most or not 0 <= place - start.read_from <= BATCH_BYTES:
                 yield rows.batch()
-                read_from = place
+                start.read_from = place
     if rows.size:
         yield rows.batch()
 
 
-def _chunks(text: IO[str], encoding: TextEncoding, form: TableForm) -> Iterator[Chunk]:
-    """Rows after the header; one by one from the first quote on that is not doubled."""
-    first = form.start + 1
-    if form.delimiter == SPACES:
-        yield from spaced_chunks(_after(text, form.start, encoding, form), first)
-        return
-    if not form.stray_quotes:
+@dataclass
+class _Start:
+    """The line from which rows are read one by one, None for none; a quote before it is not doubled where `stray`."""
+
+    line: int | None
+    stray: bool
+    read_from: int = 0  # place in the file of the end of the last batch
+
+
+def _plain_batches(text: IO[str], form: TableForm, rows: "_Rows", most: int, start: _Start) -> Iterator[Batch]:
+    """Batches from the next line on, those of plain lines at once. At its end `start` says from where it was not read.
+
+    Batches are the same as if all rows were read one by one.
+    """
+    while start.line is not None:
+        line, read_from = start.line, start.read_from
+        lines = _next_lines(text, most, read_from)
+        if lines is None:
+            return
+        columns = plain_lines.columns_of(lines, form) if lines else None
+        place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
+        if columns is not None:
+            yield rows.plain_batch(columns, line)
+            start.line, start.read_from = line + len(lines), place
+            continue
+        if place - read_from > BATCH_BYTES and any(form.quote in one for one in lines):
+            return
+        held, taken = iter(lines), count(line)
         try:
-            yield from plain_chunks(_after(text, form.start, encoding, form), form.dialect, first)
+            for chunk in plain_chunks(
+                (one for one, _ in zip(chain(held, text), taken, strict=False)), form.dialect, line
+            ):
+                rows.add(chunk)
+                place = text.buffer.tell()  # type: ignore[attr-defined]  # as above
+                far = not length_hint(held) and place - read_from > BATCH_BYTES
+                if rows.size >= most or far:
+                    yield rows.batch()
+                    start.line, start.read_from = next(taken), place
+                    break
+            else:
+                start.line = None
+        except StrayQuote as stray:
+            start.line, start.stray = stray.line, True
+            return
+
+
+def _next_lines(text: IO[str], most: int, read_from: int) -> list[str] | None:
+    """The lines of a batch if each is a row; None where some are very long."""
+    lines: list[str] = []
+    while len(lines) < most:
+        size, before = 0, len(lines)
+        for one in islice(text, CHUNK):
+            lines.append(one)
+            size += len(one)
+            if size > BATCH_BYTES:
+                return None
+        place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
+        if len(lines) < before + CHUNK or place - read_from > BATCH_BYTES:
+            break
+    return lines
+
+
+def _chunks(text: IO[str], encoding: TextEncoding, form: TableForm, start: _Start) -> Iterator[Chunk]:
+    """Rows from a line on; one by one from the first quote on that is not doubled."""
+    first = start.line or 1
+    if form.delimiter == SPACES:
+        yield from spaced_chunks(_after(text, first - 1, encoding, form), first)
+        return
+    if not start.stray:
+        try:
+            yield from plain_chunks(_after(text, first - 1, encoding, form), form.dialect, first)
         except StrayQuote as stray:
             first = stray.line
             text.seek(0)
@@ -262,6 +332,15 @@ class _Rows:
         if self.unsound and (bad := next(filter(None, map(BAD_BYTES.search, row)), None)):
             return bad_byte(bad[0])
         return ""
+
+    def plain_batch(self, columns: Sequence[Any], line: int) -> Batch:
+        """A batch of plain rows from this line on, none of which is skipped; no rows may be held."""
+        first, self.index = self.index + 1, self.index + len(columns[0])
+        return Batch(
+            rows=pa.RecordBatch.from_arrays(list(columns), names=list(self.form.names)),
+            index=np.arange(first, self.index + 1, dtype=np.int64),
+            where=lambda position: f"line {line + position}",
+        )
 
     def batch(self) -> Batch:
         """The rows so far; the next batch begins."""

@@ -67,6 +67,11 @@ class TableForm:
     warnings: tuple[ClientWarning, ...] = field(default=())
 
     @property
+    def quote(self) -> str:
+        """The mark around values."""
+        return str(self.dialect.get("quotechar", '"'))
+
+    @property
     def said(self) -> str:
         """The form in words."""
         delimiter = DELIMITERS.get(self.delimiter, repr(self.delimiter))

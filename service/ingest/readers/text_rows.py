@@ -19,7 +19,7 @@ Dialect = dict[str, Any]
 Chunk = tuple[list[list[str]], list[int] | range, frozenset[int]]
 
 SPACES = " "  # as a delimiter: any run of spaces and tabs
-_CHUNK = 256
+CHUNK = 256
 _BETWEEN_SPACES = re.compile(r'"((?:[^"\\]|\\.|"")*)"(?=\s|$)|\S+')
 _ESCAPED_QUOTE = re.compile(r'(\\+)"')
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -40,7 +40,7 @@ def plain_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterator[
         rows: list[list[str]] = []
         before = reader.line_num
         try:
-            rows.extend(islice(reader, _CHUNK))
+            rows.extend(islice(reader, CHUNK))
         except csv.Error as error:
             places = _lines_of(rows, line)
             if rows:
@@ -67,7 +67,7 @@ def careful_chunks(lines: Iterable[str], dialect: Dialect, line: int) -> Iterato
         rows.append(row)
         places.append(line)
         line += len(held)
-        if len(rows) == _CHUNK:
+        if len(rows) == CHUNK:
             yield rows, places, frozenset(stray)
             rows, places, stray = [], [], set()
     yield rows, places, frozenset(stray)
@@ -101,7 +101,7 @@ def careful_rows(
 def spaced_chunks(lines: Iterable[str], line: int) -> Iterator[Chunk]:
     """Rows whose values stand between runs of spaces."""
     source = iter(lines)
-    while rows := [split_at_spaces(text) for text in islice(source, _CHUNK)]:
+    while rows := [split_at_spaces(text) for text in islice(source, CHUNK)]:
         yield rows, range(line, line + len(rows)), frozenset()
         line += len(rows)
 
