@@ -15,7 +15,7 @@ from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
 from service.ingest import fingerprints, values
 from service.ingest.content_digest import ContentDigest
 from service.ingest.fingerprints import Fingerprints
-from service.ingest.images import Appearance, Depth
+from service.ingest.images import Appearance, Depth, Look
 from service.ingest.inputs import RowFaults, convert
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
@@ -132,8 +132,10 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
 def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCounts, skips: IO[str]) -> Iterator[Any]:
     schema = schema_of(plan)
     for batch in source.batches(True):
-        faults = RowFaults(batch.rows.num_rows)
-        table = pa.table(_columns(batch, plan, limits, faults, written), schema=schema).filter(faults.kept())
+        faults, looks = RowFaults(batch.rows.num_rows), dict[int, Look]()
+        columns = _columns(batch, plan, limits, faults, looks, written)
+        kept = faults.kept()
+        table = pa.table(columns, schema=schema).filter(kept)
         for skip in sorted([*batch.skipped, *_skipped_rows(faults, batch)], key=lambda row: row.index):
             skips.write(skip.model_dump_json() + "\n")
             written.skipped += 1
@@ -144,9 +146,9 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
         for pair in pc.value_counts(table.column("split")).to_pylist():
             written.splits[pair["values"]] += pair["counts"]
         if plan.modality == "image":
-            for image in table.column("image"):
-                written.depth.add(image.as_py())
-                written.appearance.add(image.as_py())
+            for position in np.flatnonzero(kept).tolist():
+                written.depth.add(looks[position])
+                written.appearance.add(looks[position], columns["image"][position].as_py)
         yield table
 
 
@@ -155,7 +157,9 @@ def _skipped_rows(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:
         yield SkippedRow(index=int(batch.index[position]), where=batch.where(position), reason=reason)
 
 
-def _columns(batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, written: WriteCounts) -> dict[str, Any]:
+def _columns(
+    batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, looks: dict[int, Look], written: WriteCounts
+) -> dict[str, Any]:
     """The canonical columns of all rows of a batch, also of those with a fault."""
     columns = {
         "index": pa.array(batch.index, pa.int64()),
@@ -166,7 +170,7 @@ def _columns(batch: Batch, plan: Plan, limits: Limits, faults: RowFaults, writte
     if plan.group is not None:
         columns[GROUP] = plan.words.without(values.as_text(_column(batch, plan.group)))
     for one in plan.inputs:
-        columns[one.column] = convert(_column(batch, one.name), one, plan.words, limits, faults)
+        columns[one.column] = convert(_column(batch, one.name), one, plan.words, limits, faults, looks)
     if plan.path is not None:
         columns[PATH] = values.as_text(_column(batch, plan.path))
     return columns

@@ -6,6 +6,7 @@ A new format is a module of `service.ingest.readers` and one entry of `READERS`:
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from service.domain.errors import UnreadableType
@@ -71,6 +72,14 @@ class FileHead:
     upload: Upload
     head: bytes
 
+    @cached_property
+    def members(self) -> list[str]:
+        """The names in a ZIP; none of any other file."""
+        if not self.head.startswith(_ZIP):
+            return []
+        with opened_zip(self.upload.path) as archive:
+            return archive.namelist()
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -97,8 +106,9 @@ def open_upload(upload: Upload) -> RowSource:
     upload, head, packed = unpacked(upload)
     if not head:
         raise invalid("the file is empty")
+    file = FileHead(upload, head)
     for reader in READERS.values():
-        if reader.recognises(FileHead(upload, head)):
+        if reader.recognises(file):
             source = reader.open(upload)
             return replace(source, format=f"{source.format}, gzip") if packed else source
     known = _hint(head)
@@ -175,18 +185,12 @@ def _is_named_npz(file: FileHead) -> bool:
 
 def _array_names(file: FileHead) -> list[str]:
     """The arrays of an NPZ; none of any other file."""
-    if not file.head.startswith(_ZIP):
-        return []
-    with opened_zip(file.upload.path) as archive:
-        names = archive.namelist()
+    names = file.members
     return [name.removesuffix(".npy") for name in names] if all(name.endswith(".npy") for name in names) else []
 
 
 def _is_workbook(file: FileHead) -> bool:
-    if not file.head.startswith(_ZIP):
-        return False
-    with opened_zip(file.upload.path) as archive:
-        return is_workbook(archive.namelist())
+    return file.head.startswith(_ZIP) and is_workbook(file.members)
 
 
 def _is_safetensors(file: FileHead) -> bool:

@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,28 +31,48 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_TEXTS = (b"iCCP", b"iTXt", b"zTXt", b"tEXt")
 
 
-def fault_of(data: bytes | None, limits: Limits) -> str:
-    """Why an encoded image cannot be a sample; empty for one that can be decoded completely."""
+@dataclass(frozen=True)
+class Look:
+    """What an encoded image shows once it is decoded. `fault` says why it cannot be a sample; nothing else counts then.
+
+    `brightest` is the largest pixel value of a greyscale image of more than 8 bits, `whole` whether its values are whole numbers.
+    `may_have_colours` says that only its pixels can tell.
+    """
+
+    fault: str = ""
+    size: tuple[int, int] = (0, 0)
+    may_have_colours: bool = False
+    brightest: float | None = None
+    whole: bool = True
+
+
+def look_at(data: bytes | None, limits: Limits) -> Look:
+    """Decode an image completely, once."""
     if not data:
-        return "no image: empty, or pixels that are no numbers"
+        return Look("no image: empty, or pixels that are no numbers")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            width, height = image.size
+            width, height = size = image.size
             if width * height > limits.max_pixels:
-                return f"too many pixels: {width} x {height}, the limit is {limits.max_pixels:,}"
+                return Look(f"too many pixels: {width} x {height}, the limit is {limits.max_pixels:,}")
+            deep, may_have_colours = _is_deep(image), image.mode not in _GREY
             image.load()
+            if not deep:
+                return Look(size=size, may_have_colours=may_have_colours)
+            values = np.asarray(image, np.float64)
+            brightest = float(values.max(where=np.isfinite(values), initial=0))
+            return Look(size=size, brightest=brightest, whole=image.mode != "F")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return f"too many pixels: the limit is {limits.max_pixels:,}"
+        return Look(f"too many pixels: the limit is {limits.max_pixels:,}")
     except UnidentifiedImageError:
         kind = unreadable_kind(data)
-        return (
+        return Look(
             f"a {kind} image, which is not read; convert it to PNG or JPEG" if kind else "not an image that can be read"
         )
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  decoders raise whatever their format's parser meets
-        return f"the image is damaged: {str(error)[:200] or type(error).__name__}"
-    return ""
+        return Look(f"the image is damaged: {str(error)[:200] or type(error).__name__}")
 
 
 def unreadable_kind(data: bytes) -> str:
@@ -88,15 +109,11 @@ class Depth:
     largest: float | None = None
     whole: bool = True
 
-    def add(self, data: bytes) -> None:
+    def add(self, look: Look) -> None:
         """Add one image that can be decoded; images of 8 bits change nothing."""
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if not _is_deep(image):
-                return
-            values = np.asarray(image, np.float64)
-            self.whole = self.whole and image.mode != "F"
-        brightest = float(values.max(where=np.isfinite(values), initial=0))
-        self.largest = max(self.largest or 0, brightest)
+        if look.brightest is not None:
+            self.whole = self.whole and look.whole
+            self.largest = max(self.largest or 0, look.brightest)
 
     @property
     def white(self) -> float | None:
@@ -113,19 +130,23 @@ class Appearance:
     greyscale: bool = True
     largest_side: int = 0
 
-    def add(self, data: bytes) -> None:
-        """Add one image that can be decoded. Pixels are read until the first colour is found."""
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            self.largest_side = max(self.largest_side, *image.size)
-            if self.greyscale and not _is_deep(image) and image.mode not in _GREY:
-                image.draft("RGB", (_DRAFT, _DRAFT))  # a large JPEG is decoded at a fraction of its size
-                red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
-                self.greyscale = bool((red == green).all() and (green == blue).all())
+    def add(self, look: Look, data: Callable[[], bytes]) -> None:
+        """Add one image that can be decoded. Pixels are looked at until the first colour is found."""
+        self.largest_side = max(self.largest_side, *look.size)
+        if self.greyscale and look.may_have_colours:
+            self.greyscale = not _has_colours(data())
 
     @property
     def kind(self) -> ImageKind | None:
         """The same as a value; None where no image was added."""
         return ImageKind(greyscale=self.greyscale, largest_side=self.largest_side) if self.largest_side else None
+
+
+def _has_colours(data: bytes) -> bool:
+    with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        image.draft("RGB", (_DRAFT, _DRAFT))  # a large JPEG is decoded at a fraction of its size
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0)
+    return not ((red == green).all() and (green == blue).all())
 
 
 def _is_deep(image: Image.Image) -> bool:

@@ -41,8 +41,13 @@ class RowFaults:
         return iter(sorted(self._reasons.items()))
 
 
-def convert(column: Any, one: Input, words: MissingWords, limits: Limits, faults: RowFaults) -> Any:
-    """The canonical values of a column; a missing value is null, or a fault where the row cannot be used without it."""
+def convert(
+    column: Any, one: Input, words: MissingWords, limits: Limits, faults: RowFaults, looks: dict[int, images.Look]
+) -> Any:
+    """The canonical values of a column; a missing value is null, or a fault where the row cannot be used without it.
+
+    `looks` gets what the images show, by position in the batch.
+    """
     match one.kind:
         case "numeric":
             return _numbers(column, one, words)
@@ -57,7 +62,7 @@ def convert(column: Any, one: Input, words: MissingWords, limits: Limits, faults
         case "embedding":
             return _vectors(column, one.width, faults)
         case "image":
-            return _images(column, limits, faults)
+            return _images(column, limits, faults, looks)
         case "text":
             return _texts(column, words, faults)
 
@@ -98,17 +103,19 @@ def _texts(column: Any, words: MissingWords, faults: RowFaults) -> Any:
     return texts
 
 
-def _images(column: Any, limits: Limits, faults: RowFaults) -> Any:
+def _images(column: Any, limits: Limits, faults: RowFaults, looks: dict[int, images.Look]) -> Any:
     column = pc.cast(column, pa.binary())
     mended: dict[int, bytes] = {}
     for position, value in enumerate(column):
         data = value.as_py()
-        fault = images.fault_of(data, limits)
-        without = images.without_texts(data) if fault and data else data
-        if without != data and not images.fault_of(without, limits):
-            mended[position] = without
-        elif fault:
-            faults.mark([position], fault)
+        look = images.look_at(data, limits)
+        if look.fault and data and (without := images.without_texts(data)) != data:
+            again = images.look_at(without, limits)
+            if not again.fault:
+                look, mended[position] = again, without
+        if look.fault:
+            faults.mark([position], look.fault)
+        looks[position] = look
     if mended:
         found = [mended.get(position) or value.as_py() for position, value in enumerate(column)]
         column = pa.array(found, column.type)

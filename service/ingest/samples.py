@@ -30,7 +30,7 @@ def write_samples(data: Path, samples: Sequence[Mapping[str, Any]], path: Path, 
     for feature in header.features:
         one = _input(feature, schema)
         columns[one.column] = convert(
-            _column([sample.get(one.name) for sample in samples]), one, MissingWords(), limits, faults
+            _column([sample.get(one.name) for sample in samples]), one, MissingWords(), limits, faults, {}
         )
     count = len(samples)
     columns |= {

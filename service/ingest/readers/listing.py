@@ -4,11 +4,12 @@ import re
 import struct
 import tarfile
 import unicodedata
+import weakref
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -78,21 +79,24 @@ def unpack(read: OpenMember, member: Member, path: Path) -> None:
 def list_zip(path: Path, limits: Limits) -> Listing:
     """The files of a ZIP. Raises `TooLarge` for too many or too large ones, `Invalid` for encryption and unknown methods."""
     _check_whole(path)
-    with opened_zip(path) as archive:
+    with ExitStack() as stack:
+        archive = stack.enter_context(_zip(path))
         # zipfile's own question fails for a name of no letters.
         infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
-    if len(infos) > limits.max_members:
-        raise _too_many(limits)
-    limits.check_expansion(path.stat().st_size, sum(info.file_size for info in infos))
-    for info in infos:
-        _check_method(info)
+        if len(infos) > limits.max_members:
+            raise _too_many(limits)
+        limits.check_expansion(path.stat().st_size, sum(info.file_size for info in infos))
+        for info in infos:
+            _check_method(info)
+        found = [(_zip_name(info), Member("", info.file_size, info)) for info in infos]
+        stack.pop_all()
 
     @contextmanager
     def reading() -> Iterator[OpenMember]:
-        with opened_zip(path) as archive:
-            yield lambda member: _open_zipped(archive, member)
+        yield lambda member: _open_zipped(archive, member)
 
-    found = [(_zip_name(info), Member("", info.file_size, info)) for info in infos]
+    # Its directory is long to read: it stays open as long as somebody may read it.
+    weakref.finalize(reading, archive.close)
     return _listing(found, reading)
 
 
@@ -147,10 +151,13 @@ def _unicode_path(extra: bytes, raw: bytes) -> str | None:
 @contextmanager
 def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     """A ZIP whose directory can be read; raises `Malformed`."""
-    with _damaged("the ZIP archive"):
-        archive = zipfile.ZipFile(path)
-    with archive:
+    with _zip(path) as archive:
         yield archive
+
+
+def _zip(path: Path) -> zipfile.ZipFile:
+    with _damaged("the ZIP archive"):
+        return zipfile.ZipFile(path)
 
 
 @contextmanager
