@@ -180,6 +180,14 @@ class ColumnCounts:
 
     def _look_at(self, texts: Any, weights: Weights) -> None:
         """Count what different texts are, each weighted by how often it occurs."""
+        blank = pc.equal(texts, "")
+        if pc.any(blank).as_py():
+            self.missing += _weight(weights, blank)
+            texts, weights = _chosen(texts, weights, pc.invert(blank))
+        plain = None if self.missing_words.own else numbers.all_finite(texts)
+        if plain is not None:
+            self._add_plain(plain, texts, weights)
+            return
         missing = self.missing_words.among(texts)
         self.missing += _weight(weights, missing)
         self.non_finite += _weight(weights, pc.and_(missing, values.is_one_of(texts, values.NON_FINITE)))
@@ -256,7 +264,10 @@ class ColumnCounts:
 
     def _count_written(self, texts: Any, weights: Weights) -> Any:
         """Count numbers with marks and units, and give for each text whether it is one."""
-        point, comma = self._count_marks(numbers.written(texts), weights)
+        writings = numbers.written(texts)
+        if writings.null_count == len(writings):
+            return pa.repeat(False, len(writings))
+        point, comma = self._count_marks(writings, weights)
         either = pc.or_(point, comma)
         if pc.any(either).as_py():
             self.by_point += _weight(weights, point)
@@ -318,14 +329,16 @@ class ColumnCounts:
         if self.distinct is None:
             return
         self._texts = None
+        distinct = self.distinct
         for text, weight in zip(texts.to_pylist(), weights.tolist(), strict=True):
-            if text is None:
-                continue
-            if text not in self.distinct:
+            known = distinct.get(text)
+            if known is not None:
+                distinct[text] = known + weight
+            elif text is not None:
+                distinct[text] = weight
                 self.characters += len(text)
                 if len(self.examples) < EXAMPLES and text:
                     self.examples.append(text[:EXAMPLE_CHARACTERS])
-            self.distinct[text] += weight
         if len(self.distinct) > self.most_distinct or self.characters > _MOST_DISTINCT_CHARACTERS:
             self.distinct = None
 

@@ -93,12 +93,10 @@ def of_column(column: Any) -> Hashes:
 
     It is the same in every process.
     """
-    missing = np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool)
     if pa.types.is_string(column.type):
         codes = column.dictionary_encode()
-        texts = [value.encode(errors="surrogatepass") for value in codes.dictionary.to_pylist()]
-        values = np.append(of_contents(texts), _EMPTY)
-        hashes = values[codes.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False).astype(np.int64)]
+        values = np.append(of_contents(codes.dictionary.cast(pa.binary()).to_pylist()), _EMPTY)
+        hashes = values[codes.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)]
     elif pa.types.is_binary(column.type):
         hashes = of_contents([value or b"" for value in column.to_pylist()])
     elif pa.types.is_fixed_size_list(column.type):
@@ -106,10 +104,12 @@ def of_column(column: Any) -> Hashes:
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         hashes = of_contents([row.tobytes() for row in rows])
     elif pa.types.is_floating(column.type):
-        hashes = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64).view(np.uint64)
+        hashes = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64, copy=False).view(np.uint64)
     else:
         hashes = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
-    return mixed(np.where(missing, _EMPTY, hashes))
+    if column.null_count:
+        hashes = np.where(np.asarray(column.is_null().to_numpy(zero_copy_only=False), bool), _EMPTY, hashes)
+    return mixed(hashes)
 
 
 def of_rows(columns: Sequence[Any]) -> Hashes:

@@ -69,7 +69,13 @@ def convert(
 
 def _numbers(column: Any, one: Input, words: MissingWords) -> Any:
     if _is_text(column):
-        texts = words.without(values.as_text(column))
+        texts = values.as_text(column)
+        if one.decimal == "." and not one.unit and not words.own:
+            # No finite number is a word for a missing value.
+            found = numbers.all_finite(pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts))
+            if found is not None:
+                return found
+        texts = words.without(texts)
         texts = numbers.without_suffix(texts, one.unit) if one.unit else texts
         return values.finite(numbers.as_numbers(texts, one.decimal))
     return words.without_numbers(values.finite(pc.cast(column, pa.float64(), safe=False)))

@@ -28,6 +28,8 @@ _BY_POINT = (
 _BY_COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}((\.\d{{3}})+|( \d{{3}})+|('\d{{3}})+))?(,\d*)?{_EXPONENT}$"
 _EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 _WITH_SUFFIX = r"^[+-]?(?:\p{Sc} ?)?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$"
+# How a text begins of which `written` leaves a number, if it is ASCII.
+_BEGINS = rf"^([-+(.,\d]|{_UNIT})"
 _NULL = pa.scalar(None, pa.string())
 # Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
 _DIGITS = {
@@ -46,6 +48,15 @@ def plain(texts: Any) -> Any:
         return pc.cast(pc.if_else(matches(texts, _PLAIN), texts, _NULL), pa.float64())
 
 
+def all_finite(texts: Any) -> Any:
+    """Texts as float64 where each is a finite number, plainly written; None if any is not. Null stays null."""
+    try:
+        found = pc.cast(texts, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    return found if pc.all(pc.is_finite(found)).as_py() else None
+
+
 def matches(texts: Any, pattern: str) -> Any:
     """Whether a pattern occurs in each text; null does not match."""
     return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
@@ -58,8 +69,14 @@ def written(texts: Any) -> Any:
     and so does `(1,234.50)`, as accountants write it, and `1,234.50-`.
     """
     may_be = pc.and_(pc.less_equal(pc.utf8_length(texts), _LONGEST), matches(texts, r"\p{Nd}"))
-    texts = pc.if_else(pc.fill_null(may_be, False), texts, _NULL)
-    if not pc.all(pc.string_is_ascii(texts)).as_py():
+    may_be = pc.fill_null(may_be, False)
+    ascii_only = pc.all(pc.string_is_ascii(texts)).as_py()
+    if ascii_only:
+        may_be = pc.and_(may_be, matches(texts, _BEGINS))
+        if not pc.any(may_be).as_py():
+            return pa.nulls(len(texts), pa.string())
+    texts = pc.if_else(may_be, texts, _NULL)
+    if not ascii_only and not pc.all(pc.string_is_ascii(texts)).as_py():
         texts = _ascii(texts)
     texts = _replaced(texts, r"^\((.*\d.*)\)$", r"-\1")
     texts = _replaced(texts, rf"^([+-]?) ?{_UNIT} ?", r"\1")

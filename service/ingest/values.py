@@ -123,7 +123,12 @@ def _written(value: bytes) -> str:
 
 def is_one_of(texts: Any, words: tuple[str, ...]) -> Any:
     """Whether each text is one of the words, in any case; null is not."""
-    return pc.fill_null(pc.is_in(pc.utf8_lower(texts), pa.array(words)), False)
+    return pc.fill_null(pc.is_in(_lower(texts), pa.array(words)), False)
+
+
+def _lower(texts: Any) -> Any:
+    """Each text in lower case; what is all ASCII is much quicker."""
+    return pc.ascii_lower(texts) if pc.all(pc.string_is_ascii(texts)).as_py() else pc.utf8_lower(texts)
 
 
 def without(texts: Any, words: tuple[str, ...]) -> Any:
@@ -164,6 +169,9 @@ def word_counts(texts: Any) -> Any:
     spaced = pc.add(pc.count_substring(texts, " "), 1)
     if (pc.mean(spaced).as_py() or 0) >= _FEW_WORDS:
         return spaced
+    if pc.all(pc.string_is_ascii(texts)).as_py():
+        found = pc.max_element_wise(spaced, pc.count_substring_regex(texts, "[A-Za-z]{2,}"))
+        return pc.if_else(numbers.matches(texts, _NAME_OF_ROW), pa.scalar(1, found.type), found)
     runs = pc.count_substring_regex(texts, r"\p{L}{2,}")
     unspaced = pc.divide(pc.count_substring_regex(texts, _UNSPACED), _CHARACTERS_OF_WORD)
     found = pc.max_element_wise(spaced, runs, pc.cast(unspaced, runs.type))
