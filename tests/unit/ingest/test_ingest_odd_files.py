@@ -11,7 +11,7 @@ import pytest
 
 from service.domain.errors import Invalid, UnreadableType
 from service.ingest import Limits
-from service.ingest.images import fault_of
+from service.ingest.images import look_at
 from tests.unit.ingest.uploads import Take, csv_of, png, zip_of
 
 CLASSES = ["cat", "dog"] * 10
@@ -109,7 +109,7 @@ def test_a_column_that_is_said_to_be_images_goes_before_other_bytes(take: Take) 
 
 
 def test_what_is_no_image_is_called_so() -> None:
-    assert "not an image" in fault_of(b"<html>not found</html>", Limits())
+    assert "not an image" in look_at(b"<html>not found</html>", Limits()).fault
 
 
 def test_a_first_line_that_may_be_data_is_told(take: Take) -> None:
