@@ -3,7 +3,7 @@
     python -m benchmarks.readers [--rows 1000 10000 100000] [--formats csv parquet ...] [--most-files 100000]
 
 Each file is ingested whole, in this process, by processor time; the least of three readings counts, of one from 100,000 rows on.
-A table has five columns: an id, two numbers, a word and a label. Images are JPEG of 32 by 32 pixels, in folders of their classes.
+A table has five columns: an id, two numbers, a word and a label; the wide one has twenty, some values missing. Images are JPEG of 32 by 32 pixels, in folders of their classes.
 """
 
 import argparse
@@ -31,6 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 _LARGE = 100_000
 _MOST = 11  # times as long for ten times the rows
 _PICTURES = 64
+_MISSING = 0.02
 _WORDS = ("red", "green", "blue", "grey")
 
 
@@ -48,9 +49,31 @@ def table(rows: int) -> pa.Table:
     )
 
 
+def wide_table(rows: int) -> pa.Table:
+    """Twenty columns: an id, nine of fractions with missing values, five of whole numbers, four of words, and a label."""
+    random = np.random.default_rng(0)
+    fractions = {
+        f"fraction{n}": pa.array(random.normal(size=rows).round(4), mask=random.random(rows) < _MISSING)
+        for n in range(9)
+    }
+    whole = {f"whole{n}": random.integers(0, 10 ** (n + 1), rows) for n in range(5)}
+    words = {f"word{n}": [_WORDS[i] for i in random.integers(0, len(_WORDS), rows)] for n in range(4)}
+    few = table(rows)
+    return pa.table({"id": few["id"], **fractions, **whole, **words, "label": few["label"]})
+
+
 def as_csv(rows: int) -> bytes:
     """CSV with a header."""
-    found, file = table(rows), io.StringIO()
+    return _csv(table(rows))
+
+
+def as_wide_csv(rows: int) -> bytes:
+    """CSV of twenty columns."""
+    return _csv(wide_table(rows))
+
+
+def _csv(found: pa.Table) -> bytes:
+    file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(found.column_names)
     writer.writerows(zip(*(column.to_pylist() for column in found.columns), strict=True))
@@ -140,6 +163,7 @@ def as_tar(rows: int) -> bytes:
 
 FILES: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "csv": ("a.csv", as_csv),
+    "csv of 20 columns": ("a.csv", as_wide_csv),
     "csv.gz": ("a.csv.gz", lambda rows: gzip.compress(as_csv(rows), 1)),
     "json": ("a.json", as_json),
     "jsonl": ("a.jsonl", as_json_lines),
