@@ -109,7 +109,7 @@ def read(seed: Seed, content: bytes, folder: Path) -> str:
         )
         rows = [SkippedRow.model_validate_json(line) for line in skipped.read_text().splitlines()]
         check_agreement(Outcome(found, data, rows))
-    except SuspectsError:
+    except (SuspectsError, MemoryError):  # of the second, the process that reads uploads makes an error for clients
         left = sorted(path.name for path in into.glob("**/*"))
         return f"left {left}" if left else _REFUSED
     except Exception as error:  # noqa: BLE001 - any of them is what is looked for

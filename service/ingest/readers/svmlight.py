@@ -108,7 +108,8 @@ def _row(number: int, said: list[str]) -> SparseRow:
         places = np.array([int(place) for place, _, _ in split], np.int64)
         values = np.array([float(value) for _, _, value in split], np.float64)
     except (ValueError, OverflowError):
-        odd = next(pair for pair in pairs if not _PAIR.fullmatch(f" {pair}"))
+        # Where each has the right form, an index has more digits than a number of 64 bits.
+        odd = next((pair for pair in pairs if not _PAIR.fullmatch(f" {pair}")), max(pairs, key=len))
         return SparseRow(number, fault=f"{odd[:40]!r} is no index with a value, as 7:0.5")
     if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
         return SparseRow(number, fault="the indices do not grow from left to right")

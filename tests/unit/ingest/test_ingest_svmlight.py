@@ -81,3 +81,9 @@ def test_several_labels_of_a_row_are_no_class(take: Take) -> None:
     outcome = take("".join(rows), "leaves.svm")
     assert outcome.found.class_counts == {"0": 8, "1": 8}
     assert outcome.skipped[0].reason == "it has several labels, '0,7'; one class a row is expected"
+
+
+def test_an_index_of_many_digits_costs_its_row_alone(take: Take) -> None:
+    outcome = take(f"1 1:0.5\n0 {'1' * 40}:2\n0 1:1.5\n1 1:2\n", "rows.svm")
+    assert [(row.index, row.reason[:12]) for row in outcome.skipped] == [(1, "'11111111111")]
+    assert outcome.labels == ["1", "0", "1"]
