@@ -169,7 +169,11 @@ class ColumnCounts:
 
     def _add_texts(self, column: Any) -> None:
         """Count the different texts of a batch. They are looked at once they are too many, or at the end."""
-        counted = pc.value_counts(column.drop_null())
+        present = column.drop_null()
+        if self.distinct is None and self._held is None and self._add_clean(present):
+            self.missing += column.null_count
+            return
+        counted = pc.value_counts(present)
         texts, weights = counted.field("values"), counted.field("counts").to_numpy()
         self.missing += column.null_count
         self._merge(texts, weights)
@@ -180,13 +184,7 @@ class ColumnCounts:
 
     def _look_at(self, texts: Any, weights: Weights) -> None:
         """Count what different texts are, each weighted by how often it occurs."""
-        blank = pc.equal(texts, "")
-        if pc.any(blank).as_py():
-            self.missing += _weight(weights, blank)
-            texts, weights = _chosen(texts, weights, pc.invert(blank))
-        plain = None if self.missing_words.own else numbers.all_finite(texts)
-        if plain is not None:
-            self._add_plain(plain, texts, weights)
+        if self._add_clean(texts, weights):
             return
         missing = self.missing_words.among(texts)
         self.missing += _weight(weights, missing)
@@ -198,6 +196,22 @@ class ColumnCounts:
         texts, weights = _chosen(texts, weights, pc.invert(numeric))
         if len(texts):
             self._add_words(texts, weights)
+
+    def _add_clean(self, texts: Any, weights: Weights | None = None) -> bool:
+        """Count texts of which each is blank or a finite number, plainly written; False, and nothing is counted, if any is not."""
+        if self.missing_words.own:
+            return False
+        weights = np.ones(len(texts), np.int64) if weights is None else weights
+        blank = pc.equal(texts, "")
+        filled, of_filled = texts, weights
+        if pc.any(blank).as_py():
+            filled, of_filled = _chosen(texts, weights, pc.invert(blank))
+        found = numbers.all_finite(filled)
+        if found is None:
+            return False
+        self.missing += int(weights.sum() - of_filled.sum())
+        self._add_plain(found, filled, of_filled)
+        return True
 
     def _add_plain(self, found: Any, texts: Any, weights: Weights) -> None:
         """Count plainly written numbers. Once it is sure that points are decimal, no more points are looked at."""

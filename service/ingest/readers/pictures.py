@@ -27,11 +27,11 @@ class ArchiveImages:
         self._named: dict[str, list[Member]] = defaultdict(list)
         self._stems: dict[str, list[Member]] = defaultdict(list)
         for member in images:
-            name = PurePosixPath(member.path)
+            name = _name(member.path)
             # A browser or a tool may have saved it with its name as it stood in the URL.
-            for one in dict.fromkeys((name.name, unicodedata.normalize("NFC", unquote(name.name)))):
+            for one in dict.fromkeys((name, unicodedata.normalize("NFC", unquote(name)))):
                 self._named[one].append(member)
-                self._stems[PurePosixPath(one).stem].append(member)
+                self._stems[_stem(one)].append(member)
         self._tails: dict[int, dict[str, list[Member]]] = {}
 
     @property
@@ -93,6 +93,18 @@ class ArchiveImages:
                     tails["/".join(folders[start:])].append(member)
         folders = list(parts[:-1])
         return next(tails[tail] for start in range(len(folders) + 1) if (tail := "/".join(folders[start:])) in tails)
+
+
+def _name(path: str) -> str:
+    name = path.rsplit("/", 1)[-1]
+    return PurePosixPath(path).name if name in ("", ".") else name
+
+
+def _stem(name: str) -> str:
+    if "/" in name or name in ("", "."):  # a slash may have been written as %2F
+        return PurePosixPath(name).stem
+    place = name.rfind(".")
+    return name[:place] if 0 < place < len(name) - 1 else name
 
 
 def _readings(reference: str) -> list[list[str]]:

@@ -13,7 +13,6 @@ from service.ingest.readers.text_rows import SPACES
 
 _FEWEST_COLUMNS = 2  # a line of one value may be blank
 _MARK = re.compile(r"^(#|%|//)", re.MULTILINE)
-_LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 def takes(form: TableForm) -> bool:
@@ -63,7 +62,7 @@ def _is_odd(text: str, form: TableForm) -> bool:
         return True
     if form.dialect["skipinitialspace"] and (f"{form.delimiter} " in text or "\n " in text or text.startswith(" ")):
         return True
-    if "\r" in text and _LONE_RETURN.search(text) is not None:
+    if text.count("\r") != text.count("\r\n"):
         return True
     if "\n\n" in text or "\n\r" in text or text.startswith(("\n", "\r")):
         return True
