@@ -16,7 +16,7 @@ def slow_tests() -> frozenset[str]:
 
 
 def write_slow_tests(reports: Iterable[pytest.TestReport]) -> None:
-    """Write the list from what a run took: the mean over a function's parameters, with what was set up for it alone."""
+    """Write the list from the times of a run: the mean over the cases of a function, setup included."""
     seconds: dict[str, float] = defaultdict(float)
     cases: dict[str, set[str]] = defaultdict(set)
     for report in reports:

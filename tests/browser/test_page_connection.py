@@ -97,6 +97,21 @@ def test_a_finished_job_says_that_the_service_is_away(
     watched.refused.clear()
 
 
+def fail_once(page: Page, pattern: str) -> list[str]:
+    """Let the first request for such an address fail; gives the addresses that were asked for, as they come."""
+    asked: list[str] = []
+
+    def handle(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.abort("failed")
+        else:
+            route.continue_()
+
+    page.route(pattern, handle)
+    return asked
+
+
 @pytest.mark.parametrize(
     "missing", ["index-*.js", "index-*.css", "Icon-*.js", "JobPage-*.css", "Review-*.js", "Review-*.css"]
 )
@@ -104,16 +119,7 @@ def test_the_page_loads_itself_anew_where_one_of_its_files_did_not_come(
     page: Page, services: Services, missing: str
 ) -> None:
     add_finished(services.database, services.blobs)
-    asked: list[str] = []
-
-    def fail_once(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) == 1:
-            route.abort("failed")
-        else:
-            route.continue_()
-
-    page.route(f"**/assets/{missing}", fail_once)
+    asked = fail_once(page, f"**/assets/{missing}")
     page.goto(f"{PAGE}#/jobs/job_1")
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
     assert asked.count(asked[0]) == 2
@@ -135,16 +141,7 @@ def test_what_the_page_reads_is_asked_for_again_before_it_tells_of_a_lost_connec
     page: Page, services: Services
 ) -> None:
     add_finished(services.database, services.blobs)
-    asked: list[str] = []
-
-    def fail_once(route: Route) -> None:
-        asked.append(route.request.url)
-        if len(asked) == 1:
-            route.abort("failed")
-        else:
-            route.continue_()
-
-    page.route("**/jobs/job_1/suspects?*", fail_once)
+    asked = fail_once(page, "**/jobs/job_1/suspects?*")
     page.goto(f"{PAGE}#/jobs/job_1")
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
     expect(page.get_by_role("alert")).to_have_count(0)
