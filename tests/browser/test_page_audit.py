@@ -248,6 +248,8 @@ def test_the_ranking_is_sharpened_when_enough_labels_are_verified(
     asked.click()
     expect(asked).to_have_text("Sharpening…")
     expect(asked).to_be_disabled()
+    # The page says so at the click, before the service has written it down for a worker.
+    assert eventually(lambda: (client.get("/jobs/job_1").json()["rescoring"] or {}).get("state"), "queued") == "queued"
     play_rescoring(services, [*range(100, TRAIN), *range(100)])
     expect(page.get_by_text("Sharpened by 12 verified samples")).to_be_visible()
     expect(asked).to_be_enabled()
