@@ -59,6 +59,7 @@ _LONG = (
     "tests/unit/ingest/test_ingest_real.py",
     "tests/unit/ingest/test_ingest_recorded.py::test_memory",
     "tests/unit/label_studio/",
+    "tests/unit/recorder/test_recorder_ranks.py",
     "tests/unit/test_agent_transports.py",
     "tests/unit/test_public_package.py",
     "tests/unit/worker/test_damaged_jobs.py",

@@ -8,6 +8,7 @@ try:
 except ImportError:  # the older name of the same
     from pytorch_lightning import Callback
 
+from usual_suspects.recorder.ranks import in_group
 from usual_suspects.recorder.recorder import TraceRecorder
 
 
@@ -15,7 +16,7 @@ from usual_suspects.recorder.recorder import TraceRecorder
 class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not installed
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
-    The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.
+    Of several processes each records its part. The module's `forward` must give the logits for the inputs of a batch. `train` and options are TraceRecorder's.
     """
 
     def __init__(self, path: str | Path, train: Any, **options: Any) -> None:
@@ -25,8 +26,9 @@ class TraceCallback(Callback):  # type: ignore[misc, unused-ignore]  # not insta
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Create the recorder."""
-        if trainer.is_global_zero:
-            self._recorder = TraceRecorder(pl_module, self._train, self.path, **self._options)
+        if trainer.is_global_zero or in_group():
+            model = trainer.model or pl_module  # the module, or what FSDP makes of it
+            self._recorder = TraceRecorder(model, self._train, self.path, **self._options)
 
     def on_before_optimizer_step(self, _trainer: Any, _module: Any, optimizer: Any) -> None:
         """Store the learning rate of a step."""

@@ -8,6 +8,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 from transformers import TrainerCallback
 
+from usual_suspects.recorder.ranks import in_group
 from usual_suspects.recorder.recorder import TraceRecorder
 
 _ROUNDING = 1e-6  # of an epoch
@@ -18,7 +19,8 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
     """Records at each epoch's end, with the mean learning rate of its steps; writes the file when training ends.
 
     `train` is what a TraceRecorder takes; left out, the Trainer's own training set, in its order. Class names are those
-    of the model's config unless `classes` says others; further options are TraceRecorder's. Raises ValueError, when the
+    of the model's config unless `classes` says others; further options are TraceRecorder's. Of several processes each records
+    its part. Raises ValueError, when the
     training begins, for what TraceRecorder refuses, and for a single output that is trained as a regression.
     """
 
@@ -33,7 +35,7 @@ class TraceCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]  # un
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002  the Trainer's names
         """Create the recorder."""
-        if not state.is_world_process_zero:
+        if not (state.is_world_process_zero or in_group()):
             return
         model = kwargs["model"]
         if self._classes is None and _is_regression(model):

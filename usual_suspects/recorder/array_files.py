@@ -6,9 +6,10 @@ Never more than one batch is in memory.
 
 import hashlib
 import json
+import math
 import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from usual_suspects.files import atomic_write
 
 _DTYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
+_PIECE = 4 * 2**20  # bytes that are read at once
 
 
 @dataclass(frozen=True)
@@ -58,29 +60,81 @@ class GrowingArray:
         self._path.unlink(missing_ok=True)
 
 
-def write_safetensors(path: Path, columns: Mapping[str, ArrayFile], metadata: Mapping[str, str]) -> None:
-    """Write all arrays into one safetensors file, atomically; the files of the arrays stay.
+@dataclass(frozen=True)
+class JoinedArray:
+    """Rows of arrays in several files, one file after the other: all rows of a file, or those that are kept.
+
+    Two of the same files are equal. Raises ValueError for arrays whose rows differ in type or shape.
+    """
+
+    files: tuple[ArrayFile, ...]
+    kept: tuple[npt.NDArray[np.bool_] | None, ...] = field(compare=False)
+
+    def __post_init__(self) -> None:
+        kinds = {(file.dtype, file.shape[1:]) for file in self.files}
+        if len(kinds) != 1:
+            raise ValueError(
+                f"{self.files[0].path.name} has rows of different kinds on different ranks: {sorted(kinds)}"
+            )
+
+    @property
+    def dtype(self) -> str:
+        """The type of the numbers, as NumPy calls it."""
+        return self.files[0].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Kept rows of all files, and the shape of a row."""
+        rows = [
+            file.shape[0] if kept is None else int(kept.sum()) for file, kept in zip(self.files, self.kept, strict=True)
+        ]
+        return (sum(rows), *self.files[0].shape[1:])
+
+    @property
+    def size(self) -> int:
+        """Bytes of the kept rows."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+def whole(file: ArrayFile) -> JoinedArray:
+    """All rows of one file."""
+    return JoinedArray((file,), (None,))
+
+
+def write_safetensors(
+    path: Path, columns: Mapping[str, JoinedArray], metadata: Mapping[str, str], tick: Callable[[], None] = lambda: None
+) -> None:
+    """Write all arrays into one safetensors file, atomically; the files of the arrays stay. Calls `tick` for each few MiB.
 
     Raises OSError for a file that is not as it was written.
     """
     header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
     end = 0
     for name, column in columns.items():
-        begin, end = end, end + column.path.stat().st_size
+        begin, end = end, end + column.size
         header[name] = {"dtype": _DTYPES[column.dtype], "shape": list(column.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with atomic_write(path) as part, part.open("wb") as target:
         target.write(struct.pack("<Q", len(text)) + text)
         for column in columns.values():
-            _copy(column, target)
+            for file, kept in zip(column.files, column.kept, strict=True):
+                _copy(file, kept, target, tick)
 
 
-def _copy(column: ArrayFile, target: IO[bytes]) -> None:
-    digest = hashlib.sha256()
-    with column.path.open("rb") as source:
-        while piece := source.read(1 << 20):
+def _copy(file: ArrayFile, kept: npt.NDArray[np.bool_] | None, target: IO[bytes], tick: Callable[[], None]) -> None:
+    digest, rows = hashlib.sha256(), 0
+    width = math.prod(file.shape[1:]) * np.dtype(file.dtype).itemsize  # bytes of a row
+    at_once = max(1, _PIECE // width)
+    with file.path.open("rb") as source:
+        while piece := source.read(at_once * width):
             digest.update(piece)
-            target.write(piece)
-    if digest.hexdigest() != column.digest:
-        raise OSError(f"{column.path} is damaged: it is not as it was written; examine the disk and record again")
+            if kept is None:
+                target.write(piece)
+            else:
+                given = np.frombuffer(piece, np.uint8).reshape(-1, width)
+                target.write(given[kept[rows : rows + len(given)]].tobytes())
+                rows += len(given)
+            tick()
+    if digest.hexdigest() != file.digest:
+        raise OSError(f"{file.path} is damaged: it is not as it was written; examine the disk and record again")

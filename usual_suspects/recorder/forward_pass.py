@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from usual_suspects.recorder.early_checks import check_source, class_numbers
+from usual_suspects.recorder.shares import in_order, is_of_rank
 
 RunBatch = Callable[[nn.Module, Any], tuple[Any, Tensor]]  # from model and batch to the model's output and the labels
 
@@ -28,13 +29,14 @@ class RecordedBatch:
     inner: Tensor | None
 
 
-def batches_of(data: Any, name: str) -> Iterable[Any]:
+def batches_of(data: Any, name: str, *, grouped: bool = False) -> Iterable[Any]:
     """Batches in a fixed order: of a DataLoader, a Dataset, a tuple of whole tensors, or any list of batches.
 
-    Raises ValueError for data that is in no fixed order, see `check_source`; `name` is the argument's.
+    In a process group (`grouped`) a DataLoader with a DistributedSampler stands for its whole dataset. Raises ValueError for
+    data that is in no fixed order, see `check_source`; `name` is the argument's.
     """
     if isinstance(data, DataLoader):
-        batches: Iterable[Any] = data
+        batches: Iterable[Any] = in_order(data) if grouped and is_of_rank(data) else data
     elif isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
         counts = {len(part) for part in data}
         if len(counts) != 1:
@@ -209,6 +211,9 @@ def preserved_state(model: nn.Module, sources: Iterable[Any]) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+            reshard: Any = getattr(module, "reshard", None)
+            if reshard is not None:  # FSDP2 leaves the outermost layers whole after a pass without a backward one
+                reshard()
         for generator, state in zip(generators, own, strict=True):
             generator.set_state(state)
         random.setstate(python)

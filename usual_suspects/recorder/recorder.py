@@ -2,8 +2,10 @@
 
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from usual_suspects.recorder.array_files import ArrayFile, GrowingArray, write_safetensors
+from usual_suspects.recorder.array_files import ArrayFile, GrowingArray, JoinedArray, whole, write_safetensors
 from usual_suspects.recorder.early_checks import (
     FASTEST_RATE,
     LARGEST_NUMBER,
@@ -19,23 +21,16 @@ from usual_suspects.recorder.early_checks import (
     SLOWEST_RATE,
     are_numbers,
     check_classes,
-    check_header,
-    check_ids,
-    class_numbers,
     metadata_of,
     warn_of_shared_weights,
 )
-from usual_suspects.recorder.forward_pass import (
-    LastLayerHooks,
-    RunBatch,
-    batches_of,
-    labels_of,
-    last_linear,
-    preserved_state,
-    run_batch,
-)
+from usual_suspects.recorder.forward_pass import LastLayerHooks, RunBatch, last_linear, preserved_state, run_batch
+from usual_suspects.recorder.ranks import InStep, Ranks, buffers_of_first, is_sharded
+from usual_suspects.recorder.samples import Samples
+from usual_suspects.recorder.shards import joined_columns, make_folder
 
-_FEWEST_CLASSES = 2
+_PATIENCE_AFTER_FAILURE = timedelta(minutes=1)
+_ROUNDING = 1e-3  # by which sums of equal weights may differ on unlike devices
 
 
 class TraceRecorder:
@@ -46,7 +41,17 @@ class TraceRecorder:
     which influence is to be measured. `head` is the Linear layer that gives the logits, found when left out; a single
     output z is recorded as the logits 0 and z of the classes 0 and 1. `run` runs the model on a batch where that takes
     more than `model(*inputs)` or `model(**inputs)`. `classes` are the class names, in the order of the logits; `ids` and
-    `reference_ids` name the samples. Only one process of a distributed training should record.
+    `reference_ids` name the samples.
+
+    The file has, for n samples, c classes and d inputs of the last layer: `labels` (n), `logits_E` (n x c) and `activations_E`
+    (n x d) of each epoch E, or `activations` where they never change, `inner_E` (what enters the Linear layer before) of the first
+    and the last, `learning_rates`, and `reference_…` alike.
+
+    In a process group of torch.distributed every rank makes the recorder and calls `record` and `close`, on one file system that
+    they share. Where `train` is the same on all ranks, or a DataLoader with a DistributedSampler, each rank runs a part of it. Where
+    `ids` differ, each rank gives its own samples; of a sample that several give, that of the first rank counts. What a rank
+    cannot do is its own error, and a RuntimeError on all others that names it. Models wrapped by DistributedDataParallel,
+    FullyShardedDataParallel or fully_shard are recorded; wrap them first.
 
     The constructor runs the first batch and reads all labels, and raises ValueError for what the service would refuse
     after the training: samples that are shuffled or dropped, labels that are no class numbers, names that are not one for
@@ -68,28 +73,25 @@ class TraceRecorder:
         run: RunBatch = run_batch,
     ) -> None:
         self.path = Path(path)
-        self._model, self._run = _plain(model), run
+        self._model, self._run, self._ranks = _plain(model), run, Ranks()
         given = {"": train} | ({} if reference is None else {"reference_": reference})
-        with preserved_state(self._model, given.values()):
-            self._data = {prefix: batches_of(data, _part(prefix)) for prefix, data in given.items()}
+        names = {"classes": _list_of(classes), "ids": _list_of(ids), "reference_ids": _list_of(reference_ids)}
+        self._ranks.agree({"path=": self.path.name, "classes=": names["classes"], "head=": type(head).__name__})
+        self._samples = Samples(given, names, self._model, run, self._ranks)
         linear = head is None or isinstance(head, nn.Linear)
         if not linear:
             raise ValueError(f"head= is a {type(head).__name__}; the Linear layer that gives the logits is expected")
-        self.head = head or self._find_head()
+        first = dict(self._samples.first)
+        self.head = self._ranks.together(
+            "running the first samples", lambda: head or last_linear(self._model, first[""], run)
+        )
         self._hooks = LastLayerHooks(self._model, self.head)
-        self._names: dict[str, Sequence[Any] | None] = {
-            name: _list_of(given)
-            for name, given in (("classes", classes), ("ids", ids), ("reference_ids", reference_ids))
-        }
-        self._labels: dict[str, Tensor] = {}
-        self._check_samples()
-        check_classes(self._names["classes"], self._hooks.classes)
-        self._check_ids()
-        check_header(self._names)
+        self._ranks.together("running the first samples", lambda: self._run_first(first))
+        self._samples.split(self._hooks.classes)
+        check_classes(names["classes"], self._hooks.classes)
+        self._samples.join_ids()
         warn_of_shared_weights(self._model, self.head)
-        self._folder = self.path.with_name(self.path.name + ".arrays")
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        self._folder = make_folder(self.path, self._ranks)
         self._rates: dict[int, float] = {}
         self._columns: dict[str, ArrayFile] = {}
 
@@ -101,6 +103,90 @@ class TraceRecorder:
         are more epochs than the service reads; a warning says so. Raises ValueError for an epoch that does not rise, a rate
         that is not above 0, and samples in another order than before.
         """
+        rate, epoch = self._ranks.together("record", partial(self._next_epoch, learning_rate, epoch))
+        weight = 0.0 if is_sharded(self._model) else float(self.head.weight.detach().double().abs().sum())
+        self._ranks.agree({"epoch=": epoch})
+        self._check_same_model(weight)
+        if len(self._rates) >= MOST_EPOCHS:
+            message = f"epoch {epoch} is not recorded: the service reads {MOST_EPOCHS:,} at most; record every tenth epoch, say"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+            return
+        found: dict[str, ArrayFile] = {}
+        labels: dict[str, Tensor] = {}
+        with buffers_of_first(self._model, self._ranks):
+            for prefix in self._samples.shares:
+                passed = self._ranks.together(f"epoch {epoch}", partial(self._run_epoch, prefix, epoch))
+                usable = self._ranks.gather(passed is not None, f"epoch {epoch}")
+                if passed is None or not all(usable):
+                    message = f"epoch {epoch} is not recorded: the model's outputs are not finite, or beyond {LARGEST_NUMBER:g}"
+                    warnings.warn(message, RuntimeWarning, stacklevel=2)
+                    return
+                columns, labels[prefix] = passed
+                found |= columns
+        self._samples.check_order(labels)
+        self._drop_middle_inner()
+        self._columns |= found
+        self._rates[epoch] = rate
+
+    def close(self) -> Path:
+        """Write the file and return its path. Raises ValueError where no epoch was recorded.
+
+        In a process group rank 0 writes the file of all ranks, and all ranks return once it is there. Raises RuntimeError, on all
+        ranks, for a rank that ended or does not come within the timeout of the group, and OSError for a file of a rank that rank 0
+        cannot see; each names the rank.
+        """
+        return self._close(None)
+
+    def _close(self, patience: timedelta | None) -> Path:
+        if not self._rates:
+            raise ValueError("nothing was recorded: call record at the end of each epoch")
+        shards = self._ranks.each("close", self._complete, patience)
+        self._ranks.first_alone("close", lambda tick: self._join(shards, tick))
+        self._ranks.close()
+        return self.path
+
+    def _complete(self) -> dict[str, ArrayFile]:
+        """All arrays of this rank."""
+        labels = {f"{prefix}labels": values.numpy() for prefix, values in self._samples.labels.items()}
+        return self._columns | {name: self._store(name, values) for name, values in labels.items()}
+
+    def _join(self, shards: Sequence[Mapping[str, ArrayFile]], tick: Callable[[], None]) -> None:
+        """Write the file from the arrays of all ranks, and remove these."""
+        columns = joined_columns(self._folder.parent, shards, self._samples.kept)
+        columns["learning_rates"] = whole(
+            self._store("learning_rates", np.array(list(self._rates.values()), np.float64))
+        )
+        names = self._samples.names
+        for name, values in names.items():
+            if values is not None and are_numbers(name, values):
+                columns[name] = whole(self._store(name, np.array(list(values), np.int64)))
+        bias = "true" if self.head.bias is not None else "false"
+        # Labels are columns of the logits, even where classes are called 1 to 5.
+        metadata = metadata_of(names) | {"bias": bias, "labels": "columns"}
+        write_safetensors(self.path, _shared_activations_once(columns, list(self._rates)), metadata, tick)
+        shutil.rmtree(self._folder.parent)
+
+    def __enter__(self) -> "TraceRecorder":
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, failure: BaseException | None, *_more: object) -> None:
+        # The epochs recorded before a training failed are complete.
+        if failure is None or (self._rates and self._ranks.count == 1):
+            self.close()
+        elif self._rates:
+            try:
+                self._close(_PATIENCE_AFTER_FAILURE)
+            except (RuntimeError, OSError) as error:
+                failure.add_note(f"{self.path} was not written: {error}")
+
+    def _run_first(self, first: Mapping[str, Any]) -> None:
+        """Run the first batch of each part, to see that the last layer answers for the model."""
+        for batch in first.values():
+            with preserved_state(self._model, []):
+                for _ in self._hooks([batch], self._run, inner=False):
+                    pass
+
+    def _next_epoch(self, learning_rate: float | torch.optim.Optimizer, epoch: int | None) -> tuple[float, int]:
         rate = self._rate(learning_rate) if isinstance(learning_rate, torch.optim.Optimizer) else float(learning_rate)
         epoch = max(self._rates, default=0) + 1 if epoch is None else epoch
         if epoch <= max(self._rates, default=0):
@@ -109,108 +195,49 @@ class TraceRecorder:
             raise ValueError(
                 f"the learning rate of epoch {epoch} is {rate:g}; it must be above 0, from {SLOWEST_RATE:g} to {FASTEST_RATE:g}"
             )
-        if len(self._rates) >= MOST_EPOCHS:
-            message = f"epoch {epoch} is not recorded: the service reads {MOST_EPOCHS:,} at most; record every tenth epoch, say"
-            warnings.warn(message, RuntimeWarning, stacklevel=2)
-            return
-        found: dict[str, ArrayFile] = {}
-        for prefix, batches in self._data.items():
-            passed = self._run_epoch(prefix, batches, epoch)
-            if passed is None:
-                message = (
-                    f"epoch {epoch} is not recorded: the model's outputs are not finite, or beyond {LARGEST_NUMBER:g}"
+        return rate, epoch
+
+    def _check_same_model(self, weight: float) -> None:
+        """Refuse a rank that trains another model; `weight` is the sum of the last layer's weights without their signs."""
+        weights = self._ranks.gather(weight, "comparing the models")
+        for rank, other in enumerate(weights):
+            if isfinite(other) and isfinite(weights[0]) and not isclose(other, weights[0], rel_tol=_ROUNDING):
+                raise ValueError(
+                    f"the last layer of rank {rank} has other weights than that of rank 0 (sums {other:g} and {weights[0]:g}); the "
+                    "ranks of a process group record one model, so keep its weights equal, as DistributedDataParallel does"
                 )
-                warnings.warn(message, RuntimeWarning, stacklevel=2)
-                return
-            found |= passed
-        self._drop_middle_inner()
-        self._columns |= found
-        self._rates[epoch] = rate
 
-    def close(self) -> Path:
-        """Write the file and return its path. Raises ValueError where no epoch was recorded."""
-        if not self._rates:
-            raise ValueError("nothing was recorded: call record at the end of each epoch")
-        columns = self._columns | {
-            f"{prefix}labels": self._store(f"{prefix}labels", labels.numpy()) for prefix, labels in self._labels.items()
-        }
-        columns["learning_rates"] = self._store("learning_rates", np.array(list(self._rates.values()), np.float64))
-        for name, values in self._names.items():
-            if values is not None and are_numbers(name, values):
-                columns[name] = self._store(name, np.array(list(values), np.int64))
-        bias = "true" if self.head.bias is not None else "false"
-        # Labels are columns of the logits, even where classes are called 1 to 5.
-        metadata = metadata_of(self._names) | {"bias": bias, "labels": "columns"}
-        write_safetensors(self.path, _shared_activations_once(columns, list(self._rates)), metadata)
-        shutil.rmtree(self._folder)
-        return self.path
-
-    def __enter__(self) -> "TraceRecorder":
-        return self
-
-    def __exit__(self, failure: type[BaseException] | None, *_more: object) -> None:
-        # The epochs recorded before a training failed are complete.
-        if self._rates:
-            self.close()
-        elif failure is None:
-            raise ValueError("nothing was recorded: call record at the end of each epoch")
-
-    def _find_head(self) -> nn.Linear:
-        with preserved_state(self._model, self._data.values()):
-            first = next(iter(self._data[""]), None)
-        if first is None:
-            raise ValueError("train has no samples")
-        return last_linear(self._model, first, self._run)
-
-    def _check_samples(self) -> None:
-        """Run the first batch of each part and read all its labels, where no `run` of the caller's gives them."""
-        for prefix, batches in self._data.items():
-            with preserved_state(self._model, [batches]):
-                for _ in self._hooks(islice(batches, 1), self._run, inner=False):
-                    pass
-            if self._run is run_batch:
-                with preserved_state(self._model, [batches]):
-                    self._labels[prefix] = self._read_labels(prefix, batches)
-        found = {int(one) for labels in self._labels.values() for one in labels.bincount().nonzero()}
-        if len(self._labels) == len(self._data) and len(found) < _FEWEST_CLASSES:
-            raise ValueError("all labels are of one class; the service needs samples of at least 2 classes")
-
-    def _read_labels(self, prefix: str, batches: Iterable[Any]) -> Tensor:
-        found: list[Tensor] = []
-        start = 0
-        for batch in batches:
-            found.append(class_numbers(labels_of(batch), self._hooks.classes, f"{prefix}labels", start=start))
-            start += len(found[-1])
-        if not start:
-            raise ValueError(f"{_part(prefix)} has no samples")
-        return torch.cat(found)
-
-    def _check_ids(self) -> None:
-        counts = {prefix: len(self._labels[prefix]) if prefix in self._labels else None for prefix in self._data}
-        check_ids({"": self._names["ids"], "reference_": self._names["reference_ids"]}, counts)
-
-    def _run_epoch(self, prefix: str, batches: Iterable[Any], epoch: int) -> dict[str, ArrayFile] | None:
+    def _run_epoch(self, prefix: str, epoch: int) -> tuple[dict[str, ArrayFile], Tensor] | None:
+        """Arrays and labels of this rank's samples; None where outputs are not finite or too large."""
         names = [f"{prefix}{kind}_{epoch}" for kind in ("logits", "activations", "inner")]
         growing = [GrowingArray(self._folder / name) for name in names]
-        labels: list[Tensor] = []
-        complete = False
+        labels = [torch.zeros(0, dtype=torch.int64)]
+        usable, complete = True, False
         try:
-            with preserved_state(self._model, [batches]):
-                for seen in self._hooks(batches, self._run, inner=True):
-                    if not _usable(seen.logits, seen.entered):
-                        return None
+            with preserved_state(self._model, [self._samples.shares[prefix].batches]):
+                batches = self._samples.batches(prefix, sharded=is_sharded(self._model))
+                for number, seen in enumerate(self._hooks(batches, self._run, inner=True)):
+                    usable = usable and _usable(seen.logits, seen.entered)
+                    if not isinstance(batches, InStep):
+                        if not usable:
+                            return None
+                    elif not usable or number >= batches.own:
+                        continue
                     labels.append(seen.labels)
                     for column, rows in zip(growing, (seen.logits, seen.entered, seen.inner), strict=True):
                         if rows is not None:
                             column.add(rows.numpy())
-            self._check_order(prefix, torch.cat(labels))
-            complete = True
+            complete = usable
         finally:
             if not complete:
                 for column in growing:
                     column.drop()
+        if not usable:
+            return None
         done = dict(zip(names, (column.done() for column in growing), strict=True))
-        return {name: self._same_or_new(name, column) for name, column in done.items() if column.shape[0]}
+        return {name: self._same_or_new(name, column) for name, column in done.items() if column.shape[0]}, torch.cat(
+            labels
+        )
 
     def _same_or_new(self, name: str, column: ArrayFile) -> ArrayFile:
         """The same array of an earlier epoch where there is one, so that frozen layers are stored once."""
@@ -221,19 +248,12 @@ class TraceRecorder:
                 return known
         return column
 
-    def _check_order(self, prefix: str, labels: Tensor) -> None:
-        if prefix not in self._labels:
-            self._labels[prefix] = labels
-            self._check_ids()
-        elif not torch.equal(self._labels[prefix], labels):
-            raise ValueError("the labels are in another order than before; the samples must not be shuffled")
-
     def _drop_middle_inner(self) -> None:
         """Delete inputs of the layer before the last of the epochs between the first and the last, which are not used."""
         if len(self._rates) < 2:
             return
         last = max(self._rates)
-        for prefix in self._data:
+        for prefix in self._samples.shares:
             column = self._columns.pop(f"{prefix}inner_{last}", None)
             if column is not None and all(column.path != other.path for other in self._columns.values()):
                 column.path.unlink()
@@ -241,6 +261,11 @@ class TraceRecorder:
     def _rate(self, optimizer: torch.optim.Optimizer) -> float:
         groups = optimizer.param_groups
         own = [group for group in groups if any(one is self.head.weight for one in group["params"])]
+        if not own and is_sharded(self._model) and len({float(group["lr"]) for group in groups}) > 1:
+            raise ValueError(
+                "the parameters of the optimizer have several learning rates, and which is that of the last layer cannot be told "
+                "from flat parameters; give record() the rate as a number, or FSDP use_orig_params=True"
+            )
         return float((own or groups)[0]["lr"])
 
     def _store(self, name: str, values: Any) -> ArrayFile:
@@ -253,10 +278,6 @@ def _list_of(values: Any) -> Sequence[Any] | None:
     """Names as a list; those of NumPy and torch come as arrays."""
     made = getattr(values, "tolist", None)
     return made() if made is not None else values  # type: ignore[no-any-return]  # both give lists
-
-
-def _part(prefix: str) -> str:
-    return prefix.rstrip("_") or "train"
 
 
 def _usable(*arrays: Tensor) -> bool:
@@ -272,12 +293,12 @@ def _plain(model: nn.Module) -> nn.Module:
     return _plain(inside) if isinstance(inside, nn.Module) else model
 
 
-def _shared_activations_once(columns: dict[str, ArrayFile], epochs: list[int]) -> dict[str, ArrayFile]:
+def _shared_activations_once(columns: dict[str, JoinedArray], epochs: list[int]) -> dict[str, JoinedArray]:
     """The arrays with one name for activations that are the same at every epoch, for training and reference alike."""
     prefixes = [name.removesuffix("labels") for name in columns if name.endswith("labels")]
     first = {prefix: columns[f"{prefix}activations_{epochs[0]}"] for prefix in prefixes}
     each = {f"{prefix}activations_{epoch}": prefix for prefix in prefixes for epoch in epochs}
-    if len(epochs) < 2 or any(columns[name].path != first[prefix].path for name, prefix in each.items()):
+    if len(epochs) < 2 or any(columns[name] != first[prefix] for name, prefix in each.items()):
         return columns
     rest = {name: column for name, column in columns.items() if name not in each}
     return rest | {f"{prefix}activations": column for prefix, column in first.items()}
