@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from usual_suspects.recorder.early_checks import check_header, check_ids, class_numbers
 from usual_suspects.recorder.forward_pass import RunBatch, batches_of, labels_of, preserved_state, run_batch
 from usual_suspects.recorder.ranks import InStep, Ranks
-from usual_suspects.recorder.shares import Share, first_digest, joined_ids, share_of
+from usual_suspects.recorder.shares import BatchShare, first_digest, joined_ids, share_of
 
 _FEWEST_CLASSES = 2
 
@@ -36,7 +36,7 @@ class Samples:
         self.first: dict[str, Any] = {}  # batches
         ranks.together("reading the first samples", lambda: self._open(given))
         self._common = self._find_common()
-        self.shares: dict[str, Share] = {}
+        self.shares: dict[str, BatchShare] = {}
         self.labels: dict[
             str, Tensor
         ] = {}  # of this rank's share; with a `run` of the caller's known after the first epoch
@@ -118,12 +118,14 @@ class Samples:
             found[prefix] = ("first", first_digest(first)) if digest is None else ("ids", digest.hexdigest())
         return found
 
-    def _shares_of_rank(self) -> dict[str, Share]:
+    def _shares_of_rank(self) -> dict[str, BatchShare]:
         shares = {}
         for prefix, batches in self._data.items():
             with preserved_state(self._model, [batches]):
                 common = self._common[prefix]
-                shares[prefix] = share_of(batches, self._ranks.rank, self._ranks.count) if common else Share(batches)
+                shares[prefix] = (
+                    share_of(batches, self._ranks.rank, self._ranks.count) if common else BatchShare(batches)
+                )
         return shares
 
     def _read_labels(self, classes: int) -> dict[str, Tensor]:

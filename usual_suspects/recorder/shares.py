@@ -14,26 +14,26 @@ from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, Itera
 
 
 @dataclass(frozen=True)
-class Share:
+class BatchShare:
     """Batches that a rank runs; `start` is the number of their first sample, 0 where only reading all before would tell."""
 
     batches: Iterable[Any]
     start: int = 0
 
 
-def share_of(batches: Iterable[Any], rank: int, count: int) -> Share:
+def share_of(batches: Iterable[Any], rank: int, count: int) -> BatchShare:
     """One of `count` shares of batches in a fixed order: so many consecutive ones each, the first shares one more.
 
     Only the batches of the share are read, unless they come from a stream.
     """
     if count == 1:
-        return Share(batches)
+        return BatchShare(batches)
     if type(batches) is DataLoader and not isinstance(batches.dataset, IterableDataset):
         return _share_of_loader(batches, rank, count)
     if isinstance(batches, list):
         begin, end = _bounds(len(batches), rank, count)
-        return Share(batches[begin:end])
-    return Share(_Middle(batches, *_bounds(sum(1 for _ in batches), rank, count)))
+        return BatchShare(batches[begin:end])
+    return BatchShare(_Middle(batches, *_bounds(sum(1 for _ in batches), rank, count)))
 
 
 def is_of_rank(loader: DataLoader[Any]) -> bool:
@@ -94,19 +94,19 @@ def _bounds(total: int, rank: int, count: int) -> tuple[int, int]:
     return begin, begin + each + (rank < more)
 
 
-def _share_of_loader(loader: DataLoader[Any], rank: int, count: int) -> Share:
+def _share_of_loader(loader: DataLoader[Any], rank: int, count: int) -> BatchShare:
     """A share of a loader that gives all samples of its dataset in order; `early_checks` refuses others."""
     samples = len(loader.dataset)  # type: ignore[arg-type]  # a dataset that is not iterable has a length
     batches: Any = loader.batch_sampler
     if batches is None:  # the dataset gives whole batches
-        return Share(_with(loader, range(*_bounds(samples, rank, count))))
+        return BatchShare(_with(loader, range(*_bounds(samples, rank, count))))
     if type(batches) is BatchSampler:
         size = batches.batch_size
         begin, end = (min(samples, bound * size) for bound in _bounds(-(-samples // size), rank, count))
-        return Share(_with(loader, BatchSampler(range(begin, end), size, drop_last=False)), begin)
+        return BatchShare(_with(loader, BatchSampler(range(begin, end), size, drop_last=False)), begin)
     given = list(batches)
     begin, end = _bounds(len(given), rank, count)
-    return Share(_with(loader, given[begin:end]), sum(map(len, given[:begin])))
+    return BatchShare(_with(loader, given[begin:end]), sum(map(len, given[:begin])))
 
 
 def _with(loader: DataLoader[Any], places: Any) -> DataLoader[Any]:
