@@ -55,6 +55,11 @@ class OneServer:
         """Where it can be reached."""
         return f"http://127.0.0.1:{self._server.servers[0].sockets[0].getsockname()[1]}"
 
+    def rest(self) -> None:
+        """Wait until the application also did what it does after its answers. No stream may be open."""
+        while self._answering:
+            time.sleep(0.01)
+
     @contextmanager
     def running(self, app: FastAPI) -> Iterator[str]:
         """The URL of the started application, which is stopped at the end of the block."""

@@ -1,7 +1,6 @@
 """Pushing a ranking, seen from our side. The tool is a stand-in; `make test-label-studio` looks into the real one."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -141,13 +140,25 @@ def test_a_job_whose_connection_was_deleted_is_not_pushed(client: httpx.Client, 
     assert (answer.status_code, answer.json()["state"]) == (409, "disconnected")
 
 
-def test_a_job_is_pushed_once_at_a_time(client: httpx.Client, job: str, tool: StandIn) -> None:
-    tool.delay_s = 0.3
+def test_a_job_is_pushed_once_at_a_time(
+    client: httpx.Client, job: str, tool: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, asked, may_go_on = tool.answer, threading.Event(), threading.Event()
+
+    def slowly(*given: Any) -> tuple[int, Any]:
+        asked.set()
+        may_go_on.wait()
+        return whole(*given)
+
+    monkeypatch.setattr(tool, "answer", slowly)
     first = threading.Thread(target=lambda: push(client, job))
     first.start()
-    time.sleep(0.2)
-    answer = push(client, job)
-    first.join()
+    asked.wait()
+    try:
+        answer = push(client, job)
+    finally:
+        may_go_on.set()
+        first.join()
     assert (answer.status_code, answer.json()["state"]) == (409, "pushing")
     assert len(tool.predictions) == 18
 

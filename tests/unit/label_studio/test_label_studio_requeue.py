@@ -156,7 +156,7 @@ def test_requests_to_train_at_once_are_one(
 
     monkeypatch.setattr(loops, "add", begin)
     body = {"action": "START_TRAINING", "project": {"id": 7}}
-    answers = at_once(*[lambda: httpx.post(f"{server}{path}/webhook", json=body)] * 2)
+    answers = at_once(*[lambda: httpx.post(f"{server}{path}/webhook", json=body, timeout=30)] * 2)
     assert [one.status_code for one in answers] == [202, 202]
     with services.database.read() as opened:
         assert loops.pulls_again(opened, job)
