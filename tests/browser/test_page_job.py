@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from service.domain.dataset import DatasetInfo
 from service.domain.job import JobError, Progress, State
@@ -93,6 +93,24 @@ def test_progress_and_curves_are_live_and_survive_a_reload(page: Page, services:
     expect(page).to_have_title("animals: Usual Suspects")
     page.get_by_role("link", name="Training").click()
     expect(page.get_by_role("table", name="Loss").locator("tbody tr")).to_have_count(2)
+
+
+def test_curves_come_also_where_the_job_ends_while_its_events_are_on_their_way(page: Page, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+    asked: list[str | None] = []
+
+    def first_event_alone(route: Route) -> None:
+        asked.append(route.request.headers.get("last-event-id"))
+        if len(asked) == 1:
+            body = 'retry: 100\nid: 1\nevent: state\ndata: {"state": "queued"}\n\n'
+            route.fulfill(body=body, content_type="text/event-stream")
+        else:
+            route.continue_()
+
+    page.route("**/jobs/job_1/events", first_event_alone)
+    page.goto(f"{PAGE}#/jobs/job_1/training")
+    expect(page.get_by_role("table", name="Loss").locator("tbody tr")).to_have_count(1)
+    assert asked == [None, "1"]
 
 
 def test_a_failure_is_said_in_words_and_one_click_mends_it(

@@ -28,7 +28,8 @@ export class FollowedJob {
   #stop: (() => void) | undefined;
   #reloading: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
-  #wasFollowed = false;
+  /** The newest state among the events so far. */
+  #told: Job["state"] | undefined;
 
   constructor(readonly id: string) {
     void this.load();
@@ -48,9 +49,9 @@ export class FollowedJob {
       return;
     }
     if (this.#isClosed) return;
-    if (!ENDED.has(this.job.state) || !this.#wasFollowed) this.#follow();
-    else this.#unfollow();
-    this.#wasFollowed = true;
+    // A job may end while its past events are on their way: the last of them is waited for.
+    if (ENDED.has(this.job.state) && this.#told === this.job.state) this.#unfollow();
+    else this.#follow();
   }
 
   /** Asks for its samples to be scored again by what people verified. */
@@ -80,6 +81,7 @@ export class FollowedJob {
 
   // Past states come first, all at once: the job is loaded when they have passed.
   #entered(state: Job["state"]): void {
+    this.#told = state;
     clearTimeout(this.#reloading);
     if (state !== this.job?.state) this.#reloading = setTimeout(() => void this.load(), SETTLED_MS);
     else if (ENDED.has(state)) this.#unfollow();
