@@ -23,6 +23,7 @@ router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=p
 _LOOK_S = 0.5
 _MOST = 200  # samples that are named; after more, a page is better read again
 Numbers = dict[str, int]
+Reviewed = tuple[Numbers, list[str], int]  # marks of what was seen, samples reviewed since, version of the ranking
 
 
 async def _seen(
@@ -52,6 +53,13 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return [(pair[0], pair[1]) for pair in pairs]
 
 
+def _first_reviewed(
+    job: CompletedJob, seen: Annotated[Numbers | None, Depends(_seen)], services: ServicesDependency
+) -> Reviewed:
+    # Before the answer begins, so that whoever has it hears of all that comes.
+    return _reviewed(services, job, seen)
+
+
 @router.get(
     "/jobs/{job_id}/reviews/events",
     response_class=EventSourceResponse,
@@ -59,17 +67,20 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     responses=problems(400, 404, 409, 410),
 )
 async def follow_reviews(
-    job: CompletedJob, seen: Annotated[Numbers | None, Depends(_seen)], services: ServicesDependency
+    job: CompletedJob,
+    seen: Annotated[Numbers | None, Depends(_seen)],
+    services: ServicesDependency,
+    first: Annotated[Reviewed, Depends(_first_reviewed)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Events are `review`, with `sample_id` and the `review` that holds now (null: none), whoever wrote it and where.
 
     `ranking` with `version` says that the samples were scored again. Reviews of the whole chain come within a second. When more than 200 samples were reviewed at once, one event `reviews` says
     `count: null`: read the page again. A stream with `Last-Event-ID` continues after it.
     """
-    version: int | None = None
+    numbers, samples, ranked = first
+    version = ranked
     while not stopping():
-        numbers, samples, ranked = await run_in_threadpool(_reviewed, services, job, seen)
-        if version is not None and ranked != version:
+        if ranked != version:
             yield ServerSentEvent(event="ranking", data={"version": ranked})
         version = ranked
         if numbers != seen:
@@ -81,9 +92,10 @@ async def follow_reviews(
                     yield ServerSentEvent(event="review", id=mark, data=view)
             seen = numbers
         await asyncio.sleep(_LOOK_S)
+        numbers, samples, ranked = await run_in_threadpool(_reviewed, services, job, seen)
 
 
-def _reviewed(services: Services, job: Job, seen: Numbers | None) -> tuple[Numbers, list[str], int]:
+def _reviewed(services: Services, job: Job, seen: Numbers | None) -> Reviewed:
     with services.database.read() as connection:
         numbers, ranked = news.review_numbers(connection, job.id), rescorings.version(connection, job.id)
         if seen is None or numbers == seen:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
+from service.api import streams
 from service.domain.review import Decision
 from service.services import Services
 from service.settings import Settings
@@ -59,6 +60,22 @@ def test_a_review_is_told_as_the_ranking_shows_it_within_two_seconds(client: htt
         assert event.json()["review"] == shown(client, "row-5")
         say(client, {"sample_id": "row-5", "decision": "withdraw"})
         assert next(events).json() == {"sample_id": "row-5", "review": None}
+
+
+@pytest.mark.usefixtures("finished")
+def test_a_review_is_told_to_whoever_has_an_answer_however_busy_the_database(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = streams._reviewed
+
+    def late(*given: Any) -> streams.Reviewed:
+        time.sleep(0.3)
+        return look(*given)
+
+    monkeypatch.setattr(streams, "_reviewed", late)
+    with listening(client, f"{REVIEWS}/events") as events:
+        say(client, {"sample_id": "row-1", "decision": "keep"})
+        assert next(events).json()["sample_id"] == "row-1"
 
 
 def write(services: Services, decision: Decision) -> None:
