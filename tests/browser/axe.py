@@ -24,11 +24,16 @@ def source() -> str | None:
     return _FILE.read_text(encoding="utf-8") if _FILE.exists() else None
 
 
+_STILL = """() => Promise.allSettled(document.getAnimations()
+  .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished))"""
+
+
 def violations(page: Page, script: str) -> list[tuple[str, str]]:
     """Rules of WCAG 2.2 A and AA that a page breaks, each with the first element that does.
 
     The context of a page with a strict policy is opened with `bypass_csp`.
     """
+    page.evaluate(_STILL)  # what fades in has its colour
     page.evaluate(script)
     found: dict[str, Any] = page.evaluate("rules => axe.run({runOnly: rules})", _RULES)
     return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]

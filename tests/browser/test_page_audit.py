@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, e
 from service.actions import draw_samples
 from service.services import Services
 from tests.browser import axe
-from tests.browser.conftest import PAGE, eventually
+from tests.browser.conftest import PAGE, eventually, follow
 from tests.builders import add_finished, play_rescoring
 
 TRAIN, EVERY = 240, 5  # samples, of which every fifth is wrong
@@ -156,7 +156,7 @@ def test_reviews_of_others_change_the_numbers_without_a_reload(page: Page, clien
     items = client.post("/jobs/job_1/audit/draws", json={"count": 40}).raise_for_status().json()["items"]
     names = [item["sample_id"] for item in items]
     judge(client, names[:30], "Ann")
-    page.goto(COUNT)
+    follow(page, COUNT)
     assert eventually(lambda: said(page), measured(client)) == measured(client)
     was = said(page)
     judge(client, names[30:31], "Bob")
@@ -204,7 +204,7 @@ def test_the_list_of_suspects_leads_to_the_count_and_a_goal_is_kept_in_the_addre
 def test_what_one_person_calls_wrong_goes_to_a_second_one_who_is_not_told(
     page: Page, client: httpx.Client, browser: Browser, server: str
 ) -> None:
-    page.goto(COUNT)
+    follow(page, COUNT)
     page.get_by_label("A second person confirms what is wrong").check()
     page.get_by_role("button", name="Start reviewing").click()
     wrong = [name for name in review(page, range(1, 19)) if is_wrong(name)]
@@ -234,7 +234,7 @@ def test_the_ranking_is_sharpened_when_enough_labels_are_verified(
     (services.blobs.checkpoints("job_1") / "00001.pt").touch()
     judge(client, [f"row-{index}" for index in range(0, 60, EVERY)], "Ann")  # twelve are removed
     judge(client, [f"row-{index}" for index in range(1, 9)], "Ann")  # seven are kept
-    page.goto(COUNT)
+    follow(page, COUNT)
     asked = page.get_by_role("button", name=re.compile("to sharpen the ranking|Sharpening"))
     expect(asked).to_be_disabled()
     expect(
@@ -274,7 +274,7 @@ def test_who_differs_from_whom_is_shown_on_demand(page: Page, client: httpx.Clie
     client.post(
         "/jobs/job_1/reviews", json=[{"sample_id": "row-3", "decision": "plausible", "reviewer": "Bob"}]
     ).raise_for_status()
-    page.goto(COUNT)
+    follow(page, COUNT)
     page.get_by_role("button", name="By reviewer").click()
     found = page.get_by_role("region", name="By reviewer")
     expect(found.get_by_role("row", name="Ann")).to_contain_text("67 %")

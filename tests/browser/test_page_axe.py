@@ -87,6 +87,5 @@ def barriers(page: Page, address: str, script: str) -> list[tuple[str, str]]:
     page.goto(f"{PAGE}#/{address}")
     expect(page.locator("#main > *").first).to_be_attached()
     expect(page.locator("[aria-busy]")).to_have_count(0)
-    page.wait_for_timeout(300)  # what fades in has its colour
     sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return axe.violations(page, script) + ([("scrolls sideways", address)] if sideways > 0 else [])

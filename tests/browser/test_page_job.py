@@ -13,7 +13,7 @@ from service.services import Services
 from service.store import datasets, job_events, jobs, rankings
 from service.store.jobs import Claim
 from tests.browser import axe
-from tests.browser.conftest import PAGE, Watched
+from tests.browser.conftest import PAGE, Watched, follow
 from tests.builders import (
     CSV,
     LEASE,
@@ -228,8 +228,7 @@ def test_what_others_decide_on_a_group_is_shown_without_a_reload(
     page: Page, services: Services, client: httpx.Client
 ) -> None:
     add_finished(services.database, services.blobs)
-    with page.expect_response("**/reviews/events"):
-        page.goto(f"{PAGE}#/jobs/job_1/groups")
+    follow(page, f"{PAGE}#/jobs/job_1/groups")
     half = page.get_by_role("region", name="2 rows, more alike")
     expect(half).to_be_visible()
     decisions = [{"sample_id": name, "decision": "relabel", "label": "eel"} for name in ("row-4", "row-1")]

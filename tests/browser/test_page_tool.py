@@ -171,7 +171,6 @@ def test_the_dialog_has_no_barrier_and_fits(
     dialog.get_by_label("Back into the queue").check()
     dialog.get_by_role("button", name="What would change?").click()
     says(dialog, "This would be sent")
-    page.wait_for_timeout(300)  # what fades in has its colour
     assert axe.violations(page, axe_script) == []
     assert dialog.evaluate("one => one.scrollWidth <= one.clientWidth")
     context.close()

@@ -252,7 +252,6 @@ def test_the_reasons_of_a_refusal_have_no_barrier(
     opened = page.get_by_role("button", name="Hide what can be read")
     expect(opened).to_have_attribute("aria-expanded", "true")
     expect(page.locator(f"[id='{opened.get_attribute('aria-controls')}']")).to_contain_text("CSV")
-    page.wait_for_timeout(300)  # what fades in has its colour
     assert axe.violations(page, axe_script) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
