@@ -23,15 +23,15 @@ _STOP_WITHIN_S = 10
 
 
 @contextmanager
-def reserved_port() -> Iterator[int]:
-    """A port of the loopback address for a server that sets SO_REUSEADDR; nobody else is given it in the block.
+def reserved_port(address: str = "127.0.0.1") -> Iterator[int]:
+    """A port of an address for a server that sets SO_REUSEADDR; nobody else is given it in the block.
 
     On Linux the kernel keeps a bound port from those who ask for any port, whether or not somebody listens on it.
     Other systems would also keep it from the server, so there the port is only free at the start.
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind(("127.0.0.1", 0))
+        holder.bind((address, 0))
         port: int = holder.getsockname()[1]
         if sys.platform != "linux":
             holder.close()

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Download, Page, expect
 
 from tests.browser.conftest import PAGE, Watched, eventually
-from tests.integration.installation import impatient, installed, table
+from tests.integration.installation import eager, installed, table
 
 _TRAINED_MS = 240_000  # a job on a busy machine
 _EVERY = 9  # each ninth label is wrong
@@ -27,7 +27,7 @@ _EVERY = 9  # each ninth label is wrong
 def server(tmp_path: Path, redis_url: str, migrated_sqlite: Path) -> Iterator[str]:
     """URL of a service with a worker."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'suspects.db')}"
-    with installed(impatient(tmp_path / "home", url, redis_url)) as opened, opened.worker():
+    with installed(eager(tmp_path / "home", url, redis_url)) as opened, opened.worker():
         yield str(opened.client.base_url).rstrip("/")
 
 
@@ -69,7 +69,9 @@ def verified_split(page: Page) -> None:
 def review(page: Page, server: str, number: int, right: Callable[[str], str], classes: list[str]) -> None:
     """Review the first samples with the keyboard, as somebody who sees the right label of each."""
     job = re.search(r"job_\w+", page.url)[0]  # type: ignore[index]  # the address of a job holds its id
-    ranked = httpx.get(f"{server}/jobs/{job}/suspects", params={"limit": number}, trust_env=False).json()["items"]
+    ranked = httpx.get(f"{server}/jobs/{job}/suspects", params={"limit": number}, trust_env=False, timeout=60).json()[
+        "items"
+    ]
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", "suspect-0")
     decided = {}
     for place, suspect in enumerate(ranked):
@@ -82,7 +84,9 @@ def review(page: Page, server: str, number: int, right: Callable[[str], str], cl
     expect(page.get_by_role("grid")).to_have_attribute("aria-activedescendant", f"suspect-{number}")
 
     def kept() -> dict[str, tuple[str | None, str | None]]:
-        found = httpx.get(f"{server}/jobs/{job}/reviews", params={"limit": 1000}, trust_env=False).json()["items"]
+        found = httpx.get(f"{server}/jobs/{job}/reviews", params={"limit": 1000}, trust_env=False, timeout=60).json()[
+            "items"
+        ]
         return {one["sample_id"]: (one["label"], one["reviewer"]) for one in found}
 
     wanted = {name: (label, "Ada") for name, label in decided.items()}
@@ -128,7 +132,7 @@ def wrong(rows: list[dict[str, str]], true: list[dict[str, str]]) -> int:
 
 def jobs_of(server: str) -> list[dict[str, Any]]:
     """The jobs, the oldest first."""
-    found: list[dict[str, Any]] = httpx.get(f"{server}/jobs", trust_env=False).json()["items"]
+    found: list[dict[str, Any]] = httpx.get(f"{server}/jobs", trust_env=False, timeout=60).json()["items"]
     return found[::-1]
 
 

@@ -21,12 +21,12 @@ from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database, migrate, open_database
 from service.store.tables import jobs, worker_processes
-from service.terminal.processes import free_port
 from tests.chaos.clock import Clock
 from tests.chaos.hosts import Host, NoNamespaces, network
 from tests.chaos.part import Part
 from tests.chaos.servers import Postgres, Valkey
 from tests.disk import CannotMount, Disk, mounted
+from tests.servers import reserved_port
 
 LEASE_S = 3.0
 _HEARTBEAT_S = 1.0
@@ -158,10 +158,12 @@ def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
         left_out.append(f"disk full: {error}")
     home /= "files"
     home.mkdir()
-    broker = Valkey(folder / "broker", address, free_port(), logs / "valkey.log")
+    broker = Valkey(folder / "broker", address, opened.enter_context(reserved_port(address)), logs / "valkey.log")
     postgres = None
     if kind == "postgresql":
-        postgres = Postgres(folder / "postgresql", address, free_port(), logs / "postgresql.log")
+        postgres = Postgres(
+            folder / "postgresql", address, opened.enter_context(reserved_port(address)), logs / "postgresql.log"
+        )
     # The database is on another disk than the files, as docs/production.md says.
     url = postgres.url if postgres else f"sqlite:///{folder / 'suspects.db'}"
     settings = Settings(
@@ -175,7 +177,7 @@ def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
         threads=1,
     )
     clocks = {name: Clock(folder / f"{name}.clock") for name in ("api", *(f"worker{i}" for i in range(workers)))}
-    port = free_port()
+    port = opened.enter_context(reserved_port())
     api = Part("api", _api(port), _environment(settings, clocks["api"]), logs / "api.log")
     parts = []
     for number in range(workers):

@@ -7,7 +7,6 @@ shell blocks upload and variables go on to the next block.
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import DOCS, PAGES, ROOT, Block, blocks
+from tests.servers import reserved_port
 from tests.stand_in import TOKEN, standing_in, text_task
 
 # Whichever test comes first starts the stack and types the first page, too.
@@ -106,10 +106,7 @@ def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
     folder = tmp_path_factory.mktemp("docs")
     # A refusal of the service ends a page, which curl by itself takes for an answer like others.
     (folder / ".curlrc").write_text('fail-with-body\nsilent\nshow-error\nnoproxy = "*"\n')
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with standing_in() as tool, (folder / "stack.txt").open("w+") as output:
+    with reserved_port() as port, standing_in() as tool, (folder / "stack.txt").open("w+") as output:
         tool.tasks = [text_task(number, "cat" if number % 2 else "dog") for number in range(1, 25)]
         stack = subprocess.Popen(
             [SUSPECTS, "up", "--home", folder / "home", "--port", str(port)],

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from tests.agent import Agent, over_stdio
-from tests.integration.installation import impatient, installed, table
+from tests.integration.installation import eager, installed, table
 
 
 @pytest.fixture
 def agent(tmp_path: Path, redis_url: str, migrated_sqlite: Path) -> Iterator[Agent]:
     """An agent, beside a service and a worker."""
     url = f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'suspects.db')}"
-    settings = impatient(tmp_path / "home", url, redis_url)
+    settings = eager(tmp_path / "home", url, redis_url)
     with installed(settings) as opened, opened.worker(), over_stdio(str(opened.client.base_url)) as found:
         yield found
 

@@ -66,7 +66,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back(installation: Installa
         installation.wait(job_id, "training")
         first.send_signal(signal.SIGTERM)
         job = installation.wait(job_id, "queued")
-        assert first.wait(30) == 0
+        assert first.wait(120) == 0
     assert job["attempts"] == 0
     with installation.worker():
         installation.wait(job_id, "training")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests import servers
-from tests.integration.installation import LONG, QUICK, ROWS, Installation, impatient, installed
+from tests.integration.installation import LONG, QUICK, ROWS, Installation, eager, installed
 
 
 @pytest.fixture(
@@ -29,7 +29,7 @@ def installation(
     else:
         url = request.getfixturevalue("postgres_database")
         servers.empty(url)
-    with installed(impatient(folder / "home", url, redis_url)) as opened, opened.worker():
+    with installed(eager(folder / "home", url, redis_url)) as opened, opened.worker():
         yield opened
 
 
@@ -130,7 +130,7 @@ def right_answer(row: dict[str, str]) -> dict[str, str]:
 
 def rescored(installation: Installation, job_id: str, version: int) -> dict[str, Any]:
     """The job once its ranking has this version."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         job = installation.job(job_id)
         told = job["rescoring"] or {}

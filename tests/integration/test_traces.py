@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.integration.installation import QUICK, impatient, installed
+from tests.integration.installation import QUICK, eager, installed
 
 _PHASES = {"preparing", "training", "scoring", "ranking"}
 
@@ -52,7 +52,7 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Span]
 
 
 def _tasks(spans: list[tuple[str, Span]], wanted: int) -> list[Span]:
-    for _ in range(200):
+    for _ in range(1200):
         found = [span for _, span in spans if span.name == "job"]
         if len(found) == wanted:
             return found
@@ -64,7 +64,7 @@ def _tasks(spans: list[tuple[str, Span]], wanted: int) -> list[Span]:
 def test_a_job_belongs_to_the_trace_of_the_request_that_asked_for_it(
     tmp_path: Path, empty_sqlite: str, redis_url: str, collector: list[tuple[str, Span]]
 ) -> None:
-    settings = impatient(tmp_path, empty_sqlite, redis_url)
+    settings = eager(tmp_path, empty_sqlite, redis_url)
     with installed(settings) as installation, installation.worker():
         caller = "4bf92f3577b34da6a3ce929d0e0e4736"
         installation.client.headers["traceparent"] = f"00-{caller}-00f067aa0ba902b7-01"

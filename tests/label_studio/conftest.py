@@ -15,10 +15,10 @@ import pytest
 import redis
 
 from service.settings import WORKER_QUEUES, Settings
-from service.terminal.processes import free_port
 from tests.browser.conftest import browser
 from tests.label_studio.ours import Installation
 from tests.label_studio.tool import Tool, running
+from tests.servers import reserved_port
 
 __all__ = ["browser"]
 
@@ -49,12 +49,18 @@ def tool() -> Iterator[Tool]:
 
 
 @pytest.fixture(scope="session")
-def installation(redis_url: str) -> Iterator[Installation]:
+def port() -> Iterator[int]:
+    """The port of our service."""
+    with reserved_port() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def installation(redis_url: str, port: int) -> Iterator[Installation]:
     """Ours, on SQLite, allowed to speak with loopback; the tool is told where it is."""
     with redis.Redis.from_url(redis_url) as broker:
         broker.flushdb()
     folder = Path(tempfile.mkdtemp(prefix="suspects-ours-"))
-    port = free_port()
     settings = Settings(
         home=folder / "home",
         broker_url=redis_url,

@@ -67,7 +67,7 @@ def test_an_interrupt_ends_it(server: str) -> None:
         process.stdin.flush()
         assert process.stdout.readline().startswith("{")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) in (130, -signal.SIGINT)
+        assert process.wait(timeout=READY_S) in (130, -signal.SIGINT)
 
 
 def test_over_http_it_answers_the_token_alone(server: str, services: Services) -> None:
@@ -94,7 +94,7 @@ def test_over_http_it_answers_the_token_alone(server: str, services: Services) -
             assert [one["id"] for one in agent.call("jobs")["items"]] == ["job_1"]
             agent.portal.call(http.aclose)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 130
+        assert process.wait(timeout=READY_S) == 130
 
 
 def test_a_port_in_use_is_said(suspects: Suspects, server: str) -> None:

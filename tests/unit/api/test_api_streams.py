@@ -143,11 +143,11 @@ def test_open_streams_do_not_keep_a_stopping_service_up(settings: Settings) -> N
             wait_for(client)
             with listening(client, "/events"):
                 service.send_signal(signal.SIGTERM)
-                service.wait(5)  # the server itself would wait for ever
+                service.wait(60)  # the server itself would wait for ever
 
 
 def wait_for(client: httpx.Client) -> None:
-    for _ in range(200):
+    for _ in range(600):
         try:
             client.get("/healthz")
         except httpx.ConnectError:
