@@ -69,6 +69,7 @@ _LONG = (
     "tests/unit/worker/test_trusted_texts.py",
     "tests/unit/worker/test_worker_start.py",
 )
+_LONG_S = 900  # after which one of them hangs; a campaign of faults takes more than five minutes on a busy machine
 _NOT_LONG = ("tests/browser/test_page_whole_job.py::test_a_table_", "tests/integration/test_review_loop.py")
 # Tests that one process of pytest-xdist runs in a row: one browser at a time, one stack of processes at a time, and
 # networks that are exported once.
@@ -109,6 +110,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid.startswith(_LONG) and not item.nodeid.startswith(_NOT_LONG):
             item.add_marker("long")
+            item.add_marker(pytest.mark.timeout(_LONG_S))
         if _SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("servers")
         if item.nodeid.split("[")[0] in slow:
@@ -286,5 +288,5 @@ def server(one_server: OneServer, app: FastAPI) -> Iterator[str]:
 def client(server: str) -> Iterator[httpx.Client]:
     """A client of the service."""
     # A context for certificates takes longer to make than most tests, and no test of this service needs one.
-    with httpx.Client(base_url=server, trust_env=False, timeout=30, verify=False) as opened:
+    with httpx.Client(base_url=server, trust_env=False, timeout=60, verify=False) as opened:
         yield opened

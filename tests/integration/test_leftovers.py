@@ -37,7 +37,7 @@ def api(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[byt
         while True:
             assert process.poll() is None
             with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False)
+                httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=60)
                 break
             time.sleep(0.05)
         yield process
@@ -68,9 +68,13 @@ def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environmen
     assert len(list(home.glob("datasets/*"))) == 2
     assert list(home.glob("uploads/*"))
     with reserved_port() as port, api(environment, port):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while [one.name for one in home.glob("datasets/*")] != [stays] or list(home.glob("uploads/*")):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        answer = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
-        assert 'suspects_collected_total{kind="orphan"} 1.0' in answer
+        # It counts once the files are gone.
+        counted = 'suspects_collected_total{kind="orphan"} 1.0'
+        metrics = f"http://127.0.0.1:{port}/metrics"
+        while counted not in httpx.get(metrics, trust_env=False, timeout=60).text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -65,7 +65,7 @@ def installation(redis_url: str, port: int) -> Iterator[Installation]:
         home=folder / "home",
         broker_url=redis_url,
         sweep_seconds=0.2,
-        answer_seconds=8,
+        answer_seconds=15,
         allow_private_connections=True,
         public_url=f"http://127.0.0.1:{port}",
     )

@@ -201,6 +201,8 @@ def played(tool: Tool, ours: Installation, *, listening: bool) -> End:
         # The label that is taken back at the end is heard of first, and would make 34 with all but the removed one.
         taken_back = str(suspects[-2])
         ours.until(lambda: decisions(ours, one.job), lambda held: len(held) == 34 and taken_back not in held)
+        # The tasks may have been read a page at a time while people were at work: what that missed is read once more.
+        ours.until(lambda: ours.post(f"/jobs/{one.job}/reconcile")["recorded"], lambda recorded: recorded == 0)
     else:
         # The service may have read a part itself: the push caused events, and projects are read every few minutes.
         ours.post(f"/jobs/{one.job}/reconcile")

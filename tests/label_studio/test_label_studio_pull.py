@@ -103,7 +103,10 @@ def test_uploaded_images_are_fetched_with_the_token(tool: Tool, installation: In
         files = {"file": (f"{number}.png", buffer.getvalue(), "image/png")}
         tool.ask("POST", f"/api/projects/{project}/import", files=files)
     found = sorted(tool.tasks(project), key=lambda task: int(task["id"]))
-    assert httpx.get(f"{tool.url}{found[0]['data']['image']}", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
+    assert (
+        httpx.get(f"{tool.url}{found[0]['data']['image']}", trust_env=False, timeout=60).status_code
+        == httpx.codes.UNAUTHORIZED
+    )
     for place, task in enumerate(found):
         tool.annotate(int(task["id"]), "cat" if place < 6 else "dog")
     info = pulled(installation, installation.connect(tool, tool.personal_token), project)["dataset"]

@@ -8,7 +8,7 @@ import httpx
 
 def sign_in_at_provider(url: str, login: str) -> str:
     """Go through the provider's pages from the address that the service names; gives the one to which it sends back."""
-    with httpx.Client(trust_env=False, verify=False) as browser:
+    with httpx.Client(trust_env=False, verify=False, timeout=60) as browser:
         answer = browser.get(url)
         for _ in range(10):
             if answer.is_redirect:

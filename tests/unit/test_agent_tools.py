@@ -369,7 +369,7 @@ def test_an_image_keeps_its_shape_at_a_size_that_can_be_seen(size: tuple[int, in
 
 def test_a_connected_project_is_submitted(settings: Settings) -> None:
     changed = settings.model_copy(update={"allow_private_connections": True})
-    with standing_in() as tool, serving(changed) as url, httpx.Client(base_url=url) as client:
+    with standing_in() as tool, serving(changed) as url, httpx.Client(base_url=url, timeout=60) as client:
         tool.tasks = [text_task(number, "cat" if number % 2 else "dog") for number in range(1, 25)]
         made = client.post("/connections", json={"kind": "label_studio", "url": tool.url, "token": TOKEN}).json()
         with Client(url) as ours, connected(make_server(ours)) as agent:

@@ -83,7 +83,7 @@ def test_over_http_it_answers_the_token_alone(server: str, services: Services) -
         for headers in ({}, {"Authorization": "Bearer another"}, {"Authorization": TOKEN}):
             while True:
                 try:
-                    answer = httpx.post(url, json=ask, headers=headers, trust_env=False)
+                    answer = httpx.post(url, json=ask, headers=headers, trust_env=False, timeout=READY_S)
                     break
                 except httpx.ConnectError:
                     assert time.monotonic() < deadline

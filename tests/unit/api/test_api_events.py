@@ -106,7 +106,7 @@ def test_many_listeners_leave_room_for_others(client: httpx.Client, server: str,
     heard = []
 
     def run() -> None:
-        with httpx.Client(base_url=server, trust_env=False) as mine:
+        with httpx.Client(base_url=server, trust_env=False, timeout=60) as mine:
             heard.append(listen(mine)[-1][2])
 
     threads = [threading.Thread(target=run) for _ in range(60)]

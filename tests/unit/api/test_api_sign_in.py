@@ -168,7 +168,7 @@ def test_no_other_site_reads_or_writes_with_a_sign_in(client: httpx.Client) -> N
 
 
 def test_who_is_given_the_answer_to_another_persons_attempt_is_not_signed_in_by_it(client: httpx.Client) -> None:
-    with httpx.Client(base_url=client.base_url, trust_env=False) as attacker:
+    with httpx.Client(base_url=client.base_url, trust_env=False, timeout=60) as attacker:
         link = sign_in_at_provider(begun(attacker), "attacker")
     assert client.get(link).status_code == 400  # a browser that has begun nothing
     begun(client)
@@ -245,7 +245,7 @@ def test_a_provider_that_exchanges_its_keys_is_believed_without_a_restart(
     client: httpx.Client, openid_issuer: str
 ) -> None:
     assert returned(client).status_code == 303
-    httpx.post(f"{openid_issuer}/rotate", trust_env=False)
+    httpx.post(f"{openid_issuer}/rotate", trust_env=False, timeout=60)
     assert returned(client).status_code == 303
 
 
@@ -331,7 +331,7 @@ def test_a_secret_that_does_not_fit_a_sign_in_counts_as_a_wrong_key(noor: httpx.
 
 def test_a_cookie_is_no_key_and_a_key_is_no_cookie(noor: httpx.Client, services: Services) -> None:
     session = noor.cookies["suspects-session"]
-    with httpx.Client(base_url=noor.base_url, trust_env=False, headers=OWN) as other:
+    with httpx.Client(base_url=noor.base_url, trust_env=False, timeout=60, headers=OWN) as other:
         assert other.get("/jobs", headers={"Authorization": f"Bearer {session}"}).status_code == 401
         key = admin(services)
         assert other.get("/jobs", headers=key).status_code == 200

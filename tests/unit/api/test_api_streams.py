@@ -138,7 +138,7 @@ def test_open_streams_do_not_keep_a_stopping_service_up(settings: Settings) -> N
         command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
         with (
             subprocess.Popen(command, env=environment) as service,
-            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
         ):
             wait_for(client)
             with listening(client, "/events"):

@@ -80,7 +80,7 @@ def test_an_undoing_that_broke_off_goes_on_and_nobody_takes_it_for_a_word(
         patch.setattr(StandIn, "answer", answer)
         assert client.post(f"/jobs/{job}/push/undo").status_code == 502
     assert broke
-    told = client.post(f"/jobs/{job}/push/undo").json()
+    told = client.post(f"/jobs/{job}/push/undo", timeout=60).json()
     assert told["kept"] == 0
     back = [(one["result"][0]["value"]["choices"], one["completed_by"]) for one in first["annotations"]]
     assert (back, first["drafts"]) == ([(["cat"], 1), (["dog"], 2)], [])
@@ -97,7 +97,7 @@ def test_annotations_that_are_put_back_while_decisions_are_read_are_nobody_s_dec
         # The listing holds what was put back after the reading had begun.
         if path == "/api/tasks/" and "query" not in query and not restored:
             restored.append(0)
-            restored.append(httpx.post(f"{server}/jobs/{job}/push/undo").json()["restored"])
+            restored.append(httpx.post(f"{server}/jobs/{job}/push/undo", timeout=60).json()["restored"])
         return whole(method, path, query, body)
 
     monkeypatch.setattr(tool, "answer", interrupted)
