@@ -61,6 +61,9 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
 CMD ["uvicorn", "--factory", "service.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", "--http", "service.api.http.slow_headers:CutOffSlowHeaders", "--timeout-graceful-shutdown", "5"]
 
 FROM base AS worker
+# LightGBM, which grows boosted trees, takes the system's OpenMP library. The base image decides on its version.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 COPY --from=worker-packages /opt/venv /opt/venv
 COPY --from=code /opt/venv/lib /opt/venv/lib
 USER 10001

@@ -25,10 +25,10 @@ from service.domain.specs import JobOptions, JobSpec, ModelRequest, TrainingRequ
 from service.ingest import Limits, ingest
 from usual_suspects.recorder import TraceRecorder
 from worker.data.canonical import open_canonical
+from worker.job.measuring import measure
 from worker.job.preparation import PreparedJob, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
-from worker.job.scoring import measure
 from worker.training.loop import learning_rate
 
 RESULTS = Path(__file__).parent / "results"

@@ -24,9 +24,10 @@ from benchmarks.runs import fixed, run, searched
 from benchmarks.scattered_runs import NOVEL, REAL, REALS, STRANGER, mixed
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, Reference, TrainingRequest
+from worker.job.measuring import Scored
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import rank
-from worker.job.scoring import Scored, score
+from worker.job.scoring import score
 from worker.job.verified import VerifiedLabels, with_verified
 from worker.signals.formulas import compute
 from worker.signals.summaries import detection

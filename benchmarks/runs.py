@@ -16,9 +16,10 @@ from service.domain.resolve import resolve
 from service.domain.specs import JobOptions, JobSpec, ModelRequest
 from worker.backbones import BackboneContext
 from worker.data.canonical import Canonical
+from worker.job.measuring import Scored
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
-from worker.job.scoring import Scored, score
+from worker.job.scoring import score
 from worker.models import build
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 from worker.training.search import FoundRate, find_rate

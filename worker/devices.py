@@ -29,8 +29,8 @@ def choose_device(wanted: str, process: int) -> torch.device:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """The device of a model's parameters."""
-    return next(model.parameters()).device
+    """The device of a model's parameters; trees, which have none, are on the processor."""
+    return next((parameter.device for parameter in model.parameters()), CPU)
 
 
 def to_device(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:

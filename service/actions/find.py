@@ -5,8 +5,9 @@ import sqlalchemy as sa
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, FieldError, Gone, NotFound, invalid
 from service.domain.job import ACTIVE, State
+from service.domain.models import MODELS
 from service.domain.network import NetworkInfo
-from service.domain.signal import SIGNALS
+from service.domain.signal import SIGNALS, Signal
 from service.services import Services
 from service.store import connections, datasets, jobs, networks, webhooks
 from service.store.connections import EncryptedConnection
@@ -124,11 +125,18 @@ def check_signal(job: Job, name: str, *loc: str | int) -> None:
         msg = f"no such signal; one of {', '.join(computed)}"
     elif SIGNALS[name].trusted_reference and not (job.spec.reference and job.spec.reference.is_trusted):
         msg = "not computed for this job: it needs a trusted reference"
-    elif job.spec.model.name == "predictions" and (why := SIGNALS[name].unsuited(features="anomalous" in computed)):
+    elif (
+        job.spec.model.name == "predictions" and (why := SIGNALS[name].unsuited(features="anomalous" in computed))
+    ) or (why := _unsuited_for_model(job, SIGNALS[name])):
         msg = f"not computed for this job: {why}"
     else:
         msg = f"not among the signals of this job: {', '.join(computed)}"
     raise invalid(loc, msg)
+
+
+def _unsuited_for_model(job: Job, signal: Signal) -> str | None:
+    trees = job.spec.model.name in MODELS and MODELS[job.spec.model.name].trees
+    return signal.unsuited_for_trees() if trees else signal.unsuited_for_networks()
 
 
 def _missing(msg: str, *loc: str | int) -> NotFound:

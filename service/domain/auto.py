@@ -5,7 +5,7 @@ from typing import Any
 
 from service.domain.dataset import DatasetInfo, Modality
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
-from service.domain.specs import JobOptions, JobSpec
+from service.domain.specs import JobOptions, JobSpec, ModelRequest
 
 # Of training rows. With 300, embedded numbers found fewer planted mislabels than plain ones on most of nine tables, with
 # 1,000 on half of them, with 5,000 and more fewer on hardly any.
@@ -27,8 +27,9 @@ def default_model(dataset: DatasetInfo, request: JobOptions) -> tuple[str, dict[
     Where `request` has parameters or an augmentation that only another model can have, it is that model.
     """
     modality, given = dataset.modality, request.model.params
-    if modality == "tabular" and dataset.splits.get("train", dataset.rows) >= _EMBEDS:
-        return AUTO[modality], {"numeric_embeddings": "piecewise_linear"}
+    if modality == "tabular":
+        network = network_for_tables(dataset.splits.get("train", dataset.rows))
+        return network.name, network.params
     if modality not in FROM_SCRATCH:
         return AUTO[modality], {}
     pretrained, scratch = AUTO[modality], FROM_SCRATCH[modality]
@@ -36,6 +37,11 @@ def default_model(dataset: DatasetInfo, request: JobOptions) -> tuple[str, dict[
     first, other = (scratch, pretrained) if augmented or is_small_greyscale(dataset) else (pretrained, scratch)
     name = other if not _takes(first, given) and _takes(other, given) else first
     return name, _enlarged(dataset) if name == pretrained else {}
+
+
+def network_for_tables(rows: int) -> ModelRequest:
+    """The network for a table of so many training rows."""
+    return ModelRequest(name="mlp", params={"numeric_embeddings": "piecewise_linear"} if rows >= _EMBEDS else {})
 
 
 def fallback_model(name: str, given: Mapping[str, Any]) -> str | None:

@@ -37,7 +37,9 @@ def resolve(request: JobOptions, dataset: DatasetInfo) -> JobSpec:
     The caller checks reference datasets and sample ids.
     """
     model, model_request = _resolve_model(request, dataset)
-    signals = _resolve_signals(request.signals, dataset)
+    if model.trees:
+        _refuse_what_trees_lack(request)
+    signals = _resolve_signals(request.signals, dataset, trees=model.trees)
     if request.training.augmentation != "none" and dataset.modality != "image":
         raise invalid(["training", "augmentation"], f"for images only; this is {dataset.modality} data")
     if (
@@ -104,7 +106,11 @@ def _params(model: Model, given: dict[str, Any], *within: str) -> Frozen:
 
 def _resolve_architecture(given: StateParams, dataset: DatasetInfo) -> tuple[Model, StateParams]:
     """The model whose uploaded weights are trained on, and the parameters with its own filled in."""
-    fitting = {one.name: one for one in MODELS.values() if one.modality == dataset.modality and not one.pretrained}
+    fitting = {
+        one.name: one
+        for one in MODELS.values()
+        if one.modality == dataset.modality and not one.pretrained and not one.trees
+    }
     model = fitting.get(given.architecture)
     if model is None:
         names = ", ".join(fitting)
@@ -178,6 +184,26 @@ def _refuse_what_needs_training(request: JobOptions, dataset: DatasetInfo) -> No
         raise invalid_fields([FieldError(loc=loc, msg=msg) for loc, msg in faults])
 
 
+_OF_TREES = ("epochs", "learning_rate", "early_stopping", "seed")
+
+
+def _refuse_what_trees_lack(request: JobOptions) -> None:
+    """Raise Invalid naming each option that has no meaning for boosted trees."""
+    plain = TrainingRequest(**{name: getattr(request.training, name) for name in _OF_TREES})
+    faults: list[tuple[list[str | int], str]] = [
+        (["training", name], f"trees are grown, not trained by steps; for them only {', '.join(_OF_TREES)} can be set")
+        for name in TrainingRequest.model_fields
+        if getattr(request.training, name) not in (getattr(plain, name), False)
+    ]
+    faults += [
+        (["influence", name], "trees have leaves instead of layers; of influence only columns can be set")
+        for name in ("layers", "estimator", "dimension")
+        if getattr(request.influence, name) != getattr(Influence(), name)
+    ]
+    if faults:
+        raise invalid_fields([FieldError(loc=loc, msg=msg) for loc, msg in faults])
+
+
 def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
     """Training options of a recorded training, one epoch a checkpoint, or of predictions, one step."""
     if dataset.modality == "predictions":
@@ -188,13 +214,16 @@ def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
     return TrainingDefaults(epochs=len(rates), learning_rate=rates[0])
 
 
-def _resolve_signals(names: list[str] | None, dataset: DatasetInfo) -> list[str]:
+def _resolve_signals(names: list[str] | None, dataset: DatasetInfo, *, trees: bool) -> list[str]:
     unknown = [name for name in names or () if name not in SIGNALS]
     if unknown:
         raise invalid(["signals"], f"unknown: {', '.join(unknown)}; see GET /signals")
-    if dataset.modality != "predictions":
-        return names or list(SIGNALS)
-    unsuited = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
+    if trees:
+        unsuited = {name: signal.unsuited_for_trees() for name, signal in SIGNALS.items()}
+    elif dataset.modality == "predictions":
+        unsuited = {name: signal.unsuited(features=not dataset.is_bare) for name, signal in SIGNALS.items()}
+    else:
+        unsuited = {name: signal.unsuited_for_networks() for name, signal in SIGNALS.items()}
     faults: list[tuple[list[str | int], str]] = [
         (["signals", place], f"{name}: {unsuited[name]}")
         for place, name in enumerate(names or ())
@@ -212,10 +241,15 @@ def _resolve_training(request: JobOptions, model: Model, params: Mapping[str, An
         defaults = _not_trained(dataset)
     given = request.training.model_dump(exclude_none=True)
     epochs = request.training.epochs or defaults.epochs
-    searched = request.model.name == "auto" and dataset.modality in SEARCHED and "learning_rate" not in given
+    searched = (
+        request.model.name == "auto"
+        and dataset.modality in SEARCHED
+        and not model.trees
+        and "learning_rate" not in given
+    )
     return Training.model_validate(
         {
-            "checkpoints": min(_CHECKPOINTS, epochs),
+            "checkpoints": "all" if model.trees else min(_CHECKPOINTS, epochs),
             "find_learning_rate": searched,
             **defaults.model_dump(),
             **given,

@@ -14,7 +14,9 @@ Need = Literal["reference", "pairs", "neighbours", "trusted_reference", "embeddi
 NOTATION = (
     "Letters: i = training sample, j = reference sample, y = given label, c = class, t = 1..T = checkpoint, eta_t = "
     "learning rate, g = gradient of the loss with respect to the layers of `influence` (influence_density: the last "
-    "layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484), z = logits, p = softmax(z), "
+    "layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484); for boosted_trees t = block of ten rounds, g has one number "
+    "for each leaf, (g + theta h) / sqrt(H + penalty) of i and g / sqrt(H + penalty) of j in the leaf that each tree puts them in, where theta = -G / (H + penalty) and g, h, G, H are those of "
+    "final_loss (BoostIn, arXiv:2205.00359). z = logits, p = softmax(z), "
     "margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there is "
     "none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has groups "
     "(spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif, gd_class, gc_own, "
@@ -44,6 +46,10 @@ class Signal(BaseModel):
         False, description="Compares the checkpoints of a training: not computed for out-of-sample predictions."
     )
     predictions: bool = Field(False, description="Also computed for out-of-sample predictions without `features`.")
+    weights: bool = Field(
+        False, description="Reads gradients of weights: not computed for boosted trees, which have none."
+    )
+    trees: bool = Field(False, description="Computed only for boosted trees.")
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
     @computed_field(description="What is needed beside the logits of a model. features: inputs of its last layer.")  # type: ignore[prop-decorator]  # as pydantic documents it
@@ -69,7 +75,17 @@ class Signal(BaseModel):
             return "it is computed for datasets of embeddings only; knn_vote is its counterpart for `features`"
         if not (features or self.predictions):
             return "it needs `features`, and the upload has only pred_probs"
-        return None
+        return self.unsuited_for_networks()
+
+    def unsuited_for_trees(self) -> str | None:
+        """Why the signal cannot be computed for boosted trees; None if it can."""
+        if self.weights:
+            return "it reads gradients of weights, and trees have none"
+        return "it is computed for datasets of embeddings only" if self.embeddings else None
+
+    def unsuited_for_networks(self) -> str | None:
+        """Why the signal cannot be computed for anything but boosted trees; None if it can."""
+        return "it is computed for the model boosted_trees only" if self.trees else None
 
 
 _KDD = "Data Glitches Discovery using Influence-based Model Explanations, KDD 2025"
@@ -222,6 +238,7 @@ _TABLE = (
         formula="-mean_j I_ij / |g_i|, |g_i|^2 = sum_t eta_t |g_i^t|^2",
         source="RelatIF, arXiv:2003.11630",
         cost="linear",
+        weights=True,
     ),
     Signal(
         name="gc_own",
@@ -269,7 +286,8 @@ _TABLE = (
         "class c, in which h_c exceeds all other h by most; n_c = number of samples labelled c; a = n_y / n_c; s_cy = (N_cy + sum N / "
         "sum K) / (K_c + 1); v_cy = s_cy (1 - s_cy) / (K_c + 2); E_cy = max(0, min(N_cy - N_yc - 2 sqrt(N_cy + N_yc), N_cy - a N_yc "
         "- 2 sqrt(N_cy + a^2 N_yc), K_c (s_cy - s_yc - 2 sqrt(v_cy + v_yc)))); d = min(1, 5 sum E / sum N); "
-        "m_cy = 1 + d (C - 1) (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck). The same as aum where d = w = 0",
+        "m_cy = 1 + d (C - 1) (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck). The same as aum where d = w = 0. For boosted_trees "
+        "T = 1, w = 0 and q = h = mean of p at the end (see final_loss) and of the shares of out_of_bag",
         source="Usual Suspects; AUM, arXiv:2001.10528; confident learning, arXiv:1911.00068",
         cost="neighbours",
         training=True,
@@ -300,6 +318,27 @@ _TABLE = (
         source="Dataset Cartography, arXiv:2009.10795",
         cost="free",
         predictions=True,
+    ),
+    Signal(
+        name="final_loss",
+        title="Final loss",
+        high="its label is improbable to the model at the end of training; for boosted trees to the same trees without the sample",
+        formula="-log p_y at t = T. For boosted_trees all p^t are those without sample i: z_i^t = z_i^(t-1) + sum over the rounds and trees of t of "
+        "eta_t max(-4, min(4, -(G - g_i) / (H - h_i + penalty))), G and H = sums over its leaf of g = p - 1[y] and h = C / (C - 1) p (1 - p), of two "
+        "classes p (1 - p), at the beginning of the round",
+        source="Usual Suspects",
+        cost="free",
+        training=True,
+    ),
+    Signal(
+        name="out_of_bag",
+        title="Out-of-bag error",
+        high="its label is improbable to trees that were grown without it",
+        formula="1 - share of label y in the leaves of the trees whose bag lacks i, of 150 trees of a random forest with at least 3 samples a leaf",
+        source="Random forests, doi:10.1023/A:1010933404324",
+        cost="free",
+        training=True,
+        trees=True,
     ),
     Signal(
         name="confidence",
@@ -336,6 +375,7 @@ _TABLE = (
         source="Usual Suspects",
         cost="free",
         training=True,
+        weights=True,
     ),
     Signal(
         name="knn_vote",
@@ -371,6 +411,7 @@ _TABLE = (
         source="Usual Suspects",
         cost="pairs",
         trusted_reference=True,
+        weights=True,
     ),
     Signal(
         name="support_same",

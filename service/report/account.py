@@ -74,6 +74,8 @@ def _training(facts: Facts) -> str:
     if facts.dataset.recording is not None:
         return f"Recorded elsewhere, at {many(training.epochs, 'checkpoint')}."
     rate = facts.result["model"].get("learning_rate") or training.learning_rate
+    if MODELS[facts.job.spec.model.name].trees:
+        return f"{many(10 * (len(facts.epochs) or training.epochs), 'round')} of trees, learning rate {rate:g}, seed {training.seed}"
     ran = len(facts.epochs) or training.epochs
     epochs = many(ran, "epoch") if ran >= training.epochs else f"{ran} of {many(training.epochs, 'epoch')}"
     parts = [
@@ -103,6 +105,8 @@ def _influence(spec: JobSpec, dataset: DatasetInfo) -> str:
         return (
             "" if dataset.is_bare else "TracIn of one step of a linear layer over the features, along the predictions"
         )
+    if MODELS[spec.model.name].trees:
+        return "BoostIn with the leaves of the trees, at the end of every ten rounds"
     layers = spec.influence.layers
     named = _LAYERS.get(layers, layers) if isinstance(layers, str) else ", ".join(layers)
     checkpoints = spec.training.checkpoints

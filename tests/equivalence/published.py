@@ -565,9 +565,16 @@ def margin_with_confusions(logits: Doubles, h: Doubles, labels: list[int]) -> tu
 @cache
 def confusions(w: World) -> tuple[list[float], float]:
     labels = w.train.labels.tolist()
+    if w.out_of_bag is not None:
+        h = (w.train.p[-1] + w.out_of_bag) / 2
+        return margin_with_confusions(np.log(h)[None], h, labels)
     # No world of these tests is without embeddings, so votes of checkpoints are not asked.
     h = held_out(best_guesses(w), votes(w), votes(w), frozen_votes(w), labels)
     return margin_with_confusions(w.train.z, h, labels)
+
+
+def out_of_bag(w: World, i: int) -> float:
+    return 1 - float(w.out_of_bag[i, w.train.labels[i]]) if w.out_of_bag is not None else math.nan
 
 
 LITERAL: dict[str, Literal] = {
@@ -596,6 +603,8 @@ LITERAL: dict[str, Literal] = {
     "el2n": each(el2n),
     "grand": each(lambda w, i: statistics.fmean(float(np.linalg.norm(g[i])) for g in w.train.g)),
     "loss": each(lambda w, i: statistics.fmean(-math.log(p) for p in confidences(w, i))),
+    "final_loss": each(lambda w, i: -math.log(confidences(w, i)[-1])),
+    "out_of_bag": each(out_of_bag),
     "confidence": each(lambda w, i: -statistics.fmean(confidences(w, i))),
     "variability": each(lambda w, i: statistics.pstdev(confidences(w, i))),
     "forgetting": each(forgetting),

@@ -16,10 +16,11 @@ from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from usual_suspects.recorder import TraceRecorder
 from worker.data.canonical import Canonical, open_canonical
+from worker.job.measuring import measure
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
-from worker.job.scoring import measure, score
+from worker.job.scoring import score
 from worker.training.direct_network import DirectNetwork
 
 ROWS, HELD, CLASSES = 240, 60, 3

@@ -17,7 +17,7 @@ from worker.signals.formulas import FORMULAS, NotMeasuredError, compute
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.reference import Chosen
 
-WORLDS = [("itself", 5), ("itself", 8), ("split", 5), ("trusted", 5), ("trusted", 8), ("predictions", 1)]
+WORLDS = [("itself", 5), ("itself", 8), ("split", 5), ("trusted", 5), ("trusted", 8), ("predictions", 1), ("trees", 5)]
 
 
 @cache
@@ -28,11 +28,13 @@ def made(kind: str, checkpoints: int) -> tuple[World, Measurements]:
 
 def computed(kind: str) -> list[str]:
     """The signals that such a job has, by the flags of the table."""
-    trusted, trained = kind == "trusted", kind != "predictions"
+    trusted, trained, trees = kind == "trusted", kind != "predictions", kind == "trees"
     return [
         name
         for name, signal in SIGNALS.items()
-        if (trusted or not signal.trusted_reference) and (trained or not (signal.training or signal.embeddings))
+        if (trusted or not signal.trusted_reference)
+        and (trained or not (signal.training or signal.embeddings))
+        and not (signal.weights if trees else signal.trees)
     ]
 
 
@@ -69,8 +71,10 @@ def test_a_formula_reads_no_more_than_the_flags_of_its_row_say(name: str) -> Non
     _, predicted = made("predictions", 1)
     bare = Answers(labels=predicted.labels, dynamics=predicted.dynamics, unseen=predicted.unseen)
     signal = SIGNALS[name]
+    full = replace(full, out_of_bag=torch.full_like(full.dynamics.mean, 0.25))
     assert fails(name, replace(full, trusted=None)) == signal.trusted_reference, "flag trusted_reference"
     assert fails(name, replace(full, embedding_votes=None)) == signal.embeddings, "flag embeddings"
+    assert fails(name, replace(full, out_of_bag=None)) == signal.trees, "flag trees"
     # What needs no more than answers is one of two: also for predictions, or only for a training.
     assert not (signal.predictions and signal.training)
     assert not (signal.predictions and fails(name, bare)), "flag predictions"

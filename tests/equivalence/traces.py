@@ -68,6 +68,7 @@ class World:
     other: Part | None
     trusted: bool
     predictions: bool = False
+    out_of_bag: Doubles | None = None
 
     @property
     def reference(self) -> Part:
@@ -103,7 +104,12 @@ class World:
 
     def reordered(self, order: Whole) -> "World":
         """The same training samples in another order."""
-        return replace(self, train=self.train.rows(order), frozen=None if self.frozen is None else self.frozen[order])
+        return replace(
+            self,
+            train=self.train.rows(order),
+            frozen=None if self.frozen is None else self.frozen[order],
+            out_of_bag=None if self.out_of_bag is None else self.out_of_bag[order],
+        )
 
     @property
     def traces(self) -> tuple[Trace, Trace]:
@@ -138,6 +144,7 @@ class World:
             known_embeddings=known_frozen,
             chosen=chosen,
             groups=groups,
+            out_of_bag=None if self.out_of_bag is None else torch.from_numpy(self.out_of_bag).float(),
         )
         if not self.predictions:
             return found
@@ -166,17 +173,20 @@ def single(numbers: Any) -> Doubles:
 
 
 def world(kind: str, checkpoints: int, seed: int = 1) -> World:
-    """`kind` of reference: itself, split (of its own, unverified) or trusted; or predictions: one checkpoint of rate 1."""
+    """`kind` of reference: itself, split (of its own, unverified) or trusted; or predictions: one checkpoint of rate 1; or trees, with the reference itself."""
     draw = np.random.default_rng(seed)
     predictions = kind == "predictions"
     rates = (1.0,) if predictions else tuple(0.1 / (1 + t) for t in range(checkpoints))
     train = part(SIZES, len(rates), draw)
     few, many = (7, 3, 13, 8), (60, 40, 70, 41)  # fewer and more than 10 of a class, and than 200
-    other = None if kind in ("itself", "predictions") else part(few if checkpoints < 8 else many, len(rates), draw)
-    frozen = embedded(train, draw)
-    return World(
-        train, rates, frozen, None if other is None else embedded(other, draw), other, kind == "trusted", predictions
+    other = (
+        None if kind in ("itself", "predictions", "trees") else part(few if checkpoints < 8 else many, len(rates), draw)
     )
+    frozen = embedded(train, draw)
+    known_frozen = None if other is None else embedded(other, draw)
+    shares = np.exp(draw.normal(size=(len(train.labels), CLASSES)) + 1.5 * np.eye(CLASSES)[train.labels])
+    out_of_bag = single(shares / shares.sum(1, keepdims=True)) if kind == "trees" else None
+    return World(train, rates, frozen, known_frozen, other, kind == "trusted", predictions, out_of_bag)
 
 
 def embedded(samples: Part, draw: np.random.Generator) -> Doubles:

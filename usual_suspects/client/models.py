@@ -2359,12 +2359,15 @@ class Signal:
     high: str
     # Letters: i = training sample, j = reference sample, y = given label, c = class, t = 1..T = checkpoint, eta_t =
     # learning rate, g = gradient of the loss with respect to the layers of `influence` (influence_density: the last
-    # layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484), z = logits, p = softmax(z),
-    # margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there
-    # is none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has
-    # groups (spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif,
-    # gd_class, gc_own, gc_margin, label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0
-    # is the median and 1 the 95 % quantile.
+    # layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484); for boosted_trees t = block of
+    # ten rounds, g has one number for each leaf, (g + theta h) / sqrt(H + penalty) of i and g / sqrt(H + penalty) of
+    # j in the leaf that each tree puts them in, where theta = -G / (H + penalty) and g, h, G, H are those of
+    # final_loss (BoostIn, arXiv:2205.00359). z = logits, p = softmax(z), margin(v) = v_y - max_{c != y} v_c, a =
+    # input of the last layer, b = input of the layer before it (a where there is none), x = b in its first 32
+    # principal directions. A sample never counts for itself. Where the dataset has groups (spec.group), no sample of
+    # i's group counts for i, except in what sums over whole classes (mi, relatif, gd_class, gc_own, gc_margin,
+    # label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0 is the median and 1 the 95 %
+    # quantile.
     formula: str
     source: str
     # free: from the training run alone; linear: one product a sample; pairs: every training sample against every
@@ -2379,6 +2382,10 @@ class Signal:
     training: bool = False
     # Also computed for out-of-sample predictions without `features`.
     predictions: bool = False
+    # Reads gradients of weights: not computed for boosted trees, which have none.
+    weights: bool = False
+    # Computed only for boosted trees.
+    trees: bool = False
     # One of the two answers; its scores are in [0, 1].
     headline: bool = False
     # What is needed beside the logits of a model. features: inputs of its last layer.
@@ -2413,12 +2420,15 @@ class SignalView:
     high: str
     # Letters: i = training sample, j = reference sample, y = given label, c = class, t = 1..T = checkpoint, eta_t =
     # learning rate, g = gradient of the loss with respect to the layers of `influence` (influence_density: the last
-    # layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484), z = logits, p = softmax(z),
-    # margin(v) = v_y - max_{c != y} v_c, a = input of the last layer, b = input of the layer before it (a where there
-    # is none), x = b in its first 32 principal directions. A sample never counts for itself. Where the dataset has
-    # groups (spec.group), no sample of i's group counts for i, except in what sums over whole classes (mi, relatif,
-    # gd_class, gc_own, gc_margin, label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0
-    # is the median and 1 the 95 % quantile.
+    # layer), I_ij = sum_t eta_t <g_i^t, g_j^t> = TracIn influence (arXiv:2002.08484); for boosted_trees t = block of
+    # ten rounds, g has one number for each leaf, (g + theta h) / sqrt(H + penalty) of i and g / sqrt(H + penalty) of
+    # j in the leaf that each tree puts them in, where theta = -G / (H + penalty) and g, h, G, H are those of
+    # final_loss (BoostIn, arXiv:2205.00359). z = logits, p = softmax(z), margin(v) = v_y - max_{c != y} v_c, a =
+    # input of the last layer, b = input of the layer before it (a where there is none), x = b in its first 32
+    # principal directions. A sample never counts for itself. Where the dataset has groups (spec.group), no sample of
+    # i's group counts for i, except in what sums over whole classes (mi, relatif, gd_class, gc_own, gc_margin,
+    # label_split, mahalanobis). rank = rank / n, in (0, 1]. unit = on the scale where 0 is the median and 1 the 95 %
+    # quantile.
     formula: str
     source: str
     # free: from the training run alone; linear: one product a sample; pairs: every training sample against every
@@ -2433,6 +2443,10 @@ class SignalView:
     training: bool = False
     # Also computed for out-of-sample predictions without `features`.
     predictions: bool = False
+    # Reads gradients of weights: not computed for boosted trees, which have none.
+    weights: bool = False
+    # Computed only for boosted trees.
+    trees: bool = False
     # One of the two answers; its scores are in [0, 1].
     headline: bool = False
     histogram: Bins

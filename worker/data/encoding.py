@@ -1,5 +1,6 @@
 """Canonical datasets to tensors. Statistics come from the training rows alone; no tensor holds NaN."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -171,9 +172,16 @@ def _fit_table(dataset: Canonical, rows: Int[Tensor, " n"]) -> Encoder:
         bins.append(_bins(_standard(there, columns[-1])))
         if columns[-1].indicator:
             bins.append((0.0, 1.0))
-    numeric = sum(1 + column.indicator for column in columns if column.codes is None)
+    widths = [1 + column.indicator for column in columns if column.codes is None]
+    ends = list(itertools.accumulate(widths))
     cardinalities = tuple(_FIRST + len(column.codes) for column in columns if column.codes is not None)
-    shape = InputShape("tabular", numeric=numeric, cardinalities=cardinalities, bins=tuple(bins))
+    shape = InputShape(
+        "tabular",
+        numeric=sum(widths),
+        cardinalities=cardinalities,
+        bins=tuple(bins),
+        indicators=tuple(end - 1 for end, width in zip(ends, widths, strict=True) if width > 1),
+    )
     return Encoder(shape, tuple(columns))
 
 

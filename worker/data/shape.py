@@ -10,7 +10,7 @@ class InputShape:
     """Shape and statistics of one encoded sample; fields of other modalities are empty.
 
     Tabular: `numeric` columns, for each the edges of the bins between its quantiles, and one cardinality a categorical
-    column; image: channels, height, width and the statistics of its pixels in [0, 255]; embedding: its width; text: token
+    column, and as `indicators` the numeric columns that say whether the one before is missing; image: channels, height, width and the statistics of its pixels in [0, 255]; embedding: its width; text: token
     numbers and tokens of a sample.
     """
 
@@ -23,3 +23,4 @@ class InputShape:
     embedding: int | None = None
     text: tuple[int, int] | None = None
     bins: tuple[tuple[float, ...], ...] = ()
+    indicators: tuple[int, ...] = ()

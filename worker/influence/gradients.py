@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 _FEW = 200  # sums times outputs, up to which multiplying by zeros costs less than gathering rows
 _AT_ONCE = 2**24  # numbers of an intermediate result, at most
@@ -48,7 +49,21 @@ class Dense:
     gradient: Float[Tensor, "n p"]
 
 
-Gradient = Outer | Positions | Lookup | Dense
+@dataclass(frozen=True)
+class Leaves:
+    """One number in one leaf of each of l trees: `ids` of leaves among all `leaves`, and `values`; zero in every other leaf.
+
+    Influence of boosted trees has two sides: `values` are those of the side that these samples are on, `others` those that the same
+    samples have on the other.
+    """
+
+    ids: Int[Tensor, "n l"]
+    values: Float[Tensor, "n l"]
+    others: Float[Tensor, "n l"]
+    leaves: int
+
+
+Gradient = Outer | Positions | Lookup | Dense | Leaves
 
 
 @dataclass(frozen=True)
@@ -95,8 +110,18 @@ def dots(train: Gradient, reference: Gradient) -> Float[Tensor, "n m"]:
                 ],
                 1,
             )
+        case Leaves(), Leaves():
+            few = max(1, _AT_ONCE // reference.leaves)
+            parts = zip(torch.split(reference.ids, few), torch.split(reference.values, few), strict=True)
+            return torch.cat([_in_same_leaves(train, ids, values) for ids, values in parts], 1)
         case _:
             raise TypeError(f"{type(train).__name__} and {type(reference).__name__} are not of the same layer")
+
+
+def _in_same_leaves(train: Leaves, ids: Int[Tensor, "m l"], values: Float[Tensor, "m l"]) -> Float[Tensor, "n m"]:
+    table = values.new_zeros(train.leaves, len(ids))
+    table[ids.flatten(), torch.arange(len(ids)).repeat_interleave(ids.shape[1])] = values.flatten()
+    return embedding_bag(train.ids, table, per_sample_weights=train.values, mode="sum")
 
 
 def _few_at_once(train: Tensor, *reference: Tensor) -> Iterator[tuple[Tensor, ...]]:
@@ -123,6 +148,20 @@ def squared_norms(gradient: Gradient) -> Float[Tensor, " n"]:
         case Lookup(ids, errors):
             same = ids[:, :, None] == ids[:, None, :]
             return (torch.bmm(errors, errors.transpose(1, 2)) * same).sum((1, 2))
+        case Leaves(_, values):
+            return values.double().square().sum(1)
+
+
+def self_products(gradient: Gradient) -> Float[Tensor, " n"]:
+    """`<g_i, g_i>`, each sample on both sides: `|g_i|²` but for Leaves, whose sides differ, and where it may be negative."""
+    if isinstance(gradient, Leaves):
+        return (gradient.values.double() * gradient.others.double()).sum(1)
+    return squared_norms(gradient)
+
+
+def other_side(gradient: Leaves) -> Leaves:
+    """The same samples on the other side."""
+    return Leaves(gradient.ids, gradient.others, gradient.values, gradient.leaves)
 
 
 def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
@@ -136,6 +175,8 @@ def scaled(gradient: Gradient, factor: Float[Tensor, " n"]) -> Gradient:
             return Positions(inputs, errors * factor[:, None, None])
         case Lookup(ids, errors, rows):
             return Lookup(ids, errors * factor[:, None, None], rows)
+        case Leaves(ids, values, others, leaves):
+            return Leaves(ids, values * factor[:, None], others * factor[:, None], leaves)
 
 
 def class_sums(
@@ -172,6 +213,11 @@ def _class_sums(gradient: Gradient, labels: Int[Tensor, " n"], classes: int) -> 
             table = errors.new_zeros(classes * rows, outputs)
             table.index_add_(0, (labels[:, None] * rows + ids).flatten(), errors.flatten(0, 1))
             return table.view(classes, rows * outputs)
+        case Leaves(ids, values, _, leaves):
+            sums = values.new_zeros(classes * leaves)
+            return sums.index_add_(0, (labels[:, None] * leaves + ids).flatten(), values.flatten()).view(
+                classes, leaves
+            )
         case Outer(inputs, errors):
             return _outer_sums(inputs, errors, labels, classes)
         case Positions(inputs, errors):
@@ -197,6 +243,8 @@ def dot_with_sums(gradient: Gradient, sums: GradientSums) -> Float[Tensor, "n s"
         case Lookup(ids, errors):
             table = flat.view(len(flat), -1, errors.shape[2])
             return torch.einsum("knlo,nlo->nk", table[:, ids], errors)
+        case Leaves(ids, values):
+            return embedding_bag(ids, flat.T.contiguous(), per_sample_weights=values, mode="sum")
 
 
 def concatenate(parts: list[Gradient]) -> Gradient:
@@ -212,6 +260,8 @@ def concatenate(parts: list[Gradient]) -> Gradient:
             return Lookup(together["ids"], together["errors"], first.rows)
         case Dense():
             return Dense(together["gradient"])
+        case Leaves():
+            return Leaves(together["ids"], together["values"], together["others"], first.leaves)
         case _:
             return type(first)(together["inputs"], together["errors"])
 

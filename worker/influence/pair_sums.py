@@ -209,5 +209,5 @@ def _set_rows(whole: CheckpointInfluence, rows: slice, part: CheckpointInfluence
         one[rows] = of_block
 
 
-def _tensors(part: CheckpointInfluence) -> tuple[Tensor, Tensor, Tensor]:
-    return part.self_influence, part.class_influence, part.class_cosines
+def _tensors(part: CheckpointInfluence) -> tuple[Tensor, ...]:
+    return part.self_influence, part.norms, part.self_cosine, part.class_influence, part.class_cosines

@@ -15,7 +15,7 @@ from torch.nn.functional import one_hot
 
 from worker.influence.gradient_sources import GradientSource, row_blocks
 from worker.influence.gradients import Gradient, Outer, byte_size, concatenate, dots, scaled
-from worker.influence.tracin import TINY, CheckpointInfluence, gradient_norms
+from worker.influence.tracin import TINY, CheckpointInfluence, gradient_norms, self_influence
 
 _BLOCK = 512  # training rows
 _LARGEST = 4 * 2**30  # bytes of reference gradients, held at once
@@ -127,9 +127,12 @@ class PairwiseInfluence:
                 for layer, gradient, known, room in zip(self._layers, of_layers, products, buffers, strict=True)
             ]
             norms = gradient_norms(of_layers)
+            own, itself = self_influence(of_layers, norms, self._rates[t])
             checkpoints.append(
                 CheckpointInfluence(
-                    self._rates[t] * norms.square(),
+                    own,
+                    norms,
+                    itself,
                     at_checkpoint @ member,
                     (at_checkpoint @ self._unit_member[t]) / norms.clamp(min=TINY)[:, None],
                 )

@@ -26,7 +26,7 @@ class Projection:
     seed: int
 
     def project(self, name: str, gradient: Gradient) -> Dense:
-        """Project the gradients of the layer called `name`."""
+        """Project the gradients of the layer called `name`. Raises TypeError for those of trees, which have no layers."""
         side = max(1, round(self.dimension**0.5))
         match gradient:
             case Dense(dense):
@@ -42,6 +42,8 @@ class Projection:
                 # The input that reads row i of the table is the unit vector e_i; its projection is row i of the matrix.
                 u = _matrix(self.seed, f"{name}/u", rows, side)[ids]
                 return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
+            case _:
+                raise TypeError("trees have no layers")
 
     def _narrow(self, rows: Float[Tensor, "*n w"], name: str, side: str, width: int) -> Float[Tensor, "*n k"]:
         if rows.shape[-1] <= width:

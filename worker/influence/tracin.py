@@ -11,7 +11,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.gradient_sources import GradientSource, row_blocks
-from worker.influence.gradients import Dense, Gradient, GradientSums, class_sums, dot_with_sums, squared_norms
+from worker.influence.gradients import (
+    Dense,
+    Gradient,
+    GradientSums,
+    Leaves,
+    class_sums,
+    dot_with_sums,
+    other_side,
+    self_products,
+    squared_norms,
+)
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -32,20 +42,46 @@ class ClassGradientSums:
 class CheckpointInfluence:
     """Influence of n samples at one checkpoint.
 
-    `self_influence`: `eta |g_i|^2`. `class_influence`: `eta sum_{j: y_j=c} <g_i, g_j>`. Both in units of loss.
-    `class_cosines`: `sum_{j: y_j=c} cos(g_i, g_j)`, in [-m_c, m_c] for the m_c reference samples of the class.
+    `self_influence`: `eta <g_i, g_i>`. `class_influence`: `eta sum_{j: y_j=c} <g_i, g_j>`. Both in units of loss. `norms`: `|g_i|`.
+    `class_cosines`: `sum_{j: y_j=c} cos(g_i, g_j)`, in [-m_c, m_c] for the m_c reference samples of the class. `self_cosine`: that of a
+    sample with itself as a reference sample, 1 but for trees.
     """
 
     self_influence: Float[Tensor, " n"]
+    norms: Float[Tensor, " n"]
+    self_cosine: Float[Tensor, " n"]
     class_influence: Float[Tensor, "n k"]
     class_cosines: Float[Tensor, "n k"]
 
 
 def gradient_norms(gradients: list[Gradient]) -> Float[Tensor, " n"]:
     """`|g_i|` over all layers, in the gradients' own precision."""
-    first = gradients[0]
-    kind = first.gradient.dtype if isinstance(first, Dense) else first.errors.dtype
-    return torch.stack([squared_norms(gradient).double() for gradient in gradients]).sum(0).sqrt().to(kind)
+    squared = torch.stack([squared_norms(gradient).double() for gradient in gradients]).sum(0)
+    return squared.sqrt().to(_precision(gradients[0]))
+
+
+def self_influence(
+    gradients: list[Gradient], norms: Float[Tensor, " n"], rate: float
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """`eta <g_i, g_i>` over all layers, and the cosine of a sample with itself on the other side."""
+    if not isinstance(gradients[0], Leaves):
+        return rate * norms.square(), torch.ones_like(norms)
+    products = torch.stack([self_products(gradient) for gradient in gradients]).sum(0)
+    lengths = (
+        norms.double()
+        * torch.stack([squared_norms(other_side(one)) for one in gradients if isinstance(one, Leaves)]).sum(0).sqrt()
+    )
+    return (rate * products).to(norms.dtype), (products / lengths.clamp(min=TINY)).to(norms.dtype)
+
+
+def _precision(gradient: Gradient) -> torch.dtype:
+    match gradient:
+        case Dense(dense):
+            return dense.dtype
+        case Leaves(_, values):
+            return values.dtype
+        case _:
+            return gradient.errors.dtype
 
 
 def class_gradient_sums(source: GradientSource, t: int, labels: Int[Tensor, " m"], classes: int) -> ClassGradientSums:
@@ -65,14 +101,16 @@ def checkpoint_influence(
 ) -> CheckpointInfluence:
     """Influence of all samples of `source` at checkpoint t, whose learning rate was `rate`, in one pass over them."""
     samples, classes = len(labels), reference.classes
-    own, by_class, cosines = torch.empty(samples), torch.empty(samples, classes), torch.empty(samples, classes)
+    own, lengths, itself = torch.empty(samples), torch.empty(samples), torch.empty(samples)
+    by_class, cosines = torch.empty(samples, classes), torch.empty(samples, classes)
     for rows in row_blocks(source):
         gradients = source.gradients(t, rows, labels[rows])
         norms = gradient_norms(gradients)
-        own[rows] = rate * norms.square()
+        own[rows], itself[rows] = self_influence(gradients, norms, rate)
+        lengths[rows] = norms
         products = torch.stack(
             [dot_with_sums(gradient, sums) for gradient, sums in zip(gradients, reference.layers, strict=True)]
         ).sum(0)
         by_class[rows] = rate * products[:, :classes]
         cosines[rows] = products[:, classes:] / norms.clamp(min=TINY)[:, None]
-    return CheckpointInfluence(own, by_class, cosines)
+    return CheckpointInfluence(own, lengths, itself, by_class, cosines)

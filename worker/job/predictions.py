@@ -17,9 +17,9 @@ from service.domain.specs import JobSpec
 from worker.data.canonical import Canonical
 from worker.data.standard import Doubles, Standard
 from worker.influence.activations import Trace, allocate
+from worker.job.measuring import Scored, accuracy, measure
 from worker.job.preparation import JobSamples
 from worker.job.recorded import check_classes, read_vectors, unmodified_samples
-from worker.job.scoring import Scored, accuracy, measure
 from worker.signals.dynamics import learning_dynamics
 from worker.signals.measurements import Answers, Unseen
 

@@ -33,8 +33,10 @@ from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
 from worker.influence.tied_weights import layers_used_elsewhere
 from worker.models import build, head
+from worker.models.boosted_trees import BoostedTrees
 from worker.models.uploaded_weights import architecture, load_state
 from worker.signals.sample_groups import SampleGroups
+from worker.training.boosting import grow
 from worker.training.loop import EpochMetrics, TrainingState, train
 
 _MANY_PIXELS = 2**27  # bytes; fewer are decoded anew by each job
@@ -183,6 +185,16 @@ def fit(
     after_batch: Callable[[float], None] = lambda _epochs: None,
 ) -> int:
     """Train from `resume` or from the beginning, with the callbacks of `train`, and give the number of epochs."""
+    if isinstance(prepared.model, BoostedTrees):
+        return grow(
+            prepared.model,
+            prepared.inputs,
+            prepared.planted.labels,
+            spec.training,
+            resume=resume,
+            after_epoch=after_epoch,
+            after_batch=after_batch,
+        )
     return train(
         prepared.model,
         prepared.inputs,
@@ -196,6 +208,8 @@ def fit(
 
 def _network(model: nn.Module, spec: JobSpec, planted: PlantedData) -> tuple[CheckpointedModel | None, tuple[str, ...]]:
     """The network whose layers' gradients are asked for, and those of the layers that the network uses elsewhere too."""
+    if isinstance(model, BoostedTrees):
+        return None, ()
     influence = spec.influence
     try:
         names = layer_names(model, head(model), influence.layers)

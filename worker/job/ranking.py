@@ -17,8 +17,8 @@ from service.domain.signal import HEADLINES
 from service.domain.specs import JobSpec
 from worker.data.canonical import Canonical
 from worker.job.estimates import estimate_view
+from worker.job.measuring import Scored, accuracy
 from worker.job.preparation import JobSamples
-from worker.job.scoring import Scored, accuracy
 from worker.job.warnings import ranking_warnings
 from worker.signals.calibration import calibration_of
 from worker.signals.candidates import VerificationCandidate, verification_candidates
@@ -275,7 +275,7 @@ def _witnesses(
     if prepared.groups is not None:
         own = prepared.groups.train
         pool = replace(pool, groups=own if pool.own else prepared.groups.reference)
-    found = witnesses(scored.train, labels, suspects, suggested, pool, groups=own)
+    found = witnesses(scored.train, labels, suspects, suggested, pool, groups=own, by_leaves=scored.by_leaves)
     arrays = {
         "suspect_positions": prepared.rows[suspects],
         "suspect_class": suggested.int(),

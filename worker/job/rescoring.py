@@ -40,11 +40,12 @@ from worker.job.context import WorkerContext, checkpoint_path, found_rate_path, 
 from worker.job.estimates import estimate_view
 from worker.job.failures import explain
 from worker.job.heartbeat import Stopping
+from worker.job.measuring import Scored, measure
 from worker.job.predictions import measure_predictions
 from worker.job.preparation import JobSamples, prepare
 from worker.job.ranking import Judged, Recalibrate, judge
 from worker.job.recorded import open_recording
-from worker.job.scoring import Scored, measure, score
+from worker.job.scoring import score
 from worker.job.verified import Samples, VerifiedLabels, verified_labels, with_verified
 from worker.job.warnings import reference_warnings
 from worker.signals.counts import CountEstimate

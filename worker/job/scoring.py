@@ -1,32 +1,19 @@
-"""Scoring: influence, learning dynamics and neighbours of every sample, measured checkpoint by checkpoint."""
+"""Scoring: every sample measured by the model that a job has trained."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from service.domain.specs import JobSpec
-from worker.influence.activations import ActivationRecorder, ActivationSource, Trace
+from worker.influence.activations import ActivationRecorder
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
-from worker.job.preparation import JobSamples, PreparedJob
+from worker.job.measuring import Scored, measure
+from worker.job.preparation import PreparedJob
+from worker.job.tree_scoring import score_trees
 from worker.models import head
-from worker.signals.measurements import Answers, measure_checkpoints
-from worker.signals.reference import Chosen, ReferenceSamples
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Measurements of every sample, and the traces that they were made of.
-
-    `reference` is None where the training rows serve as their own reference; `reference_accuracy` is the share of reference
-    samples that the last checkpoint classifies as labelled, from 0 to 1, and None where there is no such sample.
-    """
-
-    measurements: Answers
-    train: Trace
-    reference: Trace | None
-    reference_accuracy: float | None
+from worker.models.boosted_trees import BoostedTrees
+from worker.signals.reference import Chosen
 
 
 def score(
@@ -42,6 +29,10 @@ def score(
     `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`. `on_progress` gets the share done,
     from 0 to 1, after each checkpoint. Activations and logits are written to `scratch`.
     """
+    if isinstance(prepared.model, BoostedTrees):
+        # The last checkpoint has the trees of all.
+        prepared.model.load_state_dict(load(len(rates) - 1))
+        return score_trees(prepared, prepared.model, spec, on_progress)
     model, last = prepared.model, head(prepared.model)
     train = ActivationRecorder(model, last, prepared.inputs, rates, scratch)
     reference = None
@@ -64,63 +55,6 @@ def score(
         frozen=prepared.frozen,
         known_frozen=None if prepared.frozen is None or reference is None else prepared.reference_inputs[0],
         chosen=chosen,
-    )
-
-
-def measure(
-    samples: JobSamples,
-    spec: JobSpec,
-    train: ActivationSource,
-    reference: ActivationSource | None,
-    on_progress: Callable[[float], None],
-    *,
-    set_to: Callable[[int], None] = lambda _t: None,
-    frozen: Tensor | None = None,
-    known_frozen: Tensor | None = None,
-    chosen: Chosen | None = None,
-) -> Scored:
-    """Measure every checkpoint of two activation sources; `set_to(t)` is called before checkpoint t is read.
-
-    `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
-    [n, d], and `known_frozen` those of the reference, [m, d]; `chosen` has the gradients of other layers than the last.
-    """
-
-    def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
-        set_to(t)
-        values = train.read_checkpoint(t, inner=inner)
-        return values, None if reference is None else reference.read_checkpoint(t, inner=inner)
-
-    measured = measure_checkpoints(
-        train.trace,
-        samples.planted.labels,
-        _reference(samples, spec, train.trace if reference is None else reference.trace),
-        len(samples.classes),
-        spec.training.seed,
-        read,
-        embeddings=frozen,
-        known_embeddings=known_frozen,
-        chosen=chosen,
-        groups=samples.groups,
-        on_progress=on_progress,
-    )
-    if reference is None:
-        return Scored(measured, train.trace, None, None)
-    return Scored(
-        measured, train.trace, reference.trace, accuracy(reference.trace.logits[-1], samples.reference_labels)
-    )
-
-
-def accuracy(logits: Tensor, labels: Tensor) -> float | None:
-    """Share of the samples whose label has the largest of its logits [n, c], from 0 to 1; None without samples."""
-    return float((logits.argmax(1) == labels).double().mean()) if len(labels) else None
-
-
-def _reference(samples: JobSamples, spec: JobSpec, trace: Trace) -> ReferenceSamples:
-    if samples.columns is not None:
-        rows, labels = samples.columns.rows, samples.planted.labels
-        return ReferenceSamples(trace, labels[rows], columns=rows, weights=samples.columns.weights)
-    return ReferenceSamples(
-        trace, samples.reference_labels, trusted=samples.is_trusted(spec), training_rows=samples.verified_rows
     )
 
 

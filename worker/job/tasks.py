@@ -37,12 +37,13 @@ from worker.job.context import (
 )
 from worker.job.failures import explain
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
+from worker.job.measuring import Scored, measure
 from worker.job.phase_timer import PhaseTimer
 from worker.job.predictions import NO_EPOCH, measure_predictions
 from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
-from worker.job.scoring import Scored, measure, score
+from worker.job.scoring import score
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
 

@@ -9,12 +9,12 @@ from torch import nn
 from service.domain.models import MODELS
 from service.domain.specs import ModelRequest
 from worker.data.shape import InputShape
-from worker.models import fine_tuned, image, probes, resnet18, tabm, tabular, text
+from worker.models import boosted_trees, fine_tuned, image, probes, resnet18, tabm, tabular, text
 from worker.models.uploaded_weights import architecture
 
 BUILDERS: dict[str, Callable[[Any, InputShape, int], nn.Module]] = {
     name: builder
-    for family in (tabular, tabm, image, resnet18, probes, text, fine_tuned)
+    for family in (tabular, boosted_trees, tabm, image, resnet18, probes, text, fine_tuned)
     for name, builder in family.BUILDERS.items()
 }
 

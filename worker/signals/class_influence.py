@@ -14,7 +14,7 @@ from worker.signals.margin import margin
 class ClassInfluence:
     """T checkpoints of n samples; a sample is left out of the sums and means of its own class.
 
-    `self_influence`: `eta |g_i|^2`; `by_class`: `eta sum_{j: y_j=c} <g_i, g_j>`, both in units of loss, positive =
+    `self_influence`: `eta <g_i, g_i>`; `by_class`: `eta sum_{j: y_j=c} <g_i, g_j>`, both in units of loss, positive =
     lowers the loss. `gradient_norm`: `|g_i|`. `own_cosine`: mean cosine, in [-1, 1], of g_i with the gradients of the
     reference samples with its label; `cosine_margin`: the same less that of the best other class, in [-2, 2].
     """
@@ -35,27 +35,26 @@ class ClassInfluence:
         self,
         t: int,
         found: CheckpointInfluence,
-        rate: float,
         labels: Int[Tensor, " n"],
         reference_labels: Int[Tensor, " m"],
         *,
         is_training_set: bool,
     ) -> None:
-        """Store checkpoint t, whose learning rate was `rate`.
+        """Store checkpoint t.
 
         `reference_labels` are those of the samples that `found` sums over: with `is_training_set` the samples themselves.
         """
         own = labels[:, None]
         self.self_influence[t] = found.self_influence
-        self.gradient_norm[t] = (found.self_influence / rate).sqrt()
+        self.gradient_norm[t] = found.norms
         self.by_class[t] = found.class_influence
         sizes = reference_labels.bincount(minlength=self.by_class.shape[2]).expand(len(labels), -1).clone()
         cosines = found.class_cosines
         if is_training_set:
-            # The sample itself leaves its class: its influence on itself, one sample, and a cosine of 1.
+            # The sample itself leaves its class: its influence on itself, one sample, and its cosine with itself.
             self.by_class[t].scatter_add_(1, own, -found.self_influence[:, None])
             sizes.scatter_add_(1, own, torch.full_like(own, -1))
-            cosines = cosines.scatter_add(1, own, torch.full_like(own, -1, dtype=cosines.dtype))
+            cosines = cosines.scatter_add(1, own, -found.self_cosine[:, None].to(cosines.dtype))
         means = torch.where(sizes > 0, cosines / sizes.clamp(min=1), 0.0)
         self.own_cosine[t] = means.gather(1, own).squeeze(1)
         self.cosine_margin[t] = margin(means, labels)

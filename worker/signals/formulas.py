@@ -59,6 +59,12 @@ def _frozen_vote(m: Measurements) -> Scores:
     return -margin(m.embedding_votes, m.labels)
 
 
+def _out_of_bag(m: Measurements) -> Scores:
+    if m.out_of_bag is None:
+        raise NotMeasuredError("out_of_bag", "trees")
+    return 1 - _own(m, m.out_of_bag)
+
+
 def _trusted(m: Measurements) -> Trusted:
     if m.trusted is None:
         raise NotMeasuredError("trusted", "trusted_reference")
@@ -164,6 +170,8 @@ FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "confusion_margin": lambda m: m.confusion.scores,
     "el2n": lambda m: m.dynamics.error_norm.mean(0),
     "loss": lambda m: m.dynamics.loss.mean(0),
+    "final_loss": lambda m: m.dynamics.loss[-1],
+    "out_of_bag": _out_of_bag,
     "confidence": lambda m: -(-m.dynamics.loss).exp().mean(0),
     "variability": lambda m: (-m.dynamics.loss).exp().std(0, correction=0),
     "forgetting": _forgetting,
@@ -218,5 +226,7 @@ def is_offered(signal: Signal, m: Answers) -> bool:
     if not isinstance(m, Measurements):
         return signal.predictions
     if signal.trusted_reference and m.trusted is None:
+        return False
+    if (signal.weights and m.out_of_bag is not None) or (signal.trees and m.out_of_bag is None):
         return False
     return not (signal.embeddings and m.embedding_votes is None)

@@ -26,6 +26,8 @@ from worker.signals.votes import CheckpointVotes, NeighbourVotes, checkpoint_vot
 
 CHECKPOINTS_DONE, _PAIRS_DONE = 0.7, 0.97  # shares of the work
 
+_SMALLEST = 1e-30  # probability
+
 Matrix = Float[Tensor, "k e"]
 ReadCheckpoint = Callable[[int, bool], tuple[Matrix | None, Matrix | None]]
 
@@ -50,7 +52,7 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurements(Answers):
-    """All that formulas read. `embedding_votes` only for embeddings, `trusted` only with a trusted reference.
+    """All that formulas read. `embedding_votes` only for embeddings, `trusted` only with a trusted reference, `out_of_bag` only for trees.
 
     `grouped`: samples are in groups, which votes, position, pairs and `trusted` leave out as a whole.
     """
@@ -62,6 +64,7 @@ class Measurements(Answers):
     embedding_votes: Float[Tensor, "n c"] | None
     trusted: Trusted | None
     confusion: ConfusionMargin
+    out_of_bag: Float[Tensor, "n c"] | None = None
     grouped: bool = False
 
 
@@ -83,6 +86,7 @@ def measure_checkpoints(
     known_embeddings: Float[Tensor, "m f"] | None = None,
     chosen: Chosen | None = None,
     groups: SampleGroups | None = None,
+    out_of_bag: Float[Tensor, "n c"] | None = None,
     on_progress: Callable[[float], None] = lambda _share: None,
 ) -> Measurements:
     """Measure each checkpoint, then every pair.
@@ -134,7 +138,6 @@ def measure_checkpoints(
     if place is None:
         raise ValueError("a training of no checkpoint")
     voted = NeighbourVotes.over(votes)
-    held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels)
     return Measurements(
         labels=labels,
         dynamics=learning_dynamics(train.logits, labels),
@@ -144,9 +147,26 @@ def measure_checkpoints(
         position=place,
         embedding_votes=frozen,
         trusted=trusted,
-        confusion=confusion_margin(train.logits, held_out, labels),
+        confusion=_confusion(train, labels, place, voted, frozen, out_of_bag),
+        out_of_bag=out_of_bag,
         grouped=groups is not None,
     )
+
+
+def _confusion(
+    train: Trace,
+    labels: Int[Tensor, " n"],
+    place: Position,
+    voted: NeighbourVotes,
+    frozen: Float[Tensor, "n c"] | None,
+    out_of_bag: Float[Tensor, "n c"] | None,
+) -> ConfusionMargin:
+    if out_of_bag is None:
+        held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels)
+        return confusion_margin(train.logits, held_out, labels)
+    # Neither has seen the sample's own label, so that nothing needs to be corrected.
+    both = (torch.softmax(train.logits[-1], 1) + out_of_bag) / 2
+    return confusion_margin(both.clamp(min=_SMALLEST).log()[None], both, labels)
 
 
 def _guesses(
@@ -206,12 +226,12 @@ def _add_class_influence(
     """Checkpoint t, by products with the sums of the reference's gradients."""
     source: GradientSource = LastLayerGradients(train) if chosen is None else chosen.train
     # A training set that serves as its own reference does so whole: sums need no drawn columns.
-    known, known_labels = source, labels
+    known, known_labels = (source if chosen is None or chosen.reference is None else chosen.reference), labels
     if not reference.is_training_set:
         known, known_labels = LastLayerGradients(reference.trace), reference.labels
     sums = class_gradient_sums(known, t, known_labels, influence.by_class.shape[2])
     found = checkpoint_influence(source, t, labels, sums, train.rates[t])
-    influence.fill(t, found, train.rates[t], labels, known_labels, is_training_set=reference.is_training_set)
+    influence.fill(t, found, labels, known_labels, is_training_set=reference.is_training_set)
 
 
 def _add_pairs(
@@ -243,7 +263,7 @@ def _add_pairs(
         pairwise, reference.labels, classes, weights=reference.weights, own_column=own, related=related
     )
     for t, one in enumerate(found):
-        influence.fill(t, one, train.rates[t], labels, reference.labels, is_training_set=False)
+        influence.fill(t, one, labels, reference.labels, is_training_set=False)
     return pairs
 
 

@@ -57,7 +57,7 @@ class ReferenceSamples:
 class Chosen:
     """Gradients of chosen layers instead of the last one: of training rows, of the reference, and of paired columns.
 
-    `reference` is None where the training set serves itself.
+    `reference` is None where the training set serves itself with the very gradients of `train`.
     """
 
     train: GradientSource

@@ -1,7 +1,7 @@
 """Witnesses of the strongest suspects: samples that they support or oppose most, at every checkpoint.
 
 Influence of a suspect on a witness is that of the last layer, `eta_t (delta_i . delta_j)(a_i . a_j + 1)` at checkpoint t,
-in units of loss. Witnesses are processed block by block, so memory does not grow with their number.
+or that of the leaves of trees, in units of loss. Witnesses are processed block by block, so memory does not grow with their number.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from worker.influence.activations import Trace, logit_errors
+from worker.influence.gradient_sources import GradientSource
+from worker.influence.gradients import dots
+from worker.signals.reference import Chosen
 from worker.signals.sample_groups import together
 
 _SUSPECTS = 200
@@ -89,10 +92,11 @@ def witnesses(
     pool: WitnessPool,
     block: int = _BLOCK,
     groups: Int[Tensor, " n"] | None = None,
+    by_leaves: Chosen | None = None,
 ) -> Witnesses:
     """Find the witnesses of every suspect, which is never its own, nor is one of its group, of the numbers `groups`.
 
-    `suggested` is the class of the similar samples.
+    `suggested` is the class of the similar samples. `by_leaves`: influence is that of trees, and not of the last layer.
     """
     suspects_trace, given = train.rows(suspects), labels[suspects]
     features = normalize(suspects_trace.activations[-1])
@@ -101,7 +105,12 @@ def witnesses(
         itself = (rows == suspects[:, None]) & pool.own
         if groups is not None and pool.groups is not None:
             itself |= together(groups[suspects], pool.groups[rows])
-        by_checkpoint = _influence(suspects_trace, given, pool, rows).masked_fill_(itself[:, :, None], 0)
+        if by_leaves is None or by_leaves.reference is None:
+            by_checkpoint = _influence(suspects_trace, given, pool, rows)
+        else:
+            sides = (by_leaves.train, by_leaves.reference)
+            by_checkpoint = _influence_by_leaves(*sides, suspects, given, pool, rows)
+        by_checkpoint.masked_fill_(itself[:, :, None], 0)
         total = by_checkpoint.sum(2)
         cosines = features @ normalize(pool.trace.activations[-1, rows]).T
         cosines.masked_fill_((pool.labels[rows] != suggested[:, None]) | itself, -torch.inf)
@@ -127,6 +136,21 @@ def _influence(
         torch.mm(suspects_trace.activations[t], pool.trace.activations[t, rows].T, out=found[t])
         found[t].add_(float(suspects_trace.bias)).mul_(logit_errors(suspects_trace.logits[t], given) @ delta.T)
     return found.permute(1, 2, 0)
+
+
+def _influence_by_leaves(
+    train: GradientSource,
+    reference: GradientSource,
+    suspects: Int[Tensor, " w"],
+    given: Int[Tensor, " w"],
+    pool: WitnessPool,
+    rows: Int[Tensor, " b"],
+) -> Float[Tensor, "w b t"]:
+    found = [
+        rate * dots(train.gradients(t, suspects, given)[0], reference.gradients(t, rows, pool.labels[rows])[0])
+        for t, rate in enumerate(pool.trace.rates)
+    ]
+    return torch.stack(found, 2)
 
 
 @dataclass(frozen=True)

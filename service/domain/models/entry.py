@@ -68,6 +68,11 @@ class Model(Frozen):
         None, description="What holds instead where a part of the pretrained network is trained, too."
     )
     pretrained: bool = False
+    trees: bool = Field(
+        False,
+        description="Boosted trees and a forest instead of a network: an epoch is a block of ten rounds, and each is scored. Of `training` "
+        "only epochs, learning_rate, early_stopping and seed mean anything, of `influence` only columns.",
+    )
     cost: Literal["low", "medium", "high"] = Field(description="Training time relative to its modality's others.")
 
     def defaults(self, params: Mapping[str, Any]) -> TrainingDefaults | None:

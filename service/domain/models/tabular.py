@@ -53,7 +53,24 @@ class FTTransformerParams(Frozen):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
+class BoostedTreesParams(Frozen):
+    """Parameters of boosted trees."""
+
+    leaves: int = Field(31, ge=2, le=255, description="Leaves of a tree, at most.")
+    smallest_leaf: int = Field(20, ge=1, le=100_000, description="Training samples of a leaf, at least.")
+    penalty: float = Field(1.0, gt=0, le=1e6, description="Added to the weight of each leaf (L2).")
+
+
 TABULAR = (
+    Model(
+        name="boosted_trees",
+        title="Boosted trees",
+        modality="tabular",
+        params=BoostedTreesParams,
+        training=TrainingDefaults(learning_rate=0.1, epochs=10),
+        trees=True,
+        cost="low",
+    ),
     Model(
         name="logistic_regression",
         title="Logistic regression",

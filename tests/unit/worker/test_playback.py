@@ -19,9 +19,9 @@ from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.data.canonical import Canonical, open_canonical
 from worker.influence.activations import Trace
+from worker.job.measuring import measure
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
-from worker.job.scoring import measure
 from worker.signals.measurements import CHECKPOINTS_DONE
 
 N, M, D, E, C, T = 60, 40, 6, 9, 3, 5

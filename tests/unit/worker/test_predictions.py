@@ -20,10 +20,10 @@ from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.data.canonical import Canonical, open_canonical
 from worker.data.standard import Standard
+from worker.job.measuring import measure
 from worker.job.predictions import measure_predictions
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording, read_vectors
-from worker.job.scoring import measure
 from worker.serving.inference import restore_model
 from worker.signals.blend import mixture_weight
 from worker.signals.confident import odds_of_error

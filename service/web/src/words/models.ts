@@ -5,6 +5,7 @@ import type { Job } from "$/api/types";
 const MODELS: Record<string, string> = {
   auto: "Model for the data",
   logistic_regression: "Logistic regression",
+  boosted_trees: "Boosted trees",
   mlp: "MLP",
   tabular_resnet: "Tabular ResNet",
   tabm: "TabM",
