@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.doccano.tool import Tool, running
-from tests.label_studio.conftest import installation
+from tests.label_studio.conftest import installation, port
 
-__all__ = ["installation"]
+__all__ = ["installation", "port"]
 
 PROGRAM = Path(os.environ.get("TEST_DOCCANO", ".venv-doccano/bin/doccano"))
 
