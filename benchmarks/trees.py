@@ -111,16 +111,16 @@ def _row(name: str, kind: str, network: Outcome, trees: Outcome) -> str:
 
 
 def _table(title: str, cells: list[tuple[str, str, Outcome, Outcome]]) -> list[str]:
-    def mean(side: int) -> float:
-        return float(np.nanmean([cell[2 + side].found for cell in cells]))  # type: ignore[union-attr]
-
+    by_network, by_trees = (
+        float(np.nanmean([one.found for one in outcomes])) for outcomes in list(zip(*cells, strict=True))[2:]
+    )
     return [
         f"## {title}",
         "",
         "| set | kind | AP network | AP trees | holds, network | holds, trees | confidence too high by, network | trees | s network | s trees |",
         "|---|---|---|---|---|---|---|---|---|---|",
         *(_row(*cell) for cell in cells),
-        f"| mean | | {mean(0):.3f} | {mean(1):.3f} | | | | | | |",
+        f"| mean | | {by_network:.3f} | {by_trees:.3f} | | | | | | |",
         "",
     ]
 

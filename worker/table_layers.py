@@ -10,19 +10,18 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def _without(name: str) -> Iterator[None]:
-    """Let imports of a package fail in the block, unless it is imported already."""
-    if name in sys.modules:
-        yield
-        return
-    sys.modules[name] = None  # type: ignore[assignment]  # how Python marks what cannot be imported
+def without(*names: str) -> Iterator[None]:
+    """Let imports of packages fail in the block, unless they are imported already."""
+    blocked = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None is how Python marks what cannot be imported
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in blocked:
+            del sys.modules[name]
 
 
-with _without("sklearn"):
+with without("sklearn"):
     from rtdl_num_embeddings import (
         LinearEmbeddings,
         PeriodicEmbeddings,
@@ -49,4 +48,5 @@ __all__ = [
     "PiecewiseLinearEmbeddings",
     "_NLinear",
     "_Periodic",
+    "without",
 ]

@@ -125,16 +125,17 @@ def check_signal(job: Job, name: str, *loc: str | int) -> None:
         msg = f"no such signal; one of {', '.join(computed)}"
     elif SIGNALS[name].trusted_reference and not (job.spec.reference and job.spec.reference.is_trusted):
         msg = "not computed for this job: it needs a trusted reference"
-    elif (
-        job.spec.model.name == "predictions" and (why := SIGNALS[name].unsuited(features="anomalous" in computed))
-    ) or (why := _unsuited_for_model(job, SIGNALS[name])):
+    elif (why := _unsuited(job, SIGNALS[name], computed)) is not None:
         msg = f"not computed for this job: {why}"
     else:
         msg = f"not among the signals of this job: {', '.join(computed)}"
     raise invalid(loc, msg)
 
 
-def _unsuited_for_model(job: Job, signal: Signal) -> str | None:
+def _unsuited(job: Job, signal: Signal, computed: list[str]) -> str | None:
+    """Why the signal cannot be computed by the model of the job; None if it can."""
+    if job.spec.model.name == "predictions":
+        return signal.unsuited(features="anomalous" in computed)
     trees = job.spec.model.name in MODELS and MODELS[job.spec.model.name].trees
     return signal.unsuited_for_trees() if trees else signal.unsuited_for_networks()
 

@@ -193,6 +193,7 @@ def _refuse_what_trees_lack(request: JobOptions) -> None:
     faults: list[tuple[list[str | int], str]] = [
         (["training", name], f"trees are grown, not trained by steps; for them only {', '.join(_OF_TREES)} can be set")
         for name in TrainingRequest.model_fields
+        # `find_learning_rate` may be false: no rate is looked for.
         if getattr(request.training, name) not in (getattr(plain, name), False)
     ]
     faults += [

@@ -74,9 +74,9 @@ def _training(facts: Facts) -> str:
     if facts.dataset.recording is not None:
         return f"Recorded elsewhere, at {many(training.epochs, 'checkpoint')}."
     rate = facts.result["model"].get("learning_rate") or training.learning_rate
-    if MODELS[facts.job.spec.model.name].trees:
-        return f"{many(10 * (len(facts.epochs) or training.epochs), 'round')} of trees, learning rate {rate:g}, seed {training.seed}"
     ran = len(facts.epochs) or training.epochs
+    if MODELS[facts.job.spec.model.name].trees:
+        return f"{many(10 * ran, 'round')} of trees, learning rate {rate:g}, seed {training.seed}"
     epochs = many(ran, "epoch") if ran >= training.epochs else f"{ran} of {many(training.epochs, 'epoch')}"
     parts = [
         f"{epochs} of {training.optimizer}, batches of {training.batch_size}",

@@ -45,8 +45,8 @@ def score_trees(
     blocks, known_blocks = [], []
     values = model.matrix(prepared.inputs[0], prepared.inputs[1])
     known_values = model.matrix(prepared.reference_inputs[0], prepared.reference_inputs[1])
-    raw = torch.from_numpy(np.tile(model.start.cpu().numpy(), (len(values), 1)))
-    known_raw = torch.from_numpy(np.tile(model.start.cpu().numpy(), (len(known_values), 1)))
+    raw = torch.from_numpy(model.first_raw(len(values)))
+    known_raw = torch.from_numpy(model.first_raw(len(known_values)))
     without, logits, known_logits = raw, [], []
     for grown in model.blocks():
         block = BlockOfSamples(leaves_of(grown, values), raw)

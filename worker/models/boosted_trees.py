@@ -4,10 +4,6 @@ Trees are grown in blocks of ten rounds, each a LightGBM model of its own that b
 growing can go on from any block with the same bits. A round has one tree a class, or one tree where there are two classes.
 """
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,21 +17,10 @@ from service.domain.models.tabular import BoostedTreesParams
 from worker.data.shape import InputShape
 from worker.devices import CPU
 from worker.models.tabular import OneHot
+from worker.table_layers import without
 
 ROUNDS = 10  # of a block
 Doubles = npt.NDArray[np.float64]
-
-
-@contextmanager
-def _without(*names: str) -> Iterator[None]:
-    """Let imports of packages that are not imported yet fail in the block."""
-    blocked = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(blocked))  # type: ignore[arg-type]  # None is how Python marks what cannot be imported
-    try:
-        yield
-    finally:
-        for name in blocked:
-            del sys.modules[name]
 
 
 def lightgbm() -> Any:
@@ -44,7 +29,7 @@ def lightgbm() -> Any:
     Raises Invalid where the system has no OpenMP library.
     """
     try:
-        with _without("sklearn", "pandas"):
+        with without("sklearn", "pandas"):
             import lightgbm as package
     except OSError as error:
         message = f"boosted_trees needs the system's OpenMP library: {error}. Install it on the worker's machine (Debian: libgomp1), or name another model."
@@ -71,6 +56,7 @@ class BoostedTrees(nn.Module):
         kept = [place for place in range(shape.numeric) if place not in shape.indicators]
         self._numbers, self._indicators = kept, {place - 1: place for place in shape.indicators}
         self.categorical = list(range(len(kept), len(kept) + len(shape.cardinalities)))
+        self._read: list[Any] = []
         self.register_buffer("start", torch.zeros(self.width, dtype=torch.float64))
         self.register_buffer("texts", torch.zeros(0, dtype=torch.uint8))
         self.register_buffer("ends", torch.zeros(0, dtype=torch.int64))
@@ -90,7 +76,7 @@ class BoostedTrees(nn.Module):
         )
         log = share.log()
         self.start = (log[1:] - log[:1]) if self.classes == 2 else log
-        self.texts, self.ends = self.texts[:0], self.ends[:0]
+        self.texts, self.ends, self._read = self.texts[:0], self.ends[:0], []
 
     def add(self, block: Any) -> None:
         """Add a grown block."""
@@ -100,22 +86,19 @@ class BoostedTrees(nn.Module):
 
     def blocks(self) -> list[Any]:
         """The blocks as LightGBM models."""
-        if (known := self._read.get("blocks")) is None or len(known) != len(self.ends):
-            text = bytes(self.texts.cpu().numpy())
-            ends = self.ends.tolist()
-            package = lightgbm()
-            parts = zip([0, *ends], ends, strict=False)
-            known = [package.Booster(model_str=text[start:end].decode()) for start, end in parts]
-            self._read["blocks"] = known
-        return known
+        if len(self._read) != len(self.ends):
+            package, text, ends = lightgbm(), bytes(self.texts.cpu().numpy()), self.ends.tolist()
+            parts = zip([0, *ends[:-1]], ends, strict=True)
+            self._read = [package.Booster(model_str=text[start:end].decode()) for start, end in parts]
+        return self._read
 
-    @cached_property
-    def _read(self) -> dict[str, list[Any]]:
-        return {}
+    def first_raw(self, samples: int) -> Doubles:
+        """Raw scores [n, w] of n samples before the first round."""
+        return np.tile(self.start.cpu().numpy(), (samples, 1))
 
     def raw(self, values: npt.NDArray[np.float32]) -> Doubles:
         """Raw scores [n, w] after all blocks, added up block by block."""
-        scores = np.tile(self.start.cpu().numpy(), (len(values), 1))
+        scores = self.first_raw(len(values))
         for block in self.blocks():
             scores += block_scores(block, values, self.width)
         return scores
@@ -128,7 +111,7 @@ class BoostedTrees(nn.Module):
         # The base class refuses buffers of another length.
         for name in ("start", "texts", "ends"):
             setattr(self, name, state_dict[prefix + name].clone())
-        self._read.clear()
+        self._read = []
 
 
 def block_scores(block: Any, values: npt.NDArray[np.float32], width: int) -> Doubles:
