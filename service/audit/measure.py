@@ -77,30 +77,38 @@ def measure(
     """
     draws = draws_of(log, is_member, bins) if draws is None else draws
     mine = answers if is_member is None else answers[is_member]
-    if unsure_is_unknown:
-        answers = np.where(answers == Answer.UNSURE, Answer.NONE, answers)
-    most, least = (game_of(log, draws, answers, assumed, is_member) for assumed in (1.0, 0.0))
+    unknown = (Answer.NONE, Answer.UNSURE) if unsure_is_unknown else (Answer.NONE,)
+    most, least = (game_of(log, draws, answers, assumed, is_member, unknown) for assumed in (1.0, 0.0))
     found, reviewed = int((mine == Answer.WRONG).sum()), int((mine != Answer.NONE).sum())
     unsure, plausible = (int((mine == one).sum()) for one in (Answer.UNSURE, Answer.PLAUSIBLE))
     open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
     if not len(most):
         return Measured(len(mine), found, unsure, plausible, reviewed, 0, None, low, high, high)
-    estimate = min(max(mean_estimate(log, draws, answers, is_member), low), high)
+    estimate = min(max(mean_estimate(log, draws, answers, is_member, unknown), low), high)
     ends = interval(most, least, low, high, level, estimate)
     bound = at_most(most, low, high, level, estimate)
     drawn = int((answers[log.row[draws.entry]] != Answer.NONE).sum())
     return Measured(len(mine), found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
 
 
-def game_of(log: Log, draws: Draws, answers: Array, assumed: float, is_member: Array | None = None) -> Game:
-    """The draws up to the last that was answered. A missing answer before it is `assumed`: 1 is wrong, 0 right."""
+def game_of(
+    log: Log,
+    draws: Draws,
+    answers: Array,
+    assumed: float,
+    is_member: Array | None = None,
+    unknown: Sequence[Answer] = (Answer.NONE,),
+) -> Game:
+    """The draws up to the last that was answered. An `unknown` answer among them is `assumed`: 1 is wrong, 0 right.
+
+    The draws are the same whichever answers are unknown: fewer of them could refute more, by chance.
+    """
     told = answers[log.row]
-    known = told != Answer.NONE
-    answered = np.flatnonzero(known[draws.entry])
+    answered = np.flatnonzero(told[draws.entry] != Answer.NONE)
     used = int(answered[-1]) + 1 if len(answered) else 0
     entry = draws.entry[:used]
-    wrong = np.where(known, told == Answer.WRONG, assumed)
+    wrong = np.where(np.isin(told, unknown), assumed, told == Answer.WRONG)
     expected = draws.expected[:used]
     return Game(
         found=_before(wrong, is_member, log)[entry],
@@ -112,16 +120,21 @@ def game_of(log: Log, draws: Draws, answers: Array, assumed: float, is_member: A
     )
 
 
-def mean_estimate(log: Log, draws: Draws, answers: Array, is_member: Array | None = None) -> float:
+def mean_estimate(
+    log: Log,
+    draws: Draws,
+    answers: Array,
+    is_member: Array | None = None,
+    unknown: Sequence[Answer] = (Answer.NONE,),
+) -> float:
     """Mean of what each answered draw says of the number of wrong labels; at least one draw has an answer.
 
-    Without bias if no answer is missing before the last; a missing one counts in it as the model expects.
+    Without bias if no answer is `unknown` before the last; an unknown one counts as the model expects.
     """
     told = answers[log.row]
-    known = told != Answer.NONE
-    answered = known[draws.entry]
+    answered = told[draws.entry] != Answer.NONE
     entry, chance = draws.entry[answered], draws.chance[answered]
-    wrong = np.where(known, told == Answer.WRONG, log.probability)
+    wrong = np.where(np.isin(told, unknown), log.probability, told == Answer.WRONG)
     found = _before(wrong, is_member, log)[entry]
     return float((found + draws.expected[answered] + (wrong[entry] - draws.probability[answered]) / chance).mean())
 

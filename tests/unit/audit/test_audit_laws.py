@@ -214,6 +214,16 @@ def test_unsure_answers_widen_the_interval_where_they_may_be_either(audit: Playe
     apart = audit.measure()
     either = measure(audit.log, audit.answers, 0.95, unsure_is_unknown=True)
     assert apart.unsure == either.unsure == (audit.answers == Answer.UNSURE).sum()
-    assert either.high <= either.found + either.left + either.unsure
+    assert apart.high <= either.high <= either.found + either.left + either.unsure
+    assert either.low <= apart.low
     assert either.at_most >= apart.at_most
-    assert either.reviewed == apart.reviewed
+    assert (either.reviewed, either.drawn) == (apart.reviewed, apart.drawn)
+
+
+@pytest.mark.parametrize("seed", [14, 28, 71])
+def test_an_unsure_answer_to_the_last_draw_does_not_end_the_bets_before_it(seed: int) -> None:
+    audit = eventful(begun(60, 0.05, "noisy", seed))
+    answered = [row for row, drawn in zip(audit.rows, audit.drawn, strict=True) if drawn and audit.answers[row] >= 0]
+    audit.answers[answered[-1]] = Answer.UNSURE
+    apart = audit.measure()
+    assert measure(audit.log, audit.answers, 0.95, unsure_is_unknown=True).at_most >= apart.at_most
