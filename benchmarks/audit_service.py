@@ -38,9 +38,9 @@ from service.store.tables import suspects
 from tests.builders import LEASE
 from usual_suspects import Client, Job
 from usual_suspects.client.models import Audit
-from worker.devices import CPU
 from worker.job.context import WorkerContext
 from worker.job.tasks import run
+from worker.machine.devices import CPU
 
 SETS = ("satimage, uniform", "yoruba_minilm, weak labels")
 ROWS, RATE, LEARNING_RATE = 2_000, 0.1, 0.02

@@ -34,10 +34,10 @@ from service.store.engine import Database, migrate, open_database
 from service.store.seal import sealed_write
 from tests.builders import job_spec, result
 from worker.data.canonical import open_canonical
-from worker.devices import CPU
 from worker.job.context import WorkerContext, checkpoint_path, found_rate_path
 from worker.job.preparation import prepare
 from worker.job.rescoring import run_rescoring
+from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
 
 RESULTS = Path(__file__).parent / "results"

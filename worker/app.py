@@ -7,7 +7,7 @@ import gc
 
 gc.disable()
 try:
-    from worker.celery_app import app
+    from worker.process.celery_app import app
 finally:
     gc.enable()
 

@@ -37,7 +37,7 @@ _PRETRAINED = {
 _KINDS = ("image", "text")
 _PROBE = """
 import sys, torch
-from worker.devices import NoSuchDevice, choose_device
+from worker.machine.devices import NoSuchDevice, choose_device
 try:
     device = choose_device(sys.argv[1], 0)
 except NoSuchDevice as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from worker.backbones.feature_cache import FeatureCache
-from worker.devices import CPU
+from worker.machine.devices import CPU
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from worker.backbones.number_reader import digest as numbers_digest
 from worker.backbones.text_reader import TextReader
 from worker.data.canonical import Canonical
 from worker.data.encoding import Inputs
-from worker.devices import CPU
+from worker.machine.devices import CPU
 
 _VERSION = 2  # of cached outputs; another number makes every entry invalid
 _LARGEST = 2 * 2**30  # bytes of samples among which anomalies are planted

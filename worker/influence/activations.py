@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from usual_suspects.files import reserve
-from worker.devices import CPU, device_of, to_device
+from worker.machine.devices import CPU, device_of, to_device
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing

@@ -14,11 +14,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, pad, unfold
 
-from worker.devices import CPU, device_of, to_device
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, materialise
 from worker.influence.projection import Projection
 from worker.influence.table_layer_gradients import TABLE_GRADIENTS
-from worker.table_layers import LinearBatchEnsemble
+from worker.libraries.table_layers import LinearBatchEnsemble
+from worker.machine.devices import CPU, device_of, to_device
 
 _PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d, LinearBatchEnsemble)
 _LARGEST_TABLE = 2**16  # numbers of an embedding table, up to which its gradient is formed

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from worker.influence.gradients import Dense, Gradient
-from worker.table_layers import ElementwiseAffine, LinearBatchEnsemble, LinearEmbeddings, _NLinear, _Periodic
+from worker.libraries.table_layers import ElementwiseAffine, LinearBatchEnsemble, LinearEmbeddings, _NLinear, _Periodic
 
 
 def _shared_linear(layer: nn.Module, entered: Tensor, error: Tensor) -> Gradient:

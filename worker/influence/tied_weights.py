@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from worker.devices import device_of, to_device
 from worker.influence.layer_gradients import UnsupportedLayer
+from worker.machine.devices import device_of, to_device
 
 _ROWS = 2  # some networks do not take a single sample
 

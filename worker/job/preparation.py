@@ -27,11 +27,11 @@ from worker.data.encoding import Encoder, Inputs
 from worker.data.glitches import PlantedData, plant
 from worker.data.group_numbers import group_numbers, sample_groups
 from worker.data.partition import Columns, Partition, draw_columns, partition
-from worker.devices import CPU
 from worker.influence.gradient_sources import CheckpointedModel
 from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
 from worker.influence.tied_weights import layers_used_elsewhere
+from worker.machine.devices import CPU
 from worker.models import build, head
 from worker.models.boosted_trees import BoostedTrees
 from worker.models.uploaded_weights import architecture, load_state

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from service.domain.errors import FieldError, Invalid
 from service.domain.models.tabular import BoostedTreesParams
 from worker.data.shape import InputShape
-from worker.devices import CPU
+from worker.libraries.table_layers import without
+from worker.machine.devices import CPU
 from worker.models.tabular import OneHot
-from worker.table_layers import without
 
 ROUNDS = 10  # of a block
 Doubles = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from service.domain.models.tabular import NumericEmbeddings
 from worker.data.shape import InputShape
-from worker.table_layers import PeriodicEmbeddings, PiecewiseLinearEmbeddings
+from worker.libraries.table_layers import PeriodicEmbeddings, PiecewiseLinearEmbeddings
 
 
 class NumericColumns(nn.Module):

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from service.domain.models.tabular import TabMParams
 from worker.data.shape import InputShape
+from worker.libraries.table_layers import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 from worker.models.numeric_columns import NumericColumns
 from worker.models.tabular import OneHot
-from worker.table_layers import EnsembleView, MLPBackboneBatchEnsemble, MLPBackboneMiniEnsemble
 
 
 class TabM(nn.Module):

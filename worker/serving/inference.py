@@ -13,8 +13,8 @@ from service.domain.specs import JobSpec
 from worker.backbones import BackboneContext, Preprocessing, rebuild_model
 from worker.data.canonical import Canonical
 from worker.data.encoding import Encoder, Inputs
-from worker.devices import CPU, device_of, to_device
 from worker.job.preparation import split_samples
+from worker.machine.devices import CPU, device_of, to_device
 from worker.models import build
 from worker.models.uploaded_weights import architecture
 

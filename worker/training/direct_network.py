@@ -15,9 +15,9 @@ from jaxtyping import Float, Int
 from rtdl_revisiting_models import MLP
 from torch import Tensor, nn
 
-from worker.devices import CPU
+from worker.libraries.table_layers import PiecewiseLinearEmbeddings
+from worker.machine.devices import CPU
 from worker.models.tabular import OneHot, TableNetwork
-from worker.table_layers import PiecewiseLinearEmbeddings
 
 
 @dataclass(frozen=True)

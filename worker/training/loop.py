@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 from service.store.seal import check, sealed_write
-from worker.devices import device_of, to_device
+from worker.machine.devices import device_of, to_device
 from worker.training.augmentation import flip_crop
 from worker.training.direct_epoch import direct_epoch, is_direct_rule
 from worker.training.direct_network import DirectNetwork

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
-from worker.devices import device_of, to_device
+from worker.machine.devices import device_of, to_device
 from worker.training.loop import Diverged, train
 
 _TIMES = (0.5, 1.0, 2.0, 4.0, 8.0)  # the rate that was given; the last is tried, never chosen

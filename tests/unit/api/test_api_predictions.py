@@ -13,9 +13,9 @@ from service.domain.exports import EXPORT_FORMATS
 from service.domain.signal import SIGNALS
 from service.services import Services
 from tests.unit.ingest.uploads import npz_of
-from worker.devices import CPU
 from worker.job.context import WorkerContext
 from worker.job.tasks import run
+from worker.machine.devices import CPU
 
 ROWS, WRONG, CLASSES = 240, 24, ["cat", "dog", "eel"]
 

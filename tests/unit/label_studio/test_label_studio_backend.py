@@ -22,9 +22,9 @@ from service.settings import Settings
 from service.store import jobs, loops, pulls
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
-from worker.devices import CPU
 from worker.job.context import WorkerContext
 from worker.job.tasks import run
+from worker.machine.devices import CPU
 from worker.serving.answers import answer
 
 ROWS = 60

@@ -18,9 +18,9 @@ from tests.builders import add_dataset, add_job
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones.at_hand import backbone_at_hand
-from worker.devices import CPU
 from worker.job import tasks
 from worker.job.context import WorkerContext
+from worker.machine.devices import CPU
 
 ROWS = 30
 PACKAGES: dict[Modality, tuple[str, str]] = {

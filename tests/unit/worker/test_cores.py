@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.cores import Cores, find_cores
+from worker.machine.cores import Cores, find_cores
 
 ROOTLESS = "0::/user.slice/app.scope\n"
 

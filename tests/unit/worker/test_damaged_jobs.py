@@ -19,11 +19,11 @@ from tests.builders import add_dataset, add_job
 from tests.damage import cut_short, flip_bit
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, text_network
-from worker.devices import CPU
 from worker.job import tasks
 from worker.job.context import WorkerContext, checkpoint_path
 from worker.job.preparation import fit
 from worker.job.scoring import score
+from worker.machine.devices import CPU
 from worker.training.loop import TrainingState
 
 TRAINING = {"epochs": 6, "batch_size": 16, "checkpoints": 4, "learning_rate": 0.01}

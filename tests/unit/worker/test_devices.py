@@ -7,9 +7,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from service.domain.specs import ModelRequest, Training
 from worker.data.shape import InputShape
-from worker.devices import CPU, NoSuchDevice, choose_device
 from worker.influence.activations import record_outputs
 from worker.influence.layer_gradients import LayerGradients, layer_names
+from worker.machine.devices import CPU, NoSuchDevice, choose_device
 from worker.models import build, head
 from worker.training.loop import train
 

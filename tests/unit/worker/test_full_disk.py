@@ -18,11 +18,11 @@ from service.store.tables import suspects
 from tests.builders import add_dataset, add_job
 from tests.disk import CannotMount, Disk, mounted
 from worker.backbones.feature_cache import FeatureCache
-from worker.devices import CPU
 from worker.influence import activations
 from worker.job import tasks
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import Heartbeat
+from worker.machine.devices import CPU
 
 TRAINING = {"epochs": 3, "batch_size": 16}
 STATES = [State.PREPARING, State.TRAINING, State.SCORING, State.RANKING]

@@ -12,9 +12,9 @@ from service.store.blobs import Blobs
 from service.store.engine import Database
 from service.store.jobs import LeaseLost
 from tests.builders import add_dataset, add_job
-from worker.devices import CPU
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import PHASES, Heartbeat, Stopping, heartbeat_of
+from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics
 
 METRICS = EpochMetrics(epoch=1, loss=0.5, accuracy=0.5, learning_rate=0.1)

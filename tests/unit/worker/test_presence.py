@@ -11,7 +11,7 @@ import os, signal, sys
 from service.store import workers
 from service.store.clock import database_time
 from service.store.engine import open_database
-from worker.presence import worker_presence
+from worker.process.presence import worker_presence
 
 url = sys.argv[1]
 worker_presence("host-1-a", url, 0.001)

@@ -10,7 +10,7 @@ PROGRAM = """
 import gc
 import sys
 import worker.app
-import worker.celery_app as app
+import worker.process.celery_app as app
 app._prepare_parent(options={"concurrency": 2})
 print(gc.isenabled(), gc.get_freeze_count() > 300_000)
 before = set(sys.modules)

@@ -47,12 +47,12 @@ from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import open_database
 from service.traces import TRACE_HEADERS, trace_of, tracer_provider
-from worker.cores import Cores, find_cores
-from worker.devices import choose_device
 from worker.job.context import WorkerContext
 from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
-from worker.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
+from worker.machine.cores import Cores, find_cores
+from worker.machine.devices import choose_device
+from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
 
 if TYPE_CHECKING:

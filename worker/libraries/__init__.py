@@ -1,0 +1,1 @@
+"""Packages of others, imported without what is not used of them."""

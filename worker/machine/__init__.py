@@ -1,0 +1,1 @@
+"""The machine that a worker computes on: its cores and its devices."""
