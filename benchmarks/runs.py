@@ -20,6 +20,7 @@ from worker.job.measuring import Scored
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import score
+from worker.job.steady_training import train_steadily
 from worker.models import build
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 from worker.training.search import FoundRate, find_rate
@@ -65,7 +66,10 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: B
         def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
             state.save(folder / f"{state.epoch}.pt")
 
-        epochs = checkpoints(spec.training, fit(prepared, spec, None, keep))
+        ran, spec = train_steadily(
+            spec, prepared.model, lambda rated: fit(prepared, rated, None, keep), lambda _lower: None
+        )
+        epochs = checkpoints(spec.training, ran)
         rates = [learning_rate(spec.training, epoch) for epoch in epochs]
         clock.append(time.perf_counter())
         scored = score(

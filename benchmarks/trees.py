@@ -1,6 +1,6 @@
-"""Boosted trees against the network that `auto` trained on tables before, on the same planted errors, one after the other.
+"""A network for tables alone, boosted trees alone, and the network with trees beside it (`auto`), on the same planted errors.
 
-    python -m benchmarks.trees [--rows 2000] [--sets NAME ...] [--output benchmarks/results/trees.md]
+    python -m benchmarks.trees [--rows 2000] [--seed 0] [--sets NAME ...] [--output benchmarks/results/trees.md]
 
 Average precision of `mislabeled` for planted wrong labels and of `anomalous` for planted anomalies, with and without verified samples,
 seconds of the whole job, and whether the interval of the estimate holds the number of planted errors.
@@ -33,6 +33,7 @@ _STRANGE = (
     "anomalous_extreme",
 )
 _RATE, _VERIFIED = 0.1, 300
+_WHO = ("network", "trees", "both")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,21 @@ class Outcome:
     calibration: float | None
 
 
-def outcome(name: str, rows: int, kind: str, model: ModelRequest, verified: int) -> Outcome:
+Cell = tuple[str, str, list[Outcome]]
+
+
+def models(rows: int) -> list[ModelRequest]:
+    """The network alone, trees alone, both."""
+    both = network_for_tables(rows, 2)
+    alone = both.model_copy(update={"params": {**both.params, "trees": False}})
+    return [alone, ModelRequest(name="boosted_trees"), both]
+
+
+def outcome(name: str, rows: int, seed: int, kind: str, model: ModelRequest, verified: int) -> Outcome:
     """One job."""
-    info, dataset = load(name, rows + verified, 0)
-    known = [dataset.ids[row] for row in np.random.default_rng(0).permutation(len(dataset.ids))[:verified]]
-    glitches = None if kind == "none" else [Glitch.model_validate({"kind": kind, "rate": _RATE, "seed": 0})]
+    info, dataset = load(name, rows + verified, seed)
+    known = [dataset.ids[row] for row in np.random.default_rng(seed).permutation(len(dataset.ids))[:verified]]
+    glitches = None if kind == "none" else [Glitch.model_validate({"kind": kind, "rate": _RATE, "seed": seed})]
     options = JobOptions(
         model=model,
         glitches=glitches,
@@ -78,49 +89,53 @@ def _calibration(table: Any, planted: NDArray[np.bool_]) -> float | None:
     return float(table["suggested_confidence"].to_numpy()[flagged].mean() - planted[flagged].mean())
 
 
-def _cells(
-    sets: list[str], kinds: tuple[str, ...], rows: int, verified: int
-) -> list[tuple[str, str, Outcome, Outcome]]:
-    cells = []
+def _cells(given: argparse.Namespace, kinds: tuple[str, ...], verified: int) -> list[Cell]:
+    cells: list[Cell] = []
+    sets, rows = given.sets, given.rows
     for name in sets:
         for kind in kinds:
             try:
-                network, trees = (
-                    outcome(name, rows, kind, model, verified)
-                    for model in (network_for_tables(rows), ModelRequest(name="boosted_trees"))
-                )
+                outcomes = [outcome(name, rows, given.seed, kind, model, verified) for model in models(rows)]
             except (Invalid, Diverged) as error:
                 print(f"{name} {kind}: {error}", file=sys.stderr)
                 continue
-            cells.append((name, kind, network, trees))
+            cells.append((name, kind, outcomes))
             print(_row(*cells[-1]), file=sys.stderr, flush=True)
     return cells
 
 
-def _row(name: str, kind: str, network: Outcome, trees: Outcome) -> str:
+def _row(name: str, kind: str, outcomes: list[Outcome]) -> str:
     def told(value: float | bool | None) -> str:
         return "-" if value is None else ("yes" if value else "no") if isinstance(value, bool) else f"{value:.3f}"
 
-    pairs = (
-        (network.found, trees.found),
-        (network.covered, trees.covered),
-        (network.calibration, trees.calibration),
-    )
-    seconds = f"{network.seconds:.1f} | {trees.seconds:.1f}"
-    return f"| {name} | {kind} | " + " | ".join(f"{told(a)} | {told(b)}" for a, b in pairs) + f" | {seconds} |"
+    columns = [
+        *(told(one.found) for one in outcomes),
+        *(told(one.covered) for one in outcomes),
+        *(told(one.calibration) for one in outcomes),
+        *(f"{one.seconds:.1f}" for one in outcomes),
+    ]
+    return f"| {name} | {kind} | {' | '.join(columns)} |"
 
 
-def _table(title: str, cells: list[tuple[str, str, Outcome, Outcome]]) -> list[str]:
-    by_network, by_trees = (
-        float(np.nanmean([one.found for one in outcomes])) for outcomes in list(zip(*cells, strict=True))[2:]
-    )
+def _table(title: str, cells: list[Cell]) -> list[str]:
+    """A row a job, and their mean: of the confidence without its sign, of intervals how many of those that are told hold."""
+    columns: list[tuple[Outcome, ...]] = list(zip(*(outcomes for *_, outcomes in cells), strict=True))
+    found = [f"{np.nanmean([one.found for one in column]):.3f}" for column in columns]
+    told = [[one.covered for one in column if one.covered is not None] for column in columns]
+    calibration = [
+        np.mean([abs(one.calibration) for one in column if one.calibration is not None] or [np.nan])
+        for column in columns
+    ]
+    seconds = [f"{np.mean([one.seconds for one in column]):.1f}" for column in columns]
+    means = [*found, *(f"{sum(one)} of {len(one)}" for one in told), *(f"{one:.3f}" for one in calibration), *seconds]
+    heads = [f"{what}, {who}" for what in ("AP", "interval holds", "confidence too high by", "s") for who in _WHO]
     return [
         f"## {title}",
         "",
-        "| set | kind | AP network | AP trees | holds, network | holds, trees | confidence too high by, network | trees | s network | s trees |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        f"| set | kind | {' | '.join(heads)} |",
+        "|---" * (len(heads) + 2) + "|",
         *(_row(*cell) for cell in cells),
-        f"| mean | | {by_network:.3f} | {by_trees:.3f} | | | | | | |",
+        f"| mean | | {' | '.join(means)} |",
         "",
     ]
 
@@ -129,17 +144,18 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sets", nargs="+", default=list(TABLES))
     parser.add_argument("--parts", nargs="+", default=["wrong", "strange", "verified"])
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    lines = [f"# Boosted trees and the network, {given.rows} rows, {_RATE:.0%} planted", ""]
+    lines = [f"# The network, trees, and both, {given.rows} rows, {_RATE:.0%} planted, seed {given.seed}", ""]
     if "wrong" in given.parts:
-        lines += _table("Wrong labels, no reference", _cells(given.sets, ("none", *_WRONG), given.rows, 0))
+        lines += _table("Wrong labels, no reference", _cells(given, ("none", *_WRONG), 0))
     if "strange" in given.parts:
-        lines += _table("Anomalies, no reference", _cells(given.sets, _STRANGE, given.rows, 0))
+        lines += _table("Anomalies, no reference", _cells(given, _STRANGE, 0))
     if "verified" in given.parts:
-        lines += _table(f"Anomalies, {_VERIFIED} verified", _cells(given.sets, _STRANGE, given.rows, _VERIFIED))
+        lines += _table(f"Anomalies, {_VERIFIED} verified", _cells(given, _STRANGE, _VERIFIED))
     print("\n".join(lines))
     if given.output is not None:
         given.output.write_text("\n".join(lines))

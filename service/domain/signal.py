@@ -287,7 +287,8 @@ _TABLE = (
         "sum K) / (K_c + 1); v_cy = s_cy (1 - s_cy) / (K_c + 2); E_cy = max(0, min(N_cy - N_yc - 2 sqrt(N_cy + N_yc), N_cy - a N_yc "
         "- 2 sqrt(N_cy + a^2 N_yc), K_c (s_cy - s_yc - 2 sqrt(v_cy + v_yc)))); d = min(1, 5 sum E / sum N); "
         "m_cy = 1 + d (C - 1) (N_cy + 1 + 8 E_cy) / (C - 1 + sum_k N_ck). The same as aum where d = w = 0. For boosted_trees "
-        "T = 1, w = 0 and q = h = mean of p at the end (see final_loss) and of the shares of out_of_bag",
+        "T = 1, w = 0 and q = h = b, b = mean of p at the end (see final_loss) and of the shares of out_of_bag. With such trees beside a "
+        "network 0.4 p^t + 0.6 b is in place of p^t, and the likeliest mixture of h and b in place of h",
         source="Usual Suspects; AUM, arXiv:2001.10528; confident learning, arXiv:1911.00068",
         cost="neighbours",
         training=True,

@@ -45,6 +45,7 @@ def after_number(connection: sa.Connection, job_id: str, number: int) -> Sequenc
 
 
 def last_epoch(connection: sa.Connection, job_id: str) -> int:
-    """The last epoch with recorded metrics, of any attempt; 0 without one."""
+    """The epoch whose metrics were recorded last, by any attempt; 0 without one. A training that diverged begins again at epoch 1."""
     metrics = sa.select(job_events.c.data).where(job_events.c.job_id == job_id, job_events.c.kind == "metrics")
-    return max((int(data["epoch"]) for data in connection.execute(metrics).scalars()), default=0)
+    last = connection.execute(metrics.order_by(job_events.c.seq.desc()).limit(1)).scalar_one_or_none()
+    return 0 if last is None else int(last["epoch"])

@@ -570,7 +570,10 @@ def confusions(w: World) -> tuple[list[float], float]:
         return margin_with_confusions(np.log(h)[None], h, labels)
     # No world of these tests is without embeddings, so votes of checkpoints are not asked.
     h = held_out(best_guesses(w), votes(w), votes(w), frozen_votes(w), labels)
-    return margin_with_confusions(w.train.z, h, labels)
+    if w.by_trees is None:
+        return margin_with_confusions(w.train.z, h, labels)
+    together = np.log(0.4 * w.train.p + 0.6 * w.by_trees)
+    return margin_with_confusions(together, likeliest_mixture(h, w.by_trees, labels), labels)
 
 
 def out_of_bag(w: World, i: int) -> float:

@@ -17,7 +17,16 @@ from worker.signals.formulas import FORMULAS, NotMeasuredError, compute
 from worker.signals.measurements import Answers, Measurements
 from worker.signals.reference import Chosen
 
-WORLDS = [("itself", 5), ("itself", 8), ("split", 5), ("trusted", 5), ("trusted", 8), ("predictions", 1), ("trees", 5)]
+WORLDS = [
+    ("itself", 5),
+    ("itself", 8),
+    ("split", 5),
+    ("trusted", 5),
+    ("trusted", 8),
+    ("predictions", 1),
+    ("trees", 5),
+    ("beside", 5),
+]
 
 
 @cache

@@ -69,6 +69,7 @@ class World:
     trusted: bool
     predictions: bool = False
     out_of_bag: Doubles | None = None
+    by_trees: Doubles | None = None
 
     @property
     def reference(self) -> Part:
@@ -109,6 +110,7 @@ class World:
             train=self.train.rows(order),
             frozen=None if self.frozen is None else self.frozen[order],
             out_of_bag=None if self.out_of_bag is None else self.out_of_bag[order],
+            by_trees=None if self.by_trees is None else self.by_trees[order],
         )
 
     @property
@@ -145,6 +147,7 @@ class World:
             chosen=chosen,
             groups=groups,
             out_of_bag=None if self.out_of_bag is None else torch.from_numpy(self.out_of_bag).float(),
+            by_trees=None if self.by_trees is None else torch.from_numpy(self.by_trees).float(),
         )
         if not self.predictions:
             return found
@@ -173,20 +176,23 @@ def single(numbers: Any) -> Doubles:
 
 
 def world(kind: str, checkpoints: int, seed: int = 1) -> World:
-    """`kind` of reference: itself, split (of its own, unverified) or trusted; or predictions: one checkpoint of rate 1; or trees, with the reference itself."""
+    """`kind` of reference: itself, split (of its own, unverified) or trusted; or predictions: one checkpoint of rate 1; or trees, alone or beside a network, with the reference itself."""
     draw = np.random.default_rng(seed)
     predictions = kind == "predictions"
     rates = (1.0,) if predictions else tuple(0.1 / (1 + t) for t in range(checkpoints))
     train = part(SIZES, len(rates), draw)
     few, many = (7, 3, 13, 8), (60, 40, 70, 41)  # fewer and more than 10 of a class, and than 200
     other = (
-        None if kind in ("itself", "predictions", "trees") else part(few if checkpoints < 8 else many, len(rates), draw)
+        None
+        if kind in ("itself", "predictions", "trees", "beside")
+        else part(few if checkpoints < 8 else many, len(rates), draw)
     )
     frozen = embedded(train, draw)
     known_frozen = None if other is None else embedded(other, draw)
     shares = np.exp(draw.normal(size=(len(train.labels), CLASSES)) + 1.5 * np.eye(CLASSES)[train.labels])
-    out_of_bag = single(shares / shares.sum(1, keepdims=True)) if kind == "trees" else None
-    return World(train, rates, frozen, known_frozen, other, kind == "trusted", predictions, out_of_bag)
+    told = single(shares / shares.sum(1, keepdims=True))
+    out_of_bag, by_trees = (told if kind == one else None for one in ("trees", "beside"))
+    return World(train, rates, frozen, known_frozen, other, kind == "trusted", predictions, out_of_bag, by_trees)
 
 
 def embedded(samples: Part, draw: np.random.Generator) -> Doubles:

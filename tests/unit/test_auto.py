@@ -21,6 +21,16 @@ def test_auto_embeds_the_numbers_of_large_tables_alone() -> None:
     assert held.model.params["numeric_embeddings"] == "none"
 
 
+def test_auto_lets_trees_answer_beside_the_network_of_tables_with_few_classes() -> None:
+    def trees(classes: int, **options: Any) -> bool:
+        info = dataset_info(classes=[f"class {number}" for number in range(classes)])
+        return bool(job_spec(info, **options).model.params["trees"])
+
+    assert (trees(2), trees(30), trees(31)) == (True, True, False)
+    assert not trees(2, model={"name": "auto", "params": {"trees": False}})
+    assert not trees(2, model={"name": "mlp"})
+
+
 def test_a_model_that_is_named_is_as_it_is_however_large_the_table() -> None:
     named = spec(5_000, model={"name": "mlp"})
     assert named.model.params["numeric_embeddings"] == "none"

@@ -39,12 +39,13 @@ def measure(
     known_frozen: Tensor | None = None,
     chosen: Chosen | None = None,
     out_of_bag: Tensor | None = None,
+    by_trees: Tensor | None = None,
 ) -> Scored:
     """Measure every checkpoint of two activation sources; `set_to(t)` is called before checkpoint t is read.
 
     `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
     [n, d], and `known_frozen` those of the reference, [m, d]; `chosen` has the gradients of other layers than the last, or of
-    trees, which also have `out_of_bag` probabilities [n, c].
+    trees, which also have `out_of_bag` probabilities [n, c]; `by_trees` are probabilities [n, c] by trees beside a network.
     """
 
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -64,6 +65,7 @@ def measure(
         chosen=chosen,
         groups=samples.groups,
         out_of_bag=out_of_bag,
+        by_trees=by_trees,
         on_progress=on_progress,
     )
     if reference is None:

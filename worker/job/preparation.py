@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from service.domain.errors import FieldError, Invalid
 from service.domain.models import MODELS
+from service.domain.models.tabular import BoostedTreesParams
 from service.domain.specs import JobSpec
 from service.store.blobs import NETWORK_FILE
 from worker.backbones import BackboneContext, Encoded, Preprocessing, select_rows
@@ -27,13 +28,14 @@ from worker.data.encoding import Encoder, Inputs
 from worker.data.glitches import PlantedData, plant
 from worker.data.group_numbers import group_numbers, sample_groups
 from worker.data.partition import Columns, Partition, draw_columns, partition
+from worker.data.shape import InputShape
 from worker.influence.gradient_sources import CheckpointedModel
 from worker.influence.layer_gradients import UnsupportedLayer, layer_names
 from worker.influence.projection import Projection
 from worker.influence.tied_weights import layers_used_elsewhere
 from worker.machine.devices import CPU
 from worker.models import build, head
-from worker.models.boosted_trees import BoostedTrees
+from worker.models.boosted_trees import BoostedTrees, lightgbm
 from worker.models.uploaded_weights import architecture, load_state
 from worker.signals.sample_groups import SampleGroups
 from worker.training.boosting import grow
@@ -76,7 +78,8 @@ class PreparedJob(JobSamples):
     """Samples of a job with their tensors, and the model that is trained.
 
     `network` has the gradients of other layers than the last, where these are asked for. `frozen` are vectors [n, d] that
-    training does not change: embeddings, or outputs of a frozen backbone. `preprocessing` is to be kept for new samples.
+    training does not change: embeddings, or outputs of a frozen backbone. `preprocessing` is to be kept for new samples. `trees`, which
+    are not grown yet, answer beside the network.
     """
 
     inputs: Inputs
@@ -85,6 +88,7 @@ class PreparedJob(JobSamples):
     network: CheckpointedModel | None
     frozen: Tensor | None
     preprocessing: Preprocessing | None
+    trees: BoostedTrees | None = None
 
 
 def prepare(
@@ -106,12 +110,16 @@ def prepare(
         rows = torch.arange(len(source.labels))
     serves_itself = spec.reference is None
     known = None if serves_itself else (source, rows)
+    groups = sample_groups(dataset, part.train, source, rows)
+    trees = None
     if MODELS[spec.model.name].has_front:
         if backbones is None:
             raise ValueError("a pretrained model needs a BackboneContext")
         encoded = pretrained(spec, dataset, part.train, known, backbones)
     else:
-        encoded = _encoded(spec, dataset, part.train, known, backbones)
+        encoded, shape = _encoded(spec, dataset, part.train, known, backbones)
+        # Trees do not leave out a sample's group.
+        trees = _trees_beside(spec, shape, len(dataset.header.classes)) if groups is None else None
     planted, model = encoded.planted, encoded.model.to(device)
     network, tied = _network(model, spec, planted)
     return PreparedJob(
@@ -124,12 +132,13 @@ def prepare(
         reference_labels=source.labels[rows],
         columns=draw_columns(planted.labels, spec.influence.columns, spec.training.seed) if serves_itself else None,
         classes=dataset.header.classes,
-        groups=sample_groups(dataset, part.train, source, rows),
+        groups=groups,
         model=model,
         network=network,
         tied=tied,
         frozen=encoded.frozen,
         preprocessing=encoded.preprocessing,
+        trees=trees,
     )
 
 
@@ -146,7 +155,7 @@ def _encoded(
     rows: Int[Tensor, " n"],
     reference: tuple[Canonical, Int[Tensor, " m"]] | None,
     backbones: BackboneContext | None,
-) -> Encoded:
+) -> tuple[Encoded, InputShape]:
     encoder, classes = Encoder.fit(dataset, rows, architecture(spec.model).params), len(dataset.header.classes)
     model = build(spec.model, encoder.shape, classes, spec.training.seed)
     if spec.model.network is not None:
@@ -154,7 +163,7 @@ def _encoded(
             raise ValueError("uploaded weights need a BackboneContext")
         load_state(model, head(model), spec.model, backbones.networks / spec.model.network / NETWORK_FILE)
     planted = plant(_inputs(encoder, dataset, rows, backbones), dataset.labels[rows], classes, spec.glitches or [])
-    return Encoded(
+    encoded = Encoded(
         planted=planted,
         reference=tuple(x[:0] for x in planted.inputs)
         if reference is None
@@ -162,6 +171,18 @@ def _encoded(
         model=model,
         frozen=planted.inputs[0] if dataset.header.modality == "embedding" else None,
     )
+    return encoded, encoder.shape
+
+
+def _trees_beside(spec: JobSpec, shape: InputShape, classes: int) -> BoostedTrees | None:
+    """Trees that answer beside the network, where they are asked for and the system has what they need; a warning tells of it."""
+    if not architecture(spec.model).params.get("trees"):
+        return None
+    try:
+        lightgbm()
+    except Invalid:
+        return None
+    return BoostedTrees(BoostedTreesParams(), shape, classes)
 
 
 def _inputs(encoder: Encoder, dataset: Canonical, rows: Int[Tensor, " k"], backbones: BackboneContext | None) -> Inputs:

@@ -11,9 +11,12 @@ from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGrad
 from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.job.tree_scoring import score_trees
+from worker.job.trees_beside import trees_beside
 from worker.models import head
 from worker.models.boosted_trees import BoostedTrees
 from worker.signals.reference import Chosen
+
+_BY_TREES = 0.3  # share of the work that growing trees beside a network is
 
 
 def score(
@@ -33,6 +36,15 @@ def score(
         # The last checkpoint has the trees of all.
         prepared.model.load_state_dict(load(len(rates) - 1))
         return score_trees(prepared, prepared.model, spec, on_progress)
+    by_trees = None
+    if prepared.trees is not None:
+        by_trees = trees_beside(
+            prepared.trees,
+            prepared.inputs,
+            prepared.planted.labels,
+            spec.training.seed,
+            lambda share: on_progress(_BY_TREES * share),
+        )
     model, last = prepared.model, head(prepared.model)
     train = ActivationRecorder(model, last, prepared.inputs, rates, scratch)
     reference = None
@@ -50,11 +62,12 @@ def score(
         spec,
         train,
         reference,
-        on_progress,
+        lambda share: on_progress(share if by_trees is None else _BY_TREES + (1 - _BY_TREES) * share),
         set_to=set_to,
         frozen=prepared.frozen,
         known_frozen=None if prepared.frozen is None or reference is None else prepared.reference_inputs[0],
         chosen=chosen,
+        by_trees=by_trees,
     )
 
 

@@ -44,6 +44,7 @@ from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import score
+from worker.job.steady_training import train_steadily
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
 
@@ -170,7 +171,10 @@ def _score_trained(
     heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     timer.lap("preparing_s")
     folder = blobs.checkpoints(job.id)
-    epochs = checkpoints(spec.training, _fit(prepared, spec, folder, heartbeat, timer, last_recorded_epoch))
+    ran, spec = _fit_steadily(
+        prepared, spec, folder, found_rate_path(blobs, job.id), heartbeat, timer, last_recorded_epoch
+    )
+    epochs = checkpoints(spec.training, ran)
     _export_weights(checkpoint_path(folder, epochs[-1]), blobs.model(job.id))
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heartbeat.enter(State.SCORING, "running the checkpoints over every sample")
@@ -239,11 +243,41 @@ def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpe
     if known is None or not isinstance(known.get("rate"), float):
         groups = None if prepared.groups is None else prepared.groups.train
         found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training, groups)
-        path.parent.mkdir(parents=True, exist_ok=True)
         known = asdict(found)
-        with sealed_write(path) as part:
-            part.write_text(json.dumps(known))
+        _keep_rate(path, known)
     return with_found_rate(spec, known)
+
+
+def _keep_rate(path: Path, found: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sealed_write(path) as part:
+        part.write_text(json.dumps(found))
+
+
+def _fit_steadily(
+    prepared: PreparedJob,
+    spec: JobSpec,
+    folder: Path,
+    rate: Path,
+    heartbeat: Heartbeat,
+    timer: PhaseTimer,
+    last_recorded_epoch: int,
+) -> tuple[int, JobSpec]:
+    recorded = last_recorded_epoch
+
+    def begin_again(lower: JobSpec) -> None:
+        nonlocal recorded
+        recorded = 0
+        # In this order: weights that another rate led to must not be gone on with.
+        for checkpoint in folder.iterdir():
+            checkpoint.unlink()
+        _keep_rate(rate, {"rate": lower.training.learning_rate})
+        heartbeat.resume_at(State.TRAINING, 0.0, f"epoch 1/{lower.training.epochs}, again at a lower learning rate")
+
+    def fit_at(rated: JobSpec) -> int:
+        return _fit(prepared, rated, folder, heartbeat, timer, recorded)
+
+    return train_steadily(spec, prepared.model, fit_at, begin_again)
 
 
 def _fit(

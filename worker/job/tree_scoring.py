@@ -1,13 +1,13 @@
 """Scoring of boosted trees: leave-one-out logits after each block, a forest's out-of-bag probabilities, influence by leaves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from service.domain.specs import JobSpec
@@ -45,12 +45,9 @@ def score_trees(
     blocks, known_blocks = [], []
     values = model.matrix(prepared.inputs[0], prepared.inputs[1])
     known_values = model.matrix(prepared.reference_inputs[0], prepared.reference_inputs[1])
-    raw = torch.from_numpy(model.first_raw(len(values)))
     known_raw = torch.from_numpy(model.first_raw(len(known_values)))
-    without, logits, known_logits = raw, [], []
-    for grown in model.blocks():
-        block = BlockOfSamples(leaves_of(grown, values), raw)
-        table, raw, without = sum_leaves(block, labels, without, model.params.leaves, rate, model.params.penalty)
+    logits, known_logits = [], []
+    for grown, (block, table, without) in zip(model.blocks(), left_out(model, values, labels, rate), strict=True):
         known = BlockOfSamples(leaves_of(grown, known_values), known_raw)
         known_raw = add_leaves(known, table, rate)
         tables.append(table)
@@ -83,6 +80,17 @@ def score_trees(
         out_of_bag=forest,
     )
     return replace(scored, by_leaves=chosen)
+
+
+def left_out(
+    model: BoostedTrees, values: npt.NDArray[np.float32], labels: Int[Tensor, " n"], rate: float
+) -> Iterator[tuple[BlockOfSamples, LeafTable, Float[Tensor, "n w"]]]:
+    """The training samples in each block, its leaves, and the raw scores after it that each would have without itself."""
+    raw = without = torch.from_numpy(model.first_raw(len(values)))
+    for grown in model.blocks():
+        block = BlockOfSamples(leaves_of(grown, values), raw)
+        table, raw, without = sum_leaves(block, labels, without, model.params.leaves, rate, model.params.penalty)
+        yield block, table, without
 
 
 def leaves_of(block: Any, values: npt.NDArray[np.float32]) -> Tensor:

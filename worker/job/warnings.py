@@ -11,6 +11,7 @@ from service.domain.specs import JobSpec
 from worker.job import actions
 from worker.job.estimates import cure_by_model
 from worker.job.preparation import JobSamples
+from worker.models.uploaded_weights import architecture
 from worker.signals.counts import CountEstimate
 from worker.signals.dynamics import early_checkpoints
 from worker.signals.measurements import Answers, Measurements
@@ -38,6 +39,7 @@ def ranking_warnings(
         *_columns(prepared, m, spec),
         *_tied(prepared),
         *_groups(prepared, spec),
+        *_trees(prepared, m, spec),
         *(_learning(m, train_accuracy, spec) if m.unseen is None else ()),
         *_rare(prepared, m),
     ]
@@ -64,6 +66,16 @@ def _from_scratch(spec: JobSpec) -> Iterator[ClientWarning]:
             "'usual-suspects[pretrained]', or copy a folder from the Hugging Face hub into the models folder; then run again. What was "
             f"tried: {spec.fallback.reason}.",
             action=actions.with_pretrained(spec),
+        )
+
+
+def _trees(prepared: JobSamples, m: Answers, spec: JobSpec) -> Iterator[ClientWarning]:
+    asked = architecture(spec.model).params.get("trees")
+    if asked and prepared.groups is None and isinstance(m, Measurements) and m.by_trees is None:
+        yield ClientWarning(
+            code="no_trees",
+            detail="The worker's machine has no OpenMP library, which boosted trees need, so the network answered alone. It finds fewer "
+            "wrong labels. Install the library on every worker (Debian: libgomp1) and run again.",
         )
 
 

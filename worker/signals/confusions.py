@@ -7,6 +7,7 @@ direction is clear and nothing is memorised, the margin is AUM itself.
 """
 
 from dataclasses import dataclass
+from math import log
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -28,6 +29,7 @@ _STEEP, _CHANCE = (
     0.02,
 )  # the same by the share of the labels that the network has memorised, beyond what chance gives
 _PROBABILITY, _SMALLEST = 1e-3, 1e-30
+_BY_TREES = 0.6  # weight of trees beside a network; see benchmarks/results/trees.md
 
 
 @dataclass(frozen=True)
@@ -58,20 +60,25 @@ def held_out_prediction(
     """
     own_guess = _probabilities(guess)
     if frozen is not None:
-        return _mixture(own_guess, _probabilities(frozen), labels)
-    early, late = (_mixture(own_guess, _probabilities(votes), labels) for votes in (first, mean))
+        return likeliest_mixture(own_guess, _probabilities(frozen), labels)
+    early, late = (likeliest_mixture(own_guess, _probabilities(votes), labels) for votes in (first, mean))
     contradicts = 1 - _agreement(early, labels)
     return early if _agreement(late, labels) - _agreement(early, labels) > _MEMORISED * contradicts else late
 
 
 def confusion_margin(
-    logits: Float[Tensor, "t n c"], held_out: Float[Tensor, "n c"], labels: Int[Tensor, " n"]
+    logits: Float[Tensor, "t n c"],
+    held_out: Float[Tensor, "n c"],
+    labels: Int[Tensor, " n"],
+    by_trees: Float[Tensor, "n c"] | None = None,
 ) -> ConfusionMargin:
     """Log odds by the network's probabilities at each checkpoint, corrected by the held-out ones for what it has memorised.
 
+    With `by_trees`, probabilities that trees beside the network give, the network's are those of both together.
     One label at a time, so that memory holds neither a matrix of all pairs of classes nor a copy of the logits.
     """
-    memorised = _agreement(logits[-1], labels) - _agreement(held_out, labels)
+    last = logits[-1] if by_trees is None else _together(logits[-1], by_trees)
+    memorised = _agreement(last, labels) - _agreement(held_out, labels)
     share = torch.tensor(min(_LARGEST, _STEEP * max(0.0, memorised - _CHANCE)), dtype=torch.float64)
     counts = _Counts.over(held_out, labels)
     scores = torch.empty(len(labels))
@@ -83,12 +90,20 @@ def confusion_margin(
         unseen = held_out[rows].double().clamp(min=_SMALLEST).log()
         total = torch.zeros(len(rows), dtype=torch.float64)
         for one in logits:
-            known = torch.log_softmax(one[rows].double(), 1)
+            known = (
+                torch.log_softmax(one[rows].double(), 1) if by_trees is None else _together(one[rows], by_trees[rows])
+            )
             if share > 0:
                 known = torch.logaddexp((1 - share).log() + known, share.log() + unseen)
             total += (known + weights).amax(1) - known[:, label]
         scores[rows] = (total / len(logits)).float()
     return ConfusionMargin(scores, -margin(held_out.clamp(min=_SMALLEST).log(), labels), counts.directed)
+
+
+def _together(logits: Float[Tensor, "b c"], by_trees: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+    """Logarithms of what a network and the trees beside it say together."""
+    network = torch.log_softmax(logits.double(), 1) + log(1 - _BY_TREES)
+    return torch.logaddexp(network, by_trees.double().clamp(min=_SMALLEST).log() + log(_BY_TREES))
 
 
 def _probabilities(scores: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
@@ -97,9 +112,10 @@ def _probabilities(scores: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
     return positive / positive.sum(1, keepdim=True)
 
 
-def _mixture(
+def likeliest_mixture(
     first: Float[Tensor, "n c"], second: Float[Tensor, "n c"], labels: Int[Tensor, " n"]
 ) -> Float[Tensor, "n c"]:
+    """The mixture of two predictions, neither of which has seen a sample's own label, that makes the labels likeliest."""
     own = labels[:, None]
     chance = (labels.bincount() / len(labels))[labels]
     share = mixture_weight(first.gather(1, own).squeeze(1), second.gather(1, own).squeeze(1), chance)

@@ -14,7 +14,7 @@ from worker.influence.pairs import PairwiseInfluence
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST
 from worker.signals.class_influence import ClassInfluence
-from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
+from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction, likeliest_mixture
 from worker.signals.dynamics import Dynamics, learning_dynamics
 from worker.signals.features import common_features, principal_features
 from worker.signals.held_out import held_out_scores
@@ -54,7 +54,8 @@ class Answers:
 class Measurements(Answers):
     """All that formulas read. `embedding_votes` only for embeddings, `trusted` only with a trusted reference, `out_of_bag` only for trees.
 
-    `grouped`: samples are in groups, which votes, position, pairs and `trusted` leave out as a whole.
+    `by_trees`: only where trees answer beside a network. `grouped`: samples are in groups, which votes, position, pairs and
+    `trusted` leave out as a whole.
     """
 
     influence: ClassInfluence
@@ -65,6 +66,7 @@ class Measurements(Answers):
     trusted: Trusted | None
     confusion: ConfusionMargin
     out_of_bag: Float[Tensor, "n c"] | None = None
+    by_trees: Float[Tensor, "n c"] | None = None
     grouped: bool = False
 
 
@@ -87,6 +89,7 @@ def measure_checkpoints(
     chosen: Chosen | None = None,
     groups: SampleGroups | None = None,
     out_of_bag: Float[Tensor, "n c"] | None = None,
+    by_trees: Float[Tensor, "n c"] | None = None,
     on_progress: Callable[[float], None] = lambda _share: None,
 ) -> Measurements:
     """Measure each checkpoint, then every pair.
@@ -147,8 +150,9 @@ def measure_checkpoints(
         position=place,
         embedding_votes=frozen,
         trusted=trusted,
-        confusion=_confusion(train, labels, place, voted, frozen, out_of_bag),
+        confusion=_confusion(train, labels, place, voted, frozen, out_of_bag, by_trees),
         out_of_bag=out_of_bag,
+        by_trees=by_trees,
         grouped=groups is not None,
     )
 
@@ -160,10 +164,13 @@ def _confusion(
     voted: NeighbourVotes,
     frozen: Float[Tensor, "n c"] | None,
     out_of_bag: Float[Tensor, "n c"] | None,
+    by_trees: Float[Tensor, "n c"] | None,
 ) -> ConfusionMargin:
     if out_of_bag is None:
         held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels)
-        return confusion_margin(train.logits, held_out, labels)
+        if by_trees is not None:
+            held_out = likeliest_mixture(held_out, by_trees, labels)
+        return confusion_margin(train.logits, held_out, labels, by_trees)
     # Neither has seen the sample's own label, so that nothing needs to be corrected.
     both = (torch.softmax(train.logits[-1], 1) + out_of_bag) / 2
     return confusion_margin(both.clamp(min=_SMALLEST).log()[None], both, labels)

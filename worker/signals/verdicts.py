@@ -116,7 +116,8 @@ def _guesses(m: Answers) -> list[Float[Tensor, "n c"]]:
     """All predictions that have not seen the sample's own label, each of another kind."""
     found = [] if m.unseen is None else [m.unseen.train]
     if isinstance(m, Measurements):
-        found += [m.votes.first, m.position.guess, *([] if m.embedding_votes is None else [m.embedding_votes])]
+        found += [m.votes.first, m.position.guess]
+        found += [one for one in (m.embedding_votes, m.by_trees) if one is not None]
     return found
 
 

@@ -63,6 +63,7 @@ _JOB: dict[str, Any] = {
                 "dropout": 0.0,
                 "numeric_embeddings": "piecewise_linear",
                 "embedding_width": 16,
+                "trees": True,
             },
         },
         "training": {

@@ -19,11 +19,21 @@ class NumericEmbeddings(Frozen):
     embedding_width: int = Field(16, ge=1, le=256, description="Numbers that each numeric column becomes, if embedded.")
 
 
-class TabularMLPParams(MLPParams, NumericEmbeddings):
+class TreesBeside(Frozen):
+    """Whether trees answer beside a network."""
+
+    trees: bool = Field(
+        False,
+        description="Grow boosted trees and a forest beside the network. What they predict of a sample without having learnt from "
+        "it counts in `mislabeled`, `confusion_margin` and the number of wrong labels. Left out where samples are in groups.",
+    )
+
+
+class TabularMLPParams(MLPParams, NumericEmbeddings, TreesBeside):
     """Parameters of a multi-layer perceptron for tables."""
 
 
-class TabularResNetParams(NumericEmbeddings):
+class TabularResNetParams(NumericEmbeddings, TreesBeside):
     """Parameters of the tabular ResNet (arXiv:2106.11959)."""
 
     width: int = Field(128, ge=8, le=4096, description="Width of the residual stream.")
@@ -32,7 +42,7 @@ class TabularResNetParams(NumericEmbeddings):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class TabMParams(NumericEmbeddings):
+class TabMParams(NumericEmbeddings, TreesBeside):
     """Parameters of TabM (arXiv:2410.24210)."""
 
     members: int = Field(16, ge=2, le=128, description="Networks that share most of their weights and answer together.")
@@ -45,7 +55,7 @@ class TabMParams(NumericEmbeddings):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class FTTransformerParams(Frozen):
+class FTTransformerParams(TreesBeside):
     """Parameters of the FT-Transformer (arXiv:2106.11959)."""
 
     width: int = Field(64, ge=8, le=1024, multiple_of=8, description="Size of a token; a multiple of 8.")

@@ -44,7 +44,14 @@ def test_a_job_echoes_every_resolved_value(client: httpx.Client, services: Servi
     assert job["progress"] == {"fraction": 0, "phase": "queued", "detail": "waiting for a worker", "eta_seconds": None}
     assert job["spec"]["model"] == {
         "name": "mlp",
-        "params": {"width": 256, "blocks": 2, "dropout": 0, "numeric_embeddings": "none", "embedding_width": 16},
+        "params": {
+            "width": 256,
+            "blocks": 2,
+            "dropout": 0,
+            "numeric_embeddings": "none",
+            "embedding_width": 16,
+            "trees": True,
+        },
     }
     assert job["spec"]["training"]["epochs"] == 4
     assert job["spec"]["training"]["learning_rate"] > 0
