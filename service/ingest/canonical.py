@@ -88,19 +88,23 @@ def write_canonical(source: RowSource, plan: Plan, data: Path, skipped: Path, li
         skipped.open("w", encoding="utf-8") as skips,
         pq.ParquetWriter(data, schema_of(plan), **_storage(plan)) as writer,
     ):
-        for group in _groups(_converted(source, plan, limits, written, skips)):
-            inputs = digest.inputs_of(group)
-            labels = fingerprints.of_column(group.column("label").combine_chunks())
-            prints.add(
-                fingerprints.mixed(inputs * np.uint64(31) + labels)
-            )  # by which two rows are equal: label and inputs
-            digest.add(group, plan.classes, inputs)
+        for group in _groups(_known(_converted(source, plan, limits, written, skips), plan, digest, prints)):
             writer.write_table(group, row_group_size=GROUP_ROWS)
         if written.depth.white is not None:
             writer.add_key_value_metadata({WHITE_KEY.decode(): str(written.depth.white)})
         written.repeated = prints.repeats()
     written.content_digest = digest.hexdigest()
     return written
+
+
+def _known(tables: Iterator[Any], plan: Plan, digest: ContentDigest, prints: Fingerprints) -> Iterator[Any]:
+    """The tables, of whose rows digest and fingerprints take note."""
+    for table in tables:
+        inputs = digest.inputs_of(table)
+        labels = fingerprints.of_column(table.column("label").combine_chunks())
+        prints.add(fingerprints.mixed(inputs * np.uint64(31) + labels))  # by which two rows are equal: label and inputs
+        digest.add(table, plan.classes, inputs)
+        yield table
 
 
 def _storage(plan: Plan) -> dict[str, Any]:
@@ -135,7 +139,8 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
         faults, looks = RowFaults(batch.rows.num_rows), dict[int, Look]()
         columns = _columns(batch, plan, limits, faults, looks, written)
         kept = faults.kept()
-        table = pa.table(columns, schema=schema).filter(kept)
+        table = pa.table(columns, schema=schema)
+        table = table.filter(kept) if faults else table
         for skip in sorted([*batch.skipped, *_skipped_rows(faults, batch)], key=lambda row: row.index):
             skips.write(skip.model_dump_json() + "\n")
             written.skipped += 1
@@ -149,7 +154,8 @@ def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCoun
             for position in np.flatnonzero(kept).tolist():
                 written.depth.add(looks[position])
                 written.appearance.add(looks[position], columns["image"][position].as_py)
-        yield table
+        if table.num_rows:
+            yield table
 
 
 def _skipped_rows(faults: RowFaults, batch: Batch) -> Iterator[SkippedRow]:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.ingest import moments, numbers, values
+from service.ingest.distinct import DistinctTexts, Weights
 from service.ingest.numbers import Decimal
 from service.ingest.values import MissingWords
 
-_MOST_DISTINCT_CHARACTERS = 16 * 2**20
 _SURE_OF_FORM = 1_000
 EXAMPLES = 2
 EXAMPLE_CHARACTERS = 80
@@ -21,8 +21,6 @@ _ODDITIES = 20
 _LONGEST_SHORT = 64  # characters
 _SUFFIXES = 50
 TYPED = "typed"  # in place of a form: the column has a type of its own
-
-Weights = npt.NDArray[np.int64]
 
 
 @dataclass
@@ -67,15 +65,15 @@ class ColumnCounts:
     bracketed: int = 0  # texts in brackets, lists of anything
     unusable: int = 0  # structures, binaries, lists of other things
     words: int = 0
-    distinct: Counter[str] | None = field(default_factory=Counter)  # stripped texts; None: too many
-    characters: int = 0  # of the distinct texts
+    distinct: Counter[str] | None = field(default_factory=Counter)  # stripped texts, after `settle`; None: too many
     examples: list[str] = field(default_factory=list)  # the first two texts that differ
     oddities: Counter[str] = field(default_factory=Counter)  # some of the marks and censored texts
     _texts: dict[str, int] | None = None  # of `texts`, until more are counted
-    _held: Counter[str] | None = None  # `distinct` while nothing but texts came and none was looked at
+    _is_held: bool = True  # nothing but texts came and none was looked at
 
     def __post_init__(self) -> None:
-        self._held = self.distinct
+        self._found = DistinctTexts(self.most_distinct)
+        self._first: list[str] = []  # the texts of `examples`, whole
 
     @property
     def present(self) -> int:
@@ -114,7 +112,7 @@ class ColumnCounts:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
             self._add_texts(values.as_text(column))
             return
-        self.settle()
+        self._look_at_held()
         if pa.types.is_boolean(kind):
             self._count_distinct(values.as_text(column.drop_null()))
             self.truths["true"] += len(column) - column.null_count
@@ -162,25 +160,35 @@ class ColumnCounts:
 
     def settle(self) -> None:
         """Look at the texts that were only counted so far. Call it after the last batch."""
-        if self._held is not None:
-            held, self._held = self._held, None
-            if held:
-                self._look_at(pa.array(list(held), pa.string()), np.array(list(held.values()), np.int64))
+        texts, weights = self._found.counts()
+        self._look_at_held()
+        self.distinct = None
+        if not self._found.too_many:
+            self.distinct = Counter(dict(zip(texts.to_pylist(), weights.tolist(), strict=True)))
+
+    def _look_at_held(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            texts, weights = self._found.counts()
+            if len(texts):
+                self._look_at(texts, weights)
+        if self._found.too_many:
+            self._found.forget()
 
     def _add_texts(self, column: Any) -> None:
         """Count the different texts of a batch. They are looked at once they are too many, or at the end."""
         present = column.drop_null()
-        if self.distinct is None and self._held is None and self._add_clean(present):
+        if self._found.too_many and not self._is_held and self._add_clean(present):
             self.missing += column.null_count
             return
         counted = pc.value_counts(present)
         texts, weights = counted.field("values"), counted.field("counts").to_numpy()
         self.missing += column.null_count
         self._merge(texts, weights)
-        if self._held is None:
+        if not self._is_held:
             self._look_at(texts, weights)
-        elif self.distinct is None:
-            self.settle()
+        elif self._found.too_many:
+            self._look_at_held()
 
     def _look_at(self, texts: Any, weights: Weights) -> None:
         """Count what different texts are, each weighted by how often it occurs."""
@@ -261,7 +269,7 @@ class ColumnCounts:
         if not len(texts):
             return
         self.words += int((weights * values.word_counts(texts).to_numpy(zero_copy_only=False)).sum())
-        self._add_spaced(*_chosen(texts, weights, numbers.matches(texts, r"^[-+]?\d")))
+        self._add_spaced(*_chosen(texts, weights, numbers.matches(texts, r"^[-+]?\d", begins=numbers.DIGITS_OR_SIGN)))
         texts, weights = _chosen(texts, weights, pc.starts_with(texts, "["))
         self.bracketed += _weight(weights, pc.ends_with(texts, "]"))
         texts, weights = _chosen(texts, weights, values.is_vector(texts))
@@ -335,26 +343,20 @@ class ColumnCounts:
         self.low, self.high = min(self.low, float(array.min())), max(self.high, float(array.max()))
 
     def _count_distinct(self, column: Any) -> None:
-        if self.distinct is not None:
+        if not self._found.too_many:
             counted = pc.value_counts(column)
             self._merge(values.as_text(counted.field("values")), counted.field("counts").to_numpy())
 
     def _merge(self, texts: Any, weights: Weights) -> None:
-        if self.distinct is None:
+        if self._found.too_many:
             return
-        self._texts = None
-        distinct = self.distinct
-        for text, weight in zip(texts.to_pylist(), weights.tolist(), strict=True):
-            known = distinct.get(text)
-            if known is not None:
-                distinct[text] = known + weight
-            elif text is not None:
-                distinct[text] = weight
-                self.characters += len(text)
-                if len(self.examples) < EXAMPLES and text:
+        if len(self.examples) < EXAMPLES:
+            # Beside null, an empty text and one that is known, two more.
+            for text in texts.slice(0, EXAMPLES + 3).to_pylist():
+                if text and text not in self._first and len(self.examples) < EXAMPLES:
+                    self._first.append(text)
                     self.examples.append(text[:EXAMPLE_CHARACTERS])
-        if len(self.distinct) > self.most_distinct or self.characters > _MOST_DISTINCT_CHARACTERS:
-            self.distinct = None
+        self._found.add(texts, weights)
 
 
 def is_list_of_numbers(kind: Any) -> bool:

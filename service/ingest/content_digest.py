@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from service.ingest import fingerprints
 
 _WORD = 2**64
+_OWN = "row-"
 
 
 class ContentDigest:
@@ -57,7 +58,10 @@ def _named(labels: Any, classes: Sequence[str]) -> Any:
 def _ids(group: Any) -> Any:
     """The ids that are the client's; null for the service's own."""
     ids, positions = group.column("id"), group.column("index")
-    own = pc.equal(ids, pc.binary_join_element_wise("row-", pc.cast(positions, pa.string()), ""))
-    if "path" in group.schema.names:
-        own = pc.or_(own, pc.fill_null(pc.equal(ids, group.column("path")), fill_value=False))
+    paths = group.column("path") if "path" in group.schema.names else None
+    if paths is None and not pc.any(pc.starts_with(ids, _OWN)).as_py():
+        return ids
+    own = pc.equal(ids, pc.binary_join_element_wise(_OWN, pc.cast(positions, pa.string()), ""))
+    if paths is not None:
+        own = pc.or_(own, pc.fill_null(pc.equal(ids, paths), fill_value=False))
     return pc.if_else(own, pa.scalar(None, pa.string()), ids)

@@ -59,7 +59,7 @@ class RowOrder:
         self._counts &= self._first in (0, 1) and bool(((steps == 1) | starts).all())
         self._runs += int((starts & (steps != 1)).sum())
         self._low, self._high = min(self._low, int(found.min())), max(self._high, int(found.max()))
-        self._distinct = self._distinct and len(np.unique(found)) == len(found)
+        self._distinct = self._distinct and _all_differ(found)
         if self._distinct:
             self._sum += _total(found)
         self._rows, self._last = self._rows + len(found), int(found[-1])
@@ -95,6 +95,11 @@ def _whole_numbers(column: Any) -> Whole | None:
     except pa.ArrowInvalid:
         return None
     return whole
+
+
+def _all_differ(found: Whole) -> bool:
+    ordered = np.sort(found)
+    return not bool((ordered[1:] == ordered[:-1]).any())
 
 
 def _total(found: Whole) -> int:

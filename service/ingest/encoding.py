@@ -2,8 +2,10 @@
 
 import codecs
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from charset_normalizer import from_bytes
 
@@ -106,7 +108,7 @@ def _has_strays(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
         while chunk := file.read(_CHUNK):
-            if b"\0" in chunk or codecs.BOM_UTF8 in before + chunk:
+            if b"\0" in chunk or (not (before + chunk).isascii() and codecs.BOM_UTF8 in before + chunk):
                 return True
             before = chunk[1 - len(codecs.BOM_UTF8) :]
     return False
@@ -114,7 +116,17 @@ def _has_strays(path: Path) -> bool:
 
 def without_strays(text: str) -> str:
     """Text without NUL characters and without byte order marks at the beginning of lines."""
-    return _STRAYS.sub("", text)
+    return _STRAYS.sub("", text) if "\0" in text or "\ufeff" in text else text
+
+
+def utf_8_copy(path: Path, encoding: str, folder: Path) -> Path:
+    """A copy in UTF-8 of a text that is valid in another encoding."""
+    with (
+        path.open(encoding=encoding, newline="") as text,
+        NamedTemporaryFile("w", encoding="utf-8", newline="", dir=folder, delete=False) as copy,
+    ):
+        shutil.copyfileobj(text, copy, _CHUNK)
+    return Path(copy.name)
 
 
 def _guesses(sample: bytes) -> tuple[str, ...]:

@@ -34,7 +34,7 @@ class Fingerprints:
 
     def repeats(self) -> int:
         """How many values repeat an earlier one."""
-        return sum(len(part) - len(np.unique(part[:, 0])) for part in self._parts())
+        return sum(_repeats(part[:, 0]) for part in self._parts())
 
     def first_repeat(self) -> tuple[int, int] | None:
         """The positions of a value that occurs twice, the earliest repeat; None when all differ."""
@@ -67,12 +67,17 @@ class Fingerprints:
                 yield np.concatenate(kept)
 
 
+def _repeats(hashes: Hashes) -> int:
+    ordered = np.sort(hashes)  # several times as fast as numpy's unique
+    return int(np.count_nonzero(ordered[1:] == ordered[:-1]))
+
+
 def _earliest_repeat(part: npt.NDArray[np.uint64]) -> tuple[int, int] | None:
+    if not _repeats(part[:, 0]):
+        return None
     order = np.lexsort((part[:, 1], part[:, 0]))
     hashes, positions = part[order, 0], part[order, 1]
     (again,) = np.nonzero(hashes[1:] == hashes[:-1])
-    if not len(again):
-        return None
     first = again[np.argmin(positions[again + 1])]
     return int(positions[first]), int(positions[first + 1])
 
@@ -104,7 +109,8 @@ def of_column(column: Any) -> Hashes:
         rows = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
         hashes = of_contents([row.tobytes() for row in rows])
     elif pa.types.is_floating(column.type):
-        hashes = column.fill_null(0.0).to_numpy(zero_copy_only=False).astype(np.float64, copy=False).view(np.uint64)
+        filled = column.fill_null(0.0) if column.null_count else column
+        hashes = filled.to_numpy(zero_copy_only=False).astype(np.float64, copy=False).view(np.uint64)
     else:
         hashes = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64)
     if column.null_count:

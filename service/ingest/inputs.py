@@ -37,6 +37,9 @@ class RowFaults:
         mask[list(self._reasons)] = False
         return pa.array(mask)
 
+    def __bool__(self) -> bool:
+        return bool(self._reasons)
+
     def __iter__(self) -> Iterator[tuple[int, str]]:
         return iter(sorted(self._reasons.items()))
 

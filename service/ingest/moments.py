@@ -7,9 +7,11 @@ month first; which one a file means is told by those of its dates that can be re
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from service.ingest import text_bytes
 from service.ingest.numbers import matches
 
 _DATE_LIKE = (
@@ -24,6 +26,7 @@ _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
 _NAMED = ("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d-%b-%y")  # %b takes whole names too
 _DAY_FIRST = ("%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%d/%m/%y", "%d.%m.%y", "%d-%m-%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m.%d.%Y", "%m-%d-%Y", "%m/%d/%y", "%m.%d.%y", "%m-%d-%y")
+_DIGITS = text_bytes.starts("0123456789")
 _LONGEST = 48  # characters; what is longer is prose
 # Days of the week, zones that are UTC, endings of numbers, the order of Unix and of Chinese: without them, or as others write.
 _ODD = r"(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]? |\d ?(utc|gmt|[+-]0000)\b|\d(st|nd|rd|th)\b|^\d{4}[年년]"
@@ -62,7 +65,7 @@ MOMENT_FORMS = (*NEUTRAL_FORMS, *ORDERED_FORMS[True], *ORDERED_FORMS[False])
 
 def is_date_like(texts: Any) -> Any:
     """A cheap test that every date passes."""
-    return matches(texts, _DATE_LIKE)
+    return matches(texts, _DATE_LIKE) if text_bytes.may_hold(texts, b"-/. T") else _none_of(texts)
 
 
 def tidied(texts: Any) -> Any:
@@ -125,15 +128,21 @@ def within_calendar(moments: Any) -> Any:
 
 def has_worded_month(texts: Any) -> Any:
     """Whether each text looks like a date with its month as a word, in any language."""
+    if not text_bytes.may_hold(texts, b" "):
+        return _none_of(texts)
     with_year = matches(texts, _LONE_YEAR)  # much cheaper, and prose has few
     if not pc.any(with_year).as_py():
         return with_year
     return matches(pc.if_else(with_year, texts, pa.scalar(None, pa.string())), _WORDED_MONTH)
 
 
+def _none_of(texts: Any) -> Any:
+    return pa.array(np.zeros(len(texts), bool))
+
+
 def is_time_of_day(texts: Any) -> Any:
     """Whether each text is a time of day: 9:30, 09:30:15, 9:30 pm."""
-    return matches(texts, _TIME_OF_DAY)
+    return matches(texts, _TIME_OF_DAY, begins=_DIGITS)
 
 
 def as_times(texts: Any) -> Any:

@@ -8,12 +8,18 @@ told apart: `1.234,5` has a decimal comma, `1,234.5` a decimal point, and `1.234
 import unicodedata
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from service.ingest import text_bytes
 
 Decimal = Literal[".", ","]
 
 _PLAIN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+DIGITS_OR_SIGN = text_bytes.starts("+-.0123456789")
+_NUMBER_STARTS = text_bytes.starts("+-.0123456789ni", empty=True)  # nan and inf, and null, which is empty
+_NO_LETTER = text_bytes.starts(chr(one) for one in range(128) if not chr(one).isalpha())
 _LONGEST = 48  # characters; what is longer is prose
 _CODES = "USD|EUR|GBP|CHF|JPY|CNY|RMB|INR|RUB|BRL|MXN|AUD|CAD|NZD|SEK|NOK|DKK|PLN|CZK|HUF|TRY|ZAR|KRW|SGD|HKD|THB|ILS"
 _UNIT = rf"(?:[\p{{Sc}}%‰٪]|(?i:{_CODES}|[A-Z]{{1,3}}\$|Rs\.?|kr\.?|zł|Kč|Fr\.))"
@@ -42,23 +48,32 @@ _OTHER_DIGITS = "[\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0
 
 def plain(texts: Any) -> Any:
     """Plainly written numbers as float64, also `nan` and `inf`; null for any other text."""
-    try:
-        return pc.cast(texts, pa.float64())
-    except pa.ArrowInvalid:
-        return pc.cast(pc.if_else(matches(texts, _PLAIN), texts, _NULL), pa.float64())
+    found = _cast(texts)
+    if found is not None:
+        return found
+    return pc.cast(pc.if_else(matches(texts, _PLAIN, begins=DIGITS_OR_SIGN), texts, _NULL), pa.float64())
 
 
 def all_finite(texts: Any) -> Any:
     """Texts as float64 where each is a finite number, plainly written; None if any is not. Null stays null."""
+    found = _cast(texts)
+    return found if found is not None and pc.all(pc.is_finite(found)).as_py() else None
+
+
+def _cast(texts: Any) -> Any:
+    """Texts as float64; None where one of them is no number. Arrow takes long to say so of many, so that most are known before."""
+    if not text_bytes.may_start(texts, _NUMBER_STARTS).all():
+        return None
     try:
-        found = pc.cast(texts, pa.float64())
+        return pc.cast(texts, pa.float64())
     except pa.ArrowInvalid:
         return None
-    return found if pc.all(pc.is_finite(found)).as_py() else None
 
 
-def matches(texts: Any, pattern: str) -> Any:
-    """Whether a pattern occurs in each text; null does not match."""
+def matches(texts: Any, pattern: str, *, begins: text_bytes.Starts | None = None) -> Any:
+    """Whether a pattern occurs in each text; null does not match. `begins` is how a text begins where the pattern occurs."""
+    if begins is not None and not text_bytes.may_start(texts, begins).any():
+        return pa.array(np.zeros(len(texts), bool))
     return pc.fill_null(pc.match_substring_regex(texts, pattern), False)
 
 
@@ -68,15 +83,15 @@ def written(texts: Any) -> Any:
     Currency signs and codes, per cent signs and spaces around the number are dropped: `-$ 1,234.50` gives `-1,234.50`,
     and so does `(1,234.50)`, as accountants write it, and `1,234.50-`.
     """
-    may_be = pc.and_(pc.less_equal(pc.utf8_length(texts), _LONGEST), matches(texts, r"\p{Nd}"))
-    may_be = pc.fill_null(may_be, False)
-    ascii_only = pc.all(pc.string_is_ascii(texts)).as_py()
+    may_be = pc.fill_null(pc.less_equal(pc.utf8_length(texts), _LONGEST), False)
+    ascii_only = text_bytes.is_ascii(texts)
     if ascii_only:
         may_be = pc.and_(may_be, matches(texts, _BEGINS))
         if not pc.any(may_be).as_py():
             return pa.nulls(len(texts), pa.string())
+    may_be = pc.and_(may_be, matches(texts, r"\p{Nd}"))
     texts = pc.if_else(may_be, texts, _NULL)
-    if not ascii_only and not pc.all(pc.string_is_ascii(texts)).as_py():
+    if not ascii_only and not text_bytes.is_ascii(texts):
         texts = _ascii(texts)
     texts = _replaced(texts, r"^\((.*\d.*)\)$", r"-\1")
     texts = _replaced(texts, rf"^([+-]?) ?{_UNIT} ?", r"\1")
@@ -112,7 +127,7 @@ def either_point(texts: Any) -> Any:
 
 def suffixes(texts: Any) -> Any:
     """The unit of measurement behind each number: `cm` of `100 cm`, `+` of `10,000+`; null for any other text."""
-    may_be = matches(texts, "^[^A-Za-z]")  # much cheaper than the whole pattern, and prose begins with a letter
+    may_be = matches(texts, r"^[^A-Za-z]", begins=_NO_LETTER)  # much cheaper, and prose begins with a letter
     if not pc.any(may_be).as_py():
         return pa.nulls(len(texts), pa.string())
     texts = pc.if_else(may_be, texts, _NULL)

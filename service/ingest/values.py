@@ -6,13 +6,15 @@ They take whole Arrow columns. Texts are stripped of surrounding spaces first. N
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import numbers
+from service.ingest import numbers, text_bytes
 
 # In the features of text tables, which have no null of their own. They are compared in lower case.
 USUAL_WORDS = ("", "?", "na", "n/a", "<na>", "#n/a", "null", "none", "nil", "nan", "-nan", "+nan", "nat", "\\n",
@@ -23,7 +25,9 @@ _MARK = (
     "(?i)^(\\\\N|[-\u2013\u2014_.*?\u2026/]+|#(N/?A|NULL!|DIV/0!|VALUE!|REF!|NAME[?]|NUM!|SPILL!|CALC!)|na|n/a|n[.]a[.]|<na>|null|"
     "none|nil|nan|nat|n[.]d[.]|missing|unknown|not available|not applicable)$"
 )
+_MARK_STARTS = text_bytes.starts("\\-_.*?/#<nmu")
 _CENSORED = "^(<=?|>=?|\u2264|\u2265|~|\u2248) ?[0-9.,]+$"
+_CENSORED_STARTS = text_bytes.starts("<>~")
 
 TRUTHS = {"true": "false", "yes": "no", "t": "f", "y": "n", "on": "off"}
 
@@ -114,7 +118,8 @@ def as_text(column: Any) -> Any:
         return pa.array([value and value.decode("utf-8", "replace") for value in column.to_pylist()], pa.string())
     if pa.types.is_nested(column.type):
         return pa.array([None if value is None else json.dumps(value, default=str) for value in column.to_pylist()])
-    return pc.utf8_trim_whitespace(pc.cast(column, pa.string()))
+    texts = pc.cast(column, pa.string())
+    return texts if text_bytes.is_trimmed(texts) else pc.utf8_trim_whitespace(texts)
 
 
 def _written(value: bytes) -> str:
@@ -123,12 +128,23 @@ def _written(value: bytes) -> str:
 
 def is_one_of(texts: Any, words: tuple[str, ...]) -> Any:
     """Whether each text is one of the words, in any case; null is not."""
+    if not text_bytes.may_start(texts, _starts(words)).any():
+        return _none(len(texts))
     return pc.fill_null(pc.is_in(_lower(texts), pa.array(words)), False)
+
+
+@cache
+def _starts(words: tuple[str, ...]) -> text_bytes.Starts:
+    return text_bytes.starts((word[0] for word in words if word), empty="" in words)
+
+
+def _none(count: int) -> Any:
+    return pa.array(np.zeros(count, bool))
 
 
 def _lower(texts: Any) -> Any:
     """Each text in lower case; what is all ASCII is much quicker."""
-    return pc.ascii_lower(texts) if pc.all(pc.string_is_ascii(texts)).as_py() else pc.utf8_lower(texts)
+    return pc.ascii_lower(texts) if text_bytes.is_ascii(texts) else pc.utf8_lower(texts)
 
 
 def without(texts: Any, words: tuple[str, ...]) -> Any:
@@ -148,17 +164,17 @@ def is_vector(texts: Any) -> Any:
 
 def is_spaced_vector(texts: Any) -> Any:
     """Whether each text is 16 numbers or more with spaces between them."""
-    return numbers.matches(texts, _SPACED_VECTOR)
+    return numbers.matches(texts, _SPACED_VECTOR, begins=numbers.DIGITS_OR_SIGN)
 
 
 def is_mark(texts: Any) -> Any:
     """Whether each text stands for a missing value where the others are numbers or dates: a lone sign, #DIV/0!, unknown."""
-    return numbers.matches(texts, _MARK)
+    return numbers.matches(texts, _MARK, begins=_MARK_STARTS)
 
 
 def is_censored(texts: Any) -> Any:
     """Whether each text is a bound in place of a number: <0.5."""
-    return numbers.matches(texts, _CENSORED)
+    return numbers.matches(texts, _CENSORED, begins=_CENSORED_STARTS)
 
 
 def word_counts(texts: Any) -> Any:
@@ -169,7 +185,7 @@ def word_counts(texts: Any) -> Any:
     spaced = pc.add(pc.count_substring(texts, " "), 1)
     if (pc.mean(spaced).as_py() or 0) >= _FEW_WORDS:
         return spaced
-    if pc.all(pc.string_is_ascii(texts)).as_py():
+    if text_bytes.is_ascii(texts):
         found = pc.max_element_wise(spaced, pc.count_substring_regex(texts, "[A-Za-z]{2,}"))
         return pc.if_else(numbers.matches(texts, _NAME_OF_ROW), pa.scalar(1, found.type), found)
     runs = pc.count_substring_regex(texts, r"\p{L}{2,}")

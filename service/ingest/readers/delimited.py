@@ -1,11 +1,11 @@
 """CSV, TSV and their kin: delimiter, encoding and form found out, every value a string."""
 
+import codecs
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, islice
-from operator import length_hint
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
-from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding, without_strays
+from service.ingest.encoding import BAD_BYTES, TextEncoding, bad_byte, text_encoding, utf_8_copy, without_strays
 from service.ingest.readers import plain_lines
+from service.ingest.readers.line_blocks import LineBlocks
 from service.ingest.readers.table_form import SAMPLE, TableForm, form_of, is_comment
 from service.ingest.readers.text_rows import (
-    CHUNK,
     SPACES,
     Chunk,
     StrayQuote,
@@ -29,9 +29,11 @@ from service.ingest.readers.text_rows import (
     spaced_chunks,
     split_at_spaces,
 )
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, batch_rows
+from service.ingest.source import BATCH_BYTES, BATCH_CELLS, BATCH_ROWS, Batch, RowSource, Upload, batch_rows
 
 _BLANK = " \t\r\n\x1a"
+_BATCH_ROWS = 4 * BATCH_ROWS
+_UTF_8 = ("utf-8", "utf-8-sig")
 _MARKED = re.compile(r"^(#|%|//)", re.MULTILINE)
 
 
@@ -65,12 +67,13 @@ def open_delimited(upload: Upload) -> RowSource:
     """Read a text table with a header line. Raises `Malformed`, `Invalid` naming line or column, `TooLarge`."""
     encoding, form = table_form(upload)
     upload.limits.check_columns(len(form.names))
+    path, read_as = _as_utf_8(upload, encoding) if plain_lines.takes(form) else (upload.path, encoding)
     before = form.comments_before
     last = [_Counts()]
 
     def batches(_media: bool) -> Iterator[Batch]:
         last[0] = _Counts(comments=len(before), comment_line=before[0] if before else 0)
-        return _batches(upload.path, encoding, form, last[0])
+        return _batches(path, read_as, form, last[0])
 
     return RowSource(
         format=f"{form.said}, encoding {encoding.name}",
@@ -83,11 +86,22 @@ def open_delimited(upload: Upload) -> RowSource:
     )
 
 
+def _as_utf_8(upload: Upload, encoding: TextEncoding) -> tuple[Path, TextEncoding]:
+    """The table in UTF-8, in which lines are read at once; as it is where that has faults."""
+    if encoding.name in _UTF_8 or encoding.bad_bytes or encoding.strays:
+        return upload.path, encoding
+    return utf_8_copy(upload.path, encoding.name, upload.scratch), TextEncoding("utf-8")
+
+
 def table_form(upload: Upload) -> tuple[TextEncoding, TableForm]:
     """Encoding and form of a text table."""
     encoding = text_encoding(upload.path)
     with _opened(upload.path, encoding) as text:
-        return encoding, form_of(BAD_BYTES.sub("\ufffd", without_strays(text.read(SAMPLE))), upload.name)
+        return encoding, form_of(_shown(without_strays(text.read(SAMPLE))), upload.name)
+
+
+def _shown(sample: str) -> str:
+    return sample if sample.isascii() else BAD_BYTES.sub("\ufffd", sample)
 
 
 @dataclass(frozen=True)
@@ -156,21 +170,33 @@ def _of_encoding(encoding: TextEncoding) -> Iterator[ClientWarning]:
 
 def _batches(path: Path, encoding: TextEncoding, form: TableForm, counts: _Counts) -> Iterator[Batch]:
     rows = _Rows(form, counts, unsound=bool(encoding.bad_bytes))
-    most = batch_rows(len(form.names))
-    with _opened(path, encoding) as text:
-        start = _Start(form.start + 1, stray=form.stray_quotes)
-        if plain_lines.takes(form) and not encoding.bad_bytes and not encoding.strays:
-            deque(islice(text, form.start), maxlen=0)
-            yield from _plain_batches(text, form, rows, most, start)
-            text.seek(0)
-        for chunk in () if start.line is None else _chunks(text, encoding, form, start):
-            rows.add(chunk)
-            place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
-            if rows.size >= most or not 0 <= place - start.read_from <= BATCH_BYTES:
-                yield rows.batch()
-                start.read_from = place
+    most = _batch_rows(form)
+    start = _Start(form.start + 1, stray=form.stray_quotes, read_from=_header_bytes(path, encoding, form))
+    if plain_lines.takes(form) and encoding.name in _UTF_8 and not encoding.bad_bytes and not encoding.strays:
+        yield from _plain_batches(path, form, rows, most, start)
+    if start.line is not None:
+        with _opened(path, encoding) as text:
+            lines = _Lines(text)
+            for chunk in _chunks(lines, encoding, form, start):
+                rows.add(chunk)
+                if rows.size >= most or not 0 <= lines.place - start.read_from <= BATCH_BYTES:
+                    yield rows.batch()
+                    start.read_from = lines.place
     if rows.size:
         yield rows.batch()
+
+
+def _header_bytes(path: Path, encoding: TextEncoding, form: TableForm) -> int:
+    """The place of the first row, in bytes of UTF-8."""
+    with _opened(path, encoding) as text:
+        lines = _Lines(text, len(codecs.BOM_UTF8) if encoding.name == "utf-8-sig" else 0)
+        deque(islice(lines, form.start), maxlen=0)
+        return lines.place
+
+
+def _batch_rows(form: TableForm) -> int:
+    """How many rows a batch has: many, as a table is read by many small steps for each batch and column."""
+    return max(batch_rows(len(form.names)), min(_BATCH_ROWS, BATCH_CELLS // len(form.names)))
 
 
 @dataclass
@@ -179,81 +205,86 @@ class _Start:
 
     line: int | None
     stray: bool
-    read_from: int = 0  # place in the file of the end of the last batch
+    read_from: int  # place in the file of the end of the last batch
 
 
-def _plain_batches(text: IO[str], form: TableForm, rows: "_Rows", most: int, start: _Start) -> Iterator[Batch]:
-    """Batches from the next line on, those of plain lines at once. At its end `start` says from where it was not read.
+class _Lines:
+    """Lines of a text file, and the place in it after the last that was given, in bytes of UTF-8."""
+
+    def __init__(self, text: IO[str], place: int = 0) -> None:
+        self._text, self.place = text, place
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._text:
+            self.place += len(line) if line.isascii() else len(line.encode(errors="surrogateescape"))
+            yield line
+
+    def rewind(self) -> None:
+        """Begin with the first line again."""
+        self._text.seek(0)
+        self.place = 0
+
+
+def _plain_batches(path: Path, form: TableForm, rows: "_Rows", most: int, start: _Start) -> Iterator[Batch]:
+    """Batches of a file in UTF-8, those of plain lines at once. At its end `start` says from where it was not read.
 
     Batches are the same as if all rows were read one by one.
     """
+    blocks = LineBlocks(path)
     while start.line is not None:
-        line, read_from = start.line, start.read_from
-        lines = _next_lines(text, most, read_from)
-        if lines is None:
+        block = blocks.batch(start.read_from, most)
+        if block is None:
             return
-        columns = plain_lines.columns_of(lines, form) if lines else None
-        place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
+        if not block.lines:
+            start.line = None
+            return
+        columns = plain_lines.columns_of(block, form)
         if columns is not None:
-            yield rows.plain_batch(columns, line)
-            start.line, start.read_from = line + len(lines), place
+            yield rows.plain_batch(columns, start.line)
+            start.line, start.read_from = start.line + block.lines, block.stop
             continue
-        if place - read_from > BATCH_BYTES and any(form.quote in one for one in lines):
-            return
-        held, taken = iter(lines), count(line)
-        try:
-            for chunk in plain_chunks(
-                (one for one, _ in zip(chain(held, text), taken, strict=False)), form.dialect, line
-            ):
-                rows.add(chunk)
-                place = text.buffer.tell()  # type: ignore[attr-defined]  # as above
-                far = not length_hint(held) and place - read_from > BATCH_BYTES
-                if rows.size >= most or far:
-                    yield rows.batch()
-                    start.line, start.read_from = next(taken), place
-                    break
-            else:
-                start.line = None
-        except StrayQuote as stray:
-            start.line, start.stray = stray.line, True
+        with path.open(encoding="utf-8", newline="") as text:
+            text.seek(start.read_from)
+            yield from _batch_of_rows(text, form, rows, most, start)
+        if start.stray:
             return
 
 
-def _next_lines(text: IO[str], most: int, read_from: int) -> list[str] | None:
-    """The lines of a batch if each is a row; None where some are very long."""
-    lines: list[str] = []
-    while len(lines) < most:
-        size, before = 0, len(lines)
-        for one in islice(text, CHUNK):
-            lines.append(one)
-            size += len(one)
-            if size > BATCH_BYTES:
-                return None
-        place = text.buffer.tell()  # type: ignore[attr-defined]  # a text file on disk has one
-        if len(lines) < before + CHUNK or place - read_from > BATCH_BYTES:
-            break
-    return lines
+def _batch_of_rows(text: IO[str], form: TableForm, rows: "_Rows", most: int, start: _Start) -> Iterator[Batch]:
+    """The next batch, read row by row. Afterwards `start` says where the one after it begins."""
+    lines = _Lines(text, start.read_from)
+    taken = count(start.line or 1)
+    try:
+        for chunk in plain_chunks((one for one, _ in zip(lines, taken, strict=False)), form.dialect, start.line or 1):
+            rows.add(chunk)
+            if rows.size >= most or lines.place - start.read_from > BATCH_BYTES:
+                yield rows.batch()
+                start.line, start.read_from = next(taken), lines.place
+                return
+        start.line = None
+    except StrayQuote as stray:
+        start.line, start.stray = stray.line, True
 
 
-def _chunks(text: IO[str], encoding: TextEncoding, form: TableForm, start: _Start) -> Iterator[Chunk]:
+def _chunks(lines: _Lines, encoding: TextEncoding, form: TableForm, start: _Start) -> Iterator[Chunk]:
     """Rows from a line on; one by one from the first quote on that is not doubled."""
     first = start.line or 1
     if form.delimiter == SPACES:
-        yield from spaced_chunks(_after(text, first - 1, encoding, form), first)
+        yield from spaced_chunks(_after(lines, first - 1, encoding, form), first)
         return
     if not start.stray:
         try:
-            yield from plain_chunks(_after(text, first - 1, encoding, form), form.dialect, first)
+            yield from plain_chunks(_after(lines, first - 1, encoding, form), form.dialect, first)
         except StrayQuote as stray:
             first = stray.line
-            text.seek(0)
+            lines.rewind()
         else:
             return
-    yield from careful_chunks(_after(text, first - 1, encoding, form), form.dialect, first)
+    yield from careful_chunks(_after(lines, first - 1, encoding, form), form.dialect, first)
 
 
-def _after(text: IO[str], lines: int, encoding: TextEncoding, form: TableForm) -> Iterable[str]:
-    found: Iterable[str] = islice(text, lines, None)
+def _after(lines: _Lines, left_out: int, encoding: TextEncoding, form: TableForm) -> Iterable[str]:
+    found: Iterable[str] = islice(lines, left_out, None)
     if encoding.strays:
         found = map(without_strays, found)
     return doubled_quotes(found) if form.backslash else found
@@ -293,7 +324,9 @@ class _Rows:
         if form.trailing or set(map(len, rows)) != {form.width}:
             return False
         first = [row[0] for row in rows]
-        return form.header[0] not in first and not (form.comment_rows and _MARKED.search("\n".join(first)))
+        return form.header[0] not in [one.strip() for one in first] and not (
+            form.comment_rows and _MARKED.search("\n".join(first))
+        )
 
     def place(self, row: list[str], line: int, *, stray: bool) -> None:
         """Add a row, or what looks like one: a blank line, a comment and a repeated header get no position."""

@@ -1,18 +1,20 @@
 """The usual lines of a text table, read many at once: no quotes, as many values as the header has names, no comments."""
 
-import re
-from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
 from service.ingest.readers.text_rows import SPACES
 
 _FEWEST_COLUMNS = 2  # a line of one value may be blank
-_MARK = re.compile(r"^(#|%|//)", re.MULTILINE)
+_BLANK = 2  # bytes; a line that is not blank may have as few, and is rare
+_MARK = r"^(#|%|//)"
+_RETURN, _NEWLINE = 13, 10
 
 
 def takes(form: TableForm) -> bool:
@@ -27,14 +29,13 @@ def takes(form: TableForm) -> bool:
     )
 
 
-def columns_of(lines: Iterable[str], form: TableForm) -> list[Any] | None:
-    """The columns of whole lines, as texts; None where a line may be anything but a plain row, of which a careful reader tells."""
-    text = "".join(lines)
-    if _is_odd(text, form):
-        return None
-    try:
-        content = text.encode()
-    except UnicodeEncodeError:
+def columns_of(block: Block, form: TableForm) -> list[Any] | None:
+    """The columns of lines of valid UTF-8, as texts.
+
+    None where a line may be anything but a plain row, of which a careful reader tells.
+    """
+    content = block.content
+    if block.shortest <= _BLANK or _is_odd(content, form):
         return None
     names = [str(place) for place in range(form.width)]
     try:
@@ -45,25 +46,38 @@ def columns_of(lines: Iterable[str], form: TableForm) -> list[Any] | None:
                 delimiter=form.delimiter, quote_char=False, double_quote=False, ignore_empty_lines=False
             ),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False, null_values=[]
+                column_types=dict.fromkeys(names, pa.string()),
+                strings_can_be_null=False,
+                null_values=[],
+                check_utf8=False,
             ),
         )
     except pa.ArrowInvalid:
         return None
-    first = table.column(0)
-    if pc.any(pc.equal(first, form.header[0])).as_py():
-        return None
-    return [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns]
+    columns = [column.combine_chunks() if column.num_chunks != 1 else column.chunk(0) for column in table.columns]
+    return None if table.num_rows != block.lines or _has_no_row(columns[0], form) else columns
 
 
-def _is_odd(text: str, form: TableForm) -> bool:
+def _is_odd(content: bytes, form: TableForm) -> bool:
     """Whether some line may be more or less than values between delimiters."""
-    if form.quote in text or "\0" in text:
+    if form.quote.encode() in content or b"\0" in content:
         return True
-    if form.dialect["skipinitialspace"] and (f"{form.delimiter} " in text or "\n " in text or text.startswith(" ")):
+    if form.dialect["skipinitialspace"]:
+        after = (f"{form.delimiter} ".encode(), b"\n ")
+        if content.startswith(b" ") or any(one in content for one in after):
+            return True
+    return b"\r" in content and _has_lone_return(content)
+
+
+def _has_lone_return(content: bytes) -> bool:
+    """Whether a carriage return stands before anything but a newline."""
+    found = np.frombuffer(content, np.uint8)
+    returns = np.flatnonzero(found == _RETURN)
+    return bool(returns[-1] + 1 == len(found) or (found[returns + 1] != _NEWLINE).any())
+
+
+def _has_no_row(first: Any, form: TableForm) -> bool:
+    """Whether a line may be the header once more, or a comment; `first` is the first column."""
+    if pc.any(pc.equal(pc.utf8_trim_whitespace(first), form.header[0])).as_py():
         return True
-    if text.count("\r") != text.count("\r\n"):
-        return True
-    if "\n\n" in text or "\n\r" in text or text.startswith(("\n", "\r")):
-        return True
-    return form.comment_rows and _MARK.search(text) is not None
+    return form.comment_rows and bool(pc.any(pc.match_substring_regex(first, _MARK)).as_py())

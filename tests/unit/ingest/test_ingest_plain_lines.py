@@ -8,8 +8,9 @@ import pytest
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import Malformed
 from service.ingest import Limits
-from service.ingest.readers import plain_lines
+from service.ingest.readers import delimited, plain_lines
 from service.ingest.readers.delimited import open_delimited
+from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
 from service.ingest.source import Upload
 
@@ -17,6 +18,8 @@ ROWS = 9_000
 ODD = {
     "none": [],
     "blank": ["", "   "],
+    "empty": [""],
+    "padded header": [" a,b,c,label"],
     "ragged": ["1,2", "1,2,3,4,5", "q"],
     "comment": ["# said", "// said", "#5,6,7,8"],
     "header": ["a,b,c,label", " a, b ,c,label"],
@@ -27,6 +30,11 @@ ODD = {
     "carriage return": ["1,2\r3,4,x"],
     "foreign": ["é,ü,日本,x", "\u2028,\x0b,\x85,x"],
 }
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "_BATCH_ROWS", 1)
 
 
 def batches(path: Path) -> list[object]:
@@ -80,8 +88,8 @@ def test_plain_lines_are_read_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     found: list[bool] = []
     real = plain_lines.columns_of
 
-    def seen(lines: list[str], form: TableForm) -> list[object] | None:
-        columns = real(lines, form)
+    def seen(block: Block, form: TableForm) -> list[object] | None:
+        columns = real(block, form)
         found.append(columns is not None)
         return columns
 
