@@ -2,7 +2,7 @@
 
     python -m benchmarks.readers [--rows 1000 10000 100000] [--formats csv parquet ...] [--most-files 100000]
 
-Each file is ingested whole, in this process, by processor time; the least of three readings counts, of one from 100,000 rows on.
+Each file is ingested whole, in this process, by processor time; the least of three readings counts, of one from a million rows on.
 A table has five columns: an id, two numbers, a word and a label; the wide one has twenty, some values missing. Images are JPEG of 32 by 32 pixels, in folders of their classes.
 """
 
@@ -28,7 +28,7 @@ from service.domain.dataset import DatasetSpec
 from service.ingest import Limits, ingest
 
 RESULTS = Path(__file__).parent / "results"
-_LARGE = 100_000
+_LARGE = 1_000_000
 _MOST = 11  # times as long for ten times the rows
 _PICTURES = 64
 _MISSING = 0.02

@@ -111,10 +111,10 @@ def _numbered(found: Iterable[dict[str, Any]]) -> Iterator[Record]:
 
 def _size(row: Mapping[str, Any]) -> int:
     """About how many characters a row has."""
-    return sum(
-        len(one) if isinstance(one, str) else _NUMBER * (len(one) if isinstance(one, list) else 1)
-        for one in row.values()
-    )
+    size = 0
+    for one in row.values():
+        size += len(one) if isinstance(one, str) else _NUMBER * (len(one) if isinstance(one, list) else 1)
+    return size
 
 
 def _document(path: Path, encoding: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from service.ingest.limits import Limits
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
 
 _LONGEST_LINE = 64 * 2**20
+_ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once: that takes longer than a number
 _MOST_LEVELS = 4  # of objects in objects that become columns
 
 
@@ -109,7 +110,7 @@ def _row(line: str, number: int) -> dict[str, Any]:
 
 def sound(value: Any, text: str) -> Any:
     """A decoded value with a question mark for each half of a surrogate pair, which JSON can write and no text can hold."""
-    return _mended(value) if "\\ud" in text.lower() else value
+    return _mended(value) if "\\" in text and "\\ud" in text.lower() else value
 
 
 def _mended(value: Any) -> Any:
@@ -128,6 +129,8 @@ def _flat(rows: list[dict[str, Any]], levels: int = _MOST_LEVELS) -> list[dict[s
     A name that has other values as well is left as it is.
     """
     nested = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
+    if not nested:
+        return rows
     nested -= {name for row in rows for name, value in row.items() if value is not None and not isinstance(value, dict)}
     return _flat([_opened(row, nested) for row in rows], levels - 1) if nested and levels else rows
 
@@ -141,7 +144,7 @@ def _opened(row: dict[str, Any], nested: set[str]) -> dict[str, Any]:
 
 def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], limits: Limits) -> Batch:
     objects = _flat([row.values or {} for row in rows])
-    names = list(dict.fromkeys(name for one in objects for name in one))
+    names = _names(objects)
     limits.check_columns(len(names))
     columns = [as_column([one.get(name) for one in objects]) for name in names]
     return Batch(
@@ -152,8 +155,21 @@ def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], lim
     )
 
 
+def _names(objects: list[dict[str, Any]]) -> list[str]:
+    """The keys of all objects, in the order in which they come first."""
+    names = list(objects[0]) if objects else []
+    if all(list(one) == names for one in objects):  # the usual case, and quick
+        return names
+    return list(dict.fromkeys(name for one in objects for name in one))
+
+
 def as_column(values: list[Any]) -> Any:
     """Lists of numbers stay lists; everything else becomes text, as it would stand in a CSV. NaN and infinity become null."""
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {str}:
+        return pa.array(values, pa.string())
+    if kinds == {int}:
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
     if any(isinstance(value, list) for value in values) and all(_is_vector(value) for value in values):
         return pa.array([_floats(value) for value in values], pa.list_(pa.float64()))
     return pa.array([_text(value) for value in values], pa.string())
@@ -181,9 +197,7 @@ def _text(value: Any) -> str | None:
         return None  # JSON has no such numbers: what writes them means that there is none
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float) and not isfinite(value):
-        return None
-    return json.dumps(value, ensure_ascii=False)
+    return _ENCODE(value)
 
 
 def _without_columns(rows: int) -> Any:

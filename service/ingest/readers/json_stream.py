@@ -7,6 +7,7 @@ grows with the square of the nesting: 20,000 brackets take 969 MB there, and 200
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -18,6 +19,7 @@ from service.ingest.readers.json_lines import sound
 _CHUNK = 1 << 20
 _LONGEST = 64 * 2**20  # characters of the longest piece
 _SPACE = " \t\r\n"
+_FILLED = re.compile(f"[^{_SPACE}]").search
 _OF_NUMBERS = "0123456789.eE+-"
 _DECODE = json.JSONDecoder().raw_decode
 
@@ -113,10 +115,11 @@ class Cursor:
     def next(self) -> str:
         """The next character that is not white space; "" at the end."""
         while True:
-            while self._place < len(self._text):
-                if self._text[self._place] not in _SPACE:
-                    return self._text[self._place]
-                self._place += 1
+            found = _FILLED(self._text, self._place)
+            if found is not None:
+                self._place = found.start()
+                return found[0]
+            self._place = len(self._text)
             if not self._more(_CHUNK):
                 return ""
 
@@ -152,7 +155,8 @@ class Cursor:
                 if held > _LONGEST or isinstance(error, RecursionError) or not self._more(max(_CHUNK, held)):
                     self._broken(error)
                 continue
-            if self._text[end : end + 3].strip(_OF_NUMBERS) or end + 3 <= len(self._text) or not self._more(_CHUNK):
+            may_go_on = end + 3 > len(self._text) and not self._text[end : end + 3].strip(_OF_NUMBERS)
+            if not may_go_on or not self._more(_CHUNK):
                 piece = self._text[self._place : end]
                 bad = None if piece.isascii() else BAD_BYTES.search(piece)
                 if bad is not None:
