@@ -9,6 +9,7 @@ gc.disable()
 try:
     from worker.process.celery_app import app
 finally:
+    gc.freeze()  # what was imported is never garbage
     gc.enable()
 
 __all__ = ["app"]

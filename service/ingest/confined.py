@@ -32,7 +32,7 @@ from service.ingest.limits import Limits
 
 log = structlog.get_logger()
 
-_PRELOADED = ["__main__", __name__]
+_PRELOADED = ["__main__", "service.ingest.preloaded"]
 _POLL_S = 0.25
 _LONGEST_ANSWER = 256 * 2**20
 _RETRY_S = 30

@@ -11,7 +11,7 @@ _MOST_CHARACTERS = 16 * 2**20
 _MOST_HELD = 8 * 2**20  # bytes of texts that were not merged yet
 
 Weights = npt.NDArray[np.int64]
-_NOTHING = pa.array([], pa.string()), np.empty(0, np.int64)
+_NOTHING = pa.nulls(0, pa.string()), np.empty(0, np.int64)
 
 
 class DistinctTexts:

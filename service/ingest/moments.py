@@ -5,6 +5,7 @@ month first; which one a file means is told by those of its dates that can be re
 """
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,6 @@ _BY_NUMBER = r"^\d{1,2}([/.-])\d{1,2}[/.-]\d{2,4}\b"
 _FIRST_IS_DAY = r"^(1[3-9]|2\d|3[01])[/.-](0?[1-9]|1[0-2])[/.-]\d{2,4}\b"
 _SECOND_IS_DAY = r"^(0?[1-9]|1[0-2])[/.-](1[3-9]|2\d|3[01])[/.-]\d{2,4}\b"
 _WITH_POINTS = r"^\d{1,2}\.\d{1,2}\.\d{2,4}\b"
-_FIRST, _LAST = (pa.scalar(moment, pa.timestamp("us")) for moment in (datetime.min, datetime.max))  # noqa: DTZ901  UTC, as all of these
 
 
 def _with_clocks(dates: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,8 +122,15 @@ def first_moments(texts: Any, forms: tuple[str, ...]) -> Any:
 
 def within_calendar(moments: Any) -> Any:
     """Moments with null in place of those outside the years 1 to 9999."""
-    known = pc.and_(pc.greater_equal(moments, _FIRST), pc.less_equal(moments, _LAST))
+    first, last = _calendar()
+    known = pc.and_(pc.greater_equal(moments, first), pc.less_equal(moments, last))
     return pc.if_else(known, moments, pa.scalar(None, moments.type))
+
+
+@cache
+def _calendar() -> tuple[Any, Any]:
+    """The first and the last moment of the calendar, UTC. Not made with the module: that loads pandas, where it is installed."""
+    return pa.scalar(datetime.min, pa.timestamp("us")), pa.scalar(datetime.max, pa.timestamp("us"))  # noqa: DTZ901
 
 
 def has_worded_month(texts: Any) -> Any:

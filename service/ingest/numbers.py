@@ -36,7 +36,7 @@ _EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
 _WITH_SUFFIX = r"^[+-]?(?:\p{Sc} ?)?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$"
 # How a text begins of which `written` leaves a number, if it is ASCII.
 _BEGINS = rf"^([-+(.,\d]|{_UNIT})"
-_NULL = pa.scalar(None, pa.string())
+_NULL = pa.nulls(1, pa.string())[0]  # unlike pa.scalar(None) it loads no pandas, where that is installed
 # Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
 _DIGITS = {
     ord(character): str(unicodedata.decimal(character))

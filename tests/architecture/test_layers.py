@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -39,13 +41,50 @@ print(*sorted(read))
 """
 
 
+@dataclass(frozen=True)
+class Started:
+    """A process after an import: the modules that it has loaded, and their packages, and whether it looks for garbage in them."""
+
+    loaded: frozenset[str]
+    is_collecting: bool
+    frozen: int
+
+
+@cache
+def started(module: str) -> Started:
+    """A process that has imported this module."""
+    script = f"import gc, json, sys, {module}; print(json.dumps([sorted(sys.modules), gc.isenabled(), gc.get_freeze_count()]))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names, is_collecting, frozen = json.loads(done.stdout)
+    return Started(frozenset(names) | {name.split(".")[0] for name in names}, is_collecting, frozen)
+
+
 @pytest.mark.parametrize("module", ["service.main", "service.terminal.cli"])
 def test_the_service_starts_without_torch_and_without_the_worker(module: str) -> None:
-    script = f"import json, sys, {module}; print(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    loaded = started(module).loaded
     assert "service" in loaded
     assert not loaded & {"torch", "worker", "sklearn", "scipy", "matplotlib"}
+
+
+@pytest.mark.parametrize(
+    ("module", "left_out"),
+    [
+        # Sign-in alone needs Authlib; who reads uploads loads pandas, which is installed for tests alone, in a process of its own.
+        ("service.main", {"authlib", "joserfc", "pandas", "alembic", "openpyxl"}),
+        ("service.store.__main__", {"fastapi", "pyarrow", "numpy", "celery", "httpx", "pandas"}),
+        ("service.terminal.stack", {"fastapi", "pyarrow", "numpy", "celery", "sqlalchemy", "pandas"}),
+        ("service.terminal.cli", {"fastapi", "pyarrow", "numpy", "celery", "sqlalchemy", "pandas"}),
+    ],
+)
+def test_a_process_starts_without_what_it_may_never_need(module: str, left_out: set[str]) -> None:
+    assert not started(module).loaded & left_out
+
+
+@pytest.mark.parametrize("module", ["service.main", "service.ingest.preloaded"])
+def test_what_a_long_process_imported_is_no_garbage_to_be_looked_for(module: str) -> None:
+    process = started(module)
+    assert process.is_collecting
+    assert process.frozen > 50_000
 
 
 def test_what_the_service_offers_is_what_the_worker_can_do() -> None:

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,15 +25,6 @@ from tests.log_lines import wait_for_line
 def away() -> Database:
     """A database that cannot be reached."""
     return open_database("postgresql+psycopg://127.0.0.1:1/nothing")
-
-
-@pytest.mark.slow
-def test_the_service_starts_without_what_only_a_worker_needs() -> None:
-    program = (
-        "import sys, service.main; print([name for name in sys.modules if name in ('torch', 'worker', 'sklearn')])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_the_process_answers_whatever_else_is_away(client: httpx.Client, services: Services) -> None:
