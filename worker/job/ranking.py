@@ -20,6 +20,7 @@ from worker.job.estimates import estimate_view
 from worker.job.measuring import Scored, accuracy
 from worker.job.preparation import JobSamples
 from worker.job.warnings import ranking_warnings
+from worker.machine.threads import one_thread
 from worker.signals.calibration import calibration_of
 from worker.signals.candidates import VerificationCandidate, verification_candidates
 from worker.signals.confident import label_issue_count
@@ -56,13 +57,8 @@ class RankingResult:
 
 def rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical) -> RankingResult:
     """Turn measurements into signals, verdicts, suggestions and evidence."""
-    # Many short steps, which a second thread only delays, the more so on busy cores.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _rank(prepared, spec, scored, dataset)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _rank(prepared: JobSamples, spec: JobSpec, scored: Scored, dataset: Canonical) -> RankingResult:

@@ -48,6 +48,7 @@ from worker.job.recorded import open_recording
 from worker.job.scoring import score
 from worker.job.verified import Samples, VerifiedLabels, verified_labels, with_verified
 from worker.job.warnings import reference_warnings
+from worker.machine.threads import one_thread
 from worker.signals.counts import CountEstimate
 from worker.signals.doubts import Doubt
 from worker.signals.summaries import ranking, summarise
@@ -211,14 +212,9 @@ def _judged(
     m, spec, known = scored.measurements, job.spec, job.result or {}
     names = [*HEADLINES, *(name for name in spec.signals if SIGNALS[name].trusted_reference)]
     generator = torch.Generator().manual_seed(spec.training.seed)
-    # Many short steps, which a second thread only delays, the more so on busy cores.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         judged = judge(m, names, generator, _counted(known["estimates"]["mislabeled"]), recalibrate)
         new = summarise(judged.signals, samples.planted.kinds)
-    finally:
-        torch.set_num_threads(threads)
     signals = list(dict.fromkeys([*known["signals"], *judged.signals]))
     estimates = {
         **known["estimates"],

@@ -10,8 +10,9 @@ from service.domain.models import MODELS
 from service.domain.specs import Training
 from worker.data.encoding import Inputs
 from worker.job.tree_scoring import left_out
+from worker.machine.threads import one_thread
 from worker.models.boosted_trees import BoostedTrees, logits_of
-from worker.training.boosting import grow
+from worker.training.boosting import SMALL_TABLE, grow
 from worker.training.forest import out_of_bag
 
 
@@ -35,9 +36,10 @@ def trees_beside(
         after_epoch=lambda _state, _metrics: None,
         after_batch=lambda blocks: on_progress(0.7 * blocks / training.epochs),
     )
-    without = torch.from_numpy(model.first_raw(len(labels)))
-    for _block, _table, after in left_out(model, model.matrix(*inputs), labels, training.learning_rate):
-        without = after
-    on_progress(0.9)
-    forest = out_of_bag(model.features(*inputs), labels, model.classes, seed)
+    without, values = torch.from_numpy(model.first_raw(len(labels))), model.matrix(*inputs)
+    with one_thread(wanted=values.size < SMALL_TABLE):
+        for _block, _table, after in left_out(model, values, labels, training.learning_rate):
+            without = after
+        on_progress(0.9)
+        forest = out_of_bag(model.features(*inputs), labels, model.classes, seed)
     return (torch.softmax(logits_of(without), 1).float() + forest) / 2

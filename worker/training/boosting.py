@@ -4,16 +4,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
+from worker.machine.threads import one_thread
 from worker.models.boosted_trees import ROUNDS, BoostedTrees, block_scores, lightgbm, logits_of
 from worker.training.loop import EpochMetrics, TrainingState
 from worker.training.stopping import has_stopped_improving
 
+# Values of a table below which trees grow on one thread: threads of many short steps wait for each other, the more so on busy cores.
+SMALL_TABLE = 300_000
 # Randomised trees: each split draws one threshold a column, each tree half of the columns, and trees without a sample then say
 # more of its label. `cat_l2` is 0, so that every leaf has the same penalty, as the formulas of influence say.
 _FIXED = {
@@ -41,7 +46,21 @@ def grow(
 
     `after_batch` is told how many blocks are done, such as 2.3. Raises whatever the callbacks raise, Invalid without OpenMP.
     """
-    package, values = lightgbm(), model.matrix(inputs[0], inputs[1])
+    values = model.matrix(inputs[0], inputs[1])
+    with one_thread(wanted=values.size < SMALL_TABLE):
+        return _grow(model, values, labels, training, resume, after_epoch, after_batch)
+
+
+def _grow(
+    model: BoostedTrees,
+    values: npt.NDArray[np.float32],
+    labels: Int[Tensor, " n"],
+    training: Training,
+    resume: TrainingState | None,
+    after_epoch: Callable[[TrainingState, EpochMetrics], None],
+    after_batch: Callable[[float], None],
+) -> int:
+    package = lightgbm()
     options = _options(model, training)
     losses: tuple[float, ...] = ()
     if resume is None:

@@ -38,6 +38,11 @@ class DirectNetwork:
         return cls(encoder, layers)
 
     @property
+    def weights(self) -> int:
+        """How many numbers its linear layers have."""
+        return sum(layer.weight.numel() for layer in self.layers)
+
+    @property
     def embedding(self) -> PiecewiseLinearEmbeddings | None:
         """What numeric columns pass first, if anything."""
         return None if self.encoder is None else self.encoder.numbers.embedding
