@@ -66,7 +66,7 @@ from service.outbound.secrets import Vault
 from service.queue import CeleryQueue
 from service.services import Services
 from service.settings import Settings
-from service.store.blobs import Blobs
+from service.store.blobs import open_blobs
 from service.store.engine import migrate, open_database
 from service.traces import is_untraced, tracer_provider
 
@@ -88,7 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     services = Services(
         settings=settings,
         database=open_database(settings.database),
-        blobs=Blobs(settings.home),
+        blobs=open_blobs(settings),
         queue=CeleryQueue(settings),
         vault=Vault(settings),
         quotas=Quotas(settings),

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -44,6 +45,16 @@ class Settings(BaseSettings):
         None,
         description="Folder of files that are named like settings, in lower case, and hold their values: suspects_api_keys, for "
         "example. A variable of the same name goes first.",
+    )
+    artefacts: str = Field(
+        "",
+        description="Where the files of datasets, jobs and networks are, if hosts share no file system: `s3://bucket/prefix`, or "
+        "`file:///folder`. `home` is a cache of it then, one for each host. Empty: they are in `home` alone, which all hosts share.",
+    )
+    max_cached_bytes: int = Field(
+        100 * 2**30,
+        gt=0,
+        description="About the largest size of that cache: what was used least recently is evicted, once the store has it.",
     )
     # Before the URLs, which get them.
     database_password: SecretStr = Field(
@@ -273,6 +284,13 @@ class Settings(BaseSettings):
         if value and not (parts.hostname and (parts.scheme == "https" or parts.hostname in _LOOPBACK)):
             raise ValueError("must be a URL that begins with https://; on this machine alone http:// will do")
         return value
+
+    @field_validator("artefacts")
+    @classmethod
+    def _is_place(cls, value: str) -> str:
+        if value and not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[\w.-]+)*/?|file://(/[^/]+)+/?", value):
+            raise ValueError("must be s3://BUCKET, s3://BUCKET/PREFIX or file:///FOLDER")
+        return value.rstrip("/")
 
     @model_validator(mode="after")
     def _is_client(self) -> Self:

@@ -37,7 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says nothing on a busy machine. Where CI is set, hypothesis has a profile that says so itself.
 hypothesis.settings.register_profile("default", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 
-_SERVERS = {"postgres_url", "redis_url", "openid_issuer"}
+_SERVERS = {"postgres_url", "redis_url", "openid_issuer", "s3_server"}
 # Tests that spend most of their time in other processes, with a stand-in of a labelling tool, on whole datasets or on many
 # draws: `make test-long` runs them. One whole job with a worker, and one in a browser, stay with the others.
 _LONG = (
@@ -181,6 +181,13 @@ def redis_url() -> Iterator[str]:
         return
     with servers.valkey() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[servers.S3Server]:
+    """A real S3 server."""
+    with servers.s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,25 +1,32 @@
-"""Servers that tests start: PostgreSQL and Valkey from their wheels, on places that no other process takes.
+"""Servers that tests start: PostgreSQL, Valkey and SeaweedFS from their wheels, on places that no other process takes.
 
 Each pytest process has its own, so that neither a queue nor a table is shared between processes of pytest-xdist.
 """
 
+import contextlib
+import json
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import httpx
 import sqlalchemy as sa
 
 from service.store.tables import metadata
 
 _STOP_WITHIN_S = 10
+_S3_STARTS_WITHIN_S = 60
 
 
 @contextmanager
@@ -76,6 +83,85 @@ def valkey() -> Iterator[str]:
 
     with reserved_port() as port, ValkeyServer(port=port) as server:
         yield f"{server.connection_url}/0"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running S3 server, and who may use it."""
+
+    endpoint: str
+    access_key: str = "suspects"
+    secret_key: str = "secret-of-the-tests"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables by which every program of AWS finds it."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+
+
+@contextmanager
+def s3() -> Iterator[S3Server]:
+    """An S3 server: SeaweedFS, a process of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="suspects-s3-"))
+    with ExitStack() as held:
+        ports = [held.enter_context(reserved_port()) for _ in range(8)]
+        server = S3Server(f"http://127.0.0.1:{ports[0]}")
+        allowed = {"accessKey": server.access_key, "secretKey": server.secret_key}
+        actions = ["Admin", "Read", "Write", "List"]
+        config = {"identities": [{"name": "tests", "credentials": [allowed], "actions": actions}]}
+        (folder / "s3.json").write_text(json.dumps(config))
+        names = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
+        options = dict(zip(names, ports, strict=True)) | {
+            "dir": folder,
+            "ip": "127.0.0.1",
+            "s3.config": folder / "s3.json",
+            "s3.localSocket": folder / "s3.sock",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "filer.localSocket": folder / "filer.sock",
+            "master.volumeSizeLimitMB": 64,
+            "master.telemetry": "false",
+            "volume.max": 30,
+        }
+        command = [
+            _program("weed"),
+            "server",
+            "-filer",
+            "-s3",
+            *(f"-{name}={value}" for name, value in options.items()),
+        ]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+        try:
+            _wait_for_s3(server, process, folder / "log")
+            yield server
+        finally:
+            with _interrupts_wait():
+                process.kill()
+                process.wait(_STOP_WITHIN_S)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _program(name: str) -> str:
+    beside = Path(sys.executable).with_name(name)
+    return str(beside) if beside.exists() else shutil.which(name) or name
+
+
+def _wait_for_s3(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until its list of buckets is refused, since nobody asks by name, rather than its connection."""
+    deadline = time.monotonic() + _S3_STARTS_WITHIN_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(server.endpoint, trust_env=False).status_code == httpx.codes.FORBIDDEN:
+                return
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(f"it did not start: {log.read_text()}")
 
 
 def administer(url: str, *statements: str) -> None:

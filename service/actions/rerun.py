@@ -113,6 +113,7 @@ def _keep_origin(blobs: Blobs, job_id: str, next_id: str) -> None:
         after.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(before, after)
         share_seal(before, after)
+        blobs.upload(after)
 
 
 def _following(services: Services, job: Job) -> NewJob | None:

@@ -78,7 +78,7 @@ def rescorable(services: Services, connection: sa.Connection, job: Job, info: Da
                 "the predictions came without features, so that verified samples have nothing to be compared with: upload "
                 "features beside them, and submit a job over these",
             )
-    elif info.modality != "trace" and not any(services.blobs.checkpoints(job.id).glob("*.pt")):
+    elif info.modality != "trace" and not services.blobs.has_checkpoints(job.id):
         return Rescorable(verified, "the checkpoints of this job were not kept: run it again")
     reference = job.spec.reference
     if verified < FEWEST_VERIFIED and not (reference is not None and reference.is_trusted and verified):

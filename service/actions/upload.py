@@ -105,7 +105,7 @@ def _mend(
     """Write the files of a known dataset again where one is damaged or missing: its upload is here once more."""
     blobs, folder = services.blobs, services.blobs.dataset(known.id)
     try:
-        check_folder(folder)
+        check_folder(blobs.fetch(folder))
         check_once(blobs.canonical(known.id))
     except (Damaged, FileNotFoundError) as error:
         log.warning("dataset damaged, made again of its upload", dataset=known.id, error=str(error))
@@ -119,6 +119,7 @@ def _mend(
         # Whoever has a damaged file open keeps it; whoever opens one now gets the new one.
         blobs.remove(folder)
         blobs.dataset(again).rename(folder)
+        blobs.upload(folder)
     finally:
         blobs.remove(blobs.dataset(again))
 

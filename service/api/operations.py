@@ -13,6 +13,7 @@ from service.api.http.authentication import authorize
 from service.api.http.errors import problem, problems
 from service.api.http.lookup import ServicesDependency
 from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList, WorkerCounts
+from service.domain.errors import ArtefactsUnavailable
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
@@ -81,8 +82,16 @@ def _broker(services: Services) -> Check:
 
 
 def _storage(services: Services) -> Check:
-    able = services.blobs.writable()
-    return Check(ok=able, detail="can be written" if able else "cannot be written: full, or not ours")
+    if not services.blobs.writable():
+        return Check(ok=False, detail="cannot be written: full, or not ours")
+    try:
+        services.blobs.probe()
+    except ArtefactsUnavailable as error:
+        log.warning("not ready", check="storage", error=error.detail)
+        return Check(ok=False, detail="the artefact store cannot be written; see the log of the API")
+    return Check(
+        ok=True, detail="can be written" if services.blobs.cache is None else "can be written, and the artefact store"
+    )
 
 
 def _worker(services: Services) -> Check:

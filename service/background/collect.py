@@ -9,7 +9,7 @@ from service.actions.delete import delete_ended_job, delete_unused_dataset
 from service.domain.errors import Conflict, NotFound
 from service.services import Services
 from service.store import datasets, jobs, keys
-from service.store.inventory import Leftover, leftovers, old_checkpoints
+from service.store.inventory import Leftover, leftovers, old_checkpoints, stored_leftovers, tidy
 
 log = structlog.get_logger()
 
@@ -17,40 +17,62 @@ log = structlog.get_logger()
 def collect(services: Services) -> int:
     """Remove all that is due; returns the number of things removed. Of several services one does it at a time."""
     settings, now = services.settings, services.now()
+    long_ago = now - timedelta(seconds=settings.collect_after_seconds)
+    here = _tidy(services, long_ago)
     with services.database.try_lock("collect") as free:
         if not free:
-            return 0
-        removed = 0
+            return here
+        removed = here
         # Jobs first: a dataset may have been kept by the last job that used it.
         if settings.keep_jobs_days:
             removed += _delete_jobs(services)
         if settings.keep_datasets_days:
             removed += _delete_datasets(services)
-        long_ago = now - timedelta(seconds=settings.collect_after_seconds)
         removed += _delete_sessions(services, long_ago)
-        with services.database.read() as connection:
-            found = list(leftovers(connection, services.blobs, long_ago))
-            if settings.keep_checkpoints_days:
-                ended = now - timedelta(days=settings.keep_checkpoints_days)
-                found += old_checkpoints(connection, services.blobs, ended)
-        return removed + _remove(services, found)
+        return removed + _remove(services, _found(services, long_ago))
+
+
+def _tidy(services: Services, long_ago: datetime) -> int:
+    """Remove what is left over on this host, whose files are its own where there is an artefact store."""
+    with services.database.read() as connection:
+        removed = tidy(connection, services.blobs, long_ago)
+    for one, size in removed.items():
+        _note(services, one, size)
+    return len(removed)
+
+
+def _found(services: Services, long_ago: datetime) -> list[Leftover]:
+    blobs, days = services.blobs, services.settings.keep_checkpoints_days
+    stored = blobs.stored()
+    with services.database.read() as connection:
+        found = list(
+            leftovers(connection, blobs, long_ago)
+            if blobs.cache is None
+            else stored_leftovers(connection, blobs, stored, long_ago)
+        )
+        if days:
+            found += old_checkpoints(connection, blobs, services.now() - timedelta(days=days), stored)
+    if blobs.cache is not None and (abandoned := blobs.cache.store.abandon_uploads(long_ago)):
+        log.info("uploads in parts abandoned", count=abandoned)
+    return found
 
 
 def _remove(services: Services, found: Iterable[Leftover]) -> int:
     count = 0
     for one in found:
         size = one.bytes
-        if one.path.is_dir():
-            services.blobs.remove(one.path)
-        else:
-            one.path.unlink(missing_ok=True)
+        services.blobs.remove(one.path)
         if one.path.exists():
             log.warning("not collected", kind=one.kind, path=str(one.path))
             continue
-        services.collected.add(one.kind, size)
-        log.info("collected", kind=one.kind, path=str(one.path), bytes=size)
+        _note(services, one, size)
         count += 1
     return count
+
+
+def _note(services: Services, one: Leftover, size: int) -> None:
+    services.collected.add(one.kind, size)
+    log.info("collected", kind=one.kind, path=str(one.path), bytes=size)
 
 
 def _delete_sessions(services: Services, before: datetime) -> int:

@@ -17,7 +17,7 @@ import structlog
 from service.actions.verified import next_reference
 from service.domain.auto import with_images
 from service.domain.dataset import DatasetInfo
-from service.domain.errors import SuspectsError, invalid
+from service.domain.errors import ArtefactsUnavailable, SuspectsError, invalid
 from service.domain.job import JobError, Progress, State
 from service.domain.specs import Reference
 from service.ingest.identities import missing_ids
@@ -64,12 +64,12 @@ def _pull(services: Services, pull: Pull) -> None:
     except LeaseLost:
         log.info("pull stopped, the job was taken away", job=pull.job_id)
         return
+    except (sa.exc.OperationalError, ArtefactsUnavailable):
+        raise  # the database or the store cannot be reached; the lease ends and the pull starts again
     except SuspectsError as error:
         log.warning("pull failed", job=pull.job_id, error=error.detail)
         _fail(services, claim, JobError(code=error.code, detail=error.detail))
         return
-    except sa.exc.OperationalError:
-        raise  # the database cannot be reached; the lease ends and the pull starts again
     except Exception as error:  # whatever it is, the job must not stay claimed
         log.exception("pull failed", job=pull.job_id)
         detail = f"pulling: {type(error).__name__}; the service's log has the details"
@@ -135,6 +135,7 @@ def _read(services: Services, pull: Pull, job: Job, heartbeat: _Heartbeat) -> _P
     with connect(services, pull.connection_id) as client:
         info = read_project(services, client, source, placeholder, heartbeat.report, origin)
     seal_folder(services.blobs.dataset(placeholder.id))
+    services.blobs.upload(services.blobs.dataset(placeholder.id), origin)
     return _PulledTasks(placeholder, info, _reference(services, job, placeholder.id))
 
 

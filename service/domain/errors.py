@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -125,15 +126,23 @@ class StorageFull(SuspectsError):
 
 
 class Damaged(SuspectsError):
-    """A file of the installation is not as it was written: bits flipped, or its end is missing. The detail names it and the cure."""
+    """A file of the installation is not as it was written: bits flipped, or its end is missing. The detail names it and the cure.
+
+    `path` is the file on this host, where it is one that the artefact store may have a copy of.
+    """
 
     code = "damaged"
+    path: Path | None = None
 
 
 class Unavailable(SuspectsError):
     """A server that the service itself needs cannot be reached."""
 
     code = "unavailable"
+
+
+class ArtefactsUnavailable(Unavailable):
+    """The artefact store, which hosts share, cannot be reached or refuses. What was begun is tried again."""
 
 
 class Upstream(SuspectsError):

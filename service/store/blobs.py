@@ -1,18 +1,38 @@
-"""Paths of files: canonical datasets, checkpoints, evidence. One folder tree under the installation's home."""
+"""Paths of files: canonical datasets, checkpoints, evidence. One folder tree under the installation's home.
+
+Without an artefact store every host of the installation sees the same tree. With one, the tree of each host is a cache of it: the path of
+a file that is read is given once the file is here, and what was written is uploaded.
+"""
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import structlog
+
+from service.domain.errors import Damaged
+from service.settings import Settings
+from service.store.artefact_cache import ArtefactCache
+from service.store.artefact_store import ArtefactStore, StoredArtefact
+from service.store.seal import is_seal, seal_of
+
+log = structlog.get_logger()
 
 NETWORK_FILE = "network"
 
 
 @dataclass(frozen=True)
 class Blobs:
-    """The folder tree of an installation; every host of the installation sees the same tree."""
+    """The folder tree of an installation. Paths of what may be in the store raise ArtefactsUnavailable and Damaged when it is fetched.
+
+    Whoever writes a file of a job asks for its path before, since what another attempt stored may take its place then.
+    """
 
     home: Path
+    cache: ArtefactCache | None = None
 
     @property
     def uploads(self) -> Path:
@@ -25,23 +45,23 @@ class Blobs:
 
     def canonical(self, dataset_id: str) -> Path:
         """A dataset's canonical Parquet file."""
-        return self.dataset(dataset_id) / "data.parquet"
+        return self._file(self.dataset(dataset_id) / "data.parquet")
 
     def skipped(self, dataset_id: str) -> Path:
         """Rows that were left out of a dataset, one `SkippedRow` as JSON a line."""
-        return self.dataset(dataset_id) / "skipped.jsonl"
+        return self._file(self.dataset(dataset_id) / "skipped.jsonl")
 
     def original(self, dataset_id: str) -> Path:
         """The upload of a dataset as it came; absent where none was kept."""
-        return self.dataset(dataset_id) / "original"
+        return self._file(self.dataset(dataset_id) / "original")
 
     def original_facts(self, dataset_id: str) -> Path:
         """Name and spec of that upload, as JSON."""
-        return self.dataset(dataset_id) / "original.json"
+        return self._file(self.dataset(dataset_id) / "original.json")
 
     def amendments(self, dataset_id: str) -> Path:
         """What a corrected dataset has otherwise than its upload, sample by sample."""
-        return self.dataset(dataset_id) / "amendments.parquet"
+        return self._file(self.dataset(dataset_id) / "amendments.parquet")
 
     @property
     def networks(self) -> Path:
@@ -50,31 +70,39 @@ class Blobs:
 
     def network(self, network_id: str) -> Path:
         """The file of an uploaded network."""
-        return self.networks / network_id / NETWORK_FILE
+        return self._file(self.networks / network_id / NETWORK_FILE)
 
     def job(self, job_id: str) -> Path:
         """The folder of a job."""
         return self.home / "jobs" / job_id
 
     def checkpoints(self, job_id: str) -> Path:
-        """The folder of a job's training states, one file an epoch."""
-        return self._made(self.job(job_id) / "checkpoints")
+        """The folder of a job's training states, one file an epoch: those of the store, if that has the job."""
+        folder = self._made(self.job(job_id) / "checkpoints")
+        if self.cache is not None:
+            self.cache.fetch_each(folder)
+        return folder
+
+    def has_checkpoints(self, job_id: str) -> bool:
+        """Whether a job has any training states."""
+        folder = self.job(job_id) / "checkpoints"
+        return any(folder.glob("*.pt")) if self.cache is None else self.cache.has_any(folder)
 
     def model(self, job_id: str) -> Path:
         """The weights at the end of a job's training, as safetensors."""
-        return self.job(job_id) / "model.safetensors"
+        return self._file(self.job(job_id) / "model.safetensors")
 
     def evidence(self, job_id: str) -> Path:
         """The folder of a completed job's arrays by sample."""
-        return self.job(job_id) / "evidence"
+        return self._folder(self.job(job_id) / "evidence")
 
     def ranking(self, job_id: str, version: int = 0) -> Path:
         """The folder of a version of a completed job's ranking as columns; 0 is the one that the job itself made."""
-        return self.job(job_id) / (f"ranking-{version}" if version else "ranking")
+        return self._folder(self.job(job_id) / (f"ranking-{version}" if version else "ranking"))
 
     def search(self, dataset_id: str) -> Path:
         """The folder of the beginnings of a dataset's texts, to be searched."""
-        return self.dataset(dataset_id) / "search"
+        return self._folder(self.dataset(dataset_id) / "search")
 
     def profile(self, dataset_id: str) -> Path:
         """The values of a dataset's inputs by class, as JSON."""
@@ -82,15 +110,25 @@ class Blobs:
 
     def origin(self, job_id: str) -> Path:
         """The tasks of a labelling tool as they were pulled for a job, one JSON object a line."""
-        return self.job(job_id) / "origin.jsonl"
+        return self._file(self.job(job_id) / "origin.jsonl")
 
     def question(self, name: str) -> Path:
         """Canonical file of new samples for which a job's model shall give predictions."""
-        return self.uploads / f"{_simple(name)}.question"
+        return self._file(self.uploads / f"{_simple(name)}.question")
 
     def answer(self, name: str) -> Path:
         """The predictions for them, as JSON."""
-        return self.uploads / f"{_simple(name)}.answer"
+        return self._file(self.uploads / f"{_simple(name)}.answer")
+
+    def job_file(self, job_id: str, name: str) -> Path:
+        """A small file of a job, as it was written last, on whichever host; what is damaged is made again, and not here."""
+        path = self.job(job_id) / name
+        if self.cache is not None:
+            try:
+                self.cache.fetch_file(path, newest=True)
+            except Damaged as error:
+                log.warning("damaged in the store, it is made again", path=str(path), error=error.detail)
+        return path
 
     @property
     def features(self) -> Path:
@@ -106,16 +144,94 @@ class Blobs:
             return False
         return True
 
-    def remove(self, folder: Path) -> None:
-        """Delete a folder of this tree, if it is there."""
-        if ".." in folder.parts or not folder.is_relative_to(self.home) or folder == self.home:
-            raise ValueError(f"not inside {self.home}: {folder}")
-        shutil.rmtree(folder, ignore_errors=True)
+    def probe(self) -> None:
+        """Write a small file into the store, where there is one. Raises ArtefactsUnavailable."""
+        if self.cache is not None:
+            self.cache.probe()
+
+    def remove(self, path: Path) -> None:
+        """Delete a folder or file of this tree, if it is there; in the store too."""
+        if ".." in path.parts or not path.is_relative_to(self.home) or path == self.home:
+            raise ValueError(f"not inside {self.home}: {path}")
+        self.remove_here(path)
+        if self.cache is not None:
+            self.cache.remove(path)
+
+    def discard(self, path: Path) -> None:
+        """Delete a folder, or a file with its seal, that nobody may read again. Raises ArtefactsUnavailable, and then nothing was deleted."""
+        if self.cache is not None:
+            self.cache.discard(path)
+        self.remove_here(path)
+        self.remove_here(seal_of(path))
+
+    def upload_difference(self, folder: Path) -> None:
+        """Make the store have the files that a folder has, by their names and sizes. Raises ArtefactsUnavailable."""
+        if self.cache is not None:
+            self.cache.upload_difference(folder)
+
+    @staticmethod
+    def remove_here(path: Path) -> None:
+        """Delete a folder or file on this host, if it is there."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def upload(self, *paths: Path) -> None:
+        """Put finished files and folders into the store, before a row names them. Raises ArtefactsUnavailable."""
+        if self.cache is not None:
+            for path in paths:
+                self.cache.upload(path)
+
+    def fetch(self, folder: Path) -> Path:
+        """A folder of which every file that the store has is here. Raises as the paths do."""
+        for key in self.stored(folder):
+            if not is_seal(Path(key)):
+                self._file(self.home / key)
+        return folder
+
+    def stored(self, folder: Path | None = None) -> dict[str, StoredArtefact]:
+        """What the store has of a folder, or of the whole tree, by path below `home`; nothing without a store."""
+        if self.cache is None:
+            return {}
+        return self.cache.store.under("" if folder is None else folder.relative_to(self.home).as_posix())
+
+    def forget(self, error: Damaged) -> bool:
+        """Whether a damaged file was a copy of what the store has: it is removed then, and fetched again when it is read next."""
+        return self.cache is not None and isinstance(error.path, Path) and self.cache.forget(error.path)
+
+    @contextmanager
+    def in_use(self, *folders: Path) -> Iterator[None]:
+        """Keep folders of datasets, jobs and networks on this host while the block runs."""
+        if self.cache is None:
+            yield
+            return
+        with self.cache.units.in_use(*folders):
+            yield
+
+    def _file(self, path: Path) -> Path:
+        if self.cache is not None:
+            self.cache.fetch_file(path)
+        return path
+
+    def _folder(self, path: Path) -> Path:
+        if self.cache is not None:
+            self.cache.fetch_folder(path)
+        return path
 
     @staticmethod
     def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The folder tree of the settings, with the artefact store that they name. Connects to nothing."""
+    if not settings.artefacts:
+        return Blobs(settings.home)
+    return Blobs(
+        settings.home, ArtefactCache(settings.home, ArtefactStore(settings.artefacts), settings.max_cached_bytes)
+    )
 
 
 def _simple(name: str) -> str:

@@ -55,9 +55,9 @@ def create_with_files(
     add: Callable[[sa.Connection, D], None],
     by_digest: Callable[[sa.Connection, str], D | None],
 ) -> D:
-    """What `make` made, with its files in `folder`, which are sealed, and `add` wrote down; or the row of the same digest that was quicker.
+    """What `make` made, with its files in `folder`, which are sealed and stored, and `add` wrote down; or the row of the same digest that was quicker.
 
-    The folder is removed where the row is not this one's. Raises StorageFull, and what `make` and `add` raise.
+    The folder is removed where the row is not this one's. Raises StorageFull, ArtefactsUnavailable, and what `make` and `add` raise.
     """
 
     def create(connection: sa.Connection) -> D:
@@ -68,6 +68,7 @@ def create_with_files(
         with disk_full():
             made = make()
             seal_folder(folder)
+        blobs.upload(folder)
         kept = create_or_adopt(database, create, lambda connection: by_digest(connection, made.digest))
     except BaseException:
         blobs.remove(folder)

@@ -7,16 +7,19 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
+from service.domain.errors import ArtefactsUnavailable
 from service.domain.job import ENDED
 from service.settings import Settings
-from service.store.blobs import Blobs
+from service.store.artefact_store import StoredArtefact
+from service.store.blobs import Blobs, open_blobs
 from service.store.engine import open_database
 from service.store.tables import datasets, jobs, networks
 
@@ -28,15 +31,19 @@ _SCRATCH = ("scratch", "*.part")  # of a job, left behind by an attempt that was
 
 @dataclass(frozen=True)
 class Leftover:
-    """A file or folder that nothing needs. `kind`: orphan (no row names it), unfinished (of a process that was killed) or checkpoints."""
+    """A file or folder that nothing needs. `kind`: orphan (no row names it), unfinished (of a process that was killed) or checkpoints.
+
+    `stored` are its bytes in the artefact store.
+    """
 
     kind: str
     path: Path
+    stored: int = 0
 
     @property
     def bytes(self) -> int:
-        """Size of all its files."""
-        return sum(size for _, size in _files(self.path))
+        """Size of all its files, on this host and in the store."""
+        return self.stored + sum(size for _, size in _files(self.path))
 
 
 def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iterator[Leftover]:
@@ -64,13 +71,56 @@ def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iter
         yield from _old([Leftover("unfinished", one) for one in sorted(folder.glob(pattern))], limit)
 
 
-def old_checkpoints(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iterator[Leftover]:
-    """Checkpoints of jobs that ended before then."""
+def tidy(connection: sa.Connection, blobs: Blobs, before: datetime) -> dict[Leftover, int]:
+    """Remove what is left over on this host, where its files are a cache, and keep that within its size. Gives what was removed, with its bytes."""
+    if blobs.cache is None:
+        return {}
+    removed = {one: one.bytes for one in leftovers(connection, blobs, before)}
+    for one in removed:
+        blobs.remove_here(one.path)
+    blobs.cache.units.tidy(before.timestamp())
+    blobs.cache.eviction.make_room()
+    return removed
+
+
+def stored_leftovers(
+    connection: sa.Connection, blobs: Blobs, stored: Mapping[str, StoredArtefact], before: datetime
+) -> Iterator[Leftover]:
+    """The same of what the artefact store has: orphans, and questions that nobody waits for any more."""
+    if connection.execute(sa.select(datasets.c.id).limit(1)).first() is None:
+        return
+    units: dict[tuple[str, str], list[StoredArtefact]] = {}
+    for key, one in stored.items():
+        units.setdefault(_unit(key), []).append(one)
+    old = {unit: some for unit, some in units.items() if max(one.written for one in some) < before}
+    for kind in _ROWS:
+        ids = sorted(name for unit_kind, name in old if unit_kind == kind)
+        for start in range(0, len(ids), _TOGETHER):
+            named = _named(connection, kind, ids[start : start + _TOGETHER])
+            for name in ids[start : start + _TOGETHER]:
+                if name not in named:
+                    yield Leftover("orphan", blobs.home / kind / name, sum(one.size for one in old[kind, name]))
+    for (kind, name), some in old.items():
+        if kind == "uploads":
+            yield Leftover("unfinished", blobs.home / kind / name, sum(one.size for one in some))
+
+
+def old_checkpoints(
+    connection: sa.Connection,
+    blobs: Blobs,
+    before: datetime,
+    stored: Mapping[str, StoredArtefact] = MappingProxyType({}),
+) -> Iterator[Leftover]:
+    """Checkpoints of jobs that ended before then, on this host and in the artefact store, which has `stored`."""
+    sizes_of = Counter[str]()
+    for key, one in stored.items():
+        if PurePosixPath(key).parts[2:3] == ("checkpoints",):
+            sizes_of[_unit(key)[1]] += one.size
     ended = sa.select(jobs.c.id).where(jobs.c.state.in_(ENDED), jobs.c.finished_at < before)
     for job_id in connection.execute(ended).scalars().all():
         path = blobs.job(job_id) / "checkpoints"
-        if path.exists():
-            yield Leftover("checkpoints", path)
+        if path.exists() or sizes_of[job_id]:
+            yield Leftover("checkpoints", path, sizes_of[job_id])
 
 
 def sizes(home: Path) -> dict[str, int]:
@@ -79,6 +129,11 @@ def sizes(home: Path) -> dict[str, int]:
     for path, size in _files(home):
         found[_kind(path.relative_to(home).parts)] += size
     return dict(found.most_common())
+
+
+def _unit(key: str) -> tuple[str, str]:
+    kind, _, rest = key.partition("/")
+    return kind, rest.partition("/")[0]
 
 
 def _kind(parts: Sequence[str]) -> str:
@@ -133,16 +188,23 @@ def main() -> None:
     file = sa.make_url(settings.database).database
     if not settings.database.startswith("sqlite") or (file and os.path.exists(file)):  # noqa: PTH110 - else it would be made
         database, now = open_database(settings.database), datetime.now(UTC)
-        blobs, removed = Blobs(settings.home), Counter[str]()
+        blobs, removed = open_blobs(settings), Counter[str]()
+        long_ago = now - timedelta(seconds=settings.collect_after_seconds)
         try:
+            stored = blobs.stored()
             with database.read() as connection:
-                for one in leftovers(connection, blobs, now - timedelta(seconds=settings.collect_after_seconds)):
-                    removed[one.kind] += one.bytes
+                found = [
+                    *leftovers(connection, blobs, long_ago),
+                    *stored_leftovers(connection, blobs, stored, long_ago),
+                ]
                 if settings.keep_checkpoints_days:
                     ended = now - timedelta(days=settings.keep_checkpoints_days)
-                    for one in old_checkpoints(connection, blobs, ended):
-                        removed[one.kind] += one.bytes
+                    found += old_checkpoints(connection, blobs, ended, stored)
+            for one in found:
+                removed[one.kind] += one.bytes
             told["removed"] = dict(removed)
+        except ArtefactsUnavailable as error:
+            told["error"] = error.detail
         except sa.exc.SQLAlchemyError as error:
             told["error"] = str(getattr(error, "orig", None) or error).strip()
         database.close()

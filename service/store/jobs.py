@@ -189,8 +189,15 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
     job_events.record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
 
 
-def requeue(connection: sa.Connection, held: Claim, now: datetime, *, counted: bool = False) -> None:
-    """Put a job back into the queue, because this worker is stopping. Raises LeaseLost.
+def requeue(
+    connection: sa.Connection,
+    held: Claim,
+    now: datetime,
+    *,
+    counted: bool = False,
+    waits_for: str = "a worker",
+) -> None:
+    """Put a job back into the queue, because this worker is stopping, or cannot go on now. Raises LeaseLost.
 
     An orderly stop is no failure of the job: it does not use up an attempt, unless it is `counted`.
     """
@@ -199,7 +206,7 @@ def requeue(connection: sa.Connection, held: Claim, now: datetime, *, counted: b
         held,
         state=State.QUEUED,
         attempts=held.attempt if counted else held.attempt - 1,
-        progress=Progress(detail="waiting for a worker").model_dump(),
+        progress=Progress(detail=f"waiting for {waits_for}").model_dump(),
         owner=None,
         lease_until=None,
         woken_at=None,

@@ -70,9 +70,9 @@ class OpenRankings:
         current = rescorings.version(connection, job_id)
         version = current if version is None else version
         key = (job_id, version, version == current)
+        folder = blobs.ranking(job_id, version)  # asked for each time, so that it stays here
         known = self._recent.get(key)
         if known is not None:
             return known
-        folder = blobs.ranking(job_id, version)
         columns = ranking_columns.opened(connection, folder, job_id, is_current=version == current)
         return self._recent.put(key, OpenRanking(columns, Standing(job_id, columns)))

@@ -49,20 +49,30 @@ def sealed_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """As `atomic_write`, with a seal, which is in its place before the file is: a file is never there without it."""
     with atomic_write(path, durable=durable) as part:
         yield part
-        with atomic_write(_beside(path), durable=durable) as seal:
+        with atomic_write(seal_of(path), durable=durable) as seal:
             seal.write_text(_written({path.name: part}))
+
+
+def seal_of(path: Path) -> Path:
+    """Where a file's own seal is, if it has one."""
+    return path.with_name(path.name + _SUFFIX)
+
+
+def is_seal(path: Path) -> bool:
+    """Whether a file is a seal, of a file or of a folder."""
+    return path.name == FOLDER_SEAL or path.suffix == _SUFFIX
 
 
 def seal_file(path: Path) -> None:
     """Write the seal of a complete file."""
-    with atomic_write(_beside(path)) as seal:
+    with atomic_write(seal_of(path)) as seal:
         seal.write_text(_written({path.name: path}))
 
 
 def share_seal(path: Path, copy: Path) -> None:
     """Give a copy of a file, of the same name, the seal of the file, if it has one."""
     if _has_own(path):
-        shutil.copyfile(_beside(path), _beside(copy))
+        shutil.copyfile(seal_of(path), seal_of(copy))
 
 
 def seal_folder(folder: Path) -> None:
@@ -86,7 +96,7 @@ def unfinished(folder: Path) -> Iterator[None]:
 def remove_sealed(path: Path) -> None:
     """Delete a file and its seal, if they are there."""
     path.unlink(missing_ok=True)
-    _beside(path).unlink(missing_ok=True)
+    seal_of(path).unlink(missing_ok=True)
 
 
 def check(path: Path) -> None:
@@ -267,7 +277,7 @@ def _checked(path: Path, _number: int, _size: int, _changed: int) -> None:
 
 def _digests_of(path: Path) -> tuple[int, str] | None:
     """Size and digests that a file had when it was written; None where it has no seal."""
-    own = _seal_at(_beside(path))
+    own = _seal_at(seal_of(path))
     if own is None:
         own = _seal_at(path.parent / FOLDER_SEAL)
     return None if own is None else own.get(path.name)
@@ -315,15 +325,13 @@ def _filled(file: io.FileIO, view: memoryview) -> int:
     return done
 
 
-def _beside(path: Path) -> Path:
-    return path.with_name(path.name + _SUFFIX)
-
-
 def _has_own(path: Path) -> bool:
-    return _beside(path).exists()
+    return seal_of(path).exists()
 
 
 def _damaged(path: Path, why: str) -> Damaged:
     place = max((place for place, part in enumerate(path.parts) if part in _CURES), default=0)
     shown, cure = Path(*path.parts[place:]), _CURES.get(path.parts[place], "delete it, and it is made again")
-    return Damaged(f"{shown} is damaged: {why}; {cure}")
+    error = Damaged(f"{shown} is damaged: {why}; {cure}")
+    error.path = path
+    return error

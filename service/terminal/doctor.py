@@ -67,6 +67,7 @@ def examine(settings: Settings, client: Client, *, expected: bool) -> Iterator[F
     yield from _installed()
     yield from _home(settings)
     yield from _files(settings)
+    yield from _artefacts(settings)
     yield _database(settings)
     yield _broker(settings)
     yield _device(settings)
@@ -111,12 +112,7 @@ def _files(settings: Settings) -> Iterator[Finding]:
     if not settings.home.exists():
         return
     try:
-        command = [sys.executable, "-m", "service.store.inventory"]
-        environment = {**os.environ, "SUSPECTS_HOME": str(settings.home)}
-        done = subprocess.run(  # noqa: S603 - fixed
-            command, capture_output=True, text=True, check=True, timeout=_FILES_WITHIN_S, env=environment
-        )
-        told = json.loads(done.stdout)
+        told = _printed("service.store.inventory", settings)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         yield Finding("files", "note", f"they cannot be counted: {error}", "try again, or look with du")
         return
@@ -126,6 +122,32 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding("leftovers", "note", _listed(told["removed"]), cure)
     elif "removed" in told:
         yield Finding("leftovers", "ok", "there are none")
+
+
+def _artefacts(settings: Settings) -> Iterator[Finding]:
+    """Whether the artefact store can be written, where one is set."""
+    if not settings.artefacts:
+        return
+    try:
+        told = _printed("service.store.artefact_store", settings)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        told = {"ok": False, "detail": f"{settings.artefacts} cannot be asked: {error}"}
+    cure = "correct SUSPECTS_ARTEFACTS, AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY"
+    yield Finding("artefacts", "ok" if told["ok"] else "fault", told["detail"], "" if told["ok"] else cure)
+
+
+def _printed(module: str, settings: Settings) -> Any:
+    """The JSON that a module of the service prints."""
+    environment = {**os.environ, "SUSPECTS_HOME": str(settings.home)}
+    done = subprocess.run(  # noqa: S603 - fixed
+        [sys.executable, "-m", module],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_FILES_WITHIN_S,
+        env=environment,
+    )
+    return json.loads(done.stdout)
 
 
 def _listed(sizes: Mapping[str, int]) -> str:
@@ -246,7 +268,7 @@ def _backbones(settings: Settings) -> Finding:
 _CURES = {
     "database": "look into the log of the API",
     "broker": "start Redis or Valkey, or correct SUSPECTS_BROKER_URL of the service",
-    "storage": "free disk, or correct SUSPECTS_HOME of the service",
+    "storage": "free disk, or correct SUSPECTS_HOME or SUSPECTS_ARTEFACTS of the service",
     "worker": "start one: celery --app worker.app worker, or `suspects up`",
 }
 

@@ -251,8 +251,8 @@ def test_nothing_else_reaches_the_builder(path: str) -> None:
 def test_only_the_worker_has_torch() -> None:
     runs = {name: " ".join(run for stage in origins(name) for run in values(stage, "RUN")) for name in STAGES if name}
     assert not re.search(r"torch|\[worker", runs["service"], re.IGNORECASE)
-    assert ".[traces]" in runs["service"]
-    assert ".[worker,traces]" in runs["worker"]
+    assert ".[s3,traces]" in runs["service"]
+    assert ".[worker,s3,traces]" in runs["worker"]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert any(wanted.startswith("torch") for wanted in extras["optional-dependencies"]["worker"])
     assert not any(wanted.startswith("torch") for wanted in extras["dependencies"])

@@ -47,11 +47,12 @@ class Installation:
     client: httpx.Client
 
     @contextlib.contextmanager
-    def worker(self) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker process in a group of its own, killed at the end if it still lives."""
+    def worker(self, home: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process in a group of its own, killed at the end if it still lives; with a data folder of its own, if one is given."""
         environment = {
             **os.environ,
-            "SUSPECTS_HOME": str(self.settings.home),
+            "SUSPECTS_HOME": str(home or self.settings.home),
+            "SUSPECTS_ARTEFACTS": self.settings.artefacts,
             "SUSPECTS_DATABASE_URL": self.settings.database,
             "SUSPECTS_BROKER_URL": self.settings.broker_url,
             "SUSPECTS_LEASE_SECONDS": str(self.settings.lease_seconds),

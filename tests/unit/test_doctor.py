@@ -179,3 +179,15 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
     found = examine(code=1)
     assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 6 KiB")
     assert (home / "jobs" / "job_9").exists()
+
+
+@pytest.mark.parametrize(("place", "status"), [("{}/store", "ok"), ("/dev/null/store", "fault")])
+def test_the_artefact_store_is_written_where_one_is_set(
+    examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, status: str
+) -> None:
+    monkeypatch.setenv("SUSPECTS_ARTEFACTS", f"file://{place.format(tmp_path)}")
+    monkeypatch.delenv("SUSPECTS_URL", raising=False)
+    monkeypatch.setattr("usual_suspects.client.Client.get", _unreachable)
+    found = examine(code=0 if status == "ok" else 1)["artefacts"]
+    assert (found["status"], bool(found["cure"])) == (status, status == "fault")
+    assert "file://" in found["detail"]

@@ -1,6 +1,8 @@
 """Resources of a worker process, and the paths of a job's files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from service.store.jobs import Job
 from service.store.seal import check, remove_sealed
 from worker.backbones import BackboneContext, FeatureCache
 from worker.training.loop import TrainingState
 
 log = structlog.get_logger()
+_STORED_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,28 @@ class WorkerContext:
             on_progress=on_progress,
         )
 
+    @contextmanager
+    def files_of(self, job: Job) -> Iterator[None]:
+        """The files that a job needs stay on this host while the block runs; the network that it names is here."""
+        blobs, ids = self.blobs, [job.dataset_id, job.reference_dataset_id]
+        with blobs.in_use(blobs.job(job.id), *(blobs.dataset(one) for one in ids if one is not None)):
+            if job.spec.model.network is None:
+                yield
+                return
+            with blobs.in_use(blobs.networks / job.spec.model.network):
+                blobs.network(job.spec.model.network)
+                yield
+
 
 def preprocessing_path(blobs: Blobs, job_id: str) -> Path:
     """Stored preprocessing of a job with a pretrained network."""
     # The name is that of files that earlier versions wrote.
-    return blobs.job(job_id) / "footing.npz"
+    return blobs.job_file(job_id, "footing.npz")
 
 
 def found_rate_path(blobs: Blobs, job_id: str) -> Path:
     """File of the learning rate that a job found before its training."""
-    return blobs.job(job_id) / "learning_rate.json"
+    return blobs.job_file(job_id, "learning_rate.json")
 
 
 def with_found_rate(spec: JobSpec, found: Mapping[str, Any]) -> JobSpec:
@@ -64,6 +80,22 @@ def with_found_rate(spec: JobSpec, found: Mapping[str, Any]) -> JobSpec:
 def checkpoint_path(folder: Path, epoch: int) -> Path:
     """File of the checkpoint at the end of an epoch, from 1."""
     return folder / f"{epoch:05d}.pt"
+
+
+class StoredAtTimes:
+    """Stores checkpoints so that a worker of another host loses about a minute of training, and no more."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs, self._at = blobs, time.monotonic()
+        self._passing: Path | None = None  # was stored, and is not kept
+
+    def store(self, checkpoint: Path, timings: Path, *, kept: bool, at_once: bool) -> None:
+        """Store the newest checkpoint, if it is `kept`, `at_once`, or after a minute; it replaces one that is not kept."""
+        if kept or at_once or time.monotonic() - self._at >= _STORED_EVERY_S:
+            self._blobs.upload(checkpoint, timings)
+            if self._passing is not None:
+                self._blobs.discard(self._passing)
+            self._at, self._passing = time.monotonic(), None if kept else checkpoint
 
 
 class CheckpointLost(Exception):

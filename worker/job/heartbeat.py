@@ -43,6 +43,11 @@ class Heartbeat:
         self._over = threading.Event()
         self._lost = threading.Event()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the worker was told to stop."""
+        return self._context.stopping()
+
     def enter(self, state: State, detail: str) -> None:
         """Begin a phase: the job changes its state. Raises LeaseLost or Stopping."""
         self.report(state, 0.0, detail)

@@ -19,7 +19,7 @@ class PhaseTimer:
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._path, self._clock = path, clock
+        self.path, self._clock = path, clock
         kept = read_json(path) or {}
         self.laps = {name: float(seconds) for name, seconds in kept.items() if isinstance(seconds, int | float)}
         self._last = self._written = clock()
@@ -41,7 +41,7 @@ class PhaseTimer:
             self._write({**self.laps, name: round(self.laps.get(name, 0.0) + now - self._last, 3)})
 
     def _write(self, laps: dict[str, float]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with sealed_write(self._path) as part:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with sealed_write(self.path) as part:
             part.write_text(json.dumps(laps))
         self._written = self._clock()

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from service.domain.confidence import confidence_of
-from service.domain.errors import Conflict
+from service.domain.errors import ArtefactsUnavailable, Conflict
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.domain.review import Review
 from service.domain.signal import HEADLINES, SIGNALS
@@ -87,7 +87,8 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
             _rescore(claim, context, scratch, go_on)
     except RescoringLost:
         log.info("rescoring taken away", job=job_id)
-    except Stopping:
+    except (Stopping, ArtefactsUnavailable) as error:
+        log.info("rescoring put back", job=job_id, error=str(error))
         _end(context, lambda connection: rescorings.put_back(connection, claim))
     except sa.exc.OperationalError:
         # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
@@ -127,12 +128,13 @@ def _rescore(claim: RescoringClaim, context: WorkerContext, scratch: Path, go_on
         order = np.argsort(-scores.numpy(), kind="stable")
         return torch.from_numpy(probability_by_rank(order, said.of_row))
 
-    dataset = open_canonical(context.blobs.canonical(job.dataset_id))
-    samples, scored = _measured(job, dataset, held, confirmed, context, scratch, go_on)
-    found = _judged(job, dataset, samples, scored, summaries, recalibrate if measured else None)
-    ranking_columns.save_version(
-        context.blobs.ranking(job.id, claim.version), before, found.table, {"wrong": found.wrong}
-    )
+    with context.files_of(job):
+        dataset = open_canonical(context.blobs.canonical(job.dataset_id))
+        samples, scored = _measured(job, dataset, held, confirmed, context, scratch, go_on)
+        found = _judged(job, dataset, samples, scored, summaries, recalibrate if measured else None)
+        folder = context.blobs.ranking(job.id, claim.version)
+        ranking_columns.save_version(folder, before, found.table, {"wrong": found.wrong})
+        context.blobs.upload(folder)
     told = {
         "version": claim.version,
         "samples": found.samples,

@@ -14,7 +14,7 @@ from opentelemetry.trace import StatusCode, get_current_span
 from safetensors.torch import save_file
 
 from service.domain.auto import from_scratch, with_network
-from service.domain.errors import Damaged, is_disk_full
+from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
@@ -73,6 +73,10 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
         log.info("job taken away", job=job_id)
     except Stopping:
         _end(context, lambda connection: jobs.requeue(connection, claim, _now()))
+    except ArtefactsUnavailable as error:
+        log.warning("artefact store away, the job waits", job=job_id, error=error.detail)
+        waits_for = "the artefact store"
+        _end(context, lambda connection: jobs.requeue(connection, claim, _now(), waits_for=waits_for))
     except CheckpointLost as error:
         log.warning("checkpoint lost, going back", job=job_id, error=str(error))
         _go_back(claim, context, error)
@@ -81,14 +85,17 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
             # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
             log.exception("database lost", job=job_id)
             return
+        if isinstance(error, Damaged) and context.blobs.forget(error):
+            _go_back(claim, context, error)
+            return
         log.exception("job failed", job=job_id)
         failure = explain(error)
         get_current_span().set_status(StatusCode.ERROR, failure.code)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
 
 
-def _go_back(claim: Claim, context: WorkerContext, error: CheckpointLost) -> None:
-    """Queue the job again, to train from an earlier checkpoint. Each time is an attempt: a disk may damage every file."""
+def _go_back(claim: Claim, context: WorkerContext, error: Exception) -> None:
+    """Queue the job again, to go on from what is sound. Each time is an attempt: a disk may damage every file."""
     if claim.attempt >= context.settings.max_attempts:
         failure = JobError(code="damaged", detail=f"{error}; this happened {claim.attempt} times: examine the disk")
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
@@ -112,8 +119,15 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         last_recorded_epoch = job_events.last_epoch(connection, claim.job_id)
     if job is None:
         raise LeaseLost(claim.job_id)
+    with context.files_of(job):
+        return _computed(job, claim, context, heartbeat, last_recorded_epoch)
+
+
+def _computed(
+    job: Job, claim: Claim, context: WorkerContext, heartbeat: Heartbeat, last_recorded_epoch: int
+) -> tuple[RankingResult, dict[str, float]]:
     blobs = context.blobs
-    timer = PhaseTimer(blobs.job(job.id) / "timings.json")
+    timer = PhaseTimer(blobs.job_file(job.id, "timings.json"))
     dataset, scratch = open_canonical(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
     job = _with_model(job, dataset, claim, context)
     try:
@@ -129,10 +143,13 @@ def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tupl
         outcome = rank(found.samples, found.spec, found.scored, dataset)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    ranking_columns.save(blobs.ranking(job.id), outcome.table, outcome.result["signals"], outcome.columns)
-    if dataset.header.modality == "text":
-        searched_texts.prepare(blobs.search(job.dataset_id), blobs.canonical(job.dataset_id))
-    evidence.save(blobs.evidence(job.id), outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
+    made = [blobs.ranking(job.id), blobs.evidence(job.id)]
+    ranking_columns.save(made[0], outcome.table, outcome.result["signals"], outcome.columns)
+    evidence.save(made[1], outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
+    if dataset.header.modality == "text" and not (searched := blobs.search(job.dataset_id)).exists():
+        searched_texts.prepare(searched, blobs.canonical(job.dataset_id))
+        made.append(searched)
+    blobs.upload(*made)
     timer.lap("ranking_s")
     return outcome, timer.laps
 
@@ -164,18 +181,18 @@ def _score_trained(
     )
     prepared = prepare(spec, dataset, reference, context.device, backbones)
     if prepared.preprocessing is not None:
-        prepared.preprocessing.save(preprocessing_path(blobs, job.id))
+        path = preprocessing_path(blobs, job.id)
+        prepared.preprocessing.save(path)
+        blobs.upload(path)
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
-        spec = _with_found_rate(prepared, spec, found_rate_path(blobs, job.id))
+        spec = _with_found_rate(prepared, spec, blobs, job.id)
     heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     timer.lap("preparing_s")
-    folder = blobs.checkpoints(job.id)
-    ran, spec = _fit_steadily(
-        prepared, spec, folder, found_rate_path(blobs, job.id), heartbeat, timer, last_recorded_epoch
-    )
-    epochs = checkpoints(spec.training, ran)
-    _export_weights(checkpoint_path(folder, epochs[-1]), blobs.model(job.id))
+    ran, spec = _fit_steadily(prepared, spec, blobs, job.id, heartbeat, timer, last_recorded_epoch)
+    folder, weights, epochs = blobs.job(job.id) / "checkpoints", blobs.model(job.id), checkpoints(spec.training, ran)
+    _export_weights(checkpoint_path(folder, epochs[-1]), weights)
+    blobs.upload(weights)
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heartbeat.enter(State.SCORING, "running the checkpoints over every sample")
     timer.lap("training_s")
@@ -196,8 +213,8 @@ def _check_inputs(backbones: BackboneContext, blobs: Blobs, job_id: str) -> None
     try:
         backbones.features.check_again()
     except Damaged as error:
-        shutil.rmtree(blobs.checkpoints(job_id))
-        remove_sealed(found_rate_path(blobs, job_id))
+        blobs.discard(blobs.job(job_id) / "checkpoints")
+        blobs.discard(blobs.job(job_id) / "learning_rate.json")
         raise InputsLost(str(error)) from error
 
 
@@ -237,45 +254,46 @@ def _report_scoring(heartbeat: Heartbeat, timer: PhaseTimer) -> Callable[[float]
     return report
 
 
-def _with_found_rate(prepared: PreparedJob, spec: JobSpec, path: Path) -> JobSpec:
+def _with_found_rate(prepared: PreparedJob, spec: JobSpec, blobs: Blobs, job_id: str) -> JobSpec:
     # Kept in a file, so that another attempt, perhaps on another machine, trains with the same rate.
+    path = found_rate_path(blobs, job_id)
     known = read_json(path)
     if known is None or not isinstance(known.get("rate"), float):
         groups = None if prepared.groups is None else prepared.groups.train
         found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training, groups)
         known = asdict(found)
-        _keep_rate(path, known)
+        _keep_rate(blobs, path, known)
     return with_found_rate(spec, known)
 
 
-def _keep_rate(path: Path, found: dict[str, Any]) -> None:
+def _keep_rate(blobs: Blobs, path: Path, found: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with sealed_write(path) as part:
         part.write_text(json.dumps(found))
+    blobs.upload(path)
 
 
 def _fit_steadily(
     prepared: PreparedJob,
     spec: JobSpec,
-    folder: Path,
-    rate: Path,
+    blobs: Blobs,
+    job_id: str,
     heartbeat: Heartbeat,
     timer: PhaseTimer,
     last_recorded_epoch: int,
 ) -> tuple[int, JobSpec]:
-    recorded = last_recorded_epoch
+    recorded, rate = last_recorded_epoch, found_rate_path(blobs, job_id)
 
     def begin_again(lower: JobSpec) -> None:
         nonlocal recorded
         recorded = 0
         # In this order: weights that another rate led to must not be gone on with.
-        for checkpoint in folder.iterdir():
-            checkpoint.unlink()
-        _keep_rate(rate, {"rate": lower.training.learning_rate})
+        blobs.discard(blobs.job(job_id) / "checkpoints")
+        _keep_rate(blobs, rate, {"rate": lower.training.learning_rate})
         heartbeat.resume_at(State.TRAINING, 0.0, f"epoch 1/{lower.training.epochs}, again at a lower learning rate")
 
     def fit_at(rated: JobSpec) -> int:
-        return _fit(prepared, rated, folder, heartbeat, timer, recorded)
+        return _fit(prepared, rated, blobs, job_id, heartbeat, timer, recorded)
 
     return train_steadily(spec, prepared.model, fit_at, begin_again)
 
@@ -283,11 +301,13 @@ def _fit_steadily(
 def _fit(
     prepared: PreparedJob,
     spec: JobSpec,
-    folder: Path,
+    blobs: Blobs,
+    job_id: str,
     heartbeat: Heartbeat,
     timer: PhaseTimer,
     last_recorded_epoch: int,
 ) -> int:
+    folder, stored = blobs.checkpoints(job_id), StoredAtTimes(blobs)
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
@@ -303,6 +323,8 @@ def _fit(
         if state.epoch - 1 not in kept:
             remove_sealed(checkpoint_path(folder, state.epoch - 1))
         timer.keep("training_s")
+        newest, at_once = checkpoint_path(folder, state.epoch), heartbeat.is_stopping
+        stored.store(newest, timer.path, kept=state.epoch in kept, at_once=at_once)
         share = state.epoch / epochs
         heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 
@@ -315,6 +337,7 @@ def _fit(
     ran = fit(prepared, spec, resume, after_epoch, after_batch)
     for epoch in set(kept) - set(checkpoints(spec.training, ran)):
         remove_sealed(checkpoint_path(folder, epoch))
+    blobs.upload_difference(folder)
     return ran
 
 

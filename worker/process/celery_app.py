@@ -8,11 +8,14 @@ children. Each child computes something first, then writes that it can take a jo
 
 import gc
 import importlib
+import math
 import multiprocessing
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -32,6 +35,7 @@ from celery.signals import (
 )
 from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 
+from service.domain.errors import ArtefactsUnavailable
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
     JOB_QUEUE,
@@ -42,8 +46,8 @@ from service.settings import (
     Settings,
     broker_options,
 )
-from service.store import workers
-from service.store.blobs import Blobs
+from service.store import inventory, workers
+from service.store.blobs import open_blobs
 from service.store.clock import database_time
 from service.store.engine import open_database
 from service.traces import TRACE_HEADERS, trace_of, tracer_provider
@@ -98,6 +102,7 @@ _stopping = multiprocessing.get_context("fork").Event()
 _worker_id = new_worker_id()
 _presences: list[Presence] = []
 _traces: "list[TracerProvider]" = []
+_tidied = [-math.inf]
 _pool_size = 1  # set before the pool forks
 
 
@@ -108,7 +113,7 @@ def worker_context() -> WorkerContext:
         settings=settings(),
         # A worker that the database does not hear for so long has lost its job.
         database=open_database(settings().database, settings().lease_seconds),
-        blobs=Blobs(settings().home),
+        blobs=open_blobs(settings()),
         device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
     )
@@ -126,6 +131,7 @@ def run_job(job_id: str) -> None:
     with _known_as("job", job_id):
         _share_cores()
         run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+        _tidy()
 
 
 @app.task(name=RESCORING_TASK)
@@ -142,6 +148,22 @@ def answer_question(job_id: str, question: str) -> None:
     with _known_as("question", job_id):
         _share_cores()
         answer(job_id, question, worker_context())
+
+
+def _tidy() -> None:
+    """Remove what is left over in the cache of this host, at most as often as the service looks for it."""
+    cache, now = worker_context().blobs.cache, time.monotonic()
+    if cache is None or not settings().collect_seconds or now - _tidied[-1] < settings().collect_seconds:
+        return
+    _tidied[:] = [now]
+    try:
+        with worker_context().database.read() as connection:
+            before = database_time(connection) - timedelta(seconds=settings().collect_after_seconds)
+            removed = inventory.tidy(connection, worker_context().blobs, before)
+    except (sa.exc.SQLAlchemyError, ArtefactsUnavailable) as error:
+        log.warning("leftovers on this host stay", error=str(error))
+    else:
+        log.info("tidied", removed=len(removed))
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def answer(job_id: str, question: str, context: WorkerContext) -> None:
         reply = {"error": type(error).__name__}
     with atomic_write(answer_path) as part:
         part.write_text(json.dumps(reply))
+    context.blobs.upload(answer_path)
 
 
 def _weights(job_id: str, context: WorkerContext) -> Mapping[str, Tensor]:
@@ -65,13 +66,14 @@ def _trained(job_id: str, context: WorkerContext) -> TrainedModel:
             job = jobs.get(connection, job_id)
         if job is None or job.state != State.COMPLETED:
             raise LookupError(job_id)
-        weights = _weights(job_id, context)
-        dataset, path = (
-            open_canonical(context.blobs.canonical(job.dataset_id)),
-            preprocessing_path(context.blobs, job_id),
-        )
-        preprocessing = Preprocessing.load(path) if path.exists() else None
-        _kept.clear()  # before another is loaded: both may be large
-        backbones = context.backbone_context(context.blobs.job(job_id) / "scratch")
-        _kept[job_id] = restore_model(job.spec, dataset, weights, context.device, backbones, preprocessing)
+        with context.files_of(job):
+            weights = _weights(job_id, context)
+            dataset, path = (
+                open_canonical(context.blobs.canonical(job.dataset_id)),
+                preprocessing_path(context.blobs, job_id),
+            )
+            preprocessing = Preprocessing.load(path) if path.exists() else None
+            _kept.clear()  # before another is loaded: both may be large
+            backbones = context.backbone_context(context.blobs.job(job_id) / "scratch")
+            _kept[job_id] = restore_model(job.spec, dataset, weights, context.device, backbones, preprocessing)
     return _kept[job_id]

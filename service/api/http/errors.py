@@ -187,8 +187,10 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unforeseen)
 
 
-def _suspects_error(_request: Request, error: Exception) -> JSONResponse:
+def _suspects_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, SuspectsError)
+    if isinstance(error, Damaged) and request.app.state.services.blobs.forget(error):
+        return problem_response(Unavailable("a copy of a file was damaged and is fetched again", retry_after=1))
     return problem_response(error)
 
 

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,20 @@ def ask_worker(
         return found
     name = uuid.uuid4().hex
     try:
-        places = _write(services, job, pull, samples, services.blobs.question(name), deadline)
+        question = services.blobs.question(name)
+        places = _write(services, job, pull, samples, question, deadline)
+        services.blobs.upload(question)
         remaining = deadline - time.monotonic()
         answer = None
         if places and remaining > 0 and services.queue.ask(job.id, name, remaining):
-            answer = _wait(services.blobs.answer(name), deadline)
+            answer = _wait(lambda: services.blobs.answer(name), deadline)
     except SuspectsError as error:
         log.info("question not asked", job=job.id, error=error.detail)
         return found
     finally:
         _SLOTS.release()
-        services.blobs.question(name).unlink(missing_ok=True)
-        services.blobs.answer(name).unlink(missing_ok=True)
+        for kind in ("question", "answer"):
+            services.blobs.remove(services.blobs.uploads / f"{name}.{kind}")
     if answer is None or "error" in answer:
         log.info("question not answered", job=job.id, samples=len(samples), error=(answer or {}).get("error"))
         return found
@@ -105,8 +107,9 @@ def _values(services: Services, modality: str, pull: Pull, samples: Sequence[Uns
     return found
 
 
-def _wait(path: Path, deadline: float) -> dict[str, Any] | None:
+def _wait(find: Callable[[], Path], deadline: float) -> dict[str, Any] | None:
     while time.monotonic() < deadline:
+        path = find()
         if path.exists():
             answer: dict[str, Any] = json.loads(path.read_text())
             return answer

@@ -1,6 +1,7 @@
 """A job whose files were damaged gives the ranking that it would have given, or says which file is damaged."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from service.domain.dataset import DatasetInfo
 from service.domain.job import State
 from service.settings import Settings
 from service.store import jobs
+from service.store.artefact_cache import ArtefactCache
+from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
 from service.store.engine import Database, open_database
 from service.store.jobs import Job
@@ -95,6 +98,33 @@ def test_a_damaged_checkpoint_is_trained_again_from_the_one_before(
     assert resumed == [max([kept for kept in KEPT if kept < epoch], default=0)]
     assert run(context, info, "job_1").state == State.COMPLETED
     assert ranking(context.database, "job_2") == ranking(context.database, "job_1")
+
+
+def test_a_dataset_whose_copy_on_this_host_is_damaged_is_fetched_again(
+    context: WorkerContext, info: DatasetInfo, tmp_path: Path
+) -> None:
+    shared = sharing(context, ArtefactStore(f"file://{tmp_path / 'store'}"))
+    shared.blobs.upload(shared.blobs.dataset(info.id))
+    flip_bit(shared.blobs.canonical(info.id))
+    job = run(shared, info, "job_1")
+    assert (job.state, job.attempts) == (State.QUEUED, 1)
+    job = again(shared, "job_1")
+    assert (job.state, job.attempts) == (State.COMPLETED, 2), job.error
+
+
+def test_a_job_whose_artefact_store_is_away_waits_and_no_attempt_is_counted(
+    context: WorkerContext, info: DatasetInfo
+) -> None:
+    away = sharing(context, ArtefactStore("file:///dev/null/away"))
+    job = run(away, info, "job_1")
+    assert (job.state, job.attempts, job.progress.detail) == (State.QUEUED, 0, "waiting for the artefact store")
+    assert again(context, "job_1").state == State.COMPLETED
+
+
+def sharing(context: WorkerContext, store: ArtefactStore) -> WorkerContext:
+    """The same worker, whose data folder is a cache of a store."""
+    home = context.blobs.home
+    return replace(context, blobs=Blobs(home, ArtefactCache(home, store, 2**30)))
 
 
 def _noting(trained: Callable[..., int], resumed: list[int]) -> Callable[..., int]:
