@@ -28,12 +28,12 @@ COPY pyproject.toml constraints.txt ./
 FROM venv AS service-packages
 COPY service/web/build.py service/web/build.py
 RUN mkdir -p usual_suspects service worker && touch LICENSE README.md \
-    && pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt ".[traces]"
+    && pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt ".[s3,traces]"
 
 FROM service-packages AS worker-packages
 ARG TORCH_INDEX=
 RUN pip --python /opt/venv/bin/python install --no-cache-dir -c constraints.txt \
-    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[worker,traces]"
+    ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[worker,s3,traces]"
 # Pretrained networks, one for images and one for texts (106 MB). An index that lacks them is no fault: put a network into
 # the models folder, or train from scratch.
 COPY worker/backbones/requirements.txt backbones.txt
