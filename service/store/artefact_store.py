@@ -50,6 +50,8 @@ class ArtefactStore:
 
     def put(self, files: Mapping[str, Path]) -> None:
         """Write files under their keys, in place of what was there."""
+        if not files:
+            return
         with self._told("be written"):
             fs = self._files()
             if self._scheme == "file":

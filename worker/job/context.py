@@ -1,7 +1,7 @@
 """Resources of a worker process, and the paths of a job's files."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path

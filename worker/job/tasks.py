@@ -27,6 +27,7 @@ from worker.data.canonical import Canonical, open_canonical
 from worker.job.context import (
     CheckpointLost,
     InputsLost,
+    StoredAtTimes,
     WorkerContext,
     checkpoint_path,
     checkpoint_to_resume,
