@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 
 from service.domain.errors import ArtefactsUnavailable
 from service.store.artefact_store import ArtefactStore
-from tests.integration.installation import LONG, QUICK, Installation, impatient, installed, kill
+from tests.integration.installation import LONG, Installation, impatient, installed, kill
 from tests.servers import S3Server
 
 
@@ -122,24 +122,8 @@ def test_a_job_passes_between_hosts_and_its_files_are_everywhere_and_then_nowher
     assert bucket.under("") == {}
 
 
-def test_a_job_waits_for_a_store_that_is_away_and_no_attempt_is_counted(
-    installation: Installation, bucket: ArtefactStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job_id = installation.submit(QUICK)
-    with monkeypatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody answers
-        with worker_of(installation, "cut off"):
-            deadline = time.monotonic() + 120
-            while installation.job(job_id)["progress"]["detail"] != "waiting for the artefact store":
-                assert time.monotonic() < deadline, installation.job(job_id)
-                time.sleep(0.05)
-    with worker_of(installation, "connected"):
-        job = installation.wait(job_id, "completed")
-    assert job["attempts"] <= 2  # the one that was cut off may have been killed in the middle of another
-
-
 def test_a_large_file_travels_in_parts_and_parts_that_were_left_are_given_up(
-    bucket: ArtefactStore, s3_server: S3Server, tmp_path: Path
+    bucket: ArtefactStore, tmp_path: Path
 ) -> None:
     content = np.random.default_rng(0).bytes(110 * 2**20)  # s3fs sends files of 100 MiB and more in parts
     (tmp_path / "large").write_bytes(content)
@@ -156,10 +140,16 @@ def test_a_large_file_travels_in_parts_and_parts_that_were_left_are_given_up(
     assert bucket.abandon_uploads(now + timedelta(hours=1)) == 0
 
 
-def test_a_store_that_refuses_is_told_without_the_key_of_it(
-    bucket: ArtefactStore, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_refuses_or_is_away_is_told_without_the_key_of_it(
+    bucket: ArtefactStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
     with pytest.raises(ArtefactsUnavailable, match="PermissionError") as told:
         ArtefactStore(bucket.url).probe()
     assert "secret" not in told.value.detail
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # where nobody answers
+    away = ArtefactStore(bucket.url)
+    with pytest.raises(ArtefactsUnavailable, match="EndpointConnectionError"):
+        away.under("jobs")
+    with pytest.raises(ArtefactsUnavailable, match="EndpointConnectionError"):
+        away.get({"key": tmp_path / "key"})

@@ -84,6 +84,22 @@ def test_what_one_host_stored_another_reads(tmp_path: Path, store: Watched) -> N
     assert not other.ranking("job_1", 1).exists()
 
 
+def test_a_question_is_asked_on_one_host_and_answered_on_another(tmp_path: Path, store: Watched) -> None:
+    api, worker = host(tmp_path, "api", store), host(tmp_path, "worker", store)
+    question = api.question("abc")
+    question.write_bytes(b"samples")
+    api.upload(question)
+    assert worker.question("abc").read_bytes() == b"samples"
+    assert not api.answer("abc").exists()
+    answer = worker.answer("abc")
+    answer.write_bytes(b"probabilities")
+    worker.upload(answer)
+    assert api.answer("abc").read_bytes() == b"probabilities"
+    for path in (question, api.uploads / "abc.answer"):
+        api.remove(path)
+    assert (list(api.uploads.iterdir()), store.under("")) == ([], {})
+
+
 def test_without_a_store_nothing_but_paths_is_given(tmp_path: Path) -> None:
     blobs = open_blobs(Settings(home=tmp_path))
     blobs.upload(blobs.canonical("ds_1"), blobs.ranking("job_1"))
