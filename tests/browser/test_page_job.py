@@ -155,7 +155,7 @@ def test_the_ranking_begins_high_and_facts_stand_in_a_line(page: Page, services:
     facts = page.get_by_role("list", name="Facts")
     expect(facts).to_contain_text("About 2 look mislabeled (1 to 3)")
     expect(facts).to_contain_text("12 rows")
-    expect(facts).to_contain_text("MLP, 90.0 % accurate")
+    expect(facts).to_contain_text("MLP with trees, 90.0 % accurate")
     expect(page.get_by_role("navigation", name="Breadcrumb").get_by_role("listitem")).to_have_text(["animals"])
     box = page.get_by_role("navigation", name="Parts of this job").bounding_box()
     assert box is not None

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { modelOf } from "./models";
+import { modelOf, trainedModel } from "./models";
 
 const model = { name: "pretrained_text", params: {} };
 const fallback = (used: boolean | null) => ({ model: { name: "text_cnn" }, used }) as never;
@@ -10,5 +10,9 @@ test("an open choice names both models, a made one the model that is trained", (
   );
   expect(modelOf({ model, fallback: fallback(false) })).toBe("Pretrained text network");
   expect(modelOf({ model: { name: "text_cnn", params: {} }, fallback: fallback(true) })).toBe("Text CNN");
-  expect(modelOf({ model: { name: "mlp", params: {} }, fallback: null })).toBe("MLP");
+  expect(modelOf({ model: { name: "mlp", params: { trees: false } }, fallback: null })).toBe("MLP");
+});
+
+test("trees that answer beside a network are named", () => {
+  expect(trainedModel({ name: "mlp", params: { trees: true } })).toBe("MLP with trees");
 });

@@ -27,8 +27,12 @@ const MODELS: Record<string, string> = {
 
 export const modelName = (name: string): string => MODELS[name] ?? name.replaceAll("_", " ");
 
+/** The model that a job trains, and whether trees answer beside it. */
+export const trainedModel = ({ name, params }: Job["spec"]["model"]): string =>
+  modelName(name) + (params?.["trees"] === true ? " with trees" : "");
+
 /** The model of a job; before a worker has decided, also what it trains where no pretrained network is installed. */
 export function modelOf({ model, fallback }: Pick<Job["spec"], "model" | "fallback">): string {
   const open = fallback && fallback.used === null;
-  return modelName(model.name) + (open ? `, or ${modelName(fallback.model.name)} where none is installed` : "");
+  return trainedModel(model) + (open ? `, or ${modelName(fallback.model.name)} where none is installed` : "");
 }

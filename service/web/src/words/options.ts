@@ -67,7 +67,11 @@ const say = (value: unknown): string =>
     ? short(value)
     : typeof value === "string"
       ? value.replaceAll("_", " ")
-      : JSON.stringify(value);
+      : typeof value === "boolean"
+        ? value
+          ? "yes"
+          : "no"
+        : JSON.stringify(value);
 
 const sentence = (name: string): string => {
   const words = name.replaceAll("_", " ");
