@@ -7,7 +7,7 @@ import gc
 
 gc.disable()
 try:
-    from service.application import create_app
+    from service.main.application import create_app
 finally:
     gc.freeze()
     gc.enable()
