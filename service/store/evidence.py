@@ -99,6 +99,12 @@ def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference
     part.rename(folder)
 
 
+def scored_epochs(folder: Path) -> list[int]:
+    """The epochs whose checkpoints were scored. Raises Damaged and FileNotFoundError."""
+    epochs: list[int] = json.loads(read_checked(folder / "header.json"))["epochs"]
+    return epochs
+
+
 def load(folder: Path, position: int) -> Evidence | None:
     """The evidence for the sample at row `position` of the canonical file, or None where it was not ranked. Raises Damaged."""
     if not (folder / "header.json").exists():

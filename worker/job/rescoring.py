@@ -29,7 +29,7 @@ from service.domain.rescoring import FEWEST_VERIFIED
 from service.domain.review import Review
 from service.domain.signal import HEADLINES, SIGNALS
 from service.domain.specs import JobSpec
-from service.store import audits, jobs, ranking_columns, rankings, rescorings, reviews, versions
+from service.store import audits, evidence, jobs, ranking_columns, rankings, rescorings, reviews, versions
 from service.store.answers import answers, is_measured, probability_by_rank
 from service.store.jobs import Job
 from service.store.rescorings import RescoringClaim, RescoringLost
@@ -182,8 +182,9 @@ def _measured(
     plain = prepare(spec, dataset, reference, context.device, backbones)
     prepared = _trusting(plain, spec, verified_in(plain), own_dataset=reference is None)
     folder = context.blobs.checkpoints(job.id)
-    epochs = sorted(int(path.stem) for path in folder.glob("*.pt"))
-    if not epochs:
+    # Not all that lie in the folder: a worker that was stopped for longer than its lease may have written one more.
+    epochs = evidence.scored_epochs(context.blobs.evidence(job.id))
+    if not all(checkpoint_path(folder, epoch).exists() for epoch in epochs):
         raise Conflict("the checkpoints of this job are gone; run it again: POST /jobs/{id}/rerun")
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
 

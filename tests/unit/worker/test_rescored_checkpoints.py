@@ -1,0 +1,62 @@
+"""A rescoring measures the checkpoints that the job measured, whatever else lies beside them."""
+
+import shutil
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from service.domain.review import Decision
+from service.settings import Settings
+from service.store import rescorings, reviews
+from service.store.blobs import Blobs
+from service.store.engine import open_database
+from service.store.tables import suspects
+from tests.builders import NOON, add_dataset, add_job
+from worker.job import tasks
+from worker.job.context import WorkerContext, checkpoint_path
+from worker.job.rescoring import run_rescoring
+from worker.machine.devices import CPU
+
+TRAINING = {"epochs": 6, "batch_size": 16, "checkpoints": 3, "learning_rate": 0.01}
+
+
+@pytest.fixture
+def context(empty_sqlite: str, blobs: Blobs) -> WorkerContext:
+    """A worker whose job is done, and twenty of its samples kept."""
+    found = WorkerContext(Settings(home=blobs.home), open_database(empty_sqlite), blobs, CPU, lambda: False)
+    info = add_dataset(found.database, blobs=blobs, rows=60)
+    add_job(found.database, info, "job_2", model={"name": "mlp", "params": {"trees": True}}, training=TRAINING)
+    tasks.run("job_2", "worker", found)
+    with found.database.write() as connection:
+        kept = [Decision(sample_id=f"row-{row}", decision="keep", label=None) for row in range(20)]
+        reviews.add(connection, "job_2", kept, "api", NOON)
+    return found
+
+
+def rescored(context: WorkerContext, number: int) -> list[Any]:
+    now = NOON + timedelta(minutes=number)
+    with context.database.write() as connection:
+        rescorings.request(connection, "job_2", 20, now)
+    run_rescoring("job_2", "worker", context)
+    with context.database.read() as connection:
+        latest = rescorings.latest(connection, "job_2")
+        assert latest is not None
+        assert latest.error is None, latest.error
+        rows = connection.execute(suspects.select().where(suspects.c.job_id == "job_2").order_by(suspects.c.index))
+        return list(rows)
+
+
+def test_a_checkpoint_that_was_not_scored_is_not_measured(context: WorkerContext) -> None:
+    before = rescored(context, 1)
+    folder = context.blobs.checkpoints("job_2")
+    kept = sorted(int(path.stem) for path in folder.glob("*.pt"))
+    (stray, *_) = set(range(1, 7)) - set(kept)
+    shutil.copy(checkpoint_path(folder, kept[-1]), checkpoint_path(folder, stray))
+    assert rescored(context, 2) == before
+
+
+def test_a_rescoring_without_a_checkpoint_says_that_they_are_gone(context: WorkerContext) -> None:
+    next(iter(context.blobs.checkpoints("job_2").glob("*.pt"))).unlink()
+    with pytest.raises(AssertionError, match="are gone"):
+        rescored(context, 1)
