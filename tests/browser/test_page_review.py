@@ -1,6 +1,7 @@
 """Suspects are reviewed by keyboard, one by one and many at once; the address keeps what is shown."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -303,6 +304,20 @@ def test_two_pages_see_each_others_reviews(
     expect(other.get_by_role("button", name="Corrected file", exact=True)).to_be_enabled()
     page.keyboard.press("z")
     expect(other.locator(mark)).to_have_count(0)
+
+
+def test_a_review_that_others_make_before_the_page_listens_is_shown(page: Page, job: str, client: httpx.Client) -> None:
+    first = client.get("/jobs/job_1/suspects").json()["items"][0]["sample"]["id"]
+
+    def meanwhile(route: Route) -> None:
+        # By now a list that is asked for together with the stream has come.
+        time.sleep(0.5)
+        client.post("/jobs/job_1/reviews", json=[{"sample_id": first, "decision": "keep"}]).raise_for_status()
+        route.continue_()
+
+    page.route("**/reviews/events", meanwhile)
+    page.goto(job)
+    expect(page.locator("[data-place='0'] >> text=Kept")).to_be_visible()
 
 
 def test_a_sample_has_its_address_and_the_keys_decide_on_it(

@@ -12,12 +12,14 @@ export interface Message {
 
 /**
  * Follows the stream at a path until the returned function is called. `ends` says after which message the service may end
- * it, so that its end is no lost connection.
+ * it, so that its end is no lost connection. `opened` is called each time that the service has answered: it tells of all that comes from
+ * then on.
  */
 export function follow(
   path: string,
   take: (message: Message) => void,
   ends?: (message: Message) => boolean,
+  opened?: () => void,
 ): () => void {
   let last: string | undefined;
   let source: { close: () => void } | undefined;
@@ -46,6 +48,7 @@ export function follow(
     }
     if (!response.ok) throw new Error(`${path} answered ${response.status}`);
     connection.reached();
+    opened?.();
     return response;
   };
   const open = (): void => {

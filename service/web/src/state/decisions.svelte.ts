@@ -92,8 +92,8 @@ export class Decisions {
     return this.known.has(id) ? (this.known.get(id) ?? null) : (shown ?? null);
   }
 
-  /** Resolves when everything that was decided is sent. */
-  readonly settled = (): Promise<unknown> => this.#sending;
+  /** Resolves when everything that was decided is sent, and what others decide is heard of. */
+  readonly settled = (): Promise<unknown> => Promise.all([this.#stream.listening, this.#sending]);
 
   /** Decides on samples; nothing happens to those that it leaves as they are. Gives what was decided on. */
   async decide(samples: readonly Decided[], kind: Kind, label?: string): Promise<readonly Decided[]> {

@@ -21,6 +21,8 @@ interface Takes {
 // Reviews that arrive together are shown together.
 const GATHER_MS = 80;
 const HIDDEN_MS = 1_000;
+// A list that is read before the stream is open lacks what is reviewed in between; a stream that does not come holds nothing up.
+const OPENS_MS = 1_000;
 
 export class ReviewStream {
   #sending = new Map<string, number>();
@@ -28,16 +30,26 @@ export class ReviewStream {
   #timers: Partial<Record<"show" | "renew", ReturnType<typeof setTimeout>>> = {};
   #hiddenAt = 0;
   #stop: () => void;
+  /** Resolves when the stream tells of all that comes: what is read from then on is never older than it. */
+  readonly listening: Promise<void>;
 
   constructor(
     job: string,
     readonly takes: Takes,
   ) {
-    this.#stop = follow(`/jobs/${job}/reviews/events`, ({ event, data }) => {
-      if (event === "review") this.#arrive(data as Arrived);
-      if (event === "reviews") this.#later("renew", () => takes.renew());
-      if (event === "ranking") takes.rank?.();
-    });
+    let opened = (): void => undefined;
+    this.listening = new Promise((resolve) => (opened = resolve));
+    setTimeout(opened, OPENS_MS);
+    this.#stop = follow(
+      `/jobs/${job}/reviews/events`,
+      ({ event, data }) => {
+        if (event === "review") this.#arrive(data as Arrived);
+        if (event === "reviews") this.#later("renew", () => takes.renew());
+        if (event === "ranking") takes.rank?.();
+      },
+      undefined,
+      opened,
+    );
     document.addEventListener("visibilitychange", this.#turn);
   }
 
