@@ -1,8 +1,9 @@
 """The classes of an upload, from the values of its label column."""
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from service.domain.dataset import ClientWarning, DatasetSpec
@@ -178,9 +179,12 @@ def check_classes(label: str, classes: tuple[str, ...]) -> None:
         raise invalid(f"the label column {label!r} has {only}; at least 2 classes are needed", f"column {label}")
 
 
-def sorted_classes(names: set[str]) -> tuple[str, ...]:
-    """By number when all are numbers, else by text."""
+def sorted_classes(names: Collection[str]) -> tuple[str, ...]:
+    """By number when all are numbers, else by text. `nan` is no number: it has no place among others."""
     try:
-        return tuple(sorted(names, key=lambda name: (float(name), name)))
+        numbers = {name: float(name) for name in names}
     except ValueError:
         return tuple(sorted(names))
+    if any(math.isnan(number) for number in numbers.values()):
+        return tuple(sorted(names))
+    return tuple(sorted(names, key=lambda name: (numbers[name], name)))

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.domain.errors import Invalid
+from service.ingest.labels import sorted_classes
 from tests.unit.ingest.test_ingest_columnar import parquet
 from tests.unit.ingest.uploads import Outcome, Take, json_lines
 
@@ -274,3 +276,9 @@ def test_any_distinct_names_come_back_or_their_loss_is_told(take: Take, names: s
     told = outcome.codes & {"number_labels"}
     assert set(outcome.found.classes) == stripped or told
     assert ("stripped_labels" in outcome.codes) == any(name != name.strip() for name in names if name.strip())
+
+
+def test_classes_have_one_order_however_they_were_met() -> None:
+    orders = {sorted_classes(names) for names in permutations(["-7.8", "-6.0", "nan", "10"])}
+    assert orders == {("-6.0", "-7.8", "10", "nan")}
+    assert sorted_classes({"10", "9", "-1", "inf"}) == ("-1", "9", "10", "inf")
