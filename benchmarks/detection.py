@@ -10,10 +10,10 @@ import argparse
 import statistics
 from pathlib import Path
 
-from cleanlab.rank import get_label_quality_scores
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cleanlab_peer import cleanlab_doubt
 from benchmarks.data import IMAGES, load
 from benchmarks.runs import out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, TrainingRequest
@@ -34,10 +34,9 @@ def compare(name: str, rate: float, seed: int) -> dict[str, dict[str, float]]:
     found = {
         signal: summary["detection"] for signal, summary in done.outcome.summaries.items() if "detection" in summary
     }
-    probabilities = out_of_fold_probabilities(done, dataset, 5, seed).double()
-    labels = done.prepared.planted.labels
-    quality = get_label_quality_scores(labels.numpy(), (probabilities / probabilities.sum(1, keepdim=True)).numpy())
-    found["cleanlab"] = detection(-quality, done.prepared.planted.touched.numpy())
+    probabilities = out_of_fold_probabilities(done.prepared, done.spec, dataset, 5, seed)
+    doubt = cleanlab_doubt(probabilities, done.prepared.planted.labels)
+    found["cleanlab"] = detection(doubt.numpy(), done.prepared.planted.touched.numpy())
     count = done.outcome.result["estimates"]["mislabeled"]
     planted = int(done.prepared.planted.touched.sum())
     print(f"{name} seed {seed}: planted {planted}, estimated {count}, accuracy {done.outcome.result['model']}")

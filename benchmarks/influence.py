@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from captum.influence import TracInCP, TracInCPFast
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
+from benchmarks import captum_peers
 from worker.influence.activations import ActivationRecorder
 from worker.influence.gradient_sources import (
     CheckpointedModel,
@@ -132,38 +132,18 @@ def self_influence(work: Work, scratch: Path) -> float:
 
 def captum_pairs(work: Work, batch: int) -> float:
     """Seconds of TracInCPFast, last layer, every pair."""
-    peer = TracInCPFast(
-        work.model, work.head, TensorDataset(work.x, work.y), work.files, loss_fn=_loss(), batch_size=batch, **_load()
+    peer = captum_peers.fast(
+        work.model, work.head, TensorDataset(work.x, work.y), dict.fromkeys(work.files, RATE), batch
     )
     return timed(lambda: peer.influence((work.known, work.known_y)))
 
 
-def captum_exact(work: Work, layers: list[str] | None, rows: int, *, pairs: bool) -> float:
+def captum_exact(work: Work, layers: list[str], rows: int, *, pairs: bool) -> float:
     """Seconds of TracInCP on so many training rows, as if on all."""
-    peer = TracInCP(
-        work.model,
-        TensorDataset(work.x[:rows], work.y[:rows]),
-        work.files,
-        layers=layers,
-        loss_fn=_loss(),
-        batch_size=250,
-        sample_wise_grads_per_batch=True,
-        **_load(),
-    )
+    dataset = TensorDataset(work.x[:rows], work.y[:rows])
+    peer = captum_peers.exact(work.model, layers, dataset, dict.fromkeys(work.files, RATE), 250)
     seconds = timed(lambda: peer.influence((work.known, work.known_y)) if pairs else peer.self_influence())
     return seconds * SAMPLES / rows
-
-
-def _loss() -> nn.Module:
-    return nn.CrossEntropyLoss(reduction="sum")
-
-
-def _load() -> dict[str, Any]:
-    def load(model: nn.Module, path: str) -> float:
-        model.load_state_dict(torch.load(path))
-        return RATE
-
-    return {"checkpoints_load_func": load}
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -23,9 +23,9 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from cleanlab.outlier import OutOfDistribution
-from cleanlab.rank import get_label_quality_scores
 from sklearn.metrics import f1_score
 
+from benchmarks.cleanlab_peer import cleanlab_doubt
 from benchmarks.data import load
 from benchmarks.runs import Run, fixed, out_of_fold_probabilities, run
 from service.domain.specs import Glitch, JobOptions, Reference, TrainingRequest
@@ -80,13 +80,12 @@ def mislabels(experiment: Experiment, kind: str) -> dict[str, dict[str, float]]:
     done = experiment.run([(kind, RATE)], 0)
     planted, labels = done.prepared.planted.touched.numpy(), done.prepared.planted.labels
     found = {name: done.outcome.summaries[name]["detection"] for name in SIGNALS}
-    folds = out_of_fold_probabilities(done, experiment.dataset, 5, experiment.seed)
+    folds = out_of_fold_probabilities(done.prepared, done.spec, experiment.dataset, 5, experiment.seed)
     for name, probabilities in (
         ("cleanlab, 5 folds", folds),
         ("cleanlab, same run", torch.softmax(done.scored.train.logits[-1], 1)),
     ):
-        even = probabilities.double() / probabilities.double().sum(1, keepdim=True)
-        found[name] = detection(-get_label_quality_scores(labels.numpy(), even.numpy()), planted)
+        found[name] = detection(cleanlab_doubt(probabilities, labels).numpy(), planted)
     return found
 
 

@@ -21,6 +21,7 @@ from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import score
 from worker.job.steady_training import train_steadily
+from worker.machine.devices import CPU, device_of, to_device
 from worker.models import build
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate, train
 from worker.training.search import FoundRate, find_rate
@@ -28,7 +29,11 @@ from worker.training.search import FoundRate, find_rate
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run, its resolved spec, its tensors, and the seconds that each part took."""
+    """A finished run, its resolved spec, its tensors, and the seconds that each part took.
+
+    `epochs` are those of the checkpoints that are measured. `trained_processor_s`: what all threads had computed when the
+    training had ended.
+    """
 
     spec: JobSpec
     prepared: PreparedJob
@@ -40,6 +45,8 @@ class Run:
     training_s: float
     scoring_s: float
     ranking_s: float
+    trained_processor_s: float
+    epochs: list[int]
 
 
 def fixed(info: DatasetInfo) -> ModelRequest:
@@ -47,21 +54,29 @@ def fixed(info: DatasetInfo) -> ModelRequest:
     return ModelRequest(name=FROM_SCRATCH.get(info.modality, AUTO[info.modality]))
 
 
-def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: BackboneContext | None = None) -> Run:
-    """Prepare, fit, score and rank, timed. Checkpoints are saved to disk as a worker saves them.
+def run(
+    info: DatasetInfo,
+    dataset: Canonical,
+    options: JobOptions,
+    backbones: BackboneContext | None = None,
+    *,
+    device: torch.device = CPU,
+    kept: Path | None = None,
+) -> Run:
+    """Prepare, fit, score and rank, timed. Checkpoints are saved to disk as a worker saves them: `kept` keeps them as EPOCH.pt.
 
     Pretrained models need `backbones`.
     """
     spec = resolve(options, info)
     if spec.fallback is not None and backbones is None:
         spec = from_scratch(spec, "the benchmark has none")
-    clock = [time.perf_counter()]
-    prepared = prepare(spec, dataset, None, backbones=backbones)
+    clock, computed = [time.perf_counter()], time.process_time()
+    prepared = prepare(spec, dataset, None, device, backbones)
     clock.append(time.perf_counter())
     spec, found = searched(prepared, spec)
     clock.append(time.perf_counter())
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder = Path(name) if kept is None else kept
 
         def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
             state.save(folder / f"{state.epoch}.pt")
@@ -72,19 +87,33 @@ def run(info: DatasetInfo, dataset: Canonical, options: JobOptions, backbones: B
         epochs = checkpoints(spec.training, ran)
         rates = [learning_rate(spec.training, epoch) for epoch in epochs]
         clock.append(time.perf_counter())
+        computed = time.process_time() - computed
         scored = score(
             prepared,
             spec,
             rates,
             lambda t: TrainingState.load(folder / f"{epochs[t]}.pt").model,
-            folder / "scratch",
+            Path(name) / "scratch",
             lambda _share: None,
         )
         clock.append(time.perf_counter())
         outcome = rank(prepared, spec, scored, dataset)
         clock.append(time.perf_counter())
-    parts = [after - before for before, after in pairwise(clock)]
-    return Run(spec, prepared, scored, outcome, found, *parts)
+    prepare_s, search_s, training_s, scoring_s, ranking_s = (after - before for before, after in pairwise(clock))
+    return Run(
+        spec,
+        prepared,
+        scored,
+        outcome,
+        found,
+        prepare_s,
+        search_s,
+        training_s,
+        scoring_s,
+        ranking_s,
+        computed,
+        list(epochs),
+    )
 
 
 def searched(prepared: PreparedJob, spec: JobSpec) -> tuple[JobSpec, FoundRate | None]:
@@ -96,23 +125,26 @@ def searched(prepared: PreparedJob, spec: JobSpec) -> tuple[JobSpec, FoundRate |
     return spec.model_copy(update={"training": training}), found
 
 
-def out_of_fold_probabilities(run: Run, shape_of: Canonical, folds: int, seed: int) -> Tensor:
+def out_of_fold_probabilities(
+    prepared: PreparedJob, spec: JobSpec, shape_of: Canonical, folds: int, seed: int
+) -> Tensor:
     """What a cleanlab user computes: probabilities of the same model, trained the same way, on the other folds."""
     from sklearn.model_selection import StratifiedKFold
 
     from worker.data.encoding import Encoder
 
-    labels = run.prepared.planted.labels
-    encoder = Encoder.fit(shape_of, run.prepared.rows, run.spec.model.params)
-    probabilities = torch.zeros(len(labels), len(run.prepared.classes))
+    labels, classes, device = prepared.planted.labels, len(prepared.classes), device_of(prepared.model)
+    encoder = Encoder.fit(shape_of, prepared.rows, spec.model.params)
+    probabilities = torch.zeros(len(labels), classes)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     for inside, outside in splitter.split(torch.zeros(len(labels)), labels):
-        model = build(run.spec.model, encoder.shape, len(run.prepared.classes), run.spec.training.seed)
+        model = build(spec.model, encoder.shape, classes, spec.training.seed).to(device)
         rows, held = torch.from_numpy(inside), torch.from_numpy(outside)
-        inputs = tuple(x[rows] for x in run.prepared.inputs)
-        train(model, inputs, labels[rows], run.spec.training, resume=None, after_epoch=lambda _state, _metrics: None)
+        inputs = tuple(x[rows] for x in prepared.inputs)
+        train(model, inputs, labels[rows], spec.training, resume=None, after_epoch=lambda _state, _metrics: None)
         model.eval()
         with torch.inference_mode():
             for part in torch.split(held, 2048):
-                probabilities[part] = torch.softmax(model(*(x[part] for x in run.prepared.inputs)), 1)
+                logits = model(*to_device((x[part] for x in prepared.inputs), device))
+                probabilities[part] = torch.softmax(logits, 1).to(CPU)
     return probabilities

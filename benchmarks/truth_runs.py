@@ -151,9 +151,13 @@ def _made(name: str, kind: str, rows: int, seed: int, verified: int) -> KnownRun
 def _others(inputs: NDArray[Any], labels: Tensor, classes: int, modality: str, seed: int) -> dict[str, Tensor]:
     found = {LOGISTIC: _logistic(inputs, labels, classes, modality, seed)}
     if modality == "tabular":
-        trees = lightgbm.LGBMClassifier(n_jobs=1, verbose=-1, random_state=seed, deterministic=True)
-        found[TREES] = _out_of_fold(trees, inputs, labels, classes, seed)
+        found[TREES] = out_of_fold(boosting(seed), inputs, labels, classes, seed)
     return found
+
+
+def boosting(seed: int, threads: int = 1) -> lightgbm.LGBMClassifier:
+    """LightGBM with its defaults, the same bits every time."""
+    return lightgbm.LGBMClassifier(n_jobs=threads, verbose=-1, random_state=seed, deterministic=True)
 
 
 def _right_labels(rows: int, seed: int, index: Tensor, classes: list[str]) -> Tensor:
@@ -167,7 +171,7 @@ def _right_labels(rows: int, seed: int, index: Tensor, classes: list[str]) -> Te
 def _logistic(inputs: NDArray[Any], labels: Tensor, classes: int, modality: str, seed: int) -> Tensor:
     prepare: Callable[[], Any] = {"image": MaxAbsScaler, "text": TfidfTransformer}.get(modality, StandardScaler)
     tried = [
-        _out_of_fold(
+        out_of_fold(
             make_pipeline(prepare(), LogisticRegression(C=penalty, max_iter=300)), inputs, labels, classes, seed
         )
         for penalty in _PENALTIES
@@ -176,7 +180,7 @@ def _logistic(inputs: NDArray[Any], labels: Tensor, classes: int, modality: str,
     return tried[losses.index(min(losses))]
 
 
-def _out_of_fold(model: Any, inputs: NDArray[Any], labels: Tensor, classes: int, seed: int) -> Tensor:
+def out_of_fold(model: Any, inputs: NDArray[Any], labels: Tensor, classes: int, seed: int) -> Tensor:
     """Probabilities [n, classes] of each sample by a fit on the other folds."""
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
