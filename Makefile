@@ -106,6 +106,7 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.training_speed
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence
+	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.peers
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.recorded
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.predictions
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.scale
