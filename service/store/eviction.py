@@ -1,9 +1,11 @@
 """Eviction from a data folder that is a cache: never of a unit in use, nor of one of which the store lacks what cannot be made again."""
 
+import os
 import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -50,12 +52,16 @@ class Eviction:
         return evicted
 
     def _evict(self, unit: Path) -> bool:
+        """Whether the unit is no longer here, since it was evicted by this process or, meanwhile, by another."""
         with self._units.alone(unit) as free:
-            if not free or not self._is_stored(unit):
-                return False
             # First away from its place, at once: nobody finds half of it.
             away = self._units.cache / f"{unit.name}.{time.time_ns()}"
-            unit.rename(away)
+            try:
+                if not free or not self._is_stored(unit):
+                    return False
+                unit.rename(away)
+            except FileNotFoundError:
+                return not unit.exists()
         shutil.rmtree(away, ignore_errors=True)
         return True
 
@@ -74,11 +80,10 @@ def _needed(unit: Path) -> Iterator[Path]:
 
 
 def _size(unit: Path) -> int:
+    """Bytes of its files; what is deleted meanwhile does not count."""
     total = 0
-    for path in unit.rglob("*"):
-        try:
-            state = path.lstat()
-        except FileNotFoundError:
-            continue
-        total += state.st_size if not path.is_dir() else 0
+    for folder, _, names in os.walk(unit):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(folder, name).lstat().st_size
     return total

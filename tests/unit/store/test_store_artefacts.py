@@ -15,7 +15,7 @@ from service.domain.errors import ArtefactsUnavailable, Damaged
 from service.settings import Settings
 from service.store import datasets
 from service.store.artefact_cache import ArtefactCache
-from service.store.artefact_store import ArtefactStore
+from service.store.artefact_store import ArtefactStore, StoredArtefact
 from service.store.blobs import Blobs, open_blobs
 from service.store.create import create_with_files
 from service.store.engine import Database
@@ -270,6 +270,24 @@ def test_eviction_takes_no_more_than_it_must_and_the_oldest_first(tmp_path: Path
     assert blobs.cache is not None
     assert blobs.cache.eviction.make_room() == 1
     assert [one for one in ("ds_1", "ds_2", "ds_3") if blobs.dataset(one).exists()] == ["ds_1", "ds_3"]
+
+
+def test_a_unit_that_is_deleted_while_room_is_made_counts_as_gone(tmp_path: Path, store: Watched) -> None:
+    blobs = host(tmp_path, "one", store, max_bytes=5_000)
+    for number in (1, 2):
+        blobs.upload(add_files(blobs, f"ds_{number}", os.urandom(4_000)))
+    grow_old(blobs)
+    listed = store.under
+
+    def under(prefix: str) -> dict[str, StoredArtefact]:
+        found = listed(prefix)
+        blobs.remove_here(blobs.home / prefix)  # as another process that evicts or deletes it does
+        return found
+
+    store.under = under  # type: ignore[method-assign]
+    assert blobs.cache is not None
+    assert blobs.cache.eviction.make_room() == 1
+    assert len(list((blobs.home / "datasets").iterdir())) == 1
 
 
 def test_eviction_never_removes_what_is_not_stored_or_in_use(tmp_path: Path, store: Watched) -> None:
