@@ -130,7 +130,7 @@ def within_calendar(moments: Any) -> Any:
 @cache
 def _calendar() -> tuple[Any, Any]:
     """The first and the last moment of the calendar, UTC. Not made with the module: that loads pandas, where it is installed."""
-    return pa.scalar(datetime.min, pa.timestamp("us")), pa.scalar(datetime.max, pa.timestamp("us"))  # noqa: DTZ901
+    return pa.scalar(datetime.min, pa.timestamp("us")), pa.scalar(datetime.max, pa.timestamp("us"))  # noqa: DTZ901 - tables have moments without a zone
 
 
 def has_worded_month(texts: Any) -> Any:

@@ -30,7 +30,7 @@ def is_trimmed(texts: Any) -> bool:
 
 
 def starts(characters: Iterable[str], *, empty: bool = False) -> Starts:
-    """A table for `any_starts`: ASCII characters in either case, any character beyond ASCII, and nothing at all where `empty`."""
+    """A table for `may_start`: ASCII characters in either case, any character beyond ASCII, and nothing at all where `empty`."""
     table = np.zeros(257, bool)
     table[_ASCII:256] = True
     for one in characters:

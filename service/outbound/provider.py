@@ -142,7 +142,7 @@ class Provider:
         from joserfc.jwk import KeySet
 
         if self._keys is None:
-            self._keys = KeySet.import_key_set(json_of(asked("GET", self._metadata()["jwks_uri"])))  # type: ignore[arg-type]
+            self._keys = KeySet.import_key_set(json_of(asked("GET", self._metadata()["jwks_uri"])))  # type: ignore[arg-type]  # joserfc checks the form
         return self._keys
 
     def _more(self, tokens: Mapping[str, Any], subject: str) -> Claims:

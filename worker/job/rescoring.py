@@ -1,4 +1,4 @@
-"""One rescoring in a worker: a completed job's samples are scored again by what people have verified since; nothing is trained.
+"""One rescoring in a worker: a completed job's samples are scored again by what people have verified since; no network is trained.
 
 Its checkpoints, its recording or its predictions are measured once more, with the verified samples as trusted reference. What depends
 on a reference gets new values: `anomalous`, `mislabeled`, signals that only a trusted reference gives, verdicts and suggestions.

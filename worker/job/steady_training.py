@@ -23,15 +23,16 @@ def train_steadily(
     where none holds.
     """
     first = deepcopy(model.state_dict())
-    for lowered in range(_MOST + 1):
+    lowered = 0
+    while True:
         try:
             return fit(spec), spec
         except Diverged as error:
             if not spec.training.find_learning_rate or lowered == _MOST:
                 raise
             log.warning("training diverged, beginning again at a lower rate", epoch=error.epoch)
+        lowered += 1
         training = spec.training.model_copy(update={"learning_rate": spec.training.learning_rate / _LOWER})
         spec = spec.model_copy(update={"training": training})
         model.load_state_dict(first)
         begin_again(spec)
-    raise AssertionError("the last rate either held or was given up")

@@ -320,12 +320,12 @@ def _fit(
         # Metrics first: an epoch whose checkpoint was not written is computed again and has the same metrics.
         if metrics.epoch > last_recorded_epoch:
             heartbeat.record_metrics(metrics)
-        state.save(checkpoint_path(folder, state.epoch))
+        newest = checkpoint_path(folder, state.epoch)
+        state.save(newest)
         if state.epoch - 1 not in kept:
             remove_sealed(checkpoint_path(folder, state.epoch - 1))
         timer.keep("training_s")
-        newest, at_once = checkpoint_path(folder, state.epoch), heartbeat.is_stopping
-        stored.store(newest, timer.path, kept=state.epoch in kept, at_once=at_once)
+        stored.store(newest, timer.path, kept=state.epoch in kept, at_once=heartbeat.is_stopping)
         share = state.epoch / epochs
         heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
 

@@ -284,7 +284,7 @@ def test_a_unit_that_is_deleted_while_room_is_made_counts_as_gone(tmp_path: Path
         blobs.remove_here(blobs.home / prefix)  # as another process that evicts or deletes it does
         return found
 
-    store.under = under  # type: ignore[method-assign]
+    store.under = under  # type: ignore[method-assign]  # another process acts while the store is asked
     assert blobs.cache is not None
     assert blobs.cache.eviction.make_room() == 1
     assert len(list((blobs.home / "datasets").iterdir())) == 1
