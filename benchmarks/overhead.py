@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -25,9 +26,9 @@ from service.domain.dataset import DatasetInfo
 from service.domain.resolve import resolve
 from service.domain.specs import JobOptions
 from worker.data.canonical import Canonical
+from worker.influence.row_computations import Arrays, OnShare, RowComputation, alone
 from worker.job.preparation import fit, prepare
 from worker.job.scoring import score
-from worker.signals.measurements import CHECKPOINTS_DONE
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 
 RESULTS = Path(__file__).parent / "results"
@@ -54,16 +55,18 @@ def measured_training(info: DatasetInfo, dataset: Canonical) -> float:
             states.append(state.model)
 
     fit(prepared, spec, None, keep)
-    ended: list[float] = []
+    spent: list[float] = []
 
-    def tell(share: float) -> None:
-        if share == CHECKPOINTS_DONE:
-            ended.append(time.perf_counter())
+    def begin(computation: RowComputation, on_share: OnShare) -> Callable[[], Arrays]:
+        started = time.perf_counter()
+        found = alone(computation, on_share)
+        spent.append(time.perf_counter() - started)
+        return found
 
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     with tempfile.TemporaryDirectory() as scratch:
-        score(prepared, spec, rates, states.__getitem__, Path(scratch), tell)
-    return ended[0] - began
+        score(prepared, spec, rates, states.__getitem__, Path(scratch), lambda _share: None, begin)
+    return time.perf_counter() - began - sum(spent)
 
 
 def linear_signals(name: str, repeats: int) -> str:

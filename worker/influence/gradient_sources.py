@@ -35,12 +35,12 @@ class LastLayerGradients:
     block = 8_192
 
     def __init__(self, trace: Trace) -> None:
-        self._trace = trace
+        self.trace = trace
         self.samples = trace.logits.shape[1]
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource."""
-        return [Outer(self._trace.inputs(t, rows), logit_errors(self._trace.logits[t, rows], labels))]
+        return [Outer(self.trace.inputs(t, rows), logit_errors(self.trace.logits[t, rows], labels))]
 
 
 class CheckpointedModel:

@@ -1,13 +1,16 @@
 """What is kept of the influence of every training row on every reference row: sums by class and the strongest few."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from worker.influence.pairs import PairwiseInfluence
+from worker.influence.pairs import PairBlock, PairwiseInfluence
+from worker.influence.row_computations import Arrays
 from worker.influence.tracin import CheckpointInfluence
+
+_STRONGEST = 5
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,108 @@ class PairSums:
     moved: Float[Tensor, " n"]
 
 
+class PairRows:
+    """What is kept of the pairs of some training rows: a function of a range of rows.
+
+    `weights`: how many rows each reference row stands for (1 when left out). `own_column` is the reference column that is
+    the training row itself, or -1: a row is left out of its own sums. Where columns stand for all training rows by their
+    weights, those of its class stand for all others of the class, whether the row is among them or not. With `related` not
+    the row alone but its group is left out, and the columns of other groups stand for all rows of those.
+    """
+
+    def __init__(
+        self,
+        pairs: PairwiseInfluence,
+        reference_labels: Int[Tensor, " m"],
+        classes: int,
+        *,
+        weights: Float[Tensor, " m"] | None = None,
+        own_column: Int[Tensor, " n"] | None = None,
+        related: Related | None = None,
+        strongest: int = _STRONGEST,
+    ) -> None:
+        self._pairs, self._classes, self._strongest = pairs, classes, strongest
+        self._own, self._related = own_column, related
+        counted = torch.ones(pairs.columns) if weights is None else weights
+        self._by_class = torch.zeros(pairs.columns, classes)
+        self._by_class[torch.arange(pairs.columns), reference_labels] = counted
+        self._share = _own_class_share(
+            pairs.labels,
+            reference_labels,
+            counted,
+            self._by_class,
+            own_column,
+            stand_for_all=weights is not None and own_column is not None,
+        )
+
+    def __call__(self, rows: slice) -> Arrays:
+        """Arrays of PairSums and, by checkpoint, of CheckpointInfluence, for some rows."""
+        count = rows.stop - rows.start
+        positive, negative = (SignedInfluence.empty(count, self._classes, self._strongest) for _ in range(2))
+        found = {"repaired": torch.empty(count), "moved": torch.empty(count)}
+        for name, side in (("positive", positive), ("negative", negative)):
+            found |= {f"{name}.{part}": one for part, one in vars(side).items()}
+        for block in self._pairs.blocks(rows):
+            self._reduce(block, slice(block.rows.start - rows.start, block.rows.stop - rows.start), found)
+            del block  # before the next one is computed
+        return found
+
+    def _reduce(self, block: PairBlock, into: slice, found: Arrays) -> None:
+        rows, labels, by_class = block.rows, self._pairs.labels[block.rows, None], self._by_class
+        positive, negative = _side("positive", found), _side("negative", found)
+        own = None if self._own is None else self._own[rows]
+        # The block is nobody else's: it is overwritten.
+        inside = None if self._related is None else self._related.pairs(rows)
+        influence = _without_own(block.influence, own, inside)
+        positive.set_rows(into, influence.clamp(min=0), by_class)
+        negative.set_rows(into, influence.clamp_(max=0).neg_(), by_class)
+        if self._related is None or inside is None:
+            scale = torch.ones(len(labels), self._classes).scatter_(1, labels, self._share[rows, None])
+        else:
+            scale = self._related.scale(rows, inside, by_class)
+        for side in (positive, negative):
+            side.amount[into] *= scale
+            side.count[into] *= scale
+        hurt = negative.amount[into].argmax(1)
+        harm = _without_own(self._pairs.relabelled(block, hurt), own, inside).clamp_(max=0)
+        found["repaired"][into] = (harm @ by_class * scale).gather(1, labels).squeeze(1)
+        helped = positive.amount[into].topk(2, dim=1).indices[:, 1]
+        help_ = _without_own(self._pairs.relabelled(block, helped), own, inside).clamp_(min=0)
+        found["moved"][into] = (positive.amount[into] - help_ @ by_class * scale).abs().amax(1)
+        for t, checkpoint in enumerate(block.checkpoints):
+            for name, part in vars(checkpoint).items():
+                whole = found.setdefault(f"{t}.{name}", part.new_empty(len(found["moved"]), *part.shape[1:]))
+                whole[into] = part
+
+
+def weight_behind(
+    samples: int,
+    columns: int,
+    weights: Float[Tensor, " m"] | None,
+    own_column: Int[Tensor, " n"] | None,
+    related: Related | None,
+) -> Float[Tensor, " n"]:
+    """How many reference rows stand behind the sums of each training row, with the arguments of PairRows."""
+    total = float(columns) if weights is None else float(weights.sum())
+    if related is not None:
+        return related.weight(total).clamp(min=1)
+    weight = torch.full((samples,), total)
+    if own_column is not None:
+        weight[own_column >= 0 if weights is None else slice(None)] -= 1
+    return weight
+
+
+def sums_of(found: Arrays, weight: Float[Tensor, " n"], checkpoints: int) -> tuple[PairSums, list[CheckpointInfluence]]:
+    """What PairRows gave of all training rows; with the influence at each checkpoint where it has it, else an empty list."""
+    by_checkpoint = [
+        CheckpointInfluence(**{one.name: found[f"{t}.{one.name}"] for one in fields(CheckpointInfluence)})
+        for t in range(checkpoints)
+        if f"{t}.norms" in found
+    ]
+    sides = _side("positive", found), _side("negative", found)
+    return PairSums(*sides, weight, found["repaired"], found["moved"]), by_checkpoint
+
+
 def pair_sums(
     pairs: PairwiseInfluence,
     reference_labels: Int[Tensor, " m"],
@@ -115,57 +220,25 @@ def pair_sums(
     weights: Float[Tensor, " m"] | None = None,
     own_column: Int[Tensor, " n"] | None = None,
     related: Related | None = None,
-    strongest: int = 5,
+    strongest: int = _STRONGEST,
 ) -> tuple[PairSums, list[CheckpointInfluence]]:
-    """Reduce every pair, in one pass; with the influence at each checkpoint where `pairs` has it, else an empty list.
-
-    `weights`: how many rows each reference row stands for (1 when left out). `own_column` is the reference column that is
-    the training row itself, or -1: a row is left out of its own sums. Where columns stand for all training rows by their
-        those of its class stand for all others of the class, whether the row is among them or not. With `related` not the row
-    alone but its group is left out, and the columns of other groups stand for all rows of those.
-    """
-    stand_for_all = weights is not None and own_column is not None
-    weights = torch.ones(pairs.columns) if weights is None else weights
-    by_class = torch.zeros(pairs.columns, classes)
-    by_class[torch.arange(pairs.columns), reference_labels] = weights
+    """Reduce every pair in this process, as PairRows does; see `sums_of`."""
+    rows = PairRows(
+        pairs,
+        reference_labels,
+        classes,
+        weights=weights,
+        own_column=own_column,
+        related=related,
+        strongest=strongest,
+    )
     samples = len(pairs.labels)
-    positive, negative = (SignedInfluence.empty(samples, classes, strongest) for _ in range(2))
-    repaired, moved = torch.empty(samples), torch.empty(samples)
-    share = _own_class_share(pairs.labels, reference_labels, weights, by_class, own_column, stand_for_all=stand_for_all)
-    by_checkpoint: list[CheckpointInfluence] = []
-    for block in pairs.blocks():
-        rows, labels = block.rows, pairs.labels[block.rows, None]
-        own = None if own_column is None else own_column[rows]
-        # The block is nobody else's: it is overwritten.
-        inside = None if related is None else related.pairs(rows)
-        influence = _without_own(block.influence, own, inside)
-        positive.set_rows(rows, influence.clamp(min=0), by_class)
-        negative.set_rows(rows, influence.clamp_(max=0).neg_(), by_class)
-        if related is None or inside is None:
-            scale = torch.ones(len(labels), classes).scatter_(1, labels, share[rows, None])
-        else:
-            scale = related.scale(rows, inside, by_class)
-        for side in (positive, negative):
-            side.amount[rows] *= scale
-            side.count[rows] *= scale
-        hurt = negative.amount[rows].argmax(1)
-        harm = _without_own(pairs.relabelled(block, hurt), own, inside).clamp_(max=0)
-        repaired[rows] = (harm @ by_class * scale).gather(1, labels).squeeze(1)
-        helped = positive.amount[rows].topk(2, dim=1).indices[:, 1]
-        help_ = _without_own(pairs.relabelled(block, helped), own, inside).clamp_(min=0)
-        moved[rows] = (positive.amount[rows] - help_ @ by_class * scale).abs().amax(1)
-        by_checkpoint = by_checkpoint or [_empty_like(part, samples) for part in block.checkpoints]
-        for whole, part in zip(by_checkpoint, block.checkpoints, strict=True):
-            _set_rows(whole, rows, part)
-        del block, influence, harm, help_  # before the next block is computed
-    weight = weights.sum().expand(samples).clone()
-    if related is not None:
-        weight = related.weight(float(weights.sum())).clamp(min=1)
-    elif stand_for_all:
-        weight -= 1
-    elif own_column is not None:
-        weight[own_column >= 0] -= 1
-    return PairSums(positive, negative, weight, repaired, moved), by_checkpoint
+    weight = weight_behind(samples, pairs.columns, weights, own_column, related)
+    return sums_of(rows(slice(0, samples)), weight, pairs.checkpoints)
+
+
+def _side(name: str, found: Arrays) -> SignedInfluence:
+    return SignedInfluence(**{one.name: found[f"{name}.{one.name}"] for one in fields(SignedInfluence)})
 
 
 def _own_class_share(
@@ -198,16 +271,3 @@ def _without_own(
         inside = (own >= 0).nonzero().squeeze(1)
         influence[inside, own[inside]] = 0
     return influence
-
-
-def _empty_like(part: CheckpointInfluence, samples: int) -> CheckpointInfluence:
-    return CheckpointInfluence(*(one.new_empty(samples, *one.shape[1:]) for one in _tensors(part)))
-
-
-def _set_rows(whole: CheckpointInfluence, rows: slice, part: CheckpointInfluence) -> None:
-    for one, of_block in zip(_tensors(whole), _tensors(part), strict=True):
-        one[rows] = of_block
-
-
-def _tensors(part: CheckpointInfluence) -> tuple[Tensor, ...]:
-    return part.self_influence, part.norms, part.self_cosine, part.class_influence, part.class_cosines

@@ -94,10 +94,16 @@ class PairwiseInfluence:
                 f"{needed / 2**30:.0f} GiB; choose fewer layers, fewer columns or checkpoints, or estimator projected"
             )
 
-    def blocks(self) -> Iterator[PairBlock]:
-        """All training rows, in order."""
-        for start in range(0, len(self.labels), self._block):
-            yield self.block(slice(start, min(start + self._block, len(self.labels))))
+    @property
+    def checkpoints(self) -> int:
+        """Number of checkpoints."""
+        return len(self._rates)
+
+    def blocks(self, rows: slice | None = None) -> Iterator[PairBlock]:
+        """All training rows, or some, in order."""
+        first, last = (0, len(self.labels)) if rows is None else (rows.start, rows.stop)
+        for start in range(first, last, self._block):
+            yield self.block(slice(start, min(start + self._block, last)))
 
     def block(self, rows: slice) -> PairBlock:
         """Influence of some training rows, with the labels that they have."""

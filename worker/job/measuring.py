@@ -7,6 +7,7 @@ from torch import Tensor
 
 from service.domain.specs import JobSpec
 from worker.influence.activations import ActivationSource, Trace
+from worker.influence.row_computations import Begin, OnShare, alone
 from worker.job.preparation import JobSamples
 from worker.signals.measurements import Answers, measure_checkpoints
 from worker.signals.reference import Chosen, ReferenceSamples
@@ -32,8 +33,9 @@ def measure(
     spec: JobSpec,
     train: ActivationSource,
     reference: ActivationSource | None,
-    on_progress: Callable[[float], None],
+    on_progress: OnShare,
     *,
+    begin: Begin = alone,
     set_to: Callable[[int], None] = lambda _t: None,
     frozen: Tensor | None = None,
     known_frozen: Tensor | None = None,
@@ -45,7 +47,8 @@ def measure(
 
     `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
     [n, d], and `known_frozen` those of the reference, [m, d]; `chosen` has the gradients of other layers than the last, or of
-    trees, which also have `out_of_bag` probabilities [n, c]; `by_trees` are probabilities [n, c] by trees beside a network.
+    trees, which also have `out_of_bag` probabilities [n, c]; `by_trees` are probabilities [n, c] by trees beside a network. `begin` begins what
+    others may share.
     """
 
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -66,6 +69,7 @@ def measure(
         groups=samples.groups,
         out_of_bag=out_of_bag,
         by_trees=by_trees,
+        begin=begin,
         on_progress=on_progress,
     )
     if reference is None:

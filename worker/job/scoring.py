@@ -8,6 +8,7 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.influence.activations import ActivationRecorder
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
+from worker.influence.row_computations import Begin, OnShare, alone
 from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.job.tree_scoring import score_trees
@@ -25,17 +26,18 @@ def score(
     rates: Sequence[float],
     load: Callable[[int], dict[str, Tensor]],
     scratch: Path,
-    on_progress: Callable[[float], None],
+    on_progress: OnShare,
+    begin: Begin = alone,
 ) -> Scored:
     """Measure checkpoint after checkpoint, then every pair.
 
     `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`. `on_progress` gets the share done,
-    from 0 to 1, after each checkpoint. Activations and logits are written to `scratch`.
+    from 0 to 1. Activations and logits are written to `scratch`. `begin` begins what others may share.
     """
     if isinstance(prepared.model, BoostedTrees):
         # The last checkpoint has the trees of all.
         prepared.model.load_state_dict(load(len(rates) - 1))
-        return score_trees(prepared, prepared.model, spec, on_progress)
+        return score_trees(prepared, prepared.model, spec, on_progress, begin)
     by_trees = None
     if prepared.trees is not None:
         by_trees = trees_beside(
@@ -63,6 +65,7 @@ def score(
         train,
         reference,
         lambda share: on_progress(share if by_trees is None else _BY_TREES + (1 - _BY_TREES) * share),
+        begin=begin,
         set_to=set_to,
         frozen=prepared.frozen,
         known_frozen=None if prepared.frozen is None or reference is None else prepared.reference_inputs[0],

@@ -1,6 +1,6 @@
 """Scoring of boosted trees: leave-one-out logits after each block, a forest's out-of-bag probabilities, influence by leaves."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from service.domain.specs import JobSpec
 from worker.influence.activations import Trace
 from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafTable, add_leaves, sum_leaves
+from worker.influence.row_computations import Begin, OnShare, alone
 from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.models.boosted_trees import BoostedTrees, logits_of
@@ -37,9 +38,10 @@ def score_trees(
     prepared: PreparedJob,
     model: BoostedTrees,
     spec: JobSpec,
-    on_progress: Callable[[float], None],
+    on_progress: OnShare,
+    begin: Begin = alone,
 ) -> Scored:
-    """Measure grown trees. `on_progress` gets the share done, from 0 to 1."""
+    """Measure grown trees. `begin` begins what others may share; `on_progress` gets the share done, from 0 to 1."""
     labels, rate = prepared.planted.labels, spec.training.learning_rate
     tables: list[LeafTable] = []
     blocks, known_blocks = [], []
@@ -76,6 +78,7 @@ def score_trees(
         train,
         reference,
         lambda share: on_progress(0.4 + 0.6 * share),
+        begin=begin,
         chosen=chosen,
         out_of_bag=forest,
     )

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.influence.row_computations import ranges
 from worker.signals.sample_groups import SampleGroups, together
 
 _BLOCK = 1_024
@@ -54,27 +55,73 @@ def strangeness(
     k reference rows are of other groups. `training_rows`: the training samples that the reference rows are, -1 for none, which
     are not compared with themselves. Raises ValueError below 10 reference rows.
     """
-    if len(known) < FEWEST:
-        raise ValueError(f"{len(known)} reference rows are too few")
-    columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
-    own = reference_own = None
-    if groups is not None:
-        own = _Kin(groups.train, groups.reference, groups.train[columns])
-        reference_own = _Kin(groups.reference, groups.reference, groups.train[columns])
-    places = _places(columns, len(features))
-    own_known = own_other = None
-    if training_rows is not None:
-        inside = (training_rows >= 0).nonzero().squeeze(1)
-        own_known = torch.full((len(features),), -1, dtype=torch.int64)
-        own_known[training_rows[inside]] = inside
-        own_other = torch.where(training_rows >= 0, places[training_rows.clamp(min=0)], -1)
-    train = _measure(features, known, features[columns], own_known, places, own)
-    reference = _measure(known, known, features[columns], torch.arange(len(known)), own_other, reference_own)
-    middle, high = torch.quantile(reference, torch.tensor([0.5, 0.95]), dim=1)[:, :, None]
-    scale = (high - middle).clamp(min=1e-6)
-    # One training row more than at the median is the least that counts: no reference row may have any so near.
-    scale[1] = scale[1].maximum((middle[1].exp() + 1).log() - middle[1])
-    return Strangeness((train - middle) / scale, (reference - middle) / scale)
+    compared = StrangenessRows.with_draws(features, known, generator, groups, training_rows)
+    return compared.in_units(compared.train(slice(0, len(features))))
+
+
+@dataclass(frozen=True)
+class StrangenessRows:
+    """Training and reference samples whose three measures are taken; the training samples' in ranges of rows.
+
+    `own_known` and `own_other`: for each training sample its place among the reference samples, and among the `columns` that are drawn
+    of the training samples, -1 where it has none.
+    """
+
+    features: Float[Tensor, "n w"]
+    known: Float[Tensor, "m w"]
+    columns: Int[Tensor, " c"]
+    own_known: Int[Tensor, " n"] | None
+    own_other: Int[Tensor, " n"]
+    groups: SampleGroups | None
+    training_rows: Int[Tensor, " m"] | None
+
+    @classmethod
+    def with_draws(
+        cls,
+        features: Float[Tensor, "n w"],
+        known: Float[Tensor, "m w"],
+        generator: torch.Generator,
+        groups: SampleGroups | None,
+        training_rows: Int[Tensor, " m"] | None,
+    ) -> "StrangenessRows":
+        """With 2,000 training rows that stand for all. Raises ValueError below 10 reference rows."""
+        if len(known) < FEWEST:
+            raise ValueError(f"{len(known)} reference rows are too few")
+        columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
+        own_known = None
+        if training_rows is not None:
+            inside = (training_rows >= 0).nonzero().squeeze(1)
+            own_known = torch.full((len(features),), -1, dtype=torch.int64)
+            own_known[training_rows[inside]] = inside
+        return cls(features, known, columns, own_known, _places(columns, len(features)), groups, training_rows)
+
+    def train(self, rows: slice) -> Float[Tensor, "3 b"]:
+        """The measures of some training samples, in units of their own."""
+        kin = self._kin(None if self.groups is None else self.groups.train)
+        return _measure(self.features, rows, self.known, self._others, self.own_known, self.own_other, kin)
+
+    def in_units(self, train: Float[Tensor, "3 n"]) -> Strangeness:
+        """The measures of all training samples, and of the reference samples, in units of the reference."""
+        own_other = None
+        if self.training_rows is not None:
+            own_other = torch.where(self.training_rows >= 0, self.own_other[self.training_rows.clamp(min=0)], -1)
+        kin = self._kin(None if self.groups is None else self.groups.reference)
+        every = torch.arange(len(self.known))
+        reference = _measure(self.known, slice(0, len(every)), self.known, self._others, every, own_other, kin)
+        middle, high = torch.quantile(reference, torch.tensor([0.5, 0.95]), dim=1)[:, :, None]
+        scale = (high - middle).clamp(min=1e-6)
+        # One training row more than at the median is the least that counts: no reference row may have any so near.
+        scale[1] = scale[1].maximum((middle[1].exp() + 1).log() - middle[1])
+        return Strangeness((train - middle) / scale, (reference - middle) / scale)
+
+    @property
+    def _others(self) -> Float[Tensor, "c w"]:
+        return self.features[self.columns]
+
+    def _kin(self, rows: Int[Tensor, " k"] | None) -> "_Kin | None":
+        if self.groups is None or rows is None:
+            return None
+        return _Kin(rows, self.groups.reference, self.groups.train[self.columns])
 
 
 def over_checkpoints(found: Sequence[Strangeness]) -> Strangeness:
@@ -170,34 +217,34 @@ def tail_score(strangest: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
 
 
 def _measure(
-    rows: Float[Tensor, "n w"],
+    features: Float[Tensor, "n w"],
+    rows: slice,
     known: Float[Tensor, "m w"],
     others: Float[Tensor, "c w"],
     own_known: Int[Tensor, " n"] | None,
     own_other: Int[Tensor, " n"] | None,
     kin: "_Kin | None",
-) -> Float[Tensor, "3 n"]:
+) -> Float[Tensor, "3 b"]:
     # `own_known` and `own_other` are the columns that are the row itself, -1 where there is none.
     k = neighbour_number(len(known))
-    result = torch.empty(_MEASURES, len(rows))
-    directions, known_directions = normalize(rows), normalize(known)
-    smallest = _smallest(known)
-    for start in range(0, len(rows), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    result = torch.empty(_MEASURES, rows.stop - rows.start)
+    known_directions, smallest = normalize(known), _smallest(known)
+    for part in ranges(rows, _BLOCK):
+        into = slice(part.start - rows.start, part.stop - rows.start)
         own = None if own_known is None else own_known[part]
         related = None if kin is None else kin.to_known(part, k)
-        radius = _kth(torch.cdist(rows[part], known), k, own, related)
-        result[0, part] = (radius + smallest).log()
-        inside = torch.cdist(rows[part], others) <= radius[:, None]
+        radius = _kth(torch.cdist(features[part], known), k, own, related)
+        result[0, into] = (radius + smallest).log()
+        inside = torch.cdist(features[part], others) <= radius[:, None]
         if kin is not None:
             within = (inside & ~together(kin.rows[part], kin.others)).sum(1)
         elif own_other is not None:
             within = inside.sum(1) - (own_other[part] >= 0).long()
         else:
             within = inside.sum(1)
-        result[1, part] = (within + 1).float().log()
-        chord = (2 - 2 * directions[part] @ known_directions.T).clamp(min=0).sqrt()
-        result[2, part] = (_kth(chord, k, own, related) + 1e-4).log()
+        result[1, into] = (within + 1).float().log()
+        chord = (2 - 2 * normalize(features[part]) @ known_directions.T).clamp(min=0).sqrt()
+        result[2, into] = (_kth(chord, k, own, related) + 1e-4).log()
     return result
 
 

@@ -8,7 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from worker.influence.activations import Trace, logit_errors
+from worker.influence.gradient_sources import Rows
 from worker.influence.gradients import Outer
+from worker.influence.row_computations import ranges
 from worker.influence.tracin import gradient_norms
 from worker.signals.sample_groups import SampleGroups, together
 
@@ -26,21 +28,23 @@ def influence_density(
     generator: torch.Generator,
     groups: SampleGroups | None = None,
     own: Int[Tensor, " n"] | None = None,
-) -> Float[Tensor, " n"]:
+    rows: slice | None = None,
+) -> Float[Tensor, " b"]:
     """`log mean_{j in train, j != i} exp((cos(g_i, g_j) - 1) / 0.1)` minus the same over the reference, at checkpoint t.
 
-    g: gradients of the last layer. Samples of i's group are left out, and i itself (`own`: its place in the reference, -1 for none). Range: [-20, 20]; higher = more crowded than in the
-    reference; 0 where either side has no sample of another group.
+    Of all i, or of some `rows`. g: gradients of the last layer. Samples of i's group are left out, and i itself (`own`: its place in
+    the reference, -1 for none). Range: [-20, 20]; higher = more crowded than in the reference; 0 where either side has no sample of
+    another group.
     """
     drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
-    rows, known = _Directions.of(train, t, labels), _Directions.of(reference, t, reference_labels)
-    columns = rows.take(drawn)
+    columns = _Directions.of(train, t, labels, drawn)
+    known = _Directions.of(reference, t, reference_labels, slice(None))
     place = torch.full((len(labels),), -1, dtype=torch.int64)
     place[drawn] = torch.arange(len(drawn))
-    result = torch.empty(len(labels))
-    for start in range(0, len(labels), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        near = (rows.take(part).cosines(columns) - 1) / _WIDTH
+    found = []
+    for part in ranges(slice(0, len(labels)) if rows is None else rows, _BLOCK):
+        directions = _Directions.of(train, t, labels, part)
+        near = (directions.cosines(columns) - 1) / _WIDTH
         inside = (place[part] >= 0).nonzero().squeeze(1)
         near[inside, place[part][inside]] = -torch.inf
         others = len(drawn) - (place[part] >= 0).long()
@@ -49,7 +53,7 @@ def influence_density(
             near.masked_fill_(related, -torch.inf)
             others = len(drawn) - related.sum(1)
         within = torch.logsumexp(near, 1) - others.clamp(min=1).log()
-        far = (rows.take(part).cosines(known) - 1) / _WIDTH
+        far = (directions.cosines(known) - 1) / _WIDTH
         if own is not None:
             inside = (own[part] >= 0).nonzero().squeeze(1)
             far[inside, own[part][inside]] = -torch.inf
@@ -60,7 +64,8 @@ def influence_density(
         else:
             unrelated = ~together(groups.train[part], groups.reference)
             beyond = torch.logsumexp(far.masked_fill_(~unrelated, -torch.inf), 1) - unrelated.sum(1).log()
-        result[part] = within - beyond
+        found.append(within - beyond)
+    result = torch.cat(found)
     # A training set of one row has no other row to be near.
     return torch.where(torch.isfinite(result), result, torch.zeros_like(result))
 
@@ -73,16 +78,13 @@ class _Directions:
     delta: Float[Tensor, "n c"]
 
     @classmethod
-    def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"]) -> "_Directions":
-        delta = logit_errors(trace.logits[t], labels)
-        inputs = trace.inputs(t)
+    def of(cls, trace: Trace, t: int, labels: Int[Tensor, " n"], rows: Rows) -> "_Directions":
+        delta = logit_errors(trace.logits[t, rows], labels[rows])
+        inputs = trace.inputs(t, rows)
         norm = gradient_norms([Outer(inputs, delta)])
         # A gradient of zero, which a layer without bias may have, has no direction: its cosines are 0.
         delta = delta * (norm > 0)[:, None]
         return cls(inputs, delta / norm.clamp(min=torch.finfo(torch.float32).tiny)[:, None])
-
-    def take(self, rows: slice | Int[Tensor, " k"]) -> "_Directions":
-        return _Directions(self.inputs[rows], self.delta[rows])
 
     def cosines(self, others: "_Directions") -> Float[Tensor, "n m"]:
         return (self.inputs @ others.inputs.T).mul_(self.delta @ others.delta.T)

@@ -1,6 +1,6 @@
 """What signals are computed from, measured in one pass over the checkpoints and one over the pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,10 +9,11 @@ from torch import Tensor
 
 from worker.influence.activations import Trace
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
-from worker.influence.pair_sums import PairSums, Related, pair_sums
-from worker.influence.pairs import PairwiseInfluence
+from worker.influence.pair_computation import PairsCounted, pair_computation, pair_sums_of
+from worker.influence.pair_sums import PairSums, Related
+from worker.influence.row_computations import Arrays, Begin, OnShare, alone
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums
-from worker.signals.anomaly import FEWEST
+from worker.signals.anomaly import FEWEST, StrangenessRows
 from worker.signals.class_influence import ClassInfluence
 from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction, likeliest_mixture
 from worker.signals.dynamics import Dynamics, learning_dynamics
@@ -21,10 +22,8 @@ from worker.signals.held_out import held_out_scores
 from worker.signals.position import Position, position
 from worker.signals.reference import Chosen, ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
-from worker.signals.trusted import Comparison, Inner, Trusted, compare
-from worker.signals.votes import CheckpointVotes, NeighbourVotes, checkpoint_votes, embedding_votes
-
-CHECKPOINTS_DONE, _PAIRS_DONE = 0.7, 0.97  # shares of the work
+from worker.signals.trusted import Comparison, Inner, Trusted, comparison, comparison_label
+from worker.signals.votes import NeighbourVotes, checkpoint_votes, embedding_votes
 
 _SMALLEST = 1e-30  # probability
 
@@ -90,7 +89,8 @@ def measure_checkpoints(
     groups: SampleGroups | None = None,
     out_of_bag: Float[Tensor, "n c"] | None = None,
     by_trees: Float[Tensor, "n c"] | None = None,
-    on_progress: Callable[[float], None] = lambda _share: None,
+    begin: Begin = alone,
+    on_progress: OnShare = lambda _share: None,
 ) -> Measurements:
     """Measure each checkpoint, then every pair.
 
@@ -98,15 +98,15 @@ def measure_checkpoints(
     the input of the layer before the last, of the training samples and of a reference of its own. Each measurement draws
     the rows that stand for many from `seed` by itself, so that none depends on what else is measured. With `groups` each
     sample's own group is left out of what it is compared with. `known_embeddings`: `embeddings` of a reference of its own.
-    `on_progress` receives the share done, in (0, 1].
+    `begin` begins what others may share; `on_progress` receives the share done, in (0, 1].
     """
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
+    begun = [comparison_label(t) for t in searched] if compared else []
+    progress = _Progress(on_progress, begun, is_training_set=reference.is_training_set)
     influence = ClassInfluence.empty(len(train.rates), len(labels), classes)
-    votes: list[CheckpointVotes] = []
-    comparisons: list[Comparison] = []
-    place: Position | None = None
-    reference_guess: Float[Tensor, "m c"] | None = None
+    comparisons: list[tuple[Callable[[], Arrays], StrangenessRows]] = []
+    told: _Told | None = None
     for t in range(len(train.rates)):
         wanted = t == 0 or (compared and t in searched)
         values, reference_values = read(t, wanted)
@@ -118,34 +118,38 @@ def measure_checkpoints(
             if not compared:
                 reference_values = None
             if t == 0:
-                known = known_embeddings if compared else None
-                told = None if embeddings is None or groups is not None else (embeddings, known)
-                place, reference_guess = _placed(
-                    values, reference_values, told, labels, classes, seed, groups, reference
-                )
+                given = None if embeddings is None or groups is not None else (embeddings, known_embeddings)
+                told = _told(values, reference_values, given, seed)
             if reference_values is not None:
-                inner, reference_inner = _inner(values, reference_values, _seed(seed, t))
-                comparisons.append(compare(train, labels, reference, t, inner, reference_inner, _seed(seed, t), groups))
-                del inner, reference_inner
+                inner = _inner(values, reference_values, _seed(seed, t))
+                one, strange = comparison(train, labels, reference, t, *inner, _seed(seed, t), groups)
+                comparisons.append((begin(one, progress.of(one.label)), strange))
+                del inner, one
         # They are large where they are wanted, and must not be held while others are read or pairs are computed.
         del values, reference_values
-        if t in searched:
-            draws = _draws(_seed(seed, t))
-            votes.append(checkpoint_votes(train.activations[t], labels, reference, classes, t, draws, groups))
-        on_progress(CHECKPOINTS_DONE * (t + 1) / len(train.rates))
-    pairs = _add_pairs(influence, train, labels, reference, chosen, groups)
-    on_progress(_PAIRS_DONE)
-    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
-    trusted = None if reference_guess is None else Trusted.over(comparisons, reference.labels, reference_guess)
-    on_progress(1.0)
-    if place is None:
+        progress.add("checkpoints", (t + 1) / len(train.rates))
+    if told is None:
         raise ValueError("a training of no checkpoint")
+    pairs = _begin_pairs(train, labels, reference, chosen, groups, classes, begin, progress.of("pairs"))
+    # What others share goes on meanwhile.
+    votes = [
+        checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t)), groups)
+        for t in searched
+    ]
+    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
+    guess, reference_guess = _guesses(told.features, labels, classes, told.known_features, reference, groups)
+    place = position(told.placed, guess, labels, seed, None if groups is None else groups.train)
+    progress.add("rest", 1.0)
+    found = [Comparison.of(arrays(), strange) for arrays, strange in comparisons]
+    trusted = None if reference_guess is None else Trusted.over(found, reference.labels, reference_guess)
+    sums = pairs(influence)
+    on_progress(1.0)
     voted = NeighbourVotes.over(votes)
     return Measurements(
         labels=labels,
         dynamics=learning_dynamics(train.logits, labels),
         influence=influence,
-        pairs=pairs,
+        pairs=sums,
         votes=voted,
         position=place,
         embedding_votes=frozen,
@@ -198,23 +202,52 @@ def _inner(values: Float[Tensor, "n e"], known: Float[Tensor, "m e"], seed: int)
     return Inner(values, features), Inner(known, known_features)
 
 
-def _placed(
+@dataclass(frozen=True)
+class _Told:
+    """What tells of the samples at the first checkpoint: `placed` are principal features, `features` all that embeddings tell if there are any."""
+
+    placed: Float[Tensor, "n w"]
+    features: Float[Tensor, "n v"]
+    known_features: Float[Tensor, "m v"] | None
+
+
+def _told(
     values: Float[Tensor, "n e"],
     reference_values: Float[Tensor, "m e"] | None,
     embeddings: tuple[Float[Tensor, "n f"], Float[Tensor, "m f"] | None] | None,
-    labels: Int[Tensor, " n"],
-    classes: int,
     seed: int,
-    groups: SampleGroups | None,
-    reference: ReferenceSamples,
-) -> tuple[Position, Float[Tensor, "m c"] | None]:
-    """Where samples lie at the first checkpoint, and held-out predictions of the reference, by all that embeddings tell if there are any."""
-    features, known_features = principal_features(values, reference_values, _draws(_seed(seed, 0)))
-    if embeddings is not None and reference_values is not None and embeddings[1] is None:
+) -> _Told:
+    placed, known = principal_features(values, reference_values, _draws(_seed(seed, 0)))
+    if embeddings is None:
+        return _Told(placed, placed, known)
+    if reference_values is None:
+        return _Told(placed, embeddings[0], None)
+    if embeddings[1] is None:
         raise ValueError("embeddings of the training samples came without those of the reference")
-    told, known_told = (features, known_features) if embeddings is None else embeddings
-    guess, known_guess = _guesses(told, labels, classes, known_told, reference, groups)
-    return position(features, guess, labels, seed, None if groups is None else groups.train), known_guess
+    return _Told(placed, *embeddings)
+
+
+class _Progress:
+    """The share of all measurements that is done. Shares of the parts were measured on large jobs, and are rough."""
+
+    def __init__(self, on_progress: OnShare, compared: Sequence[str], *, is_training_set: bool) -> None:
+        self._on_progress = on_progress
+        if is_training_set:
+            self._parts = {"checkpoints": 0.7, "pairs": 0.1, "rest": 0.2}
+        else:
+            self._parts = {"checkpoints": 0.1, "pairs": 0.5, "rest": 0.1}
+        self._parts |= dict.fromkeys(compared, 0.3 / max(len(compared), 1))
+        self._done = dict.fromkeys(self._parts, 0.0)
+
+    def of(self, part: str) -> OnShare:
+        """Progress of one part."""
+        return lambda share: self.add(part, share)
+
+    def add(self, part: str, share: float) -> None:
+        """Note which share of a part is done."""
+        self._done[part] = share
+        total = sum(self._parts.values())
+        self._on_progress(sum(weight / total * self._done[name] for name, weight in self._parts.items()))
 
 
 def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:
@@ -241,16 +274,17 @@ def _add_class_influence(
     influence.fill(t, found, labels, known_labels, is_training_set=reference.is_training_set)
 
 
-def _add_pairs(
-    influence: ClassInfluence,
+def _begin_pairs(
     train: Trace,
     labels: Int[Tensor, " n"],
     reference: ReferenceSamples,
     chosen: Chosen | None,
     groups: SampleGroups | None,
-) -> PairSums:
-    """Every pair of different groups; where influence is added up from the pairs, that of all checkpoints and groups."""
-    classes = influence.by_class.shape[2]
+    classes: int,
+    begin: Begin,
+    on_share: OnShare,
+) -> Callable[[ClassInfluence], PairSums]:
+    """Begin every pair of different groups. The result ends it; where influence is added up from the pairs, it fills in that of all checkpoints."""
     source: GradientSource = LastLayerGradients(train)
     columns: GradientSource
     if chosen is None:
@@ -258,20 +292,25 @@ def _add_pairs(
         columns = LastLayerGradients(trace)
     else:
         source, columns = chosen.train, chosen.columns
-    by_pairs = _is_by_pairs(reference, chosen)
-    pairwise = PairwiseInfluence(source, labels, columns, reference.labels, train.rates, classes if by_pairs else None)
-    own = reference.own_columns(len(labels))
-    related = None
+    own, related = reference.own_columns(len(labels)), None
     if groups is not None and reference.columns is not None:
         related = Related.in_training_set(groups.train, reference.columns, labels, classes)
     elif groups is not None:
         related = Related(groups.train, groups.reference)
-    pairs, found = pair_sums(
-        pairwise, reference.labels, classes, weights=reference.weights, own_column=own, related=related
+    counted = PairsCounted(reference.weights, own, related)
+    by_pairs = _is_by_pairs(reference, chosen)
+    computation = pair_computation(
+        source, labels, columns, reference.labels, train.rates, classes, counted, by_checkpoint=by_pairs
     )
-    for t, one in enumerate(found):
-        influence.fill(t, one, labels, reference.labels, is_training_set=False)
-    return pairs
+    arrays = begin(computation, on_share)
+
+    def end(influence: ClassInfluence) -> PairSums:
+        sums, found = pair_sums_of(arrays(), reference.labels, len(train.rates), counted)
+        for t, one in enumerate(found):
+            influence.fill(t, one, labels, reference.labels, is_training_set=False)
+        return sums
+
+    return end
 
 
 def _seed(seed: int, t: int) -> int:

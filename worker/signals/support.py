@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.influence.row_computations import ranges
 from worker.signals.sample_groups import SampleGroups, together
 
 _BLOCK = 1024
@@ -22,25 +23,27 @@ def reference_support(
     reference_labels: Int[Tensor, " m"],
     groups: SampleGroups | None = None,
     own: Int[Tensor, " n"] | None = None,
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    rows: slice | None = None,
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Means of the 10 largest cosines, in [-1, 1]: with reference samples of the same label, and with those of any label.
 
-    Reference samples of the sample's group are left out, and the one that it is itself (`own`, -1 for none). A sample whose label no reference sample has gets -1 for the first.
+    Of all samples, or of some `rows`. Reference samples of the sample's group are left out, and the one that it is itself (`own`,
+    -1 for none). A sample whose label no reference sample has gets -1 for the first.
     """
-    rows, columns = normalize(activations), normalize(reference)
-    same, every = torch.empty(len(rows)), torch.empty(len(rows))
-    for start in range(0, len(rows), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        cosines = rows[part] @ columns.T
+    columns = normalize(reference)
+    wanted = slice(0, len(labels)) if rows is None else rows
+    found_same, found_every = [], []
+    for part in ranges(wanted, _BLOCK):
+        cosines = normalize(activations[part]) @ columns.T
         if groups is not None:
             cosines.masked_fill_(together(groups.train[part], groups.reference), -torch.inf)
         if own is not None:
             inside = (own[part] >= 0).nonzero().squeeze(1)
             cosines[inside, own[part][inside]] = -torch.inf
-        every[part] = _mean_of_largest(cosines, _NEAREST)
+        found_every.append(_mean_of_largest(cosines, _NEAREST))
         cosines.masked_fill_(labels[part, None] != reference_labels[None, :], -torch.inf)
-        same[part] = _mean_of_largest(cosines, _NEAREST)
-    return same, every
+        found_same.append(_mean_of_largest(cosines, _NEAREST))
+    return torch.cat(found_same), torch.cat(found_every)
 
 
 def own_label_support(

@@ -98,7 +98,7 @@ def test_influence_has_a_term_of_the_bias_where_the_layer_has_one(tmp_path: Path
     evidence = _influence(case.train, case.y, pool, torch.arange(M)).sum(2).double()
     torch.testing.assert_close(evidence, case.expected, rtol=1e-4, atol=1e-6)
     unit = nn.functional.normalize(case.gradients)
-    directions = _Directions.of(case.train, 1, case.y)
+    directions = _Directions.of(case.train, 1, case.y, slice(None))
     torch.testing.assert_close(directions.cosines(directions).double(), unit @ unit.T, rtol=1e-4, atol=1e-5)
     some = case.train.rows(torch.arange(4))
     assert some.bias is bias
