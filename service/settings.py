@@ -220,6 +220,12 @@ class Settings(BaseSettings):
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
         description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
     )
+    share_seconds: float = Field(
+        10.0,
+        ge=0,
+        description="A part of a job's scoring that would take one thread longer than this is divided into blocks, which workers that "
+        "have nothing else to do compute too, to the same bits; 0: never.",
+    )
     ready_file: Path | None = Field(
         None, description="File that a worker process touches each time it writes that it can take a job."
     )
@@ -329,6 +335,9 @@ class Settings(BaseSettings):
 
 
 JOB_QUEUE = "jobs"
+# Calls for help with a running job have a queue of their own: nobody counts them as waiting jobs, and they come last.
+HELP_QUEUE = "blocks"
+HELP_TASK = "worker.tasks.help_job"
 # Names of messages, no modules: older services and workers know them, too.
 JOB_TASK = "worker.tasks.run_job"
 REQUEST_HEADER = "suspects_request_id"  # header of a message: the request that it comes from
@@ -336,7 +345,7 @@ RESCORING_TASK = "worker.tasks.rescore_job"
 # A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
 QUESTION_TASK = "worker.tasks.answer_question"
-WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE}"
+WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE},{HELP_QUEUE}"
 
 
 def broker_options() -> dict[str, object]:

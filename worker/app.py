@@ -1,4 +1,4 @@
-"""The Celery application: `celery --app worker.app worker --queues questions,jobs`.
+"""The Celery application: `celery --app worker.app worker --queues questions,jobs,blocks`.
 
 Python's collector would look through everything imported so far again and again: a fifth of the time that the imports take.
 """

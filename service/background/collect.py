@@ -8,7 +8,7 @@ import structlog
 from service.actions.delete import delete_ended_job, delete_unused_dataset
 from service.domain.errors import Conflict, NotFound
 from service.services import Services
-from service.store import datasets, jobs, keys
+from service.store import blocks, datasets, jobs, keys
 from service.store.inventory import Leftover, leftovers, old_checkpoints, stored_leftovers, tidy
 
 log = structlog.get_logger()
@@ -28,6 +28,8 @@ def collect(services: Services) -> int:
             removed += _delete_jobs(services)
         if settings.keep_datasets_days:
             removed += _delete_datasets(services)
+        with services.database.write() as connection:
+            blocks.remove_of_ended(connection)
         removed += _delete_sessions(services, long_ago)
         return removed + _remove(services, _found(services, long_ago))
 

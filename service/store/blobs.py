@@ -22,6 +22,7 @@ from service.store.seal import is_seal, seal_of
 log = structlog.get_logger()
 
 NETWORK_FILE = "network"
+SHARED_FOLDER = "shared"
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,14 @@ class Blobs:
     def answer(self, name: str) -> Path:
         """The predictions for them, as JSON."""
         return self._file(self.uploads / f"{_simple(name)}.answer")
+
+    def shared(self, job_id: str) -> Path:
+        """The folder of what workers of a running job share."""
+        return self.job(job_id) / SHARED_FOLDER
+
+    def shared_file(self, path: Path) -> Path:
+        """A file in it."""
+        return self._file(path)
 
     def job_file(self, job_id: str, name: str) -> Path:
         """A small file of a job, as it was written last, on whichever host; what is damaged is made again, and not here."""

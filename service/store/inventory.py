@@ -19,14 +19,14 @@ from service.domain.errors import ArtefactsUnavailable
 from service.domain.job import ENDED
 from service.settings import Settings
 from service.store.artefact_store import StoredArtefact
-from service.store.blobs import Blobs, open_blobs
+from service.store.blobs import SHARED_FOLDER, Blobs, open_blobs
 from service.store.engine import open_database
 from service.store.tables import datasets, jobs, networks
 
 _TOGETHER = 500
 _ROWS = {"datasets": datasets, "jobs": jobs, "networks": networks}
 _OF_JOBS = {"checkpoints": "checkpoints", "evidence": "evidence", "ranking": "rankings", "model.safetensors": "weights"}
-_SCRATCH = ("scratch", "*.part")  # of a job, left behind by an attempt that was killed
+_SCRATCH = ("scratch", SHARED_FOLDER, "*.part")  # of a job, left behind by an attempt that was killed
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def tidy(connection: sa.Connection, blobs: Blobs, before: datetime) -> dict[Left
 def stored_leftovers(
     connection: sa.Connection, blobs: Blobs, stored: Mapping[str, StoredArtefact], before: datetime
 ) -> Iterator[Leftover]:
-    """The same of what the artefact store has: orphans, and questions that nobody waits for any more."""
+    """The same of what the artefact store has: orphans, what helpers of jobs that have ended left, and questions that nobody waits for."""
     if connection.execute(sa.select(datasets.c.id).limit(1)).first() is None:
         return
     units: dict[tuple[str, str], list[StoredArtefact]] = {}
@@ -100,6 +100,7 @@ def stored_leftovers(
             for name in ids[start : start + _TOGETHER]:
                 if name not in named:
                     yield Leftover("orphan", blobs.home / kind / name, sum(one.size for one in old[kind, name]))
+    yield from _shared_of_ended(connection, blobs, stored)
     for (kind, name), some in old.items():
         if kind == "uploads":
             yield Leftover("unfinished", blobs.home / kind / name, sum(one.size for one in some))
@@ -121,6 +122,19 @@ def old_checkpoints(
         path = blobs.job(job_id) / "checkpoints"
         if path.exists() or sizes_of[job_id]:
             yield Leftover("checkpoints", path, sizes_of[job_id])
+
+
+def _shared_of_ended(
+    connection: sa.Connection, blobs: Blobs, stored: Mapping[str, StoredArtefact]
+) -> Iterator[Leftover]:
+    found = Counter[str]()
+    for key, one in stored.items():
+        if PurePosixPath(key).parts[2:3] == (SHARED_FOLDER,):
+            found[_unit(key)[1]] += one.size
+    states = _named(connection, "jobs", list(found))
+    for job_id, size in found.items():
+        if states.get(job_id) in ENDED:
+            yield Leftover("unfinished", blobs.shared(job_id), size)
 
 
 def sizes(home: Path) -> dict[str, int]:

@@ -210,6 +210,21 @@ rescorings = sa.Table(
     sa.Column("finished_at", UTCDateTime),
 )
 
+# Blocks of rows of a running job's scoring that other workers may compute; `claim` is the owner of the job's claim, `kind` what a
+# process must be to compute the same bits. The worker of the job removes those that it computes itself, and those that it has read.
+blocks = sa.Table(
+    "blocks",
+    metadata,
+    _job_key(),
+    sa.Column("claim", sa.String, primary_key=True),
+    sa.Column("computation", sa.String, primary_key=True),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("helper", sa.String),
+    sa.Column("done", sa.Boolean, nullable=False),
+)
+
 # Audits: how many labels of a job are wrong, measured by reviews of samples that were drawn. Batches, models and entries are
 # only added: the intervals rest on them. `index` is the sample's place in the upload, as in the table `suspects`.
 audits = sa.Table(

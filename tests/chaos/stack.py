@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import sqlalchemy as sa
 
-from service.settings import Settings
+from service.settings import WORKER_QUEUES, Settings
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database, migrate, open_database
@@ -221,7 +221,7 @@ def _api(port: int) -> list[str]:
 
 
 def _worker(number: int) -> list[str]:
-    options = ["--queues", "questions,jobs", "--concurrency", "1", "--loglevel", "info", "--hostname", f"w{number}@%h"]
+    options = ["--queues", WORKER_QUEUES, "--concurrency", "1", "--loglevel", "info", "--hostname", f"w{number}@%h"]
     return [sys.executable, "-m", "celery", "--app", "worker.app", "--quiet", "worker", *options]
 
 

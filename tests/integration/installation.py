@@ -39,6 +39,16 @@ def table(seed: int = 0) -> bytes:
     return "\n".join(rows).encode()
 
 
+def embeddings() -> bytes:
+    """Vectors of three classes, with a split of verified samples; scoring them takes a second or two."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 3, 12_600)
+    vectors = (draw.normal(size=(len(labels), 8)) + 2 * np.eye(3, 8)[labels]).astype(np.float32)
+    names, content = np.array(["a", "b", "c"])[labels], io.BytesIO()
+    np.savez(content, x_train=vectors[600:], y_train=names[600:], x_test=vectors[:600], y_test=names[:600])
+    return content.getvalue()
+
+
 @dataclass
 class Installation:
     """A running service, and workers that can be started and killed."""
@@ -58,6 +68,7 @@ class Installation:
             "SUSPECTS_LEASE_SECONDS": str(self.settings.lease_seconds),
             "SUSPECTS_HEARTBEAT_SECONDS": str(self.settings.heartbeat_seconds),
             "SUSPECTS_THREADS": "1",
+            "SUSPECTS_SHARE_SECONDS": str(self.settings.share_seconds),
         }
         command = [
             sys.executable,
@@ -67,7 +78,7 @@ class Installation:
             "worker.app",
             "worker",
             "--queues",
-            "jobs",
+            "jobs,blocks",
             "--concurrency",
             "1",
         ]
@@ -84,6 +95,23 @@ class Installation:
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         job_id: str = answer.json()["id"]
         return job_id
+
+    def submit_embeddings(self) -> str:
+        """Queue a job that compares many embeddings with verified ones."""
+        spec = {
+            "dataset": {"modality": "embedding"},
+            "training": {"epochs": 2, "batch_size": 512, "learning_rate": 0.01},
+            "reference": {"split": "test"},
+        }
+        answer = self.client.post("/jobs", files={"file": ("e.npz", embeddings())}, data={"spec": json.dumps(spec)})
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        job_id: str = answer.json()["id"]
+        return job_id
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until so many processes can take jobs."""
+        while (self.client.get("/readyz").json()["workers"] or {}).get("ready") != count:
+            time.sleep(0.1)
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The job now."""

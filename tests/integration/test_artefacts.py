@@ -122,6 +122,27 @@ def test_a_job_passes_between_hosts_and_its_files_are_everywhere_and_then_nowher
     assert bucket.under("") == {}
 
 
+def test_workers_of_two_hosts_share_the_scoring_of_a_job(
+    installation: Installation,
+    bucket: ArtefactStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with worker_of(installation, "first"):
+        alone = installation.submit_embeddings()
+        installation.wait(alone, "completed")
+    monkeypatch.setattr(installation, "settings", installation.settings.model_copy(update={"share_seconds": 0.05}))
+    capfd.readouterr()
+    with worker_of(installation, "second"), worker_of(installation, "third"):
+        installation.wait_for_workers(2)
+        job_id = installation.submit_embeddings()
+        installation.wait(job_id, "completed")
+    told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"scoring shared"' in line]
+    assert told[0]["by_others"] > 0
+    assert installation.ranking(job_id) == installation.ranking(alone)
+    assert not bucket.under(f"jobs/{job_id}/shared")
+
+
 def test_a_large_file_travels_in_parts_and_parts_that_were_left_are_given_up(
     bucket: ArtefactStore, tmp_path: Path
 ) -> None:

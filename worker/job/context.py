@@ -26,13 +26,14 @@ _STORED_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """Database, files and device of a worker process; `stopping` says whether it was told to stop."""
+    """Database, files and device of a worker process; `stopping` says whether it was told to stop; `call_helpers` sends so many workers a message to help with a job."""
 
     settings: Settings
     database: Database
     blobs: Blobs
     device: torch.device
     stopping: Callable[[], bool]
+    call_helpers: Callable[[str, int], None] = lambda _job_id, _count: None
 
     def backbone_context(
         self, scratch: Path, on_progress: Callable[[float], None] = lambda _share: None

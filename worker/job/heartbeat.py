@@ -36,7 +36,7 @@ class Heartbeat:
     """Renews the lease of a claimed job, and writes its progress with it."""
 
     def __init__(self, claim: Claim, context: WorkerContext) -> None:
-        self._claim, self._context = claim, context
+        self.claim, self._context = claim, context
         self._progress = Progress(phase=State.PREPARING)
         # When and at which share of the job the measured part began; its speed gives the time that is left.
         self._clock: tuple[float, float] | None = None
@@ -52,7 +52,7 @@ class Heartbeat:
         """Begin a phase: the job changes its state. Raises LeaseLost or Stopping."""
         self.report(state, 0.0, detail)
         with self._context.database.write() as connection:
-            jobs.advance(connection, self._claim, state, self._progress, datetime.now(UTC))
+            jobs.advance(connection, self.claim, state, self._progress, datetime.now(UTC))
 
     def report(self, state: State, share: float, detail: str) -> None:
         """Note which share of a phase is done, from 0 to 1; the next renewal writes it. Raises LeaseLost or Stopping."""
@@ -63,7 +63,7 @@ class Heartbeat:
             fraction=fraction, phase=state, detail=detail, eta_seconds=None if left is None else round(left, 1)
         )
         if self._lost.is_set():
-            raise LeaseLost(self._claim.job_id)
+            raise LeaseLost(self.claim.job_id)
         if self._context.stopping():
             raise Stopping
 
@@ -84,7 +84,7 @@ class Heartbeat:
         """Write the loss and accuracy of an epoch. Raises LeaseLost."""
         with self._context.database.write() as connection:
             self._renew(connection)
-            job_events.record(connection, self._claim.job_id, "metrics", vars(metrics), datetime.now(UTC))
+            job_events.record(connection, self.claim.job_id, "metrics", vars(metrics), datetime.now(UTC))
 
     def renew_until_stopped(self) -> None:
         """Renew the lease every second or more often, until `stop`; runs in a thread of its own."""
@@ -96,7 +96,7 @@ class Heartbeat:
                 self._lost.set()
                 return
             except sa.exc.SQLAlchemyError as error:
-                log.warning("heartbeat missed", job=self._claim.job_id, error=str(error))
+                log.warning("heartbeat missed", job=self.claim.job_id, error=str(error))
 
     def stop(self) -> None:
         """End the thread."""
@@ -104,7 +104,7 @@ class Heartbeat:
 
     def _renew(self, connection: sa.Connection) -> None:
         lease = timedelta(seconds=self._context.settings.lease_seconds)
-        jobs.renew(connection, self._claim, self._progress, lease, datetime.now(UTC))
+        jobs.renew(connection, self.claim, self._progress, lease, datetime.now(UTC))
 
 
 @contextmanager

@@ -45,6 +45,7 @@ from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
 from worker.job.scoring import score
+from worker.job.sharing import sharing_of
 from worker.job.steady_training import train_steadily
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
@@ -134,7 +135,7 @@ def _computed(
     try:
         match dataset.header.modality:
             case "trace":
-                found = _score_recorded(job, dataset, scratch, heartbeat, timer)
+                found = _score_recorded(job, dataset, scratch, context, heartbeat, timer)
             case "predictions":
                 found = _score_predicted(job, dataset, scratch, heartbeat, timer)
             case _:
@@ -197,14 +198,16 @@ def _score_trained(
     rates = [learning_rate(spec.training, epoch) for epoch in epochs]
     heartbeat.enter(State.SCORING, "running the checkpoints over every sample")
     timer.lap("training_s")
-    scored = score(
-        prepared,
-        spec,
-        rates,
-        lambda t: load_checkpoint(checkpoint_path(folder, epochs[t])).model,
-        scratch,
-        _report_scoring(heartbeat, timer),
-    )
+    with sharing_of(heartbeat.claim, context) as sharing:
+        scored = score(
+            prepared,
+            spec,
+            rates,
+            lambda t: load_checkpoint(checkpoint_path(folder, epochs[t])).model,
+            scratch,
+            _report_scoring(heartbeat, timer),
+            sharing.begin,
+        )
     _check_inputs(backbones, blobs, job.id)
     return _ScoredJob(prepared, spec, scored, epochs)
 
@@ -219,14 +222,16 @@ def _check_inputs(backbones: BackboneContext, blobs: Blobs, job_id: str) -> None
         raise InputsLost(str(error)) from error
 
 
-def _score_recorded(job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: PhaseTimer) -> _ScoredJob:
+def _score_recorded(
+    job: Job, dataset: Canonical, scratch: Path, context: WorkerContext, heartbeat: Heartbeat, timer: PhaseTimer
+) -> _ScoredJob:
     """Score a training that was recorded elsewhere."""
     recording = open_recording(job.spec, dataset, scratch)
     heartbeat.enter(State.SCORING, "reading the recorded checkpoints")
     timer.lap("preparing_s")
-    scored = measure(
-        recording.samples, job.spec, recording.train, recording.reference, _report_scoring(heartbeat, timer)
-    )
+    report = _report_scoring(heartbeat, timer)
+    with sharing_of(heartbeat.claim, context) as sharing:
+        scored = measure(recording.samples, job.spec, recording.train, recording.reference, report, begin=sharing.begin)
     return _ScoredJob(recording.samples, job.spec, scored, recording.epochs)
 
 

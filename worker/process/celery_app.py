@@ -38,6 +38,8 @@ from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 from service.domain.errors import ArtefactsUnavailable
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
+    HELP_QUEUE,
+    HELP_TASK,
     JOB_QUEUE,
     JOB_TASK,
     QUESTION_TASK,
@@ -52,6 +54,7 @@ from service.store.clock import database_time
 from service.store.engine import open_database
 from service.traces import TRACE_HEADERS, trace_of, tracer_provider
 from worker.job.context import WorkerContext
+from worker.job.helping import Helper
 from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
 from worker.machine.cores import Cores, find_cores
@@ -103,6 +106,9 @@ _worker_id = new_worker_id()
 _presences: list[Presence] = []
 _traces: "list[TracerProvider]" = []
 _tidied = [-math.inf]
+_helper = Helper()
+_LAST = 9  # priority
+_CALL_EXPIRES_S = 60.0
 _pool_size = 1  # set before the pool forks
 
 
@@ -116,6 +122,7 @@ def worker_context() -> WorkerContext:
         blobs=open_blobs(settings()),
         device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
+        call_helpers=_call_helpers,
     )
 
 
@@ -150,6 +157,33 @@ def answer_question(job_id: str, question: str) -> None:
         answer(job_id, question, worker_context())
 
 
+@app.task(name=HELP_TASK)
+def help_job(job_id: str) -> None:
+    """Compute one block of a job that another worker scores, then come last in the queue again: whatever else waits goes first."""
+    with _known_as("help", job_id):
+        owner = f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        if _helper.help_with(job_id, owner, worker_context()):
+            _call_helpers(job_id, 1)
+
+
+def _call_helpers(job_id: str, count: int) -> None:
+    """Send messages, without retry. The worker of the job calls again, and does not need the help."""
+    for _ in range(count):
+        try:
+            app.send_task(
+                HELP_TASK,
+                args=[job_id],
+                queue=HELP_QUEUE,
+                priority=_LAST,
+                expires=_CALL_EXPIRES_S,
+                retry=False,
+                ignore_result=True,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever ails the broker
+            log.warning("broker not reached, nobody is called to help", job=job_id, error=str(error))
+            return
+
+
 def _tidy() -> None:
     """Remove what is left over in the cache of this host, at most as often as the service looks for it."""
     cache, now = worker_context().blobs.cache, time.monotonic()
@@ -182,6 +216,7 @@ def _known_as(task: str, job_id: str) -> Iterator[None]:
 
 def _share_cores() -> None:
     """Compute with the threads of the setting, else with a fair share of the cores."""
+    _helper.forget()
     threads = settings().threads
     if threads is None:
         try:

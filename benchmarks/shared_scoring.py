@@ -1,0 +1,166 @@
+"""How much faster two workers of one thread score a large job than one does, and whether the bits are the same.
+
+    python -m benchmarks.shared_scoring [--samples 80000] [--known 8000] [--stack embedded|s3] [--model linear_probe]
+
+Embeddings with a split of verified samples, on which influence is measured. Real Celery workers with SUSPECTS_THREADS=1: on SQLite and
+Valkey with one data folder (`embedded`), or on PostgreSQL, Valkey and S3 with a data folder for each worker (`s3`). Seconds are those
+of the scoring phase, as the job tells them. Beside them stand the processor time of the workers over the whole job, and the load of
+the machine before each job: where others compute too, two workers do not get two cores.
+"""
+
+import argparse
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from service.settings import Settings
+from service.store.artefact_store import ArtefactStore
+from service.store.engine import migrate
+from tests import servers
+from tests.integration.installation import Installation, installed
+
+RESULTS = Path(__file__).parent / "results"
+WIDTH, CLASSES, EPOCHS = 128, 10, 8
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A job that some workers have done: seconds of scoring, and processor seconds of each worker over the whole job."""
+
+    workers: int
+    scoring_s: float
+    processor_s: list[float]
+    load: float
+    ranking: list[dict[str, str]]
+
+
+def embeddings(samples: int, known: int) -> bytes:
+    """Vectors around one centre a class; every tenth label of the training samples is wrong."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, CLASSES, samples + known)
+    centres = draw.normal(size=(CLASSES, WIDTH))
+    vectors = (draw.normal(size=(len(labels), WIDTH)) * 2 + centres[labels]).astype(np.float32)
+    wrong = draw.uniform(size=len(labels)) < 0.1
+    wrong[samples:] = False
+    names = np.where(wrong, (labels + 1) % CLASSES, labels)
+    packed = io.BytesIO()
+    np.savez(
+        packed, x_train=vectors[:samples], y_train=names[:samples], x_test=vectors[samples:], y_test=names[samples:]
+    )
+    return packed.getvalue()
+
+
+@contextmanager
+def service_on(stack: str, home: Path) -> Iterator[Installation]:
+    """An API on servers of its own."""
+    with ExitStack() as opened:
+        database, artefacts = f"sqlite:///{home / 'suspects.db'}", ""
+        if stack == "s3":
+            database = opened.enter_context(servers.postgres())
+            server = opened.enter_context(servers.s3())
+            opened.enter_context(mock.patch.dict(os.environ, server.environment))
+            artefacts = "s3://suspects/shared-scoring"
+            ArtefactStore(artefacts).probe()
+        migrate(database)
+        broker = opened.enter_context(servers.valkey())
+        settings = Settings(home=home / "api", database_url=database, broker_url=broker, artefacts=artefacts)
+        yield opened.enter_context(installed(settings))
+
+
+def score(installation: Installation, file: bytes, workers: int, model: str) -> Scored:
+    """Let some workers do the job."""
+    client, load = installation.client, os.getloadavg()[0]
+    with ExitStack() as running:
+        processes = []
+        for number in range(workers):
+            own = installation.settings.home.with_name(f"worker-{number}") if installation.settings.artefacts else None
+            processes.append(running.enter_context(installation.worker(own)))
+        while (client.get("/readyz").json()["workers"] or {}).get("ready") != workers:
+            time.sleep(0.5)
+        spec = {
+            "dataset": {"modality": "embedding"},
+            "model": {"name": model},
+            "reference": {"split": "test"},
+            "training": {"epochs": EPOCHS, "learning_rate": 0.01},
+        }
+        answer = client.post("/jobs", files={"file": ("e.npz", file)}, data={"spec": json.dumps(spec)}, timeout=600)
+        job_id = answer.raise_for_status().json()["id"]
+        before = [_processor_seconds(process.pid) for process in processes]
+        while (job := installation.job(job_id))["state"] != "completed":
+            if job["state"] == "failed":
+                raise RuntimeError(job["error"])
+            time.sleep(1)
+        spent = [_processor_seconds(process.pid) for process in processes]
+    return Scored(
+        workers,
+        job["result"]["timings"]["scoring_s"],
+        [round(after - one, 1) for one, after in zip(before, spent, strict=True)],
+        load,
+        installation.ranking(job_id),
+    )
+
+
+def _processor_seconds(group: int) -> float:
+    """Of the processes of a group that live."""
+    ticks = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == group:
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """Run and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=80_000)
+    parser.add_argument("--known", type=int, default=8_000)
+    parser.add_argument("--stack", choices=["embedded", "s3"], nargs="+", default=["embedded", "s3"])
+    parser.add_argument("--model", default="linear_probe")
+    parser.add_argument("--repeats", type=int, default=1)
+    arguments = parser.parse_args()
+    columns = ("stack", "workers", "scoring s", "faster", "processor s of each worker", "load before", "same bits")
+    title = f"{arguments.model}, {arguments.samples:,} embeddings, {arguments.known:,} verified, {EPOCHS} checkpoints"
+    table = Table(*columns, title=title)
+    lines = [f"# Shared scoring: {title}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    file = embeddings(arguments.samples, arguments.known)
+    for stack in arguments.stack:
+        with tempfile.TemporaryDirectory() as folder, service_on(stack, Path(folder)) as installation:
+            first: Scored | None = None
+            for workers in [1, 2] * arguments.repeats:
+                found = score(installation, file, workers, arguments.model)
+                first = first if first is not None and workers == 2 else found
+                row = (
+                    stack,
+                    str(workers),
+                    f"{found.scoring_s:.1f}",
+                    f"{first.scoring_s / found.scoring_s:.2f}",
+                    ", ".join(map(str, found.processor_s)),
+                    f"{found.load:.1f}",
+                    "yes" if found.ranking == first.ranking else "NO",
+                )
+                table.add_row(*row)
+                lines.append("| " + " | ".join(row) + " |")
+                print(*row, file=sys.stderr, flush=True)
+    Console(width=140).print(table)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "shared_scoring.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

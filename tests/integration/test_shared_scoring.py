@@ -1,0 +1,69 @@
+"""Scoring that several Celery workers share, on each database in turn."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from service.store.engine import Database, open_database
+from service.store.tables import blocks
+from tests.integration.installation import Installation, impatient, installed, kill
+
+
+@pytest.fixture
+def installation(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Installation]:
+    """A service without a worker, which shares what takes a twentieth of a second."""
+    settings = impatient(tmp_path / "home", database_url, redis_url)
+    with installed(settings.model_copy(update={"share_seconds": 0.05})) as opened:
+        yield opened
+
+
+@pytest.fixture
+def ledger(installation: Installation) -> Iterator[Database]:
+    """Its database."""
+    opened = open_database(installation.settings.database)
+    yield opened
+    opened.close()
+
+
+def helper_of(installation: Installation, ledger: Database, job_id: str) -> str:
+    """A worker process that has taken a block of another worker's job."""
+    while True:
+        with ledger.read() as connection:
+            found = connection.execute(sa.select(blocks.c.helper).where(blocks.c.helper.is_not(None), ~blocks.c.done))
+            helper = found.scalars().first()
+        if helper is not None:
+            return str(helper)
+        assert installation.job(job_id)["state"] not in ("ranking", "completed", "failed"), "nobody has helped"
+        time.sleep(0.002)
+
+
+def left_of(installation: Installation, ledger: Database, job_id: str) -> list[object]:
+    """Rows and files of blocks."""
+    with ledger.read() as connection:
+        rows = connection.execute(blocks.select()).all()
+    return [*rows, *(installation.settings.home / "jobs" / job_id).glob("shared*/**/*")]
+
+
+def test_two_workers_give_the_bits_of_one_also_where_a_helper_or_the_worker_of_the_job_is_killed(
+    installation: Installation, ledger: Database
+) -> None:
+    with installation.worker():
+        job_id = installation.submit_embeddings()
+        installation.wait(job_id, "completed")
+    expected = installation.ranking(job_id)
+
+    for killed in (None, "helper", "worker of the job"):
+        with installation.worker() as first, installation.worker() as second:
+            installation.wait_for_workers(2)
+            job_id = installation.submit_embeddings()
+            helper = helper_of(installation, ledger, job_id)
+            by_process = {f"-{process.pid}-" in helper: process for process in (first, second)}
+            if killed is not None:
+                kill(by_process[killed == "helper"])
+            job = installation.wait(job_id, "completed")
+        assert job["attempts"] == (2 if killed == "worker of the job" else 1)
+        assert installation.ranking(job_id) == expected, killed
+        assert left_of(installation, ledger, job_id) == []

@@ -1,0 +1,229 @@
+"""Sharing of a job's scoring: nothing that happens to helpers, files, database or broker changes a bit or holds the job up."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import torch
+
+from service.domain.job import Progress, State
+from service.settings import Settings
+from service.store import blocks, jobs, workers
+from service.store.blobs import Blobs
+from service.store.clock import database_time
+from service.store.engine import Database, open_database
+from service.store.jobs import Claim, LeaseLost
+from service.store.tables import blocks as table
+from service.store.workers import WorkerProcess
+from tests.builders import LEASE, NOON, add_dataset, add_job
+from tests.damage import flip_bit
+from worker.influence.row_computations import GRAIN, Arrays, Numbers, OfRows, Recipe, RowComputation
+from worker.job.context import CheckpointLost, WorkerContext
+from worker.job.helping import Helper
+from worker.job.shared_files import kind_of_process
+from worker.job.sharing import Sharing, rows_of_blocks
+from worker.machine.devices import CPU
+from worker.signals import shared_computations
+
+ROWS = 6 * GRAIN + 100
+VALUES = torch.arange(ROWS, dtype=torch.float32)
+
+
+def opened(arrays: Arrays, numbers: Numbers) -> OfRows:
+    return lambda rows: {"twice": arrays["values"][rows] * numbers["by"]}
+
+
+def computation(label: str = "twice-0", seconds: float = 6.1) -> RowComputation:
+    recipe = Recipe("twice", {"values": VALUES, "again": VALUES}, {"by": 2.0})
+    return RowComputation(label, ROWS, seconds, lambda: opened(dict(recipe.arrays), recipe.numbers), recipe)
+
+
+class Scene:
+    """A claimed job with its worker, and helpers; `called` are the calls for help, `shares` what was reported."""
+
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        add_job(database, add_dataset(database))
+        with database.write() as connection:
+            held = jobs.claim(connection, "job_1", "worker-1", LEASE, NOON)
+            assert held is not None
+            for state in (State.TRAINING, State.SCORING):
+                jobs.advance(connection, held, state, Progress(phase=state), NOON)
+            for number in range(3):
+                workers.record_process(connection, WorkerProcess(f"{number}", "w", "here"), database_time(connection))
+        self.called: list[int] = []
+        self.shares: list[float] = []
+        self.now = 0.0
+        self.database, self.blobs, self.held = database, blobs, held
+        settings = Settings(home=blobs.home, share_seconds=1)
+        self.context = WorkerContext(settings, database, blobs, CPU, lambda: False, lambda _, n: self.called.append(n))
+        self.sharing = Sharing(held, self.context, lambda: self.now)
+
+    def begin(self, **options: object) -> Callable[[], Arrays]:
+        return self.sharing.begin(computation(**options), self.report)  # type: ignore[arg-type]
+
+    def report(self, share: float) -> None:
+        self.now += 1
+        self.shares.append(share)
+
+    def help(self, helper: Helper | None = None) -> bool:
+        return (helper or Helper()).help_with("job_1", "helper-1", self.context)
+
+    def take(self) -> blocks.RowBlock:
+        with self.database.write() as connection:
+            found = blocks.help_with(connection, "job_1", kind_of_process(), "silent")
+        assert found is not None
+        return found
+
+    @property
+    def folder(self) -> Path:
+        return self.blobs.shared("job_1")
+
+    def assert_complete(self, found: Arrays) -> None:
+        assert torch.equal(found["twice"], 2 * VALUES)
+        assert self.shares == sorted(self.shares)
+        assert self.shares[-1] == 1
+        self.sharing.end()
+        with self.database.read() as connection:
+            assert connection.execute(table.select()).all() == []
+        assert not self.folder.exists()
+
+
+@pytest.fixture
+def scene(empty_sqlite: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setitem(shared_computations.OPENED_BY, "twice", opened)
+    database = open_database(empty_sqlite)
+    yield Scene(database, blobs)
+    database.close()
+
+
+def test_helpers_and_the_worker_of_the_job_compute_all_blocks_between_them(scene: Scene) -> None:
+    arrays, helper = scene.begin(), Helper()
+    # Of three processes, two have nothing to do.
+    assert scene.called == [2]
+    assert [scene.help(helper) for _ in range(3)] == [True] * 3
+    assert len(list(scene.folder.glob("*/twice-0-*.safetensors"))) == 3
+    # An array that is there twice is written once.
+    assert len(list(scene.folder.glob("*/*.npy"))) == 1
+    scene.assert_complete(arrays())
+    assert not scene.help(helper)
+
+
+def test_a_computation_that_others_have_begun_is_ended_meanwhile(scene: Scene) -> None:
+    first, second = scene.begin(), scene.begin(label="twice-1")
+    held = [scene.take() for _ in range(7)]
+    assert {one.computation for one in held} == {"twice-0"}
+    found = first()
+    # While the first one's helpers were waited for, the second one was computed.
+    assert torch.equal(found["twice"], 2 * VALUES)
+    with scene.database.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+    assert torch.equal(second()["twice"], found["twice"])
+
+
+def test_short_computations_and_those_that_cannot_be_shared_make_no_query_and_no_file(scene: Scene) -> None:
+    scene.database.close()
+    queries: list[object] = []
+    sa.event.listen(scene.database.engine, "before_cursor_execute", lambda *found: queries.append(found))
+    for one in (computation(seconds=0.5), RowComputation("other", ROWS, 60.0, computation().open)):
+        assert torch.equal(scene.sharing.begin(one, scene.report)()["twice"], 2 * VALUES)
+    scene.sharing.end()
+    assert queries == []
+    assert not scene.folder.exists()
+
+
+def test_nothing_is_offered_where_no_other_worker_is_there(scene: Scene) -> None:
+    with scene.database.write() as connection:
+        for number in (1, 2):
+            workers.remove_process(connection, f"{number}")
+    assert torch.equal(scene.begin()()["twice"], 2 * VALUES)
+    assert scene.called == []
+    assert not scene.folder.exists()
+
+
+@pytest.mark.parametrize("damage", [flip_bit, Path.unlink])
+def test_what_a_helper_computed_and_cannot_be_read_is_computed_again(
+    scene: Scene, damage: Callable[[Path], None]
+) -> None:
+    arrays = scene.begin()
+    assert scene.help()
+    damage(next(scene.folder.glob("*/twice-0-*.safetensors")))
+    scene.assert_complete(arrays())
+
+
+def test_a_block_whose_helper_is_gone_is_computed_after_a_while(scene: Scene) -> None:
+    arrays, block = scene.begin(), scene.take()
+    scene.assert_complete(arrays())
+    with scene.database.write() as connection:
+        assert not blocks.finish(connection, block, "silent")
+
+
+def test_a_helper_that_comes_too_late_leaves_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays, finish = scene.begin(), blocks.finish
+
+    def late(connection: sa.Connection, block: blocks.RowBlock, helper: str) -> bool:
+        blocks.remove(connection, block)
+        return finish(connection, block, helper)
+
+    monkeypatch.setattr(blocks, "finish", late)
+    assert not scene.help()
+    assert list(scene.folder.glob("*/*.safetensors*")) == []
+    scene.assert_complete(arrays())
+
+
+def test_a_helper_that_fails_gives_its_block_back(scene: Scene) -> None:
+    arrays = scene.begin()
+    recipe = next(scene.folder.glob("*/twice-0.json"))
+    content = recipe.read_bytes()
+    recipe.unlink()
+    assert not scene.help()
+    with scene.database.read() as connection:
+        assert blocks.helped(connection, scene.held) == []
+    recipe.write_bytes(content)
+    scene.assert_complete(arrays())
+
+
+def test_without_the_database_all_blocks_are_computed_here(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = scene.begin()
+    assert scene.help()
+
+    def away(*_: object) -> None:
+        raise sa.exc.OperationalError("SELECT", None, Exception("the server is away"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "helped", away)
+        found = arrays()
+    scene.assert_complete(found)
+
+
+def test_what_blocks_are_computed_from_is_written_again_where_it_is_damaged(scene: Scene) -> None:
+    arrays = scene.begin()
+    flip_bit(next(scene.folder.glob("*/*.npy")))
+    assert not scene.help()
+    with pytest.raises(CheckpointLost, match="damaged"):  # the job is queued again
+        arrays()
+
+
+def test_a_job_that_is_taken_away_stops_and_leaves_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = scene.begin()
+
+    def lost(_share: float) -> None:
+        raise LeaseLost("job_1")
+
+    monkeypatch.setattr(scene.sharing._offered["twice-0"], "on_share", lost)
+    with pytest.raises(LeaseLost):
+        arrays()
+    scene.sharing.end()
+    assert not scene.folder.exists()
+    following = Claim("job_1", "worker-2", 2)
+    assert Sharing(following, scene.context)._files.folder != scene.sharing._files.folder
+
+
+def test_blocks_depend_on_the_length_of_a_computation_alone() -> None:
+    def rows(samples: int, seconds: float) -> int:
+        open_ = computation().open
+        return rows_of_blocks(RowComputation("x", samples, seconds, open_), 10.0)
+
+    assert [rows(80_000, seconds) for seconds in (10.0, 30.0, 100.0)] == [3 * GRAIN, GRAIN, GRAIN]
+    assert rows(1_000_000, 3_600.0) == 3 * GRAIN  # ten seconds
+    assert rows(100_000_000, 1e6) == 10 * GRAIN  # ten thousand blocks

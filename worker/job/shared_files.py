@@ -1,0 +1,121 @@
+"""Files of a shared computation: the arrays that blocks read, written once, and what was computed of each block."""
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from service.store.blobs import Blobs
+from service.store.blocks import RowBlock
+from service.store.seal import open_array, read_checked, remove_sealed, sealed_write
+from worker.influence.row_computations import Arrays, OfRows, Recipe
+from worker.signals.shared_computations import OPENED_BY
+
+
+@cache
+def kind_of_process() -> str:
+    """What two processes must have in common to compute the same bits, with as many threads."""
+    try:
+        own = version("usual-suspects")
+    except PackageNotFoundError:
+        own = "0"
+    return f"{own}, torch {torch.__version__}, {_processor()}"
+
+
+def _processor() -> str:
+    # Libraries choose their kernels by more than the instructions that a processor has.
+    capability = torch.backends.cpu.get_cpu_capability()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{platform.machine()}, {capability}, {names[0] if names else platform.processor()}"
+
+
+@dataclass(frozen=True)
+class OpenedComputation:
+    """A computation as it was read from its files; blocks are to be computed with so many `threads`."""
+
+    of_rows: OfRows
+    threads: int
+
+
+@dataclass(frozen=True)
+class SharedFiles:
+    """The files of one claim of a job."""
+
+    blobs: Blobs
+    job_id: str
+    claim: str
+
+    @property
+    def folder(self) -> Path:
+        """Their folder, apart from that of any other claim."""
+        return self.blobs.shared(self.job_id) / hashlib.sha256(self.claim.encode()).hexdigest()[:16]
+
+    def write_recipe(self, computation: str, recipe: Recipe, threads: int) -> None:
+        """Write what blocks are computed from. Raises OSError and ArtefactsUnavailable."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        written: dict[tuple[object, ...], Path] = {}
+        files = {}
+        for name, array in recipe.arrays.items():
+            # Embeddings are the activations of a model that is nothing but a head: they are written once.
+            key = (array.data_ptr(), array.dtype, array.shape, array.stride())
+            if key not in written:
+                written[key] = self.folder / f"{computation}-{name}.npy"
+                with sealed_write(written[key]) as part, part.open("wb") as file:
+                    np.save(file, array.contiguous().numpy())
+            files[name] = written[key].name
+        described = {"name": recipe.name, "numbers": dict(recipe.numbers), "threads": threads, "arrays": files}
+        path = self._recipe(computation)
+        with sealed_write(path) as part:
+            part.write_text(json.dumps(described))
+        self.blobs.upload(*written.values(), path)
+
+    def open(self, computation: str) -> OpenedComputation:
+        """Open what was written. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
+        described = json.loads(read_checked(self.blobs.shared_file(self._recipe(computation))))
+        arrays = {name: self._array(file) for name, file in described["arrays"].items()}
+        return OpenedComputation(OPENED_BY[described["name"]](arrays, described["numbers"]), described["threads"])
+
+    def write_block(self, block: RowBlock, arrays: Arrays) -> None:
+        """Write what was computed of a block. Raises OSError, also where the computation has ended, and ArtefactsUnavailable."""
+        path = self._block(block)
+        with sealed_write(path) as part:
+            save_file({name: one.contiguous() for name, one in arrays.items()}, part)
+        self.blobs.upload(path)
+
+    def read_block(self, block: RowBlock) -> Arrays:
+        """Read it, and delete it here. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
+        path = self.blobs.shared_file(self._block(block))
+        found: Arrays = load(read_checked(path))
+        remove_sealed(path)
+        return found
+
+    def discard_block(self, block: RowBlock) -> None:
+        """Delete what was computed of a block that nobody waits for."""
+        self.blobs.discard(self._block(block))
+
+    def discard(self) -> None:
+        """Delete the files of this claim and of earlier ones. Raises ArtefactsUnavailable."""
+        self.blobs.discard(self.blobs.shared(self.job_id))
+
+    def _array(self, name: str) -> Tensor:
+        path = self.blobs.shared_file(self.folder / name)
+        # Nothing writes to it; torch has no tensors that cannot be written to.
+        return torch.from_numpy(open_array(path, writable=True))
+
+    def _recipe(self, computation: str) -> Path:
+        return self.folder / f"{computation}.json"
+
+    def _block(self, block: RowBlock) -> Path:
+        return self.folder / f"{block.computation}-{block.first}.safetensors"
