@@ -7,7 +7,6 @@ children. Each child computes something first, then writes that it can take a jo
 """
 
 import gc
-import importlib
 import math
 import multiprocessing
 import os
@@ -68,8 +67,6 @@ if TYPE_CHECKING:
 log_to_stderr()
 log = structlog.get_logger()
 
-# Imported by optimizers of torch at the first step of a job: 800 modules, seconds on a busy machine.
-_NEEDED_BY_JOBS = ("torch._dynamo",)
 # Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
 _CHILD_STARTS_WITHIN_S = 120.0
 
@@ -246,13 +243,9 @@ def _prepare_parent(options: dict[str, object], **_: object) -> None:
     log_libraries_to_stderr()  # before Celery warns of anything
     global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
     _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
-    gc.disable()
-    for name in _NEEDED_BY_JOBS:
-        importlib.import_module(name)
     # Nothing that was imported is ever garbage: neither this process nor its children look through it again, which would also
     # make each child copy the memory that it shares with its parent.
     gc.freeze()
-    gc.enable()
 
 
 @worker_process_init.connect
@@ -262,7 +255,8 @@ def _prepare_process(**_: object) -> None:
     torch.set_num_threads(settings().threads or cores().share(_pool_size, _pool_size))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
     # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
-    torch.use_deterministic_algorithms(True, warn_only=settings().device != "cpu" and torch.cuda.is_available())
+    # Not by torch.use_deterministic_algorithms, which imports torch's compiler.
+    torch.set_deterministic_debug_mode("warn" if settings().device != "cpu" and torch.cuda.is_available() else "error")
     # A process that cannot compute hangs here and is replaced; one that lacks its device or its files raises. Neither is
     # counted as ready.
     torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 from service.store.seal import check, sealed_write
+from worker.libraries.optimizers import AdamW, Sgd
 from worker.machine.devices import device_of, to_device
 from worker.machine.threads import one_thread
 from worker.training.augmentation import flip_crop
@@ -238,14 +239,14 @@ def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
 def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if training.optimizer == "sgd":
-        return torch.optim.SGD(
+        return Sgd(
             parameters,
             lr=training.learning_rate,
             momentum=training.momentum,
             weight_decay=training.weight_decay,
             foreach=True,
         )
-    return torch.optim.AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+    return AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
 
 
 def _check(loss: float, limit: float, epoch: int, model: nn.Module, training: Training) -> None:

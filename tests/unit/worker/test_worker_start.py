@@ -15,15 +15,20 @@ app._prepare_parent(options={"concurrency": 2})
 print(gc.isenabled(), gc.get_freeze_count() > 300_000)
 before = set(sys.modules)
 import torch
-torch.use_deterministic_algorithms(True)
-weight = torch.nn.Parameter(torch.ones(3))
-for kind in (torch.optim.SGD, torch.optim.AdamW):
-    optimizer = kind([weight], lr=0.1)
-    optimizer.zero_grad()
-    weight.sum().backward()
-    optimizer.step()
+torch.set_deterministic_debug_mode("error")
+from service.domain.specs import Training
+from worker.training.loop import train
+labels = torch.arange(8) % 2
+for optimizer in ("sgd", "adamw"):
+    # One network has gradients of its own, the other those of autograd. Training goes on from the state of its first epoch.
+    for model in (torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Softplus())):
+        training = Training(epochs=2, batch_size=4, learning_rate=0.1, momentum=0.9, weight_decay=0.01, seed=0, checkpoints="all", schedule="constant", optimizer=optimizer)
+        states = []
+        train(model, [torch.rand(8, 3)], labels, training, resume=None, after_epoch=lambda one, _: states.append(one))
+        train(model, [torch.rand(8, 3)], labels, training, resume=states[0], after_epoch=lambda *_: None)
 added = set(sys.modules) - before
-print(len(added) < 5, app._pool_size, app.app.conf.worker_proc_alive_timeout, sorted(set(sys.modules) & {"sklearn", "alembic", "scipy.stats"}))
+unwanted = {"sklearn", "alembic", "scipy.stats", "torch._dynamo", "torch._inductor.config"}
+print(len(added) < 5, app._pool_size, app.app.conf.worker_proc_alive_timeout, sorted(set(sys.modules) & unwanted))
 """
 
 
