@@ -65,13 +65,19 @@ class Stack:
         # OpenMP threads that spin long while waiting take cores from working processes: 10 times slower on a busy
         # machine. Threads that sleep at once are 3 times slower on an idle machine.
         self._environment.setdefault("GOMP_SPINCOUNT", "10000")
-        # The worker first: its imports take longest. While it and the API import, the broker comes up and the database is migrated
-        # here, where the reason of a failure is at hand; the API waits for that, as for any other process that migrates.
+        # The worker first: its imports take longest. While it and the API import, the broker comes up.
         self._start_worker()
         self._start_api()
         self._wait_for_port(broker_port)
-        migrate_database(self._environment)
-        self._wait_until_ready()
+        if not self._settings.database.startswith("sqlite"):
+            # A server may be away: the API would wait for it, and here the reason is told.
+            migrate_database(self._environment)
+        try:
+            self._wait_until_ready()
+        except StackError:
+            # The API migrates a file. Where it could not, this tells the reason.
+            migrate_database(self._environment)
+            raise
 
     def watch(self, on_restart: Callable[[str], None]) -> None:
         """Restart each process that ends, after a pause, and keep their logs small; never returns. Raises StackError.

@@ -21,11 +21,11 @@ import pytest
 
 from service.settings import Settings
 from service.store import jobs
-from service.store.engine import open_database
+from service.store.engine import migrate, open_database
 from service.terminal.processes import free_port
 from service.terminal.stack import running
 from service.terminal.supervised import StackError
-from tests.servers import reserved_port
+from tests.servers import administer, reserved_port
 
 SUSPECTS = str(Path(sys.executable).with_name("suspects"))
 PATIENCE_S = 120
@@ -279,6 +279,19 @@ def test_other_addresses_than_loopback_need_keys(tmp_path: Path) -> None:
 
 def test_settings_that_cannot_be_are_told(tmp_path: Path) -> None:
     assert "SUSPECTS_THREADS: Input should be greater than 0" in refused(tmp_path, SUSPECTS_THREADS="0")
+
+
+def test_a_database_of_a_newer_version_is_told_with_the_cure(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'own.db'}"
+    migrate(url)
+    administer(
+        url,
+        "UPDATE alembic_version SET version_num = '9000'",
+        "UPDATE schema_compatibility SET oldest_code = '9000'",
+    )
+    said = refused(tmp_path, "--port", str(free_port()), SUSPECTS_DATABASE_URL=url)
+    assert "suspects migrate down --to" in said
+    assert "log" not in said, "the reason alone"
 
 
 def test_what_is_not_installed_is_named_with_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

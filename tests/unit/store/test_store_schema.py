@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic.script import ScriptDirectory
 
 from service.store import datasets, engine
 from service.store.engine import SchemaTooNew, migrate, open_database, schema_state
@@ -71,3 +72,7 @@ def test_a_schema_goes_back_and_forth_with_what_is_in_it(url: str) -> None:
     with database.read() as connection:
         assert datasets.get(connection, info.id) == info
     database.close()
+
+
+def test_the_newest_schema_is_that_of_the_last_migration(url: str) -> None:
+    assert schema_state(url).newest == ScriptDirectory.from_config(engine.migration_config(url)).get_current_head()
