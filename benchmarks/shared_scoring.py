@@ -4,8 +4,8 @@
 
 Embeddings with a split of verified samples, on which influence is measured. Real Celery workers with SUSPECTS_THREADS=1: on SQLite and
 Valkey with one data folder (`embedded`), or on PostgreSQL, Valkey and S3 with a data folder for each worker (`s3`). Seconds are those
-of the scoring phase, as the job tells them. Beside them stand the processor time of the workers over the whole job, and the load of
-the machine before each job: where others compute too, two workers do not get two cores.
+of the scoring phase, as the job tells them. Beside them stand the processor time of the workers over the whole job, and the cores
+that everything else on the machine had meanwhile: where others compute too, two workers do not get two cores.
 """
 
 import argparse
@@ -37,12 +37,15 @@ WIDTH, CLASSES, EPOCHS = 128, 10, 8
 
 @dataclass(frozen=True)
 class Scored:
-    """A job that some workers have done: seconds of scoring, and processor seconds of each worker over the whole job."""
+    """A job that some workers have done: seconds of scoring; processor seconds of each worker over the whole job, and of all else.
+
+    `others` are the cores that everything else on the machine had meanwhile, this service with its servers among it.
+    """
 
     workers: int
     scoring_s: float
     processor_s: list[float]
-    load: float
+    others: float
     ranking: list[dict[str, str]]
 
 
@@ -81,7 +84,7 @@ def service_on(stack: str, home: Path) -> Iterator[Installation]:
 
 def score(installation: Installation, file: bytes, workers: int, model: str) -> Scored:
     """Let some workers do the job."""
-    client, load = installation.client, os.getloadavg()[0]
+    client = installation.client
     with ExitStack() as running:
         processes = []
         for number in range(workers):
@@ -97,17 +100,18 @@ def score(installation: Installation, file: bytes, workers: int, model: str) -> 
         }
         answer = client.post("/jobs", files={"file": ("e.npz", file)}, data={"spec": json.dumps(spec)}, timeout=600)
         job_id = answer.raise_for_status().json()["id"]
-        before = [_processor_seconds(process.pid) for process in processes]
+        before, busy, began = [_processor_seconds(one.pid) for one in processes], _busy_seconds(), time.monotonic()
         while (job := installation.job(job_id))["state"] != "completed":
             if job["state"] == "failed":
                 raise RuntimeError(job["error"])
             time.sleep(1)
-        spent = [_processor_seconds(process.pid) for process in processes]
+        spent = [_processor_seconds(one.pid) - start for one, start in zip(processes, before, strict=True)]
+        others = (_busy_seconds() - busy - sum(spent)) / (time.monotonic() - began)
     return Scored(
         workers,
         job["result"]["timings"]["scoring_s"],
-        [round(after - one, 1) for one, after in zip(before, spent, strict=True)],
-        load,
+        [round(one, 1) for one in spent],
+        others,
         installation.ranking(job_id),
     )
 
@@ -125,6 +129,12 @@ def _processor_seconds(group: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _busy_seconds() -> float:
+    """Of all processors, in user and system mode, and those that the host of a virtual machine gave to others."""
+    user, nice, system, _, _, interrupts, soft, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -134,7 +144,15 @@ def main() -> None:
     parser.add_argument("--model", default="linear_probe")
     parser.add_argument("--repeats", type=int, default=1)
     arguments = parser.parse_args()
-    columns = ("stack", "workers", "scoring s", "faster", "processor s of each worker", "load before", "same bits")
+    columns = (
+        "stack",
+        "workers",
+        "scoring s",
+        "faster",
+        "processor s of each worker",
+        "cores that others had",
+        "same bits",
+    )
     title = f"{arguments.model}, {arguments.samples:,} embeddings, {arguments.known:,} verified, {EPOCHS} checkpoints"
     table = Table(*columns, title=title)
     lines = [f"# Shared scoring: {title}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
@@ -151,7 +169,7 @@ def main() -> None:
                     f"{found.scoring_s:.1f}",
                     f"{first.scoring_s / found.scoring_s:.2f}",
                     ", ".join(map(str, found.processor_s)),
-                    f"{found.load:.1f}",
+                    f"{found.others:.2f}",
                     "yes" if found.ranking == first.ranking else "NO",
                 )
                 table.add_row(*row)

@@ -113,13 +113,13 @@ class LeafGradients:
         rate: float,
         side: Literal["train", "reference"],
     ) -> None:
-        self._blocks, self._tables, self._rate, self._side = blocks, tables, rate, side
+        self.blocks, self.tables, self.rate, self._side = blocks, tables, rate, side
         self.samples = len(blocks[0].leaves)
         self.block = 4_096
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource. The learning rate is not in it."""
-        found, table = self._blocks[t].rows(rows), self._tables[t]
+        found, table = self.blocks[t].rows(rows), self.tables[t]
         leaves, width = found.leaves.long(), found.before.shape[1]
         trees = torch.arange(leaves.shape[1])
         outputs, roots = table.output[trees, leaves], table.weight[trees, leaves].sqrt()
@@ -129,7 +129,7 @@ class LeafGradients:
             part = slice(tree, tree + width)
             first, second = derivatives(raw, labels)
             train[:, part], reference[:, part] = first + outputs[:, part] * second, first
-            raw += self._rate * outputs[:, part]
+            raw += self.rate * outputs[:, part]
         train, reference = (train / roots).float(), (reference / roots).float()
         ids, room = leaves + trees * table.output.shape[1], table.output.numel()
         if self._side == "train":

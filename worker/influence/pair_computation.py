@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.influence.activations import Trace
+from worker.influence.gradient_recipes import SIDES, described, open_source
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
+from worker.influence.leaf_gradients import LeafGradients
 from worker.influence.pair_sums import PairRows, PairSums, Related, sums_of, weight_behind
 from worker.influence.pairs import PairwiseInfluence
 from worker.influence.row_computations import PRODUCTS_A_SECOND, Arrays, Numbers, OfRows, Recipe, RowComputation
@@ -15,6 +16,7 @@ from worker.influence.tracin import CheckpointInfluence
 
 NAME = "pairs"
 _RELATED = "related."
+_LOOK_UP = 25  # products that take as long as the number of a leaf is looked up
 _SECONDS_A_PAIR = 30e-9  # to reduce it, whatever the layer
 
 
@@ -53,36 +55,26 @@ def pair_computation(
     by_checkpoint: bool,
 ) -> RowComputation:
     """Every pair, with the influence `by_checkpoint` where that is added up from the pairs."""
+    ours, theirs = described(train, "train"), described(reference, "reference")
     recipe = None
-    if isinstance(train, LastLayerGradients) and isinstance(reference, LastLayerGradients) and not by_checkpoint:
-        recipe = Recipe(
-            NAME,
-            {
-                **_arrays_of("train", train.trace),
-                **_arrays_of("reference", reference.trace),
-                "labels": labels,
-                "reference_labels": reference_labels,
-                **counted.arrays,
-            },
-            {"rates": list(rates), "bias": train.trace.bias, "classes": classes},
-        )
+    if ours is not None and theirs is not None:
+        labelled = {"labels": labels, "reference_labels": reference_labels}
+        told = {"pair_rates": list(rates), "classes": classes, "by_checkpoint": by_checkpoint}
+        recipe = Recipe(NAME, {**ours[0], **theirs[0], **labelled, **counted.arrays}, {**ours[1], **told})
 
     def rows() -> OfRows:
         pairs = PairwiseInfluence(train, labels, reference, reference_labels, rates, classes if by_checkpoint else None)
         return PairRows(pairs, reference_labels, classes, **vars(counted))
 
-    return RowComputation(NAME, len(labels), _seconds(train, reference_labels, len(rates), recipe), rows, recipe)
+    return RowComputation(NAME, len(labels), _seconds(train, reference_labels, len(rates)), rows, recipe)
 
 
 def open_pairs(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
     """The same function of rows from a recipe."""
-    rates, classes = tuple(numbers["rates"]), int(numbers["classes"])
-    train, reference = (
-        LastLayerGradients(_trace_of(side, arrays, rates, bias=bool(numbers["bias"])))
-        for side in ("train", "reference")
-    )
-    known = arrays["reference_labels"]
-    pairs = PairwiseInfluence(train, arrays["labels"], reference, known, rates)
+    train, reference = (open_source(arrays, numbers, side) for side in SIDES)
+    rates, classes, known = tuple(numbers["pair_rates"]), int(numbers["classes"]), arrays["reference_labels"]
+    by_checkpoint = classes if numbers["by_checkpoint"] else None
+    pairs = PairwiseInfluence(train, arrays["labels"], reference, known, rates, by_checkpoint)
     return PairRows(pairs, known, classes, **vars(PairsCounted.of(arrays)))
 
 
@@ -97,22 +89,14 @@ def pair_sums_of(
     return sums_of(found, weight, checkpoints)
 
 
-def _seconds(
-    train: GradientSource, reference_labels: Int[Tensor, " m"], checkpoints: int, recipe: Recipe | None
-) -> float:
-    """About the time on one thread; of gradients that no other process can have, that of a small layer."""
+def _seconds(train: GradientSource, reference_labels: Int[Tensor, " m"], checkpoints: int) -> float:
+    """About the time on one thread; of gradients that need the network itself, that of a small layer."""
     products = 0
-    if recipe is not None:
-        activations, logits = recipe.arrays["train.activations"], recipe.arrays["train.logits"]
-        products = len(activations) * activations.shape[2] + (checkpoints + 2) * logits.shape[2]
+    if isinstance(train, LastLayerGradients):
+        activations, logits = train.trace.activations, train.trace.logits
+        products = (1 if train.trace.shared else checkpoints) * activations.shape[2] + (checkpoints + 2) * logits.shape[
+            2
+        ]
+    elif isinstance(train, LeafGradients):
+        products = _LOOK_UP * (checkpoints + 2) * train.blocks[0].leaves.shape[1]
     return train.samples * len(reference_labels) * (_SECONDS_A_PAIR + products / PRODUCTS_A_SECOND)
-
-
-def _arrays_of(side: str, trace: Trace) -> Arrays:
-    activations = trace.activations[:1] if trace.shared else trace.activations
-    return {f"{side}.activations": activations, f"{side}.logits": trace.logits}
-
-
-def _trace_of(side: str, arrays: Mapping[str, Tensor], rates: tuple[float, ...], *, bias: bool) -> Trace:
-    activations = arrays[f"{side}.activations"]
-    return Trace(activations.expand(len(rates), -1, -1), arrays[f"{side}.logits"], rates, bias)

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from worker.influence.activations import Trace
+from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafTable
 from worker.influence.row_computations import GRAIN, Arrays, Merged, OnShare, RowComputation, alone, ranges
 from worker.signals.measurements import Measurements, measure_checkpoints
-from worker.signals.reference import ReferenceSamples
+from worker.signals.reference import Chosen, ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
 from worker.signals.shared_computations import OPENED_BY
 
@@ -47,6 +49,17 @@ class Elsewhere:
         return end
 
 
+def leaves(rows: int, side: Literal["train", "reference"], tables: list[LeafTable]) -> LeafGradients:
+    draw = torch.Generator().manual_seed(rows)
+    blocks = [
+        BlockOfSamples(
+            torch.randint(0, 5, (rows, 2 * C), generator=draw, dtype=torch.uint8), torch.randn(rows, C, generator=draw)
+        )
+        for _ in tables
+    ]
+    return LeafGradients(blocks, tables, 0.1, side)
+
+
 def measured(begin: Callable[..., Callable[[], Arrays]], kind: str) -> Measurements:
     train, known = trace(N, 1, shared=kind == "verified"), trace(M, 2, shared=kind == "verified")
     labels, known_labels = torch.arange(N) % C, torch.arange(M) % C
@@ -64,7 +77,15 @@ def measured(begin: Callable[..., Callable[[], Arrays]], kind: str) -> Measureme
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
         return (train.activations[t] + 1, known.activations[t] + 1) if inner else (None, None)
 
-    return measure_checkpoints(train, labels, reference, C, 0, read, begin=begin, groups=groups)
+    chosen = None
+    if kind == "trees":
+        draw = torch.Generator().manual_seed(3)
+        tables = [
+            LeafTable(torch.randn(2 * C, 5, generator=draw), torch.rand(2 * C, 5, generator=draw) + 1) for _ in range(T)
+        ]
+        known_side = leaves(M, "reference", tables)
+        chosen = Chosen(leaves(N, "train", tables), known_side, known_side)
+    return measure_checkpoints(train, labels, reference, C, 0, read, begin=begin, groups=groups, chosen=chosen)
 
 
 def tensors(value: object, place: str = "") -> dict[str, Tensor]:
@@ -74,7 +95,7 @@ def tensors(value: object, place: str = "") -> dict[str, Tensor]:
     return {name: one for key, part in parts.items() for name, one in tensors(part, f"{place}.{key}").items()}
 
 
-@pytest.mark.parametrize("kind", ["trusted", "verified", "grouped", "itself"])
+@pytest.mark.parametrize("kind", ["trusted", "verified", "grouped", "itself", "trees"])
 def test_blocks_that_other_processes_compute_have_the_bits_of_one_process(kind: str) -> None:
     expected, elsewhere = tensors(measured(alone, kind)), Elsewhere(GRAIN)
     found = tensors(measured(elsewhere.begin, kind))
