@@ -135,10 +135,15 @@ def test_workers_of_two_hosts_share_the_scoring_of_a_job(
     capfd.readouterr()
     with worker_of(installation, "second"), worker_of(installation, "third"):
         installation.wait_for_workers(2)
-        job_id = installation.submit_embeddings()
-        installation.wait(job_id, "completed")
-    told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"scoring shared"' in line]
-    assert told[0]["by_others"] > 0
+        by_others = 0
+        for _ in range(10):  # on a busy machine help may come too late
+            job_id = installation.submit_embeddings()
+            installation.wait(job_id, "completed")
+            told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"scoring shared"' in line]
+            by_others += sum(one["by_others"] for one in told)
+            if by_others:
+                break
+    assert by_others > 0
     assert installation.ranking(job_id) == installation.ranking(alone)
     assert not bucket.under(f"jobs/{job_id}/shared")
 

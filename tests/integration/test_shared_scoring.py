@@ -28,16 +28,19 @@ def ledger(installation: Installation) -> Iterator[Database]:
     opened.close()
 
 
-def helper_of(installation: Installation, ledger: Database, job_id: str) -> str:
-    """A worker process that has taken a block of another worker's job."""
-    while True:
-        with ledger.read() as connection:
-            found = connection.execute(sa.select(blocks.c.helper).where(blocks.c.helper.is_not(None), ~blocks.c.done))
-            helper = found.scalars().first()
-        if helper is not None:
-            return str(helper)
-        assert installation.job(job_id)["state"] not in ("ranking", "completed", "failed"), "nobody has helped"
-        time.sleep(0.002)
+def helped_job(installation: Installation, ledger: Database) -> tuple[str, str]:
+    """A job that is being scored, and a worker process that has taken a block of it. On a busy machine one may come too late."""
+    for _ in range(10):
+        job_id = installation.submit_embeddings()
+        while installation.job(job_id)["state"] not in ("ranking", "completed", "failed"):
+            taken = blocks.c.helper.is_not(None) & ~blocks.c.done
+            with ledger.read() as connection:
+                helper = connection.execute(sa.select(blocks.c.helper).where(taken)).scalars().first()
+            if helper is not None:
+                return job_id, str(helper)
+            time.sleep(0.002)
+        installation.wait(job_id, "completed")
+    raise AssertionError("nobody has helped")
 
 
 def left_of(installation: Installation, ledger: Database, job_id: str) -> list[object]:
@@ -58,8 +61,7 @@ def test_two_workers_give_the_bits_of_one_also_where_a_helper_or_the_worker_of_t
     for killed in (None, "helper", "worker of the job"):
         with installation.worker() as first, installation.worker() as second:
             installation.wait_for_workers(2)
-            job_id = installation.submit_embeddings()
-            helper = helper_of(installation, ledger, job_id)
+            job_id, helper = helped_job(installation, ledger)
             by_process = {f"-{process.pid}-" in helper: process for process in (first, second)}
             if killed is not None:
                 kill(by_process[killed == "helper"])
