@@ -24,6 +24,7 @@ from service.store import datasets, evidence, job_events, jobs, leases, ranking_
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database
+from service.store.jobs import Claim
 from service.store.workers import WorkerProcess
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -268,6 +269,16 @@ def finish(
         jobs.complete(connection, held, result(len(table), signals), now)
         rankings.save(connection, job_id, table)
         rankings.save_summaries(connection, job_id, summaries(signals, len(table)))
+
+
+def give_first_ranking(services: Services, held: Claim, info: DatasetInfo, table: pa.Table | None = None) -> None:
+    """Do what a worker does with the first ranking of a job that it has claimed."""
+    table = ranking(info, ["mislabeled"]) if table is None else table
+    ranking_columns.save(services.blobs.ranking(held.job_id, rescorings.FIRST), table, ["mislabeled"])
+    first = {**result(len(table), ["mislabeled"]), "stage": "quick", "confidence": "order"}
+    with services.database.write() as connection:
+        jobs.record_first(connection, held, first, NOON)
+        rankings.save(connection, held.job_id, table)
 
 
 CSV = b"weight,colour,animal\n" + b"".join(

@@ -40,6 +40,16 @@ def find_completed_job(services: Services, job_id: str) -> Job:
     return completed(find_job(services, job_id))
 
 
+def find_ranked_job(services: Services, job_id: str) -> Job:
+    """A job that has a ranking, if only a first one. Raises NotFound, Conflict (not yet) and Gone (never)."""
+    return ranked(find_job(services, job_id))
+
+
+def ranked(job: Job) -> Job:
+    """The job, if it has a ranking, if only a first one. Raises Conflict (not yet) and Gone (never)."""
+    return job if job.state in ACTIVE and job.result is not None else completed(job)
+
+
 def completed(job: Job) -> Job:
     """The job, if its results are there. Raises Conflict (not yet) and Gone (never)."""
     if job.state in ACTIVE:

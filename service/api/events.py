@@ -47,9 +47,9 @@ async def _resume_after(
 async def follow_job(
     job: ExistingJob, after: Annotated[int, Depends(_resume_after)], services: ServicesDependency
 ) -> AsyncIterator[ServerSentEvent]:
-    """Events are `state` at each change, `metrics` after each epoch, and `progress` whenever it changes.
+    """Events are `state` at each change, `metrics` after each epoch, `ranking` when there is a first one, and `progress` whenever it changes.
 
-    `state` and `metrics` have an id; a stream with `Last-Event-ID` continues after it. The final state ends the stream.
+    All but `progress` have an id; a stream with `Last-Event-ID` continues after it. The final state ends the stream.
     """
     told: Progress | None = None
     said: object = None

@@ -12,7 +12,7 @@ from pydantic import FiniteFloat
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from service.actions.find import check_class, check_signal, completed, known_dataset_of_job, known_job
+from service.actions.find import check_class, check_signal, known_dataset_of_job, known_job, ranked
 from service.actions.select_suspects import SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
@@ -24,10 +24,12 @@ from service.api.views.ranked_items import RankedPage, ranked_items
 from service.domain.confidence import told_confidence
 from service.domain.errors import invalid
 from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.job import State
 from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.review import StandingDecision
 from service.domain.spreadsheet import HEADERS, RAW
+from service.domain.stage import stage_of
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
 from service.store.jobs import Job
@@ -213,7 +215,8 @@ def list_suspects(
     """Ties are broken by index, so that pages never overlap. Formats other than JSON contain every row that matches.
 
     `rank` is the place in the whole ranking by this signal, whatever the filters. `offset` goes to any place of the filtered
-    list, `cursor` on from the page before, also where reviews have changed the list since.
+    list, `cursor` on from the page before, also where reviews have changed the list since. A job that trains a network on a table gives a
+    first ranking while it computes (`stage`: quick).
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     asked = _Asked(form, query, names, signals, raw, limit, cursor, offset, ids)
@@ -223,7 +226,7 @@ def list_suspects(
 
 def _answer(services: Services, job_id: str, asked: "_Asked", request: Request) -> Response:
     with services.database.read() as connection:
-        job = completed(known_job(services, connection, job_id))
+        job = ranked(known_job(services, connection, job_id))
         _checked(services, connection, job, asked.query, asked.signals)
         if asked.form == "json":
             content, following = _kept_page(services, connection, job, asked)
@@ -257,9 +260,9 @@ def _words(request: Request) -> tuple[bytes, str | None]:
 
 
 def _kept_page(services: Services, connection: sa.Connection, job: Job, asked: _Asked) -> tuple[bytes, str | None]:
-    """A page, put together again where a review was written since, or where its links are those of a labelling tool."""
+    """A page, put together again where a review was written since, where its links are those of a labelling tool, and while the job computes."""
     ranking = services.open_rankings.get(connection, services.blobs, job.id)
-    if services.completed_jobs.is_pulled(connection, job):
+    if job.state != State.COMPLETED or services.completed_jobs.is_pulled(connection, job):
         return _page(services, connection, job, asked)
     key = (job.id, ranking.columns.folder, asked, ranking.standing.now(connection).moment)
     known = services.pages.get(key)
@@ -283,7 +286,12 @@ def _page(services: Services, connection: sa.Connection, job: Job, asked: _Asked
     more = len(part) > 0 and start + len(part) < len(found)
     following = paging.encode(marked, [page.ranks[-1]]) if more else None
     flagged = _flagged(found.columns.counts, query)
-    about = {"by": query.by, "confidence": told_confidence(job.result), "flagged": flagged}
+    about = {
+        "by": query.by,
+        "stage": stage_of(job.result),
+        "confidence": told_confidence(job.result),
+        "flagged": flagged,
+    }
     rest = to_json({**about, "next": following, "total": len(found)})
     return b'{"items":' + items + b"," + rest[1:], following
 

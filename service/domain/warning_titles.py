@@ -8,6 +8,7 @@ _RANKING = {
     "learnt_little": "The model has learnt too little for its ranking to say much.",
     "learnt_nothing": "The model has learnt next to nothing, so the ranking says little.",
     "no_features": "Without features there are no anomalies, neighbours and groups.",
+    "first_ranking": "This is a first ranking.",
     "no_trees": "Trees could not answer beside the network.",
     "no_training": "The ranking is by your predictions; nothing was trained.",
     "no_trusted_reference": "Nothing is verified, so anomalies cannot be counted.",

@@ -98,8 +98,9 @@ class Blobs:
         return self._folder(self.job(job_id) / "evidence")
 
     def ranking(self, job_id: str, version: int = 0) -> Path:
-        """The folder of a version of a completed job's ranking as columns; 0 is the one that the job itself made."""
-        return self._folder(self.job(job_id) / (f"ranking-{version}" if version else "ranking"))
+        """The folder of a version of a job's ranking as columns; 0 is the one that the job itself made, -1 a first one before it."""
+        name = {0: "ranking", -1: "ranking-first"}.get(version, f"ranking-{version}")
+        return self._folder(self.job(job_id) / name)
 
     def search(self, dataset_id: str) -> Path:
         """The folder of the beginnings of a dataset's texts, to be searched."""

@@ -13,7 +13,7 @@ from service.store.tables import job_events, jobs
 
 
 class JobEvent(BaseModel):
-    """An event of a job. `kind` is state, progress or metrics; `seq` counts from 1 within the job."""
+    """An event of a job. `kind` is state, progress, metrics or ranking; `seq` counts from 1 within the job."""
 
     model_config = ConfigDict(frozen=True)
 

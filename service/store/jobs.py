@@ -147,6 +147,12 @@ def decide_model(connection: sa.Connection, held: Claim, spec: JobSpec) -> None:
     _write(connection, held, spec=spec.model_dump(mode="json"))
 
 
+def record_first(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
+    """Write the result of a first ranking, in the transaction that writes the ranking. Raises LeaseLost."""
+    _write(connection, held, result=dict(result))
+    job_events.record(connection, held.job_id, "ranking", {"stage": result["stage"]}, now)
+
+
 def complete(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
     """End a job as completed, in the transaction that writes its ranking. Raises LeaseLost."""
     progress = Progress(fraction=1, phase=State.COMPLETED, eta_seconds=0)
@@ -182,6 +188,7 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
         held,
         state=State.FAILED,
         error=error.model_dump(),
+        result=sa.null(),
         finished_at=now,
         owner=None,
         lease_until=None,
@@ -216,7 +223,9 @@ def requeue(
 
 def cancel(connection: sa.Connection, job_id: str, now: datetime) -> bool:
     """Cancel a job that has not ended, and give whether there was one; its worker notices at its next write."""
-    return _move(connection, job_id, State.CANCELLED, now, finished_at=now, owner=None, lease_until=None)
+    return _move(
+        connection, job_id, State.CANCELLED, now, result=sa.null(), finished_at=now, owner=None, lease_until=None
+    )
 
 
 def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
@@ -336,7 +345,7 @@ def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool]
     failed = connection.execute(
         jobs.update()
         .where(abandoned)
-        .values(state=State.FAILED, error=error, finished_at=now, owner=None, lease_until=None)
+        .values(state=State.FAILED, error=error, result=sa.null(), finished_at=now, owner=None, lease_until=None)
         .returning(jobs.c.id)
     )
     for job_id in failed.scalars().all():

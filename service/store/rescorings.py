@@ -1,7 +1,7 @@
 """Rescorings: completed jobs whose samples are scored again, without a training, by what people have verified since.
 
-Each makes another version of the ranking, from 1; the job itself made version 0. As with jobs, a state changes by compare-and-set, and
-a worker writes by its claim alone.
+Each makes another version of the ranking, from 1; the job itself made version 0, and before that, perhaps, a first one while it ran. As
+with jobs, a state changes by compare-and-set, and a worker writes by its claim alone.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,11 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from service.domain.job import JobError, State
+from service.domain.job import ACTIVE, JobError, State
 from service.domain.rescoring import UNDER_WAY, RescoringState
 from service.store.tables import jobs, rescorings, reviews
+
+FIRST = -1  # version of a ranking that a job gives while it still computes
 
 
 class RescoringLost(Exception):
@@ -46,9 +48,13 @@ class Rescoring(BaseModel):
 
 
 def version(connection: sa.Connection, job_id: str) -> int:
-    """The version of the ranking that a job has now; 0 is that of the job itself."""
+    """The version of the ranking that a job has now; 0 is that of the job itself, FIRST one that it gives before."""
     wanted = (rescorings.c.job_id == job_id) & (rescorings.c.state == "completed")
-    return connection.execute(sa.select(sa.func.max(rescorings.c.version)).where(wanted)).scalar() or 0
+    newest = sa.select(sa.func.max(rescorings.c.version)).where(wanted).scalar_subquery()
+    row = connection.execute(sa.select(jobs.c.state, newest.label("newest")).where(jobs.c.id == job_id)).one_or_none()
+    if row is None:
+        return 0
+    return FIRST if row.state in ACTIVE else row.newest or 0
 
 
 def latest(connection: sa.Connection, job_id: str) -> Rescoring | None:

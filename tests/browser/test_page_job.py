@@ -22,6 +22,7 @@ from tests.builders import (
     add_job,
     finish,
     form,
+    give_first_ranking,
     group,
     ranking,
     result,
@@ -93,6 +94,25 @@ def test_progress_and_curves_are_live_and_survive_a_reload(page: Page, services:
     expect(page).to_have_title("animals: Usual Suspects")
     page.get_by_role("link", name="Training").click()
     expect(page.get_by_role("table", name="Loss").locator("tbody tr")).to_have_count(2)
+
+
+def test_a_first_look_comes_while_the_job_runs_and_the_final_list_takes_its_place(
+    page: Page, services: Services
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    add_job(services.database, info)
+    held = claim(services)
+    train(services, held, 1)
+    page.goto(f"{PAGE}#/jobs/job_1")
+    expect(page.get_by_text("Epoch 3 of 8")).to_be_visible()
+    expect(page.get_by_role("heading", name="First look")).to_be_hidden()
+    give_first_ranking(services, held, info)
+    look = page.get_by_role("region", name="First look")
+    expect(look.get_by_role("row")).to_have_count(10)
+    expect(look).to_contain_text("The 9 most suspicious of 9 rows")
+    complete(services, held, info)
+    expect(page.get_by_role("navigation", name="Parts of this job")).to_be_visible()
+    expect(look).to_be_hidden()
 
 
 def test_curves_come_also_where_the_job_ends_while_its_events_are_on_their_way(page: Page, services: Services) -> None:
@@ -342,8 +362,10 @@ def test_every_part_is_free_of_barriers_and_fits(
     add_job(services.database, info, "job_2")
     add_job(services.database, info, "job_3")
     finish(services.database, "job_3", info, blobs=services.blobs)
+    add_job(services.database, info, "job_4")
+    give_first_ranking(services, claim(services, "job_4"), info)
     watched.watch(opened)
-    for address in (*(f"job_1/{part}" for part in PARTS), "job_2", "job_1/changes?other=job_3"):
+    for address in (*(f"job_1/{part}" for part in PARTS), "job_2", "job_4", "job_1/changes?other=job_3"):
         opened.goto(f"{PAGE}#/jobs/{address}")
         expect(opened.locator("[aria-busy]")).to_have_count(0)
         expect(opened.get_by_role("heading", level=2).first).to_be_visible()

@@ -67,6 +67,26 @@ def test_a_job_goes_from_post_to_ranking(installation: Installation) -> None:
     assert max(by_label.values()) - min(by_label.values()) <= 1
 
 
+def test_a_table_has_a_first_ranking_while_its_network_is_trained(installation: Installation) -> None:
+    job_id = installation.submit(LONG, glitches=[{"kind": "mislabeled_uniform", "rate": 0.1, "seed": 1}])
+    while True:
+        job = installation.client.get(f"/jobs/{job_id}").json()
+        page = installation.client.get(f"/jobs/{job_id}/suspects?limit=60")
+        if job["result"] is not None:
+            break
+        assert page.status_code in {httpx.codes.CONFLICT, httpx.codes.OK}
+        time.sleep(0.05)
+    assert job["result"]["stage"] == page.json()["stage"] == "quick"
+    assert page.json()["total"] == job["result"]["samples"] == ROWS
+    assert sum(row["planted"] is not None for row in page.json()["items"]) > 30
+    result = installation.wait(job_id, "completed")["result"]
+    assert result["stage"] == "full"
+    assert result["timings"]["first_ranking_s"] > 0
+    full = installation.client.get(f"/jobs/{job_id}/suspects?limit=60").json()
+    assert full["stage"] == "full"
+    assert "anomalous" in full["items"][0]["signals"]
+
+
 def assert_parts_are_filters(installation: Installation, job_id: str) -> None:
     """What the worker says of each part holds of the samples that the filter by it gives."""
     groups = installation.client.get(f"/jobs/{job_id}/groups").json()["items"]

@@ -1675,8 +1675,11 @@ class RescoredRanking:
 
 @dataclass(frozen=True, kw_only=True)
 class JobResult:
-    """Result of a completed job."""
+    """Result of a completed job, or of its first ranking while it computes."""
 
+    # quick: a first ranking of a table, by trees alone, while the job still computes; it has the signal `mislabeled`
+    # and no estimate. full: the ranking of the completed job, which takes its place.
+    stage: Literal["quick", "full"] = "full"
     # How many were ranked: every one of the training part.
     samples: int
     model: Accuracies
@@ -1739,6 +1742,7 @@ class JobView:
     started_at: datetime | None
     finished_at: datetime | None
     error: JobError | None
+    # null until there is a ranking: until the job is completed, or has a first one (`stage`: quick).
     result: JobResult | None
     # Why its loop cannot run it again; the next review tries anew. null while nothing is wrong.
     loop_trouble: str | None = None
@@ -2190,6 +2194,7 @@ class RerunStarted:
     started_at: datetime | None
     finished_at: datetime | None
     error: JobError | None
+    # null until there is a ranking: until the job is completed, or has a first one (`stage`: quick).
     result: JobResult | None
     # Why its loop cannot run it again; the next review tries anew. null while nothing is wrong.
     loop_trouble: str | None = None
@@ -2549,6 +2554,9 @@ class SuspectPage:
     # How many items the whole list has.
     total: int
     by: str
+    # quick: a first ranking of a table, by trees alone, while the job still computes; it has the signal `mislabeled`
+    # and no estimate. full: the ranking of the completed job, which takes its place.
+    stage: Literal["quick", "full"]
     # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
     # suggested label. order: the higher, the surer, and the value is no probability.
     confidence: Literal["probability", "order"]

@@ -17,7 +17,7 @@ from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
-from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
+from service.store import evidence, job_events, jobs, ranking_columns, rankings, rescorings, searched_texts
 from service.store.blobs import Blobs
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.seal import read_json, remove_sealed, sealed_write
@@ -37,6 +37,7 @@ from worker.job.context import (
     with_found_rate,
 )
 from worker.job.failures import explain
+from worker.job.first_ranking import first_ranking
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.measuring import Scored, measure
 from worker.job.phase_timer import PhaseTimer
@@ -139,7 +140,7 @@ def _computed(
             case "predictions":
                 found = _score_predicted(job, dataset, scratch, heartbeat, timer)
             case _:
-                found = _score_trained(job, dataset, scratch, context, heartbeat, timer, last_recorded_epoch)
+                found = _score_trained(job, dataset, scratch, claim, context, heartbeat, timer, last_recorded_epoch)
         heartbeat.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
@@ -171,6 +172,7 @@ def _score_trained(
     job: Job,
     dataset: Canonical,
     scratch: Path,
+    claim: Claim,
     context: WorkerContext,
     heartbeat: Heartbeat,
     timer: PhaseTimer,
@@ -186,6 +188,10 @@ def _score_trained(
         path = preprocessing_path(blobs, job.id)
         prepared.preprocessing.save(path)
         blobs.upload(path)
+    if prepared.trees is not None and job.result is None:
+        timer.lap("preparing_s")
+        first = first_ranking(prepared, prepared.trees, spec, dataset, _report_first(heartbeat))
+        _record_first(claim, context, first, timer)
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs, job.id)
@@ -210,6 +216,22 @@ def _score_trained(
         )
     _check_inputs(backbones, blobs, job.id)
     return _ScoredJob(prepared, spec, scored, epochs)
+
+
+def _report_first(heartbeat: Heartbeat) -> Callable[[float], None]:
+    return lambda share: heartbeat.report(State.PREPARING, 0.2 + 0.6 * share, "a first ranking by trees")
+
+
+def _record_first(claim: Claim, context: WorkerContext, found: RankingResult, timer: PhaseTimer) -> None:
+    """Let clients see the first ranking, which that of the completed job replaces. Its files are kept."""
+    folder = context.blobs.ranking(claim.job_id, rescorings.FIRST)
+    ranking_columns.save(folder, found.table, found.result["signals"], found.columns)
+    context.blobs.upload(folder)
+    with context.database.write() as connection:
+        jobs.record_first(connection, claim, {**found.result, "timings": timer.laps}, _now())
+        rankings.save(connection, claim.job_id, found.table)
+        rankings.save_summaries(connection, claim.job_id, found.summaries)
+    timer.lap("first_ranking_s")
 
 
 def _check_inputs(backbones: BackboneContext, blobs: Blobs, job_id: str) -> None:
@@ -349,7 +371,7 @@ def _fit(
 
 def _record(claim: Claim, context: WorkerContext, outcome: RankingResult, timings: dict[str, float]) -> None:
     with context.database.write() as connection:
-        jobs.complete(connection, claim, {**outcome.result, "timings": timings}, _now())
+        jobs.complete(connection, claim, {**outcome.result, "stage": "full", "timings": timings}, _now())
         rankings.save(connection, claim.job_id, outcome.table)
         rankings.save_summaries(connection, claim.job_id, outcome.summaries)
 

@@ -99,6 +99,7 @@ _JOB: dict[str, Any] = {
     "finished_at": "2026-01-01T12:01:40Z",
     "error": None,
     "result": {
+        "stage": "full",
         "samples": 32561,
         "model": {"train_accuracy": 0.86, "reference_accuracy": None, "learning_rate": 0.04},
         "estimates": {
@@ -181,6 +182,7 @@ _PAGE: dict[str, Any] = {
         }
     ],
     "by": "mislabeled",
+    "stage": "full",
     "confidence": "probability",
     "flagged": 1810,
     "next": "WyI3MmMzN2E4OCIsMC45OTgsMTcsMSwzMjU2MSwxODEwXQ",

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.actions.find import find_completed_job, find_job
+from service.actions.find import find_completed_job, find_job, find_ranked_job
 from service.domain.access import Caller
 from service.services import Services
 from service.store.jobs import Job
@@ -32,6 +32,11 @@ def _completed(job_id: str, services: ServicesDependency) -> Job:
     return find_completed_job(services, job_id)
 
 
-# The job that the path names: in any state, or with its results. Others are answered 404, 409 or 410.
+def _ranked(job_id: str, services: ServicesDependency) -> Job:
+    return find_ranked_job(services, job_id)
+
+
+# The job that the path names: in any state, with a ranking, if only a first one, or with its results. Others are answered 404, 409 or 410.
 ExistingJob = Annotated[Job, Depends(_existing)]
+RankedJob = Annotated[Job, Depends(_ranked)]
 CompletedJob = Annotated[Job, Depends(_completed)]

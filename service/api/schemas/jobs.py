@@ -7,12 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.confidence import CONFIDENCE
 from service.api.schemas.page import Page
+from service.api.schemas.stage import STAGE
 from service.domain.confidence import Confidence
 from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.estimate import Status
 from service.domain.job import JobError, Progress, State
 from service.domain.rescoring import RescoringState
 from service.domain.specs import JobSpec
+from service.domain.stage import Stage
 
 
 class Accuracies(BaseModel):
@@ -82,10 +84,11 @@ class RescoringView(BaseModel):
 
 
 class JobResult(BaseModel):
-    """Result of a completed job."""
+    """Result of a completed job, or of its first ranking while it computes."""
 
     model_config = ConfigDict(extra="allow")
 
+    stage: Stage = Field("full", description=STAGE)
     samples: int = Field(description="How many were ranked: every one of the training part.")
     model: Accuracies
     estimates: dict[Literal["mislabeled", "anomalous"], Estimate]
@@ -122,7 +125,9 @@ class JobView(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     error: JobError | None
-    result: JobResult | None
+    result: JobResult | None = Field(
+        description="null until there is a ranking: until the job is completed, or has a first one (`stage`: quick)."
+    )
     loop_trouble: str | None = Field(
         None, description="Why its loop cannot run it again; the next review tries anew. null while nothing is wrong."
     )

@@ -7,8 +7,10 @@ from pydantic import BaseModel, Field
 
 from service.api.schemas.confidence import CONFIDENCE, SUGGESTED_CONFIDENCE
 from service.api.schemas.page import Page
+from service.api.schemas.stage import STAGE
 from service.domain.confidence import Confidence
 from service.domain.review import DecisionKind, Outcome
+from service.domain.stage import Stage
 from service.domain.verdict import Verdict
 
 
@@ -72,6 +74,7 @@ class SuspectPage(Page[Suspect]):
     """Part of a ranking, most suspicious first; ties by index."""
 
     by: str
+    stage: Stage = Field(description=STAGE)
     confidence: Confidence = Field(description=CONFIDENCE)
     flagged: int = Field(description="Rows of the whole job that carry the asked-for verdict.")
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import ENDED, JobError, Progress, State
-from service.store import job_events, jobs, leases, rankings
+from service.store import job_events, jobs, leases, rankings, rescorings
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.leases import LeaseWatch
@@ -421,3 +421,42 @@ def test_the_last_attempt_of_a_job_is_left_alone_while_its_lease_holds(database:
     with database.write() as connection:
         assert jobs.take_due(connection, LEASE, 1, LATE) == []
     assert read(database).state == State.FAILED
+
+
+def test_a_first_ranking_holds_while_the_job_computes_and_only_its_worker_gives_it(database: Database) -> None:
+    held = claimed(database)
+    with database.write() as connection:
+        jobs.record_first(connection, held, {"stage": "quick"}, NOON)
+    assert read(database).result == {"stage": "quick"}
+    assert kinds(database)[-1][1] == "ranking"
+    other = Claim("job_1", "w2", 1)
+    with pytest.raises(LeaseLost), database.write() as connection:
+        jobs.record_first(connection, other, {}, NOON)
+    with database.write() as connection:
+        assert rescorings.version(connection, "job_1") == rescorings.FIRST
+        jobs.requeue(connection, held, NOON)
+    assert read(database).result == {"stage": "quick"}
+    held = claimed(database)
+    advance(database, held, State.TRAINING, State.SCORING, State.RANKING)
+    with database.write() as connection:
+        jobs.complete(connection, held, {"stage": "full"}, NOON)
+        assert rescorings.version(connection, "job_1") == 0
+    assert read(database).result == {"stage": "full"}
+
+
+@pytest.mark.parametrize("end", ["fail", "cancel", "abandon"])
+def test_a_job_that_ends_without_results_has_no_first_ranking_any_more(database: Database, end: str) -> None:
+    held = claimed(database)
+    with database.write() as connection:
+        jobs.record_first(connection, held, {"stage": "quick"}, NOON)
+    if end == "abandon":
+        end_leases(database)
+    with database.write() as connection:
+        if end == "fail":
+            jobs.fail(connection, held, JobError(code="diverged", detail="the loss is inf"), NOON)
+        elif end == "cancel":
+            assert jobs.cancel(connection, "job_1", NOON)
+        else:
+            jobs.take_due(connection, SECOND, 1, LATE)
+    assert read(database).state in ENDED
+    assert read(database).result is None

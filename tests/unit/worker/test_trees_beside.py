@@ -15,11 +15,12 @@ from tests.builders import dataset_info
 from tests.trees import COUNT, SHAPE, table
 from tests.unit.worker.canonical import canonical
 from worker.data.canonical import Canonical
+from worker.job.first_ranking import first_ranking
 from worker.job.measuring import Scored
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import score
-from worker.job.trees_beside import trees_beside
+from worker.job.trees_beside import first_trees, trees_beside
 from worker.models.boosted_trees import BoostedTrees
 from worker.signals.measurements import Measurements
 from worker.training.loop import EpochMetrics, TrainingState
@@ -135,3 +136,30 @@ def test_samples_in_groups_are_left_to_the_network(columns: tuple[dict[str, Any]
     assert prepared.groups is not None
     assert by_trees(scored) is None
     assert "no_trees" not in codes_of(outcome)
+
+
+def test_trees_that_answered_first_are_grown_on_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs, labels = table(3)
+    model, told = BoostedTrees(BoostedTreesParams(), SHAPE, 3), list[float]()
+    monkeypatch.setattr("worker.job.trees_beside._FIRST", 1)
+    first = first_trees(model, inputs, labels, 0, told.append)
+    assert len(model.blocks()) == 1
+    assert told[-1] == 1
+    torch.testing.assert_close(first.sum(1), torch.ones(COUNT))
+    assert torch.equal(trees_beside(model, inputs, labels, 0, told.append), beside(labels))
+    assert len(model.blocks()) == 10
+
+
+def test_a_first_ranking_finds_wrong_labels_and_claims_no_more(dataset: Canonical) -> None:
+    spec = spec_of(trees=True)
+    prepared = prepare(spec, dataset, None)
+    assert prepared.trees is not None
+    found = first_ranking(prepared, prepared.trees, spec, dataset, lambda _share: None)
+    assert found.result["stage"] == "quick"
+    assert found.result["signals"] == ["mislabeled"]
+    assert codes_of(found) == {"first_ranking"}
+    assert {one["status"] for one in found.result["estimates"].values()} == {"unknown"}
+    assert "train_accuracy" not in found.result["model"]
+    assert "anomalous" not in set(found.table["verdict"].to_pylist())
+    rate = int(prepared.planted.touched.sum()) / ROWS
+    assert found.summaries["mislabeled"]["detection"]["average_precision"] > 3 * rate
