@@ -76,6 +76,8 @@ export class FollowedJob {
       epochs[(data as Epoch).epoch] = data as Epoch;
       this.epochs = epochs;
     }
+    // A first ranking of a job that still computes.
+    if (event === "ranking" && !this.job.result && !ENDED.has(this.job.state)) this.#reload();
     if (event === "state") this.#entered((data as StateEvent).state);
   }
 
@@ -83,8 +85,13 @@ export class FollowedJob {
   #entered(state: Job["state"]): void {
     this.#told = state;
     clearTimeout(this.#reloading);
-    if (state !== this.job?.state) this.#reloading = setTimeout(() => void this.load(), SETTLED_MS);
+    if (state !== this.job?.state) this.#reload();
     else if (ENDED.has(state)) this.#unfollow();
+  }
+
+  #reload(): void {
+    clearTimeout(this.#reloading);
+    this.#reloading = setTimeout(() => void this.load(), SETTLED_MS);
   }
 
   #unfollow(): void {

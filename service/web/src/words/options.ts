@@ -80,6 +80,7 @@ const sentence = (name: string): string => {
 
 const PHASES: Record<string, string> = {
   preparing_s: "Preparing the data",
+  first_ranking_s: "First ranking",
   training_s: "Training",
   scoring_s: "Measuring influence",
   ranking_s: "Ranking",
