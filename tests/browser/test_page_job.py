@@ -110,6 +110,7 @@ def test_a_first_look_comes_while_the_job_runs_and_the_final_list_takes_its_plac
     look = page.get_by_role("region", name="First look")
     expect(look.get_by_role("row")).to_have_count(10)
     expect(look).to_contain_text("The 9 most suspicious of 9 rows")
+    expect(page.get_by_role("list", name="Facts")).not_to_contain_text("mislabeled")
     complete(services, held, info)
     expect(page.get_by_role("navigation", name="Parts of this job")).to_be_visible()
     expect(look).to_be_hidden()

@@ -23,7 +23,10 @@ class Helper:
         self._opened = None
 
     def help_with(self, job_id: str, owner: str, context: WorkerContext) -> bool:
-        """Compute a block of a job, and give whether there was one; `owner` must differ from call to call. Raises nothing."""
+        """Compute a block of a job, and give whether there was one; `owner` must differ from call to call.
+
+        Raises SQLAlchemyError where the database is away when a block is to be taken, and nothing afterwards.
+        """
         with context.database.write() as connection:
             block = blocks.help_with(connection, job_id, kind_of_process(), owner)
         if block is None:
