@@ -146,8 +146,10 @@ def test_trees_that_answered_first_are_grown_on_to_the_same_bits(monkeypatch: py
     assert len(model.blocks()) == 1
     assert told[-1] == 1
     torch.testing.assert_close(first.sum(1), torch.ones(COUNT))
-    assert torch.equal(trees_beside(model, inputs, labels, 0, told.append), beside(labels))
+    after: list[float] = []
+    assert torch.equal(trees_beside(model, inputs, labels, 0, after.append), beside(labels))
     assert len(model.blocks()) == 10
+    assert after[0] > 0.7 / 10, "the first of ten blocks was grown again"
 
 
 def test_a_first_ranking_finds_wrong_labels_and_claims_no_more(dataset: Canonical) -> None:
