@@ -74,7 +74,7 @@ class AsyncJob:
 
     @property
     def result(self) -> JobResult | None:
-        """Accuracies, estimates, signals and warnings; None until it is completed."""
+        """Accuracies, estimates, signals and warnings; None until it has a ranking. While it runs, that is a first one (`stage`: quick)."""
         return self.view.result
 
     @property
