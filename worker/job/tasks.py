@@ -140,7 +140,7 @@ def _computed(
             case "predictions":
                 found = _score_predicted(job, dataset, scratch, heartbeat, timer)
             case _:
-                found = _score_trained(job, dataset, scratch, claim, context, heartbeat, timer, last_recorded_epoch)
+                found = _score_trained(job, dataset, scratch, context, heartbeat, timer, last_recorded_epoch)
         heartbeat.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
@@ -172,7 +172,6 @@ def _score_trained(
     job: Job,
     dataset: Canonical,
     scratch: Path,
-    claim: Claim,
     context: WorkerContext,
     heartbeat: Heartbeat,
     timer: PhaseTimer,
@@ -191,7 +190,7 @@ def _score_trained(
     if prepared.trees is not None and job.result is None:
         timer.lap("preparing_s")
         first = first_ranking(prepared, prepared.trees, spec, dataset, _report_first(heartbeat))
-        _record_first(claim, context, first, timer)
+        _record_first(heartbeat.claim, context, first, timer)
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs, job.id)
