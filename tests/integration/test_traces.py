@@ -14,7 +14,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.integration.installation import QUICK, eager, installed
 
-_PHASES = {"preparing", "training", "scoring", "ranking"}
+_PHASES = {"preparing", "first_ranking", "training", "scoring", "ranking"}
 
 
 class _Collector(http.server.BaseHTTPRequestHandler):
