@@ -19,6 +19,7 @@ from service.domain.job import Progress, State
 from service.domain.resolve import resolve
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
+from service.domain.stage import FIRST
 from service.services import Services
 from service.store import datasets, evidence, job_events, jobs, leases, ranking_columns, rankings, rescorings, workers
 from service.store.blobs import Blobs
@@ -274,7 +275,7 @@ def finish(
 def give_first_ranking(services: Services, held: Claim, info: DatasetInfo, table: pa.Table | None = None) -> None:
     """Do what a worker does with the first ranking of a job that it has claimed."""
     table = ranking(info, ["mislabeled"]) if table is None else table
-    ranking_columns.save(services.blobs.ranking(held.job_id, rescorings.FIRST), table, ["mislabeled"])
+    ranking_columns.save(services.blobs.ranking(held.job_id, FIRST), table, ["mislabeled"])
     first = {**result(len(table), ["mislabeled"]), "stage": "quick", "confidence": "order"}
     with services.database.write() as connection:
         jobs.record_first(connection, held, first, NOON)

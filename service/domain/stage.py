@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 # quick: by trees alone, in seconds. full: all that the job computes.
 Stage = Literal["quick", "full"]
+FIRST = -1  # version of the ranking of a job that still computes; the completed job's own is 0
 
 
 def stage_of(result: Mapping[str, Any] | None) -> Stage:

@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from service.domain.errors import Damaged
+from service.domain.stage import FIRST
 from service.settings import Settings
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore, StoredArtefact
@@ -98,8 +99,8 @@ class Blobs:
         return self._folder(self.job(job_id) / "evidence")
 
     def ranking(self, job_id: str, version: int = 0) -> Path:
-        """The folder of a version of a job's ranking as columns; 0 is the one that the job itself made, -1 a first one before it."""
-        name = {0: "ranking", -1: "ranking-first"}.get(version, f"ranking-{version}")
+        """The folder of a version of a job's ranking as columns; 0 is the one that the job itself made, FIRST one before it."""
+        name = {0: "ranking", FIRST: "ranking-first"}.get(version, f"ranking-{version}")
         return self._folder(self.job(job_id) / name)
 
     def search(self, dataset_id: str) -> Path:

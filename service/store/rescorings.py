@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict
 
 from service.domain.job import ACTIVE, JobError, State
 from service.domain.rescoring import UNDER_WAY, RescoringState
+from service.domain.stage import FIRST
 from service.store.tables import jobs, rescorings, reviews
-
-FIRST = -1  # version of a ranking that a job gives while it still computes
 
 
 class RescoringLost(Exception):

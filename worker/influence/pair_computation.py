@@ -63,8 +63,9 @@ def pair_computation(
         recipe = Recipe(NAME, {**ours[0], **theirs[0], **labelled, **counted.arrays}, {**ours[1], **told})
 
     def rows() -> OfRows:
-        pairs = PairwiseInfluence(train, labels, reference, reference_labels, rates, classes if by_checkpoint else None)
-        return PairRows(pairs, reference_labels, classes, **vars(counted))
+        return _pair_rows(
+            train, labels, reference, reference_labels, rates, classes, counted, by_checkpoint=by_checkpoint
+        )
 
     return RowComputation(NAME, len(labels), _seconds(train, reference_labels, len(rates)), rows, recipe)
 
@@ -72,10 +73,31 @@ def pair_computation(
 def open_pairs(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
     """The same function of rows from a recipe."""
     train, reference = (open_source(arrays, numbers, side) for side in SIDES)
-    rates, classes, known = tuple(numbers["pair_rates"]), int(numbers["classes"]), arrays["reference_labels"]
-    by_checkpoint = classes if numbers["by_checkpoint"] else None
-    pairs = PairwiseInfluence(train, arrays["labels"], reference, known, rates, by_checkpoint)
-    return PairRows(pairs, known, classes, **vars(PairsCounted.of(arrays)))
+    return _pair_rows(
+        train,
+        arrays["labels"],
+        reference,
+        arrays["reference_labels"],
+        tuple(numbers["pair_rates"]),
+        int(numbers["classes"]),
+        PairsCounted.of(arrays),
+        by_checkpoint=bool(numbers["by_checkpoint"]),
+    )
+
+
+def _pair_rows(
+    train: GradientSource,
+    labels: Int[Tensor, " n"],
+    reference: GradientSource,
+    reference_labels: Int[Tensor, " m"],
+    rates: tuple[float, ...],
+    classes: int,
+    counted: PairsCounted,
+    *,
+    by_checkpoint: bool,
+) -> PairRows:
+    pairs = PairwiseInfluence(train, labels, reference, reference_labels, rates, classes if by_checkpoint else None)
+    return PairRows(pairs, reference_labels, classes, **vars(counted))
 
 
 def pair_sums_of(

@@ -17,7 +17,8 @@ from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
 from service.domain.specs import JobSpec
-from service.store import evidence, job_events, jobs, ranking_columns, rankings, rescorings, searched_texts
+from service.domain.stage import FIRST
+from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
 from service.store.blobs import Blobs
 from service.store.jobs import Claim, Job, LeaseLost
 from service.store.seal import read_json, remove_sealed, sealed_write
@@ -223,7 +224,7 @@ def _report_first(heartbeat: Heartbeat) -> Callable[[float], None]:
 
 def _record_first(claim: Claim, context: WorkerContext, found: RankingResult, timer: PhaseTimer) -> None:
     """Let clients see the first ranking, which that of the completed job replaces. Its files are kept."""
-    folder = context.blobs.ranking(claim.job_id, rescorings.FIRST)
+    folder = context.blobs.ranking(claim.job_id, FIRST)
     ranking_columns.save(folder, found.table, found.result["signals"], found.columns)
     context.blobs.upload(folder)
     with context.database.write() as connection:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -30,7 +32,7 @@ def first_trees(
     training = _training(seed)
     blocks = min(training.epochs, max(1, _FIRST // (len(labels) * model.width * ROUNDS)))
     _grow(model, inputs, labels, training.model_copy(update={"epochs": blocks}), on_progress)
-    return _left_out(model, inputs, labels, training)
+    return _left_out(model, model.matrix(*inputs), labels, training)
 
 
 def trees_beside(
@@ -42,9 +44,10 @@ def trees_beside(
     """
     training = _training(seed)
     _grow(model, inputs, labels, training, lambda share: on_progress(0.7 * share))
-    boosted = _left_out(model, inputs, labels, training)
+    values = model.matrix(*inputs)
+    boosted = _left_out(model, values, labels, training)
     on_progress(0.9)
-    with one_thread(wanted=model.matrix(*inputs).size < SMALL_TABLE):
+    with one_thread(wanted=values.size < SMALL_TABLE):
         forest = out_of_bag(model.features(*inputs), labels, model.classes, seed)
     return (boosted + forest) / 2
 
@@ -78,9 +81,9 @@ def _grow(
 
 
 def _left_out(
-    model: BoostedTrees, inputs: Inputs, labels: Int[Tensor, " n"], training: Training
+    model: BoostedTrees, values: npt.NDArray[np.float32], labels: Int[Tensor, " n"], training: Training
 ) -> Float[Tensor, "n c"]:
-    without, values = torch.from_numpy(model.first_raw(len(labels))), model.matrix(*inputs)
+    without = torch.from_numpy(model.first_raw(len(labels)))
     with one_thread(wanted=values.size < SMALL_TABLE):
         for _block, _table, after in left_out(model, values, labels, training.learning_rate):
             without = after

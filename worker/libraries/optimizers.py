@@ -33,6 +33,6 @@ class AdamW(_Eager, torch.optim.AdamW):
     """torch's AdamW."""
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # no job has a closure
         """Update the parameters by their gradients."""
         unwrap(torch.optim.AdamW.step)(self, closure)

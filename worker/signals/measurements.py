@@ -106,7 +106,7 @@ def measure_checkpoints(
     progress = _Progress(on_progress, begun, is_training_set=reference.is_training_set)
     influence = ClassInfluence.empty(len(train.rates), len(labels), classes)
     comparisons: list[tuple[Callable[[], Arrays], StrangenessRows]] = []
-    told: _Told | None = None
+    first: _FirstFeatures | None = None
     for t in range(len(train.rates)):
         wanted = t == 0 or (compared and t in searched)
         values, reference_values = read(t, wanted)
@@ -119,7 +119,7 @@ def measure_checkpoints(
                 reference_values = None
             if t == 0:
                 given = None if embeddings is None or groups is not None else (embeddings, known_embeddings)
-                told = _told(values, reference_values, given, seed)
+                first = _first_features(values, reference_values, given, seed)
             if reference_values is not None:
                 inner = _inner(values, reference_values, _seed(seed, t))
                 one, strange = comparison(train, labels, reference, t, *inner, _seed(seed, t), groups)
@@ -128,7 +128,7 @@ def measure_checkpoints(
         # They are large where they are wanted, and must not be held while others are read or pairs are computed.
         del values, reference_values
         progress.add("checkpoints", (t + 1) / len(train.rates))
-    if told is None:
+    if first is None:
         raise ValueError("a training of no checkpoint")
     pairs = _begin_pairs(train, labels, reference, chosen, groups, classes, begin, progress.of("pairs"))
     # What others share goes on meanwhile.
@@ -137,8 +137,8 @@ def measure_checkpoints(
         for t in searched
     ]
     frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
-    guess, reference_guess = _guesses(told.features, labels, classes, told.known_features, reference, groups)
-    place = position(told.placed, guess, labels, seed, None if groups is None else groups.train)
+    guess, reference_guess = _guesses(first.features, labels, classes, first.known_features, reference, groups)
+    place = position(first.placed, guess, labels, seed, None if groups is None else groups.train)
     progress.add("rest", 1.0)
     found = [Comparison.of(arrays(), strange) for arrays, strange in comparisons]
     trusted = None if reference_guess is None else Trusted.over(found, reference.labels, reference_guess)
@@ -203,28 +203,28 @@ def _inner(values: Float[Tensor, "n e"], known: Float[Tensor, "m e"], seed: int)
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What tells of the samples at the first checkpoint: `placed` are principal features, `features` all that embeddings tell if there are any."""
+class _FirstFeatures:
+    """Features of the samples at the first checkpoint. `placed`: principal features. `features`: the embeddings; without any, `placed`."""
 
     placed: Float[Tensor, "n w"]
     features: Float[Tensor, "n v"]
     known_features: Float[Tensor, "m v"] | None
 
 
-def _told(
+def _first_features(
     values: Float[Tensor, "n e"],
     reference_values: Float[Tensor, "m e"] | None,
     embeddings: tuple[Float[Tensor, "n f"], Float[Tensor, "m f"] | None] | None,
     seed: int,
-) -> _Told:
+) -> _FirstFeatures:
     placed, known = principal_features(values, reference_values, _draws(_seed(seed, 0)))
     if embeddings is None:
-        return _Told(placed, placed, known)
+        return _FirstFeatures(placed, placed, known)
     if reference_values is None:
-        return _Told(placed, embeddings[0], None)
+        return _FirstFeatures(placed, embeddings[0], None)
     if embeddings[1] is None:
         raise ValueError("embeddings of the training samples came without those of the reference")
-    return _Told(placed, *embeddings)
+    return _FirstFeatures(placed, *embeddings)
 
 
 class _Progress:
@@ -284,7 +284,10 @@ def _begin_pairs(
     begin: Begin,
     on_share: OnShare,
 ) -> Callable[[ClassInfluence], PairSums]:
-    """Begin every pair of different groups. The result ends it; where influence is added up from the pairs, it fills in that of all checkpoints."""
+    """Begin to compute all pairs of different groups. The function that is returned waits for them and gives their sums.
+
+    Where influence is added up from the pairs, that function also fills in the influence at each checkpoint.
+    """
     source: GradientSource = LastLayerGradients(train)
     columns: GradientSource
     if chosen is None:

@@ -6,8 +6,9 @@ import pytest
 
 from service.domain.dataset import DatasetInfo
 from service.domain.job import Progress, State
+from service.domain.stage import FIRST
 from service.services import Services
-from service.store import jobs, rankings, rescorings
+from service.store import jobs, rankings
 from service.store.jobs import Claim
 from tests.builders import LEASE, NOON, add_dataset, add_job, give_first_ranking, ranking, result
 
@@ -71,7 +72,7 @@ def test_a_first_ranking_is_read_and_the_final_one_takes_its_place(
     assert sorted(ids(client)) == sorted(first)
     assert client.get(URL).json()["stage"] == "full"
     assert client.get(f"/jobs/job_1/samples/{first[0]}").json()["signals"]["mislabeled"]["rank"] > 1
-    assert services.blobs.ranking("job_1", rescorings.FIRST).exists()
+    assert services.blobs.ranking("job_1", FIRST).exists()
 
 
 @pytest.mark.parametrize("path", ["signals", "groups", "report", "reviews", "audit", "map", "classes", "diff"])

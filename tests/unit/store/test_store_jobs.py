@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import ENDED, JobError, Progress, State
+from service.domain.stage import FIRST
 from service.store import job_events, jobs, leases, rankings, rescorings
 from service.store.engine import Database
 from service.store.jobs import Claim, Job, LeaseLost
@@ -433,7 +434,7 @@ def test_a_first_ranking_holds_while_the_job_computes_and_only_its_worker_gives_
     with pytest.raises(LeaseLost), database.write() as connection:
         jobs.record_first(connection, other, {}, NOON)
     with database.write() as connection:
-        assert rescorings.version(connection, "job_1") == rescorings.FIRST
+        assert rescorings.version(connection, "job_1") == FIRST
         jobs.requeue(connection, held, NOON)
     assert read(database).result == {"stage": "quick"}
     held = claimed(database)

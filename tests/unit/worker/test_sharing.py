@@ -59,8 +59,8 @@ class Scene:
         self.context = WorkerContext(settings, database, blobs, CPU, lambda: False, lambda _, n: self.called.append(n))
         self.sharing = Sharing(held, self.context, lambda: self.now)
 
-    def begin(self, **options: object) -> Callable[[], Arrays]:
-        return self.sharing.begin(computation(**options), self.report)  # type: ignore[arg-type]
+    def begin(self, label: str = "twice-0", seconds: float = 6.1) -> Callable[[], Arrays]:
+        return self.sharing.begin(computation(label, seconds), self.report)
 
     def report(self, share: float) -> None:
         self.now += 1
