@@ -49,7 +49,7 @@ def by_plants(run: KnownRun) -> Tensor:
 
 
 def _held_out(m: Measurements) -> Tensor:
-    return held_out_prediction(m.position.guess, m.votes.first, m.votes.mean, m.embedding_votes, m.labels)
+    return held_out_prediction(m.position.guess, m.votes.first, m.votes.mean, m.embedding_votes, m.labels, m.by_trees)
 
 
 def _features(m: Measurements, held_out: Tensor, labels: Tensor) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":

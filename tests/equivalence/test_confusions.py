@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.equivalence.published import held_out, margin_with_confusions
+from tests.equivalence.published import held_out, likeliest_mixture, margin_with_confusions
 from tests.equivalence.traces import Doubles
 from worker.signals.confusions import confusion_margin, held_out_prediction
 
@@ -50,9 +50,10 @@ def test_errors_in_one_direction_are_directed_and_others_are_not() -> None:
     assert [directed(errors) > 0.5 for errors in ERRORS] == [False, True, True, False]
 
 
+@pytest.mark.parametrize("trees", [False, True])
 @pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("late", [0.1, 1.1, 1.15, 1.2, 1.25, 2.0])
-def test_the_held_out_prediction_is_what_is_published_of_it(late: float, frozen: bool) -> None:
+def test_the_held_out_prediction_is_what_is_published_of_it(late: float, frozen: bool, trees: bool) -> None:
     _, guess, labels = drawn("next class", 0.9)
     draw = np.random.default_rng(8)
     first = np.abs(guess + 0.3 * draw.normal(size=guess.shape))
@@ -62,7 +63,12 @@ def test_the_held_out_prediction_is_what_is_published_of_it(late: float, frozen:
     expected = held_out(guess, first, mean, own, labels)
     guesses, early, late_votes = (torch.from_numpy(part).float() for part in (guess, first, mean))
     votes = None if own is None else torch.from_numpy(own).float()
-    found = held_out_prediction(guesses, early, late_votes, votes, torch.tensor(labels))
+    by_trees = draw.dirichlet(np.ones(CLASSES), len(labels)) + 0.2 * given if trees else None
+    if by_trees is not None:
+        by_trees /= by_trees.sum(1, keepdims=True)
+        expected = likeliest_mixture(expected, by_trees, labels)
+    beside = None if by_trees is None else torch.from_numpy(by_trees).float()
+    found = held_out_prediction(guesses, early, late_votes, votes, torch.tensor(labels), beside)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-4)
 
 

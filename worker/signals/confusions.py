@@ -51,19 +51,22 @@ def held_out_prediction(
     mean: Float[Tensor, "n c"],
     frozen: Float[Tensor, "n c"] | None,
     labels: Int[Tensor, " n"],
+    by_trees: Float[Tensor, "n c"] | None = None,
 ) -> Float[Tensor, "n c"]:
     """Probabilities by what has not seen the sample's own label: the likeliest mixture of a guess and the neighbours' vote.
 
     `frozen`: the vote in features that no training changed, used where there is one. Else the vote is `mean`, over
     checkpoints, or `first`, of the first one, where later features take back a third of what that contradicts: they have
-    then learnt the wrong labels too.
+    then learnt the wrong labels too. `by_trees`: what trees beside the network say, mixed with the others in the same way.
     """
     own_guess = _probabilities(guess)
     if frozen is not None:
-        return likeliest_mixture(own_guess, _probabilities(frozen), labels)
-    early, late = (likeliest_mixture(own_guess, _probabilities(votes), labels) for votes in (first, mean))
-    contradicts = 1 - _agreement(early, labels)
-    return early if _agreement(late, labels) - _agreement(early, labels) > _MEMORISED * contradicts else late
+        found = likeliest_mixture(own_guess, _probabilities(frozen), labels)
+    else:
+        early, late = (likeliest_mixture(own_guess, _probabilities(votes), labels) for votes in (first, mean))
+        contradicts = 1 - _agreement(early, labels)
+        found = early if _agreement(late, labels) - _agreement(early, labels) > _MEMORISED * contradicts else late
+    return found if by_trees is None else likeliest_mixture(found, by_trees, labels)
 
 
 def confusion_margin(

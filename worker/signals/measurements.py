@@ -15,7 +15,7 @@ from worker.influence.row_computations import Arrays, Begin, OnShare, alone
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums
 from worker.signals.anomaly import FEWEST, StrangenessRows
 from worker.signals.class_influence import ClassInfluence
-from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction, likeliest_mixture
+from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.dynamics import Dynamics, learning_dynamics
 from worker.signals.features import common_features, principal_features
 from worker.signals.held_out import held_out_scores
@@ -171,9 +171,7 @@ def _confusion(
     by_trees: Float[Tensor, "n c"] | None,
 ) -> ConfusionMargin:
     if out_of_bag is None:
-        held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels)
-        if by_trees is not None:
-            held_out = likeliest_mixture(held_out, by_trees, labels)
+        held_out = held_out_prediction(place.guess, voted.first, voted.mean, frozen, labels, by_trees)
         return confusion_margin(train.logits, held_out, labels, by_trees)
     # Neither has seen the sample's own label, so that nothing needs to be corrected.
     both = (torch.softmax(train.logits[-1], 1) + out_of_bag) / 2
