@@ -32,7 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="suspects-screenshots-") as name:
         settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
-        with running(settings, "127.0.0.1", free_port(), 1, environment) as stack:
+        with running(settings, "127.0.0.1", free_port(), 1, environment, temporary=True) as stack:
+            stack.wait_until_ready()
             with httpx.Client(base_url=stack.url, timeout=60, trust_env=False) as client:
                 job = _ranked(client)
                 sample = client.get(f"/jobs/{job}/suspects", params={"limit": 1}).json()["items"][0]["sample"]["id"]

@@ -5,9 +5,10 @@ import sys
 import tempfile
 import time
 import webbrowser
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from rich.text import Text
 
 from service.settings import Settings
@@ -16,8 +17,10 @@ from service.terminal.processes import free_port
 from service.terminal.progress import watch
 from service.terminal.ranking_columns import DETECTION, detected, suspect_columns
 from service.terminal.stack import Stack, running
+from service.terminal.supervised import StackError
 from usual_suspects.client import Client
 
+_SAMPLES = 1_797
 _RATE = 0.1
 _SHOWN = 15
 
@@ -32,12 +35,10 @@ def run(printer: Printer, *, keep: bool = False, port: int | None = None) -> boo
         # The environment may describe an installation; the demo must not touch it.
         settings = Settings(home=Path(name) / "home", database_url="", api_keys=frozenset())
         environment = {key: value for key, value in os.environ.items() if not key.startswith("SUSPECTS_")}
-        upload = Path(name) / "digits.npz"
-        samples = _write_digits(upload)
-        _say(f"Usual Suspects: {samples} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.")
+        _say(f"Usual Suspects: {_SAMPLES} handwritten digits, {_RATE:.0%} of their labels made wrong on purpose.")
         _say("Starting API, worker and Valkey …")
-        with running(settings, "127.0.0.1", port or free_port(), 1, environment) as stack, Client(stack.url) as client:
-            job = _rank(client, upload, printer)
+        with running(settings, "127.0.0.1", port or free_port(), 1, environment, temporary=True) as stack:
+            job = _rank(stack, _digits(Path(name)), printer)
             if job is not None:
                 _say(f"{time.monotonic() - started:.0f} s")
             if job is not None and keep:
@@ -73,14 +74,23 @@ def _has_display() -> bool:
     return sys.platform in ("darwin", "win32") or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
-def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
+def _rank(stack: Stack, upload: Path, printer: Printer) -> str | None:
     """Id of the completed job; None when it did not complete."""
     glitches = [{"kind": "mislabeled_uniform", "rate": _RATE, "seed": 0}]
-    submitted = client.post_file(upload, {"name": "digits", "glitches": glitches}, "jobs")
-    job = watch(client, submitted["id"])
-    if job["state"] != "completed":
-        show_error(f"The job is {job['state']}", str((job["error"] or {}).get("detail", "")))
-        return None
+    with Client(stack.url) as client:
+        stack.wait_for_api()
+        # The job waits in the queue until the worker has started.
+        submitted = client.post_file(upload, {"name": "digits", "glitches": glitches}, "jobs")
+        stack.wait_until_ready()
+        job = watch(client, submitted["id"])
+        if job["state"] != "completed":
+            show_error(f"The job is {job['state']}", str((job["error"] or {}).get("detail", "")))
+            return None
+        _show(client, job, printer)
+    return str(job["id"])
+
+
+def _show(client: Client, job: dict[str, Any], printer: Printer) -> None:
     ranking = client.get("jobs", job["id"], "suspects", limit=_SHOWN)
     signals = client.get("jobs", job["id"], "signals")["items"]
     answer = {"job": job, "suspects": ranking, "signals": signals}
@@ -95,14 +105,19 @@ def _rank(client: Client, upload: Path, printer: Printer) -> str | None:
     planted = round(_RATE * ranking["total"])
     told = "cannot tell" if estimate["status"] == "unknown" else f"{estimate['count']}{between}"
     _say(f"Planted: {planted} wrong labels. Estimated without knowing that: {told}.")
-    return str(job["id"])
 
 
-def _write_digits(path: Path) -> int:
-    # 1,797 handwritten digits of 43 people (UCI, CC BY 4.0), which scikit-learn carries.
-    from sklearn.datasets import load_digits
+def _digits(folder: Path) -> Path:
+    """A file of 1,797 handwritten digits of 43 people (UCI, CC BY 4.0), which scikit-learn carries."""
+    import numpy as np
 
-    images, labels = load_digits(return_X_y=True)
-    pixels = np.clip(images.reshape(-1, 8, 8) * 255 / 16, 0, 255).astype(np.uint8)
-    np.savez(path, x=pixels, y=labels)
-    return len(labels)
+    # Read without scikit-learn, which takes a second to import.
+    package = find_spec("sklearn")
+    places = package.submodule_search_locations if package is not None else None
+    if not places:
+        raise StackError("scikit-learn, which has the digits, is not installed: pip install 'usual-suspects[embedded]'")
+    rows = np.loadtxt(Path(places[0], "datasets/data/digits.csv.gz"), delimiter=",")
+    pixels = np.clip(rows[:, :-1].reshape(-1, 8, 8) * 255 / 16, 0, 255).astype(np.uint8)
+    path = folder / "digits.npz"
+    np.savez(path, x=pixels, y=rows[:, -1].astype(np.int64))
+    return path

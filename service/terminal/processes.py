@@ -45,8 +45,13 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill it and the rest of its group. Also for an ended process."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def tail(self) -> str:
         """The last lines of its log."""

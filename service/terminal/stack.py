@@ -54,7 +54,7 @@ class Stack:
         return self.home / "logs"
 
     def start(self) -> None:
-        """Start all processes and wait until the API and a worker are ready. Raises StackError."""
+        """Start all processes. Raises StackError."""
         broker_port, broker = self._start_broker()
         self._environment |= {
             "SUSPECTS_HOME": str(self.home),
@@ -72,12 +72,14 @@ class Stack:
         if not self._settings.database.startswith("sqlite"):
             # A server may be away: the API would wait for it, and here the reason is told.
             migrate_database(self._environment)
-        try:
-            self._wait_until_ready()
-        except StackError:
-            # The API migrates a file. Where it could not, this tells the reason.
-            migrate_database(self._environment)
-            raise
+
+    def wait_for_api(self) -> None:
+        """Wait until the API answers, which it does before a worker is ready. Raises StackError."""
+        self._wait_for_answer("/healthz")
+
+    def wait_until_ready(self) -> None:
+        """Wait until the API and a worker are ready. Raises StackError."""
+        self._wait_for_answer("/readyz")
 
     def watch(self, on_restart: Callable[[str], None]) -> None:
         """Restart each process that ends, after a pause, and keep their logs small; never returns. Raises StackError.
@@ -96,6 +98,12 @@ class Stack:
             part = self._parts.pop(name, None)
             if part is not None:
                 part.stop()
+
+    def kill(self) -> None:
+        """Kill all processes at once."""
+        for part in self._parts.values():
+            part.kill()
+        self._parts.clear()
 
     def _start_broker(self) -> tuple[int, str]:
         """Its port and URL; nothing may answer there yet."""
@@ -168,14 +176,23 @@ class Stack:
             time.sleep(0.02)
         raise StackError(f"the broker does not accept connections; its log is {self._parts['broker'].log}")
 
-    def _wait_until_ready(self) -> None:
+    def _wait_for_answer(self, path: str) -> None:
+        """Wait until the API answers that all is well."""
+        try:
+            self._ask(path)
+        except StackError:
+            # The API migrates a file. Where it could not, this tells the reason.
+            migrate_database(self._environment)
+            raise
+
+    def _ask(self, path: str) -> None:
         last = "no answer"
         deadline = time.monotonic() + _READY_WITHIN_S
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as client:
             while time.monotonic() < deadline:
                 self._check()
                 try:
-                    answer = client.get("/readyz")
+                    answer = client.get(path)
                 except httpx.TransportError:
                     pass
                 else:
@@ -202,10 +219,17 @@ def migrate_database(environment: Mapping[str, str] = os.environ, *action: str) 
 
 @contextmanager
 def running(
-    settings: Settings, host: str, port: int, workers: int, environment: Mapping[str, str] = os.environ
+    settings: Settings,
+    host: str,
+    port: int,
+    workers: int,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    temporary: bool = False,
 ) -> Iterator[Stack]:
-    """Check the conditions, start the stack, and stop it when the block ends.
+    """Check the conditions, start the stack, and stop it when the block ends. The block waits until it is ready.
 
+    Of a `temporary` stack no file is needed afterwards, and its processes are killed: a worker takes seconds to stop.
     SIGTERM and SIGHUP end the block like Ctrl-C, with KeyboardInterrupt. Raises StackError.
     """
     missing = [name for name in _NEEDED if find_spec(name) is None]
@@ -221,7 +245,10 @@ def running(
             yield stack
         finally:
             ignore()
-            stack.stop()
+            if temporary:
+                stack.kill()
+            else:
+                stack.stop()
 
 
 @contextmanager

@@ -46,6 +46,7 @@ def up(
     settings = settings_of_environment(home)
     try:
         with running(settings, host, port, workers) as stack:
+            stack.wait_until_ready()
             ready = f"Ready on {stack.url}; API documentation: {stack.url}/docs"
             Printer(as_json, quiet).line({"url": stack.url, "home": str(stack.home)}, stack.url, ready)
             if not (as_json or quiet):

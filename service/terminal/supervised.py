@@ -65,6 +65,12 @@ class Supervised:
             self._child.stop()
             self._child = None
 
+    def kill(self) -> None:
+        """Kill it and all of its group."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
     def tail(self) -> str:
         """The last lines of its log."""
         return "" if self._child is None else self._child.tail()
