@@ -51,7 +51,7 @@ def dataset_info(dataset_id: str = "ds_1", rows: int = 12, **changes: Any) -> Da
         splits={"train": rows - held, "test": held},
         digest=f"sha256:{dataset_id}",
         skipped_rows=0,
-        inferred=Inferred(label="animal", format="csv, delimiter ,, encoding utf-8"),
+        inferred=Inferred(label="animal", format="csv, delimiter comma, encoding utf-8"),
         warnings=[],
         created_at=NOON,
     )

@@ -209,7 +209,7 @@ class Inferred(Frozen):
     label_candidates: list[str] = Field(
         default_factory=list, description="Columns that may be the label, the likeliest first, where it was guessed."
     )
-    format: str = Field(description='How the file was read: "csv, delimiter ;, encoding utf-16".')
+    format: str = Field(description='How the file was read: "csv, delimiter semicolon, encoding utf-16".')
 
 
 Applied = Literal["reviews", "suggestions"]

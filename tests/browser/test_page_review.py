@@ -20,6 +20,14 @@ from tests.builders import add_finished, add_job, finish, form, image_zip, ranki
 _ROWS = 400
 _PICTURES = [f"{name}/{number}.png" for number in range(20) for name in ("cat", "dog")]
 _LATER_PAGES = re.compile("/suspects.*offset=[1-9]")
+# How far the first letter of a text is from the left and from the right of what holds it.
+_FIRST_LETTER = """one => {
+  const range = document.createRange();
+  range.setStart(document.createTreeWalker(one, NodeFilter.SHOW_TEXT).nextNode(), 0);
+  range.setEnd(range.startContainer, 1);
+  const [letter, box] = [range.getBoundingClientRect(), one.parentElement.getBoundingClientRect()];
+  return [letter.left - box.left, box.right - letter.right];
+}"""
 _KNOWN = "localStorage.setItem('reviewer', 'Noor')"
 
 
@@ -393,6 +401,19 @@ def test_words_that_are_typical_of_the_given_and_of_the_suggested_label_are_mark
     page.get_by_label("Search by name or text").fill("a goal")
     expect(row.locator("mark")).to_have_text(["a ", "Goal"])
     expect(row.locator("mark.typical.given")).to_have_text("Goal")
+
+
+def test_a_text_that_is_read_from_the_right_begins_there(page: Page, services: Services, client: httpx.Client) -> None:
+    lines = [
+        f"{'هدف' if number % 4 < 2 else 'خبر'} رقم {number}؟,{('sport', 'money')[number % 2]}" for number in range(160)
+    ]
+    address = finished_over(services, client, form("\n".join(["text,label", *lines]).encode(), "news.csv"))
+    ready(page, f"{address}?q=row-0&sample=row-0")
+    sample = page.get_by_role("complementary", name="Sample row-0")
+    for text in (page.locator("[data-place='0'] .text"), sample.locator(".text")):
+        expect(text).to_have_text("هدف رقم 0؟")
+        left, right = text.evaluate(_FIRST_LETTER)
+        assert right < left / 2, (left, right)
 
 
 def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:

@@ -43,7 +43,7 @@ def described(**changes: Any) -> dict[str, Any]:
     return {
         "id": "ds_1", "name": "visits.csv", "modality": "tabular", "rows": ROWS, "classes": ["Well", "well"],
         "class_counts": {"well": 25, "Well": 15}, "features": [], "splits": {"train": ROWS}, "digest": "sha256:0",
-        "skipped_rows": 2, "inferred": {"label": "outcome", "format": "csv, delimiter ,, encoding utf-8", "group_candidates": ["ward"]},
+        "skipped_rows": 2, "inferred": {"label": "outcome", "format": "csv, delimiter comma, encoding utf-8", "group_candidates": ["ward"]},
         "warnings": [{"code": "similar_labels", "detail": SIMILAR}], "created_at": "2026-01-01T00:00:00Z",
         "columns": [dict(zip(names, column, strict=True)) for column in COLUMNS],
         **changes,
@@ -95,7 +95,7 @@ def test_what_was_read_is_shown_as_soon_as_a_file_is_chosen(
     chosen()
     panel = page.get_by_role("main")
     expect(panel.locator(".facts")).to_contain_text("40 rows in 2 classes")
-    expect(panel.locator(".facts")).to_contain_text("Read as csv, delimiter ,, encoding utf-8. 2 rows left out.")
+    expect(panel.locator(".facts")).to_contain_text("Read as csv, delimiter comma, encoding utf-8. 2 rows left out.")
     expect(panel.get_by_role("region", name="Classes").get_by_role("listitem")).to_have_text(
         [re.compile(r"^well\s+25$"), re.compile(r"^Well\s+15$")]
     )
@@ -283,6 +283,18 @@ def test_a_wide_table_shows_its_first_columns_and_all_of_them_on_request(
     expect(page.locator("tbody tr")).to_have_count(60)
     page.get_by_role("button", name="Show all 250 columns").click()
     expect(page.locator("tbody tr")).to_have_count(250)
+
+
+def test_a_job_can_be_started_wherever_its_options_are_scrolled_to(page: Page, chosen: Callable[[], None]) -> None:
+    page.set_viewport_size({"width": 1280, "height": 700})
+    chosen()
+    page.get_by_role("button", name="Model and options").click()
+    form = page.get_by_role("form", name="Start the job")
+    expect(page.get_by_label("Learning rate", exact=True)).to_be_visible()
+    assert form.evaluate("one => one.scrollHeight > one.clientHeight")
+    for place in ("0", "one.scrollHeight / 2", "one.scrollHeight"):
+        form.evaluate(f"one => one.scrollTo(0, {place})")
+        expect(page.get_by_role("button", name="Start the job")).to_be_in_viewport(ratio=1)
 
 
 @pytest.mark.parametrize("width", [360, 1280])

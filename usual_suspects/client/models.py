@@ -897,7 +897,7 @@ class Inferred:
     group_candidates: tuple[str, ...] = ()
     # Columns that may be the label, the likeliest first, where it was guessed.
     label_candidates: tuple[str, ...] = ()
-    # How the file was read: "csv, delimiter ;, encoding utf-16".
+    # How the file was read: "csv, delimiter semicolon, encoding utf-16".
     format: str
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 

@@ -20,7 +20,7 @@ _DATASET: dict[str, Any] = {
         "modality": "tabular",
         "group_candidates": [],
         "label_candidates": [],
-        "format": "csv, delimiter ,, encoding utf-8",
+        "format": "csv, delimiter comma, encoding utf-8",
     },
     "warnings": [
         {

@@ -16,7 +16,7 @@ from service.ingest.readers.text_rows import SPACES, Dialect, doubled_quotes, sp
 SAMPLE = 1 << 20  # characters
 _SAMPLE_ROWS = 100
 _STRICT_ROWS = 5_000  # quotes within quotes are rare
-DELIMITERS = {",": ",", "\t": "tab", ";": ";", "|": "|", SPACES: "spaces"}
+DELIMITERS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar", SPACES: "spaces"}
 _CANDIDATES = ",\t;|"
 _AGREE = 0.8
 _NEARLY_ALL = 0.95

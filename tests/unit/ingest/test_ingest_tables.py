@@ -86,7 +86,7 @@ def test_content_decides_before_the_name(take: Take, name: str) -> None:
 def test_gzip_is_undone(take: Take, name: str) -> None:
     outcome = take(gzip.compress(csv_of(20).encode()), name)
     assert outcome.found.rows == 20
-    assert outcome.found.inferred.format == "csv, delimiter ,, encoding utf-8, gzip"
+    assert outcome.found.inferred.format == "csv, delimiter comma, encoding utf-8, gzip"
 
 
 def test_a_truncated_gzip_is_told(take: Take) -> None:
