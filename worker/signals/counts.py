@@ -24,11 +24,12 @@ _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
 _SUREST = (0.1, 0.2, 0.3)  # shares of the samples; the middle one gives the count
-_UNSURE, _UNABLE = 0.3, 0.4  # shares of labels predicted otherwise: classes overlap, so sure predictions may be wrong
+_UNSURE, _UNABLE = 0.27, 0.4  # shares of labels predicted otherwise: classes overlap, so sure predictions may be wrong
 _AGREED_LEAST = 0.02  # with nothing verified, a smaller share of wrong labels cannot be told from none
 _OVERLAPPING = (
     0.04  # share of wrong labels: the surest of each class, without errors, had fewer on the development sets
 )
+_ROUGH = 2.0  # where the surest of each class alone count: by which factor the truth was more or less on tables of development sets
 _LEAST = 0.01  # a smaller share of wrong labels cannot be told from none
 
 
@@ -124,13 +125,16 @@ def agreed_error_count(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tens
 
     The surest of all samples may be of classes without errors. The surest of each predicted class are taken too: the
     interval holds both, and where the first alone is in doubt the second counts, if it excludes what the surest of
-    overlapping classes have without errors.
+    overlapping classes have without errors. The interval then goes from half of the count to twice it at least.
     """
     whole = _by_surest(guesses, labels, by_class=False)
     each = _by_surest(guesses, labels, by_class=True)
     if whole.doubt is None:
         return replace(whole, low=min(whole.low, each.low), high=max(whole.high, each.high))
-    return each if each.doubt is None and each.low >= _OVERLAPPING * len(labels) else whole
+    if each.doubt is not None or each.low < _OVERLAPPING * len(labels):
+        return whole
+    low, high = min(each.low, each.count / _ROUGH), max(each.high, each.count * _ROUGH)
+    return estimate(float(each.count), float(low), float(high), len(labels))
 
 
 def _by_surest(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tensor, " n"], *, by_class: bool) -> CountEstimate:

@@ -159,6 +159,15 @@ def test_the_rate_is_that_of_the_surest_fifth_and_its_trend_widens_the_interval(
     assert (found.low, found.high) == (round((0.05 - noise) * 4000), round((0.2 + noise) * 4000))
 
 
+@pytest.mark.parametrize(("hundredths", "least"), [(26, True), (28, False)])
+def test_where_more_than_27_in_a_hundred_are_predicted_otherwise_none_may_be_wrong(
+    hundredths: int, least: bool
+) -> None:
+    truth = torch.arange(4000) % 4
+    labels = torch.where(torch.arange(4000) % 100 < hundredths, (truth + 1) % 4, truth)
+    assert (agreed_error_count([sure(truth), sure(truth)], labels).low > 0) == least
+
+
 def test_samples_on_which_the_guesses_disagree_are_not_sure() -> None:
     labels, rows = torch.arange(4000) % 4, torch.arange(4000)
     other = torch.where(rows < 400, (labels + 1) % 4, labels)
@@ -185,6 +194,8 @@ def test_errors_of_the_classes_that_guesses_are_least_sure_of_are_counted() -> N
     assert found.doubt is None
     assert found.low <= 400 <= found.high
     assert abs(found.count - 400) <= 100
+    # Such a count was half or twice the truth on development sets.
+    assert (found.low, found.high) == (round(found.count / 2), found.count * 2)
 
 
 def test_few_errors_of_the_least_sure_classes_are_left_to_doubt() -> None:
