@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +36,8 @@ REPORTED = (
 )
 ROWS, VERIFIED = 2_000, 600
 TIE = 0.002
+MANY = 20  # flagged samples from which on a calibration is told
 _BINS = 10
-_MANY = 20  # flagged samples from which on a calibration is told
 
 Found = dict[str, float]
 _Flagged = tuple[NDArray[np.float64], ...]  # that labels are wrong: shown, is; that suggestions are right: shown, is
@@ -140,7 +141,7 @@ def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
     for run in runs:
         verdicts, m = decided(run), run.measurements
         flags, estimate = verdicts.mislabeled, verdicts.mislabeled_estimate
-        if estimate.doubt is not None or int(flags.sum()) < _MANY:
+        if estimate.doubt is not None or int(flags.sum()) < MANY:
             continue
         rule = calibration_of(m, estimate, recalibrated=False)
         for title, calibration in (("no", None), *([] if rule is None else [("yes", rule)])):
@@ -160,8 +161,8 @@ def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
         joined = [np.concatenate(column) for column in zip(*several, strict=True)]
         cells = [title, str(len(several)), str(len(joined[0]))]
         for shown, true in ((0, 1), (2, 3)):
-            error = _calibration_error(joined[shown], joined[true])
-            alone = mean(_calibration_error(one[shown], one[true]) for one in several)
+            error = calibration_error(joined[shown], joined[true])
+            alone = mean(calibration_error(one[shown], one[true]) for one in several)
             cells.append(f"{joined[shown].mean():.2f}, {joined[true].mean():.2f}, {error:.3f}, {alone:.3f}")
         lines.append(f"| {modality} | " + " | ".join(cells) + " |")
     return lines
@@ -172,7 +173,7 @@ def _modality(name: str) -> str:
     return next((kind for names, kind in kinds if name in names), "tables")
 
 
-def _calibration_error(shown: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+def calibration_error(shown: NDArray[np.float64], true: NDArray[Any]) -> float:
     """Mean difference between the two over ten bins of equal width, weighed by their samples (Guo et al. 2017)."""
     place = np.minimum((shown * _BINS).astype(int), _BINS - 1)
     return sum(abs(float((shown - true)[place == one].sum())) for one in range(_BINS)) / len(shown)

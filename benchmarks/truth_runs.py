@@ -91,16 +91,36 @@ class KnownRun:
 
 
 def known_runs(
-    names: Iterable[str], kinds: Iterable[str], rows: int, seeds: Iterable[int], verified: int, cache: Path
+    names: Iterable[str],
+    kinds: Iterable[str],
+    rows: int,
+    seeds: Iterable[int],
+    verified: int,
+    cache: Path,
+    *,
+    rate: float = RATE,
+    others: bool = True,
 ) -> Iterator[KnownRun]:
-    """Each run of these sets, read from the cache or made now. `verified`: samples that serve as trusted reference."""
+    """Each run of these sets, read from the cache or made now. `verified`: samples that serve as trusted reference.
+
+    `rate`: share of the labels that is made wrong. Without `others` no other models are fitted, which takes most of the time.
+    """
     cache.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         for name in names:
             for kind in (NATURAL,) if name in WEAK else kinds:
-                kept = cache / f"{name}-{kind}-{rows}-{verified}-{seed}.pt"
+                parts = [
+                    name,
+                    kind,
+                    rows,
+                    verified,
+                    seed,
+                    *([] if rate == RATE else [rate]),
+                    *([] if others else ["alone"]),
+                ]
+                kept = cache / ("-".join(map(str, parts)) + ".pt")
                 if not kept.exists():
-                    made = _made(name, kind, rows, seed, verified)
+                    made = _made(name, kind, rows, seed, verified, rate, others)
                     torch.save(made, kept.with_suffix(".part"))
                     kept.with_suffix(".part").rename(kept)
                 # The file is one that this function wrote: classes of this project, which only a full load restores.
@@ -116,11 +136,13 @@ def by_todays_rule(run: KnownRun) -> KnownRun:
     return replace(run, measurements=replace(m, confusion=confusion_margin(run.logits, held_out, m.labels, m.by_trees)))
 
 
-def _made(name: str, kind: str, rows: int, seed: int, verified: int) -> KnownRun:
+def _made(
+    name: str, kind: str, rows: int, seed: int, verified: int, rate: float = RATE, others: bool = True
+) -> KnownRun:
     info, dataset = load(name, rows + verified, seed)
     planted = None
     if kind not in (NONE, NATURAL):
-        planted = [Glitch.model_validate({"kind": kind, "rate": RATE, "seed": seed})]
+        planted = [Glitch.model_validate({"kind": kind, "rate": rate, "seed": seed})]
     order = np.random.default_rng(seed).permutation(len(dataset.ids))
     known = [dataset.ids[row] for row in order[: min(verified, len(order) // 4)]]
     options = JobOptions(
@@ -147,7 +169,7 @@ def _made(name: str, kind: str, rows: int, seed: int, verified: int) -> KnownRun
         done.scored.train.logits,
         right != m.labels,
         right,
-        _others(inputs, m.labels, len(done.prepared.classes), info.modality, seed),
+        _others(inputs, m.labels, len(done.prepared.classes), info.modality, seed) if others else {},
     )
 
 

@@ -71,6 +71,14 @@ def test_errors_in_one_direction_make_a_flag_surer() -> None:
     assert (one.offset or 0) > (both.offset or 0)
 
 
+def test_with_trees_beside_the_network_probabilities_of_wrong_labels_stay_as_they_are() -> None:
+    m = replace(measured(wrong=60, strange=0), trusted=None)
+    assert calibration_of(replace(m, by_trees=torch.softmax(m.votes.mean, 1)), TOLD, recalibrated=False) == Calibration(
+        None
+    )
+    assert calibration_of(m, TOLD, recalibrated=False) != Calibration(None)
+
+
 def test_only_jobs_like_those_that_were_measured_are_calibrated() -> None:
     m = replace(measured(wrong=60, strange=0), trusted=None)
     assert calibration_of(m, TOLD, recalibrated=False) is not None
