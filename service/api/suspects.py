@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
 from service.actions.find import check_class, check_signal, known_dataset_of_job, known_job, ranked
-from service.actions.select_suspects import SuspectQuery, select
+from service.actions.select_suspects import Selection, SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
 from service.api.http.authentication import admit, authorize
@@ -23,7 +23,7 @@ from service.api.schemas.samples import SuspectPage
 from service.api.views.ranked_items import RankedPage, ranked_items
 from service.domain.confidence import told_confidence
 from service.domain.errors import invalid
-from service.domain.exports import EXPORT_FORMATS, ExportFormat
+from service.domain.exports import EXPORT_FORMATS
 from service.domain.job import State
 from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
@@ -233,7 +233,9 @@ def _answer(services: Services, job_id: str, asked: "_Asked", request: Request) 
             response = Response(content, media_type=_MEDIA_TYPES["json"], headers={"Vary": "Accept"})
             paging.link_next(request, response, following)
             return response
-    return _file(services, job, asked.query, EXPORT_FORMATS[asked.form], asked.names, asked.signals, raw=asked.raw)
+        # A filter that this job cannot answer is refused here: once the file has begun, it could only be cut off.
+        found = select(services, connection, job, asked.query)
+    return _file(services, job, found, asked)
 
 
 @dataclass(frozen=True)
@@ -308,19 +310,10 @@ def _flagged(counted: Mapping[str, int], query: SuspectQuery) -> int:
     return sum(counted.get(verdict, 0) for verdict in asked)
 
 
-def _file(
-    services: Services,
-    job: Job,
-    query: SuspectQuery,
-    form: ExportFormat,
-    names: ToolNames,
-    signals: tuple[str, ...] | None,
-    *,
-    raw: bool,
-) -> Response:
-    name = f"{job.id}-{query.by}.{form.suffix}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
-    content = export_ranking(services, job, query, form, names, signals, raw=raw)
-    if not raw and form.media_type.startswith("text/csv"):
+def _file(services: Services, job: Job, found: Selection, asked: _Asked) -> Response:
+    form, by = EXPORT_FORMATS[asked.form], asked.query.by
+    headers = {"Content-Disposition": f'attachment; filename="{job.id}-{by}.{form.suffix}"', "Vary": "Accept"}
+    content = export_ranking(services, job, by, found, form, asked.names, asked.signals, raw=asked.raw)
+    if not asked.raw and form.media_type.startswith("text/csv"):
         headers |= HEADERS
     return StreamingResponse(content, media_type=form.media_type, headers=headers)

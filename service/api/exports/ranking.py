@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.actions.find import find_dataset_of_job
-from service.actions.select_suspects import SuspectQuery, select
+from service.actions.select_suspects import Selection
 from service.api.exports.export import Export
 from service.api.exports.tables import columns
 from service.api.exports.writers import WRITERS
@@ -56,14 +56,15 @@ class ToolNames:
 def export_ranking(
     services: Services,
     job: Job,
-    query: SuspectQuery,
+    by: str,
+    found: Selection,
     form: ExportFormat,
     names: ToolNames,
     signals: Sequence[str] | None = None,
     *,
     raw: bool = False,
 ) -> Iterator[bytes]:
-    """The file in pieces; memory does not grow with it, and one connection is held until it ends or is closed.
+    """The file of what a query found, by its signal, in pieces; memory does not grow with it, and one connection is held until it ends or is closed.
 
     A table has columns of these `signals`, None: of all that the job computed; for `raw` see Export.
     Raises at once Invalid for data that the tool has no place for, and Conflict for errors that the job planted itself.
@@ -75,11 +76,10 @@ def export_ranking(
     def chunks() -> Iterator[list[dict[str, Any]]]:
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
-            found = select(services, connection, job, query)
             for start, end in _chunks(len(found)):
                 part = found.part(start, end)
                 rows = zip(rankings.rows_by_index(connection, job.id, part.index), part.ranks.tolist(), strict=True)
-                ranked = [{**row, "rank": rank, "score": row[query.by]} for row, rank in rows]
+                ranked = [{**row, "rank": rank, "score": row[by]} for row, rank in rows]
                 yield (
                     ranked
                     if form.is_for_tool

@@ -419,6 +419,15 @@ def test_an_export_names_the_file_of_every_image(client: httpx.Client, services:
     assert {row["path"] for row in rows} == set(names)
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("filters", ["part=tighter", "region=pca:0,0;1,0;1,1"])
+def test_a_filter_that_the_job_cannot_answer_is_refused_before_a_file_begins(
+    client: httpx.Client, form: str, filters: str
+) -> None:
+    refused = client.get(f"{URL}?format={form}&{filters}")
+    assert (refused.status_code, refused.headers["content-type"]) == (422, "application/problem+json")
+
+
 def test_tables_have_the_same_columns_and_the_signals_that_were_asked_for(client: httpx.Client) -> None:
     def names(**query: str) -> set[tuple[str, ...]]:
         return {
