@@ -20,6 +20,31 @@ Part = Annotated[
     typer.Option(help="Only samples in this part of their label, as `suspects groups` has it: tighter or looser."),
 ]
 MinScore = Annotated[float | None, typer.Option(help="Only samples that score at least this.")]
+MinConfidence = Annotated[
+    float | None,
+    typer.Option(
+        help="Only samples whose suggested label is at least this certain, 0 to 1: a probability, or only an order where none is shown."
+    ),
+]
+Disagrees = Annotated[
+    bool | None,
+    typer.Option("--disagrees/--agrees", help="Only samples whose suggested label is not the given one, or is."),
+]
+Reviewed = Annotated[
+    bool | None, typer.Option("--reviewed/--not-reviewed", help="Only samples on which a decision holds, or none does.")
+]
+Decided = Annotated[
+    str | None,
+    typer.Option("--decision", help="Only samples on which this holds: relabel, keep, remove, plausible or unsure."),
+]
+Search = Annotated[
+    str | None,
+    typer.Option("--search", help="Only samples whose id, or the beginning of whose text, contains this, in any case."),
+]
+Region = Annotated[
+    str | None,
+    typer.Option(help="Only samples inside this polygon of a map: its name and the corners, as in pca:0,0;1.5,0;1,2."),
+]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of rows to show.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
 

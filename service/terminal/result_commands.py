@@ -7,7 +7,24 @@ import typer
 from rich.text import Text
 
 from service.domain.exports import EXPORT_FORMATS
-from service.terminal.arguments import AsJson, By, Job, Label, Limit, MinScore, Part, Quiet, Suggested, Verdict
+from service.terminal.arguments import (
+    AsJson,
+    By,
+    Decided,
+    Disagrees,
+    Job,
+    Label,
+    Limit,
+    MinConfidence,
+    MinScore,
+    Part,
+    Quiet,
+    Region,
+    Reviewed,
+    Search,
+    Suggested,
+    Verdict,
+)
 from service.terminal.console import OutputColumn, Printer, console, escaped
 from service.terminal.ranking_columns import (
     DETECTION,
@@ -34,13 +51,22 @@ def suspects(
     verdict: Verdict = None,
     min_score: MinScore = None,
     part: Part = None,
+    min_confidence: MinConfidence = None,
+    disagrees: Disagrees = None,
+    reviewed: Reviewed = None,
+    decision: Decided = None,
+    search: Search = None,
+    region: Region = None,
     limit: Limit = 20,
     cursor: Annotated[str | None, typer.Option(help="Go on where a page ended: `next` of its --json.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """List the most suspicious samples of a completed job."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
+    wanted = {
+        "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region,
+    }  # fmt: skip
     answer = context.obj.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted)
     columns = suspect_columns(answer, person=console.is_terminal)
     title = f"by {by}: {answer['flagged']} flagged, {answer['total']} ranked"
@@ -103,12 +129,21 @@ def export(
     verdict: Verdict = None,
     min_score: MinScore = None,
     part: Part = None,
+    min_confidence: MinConfidence = None,
+    disagrees: Disagrees = None,
+    reviewed: Reviewed = None,
+    decision: Decided = None,
+    search: Search = None,
+    region: Region = None,
     signals: Signals = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Write a whole ranking, or what the filters leave of it, to a file."""
-    wanted = {"label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part}
+    wanted = {
+        "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region,
+    }  # fmt: skip
     context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, **wanted)
     Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")
 

@@ -142,15 +142,36 @@ def test_an_unknown_class_or_verdict_is_refused_with_the_known_ones(
         (["--suggested", "eel"], {"suggested": "eel"}),
         (["--min-score", "0.4"], {"min_score": "0.4"}),
         (["--signals", "si,aai"], {"signals": "si,aai"}),
+        (["--min-confidence", "0.5"], {"min_confidence": "0.5"}),
+        (["--disagrees"], {"disagrees": "true"}),
+        (["--agrees"], {"disagrees": "false"}),
+        (["--reviewed"], {"reviewed": "true"}),
+        (["--not-reviewed"], {"reviewed": "false"}),
+        (["--decision", "remove"], {"decision": "remove"}),
+        (["--search", "ROW-1"], {"q": "row-1"}),
     ],
 )
 def test_every_filter_of_an_export_reaches_the_service(
     suspects: Suspects, client: httpx.Client, tmp_path: Path, options: list[str], query: dict[str, str]
 ) -> None:
+    decisions = [{"sample_id": "row-1", "decision": "remove"}, {"sample_id": "row-4", "decision": "keep"}]
+    client.post("/jobs/job_1/reviews", json=decisions).raise_for_status()
     output = tmp_path / "some.csv"
     assert suspects("export", "job_1", "-o", str(output), *options).code == 0
     assert output.read_bytes() == client.get("/jobs/job_1/suspects", params={"format": "csv", **query}).content
     assert output.read_bytes() != client.get("/jobs/job_1/suspects?format=csv").content
+
+
+def test_the_commands_have_every_filter_of_the_ranking(client: httpx.Client) -> None:
+    parameters = client.get("/openapi.json").json()["paths"]["/jobs/{job_id}/suspects"]["get"]["parameters"]
+    page = {"limit", "cursor", "offset", "ids"}  # parts of a ranking
+    file = {"format", "signals", "raw", "field", "about", "root"}  # the form of a file
+    filters = {one["name"] for one in parameters if one["in"] == "query"} - page - file
+    known = commands()
+    for name in ("suspects", "export"):
+        options = {one.name for one in known[name].params}
+        assert filters - options == {"q"}, name
+        assert "search" in options, name  # `-q` is --quiet
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "many"])
