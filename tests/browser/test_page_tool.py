@@ -89,6 +89,32 @@ def test_a_trial_writes_nothing_and_sending_makes_the_tab(
     assert len(tool.predictions) == ranking
 
 
+def test_suggestions_alone_change_nothing_else(page: Page, job: str, tool: StandIn, client: httpx.Client) -> None:
+    dialog = opened(page, job)
+    ranking = client.get(f"/jobs/{job}/suspects", params={"limit": 1}).json()["total"]
+    before = [task["annotations"] for task in tool.tasks]
+    dialog.get_by_label("Suggestions only").check()
+    dialog.get_by_role("button", name="Send", exact=True).click()
+    says(dialog, re.compile(rf"^Sent: {ranking} suggestions\."))
+    assert len(tool.predictions) == ranking
+    assert (tool.views, tool.others) == ([], {})
+    assert [task["annotations"] for task in tool.tasks] == before
+
+
+def test_decisions_that_cannot_be_read_are_told_until_they_can(
+    page: Page, job: str, tool: StandIn, watched: Watched
+) -> None:
+    dialog = opened(page, job)
+    tool.refuses.append(("GET", "/api/tasks/"))
+    dialog.get_by_role("button", name="Read decisions now").click()
+    expect(dialog.get_by_role("status").filter(has_text=tool.url)).to_be_visible()
+    assert watched.refused == [(502, f"/jobs/{job}/reconcile")]
+    watched.refused.clear()
+    dialog.get_by_role("button", name="Close this message").click()
+    dialog.get_by_role("button", name="Read decisions now").click()
+    says(dialog, "No new decision there.")
+
+
 def test_suspects_go_into_a_project_of_their_own(page: Page, job: str, tool: StandIn, client: httpx.Client) -> None:
     dialog = opened(page, job)
     dialog.get_by_label("A project to review").check()
