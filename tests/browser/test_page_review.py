@@ -403,6 +403,20 @@ def test_words_that_are_typical_of_the_given_and_of_the_suggested_label_are_mark
     expect(row.locator("mark.typical.given")).to_have_text("Goal")
 
 
+@pytest.mark.usefixtures("known")
+def test_what_was_just_reviewed_counts_at_once_for_sharpening_and_for_the_next_run(page: Page, job: str) -> None:
+    ready(page, job)
+    for _ in range(12):
+        page.keyboard.press("k")
+    expect(page.get_by_role("button", name="Use 12 verified labels to sharpen the ranking")).to_be_visible()
+    page.keyboard.press("k")
+    with page.expect_response("**/reviews"):
+        page.keyboard.press("k")
+    page.get_by_role("link", name="Before and after").click()
+    expect(page.get_by_text("14 samples reviewed")).to_be_visible()
+    expect(page.get_by_text("Nothing is reviewed yet")).to_be_hidden()
+
+
 def test_a_text_that_is_read_from_the_right_begins_there(page: Page, services: Services, client: httpx.Client) -> None:
     lines = [
         f"{'هدف' if number % 4 < 2 else 'خبر'} رقم {number}؟,{('sport', 'money')[number % 2]}" for number in range(160)
