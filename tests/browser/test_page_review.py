@@ -443,6 +443,21 @@ def test_a_saved_view_brings_back_its_filters(page: Page, job: str) -> None:
     assert "label=dog" in page.url
 
 
+@pytest.mark.parametrize("width", [320, 500, 700, 760, 900, 1000, 1100, 1190, 1220])
+def test_how_far_a_review_is_and_the_corrected_file_are_in_sight_at_every_width(
+    page: Page, job: str, client: httpx.Client, width: int
+) -> None:
+    decided = [{"sample_id": f"row-{number}", "decision": "keep"} for number in range(12)]
+    decided += [{"sample_id": f"row-{number}", "decision": "remove"} for number in range(12, 24)]
+    client.post("/jobs/job_1/reviews", json=decided).raise_for_status()
+    page.set_viewport_size({"width": width, "height": 700})
+    ready(page, job)
+    said = page.get_by_text(re.compile(r"\d+ of \d+ flagged reviewed"))
+    expect(page.get_by_role("button", name="Other forms of the corrected file")).to_be_in_viewport(ratio=1)
+    expect(said).to_be_in_viewport(ratio=1)
+    assert said.evaluate("one => one.getBoundingClientRect().width") >= min(160, width / 2)
+
+
 def test_at_1440_by_900_twelve_rows_are_in_sight(page: Page, job: str) -> None:
     page.set_viewport_size({"width": 1440, "height": 900})
     ready(page, job)
