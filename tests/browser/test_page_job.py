@@ -1,5 +1,6 @@
 """A job on the page: as it runs, waits, fails and ends; its queues; and the one that follows it, side by side."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -181,6 +182,25 @@ def test_the_ranking_begins_high_and_facts_stand_in_a_line(page: Page, services:
     box = page.get_by_role("navigation", name="Parts of this job").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= 130
+
+
+def test_what_cannot_be_told_is_a_button_of_its_own_words_that_says_why(page: Page, services: Services) -> None:
+    add_finished(services.database, services.blobs)
+
+    def answer(route: Route) -> None:
+        job = route.fetch().json()
+        job["result"]["estimates"]["mislabeled"] |= {"status": "unknown", "reason": "The classes overlap too much."}
+        route.fulfill(json=job)
+
+    page.route(re.compile(r"/jobs/job_1$"), answer)
+    page.goto(f"{PAGE}#/jobs/job_1/training")
+    # Who speaks to the page says what is seen.
+    button = page.get_by_role("button", name="Cannot tell how many are mislabeled: why")
+    expect(button).to_have_text("Cannot tell how many are mislabeled")
+    button.click()
+    expect(page.get_by_text("The classes overlap too much.")).to_be_visible()
+    page.get_by_role("button", name="Verify samples").click()
+    expect(page).to_have_url(re.compile("#/jobs/job_1/verify$"))
 
 
 def test_on_a_phone_the_current_part_is_in_sight_among_the_parts(page: Page, services: Services) -> None:
