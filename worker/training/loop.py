@@ -22,11 +22,14 @@ from worker.machine.threads import one_thread
 from worker.training.augmentation import flip_crop
 from worker.training.direct_epoch import direct_epoch, is_direct_rule
 from worker.training.direct_network import DirectNetwork
+from worker.training.step_size import has_convolutions, products_of_a_sample
 from worker.training.stopping import has_stopped_improving
 
 # Weights times samples of a step. With fewer a second thread brought nothing on a quiet machine, and three to ten times the time on one whose
 # other core was busy; with three times as many it saved a third.
 _SMALL_STEP = 2**24
+# The same of networks with convolutions, by the numbers that a forward pass multiplies.
+_SMALL_CONVOLUTIONS = 2**27
 _HOPELESS = 20  # times the loss of a model that knows nothing
 
 
@@ -114,7 +117,7 @@ def train(
     `after_batch` is told how many epochs are done, such as 2.25. Raises Diverged, and whatever the callbacks raise.
     """
     direct = _direct(model, inputs, training)
-    with one_thread(wanted=direct is not None and direct.weights * training.batch_size < _SMALL_STEP):
+    with one_thread(wanted=_is_small(model, direct, inputs, training.batch_size)):
         return _train(model, direct, inputs, labels, training, resume, after_epoch, after_batch)
 
 
@@ -158,6 +161,16 @@ def _train(
         after_epoch(state, EpochMetrics(epoch, loss, accuracy, rate))
         done = epoch
     return done
+
+
+def _is_small(model: nn.Module, direct: DirectNetwork | None, inputs: Sequence[Tensor], batch_size: int) -> bool:
+    """Whether a second thread brings nothing to a step, and only waits where another process has its core."""
+    if direct is not None:
+        return direct.weights * batch_size < _SMALL_STEP
+    if device_of(model).type != "cpu" or not has_convolutions(model):
+        return False
+    products = products_of_a_sample(model, tuple(part[:1] for part in inputs))
+    return products is not None and products * batch_size < _SMALL_CONVOLUTIONS
 
 
 def _tell(after_batch: Callable[[float], None], done: int, share: float) -> None:
