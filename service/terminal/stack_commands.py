@@ -71,7 +71,7 @@ def demo(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rank a real dataset with planted label errors, on a stack of its own; takes about a minute."""
+    """Rank a real dataset with planted label errors, on a stack of its own; takes ten seconds to a minute."""
     from service.terminal.demo import run
     from service.terminal.supervised import StackError
 
