@@ -152,7 +152,8 @@ def _unit(key: str) -> tuple[str, str]:
 
 def _kind(parts: Sequence[str]) -> str:
     if parts[0] == "jobs" and len(parts) > 2:
-        return _OF_JOBS.get(parts[2], "other files of jobs")
+        name = parts[2]  # each version of a ranking has a folder: ranking, ranking-first, ranking-2
+        return _OF_JOBS.get("ranking" if name.startswith("ranking-") else name, "other files of jobs")
     if parts[0] in ("datasets", "networks", "features", "uploads", "logs", "models"):
         return parts[0]
     return "database" if parts[0].startswith("suspects.db") else "other files"

@@ -161,6 +161,9 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
     for name in (
         "jobs/job_9/checkpoints/1.pt",
         "jobs/job_9/evidence/loss.npy",
+        "jobs/job_9/ranking/rank.npy",
+        "jobs/job_9/ranking-first/rank.npy",
+        "jobs/job_9/ranking-2/rank.npy",
         "datasets/ds_9/data.parquet",
         "logs/api.log",
     ):
@@ -168,7 +171,7 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
         (home / name).write_bytes(bytes(2048))
     migrate(f"sqlite:///{home / 'suspects.db'}")
     found = examine(code=1)
-    for told in ("datasets 2 KiB", "checkpoints 2 KiB", "evidence 2 KiB", "logs 2 KiB", "database "):
+    for told in ("datasets 2 KiB", "checkpoints 2 KiB", "evidence 2 KiB", "rankings 6 KiB", "logs 2 KiB", "database "):
         assert told in found["files"]["detail"]
     assert found["leftovers"]["status"] == "ok"
     for path in home.rglob("*"):
@@ -177,7 +180,7 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
     add_dataset(database)
     database.close()
     found = examine(code=1)
-    assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 6 KiB")
+    assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 12 KiB")
     assert (home / "jobs" / "job_9").exists()
 
 
