@@ -61,7 +61,8 @@ def spec_of(request: Request) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def no_estimate(page: Page) -> None:
     """Made-up datasets are not known to the service, which therefore cannot estimate jobs over them."""
-    page.route("**/jobs/estimate", lambda route: route.fulfill(json={"seconds": None}))
+    spec = {"model": {"name": "mlp", "params": {}}, "fallback": None}
+    page.route("**/jobs/estimate", lambda route: route.fulfill(json={"seconds": None, "spec": spec}))
 
 
 @pytest.fixture
@@ -291,6 +292,7 @@ def test_a_job_can_be_started_wherever_its_options_are_scrolled_to(page: Page, c
     page.get_by_role("button", name="Model and options").click()
     form = page.get_by_role("form", name="Start the job")
     expect(page.get_by_label("Learning rate", exact=True)).to_be_visible()
+    expect(form.get_by_text("MLP.", exact=True)).to_be_visible()  # once the estimate has come
     assert form.evaluate("one => one.scrollHeight > one.clientHeight")
     for place in ("0", "one.scrollHeight / 2", "one.scrollHeight"):
         form.evaluate(f"one => one.scrollTo(0, {place})")
