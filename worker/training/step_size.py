@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _COUNTED = (*_CONVOLUTIONS, nn.Linear)
-_CHEAP = (nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001  # the class of all batch normalisations
+_CHEAP = (nn.GroupNorm, nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def has_convolutions(model: nn.Module) -> bool:
