@@ -9,6 +9,7 @@ from typing import Any
 
 from service.domain.dataset import CanonicalHeader
 from service.ingest import images
+from service.ingest.row_groups import opened
 from service.store.seal import open_parquet
 
 _NUMBERED = re.compile(r"^row-\d+$")
@@ -29,23 +30,16 @@ def contents(data: Path, positions: Sequence[int], *, sizes: bool = False) -> li
 
     Memory: one row group of images, or all the texts and features asked for.
     """
-    found: dict[int, Content] = {}
-    wanted = sorted(set(positions))
-    with open_parquet(data) as file:
+    with opened(data) as (file, groups):
         header = CanonicalHeader.from_metadata(file.schema_arrow.metadata)
         columns = _columns(header, file.schema_arrow.names, sizes=sizes)
-        start = place = 0
-        for group in range(file.metadata.num_row_groups if columns else 0):
-            stop = start + file.metadata.row_group(group).num_rows
-            in_group = []
-            while place < len(wanted) and wanted[place] < stop:
-                in_group.append(wanted[place])
-                place += 1
-            if in_group:
-                table = file.read_row_group(group, columns=columns).take([position - start for position in in_group])
-                found |= zip(in_group, (_content(header, row) for row in table.to_pylist()), strict=True)
-            start = stop
-    return [found.get(position, Content()) for position in positions]
+        if not columns:
+            return [Content()] * len(positions)
+        found: dict[int, Content] = {}
+        for group, places in groups.of(positions).items():
+            table = file.read_row_group(group, columns=columns).take([row for _, row in places])
+            found |= {asked: _content(header, row) for (asked, _), row in zip(places, table.to_pylist(), strict=True)}
+    return [found[asked] for asked in range(len(positions))]
 
 
 def image_sizes(data: Path, count: int) -> list[tuple[int, int]]:

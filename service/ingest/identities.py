@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from service.domain.dataset import CanonicalHeader
+from service.ingest.row_groups import opened
 from service.store.seal import open_parquet
 
 
@@ -22,19 +23,15 @@ class Identity:
 
 def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
     """The rows at these 0-based positions of the canonical file, in the order asked for."""
-    wanted, start = set(positions), 0
     found: dict[int, Identity] = {}
-    with open_parquet(data) as file:
+    with opened(data) as (file, groups):
         classes = CanonicalHeader.from_metadata(file.schema_arrow.metadata).classes
-        for group in range(file.metadata.num_row_groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            in_group = sorted(position for position in wanted if start <= position < stop)
-            if in_group:
-                table = file.read_row_group(group, columns=["id", "label"]).take([p - start for p in in_group])
-                rows = table.to_pylist()
-                found |= {p: Identity(row["id"], classes[row["label"]]) for p, row in zip(in_group, rows, strict=True)}
-            start = stop
-    return [found[position] for position in positions]
+        for group, places in groups.of(positions).items():
+            rows = file.read_row_group(group, columns=["id", "label"]).take([row for _, row in places]).to_pylist()
+            found |= {
+                asked: Identity(row["id"], classes[row["label"]]) for (asked, _), row in zip(places, rows, strict=True)
+            }
+    return [found[asked] for asked in range(len(positions))]
 
 
 def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:

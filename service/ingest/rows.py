@@ -1,22 +1,20 @@
 """Single rows of a canonical file; only the row groups that hold them are read."""
 
-import re
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from datetime import datetime, time
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+import pyarrow.compute as pc
+
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest import images
-from service.store.seal import open_parquet
+from service.ingest.row_groups import RowGroups, opened
 
 T = TypeVar("T")
 
-_OWN_ID = re.compile(r"^row-(\d{1,18})$")
 _OWN = ("id", "index", "split", "label")
 _PREVIEW_FEATURES = 8
 _PREVIEW_CHARACTERS = 60
@@ -24,7 +22,7 @@ _PREVIEW_CLASSES = 4
 _PREVIEW_TEXT = 200
 _PREVIEW_NUMBERS = 4
 _HELD_BYTES = 8 * 2**20
-_FILES = 16
+_SEARCHED = 64  # row groups whose ids are read at once
 
 
 def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
@@ -32,19 +30,15 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
 
     An image is described by its content type, size and, where the upload named it, `path`; see `sample_media`.
     """
-    with _opened(data) as file:
-        found = _found(file, sample_id)
-        if found is None:
-            return None
-        header = _header(file)
-        header = header.model_copy(update={"features": _shown(header)})
-        row = _row(file, *found, columns=[*_OWN, *(one["column"] for one in header.features), *_paths(file)])
-    own = {"id": row["id"], "index": row["index"], "split": row["split"], "label": header.classes[row["label"]]}
-    features = {one["name"]: _plain(row[one["column"]]) for one in header.features}
-    if header.modality == "image":
-        described = {**images.described(row["image"]), **({"path": row["path"]} if row.get("path") else {})}
-        features = {header.features[0]["name"]: described}
-    return {**own, "features": features}
+    with opened(data) as (file, groups):
+        found = _found(file, groups, sample_id)
+        return None if found is None else _whole_row(file, *found)
+
+
+def row_at(data: Path, position: int) -> dict[str, Any]:
+    """The same of the row at a 0-based position of the file, whose id need not be searched. Raises IndexError outside the file."""
+    with opened(data) as (file, groups):
+        return _whole_row(file, *groups.at(position))
 
 
 def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[bytes, str] | None:
@@ -52,9 +46,9 @@ def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[b
 
     With `side` an image comes as `images.shown` makes it.
     """
-    with open_parquet(data) as file:
+    with opened(data) as (file, groups):
         header = _header(file)
-        found = _found(file, sample_id) if header.modality in ("image", "text") else None
+        found = _found(file, groups, sample_id) if header.modality in ("image", "text") else None
         if found is None:
             return None
         row = _row(file, *found, columns=[header.modality])
@@ -101,37 +95,33 @@ def _shown_at(
     show: Callable[[CanonicalHeader, dict[str, Any]], T],
     also: Sequence[str] = (),
 ) -> list[T]:
-    with _opened(data) as file:
+    with opened(data) as (file, groups):
         header = _header(file)
         columns = list(dict.fromkeys([*_preview_columns(header, file), *also]))
-        by_group: dict[int, list[tuple[int, int]]] = {}
-        starts = _starts(file)
-        for asked, position in enumerate(positions):
-            group = _group_at(starts, position)
-            by_group.setdefault(group, []).append((asked, position - starts[group]))
+        by_group, lengths = groups.of(positions), np.diff(groups.starts).tolist()
         found: dict[int, T] = {}
-        for groups in _read_together(file, sorted(by_group)):
-            begins = accumulate((starts[group + 1] - starts[group] for group in groups), initial=0)
+        for together in _read_together(groups, list(by_group)):
+            begins = accumulate((lengths[group] for group in together), initial=0)
             places = [
                 (asked, begin + row)
-                for group, begin in zip(groups, begins, strict=False)
+                for group, begin in zip(together, begins, strict=False)
                 for asked, row in by_group[group]
             ]
             # Columns of a few thousand values: handing them to threads takes longer than decoding them.
-            table = file.read_row_groups(groups, columns=columns, use_threads=False).take([row for _, row in places])
+            table = file.read_row_groups(together, columns=columns, use_threads=False).take([row for _, row in places])
             found |= {asked: show(header, row) for (asked, _), row in zip(places, table.to_pylist(), strict=True)}
     return [found[asked] for asked in range(len(positions))]
 
 
-def _read_together(file: Any, groups: Sequence[int]) -> Iterator[list[int]]:
+def _read_together(groups: RowGroups, wanted: Sequence[int]) -> Iterator[list[int]]:
     """Cut row groups into those that are held at once. Each read costs as much as a few thousand values.
 
     Whole images, which may be large, are held of one group at a time.
     """
     together: list[int] = []
     held = 0
-    for group in groups:
-        size = file.metadata.row_group(group).total_byte_size
+    for group in wanted:
+        size = int(groups.sizes[group])
         if together and held + size > _HELD_BYTES:
             yield together
             together, held = [], 0
@@ -194,19 +184,6 @@ def _plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime | time) else value
 
 
-def _opened(data: Path) -> AbstractContextManager[Any]:
-    """The file, whose account of its row groups is read once: for a million rows that takes longer than most reads."""
-    facts = data.stat()
-    metadata = _metadata(data, facts.st_ino, facts.st_mtime_ns, facts.st_size)
-    return open_parquet(data, metadata=metadata, pre_buffer=False)
-
-
-@lru_cache(_FILES)
-def _metadata(data: Path, _number: int, _changed: int, _size: int) -> Any:
-    with open_parquet(data) as file:
-        return file.metadata
-
-
 def _header(file: Any) -> CanonicalHeader:
     return CanonicalHeader.from_metadata(file.schema_arrow.metadata)
 
@@ -216,38 +193,27 @@ def _row(file: Any, group: int, position: int, columns: list[str] | None = None)
     return row
 
 
-def _found(file: Any, sample_id: str) -> tuple[int, int] | None:
+def _whole_row(file: Any, group: int, position: int) -> dict[str, Any]:
+    header = _header(file)
+    header = header.model_copy(update={"features": _shown(header)})
+    row = _row(file, group, position, columns=[*_OWN, *(one["column"] for one in header.features), *_paths(file)])
+    own = {"id": row["id"], "index": row["index"], "split": row["split"], "label": header.classes[row["label"]]}
+    features = {one["name"]: _plain(row[one["column"]]) for one in header.features}
+    if header.modality == "image":
+        described = {**images.described(row["image"]), **({"path": row["path"]} if row.get("path") else {})}
+        features = {header.features[0]["name"]: described}
+    return {**own, "features": features}
+
+
+def _found(file: Any, groups: RowGroups, sample_id: str) -> tuple[int, int] | None:
     """The row group and the position in it of a sample."""
-    for group in _groups_with(file, sample_id):
-        ids = file.read_row_group(group, columns=["id"]).column("id").to_pylist()
-        if sample_id in ids:
-            return group, ids.index(sample_id)
+    numbered, others = groups.with_id(sample_id)
+    for together in (numbered, *(others[first : first + _SEARCHED] for first in range(0, len(others), _SEARCHED))):
+        if not together:
+            continue
+        ids = file.read_row_groups(together, columns=["id"], use_threads=False).column("id")
+        if (place := pc.index(ids, sample_id).as_py()) >= 0:
+            ends = np.diff(groups.starts)[together].cumsum()
+            nth = int(np.searchsorted(ends, place, side="right"))
+            return together[nth], place - int(ends[nth - 1] if nth else 0)
     return None
-
-
-def _groups_with(file: Any, sample_id: str) -> Iterator[int]:
-    """Row groups that may hold an id, by their statistics; ids of the form row-<index> are first looked up by index."""
-    own = _OWN_ID.match(sample_id)
-    groups = range(file.metadata.num_row_groups)
-    likely = [group for group in groups if own and _within(file, group, "index", int(own.group(1)))]
-    yield from likely
-    yield from (group for group in groups if group not in likely and _within(file, group, "id", sample_id))
-
-
-def _within(file: Any, group: int, column: str, value: Any) -> bool:
-    chunk = file.metadata.row_group(group).column(file.schema_arrow.get_field_index(column))
-    known = chunk.statistics
-    return known is None or not known.has_min_max or known.min <= value <= known.max
-
-
-def _starts(file: Any) -> list[int]:
-    starts = [0]
-    for group in range(file.metadata.num_row_groups):
-        starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
-    return starts
-
-
-def _group_at(starts: Sequence[int], position: int) -> int:
-    if not 0 <= position < starts[-1]:
-        raise IndexError(f"no row {position}; the file has {starts[-1]}")
-    return bisect_right(starts, position) - 1

@@ -12,7 +12,7 @@ from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound
 from service.domain.reason import SampleFacts, WitnessFacts, explain
 from service.ingest.identities import Identity, identities
-from service.ingest.rows import sample_row
+from service.ingest.rows import row_at, sample_row
 from service.label_studio.push.data_manager import task_links
 from service.services import Services
 from service.store import evidence, rankings, reviews
@@ -24,7 +24,11 @@ from service.store.rankings import Row
 def job_sample_view(services: Services, job: Job, sample_id: str) -> JobSample:
     """One row of a completed job's dataset, ranked or held out of the ranking. Raises NotFound."""
     info = find_dataset_of_job(services, job)
-    found = sample_row(services.blobs.canonical(info.id), sample_id)
+    with services.database.read() as connection:
+        row = rankings.get(connection, job.id, sample_id)
+    data = services.blobs.canonical(info.id)
+    # The table knows where the row is; an id may be in any part of the file.
+    found = sample_row(data, sample_id) if row is None else row_at(data, row["position"])
     if found is None:
         raise NotFound(f"no sample called {sample_id!r} in the dataset of this job")
     links = {
@@ -34,7 +38,6 @@ def job_sample_view(services: Services, job: Job, sample_id: str) -> JobSample:
     }
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
     with services.database.read() as connection:
-        row = rankings.get(connection, job.id, sample_id)
         held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
         if row is None:
             told = {

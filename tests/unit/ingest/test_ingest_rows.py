@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.ingest import previews, sample_media, sample_row
-from service.ingest.rows import previews_with_images
+from service.ingest.rows import previews_with_images, row_at
 from tests.unit.ingest.uploads import Take, csv_of, json_lines, npz_of, png, zip_of
 
 
@@ -163,3 +163,17 @@ def test_reading_one_row_reads_one_group(take: Take, tmp_path: Path) -> None:
     assert row is not None
     assert row["features"]["age"] == 5_000
     assert previews(broken, [5_000])[0]["age"] == 5_000
+
+
+def test_a_row_is_the_same_by_its_place_as_by_its_id(take: Take) -> None:
+    """Ids in an order of their own, so that any group may hold any of them."""
+    rows = [f"k{(i * 7_919) % 9_000},{i},{'pq'[i % 2]}" for i in range(9_000)]
+    data = take("\n".join(["id,age,target", *rows])).data
+    for place in (0, 2_047, 2_048, 5_000, 8_999):
+        row = row_at(data, place)
+        assert row["id"] == rows[place].partition(",")[0]
+        assert row["features"]["age"] == place
+        assert row == sample_row(data, row["id"])
+    assert sample_row(data, "k9000") is None
+    with pytest.raises(IndexError):
+        row_at(data, 9_000)
