@@ -23,6 +23,7 @@ _WIDE = 2.0  # standard deviations on each side of an interval
 _BINS = 12
 _SHARES = torch.linspace(0, 0.6, 601, dtype=torch.float64)
 _RESAMPLED = 100
+_TAIL = 0.01  # share of the resampled counts on each side of an interval, which has room for more than chance
 _SUREST = (0.1, 0.2, 0.3)  # shares of the samples; the middle one gives the count
 _UNSURE, _UNABLE = 0.27, 0.4  # shares of labels predicted otherwise: classes overlap, so sure predictions may be wrong
 _AGREED_LEAST = 0.02  # with nothing verified, a smaller share of wrong labels cannot be told from none
@@ -109,7 +110,7 @@ def wrong_label_count(
     samples = len(given)
     share = _likeliest(*(count[None].double() for count in counts))[0]
     drawn = _likeliest(*(_drawn_again(count, generator) for count in counts))
-    low, high = torch.quantile(drawn, torch.tensor([0.05, 0.95], dtype=torch.float64)).tolist()
+    low, high = torch.quantile(drawn, torch.tensor([_TAIL, 1 - _TAIL], dtype=torch.float64)).tolist()
     # So few cannot be told from none, whatever the likeliest share is.
     count = 0.0 if low < _LEAST and float(share) < 3 * _LEAST else float(share) * samples
     return estimate(count, low * samples, high * samples, samples)

@@ -19,7 +19,7 @@ from worker.signals.moments import share_by_moments
 TRUSTED_ROWS = 150  # trusted samples that flagging anomalies needs
 _CONTRADICTS, _TOO_ROUGH = 2.5, 0.035  # deviations between two counts; a deviation, as a share of the samples
 _UNLIKE = 2.5  # deviations below none, of a count that cannot be negative
-_ALIKE = 0.2  # share of the wrong predictions whose labels may be wrong in the same way; from development sets
+_ALIKE = 0.25  # share of the wrong predictions whose labels may be wrong in the same way; from development sets
 _SURE_ODDS = 2.0  # log odds of another label by each prediction: so sure ones are flagged where nothing is counted
 
 
@@ -157,7 +157,7 @@ def _wrong_labels(
 def _allowing_for_likeness(
     found: CountEstimate, guesses: Unseen, labels: Int[Tensor, " n"], rows: Bool[Tensor, " n"]
 ) -> CountEstimate:
-    """The count, with an upper end that leaves room for wrong labels that the predictions repeat.
+    """The count, with an interval that goes from what the contradictions alone tell to wrong labels that the predictions repeat.
 
     Of n labels D are contradicted, and E predictions are wrong, as many as of the verified samples. D - E labels are wrong if those of
     wrong predictions are right, D + E if all of them are wrong in the same way.
@@ -168,11 +168,10 @@ def _allowing_for_likeness(
     missed = float((guesses.known.argmax(1) != guesses.known_labels).double().mean())
     noise = 2 * (max(missed, 1 / known) * (1 - missed) / known) ** 0.5
     contradicted = _contradicted(guesses.train[rows], labels[rows])
-    high = round(min(contradicted + ((2 * _ALIKE - 1) * missed + noise) * samples, samples))
-    if high <= found.high:
-        return found
-    wide = doubt_with_verified(found.low, high, len(labels))
-    return replace(found, high=high, doubt=None if wide is None else Doubt("look_alike", high))
+    low = min(found.low, max(0, round(contradicted - missed * samples)))
+    high = max(found.high, round(min(contradicted + ((2 * _ALIKE - 1) * missed + noise) * samples, samples)))
+    wide = doubt_with_verified(low, high, len(labels))
+    return replace(found, low=low, high=high, doubt=None if wide is None else Doubt("look_alike", high))
 
 
 def _unless_none(found: CountEstimate, guess: Float[Tensor, "n c"], labels: Int[Tensor, " n"]) -> CountEstimate:
