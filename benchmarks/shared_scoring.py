@@ -25,6 +25,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.result_sections import write_sections
 from service.settings import Settings
 from service.store.artefact_store import ArtefactStore
 from service.store.engine import migrate
@@ -155,7 +156,7 @@ def main() -> None:
     )
     title = f"{arguments.model}, {arguments.samples:,} embeddings, {arguments.known:,} verified, {EPOCHS} checkpoints"
     table = Table(*columns, title=title)
-    lines = [f"# Shared scoring: {title}", "", "| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
+    lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
     file = embeddings(arguments.samples, arguments.known)
     for stack in arguments.stack:
         with tempfile.TemporaryDirectory() as folder, service_on(stack, Path(folder)) as installation:
@@ -176,8 +177,7 @@ def main() -> None:
                 lines.append("| " + " | ".join(row) + " |")
                 print(*row, file=sys.stderr, flush=True)
     Console(width=140).print(table)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "shared_scoring.md").write_text("\n".join(lines) + "\n")
+    write_sections(RESULTS / "shared_scoring.md", "Shared scoring", {title: lines})
 
 
 if __name__ == "__main__":

@@ -65,6 +65,22 @@ class ArtefactStore:
             places = [self._at(key) for key in files]
             self._files().get(places, [str(path) for path in files.values()], batch_size=_AT_ONCE)
 
+    def put_bytes(self, key: str, content: bytes) -> None:
+        """Write one object, in place of what was there, by one request."""
+        place = self._at(key)
+        with self._told("be written"):
+            if self._scheme == "file":
+                Path(place).parent.mkdir(parents=True, exist_ok=True)
+            self._files().pipe_file(place, content)
+
+    def get_bytes(self, key: str) -> bytes:
+        """What one object holds, by one request. Raises FileNotFoundError where it is not there."""
+        # s3fs asks for the size first where it may read parts at once.
+        options = {"max_concurrency": 1} if self._scheme == "s3" else {}
+        with self._told("be read"):
+            found: bytes = self._files().cat_file(self._at(key), **options)
+        return found
+
     def under(self, prefix: str) -> dict[str, StoredArtefact]:
         """The objects of a folder and of all below it, or the one object of this key; all objects for an empty prefix."""
         with self._told("be listed"):

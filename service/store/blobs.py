@@ -18,7 +18,8 @@ from service.domain.stage import FIRST
 from service.settings import Settings
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore, StoredArtefact
-from service.store.seal import is_seal, seal_of
+from service.store.seal import is_seal, seal_of, with_digest, without_digest
+from usual_suspects.files import atomic_write
 
 log = structlog.get_logger()
 
@@ -131,6 +132,26 @@ class Blobs:
         """A file in it."""
         return self._file(path)
 
+    def write_shared(self, path: Path, content: bytes) -> None:
+        """Write a small file in it at once, with its digest; where there is a store, there and not here. Raises OSError and ArtefactsUnavailable."""
+        if self.cache is not None:
+            self.cache.store.put_bytes(self._key(path), with_digest(content))
+            return
+        with atomic_write(path) as part:
+            part.write_bytes(with_digest(content))
+
+    def read_shared(self, path: Path) -> bytes:
+        """What was written so. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
+        content = path.read_bytes() if self.cache is None else self.cache.store.get_bytes(self._key(path))
+        return without_digest(content, path)
+
+    def discard_shared(self, path: Path) -> None:
+        """Delete what was written so, if it is there. Raises OSError and ArtefactsUnavailable."""
+        if self.cache is None:
+            path.unlink(missing_ok=True)
+        else:
+            self.cache.store.remove([self._key(path)])
+
     def job_file(self, job_id: str, name: str) -> Path:
         """A small file of a job, as it was written last, on whichever host; what is damaged is made again, and not here."""
         path = self.job(job_id) / name
@@ -205,7 +226,7 @@ class Blobs:
         """What the store has of a folder, or of the whole tree, by path below `home`; nothing without a store."""
         if self.cache is None:
             return {}
-        return self.cache.store.under("" if folder is None else folder.relative_to(self.home).as_posix())
+        return self.cache.store.under("" if folder is None else self._key(folder))
 
     def forget(self, error: Damaged) -> bool:
         """Whether a damaged file was a copy of what the store has: it is removed then, and fetched again when it is read next."""
@@ -224,6 +245,9 @@ class Blobs:
         if self.cache is not None:
             self.cache.fetch_file(path)
         return path
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.home).as_posix()
 
     def _folder(self, path: Path) -> Path:
         if self.cache is not None:

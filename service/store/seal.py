@@ -2,7 +2,8 @@
 
 The seal of a file NAME is the file NAME.seal beside it; a folder that is written at once has one file `seal` for all files in it.
 A seal has a digest for each 64 KiB, so that a reader of a few rows of a large file checks these alone. A file without a seal was
-written by an earlier version, and is read unchecked.
+written by an earlier version, and is read unchecked. What is always read whole, and by this version alone, may have its digest at its
+own end instead.
 
 The digest is XXH3, which finds bits that flipped and files that were cut short as fast as memory is read: SHA-256 takes ten times
 as long, BLAKE2 twenty times. It does not protect against people who may write into the folder, who could write a seal as well.
@@ -34,6 +35,7 @@ FOLDER_SEAL = "seal"
 _SUFFIX = ".seal"
 _BLOCK = 2**16
 _WIDTH = 16  # hexadecimal digits of a digest
+_DIGEST_BYTES = 16  # of a digest behind content
 _PIECE = 2**22
 _WHOLE = 2**25  # bytes; smaller files are checked whole, once, and then read as they are
 _CURES = {
@@ -138,6 +140,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return found
     remove_sealed(path)
     return None
+
+
+def with_digest(content: bytes) -> bytes:
+    """Content, and its digest behind it: what is written at once, and read at once, needs no file beside it."""
+    return content + xxhash.xxh3_128_digest(content)
+
+
+def without_digest(content: bytes, path: Path) -> bytes:
+    """The content alone, once it was compared with its digest. Raises Damaged, which names the path that it was read from."""
+    found = content[:-_DIGEST_BYTES]
+    if content[len(found) :] != xxhash.xxh3_128_digest(found):
+        raise _damaged(path, "it is not as it was written")
+    return found
 
 
 def open_checked(path: Path) -> io.BufferedReader:

@@ -148,6 +148,26 @@ def test_workers_of_two_hosts_share_the_scoring_of_a_job(
     assert not bucket.under(f"jobs/{job_id}/shared")
 
 
+def test_a_small_object_takes_one_request_to_write_and_one_to_read(
+    bucket: ArtefactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.probe()  # connects
+    requests: list[str] = []
+    call = S3FileSystem._call_s3
+
+    def counted(files: S3FileSystem, method: str, *given: object, **named: object) -> object:
+        requests.append(method)
+        return call(files, method, *given, **named)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
+    content = np.random.default_rng(0).bytes(2**20)
+    bucket.put_bytes("jobs/job_1/shared/0.block", content)
+    assert bucket.get_bytes("jobs/job_1/shared/0.block") == content
+    assert requests == ["put_object", "get_object"]
+    with pytest.raises(FileNotFoundError):
+        bucket.get_bytes("jobs/job_1/shared/1.block")
+
+
 def test_a_large_file_travels_in_parts_and_parts_that_were_left_are_given_up(
     bucket: ArtefactStore, tmp_path: Path
 ) -> None:

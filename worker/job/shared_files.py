@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load, save_file
+from safetensors.torch import load, save
 from torch import Tensor
 
 from service.store.blobs import Blobs
 from service.store.blocks import RowBlock
-from service.store.seal import open_array, read_checked, remove_sealed, sealed_write
+from service.store.seal import open_array, read_checked, sealed_write
 from worker.influence.row_computations import Arrays, OfRows, Recipe
 from worker.signals.shared_computations import OPENED_BY
 
@@ -88,22 +88,19 @@ class SharedFiles:
         return OpenedComputation(OPENED_BY[described["name"]](arrays, described["numbers"]), described["threads"])
 
     def write_block(self, block: RowBlock, arrays: Arrays) -> None:
-        """Write what was computed of a block. Raises OSError, also where the computation has ended, and ArtefactsUnavailable."""
-        path = self._block(block)
-        with sealed_write(path) as part:
-            save_file({name: one.contiguous() for name, one in arrays.items()}, part)
-        self.blobs.upload(path)
+        """Write what was computed of a block, as one file. Raises OSError, also where the computation has ended, and ArtefactsUnavailable."""
+        self.blobs.write_shared(self._block(block), save({name: one.contiguous() for name, one in arrays.items()}))
 
     def read_block(self, block: RowBlock) -> Arrays:
         """Read it, and delete it here. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
-        path = self.blobs.shared_file(self._block(block))
-        found: Arrays = load(read_checked(path))
-        remove_sealed(path)
+        path = self._block(block)
+        found: Arrays = load(self.blobs.read_shared(path))
+        self.blobs.remove_here(path)  # in a store all are deleted at once, in the end
         return found
 
     def discard_block(self, block: RowBlock) -> None:
-        """Delete what was computed of a block that nobody waits for."""
-        self.blobs.discard(self._block(block))
+        """Delete what was computed of a block, if it is there. Raises OSError and ArtefactsUnavailable."""
+        self.blobs.discard_shared(self._block(block))
 
     def discard(self) -> None:
         """Delete the files of this claim and of earlier ones. Raises ArtefactsUnavailable."""
@@ -118,4 +115,4 @@ class SharedFiles:
         return self.folder / f"{computation}.json"
 
     def _block(self, block: RowBlock) -> Path:
-        return self.folder / f"{block.computation}-{block.first}.safetensors"
+        return self.folder / f"{block.computation}-{block.first}.block"

@@ -45,6 +45,18 @@ def test_no_flipped_bit_is_missed_anywhere(tmp_path: Path, size: int, place: flo
             read(path)
 
 
+@pytest.mark.parametrize("size", [0, 1, 1000])
+def test_content_with_its_digest_is_given_as_it_was_written_or_not_at_all(size: int) -> None:
+    content, path = np.random.default_rng(0).bytes(size), Path("jobs/job_1/shared/0.block")
+    whole = seal.with_digest(content)
+    assert seal.without_digest(whole, path) == content
+    shorter = [whole[:length] for length in range(len(whole))]
+    flipped = [whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :] for at in range(len(whole))]
+    for damaged in (*shorter, *flipped, whole + b"+", bytes(len(whole))):
+        with pytest.raises(Damaged, match=r"jobs/job_1/shared/0.block is damaged: it is not as it was written"):
+            seal.without_digest(damaged, path)
+
+
 def test_a_file_that_became_shorter_or_longer_is_damaged(tmp_path: Path) -> None:
     path = written(tmp_path / "a", b"0123456789")
     path.write_bytes(b"0123456789+")

@@ -1,6 +1,8 @@
 """Sharing of a job's scoring: nothing that happens to helpers, files, database or broker changes a bit or holds the job up."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ import torch
 from service.domain.job import Progress, State
 from service.settings import Settings
 from service.store import blocks, jobs, workers
+from service.store.artefact_cache import ArtefactCache
+from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database, open_database
@@ -17,7 +21,7 @@ from service.store.jobs import Claim, LeaseLost
 from service.store.tables import blocks as table
 from service.store.workers import WorkerProcess
 from tests.builders import LEASE, NOON, add_dataset, add_job
-from tests.damage import flip_bit
+from tests.damage import cut_short, flip_bit
 from worker.influence.row_computations import GRAIN, Arrays, Numbers, OfRows, Recipe, RowComputation
 from worker.job.context import CheckpointLost, WorkerContext
 from worker.job.helping import Helper
@@ -79,6 +83,14 @@ class Scene:
     def folder(self) -> Path:
         return self.blobs.shared("job_1")
 
+    def put_files_in_store(self, root: Path) -> Path:
+        """Share by a store from now on; gives the folder in it."""
+        home = self.blobs.home
+        self.blobs = Blobs(home, ArtefactCache(home, ArtefactStore(f"file://{root}"), 2**30))
+        self.context = replace(self.context, blobs=self.blobs)
+        self.sharing = Sharing(self.held, self.context, lambda: self.now)
+        return root / self.folder.relative_to(home)
+
     def assert_complete(self, found: Arrays) -> None:
         assert torch.equal(found["twice"], 2 * VALUES)
         assert self.shares == sorted(self.shares)
@@ -102,7 +114,7 @@ def test_helpers_and_the_worker_of_the_job_compute_all_blocks_between_them(scene
     # Of three processes, two have nothing to do.
     assert scene.called == [2]
     assert [scene.help(helper) for _ in range(3)] == [True] * 3
-    assert len(list(scene.folder.glob("*/twice-0-*.safetensors"))) == 3
+    assert len(list(scene.folder.glob("*/twice-0-*.block"))) == 3
     # An array that is there twice is written once.
     assert len(list(scene.folder.glob("*/*.npy"))) == 1
     scene.assert_complete(arrays())
@@ -141,14 +153,42 @@ def test_nothing_is_offered_where_no_other_worker_is_there(scene: Scene) -> None
     assert not scene.folder.exists()
 
 
-@pytest.mark.parametrize("damage", [flip_bit, Path.unlink])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip_bit,
+        partial(flip_bit, place=0.01),  # in the names and shapes of the arrays
+        partial(flip_bit, place=1.0),  # in the digest
+        cut_short,
+        partial(cut_short, place=0.999),
+        partial(cut_short, place=0.0),
+        Path.unlink,
+    ],
+)
+@pytest.mark.parametrize("in_store", [False, True])
 def test_what_a_helper_computed_and_cannot_be_read_is_computed_again(
-    scene: Scene, damage: Callable[[Path], None]
+    scene: Scene, tmp_path: Path, damage: Callable[[Path], None], *, in_store: bool
 ) -> None:
+    folder = scene.folder
+    if in_store:
+        folder = scene.put_files_in_store(tmp_path / "store")
     arrays = scene.begin()
     assert scene.help()
-    damage(next(scene.folder.glob("*/twice-0-*.safetensors")))
+    damage(next(folder.glob("*/twice-0-*.block")))
     scene.assert_complete(arrays())
+    assert scene.sharing._by_others == 0
+
+
+def test_a_block_is_one_object_of_a_store_and_no_file_here(scene: Scene, tmp_path: Path) -> None:
+    stored = scene.put_files_in_store(tmp_path / "store")
+    arrays = scene.begin()
+    before = set(stored.rglob("*"))
+    assert scene.help()
+    assert [one.suffix for one in set(stored.rglob("*")) - before] == [".block"]
+    assert list(scene.folder.glob("*/*.block*")) == []
+    scene.assert_complete(arrays())
+    assert scene.sharing._by_others == 1
+    assert not stored.exists()
 
 
 def test_a_block_whose_helper_is_gone_is_computed_after_a_while(scene: Scene) -> None:
@@ -167,7 +207,7 @@ def test_a_helper_that_comes_too_late_leaves_nothing(scene: Scene, monkeypatch: 
 
     monkeypatch.setattr(blocks, "finish", late)
     assert not scene.help()
-    assert list(scene.folder.glob("*/*.safetensors*")) == []
+    assert list(scene.folder.glob("*/*.block*")) == []
     scene.assert_complete(arrays())
 
 
