@@ -1,17 +1,17 @@
 """How true the answers of a job are: wrong labels found, counted, and the confidence that is shown, beside other methods.
 
-    python -m benchmarks.truth [--half reported|tuned] [--rows 2000] [--seeds 2] [--cache FOLDER] [--sets NAME ...]
+    python -m benchmarks.truth [--half reported|tuned] [--rows 2000] [--seeds 2] [--cache FOLDER] [--sets NAME ...] [--part alone|verified]
 
 Runs are those of benchmarks.truth_runs; what is in the cache is not run again. Rules were chosen on the `tuned` half of the
 sets (benchmarks.blends). Errors of people are `natural` (weak labels of Yoruba headlines) and imitated by `human`: samples
 that look like another class. cleanlab's score is the probability of the label by a model of the other four folds. Writes
-results/truth-HALF.md.
+results/truth-HALF.md, section by section; `--part` only those of runs without or with verified samples.
 """
 
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.data import EMBEDDINGS, IMAGES, TEXTS
+from benchmarks.result_sections import write_sections
 from benchmarks.truth_runs import KINDS, LOGISTIC, NONE, TREES, KnownRun, known_runs
 from service.domain.signal import HEADLINES
 from worker.signals.calibration import calibration_of
@@ -181,33 +182,53 @@ def calibration_error(shown: NDArray[np.float64], true: NDArray[Any]) -> float:
 
 def asked_runs(description: str | None) -> tuple[argparse.Namespace, Sequence[str]]:
     """What the command line asks of kept runs, and the names of the sets."""
+    parser = run_options(description)
+    arguments = parser.parse_args()
+    return arguments, sets_of(arguments)
+
+
+def run_options(description: str | None) -> argparse.ArgumentParser:
+    """The options that choose kept runs."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--half", choices=["reported", "tuned"], default="reported")
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "truth")
     parser.add_argument("--sets", nargs="+", help="only these of the half")
-    arguments = parser.parse_args()
-    return arguments, arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
+    return parser
+
+
+def sets_of(arguments: argparse.Namespace) -> Sequence[str]:
+    """The names of the sets that are asked for."""
+    return arguments.sets or (REPORTED if arguments.half == "reported" else TUNED)
 
 
 def main() -> None:
     """Run and write."""
-    arguments, names = asked_runs(__doc__)
-    alone, verified = (
-        list(known_runs(names, (NONE, *KINDS), arguments.rows, range(seeds), known, arguments.cache))
-        for known, seeds in ((0, arguments.seeds), (VERIFIED, 1))
-    )
-    tables: list[tuple[str, Callable[[], list[str]]]] = [
-        ("Wrong labels found, average precision / F1, no reference", lambda: found_table(alone)),
-        ("How many are wrong", lambda: count_table([*alone, *verified])),
-        ("Confidence of what is flagged, no reference", lambda: confidence_table(alone)),
-        ("Confidence of what is flagged, with verified samples", lambda: confidence_table(verified)),
-    ]
-    title = f"# True answers: the {arguments.half} half, {arguments.rows} rows, {arguments.seeds} seeds (verified: 1)"
-    lines = [title, *(line for heading, make in tables for line in ("", f"## {heading}", "", *make()))]
-    (RESULTS / f"truth-{arguments.half}.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    parser = run_options(__doc__)
+    parser.add_argument("--part", choices=["alone", "verified"], help="only runs without, or with, verified samples")
+    arguments = parser.parse_args()
+    names, seeds = sets_of(arguments), range(arguments.seeds)
+
+    def runs(verified: int) -> list[KnownRun]:
+        return list(known_runs(names, (NONE, *KINDS), arguments.rows, seeds, verified, arguments.cache))
+
+    sections: dict[str, list[str]] = {}
+    if arguments.part != "verified":
+        alone = runs(0)
+        sections |= {
+            "Wrong labels found, average precision / F1, no reference": found_table(alone),
+            "How many are wrong, no reference": count_table(alone),
+            "Confidence of what is flagged, no reference": confidence_table(alone),
+        }
+    if arguments.part != "alone":
+        verified = runs(VERIFIED)
+        sections |= {
+            "How many are wrong, with verified samples": count_table(verified),
+            "Confidence of what is flagged, with verified samples": confidence_table(verified),
+        }
+    title = f"True answers: the {arguments.half} half, {arguments.rows} rows, {arguments.seeds} seeds"
+    print(write_sections(RESULTS / f"truth-{arguments.half}.md", title, sections))
 
 
 if __name__ == "__main__":
