@@ -160,16 +160,17 @@ def _allowing_for_likeness(
     """The count, with an interval that goes from what the contradictions alone tell to wrong labels that the predictions repeat.
 
     Of n labels D are contradicted, and E predictions are wrong, as many as of the verified samples. D - E labels are wrong if those of
-    wrong predictions are right, D + E if all of them are wrong in the same way.
+    wrong predictions are right, D + E if all of them are wrong in the same way. E is known but for chance: the lower end has room for one
+    standard error of it, the upper end, where a part of E is assumed, for two.
     """
     samples, known = int(rows.sum()), len(guesses.known_labels)
     if found.doubt is not None or not samples:
         return found
     missed = float((guesses.known.argmax(1) != guesses.known_labels).double().mean())
-    noise = 2 * (max(missed, 1 / known) * (1 - missed) / known) ** 0.5
+    noise = (max(missed, 1 / known) * (1 - missed) / known) ** 0.5
     contradicted = _contradicted(guesses.train[rows], labels[rows])
-    low = min(found.low, max(0, round(contradicted - missed * samples)))
-    high = max(found.high, round(min(contradicted + ((2 * _ALIKE - 1) * missed + noise) * samples, samples)))
+    low = min(found.low, max(0, round(contradicted - (missed + noise) * samples)))
+    high = max(found.high, round(min(contradicted + ((2 * _ALIKE - 1) * missed + 2 * noise) * samples, samples)))
     wide = doubt_with_verified(low, high, len(labels))
     return replace(found, low=low, high=high, doubt=None if wide is None else Doubt("look_alike", high))
 

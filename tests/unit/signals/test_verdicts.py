@@ -135,10 +135,11 @@ def test_a_count_by_predictions_that_are_often_wrong_leaves_room_for_errors_that
     assert unsure.doubt == Doubt("look_alike", unsure.high)
     # A quarter of the wrong predictions, and as many contradicted labels that are right.
     assert SAMPLES * 2 * 0.25 / 3 < unsure.high < SAMPLES * 2 * 0.25 / 3 + 0.06 * SAMPLES * 2
-    # So many more labels are contradicted than predictions are wrong: as few may be wrong.
+    # So many more labels are contradicted than predictions are wrong, less the chance in the second: as few may be wrong.
     assert often_wrong.trusted is not None
     missed = float((often_wrong.trusted.guess.argmax(1) != often_wrong.trusted.labels).double().mean())
-    assert (told.low, told.doubt) == (round((0.4 - missed) * SAMPLES), None)
+    noise = (missed * (1 - missed) / KNOWN) ** 0.5
+    assert (told.low, told.doubt) == (SAMPLES * 2 // 5 - round((missed + noise) * SAMPLES), None)
     assert 0 < told.low < 80
 
 
