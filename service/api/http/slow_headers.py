@@ -3,24 +3,29 @@
 import asyncio
 from typing import Any, ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_CLOSED = "Connection: close\r\nContent-Length: 0\r\n\r\n"
+_TOO_LATE = f"HTTP/1.1 408 Request Timeout\r\n{_CLOSED}".encode()
+_TOO_LARGE = f"HTTP/1.1 431 Request Header Fields Too Large\r\n{_CLOSED}".encode()
 
 
-class CutOffSlowHeaders(H11Protocol):
+class CutOffSlowHeaders(HttpToolsProtocol):
     """HTTP/1.1 whose line and headers of a request must come whole within `within_s` seconds, however many pieces they come in.
 
     uvicorn waits for them for ever, so that a few thousand clients that send a byte a minute take all connections. A client that
-    has begun a request is answered 408; one that only holds a connection is not.
+    has begun a request is answered 408; one that only holds a connection is not. Nor has uvicorn a limit for their size where
+    it reads them by httptools: from `most_bytes` on the answer is 431.
     """
 
     within_s: ClassVar[float] = 20.0
+    most_bytes: ClassVar[int] = 64 * 1024
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._in_headers = self._in_body = False
+        self._header_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn narrows it
         """Wait for the first request."""
@@ -34,8 +39,38 @@ class CutOffSlowHeaders(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come."""
+        if self.transport.is_closing():
+            return
         super().data_received(data)
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._header_bytes > self.most_bytes:
+                self._refuse(_TOO_LARGE)
         self._wait()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._in_headers, self._header_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        """The headers of a request have come whole."""
+        self._in_headers, self._in_body = False, True
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self.most_bytes:
+            self._refuse(_TOO_LARGE)
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body has come."""
+        if not self.transport.is_closing():
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has come whole."""
+        self._in_body = False
+        if not self.transport.is_closing():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Wait for the next request of the same connection."""
@@ -44,7 +79,8 @@ class CutOffSlowHeaders(H11Protocol):
 
     def _wait(self) -> None:
         """Set the deadline where headers are awaited. More of them do not put it off."""
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering or self._in_body or self.transport.is_closing():
             self._stop_waiting()
         elif self._deadline is None:
             self._deadline = self.loop.call_later(self.within_s, self._cut_off)
@@ -56,7 +92,11 @@ class CutOffSlowHeaders(H11Protocol):
 
     def _cut_off(self) -> None:
         self._deadline = None
-        some, _ = self.conn.trailing_data
-        if some:
-            self.transport.write(_TOO_LATE)
+        if self._in_headers:
+            self._refuse(_TOO_LATE)
+        else:
+            self.transport.close()
+
+    def _refuse(self, answer: bytes) -> None:
+        self.transport.write(answer)
         self.transport.close()

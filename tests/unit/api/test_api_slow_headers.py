@@ -93,3 +93,25 @@ def test_a_second_request_that_does_not_come_whole_is_cut_off(address: tuple[str
         received = until_closed(connection)
     assert received.count(b"HTTP/1.1 200 ") == 1
     assert b"HTTP/1.1 408 " in received
+
+
+@pytest.mark.parametrize("pieces", [1, 2_000])
+def test_headers_of_more_than_64_kib_are_refused_however_they_come(address: tuple[str, int], pieces: int) -> None:
+    headers = b"".join(b"x-%d: %s\r\n" % (number, b"y" * 60) for number in range(2_000))
+    sent = REQUEST[:-2] + headers + REQUEST[-2:]
+    size = len(sent) // pieces + 1
+    with connected(address) as connection:
+        with contextlib.suppress(OSError):  # the other side may have closed before all was sent
+            for start in range(0, len(sent), size):
+                connection.send(sent[start : start + size])
+        assert connection.recv(1024).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_large_body_is_read_whatever_its_size(address: tuple[str, int]) -> None:
+    body = b"z" * 1_000_000
+    with connected(address) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        received = b""
+        while not received.endswith(b"here"):
+            received += connection.recv(1024)
+    assert received.startswith(b"HTTP/1.1 200 ")
