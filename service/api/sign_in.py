@@ -8,7 +8,7 @@ from markupsafe import escape
 
 from service.actions.identify import identify_session
 from service.actions.sign_in import ATTEMPT_SECONDS, begin_sign_in, finish_sign_in, sign_out
-from service.api.http.authentication import address_of, admit
+from service.api.http.authentication import address_of, authorized
 from service.api.http.errors import problem_response, problems
 from service.api.http.lookup import ServicesDependency
 from service.api.http.session_cookie import (
@@ -91,11 +91,9 @@ async def get_session(request: Request, services: ServicesDependency) -> Session
     """Open to all: the page asks whether somebody has signed in, and whether that is offered at all."""
     caller: Caller | None
     try:
-        await admit(request)
+        caller = await authorized(request, lambda: request.state.caller)
     except Unauthorized:
         caller = None
-    else:
-        caller = request.state.caller
     return SessionView(
         signed_in=caller is not None and caller.has_signed_in,
         name=None if caller is None else caller.name,

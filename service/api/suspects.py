@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from pydantic import FiniteFloat
 from pydantic_core import to_json
@@ -16,7 +15,7 @@ from service.actions.find import check_class, check_signal, known_dataset_of_job
 from service.actions.select_suspects import Selection, SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
-from service.api.http.authentication import admit, authorize
+from service.api.http.authentication import authorize, authorized
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency, services_of
 from service.api.schemas.samples import SuspectPage
@@ -47,9 +46,10 @@ class _ParsedOnce(APIRoute):
             asked = _PARSED.get(_words(request))
             if asked is None:
                 return await read_and_answer(request)
-            await admit(request)
-            job_id = request.path_params["job_id"]
-            return await run_in_threadpool(_answer, services_of(request), job_id, asked, request)
+            # Who is let in sees their project alone: services are asked for after that.
+            return await authorized(
+                request, lambda: _answer(services_of(request), request.path_params["job_id"], asked, request)
+            )
 
         return handle
 

@@ -1,7 +1,8 @@
 """Authentication and authorization: by a key and its scopes, by a sign-in, or by coming over loopback where there are no keys."""
 
 import ipaddress
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
@@ -14,6 +15,8 @@ from service.api.http.session_cookie import SESSION, read_cookie, require_own_pa
 from service.domain.access import Caller
 from service.domain.errors import Forbidden, Malformed, TooMany
 from service.services import Services
+
+T = TypeVar("T")
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _bearer = HTTPBearer(
@@ -28,15 +31,32 @@ async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredenti
 
     The request then sees the project of the key alone. A key goes before a sign-in. Raises Unauthorized, Forbidden, and TooMany for a quota that is used up.
     """
+    await run_in_threadpool(_let_in, request, given)
+
+
+async def authorized(request: Request, answer: Callable[[], T]) -> T:
+    """What `answer` gives, once the request is let in, for requests whose dependencies are not resolved by FastAPI.
+
+    Both run in one thread: to hand work to a second one takes as long as most answers.
+    """
+    given = await _bearer(request)
+
+    def let_in_and_answer() -> T:
+        _let_in(request, given)
+        return answer()
+
+    return await run_in_threadpool(let_in_and_answer)
+
+
+def _let_in(request: Request, given: HTTPAuthorizationCredentials | None) -> None:
     services: Services = request.app.state.services
     session = read_cookie(request, SESSION) if given is None else None
     caller: Caller | None
     if session is None:
-        token = None if given is None else given.credentials
-        caller = await run_in_threadpool(identify, services, token, address_of(request))
+        caller = identify(services, None if given is None else given.credentials, address_of(request))
     else:
         require_own_page(request)
-        caller = (await run_in_threadpool(identify_session, services, session, address_of(request))).caller()
+        caller = identify_session(services, session, address_of(request)).caller()
     if caller is None:
         _stay_local(request)
         caller = Caller()
@@ -46,7 +66,7 @@ async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredenti
         who = "this sign-in" if caller.has_signed_in else "this key"
         raise Forbidden(f"{who} has the scopes {', '.join(sorted(caller.scopes))}; this needs {needed}")
     if caller.quota is not None and caller.key is not None:
-        await run_in_threadpool(_spend, services, request, caller)
+        _spend(services, request, caller)
 
 
 def address_of(request: Request) -> str:
@@ -94,11 +114,6 @@ def _announced_bytes(request: Request) -> int:
 def _refuse_after(wait: int | None, allowed: str) -> None:
     if wait is not None:
         raise TooMany(f"the quota of this key is used up: {allowed}", retry_after=wait)
-
-
-async def admit(request: Request) -> None:
-    """The same for a request whose dependencies are not resolved by FastAPI."""
-    await authorize(request, await _bearer(request))
 
 
 def _stay_local(request: Request) -> None:
