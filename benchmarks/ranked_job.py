@@ -219,7 +219,12 @@ def served(home: Path, database_url: str) -> Iterator[tuple[str, int]]:
         }
         # As the embedded stack and the image start it.
         command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
-        command += ["--no-access-log", "--no-server-header", "--http", "service.api.http.slow_headers:CutOffSlowHeaders"]
+        command += [
+            "--no-access-log",
+            "--no-server-header",
+            "--http",
+            "service.api.http.slow_headers:CutOffSlowHeaders",
+        ]
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603 - ours
         try:
             url = f"http://127.0.0.1:{port}"

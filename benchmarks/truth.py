@@ -157,7 +157,7 @@ def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
             )
             right = (label == run.right) & run.wrong
             columns = (wrong[flags], run.wrong[flags], sure[flags], right[flags])
-            parts[_modality(run.name), title].append(tuple(column.double().numpy() for column in columns))
+            parts[modality_of(run.name), title].append(tuple(column.double().numpy() for column in columns))
     for (modality, title), several in parts.items():
         joined = [np.concatenate(column) for column in zip(*several, strict=True)]
         cells = [title, str(len(several)), str(len(joined[0]))]
@@ -169,7 +169,8 @@ def confidence_table(runs: Sequence[KnownRun]) -> list[str]:
     return lines
 
 
-def _modality(name: str) -> str:
+def modality_of(name: str) -> str:
+    """The kind of data of a set."""
     kinds: list[tuple[Iterable[str], str]] = [(EMBEDDINGS, "embeddings"), (IMAGES, "images"), (TEXTS, "texts")]
     return next((kind for names, kind in kinds if name in names), "tables")
 
