@@ -1,8 +1,8 @@
 """How much faster two workers of one thread score a large job than one does, and whether the bits are the same.
 
-    python -m benchmarks.shared_scoring [--samples 80000] [--known 8000] [--stack embedded|s3] [--model linear_probe]
+    python -m benchmarks.shared_scoring [--samples 80000] [--known 8000] [--stack embedded|s3] [--model linear_probe] [--width 128] [--classes 10]
 
-Embeddings with a split of verified samples, on which influence is measured. Real Celery workers with SUSPECTS_THREADS=1: on SQLite and
+Embeddings with a split of verified samples, on which influence is measured; with `--known 0` without any reference. Real Celery workers with SUSPECTS_THREADS=1: on SQLite and
 Valkey with one data folder (`embedded`), or on PostgreSQL, Valkey and S3 with a data folder for each worker (`s3`). Seconds are those
 of the scoring phase, as the job tells them. Beside them stand the processor time of the workers over the whole job, and the cores
 that everything else on the machine had meanwhile: where others compute too, two workers do not get two cores.
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -33,7 +34,7 @@ from tests import servers
 from tests.integration.installation import Installation, installed
 
 RESULTS = Path(__file__).parent / "results"
-WIDTH, CLASSES, EPOCHS = 128, 10, 8
+EPOCHS = 8
 
 
 @dataclass(frozen=True)
@@ -50,24 +51,25 @@ class Scored:
     ranking: list[dict[str, str]]
 
 
-def embeddings(samples: int, known: int) -> bytes:
+def embeddings(samples: int, known: int, width: int, classes: int) -> bytes:
     """Vectors around one centre a class; every tenth label of the training samples is wrong."""
     draw = np.random.default_rng(0)
-    labels = draw.integers(0, CLASSES, samples + known)
-    centres = draw.normal(size=(CLASSES, WIDTH))
-    vectors = (draw.normal(size=(len(labels), WIDTH)) * 2 + centres[labels]).astype(np.float32)
+    labels = draw.integers(0, classes, samples + known)
+    centres = draw.normal(size=(classes, width))
+    vectors = (draw.normal(size=(len(labels), width)) * 2 + centres[labels]).astype(np.float32)
     wrong = draw.uniform(size=len(labels)) < 0.1
     wrong[samples:] = False
-    names = np.where(wrong, (labels + 1) % CLASSES, labels)
+    names = np.where(wrong, (labels + 1) % classes, labels)
     packed = io.BytesIO()
-    np.savez(
-        packed, x_train=vectors[:samples], y_train=names[:samples], x_test=vectors[samples:], y_test=names[samples:]
-    )
+    arrays: dict[str, Any] = {"x_train": vectors[:samples], "y_train": names[:samples]}
+    if known:
+        arrays |= {"x_test": vectors[samples:], "y_test": names[samples:]}
+    np.savez(packed, **arrays)
     return packed.getvalue()
 
 
 @contextmanager
-def service_on(stack: str, home: Path) -> Iterator[Installation]:
+def service_on(stack: str, home: Path, share_seconds: float) -> Iterator[Installation]:
     """An API on servers of its own."""
     with ExitStack() as opened:
         database, artefacts = f"sqlite:///{home / 'suspects.db'}", ""
@@ -79,11 +81,17 @@ def service_on(stack: str, home: Path) -> Iterator[Installation]:
             ArtefactStore(artefacts).probe()
         migrate(database)
         broker = opened.enter_context(servers.valkey())
-        settings = Settings(home=home / "api", database_url=database, broker_url=broker, artefacts=artefacts)
+        settings = Settings(
+            home=home / "api",
+            database_url=database,
+            broker_url=broker,
+            artefacts=artefacts,
+            share_seconds=share_seconds,
+        )
         yield opened.enter_context(installed(settings))
 
 
-def score(installation: Installation, file: bytes, workers: int, model: str) -> Scored:
+def score(installation: Installation, file: bytes, workers: int, model: str, *, verified: bool) -> Scored:
     """Let some workers do the job."""
     client = installation.client
     with ExitStack() as running:
@@ -93,12 +101,13 @@ def score(installation: Installation, file: bytes, workers: int, model: str) -> 
             processes.append(running.enter_context(installation.worker(own)))
         while (client.get("/readyz").json()["workers"] or {}).get("ready") != workers:
             time.sleep(0.5)
-        spec = {
+        spec: dict[str, Any] = {
             "dataset": {"modality": "embedding"},
             "model": {"name": model},
-            "reference": {"split": "test"},
             "training": {"epochs": EPOCHS, "learning_rate": 0.01},
         }
+        if verified:
+            spec["reference"] = {"split": "test"}
         answer = client.post("/jobs", files={"file": ("e.npz", file)}, data={"spec": json.dumps(spec)}, timeout=600)
         job_id = answer.raise_for_status().json()["id"]
         before, busy, began = [_processor_seconds(one.pid) for one in processes], _busy_seconds(), time.monotonic()
@@ -143,7 +152,10 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=8_000)
     parser.add_argument("--stack", choices=["embedded", "s3"], nargs="+", default=["embedded", "s3"])
     parser.add_argument("--model", default="linear_probe")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--classes", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--share-seconds", type=float, default=10.0, help="SUSPECTS_SHARE_SECONDS")
     arguments = parser.parse_args()
     columns = (
         "stack",
@@ -154,15 +166,22 @@ def main() -> None:
         "cores that others had",
         "same bits",
     )
-    title = f"{arguments.model}, {arguments.samples:,} embeddings, {arguments.known:,} verified, {EPOCHS} checkpoints"
+    known = f"{arguments.known:,} verified" if arguments.known else "no reference"
+    kind = f"{arguments.samples:,} embeddings of {arguments.width} numbers, {arguments.classes} classes"
+    title = f"{arguments.model}, {kind}, {known}, {EPOCHS} checkpoints"
+    if arguments.share_seconds != parser.get_default("share_seconds"):
+        title += f", shared from {arguments.share_seconds:g} s on"
     table = Table(*columns, title=title)
     lines = ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-    file = embeddings(arguments.samples, arguments.known)
+    file = embeddings(arguments.samples, arguments.known, arguments.width, arguments.classes)
     for stack in arguments.stack:
-        with tempfile.TemporaryDirectory() as folder, service_on(stack, Path(folder)) as installation:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            service_on(stack, Path(folder), arguments.share_seconds) as installation,
+        ):
             first: Scored | None = None
             for workers in [1, 2] * arguments.repeats:
-                found = score(installation, file, workers, arguments.model)
+                found = score(installation, file, workers, arguments.model, verified=arguments.known > 0)
                 first = first if first is not None and workers == 2 else found
                 row = (
                     stack,

@@ -1,5 +1,6 @@
 """Scoring that several Celery workers share, on each database in turn."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,3 +70,25 @@ def test_two_workers_give_the_bits_of_one_also_where_a_helper_or_the_worker_of_t
         assert job["attempts"] == (2 if killed == "worker of the job" else 1)
         assert installation.ranking(job_id) == expected, killed
         assert left_of(installation, ledger, job_id) == []
+
+
+def test_a_job_without_a_reference_is_shared_too_to_the_same_bits(
+    installation: Installation, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with installation.worker():
+        job_id = installation.submit_embeddings(verified=False)
+        installation.wait(job_id, "completed")
+    expected = installation.ranking(job_id)
+    capfd.readouterr()
+    helped: set[str] = set()
+    with installation.worker(), installation.worker():
+        installation.wait_for_workers(2)
+        for _ in range(10):  # on a busy machine help may come too late
+            job_id = installation.submit_embeddings(verified=False)
+            installation.wait(job_id, "completed")
+            assert installation.ranking(job_id) == expected
+            told = [json.loads(line) for line in capfd.readouterr().err.splitlines() if '"helped"' in line]
+            helped |= {one["computation"] for one in told if one["wanted"]}
+            if len(helped) > 1:
+                break
+    assert len(helped) > 1

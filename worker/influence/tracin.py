@@ -22,6 +22,7 @@ from worker.influence.gradients import (
     self_products,
     squared_norms,
 )
+from worker.influence.row_computations import GRAIN, ranges
 
 TINY = torch.finfo(torch.float32).tiny
 
@@ -97,20 +98,32 @@ def class_gradient_sums(source: GradientSource, t: int, labels: Int[Tensor, " m"
 
 
 def checkpoint_influence(
-    source: GradientSource, t: int, labels: Int[Tensor, " n"], reference: ClassGradientSums, rate: float
+    source: GradientSource,
+    t: int,
+    labels: Int[Tensor, " n"],
+    reference: ClassGradientSums,
+    rate: float,
+    rows: slice | None = None,
 ) -> CheckpointInfluence:
-    """Influence of all samples of `source` at checkpoint t, whose learning rate was `rate`, in one pass over them."""
-    samples, classes = len(labels), reference.classes
+    """Influence of all samples of `source`, or of some `rows`, at checkpoint t, whose learning rate was `rate`, in one pass over them."""
+    wanted = slice(0, len(labels)) if rows is None else rows
+    samples, classes = wanted.stop - wanted.start, reference.classes
     own, lengths, itself = torch.empty(samples), torch.empty(samples), torch.empty(samples)
     by_class, cosines = torch.empty(samples, classes), torch.empty(samples, classes)
-    for rows in row_blocks(source):
-        gradients = source.gradients(t, rows, labels[rows])
+    for part in _parts(wanted, source.block):
+        gradients = source.gradients(t, part, labels[part])
         norms = gradient_norms(gradients)
-        own[rows], itself[rows] = self_influence(gradients, norms, rate)
-        lengths[rows] = norms
+        into = slice(part.start - wanted.start, part.stop - wanted.start)
+        own[into], itself[into] = self_influence(gradients, norms, rate)
+        lengths[into] = norms
         products = torch.stack(
             [dot_with_sums(gradient, sums) for gradient, sums in zip(gradients, reference.layers, strict=True)]
         ).sum(0)
-        by_class[rows] = rate * products[:, :classes]
-        cosines[rows] = products[:, classes:] / norms.clamp(min=TINY)[:, None]
+        by_class[into] = rate * products[:, :classes]
+        cosines[into] = products[:, classes:] / norms.clamp(min=TINY)[:, None]
     return CheckpointInfluence(own, lengths, itself, by_class, cosines)
+
+
+def _parts(rows: slice, count: int) -> list[slice]:
+    # A block of rows begins at a multiple of GRAIN: so wherever it begins and ends, its rows are divided alike.
+    return [part for grain in ranges(rows, GRAIN) for part in ranges(grain, min(count, GRAIN))]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,6 +56,8 @@ class SharedFiles:
     blobs: Blobs
     job_id: str
     claim: str
+    # Each with the array itself: while that lives, no other has its place in memory.
+    _written: dict[tuple[object, ...], tuple[Tensor, Path]] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -63,23 +65,27 @@ class SharedFiles:
         return self.blobs.shared(self.job_id) / hashlib.sha256(self.claim.encode()).hexdigest()[:16]
 
     def write_recipe(self, computation: str, recipe: Recipe, threads: int) -> None:
-        """Write what blocks are computed from. Raises OSError and ArtefactsUnavailable."""
+        """Write what blocks are computed from; an array that several computations read is written once, and must not change.
+
+        Raises OSError and ArtefactsUnavailable.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        written: dict[tuple[object, ...], Path] = {}
         files = {}
         for name, array in recipe.arrays.items():
-            # Embeddings are the activations of a model that is nothing but a head: they are written once.
+            # Embeddings are the activations of a model that is nothing but a head, and features of the held-out guess.
             key = (array.data_ptr(), array.dtype, array.shape, array.stride())
-            if key not in written:
-                written[key] = self.folder / f"{computation}-{name}.npy"
-                with sealed_write(written[key]) as part, part.open("wb") as file:
+            if key not in self._written:
+                path = self.folder / f"{computation}-{name}.npy"
+                with sealed_write(path) as part, part.open("wb") as file:
                     np.save(file, array.contiguous().numpy())
-            files[name] = written[key].name
+                self.blobs.upload(path)
+                self._written[key] = (array, path)
+            files[name] = self._written[key][1].name
         described = {"name": recipe.name, "numbers": dict(recipe.numbers), "threads": threads, "arrays": files}
         path = self._recipe(computation)
         with sealed_write(path) as part:
             part.write_text(json.dumps(described))
-        self.blobs.upload(*written.values(), path)
+        self.blobs.upload(path)
 
     def open(self, computation: str) -> OpenedComputation:
         """Open what was written. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
@@ -104,6 +110,7 @@ class SharedFiles:
 
     def discard(self) -> None:
         """Delete the files of this claim and of earlier ones. Raises ArtefactsUnavailable."""
+        self._written.clear()
         self.blobs.discard(self.blobs.shared(self.job_id))
 
     def _array(self, name: str) -> Tensor:

@@ -5,17 +5,30 @@ one of the three and rarely in all. Scattered anomalies are remote, clustered on
 ordinary values diverge in direction alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from worker.influence.row_computations import ranges
+from worker.influence.row_computations import (
+    Arrays,
+    Begin,
+    Numbers,
+    OfRows,
+    OnShare,
+    Recipe,
+    RowComputation,
+    alone,
+    ranges,
+)
 from worker.signals.sample_groups import SampleGroups, together
 
+ISOLATION = "isolation"
+_SECONDS_A_DISTANCE = 5e-9
 _BLOCK = 1_024
 _COLUMNS = 2_000  # training rows, drawn, by which crowding is counted, and isolation
 _NEAREST = 10  # of them is the distance to the farthest that isolation is
@@ -137,30 +150,65 @@ def over_checkpoints(found: Sequence[Strangeness]) -> Strangeness:
     return Strangeness((weight * train).sum(0), (weight * reference).sum(0))
 
 
-def isolation(
-    features: Float[Tensor, "n w"], generator: torch.Generator, groups: Int[Tensor, " n"] | None = None
-) -> Float[Tensor, " n"]:
-    """Log distance to the 10th nearest training sample, without the sample's group. Higher = farther from all others.
+def begin_isolation(
+    features: Float[Tensor, "n w"],
+    generator: torch.Generator,
+    groups: Int[Tensor, " n"] | None = None,
+    *,
+    begin: Begin = alone,
+    on_share: OnShare = lambda _share: None,
+) -> Callable[[], Float[Tensor, " n"]]:
+    """Begin to compute the log distance to the 10th nearest training sample, without the sample's group. Higher = farther from all others.
 
     Unit: 0 = median, 1 = 95 % quantile of all training samples. Of more than 2,000 samples, 2,000 stand for all. Where fewer than
     ten are of other groups, the farthest of them counts; a sample without any gets the largest value.
     """
-    columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
-    places = _places(columns, len(features))
-    result = torch.empty(len(features))
-    for part in torch.split(torch.arange(len(features)), _BLOCK):
-        far = torch.cdist(features[part], features[columns])
-        inside = (places[part] >= 0).nonzero().squeeze(1)
-        far[inside, places[part][inside]] = torch.inf
-        if groups is not None:
-            far.masked_fill_(together(groups[part], groups[columns]), torch.inf)
-        near = far.topk(min(_NEAREST, len(columns)), dim=1, largest=False).values
-        near = near.masked_fill(near == torch.inf, -torch.inf).amax(1)
-        result[part] = torch.where(near >= 0, near.clamp(min=1e-9).log(), -torch.inf)
-    there = result > -torch.inf
-    if not there.any():
-        return torch.zeros_like(result)
-    return in_units(torch.where(there, result, result.max()), 0.95)
+    arrays = {"features": features, "columns": torch.randperm(len(features), generator=generator)[:_COLUMNS]}
+    if groups is not None:
+        arrays["groups"] = groups
+    seconds = len(features) * len(arrays["columns"]) * _SECONDS_A_DISTANCE
+    recipe = Recipe(ISOLATION, arrays)
+    found = begin(
+        RowComputation(ISOLATION, len(features), seconds, partial(open_isolation, arrays, {}), recipe), on_share
+    )
+
+    def end() -> Float[Tensor, " n"]:
+        result = found()["distance"]
+        there = result > -torch.inf
+        if not there.any():
+            return torch.zeros_like(result)
+        return in_units(torch.where(there, result, result.max()), 0.95)
+
+    return end
+
+
+def isolation(
+    features: Float[Tensor, "n w"], generator: torch.Generator, groups: Int[Tensor, " n"] | None = None
+) -> Float[Tensor, " n"]:
+    """The same, at once and in this process."""
+    return begin_isolation(features, generator, groups)()
+
+
+def open_isolation(arrays: Mapping[str, Tensor], _numbers: Numbers) -> OfRows:
+    """The function of rows that gives that distance, -inf for a sample without any other, from a recipe."""
+    features, columns, groups = arrays["features"], arrays["columns"], arrays.get("groups")
+    places, others = _places(columns, len(features)), features[columns]
+
+    def of_rows(rows: slice) -> Arrays:
+        result = torch.empty(rows.stop - rows.start)
+        for part in ranges(rows, _BLOCK):
+            far = torch.cdist(features[part], others)
+            inside = (places[part] >= 0).nonzero().squeeze(1)
+            far[inside, places[part][inside]] = torch.inf
+            if groups is not None:
+                far.masked_fill_(together(groups[part], groups[columns]), torch.inf)
+            near = far.topk(min(_NEAREST, len(columns)), dim=1, largest=False).values
+            near = near.masked_fill(near == torch.inf, -torch.inf).amax(1)
+            into = slice(part.start - rows.start, part.stop - rows.start)
+            result[into] = torch.where(near >= 0, near.clamp(min=1e-9).log(), -torch.inf)
+        return {"distance": result}
+
+    return of_rows
 
 
 def label_distance(

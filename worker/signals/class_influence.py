@@ -36,25 +36,25 @@ class ClassInfluence:
         t: int,
         found: CheckpointInfluence,
         labels: Int[Tensor, " n"],
-        reference_labels: Int[Tensor, " m"],
+        sizes: Int[Tensor, " c"],
         *,
         is_training_set: bool,
     ) -> None:
         """Store checkpoint t.
 
-        `reference_labels` are those of the samples that `found` sums over: with `is_training_set` the samples themselves.
+        `sizes` are the numbers of samples of each class that `found` sums over: with `is_training_set` the samples themselves.
         """
         own = labels[:, None]
         self.self_influence[t] = found.self_influence
         self.gradient_norm[t] = found.norms
         self.by_class[t] = found.class_influence
-        sizes = reference_labels.bincount(minlength=self.by_class.shape[2]).expand(len(labels), -1).clone()
+        counts = sizes.expand(len(labels), -1).clone()
         cosines = found.class_cosines
         if is_training_set:
             # The sample itself leaves its class: its influence on itself, one sample, and its cosine with itself.
             self.by_class[t].scatter_add_(1, own, -found.self_influence[:, None])
-            sizes.scatter_add_(1, own, torch.full_like(own, -1))
+            counts.scatter_add_(1, own, torch.full_like(own, -1))
             cosines = cosines.scatter_add(1, own, -found.self_cosine[:, None].to(cosines.dtype))
-        means = torch.where(sizes > 0, cosines / sizes.clamp(min=1), 0.0)
+        means = torch.where(counts > 0, cosines / counts.clamp(min=1), 0.0)
         self.own_cosine[t] = means.gather(1, own).squeeze(1)
         self.cosine_margin[t] = margin(means, labels)

@@ -6,7 +6,9 @@ group's moments are subtracted: one small system of equations for each group.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -14,12 +16,64 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from worker.influence.row_computations import (
+    GRAIN,
+    Arrays,
+    Begin,
+    Numbers,
+    OfRows,
+    OnShare,
+    Recipe,
+    RowComputation,
+    alone,
+    ranges,
+)
 from worker.signals.sample_groups import SampleGroups
 
+ERRORS, SCORES = "held-out-errors", "held-out-scores"
 _PENALTIES = (1e-3, 1e-2, 1e-1, 1.0)  # times n; the one with the smallest leave-one-out error is used
 _HELD = 2**22  # numbers held in double precision at once
 _NUMBERS = 2**23  # in the moments of groups that are held at once
 _JUDGES = 4  # blocks of groups, of several thousand rows, by which the penalty is chosen
+_SECONDS_A_ROW = 1e-6
+_DOUBLE_PRODUCTS_A_SECOND = 2e10
+_FITTED = ("mean", "deviation", "values", "axes", "moments")
+
+
+# Each waits for what it was begun by: the errors of all penalties, then the scores by the best one.
+EndScores = Callable[[], tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]]
+ChoosePenalty = Callable[[], EndScores]
+
+
+def begin_held_out_scores(
+    features: Float[Tensor, "n w"],
+    labels: Int[Tensor, " n"],
+    classes: int,
+    known: Float[Tensor, "m w"] | None,
+    groups: SampleGroups | None = None,
+    *,
+    begin: Begin = alone,
+    on_errors: OnShare = lambda _share: None,
+    on_scores: OnShare = lambda _share: None,
+) -> ChoosePenalty:
+    """Begin to compute scores of the classes, about 1 for a sure one: of each sample without itself, and of `known`, which the fit never sees.
+
+    With `groups`, both are without all samples of their group, and nothing is shared: what is computed at once is whole groups, whose
+    rows lie anywhere.
+    """
+    if groups is not None:
+        together = groups
+        return lambda: lambda: _without_groups(_Fit.of(features, labels, classes), features, labels, known, together)
+    fit = _Fit.of(features, labels, classes)
+    errors = begin(_computation(ERRORS, fit, features, labels, {}), on_errors)
+
+    def choose() -> EndScores:
+        totals = errors()["squares"].sum(0).tolist()
+        penalty = _PENALTIES[totals.index(min(totals))]
+        scores = begin(_computation(SCORES, fit, features, labels, {"penalty": penalty}), on_scores)
+        return lambda: (scores()["scores"], None if known is None else fit.predict(known, penalty))
+
+    return choose
 
 
 def held_out_scores(
@@ -29,63 +83,111 @@ def held_out_scores(
     known: Float[Tensor, "m w"] | None,
     groups: SampleGroups | None = None,
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]:
-    """Scores of the classes, about 1 for a sure one: of each sample without itself, and of `known`, which the fit never sees.
-
-    With `groups`, both are without all samples of their group.
-    """
-    fit = _Fit(features, labels, classes)
-    if groups is not None:
-        return _without_groups(fit, features, labels, known, groups)
-    errors = fit.errors(features, labels)
-    penalty = _PENALTIES[errors.index(min(errors))]
-    left_out = torch.cat([part.float() for part in fit.left_out(features, labels, penalty)])
-    return left_out, None if known is None else fit.predict(known, penalty)
+    """The same, at once and in this process."""
+    return begin_held_out_scores(features, labels, classes, known, groups)()()
 
 
+def open_errors(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
+    """The function of rows that gives the squared errors of their leave-one-out predictions by each penalty, from a recipe."""
+    fit = _Fit.opened(arrays, numbers)
+    features, labels = arrays["features"], arrays["labels"]
+
+    def of_rows(rows: slice) -> Arrays:
+        squares = torch.empty(rows.stop - rows.start, len(_PENALTIES), dtype=torch.float64)
+        for into, turned, own in fit.turned(features, labels, rows):
+            target = one_hot(own, fit.classes)
+            for place, penalty in enumerate(_PENALTIES):
+                squares[into, place] = (fit.without_own(turned, own, penalty) - target).square().sum(1)
+        return {"squares": squares}
+
+    return of_rows
+
+
+def open_scores(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
+    """The function of rows that gives their leave-one-out predictions by one penalty, from a recipe."""
+    fit, penalty = _Fit.opened(arrays, numbers), float(numbers["penalty"])
+    features, labels = arrays["features"], arrays["labels"]
+
+    def of_rows(rows: slice) -> Arrays:
+        scores = torch.empty(rows.stop - rows.start, fit.classes)
+        for into, turned, own in fit.turned(features, labels, rows):
+            scores[into] = fit.without_own(turned, own, penalty).float()
+        return {"scores": scores}
+
+    return of_rows
+
+
+def _computation(
+    name: str, fit: "_Fit", features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], told: Numbers
+) -> RowComputation:
+    arrays = {"features": features, "labels": labels, **fit.arrays}
+    recipe = Recipe(name, arrays, {"samples": fit.samples, "classes": fit.classes, **told})
+    open_ = open_errors if name == ERRORS else open_scores
+    penalties = len(_PENALTIES) if name == ERRORS else 1
+    width = features.shape[1]
+    seconds = len(features) * (
+        _SECONDS_A_ROW + (width * width + penalties * width * fit.classes) / _DOUBLE_PRODUCTS_A_SECOND
+    )
+    return RowComputation(name, len(features), seconds, partial(open_, arrays, recipe.numbers), recipe)
+
+
+@dataclass(frozen=True)
 class _Fit:
     """What all penalties share: principal axes of the standardised features, and the moments of the classes along them."""
 
-    def __init__(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int) -> None:
-        self.classes, self._samples = classes, len(features)
-        self._block = max(1, _HELD // features.shape[1])
-        self._mean = features.mean(0, dtype=torch.float64)
-        squares = sum((part.double() - self._mean).square().sum(0) for part in torch.split(features, self._block))
-        self._deviation = (torch.as_tensor(squares) / max(len(features) - 1, 1)).sqrt().clamp(min=1e-9)
+    mean: Float[Tensor, " w"]
+    deviation: Float[Tensor, " w"]
+    values: Float[Tensor, " v"]
+    axes: Float[Tensor, "v v"]
+    moments: Float[Tensor, "v c"]
+    samples: int
+    classes: int
+
+    @classmethod
+    def of(cls, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], classes: int) -> "_Fit":
+        """Fit all samples. Sums over them are added up block after block: in another order they would have other bits."""
+        block = max(1, _HELD // features.shape[1])
+        mean = features.mean(0, dtype=torch.float64)
+        squares = sum((part.double() - mean).square().sum(0) for part in torch.split(features, block))
+        deviation = (torch.as_tensor(squares) / max(len(features) - 1, 1)).sqrt().clamp(min=1e-9)
         gram, moments = torch.zeros(()), torch.zeros(())
-        for part, own in self._blocks(features, labels):
-            x = self._standard(part)
+        for part, own in zip(torch.split(features, block), torch.split(labels, block), strict=True):
+            x = _standard(part, mean, deviation)
             gram, moments = gram + x.T @ x, moments + x.T @ one_hot(own, classes).double()
-        self._values, self._axes = torch.linalg.eigh(gram)
-        self._moments = self._axes.T @ moments
+        values, axes = torch.linalg.eigh(gram)
+        return cls(mean, deviation, values, axes, axes.T @ moments, len(features), classes)
 
-    def errors(self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]) -> list[float]:
-        """Mean squared error of the leave-one-out predictions by each penalty."""
-        totals = [0.0] * len(_PENALTIES)
-        for turned, own in self._turned(features, labels):
-            for place, penalty in enumerate(_PENALTIES):
-                left_out = self._without_own(turned, own, penalty)
-                totals[place] += float((left_out - one_hot(own, self.classes)).square().sum())
-        return [total / (self._samples * self.classes) for total in totals]
+    @classmethod
+    def opened(cls, arrays: Mapping[str, Tensor], numbers: Numbers) -> "_Fit":
+        """From a recipe."""
+        parts = {name: arrays[f"fit.{name}"] for name in _FITTED}
+        return cls(**parts, samples=int(numbers["samples"]), classes=int(numbers["classes"]))
 
-    def left_out(
-        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], penalty: float
-    ) -> Iterator[Float[Tensor, "b c"]]:
-        """Leave-one-out predictions, block by block."""
-        return (self._without_own(turned, own, penalty) for turned, own in self._turned(features, labels))
+    @property
+    def arrays(self) -> Arrays:
+        """Its tensors by the names that a recipe has for them."""
+        return {f"fit.{name}": getattr(self, name) for name in _FITTED}
 
-    def _without_own(
-        self, turned: Float[Tensor, "b v"], own: Int[Tensor, " b"], penalty: float
-    ) -> Float[Tensor, "b c"]:
+    def turned(
+        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], rows: slice
+    ) -> Iterator[tuple[slice, Float[Tensor, "b v"], Int[Tensor, " b"]]]:
+        """Some rows along the axes, and their labels, part by part; with the place of each part in `rows`."""
+        for part in ranges(rows, GRAIN):
+            into = slice(part.start - rows.start, part.stop - rows.start)
+            yield into, _standard(features[part], self.mean, self.deviation) @ self.axes, labels[part]
+
+    def without_own(self, turned: Float[Tensor, "b v"], own: Int[Tensor, " b"], penalty: float) -> Float[Tensor, "b c"]:
+        """Leave-one-out predictions."""
         shrunk = self._shrunk(penalty)
         leverage = (turned.square() * shrunk).sum(1, keepdim=True)
-        predicted = turned @ (shrunk[:, None] * self._moments)
+        predicted = turned @ (shrunk[:, None] * self.moments)
         found: Tensor = (predicted - leverage * one_hot(own, self.classes)) / (1 - leverage).clamp(min=1e-6)
         return found
 
     def predict(self, known: Float[Tensor, "m w"], penalty: float) -> Float[Tensor, "m c"]:
         """Scores of samples that are not in the fit."""
-        weights = self._axes @ (self._shrunk(penalty)[:, None] * self._moments)
-        scores: Tensor = (self._standard(known) @ weights).float()
+        weights = self.axes @ (self._shrunk(penalty)[:, None] * self.moments)
+        scores: Tensor = (_standard(known, self.mean, self.deviation) @ weights).float()
         return scores
 
     def without(
@@ -97,44 +199,37 @@ class _Fit:
         penalty: float,
     ) -> Float[Tensor, "b c"]:
         """Predictions of whole groups, numbered 0 to g - 1 by `group`, each by the fit without its `fitted` rows."""
-        count, width = int(group.max()) + 1, len(self._values)
-        turned = self._standard(features) @ self._axes
+        count, width = int(group.max()) + 1, len(self.values)
+        turned = _standard(features, self.mean, self.deviation) @ self.axes
         own = turned * fitted[:, None]
         every = torch.diag(1 / self._shrunk(penalty))
         if count == 1:
             alone: Tensor = turned @ torch.linalg.solve(
-                every - own.T @ own, self._moments - own.T @ one_hot(labels, self.classes).double()
+                every - own.T @ own, self.moments - own.T @ one_hot(labels, self.classes).double()
             )
             return alone
         squares = own.new_zeros(count, width, width).index_add_(0, group, own[:, :, None] * own[:, None, :])
         sums = own.new_zeros(count * self.classes, width).index_add_(0, group * self.classes + labels, own)
         moments = sums.reshape(count, self.classes, width).transpose(1, 2)
-        weights = torch.linalg.solve(every - squares, self._moments - moments)
+        weights = torch.linalg.solve(every - squares, self.moments - moments)
         found: Tensor = torch.einsum("bv,bvc->bc", turned, weights[group])
         return found
 
     @property
     def together(self) -> int:
         """How many rows of whole groups are best computed at once."""
-        return max(1, _NUMBERS // (len(self._values) * max(len(self._values), self.classes)))
-
-    def _blocks(
-        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]
-    ) -> Iterator[tuple[Float[Tensor, "b w"], Int[Tensor, " b"]]]:
-        return zip(torch.split(features, self._block), torch.split(labels, self._block), strict=True)
-
-    def _turned(
-        self, features: Float[Tensor, "n w"], labels: Int[Tensor, " n"]
-    ) -> Iterator[tuple[Float[Tensor, "b v"], Int[Tensor, " b"]]]:
-        return ((self._standard(part) @ self._axes, own) for part, own in self._blocks(features, labels))
+        return max(1, _NUMBERS // (len(self.values) * max(len(self.values), self.classes)))
 
     def _shrunk(self, penalty: float) -> Float[Tensor, " v"]:
-        shrunk: Tensor = 1 / (self._values.clamp(min=0) + penalty * self._samples)
+        shrunk: Tensor = 1 / (self.values.clamp(min=0) + penalty * self.samples)
         return shrunk
 
-    def _standard(self, features: Float[Tensor, "b w"]) -> Float[Tensor, "b v"]:
-        x = (features.double() - self._mean) / self._deviation
-        return torch.cat([x, x.new_ones(len(x), 1)], 1)
+
+def _standard(
+    features: Float[Tensor, "b w"], mean: Float[Tensor, " w"], deviation: Float[Tensor, " w"]
+) -> Float[Tensor, "b v"]:
+    x = (features.double() - mean) / deviation
+    return torch.cat([x, x.new_ones(len(x), 1)], 1)
 
 
 def _without_groups(

@@ -12,14 +12,14 @@ from worker.influence.gradient_sources import GradientSource, LastLayerGradients
 from worker.influence.pair_computation import PairsCounted, pair_computation, pair_sums_of
 from worker.influence.pair_sums import PairSums, Related
 from worker.influence.row_computations import Arrays, Begin, OnShare, alone
-from worker.influence.tracin import checkpoint_influence, class_gradient_sums
-from worker.signals.anomaly import FEWEST, StrangenessRows
+from worker.signals.anomaly import FEWEST, StrangenessRows, begin_isolation
+from worker.signals.class_computation import BegunClassInfluence, influence_label
 from worker.signals.class_influence import ClassInfluence
 from worker.signals.confusions import ConfusionMargin, confusion_margin, held_out_prediction
 from worker.signals.dynamics import Dynamics, learning_dynamics
 from worker.signals.features import common_features, principal_features
-from worker.signals.held_out import held_out_scores
-from worker.signals.position import Position, position
+from worker.signals.held_out import ChoosePenalty, EndScores, begin_held_out_scores
+from worker.signals.position import Position, within_labels
 from worker.signals.reference import Chosen, ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
 from worker.signals.trusted import Comparison, Inner, Trusted, comparison, comparison_label
@@ -103,15 +103,16 @@ def measure_checkpoints(
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
     begun = [comparison_label(t) for t in searched] if compared else []
-    progress = _Progress(on_progress, begun, is_training_set=reference.is_training_set)
+    progress = _Progress(on_progress, begun, len(train.rates), is_training_set=reference.is_training_set)
     influence = ClassInfluence.empty(len(train.rates), len(labels), classes)
+    by_class = _begin_class_influence(train, labels, reference, chosen, classes, begin, progress)
     comparisons: list[tuple[Callable[[], Arrays], StrangenessRows]] = []
-    first: _FirstFeatures | None = None
+    first: _First | None = None
     for t in range(len(train.rates)):
         wanted = t == 0 or (compared and t in searched)
         values, reference_values = read(t, wanted)
-        if not _is_by_pairs(reference, chosen):
-            _add_class_influence(influence, t, train, labels, reference, chosen)
+        if by_class is not None:
+            by_class.add_checkpoint()
         if wanted:
             if values is None:
                 raise ValueError("a checkpoint was read without the input of the layer before the last")
@@ -119,7 +120,8 @@ def measure_checkpoints(
                 reference_values = None
             if t == 0:
                 given = None if embeddings is None or groups is not None else (embeddings, known_embeddings)
-                first = _first_features(values, reference_values, given, seed)
+                features = _first_features(values, reference_values, given, seed)
+                first = _begin_first(features, labels, classes, reference, groups, seed, begin, progress)
             if reference_values is not None:
                 inner = _inner(values, reference_values, _seed(seed, t))
                 one, strange = comparison(train, labels, reference, t, *inner, _seed(seed, t), groups)
@@ -137,11 +139,16 @@ def measure_checkpoints(
         for t in searched
     ]
     frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
-    guess, reference_guess = _guesses(first.features, labels, classes, first.known_features, reference, groups)
-    place = position(first.placed, guess, labels, seed, None if groups is None else groups.train)
+    scores = first.choose_penalty()
+    placed = first.features.placed
+    within = within_labels(placed, labels, classes, seed, None if groups is None else groups.train)
     progress.add("rest", 1.0)
+    guess, reference_guess = _guesses(scores, reference)
+    place = Position(placed, guess, within.groups, within.label_distance, first.isolated())
     found = [Comparison.of(arrays(), strange) for arrays, strange in comparisons]
     trusted = None if reference_guess is None else Trusted.over(found, reference.labels, reference_guess)
+    if by_class is not None:
+        by_class.end(influence)
     sums = pairs(influence)
     on_progress(1.0)
     voted = NeighbourVotes.over(votes)
@@ -179,15 +186,10 @@ def _confusion(
 
 
 def _guesses(
-    features: Float[Tensor, "n w"],
-    labels: Int[Tensor, " n"],
-    classes: int,
-    known: Float[Tensor, "m w"] | None,
-    reference: ReferenceSamples,
-    groups: SampleGroups | None,
+    scores: EndScores, reference: ReferenceSamples
 ) -> tuple[Float[Tensor, "n c"], Float[Tensor, "m c"] | None]:
-    """Held-out guesses of the training and the reference samples, by all that is known of the labels of the others."""
-    guess, known_guess = held_out_scores(features, reference.corrected(labels), classes, known, groups)
+    """Held-out guesses of the training and the reference samples."""
+    guess, known_guess = scores()
     if known_guess is not None and reference.training_rows is not None:
         # A verified training row is in the fit, but not in its own held-out guess.
         inside = reference.training_rows >= 0
@@ -225,13 +227,51 @@ def _first_features(
     return _FirstFeatures(placed, *embeddings)
 
 
+@dataclass(frozen=True)
+class _First:
+    """What is begun at the first checkpoint: held-out guesses, and distances from all others."""
+
+    features: _FirstFeatures
+    choose_penalty: ChoosePenalty
+    isolated: Callable[[], Float[Tensor, " n"]]
+
+
+def _begin_first(
+    features: _FirstFeatures,
+    labels: Int[Tensor, " n"],
+    classes: int,
+    reference: ReferenceSamples,
+    groups: SampleGroups | None,
+    seed: int,
+    begin: Begin,
+    progress: "_Progress",
+) -> _First:
+    choose = begin_held_out_scores(
+        features.features,
+        # By all that is known of the labels of the others.
+        reference.corrected(labels),
+        classes,
+        features.known_features,
+        groups,
+        begin=begin,
+        on_errors=progress.of("errors"),
+        on_scores=progress.of("guess"),
+    )
+    own = None if groups is None else groups.train
+    isolated = begin_isolation(features.placed, _draws(seed), own, begin=begin, on_share=progress.of("isolation"))
+    return _First(features, choose, isolated)
+
+
 class _Progress:
     """The share of all measurements that is done. Shares of the parts were measured on large jobs, and are rough."""
 
-    def __init__(self, on_progress: OnShare, compared: Sequence[str], *, is_training_set: bool) -> None:
+    def __init__(
+        self, on_progress: OnShare, compared: Sequence[str], checkpoints: int, *, is_training_set: bool
+    ) -> None:
         self._on_progress = on_progress
         if is_training_set:
-            self._parts = {"checkpoints": 0.7, "pairs": 0.1, "rest": 0.2}
+            self._parts = {"checkpoints": 0.3, "pairs": 0.1, "rest": 0.2, "errors": 0.1, "guess": 0.1, "isolation": 0.1}
+            self._parts |= dict.fromkeys(map(influence_label, range(checkpoints)), 0.2 / checkpoints)
         else:
             self._parts = {"checkpoints": 0.1, "pairs": 0.5, "rest": 0.1}
         self._parts |= dict.fromkeys(compared, 0.3 / max(len(compared), 1))
@@ -243,6 +283,8 @@ class _Progress:
 
     def add(self, part: str, share: float) -> None:
         """Note which share of a part is done."""
+        if part not in self._parts:
+            return
         self._done[part] = share
         total = sum(self._parts.values())
         self._on_progress(sum(weight / total * self._done[name] for name, weight in self._parts.items()))
@@ -253,23 +295,34 @@ def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:
     return chosen is not None and not reference.is_training_set
 
 
-def _add_class_influence(
-    influence: ClassInfluence,
-    t: int,
+def _begin_class_influence(
     train: Trace,
     labels: Int[Tensor, " n"],
     reference: ReferenceSamples,
     chosen: Chosen | None,
-) -> None:
-    """Checkpoint t, by products with the sums of the reference's gradients."""
+    classes: int,
+    begin: Begin,
+    progress: "_Progress",
+) -> BegunClassInfluence | None:
+    """By products with the sums of the reference's gradients; None where it is added up from the pairs."""
+    if _is_by_pairs(reference, chosen):
+        return None
     source: GradientSource = LastLayerGradients(train) if chosen is None else chosen.train
     # A training set that serves as its own reference does so whole: sums need no drawn columns.
     known, known_labels = (source if chosen is None or chosen.reference is None else chosen.reference), labels
     if not reference.is_training_set:
         known, known_labels = LastLayerGradients(reference.trace), reference.labels
-    sums = class_gradient_sums(known, t, known_labels, influence.by_class.shape[2])
-    found = checkpoint_influence(source, t, labels, sums, train.rates[t])
-    influence.fill(t, found, labels, known_labels, is_training_set=reference.is_training_set)
+    return BegunClassInfluence(
+        source,
+        labels,
+        known,
+        known_labels,
+        classes,
+        train.rates,
+        reference.is_training_set,
+        begin,
+        lambda t: progress.of(influence_label(t)),
+    )
 
 
 def _begin_pairs(
@@ -307,8 +360,9 @@ def _begin_pairs(
 
     def end(influence: ClassInfluence) -> PairSums:
         sums, found = pair_sums_of(arrays(), reference.labels, len(train.rates), counted)
+        sizes = reference.labels.bincount(minlength=classes)
         for t, one in enumerate(found):
-            influence.fill(t, one, labels, reference.labels, is_training_set=False)
+            influence.fill(t, one, labels, sizes, is_training_set=False)
         return sums
 
     return end

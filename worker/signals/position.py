@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.signals.anomaly import isolation, label_distance
+from worker.signals.anomaly import label_distance
 from worker.signals.groups import LabelGroup, groups
 
 
@@ -25,16 +25,22 @@ class Position:
     isolation: Float[Tensor, " n"]
 
 
-def position(
+@dataclass(frozen=True)
+class WithinLabels:
+    """What Position has of the labels alone."""
+
+    groups: tuple[LabelGroup, ...]
+    label_distance: Float[Tensor, " n"]
+
+
+def within_labels(
     features: Float[Tensor, "n w"],
-    guess: Float[Tensor, "n c"],
     labels: Int[Tensor, " n"],
+    classes: int,
     seed: int,
     sample_groups: Int[Tensor, " n"] | None = None,
-) -> Position:
+) -> WithinLabels:
     """Measure distances, which leave out the sample's own group, and groups inside a label; `seed` decides which rows stand for many."""
-    classes = guess.shape[1]
     found = groups(features, labels, classes, torch.Generator().manual_seed(seed))
     distance = label_distance(features, labels, classes, torch.Generator().manual_seed(seed), sample_groups)
-    alone = isolation(features, torch.Generator().manual_seed(seed), sample_groups)
-    return Position(features, guess, tuple(found), distance, alone)
+    return WithinLabels(tuple(found), distance)

@@ -123,6 +123,8 @@ def test_helpers_and_the_worker_of_the_job_compute_all_blocks_between_them(scene
 
 def test_a_computation_that_others_have_begun_is_ended_meanwhile(scene: Scene) -> None:
     first, second = scene.begin(), scene.begin(label="twice-1")
+    # An array that both read is written once.
+    assert len(list(scene.folder.glob("*/*.npy"))) == 1
     held = [scene.take() for _ in range(7)]
     assert {one.computation for one in held} == {"twice-0"}
     found = first()
