@@ -37,6 +37,7 @@ from worker.data.canonical import open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, found_rate_path
 from worker.job.preparation import prepare
 from worker.job.rescoring import run_rescoring
+from worker.job.trees_beside import save_answers
 from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
 
@@ -61,9 +62,13 @@ def write_checkpoints(blobs: Blobs, filled: Filled) -> None:
     training = spec.training.model_copy(update={"learning_rate": RATE})
     inputs = tuple(part[:TRAINED_ON] for part in prepared.inputs)
     train(prepared.model, inputs, prepared.planted.labels[:TRAINED_ON], training, resume=None, after_epoch=after_epoch)
-    path = found_rate_path(blobs, _JOB)
-    with sealed_write(path) as part:
-        part.write_text(json.dumps({"rate": RATE}))
+    # What trees said is made up: it is read, whatever it is.
+    save_answers(folder, torch.rand(len(prepared.rows), len(prepared.classes)).softmax(1))
+    known = {found_rate_path(blobs, _JOB): {"rate": RATE}, blobs.evidence(_JOB) / "header.json": {"epochs": kept}}
+    for path, value in known.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with sealed_write(path) as part:
+            part.write_text(json.dumps(value))
 
 
 def _tell_estimates(database: Database, rows: int) -> None:

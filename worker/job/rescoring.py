@@ -46,6 +46,7 @@ from worker.job.preparation import JobSamples, prepare
 from worker.job.ranking import Judged, Recalibrate, judge
 from worker.job.recorded import open_recording
 from worker.job.scoring import score
+from worker.job.trees_beside import saved_answers
 from worker.job.verified import Samples, VerifiedLabels, verified_labels, with_verified
 from worker.job.warnings import reference_warnings
 from worker.machine.threads import one_thread
@@ -191,7 +192,8 @@ def _measured(
     def load(t: int) -> dict[str, Tensor]:
         return TrainingState.load(checkpoint_path(folder, epochs[t])).model
 
-    return prepared, score(prepared, spec, rates, load, scratch, go_on)
+    by_trees = saved_answers(folder, len(prepared.rows))
+    return prepared, score(prepared, spec, rates, load, scratch, go_on, by_trees=by_trees)
 
 
 def _trusting(samples: Samples, spec: JobSpec, verified: VerifiedLabels, *, own_dataset: bool = True) -> Samples:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxtyping import Float
 from torch import Tensor
 
 from service.domain.specs import JobSpec
@@ -28,18 +29,20 @@ def score(
     scratch: Path,
     on_progress: OnShare,
     begin: Begin = alone,
+    by_trees: Float[Tensor, "n c"] | None = None,
 ) -> Scored:
     """Measure checkpoint after checkpoint, then every pair.
 
     `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`. `on_progress` gets the share done,
     from 0 to 1. Activations and logits are written to `scratch`. `begin` begins what others may share.
+    `by_trees`: what trees beside the network said when the job was scored before; without it they are grown.
     """
     if isinstance(prepared.model, BoostedTrees):
         # The last checkpoint has the trees of all.
         prepared.model.load_state_dict(load(len(rates) - 1))
         return score_trees(prepared, prepared.model, spec, on_progress, begin)
-    by_trees = None
-    if prepared.trees is not None:
+    grown = prepared.trees is not None and by_trees is None
+    if prepared.trees is not None and by_trees is None:
         by_trees = trees_beside(
             prepared.trees,
             prepared.inputs,
@@ -64,7 +67,7 @@ def score(
         spec,
         train,
         reference,
-        lambda share: on_progress(share if by_trees is None else _BY_TREES + (1 - _BY_TREES) * share),
+        lambda share: on_progress(_BY_TREES + (1 - _BY_TREES) * share if grown else share),
         begin=begin,
         set_to=set_to,
         frozen=prepared.frozen,

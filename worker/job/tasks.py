@@ -49,6 +49,8 @@ from worker.job.recorded import open_recording
 from worker.job.scoring import score
 from worker.job.sharing import sharing_of
 from worker.job.steady_training import train_steadily
+from worker.job.trees_beside import save_answers
+from worker.signals.measurements import Measurements
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
 
@@ -214,6 +216,8 @@ def _score_trained(
             _report_scoring(heartbeat, timer),
             sharing.begin,
         )
+    if isinstance(scored.measurements, Measurements) and scored.measurements.by_trees is not None:
+        blobs.upload(save_answers(folder, scored.measurements.by_trees))
     _check_inputs(backbones, blobs, job.id)
     return _ScoredJob(prepared, spec, scored, epochs)
 

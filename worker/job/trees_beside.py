@@ -1,15 +1,19 @@
 """Trees beside a network: what boosted trees and a forest say of each sample of a table without having learnt from it."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from service.domain.errors import Damaged
 from service.domain.models import MODELS
 from service.domain.specs import Training
+from service.store.seal import open_array, sealed_write
 from worker.data.encoding import Inputs
 from worker.job.tree_scoring import left_out
 from worker.machine.threads import one_thread
@@ -20,6 +24,8 @@ from worker.training.loop import TrainingState
 
 # Samples times trees of the first answer: about a second of two cores. Most of what all trees find is found by then.
 _FIRST = 3_000_000
+_FILE = "trees.npy"  # in the folder of the checkpoints, with which it is collected
+log = structlog.get_logger()
 
 
 def first_trees(
@@ -50,6 +56,26 @@ def trees_beside(
     with one_thread(wanted=values.size < SMALL_TABLE):
         forest = out_of_bag(model.features(*inputs), labels, model.classes, seed)
     return (boosted + forest) / 2
+
+
+def save_answers(folder: Path, answers: Float[Tensor, "n c"]) -> Path:
+    """Keep what `trees_beside` gave beside the checkpoints, so that nothing is grown when the job is scored again."""
+    path = folder / _FILE
+    with sealed_write(path) as part, part.open("wb") as file:
+        np.save(file, answers.numpy())
+    return path
+
+
+def saved_answers(folder: Path, samples: int) -> Float[Tensor, "n c"] | None:
+    """What was kept of so many samples; None where there is nothing or it is damaged, so that the trees are grown anew."""
+    try:
+        found = torch.from_numpy(open_array(folder / _FILE, writable=True))
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        log.warning("answers of trees damaged, they are made again", error=str(error))
+        return None
+    return found if len(found) == samples else None
 
 
 def _training(seed: int) -> Training:

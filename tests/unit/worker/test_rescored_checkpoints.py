@@ -2,7 +2,7 @@
 
 import shutil
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -11,9 +11,10 @@ from service.settings import Settings
 from service.store import rescorings, reviews
 from service.store.blobs import Blobs
 from service.store.engine import open_database
+from service.store.seal import remove_sealed
 from service.store.tables import suspects
 from tests.builders import NOON, add_dataset, add_job
-from worker.job import tasks
+from worker.job import scoring, tasks
 from worker.job.context import WorkerContext, checkpoint_path
 from worker.job.rescoring import run_rescoring
 from worker.machine.devices import CPU
@@ -54,6 +55,23 @@ def test_a_checkpoint_that_was_not_scored_is_not_measured(context: WorkerContext
     (stray, *_) = set(range(1, 7)) - set(kept)
     shutil.copy(checkpoint_path(folder, kept[-1]), checkpoint_path(folder, stray))
     assert rescored(context, 2) == before
+
+
+def test_no_tree_is_grown_for_a_rescoring(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = context.blobs.checkpoints("job_2") / "trees.npy"
+    kept, written = rescored(context, 1), file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring, "trees_beside", no_trees)
+        assert rescored(context, 2) == kept
+    # What is damaged is not read, and what is gone is made again, to the same bits.
+    file.write_bytes(written[:-1] + bytes([written[-1] ^ 1]))
+    assert rescored(context, 3) == kept
+    remove_sealed(file)
+    assert rescored(context, 4) == kept
+
+
+def no_trees(*_arguments: object) -> NoReturn:
+    raise AssertionError("trees were grown")
 
 
 def test_a_rescoring_without_a_checkpoint_says_that_they_are_gone(context: WorkerContext) -> None:
