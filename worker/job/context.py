@@ -1,8 +1,10 @@
 """Resources of a worker process, and the paths of a job's files."""
 
+import hashlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,24 @@ class WorkerContext:
             with blobs.in_use(blobs.networks / job.spec.model.network):
                 blobs.network(job.spec.model.network)
                 yield
+
+
+@contextmanager
+def scratch_of(blobs: Blobs, job_id: str, owner: str) -> Iterator[Path]:
+    """A folder for large arrays of one attempt, which goes with it. What earlier attempts left behind is removed first.
+
+    Each attempt has its own: one that was stopped past its lease and wakes up must remove nothing of the next.
+    """
+    every = blobs.job(job_id) / "scratch"
+    for path in every.glob("*/"):
+        shutil.rmtree(path, ignore_errors=True)
+    folder = every / hashlib.sha256(owner.encode()).hexdigest()[:16]
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # it is not there, or another attempt has begun
+            every.rmdir()
 
 
 def preprocessing_path(blobs: Blobs, job_id: str) -> Path:

@@ -6,7 +6,6 @@ All else, evidence included, stays as the job recorded it. So does the number of
 these do not tell how many of the others are wrong, which an audit measures. Once it has, flags and certainty follow what reviewers said.
 """
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from service.store.rescorings import RescoringClaim, RescoringLost
 from service.store.seal import read_json
 from service.store.standing import Standing
 from worker.data.canonical import Canonical, open_canonical
-from worker.job.context import WorkerContext, checkpoint_path, found_rate_path, with_found_rate
+from worker.job.context import WorkerContext, checkpoint_path, found_rate_path, scratch_of, with_found_rate
 from worker.job.estimates import estimate_view
 from worker.job.failures import explain
 from worker.job.heartbeat import Stopping
@@ -82,9 +81,8 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
     if claim is None:
         log.info("no rescoring claimed", job=job_id)
         return
-    scratch = context.blobs.job(job_id) / f"rescoring-{claim.version}"
     try:
-        with _lease_of(claim, context) as go_on:
+        with scratch_of(context.blobs, job_id, claim.owner) as scratch, _lease_of(claim, context) as go_on:
             _rescore(claim, context, scratch, go_on)
     except RescoringLost:
         log.info("rescoring taken away", job=job_id)
@@ -98,8 +96,6 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
         log.exception("rescoring failed", job=job_id)
         failure = explain(error)
         _end(context, lambda connection: rescorings.fail(connection, claim, failure, _now()))
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _rescore(claim: RescoringClaim, context: WorkerContext, scratch: Path, go_on: Callable[[float], None]) -> None:

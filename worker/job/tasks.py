@@ -1,7 +1,6 @@
 """One job in a worker: claim, load, compute, record. Everything that a job reads and writes passes through here."""
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -35,6 +34,7 @@ from worker.job.context import (
     found_rate_path,
     load_checkpoint,
     preprocessing_path,
+    scratch_of,
     with_found_rate,
 )
 from worker.job.failures import explain
@@ -134,9 +134,9 @@ def _computed(
 ) -> tuple[RankingResult, dict[str, float]]:
     blobs = context.blobs
     timer = PhaseTimer(blobs.job_file(job.id, "timings.json"))
-    dataset, scratch = open_canonical(blobs.canonical(job.dataset_id)), blobs.job(job.id) / "scratch"
+    dataset = open_canonical(blobs.canonical(job.dataset_id))
     job = _with_model(job, dataset, claim, context)
-    try:
+    with scratch_of(blobs, job.id, claim.owner) as scratch:
         match dataset.header.modality:
             case "trace":
                 found = _score_recorded(job, dataset, scratch, context, heartbeat, timer)
@@ -147,8 +147,6 @@ def _computed(
         heartbeat.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     made = [blobs.ranking(job.id), blobs.evidence(job.id)]
     ranking_columns.save(made[0], outcome.table, outcome.result["signals"], outcome.columns)
     evidence.save(made[1], outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)

@@ -1,0 +1,29 @@
+"""Scratch folders of attempts."""
+
+import pytest
+
+from service.store.blobs import Blobs
+from worker.job.context import scratch_of
+
+
+def test_an_attempt_that_wakes_up_removes_nothing_of_the_next(blobs: Blobs) -> None:
+    stalled = scratch_of(blobs, "job_1", "one")
+    with stalled as before:
+        before.mkdir(parents=True)
+        (before / "logits.f4").touch()
+        with scratch_of(blobs, "job_1", "two") as scratch:
+            assert not before.exists()
+            scratch.mkdir(parents=True)
+            (scratch / "logits.f4").touch()
+            before.mkdir()  # it goes on where it was stopped
+            stalled.__exit__(None, None, None)
+            assert not before.exists()
+            assert (scratch / "logits.f4").exists()
+    assert not (blobs.job("job_1") / "scratch").exists()
+
+
+def test_an_attempt_that_fails_leaves_nothing(blobs: Blobs) -> None:
+    with pytest.raises(FileExistsError), scratch_of(blobs, "job_1", "one") as scratch:
+        scratch.mkdir(parents=True)
+        scratch.mkdir()
+    assert not scratch.parent.exists()
