@@ -1,7 +1,5 @@
 """Scratch folders of attempts."""
 
-import pytest
-
 from service.store.blobs import Blobs
 from worker.job.context import scratch_of
 
@@ -23,7 +21,9 @@ def test_an_attempt_that_wakes_up_removes_nothing_of_the_next(blobs: Blobs) -> N
 
 
 def test_an_attempt_that_fails_leaves_nothing(blobs: Blobs) -> None:
-    with pytest.raises(FileExistsError), scratch_of(blobs, "job_1", "one") as scratch:
-        scratch.mkdir(parents=True)
-        scratch.mkdir()
+    attempt = scratch_of(blobs, "job_1", "one")
+    scratch = attempt.__enter__()
+    scratch.mkdir(parents=True)
+    error = OSError("no space")
+    assert not attempt.__exit__(OSError, error, None)
     assert not scratch.parent.exists()
