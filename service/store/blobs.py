@@ -4,10 +4,11 @@ Without an artefact store every host of the installation sees the same tree. Wit
 a file that is read is given once the file is here, and what was written is uploaded.
 """
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 
 NETWORK_FILE = "network"
 SHARED_FOLDER = "shared"
+SCRATCH_PREFIX = "scratch-"
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,31 @@ class Blobs:
         """The predictions for them, as JSON."""
         return self._file(self.uploads / f"{_simple(name)}.answer")
 
+    def scratch(self, job_id: str, owner: str) -> Path:
+        """The scratch folder of one claim of a job or of its rescoring, on this host."""
+        return self.job(job_id) / f"{SCRATCH_PREFIX}{claim_folder(owner)}"
+
+    def other_scratch(self, folder: Path) -> list[Path]:
+        """The scratch folders of other claims of the same job."""
+        return sorted(set(folder.parent.glob(f"{SCRATCH_PREFIX}*")) - {folder})
+
     def shared(self, job_id: str) -> Path:
-        """The folder of what workers of a running job share."""
+        """The folder of what workers of a running job share, with a folder for each claim."""
         return self.job(job_id) / SHARED_FOLDER
+
+    def other_shared(self, folder: Path) -> list[Path]:
+        """The folders of other claims beside the one of a claim, here and in the store. Raises ArtefactsUnavailable."""
+        place = folder.parent
+        stored = (Path(key).relative_to(self._key(place)).parts[0] for key in self.stored(place))
+        return [
+            place / name for name in sorted({one.name for one in place.glob("*")} | set(stored)) if name != folder.name
+        ]
+
+    def discard_shared_folder(self, folder: Path) -> None:
+        """Delete the folder of a claim, and that of the job where it was the last. Raises ArtefactsUnavailable."""
+        self.discard(folder)
+        with suppress(OSError):  # another claim has a folder there
+            folder.parent.rmdir()
 
     def shared_file(self, path: Path) -> Path:
         """A file in it."""
@@ -267,6 +291,11 @@ def open_blobs(settings: Settings) -> Blobs:
     return Blobs(
         settings.home, ArtefactCache(settings.home, ArtefactStore(settings.artefacts), settings.max_cached_bytes)
     )
+
+
+def claim_folder(owner: str) -> str:
+    """Name of the folders of a claim."""
+    return hashlib.sha256(owner.encode()).hexdigest()[:16]
 
 
 def _simple(name: str) -> str:

@@ -19,7 +19,7 @@ log = structlog.get_logger()
 _IDLE_S = 600.0  # a unit that was used since then stays: a request may be reading it
 _EVERY_S = 60.0
 # What a unit may have beyond the store: what is made again, and the remains of attempts that went on elsewhere.
-_REMADE = ("profile.json*", "timings.json*", "order-*", "*.part", ".ingest-*", "scratch", "shared", "rescoring-*", "checkpoints", "search")  # fmt: skip
+_REMADE = ("profile.json*", "timings.json*", "order-*", "*.part", ".ingest-*", "scratch", "scratch-*", "shared", "rescoring-*", "checkpoints", "search")  # fmt: skip
 
 
 class Eviction:

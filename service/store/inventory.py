@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -16,17 +16,18 @@ from types import MappingProxyType
 import sqlalchemy as sa
 
 from service.domain.errors import ArtefactsUnavailable
-from service.domain.job import ENDED
+from service.domain.job import ENDED, RUNNING
 from service.settings import Settings
 from service.store.artefact_store import StoredArtefact
-from service.store.blobs import SHARED_FOLDER, Blobs, open_blobs
+from service.store.blobs import SCRATCH_PREFIX, SHARED_FOLDER, Blobs, claim_folder, open_blobs
 from service.store.engine import open_database
-from service.store.tables import datasets, jobs, networks
+from service.store.tables import datasets, jobs, networks, rescorings
 
 _TOGETHER = 500
 _ROWS = {"datasets": datasets, "jobs": jobs, "networks": networks}
 _OF_JOBS = {"checkpoints": "checkpoints", "evidence": "evidence", "ranking": "rankings", "model.safetensors": "weights"}
-_SCRATCH = ("scratch", SHARED_FOLDER, "*.part")  # of a job, left behind by an attempt that was killed
+# Of a job, left behind by an attempt that was killed; "scratch" and "rescoring-*" by an earlier version.
+_UNFINISHED = ("scratch", "rescoring-*", SHARED_FOLDER, "*.part")
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,17 @@ def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iter
         for start in range(0, len(folders), _TOGETHER):
             some = folders[start : start + _TOGETHER]
             named = _named(connection, kind, [path.name for path in some])
+            held = _held_scratch(connection, named) if kind == "jobs" else set()
             for path in some:
                 if path.name not in named:
                     yield from _old([Leftover("orphan", path)], limit)
                 elif kind == "datasets":
                     yield from _old([Leftover("unfinished", one) for one in path.glob(".ingest-*")], limit)
-                elif kind == "jobs" and named[path.name] in ENDED:
-                    found = [Leftover("unfinished", one) for pattern in _SCRATCH for one in path.glob(pattern)]
-                    yield from _old(found, limit)
+                elif kind == "jobs":
+                    patterns = _UNFINISHED if named[path.name] in ENDED else ()
+                    unfinished = [one for pattern in patterns for one in path.glob(pattern)]
+                    unfinished += [one for one in path.glob(f"{SCRATCH_PREFIX}*") if one.name not in held]
+                    yield from _old([Leftover("unfinished", one) for one in unfinished], limit)
     for folder, pattern in ((blobs.home / "uploads", "*"), (blobs.home / "features", "*.part")):
         yield from _old([Leftover("unfinished", one) for one in sorted(folder.glob(pattern))], limit)
 
@@ -164,6 +168,15 @@ def _named(connection: sa.Connection, kind: str, ids: Sequence[str]) -> dict[str
     table = _ROWS[kind]
     state = table.c.state if kind == "jobs" else sa.literal("")
     return {row[0]: row[1] for row in connection.execute(sa.select(table.c.id, state).where(table.c.id.in_(ids)))}
+
+
+def _held_scratch(connection: sa.Connection, job_ids: Iterable[str]) -> set[str]:
+    """Names of the scratch folders of those who compute these jobs, or score them again."""
+    ids = list(job_ids)
+    computing = sa.select(jobs.c.owner).where(jobs.c.id.in_(ids), jobs.c.state.in_(RUNNING))
+    rescoring = sa.select(rescorings.c.owner).where(rescorings.c.job_id.in_(ids), rescorings.c.state == "running")
+    owners = [*connection.execute(computing).scalars(), *connection.execute(rescoring).scalars()]
+    return {f"{SCRATCH_PREFIX}{claim_folder(owner)}" for owner in owners if owner is not None}
 
 
 def _old(found: Sequence[Leftover], limit: float) -> Iterator[Leftover]:

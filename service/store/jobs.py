@@ -131,6 +131,12 @@ def claim(
     return Claim(job_id, owner, attempt)
 
 
+def is_held(connection: sa.Connection, held: Claim) -> bool:
+    """Whether a claim holds: no other worker has claimed the job."""
+    mine = (jobs.c.id == held.job_id) & (jobs.c.owner == held.owner) & jobs.c.state.in_(RUNNING)
+    return connection.execute(sa.select(jobs.c.id).where(mine)).first() is not None
+
+
 def renew(connection: sa.Connection, held: Claim, progress: Progress, lease: timedelta, now: datetime) -> None:
     """Extend the lease and write the progress. Raises LeaseLost."""
     _write(connection, held, lease_until=now + lease, progress=progress.model_dump())

@@ -116,6 +116,12 @@ def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, 
     return None if row is None else RescoringClaim(job_id, row.version, owner, row.attempts)
 
 
+def is_held(connection: sa.Connection, held: RescoringClaim) -> bool:
+    """Whether a claim holds: no other worker has claimed the rescoring."""
+    mine = (rescorings.c.job_id == held.job_id) & (rescorings.c.owner == held.owner) & (rescorings.c.state == "running")
+    return connection.execute(sa.select(rescorings.c.job_id).where(mine)).first() is not None
+
+
 def renew(connection: sa.Connection, held: RescoringClaim, lease: timedelta, now: datetime) -> None:
     """Extend the lease. Raises RescoringLost."""
     _write(connection, held, lease_until=now + lease)

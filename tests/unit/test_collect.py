@@ -11,7 +11,7 @@ import pytest
 
 from service.background.collect import collect
 from service.services import Services
-from service.store import datasets, jobs
+from service.store import datasets, jobs, rescorings
 from service.store.jobs import Claim
 from tests.builders import LEASE, NOON, add_dataset, add_finished, add_job
 
@@ -72,6 +72,22 @@ def test_unfinished_work_of_killed_processes_goes_and_that_of_running_jobs_stays
     assert collect(services) == len(gone)
     assert [path for path in gone if path.exists()] == []
     assert [path for path in stays if not path.exists()] == []
+
+
+def test_scratch_files_stay_while_somebody_holds_their_claim(services: Services) -> None:
+    blobs, info = services.blobs, add_finished(services.database, services.blobs)
+    add_job(services.database, info, "job_2", services.now())
+    with services.database.write() as connection:
+        jobs.claim(connection, "job_2", "worker", LEASE, services.now())
+        rescorings.request(connection, "job_1", 1, services.now())
+        rescorings.claim(connection, "job_1", "rescorer", LEASE, services.now())
+    held = {"job_1": "rescorer", "job_2": "worker"}
+    stay = [made(blobs.scratch(job_id, owner) / "logits.f4", services) for job_id, owner in held.items()]
+    gone = [made(blobs.scratch(job_id, "earlier") / "logits.f4", services) for job_id in held]
+    gone.append(made(blobs.job("job_1") / "rescoring-1" / "logits.f4", services))
+    assert collect(services) == len(gone)
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in stay if not path.exists()] == []
 
 
 def test_checkpoints_of_ended_jobs_are_kept_for_a_time_and_the_rest_for_ever(services: Services) -> None:

@@ -1,10 +1,8 @@
 """Resources of a worker process, and the paths of a job's files."""
 
-import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,21 +62,21 @@ class WorkerContext:
 
 
 @contextmanager
-def scratch_of(blobs: Blobs, job_id: str, owner: str) -> Iterator[Path]:
+def scratch_of(blobs: Blobs, job_id: str, owner: str, is_held: Callable[[], bool]) -> Iterator[Path]:
     """A folder for large arrays of one attempt, which goes with it. What earlier attempts left behind is removed first.
 
     Each attempt has its own: one that was stopped past its lease and wakes up must remove nothing of the next.
     """
-    every = blobs.job(job_id) / "scratch"
-    for path in every.glob("*/"):
-        shutil.rmtree(path, ignore_errors=True)
-    folder = every / hashlib.sha256(owner.encode()).hexdigest()[:16]
+    folder = blobs.scratch(job_id, owner)
+    earlier = blobs.other_scratch(folder)
+    # In this order: while the claim holds, no later attempt can have made what was found.
+    if earlier and is_held():
+        for one in earlier:
+            blobs.remove_here(one)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # it is not there, or another attempt has begun
-            every.rmdir()
+        blobs.remove_here(folder)
 
 
 def preprocessing_path(blobs: Blobs, job_id: str) -> Path:

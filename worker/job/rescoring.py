@@ -82,7 +82,10 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
         log.info("no rescoring claimed", job=job_id)
         return
     try:
-        with scratch_of(context.blobs, job_id, claim.owner) as scratch, _lease_of(claim, context) as go_on:
+        with (
+            _lease_of(claim, context) as go_on,
+            scratch_of(context.blobs, job_id, claim.owner, lambda: _is_held(claim, context)) as scratch,
+        ):
             _rescore(claim, context, scratch, go_on)
     except RescoringLost:
         log.info("rescoring taken away", job=job_id)
@@ -96,6 +99,11 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
         log.exception("rescoring failed", job=job_id)
         failure = explain(error)
         _end(context, lambda connection: rescorings.fail(connection, claim, failure, _now()))
+
+
+def _is_held(claim: RescoringClaim, context: WorkerContext) -> bool:
+    with context.database.read() as connection:
+        return rescorings.is_held(connection, claim)
 
 
 def _rescore(claim: RescoringClaim, context: WorkerContext, scratch: Path, go_on: Callable[[float], None]) -> None:

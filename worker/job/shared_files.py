@@ -1,8 +1,8 @@
 """Files of a shared computation: the arrays that blocks read, written once, and what was computed of each block."""
 
-import hashlib
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from service.store.blobs import Blobs
+from service.store.blobs import Blobs, claim_folder
 from service.store.blocks import RowBlock
 from service.store.seal import open_array, read_checked, sealed_write
 from worker.influence.row_computations import Arrays, OfRows, Recipe
@@ -62,7 +62,7 @@ class SharedFiles:
     @property
     def folder(self) -> Path:
         """Their folder, apart from that of any other claim."""
-        return self.blobs.shared(self.job_id) / hashlib.sha256(self.claim.encode()).hexdigest()[:16]
+        return self.blobs.shared(self.job_id) / claim_folder(self.claim)
 
     def write_recipe(self, computation: str, recipe: Recipe, threads: int) -> None:
         """Write what blocks are computed from; an array that several computations read is written once, and must not change.
@@ -109,9 +109,17 @@ class SharedFiles:
         self.blobs.discard_shared(self._block(block))
 
     def discard(self) -> None:
-        """Delete the files of this claim and of earlier ones. Raises ArtefactsUnavailable."""
+        """Delete the files of this claim. Raises ArtefactsUnavailable."""
         self._written.clear()
-        self.blobs.discard(self.blobs.shared(self.job_id))
+        self.blobs.discard_shared_folder(self.folder)
+
+    def discard_earlier(self, is_held: Callable[[], bool]) -> None:
+        """Delete the files of earlier claims. Raises ArtefactsUnavailable."""
+        earlier = self.blobs.other_shared(self.folder)
+        # In this order: while the claim holds, no later one can have made what was found.
+        if earlier and is_held():
+            for one in earlier:
+                self.blobs.discard_shared_folder(one)
 
     def _array(self, name: str) -> Tensor:
         path = self.blobs.shared_file(self.folder / name)

@@ -14,7 +14,7 @@ import structlog
 import torch
 
 from service.domain.errors import ArtefactsUnavailable, Damaged
-from service.store import blocks, workers
+from service.store import blocks, jobs, workers
 from service.store.blocks import RowBlock
 from service.store.clock import database_time
 from service.store.jobs import Claim
@@ -83,6 +83,10 @@ class Sharing:
         except (sa.exc.SQLAlchemyError, ArtefactsUnavailable) as error:
             log.warning("what was shared is removed later", error=str(error))
 
+    def _is_held(self) -> bool:
+        with self._context.database.read() as connection:
+            return jobs.is_held(connection, self._claim)
+
     def _is_worthwhile(self, computation: RowComputation) -> bool:
         least = self._context.settings.share_seconds
         return (
@@ -102,9 +106,11 @@ class Sharing:
                 if recipe is None or self._count_others(connection) == 0:
                     return False
             if not self._offered:
-                self._files.discard()  # of an attempt that was killed
+                self._files.discard_earlier(self._is_held)  # of attempts that were killed
             self._files.write_recipe(label, recipe, torch.get_num_threads())
             with self._context.database.write() as connection:
+                if not jobs.is_held(connection, self._claim):
+                    return False  # the next attempt offers its own
                 blocks.offer(connection, offered, kind_of_process())
         except (sa.exc.SQLAlchemyError, ArtefactsUnavailable, OSError) as error:
             log.warning("scoring not shared", computation=label, error=str(error))

@@ -136,7 +136,7 @@ def _computed(
     timer = PhaseTimer(blobs.job_file(job.id, "timings.json"))
     dataset = open_canonical(blobs.canonical(job.dataset_id))
     job = _with_model(job, dataset, claim, context)
-    with scratch_of(blobs, job.id, claim.owner) as scratch:
+    with scratch_of(blobs, job.id, claim.owner, lambda: _is_held(claim, context)) as scratch:
         match dataset.header.modality:
             case "trace":
                 found = _score_recorded(job, dataset, scratch, context, heartbeat, timer)
@@ -156,6 +156,11 @@ def _computed(
     blobs.upload(*made)
     timer.lap("ranking_s")
     return outcome, timer.laps
+
+
+def _is_held(claim: Claim, context: WorkerContext) -> bool:
+    with context.database.read() as connection:
+        return jobs.is_held(connection, claim)
 
 
 def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerContext) -> Job:

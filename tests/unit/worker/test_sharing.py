@@ -11,7 +11,7 @@ import torch
 
 from service.domain.job import Progress, State
 from service.settings import Settings
-from service.store import blocks, jobs, workers
+from service.store import blocks, jobs, leases, workers
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
@@ -269,3 +269,28 @@ def test_blocks_depend_on_the_length_of_a_computation_alone() -> None:
     assert [rows(80_000, seconds) for seconds in (10.0, 30.0, 100.0)] == [3 * GRAIN, GRAIN, GRAIN]
     assert rows(1_000_000, 3_600.0) == 3 * GRAIN  # ten seconds
     assert rows(100_000_000, 1e6) == 10 * GRAIN  # ten thousand blocks
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_an_attempt_that_has_lost_its_job_leaves_what_the_next_one_shares(
+    scene: Scene, tmp_path: Path, *, in_store: bool
+) -> None:
+    if in_store:
+        scene.put_files_in_store(tmp_path / "store")
+    stalled = scene.sharing
+    scene.begin()
+    with scene.database.write() as connection:
+        assert [leases.end(connection, one) for one in leases.held(connection)] == [True]
+        next_held = jobs.claim(connection, "job_1", "worker-2", LEASE, NOON + 2 * LEASE)
+        assert next_held is not None
+        for state in (State.TRAINING, State.SCORING):
+            jobs.advance(connection, next_held, state, Progress(phase=state), NOON + 2 * LEASE)
+    scene.held, scene.sharing = next_held, Sharing(next_held, scene.context, lambda: scene.now)
+    arrays = scene.begin()
+    stalled.begin(computation("twice-1"), scene.report)
+    stalled.end()
+    Sharing(stalled._claim, scene.context).begin(computation("twice-2"), scene.report)
+    assert scene.help()
+    found = arrays()
+    assert scene.sharing._by_others == 1
+    assert torch.equal(found["twice"], 2 * VALUES)
