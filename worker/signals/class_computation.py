@@ -53,7 +53,7 @@ class SummedGradients:
 class BegunClassInfluence:
     """The influence of n training samples, whose gradients are those of `source`, on the classes of a reference, begun as sums are added.
 
-    Sums of several checkpoints are kept until they take 256 MB, and what is computed of them is one computation. `on_progress(t)`
+    Sums of several checkpoints are kept until they take 256 MB, or until there are no more, and what is computed of them is one computation. `on_progress(t)`
     gives the function that takes the share done of checkpoint t.
     """
 
@@ -76,20 +76,13 @@ class BegunClassInfluence:
         self._sums.append(class_gradient_sums(self.reference, t, self.reference_labels, self.classes))
         self._next += 1
         one = sum(layer.flat.nbytes for layer in self._sums[-1].layers)
-        if self._next == len(self.rates) or one * (len(self._sums) + 1) > _HELD:
-            self._begin()
+        if one * (len(self._sums) + 1) > _HELD:
+            self.begin_rest()
 
-    def end(self, influence: ClassInfluence) -> None:
-        """Fill in all checkpoints once they are computed."""
-        while self._begun:
-            checkpoints, arrays = self._begun.pop(0)
-            found = arrays()
-            for place, t in enumerate(checkpoints):
-                for one in fields(influence):
-                    # They are as large as what they are copied to.
-                    getattr(influence, one.name)[t] = found.pop(_name(place, one.name))
-
-    def _begin(self) -> None:
+    def begin_rest(self) -> None:
+        """Begin what is to be computed of the sums that are kept."""
+        if not self._sums:
+            return
         checkpoints = range(self._next - len(self._sums), self._next)
         rates = self.rates[checkpoints.start : checkpoints.stop]
         sizes = self.reference_labels.bincount(minlength=self.classes)
@@ -102,6 +95,16 @@ class BegunClassInfluence:
                 one(share)
 
         self._begun.append((checkpoints, self.begin(class_computation(self.source, self.labels, summed), on_share)))
+
+    def end(self, influence: ClassInfluence) -> None:
+        """Fill in all checkpoints once they are computed."""
+        while self._begun:
+            checkpoints, arrays = self._begun.pop(0)
+            found = arrays()
+            for place, t in enumerate(checkpoints):
+                for one in fields(influence):
+                    # They are as large as what they are copied to.
+                    getattr(influence, one.name)[t] = found.pop(_name(place, one.name))
 
 
 def class_computation(source: GradientSource, labels: Int[Tensor, " n"], summed: SummedGradients) -> RowComputation:

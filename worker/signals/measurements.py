@@ -118,21 +118,22 @@ def measure_checkpoints(
                 raise ValueError("a checkpoint was read without the input of the layer before the last")
             if not compared:
                 reference_values = None
-            if t == 0:
-                given = None if embeddings is None or groups is not None else (embeddings, known_embeddings)
-                features = _first_features(values, reference_values, given, seed)
-                first = _begin_first(features, labels, classes, reference, groups, seed, begin, progress)
             if reference_values is not None:
                 inner = _inner(values, reference_values, _seed(seed, t))
                 one, strange = comparison(train, labels, reference, t, *inner, _seed(seed, t), groups)
                 comparisons.append((begin(one, progress.of(one.label)), strange))
                 del inner, one
+            # What takes long is begun before what may be too short to be shared, which is then computed at once.
+            if t == 0:
+                given = None if embeddings is None or groups is not None else (embeddings, known_embeddings)
+                features = _first_features(values, reference_values, given, seed)
+                first = _begin_first(features, labels, classes, reference, groups, seed, begin, progress)
         # They are large where they are wanted, and must not be held while others are read or pairs are computed.
         del values, reference_values
         progress.add("checkpoints", (t + 1) / len(train.rates))
     if first is None:
         raise ValueError("a training of no checkpoint")
-    pairs = _begin_pairs(train, labels, reference, chosen, groups, classes, begin, progress.of("pairs"))
+    pairs = _begin_pairs(train, labels, reference, chosen, groups, classes, by_class, begin, progress.of("pairs"))
     # What others share goes on meanwhile.
     votes = [
         checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t)), groups)
@@ -147,8 +148,6 @@ def measure_checkpoints(
     place = Position(placed, guess, within.groups, within.label_distance, first.isolated())
     found = [Comparison.of(arrays(), strange) for arrays, strange in comparisons]
     trusted = None if reference_guess is None else Trusted.over(found, reference.labels, reference_guess)
-    if by_class is not None:
-        by_class.end(influence)
     sums = pairs(influence)
     on_progress(1.0)
     voted = NeighbourVotes.over(votes)
@@ -332,12 +331,13 @@ def _begin_pairs(
     chosen: Chosen | None,
     groups: SampleGroups | None,
     classes: int,
+    by_class: BegunClassInfluence | None,
     begin: Begin,
     on_share: OnShare,
 ) -> Callable[[ClassInfluence], PairSums]:
     """Begin to compute all pairs of different groups. The function that is returned waits for them and gives their sums.
 
-    Where influence is added up from the pairs, that function also fills in the influence at each checkpoint.
+    That function also fills in the influence at each checkpoint: `by_class`, or, without it, what is added up from the pairs.
     """
     source: GradientSource = LastLayerGradients(train)
     columns: GradientSource
@@ -352,13 +352,16 @@ def _begin_pairs(
     elif groups is not None:
         related = Related(groups.train, groups.reference)
     counted = PairsCounted(reference.weights, own, related)
-    by_pairs = _is_by_pairs(reference, chosen)
     computation = pair_computation(
-        source, labels, columns, reference.labels, train.rates, classes, counted, by_checkpoint=by_pairs
+        source, labels, columns, reference.labels, train.rates, classes, counted, by_checkpoint=by_class is None
     )
     arrays = begin(computation, on_share)
+    if by_class is not None:
+        by_class.begin_rest()
 
     def end(influence: ClassInfluence) -> PairSums:
+        if by_class is not None:
+            by_class.end(influence)
         sums, found = pair_sums_of(arrays(), reference.labels, len(train.rates), counted)
         sizes = reference.labels.bincount(minlength=classes)
         for t, one in enumerate(found):
