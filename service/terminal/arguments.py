@@ -26,6 +26,13 @@ MinConfidence = Annotated[
         help="Only samples whose suggested label is at least this certain, 0 to 1: a probability, or only an order where none is shown."
     ),
 ]
+Raw = Annotated[
+    bool,
+    typer.Option(
+        "--raw",
+        help="Leave texts of CSV as they are. Otherwise one that a spreadsheet would compute has an apostrophe before it.",
+    ),
+]
 Disagrees = Annotated[
     bool | None,
     typer.Option("--disagrees/--agrees", help="Only samples whose suggested label is not the given one, or is."),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from service.terminal.arguments import Job
+from service.terminal.arguments import Job, Raw
 from service.terminal.console import errors
 from usual_suspects.client import ApiError, Client
 
@@ -35,6 +35,7 @@ def corrected(
     columns: Annotated[
         str | None, typer.Option(help="Columns to add, with commas between: previous_label, reviewed_by.")
     ] = None,
+    raw: Raw = False,
 ) -> None:
     """Write the dataset of a completed job with corrected labels: `suspects corrected JOB > fixed.csv`."""
     client: Client = context.obj
@@ -42,10 +43,10 @@ def corrected(
     lineage = version["lineage"]
     said = f"{version['id']}: {lineage['relabelled']} relabelled, {lineage['removed']} removed"
     if output is not None:
-        client.save(output, "datasets", version["id"], "download", format=form, columns=columns)
+        client.save(output, "datasets", version["id"], "download", format=form, columns=columns, raw=raw or None)
         errors.print(Text(f"{output} written, {said}"), soft_wrap=True)
         return
-    blocks = client.stream("datasets", version["id"], "download", format=form, columns=columns)
+    blocks = client.stream("datasets", version["id"], "download", format=form, columns=columns, raw=raw or None)
     first = next(blocks, b"")
     if _is_terminal() and (b"\0" in first or not _is_text(first)):
         blocks.close()

@@ -19,6 +19,7 @@ from service.terminal.arguments import (
     MinScore,
     Part,
     Quiet,
+    Raw,
     Region,
     Reviewed,
     Search,
@@ -136,6 +137,7 @@ def export(
     search: Search = None,
     region: Region = None,
     signals: Signals = None,
+    raw: Raw = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -144,7 +146,7 @@ def export(
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
         "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region,
     }  # fmt: skip
-    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, **wanted)
+    context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, raw=raw or None, **wanted)
     Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")
 
 

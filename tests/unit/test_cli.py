@@ -463,6 +463,20 @@ def test_corrected_writes_the_version_that_the_reviews_make(
     assert not (tmp_path / "none.zip").exists()
 
 
+def test_texts_of_csv_are_left_as_they_are_on_request(
+    suspects: Suspects, client: httpx.Client, services: Services, tmp_path: Path
+) -> None:
+    content = "\n".join(["kind,label", *(f"{['=a', '@b', 'c'][row % 3]},{['-', '+'][row % 2]}" for row in range(30))])
+    info = uploaded(client, content.encode(), "signs.csv", label="label")
+    corrected(client, services, info["id"], {"row-0": "+"})
+    safe, raw = (suspects("corrected", "job_1", "--format", "csv", *option) for option in ([], ["--raw"]))
+    assert ("'=a" in safe.out, "'=a" in raw.out, "=a" in raw.out) == (True, False, True)
+    output = tmp_path / "ranking.csv"
+    for option, is_safe in (([], True), (["--raw"], False)):
+        assert suspects("export", "job_1", "-o", str(output), *option).code == 0
+        assert ("'+" in output.read_text()) == is_safe
+
+
 def test_binary_files_are_not_written_to_a_terminal(
     suspects: Suspects, client: httpx.Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

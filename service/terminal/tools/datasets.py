@@ -136,6 +136,9 @@ def corrected(
     columns: Annotated[
         list[Literal["previous_label", "reviewed_by"]] | None, Field(description="Columns to add to the file.")
     ] = None,
+    raw: Annotated[
+        bool, Field(description="CSV: values as they are, also those that a spreadsheet would compute.")
+    ] = False,
 ) -> WrittenFile:
     """Write the dataset of a job with corrected labels to a file, in the form in which it was uploaded."""
     path = new_file(output)
@@ -143,4 +146,5 @@ def corrected(
     lineage = made["lineage"]
     detail = f"{made['id']}: {lineage['relabelled']} relabelled, {lineage['removed']} removed"
     added = ",".join(columns) if columns else None
-    return save(client, path, "datasets", made["id"], "download", detail=detail, format=format, columns=added)
+    asked = {"format": format, "columns": added, "raw": raw or None}
+    return save(client, path, "datasets", made["id"], "download", detail=detail, **asked)

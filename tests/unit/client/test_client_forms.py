@@ -358,6 +358,23 @@ def test_a_folder_of_images_comes_back_as_a_torch_dataset(suspects: Client, fini
     assert packed.stat().st_size > 0
 
 
+def test_classes_that_a_spreadsheet_would_compute_come_back(
+    suspects: Client, finished: Finished, tmp_path: Path
+) -> None:
+    """The list of what became of each sample is CSV, whose texts are made safe for spreadsheets by default."""
+    signs = ["+", "-", "@none"]
+    for number in range(N):
+        place = tmp_path / "signs" / signs[number % 3] / f"{number:02}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(place)
+    job = finished(suspects.submit(tmp_path / "signs"))
+    repair(job, "@none", names=("-/04.png", "+/06.png"))
+    found = job.corrected()
+    assert found.classes == signs
+    assert {path.name: found.classes[target] for path, target in found.samples}["04.png"] == "@none"
+    assert all(path.exists() for path, _ in found.samples)
+
+
 def test_a_file_comes_back_as_a_file(
     suspects: Client, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -377,7 +377,7 @@ class AsyncJob:
                     return await work(corrections.read, found, corrections.Correction(Origin(marked), "original"))
             if plan is None:
                 return await version.download(corrections.target(path, dataset))
-            file = await version.download(Path(folder, f"data{plan.suffix}"), plan.format)
+            file = await version.download(Path(folder, f"data{plan.suffix}"), plan.format, raw=True)
             return await work(corrections.read, file, plan, transform)
 
     async def push(self, mode: str = "predictions", *, limit: int | None = None, dry_run: bool = False) -> PushResult:

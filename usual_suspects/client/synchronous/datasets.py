@@ -51,12 +51,21 @@ class Dataset:
         request = create({"job": job, "apply": apply}, "datasets", self.id, "versions")
         return Dataset(self._transport, to_model(DatasetInfo, self._transport.send(request)), self.origin)
 
-    def download(self, path: str | Path, format: str = "original", columns: Sequence[str] = ()) -> Path:  # noqa: A002 - the API's name
+    def download(
+        self,
+        path: str | Path,
+        format: str = "original",  # noqa: A002 - the API's name
+        columns: Sequence[str] = (),
+        *,
+        raw: bool = False,
+    ) -> Path:
         """Write it into a file: original, csv, parquet, jsonl, manifest or zip. Raises ApiError.
 
-        `columns` to add are previous_label and reviewed_by.
+        `columns` to add are previous_label and reviewed_by. Texts of csv and manifest that a spreadsheet would compute have an
+        apostrophe before them; `raw` leaves them as they are.
         """
-        request = get("datasets", self.id, "download", format=format, columns=",".join(columns) or None)
+        added = ",".join(columns) or None
+        request = get("datasets", self.id, "download", format=format, columns=added, raw=raw or None)
         self._transport.save(request, Path(path))
         return Path(path)
 

@@ -373,7 +373,7 @@ class Job:
                     return work(corrections.read, found, corrections.Correction(Origin(marked), "original"))
             if plan is None:
                 return version.download(corrections.target(path, dataset))
-            file = version.download(Path(folder, f"data{plan.suffix}"), plan.format)
+            file = version.download(Path(folder, f"data{plan.suffix}"), plan.format, raw=True)
             return work(corrections.read, file, plan, transform)
 
     def push(self, mode: str = "predictions", *, limit: int | None = None, dry_run: bool = False) -> PushResult:

@@ -75,9 +75,13 @@ class Suspects(Pages[Suspect]):
         body["filter"] = {name: value for name, value in self._filters.items() if value is not None}
         return to_model(BulkRecorded, self._transport.send(create(body, "jobs", self._job, "reviews", "bulk")))
 
-    def save(self, path: str | Path, format: str = "parquet") -> Path:  # noqa: A002 - the API's name
-        """Write the ranking, without a limit, into a file: csv, jsonl, parquet, cleanlab or a labelling tool's form."""
-        self._transport.save(get("jobs", self._job, "suspects", **self._asked, format=format), Path(path))
+    def save(self, path: str | Path, format: str = "parquet", *, raw: bool = False) -> Path:  # noqa: A002 - the API's name
+        """Write the ranking, without a limit, into a file: csv, jsonl, parquet, cleanlab or a labelling tool's form.
+
+        Texts of csv that a spreadsheet would compute have an apostrophe before them; `raw` leaves them as they are.
+        """
+        request = get("jobs", self._job, "suspects", **self._asked, format=format, raw=raw or None)
+        self._transport.save(request, Path(path))
         return Path(path)
 
     def _lines(self, limit: int) -> list[str]:
