@@ -15,9 +15,10 @@ from service.background.collect import collect
 from service.domain.job import ENDED, State
 from service.main import create_app
 from tests.chaos.clock import library
-from tests.chaos.faults import FAULTS, Fault, Recovered, Scene
+from tests.chaos.faults import FAULTS
 from tests.chaos.orphans import orphans
 from tests.chaos.part import Part
+from tests.chaos.scene import Fault, Recovered, Scene
 from tests.chaos.stack import JobRow, Stack, running
 from tests.chaos.table import Outcome, Strike
 from tests.chaos.workload import Kind, Workload, kinds
@@ -27,6 +28,7 @@ _RECOVERED_WITHIN_S = 60.0
 _ENDED_WITHIN_S = 180.0
 _CURABLE = {"damaged", "storage_full"}
 _GRACE_S = 0.001
+_PASSED = object()  # what a fault strikes was there no more: another job is struck
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,11 @@ class Campaign:
             job_id, worker = self._job_in(turn, drawn_kinds)
         scene = Scene(self.stack, self.work, job_id, worker, self.drawn)
         acts = turn.fault.acts(scene)
-        next(acts)
+        passed = next(acts, _PASSED) is _PASSED
         for one in self.stack.workers if held else ():
             one.resume()
+        if passed:
+            return self._strike(turn, drawn_kinds)
         strike = Strike(turn.fault.name, turn.phase, job_id, frozenset(self.flying))
         self.outcome.strikes.append(strike)
         also = next(acts)
@@ -219,17 +223,19 @@ class Campaign:
 
     def _job_in(self, turn: Turn, drawn_kinds: Iterator[Kind]) -> tuple[str, Part]:
         deadline = time.monotonic() + _ENDED_WITHIN_S
+        is_ready = turn.fault.ready or (lambda _stack, _job_id: True)
         while time.monotonic() < deadline:
             rows = {one.id: one for one in self.stack.rows() or ()}
             there = [rows[job_id] for job_id in self.flying if job_id in rows and rows[job_id].state not in ENDED]
             fitting = [one for one in there if not turn.fault.job or self.work.kind_of(one.id).name == turn.fault.job]
-            if len(there) < _AT_ONCE or not fitting:
+            # Workers help where they have no job of their own.
+            if len(there) < (1 if turn.fault.ready else _AT_ONCE) or not fitting:
                 self._harvest()
                 self._submit(self._kind(turn.fault, drawn_kinds))
                 continue
-            if found := [one for one in fitting if one.state == turn.phase]:
+            if found := [one for one in fitting if one.state == turn.phase and is_ready(self.stack, one.id)]:
                 # Somewhere in the phase, not always at its beginning.
-                time.sleep(self.drawn.uniform(0, 0.25))
+                time.sleep(0 if turn.fault.ready else self.drawn.uniform(0, 0.25))
                 row = self.stack.row(found[0].id)
                 worker = self.stack.worker_of(row)
                 if row is not None and worker is not None and row.state == turn.phase:
@@ -276,7 +282,14 @@ def run(
     with running(installation, workers) as stack:
         outcome.left_out = stack.left_out
         faults = [fault for fault in possible(stack) if not names or fault.name in names]
-        work = Workload(stack, kinds(tables, with_texts=any(fault.job == "texts" for fault in faults)))
+        work = Workload(
+            stack,
+            kinds(
+                tables,
+                with_texts=any(fault.job == "texts" for fault in faults),
+                with_embeddings=any(fault.job == "embeddings" for fault in faults),
+            ),
+        )
         work.prepare()
         campaign = Campaign(work, random.Random(seed), outcome)
         try:

@@ -6,12 +6,10 @@ installation counts as recovered.
 """
 
 import os
-import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -22,47 +20,13 @@ from service.domain.job import State
 from service.settings import JOB_QUEUE, JOB_TASK, broker_options
 from service.store import leases
 from service.store.tables import jobs
-from tests.chaos.part import Part
+from tests.chaos.scene import COMPUTED, PAST_THE_LEASE_S, Acts, Fault, Scene
 from tests.chaos.servers import children
-from tests.chaos.stack import LEASE_S, Stack
-from tests.chaos.workload import Kind, Workload
+from tests.chaos.sharing_faults import SHARING_FAULTS
+from tests.chaos.stack import LEASE_S
 from tests.damage import cut_short, flip_bit
 
-Recovered = Callable[[], bool]
-Acts = Iterator[Recovered | None]
-COMPUTED = (State.PREPARING, State.TRAINING, State.SCORING, State.RANKING)
-EVERYWHERE = (State.QUEUED, *COMPUTED)
 _HOUR = 3600
-_PAST_THE_LEASE_S = 2 * LEASE_S
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Where a fault strikes: a job in a phase, and the worker that has it, or any worker for one that waits."""
-
-    stack: Stack
-    work: Workload
-    job_id: str
-    worker: Part
-    drawn: random.Random
-
-    @property
-    def kind(self) -> Kind:
-        """What job it is."""
-        return self.work.kind_of(self.job_id)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A kind of fault. `needs`: what an installation must have for it."""
-
-    name: str
-    acts: Callable[[Scene], Acts]
-    phases: tuple[State, ...] = EVERYWHERE
-    needs: frozenset[str] = field(default_factory=frozenset)
-    takes_worker: bool = False  # then another worker must claim the job
-    damages: bool = False  # then the job may be queued again, or fail by a name that says what to mend
-    job: str = ""  # the kind of job that it strikes; any where empty
 
 
 def _worker_killed(scene: Scene) -> Acts:
@@ -180,7 +144,7 @@ def _worker_stopped_in_a_transaction(scene: Scene) -> Acts:
     waiting = sa.text(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE jobs%'"
     )
-    deadline = time.monotonic() + _PAST_THE_LEASE_S
+    deadline = time.monotonic() + PAST_THE_LEASE_S
     with database.write() as connection:
         connection.execute(sa.select(jobs.c.id).where(jobs.c.id == scene.job_id).with_for_update())
         with database.read() as watching:
@@ -237,7 +201,7 @@ def _host_cut(scene: Scene) -> Acts:
     host.cut()
     yield None
     yield None
-    time.sleep(max(0.0, _PAST_THE_LEASE_S - LEASE_S))
+    time.sleep(max(0.0, PAST_THE_LEASE_S - LEASE_S))
     host.mend()
 
 
@@ -245,7 +209,7 @@ def _all_hosts_cut(scene: Scene) -> Acts:
     for host in scene.stack.hosts:
         host.cut()
     yield None
-    time.sleep(scene.drawn.uniform(1, _PAST_THE_LEASE_S))
+    time.sleep(scene.drawn.uniform(1, PAST_THE_LEASE_S))
     for host in scene.stack.hosts:
         host.mend()
     yield None
@@ -258,7 +222,7 @@ def _broker_replaced_while_cut(scene: Scene) -> Acts:
     scene.stack.broker.kill()
     yield None
     scene.stack.broker.start()
-    time.sleep(_PAST_THE_LEASE_S)
+    time.sleep(PAST_THE_LEASE_S)
     host.mend()
     yield lambda: _listens(scene)
 
@@ -373,4 +337,5 @@ FAULTS = [
     Fault("all hosts of workers cut off for 1 to 6 s", _all_hosts_cut, needs=_NETWORK),
     Fault("broker dies while a host is cut off", _broker_replaced_while_cut, needs=_NETWORK),
     Fault("database dies while hosts wait for it, cut off", _database_replaced_while_cut, needs=_POSTGRESQL | _NETWORK),
+    *SHARING_FAULTS,
 ]

@@ -87,9 +87,11 @@ class Stack:
 
     def worker_of(self, row: JobRow | None) -> Part | None:
         """The worker that computes a job."""
-        if row is None or row.owner is None:
-            return None
-        parent = int(row.owner.split("/")[0].rsplit("-", 2)[1])
+        return None if row is None or row.owner is None else self.worker_named(row.owner)
+
+    def worker_named(self, owner: str) -> Part | None:
+        """The worker of which an owner or a helper is a process."""
+        parent = int(owner.split("/", maxsplit=1)[0].rsplit("-", 2)[1])
         return next((one for one in self.workers if one.lives and one.pid == parent), None)
 
     def pause(self, workers: Sequence[Part]) -> None:
@@ -173,6 +175,7 @@ def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
         lease_seconds=LEASE_S,
         heartbeat_seconds=_HEARTBEAT_S,
         sweep_seconds=0.5,
+        share_seconds=0.05,
         max_attempts=_ATTEMPTS,
         threads=1,
     )
@@ -235,6 +238,7 @@ def _environment(settings: Settings, clock: Clock) -> dict[str, str]:
             "lease_seconds",
             "heartbeat_seconds",
             "sweep_seconds",
+            "share_seconds",
             "max_attempts",
             "threads",
         }

@@ -17,6 +17,8 @@ SHORT = [
     "checkpoint with a flipped bit, worker killed",
     "two claimants at once",
     "host of a worker cut off past the lease",
+    "kill -9 of a helper in a block",
+    "block with a flipped bit",
 ]
 
 

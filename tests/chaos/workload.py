@@ -13,13 +13,17 @@ import httpx
 
 from service.store.tables import suspects
 from tests.chaos.stack import Stack
-from tests.integration.installation import table
+from tests.integration.installation import embeddings, table
 
 # Phases of a few tenths of a second, which can be struck, on tables; and a frozen network, whose outputs are cached in files.
 _TABLES: dict[str, Any] = {"training": {"epochs": 14, "batch_size": 32}}
 _TEXTS: dict[str, Any] = {
     "model": {"name": "pretrained_text", "params": {"backbone": "all-minilm-l6-v2"}},
     "training": {"epochs": 6, "batch_size": 16},
+}
+_EMBEDDINGS: dict[str, Any] = {
+    "reference": {"split": "test"},
+    "training": {"epochs": 2, "batch_size": 512, "learning_rate": 0.01},
 }
 _WITHIN_S = 300.0
 _WORDS = [
@@ -47,12 +51,17 @@ class Kind:
     content: bytes
     columns: dict[str, str]
     spec: dict[str, Any]
+    suffix: str = "csv"
 
 
-def kinds(tables: int, *, with_texts: bool) -> list[Kind]:
-    """So many tables, and one set of texts."""
+def kinds(tables: int, *, with_texts: bool, with_embeddings: bool) -> list[Kind]:
+    """So many tables, one set of texts, and embeddings, whose scoring is shared."""
     found = [Kind(f"table{seed}", table(seed), {"label": "kind", "id": "name"}, _TABLES) for seed in range(tables)]
-    return found + ([Kind("texts", texts(), {"label": "kind", "id": "id"}, _TEXTS)] if with_texts else [])
+    if with_texts:
+        found.append(Kind("texts", texts(), {"label": "kind", "id": "id"}, _TEXTS))
+    if with_embeddings:
+        found.append(Kind("embeddings", embeddings(), {"modality": "embedding"}, _EMBEDDINGS, "npz"))
+    return found
 
 
 @dataclass
@@ -80,7 +89,9 @@ class Workload:
     def upload(self, kind: Kind) -> None:
         """Upload the dataset of a kind; where it is there already and damaged, this makes it anew."""
         made = self.stack.client.post(
-            "/datasets", files={"file": (f"{kind.name}.csv", kind.content)}, data={"spec": json.dumps(kind.columns)}
+            "/datasets",
+            files={"file": (f"{kind.name}.{kind.suffix}", kind.content)},
+            data={"spec": json.dumps(kind.columns)},
         )
         made.raise_for_status()
         self.datasets[kind.name] = made.json()["id"]
@@ -97,7 +108,7 @@ class Workload:
         """The same with the file in the request."""
         key = uuid.uuid4().hex
         spec = json.dumps({"dataset": kind.columns, "name": key, **kind.spec})
-        files = {"file": (f"{kind.name}.csv", kind.content)}
+        files = {"file": (f"{kind.name}.{kind.suffix}", kind.content)}
         return self._accepted(
             kind,
             lambda: self.stack.client.post("/jobs", files=files, data={"spec": spec}, headers={"Idempotency-Key": key}),
