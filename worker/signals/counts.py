@@ -120,7 +120,7 @@ def agreed_error_count(guesses: Sequence[Float[Tensor, "n c"]], labels: Int[Tens
     """How many labels are wrong without any verified sample: the rate among the surest samples, extended to all.
 
     `guesses`: independent scores of the classes, none of which has seen the sample's own label. A sample is sure where all
-    agree, the more so the larger their margins. Overlapping classes make the count too high: above 30 % of labels
+    agree, the more so the larger their margins. Overlapping classes make the count too high: above 27 % of labels
     predicted otherwise the interval starts at 0, above 40 % the count is 0. The count is in doubt where the rate may fall
     to none among ever surer samples, twice as steeply as it does here, while many labels are predicted otherwise.
 
