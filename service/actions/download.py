@@ -74,7 +74,9 @@ def download(
         return _original(services, info, amendments, tuple(columns))
     own = OWN_FORMS[form]
     if own.images and info.modality != "image":
-        raise _refused(f"{form} is for images, and this dataset is {info.modality}", info)
+        is_whole = info.lineage is None and find_original(services.blobs, info.id) is not None
+        also = ["original"] if is_whole else []  # of a correction it may be refused, too
+        raise _refused(f"{form} is for images, and this dataset is {info.modality}", info, also)
     view = View(services.blobs.canonical(dataset_id), info, amendments, tuple(columns), raw)
     return Download(
         f"{info.name}{_mark(info)}{'-manifest' if form == 'manifest' else ''}.{own.suffix}",
@@ -161,6 +163,6 @@ def _corrected(name: str) -> str:
     return f"{path.name.removesuffix(endings)}-corrected{endings}"
 
 
-def _refused(why: str, info: DatasetInfo) -> Conflict:
-    works = [name for name, form in OWN_FORMS.items() if not form.images or info.modality == "image"]
+def _refused(why: str, info: DatasetInfo, also: Sequence[str] = ()) -> Conflict:
+    works = [*also, *(name for name, form in OWN_FORMS.items() if not form.images or info.modality == "image")]
     return Conflict(f"{why}; these formats work: {', '.join(works)}", members={"formats": works})

@@ -12,6 +12,7 @@ from service.audit.log import Draws, Log, draws_of
 from service.audit.martingale import Game, at_most, interval
 
 Array = npt.NDArray[Any]
+_DECIMALS = 9
 
 
 class Answer(IntEnum):
@@ -136,7 +137,9 @@ def mean_estimate(
     entry, chance = draws.entry[answered], draws.chance[answered]
     wrong = np.where(np.isin(told, unknown), log.probability, told == Answer.WRONG)
     found = _before(wrong, is_member, log)[entry]
-    return float((found + draws.expected[answered] + (wrong[entry] - draws.probability[answered]) / chance).mean())
+    # Rounded, so that nothing found is no 1e-15 of a label.
+    told_by = found + draws.expected[answered] + (wrong[entry] - draws.probability[answered]) / chance
+    return round(float(told_by.mean()), _DECIMALS)
 
 
 def _before(wrong: Array, is_member: Array | None, log: Log) -> Array:

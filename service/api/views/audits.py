@@ -127,10 +127,10 @@ def _means(answer: AuditAnswer) -> str:
     measured, level = answer.measured, f"{100 * answer.level:g} %"
     if measured.estimate is None:
         return (
-            f"{measured.found} labels were called wrong by your reviewers. How many are wrong in all is not measured yet: no drawn sample "
+            f"{measured.found:,} labels were called wrong by your reviewers. How many are wrong in all is not measured yet: no drawn sample "
             "was reviewed."
         )
     return (
-        f"{measured.found} of {measured.samples} labels were called wrong by your reviewers; in all they would call between "
-        f"{measured.low} and {measured.high} wrong ({level} confidence, however often you look)."
+        f"{measured.found:,} of {measured.samples:,} labels were called wrong by your reviewers; in all they would call between "
+        f"{measured.low:,} and {measured.high:,} wrong ({level} confidence, however often you look)."
     )

@@ -256,7 +256,7 @@ def test_a_dataset_without_its_upload_says_which_formats_work(client: httpx.Clie
     answer = client.get(f"/datasets/{info['id']}/download")
     assert (answer.status_code, answer.json()["formats"]) == (409, ["csv", "parquet", "jsonl", "manifest"])
     assert "not kept" in answer.json()["detail"]
-    assert client.get(f"/datasets/{info['id']}/download?format=zip").status_code == 409
+    assert client.get(f"/datasets/{info['id']}/download?format=zip").json()["formats"] == answer.json()["formats"]
     assert len(read_own(downloaded(client, info["id"], "csv"), "csv")) == 18
 
 
@@ -298,6 +298,14 @@ def test_arrays_of_images_round_trip(client: httpx.Client, services: Services) -
     again = uploaded(client, downloaded(client, made["id"]), "digits.npz")
     assert (again["content_digest"], again["rows"]) == (made["content_digest"], 19)
     assert len(names_in(downloaded(client, made["id"], "zip"), "zip")) == 19
+
+
+def test_the_upload_is_among_the_formats_that_work(client: httpx.Client) -> None:
+    info = uploaded(client, table(shipping(), "csv"), "ships.csv", label="port")
+    refused = client.get(f"/datasets/{info['id']}/download?format=zip").json()
+    assert refused["formats"] == ["original", "csv", "parquet", "jsonl", "manifest"]
+    for form in refused["formats"]:
+        assert downloaded(client, info["id"], form)
 
 
 def test_a_class_in_several_columns_is_refused_with_what_works(client: httpx.Client, services: Services) -> None:

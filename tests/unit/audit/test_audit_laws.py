@@ -124,6 +124,8 @@ def test_an_answer_is_possible_and_becomes_exact(audit: PlayedAudit, listed: flo
         assert measured.found <= measured.low <= measured.high <= measured.found + measured.left
         assert measured.found <= measured.at_most <= measured.found + measured.left
         assert measured.estimate is None or measured.found <= measured.estimate <= measured.found + measured.left
+        # No label is found to a billionth.
+        assert measured.estimate is None or measured.estimate == round(measured.estimate, 9)
     assert (measured.low, measured.high, measured.at_most) == (audit.wrong,) * 3
     assert measured.estimate in (None, audit.wrong)
     assert measured.recall_at_least == 1
