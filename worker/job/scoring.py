@@ -41,10 +41,10 @@ def score(
         # The last checkpoint has the trees of all.
         prepared.model.load_state_dict(load(len(rates) - 1))
         return score_trees(prepared, prepared.model, spec, on_progress, begin)
-    grown = prepared.trees is not None and by_trees is None
-    if prepared.trees is not None and by_trees is None:
+    to_grow = prepared.trees if by_trees is None else None
+    if to_grow is not None:
         by_trees = trees_beside(
-            prepared.trees,
+            to_grow,
             prepared.inputs,
             prepared.planted.labels,
             spec.training.seed,
@@ -67,7 +67,7 @@ def score(
         spec,
         train,
         reference,
-        lambda share: on_progress(_BY_TREES + (1 - _BY_TREES) * share if grown else share),
+        lambda share: on_progress(share if to_grow is None else _BY_TREES + (1 - _BY_TREES) * share),
         begin=begin,
         set_to=set_to,
         frozen=prepared.frozen,

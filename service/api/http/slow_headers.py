@@ -14,8 +14,8 @@ class CutOffSlowHeaders(HttpToolsProtocol):
     """HTTP/1.1 whose line and headers of a request must come whole within `within_s` seconds, however many pieces they come in.
 
     uvicorn waits for them for ever, so that a few thousand clients that send a byte a minute take all connections. A client that
-    has begun a request is answered 408; one that only holds a connection is not. Nor has uvicorn a limit for their size where
-    it reads them by httptools: from `most_bytes` on the answer is 431.
+    has begun a request is answered 408; one that only holds a connection is not. uvicorn also has no limit for the size of headers
+    that httptools reads: more than `most_bytes` are answered 431.
     """
 
     within_s: ClassVar[float] = 20.0

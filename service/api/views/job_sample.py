@@ -26,6 +26,12 @@ def job_sample_view(services: Services, job: Job, sample_id: str) -> JobSample:
     info = find_dataset_of_job(services, job)
     with services.database.read() as connection:
         row = rankings.get(connection, job.id, sample_id)
+        held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
+        signals, ranks = {}, {}
+        if row is not None:
+            signals = computed_signals(row)
+            columns = services.open_rankings.get(connection, services.blobs, job.id).columns
+            ranks = rankings.ranks(connection, job.id, columns, row, list(signals))
     data = services.blobs.canonical(info.id)
     # The table knows where the row is; an id may be in any part of the file.
     found = sample_row(data, sample_id) if row is None else row_at(data, row["position"])
@@ -37,19 +43,14 @@ def job_sample_view(services: Services, job: Job, sample_id: str) -> JobSample:
         "tool": task_links(services, job)(sample_id),
     }
     about = {"id": sample_id, "index": found["index"], "features": found["features"], "links": links}
-    with services.database.read() as connection:
-        held = reviews.latest(connection, job.id, [sample_id]).get(sample_id)
-        if row is None:
-            told = {
-                "given_label": found["label"],
-                "held_out": True,
-                "reason": _held_out(job, found["split"]),
-                "review": review_view(held, found["label"], found["label"]),
-            }
-            return JobSample.model_validate({**about, **told})
-        signals = computed_signals(row)
-        columns = services.open_rankings.get(connection, services.blobs, job.id).columns
-        ranks = rankings.ranks(connection, job.id, columns, row, list(signals))
+    if row is None:
+        told = {
+            "given_label": found["label"],
+            "held_out": True,
+            "reason": _held_out(job, found["split"]),
+            "review": review_view(held, found["label"], found["label"]),
+        }
+        return JobSample.model_validate({**about, **told})
     review = review_view(held, row["given_label"], row["suggested_label"])
     return JobSample.model_validate({**about, "review": review, **_ranked(services, job, info, row, signals, ranks)})
 

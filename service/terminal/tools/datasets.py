@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from service.terminal.submission import upload_source
 from service.terminal.tools.answer import Json, PageAnswer, ToolAnswer, WarningAnswer, WrittenFile, warnings_of
-from service.terminal.tools.arguments import Apply, Cursor, Dataset, Job, Limit, Output
+from service.terminal.tools.arguments import Apply, Cursor, Dataset, Job, Limit, Output, Raw
 from service.terminal.tools.files import new_file, save
 from usual_suspects.client import Client
 
@@ -136,9 +136,7 @@ def corrected(
     columns: Annotated[
         list[Literal["previous_label", "reviewed_by"]] | None, Field(description="Columns to add to the file.")
     ] = None,
-    raw: Annotated[
-        bool, Field(description="CSV: values as they are, also those that a spreadsheet would compute.")
-    ] = False,
+    raw: Raw = False,
 ) -> WrittenFile:
     """Write the dataset of a job with corrected labels to a file, in the form in which it was uploaded."""
     path = new_file(output)

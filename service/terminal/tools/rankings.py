@@ -17,6 +17,7 @@ from service.terminal.tools.arguments import (
     MinScore,
     Output,
     Part,
+    Raw,
     Region,
     Reviewed,
     Sample,
@@ -326,9 +327,7 @@ def export(
     decision: Decided = None,
     q: Search = None,
     region: Region = None,
-    raw: Annotated[
-        bool, Field(description="CSV: values as they are, also those that a spreadsheet would compute.")
-    ] = False,
+    raw: Raw = False,
 ) -> WrittenFile:
     """Write a whole ranking, or what the filters leave of it, to a file."""
     wanted: dict[str, Any] = {

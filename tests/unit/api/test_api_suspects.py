@@ -15,18 +15,14 @@ from service.actions.find import find_dataset
 from service.domain.signal import SIGNALS
 from service.services import Services
 from service.store import ranking_columns, rankings
-from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, ranking
-
-ROWS = 41
-URL = "/jobs/job_1/suspects"
+from tests.builders import COMPUTED, add_dataset, add_job, finish, ranking
+from tests.unit.api.ranked import ROWS, URL, ranked_rows
 
 
 @pytest.fixture(autouse=True)
 def finished(services: Services, client: httpx.Client) -> list[dict[str, Any]]:
     """A ranking with ties, as its rows were written, most suspicious first."""
-    info = add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
-    rows = ranking(info).to_pylist()
-    return sorted(rows, key=lambda row: (-row["mislabeled"], row["index"]))
+    return ranked_rows(services)
 
 
 def walk(client: httpx.Client, url: str) -> list[dict[str, Any]]:

@@ -13,18 +13,14 @@ import pytest
 from service.actions.find import find_dataset
 from service.services import Services
 from service.store import rankings
-from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, image_zip, ranking
-
-ROWS = 41
-URL = "/jobs/job_1/suspects"
+from tests.builders import COMPUTED, add_dataset, add_job, finish, image_zip
+from tests.unit.api.ranked import ROWS, URL, ranked_rows
 
 
 @pytest.fixture(autouse=True)
 def finished(services: Services, client: httpx.Client) -> list[dict[str, Any]]:
     """A ranking with ties, as its rows were written, most suspicious first."""
-    info = add_finished(services.database, services.blobs, rows=54, splits={"train": ROWS, "test": 13})
-    rows = ranking(info).to_pylist()
-    return sorted(rows, key=lambda row: (-row["mislabeled"], row["index"]))
+    return ranked_rows(services)
 
 
 def read_csv(content: bytes) -> list[dict[str, Any]]:

@@ -27,11 +27,11 @@ def trace(rows: int, seed: int, *, shared: bool) -> Trace:
     return Trace(activations, torch.randn(T, rows, C, generator=draw), (0.1, 0.2, 0.05))
 
 
-class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Products(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch has no types for it
     """Notes the shapes of all products of matrices."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call] # as above
         self.shapes: set[tuple[object, ...]] = set()
 
     def __torch_dispatch__(
