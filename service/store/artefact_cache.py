@@ -17,7 +17,7 @@ from service.domain.errors import ArtefactsUnavailable, Damaged
 from service.store.artefact_store import ArtefactStore
 from service.store.eviction import Eviction
 from service.store.recent import Recent
-from service.store.seal import FOLDER_SEAL, check, check_folder, is_seal, remove_sealed, seal_of
+from service.store.seal import FOLDER_SEAL, check, check_folder, is_seal, put_in_place, remove_sealed, seal_of
 from service.store.units import Units
 
 log = structlog.get_logger()
@@ -65,20 +65,23 @@ class ArtefactCache:
             if self._is_here(folder, folder / FOLDER_SEAL) or not self._get_folder(folder, part):
                 return
             folder.parent.mkdir(parents=True, exist_ok=True)
-            if folder.exists():
-                folder.rename(part.with_name(f"{part.name}.before"))
-            part.rename(folder)
+            put_in_place(part, folder)
             self._current.add(folder)
         self.eviction.make_room_at_times()
 
-    def fetch_each(self, folder: Path) -> None:
-        """Make a folder have the files that it has in the store, if that has anything of its unit. Damaged ones are left out."""
+    def fetch_each(self, folder: Path, is_held: Callable[[], bool]) -> None:
+        """Make a folder have the files that it has in the store, if that has anything of its unit. Damaged ones are left out.
+
+        Others are removed while the claim on the unit `is_held`.
+        """
+        here = list(folder.iterdir()) if folder.exists() else []
         of_unit = self.store.under(self._key(folder.parent))
         stored = {Path(key).name for key in of_unit if key.startswith(f"{self._key(folder)}/")}
-        if of_unit and folder.exists():
-            for path in folder.iterdir():  # of an attempt that went on elsewhere, perhaps at another learning rate
-                if path.name not in stored:
-                    path.unlink(missing_ok=True)
+        # Of an attempt that went on elsewhere, perhaps at another learning rate. Asked for after the list was made: see scratch_of.
+        others = [path for path in here if path.name not in stored] if of_unit else []
+        if others and is_held():
+            for path in others:
+                path.unlink(missing_ok=True)
         for name in sorted(stored):
             path = folder / name
             if not is_seal(path):

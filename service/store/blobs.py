@@ -7,7 +7,7 @@ a file that is read is given once the file is here, and what was written is uplo
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,11 +81,14 @@ class Blobs:
         """The folder of a job."""
         return self.home / "jobs" / job_id
 
-    def checkpoints(self, job_id: str) -> Path:
-        """The folder of a job's training states, one file an epoch: those of the store, if that has the job."""
+    def checkpoints(self, job_id: str, is_held: Callable[[], bool] = lambda: True) -> Path:
+        """The folder of a job's training states, one file an epoch: those of the store, if that has the job.
+
+        What earlier attempts left there is removed, if the claim on the job `is_held`.
+        """
         folder = self._made(self.job(job_id) / "checkpoints")
         if self.cache is not None:
-            self.cache.fetch_each(folder)
+            self.cache.fetch_each(folder, is_held)
         return folder
 
     def has_checkpoints(self, job_id: str) -> bool:
@@ -101,10 +104,12 @@ class Blobs:
         """The folder of a completed job's arrays by sample."""
         return self._folder(self.job(job_id) / "evidence")
 
-    def ranking(self, job_id: str, version: int = 0) -> Path:
-        """The folder of a version of a job's ranking as columns; 0 is the one that the job itself made, FIRST one before it."""
-        name = {0: "ranking", FIRST: "ranking-first"}.get(version, f"ranking-{version}")
-        return self._folder(self.job(job_id) / name)
+    def ranking(self, job_id: str, version: int = 0, attempt: int = 1) -> Path:
+        """The folder of a version of a job's ranking as columns; 0 is the one that the job itself made, FIRST one before it.
+
+        Each `attempt` at a rescoring has its own.
+        """
+        return self._folder(self.job(job_id) / ranking_name(version, attempt))
 
     def search(self, dataset_id: str) -> Path:
         """The folder of the beginnings of a dataset's texts, to be searched."""
@@ -291,6 +296,12 @@ def open_blobs(settings: Settings) -> Blobs:
     return Blobs(
         settings.home, ArtefactCache(settings.home, ArtefactStore(settings.artefacts), settings.max_cached_bytes)
     )
+
+
+def ranking_name(version: int, attempt: int = 1) -> str:
+    """Name of the folder of a version of a ranking, as an attempt wrote it."""
+    name = {0: "ranking", FIRST: "ranking-first"}.get(version, f"ranking-{version}")
+    return name if attempt == 1 else f"{name}-{attempt}"
 
 
 def claim_folder(owner: str) -> str:

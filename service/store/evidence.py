@@ -29,7 +29,7 @@ For the w strongest suspects, these arrays replace the above; jobs of earlier ve
 """
 
 import json
-import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.store.seal import open_array, read_checked, row_of, seal_folder, unfinished
+from service.store.seal import open_array, put_in_place, read_checked, row_of, seal_folder, unfinished
 
 Array = npt.NDArray[Any]
 
@@ -87,16 +87,14 @@ class Evidence:
 
 def save(folder: Path, arrays: Mapping[str, Array], epochs: list[int], reference_dataset: str) -> None:
     """Write every array (n rows each) in place of those of an earlier attempt; a reader sees all or none of them."""
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=folder.parent))
     with unfinished(part):
         for name, array in arrays.items():
             np.save(part / f"{name}.npy", array, allow_pickle=False)
         (part / "header.json").write_text(json.dumps({"epochs": epochs, "reference_dataset": reference_dataset}))
         seal_folder(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    put_in_place(part, folder)
 
 
 def scored_epochs(folder: Path) -> list[int]:

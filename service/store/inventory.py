@@ -5,6 +5,7 @@
 
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,16 +19,18 @@ import sqlalchemy as sa
 from service.domain.errors import ArtefactsUnavailable
 from service.domain.job import ENDED, RUNNING
 from service.settings import Settings
+from service.store import rescorings
 from service.store.artefact_store import StoredArtefact
 from service.store.blobs import SCRATCH_PREFIX, SHARED_FOLDER, Blobs, claim_folder, open_blobs
 from service.store.engine import open_database
-from service.store.tables import datasets, jobs, networks, rescorings
+from service.store.tables import datasets, jobs, networks
 
 _TOGETHER = 500
 _ROWS = {"datasets": datasets, "jobs": jobs, "networks": networks}
 _OF_JOBS = {"checkpoints": "checkpoints", "evidence": "evidence", "ranking": "rankings", "model.safetensors": "weights"}
 # Of a job, left behind by an attempt that was killed; "scratch" and "rescoring-*" by an earlier version.
 _UNFINISHED = ("scratch", "rescoring-*", SHARED_FOLDER, "*.part")
+_RESCORED = re.compile(r"ranking-\d+(-\d+)?")  # folders that rescorings write
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iter
             some = folders[start : start + _TOGETHER]
             named = _named(connection, kind, [path.name for path in some])
             held = _held_scratch(connection, named) if kind == "jobs" else set()
+            rankings = rescorings.folder_names(connection, list(named)) if kind == "jobs" else set()
             for path in some:
                 if path.name not in named:
                     yield from _old([Leftover("orphan", path)], limit)
@@ -70,6 +74,7 @@ def leftovers(connection: sa.Connection, blobs: Blobs, before: datetime) -> Iter
                     patterns = _UNFINISHED if named[path.name] in ENDED else ()
                     unfinished = [one for pattern in patterns for one in path.glob(pattern)]
                     unfinished += [one for one in path.glob(f"{SCRATCH_PREFIX}*") if one.name not in held]
+                    unfinished += [one for one in _rescored(path) if (path.name, one.name) not in rankings]
                     yield from _old([Leftover("unfinished", one) for one in unfinished], limit)
     for folder, pattern in ((blobs.home / "uploads", "*"), (blobs.home / "features", "*.part")):
         yield from _old([Leftover("unfinished", one) for one in sorted(folder.glob(pattern))], limit)
@@ -105,6 +110,7 @@ def stored_leftovers(
                 if name not in named:
                     yield Leftover("orphan", blobs.home / kind / name, sum(one.size for one in old[kind, name]))
     yield from _shared_of_ended(connection, blobs, stored)
+    yield from _unnamed_rankings(connection, blobs, stored, before)
     for (kind, name), some in old.items():
         if kind == "uploads":
             yield Leftover("unfinished", blobs.home / kind / name, sum(one.size for one in some))
@@ -141,6 +147,21 @@ def _shared_of_ended(
             yield Leftover("unfinished", blobs.shared(job_id), size)
 
 
+def _unnamed_rankings(
+    connection: sa.Connection, blobs: Blobs, stored: Mapping[str, StoredArtefact], before: datetime
+) -> Iterator[Leftover]:
+    """Folders of rankings that attempts at a rescoring wrote, and did not complete."""
+    found: dict[tuple[str, str], list[StoredArtefact]] = {}
+    for key, one in stored.items():
+        kind, *names = PurePosixPath(key).parts
+        if kind == "jobs" and len(names) > 2 and _RESCORED.fullmatch(names[1]):
+            found.setdefault((names[0], names[1]), []).append(one)
+    rankings = rescorings.folder_names(connection, sorted({job_id for job_id, _ in found}))
+    for (job_id, name), some in found.items():
+        if (job_id, name) not in rankings and max(one.written for one in some) < before:
+            yield Leftover("unfinished", blobs.job(job_id) / name, sum(one.size for one in some))
+
+
 def sizes(home: Path) -> dict[str, int]:
     """Bytes of all files by kind, the largest first."""
     found: Counter[str] = Counter()
@@ -174,9 +195,12 @@ def _held_scratch(connection: sa.Connection, job_ids: Iterable[str]) -> set[str]
     """Names of the scratch folders of those who compute these jobs, or score them again."""
     ids = list(job_ids)
     computing = sa.select(jobs.c.owner).where(jobs.c.id.in_(ids), jobs.c.state.in_(RUNNING))
-    rescoring = sa.select(rescorings.c.owner).where(rescorings.c.job_id.in_(ids), rescorings.c.state == "running")
-    owners = [*connection.execute(computing).scalars(), *connection.execute(rescoring).scalars()]
+    owners = [*connection.execute(computing).scalars(), *rescorings.owners(connection, ids)]
     return {f"{SCRATCH_PREFIX}{claim_folder(owner)}" for owner in owners if owner is not None}
+
+
+def _rescored(job: Path) -> Iterator[Path]:
+    return (one for one in job.glob("ranking-*") if _RESCORED.fullmatch(one.name))
 
 
 def _old(found: Sequence[Leftover], limit: float) -> Iterator[Leftover]:

@@ -52,7 +52,7 @@ class OpenRankings:
         known = self._counted.get((job_id, version))
         if known is not None:
             return known
-        if (blobs.ranking(job_id, version) / "header.json").exists():
+        if (rescorings.folder(connection, blobs, job_id, version) / "header.json").exists():
             counts = dict(self.get(connection, blobs, job_id).columns.counts)
         else:
             counts = rankings.count_by_verdict(connection, job_id)
@@ -70,7 +70,7 @@ class OpenRankings:
         current = rescorings.version(connection, job_id)
         version = current if version is None else version
         key = (job_id, version, version == current)
-        folder = blobs.ranking(job_id, version)  # asked for each time, so that it stays here
+        folder = rescorings.folder(connection, blobs, job_id, version)  # asked for each time, so that it stays here
         known = self._recent.get(key)
         if known is not None:
             return known

@@ -43,6 +43,7 @@ from service.store.seal import (
     FOLDER_SEAL,
     check_once,
     open_array,
+    put_in_place,
     read_checked,
     seal_folder,
     sealed_write,
@@ -207,8 +208,7 @@ def save(
             np.save(part / f"order-{by}.npy", order)
             np.save(part / f"steps-{by}.npy", scores[order[::_STEP]])
         seal_folder(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    put_in_place(part, folder)
 
 
 def save_version(
@@ -239,8 +239,7 @@ def save_version(
         for by in scores:
             _save(part / f"order-{by}.npy", _sorted(table.column(by).to_numpy()))
         seal_folder(part)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    put_in_place(part, folder)
 
 
 def _share(path: Path, copy: Path) -> None:

@@ -7,6 +7,7 @@ with jobs, a state changes by compare-and-set, and a worker writes by its claim 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from service.domain.job import ACTIVE, JobError, State
 from service.domain.rescoring import UNDER_WAY, RescoringState
 from service.domain.stage import FIRST
+from service.store.blobs import Blobs, ranking_name
 from service.store.tables import jobs, rescorings, reviews
+
+_WRITER = (rescorings.c.owner, rescorings.c.attempts)
 
 
 class RescoringLost(Exception):
@@ -54,6 +58,22 @@ def version(connection: sa.Connection, job_id: str) -> int:
     if row is None:
         return 0
     return FIRST if row.state in ACTIVE else row.newest or 0
+
+
+def folder(connection: sa.Connection, blobs: Blobs, job_id: str, version: int) -> Path:
+    """The folder of a version of a job's ranking that was completed: that of the attempt which completed it."""
+    if version <= 0:
+        return blobs.ranking(job_id, version)
+    mine = (rescorings.c.job_id == job_id) & (rescorings.c.version == version)
+    row = connection.execute(sa.select(*_WRITER).where(mine)).one_or_none()
+    return blobs.ranking(job_id, version, 1 if row is None else _attempt(row.owner, row.attempts))
+
+
+def folder_names(connection: sa.Connection, job_ids: Sequence[str]) -> set[tuple[str, str]]:
+    """Jobs, and names of the folders of those versions of their rankings that were completed, or are being written."""
+    wanted = rescorings.c.job_id.in_(job_ids) & rescorings.c.state.in_(("running", "completed"))
+    rows = connection.execute(sa.select(rescorings.c.job_id, rescorings.c.version, *_WRITER).where(wanted))
+    return {(row.job_id, ranking_name(row.version, _attempt(row.owner, row.attempts))) for row in rows}
 
 
 def latest(connection: sa.Connection, job_id: str) -> Rescoring | None:
@@ -122,6 +142,12 @@ def is_held(connection: sa.Connection, held: RescoringClaim) -> bool:
     return connection.execute(sa.select(rescorings.c.job_id).where(mine)).first() is not None
 
 
+def owners(connection: sa.Connection, job_ids: Sequence[str]) -> list[str]:
+    """Who scores these jobs again now."""
+    running = rescorings.c.job_id.in_(job_ids) & (rescorings.c.state == "running")
+    return list(connection.execute(sa.select(rescorings.c.owner).where(running)).scalars())
+
+
 def renew(connection: sa.Connection, held: RescoringClaim, lease: timedelta, now: datetime) -> None:
     """Extend the lease. Raises RescoringLost."""
     _write(connection, held, lease_until=now + lease)
@@ -130,7 +156,7 @@ def renew(connection: sa.Connection, held: RescoringClaim, lease: timedelta, now
 def complete(connection: sa.Connection, held: RescoringClaim, samples: int, reviewed: int, now: datetime) -> None:
     """End it as completed, in the transaction that writes the ranking; `reviewed` is the last review read. Raises RescoringLost."""
     done = {"state": "completed", "samples": samples, "reviews": reviewed, "finished_at": now}
-    _write(connection, held, **done, owner=None, lease_until=None)
+    _write(connection, held, **done, lease_until=None)
 
 
 def fail(connection: sa.Connection, held: RescoringClaim, error: JobError, now: datetime) -> None:
@@ -178,6 +204,11 @@ def due(connection: sa.Connection, after: int) -> list[str]:
     new = sa.func.coalesce(last, 0) - sa.func.coalesce(known, 0)
     wanted = sa.select(jobs.c.id).where(jobs.c.state == State.COMPLETED, new >= after)
     return list(connection.execute(wanted).scalars())
+
+
+def _attempt(owner: str | None, attempts: int) -> int:
+    """Whose files those of a version are. Earlier versions of this software kept no owner, and all attempts wrote into one folder."""
+    return 1 if owner is None else attempts
 
 
 def _write(connection: sa.Connection, held: RescoringClaim, **values: Any) -> None:

@@ -9,12 +9,13 @@ The digest is XXH3, which finds bits that flipped and files that were cut short 
 as long, BLAKE2 twenty times. It does not protect against people who may write into the folder, who could write a seal as well.
 """
 
+import errno
 import io
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -93,6 +94,26 @@ def unfinished(folder: Path) -> Iterator[None]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def put_in_place(part: Path, folder: Path) -> None:
+    """Let a complete folder, written beside it, take the place of another, if there is one.
+
+    Of two processes that do so at once neither fails, and the folder of one stays.
+    """
+    away = part.with_name(f"{part.name}.before.part")
+    while True:
+        with suppress(FileNotFoundError):
+            folder.rename(away)
+        try:
+            part.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            shutil.rmtree(away, ignore_errors=True)
+        else:
+            break
+    shutil.rmtree(away, ignore_errors=True)
 
 
 def remove_sealed(path: Path) -> None:

@@ -10,8 +10,12 @@ import httpx
 import pytest
 
 from service.background.collect import collect
+from service.domain.job import JobError
 from service.services import Services
 from service.store import datasets, jobs, rescorings
+from service.store.artefact_cache import ArtefactCache
+from service.store.artefact_store import ArtefactStore
+from service.store.blobs import Blobs
 from service.store.jobs import Claim
 from tests.builders import LEASE, NOON, add_dataset, add_finished, add_job
 
@@ -85,6 +89,38 @@ def test_scratch_files_stay_while_somebody_holds_their_claim(services: Services)
     stay = [made(blobs.scratch(job_id, owner) / "logits.f4", services) for job_id, owner in held.items()]
     gone = [made(blobs.scratch(job_id, "earlier") / "logits.f4", services) for job_id in held]
     gone.append(made(blobs.job("job_1") / "rescoring-1" / "logits.f4", services))
+    assert collect(services) == len(gone)
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in stay if not path.exists()] == []
+
+
+@pytest.mark.parametrize("in_store", [False, True])
+def test_of_the_files_of_rescorings_those_stay_that_were_completed_or_are_being_written(
+    services: Services, tmp_path: Path, *, in_store: bool
+) -> None:
+    home = services.blobs.home
+    add_finished(services.database, services.blobs)
+    if in_store:
+        store = ArtefactStore(f"file://{tmp_path / 'store'}")
+        services = replace(services, blobs=Blobs(home, ArtefactCache(home, store, 2**30)))
+    with services.database.write() as connection:
+        for version in (1, 2, 3):
+            rescorings.request(connection, "job_1", version, services.now())
+            rescorings.claim(connection, "job_1", "lost", -LEASE, services.now())
+            held = rescorings.claim(connection, "job_1", "next", LEASE, services.now())
+            assert held is not None
+            if version == 1:
+                rescorings.complete(connection, held, 12, 1, services.now())
+            elif version == 2:
+                rescorings.fail(connection, held, JobError(code="x", detail="y"), services.now())
+    place = (tmp_path / "store" if in_store else home) / "jobs" / "job_1"
+    stay = [
+        made(place / name / "index.npy", services)
+        for name in ("ranking", "ranking-first", "ranking-1-2", "ranking-3-2")
+    ]
+    gone = [
+        made(place / name / "index.npy", services) for name in ("ranking-1", "ranking-2", "ranking-2-2", "ranking-3")
+    ]
     assert collect(services) == len(gone)
     assert [path for path in gone if path.exists()] == []
     assert [path for path in stay if not path.exists()] == []

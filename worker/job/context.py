@@ -79,6 +79,14 @@ def scratch_of(blobs: Blobs, job_id: str, owner: str, is_held: Callable[[], bool
         blobs.remove_here(folder)
 
 
+def remove_parts(folder: Path, is_held: Callable[[], bool]) -> None:
+    """Remove what attempts that were killed have half written in a folder; nothing of a later attempt, as above."""
+    found = list(folder.glob("*.part"))
+    if found and is_held():
+        for part in found:
+            part.unlink(missing_ok=True)
+
+
 def preprocessing_path(blobs: Blobs, job_id: str) -> Path:
     """Stored preprocessing of a job with a pretrained network."""
     # The name is that of files that earlier versions wrote.

@@ -67,6 +67,16 @@ class Heartbeat:
         if self._context.stopping():
             raise Stopping
 
+    def is_held(self) -> bool:
+        """Whether the claim holds now, by the database."""
+        with self._context.database.read() as connection:
+            return jobs.is_held(connection, self.claim)
+
+    def renew(self) -> None:
+        """Renew the lease now, before what must not be done once another attempt has begun. Raises LeaseLost."""
+        with self._context.database.write() as connection:
+            self._renew(connection)
+
     def resume_at(self, state: State, share: float, detail: str) -> None:
         """Note what an earlier attempt has done of a phase. Raises LeaseLost or Stopping."""
         self._clock = None

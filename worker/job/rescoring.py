@@ -114,7 +114,7 @@ def _rescore(claim: RescoringClaim, context: WorkerContext, scratch: Path, go_on
         held = reviews.latest(connection, job.id)
         confirmed = frozenset(versions.verified_ids(connection, job.dataset_id))
         last = reviews.last_number(connection, job.id)
-        before = context.blobs.ranking(job.id, rescorings.version(connection, job.id))
+        before = rescorings.folder(connection, context.blobs, job.id, rescorings.version(connection, job.id))
         # Rankings of earlier versions of this software have no files yet, and their table is about to change.
         columns = ranking_columns.opened(connection, before, job.id)
         for by in HEADLINES:
@@ -137,7 +137,7 @@ def _rescore(claim: RescoringClaim, context: WorkerContext, scratch: Path, go_on
         dataset = open_canonical(context.blobs.canonical(job.dataset_id))
         samples, scored = _measured(job, dataset, held, confirmed, context, scratch, go_on)
         found = _judged(job, dataset, samples, scored, summaries, recalibrate if measured else None)
-        folder = context.blobs.ranking(job.id, claim.version)
+        folder = context.blobs.ranking(job.id, claim.version, claim.attempt)
         ranking_columns.save_version(folder, before, found.table, {"wrong": found.wrong})
         context.blobs.upload(folder)
     told = {

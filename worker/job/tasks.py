@@ -34,6 +34,7 @@ from worker.job.context import (
     found_rate_path,
     load_checkpoint,
     preprocessing_path,
+    remove_parts,
     scratch_of,
     with_found_rate,
 )
@@ -136,7 +137,7 @@ def _computed(
     timer = PhaseTimer(blobs.job_file(job.id, "timings.json"))
     dataset = open_canonical(blobs.canonical(job.dataset_id))
     job = _with_model(job, dataset, claim, context)
-    with scratch_of(blobs, job.id, claim.owner, lambda: _is_held(claim, context)) as scratch:
+    with scratch_of(blobs, job.id, claim.owner, heartbeat.is_held) as scratch:
         match dataset.header.modality:
             case "trace":
                 found = _score_recorded(job, dataset, scratch, context, heartbeat, timer)
@@ -148,6 +149,7 @@ def _computed(
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
     made = [blobs.ranking(job.id), blobs.evidence(job.id)]
+    heartbeat.renew()
     ranking_columns.save(made[0], outcome.table, outcome.result["signals"], outcome.columns)
     evidence.save(made[1], outcome.evidence, found.epochs, job.reference_dataset_id or job.dataset_id)
     if dataset.header.modality == "text" and not (searched := blobs.search(job.dataset_id)).exists():
@@ -156,11 +158,6 @@ def _computed(
     blobs.upload(*made)
     timer.lap("ranking_s")
     return outcome, timer.laps
-
-
-def _is_held(claim: Claim, context: WorkerContext) -> bool:
-    with context.database.read() as connection:
-        return jobs.is_held(connection, claim)
 
 
 def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerContext) -> Job:
@@ -196,7 +193,7 @@ def _score_trained(
     if prepared.trees is not None and job.result is None:
         timer.lap("preparing_s")
         first = first_ranking(prepared, prepared.trees, spec, dataset, _report_first(heartbeat))
-        _record_first(heartbeat.claim, context, first, timer)
+        _record_first(heartbeat, context, first, timer)
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs, job.id)
@@ -221,7 +218,7 @@ def _score_trained(
         )
     if isinstance(scored.measurements, Measurements) and scored.measurements.by_trees is not None:
         blobs.upload(save_answers(folder, scored.measurements.by_trees))
-    _check_inputs(backbones, blobs, job.id)
+    _check_inputs(backbones, blobs, heartbeat)
     return _ScoredJob(prepared, spec, scored, epochs)
 
 
@@ -229,9 +226,11 @@ def _report_first(heartbeat: Heartbeat) -> Callable[[float], None]:
     return lambda share: heartbeat.report(State.PREPARING, 0.2 + 0.6 * share, "a first ranking by trees")
 
 
-def _record_first(claim: Claim, context: WorkerContext, found: RankingResult, timer: PhaseTimer) -> None:
+def _record_first(heartbeat: Heartbeat, context: WorkerContext, found: RankingResult, timer: PhaseTimer) -> None:
     """Let clients see the first ranking, which that of the completed job replaces. Its files are kept."""
+    claim = heartbeat.claim
     folder = context.blobs.ranking(claim.job_id, FIRST)
+    heartbeat.renew()
     ranking_columns.save(folder, found.table, found.result["signals"], found.columns)
     context.blobs.upload(folder)
     with context.database.write() as connection:
@@ -241,13 +240,15 @@ def _record_first(claim: Claim, context: WorkerContext, found: RankingResult, ti
     timer.lap("first_ranking_s")
 
 
-def _check_inputs(backbones: BackboneContext, blobs: Blobs, job_id: str) -> None:
+def _check_inputs(backbones: BackboneContext, blobs: Blobs, heartbeat: Heartbeat) -> None:
     """Raise InputsLost, and forget what was computed, where a cached array was damaged while the job computed with it."""
     try:
         backbones.features.check_again()
     except Damaged as error:
-        blobs.discard(blobs.job(job_id) / "checkpoints")
-        blobs.discard(blobs.job(job_id) / "learning_rate.json")
+        heartbeat.renew()
+        folder = blobs.job(heartbeat.claim.job_id)
+        blobs.discard(folder / "checkpoints")
+        blobs.discard(folder / "learning_rate.json")
         raise InputsLost(str(error)) from error
 
 
@@ -322,6 +323,7 @@ def _fit_steadily(
     def begin_again(lower: JobSpec) -> None:
         nonlocal recorded
         recorded = 0
+        heartbeat.renew()
         # In this order: weights that another rate led to must not be gone on with.
         blobs.discard(blobs.job(job_id) / "checkpoints")
         _keep_rate(blobs, rate, {"rate": lower.training.learning_rate})
@@ -342,12 +344,11 @@ def _fit(
     timer: PhaseTimer,
     last_recorded_epoch: int,
 ) -> int:
-    folder, stored = blobs.checkpoints(job_id), StoredAtTimes(blobs)
+    folder, stored = blobs.checkpoints(job_id, heartbeat.is_held), StoredAtTimes(blobs)
     kept, epochs = checkpoints(spec.training), spec.training.epochs
     if spec.training.early_stopping is not None:
         kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
-    for part in folder.glob("*.part"):
-        part.unlink(missing_ok=True)  # of an attempt that was killed while it wrote
+    remove_parts(folder, heartbeat.is_held)
     resume = checkpoint_to_resume(folder, kept)
 
     def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
@@ -370,6 +371,7 @@ def _fit(
         # What an earlier attempt trained says nothing of this one's speed.
         heartbeat.resume_at(State.TRAINING, resume.epoch / epochs, f"epoch {min(resume.epoch + 1, epochs)}/{epochs}")
     ran = fit(prepared, spec, resume, after_epoch, after_batch)
+    heartbeat.renew()
     for epoch in set(kept) - set(checkpoints(spec.training, ran)):
         remove_sealed(checkpoint_path(folder, epoch))
     blobs.upload_difference(folder)
