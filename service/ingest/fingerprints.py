@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from service.ingest import text_bytes
+
 Hashes = npt.NDArray[np.uint64]
 
 _HELD = 500_000  # fingerprints in memory at once
 _EMPTY = np.uint64(0x9E3779B97F4A7C15)
+_WORD = 8  # bytes
+_LONG = 64  # bytes; longer texts are hashed one by one
 
 
 class Fingerprints:
@@ -82,15 +86,30 @@ def _earliest_repeat(part: npt.NDArray[np.uint64]) -> tuple[int, int] | None:
     return int(positions[first]), int(positions[first + 1])
 
 
-def of_objects(values: Sequence[Any]) -> Hashes:
-    """Fingerprints of texts or bytes; they differ from process to process."""
-    return np.fromiter(map(hash, values), np.int64, len(values)).view(np.uint64)
-
-
 def of_contents(values: Sequence[bytes]) -> Hashes:
     """Fingerprints of bytes, the same in every process."""
     found = b"".join(hashlib.blake2b(value, digest_size=8).digest() for value in values)
     return np.frombuffer(found, "<u8").astype(np.uint64)
+
+
+def of_texts(texts: Any) -> Hashes:
+    """Fingerprints of an Arrow column of strings, the same in every process; null is as the empty text.
+
+    Short texts are hashed together, a word of eight bytes of each at a time: a call for each text would be a fifth of reading a table.
+    """
+    places, data = text_bytes.parts(texts)
+    begins, lengths = places[:-1].astype(np.int64), np.diff(places)
+    content = np.concatenate([data, np.zeros(_WORD, np.uint8)])
+    words = np.ndarray((len(data) + 1,), "<u8", content, strides=(1,))  # one begins at each byte
+    hashes = mixed(lengths.astype(np.uint64))
+    for place in range(0, min(int(lengths.max(initial=0)), _LONG), _WORD):
+        (inside,) = np.nonzero((lengths > place) & (lengths <= _LONG))
+        behind = (_WORD - np.minimum(lengths[inside] - place, _WORD)).astype(np.uint64)  # bytes of the next text
+        word = words[begins[inside] + place] << (behind * np.uint64(8))
+        hashes[inside] = mixed(hashes[inside] * np.uint64(31) + word)
+    (long,) = np.nonzero(lengths > _LONG)
+    hashes[long] = of_contents([data[places[one] : places[one + 1]].tobytes() for one in long])
+    return hashes
 
 
 def of_column(column: Any) -> Hashes:
@@ -99,9 +118,7 @@ def of_column(column: Any) -> Hashes:
     It is the same in every process.
     """
     if pa.types.is_string(column.type):
-        codes = column.dictionary_encode()
-        values = np.append(of_contents(codes.dictionary.cast(pa.binary()).to_pylist()), _EMPTY)
-        hashes = values[codes.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)]
+        hashes = of_texts(column)
     elif pa.types.is_binary(column.type):
         hashes = of_contents([value or b"" for value in column.to_pylist()])
     elif pa.types.is_fixed_size_list(column.type):

@@ -110,7 +110,7 @@ def _is_scalar(kind: Any) -> bool:
 
 def _id_fingerprints(column: Any, start: int) -> Hashes:
     texts = values.without(values.as_text(column), ("",))
-    hashes = fingerprints.of_objects(texts.to_pylist())
+    hashes = fingerprints.of_texts(texts)
     return np.where(texts.is_null().to_numpy(zero_copy_only=False), _unlike_any(start, start + len(texts)), hashes)
 
 

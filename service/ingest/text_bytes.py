@@ -14,13 +14,13 @@ Starts = npt.NDArray[np.bool_]  # by byte: whether a text may begin with it
 
 def is_ascii(texts: Any) -> bool:
     """Whether all texts of a column of strings are ASCII."""
-    _, data = _parts(texts)
+    _, data = parts(texts)
     return not len(data) or bool(data.max() < _ASCII)
 
 
 def is_trimmed(texts: Any) -> bool:
     """Whether surely no text of a column of strings has white space around it; False where one may have."""
-    places, data = _parts(texts)
+    places, data = parts(texts)
     if not len(data) or (data.min() > _SPACE and data.max() < _ASCII):
         return True
     begins, ends = places[:-1], places[1:]
@@ -41,7 +41,7 @@ def starts(characters: Iterable[str], *, empty: bool = False) -> Starts:
 
 def may_start(texts: Any, table: Starts) -> npt.NDArray[np.bool_]:
     """Whether each text begins with a character of a table of `starts`."""
-    places, data = _parts(texts)
+    places, data = parts(texts)
     begins = places[:-1]
     firsts = np.full(len(begins), 256, np.int16)
     filled = begins < places[1:]
@@ -51,12 +51,12 @@ def may_start(texts: Any, table: Starts) -> npt.NDArray[np.bool_]:
 
 def may_hold(texts: Any, characters: bytes) -> bool:
     """Whether some text may hold one of these ASCII characters: False only where all are ASCII and none does."""
-    _, data = _parts(texts)
+    _, data = parts(texts)
     content = data.tobytes()
     return not content.isascii() or any(character in content for character in characters)
 
 
-def _parts(texts: Any) -> tuple[npt.NDArray[np.int32], Bytes]:
+def parts(texts: Any) -> tuple[npt.NDArray[np.int32], Bytes]:
     """Where texts begin in their bytes and where the last one ends, and these bytes."""
     if not len(texts):
         return np.zeros(1, np.int32), np.zeros(0, np.uint8)

@@ -16,7 +16,7 @@ from service.domain.dataset import DatasetSpec
 from service.domain.errors import StorageFull
 from service.ingest import Limits, ingest
 from service.ingest.faults import translated_errors
-from service.ingest.fingerprints import Fingerprints, of_objects
+from service.ingest.fingerprints import Fingerprints, of_texts
 from tests.unit.ingest.uploads import Take, csv_of, npz_of
 
 
@@ -109,7 +109,7 @@ def test_repeats_are_found_exactly_whatever_the_parts(tmp_path: Path, monkeypatc
     words[641] = "w12"
     with Fingerprints(tmp_path / "prints") as prints:
         for start in range(0, 1_000, 300):
-            prints.add(of_objects(words[start : start + 300]))
+            prints.add(of_texts(pa.array(words[start : start + 300])))
         assert prints.first_repeat() == (12, 640)
         assert prints.repeats() == 3
     assert not (tmp_path / "prints").exists()

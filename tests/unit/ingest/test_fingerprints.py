@@ -1,0 +1,45 @@
+"""Fingerprints of texts tell different texts apart, wherever they stand."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.ingest import fingerprints
+
+TEXTS = st.text(max_size=80) | st.sampled_from(
+    ["", "\0", "\0\0", "a", "a\0", "0000000a", "0000000", "a" * 64, "a" * 65]
+)
+
+
+@given(st.lists(TEXTS, max_size=40))
+def test_texts_have_one_fingerprint_where_they_are_equal(texts: list[str]) -> None:
+    found = fingerprints.of_texts(pa.array(texts, pa.string())).tolist()
+    assert len({*zip(texts, found, strict=True)}) == len(set(texts)) == len(set(found))
+
+
+@given(st.lists(TEXTS | st.none(), max_size=20), st.lists(TEXTS, max_size=20))
+def test_fingerprints_do_not_depend_on_the_texts_around(before: list[str | None], texts: list[str]) -> None:
+    column = pa.array([*before, *texts, "behind"], pa.string()).slice(len(before), len(texts))
+    alone = [fingerprints.of_texts(pa.array([text], pa.string()))[0] for text in texts]
+    assert fingerprints.of_texts(column).tolist() == alone
+
+
+@pytest.mark.parametrize("length", [3, 30, 300])
+def test_many_alike_texts_have_as_many_fingerprints(length: int) -> None:
+    texts = [f"{number:0{length}}" for number in range(100_000 if length < 100 else 1_000)]
+    found = fingerprints.of_texts(pa.array(texts, pa.string()))
+    assert len(np.unique(found)) == len(set(texts))
+
+
+def test_fingerprints_are_the_same_in_every_process() -> None:
+    code = (
+        "import pyarrow as pa; from service.ingest import fingerprints; "
+        "print(fingerprints.of_texts(pa.array(['a', 'a text of two words', 'long ' * 30])).tolist())"
+    )
+    ran = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert ran[0].stdout == ran[1].stdout != ""
