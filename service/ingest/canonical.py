@@ -16,7 +16,7 @@ from service.ingest import fingerprints, values
 from service.ingest.content_digest import ContentDigest
 from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Appearance, Depth, Look
-from service.ingest.inputs import RowFaults, convert
+from service.ingest.inputs import RowFaults, convert, is_plain
 from service.ingest.kinds import Input
 from service.ingest.limits import Limits
 from service.ingest.roles import Plan
@@ -108,10 +108,15 @@ def _known(tables: Iterator[Any], plan: Plan, digest: ContentDigest, prints: Fin
 
 
 def _storage(plan: Plan) -> dict[str, Any]:
-    """Options of Parquet: Zstandard except for images, which are compressed already; dictionaries for categories only."""
+    """Options of Parquet. Texts and vectors are packed by Zstandard, which takes twice as long as LZ4 and makes numbers only a fifth smaller.
+
+    Images are compressed already. Dictionaries are for categories only.
+    """
     words = ["split", *(one.column for one in plan.inputs if one.kind == "categorical")]
     names = [name for name, _ in _OWN_COLUMNS] + [one.column for one in plan.inputs] + [PATH, GROUP]
-    packed = {name: "none" if name == "image" else "zstd" for name in names}
+    quick = {one.column for one in plan.inputs if one.kind not in {"text", "embedding", "image"}}
+    quick |= {"index", "label", "split"}
+    packed = {name: "none" if name == "image" else "lz4" if name in quick else "zstd" for name in names}
     packed |= {f"{one.column}.list.element": "zstd" for one in plan.inputs if one.kind == "embedding"}
     return {"compression": packed, "use_dictionary": words, "write_statistics": ["index", "id"]}
 
@@ -135,6 +140,9 @@ def _groups(tables: Iterator[Any]) -> Iterator[Any]:
 
 def _converted(source: RowSource, plan: Plan, limits: Limits, written: WriteCounts, skips: IO[str]) -> Iterator[Any]:
     schema = schema_of(plan)
+    if source.numbers is not None:
+        others = {plan.label, plan.id, plan.split, plan.group, plan.path}
+        source.numbers.update({one.name for one in plan.inputs if is_plain(one, plan.words)} - others)
     for batch in source.batches(True):
         faults, looks = RowFaults(batch.rows.num_rows), dict[int, Look]()
         columns = _columns(batch, plan, limits, faults, looks, written)

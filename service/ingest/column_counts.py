@@ -74,6 +74,7 @@ class ColumnCounts:
     def __post_init__(self) -> None:
         self._found = DistinctTexts(self.most_distinct)
         self._first: list[str] = []  # the texts of `examples`, whole
+        self._all_differed = False  # the texts of the last batch that was looked at for equal ones
 
     @property
     def present(self) -> int:
@@ -98,6 +99,12 @@ class ColumnCounts:
             kept = names.filter(pc.invert(self.missing_words.among(names)))
             self._texts = {text: self.distinct[text] for text in kept.to_pylist()}
         return self._texts
+
+    @property
+    def needs_no_text(self) -> bool:
+        """Whether the next numbers can be counted without their texts: the column is fractions with decimal points, too many to list."""
+        told = self.only_by_point >= _SURE_OF_FORM and self.whole < self.numbers
+        return told and self._found.too_many and not self._is_held and not self.missing_words.own
 
     def add(self, column: Any) -> None:
         """Count one batch's values, of any Arrow type."""
@@ -181,9 +188,13 @@ class ColumnCounts:
         if self._found.too_many and not self._is_held and self._add_clean(present):
             self.missing += column.null_count
             return
+        self.missing += column.null_count
+        if self._found.too_many and self._all_differed:  # as ids do: to look for equal ones would gain nothing
+            self._look_at(present, np.ones(len(present), np.int64))
+            return
         counted = pc.value_counts(present)
         texts, weights = counted.field("values"), counted.field("counts").to_numpy()
-        self.missing += column.null_count
+        self._all_differed = len(texts) == len(present)
         self._merge(texts, weights)
         if not self._is_held:
             self._look_at(texts, weights)

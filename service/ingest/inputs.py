@@ -70,10 +70,15 @@ def convert(
             return _texts(column, words, faults)
 
 
+def is_plain(one: Input, words: MissingWords) -> bool:
+    """Whether an input's numbers, plainly written, mean what they say, so that nobody needs to see their texts."""
+    return one.kind == "numeric" and one.decimal == "." and not one.unit and not words.own
+
+
 def _numbers(column: Any, one: Input, words: MissingWords) -> Any:
     if _is_text(column):
         texts = values.as_text(column)
-        if one.decimal == "." and not one.unit and not words.own:
+        if is_plain(one, words):
             # No finite number is a word for a missing value.
             found = numbers.all_finite(pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts))
             if found is not None:

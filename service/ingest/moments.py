@@ -31,6 +31,7 @@ _DIGITS = text_bytes.starts("0123456789")
 _LONGEST = 48  # characters; what is longer is prose
 # Days of the week, zones that are UTC, endings of numbers, the order of Unix and of Chinese: without them, or as others write.
 _ODD = r"(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]? |\d ?(utc|gmt|[+-]0000)\b|\d(st|nd|rd|th)\b|^\d{4}[年년]"
+_OF_ODD = b" tTdD+-"  # where a text of ASCII holds none of these, it is not odd
 _TIDIED = (
     (r"(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*[.,]? +", ""),
     (r"(?i)(\d) ?(utc|gmt|[+-]0000)\b", r"\1"),
@@ -70,6 +71,8 @@ def is_date_like(texts: Any) -> Any:
 
 def tidied(texts: Any) -> Any:
     """Dates without what says nothing more, as `Fri, 5th` and `UTC`; other texts as they are."""
+    if not text_bytes.may_hold(texts, _OF_ODD):
+        return texts
     odd = pc.and_(matches(texts, _ODD), pc.fill_null(pc.less_equal(pc.utf8_length(texts), _LONGEST), False))
     if not pc.any(odd).as_py():
         return texts

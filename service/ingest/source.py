@@ -53,7 +53,9 @@ class RowSource:
     """A readable upload.
 
     `batches(media)` starts from the beginning at each call; with media False the image column is left out. `label`, `id`,
-    `split`, `image` and `path` are columns whose role the format itself names.
+    `split`, `image` and `path` are columns whose role the format itself names. `numbers` has the columns whose texts nobody wants
+    to see: a batch may give one as float64, with null for blanks, where all its values are numbers, plainly written. Who reads may
+    change it at any time. It is None where the format is not read as texts.
     """
 
     format: str
@@ -71,6 +73,7 @@ class RowSource:
     warnings: tuple[ClientWarning, ...] = ()
     counted: Callable[[], tuple[ClientWarning, ...]] = tuple  # warnings that are known once all batches were read
     stated: DeclaredContents | None = None
+    numbers: set[str] | None = None
 
 
 @dataclass(frozen=True)

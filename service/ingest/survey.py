@@ -85,11 +85,15 @@ def _surveyed(source: RowSource, spec: DatasetSpec, limits: Limits, scratch: Pat
                     ids[name].add(_unlike_any(0, rows))
             columns[name].add(values_)
             orders[name].add(values_)
+            if source.numbers is not None and name not in ids and columns[name].needs_no_text:
+                source.numbers.add(name)
             if name in ids:
                 ids[name].add(_id_fingerprints(values_, rows))
         rows += batch.rows.num_rows
         for name in ids.keys() - set(batch.rows.schema.names):
             ids[name].add(_unlike_any(rows - batch.rows.num_rows, rows))
+    if source.numbers is not None:
+        source.numbers.clear()
     for column in columns.values():
         column.settle()
         column.missing, column.null = column.missing + rows - column.seen, column.null + rows - column.seen

@@ -4,6 +4,7 @@ They take whole Arrow columns. Texts are stripped of surrounding spaces first. N
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -152,8 +153,15 @@ def without(texts: Any, words: tuple[str, ...]) -> Any:
     return pc.if_else(is_one_of(texts, words), pa.scalar(None, pa.string()), texts)
 
 
+def are_finite(numbers: Any) -> bool:
+    """Whether surely no number is NaN or infinite, which their sum tells at once; False where large ones add up to infinity."""
+    return math.isfinite(pc.sum(numbers).as_py() or 0.0)
+
+
 def finite(numbers: Any) -> Any:
     """Numbers with null in place of NaN and infinities."""
+    if are_finite(numbers):
+        return numbers
     return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, numbers.type))
 
 
@@ -185,10 +193,13 @@ def word_counts(texts: Any) -> Any:
     spaced = pc.add(pc.count_substring(texts, " "), 1)
     if (pc.mean(spaced).as_py() or 0) >= _FEW_WORDS:
         return spaced
+    one_word = numbers.matches(texts, _NAME_OF_ROW)
+    if pc.all(one_word).as_py():
+        return pa.repeat(pa.scalar(1, spaced.type), len(texts))
     if text_bytes.is_ascii(texts):
         found = pc.max_element_wise(spaced, pc.count_substring_regex(texts, "[A-Za-z]{2,}"))
-        return pc.if_else(numbers.matches(texts, _NAME_OF_ROW), pa.scalar(1, found.type), found)
-    runs = pc.count_substring_regex(texts, r"\p{L}{2,}")
-    unspaced = pc.divide(pc.count_substring_regex(texts, _UNSPACED), _CHARACTERS_OF_WORD)
-    found = pc.max_element_wise(spaced, runs, pc.cast(unspaced, runs.type))
-    return pc.if_else(numbers.matches(texts, _NAME_OF_ROW), pa.scalar(1, found.type), found)
+    else:
+        runs = pc.count_substring_regex(texts, r"\p{L}{2,}")
+        unspaced = pc.divide(pc.count_substring_regex(texts, _UNSPACED), _CHARACTERS_OF_WORD)
+        found = pc.max_element_wise(spaced, runs, pc.cast(unspaced, runs.type))
+    return pc.if_else(one_word, pa.scalar(1, found.type), found)

@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
@@ -70,10 +70,11 @@ def open_delimited(upload: Upload) -> RowSource:
     path, read_as = _as_utf_8(upload, encoding) if plain_lines.takes(form) else (upload.path, encoding)
     before = form.comments_before
     last = [_Counts()]
+    numbers: set[str] = set()
 
     def batches(_media: bool) -> Iterator[Batch]:
         last[0] = _Counts(comments=len(before), comment_line=before[0] if before else 0)
-        return _batches(path, read_as, form, last[0])
+        return _batches(path, read_as, form, last[0], numbers)
 
     return RowSource(
         format=f"{form.said}, encoding {encoding.name}",
@@ -83,6 +84,7 @@ def open_delimited(upload: Upload) -> RowSource:
         counted=lambda: tuple(last[0].warnings()),
         null_words=True,
         delimiter=form.delimiter,
+        numbers=numbers,
     )
 
 
@@ -168,12 +170,14 @@ def _of_encoding(encoding: TextEncoding) -> Iterator[ClientWarning]:
         yield ClientWarning(code="nul_characters", detail=detail)
 
 
-def _batches(path: Path, encoding: TextEncoding, form: TableForm, counts: _Counts) -> Iterator[Batch]:
+def _batches(
+    path: Path, encoding: TextEncoding, form: TableForm, counts: _Counts, numbers: Collection[str]
+) -> Iterator[Batch]:
     rows = _Rows(form, counts, unsound=bool(encoding.bad_bytes))
     most = _batch_rows(form)
     start = _Start(form.start + 1, stray=form.stray_quotes, read_from=_header_bytes(path, encoding, form))
     if plain_lines.takes(form) and encoding.name in _UTF_8 and not encoding.bad_bytes and not encoding.strays:
-        yield from _plain_batches(path, form, rows, most, start)
+        yield from _plain_batches(path, form, rows, most, start, numbers)
     if start.line is not None:
         with _opened(path, encoding) as text:
             lines = _Lines(text)
@@ -225,12 +229,15 @@ class _Lines:
         self.place = 0
 
 
-def _plain_batches(path: Path, form: TableForm, rows: "_Rows", most: int, start: _Start) -> Iterator[Batch]:
+def _plain_batches(
+    path: Path, form: TableForm, rows: "_Rows", most: int, start: _Start, numbers: Collection[str]
+) -> Iterator[Batch]:
     """Batches of a file in UTF-8, those of plain lines at once. At its end `start` says from where it was not read.
 
-    Batches are the same as if all rows were read one by one.
+    Batches are the same as if all rows were read one by one, but for the columns `numbers`. These are texts again from the
+    first batch on in which one of them holds anything else, so that few batches are read twice.
     """
-    blocks = LineBlocks(path)
+    blocks, typed = LineBlocks(path), True
     while start.line is not None:
         block = blocks.batch(start.read_from, most)
         if block is None:
@@ -238,7 +245,11 @@ def _plain_batches(path: Path, form: TableForm, rows: "_Rows", most: int, start:
         if not block.lines:
             start.line = None
             return
-        columns = plain_lines.columns_of(block, form)
+        # The first column stays a text: by it a comment or a repeated header is known.
+        numeric = [place for place, name in enumerate(form.names) if place and name in numbers] if typed else []
+        columns = plain_lines.columns_of(block, form, numeric)
+        if columns is None and numeric:
+            typed, columns = False, plain_lines.columns_of(block, form)
         if columns is not None:
             yield rows.plain_batch(columns, start.line)
             start.line, start.read_from = start.line + block.lines, block.stop

@@ -1,5 +1,6 @@
 """The usual lines of a text table, read many at once: no quotes, as many values as the header has names, no comments."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,17 @@ def takes(form: TableForm) -> bool:
     )
 
 
-def columns_of(block: Block, form: TableForm) -> list[Any] | None:
-    """The columns of lines of valid UTF-8, as texts.
+def columns_of(block: Block, form: TableForm, numeric: Collection[int] = ()) -> list[Any] | None:
+    """The columns of lines of valid UTF-8, as texts; those at the places `numeric` as float64, with null for blanks.
 
-    None where a line may be anything but a plain row, of which a careful reader tells.
+    None where a line may be anything but a plain row, of which a careful reader tells, and where a value of a numeric column is no
+    number, plainly written.
     """
     content = block.content
     if block.shortest <= _BLANK or _is_odd(content, form):
         return None
     names = [str(place) for place in range(form.width)]
+    kinds = {name: pa.float64() if place in numeric else pa.string() for place, name in enumerate(names)}
     try:
         table = pa_csv.read_csv(
             pa.BufferReader(content),
@@ -46,10 +49,7 @@ def columns_of(block: Block, form: TableForm) -> list[Any] | None:
                 delimiter=form.delimiter, quote_char=False, double_quote=False, ignore_empty_lines=False
             ),
             convert_options=pa_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()),
-                strings_can_be_null=False,
-                null_values=[],
-                check_utf8=False,
+                column_types=kinds, strings_can_be_null=False, null_values=[""], check_utf8=False
             ),
         )
     except pa.ArrowInvalid:

@@ -1,18 +1,21 @@
 """Lines that are read many at once give the rows, places and batches that they give one by one."""
 
 import random
+from collections.abc import Collection
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import Malformed
-from service.ingest import Limits
+from service.ingest import Limits, ingest
 from service.ingest.readers import delimited, plain_lines
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
 from service.ingest.source import Upload
+from service.ingest.survey import survey_columns
 
 ROWS = 9_000
 ODD = {
@@ -88,11 +91,72 @@ def test_plain_lines_are_read_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
     found: list[bool] = []
     real = plain_lines.columns_of
 
-    def seen(block: Block, form: TableForm) -> list[object] | None:
-        columns = real(block, form)
+    def seen(block: Block, form: TableForm, numeric: Collection[int] = ()) -> list[object] | None:
+        columns = real(block, form, numeric)
         found.append(columns is not None)
         return columns
 
     monkeypatch.setattr(plain_lines, "columns_of", seen)
     batches(path)
     assert found.count(True) >= 1
+
+
+NUMBERS = {
+    "none": [],
+    "blanks": [",,,x", "3,,,x"],
+    "word for nothing": ["1,NA,3,x"],
+    "not finite": ["1,nan,3,x", "1,inf,-inf,x"],
+    "too large": ["1,1e999,3,x"],
+    "large": ["1,1.5e308,1.5e308,x", "1,1.5e308,2,x"],
+    "comma": ['1,"1,5",3,x', "1,$ 2.50,3,x"],
+    "spaced": ["1, 2.5 ,3,x"],
+    "leading zero": ["1,007,08,x"],
+    "comment": ["# said,2.5,3,x"],
+    "ragged": ["1,2"],
+    "date": ["1,2020-01-02,3,x"],
+}
+
+
+@pytest.mark.parametrize("odd", NUMBERS)
+def test_columns_that_are_read_as_numbers_give_the_dataset_that_their_texts_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    chosen = random.Random(3)
+    lines = [
+        f"{number},{chosen.random():.4f},{chosen.randrange(9_000)},{'xy'[number % 2]}" for number in range(3 * ROWS)
+    ]
+    for one in NUMBERS[odd]:
+        for place in (9_000, 16_000, 25_000):
+            lines.insert(place, one)
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a,b,c,label", *lines]))
+    monkeypatch.setattr("service.ingest.survey._MOST_DISTINCT", 1_000)
+    given: list[bool] = []
+    real = plain_lines.columns_of
+
+    def asked_for(block: Block, form: TableForm, numeric: Collection[int] = ()) -> list[object] | None:
+        columns = real(block, form, numeric)
+        given.extend([columns is not None] if numeric else [])
+        return columns
+
+    def ingested(name: str) -> tuple[object, object]:
+        found = ingest(path, "a.csv", DatasetSpec(), tmp_path / name, tmp_path / f"{name}-skipped", Limits())
+        return found, pq.read_table(tmp_path / name)
+
+    monkeypatch.setattr(plain_lines, "columns_of", asked_for)
+    as_numbers = ingested("numbers")
+    assert any(given)
+    assert given.count(False) <= 2, "each of the two passes over the file reads one batch twice at most"
+    monkeypatch.setattr(
+        plain_lines, "columns_of", lambda block, form, numeric=(): None if numeric else real(block, form)
+    )
+    assert as_numbers == ingested("texts")
+
+
+def test_texts_are_there_again_after_the_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.ingest.survey._MOST_DISTINCT", 1_000)
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(["a,b,label", *(f"{number},{number / 8:.6f},x" for number in range(3 * ROWS))]))
+    source = open_delimited(Upload(path, path.name, DatasetSpec(), Limits(), tmp_path))
+    survey_columns(source, DatasetSpec(), Limits(), tmp_path)
+    assert {str(kind) for batch in source.batches(True) for kind in batch.rows.schema.types} == {"string"}
