@@ -26,7 +26,7 @@ from benchmarks.result_sections import write_sections
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
-from service.store.blocks import RowBlock
+from service.store.blocks import HelpedBlock, RowBlock
 from service.store.seal import read_checked, sealed_write
 from tests import servers
 from worker.influence.row_computations import GRAIN, Arrays
@@ -42,39 +42,39 @@ class Way:
     """A way to pass a result on; seconds of processor time that each block took."""
 
     name: str
-    write: Callable[[SharedFiles, RowBlock, Arrays], None]
-    read: Callable[[SharedFiles, RowBlock], Arrays]
+    write: Callable[[SharedFiles, HelpedBlock, Arrays], None]
+    read: Callable[[SharedFiles, HelpedBlock], Arrays]
     written: list[float] = field(default_factory=list)
     has_read: list[float] = field(default_factory=list)
 
-    def pass_on(self, here: SharedFiles, there: SharedFiles, block: RowBlock, result: Arrays) -> None:
+    def pass_on(self, here: SharedFiles, there: SharedFiles, taken: HelpedBlock, result: Arrays) -> None:
         """Write a block here and read it there."""
         began = time.process_time()
-        self.write(here, block, result)
+        self.write(here, taken, result)
         between = time.process_time()
-        found = self.read(there, block)
+        found = self.read(there, taken)
         self.has_read.append(time.process_time() - between)
         self.written.append(between - began)
         if not all(torch.equal(one, found[name]) for name, one in result.items()):
             raise RuntimeError(f"{self.name}: what was read is not what was written")
 
 
-def write_with_seal(files: SharedFiles, block: RowBlock, arrays: Arrays) -> None:
+def write_with_seal(files: SharedFiles, taken: HelpedBlock, arrays: Arrays) -> None:
     """As every other artefact is written: a file and its seal, which are then uploaded."""
-    path = _sealed_path(files, block)
+    path = _sealed_path(files, taken)
     with sealed_write(path) as part:
         save_file(arrays, part)
     files.blobs.upload(path)
 
 
-def read_with_seal(files: SharedFiles, block: RowBlock) -> Arrays:
+def read_with_seal(files: SharedFiles, taken: HelpedBlock) -> Arrays:
     """Fetch both, and check the one by the other."""
-    found: Arrays = load(read_checked(files.blobs.shared_file(_sealed_path(files, block))))
+    found: Arrays = load(read_checked(files.blobs.shared_file(_sealed_path(files, taken))))
     return found
 
 
-def _sealed_path(files: SharedFiles, block: RowBlock) -> Path:
-    return files.folder / f"sealed-{block.first}"
+def _sealed_path(files: SharedFiles, taken: HelpedBlock) -> Path:
+    return files.folder / f"sealed-{taken.block.first}"
 
 
 def result_of_pairs() -> Arrays:
@@ -124,7 +124,7 @@ def main() -> None:
             for number in range(arguments.blocks + WARM_UP):
                 block = RowBlock("job_1", "claim", "pairs", number * GRAIN, (number + 1) * GRAIN)
                 for way in ways:
-                    way.pass_on(here, there, block, result)
+                    way.pass_on(here, there, HelpedBlock(block, "helper", done=False), result)
         for way in ways:
             seconds = (way.written[WARM_UP:], way.has_read[WARM_UP:])
             row = (stack, way.name, *(f"{1e3 * median(one):.2f}" for one in seconds))

@@ -154,8 +154,7 @@ class Blobs:
     def discard_shared_folder(self, folder: Path) -> None:
         """Delete the folder of a claim, and that of the job where it was the last. Raises ArtefactsUnavailable."""
         self.discard(folder)
-        with suppress(OSError):  # another claim has a folder there
-            folder.parent.rmdir()
+        _remove_empty(folder.parent)  # unless another claim has a folder there
 
     def shared_file(self, path: Path) -> Path:
         """A file in it."""
@@ -178,6 +177,9 @@ class Blobs:
         """Delete what was written so, if it is there. Raises OSError and ArtefactsUnavailable."""
         if self.cache is None:
             path.unlink(missing_ok=True)
+            # A file that was begun while the claim's folder was deleted kept that.
+            _remove_empty(path.parent)
+            _remove_empty(path.parent.parent)
         else:
             self.cache.store.remove([self._key(path)])
 
@@ -307,6 +309,11 @@ def ranking_name(version: int, attempt: int = 1) -> str:
 def claim_folder(owner: str) -> str:
     """Name of the folders of a claim."""
     return hashlib.sha256(owner.encode()).hexdigest()[:16]
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it is not empty, or not there
+        folder.rmdir()
 
 
 def _simple(name: str) -> str:

@@ -4,6 +4,7 @@ Each worker and each of its processes writes the time every few seconds, so that
 worker lives before its processes can compute, and may live while none of them can. All times are the database's.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,6 +51,12 @@ def process_ids(connection: sa.Connection, worker_id: str) -> list[str]:
     """Ids of the processes of a worker that have written that they can take a job."""
     mine = worker_processes.c.worker_id == worker_id
     return list(connection.execute(sa.select(worker_processes.c.id).where(mine)).scalars())
+
+
+def seen_at(connection: sa.Connection, process_ids: Sequence[str]) -> dict[str, datetime]:
+    """When each of these processes wrote last that it can take a job; those that have ended are missing."""
+    wanted = sa.select(worker_processes.c.id, worker_processes.c.seen_at).where(worker_processes.c.id.in_(process_ids))
+    return {row.id: row.seen_at for row in connection.execute(wanted)}
 
 
 def worker_ids(connection: sa.Connection) -> list[str]:

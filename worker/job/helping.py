@@ -1,10 +1,13 @@
 """Help with the scoring of another worker's job: one block of rows at a time."""
 
+from contextlib import suppress
+
 import structlog
 import torch
 
+from service.domain.errors import ArtefactsUnavailable
 from service.store import blocks
-from service.store.blocks import RowBlock
+from service.store.blocks import HelpedBlock, RowBlock
 from worker.influence.row_computations import Arrays
 from worker.job.context import WorkerContext
 from worker.job.shared_files import OpenedComputation, SharedFiles, kind_of_process
@@ -32,18 +35,20 @@ class Helper:
         if block is None:
             self.forget()
             return False
-        files = SharedFiles(context.blobs, job_id, block.claim)
+        taken, files = HelpedBlock(block, owner, done=False), SharedFiles(context.blobs, job_id, block.claim)
         try:
             with context.blobs.in_use(context.blobs.job(job_id)):
-                files.write_block(block, self._compute(files, block))
+                files.write_block(taken, self._compute(files, block))
             with context.database.write() as connection:
                 wanted = blocks.finish(connection, block, owner)
             if not wanted:
-                files.discard_block(block)
+                files.discard_block(taken)
         except Exception as error:  # noqa: BLE001 - whatever ails this helper, the worker of the job computes the block
             log.warning("could not help", job=job_id, first=block.first, error=str(error))
             self.forget()
             self._give_back(block, owner, context)
+            with suppress(OSError, ArtefactsUnavailable):
+                files.discard_block(taken)
             return False
         log.info("helped", computation=block.computation, first=block.first, last=block.last, wanted=wanted)
         return wanted

@@ -14,7 +14,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from service.store.blobs import Blobs, claim_folder
-from service.store.blocks import RowBlock
+from service.store.blocks import HelpedBlock
 from service.store.seal import open_array, read_checked, sealed_write
 from worker.influence.row_computations import Arrays, OfRows, Recipe
 from worker.signals.shared_computations import OPENED_BY
@@ -93,20 +93,20 @@ class SharedFiles:
         arrays = {name: self._array(file) for name, file in described["arrays"].items()}
         return OpenedComputation(OPENED_BY[described["name"]](arrays, described["numbers"]), described["threads"])
 
-    def write_block(self, block: RowBlock, arrays: Arrays) -> None:
-        """Write what was computed of a block, as one file. Raises OSError, also where the computation has ended, and ArtefactsUnavailable."""
-        self.blobs.write_shared(self._block(block), save({name: one.contiguous() for name, one in arrays.items()}))
+    def write_block(self, taken: HelpedBlock, arrays: Arrays) -> None:
+        """Write what a helper computed of a block, as one file. Raises OSError, also where the computation has ended, and ArtefactsUnavailable."""
+        self.blobs.write_shared(self._block(taken), save({name: one.contiguous() for name, one in arrays.items()}))
 
-    def read_block(self, block: RowBlock) -> Arrays:
+    def read_block(self, taken: HelpedBlock) -> Arrays:
         """Read it, and delete it here. Raises Damaged, ArtefactsUnavailable, and FileNotFoundError where it is gone."""
-        path = self._block(block)
+        path = self._block(taken)
         found: Arrays = load(self.blobs.read_shared(path))
         self.blobs.remove_here(path)  # in a store all are deleted at once, in the end
         return found
 
-    def discard_block(self, block: RowBlock) -> None:
-        """Delete what was computed of a block, if it is there. Raises OSError and ArtefactsUnavailable."""
-        self.blobs.discard_shared(self._block(block))
+    def discard_block(self, taken: HelpedBlock) -> None:
+        """Delete what a helper computed of a block, if it is there. Raises OSError and ArtefactsUnavailable."""
+        self.blobs.discard_shared(self._block(taken))
 
     def discard(self) -> None:
         """Delete the files of this claim. Raises ArtefactsUnavailable."""
@@ -129,5 +129,7 @@ class SharedFiles:
     def _recipe(self, computation: str) -> Path:
         return self.folder / f"{computation}.json"
 
-    def _block(self, block: RowBlock) -> Path:
-        return self.folder / f"{block.computation}-{block.first}.block"
+    def _block(self, taken: HelpedBlock) -> Path:
+        # A helper that was stopped, and goes on, must not touch what the next one writes.
+        block = taken.block
+        return self.folder / f"{block.computation}-{block.first}-{claim_folder(taken.helper)}.block"

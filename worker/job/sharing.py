@@ -5,7 +5,7 @@ comes out has the same bits, whoever computed which block.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,11 +15,12 @@ import torch
 
 from service.domain.errors import ArtefactsUnavailable, Damaged
 from service.store import blocks, jobs, workers
-from service.store.blocks import RowBlock
+from service.store.blocks import HelpedBlock, RowBlock
 from service.store.clock import database_time
 from service.store.jobs import Claim
 from worker.influence.row_computations import GRAIN, Arrays, Merged, OfRows, OnShare, RowComputation, alone, ranges
 from worker.job.context import CheckpointLost, WorkerContext
+from worker.job.patience import Patience, process_of
 from worker.job.shared_files import SharedFiles, kind_of_process
 
 log = structlog.get_logger()
@@ -28,8 +29,6 @@ _BLOCKS = 100  # of a computation that is neither short nor very long
 _SHORTEST = 30  # such parts of the least time for which a computation is shared
 _LONGEST_S = 10.0  # of a block, on one thread
 _MOST = 10_000
-_PATIENCE = 3.0  # times the longest block of one's own, for which a helper is waited for
-_LEAST_PATIENCE_S = 2.0
 _PAUSE_S = 0.1
 
 
@@ -58,8 +57,7 @@ class Sharing:
         self._claim, self._context, self._clock = claim, context, clock
         self._files = SharedFiles(context.blobs, claim.job_id, claim.owner)
         self._offered: dict[str, _Offered] = {}
-        self._seen: dict[RowBlock, float] = {}  # since when a helper is known to have it
-        self._longest = 0.0
+        self._patience = Patience(context.settings.lease_seconds, clock)
         self._called = -float("inf")
         self._by_others = self._by_itself = 0
 
@@ -72,9 +70,10 @@ class Sharing:
 
     def end(self) -> None:
         """Remove what was offered."""
-        if not self._offered:
+        if not self._offered and not self._files.folder.exists():
             return
-        log.info("scoring shared", blocks=self._by_others + self._by_itself, by_others=self._by_others)
+        if self._offered:
+            log.info("scoring shared", blocks=self._by_others + self._by_itself, by_others=self._by_others)
         self._offered.clear()
         try:
             with self._context.database.write() as connection:
@@ -134,17 +133,18 @@ class Sharing:
                 self._report(self._offered[label])
         return self._offered[label].merged.arrays
 
-    def _step(self, label: str) -> tuple[RowBlock | None, list[RowBlock]]:
+    def _step(self, label: str) -> tuple[RowBlock | None, list[HelpedBlock]]:
         """The next block to compute here, if there is one, and blocks that helpers have done."""
         try:
             with self._context.database.write() as connection:
                 helped = blocks.helped(connection, self._claim)
-                done = [one.block for one in helped if one.done]
+                done = [one for one in helped if one.done]
                 for one in done:
-                    blocks.remove(connection, one)
+                    blocks.remove(connection, one.block)
+                self._open_again(connection, [one for one in helped if not one.done])
                 following = self._take_away(connection, label)
                 if following is None and not done:
-                    following = self._slow(connection, [one.block for one in helped])
+                    following = self._slow(connection)
                 if following is None and not helped:
                     # What a helper gave could not be read, or somebody has removed rows.
                     following = next(iter(self._offered[label].left.values()))
@@ -161,25 +161,30 @@ class Sharing:
                 return found
         return None
 
-    def _slow(self, connection: sa.Connection, taken: list[RowBlock]) -> RowBlock | None:
+    def _open_again(self, connection: sa.Connection, held: Sequence[HelpedBlock]) -> None:
+        """Let others have the blocks of helpers that are gone."""
+        processes = sorted({process_of(one.helper) for one in held})
+        self._patience.note(held, workers.seen_at(connection, processes))
+        for one in self._patience.gone():
+            log.warning("a helper is gone", computation=one.block.computation, first=one.block.first)
+            blocks.give_back(connection, one.block, one.helper)
+
+    def _slow(self, connection: sa.Connection) -> RowBlock | None:
         """A block that its helper has had for long, taken away from it."""
-        now = self._clock()
-        self._seen = {one: self._seen.get(one, now) for one in taken}
-        patience = max(_PATIENCE * self._longest, _LEAST_PATIENCE_S)
-        for one, since in self._seen.items():
-            if now - since > patience:
-                log.warning("a helper is slow or gone", computation=one.computation, first=one.first)
-                blocks.remove(connection, one)
-                return one
+        for one in self._patience.slow():
+            log.warning("a helper is slow", computation=one.block.computation, first=one.block.first)
+            blocks.remove(connection, one.block)
+            return one.block
         return None
 
-    def _read(self, block: RowBlock) -> None:
+    def _read(self, helped: HelpedBlock) -> None:
         """Put in what a helper has computed; where that is damaged or gone, the block is computed here."""
+        block = helped.block
         offered = self._offered[block.computation]
         if block.first not in offered.left:
             return
         try:
-            part = self._files.read_block(block)
+            part = self._files.read_block(helped)
         except (Damaged, OSError, ArtefactsUnavailable) as error:
             log.warning("what a helper computed cannot be read", first=block.first, error=str(error))
             return
@@ -194,7 +199,7 @@ class Sharing:
             except (Damaged, FileNotFoundError) as error:
                 raise CheckpointLost(str(error)) from error
         part = offered.of_rows(block.rows)
-        self._longest = max(self._longest, self._clock() - began)
+        self._patience.computed(self._clock() - began)
         self._by_itself += 1
         self._put(block, part)
 

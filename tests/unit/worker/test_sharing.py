@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from service.store import blocks, jobs, leases, workers
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
+from service.store.blocks import HelpedBlock
 from service.store.clock import database_time
 from service.store.engine import Database, open_database
 from service.store.jobs import Claim, LeaseLost
@@ -25,7 +27,8 @@ from tests.damage import cut_short, flip_bit
 from worker.influence.row_computations import GRAIN, Arrays, Numbers, OfRows, Recipe, RowComputation
 from worker.job.context import CheckpointLost, WorkerContext
 from worker.job.helping import Helper
-from worker.job.shared_files import kind_of_process
+from worker.job.patience import Patience
+from worker.job.shared_files import SharedFiles, kind_of_process
 from worker.job.sharing import Sharing, rows_of_blocks
 from worker.machine.devices import CPU
 from worker.signals import shared_computations
@@ -71,11 +74,12 @@ class Scene:
         self.shares.append(share)
 
     def help(self, helper: Helper | None = None) -> bool:
-        return (helper or Helper()).help_with("job_1", "helper-1", self.context)
+        return (helper or Helper()).help_with("job_1", "1/helper", self.context)
 
-    def take(self) -> blocks.RowBlock:
+    def take(self, helper: str = "1/silent") -> blocks.RowBlock:
+        """Take a block and do nothing; the process of the helper is there, unless another one is named."""
         with self.database.write() as connection:
-            found = blocks.help_with(connection, "job_1", kind_of_process(), "silent")
+            found = blocks.help_with(connection, "job_1", kind_of_process(), helper)
         assert found is not None
         return found
 
@@ -193,11 +197,62 @@ def test_a_block_is_one_object_of_a_store_and_no_file_here(scene: Scene, tmp_pat
     assert not stored.exists()
 
 
-def test_a_block_whose_helper_is_gone_is_computed_after_a_while(scene: Scene) -> None:
+def test_a_block_whose_helper_is_slow_is_computed_after_a_while(scene: Scene) -> None:
     arrays, block = scene.begin(), scene.take()
     scene.assert_complete(arrays())
     with scene.database.write() as connection:
-        assert not blocks.finish(connection, block, "silent")
+        assert not blocks.finish(connection, block, "1/silent")
+
+
+def test_a_helper_is_waited_for_while_other_blocks_are_computed_and_no_longer(scene: Scene) -> None:
+    arrays = scene.begin()
+    scene.take()
+    scene.assert_complete(arrays())
+    # What is reported while nothing is done is the same share once more.
+    assert len(set(scene.shares)) == len(scene.shares)
+
+
+def test_the_block_of_a_helper_that_is_gone_is_open_to_others_again(scene: Scene) -> None:
+    arrays, block = scene.begin(), scene.take("gone/1")
+
+    def report(share: float) -> None:
+        scene.report(share)
+        if len(scene.shares) == 1:
+            taken.append(scene.take())
+
+    taken: list[blocks.RowBlock] = []
+    scene.sharing._offered["twice-0"].on_share = report
+    next_open = scene.take()
+    with scene.database.write() as connection:
+        blocks.give_back(connection, next_open, "1/silent")
+    scene.assert_complete(arrays())
+    assert block.first < next_open.first
+    # The worker of the job computed the block that was open again first, and the helper took the next one.
+    assert taken == [next_open]
+
+
+def test_a_helper_that_writes_nothing_of_itself_for_a_lease_is_gone(scene: Scene) -> None:
+    patience = Patience(3.0, lambda: scene.now)
+    block = blocks.RowBlock("job_1", "worker-1", "twice-0", 0, GRAIN)
+    lives, silent = (HelpedBlock(block, f"{name}/1", done=False) for name in ("lives", "silent"))
+    for second in range(8):
+        scene.now = float(second)
+        patience.note([lives, silent], {"lives": NOON + second * timedelta(seconds=1), "silent": NOON})
+        assert patience.gone() == ([] if second <= 3 else [silent])
+    patience.note([silent], {"silent": NOON - timedelta(days=1)})  # it goes on; clocks may have been set back
+    assert patience.gone() == []
+    patience.note([silent], {})
+    assert patience.gone() == [silent]
+
+
+def test_a_helper_is_slow_by_the_longest_block_that_was_computed_here(scene: Scene) -> None:
+    patience = Patience(3.0, lambda: scene.now)
+    held = HelpedBlock(blocks.RowBlock("job_1", "worker-1", "twice-0", 0, GRAIN), "lives/1", done=False)
+    patience.computed(5.0)
+    for second in (0, 14, 15, 16):
+        scene.now = float(second)
+        patience.note([held], {"lives": NOON})
+        assert patience.slow() == ([] if second <= 15 else [held])
 
 
 def test_a_helper_that_comes_too_late_leaves_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +266,30 @@ def test_a_helper_that_comes_too_late_leaves_nothing(scene: Scene, monkeypatch: 
     assert not scene.help()
     assert list(scene.folder.glob("*/*.block*")) == []
     scene.assert_complete(arrays())
+
+
+def test_a_helper_that_writes_while_the_files_of_the_job_are_deleted_leaves_no_folder(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.begin()
+    write = SharedFiles.write_block
+
+    def late(files: SharedFiles, taken: HelpedBlock, found: Arrays) -> None:
+        scene.sharing.end()
+        files.folder.mkdir(parents=True)  # it had begun a file there, so that the folder stayed
+        write(files, taken, found)
+
+    monkeypatch.setattr(SharedFiles, "write_block", late)
+    assert not scene.help()
+    assert not scene.folder.exists()
+
+
+def test_what_could_not_be_offered_is_removed(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "is_held", lambda *_: False)
+    assert torch.equal(scene.begin()()["twice"], 2 * VALUES)
+    assert scene.folder.exists()
+    scene.sharing.end()
+    assert not scene.folder.exists()
 
 
 def test_a_helper_that_fails_gives_its_block_back(scene: Scene) -> None:
