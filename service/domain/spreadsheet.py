@@ -5,7 +5,7 @@ from typing import Any
 
 # A program that opens the file takes a text that begins so for a formula, which may read other cells and start programs.
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 # Header of an answer in which texts have an apostrophe where a spreadsheet would compute them.
 HEADERS = {"X-Spreadsheet-Safe": "true"}
 RAW = (

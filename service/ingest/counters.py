@@ -18,7 +18,7 @@ _CHUNK = 1 << 20
 _WRAP = 1 << 64
 # Such columns count too, and say something of the sample.
 _CALENDAR = re.compile(
-    r"(?i)(.*[_\s.-])?(years?|yr|jahr|months?|mo|monat|days?|tag|weeks?|weekday|hours?|hr|minutes?|mins?|seconds?|secs?|"
+    r"(?is)(.*[_\s.-])?(years?|yr|jahr|months?|mo|monat|days?|tag|weeks?|weekday|hours?|hr|minutes?|mins?|seconds?|secs?|"
     r"quarter|doy|age|time|date|ts|timestamp|epoch|unix|dow)([_\s.-].*)?"
 )
 

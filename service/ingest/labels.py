@@ -90,7 +90,7 @@ def _as_numbers(texts: Iterable[str]) -> tuple[dict[str, str], tuple[ClientWarni
 
 def _plain(text: str) -> str:
     """A number without noughts after its last decimal."""
-    return re.sub(r"\.?0*$", "", text) if re.fullmatch(r"[+-]?\d+\.\d*", text) else text
+    return text.rstrip("0").removesuffix(".") if re.fullmatch(r"[+-]?\d+\.\d*", text) else text
 
 
 def _merged(merged: Mapping[str, str], counts: Mapping[str, int]) -> tuple[ClientWarning, ...]:

@@ -16,7 +16,7 @@ _LOOKS_MISSING = frozenset(
      "not applicable", "(blank)", "(none)", "<none>", "<unk>")
 )  # fmt: skip
 _SPACES = re.compile(r"[\s_-]+")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _AROUND = " .,;:'\"`\u2018\u2019\u201c\u201d"
 _MOST_GROUPS = 10
 # Cyrillic letters that look like Latin ones, small and as capitals.

@@ -15,7 +15,8 @@ _NOT_COUNTED = {"no_trusted_reference", "small_trusted_reference"}
 _ROUGH = "rough_estimate"
 _CURED = (_ROUGH, "no_trusted_reference", "small_trusted_reference")
 _CURE = "Verify samples that the job proposes: with 150 verified samples the number is measured."
-_ASIDE = re.compile(r"\s*\([^()]*(?:GET|POST) /[^()]*\)")  # API routes are of no use on paper
+_ASIDE = re.compile(r"(?<!\s)\s*+\([^()]*+\)")
+_ROUTES = ("GET /", "POST /")
 
 
 @dataclass(frozen=True)
@@ -146,11 +147,16 @@ def _told(warnings: Sequence[Mapping[str, Any]]) -> list[Notice]:
         Notice(
             one["code"],
             one.get("title") or one["code"].replace("_", " ").capitalize(),
-            _ASIDE.sub("", one["detail"]),
+            _ASIDE.sub(_without_routes, one["detail"]),
             (one.get("action") or {}).get("label", ""),
         )
         for one in warnings
     ]
+
+
+def _without_routes(found: "re.Match[str]") -> str:
+    """Nothing in place of routes of the API: they are of no use on paper."""
+    return "" if any(one in found[0] for one in _ROUTES) else found[0]
 
 
 def in_brief(notice: Notice) -> str:

@@ -20,10 +20,10 @@ from service.ingest.faults import invalid, listed, malformed
 from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
-_BEGINS = re.compile(r"\ufeff?(\s*%[^\n\r]*[\n\r]|\s*[\n\r])*\s*@relation\b", re.IGNORECASE)
+_BEGINS = re.compile(r"\ufeff?(?:\s++|%[^\n\r]*+[\n\r])*+@relation\b", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"@attribute\s+('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|[^\s{]+)\s*(.*)", re.IGNORECASE)
-_VALUE = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^,]*?))\s*(?:,|$)")
-_INDEX = re.compile(r"(\d+)\s+(.*)", re.DOTALL)
+_VALUE = re.compile(r"\s*(?:'((?:[^'\\]|\\.)*)'\s*(?:,|$)|\"((?:[^\"\\]|\\.)*)\"\s*(?:,|$)|([^,]*)(?:,|$))")
+_INDEX = re.compile(r"(\d{1,9})\s+(.*)", re.DOTALL)
 _ESCAPE = re.compile(r"\\(.)")
 _QUOTED = re.compile("['\"\\\\]")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r"}
@@ -169,9 +169,11 @@ def _values(line: str) -> list[str | None] | None:
         if found is None:
             return None
         quoted = found[1] if found[1] is not None else found[2]
-        values.append(
-            _unescaped(quoted) if quoted is not None else None if found[3] == _MISSING else _unescaped(found[3])
-        )
+        if quoted is None:
+            bare = found[3].rstrip()
+            values.append(None if bare == _MISSING else _unescaped(bare))
+        else:
+            values.append(_unescaped(quoted))
         place = found.end()
         if not found[0].endswith(","):
             return values

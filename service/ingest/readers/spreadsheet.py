@@ -40,7 +40,7 @@ _SAMPLE_ROWS = 100
 _MOST_TITLES = 30
 _CLEARLY = 10  # times as many rows as any other sheet
 _NOTES = re.compile(
-    r"(?i).*(notes?|read[ _]?me|about|info|legend|code ?book|dictionary|description|variables|metadata).*"
+    r"(?is).*(notes?|read[ _]?me|about|info|legend|code ?book|dictionary|description|variables|metadata).*"
 )
 
 

@@ -20,7 +20,7 @@ from service.ingest.faults import invalid
 from service.ingest.limits import Limits
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf)"
 _LINE = re.compile(rf"[^\s:#,]+(?:,[^\s:#,]+)*(?:\s+qid:\d+)?(?:\s+\d+:(?:{_NUMBER}))*\s*(?:#.*)?", re.IGNORECASE)
 _PAIR = re.compile(rf"\s\d+:(?:{_NUMBER})", re.IGNORECASE)
 _SAMPLE_LINES = 50

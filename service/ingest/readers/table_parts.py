@@ -17,7 +17,7 @@ from service.ingest.source import Batch, RowSource, Upload, free_name
 from service.ingest.values import split_name
 
 _SHARD = re.compile(r"\d+|\bof\b|\b(part|shard|chunk|batch|fold|data|split)\b")
-_PARTITION = re.compile(r"[^/=]+=[^/]*")  # a folder of Hive's: year=2020
+_PARTITION = re.compile(r"(?<![^/=])[^/=]++=[^/]*")  # a folder of Hive's: year=2020
 _CLASS_WORDS = ("class", "label", "category", "type", "cluster")
 
 

@@ -21,7 +21,7 @@ Chunk = tuple[list[list[str]], list[int] | range, frozenset[int]]
 SPACES = " "  # as a delimiter: any run of spaces and tabs
 CHUNK = 256
 _BETWEEN_SPACES = re.compile(r'"((?:[^"\\]|\\.|"")*)"(?=\s|$)|\S+')
-_ESCAPED_QUOTE = re.compile(r'(\\+)"')
+_ESCAPED_QUOTE = re.compile(r'(?<!\\)(\\++)"')
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 

@@ -94,3 +94,10 @@ def test_values_that_the_header_does_not_declare_are_told(take: Take) -> None:
     assert outcome.found.class_counts == {"Loam": 10, "clay": 10, "loam": 10}
     told = next(one.detail for one in outcome.found.warnings if one.code == "undeclared_values")
     assert told.startswith("values of 'soil' are none of those that the header declares: Loam;")
+
+
+def test_an_index_of_thousands_of_digits_is_no_index(take: Take) -> None:
+    head = "@relation r\n@attribute a numeric\n@attribute class {x,y}\n@data\n"
+    outcome = take(head + "0,x\n1,y\n{" + "9" * 5_000 + " 1}\n2,x\n", "a.arff")
+    assert outcome.column("a") == [0, 1, 2]
+    assert [row.where for row in outcome.skipped] == ["line 7"]
