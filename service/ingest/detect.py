@@ -12,6 +12,7 @@ from pathlib import Path
 from service.domain.errors import UnreadableType
 from service.ingest.encoding import sample_text
 from service.ingest.faults import invalid, malformed
+from service.ingest.limits import Limits
 from service.ingest.readers.arff import looks_like_arff, open_arff
 from service.ingest.readers.arrays import open_npz
 from service.ingest.readers.columnar import open_arrow, open_parquet
@@ -223,15 +224,18 @@ def _is_delimited(file: FileHead) -> bool:
 
 
 def _open_zip(upload: Upload) -> RowSource:
-    return _open_archive("zip", upload, list_zip(upload.path, upload.limits))
+    return _open_archive("zip", upload, list_zip)
 
 
 def _open_tar(upload: Upload) -> RowSource:
-    return _open_archive("tar", upload, list_tar(upload.path, upload.limits))
+    return _open_archive("tar", upload, list_tar)
 
 
-def _open_archive(kind: str, upload: Upload, listing: Listing) -> RowSource:
+def _open_archive(kind: str, upload: Upload, listed: Callable[[Path, Limits], Listing]) -> RowSource:
     """An export of a labelling tool; or images; or else a table or its parts, read as if they were uploaded by themselves."""
+    if upload.is_inner:
+        raise invalid(f"{upload.name!r} is an archive in an archive; unpack it first")
+    listing = listed(upload.path, upload.limits)
     export = open_tool_archive(kind, upload, listing)
     if export is not None:
         return export

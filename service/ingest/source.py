@@ -78,13 +78,17 @@ class RowSource:
 
 @dataclass(frozen=True)
 class Upload:
-    """A file on disk, the client's name and spec for it, and a scratch folder that is deleted afterwards."""
+    """A file on disk, the client's name and spec for it, and a scratch folder that is deleted afterwards.
+
+    `is_inner` tells that it was in an archive: archives in it are not opened, since one may hold itself.
+    """
 
     path: Path
     name: str
     spec: DatasetSpec
     limits: Limits
     scratch: Path
+    is_inner: bool = False
 
 
 def batch_rows(columns: int) -> int:

@@ -169,7 +169,7 @@ def _stored(name: str, path: Path) -> StoredArray | None:
         return None
     if dtype.itemsize == 0 or dtype.subdtype is not None:
         raise malformed(f"the array {name!r} holds {dtype}, of which there is nothing to read", f"array {name}")
-    shape = shape or (1,)
+    shape = tuple(map(int, shape)) or (1,)  # a header may say True, which is a whole number too
     if not 0 <= min(shape) <= max(shape) <= LARGEST_AXIS or offset + dtype.itemsize * prod(shape) > path.stat().st_size:
         raise malformed(f"the array {name!r} is cut short: {shape} of {dtype} were announced", f"array {name}")
     return StoredArray(name, path, offset, dtype, shape, fortran and len(shape) > 1)

@@ -9,7 +9,7 @@ from service.ingest.readers.listing import Listing, Member, unpack
 from service.ingest.source import RowSource, Upload
 
 # A form for answers to a competition: its labels are placeholders.
-_SUBMISSION = re.compile(r"(?i).*sample_?-?submission.*|(.*[_-])?submissions?([_-].*)?")
+_SUBMISSION = re.compile(r"(?is).*sample_?-?submission.*|(.*[_-])?submissions?([_-].*)?")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class InnerTables:
             for number, member in enumerate(members):
                 path = self.upload.scratch / f"inner-{number}-{self.upload.path.name}"
                 unpack(read, member, path)
-                uploads.append(replace(self.upload, path=path, name=base_name(member.path)))
+                uploads.append(replace(self.upload, path=path, name=base_name(member.path), is_inner=True))
         return uploads
 
 

@@ -190,7 +190,7 @@ def is_tar(head: bytes) -> bool:
 def list_tar(path: Path, limits: Limits) -> Listing:
     """The files of a TAR that is not compressed (or was expanded before). Raises `TooLarge` for too many files."""
     found: list[tuple[str | bytes, Member]] = []
-    with tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape") as archive:
+    with _opened_tar(path) as archive:
         while (info := _next(archive)) is not None:
             if len(found) >= limits.max_members:
                 raise _too_many(limits)
@@ -216,6 +216,11 @@ def _tar_name(name: str) -> str | bytes:
         return raw.decode()
     except UnicodeDecodeError:
         return raw
+
+
+def _opened_tar(path: Path) -> tarfile.TarFile:
+    with _damaged("the TAR archive"):  # opening it reads the first header
+        return tarfile.open(path, "r:", encoding="utf-8", errors="surrogateescape")
 
 
 def _next(archive: tarfile.TarFile) -> tarfile.TarInfo | None:

@@ -277,3 +277,14 @@ def test_one_entry_makes_a_format_readable_alone_and_in_archives(take: Take, mon
     assert take(tar_of({"a.marked": content}, packed=True), "a.tgz").found.rows == 9
     with pytest.raises(UnreadableType, match="marked CSV"):
         take(b"%PDF-1.7", "a.pdf")
+
+
+def test_a_tar_whose_first_header_has_damaged_attributes_is_malformed(take: Take) -> None:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        info = tarfile.TarInfo("cat/1.png")
+        info.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": "10"}
+        info.size = len(png())
+        archive.addfile(info, io.BytesIO(png()))
+    with pytest.raises(Malformed, match="the TAR archive is damaged"):
+        take(file.getvalue(), "a.tar")

@@ -169,6 +169,15 @@ def test_arrays_that_are_damaged_are_told(take: Take) -> None:
             take(zip_of({"x.npy": damaged, "y.npy": y.getvalue()}), "a.npz")
 
 
+def test_a_shape_may_say_true_for_one(take: Take) -> None:
+    x, y = io.BytesIO(), io.BytesIO()
+    np.save(y, Y[:1])
+    header = b"{'descr': '<f8', 'fortran_order': True, 'shape': (True, 12), }\n"
+    x.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(96))
+    with pytest.raises(Invalid, match="class"):  # one row has one
+        take(zip_of({"x.npy": x.getvalue(), "y.npy": y.getvalue()}), "a.npz")
+
+
 def test_arrays_that_expand_beyond_the_limit_are_refused(take: Take) -> None:
     with pytest.raises(TooLarge):
         take(npz_of(x=np.zeros((12, 1000)), y=Y), "a.npz", Limits(max_expanded_bytes=10_000))

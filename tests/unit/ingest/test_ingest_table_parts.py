@@ -1,12 +1,14 @@
 """Archives of several tables: splits and shards of one, and tables that are none."""
 
 import gzip
+from collections.abc import Callable
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from service.domain.errors import Invalid
+from tests.fuzz.quines import zip_quine
 from tests.unit.ingest.uploads import Outcome, Take, csv_of, json_lines, npz_of, tar_of, zip_of
 
 
@@ -118,3 +120,15 @@ def test_arrays_of_predictions_are_no_parts(take: Take) -> None:
     content = npz_of(labels=[0, 1, 0, 1], pred_probs=[[0.9, 0.1]] * 4)
     with pytest.raises(Invalid, match="upload it by itself"):
         take(zip_of({"train.npz": content, "test.npz": content}), "a.zip")
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of])
+def test_an_archive_in_an_archive_is_not_opened(take: Take, pack: Callable[[dict[str, bytes]], bytes]) -> None:
+    inner = pack({"tables.csv": csv_of(6).encode()})
+    for content in (
+        zip_of({"tables.csv": inner}),
+        tar_of({"tables.csv.gz": gzip.compress(inner)}),
+        zip_quine("tables.csv"),
+    ):
+        with pytest.raises(Invalid, match="is an archive in an archive; unpack it first"):
+            take(content, "a.zip")
