@@ -58,7 +58,7 @@ test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run th
 chaos: .venv/.installed-dev  ## Inject 240 faults into running installations (half an hour); writes benchmarks/results/chaos.md
 	$(BIN)/python -m tests.chaos --faults 240 --write
 
-fuzz: .venv/.installed-dev  ## Ask the API 65 drawn requests for each operation, and read 20,000 damaged files of each kind within limits (hours); writes benchmarks/results/fuzz.md
+fuzz: .venv/.installed-dev  ## Ask the API 65 drawn requests for each operation, and read 20,000 hostile files with each reader within limits (an hour); writes benchmarks/results/fuzz.md
 	TEST_FUZZ_EXAMPLES=65 $(PARALLEL) tests/contract/test_contract_fuzz.py
 	$(BIN)/python -m tests.fuzz --write
 

@@ -38,7 +38,7 @@ def take_network(services: Services, file: UploadedFile, name: str) -> NetworkIn
     place = services.blobs.network(network_id)
 
     def make() -> NetworkInfo:
-        content = _looked_into(file.path, services.settings.max_expanded_bytes)
+        content = network_content(file.path, services.settings.max_expanded_bytes)
         size = file.path.stat().st_size
         place.parent.mkdir(parents=True)
         shutil.move(file.path, place)
@@ -47,7 +47,8 @@ def take_network(services: Services, file: UploadedFile, name: str) -> NetworkIn
     return create_with_files(services.database, services.blobs, place.parent, make, networks.add, networks.by_digest)
 
 
-def _looked_into(path: Path, max_bytes: int) -> dict[str, Any]:
+def network_content(path: Path, max_bytes: int) -> dict[str, Any]:
+    """Kind and contents of the network in a file, by the fields of `NetworkInfo`. Raises as `take_network` does."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
     kind = _kind(head, path.stat().st_size)

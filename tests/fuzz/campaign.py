@@ -1,4 +1,4 @@
-"""Reads damaged files in a process that is watched: one that crashes, hangs or grows tells which file did it."""
+"""Reads hostile files in a process that is watched: one that crashes, hangs or grows tells which file did it."""
 
 import multiprocessing
 import resource
@@ -8,29 +8,41 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pyarrow as pa
+
+from service.actions.take_network import network_content
 from service.domain.dataset import DatasetSpec, SkippedRow
 from service.domain.errors import SuspectsError
 from service.ingest import Limits, ingest
-from tests.fuzz.damage import damaged
-from tests.fuzz.seeds import SEEDS, Seed
+from service.ingest.confinement import Confinement
+from tests.fuzz.sources import SOURCES, Source
 from tests.unit.ingest.uploads import Outcome, check_agreement
 
-WITHIN_S = 20.0  # for a file of some kilobytes, on a busy machine
+WITHIN_S = 20.0  # for a file of up to FULL_SPEED_MIB, on a busy machine; a larger one gets as much more as it is larger
+FULL_SPEED_MIB = 32
 MOST_MIB = 2048
+_TO_MAKE_S = 120.0
+_SCRATCH = Path("/dev/shm")
 _LIMITS = Limits()
 _READ, _REFUSED = "read", "refused"
+_LABELLED = ("csv", "json", "jsonl", "parquet", "arrow", "excel", "arff")
 
 
 @dataclass
 class Tally:
-    """What became of the files made from a seed. `failed` has the number of each with the reason."""
+    """What became of the files made from a source. `failed` has the number of each with the reason."""
 
-    seed: Seed
+    source: str
     read: int = 0
     refused: int = 0
     slowest_s: float = 0.0
     peak_mib: float = 0.0
     failed: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> int:
+        """How many there were."""
+        return self.read + self.refused + len(self.failed)
 
     def count(self, number: int, outcome: str, seconds: float, peak_mib: float) -> None:
         """Add one file."""
@@ -43,31 +55,31 @@ class Tally:
             self.failed[number] = outcome
 
 
-def run(seed: Seed, count: int, first: int = 0) -> Tally:
-    """Read `count` files made from a seed, each within WITHIN_S and MOST_MIB."""
-    tally, number = Tally(seed), first
+def run(source: Source, count: int, first: int = 0) -> Tally:
+    """Read `count` files made from a source, each within its time and MOST_MIB."""
+    tally, number = Tally(source.name), first
     while number < first + count:
-        number = _run_until_it_ends(seed, number, first + count, tally)
+        number = _run_until_it_ends(source, number, first + count, tally)
     return tally
 
 
-def _run_until_it_ends(seed: Seed, begin: int, end: int, tally: Tally) -> int:
-    """Read files from `begin` in one process, and give the number of the first that is still to be read."""
+def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally) -> int:
+    """Read files from `begin` in one process, up to the first that fails; the number of the next one."""
     context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__", "tests.fuzz.campaign"])  # so that a process begins at once
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_read_all, args=(SEEDS.index(seed), begin, end, theirs), daemon=True)
+    process = context.Process(target=_read_all, args=(source.name, begin, end, theirs), daemon=True)
     process.start()
     theirs.close()
-    number = begin
     try:
-        ready = ours.poll(120)  # its imports
-        while number < end:
-            if not ready and not ours.poll(WITHIN_S):
-                tally.failed[number] = f"not read within {WITHIN_S:.0f} s"
+        for number in range(begin, end):
+            within = ours.recv() if ours.poll(_TO_MAKE_S) else _TO_MAKE_S
+            if not ours.poll(within):
+                tally.failed[number] = f"not read within {within:.0f} s"
                 return number + 1
-            ready = False
             tally.count(number, *ours.recv())
-            number += 1
+            if number in tally.failed:  # what it has left in memory would be blamed on the next
+                return number + 1
     except EOFError:
         process.join()
         tally.failed[number] = f"the process ended with {process.exitcode}"
@@ -75,40 +87,39 @@ def _run_until_it_ends(seed: Seed, begin: int, end: int, tally: Tally) -> int:
     finally:
         process.kill()
         process.join()
-    return number
+    return end
 
 
-def _read_all(place: int, begin: int, end: int, tell: Connection) -> None:
+def _read_all(name: str, begin: int, end: int, tell: Connection) -> None:
+    source = SOURCES[name]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with tempfile.TemporaryDirectory() as folder:
+    Confinement(memory_bytes=2 * MOST_MIB * 2**20, seconds=10**6).enter(0)  # so that none takes the whole machine
+    pa.set_cpu_count(1)
+    with tempfile.TemporaryDirectory(dir=_SCRATCH if _SCRATCH.is_dir() else None) as folder:
         for number in range(begin, end):
-            started = time.perf_counter()
-            outcome = read(SEEDS[place], damaged(SEEDS[place], number), Path(folder))
-            seconds = time.perf_counter() - started
-            peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            if peak_mib > MOST_MIB and outcome in (_READ, _REFUSED):
+            content = source.file(number)
+            tell.send(WITHIN_S * max(1.0, len(content) / (FULL_SPEED_MIB * 2**20)))
+            before, started = _peak_mib(), time.perf_counter()
+            outcome = read(source, content, Path(folder))
+            seconds, peak_mib = time.perf_counter() - started, _peak_mib()
+            # A peak that was there before is of making the file, or of an earlier one.
+            if peak_mib > max(MOST_MIB, before) and outcome in (_READ, _REFUSED):
                 outcome = f"took the process to {peak_mib:.0f} MiB"
-            tell.send((outcome, seconds, peak_mib))
+            tell.send((outcome, seconds, peak_mib if peak_mib > before else 0.0))
 
 
-def read(seed: Seed, content: bytes, folder: Path) -> str:
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def read(source: Source, content: bytes, folder: Path) -> str:
     """What becomes of a file: "read", "refused" with an error for clients, or what must not be."""
-    source, into = folder / "upload", folder / "out"
-    source.write_bytes(content)
-    data, skipped = into / "data.parquet", into / "skipped.jsonl"
+    upload, into = folder / "upload", folder / "out"
+    upload.write_bytes(content)
     for old in into.glob("*"):
         old.unlink()
     try:
-        found = ingest(
-            source,
-            seed.filename,
-            DatasetSpec(label="label") if _has_columns(seed) else DatasetSpec(),
-            data,
-            skipped,
-            _LIMITS,
-        )
-        rows = [SkippedRow.model_validate_json(line) for line in skipped.read_text().splitlines()]
-        check_agreement(Outcome(found, data, rows))
+        _take(source, upload, into)
     except (SuspectsError, MemoryError):  # of the second, the process that reads uploads makes an error for clients
         left = sorted(path.name for path in into.glob("**/*"))
         return f"left {left}" if left else _REFUSED
@@ -117,5 +128,12 @@ def read(seed: Seed, content: bytes, folder: Path) -> str:
     return _READ
 
 
-def _has_columns(seed: Seed) -> bool:
-    return seed.reader in ("csv", "json", "jsonl", "parquet", "arrow", "excel", "arff") or seed.filename == "parts.zip"
+def _take(source: Source, upload: Path, into: Path) -> None:
+    if source.reader == "network":
+        network_content(upload, _LIMITS.max_expanded_bytes)
+        return
+    data, skipped = into / "data.parquet", into / "skipped.jsonl"
+    has_label = source.reader in _LABELLED or source.filename == "parts.zip"
+    found = ingest(upload, source.filename, DatasetSpec(label="label" if has_label else None), data, skipped, _LIMITS)
+    rows = [SkippedRow.model_validate_json(line) for line in skipped.read_text().splitlines()]
+    check_agreement(Outcome(found, data, rows))

@@ -1,10 +1,8 @@
-"""Files damaged at random: bits, bytes, numbers, lines, names and members. A seed and a number give the same file again."""
+"""Damage at random: to bits, bytes, numbers, lines and names."""
 
 import random
 import re
 from collections.abc import Callable
-
-from tests.fuzz.seeds import Seed
 
 _WORDS = (
     b"", b"\0", b"\n", b"\r", b"\t", b'"', b'""', b"'", b",", b";", b"\\", b"{", b"}", b"[", b"]", b"<", b"&lol;", b"NaN",
@@ -17,30 +15,15 @@ _NUMBER = re.compile(rb"\d+")
 _MOST = 4
 
 
-def damaged(seed: Seed, number: int) -> bytes:
-    """The file of this number: one to four damages, in one part of the file or in the whole of it."""
-    drawn = random.Random(f"{seed.filename} {number}")
-    parts = dict(seed.parts)
-    if len(parts) == 1 or drawn.random() < 0.7:
-        name = drawn.choice(list(parts))
-        if len(parts) > 1 and drawn.random() < 0.2:
-            parts[_name(name, drawn)] = parts.pop(name)
-        else:
-            parts[name] = _damaged(parts[name], drawn)
-        content = seed.pack(parts)
-    else:
-        content = seed.content
-    is_packed_anew = len(seed.parts) > 1 or seed.content != next(iter(seed.parts.values()))
-    return _damaged(content, drawn) if is_packed_anew and drawn.random() < 0.3 else content
-
-
-def _damaged(content: bytes, drawn: random.Random) -> bytes:
+def damaged(content: bytes, drawn: random.Random) -> bytes:
+    """A file with one to four damages."""
     for _ in range(drawn.randint(1, _MOST)):
         content = drawn.choice(_KINDS)(content, drawn)
     return content
 
 
-def _name(name: str, drawn: random.Random) -> str:
+def damaged_name(name: str, drawn: random.Random) -> str:
+    """The name of a member with something in it that a name should not have."""
     place = drawn.randrange(len(name) + 1)
     return (
         name[:place] + drawn.choice(["/", "..", "\\", " ", "é", "\u202e", ".", "CON", "a" * 300, "\n"]) + name[place:]

@@ -1,12 +1,8 @@
 """A good file for every reader, from which the damaged ones are made."""
 
-import gzip
 import io
 import json
 import random
-import zipfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,6 +12,8 @@ import pyarrow.parquet as pq
 import xlsxwriter
 from safetensors.numpy import save
 
+from tests.fuzz.seed import Seed, gzipped, zipped, zipped_parts
+from tests.fuzz.tool_seeds import TOOL_SEEDS
 from tests.unit.ingest.uploads import png, tar_of
 
 _ROWS = 24
@@ -24,34 +22,6 @@ _ANY = np.random.default_rng(0)
 _LABELS = np.arange(_ROWS) % 3
 _LOGITS = _ANY.normal(size=(2, _ROWS, 3)).astype(np.float32)
 _FEATURES = _ANY.normal(size=(_ROWS, 4)).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A good file. `parts` by name are what it is packed from, where `pack` makes it; a file of one part is not packed."""
-
-    reader: str
-    filename: str
-    parts: Mapping[str, bytes]
-    pack: Callable[[Mapping[str, bytes]], bytes] = lambda parts: next(iter(parts.values()))
-
-    @property
-    def content(self) -> bytes:
-        """The whole file."""
-        return self.pack(self.parts)
-
-
-def _zip(parts: Mapping[str, bytes]) -> bytes:
-    """A ZIP that does not tell when it was made: the same each time."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(zipfile.ZipInfo(name, (2024, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-    return file.getvalue()
-
-
-def _gzip(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
 
 
 def _table() -> dict[str, list[object]]:
@@ -102,8 +72,7 @@ def _workbook() -> dict[str, bytes]:
         sheet = book.add_worksheet()
         for place, (name, values) in enumerate(table.items()):
             sheet.write_column(0, place, [name, *("" if value is None else value for value in values)])
-    with zipfile.ZipFile(file) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+    return zipped_parts(file.getvalue())
 
 
 def _arrays(**arrays: object) -> dict[str, bytes]:
@@ -173,21 +142,21 @@ def _lines() -> bytes:
 SEEDS = [
     Seed("csv", "data.csv", {"data": _delimited(",")}),
     Seed("csv", "data.tsv", {"data": _delimited("\t")}),
-    Seed("csv", "data.csv.gz", {"data": _delimited(";")}, lambda parts: _gzip(parts["data"])),
+    Seed("csv", "data.csv.gz", {"data": _delimited(";")}, lambda parts: gzipped(parts["data"])),
     Seed("jsonl", "data.jsonl", {"data": _lines()}),
     Seed("json", "data.json", {"data": json.dumps(_records()).encode()}),
     Seed("parquet", "data.parquet", {"data": _parquet()}),
     Seed("arrow", "data.arrow", {"data": _arrow("stream")}),
     Seed("arrow", "data.feather", {"data": _arrow("feather")}),
-    Seed("excel", "data.xlsx", _workbook(), _zip),
+    Seed("excel", "data.xlsx", _workbook(), zipped),
     Seed("arff", "data.arff", {"data": _arff()}),
     Seed("svmlight", "data.svm", {"data": _svmlight()}),
-    Seed("npz", "data.npz", _arrays(x=_FEATURES, y=_LABELS), _zip),
+    Seed("npz", "data.npz", _arrays(x=_FEATURES, y=_LABELS), zipped),
     Seed(
         "named",
         "probabilities.npz",
         _arrays(labels=_LABELS, pred_probs=np.exp(_LOGITS[0]) / np.exp(_LOGITS[0]).sum(1, keepdims=True)),
-        _zip,
+        zipped,
     ),
     Seed(
         "safetensors",
@@ -203,11 +172,12 @@ SEEDS = [
             )
         },
     ),
-    Seed("zip", "images.zip", _images(), _zip),
-    Seed("zip", "listed.zip", _listed(), _zip),
-    Seed("zip", "coco.zip", _coco(), _zip),
-    Seed("zip", "parts.zip", {"train.csv": _delimited(","), "test.csv": _delimited(",")}, _zip),
+    Seed("zip", "images.zip", _images(), zipped),
+    Seed("zip", "listed.zip", _listed(), zipped),
+    Seed("zip", "coco.zip", _coco(), zipped),
+    Seed("zip", "parts.zip", {"train.csv": _delimited(","), "test.csv": _delimited(",")}, zipped),
     Seed("tar", "images.tar", _images(), tar_of),
-    Seed("tar", "images.tar.gz", _listed(), lambda parts: _gzip(tar_of(parts))),
+    Seed("tar", "images.tar.gz", _listed(), lambda parts: gzipped(tar_of(parts))),
     Seed("tool", "tasks.json", {"data": _tasks()}),
+    *TOOL_SEEDS,
 ]
