@@ -424,3 +424,24 @@ def test_a_projection_is_the_same_for_every_batch_and_wide_enough_ones_are_exact
     with LayerGradients(model, [name], Projection(10_000, 5)) as layer_gradients:
         _, (found,) = layer_gradients((x,), y)
     assert close(dots(found, found), exact @ exact.T)
+
+
+def test_rows_are_run_once_for_all_labels_and_again_at_another_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, draw = NETWORKS["mlp"]
+    model = build(make)
+    network = CheckpointedModel(model, layer_names(model, head_of(model), "all"), None)
+    for seed in range(2):
+        model.load_state_dict(build(make, seed).state_dict())
+        network.add_checkpoint(model.state_dict())
+    x, y = draw(11), torch.arange(11) % CLASSES
+    source = ChosenLayerGradients(network, x)
+    every_labels = (y, (y + 1) % CLASSES)
+    asked = [(t, rows, labels) for rows in (slice(0, 6), slice(6, 11)) for t in (0, 1, 0) for labels in every_labels]
+    fresh = [ChosenLayerGradients(network, x).gradients(t, rows, labels[rows]) for t, rows, labels in asked]
+    runs: list[int] = []
+    model.register_forward_pre_hook(lambda _model, inputs: runs.append(len(inputs[0])))
+    found = [source.gradients(t, rows, labels[rows]) for t, rows, labels in asked]
+    assert runs == [6, 6, 6, 5, 5, 5]
+    for layers, expected in zip(found, fresh, strict=True):
+        for layer, one in zip(layers, expected, strict=True):
+            assert all(torch.equal(getattr(layer, name), part) for name, part in vars(one).items())

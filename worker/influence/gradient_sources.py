@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from worker.influence.activations import Trace, logit_errors
 from worker.influence.gradients import Gradient, Outer
-from worker.influence.layer_gradients import LayerGradients
+from worker.influence.layer_gradients import ForwardPass, LayerGradients
 from worker.influence.projection import Projection
 
 Rows = slice | Int[Tensor, " k"]
@@ -50,34 +50,46 @@ class CheckpointedModel:
         self.model, self.names, self.projection = model, list(names), projection
         self._states: list[dict[str, Tensor]] = []
         self._loaded = -1
+        self.changes = 0  # how often the model's parameters were changed
 
     def add_checkpoint(self, state: dict[str, Tensor]) -> None:
         """Add the next checkpoint, whose parameters the model has now."""
         self._states.append({name: value.clone() for name, value in state.items()})
         self._loaded = len(self._states) - 1
+        self.changes += 1
 
     def at_checkpoint(self, t: int) -> nn.Module:
         """The model, with the parameters of checkpoint t."""
         if self._loaded != t:
             self.model.load_state_dict(self._states[t])
             self._loaded = t
+            self.changes += 1
         return self.model
 
 
 class ChosenLayerGradients:
-    """Gradients of any supported layers: a forward and a backward pass for every block and checkpoint."""
+    """Gradients of any supported layers: a forward pass for every block and checkpoint, and a backward pass for each of its labels."""
 
     def __init__(self, model: CheckpointedModel, inputs: Sequence[Tensor]) -> None:
         self._model, self._inputs = model, inputs
+        self._last: tuple[slice, int, ForwardPass] | None = None  # rows, changes of the model before it, the pass
         self.samples = len(inputs[0])
         self.block = min(512 if inputs[0].dim() <= 2 else 64, getattr(model.model, "at_once", 512))
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
-        """See GradientSource."""
+        """See GradientSource. Asked again for the same rows, with other labels, it does not run them again."""
+        return self._forward(t, rows).gradients(labels)
+
+    def _forward(self, t: int, rows: Rows) -> ForwardPass:
         model = self._model.at_checkpoint(t)
+        if self._last is not None and isinstance(rows, slice) and self._last[:2] == (rows, self._model.changes):
+            return self._last[2]
+        self._last = None  # before the next one is computed
         with LayerGradients(model, self._model.names, self._model.projection) as layer_gradients:
-            _, found = layer_gradients([part[rows] for part in self._inputs], labels)
-        return found
+            ran = layer_gradients.forward([part[rows] for part in self._inputs])
+        if isinstance(rows, slice):
+            self._last = rows, self._model.changes, ran
+        return ran
 
 
 def row_blocks(source: GradientSource) -> Iterator[slice]:

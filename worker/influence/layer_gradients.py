@@ -105,20 +105,16 @@ class LayerGradients:
         self, inputs: Sequence[Tensor], labels: Int[Tensor, " b"]
     ) -> tuple[Float[Tensor, "b c"], list[Gradient]]:
         """Run a batch; logits, and one entry of gradients per layer, in the order of the names."""
+        ran = self.forward(inputs)
+        return ran.logits.detach().to(CPU), ran.gradients(labels)
+
+    def forward(self, inputs: Sequence[Tensor]) -> "ForwardPass":
+        """Run a batch, of which gradients are wanted for several labels."""
         self._calls.clear()
-        device = device_of(self._model)
         with torch.enable_grad():
-            logits = self._model(*to_device(inputs, device))
-            loss = cross_entropy(logits, labels.to(device), reduction="sum")
-            calls = [self._call_of(name) for name in self._names]
-            back = torch.autograd.grad(loss, [call.left for call in calls])
-        found = [
-            self._finish(
-                name, _GRADIENTS[_kind_of(self._layers[name])](self._layers[name], call.entered.detach(), error)
-            )
-            for name, call, error in zip(self._names, calls, back, strict=True)
-        ]
-        return logits.detach().to(CPU), found
+            logits = self._model(*to_device(inputs, device_of(self._model)))
+        calls = {name: self._call_of(name) for name in self._names}
+        return ForwardPass(logits, self._layers, calls, self._projection)
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         def hook(_layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -137,10 +133,30 @@ class LayerGradients:
             raise UnsupportedLayer(name, "not used in the forward pass")
         return self._calls[name]
 
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """A batch that the model was run on; holds until the model's parameters change. `logits` are on the model's device."""
+
+    logits: Float[Tensor, "b c"]
+    layers: Mapping[str, nn.Module]
+    calls: Mapping[str, _LayerCall]
+    projection: Projection | None
+
+    def gradients(self, labels: Int[Tensor, " b"]) -> list[Gradient]:
+        """One entry per layer, as if the samples had these labels."""
+        with torch.enable_grad():
+            loss = cross_entropy(self.logits, labels.to(self.logits.device), reduction="sum")
+            back = torch.autograd.grad(loss, [call.left for call in self.calls.values()], retain_graph=True)
+        return [
+            self._finish(name, _GRADIENTS[_kind_of(self.layers[name])](self.layers[name], call.entered.detach(), error))
+            for (name, call), error in zip(self.calls.items(), back, strict=True)
+        ]
+
     def _finish(self, name: str, gradient: Gradient) -> Gradient:
         parts: dict[str, Any] = {part.name: _to_cpu(getattr(gradient, part.name)) for part in fields(gradient)}
         moved = replace(gradient, **parts)
-        return moved if self._projection is None else self._projection.project(name, moved)
+        return moved if self.projection is None else self.projection.project(name, moved)
 
 
 def _to_cpu(part: Tensor | int) -> Tensor | int:
