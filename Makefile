@@ -58,8 +58,9 @@ test-label-studio: .venv/.installed-dev .venv-label-studio/.installed  ## Run th
 chaos: .venv/.installed-dev  ## Inject 240 faults into running installations (half an hour); writes benchmarks/results/chaos.md
 	$(BIN)/python -m tests.chaos --faults 240 --write
 
-fuzz: .venv/.installed-dev  ## Ask the API 65 drawn requests for each operation, and read 20,000 hostile files with each reader within limits (an hour); writes benchmarks/results/fuzz.md
+fuzz: .venv/.installed-dev  ## Ask the API thousands of drawn requests and chains of them, and read 20,000 hostile files with each reader within limits (an hour); writes benchmarks/results/fuzz.md
 	TEST_FUZZ_EXAMPLES=65 $(PARALLEL) tests/contract/test_contract_fuzz.py
+	TEST_FUZZ_EXAMPLES=20 TEST_FUZZ_REPORTS=$(CURDIR)/.cache/fuzz-requests $(PARALLEL) tests/contract/test_contract_phases.py
 	$(BIN)/python -m tests.fuzz --write
 
 test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop with the real doccano (minutes)

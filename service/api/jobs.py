@@ -14,11 +14,11 @@ from service.actions.retry import retry
 from service.actions.submit import submit
 from service.api.http import paging
 from service.api.http.authentication import CallerDependency, authorize, spend_job
-from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, names_connection, parsed
+from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, OptionalJsonBody, names_connection, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import CompletedJob, ServicesDependency
-from service.api.http.openapi import ESTIMATE_BODY, JOB_BODY
+from service.api.http.openapi import ESTIMATE_BODY, JOB_BODY, RERUN_BODY
 from service.api.schemas.jobs import (
     JobEstimate,
     JobPage,
@@ -147,15 +147,17 @@ def retry_job(job_id: str, services: ServicesDependency) -> JobView:
     "/jobs/{job_id}/rerun",
     status_code=202,
     summary="Run a job again over its corrected dataset",
-    responses=problems(404, 409, 422),
+    responses=problems(400, 404, 409, 413, 415, 422),
+    openapi_extra=RERUN_BODY,
 )
-def rerun_job(job_id: str, services: ServicesDependency, request: RerunRequest | None = None) -> RerunStarted:
+def rerun_job(job_id: str, services: ServicesDependency, body: OptionalJsonBody) -> RerunStarted:
     """The job starts once nobody has reviewed a sample or repeated this request for a minute, however few labels changed.
 
     Where the job has a `loop`, its quiet time and cool-down hold instead; with `{"now": true}` none does, and it starts at once.
     `links.next` is the new job, as soon as it exists.
     """
-    job = ask_for_rerun(services, job_id, at_once=request is not None and request.now)
+    at_once = body is not None and parsed(RerunRequest, body.value).now
+    job = ask_for_rerun(services, job_id, at_once=at_once)
     view = job_view(services, job)
     return RerunStarted(**dict(view), starts_at=view.rerun_at or services.now())
 

@@ -179,6 +179,16 @@ def test_every_operation_says_what_it_is() -> None:
                 assert response["content"], (method, path, status)
 
 
+def test_every_operation_that_reads_json_says_what_a_body_that_it_cannot_read_is_answered() -> None:
+    reading = {
+        f"{method} {path}": set(operation["responses"])
+        for path, operations in DESCRIBED["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation
+    }
+    assert {name: found for name, found in reading.items() if not {"400", "413", "415", "422"} <= found} == {}
+
+
 def test_every_reference_leads_somewhere() -> None:
     schemas = DESCRIBED["components"]["schemas"]
     assert {ref.removeprefix("#/components/schemas/") for ref in refs(DESCRIBED)} <= set(schemas)
@@ -625,8 +635,11 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
     ("get", "/jobs/{job_id}/lineage"): {200: (JOB, {}), 404: (NONE, {})},
     ("post", "/jobs/{job_id}/rerun"): {
         202: (JOB, {}),
+        400: (JOB, BROKEN),
         404: (NONE, {}),
         409: (QUEUED, {}),
+        413: (JOB, {"json": ["x" * 2**24]}),
+        415: (JOB, {"content": b"x"}),
         422: ({"job_id": "job_5"}, {}),
     },
     ("post", "/jobs/{job_id}/proxies"): {

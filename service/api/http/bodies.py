@@ -75,6 +75,14 @@ async def _read_json(request: Request) -> JsonContent:
 JsonBody = Annotated[JsonContent, Depends(_read_json)]
 
 
+async def _read_optional_json(request: Request) -> JsonContent | None:
+    has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+    return await _read_json(request) if has_body else None
+
+
+OptionalJsonBody = Annotated[JsonContent | None, Depends(_read_optional_json)]
+
+
 async def _only_form(body: Body) -> FormContent:
     if isinstance(body, JsonContent):
         raise UnreadableType("a JSON body is not read here; send multipart/form-data with a part named file")

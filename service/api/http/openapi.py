@@ -16,7 +16,7 @@ from service.domain.dataset import DatasetSpec, VersionRequest
 from service.domain.label_studio import PredictRequest, SetupRequest, ToolEvent
 from service.domain.network import NetworkSpec
 from service.domain.review import BulkReview, Decision, UndoRequest
-from service.domain.specs import JobRequest, PullJobRequest, UploadJobRequest
+from service.domain.specs import JobRequest, PullJobRequest, RerunRequest, UploadJobRequest
 
 _TEMPLATE = "#/components/schemas/{model}"
 _TAGS = [
@@ -148,9 +148,9 @@ VERSION_BODY: dict[str, Any] = {
 }
 
 
-def _json_body(model: str, example: dict[str, Any]) -> dict[str, Any]:
-    schema = {"$ref": _TEMPLATE.format(model=model)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}
+def _json_body(model: str, example: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
+    content = {"schema": {"$ref": _TEMPLATE.format(model=model)}, "example": example}
+    return {"requestBody": {"required": required, "content": {"application/json": content}}}
 
 
 ESTIMATE_BODY = _json_body("JobRequest", {"dataset": "ds_01kbz6m1qpx3v9f0a2bc", "training": {"epochs": 20}})
@@ -183,6 +183,7 @@ EVENT_BODY = _json_body(
 KEY_BODY = _json_body(
     "KeyRequest", {"name": "Noor", "scopes": ["review"], "project": "birds", "quota": {"requests_per_minute": 600}}
 )
+RERUN_BODY = _json_body("RerunRequest", {"now": True}, required=False)
 ROTATE_BODY = _json_body("RotateRequest", {"grace_seconds": 3600})
 TOKEN_BODY = _json_body("TokenRequest", {"token": "the token of its account page"})
 
@@ -227,6 +228,7 @@ def _complete(app: FastAPI) -> dict[str, Any]:
         TokenRequest,
         KeyRequest,
         RotateRequest,
+        RerunRequest,
         PushRequest,
         ToolEvent,
         SetupRequest,
