@@ -63,6 +63,7 @@ def parts(texts: Any) -> tuple[npt.NDArray[np.int32], Bytes]:
     if not pa.types.is_string(texts.type):
         raise TypeError(f"a column of {texts.type}, not of strings")
     _, offsets, content = texts.buffers()
-    places = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    # A buffer may be longer than its offsets, by any number of bytes.
+    places = np.frombuffer(offsets, np.int32, texts.offset + len(texts) + 1)[texts.offset :]
     data = np.frombuffer(content, np.uint8)[places[0] : places[-1]] if content is not None else np.zeros(0, np.uint8)
     return places - places[0], data

@@ -82,7 +82,8 @@ def _lengths(values: Any) -> npt.NDArray[np.int64] | None:
 
 
 def _view_lengths(column: Any) -> npt.NDArray[np.int64]:
-    views = np.frombuffer(column.buffers()[1] or b"", np.int32)[:: _VIEW_BYTES // 4]
+    buffer = column.buffers()[1] or b""
+    views = np.frombuffer(buffer, np.int32, len(buffer) // 4)[:: _VIEW_BYTES // 4]
     lengths = views[column.offset : column.offset + len(column)].astype(np.int64)
     return np.maximum(lengths, 0)
 

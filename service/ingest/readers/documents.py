@@ -145,6 +145,8 @@ def _images(path: Path) -> Records:
             raise malformed(f"{line} is not XML: {error}", line) from error
         except DefusedXmlException as error:
             raise malformed(f"the XML has entities of its own, which are not read: {type(error).__name__}") from error
+        except (LookupError, ValueError) as error:  # of an encoding that nobody knows, or that is not read
+            raise malformed(f"the XML cannot be read: {error}") from error
 
     return found
 

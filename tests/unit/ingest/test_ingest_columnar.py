@@ -213,6 +213,18 @@ def test_offsets_that_lead_out_of_the_file_are_told(take: Take) -> None:
         take(arrow(pa.table({"x": range(100), "label": wild}), "stream"), "a.arrow")
 
 
+def test_a_buffer_of_offsets_may_be_longer_than_they_are(take: Take) -> None:
+    labels = ["ab", "cd"] * 50
+    file, table = io.BytesIO(), pa.table({"x": range(100), "label": labels})
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    content = file.getvalue()
+    length = (4 * 101).to_bytes(8, "little")
+    assert length in content
+    outcome = take(content.replace(length, (4 * 101 + 1).to_bytes(8, "little")), "a.arrow")
+    assert outcome.labels == labels
+
+
 @pytest.mark.parametrize("form", ["parquet", "file"])
 def test_bytes_that_are_no_text_are_told(take: Take, form: str) -> None:
     words = pa.array([b"ok", b"\xff\xfe"] * 6).view(pa.string())

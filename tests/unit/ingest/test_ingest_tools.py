@@ -283,6 +283,13 @@ def test_an_xml_that_is_broken_or_bears_entities_is_refused_by_line(take: Take) 
         take(zip_of({"annotations.xml": b'<annotations>\n<image id="1" name="x">', **PICTURES}), "task.zip")
 
 
+@pytest.mark.parametrize("encoding", ["utf--1", "utf-32", "x" * 300])
+def test_an_xml_in_an_encoding_that_is_not_read_is_malformed(take: Take, encoding: str) -> None:
+    content = f'<?xml version="1.0" encoding="{encoding}"?><annotations><image id="1" name="x"/></annotations>'
+    with pytest.raises(Malformed, match=r"the XML cannot be read|is not XML"):
+        take(content, "annotations.xml")
+
+
 def test_a_folder_of_what_has_no_class_is_no_class(take: Take) -> None:
     for folder in ("no_label", "_unlabeled"):
         files = {f"{name}/{n}.png": png(value=n) for name in ("cat", "dog", folder) for n in range(2)}

@@ -81,8 +81,9 @@ def check_agreement(outcome: Outcome) -> None:
     assert [feature["column"] for feature in outcome.header.features] == [feature.column for feature in found.features]
     metadata = pq.read_metadata(outcome.data)
     groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    assert all(rows == 2048 for rows in groups[:-1])
-    assert groups[-1] <= 2048
+    assert max(groups) <= 2048
+    if pq.read_table(outcome.data).nbytes < 8 * 2**20:  # long values make groups of fewer rows
+        assert all(rows == 2048 for rows in groups[:-1])
 
 
 def csv_of(rows: int, *, header: str = "age,colour,target", line: str = "{i},{c},{t}") -> str:
