@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ from tests.fuzz.sources import SOURCES, shares
 
 _RESULTS = Path("benchmarks/results/fuzz.md")
 _TALLIES = Path(".cache/fuzz.jsonl")
+_REQUESTS = Path(".cache/fuzz-requests")  # reports of schemathesis, one a phase
 
 
 def main() -> int:
@@ -68,32 +69,52 @@ def table(tallies: Iterable[Tally]) -> str:
     lines = [
         "# Hostile files, read within limits",
         "",
-        f"`make fuzz`: {law}. Anything else has failed.",
+        f"`make fuzz`: {law}. Anything else has failed. Of the refused ones some ended the process that read them, by a crash in a library or",
+        "at the limit of memory; the service reads each upload in a process of its own, and refuses such a file by name.",
         "",
-        "| reader | files | read | refused | failed | slowest s | peak MiB |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        "| reader | files | read | refused | of these ended | failed | slowest s | peak MiB |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     readers = dict.fromkeys(SOURCES[one.source].reader for one in found)
     lines += [_row(reader, [one for one in found if SOURCES[one.source].reader == reader]) for reader in readers]
     lines += [
         _row("**all**", found),
         "",
-        "| reader | made from | files | read | refused | failed | slowest s | peak MiB |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| reader | made from | files | read | refused | of these ended | failed | slowest s | peak MiB |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         *(_row(f"{SOURCES[one.source].reader} | {one.source}", [one]) for one in found),
     ]
+    lines += _requests()
     failed = [f"- {one.source} {number}: {why}" for one in found for number, why in one.failed.items()]
     return "\n".join([*lines, *(["", *failed] if failed else [])]) + "\n"
 
 
+def _requests() -> Iterator[str]:
+    """What was asked of the API in each phase, where that was kept."""
+    reports = {path.stem: json.loads(path.read_text()) for path in sorted(_REQUESTS.glob("*.json"))}
+    if not reports:
+        return
+    yield from (
+        "",
+        "## Requests to the API",
+        "",
+        "| phase of schemathesis | operations | requests | failed |",
+        "|---|---:|---:|---:|",
+    )
+    for phase, report in reports.items():
+        cases, operations = report["test_cases"], report["operations"]
+        yield f"| {phase} | {operations['tested']} of {operations['total']} | {cases['generated']:,} | {cases['with_failures']:,} |"
+    asked, failed = (
+        sum(one["test_cases"][name] for one in reports.values()) for name in ("generated", "with_failures")
+    )
+    yield f"| **all** | | {asked:,} | {failed:,} |"
+
+
 def _row(name: str, tallies: list[Tally]) -> str:
-    read, refused, failed = (
-        sum(one) for one in zip(*((t.read, t.refused, len(t.failed)) for t in tallies), strict=True)
-    )
+    read, refused, ended = (sum(one) for one in zip(*((t.read, t.refused, t.ended) for t in tallies), strict=True))
+    failed = sum(len(one.failed) for one in tallies)
     slowest, peak = max(one.slowest_s for one in tallies), max(one.peak_mib for one in tallies)
-    return (
-        f"| {name} | {read + refused + failed:,} | {read:,} | {refused:,} | {failed:,} | {slowest:.1f} | {peak:,.0f} |"
-    )
+    return f"| {name} | {read + refused + failed:,} | {read:,} | {refused:,} | {ended:,} | {failed:,} | {slowest:.1f} | {peak:,.0f} |"
 
 
 if __name__ == "__main__":

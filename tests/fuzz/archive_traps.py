@@ -17,7 +17,7 @@ from tests.fuzz.tool_seeds import TOOL_SEEDS
 from tests.fuzz.trap import Trap
 from tests.unit.ingest.uploads import png, tar_of
 
-_SOME, _LESS, _MORE = 100, 500, 2_000
+_SOME, _LESS, _MORE = 50, 500, 2_000
 _ENTITIES = (
     '<!DOCTYPE a [<!ENTITY l "lol">'
     + "".join(f'<!ENTITY l{n} "{f"&l{n - 1 if n else str()};" * 10}">' for n in range(10))

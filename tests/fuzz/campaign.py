@@ -14,13 +14,14 @@ from service.actions.take_network import network_content
 from service.domain.dataset import DatasetSpec, SkippedRow
 from service.domain.errors import SuspectsError
 from service.ingest import Limits, ingest
+from service.ingest.confined import IngestProcesses, Reading
 from service.ingest.confinement import Confinement
 from tests.fuzz.sources import SOURCES, Source
 from tests.unit.ingest.uploads import Outcome, check_agreement
 
 WITHIN_S = 20.0  # for a file of up to FULL_SPEED_MIB, on a busy machine; a larger one gets as much more as it is larger
 FULL_SPEED_MIB = 32
-MOST_MIB = 2048
+MOST_MIB = 3072  # the service ends the process at 4 GiB
 _TO_MAKE_S = 120.0
 _SCRATCH = Path("/dev/shm")
 _LIMITS = Limits()
@@ -30,11 +31,16 @@ _LABELLED = ("csv", "json", "jsonl", "parquet", "arrow", "excel", "arff")
 
 @dataclass
 class Tally:
-    """What became of the files made from a source. `failed` has the number of each with the reason."""
+    """What became of the files made from a source. `failed` has the number of each with the reason.
+
+    `ended` of the refused ones ended the process that read them, by a crash of a library or at the limit of memory, and were
+    refused by the service for it.
+    """
 
     source: str
     read: int = 0
     refused: int = 0
+    ended: int = 0
     slowest_s: float = 0.0
     peak_mib: float = 0.0
     failed: dict[int, str] = field(default_factory=dict)
@@ -82,7 +88,9 @@ def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally) -> in
                 return number + 1
     except EOFError:
         process.join()
-        tally.failed[number] = f"the process ended with {process.exitcode}"
+        outcome, seconds = _read_by_service(source, number)
+        tally.count(number, outcome if outcome != _READ else f"the process ended with {process.exitcode}", seconds, 0.0)
+        tally.ended += outcome == _REFUSED
         return number + 1
     finally:
         process.kill()
@@ -93,7 +101,7 @@ def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally) -> in
 def _read_all(name: str, begin: int, end: int, tell: Connection) -> None:
     source = SOURCES[name]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    Confinement(memory_bytes=2 * MOST_MIB * 2**20, seconds=10**6).enter(0)  # so that none takes the whole machine
+    Confinement(seconds=10**6).enter(0)  # of the memory that the service allows
     pa.set_cpu_count(1)
     with tempfile.TemporaryDirectory(dir=_SCRATCH if _SCRATCH.is_dir() else None) as folder:
         for number in range(begin, end):
@@ -106,6 +114,22 @@ def _read_all(name: str, begin: int, end: int, tell: Connection) -> None:
             if peak_mib > max(MOST_MIB, before) and outcome in (_READ, _REFUSED):
                 outcome = f"took the process to {peak_mib:.0f} MiB"
             tell.send((outcome, seconds, peak_mib if peak_mib > before else 0.0))
+
+
+def _read_by_service(source: Source, number: int) -> tuple[str, float]:
+    """What the service does with a file that ended the process, and in which time."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        upload, into = Path(folder) / "upload", Path(folder) / "out"
+        upload.write_bytes(source.file(number))
+        places = into / "data.parquet", into / "skipped.jsonl"
+        try:
+            IngestProcesses().ingest(Reading(upload, source.filename, _spec(source), *places, _LIMITS), lambda: None)
+        except SuspectsError:
+            return _REFUSED, time.perf_counter() - started
+        except Exception as error:  # noqa: BLE001 - any of them is what is looked for
+            return f"{type(error).__name__}: {error}"[:300], time.perf_counter() - started
+    return _READ, time.perf_counter() - started
 
 
 def _peak_mib() -> float:
@@ -133,7 +157,11 @@ def _take(source: Source, upload: Path, into: Path) -> None:
         network_content(upload, _LIMITS.max_expanded_bytes)
         return
     data, skipped = into / "data.parquet", into / "skipped.jsonl"
-    has_label = source.reader in _LABELLED or source.filename == "parts.zip"
-    found = ingest(upload, source.filename, DatasetSpec(label="label" if has_label else None), data, skipped, _LIMITS)
+    found = ingest(upload, source.filename, _spec(source), data, skipped, _LIMITS)
     rows = [SkippedRow.model_validate_json(line) for line in skipped.read_text().splitlines()]
     check_agreement(Outcome(found, data, rows))
+
+
+def _spec(source: Source) -> DatasetSpec:
+    has_label = source.reader in _LABELLED or source.filename == "parts.zip"
+    return DatasetSpec(label="label" if has_label else None)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from tests.fuzz.seed import zipped
 from tests.fuzz.trap import Trap
 
-_SOME, _MORE = 100, 2_000
+_SOME, _MORE = 30, 2_000
 _ROWS = 12
 _LABELS = ["a", "b"] * (_ROWS // 2)
 Write = Callable[[pa.Table, random.Random], bytes]

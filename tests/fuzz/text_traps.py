@@ -11,7 +11,7 @@ from tests.fuzz.seed import gzipped
 from tests.fuzz.trap import Trap
 
 _LINE = 300 * 10**6
-_FEW, _SOME = 6, 100
+_FEW, _SOME = 6, 30
 _ROWS = 12
 _BITS_OF_LINES = (
     "a",
