@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from math import inf, isfinite
 from pathlib import Path
 from typing import Any
@@ -128,9 +128,9 @@ def _flat(rows: list[dict[str, Any]], levels: int = _MOST_LEVELS) -> list[dict[s
 
     A name that has other values as well is left as it is.
     """
-    nested = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
-    if not nested:
+    if dict not in set(map(type, chain.from_iterable(row.values() for row in rows))):  # the usual case, and quick
         return rows
+    nested = {name for row in rows for name, value in row.items() if isinstance(value, dict)}
     nested -= {name for row in rows for name, value in row.items() if value is not None and not isinstance(value, dict)}
     return _flat([_opened(row, nested) for row in rows], levels - 1) if nested and levels else rows
 
@@ -170,6 +170,10 @@ def as_column(values: list[Any]) -> Any:
         return pa.array(values, pa.string())
     if kinds == {int}:
         return pa.array([None if value is None else str(value) for value in values], pa.string())
+    if kinds == {float}:
+        return pa.array(
+            [repr(value) if value is not None and isfinite(value) else None for value in values], pa.string()
+        )
     if any(isinstance(value, list) for value in values) and all(_is_vector(value) for value in values):
         return pa.array([_floats(value) for value in values], pa.list_(pa.float64()))
     return pa.array([_text(value) for value in values], pa.string())
