@@ -187,7 +187,7 @@ TEXT_TRAPS = [
     Trap("csv", "data.csv.gz", "gzip bombs", gzip_bomb, _SOME),
     Trap("csv", "data.csv.gz", "a gzip file that holds itself", lambda _: gzip_quine()),
     Trap("jsonl", "data.jsonl", "JSON lines, hostile values", lambda drawn: _hostile_json(drawn, lines=True), 2_000),
-    Trap("jsonl", "data.jsonl", "JSON lines, up to 200,000 keys", _wide_json, _SOME),
+    Trap("jsonl", "data.jsonl", "JSON lines, up to 200,000 keys", _wide_json, _FEW),
     Trap("jsonl", "data.jsonl", "JSON lines, a line of 300 MB", _long_line('{"x":1,"label":"a"}\n{"x":"', '","label":"b"}\n'), _FEW),
     Trap("json", "data.json", "JSON, hostile values", lambda drawn: _hostile_json(drawn, lines=False), 2_000),
     Trap("json", "data.json", "JSON, up to a million levels", _deep, _SOME),
