@@ -49,6 +49,8 @@ def translated_errors() -> Iterator[None]:
     try:
         with disk_full():
             yield
+    except RecursionError as error:
+        raise malformed("the file holds a value that is nested too deeply") from error
     except MemoryError:  # Arrow's own is one of its exceptions too, and says nothing of the file
         raise
     except OSError as error:

@@ -19,7 +19,7 @@ from service.domain.dataset import SkippedRow
 from service.ingest.encoding import BAD_BYTES, bad_byte, encoding_of, refuse_bad_bytes
 from service.ingest.faults import malformed
 from service.ingest.limits import Limits
-from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload
+from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, batch_rows
 
 _LONGEST_LINE = 64 * 2**20
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once: that takes longer than a number
@@ -61,6 +61,7 @@ def record_batches(records: Iterable[Record], limits: Limits) -> Iterator[Batch]
     rows: list[Record] = []
     places: list[int] = []
     skipped: list[SkippedRow] = []
+    names: set[str] = set()
     size = 0
     for index, record in enumerate(records):
         if record.values is None:
@@ -68,10 +69,11 @@ def record_batches(records: Iterable[Record], limits: Limits) -> Iterator[Batch]
         else:
             rows.append(record)
             places.append(index)
+            names.update(record.values)
         size += record.size
-        if len(rows) == BATCH_ROWS or len(skipped) == BATCH_ROWS or size > BATCH_BYTES:
+        if len(rows) >= batch_rows(len(names)) or len(skipped) == BATCH_ROWS or size > BATCH_BYTES:
             yield _batch(rows, places, skipped, limits)
-            size, rows, places, skipped = 0, [], [], []
+            size, rows, places, skipped, names = 0, [], [], [], set()
     if rows or skipped:
         yield _batch(rows, places, skipped, limits)
 
@@ -95,7 +97,7 @@ def _numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = sound(json.loads(line), line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
@@ -104,8 +106,7 @@ def _row(line: str, number: int) -> dict[str, Any]:
         ) from error
     if not isinstance(row, dict):
         raise malformed(f"line {number} is not a JSON object but {type(row).__name__}", f"line {number}")
-    found: dict[str, Any] = sound(row, line)
-    return found
+    return row
 
 
 def sound(value: Any, text: str) -> Any:

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from service.domain.errors import Invalid, Malformed
+from service.ingest import Limits
+from service.ingest.readers.json_lines import Record, record_batches
+from service.ingest.source import BATCH_CELLS, BATCH_ROWS
 from tests.unit.ingest.uploads import Take, json_lines, zip_of
 
 ROWS: list[dict[str, Any]] = [
@@ -134,3 +137,25 @@ def test_an_object_of_names_and_labels_is_a_table_of_two_columns(take: Take) -> 
 def test_the_key_of_each_row_is_its_id(take: Take) -> None:
     content = json.dumps({f"core-{n}": {"depth": n / 2, "soil": ("loam", "clay")[n % 2]} for n in range(20)})
     assert take(content, "cores.json", id="key").table["id"][3] == "core-3"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_deep_value_beside_half_a_character_is_read_or_malformed(take: Take, name: str) -> None:
+    def content(depth: int) -> str:
+        deep = '{"x": ' + "[" * depth + "]" * depth + ', "half": "\\ud800", '
+        rows = [deep + f'"n": {n}, "label": "{"ab"[n % 2]}"}}' for n in range(4)]
+        return "[" + ",".join(rows) + "]" if name == "a.json" else "\n".join(rows)
+
+    assert take(content(50), name).labels == list("abab")
+    for depth in (600, 990):
+        with pytest.raises(Malformed, match=r"recursion|deeply"):
+            take(content(depth), name)
+
+
+def test_rows_of_many_names_come_in_batches_of_few_rows() -> None:
+    records = [Record(f"row {row}", 10, {f"k{row}": row}) for row in range(5_000)]
+    batches = list(record_batches(records, Limits()))
+    assert sum(one.rows.num_rows for one in batches) == 5_000
+    assert max(one.rows.num_rows * one.rows.num_columns for one in batches) <= 2 * BATCH_CELLS
+    same = [Record(f"row {row}", 10, {"k": row}) for row in range(5_000)]
+    assert [one.rows.num_rows for one in record_batches(same, Limits())] == [BATCH_ROWS, 5_000 - BATCH_ROWS]
