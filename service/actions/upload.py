@@ -110,6 +110,10 @@ def _mend(
     except (Damaged, FileNotFoundError) as error:
         log.warning("dataset damaged, made again of its upload", dataset=known.id, error=str(error))
     else:
+        if not blobs.is_sound_in_store(folder):
+            # The copy here is sound, and other hosts would find the other one.
+            log.warning("dataset damaged in the store, stored again", dataset=known.id)
+            blobs.upload(folder)
         return
     again = new_id("ds_")
     try:

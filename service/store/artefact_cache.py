@@ -104,6 +104,20 @@ class ArtefactCache:
                     self.store.put({self._key(one): one})
         self.eviction.make_room_at_times()
 
+    def is_sound_in_store(self, folder: Path) -> bool:
+        """Whether the store has the files of a folder that are here and have seals, as they were written. Reads all of them."""
+        stored = self.store.under(self._key(folder))
+        sealed, seals = _sealed_files(folder), [path for path in folder.iterdir() if is_seal(path)]
+        if not all(self._key(path) in stored for path in (*sealed, *seals)):
+            return False
+        for path in sealed:
+            with self._fetching(path) as part:
+                try:
+                    self._get_file(path, part)
+                except Damaged:
+                    return False
+        return True
+
     def remove(self, path: Path) -> None:
         """Delete a file with its seal, or a folder, in the store. Raises nothing: what is left there is collected later."""
         try:
@@ -222,3 +236,9 @@ class ArtefactCache:
     def _key(self, path: Path) -> str:
         """The key of a file, or the prefix of a folder."""
         return path.relative_to(self._home).as_posix()
+
+
+def _sealed_files(folder: Path) -> list[Path]:
+    files = [path for path in folder.iterdir() if path.is_file() and not is_seal(path)]
+    whole = (folder / FOLDER_SEAL).exists()
+    return sorted(path for path in files if whole or seal_of(path).exists())

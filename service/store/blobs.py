@@ -253,6 +253,10 @@ class Blobs:
                 self._file(self.home / key)
         return folder
 
+    def is_sound_in_store(self, folder: Path) -> bool:
+        """Whether the store, where there is one, has the sealed files of a folder as they were written. Reads all of them."""
+        return self.cache is None or self.cache.is_sound_in_store(folder)
+
     def stored(self, folder: Path | None = None) -> dict[str, StoredArtefact]:
         """What the store has of a folder, or of the whole tree, by path below `home`; nothing without a store."""
         if self.cache is None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
 from tests.builders import add_finished, form
-from tests.damage import flip_bit
+from tests.damage import cut_short, flip_bit
 
 UPLOAD = form(spec={"label": "animal"})
 OLD = timedelta(hours=25)
@@ -71,6 +72,21 @@ def test_a_dataset_outlives_the_data_folder_and_ends_with_its_deletion(
     assert client.get(f"/datasets/{info['id']}/samples").json() == before
     client.delete(f"/datasets/{info['id']}").raise_for_status()
     assert stored(store) == []
+
+
+@pytest.mark.parametrize("damage", [flip_bit, cut_short, Path.unlink])
+@pytest.mark.parametrize("file", ["data.parquet", "seal"])
+def test_what_is_damaged_in_the_store_is_there_again_after_an_upload_though_the_copy_here_is_sound(
+    client: httpx.Client, services: Services, store: Path, file: str, damage: Callable[[Path], None]
+) -> None:
+    info = client.post("/datasets", **UPLOAD).json()
+    folder = f"datasets/{info['id']}"
+    before, written = client.get(f"/datasets/{info['id']}/samples").json(), (store / folder / file).read_bytes()
+    damage(store / folder / file)
+    assert client.post("/datasets", **UPLOAD).json()["id"] == info["id"]
+    assert (store / folder / file).read_bytes() == written
+    shutil.rmtree(services.blobs.home / "datasets")  # as on another host
+    assert client.get(f"/datasets/{info['id']}/samples").json() == before
 
 
 def test_a_copy_that_is_damaged_here_is_fetched_again(client: httpx.Client, services: Services) -> None:
