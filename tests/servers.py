@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,41 +104,40 @@ class S3Server:
         }
 
 
+def seaweed(folder: Path, address: str, ports: Sequence[int]) -> tuple[S3Server, list[str]]:
+    """An S3 server on eight ports whose files are in a folder, and the command that runs it; it is SeaweedFS."""
+    server = S3Server(f"http://{address}:{ports[0]}")
+    allowed = {"accessKey": server.access_key, "secretKey": server.secret_key}
+    actions = ["Admin", "Read", "Write", "List"]
+    config = {"identities": [{"name": "tests", "credentials": [allowed], "actions": actions}]}
+    (folder / "s3.json").write_text(json.dumps(config))
+    names = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
+    options = dict(zip(names, ports, strict=True)) | {
+        "dir": folder,
+        "ip": address,
+        "s3.config": folder / "s3.json",
+        "s3.localSocket": folder / "s3.sock",
+        "s3.port.iceberg": 0,
+        "s3.port.lance": 0,
+        "filer.localSocket": folder / "filer.sock",
+        "master.volumeSizeLimitMB": 64,
+        "master.telemetry": "false",
+        "volume.max": 30,
+    }
+    named = (f"-{name}={value}" for name, value in options.items())
+    return server, [_program("weed"), "server", "-filer", "-s3", *named]
+
+
 @contextmanager
 def s3() -> Iterator[S3Server]:
-    """An S3 server: SeaweedFS, a process of its own."""
+    """A running S3 server, a process of its own."""
     folder = Path(tempfile.mkdtemp(prefix="suspects-s3-"))
     with ExitStack() as held:
-        ports = [held.enter_context(reserved_port()) for _ in range(8)]
-        server = S3Server(f"http://127.0.0.1:{ports[0]}")
-        allowed = {"accessKey": server.access_key, "secretKey": server.secret_key}
-        actions = ["Admin", "Read", "Write", "List"]
-        config = {"identities": [{"name": "tests", "credentials": [allowed], "actions": actions}]}
-        (folder / "s3.json").write_text(json.dumps(config))
-        names = [f"{part}.port{kind}" for part in ("s3", "master", "volume", "filer") for kind in ("", ".grpc")]
-        options = dict(zip(names, ports, strict=True)) | {
-            "dir": folder,
-            "ip": "127.0.0.1",
-            "s3.config": folder / "s3.json",
-            "s3.localSocket": folder / "s3.sock",
-            "s3.port.iceberg": 0,
-            "s3.port.lance": 0,
-            "filer.localSocket": folder / "filer.sock",
-            "master.volumeSizeLimitMB": 64,
-            "master.telemetry": "false",
-            "volume.max": 30,
-        }
-        command = [
-            _program("weed"),
-            "server",
-            "-filer",
-            "-s3",
-            *(f"-{name}={value}" for name, value in options.items()),
-        ]
+        server, command = seaweed(folder, "127.0.0.1", [held.enter_context(reserved_port()) for _ in range(8)])
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
         try:
-            _wait_for_s3(server, process, folder / "log")
+            wait_for_s3(server, lambda: process.poll() is None, folder / "log")
             yield server
         finally:
             with _interrupts_wait():
@@ -152,16 +151,16 @@ def _program(name: str) -> str:
     return str(beside) if beside.exists() else shutil.which(name) or name
 
 
-def _wait_for_s3(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for_s3(server: S3Server, lives: Callable[[], bool], log: Path) -> None:
     """Until its list of buckets is refused, since nobody asks by name, rather than its connection."""
     deadline = time.monotonic() + _S3_STARTS_WITHIN_S
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(server.endpoint, trust_env=False).status_code == httpx.codes.FORBIDDEN:
                 return
-        assert process.poll() is None, log.read_text()
+        assert lives(), log.read_text(errors="replace")
         time.sleep(0.1)
-    raise AssertionError(f"it did not start: {log.read_text()}")
+    raise AssertionError(f"it did not start: {log.read_text(errors='replace')}")
 
 
 def administer(url: str, *statements: str) -> None:

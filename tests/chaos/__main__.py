@@ -1,4 +1,4 @@
-"""`make chaos`: a long campaign on SQLite and one on PostgreSQL at the same time; writes benchmarks/results/chaos.md."""
+"""`make chaos`: long campaigns on SQLite, on PostgreSQL, and on PostgreSQL with S3, at the same time; writes benchmarks/results/chaos.md."""
 
 import argparse
 import sys
@@ -7,27 +7,28 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.chaos.campaign import run
-from tests.chaos.hosts import move_to_own_network
+from tests.chaos.hosts import move_to_own_space
 from tests.chaos.stack import LEASE_S
 from tests.chaos.table import Outcome, by_phase, markdown
 
+_PLACES = ["sqlite", "postgresql", "s3"]
 _RESULTS = Path("benchmarks/results/chaos.md")
 
 
 def main() -> int:
     """Run the campaigns. The exit code is 1 where one was not clean, struck less often than asked, or compared no ranking."""
     arguments = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    arguments.add_argument("--faults", type=int, default=220, help="number of faults, over both databases")
+    arguments.add_argument("--faults", type=int, default=220, help="number of faults, over all installations")
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument(
-        "--on", choices=["sqlite", "postgresql"], action="append", help="database; each time one more campaign"
+        "--on", choices=_PLACES, action="append", help="installation, s3 on PostgreSQL; each time one more campaign"
     )
     arguments.add_argument("--workers", type=int, default=3, help="worker processes of each installation")
     arguments.add_argument("--tables", type=int, default=3, help="kinds of jobs over tables")
     arguments.add_argument("--only", action="append", default=[], help="name of a fault")
     arguments.add_argument("--write", action="store_true", help=f"write {_RESULTS}")
     given = arguments.parse_args()
-    places = given.on or ["sqlite", "postgresql"]
+    places = given.on or _PLACES
     each = -(-given.faults // len(places))
     with ThreadPoolExecutor(len(places)) as pool:
         jobs = [pool.submit(_run, place, each, given.seed + number, given) for number, place in enumerate(places)]
@@ -70,5 +71,5 @@ def report(outcomes: list[Outcome], seed: int) -> str:
 
 
 if __name__ == "__main__":
-    move_to_own_network()
+    move_to_own_space()
     sys.exit(main())

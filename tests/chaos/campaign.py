@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from service.background.collect import collect
 from service.domain.job import ENDED, State
 from service.main import create_app
+from service.store.blobs import open_blobs
+from service.store.inventory import tidy
 from tests.chaos.clock import library
 from tests.chaos.faults import FAULTS
 from tests.chaos.orphans import orphans
@@ -56,7 +58,7 @@ def schedule(faults: Sequence[Fault], count: int, drawn: random.Random) -> list[
 def possible(stack: Stack) -> list[Fault]:
     """The faults that an installation can be struck by; the others are named in `left_out`."""
     has = {"postgresql": stack.postgres is not None, "disk": stack.disk is not None, "network": bool(stack.hosts)}
-    has["clock"] = library() is not None
+    has |= {"clock": library() is not None, "s3": stack.store is not None}
     if not has["clock"]:
         stack.left_out.append("clock jumps: libfaketime is not installed")
     return [fault for fault in FAULTS if all(has[need] for need in fault.needs)]
@@ -310,6 +312,9 @@ def _collect(stack: Stack) -> None:
     """What the service does once an hour, with hardly any grace: whoever wrote these files is dead."""
     services = create_app(stack.settings.model_copy(update={"collect_after_seconds": _GRACE_S})).state.services
     collect(services)
+    for home in set(stack.homes.values()) if stack.store is not None else ():
+        with services.database.read() as connection:  # as the workers of each host do
+            tidy(connection, open_blobs(stack.settings.model_copy(update={"home": home})), services.now())
     services.queue.close()
     services.database.close()
 

@@ -5,7 +5,6 @@ work. The third act, after recovery, puts the installation back. What the second
 installation counts as recovered.
 """
 
-import os
 import signal
 import threading
 import time
@@ -21,9 +20,10 @@ from service.settings import JOB_QUEUE, JOB_TASK, broker_options
 from service.store import leases
 from service.store.tables import jobs
 from tests.chaos.scene import COMPUTED, PAST_THE_LEASE_S, Acts, Fault, Scene
-from tests.chaos.servers import children
+from tests.chaos.servers import children, kill
 from tests.chaos.sharing_faults import SHARING_FAULTS
 from tests.chaos.stack import LEASE_S
+from tests.chaos.store_faults import STORE_FAULTS
 from tests.damage import cut_short, flip_bit
 
 _HOUR = 3600
@@ -38,7 +38,7 @@ def _worker_killed(scene: Scene) -> Acts:
 
 def _child_killed(scene: Scene) -> Acts:
     for child in children(scene.worker.pid):
-        _kill(child)
+        kill(child)
     yield None
     yield None
 
@@ -265,7 +265,7 @@ def _damaged(
         if found:
             damage(scene.drawn.choice(found), scene.drawn.uniform(0, 0.999))
         for child in children(scene.worker.pid) if killing else ():
-            _kill(child)
+            kill(child)
         yield None
         yield None
 
@@ -273,23 +273,16 @@ def _damaged(
 
 
 def _checkpoints(scene: Scene) -> list[Path]:
-    folder = scene.stack.settings.home / "jobs" / scene.job_id / "checkpoints"
+    folder = scene.home / "jobs" / scene.job_id / "checkpoints"
     return sorted(folder.glob("*.pt"))
 
 
 def _features(scene: Scene) -> list[Path]:
-    return sorted(scene.stack.blobs.features.glob("*/*.npy"))
+    return sorted((scene.home / "features").glob("*/*.npy"))
 
 
 def _canonical(scene: Scene) -> list[Path]:
-    return [scene.stack.blobs.canonical(scene.work.datasets[scene.kind.name])]
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    return [scene.home / "datasets" / scene.work.datasets[scene.kind.name] / "data.parquet"]
 
 
 _POSTGRESQL, _DISK, _NETWORK, _CLOCK = (frozenset({name}) for name in ("postgresql", "disk", "network", "clock"))
@@ -338,4 +331,5 @@ FAULTS = [
     Fault("broker dies while a host is cut off", _broker_replaced_while_cut, needs=_NETWORK),
     Fault("database dies while hosts wait for it, cut off", _database_replaced_while_cut, needs=_POSTGRESQL | _NETWORK),
     *SHARING_FAULTS,
+    *STORE_FAULTS,
 ]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _NET = "10.213"
 _TRIES = 20
+# When the first process is killed, the others are, too.
+_OWN = ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
 _MOVED = "SUSPECTS_CHAOS_MOVED"
 
 
@@ -46,17 +48,24 @@ class Network:
     hosts: list[Host]
 
 
-def move_to_own_network() -> None:
-    """Start this program again in a network namespace of its own, where that can be made.
+def can_have_own_space() -> bool:
+    """Whether such namespaces can be made here."""
+    if shutil.which(_OWN[0]) is None:
+        return False
+    return subprocess.run([*_OWN, "true"], check=False, capture_output=True).returncode == 0
+
+
+def move_to_own_space() -> None:
+    """Start this program again in namespaces of its own for network, processes and mounts, where those can be made.
 
     A browser anywhere on the machine gives up all its requests, those to the machine itself too, whenever a cable of its network
-    comes or goes.
+    comes or goes. And however the program ends, the kernel ends every process of its space, and nothing stays mounted.
     """
-    if _MOVED in os.environ or shutil.which("unshare") is None:
+    if _MOVED in os.environ or not can_have_own_space():
         return
-    if subprocess.run(["unshare", "--net", "true"], check=False, capture_output=True).returncode:
-        return
-    begin = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    # The shell stays, as the parent of all that lose theirs. Names of network namespaces are of this space, too.
+    prepare = 'ip link set lo up && mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && "$@"; exit $?'
+    begin = [*_OWN, "sh", "-c", prepare, "sh"]
     os.execvpe(begin[0], [*begin, *sys.orig_argv], {**os.environ, _MOVED: "yes"})  # this very program
 
 

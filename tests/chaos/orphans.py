@@ -16,7 +16,12 @@ def orphans(work: Workload) -> list[str]:
         states = {row[0]: row[1] for row in connection.execute(sa.select(jobs.c.id, jobs.c.state))}
         known = set(connection.execute(sa.select(datasets.c.id)).scalars())
         found = [*_rows(connection, states, known, work)]
-    return [*found, *_of_jobs(work, states), *_others(work.stack.settings.home, states, known)]
+    found += _of_jobs(work, states)
+    caches = [{one.relative_to(home).as_posix() for one in home.rglob("*")} for home in work.stack.homes.values()]
+    found += _units(work.stack.names().union(*caches), states, known)
+    for home in sorted(set(work.stack.homes.values())):
+        found += _unfinished(home)
+    return found
 
 
 def _of_jobs(work: Workload, states: dict[str, str]) -> Iterator[str]:
@@ -30,15 +35,28 @@ def _of_jobs(work: Workload, states: dict[str, str]) -> Iterator[str]:
             yield from (f"missing file jobs/{job_id}/{one}" for one in sorted(usual - names))
 
 
-def _others(home: Path, states: dict[str, str], known: set[str]) -> Iterator[str]:
+def _units(names: set[str], states: dict[str, str], known: set[str]) -> Iterator[str]:
     for kind, named in (("jobs", set(states)), ("datasets", known), ("networks", set[str]())):
-        for one in sorted((home / kind).glob("*")):
-            if one.name not in named:
-                yield f"folder {kind}/{one.name}"
-    unfinished = ("datasets/**/*.part", "datasets/**/.ingest-*", "features/*.part", "features/*/*.part", "uploads/*")
-    for pattern in unfinished:
-        for one in sorted(home.glob(pattern)):
-            yield f"unfinished {one.relative_to(home)}"
+        found = {one.split("/")[1] for one in names if one.startswith(f"{kind}/")}
+        yield from (f"folder {kind}/{one}" for one in sorted(found - named))
+
+
+_UNFINISHED = (
+    *(
+        "datasets/**/*.part",
+        "datasets/**/.ingest-*",
+        "features/*.part",
+        "features/*/*.part",
+        "uploads/*",
+        "cache/*.part*",
+    ),
+    *("jobs/*/scratch-*", "jobs/*/shared", "jobs/*/*.part", "jobs/*/checkpoints/*.part"),
+)
+
+
+def _unfinished(home: Path) -> Iterator[str]:
+    for pattern in _UNFINISHED:
+        yield from (f"unfinished {one.relative_to(home)}" for one in sorted(home.glob(pattern)))
 
 
 def _rows(connection: sa.Connection, states: dict[str, str], known: set[str], work: Workload) -> Iterator[str]:
@@ -48,8 +66,10 @@ def _rows(connection: sa.Connection, states: dict[str, str], known: set[str], wo
             yield from (f"row {table.name} of {job_id}" for job_id in sorted(named - set(states)))
     used = connection.execute(sa.select(jobs.c.id, jobs.c.dataset_id))
     yield from (f"row jobs {job_id} of {dataset}" for job_id, dataset in used if dataset not in known)
-    there = work.stack.blobs.canonical
-    yield from (f"row datasets {one} without its file" for one in sorted(known) if not there(one).exists())
+    names = work.stack.names()
+    yield from (
+        f"row datasets {one} without its file" for one in sorted(known) if f"datasets/{one}/data.parquet" not in names
+    )
     ranked = connection.execute(sa.select(suspects.c.job_id).distinct()).scalars()
     unfinished = [job_id for job_id in ranked if states.get(job_id) != State.COMPLETED]
     yield from (f"row suspects of {job_id}, which has not completed" for job_id in unfinished)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from service.domain.job import State
 from tests.chaos.part import Part
@@ -30,6 +31,11 @@ class Scene:
     def kind(self) -> Kind:
         """What job it is."""
         return self.work.kind_of(self.job_id)
+
+    @property
+    def home(self) -> Path:
+        """The data folder of the worker."""
+        return self.stack.homes[self.worker.name]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A PostgreSQL and a Valkey that can be killed and started again with what they had."""
+"""A PostgreSQL, a Valkey and an S3 server that can be killed and started again with what they had."""
 
 import contextlib
 import os
@@ -6,12 +6,15 @@ import signal
 import subprocess
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import redis
 import sqlalchemy as sa
 
 from tests.chaos.part import Part
+from tests.servers import seaweed, wait_for_s3
 
 _USER = "embedded_postgres"
 _WITHIN_S = 120.0
@@ -140,6 +143,26 @@ class Valkey(Part):
             client.flushall()
 
 
+class SeaweedFS(Part):
+    """An S3 server. What it has lives through its death, as with PostgreSQL."""
+
+    def __init__(self, folder: Path, address: str, ports: Sequence[int], log: Path) -> None:
+        folder.mkdir(parents=True)
+        self.server, command = seaweed(folder, address, ports)
+        super().__init__("s3", command, dict(os.environ), log)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        super().start()
+        wait_for_s3(self.server, lambda: self.lives, self.log)
+
+    def answers(self) -> bool:
+        """Whether it answers; a list of buckets, for which nobody asks by name, is refused."""
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(self.server.endpoint, trust_env=False, timeout=2).status_code == httpx.codes.FORBIDDEN
+        return False
+
+
 def children(pid: int) -> list[int]:
     """Numbers of all processes below a process."""
     parents: dict[int, list[int]] = {}
@@ -153,3 +176,9 @@ def children(pid: int) -> list[int]:
         found += below
         wanted += below
     return found
+
+
+def kill(pid: int) -> None:
+    """Kill one process, if it lives."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

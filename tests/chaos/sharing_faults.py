@@ -9,10 +9,12 @@ import sqlalchemy as sa
 
 from service.domain.job import State
 from service.settings import HELP_QUEUE
+from service.store.blobs import SHARED_FOLDER
 from service.store.tables import blocks
 from tests.chaos.part import Part
 from tests.chaos.scene import PAST_THE_LEASE_S, Acts, Fault, Scene
 from tests.chaos.stack import Stack
+from tests.chaos.store_faults import damage_one
 from tests.damage import cut_short, flip_bit
 
 _HELPED_WITHIN_S = 2.0  # less than a lease
@@ -88,12 +90,12 @@ def _block_damaged(damage: Callable[[Path, float], None]) -> Callable[[Scene], A
     def acts(scene: Scene) -> Acts:
         scene.stack.pause([scene.worker])
         deadline = time.monotonic() + _HELPED_WITHIN_S
-        found: list[Path] = []
+        found: list[str] = []
         while not found and time.monotonic() < deadline:
             time.sleep(0.01)
-            found = sorted(_files_of_blocks(scene))
+            found = sorted(_blocks(scene))
         if found:
-            damage(scene.drawn.choice(found), scene.drawn.uniform(0, 0.999))
+            damage_one(scene, found, damage)
         scene.worker.resume()
         if not found:
             return
@@ -103,8 +105,9 @@ def _block_damaged(damage: Callable[[Path, float], None]) -> Callable[[Scene], A
     return acts
 
 
-def _files_of_blocks(scene: Scene) -> Iterator[Path]:
-    return scene.stack.blobs.shared(scene.job_id).glob("*/*.block")
+def _blocks(scene: Scene) -> Iterator[str]:
+    folder = f"jobs/{scene.job_id}/{SHARED_FOLDER}/"
+    return (one for one in scene.stack.names() if one.startswith(folder) and one.endswith(".block"))
 
 
 def _messages_lost(scene: Scene) -> Acts:

@@ -1,4 +1,4 @@
-"""An installation of real processes, each of which can be killed: API, workers, Valkey, SQLite or PostgreSQL."""
+"""An installation of real processes, each of which can be killed: API, workers, Valkey, SQLite or PostgreSQL, perhaps an S3 server."""
 
 import contextlib
 import os
@@ -7,30 +7,31 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import httpx
 import sqlalchemy as sa
 
 from service.settings import WORKER_QUEUES, Settings
-from service.store.blobs import Blobs
+from service.store.blobs import Blobs, open_blobs
 from service.store.clock import database_time
 from service.store.engine import Database, migrate, open_database
 from service.store.tables import jobs, worker_processes
 from tests.chaos.clock import Clock
 from tests.chaos.hosts import Host, NoNamespaces, network
 from tests.chaos.part import Part
-from tests.chaos.servers import Postgres, Valkey
+from tests.chaos.servers import Postgres, SeaweedFS, Valkey
 from tests.disk import CannotMount, Disk, mounted
 from tests.servers import reserved_port
 
 LEASE_S = 3.0
 _HEARTBEAT_S = 1.0
 _DISK_MIB = 256
+_HOMES = 3
 _WHOLE_WITHIN_S = 120.0
 _SILENT_S = 10.0
 # A job is struck by more faults than five here, and each may take its worker.
@@ -51,26 +52,34 @@ class JobRow:
 
 @dataclass
 class Stack:
-    """The parts of an installation. `hosts`: those of the workers, none where there are no network namespaces."""
+    """The parts of an installation. `hosts`: those of the workers, none where there are no network namespaces.
+
+    `homes` are the data folders of the API and of each worker: one for all, or, with a store, those of hosts that share no file system.
+    """
 
     folder: Path
     settings: Settings
     database: Database
     broker: Valkey
     postgres: Postgres | None
+    store: SeaweedFS | None
     api: Part
     workers: list[Part]
     url: str
     clocks: dict[str, Clock]
     hosts: list[Host]
+    homes: dict[str, Path]
     disk: Disk | None
     client: httpx.Client
+    blobs: Blobs  # as a host that takes part in nothing sees them
     left_out: list[str] = field(default_factory=list)
 
-    @property
-    def blobs(self) -> Blobs:
-        """Its files."""
-        return Blobs(self.settings.home)
+    def names(self) -> set[str]:
+        """Paths of the files and folders that it keeps, in its data folder or in the store."""
+        if self.store is None:
+            return {one.relative_to(self.settings.home).as_posix() for one in self.settings.home.rglob("*")}
+        keys = [PurePosixPath(key) for key in self.blobs.stored()]
+        return {one.as_posix() for key in keys for one in (key, *key.parents)} - {"."}
 
     def rows(self) -> list[JobRow] | None:
         """All jobs as the database has them; None where it does not answer."""
@@ -117,7 +126,8 @@ class Stack:
         except sa.exc.DBAPIError:
             return False
         parents = {int(one.split("/")[0].rsplit("-", 2)[1]) for one in ready}
-        return all(one.lives and one.pid in parents for one in self.workers) and self.answers()
+        stores = self.store is None or self.store.answers()
+        return stores and all(one.lives and one.pid in parents for one in self.workers) and self.answers()
 
     def wait_until_whole(self) -> None:
         """Wait until it is."""
@@ -135,7 +145,7 @@ def wait_for(condition: Callable[[], bool], seconds: float, told: Callable[[], s
 
 @contextmanager
 def running(kind: str, workers: int) -> Iterator[Stack]:
-    """An installation on `sqlite` or `postgresql`; its folder stays where the block raises."""
+    """An installation on `sqlite`, `postgresql`, or `s3`, which has PostgreSQL, too; its folder stays where the block raises."""
     folder = Path(tempfile.mkdtemp(prefix="suspects-chaos-"))
     folder.chmod(0o755)
     with ExitStack() as opened:
@@ -143,33 +153,26 @@ def running(kind: str, workers: int) -> Iterator[Stack]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where the parts run: hosts of the workers, an address for the servers, data folders by part, and their disk."""
+
+    hosts: list[Host]
+    address: str
+    homes: dict[str, Path]
+    disk: Disk | None
+
+
 def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
-    logs, left_out = folder / "logs", []
+    logs, left_out = folder / "logs", list[str]()
     logs.mkdir()
-    hosts, address = [], "127.0.0.1"
-    try:
-        made = opened.enter_context(network(workers))
-        hosts, address = made.hosts, made.address
-    except NoNamespaces as error:
-        left_out.append(f"network cut: {error}")
-    home, disk = folder / "home", None
-    home.mkdir()
-    try:
-        disk = opened.enter_context(mounted(home, _DISK_MIB))
-    except CannotMount as error:
-        left_out.append(f"disk full: {error}")
-    home /= "files"
-    home.mkdir()
-    broker = Valkey(folder / "broker", address, opened.enter_context(reserved_port(address)), logs / "valkey.log")
-    postgres = None
-    if kind == "postgresql":
-        postgres = Postgres(
-            folder / "postgresql", address, opened.enter_context(reserved_port(address)), logs / "postgresql.log"
-        )
+    place = _place(folder, kind, workers, opened, left_out)
+    broker, postgres, store = _servers(folder, kind, place.address, opened)
     # The database is on another disk than the files, as docs/production.md says.
     url = postgres.url if postgres else f"sqlite:///{folder / 'suspects.db'}"
     settings = Settings(
-        home=home,
+        home=place.homes["api"],
+        artefacts="" if store is None else "s3://suspects/chaos",
         database_url=url,
         broker_url=broker.url,
         lease_seconds=LEASE_S,
@@ -179,21 +182,25 @@ def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
         max_attempts=_ATTEMPTS,
         threads=1,
     )
-    clocks = {name: Clock(folder / f"{name}.clock") for name in ("api", *(f"worker{i}" for i in range(workers)))}
+    clocks = {name: Clock(folder / f"{name}.clock") for name in place.homes}
     port = opened.enter_context(reserved_port())
-    api = Part("api", _api(port), _environment(settings, clocks["api"]), logs / "api.log")
+    commands = [_worker(number) for number in range(workers)]
+    if place.hosts:
+        commands = [host.command(one) for host, one in zip(place.hosts, commands, strict=True)]
+    commands.insert(0, _api(port))
     parts = []
-    for number in range(workers):
-        command = hosts[number].command(_worker(number)) if hosts else _worker(number)
-        clock = clocks[f"worker{number}"]
-        parts.append(Part(f"worker{number}", command, _environment(settings, clock), logs / f"worker{number}.log"))
-    servers: list[Part] = [broker] if postgres is None else [broker, postgres]
-    for server in servers:
-        opened.callback(server.end)
-        server.start()
+    for name, command in zip(place.homes, commands, strict=True):
+        environment = _environment(settings.model_copy(update={"home": place.homes[name]}), clocks[name])
+        environment |= {} if store is None else store.server.environment
+        parts.append(Part(name, command, environment, logs / f"{name}.log"))
+    blobs = Blobs(settings.home)
+    if store is not None:
+        _enter_environment(store.server.environment, opened)
+        blobs = open_blobs(settings.model_copy(update={"home": folder / "observer"}))
+        blobs.probe()  # this server makes the bucket
     with _MIGRATING:
         migrate(url)
-    for part in (api, *parts):
+    for part in parts:
         opened.callback(part.end)
         part.start()
     database = open_database(url)
@@ -205,17 +212,69 @@ def _started(folder: Path, kind: str, workers: int, opened: ExitStack) -> Stack:
         database,
         broker,
         postgres,
-        api,
-        parts,
+        store,
+        parts[0],
+        parts[1:],
         f"http://127.0.0.1:{port}/",
         clocks,
-        hosts,
-        disk,
+        place.hosts,
+        place.homes,
+        place.disk,
         client,
+        blobs,
         left_out,
     )
     stack.wait_until_whole()
     return stack
+
+
+def _place(folder: Path, kind: str, workers: int, opened: ExitStack, left_out: list[str]) -> _Place:
+    hosts, address = list[Host](), "127.0.0.1"
+    try:
+        made = opened.enter_context(network(workers))
+        hosts, address = made.hosts, made.address
+    except NoNamespaces as error:
+        left_out.append(f"network cut: {error}")
+    home, disk = folder / "home", None
+    home.mkdir()
+    try:
+        disk = opened.enter_context(mounted(home, _DISK_MIB * (_HOMES if kind == "s3" else 1)))
+    except CannotMount as error:
+        left_out.append(f"disk full: {error}")
+    homes = {"api": home / "files"}
+    for number in range(workers):
+        # With a store, the API is on a host of its own, and two workers share one.
+        homes[f"worker{number}"] = home / f"host{number // 2}" if kind == "s3" else homes["api"]
+    for one in set(homes.values()):
+        one.mkdir()
+    return _Place(hosts, address, homes, disk)
+
+
+def _servers(
+    folder: Path, kind: str, address: str, opened: ExitStack
+) -> tuple[Valkey, Postgres | None, SeaweedFS | None]:
+    def ports(count: int) -> list[int]:
+        return [opened.enter_context(reserved_port(address)) for _ in range(count)]
+
+    logs = folder / "logs"
+    broker = Valkey(folder / "broker", address, ports(1)[0], logs / "valkey.log")
+    postgres = store = None
+    if kind != "sqlite":
+        postgres = Postgres(folder / "postgresql", address, ports(1)[0], logs / "postgresql.log")
+    if kind == "s3":
+        store = SeaweedFS(folder / "s3", address, ports(8), logs / "s3.log")
+    for server in (broker, postgres, store):
+        if server is not None:
+            opened.callback(server.end)
+            server.start()
+    return broker, postgres, store
+
+
+def _enter_environment(variables: Mapping[str, str], opened: ExitStack) -> None:
+    """Let this process find the store, too; it reads what is there and damages it."""
+    os.environ.update(variables)
+    for name in variables:
+        opened.callback(os.environ.pop, name, None)
 
 
 def _api(port: int) -> list[str]:
@@ -233,6 +292,7 @@ def _environment(settings: Settings, clock: Clock) -> dict[str, str]:
     given = settings.model_dump(
         include={
             "home",
+            "artefacts",
             "database_url",
             "broker_url",
             "lease_seconds",

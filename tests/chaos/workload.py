@@ -6,6 +6,7 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,12 +89,8 @@ class Workload:
 
     def upload(self, kind: Kind) -> None:
         """Upload the dataset of a kind; where it is there already and damaged, this makes it anew."""
-        made = self.stack.client.post(
-            "/datasets",
-            files={"file": (f"{kind.name}.{kind.suffix}", kind.content)},
-            data={"spec": json.dumps(kind.columns)},
-        )
-        made.raise_for_status()
+        files, spec = {"file": (f"{kind.name}.{kind.suffix}", kind.content)}, json.dumps(kind.columns)
+        made = self._answer(lambda: self.stack.client.post("/datasets", files=files, data={"spec": spec}))
         self.datasets[kind.name] = made.json()["id"]
 
     def submit(self, kind: Kind) -> str:
@@ -114,7 +111,14 @@ class Workload:
             lambda: self.stack.client.post("/jobs", files=files, data={"spec": spec}, headers={"Idempotency-Key": key}),
         )
 
-    def _accepted(self, kind: Kind, ask: Any) -> str:
+    def _accepted(self, kind: Kind, ask: Callable[[], httpx.Response]) -> str:
+        job_id: str = self._answer(ask).json()["id"]
+        self.submitted[job_id] = kind
+        return job_id
+
+    @staticmethod
+    def _answer(ask: Callable[[], httpx.Response]) -> httpx.Response:
+        """What the API answers once it can."""
         deadline = time.monotonic() + _WITHIN_S
         while True:
             try:
@@ -123,9 +127,7 @@ class Workload:
                 why = repr(error)
             else:
                 if answer.is_success:
-                    job_id: str = answer.json()["id"]
-                    self.submitted[job_id] = kind
-                    return job_id
+                    return answer
                 why = answer.text
                 assert answer.status_code >= 500, why
             if time.monotonic() > deadline:
@@ -162,8 +164,8 @@ class Workload:
 
     def names_of(self, job_id: str) -> set[str]:
         """Names of the files of a job."""
-        folder = self.stack.blobs.job(job_id)
-        return {str(one.relative_to(folder)) for one in folder.rglob("*")}
+        folder = f"jobs/{job_id}/"
+        return {one.removeprefix(folder) for one in self.stack.names() if one.startswith(folder)}
 
     def kind_of(self, job_id: str) -> Kind:
         """What job it is."""
