@@ -13,6 +13,8 @@ from pathlib import Path
 
 KINDS = ("datasets", "jobs", "networks")
 _STAMPED_EVERY_S = 60.0
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.05
 
 
 class Units:
@@ -62,9 +64,18 @@ class Units:
 
     @contextmanager
     def fetching(self, path: Path) -> Iterator[None]:
-        """One process and thread at a time fetches into a unit; the others wait."""
-        with _locked(self._lock(self.of(path) or path, "fetch"), fcntl.LOCK_EX):
-            yield
+        """One process and thread at a time fetches into a unit; the others wait.
+
+        They do not wait for ever: one that was stopped while it fetched would keep all of its host from the unit. Two that fetch at
+        once do each other no harm.
+        """
+        lock, deadline = self._lock(self.of(path) or path, "fetch"), time.monotonic() + _PATIENCE_S
+        while True:
+            with _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB) as alone:
+                if alone or time.monotonic() > deadline:
+                    yield
+                    return
+            time.sleep(_PAUSE_S)
 
     @contextmanager
     def alone(self, unit: Path) -> Iterator[bool]:

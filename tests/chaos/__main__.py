@@ -1,4 +1,4 @@
-"""`make chaos`: long campaigns on SQLite, on PostgreSQL, and on PostgreSQL with S3, at the same time; writes benchmarks/results/chaos.md."""
+"""`make chaos`: long campaigns on SQLite, on PostgreSQL, and on PostgreSQL with S3, two at a time; writes benchmarks/results/chaos.md."""
 
 import argparse
 import sys
@@ -12,6 +12,7 @@ from tests.chaos.stack import LEASE_S
 from tests.chaos.table import Outcome, by_phase, markdown
 
 _PLACES = ["sqlite", "postgresql", "s3"]
+_AT_ONCE = 2  # three disturb each other on a machine of two cores
 _RESULTS = Path("benchmarks/results/chaos.md")
 
 
@@ -30,7 +31,7 @@ def main() -> int:
     given = arguments.parse_args()
     places = given.on or _PLACES
     each = -(-given.faults // len(places))
-    with ThreadPoolExecutor(len(places)) as pool:
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         jobs = [pool.submit(_run, place, each, given.seed + number, given) for number, place in enumerate(places)]
         outcomes = [job.result() for job in jobs]
     text = report(outcomes, given.seed)

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import ArtefactsUnavailable, Damaged
 from service.settings import Settings
-from service.store import datasets
+from service.store import datasets, units
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore, StoredArtefact
 from service.store.blobs import Blobs, open_blobs
 from service.store.create import create_with_files
 from service.store.engine import Database
 from service.store.seal import check, read_checked, remove_sealed, seal_folder, sealed_write
+from service.store.units import Units
 from tests.builders import dataset_info
 from tests.damage import flip_bit
 
@@ -152,6 +153,17 @@ def test_a_file_is_fetched_once_whoever_asks_at_once(tmp_path: Path, store: Watc
         thread.join()
     assert store.read.count("datasets/ds_1/data.parquet") == 1
     assert store.read.count("jobs/job_1/ranking/header.json") == 1
+
+
+def test_one_that_was_stopped_while_it_fetched_does_not_hold_up_the_others_for_ever(
+    tmp_path: Path, store: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = host(tmp_path, "one", store), host(tmp_path, "other", store)
+    one.upload(add_files(one), write_ranking(one, "{}"))
+    monkeypatch.setattr(units, "_PATIENCE_S", 0.1)
+    with Units(other.home).fetching(other.dataset("ds_1")), Units(other.home).fetching(other.job("job_1")):
+        assert other.canonical("ds_1").read_bytes() == b"rows"
+        assert (other.ranking("job_1") / "header.json").read_text() == "{}"
 
 
 def test_what_is_damaged_on_the_way_is_fetched_once_more(tmp_path: Path, store: Watched) -> None:
