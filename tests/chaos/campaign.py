@@ -183,6 +183,7 @@ class Campaign:
         if job["state"] != State.FAILED:
             return False
         error = job["error"]
+        _say(f"{self.outcome.installation} {job_id}: {error['code']}: {error['detail']}")
         if error["code"] not in _CURABLE:
             self._lose(job_id, f"{error['code']}: {error['detail']}")
             return False
@@ -305,6 +306,9 @@ def run(
         if not outcome.lost:
             _collect(stack)
             outcome.orphans = orphans(work)
+        stack.is_kept = not outcome.is_clean()
+        if stack.is_kept:
+            _say(f"{installation}: the logs stay in {stack.folder / 'logs'}")
     return outcome
 
 

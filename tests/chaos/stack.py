@@ -73,6 +73,7 @@ class Stack:
     client: httpx.Client
     blobs: Blobs  # as a host that takes part in nothing sees them
     left_out: list[str] = field(default_factory=list)
+    is_kept: bool = False  # its folder, with the logs, when it has ended
 
     def names(self) -> set[str]:
         """Paths of the files and folders that it keeps, in its data folder or in the store."""
@@ -145,12 +146,14 @@ def wait_for(condition: Callable[[], bool], seconds: float, told: Callable[[], s
 
 @contextmanager
 def running(kind: str, workers: int) -> Iterator[Stack]:
-    """An installation on `sqlite`, `postgresql`, or `s3`, which has PostgreSQL, too; its folder stays where the block raises."""
+    """An installation on `sqlite`, `postgresql`, or `s3`, which has PostgreSQL, too; its folder stays where the block raises, or says so."""
     folder = Path(tempfile.mkdtemp(prefix="suspects-chaos-"))
     folder.chmod(0o755)
     with ExitStack() as opened:
-        yield _started(folder, kind, workers, opened)
-    shutil.rmtree(folder, ignore_errors=True)
+        stack = _started(folder, kind, workers, opened)
+        yield stack
+    if not stack.is_kept:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
