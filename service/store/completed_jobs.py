@@ -6,9 +6,8 @@ from service.domain.dataset import DatasetInfo
 from service.domain.job import State
 from service.store import datasets, jobs, pulls, rescorings
 from service.store.jobs import Job
-from service.store.projects import visible
+from service.store.projects import is_visible
 from service.store.recent import Recent
-from service.store.tables import jobs as table
 
 _KEPT = 64
 
@@ -23,15 +22,15 @@ class CompletedJobs:
 
     def job(self, connection: sa.Connection, job_id: str) -> Job | None:
         """A job in any state as it is now, or None."""
-        version = rescorings.version(connection, job_id)
-        known = self._jobs.get((job_id, version))
-        if known is not None:
-            state = sa.select(table.c.state).where(table.c.id == job_id, visible(connection, table))
-            if connection.execute(state).scalar() == State.COMPLETED:
-                return known
+        now = rescorings.standing(connection, job_id)
+        if now is None:
+            return None
+        known = self._jobs.get((job_id, now.version))
+        if known is not None and now.state == State.COMPLETED:
+            return known if is_visible(connection, known.project) else None
         job = jobs.get(connection, job_id)
         if job is not None and job.state == State.COMPLETED:
-            self._jobs.put((job_id, version), job)
+            self._jobs.put((job_id, now.version), job)
         return job
 
     def is_pulled(self, connection: sa.Connection, job: Job) -> bool:

@@ -59,7 +59,7 @@ def page(
 
 def any_key(connection: sa.Connection) -> bool:
     """Whether somebody created a key, in any project; expired ones count, sign-ins do not."""
-    return connection.execute(sa.select(keys.c.id).where(~_of_session()).limit(1)).first() is not None
+    return connection.execute(_ANY_KEY).first() is not None
 
 
 def others_without_admin(connection: sa.Connection, key_id: str, now: datetime) -> bool:
@@ -97,6 +97,10 @@ def remove_ended_sessions(connection: sa.Connection, before: datetime) -> int:
 
 def _of_session() -> sa.ColumnElement[bool]:
     return keys.c.id.startswith(SESSION_PREFIX, autoescape=True)
+
+
+# Made once: every request without a key asks for it, and to make a statement takes longer than to execute it.
+_ANY_KEY = sa.select(keys.c.id).where(~_of_session()).limit(1)
 
 
 def _view(row: sa.RowMapping) -> KeyView:

@@ -22,6 +22,11 @@ def visible(connection: sa.Connection, table: sa.Table) -> sa.ColumnElement[bool
     return sa.true() if project is None else table.c.project == project
 
 
+def is_visible(connection: sa.Connection, project: str) -> bool:
+    """Whether a row of this project may be seen over this connection."""
+    return project_of(connection) in (None, project)
+
+
 def project_of_new_rows(connection: sa.Connection) -> str:
     """The project that a row written over this connection belongs to."""
     return project_of(connection) or DEFAULT_PROJECT

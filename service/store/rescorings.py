@@ -20,6 +20,13 @@ from service.store.blobs import Blobs, ranking_name
 from service.store.tables import jobs, rescorings, reviews
 
 _WRITER = (rescorings.c.owner, rescorings.c.attempts)
+# Made once: every request asks for it, and to make a statement takes longer than to execute it.
+_NEWEST = (
+    sa.select(sa.func.max(rescorings.c.version))
+    .where(rescorings.c.job_id == sa.bindparam("job_id"), rescorings.c.state == "completed")
+    .scalar_subquery()
+)
+_STANDING = sa.select(jobs.c.state, _NEWEST.label("newest")).where(jobs.c.id == sa.bindparam("job_id"))
 
 
 class RescoringLost(Exception):
@@ -50,14 +57,26 @@ class Rescoring(BaseModel):
     finished_at: datetime | None
 
 
-def version(connection: sa.Connection, job_id: str) -> int:
-    """The version of the ranking that a job has now; 0 is that of the job itself, FIRST one that it gives before."""
-    wanted = (rescorings.c.job_id == job_id) & (rescorings.c.state == "completed")
-    newest = sa.select(sa.func.max(rescorings.c.version)).where(wanted).scalar_subquery()
-    row = connection.execute(sa.select(jobs.c.state, newest.label("newest")).where(jobs.c.id == job_id)).one_or_none()
+@dataclass(frozen=True)
+class Standing:
+    """The state of a job, and the version of the ranking that it has now; 0 is that of the job itself, FIRST one that it gives before."""
+
+    state: State
+    version: int
+
+
+def standing(connection: sa.Connection, job_id: str) -> Standing | None:
+    """Those of a job, or None where it is not there."""
+    row = connection.execute(_STANDING, {"job_id": job_id}).one_or_none()
     if row is None:
-        return 0
-    return FIRST if row.state in ACTIVE else row.newest or 0
+        return None
+    return Standing(State(row.state), FIRST if row.state in ACTIVE else row.newest or 0)
+
+
+def version(connection: sa.Connection, job_id: str) -> int:
+    """The version of the ranking that a job has now; 0 also where it is not there."""
+    found = standing(connection, job_id)
+    return 0 if found is None else found.version
 
 
 def folder(connection: sa.Connection, blobs: Blobs, job_id: str, version: int) -> Path:
