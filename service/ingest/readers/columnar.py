@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from service.ingest.faults import malformed
 from service.ingest.limits import Limits
 from service.ingest.readers.arrow_sizes import expanded_bytes
 from service.ingest.readers.decoded_size import decoded_bytes, view_bytes
-from service.ingest.readers.parquet_sizes import declared_bytes, longest_value
+from service.ingest.readers.parquet_sizes import declared_bytes, false_page, longest_value
 from service.ingest.readers.table_form import distinct_names, repeated_columns
 from service.ingest.source import BATCH_BYTES, Batch, RowSource, Upload, batch_rows
 
@@ -33,6 +34,10 @@ def open_parquet(upload: Upload) -> RowSource:
         upload.limits.check_columns(len(schema))
         size = upload.path.stat().st_size
         upload.limits.check_decoded(size, declared_bytes(file.metadata))
+        if column := false_page(upload.path, file.metadata):
+            raise malformed(
+                f"a page of the column {column!r} claims more bytes than the column has", f"column {column}"
+            )
         most = max(1, _DECODED_AT_ONCE // max(1, longest_value(upload.path, file.metadata)))
 
     def batches(columns: list[int], rows: int, path_of: int | None) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 _HEADER = 64  # bytes of a page that begin with its kind, its size and its compressed size
 _DICTIONARY_PAGE = 2
+_SLACK = 2**20  # bytes: some writers count the headers of pages otherwise
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 _BY_DICTIONARY = frozenset({"PLAIN_DICTIONARY", "RLE_DICTIONARY"})
 
@@ -32,6 +33,21 @@ def longest_value(path: Path, metadata: Any) -> int:
     return longest
 
 
+def false_page(path: Path, metadata: Any) -> str:
+    """Name of a column whose first dictionary or data page claims far more bytes than all its pages have; empty without one.
+
+    As many bytes as a page claims are taken from memory before it is read and before it is expanded.
+    """
+    with path.open("rb") as file:
+        for chunk in _chunks(metadata):
+            for place in (chunk.dictionary_page_offset, chunk.data_page_offset):
+                _, expanded, packed = _page(file, place or 0)
+                has = chunk.total_uncompressed_size, chunk.total_compressed_size
+                if any((one or 0) > _SLACK + 2 * all_ for one, all_ in zip((expanded, packed), has, strict=True)):
+                    return str(chunk.path_in_schema)
+    return ""
+
+
 def _chunks(metadata: Any) -> Iterator[Any]:
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
@@ -44,13 +60,19 @@ def _dictionary_bytes(file: BinaryIO, chunk: Any) -> int:
     A page header is a structure in Thrift's compact protocol, whose first fields are the kind and the expanded size.
     """
     places = [place for place in (chunk.dictionary_page_offset, chunk.data_page_offset) if place]
-    file.seek(max(0, min(places, default=0)))
-    header = file.read(_HEADER)
-    kind, after = _field(header, 0)
-    size, _ = _field(header, after)
+    kind, size, _ = _page(file, min(places, default=0))
     if kind == _DICTIONARY_PAGE and size is not None and size >= 0:
         return size
     return int(chunk.total_uncompressed_size)
+
+
+def _page(file: BinaryIO, place: int) -> tuple[int | None, int | None, int | None]:
+    """Kind, expanded and compressed size of the page at a place, by its header; None for what is no such header."""
+    file.seek(max(0, place))
+    header = file.read(_HEADER)
+    kind, after = _field(header, 0)
+    expanded, after = _field(header, after)
+    return kind, expanded, _field(header, after)[0]
 
 
 def _field(header: bytes, place: int) -> tuple[int | None, int]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.domain.errors import TooLarge
+from service.domain.errors import Malformed, TooLarge
 from service.ingest.readers.decoded_size import decoded_bytes
 from service.ingest.readers.parquet_sizes import declared_bytes, longest_value
 from tests.unit.ingest.uploads import Take
@@ -133,3 +133,22 @@ def test_texts_of_a_large_dictionary_are_read_as_others_are(take: Take) -> None:
     by_dictionary, plain = take(parquet(column), "a.parquet"), take(parquet(column, use_dictionary=False), "a.parquet")
     assert by_dictionary.found == plain.found
     assert by_dictionary.table == plain.table
+
+
+@pytest.mark.parametrize("is_packed", [False, True], ids=["expanded", "compressed"])
+@pytest.mark.parametrize("which", ["dictionary_page_offset", "data_page_offset"])
+def test_a_page_that_claims_more_bytes_than_its_column_has_is_refused_unread(
+    take: Take, which: str, is_packed: bool
+) -> None:
+    content = bytearray(parquet(pa.array(["u", "v", "w", "u"] * 500)))
+    chunk = pq.read_metadata(io.BytesIO(content)).row_group(0).column(0)
+    place = getattr(chunk, which)
+    assert content[place : place + 3 : 2] == b"\x15\x15"  # kind, then the expanded size as a variable-length number
+    start = place + 3
+    end = next(n for n in range(start, start + 6) if content[n] < 128) + 1
+    if is_packed:  # the next number
+        start, end = end + 1, next(n for n in range(end + 1, end + 7) if content[n] < 128) + 1
+    claimed = 2 * (2**31 - 20)  # signed numbers are written twice as large
+    content[start:end] = bytes([*(claimed >> 7 * n & 127 | 128 for n in range(4)), claimed >> 28])
+    with pytest.raises(Malformed, match="a page of the column 'x' claims more bytes"):
+        take(bytes(content), "a.parquet")
