@@ -156,6 +156,18 @@ class Blobs:
         self.discard(folder)
         _remove_empty(folder.parent)  # unless another claim has a folder there
 
+    def discard_fetched_shared(self, job_id: str) -> bool:
+        """Delete on this host what it has of that, unless a process here uses the job; gives whether it has nothing more.
+
+        Without a store nothing was fetched, and nothing is deleted.
+        """
+        if self.cache is None:
+            return True
+        with self.cache.units.alone(self.job(job_id)) as free:
+            if free:
+                self.remove_here(self.shared(job_id))
+        return free
+
     def shared_file(self, path: Path) -> Path:
         """A file in it."""
         return self._file(path)

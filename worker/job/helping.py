@@ -20,6 +20,7 @@ class Helper:
 
     def __init__(self) -> None:
         self._opened: tuple[tuple[str, str], OpenedComputation] | None = None
+        self._helped: set[str] = set()  # jobs of which this host may have fetched files
 
     def forget(self) -> None:
         """Free the memory of what was opened."""
@@ -35,6 +36,10 @@ class Helper:
         if block is None:
             self.forget()
             return False
+        # Not as soon as there is no block: the same job may offer more, of the same arrays.
+        self._helped = {one for one in self._helped - {job_id} if not context.blobs.discard_fetched_shared(one)} | {
+            job_id
+        }
         taken, files = HelpedBlock(block, owner, done=False), SharedFiles(context.blobs, job_id, block.claim)
         try:
             with context.blobs.in_use(context.blobs.job(job_id)):

@@ -292,6 +292,27 @@ def test_what_could_not_be_offered_is_removed(scene: Scene, monkeypatch: pytest.
     assert not scene.folder.exists()
 
 
+def test_a_helper_that_helps_with_another_job_keeps_nothing_of_the_one_before(scene: Scene, tmp_path: Path) -> None:
+    scene.put_files_in_store(tmp_path / "store")
+    arrays = scene.begin()
+    home = tmp_path / "other host"
+    there = Blobs(home, ArtefactCache(home, ArtefactStore(f"file://{tmp_path / 'store'}"), 2**30))
+    helper = Helper()
+    with_others = replace(scene.context, blobs=there)
+    assert helper.help_with("job_1", "1/helper", with_others)
+    assert list(there.shared("job_1").glob("*/*.npy"))
+    helper._helped.add("job_0")  # another one that it has helped with before
+    earlier = there.shared("job_0") / "claim"
+    earlier.mkdir(parents=True)
+    with there.in_use(there.job("job_0")):
+        assert helper.help_with("job_1", "1/again", with_others)
+        assert earlier.exists()
+    assert helper.help_with("job_1", "1/third", with_others)
+    assert not there.shared("job_0").exists()
+    assert list(there.shared("job_1").glob("*/*.npy"))
+    scene.assert_complete(arrays())
+
+
 def test_a_helper_that_fails_gives_its_block_back(scene: Scene) -> None:
     arrays = scene.begin()
     recipe = next(scene.folder.glob("*/twice-0.json"))
