@@ -65,7 +65,7 @@ def table(tallies: Iterable[Tally]) -> str:
     """The tables of readers and of what their files were made from, and each file that failed, by its number."""
     found = sorted(tallies, key=lambda one: SOURCES[one.source].reader)
     longer = f"one of more than {FULL_SPEED_MIB} MiB in as much more time as it is larger"
-    law = f"each file is read within {WITHIN_S:.0f} s ({longer}) and {MOST_MIB} MiB of memory, or is refused with an error for clients"
+    law = f"each file is read within {WITHIN_S:.0f} s of processor time ({longer}) and {MOST_MIB} MiB of memory, or is refused with an error for clients"
     lines = [
         "# Hostile files, read within limits",
         "",
