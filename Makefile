@@ -105,6 +105,7 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.early
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.frozen
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.phases
 	$(BIN)/python -m benchmarks.training_speed
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.peers
