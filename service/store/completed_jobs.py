@@ -22,7 +22,7 @@ class CompletedJobs:
 
     def job(self, connection: sa.Connection, job_id: str) -> Job | None:
         """A job in any state as it is now, or None."""
-        now = rescorings.standing(connection, job_id)
+        now = rescorings.job_version(connection, job_id)
         if now is None:
             return None
         known = self._jobs.get((job_id, now.version))

@@ -26,7 +26,7 @@ _NEWEST = (
     .where(rescorings.c.job_id == sa.bindparam("job_id"), rescorings.c.state == "completed")
     .scalar_subquery()
 )
-_STANDING = sa.select(jobs.c.state, _NEWEST.label("newest")).where(jobs.c.id == sa.bindparam("job_id"))
+_JOB_VERSION = sa.select(jobs.c.state, _NEWEST.label("newest")).where(jobs.c.id == sa.bindparam("job_id"))
 
 
 class RescoringLost(Exception):
@@ -58,24 +58,24 @@ class Rescoring(BaseModel):
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobVersion:
     """The state of a job, and the version of the ranking that it has now; 0 is that of the job itself, FIRST one that it gives before."""
 
     state: State
     version: int
 
 
-def standing(connection: sa.Connection, job_id: str) -> Standing | None:
+def job_version(connection: sa.Connection, job_id: str) -> JobVersion | None:
     """Those of a job, or None where it is not there."""
-    row = connection.execute(_STANDING, {"job_id": job_id}).one_or_none()
+    row = connection.execute(_JOB_VERSION, {"job_id": job_id}).one_or_none()
     if row is None:
         return None
-    return Standing(State(row.state), FIRST if row.state in ACTIVE else row.newest or 0)
+    return JobVersion(State(row.state), FIRST if row.state in ACTIVE else row.newest or 0)
 
 
 def version(connection: sa.Connection, job_id: str) -> int:
     """The version of the ranking that a job has now; 0 also where it is not there."""
-    found = standing(connection, job_id)
+    found = job_version(connection, job_id)
     return 0 if found is None else found.version
 
 
