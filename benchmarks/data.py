@@ -1,8 +1,10 @@
 """Development data as a client would upload it, read from the folder that SUSPECTS_DATA names."""
 
+import atexit
 import gzip
 import io
 import os
+import shutil
 import tempfile
 import zipfile
 from dataclasses import fields
@@ -28,9 +30,16 @@ _GREYSCALE = 3_000  # of 12,000
 
 def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[DatasetInfo, Canonical]:
     """A development set by name, ingested as an upload would be: all of it, its first `rows`, or as many drawn."""
-    folder = Path(tempfile.mkdtemp(prefix="suspects-benchmark-"))
+    folder = scratch()
     source, spec = _upload(name, rows, seed, folder)
     return taken(source, spec, folder)
+
+
+def scratch() -> Path:
+    """A new folder that is removed when the program ends."""
+    folder = Path(tempfile.mkdtemp(prefix="suspects-benchmark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def taken(source: Path, spec: DatasetSpec, folder: Path) -> tuple[DatasetInfo, Canonical]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from PIL import Image
 
-from benchmarks.data import DATA, cifar, load, taken
+from benchmarks.data import DATA, cifar, load, scratch, taken
 from benchmarks.runs import Run, fixed, run
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.specs import Glitch, JobOptions, ModelRequest, TrainingRequest
@@ -48,7 +48,7 @@ def opened(name: str, rows: int, seed: int) -> tuple[DatasetInfo, Canonical]:
     """A development set, at most `rows` of it."""
     if name in ("mnist", "fmnist", "trec"):
         return load(name, rows, seed)
-    folder = Path(tempfile.mkdtemp(prefix="suspects-benchmark-"))
+    folder = scratch()
     if name == "yoruba":
         source = DATA / "text" / "yoruba_news_weak.csv.gz"
         return taken(source, DatasetSpec(name=name, label="clean_label", features=["text"]), folder)

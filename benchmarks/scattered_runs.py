@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from benchmarks.data import DATA, EMBEDDINGS, IMAGES, TEXTS, embedded, load, taken
+from benchmarks.data import DATA, EMBEDDINGS, IMAGES, TEXTS, embedded, load, scratch, taken
 from benchmarks.runs import fixed, run
 from benchmarks.truth_runs import flat_inputs
 from service.domain.dataset import DatasetInfo, DatasetSpec
@@ -139,7 +138,7 @@ def mixed(name: str, kind: str, count: int, rows: int, seed: int) -> tuple[Datas
     labels = np.concatenate([y[kept], draws.choice(np.unique(y), len(others))])
     order = draws.permutation(len(labels))
     values, labels = np.concatenate([x[kept], others])[order], labels[order]
-    folder = Path(mkdtemp(prefix="suspects-benchmark-"))
+    folder = scratch()
     info, dataset = taken(*_upload(name, values, labels, folder), folder)
     return info, dataset, (np.arange(len(labels)) >= len(kept))[order]
 

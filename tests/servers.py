@@ -125,7 +125,7 @@ def seaweed(folder: Path, address: str, ports: Sequence[int]) -> tuple[S3Server,
         "volume.max": 30,
     }
     named = (f"-{name}={value}" for name, value in options.items())
-    return server, [_program("weed"), "server", "-filer", "-s3", *named]
+    return server, [_program("weed"), f"-logdir={folder}", "server", "-filer", "-s3", *named]
 
 
 @contextmanager
