@@ -50,6 +50,10 @@ class Signal(BaseModel):
         False, description="Reads gradients of weights: not computed for boosted trees, which have none."
     )
     trees: bool = Field(False, description="Computed only for boosted trees.")
+    relabelled: bool = Field(
+        False,
+        description="Compares with influence after relabelling. Jobs with such a signal go over all pairs two times more.",
+    )
     headline: bool = Field(False, description="One of the two answers; its scores are in [0, 1].")
 
     @computed_field(description="What is needed beside the logits of a model. features: inputs of its last layer.")  # type: ignore[prop-decorator]  # as pydantic documents it
@@ -214,6 +218,7 @@ _TABLE = (
         formula="sum_{j: y_j=y_i} min(I'_ij, 0), I' = influence at the last checkpoint with sample i relabelled to arg min_c sum_{j: y_j=c} min(I_ij, 0)",
         source=_KDD,
         cost="pairs",
+        relabelled=True,
     ),
     Signal(
         name="pcid",
@@ -222,6 +227,7 @@ _TABLE = (
         formula="1 / (mpi_i max_c |P_ic - P'_ic|), P_ic = sum_{j: y_j=c} max(I_ij, 0), P' = the same at the last checkpoint with sample i relabelled to the class of the second largest P_ic",
         source=_KDD,
         cost="pairs",
+        relabelled=True,
     ),
     Signal(
         name="cfrank",
@@ -230,6 +236,7 @@ _TABLE = (
         formula="max(rank(cnci), rank(pcid))",
         source=_KDD,
         cost="pairs",
+        relabelled=True,
     ),
     Signal(
         name="relatif",

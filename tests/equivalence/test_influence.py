@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.data import TensorDataset
 
+from tests.equivalence.pairs import others, pair_sums
 from worker.influence import activations, gradients
 from worker.influence.activations import ActivationRecorder, Trace, logit_errors
+from worker.influence.class_segments import ClassSegments
 from worker.influence.gradient_sources import LastLayerGradients
 from worker.influence.gradients import Outer
-from worker.influence.pair_sums import PairSums, pair_sums
+from worker.influence.pair_sums import PairSums, largest
 from worker.influence.pairs import PairwiseInfluence
-from worker.influence.tracin import checkpoint_influence, class_gradient_sums, gradient_norms
+from worker.influence.pairs_counted import PairsCounted
+from worker.influence.tracin import CheckpointInfluence, checkpoint_influence, class_gradient_sums, gradient_norms
 
 RATES = (0.1, 0.05, 0.02)
 
@@ -104,6 +107,12 @@ def blocks(case: Case, folder: Path) -> Tensor:
     return torch.cat(
         [block.influence for block in last_layer_pairs(train, case.y, reference, case.reference_y).blocks()]
     )
+
+
+def last_layer_sums(
+    train: Trace, y: Tensor, reference: Trace, reference_y: Tensor, classes: int, counted: PairsCounted | None = None
+) -> tuple[PairSums, list[CheckpointInfluence]]:
+    return pair_sums(LastLayerGradients(train), y, LastLayerGradients(reference), reference_y, RATES, classes, counted)
 
 
 def last_layer_pairs(train: Trace, y: Tensor, reference: Trace, reference_y: Tensor) -> PairwiseInfluence:
@@ -211,7 +220,7 @@ def test_directions_of_samples_that_are_fitted_well_keep_their_digits(margin: fl
 def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     case = Case(29, 19, 4)
     train, reference = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
-    sums, by_checkpoint = pair_sums(last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4)
+    sums, by_checkpoint = last_layer_sums(train, case.y, reference, case.reference_y, 4)
     assert by_checkpoint == []
     pairs = case.influence()
     for label in range(4):
@@ -228,14 +237,43 @@ def test_pair_sums_are_the_sums_of_the_matrix(tmp_path: Path) -> None:
     assert torch.equal(sums.negative.strongest, torch.where(worst.values < 0, worst.indices, -1))
 
 
+@pytest.mark.parametrize("columns", [63, 1023, 1024, 1087, 2000])
+def test_the_strongest_of_long_rows_are_the_largest_of_all(columns: int) -> None:
+    strength = torch.randn(40, columns, generator=torch.Generator().manual_seed(columns)).clamp_(min=0)
+    strength[0] = 0
+    strength[1, : columns // 2] = strength[1].max()  # more equals than are wanted
+    strength[2] = strength[2].sort().values  # all in the last chunks
+    values, found = largest(strength, 5)
+    assert torch.equal(values, strength.topk(5, dim=1).values)
+    assert torch.equal(strength.gather(1, found), values)
+    assert all(len(row.unique()) == 5 for row in found)
+
+
+def test_sums_by_class_need_columns_that_are_sorted_by_class() -> None:
+    segments = ClassSegments.of(torch.tensor([0, 0, 2, 2, 2]), 4)
+    assert torch.equal(segments.sizes, torch.tensor([2.0, 0.0, 3.0, 0.0]))
+    assert torch.equal(segments.sums(torch.arange(5.0)[None]), torch.tensor([[1.0, 0.0, 9.0, 0.0]]))
+    with pytest.raises(ValueError, match="not sorted"):
+        ClassSegments.of(torch.tensor([0, 2, 1]), 4)
+
+
+def test_columns_of_one_class_stand_for_equally_many_rows(tmp_path: Path) -> None:
+    case = Case(12, 6, 2)
+    train, known = case.trace(case.x, tmp_path / "a"), case.trace(case.reference_x, tmp_path / "b")
+    weights = torch.ones(6)
+    weights[int((case.reference_y == case.reference_y[0]).nonzero()[-1])] = 2
+    with pytest.raises(ValueError, match="different numbers"):
+        last_layer_sums(train, case.y, known, case.reference_y, 2, PairsCounted(weights))
+
+
 def test_a_row_is_left_out_of_its_own_sums(tmp_path: Path) -> None:
     case = Case(23, 9, 3)
     columns = torch.tensor([2, 5, 11, 20])
     train = case.trace(case.x, tmp_path)
     own = torch.full((23,), -1)
     own[columns] = torch.arange(4)
-    pairs_of = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
-    sums, _ = pair_sums(pairs_of, case.y[columns], 3, own_column=own)
+    counted = PairsCounted(own_column=own)
+    sums, _ = last_layer_sums(train, case.y, train.rows(columns), case.y[columns], 3, counted)
     case.reference_x, case.reference_y = case.x[columns], case.y[columns]
     pairs = case.influence()
     pairs[columns, torch.arange(4)] = 0
@@ -255,8 +293,8 @@ def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) 
     def sums(columns: Tensor, weights: Tensor) -> PairSums:
         own = torch.full((30,), -1)
         own[columns] = torch.arange(len(columns))
-        pairs = last_layer_pairs(train, case.y, train.rows(columns), case.y[columns])
-        return pair_sums(pairs, case.y[columns], 3, weights=weights, own_column=own)[0]
+        counted = PairsCounted(weights, own)
+        return last_layer_sums(train, case.y, train.rows(columns), case.y[columns], 3, counted)[0]
 
     whole, drawn = sums(torch.arange(30), torch.ones(30)), sums(torch.tensor([0, 1, 2, 3, 4, 5]), torch.full((6,), 5.0))
     for side in ("positive", "negative"):
@@ -264,8 +302,8 @@ def test_rows_that_are_drawn_are_judged_like_those_that_are_not(tmp_path: Path) 
             exact, found = (getattr(getattr(one, side), what) for one in (whole, drawn))
             assert torch.allclose(found, exact, rtol=1e-4, atol=1e-4)
     assert torch.equal(drawn.weight, torch.full((30,), 29.0))  # all rows but itself
-    for what in ("weight", "repaired", "moved"):
-        assert torch.allclose(getattr(drawn, what), getattr(whole, what), rtol=1e-4, atol=1e-4), what
+    for what, found in others(drawn).items():
+        assert torch.allclose(found, others(whole)[what], rtol=1e-4, atol=1e-4), what
 
 
 def test_relabelled_pairs_are_those_of_the_last_checkpoint_with_other_labels(
@@ -330,17 +368,19 @@ def test_shared_activations_give_the_pairs_of_separate_ones() -> None:
     assert torch.allclose(pairs.relabelled(block, other), expected.relabelled(separate, other), atol=1e-5)
 
 
-@pytest.mark.parametrize("classes", [None, 4])
-def test_a_block_is_the_same_whatever_was_computed_before_it(classes: int | None) -> None:
+@pytest.mark.parametrize("by_checkpoint", [False, True])
+def test_a_block_is_the_same_whatever_was_computed_before_it(by_checkpoint: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     x, known = torch.randn(29, 6, generator=generator), torch.randn(19, 6, generator=generator)
-    y, known_y = torch.arange(29) % 4, torch.arange(19) % 4
+    y, known_y = torch.arange(29) % 4, (torch.arange(19) % 4).sort().values
     z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
     train, reference = Trace(x.expand(3, -1, -1), z, RATES), Trace(known.expand(3, -1, -1), known_z, RATES)
 
+    segments = ClassSegments.of(known_y, 4) if by_checkpoint else None
+
     def pairs() -> PairwiseInfluence:
         sources = LastLayerGradients(train), LastLayerGradients(reference)
-        return PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, classes)
+        return PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, segments)
 
     first, last, other = slice(0, 9), slice(9, 29), (y + 1) % 4
     one, fresh = pairs(), pairs()
@@ -366,9 +406,8 @@ def test_relabelled_sums_are_those_of_the_definition(tmp_path: Path, drawn: tupl
         own[columns] = torch.arange(len(drawn))
         case.reference_x, case.reference_y = case.x[columns], case.y[columns]
     reference = case.trace(case.reference_x, tmp_path / "b")
-    sums, _ = pair_sums(
-        last_layer_pairs(train, case.y, reference, case.reference_y), case.reference_y, 4, own_column=own
-    )
+    counted = PairsCounted(own_column=own)
+    sums, _ = last_layer_sums(train, case.y, reference, case.reference_y, 4, counted)
 
     def without_own(pairs: Tensor) -> Tensor:
         if own is not None:
@@ -387,13 +426,13 @@ def test_relabelled_sums_are_those_of_the_definition(tmp_path: Path, drawn: tupl
     help_, harm = by_class(pairs.clamp(min=0)), -by_class(pairs.clamp(max=0))
     repaired = by_class(with_labels(harm.argmax(1)).clamp(max=0)).gather(1, case.y[:, None]).squeeze(1)
     moved = (help_ - by_class(with_labels(help_.topk(2, dim=1).indices[:, 1]).clamp(min=0))).abs().amax(1)
-    assert close(sums.repaired, repaired)
-    assert close(sums.moved, moved)
+    assert close(others(sums)["repaired"], repaired)
+    assert close(others(sums)["moved"], moved)
 
 
 def test_products_are_shared_only_where_the_inputs_of_both_sides_stay_the_same() -> None:
     generator = torch.Generator().manual_seed(0)
-    y, known_y = torch.arange(29) % 4, torch.arange(19) % 4
+    y, known_y = torch.arange(29) % 4, (torch.arange(19) % 4).sort().values
     z, known_z = torch.randn(3, 29, 4, generator=generator), torch.randn(3, 19, 4, generator=generator)
     changing = torch.randn(3, 29, 6, generator=generator), torch.randn(3, 19, 6, generator=generator)
     for inputs, known in [
@@ -403,7 +442,7 @@ def test_products_are_shared_only_where_the_inputs_of_both_sides_stay_the_same()
     ]:
         train, reference = Trace(inputs, z, RATES), Trace(known, known_z, RATES)
         sources = LastLayerGradients(train), LastLayerGradients(reference)
-        pairs = PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, 4)
+        pairs = PairwiseInfluence(sources[0], y, sources[1], known_y, RATES, ClassSegments.of(known_y, 4))
         expected = sum(
             (
                 rate

@@ -16,12 +16,12 @@ from torch.nn.functional import cross_entropy
 from service.domain.models.image import ResNet18Params, ResNetParams, SmallCNNParams
 from service.domain.models.tabular import TabMParams, TabularMLPParams, TabularResNetParams
 from service.domain.models.text import TextCNNParams, TextTransformerParams
+from tests.equivalence.pairs import pair_sums
 from worker.data.shape import InputShape
 from worker.influence import gradients
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
 from worker.influence.gradients import class_sums, concatenate, dot_with_sums, dots, materialise, scaled, squared_norms
 from worker.influence.layer_gradients import LayerGradients, UnsupportedLayer, layer_names
-from worker.influence.pair_sums import pair_sums
 from worker.influence.pairs import PairwiseInfluence
 from worker.influence.projection import Projection
 from worker.influence.tracin import checkpoint_influence, class_gradient_sums, gradient_norms
@@ -299,7 +299,7 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
         model.load_state_dict(state)
         network.add_checkpoint(model.state_dict())
     train, reference = ChosenLayerGradients(network, x), ChosenLayerGradients(network, known)
-    pairs = PairwiseInfluence(train, y, reference, known_y, rates, CLASSES)
+    pairs = PairwiseInfluence(train, y, reference, known_y, rates)
     found, moved = [], []
     blocks = list(pairs.blocks())
     for block in blocks:
@@ -307,15 +307,14 @@ def test_influence_of_chosen_layers_is_that_of_the_checkpoints(monkeypatch: pyte
         moved.append(pairs.relabelled(block, other[block.rows]))
     assert close(torch.cat(found), expected)
     assert close(torch.cat(moved), last)
-    _, by_checkpoint = pair_sums(pairs, known_y, CLASSES)
+    sums, by_checkpoint = pair_sums(train, y, reference, known_y, rates, CLASSES, by_checkpoint=True)
     for t, (rate, done) in enumerate(zip(rates, by_checkpoint, strict=True)):
         same = checkpoint_influence(train, t, y, class_gradient_sums(reference, t, known_y, CLASSES), rate)
         assert close(done.self_influence, same.self_influence)
         assert close(done.class_influence, same.class_influence)
         assert close(done.class_cosines, same.class_cosines)
-    plain = PairwiseInfluence(train, y, reference, known_y, rates)
-    assert close(torch.cat([block.influence for block in plain.blocks()]), expected)
     by_class = torch.stack([expected[:, known_y == k].sum(1) for k in range(CLASSES)], 1)
+    assert close(sums.positive.amount - sums.negative.amount, by_class)
     total = sum(
         (
             checkpoint_influence(train, t, y, class_gradient_sums(reference, t, known_y, CLASSES), rate).class_influence

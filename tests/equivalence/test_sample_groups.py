@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 from service.domain.signal import SIGNALS
+from tests.equivalence.pairs import others, pair_sums
 from tests.equivalence.traces import CLASSES, World, world
 from worker.influence.gradient_sources import LastLayerGradients
-from worker.influence.pair_sums import PairSums, Related, pair_sums
-from worker.influence.pairs import PairwiseInfluence
+from worker.influence.pair_sums import PairSums
+from worker.influence.pairs_counted import PairsCounted, Related
 from worker.signals import neighbours
 from worker.signals.anomaly import isolation, label_distance, strangeness
 from worker.signals.density import influence_density
@@ -51,7 +52,7 @@ def of_one(measured: Measurements, row: int) -> list[Tensor]:
             for side in (pairs.positive, pairs.negative)
             for what in ("amount", "count", "values")
         ),
-        *(getattr(pairs, what)[row] for what in ("weight", "repaired", "moved")),
+        *(found[row] for found in others(pairs).values()),
     ]
 
 
@@ -120,11 +121,11 @@ def test_drawn_columns_stand_for_all_samples_of_other_groups() -> None:
 
     def sums(columns: Tensor, weights: Tensor) -> PairSums:
         source, known = LastLayerGradients(trace), LastLayerGradients(trace.rows(columns))
-        pairs = PairwiseInfluence(source, labels, known, labels[columns], trace.rates)
         own = torch.full((30,), -1)
         own[columns] = torch.arange(len(columns))
         related = Related.in_training_set(groups, columns, labels, CLASSES)
-        return pair_sums(pairs, labels[columns], CLASSES, weights=weights, own_column=own, related=related)[0]
+        counted = PairsCounted(weights, own, related)
+        return pair_sums(source, labels, known, labels[columns], trace.rates, CLASSES, counted)[0]
 
     drawn = torch.arange(0, 15)
     whole, some = sums(torch.arange(30), torch.ones(30)), sums(drawn, torch.full((15,), 2.0))
@@ -132,8 +133,8 @@ def test_drawn_columns_stand_for_all_samples_of_other_groups() -> None:
         for what in ("amount", "count"):
             exact, found = (getattr(getattr(one, side), what) for one in (whole, some))
             assert torch.allclose(found, exact, rtol=1e-4, atol=1e-4)
-    for what in ("weight", "repaired", "moved"):
-        assert torch.allclose(getattr(some, what), getattr(whole, what), rtol=1e-4, atol=1e-4), what
+    for what, found in others(some).items():
+        assert torch.allclose(found, others(whole)[what], rtol=1e-4, atol=1e-4), what
     assert torch.equal(some.weight, torch.full((30,), 25.0))
 
 

@@ -84,6 +84,8 @@ def test_a_formula_reads_no_more_than_the_flags_of_its_row_say(name: str) -> Non
     assert fails(name, replace(full, trusted=None)) == signal.trusted_reference, "flag trusted_reference"
     assert fails(name, replace(full, embedding_votes=None)) == signal.embeddings, "flag embeddings"
     assert fails(name, replace(full, out_of_bag=None)) == signal.trees, "flag trees"
+    as_labelled = replace(full, pairs=replace(full.pairs, relabelled=None))
+    assert fails(name, as_labelled) == signal.relabelled, "flag relabelled"
     # What needs no more than answers is one of two: also for predictions, or only for a training.
     assert not (signal.predictions and signal.training)
     assert not (signal.predictions and fails(name, bare)), "flag predictions"

@@ -2391,6 +2391,8 @@ class Signal:
     weights: bool = False
     # Computed only for boosted trees.
     trees: bool = False
+    # Compares with influence after relabelling. Jobs with such a signal go over all pairs two times more.
+    relabelled: bool = False
     # One of the two answers; its scores are in [0, 1].
     headline: bool = False
     # What is needed beside the logits of a model. features: inputs of its last layer.
@@ -2452,6 +2454,8 @@ class SignalView:
     weights: bool = False
     # Computed only for boosted trees.
     trees: bool = False
+    # Compares with influence after relabelling. Jobs with such a signal go over all pairs two times more.
+    relabelled: bool = False
     # One of the two answers; its scores are in [0, 1].
     headline: bool = False
     histogram: Bins

@@ -92,6 +92,18 @@ class ChosenLayerGradients:
         return ran
 
 
+class ReorderedGradients:
+    """The samples of a source in another order."""
+
+    def __init__(self, source: GradientSource, order: Int[Tensor, " k"]) -> None:
+        self._source, self._order = source, order
+        self.samples, self.block = len(order), source.block
+
+    def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
+        """See GradientSource."""
+        return self._source.gradients(t, self._order[rows], labels)
+
+
 def row_blocks(source: GradientSource) -> Iterator[slice]:
     """All rows of a source as consecutive slices of `source.block` rows."""
     for start in range(0, source.samples, source.block):

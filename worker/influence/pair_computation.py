@@ -1,46 +1,21 @@
 """Every pair of training and reference rows as a computation over rows, which several workers may share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from worker.influence.gradient_recipes import SIDES, described, open_source
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
 from worker.influence.leaf_gradients import LeafGradients
-from worker.influence.pair_sums import PairRows, PairSums, Related, sums_of, weight_behind
-from worker.influence.pairs import PairwiseInfluence
+from worker.influence.pair_sums import PairRows, PairSums, sums_of
+from worker.influence.pairs_counted import PairsCounted
 from worker.influence.row_computations import PRODUCTS_A_SECOND, Arrays, Numbers, OfRows, Recipe, RowComputation
 from worker.influence.tracin import CheckpointInfluence
 
 NAME = "pairs"
-_RELATED = "related."
 _LOOK_UP = 25  # products that take as long as the number of a leaf is looked up
-_SECONDS_A_PAIR = 30e-9  # to reduce it, whatever the layer
-
-
-@dataclass(frozen=True)
-class PairsCounted:
-    """Which pairs are left out, and what the others stand for: arguments of PairRows."""
-
-    weights: Float[Tensor, " m"] | None = None
-    own_column: Int[Tensor, " n"] | None = None
-    related: Related | None = None
-
-    @property
-    def arrays(self) -> Arrays:
-        """Those that there are."""
-        there = {"weights": self.weights, "own": self.own_column}
-        if self.related is not None:
-            there |= {f"{_RELATED}{name}": value for name, value in vars(self.related).items()}
-        return {name: value for name, value in there.items() if value is not None}
-
-    @classmethod
-    def of(cls, arrays: Mapping[str, Tensor]) -> "PairsCounted":
-        """From arrays by these names."""
-        related = {name.removeprefix(_RELATED): value for name, value in arrays.items() if name.startswith(_RELATED)}
-        return cls(arrays.get("weights"), arrays.get("own"), Related(**related) if related else None)
+_SECONDS_A_PAIR = 15e-9  # to reduce it, whatever the layer
 
 
 def pair_computation(
@@ -53,18 +28,27 @@ def pair_computation(
     counted: PairsCounted,
     *,
     by_checkpoint: bool,
+    relabelled: bool,
 ) -> RowComputation:
-    """Every pair, with the influence `by_checkpoint` where that is added up from the pairs."""
+    """Every pair, with the influence `by_checkpoint` where that is added up from the pairs, and with `relabelled` rows."""
     ours, theirs = described(train, "train"), described(reference, "reference")
     recipe = None
     if ours is not None and theirs is not None:
         labelled = {"labels": labels, "reference_labels": reference_labels}
-        told = {"pair_rates": list(rates), "classes": classes, "by_checkpoint": by_checkpoint}
+        told = {"pair_rates": list(rates), "classes": classes, "by_checkpoint": by_checkpoint, "relabelled": relabelled}
         recipe = Recipe(NAME, {**ours[0], **theirs[0], **labelled, **counted.arrays}, {**ours[1], **told})
 
     def rows() -> OfRows:
-        return _pair_rows(
-            train, labels, reference, reference_labels, rates, classes, counted, by_checkpoint=by_checkpoint
+        return PairRows(
+            train,
+            labels,
+            reference,
+            reference_labels,
+            rates,
+            classes,
+            counted,
+            by_checkpoint=by_checkpoint,
+            relabelled=relabelled,
         )
 
     return RowComputation(NAME, len(labels), _seconds(train, reference_labels, len(rates)), rows, recipe)
@@ -73,7 +57,7 @@ def pair_computation(
 def open_pairs(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
     """The same function of rows from a recipe."""
     train, reference = (open_source(arrays, numbers, side) for side in SIDES)
-    return _pair_rows(
+    return PairRows(
         train,
         arrays["labels"],
         reference,
@@ -82,22 +66,8 @@ def open_pairs(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
         int(numbers["classes"]),
         PairsCounted.of(arrays),
         by_checkpoint=bool(numbers["by_checkpoint"]),
+        relabelled=bool(numbers["relabelled"]),
     )
-
-
-def _pair_rows(
-    train: GradientSource,
-    labels: Int[Tensor, " n"],
-    reference: GradientSource,
-    reference_labels: Int[Tensor, " m"],
-    rates: tuple[float, ...],
-    classes: int,
-    counted: PairsCounted,
-    *,
-    by_checkpoint: bool,
-) -> PairRows:
-    pairs = PairwiseInfluence(train, labels, reference, reference_labels, rates, classes if by_checkpoint else None)
-    return PairRows(pairs, reference_labels, classes, **vars(counted))
 
 
 def pair_sums_of(
@@ -107,7 +77,7 @@ def pair_sums_of(
     counted: PairsCounted,
 ) -> tuple[PairSums, list[CheckpointInfluence]]:
     """What the computation gave of all training rows, with the arguments that it had."""
-    weight = weight_behind(len(found["moved"]), len(reference_labels), *vars(counted).values())
+    weight = counted.behind(len(found["positive.count"]), len(reference_labels))
     return sums_of(found, weight, checkpoints)
 
 

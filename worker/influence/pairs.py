@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import one_hot
 
+from worker.influence.class_segments import ClassSegments
 from worker.influence.gradient_sources import GradientSource, row_blocks
 from worker.influence.gradients import Gradient, Outer, byte_size, concatenate, dots, scaled
 from worker.influence.tracin import TINY, CheckpointInfluence, gradient_norms, self_influence
@@ -50,9 +50,9 @@ class PairBlock:
 class PairwiseInfluence:
     """Influence of training rows on m reference rows at T checkpoints of learning rates `rates`.
 
-    With `classes`, blocks also have the influence at each checkpoint: where layers are wide, adding up pairs costs less
-    than `checkpoint_influence`, which multiplies with sums of gradients. Raises MemoryError where the reference's
-    gradients take more than 4 GiB.
+    With the `segments` of its classes, blocks also have the influence at each checkpoint: where layers are wide, adding up
+    pairs costs less than `checkpoint_influence`, which multiplies with sums of gradients. Raises MemoryError where the
+    reference's gradients take more than 4 GiB.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class PairwiseInfluence:
         reference: GradientSource,
         reference_labels: Int[Tensor, " m"],
         rates: tuple[float, ...],
-        classes: int | None = None,
+        segments: ClassSegments | None = None,
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
         self._train, self._rates, self._block = train, rates, min(_BLOCK, train.block)
@@ -73,16 +73,13 @@ class PairwiseInfluence:
             for at_checkpoint, rate in zip(gradients, rates, strict=True)
         ]
         self._layers = [_layer_pairs(list(layer)) for layer in zip(*weighted, strict=True)]
-        self._member: Float[Tensor, "m k"] | None = None
-        self._unit_member: list[Float[Tensor, "m k"]] = []
-        if classes is not None:
-            # Column by column: whose class a reference row is of, and the same over the length of its gradient.
-            member = one_hot(reference_labels, classes).float()
-            self._member = member
-            self._unit_member = [
-                member / (rate * gradient_norms(at_checkpoint)).clamp(min=TINY)[:, None]
-                for at_checkpoint, rate in zip(gradients, rates, strict=True)
-            ]
+        self._segments = segments
+        # Column by column: one over the length of the gradient, with the rate that the pairs have.
+        self._inverse_norms = [
+            1 / (rate * gradient_norms(at_checkpoint)).clamp(min=TINY)
+            for at_checkpoint, rate in zip(gradients, rates, strict=True)
+            if segments is not None
+        ]
 
     def _check_memory(self, reference: GradientSource, labels: Int[Tensor, " m"]) -> None:
         few = slice(0, min(reference.block, self.columns))
@@ -109,8 +106,8 @@ class PairwiseInfluence:
         """Influence of some training rows, with the labels that they have."""
         labels = self.labels[rows]
         gradients = [self._train.gradients(t, rows, labels) for t in range(len(self._rates))]
-        if self._member is not None:
-            return self._block_by_checkpoint(rows, gradients, self._member)
+        if self._segments is not None:
+            return self._block_by_checkpoint(rows, gradients, self._segments)
         total = torch.zeros(len(labels), self.columns)
         last_products = tuple(
             layer.add_all(total, list(of_layer))
@@ -118,11 +115,10 @@ class PairwiseInfluence:
         )
         return PairBlock(rows, total, last_products)
 
-    def _block_by_checkpoint(
-        self, rows: slice, gradients: list[list[Gradient]], member: Float[Tensor, "m k"]
-    ) -> PairBlock:
+    def _block_by_checkpoint(self, rows: slice, gradients: list[list[Gradient]], segments: ClassSegments) -> PairBlock:
         total = torch.zeros(rows.stop - rows.start, self.columns)
         at_checkpoint = torch.empty_like(total)
+        projections = torch.empty_like(total)  # `<g_i, g_j> / |g_j|`
         buffers = [_Buffers.like(total) for _ in self._layers]
         products: list[InputProducts | None] = [None] * len(self._layers)
         checkpoints = []
@@ -134,13 +130,14 @@ class PairwiseInfluence:
             ]
             norms = gradient_norms(of_layers)
             own, itself = self_influence(of_layers, norms, self._rates[t])
+            torch.mul(at_checkpoint, self._inverse_norms[t], out=projections)
             checkpoints.append(
                 CheckpointInfluence(
                     own,
                     norms,
                     itself,
-                    at_checkpoint @ member,
-                    (at_checkpoint @ self._unit_member[t]) / norms.clamp(min=TINY)[:, None],
+                    segments.sums(at_checkpoint),
+                    segments.sums(projections) / norms.clamp(min=TINY)[:, None],
                 )
             )
             total.add_(at_checkpoint)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from service.domain.signal import SIGNALS
 from service.domain.specs import JobSpec
 from worker.influence.activations import ActivationSource, Trace
 from worker.influence.row_computations import Begin, OnShare, alone
@@ -69,6 +70,7 @@ def measure(
         groups=samples.groups,
         out_of_bag=out_of_bag,
         by_trees=by_trees,
+        relabelled=any(SIGNALS[name].relabelled for name in spec.signals),
         begin=begin,
         on_progress=on_progress,
     )

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from service.domain.signal import SIGNALS, Signal
+from worker.influence.pair_sums import Relabelled
 from worker.signals.anomaly import in_units, tail_score
 from worker.signals.blend import mixture_weight
 from worker.signals.confident import odds_of_error
@@ -71,6 +72,12 @@ def _trusted(m: Measurements) -> Trusted:
     return m.trusted
 
 
+def _relabelled(m: Measurements) -> Relabelled:
+    if m.pairs.relabelled is None:
+        raise NotMeasuredError("influence after relabelling", "relabelled")
+    return m.pairs.relabelled
+
+
 def _gc_own(m: Measurements) -> Scores:
     return mean_rank(-m.influence.own_cosine)
 
@@ -89,7 +96,7 @@ def _relatif(m: Measurements) -> Scores:
 
 
 def _pcid(m: Measurements) -> Scores:
-    product = m.pairs.positive.amount.double().sum(1) * m.pairs.moved.double()
+    product = m.pairs.positive.amount.double().sum(1) * _relabelled(m).moved.double()
     return 1 / product.clamp(min=torch.finfo(torch.float32).tiny)
 
 
@@ -159,9 +166,9 @@ FORMULAS: dict[str, Callable[[Measurements], Scores]] = {
     "nil_opt": lambda m: m.pairs.negative.amount.amax(1),
     "slip": lambda m: -_own(m, m.pairs.positive.count),
     "slin": lambda m: _own(m, m.pairs.negative.count),
-    "cnci": lambda m: m.pairs.repaired,
+    "cnci": lambda m: _relabelled(m).repaired,
     "pcid": _pcid,
-    "cfrank": lambda m: torch.maximum(rank(m.pairs.repaired), rank(_pcid(m))),
+    "cfrank": lambda m: torch.maximum(rank(_relabelled(m).repaired), rank(_pcid(m))),
     "relatif": _relatif,
     "gc_own": _gc_own,
     "gc_margin": lambda m: mean_rank(-m.influence.cosine_margin),
@@ -228,5 +235,7 @@ def is_offered(signal: Signal, m: Answers) -> bool:
     if signal.trusted_reference and m.trusted is None:
         return False
     if (signal.weights and m.out_of_bag is not None) or (signal.trees and m.out_of_bag is None):
+        return False
+    if signal.relabelled and m.pairs.relabelled is None:
         return False
     return not (signal.embeddings and m.embedding_votes is None)

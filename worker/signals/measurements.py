@@ -9,8 +9,9 @@ from torch import Tensor
 
 from worker.influence.activations import Trace
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
-from worker.influence.pair_computation import PairsCounted, pair_computation, pair_sums_of
-from worker.influence.pair_sums import PairSums, Related
+from worker.influence.pair_computation import pair_computation, pair_sums_of
+from worker.influence.pair_sums import PairSums
+from worker.influence.pairs_counted import PairsCounted, Related
 from worker.influence.row_computations import Arrays, Begin, OnShare, alone
 from worker.signals.anomaly import FEWEST, StrangenessRows, begin_isolation
 from worker.signals.class_computation import BegunClassInfluence, influence_label
@@ -89,6 +90,7 @@ def measure_checkpoints(
     groups: SampleGroups | None = None,
     out_of_bag: Float[Tensor, "n c"] | None = None,
     by_trees: Float[Tensor, "n c"] | None = None,
+    relabelled: bool = True,
     begin: Begin = alone,
     on_progress: OnShare = lambda _share: None,
 ) -> Measurements:
@@ -98,6 +100,7 @@ def measure_checkpoints(
     the input of the layer before the last, of the training samples and of a reference of its own. Each measurement draws
     the rows that stand for many from `seed` by itself, so that none depends on what else is measured. With `groups` each
     sample's own group is left out of what it is compared with. `known_embeddings`: `embeddings` of a reference of its own.
+    Without `relabelled`, influence after relabelling is left out, which takes two more passes over all pairs.
     `begin` begins what others may share; `on_progress` receives the share done, in (0, 1].
     """
     compared = reference.trusted and len(reference.labels) >= FEWEST
@@ -133,7 +136,18 @@ def measure_checkpoints(
         progress.add("checkpoints", (t + 1) / len(train.rates))
     if first is None:
         raise ValueError("a training of no checkpoint")
-    pairs = _begin_pairs(train, labels, reference, chosen, groups, classes, by_class, begin, progress.of("pairs"))
+    pairs = _begin_pairs(
+        train,
+        labels,
+        reference,
+        chosen,
+        groups,
+        classes,
+        by_class,
+        begin,
+        progress.of("pairs"),
+        relabelled=relabelled,
+    )
     # What others share goes on meanwhile.
     votes = [
         checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t)), groups)
@@ -334,6 +348,8 @@ def _begin_pairs(
     by_class: BegunClassInfluence | None,
     begin: Begin,
     on_share: OnShare,
+    *,
+    relabelled: bool,
 ) -> Callable[[ClassInfluence], PairSums]:
     """Begin to compute all pairs of different groups. The function that is returned waits for them and gives their sums.
 
@@ -353,7 +369,15 @@ def _begin_pairs(
         related = Related(groups.train, groups.reference)
     counted = PairsCounted(reference.weights, own, related)
     computation = pair_computation(
-        source, labels, columns, reference.labels, train.rates, classes, counted, by_checkpoint=by_class is None
+        source,
+        labels,
+        columns,
+        reference.labels,
+        train.rates,
+        classes,
+        counted,
+        by_checkpoint=by_class is None,
+        relabelled=relabelled,
     )
     arrays = begin(computation, on_share)
     if by_class is not None:

@@ -19,6 +19,7 @@ from service.ingest import Limits, ingest
 from tests.builders import dataset_info
 from worker.data.canonical import Canonical, open_canonical
 from worker.influence.activations import Trace
+from worker.influence.pairs import PairwiseInfluence
 from worker.job.measuring import measure
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
@@ -101,6 +102,24 @@ def test_what_is_played_back_is_what_was_recorded_bit_for_bit(
     assert ("remoteness" in outcome.result["signals"]) == (reference is not None)
     for name, array in expected.evidence.items():
         assert np.array_equal(outcome.evidence[name], array), name
+
+
+@pytest.mark.parametrize("reference", [{"split": "reference"}, None])
+def test_influence_after_relabelling_is_computed_only_for_signals_of_it(
+    tmp_path: Path, reference: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, dataset = Elsewhere().stored(tmp_path)
+    wanted = ["slip", "nil_opt", "mi"]
+    _, whole = ranked(info, dataset, tmp_path, reference=reference)
+    with monkeypatch.context() as patched:
+        patched.setattr(PairwiseInfluence, "relabelled", None)  # so that a call of it fails
+        _, outcome = ranked(info, dataset, tmp_path, reference=reference, signals=wanted)
+        with pytest.raises(TypeError):
+            ranked(info, dataset, tmp_path, reference=reference, signals=[*wanted, "cfrank"])
+    # All the rest has the same bits.
+    assert {"mislabeled", "anomalous", *wanted} <= set(outcome.result["signals"])
+    for name in ("mislabeled", "anomalous", *wanted):
+        assert outcome.table[name].equals(whole.table[name]), name
 
 
 def test_without_a_bias_rows_whose_gradient_is_zero_get_numbers_all_the_same(tmp_path: Path) -> None:
