@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
-from service.ingest import images
+from service.ingest import images, sample_places
 from service.ingest.row_groups import RowGroups, opened
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def sample_row(data: Path, sample_id: str) -> dict[str, Any] | None:
     An image is described by its content type, size and, where the upload named it, `path`; see `sample_media`.
     """
     with opened(data) as (file, groups):
-        found = _found(file, groups, sample_id)
+        found = _found(data, file, groups, sample_id)
         return None if found is None else _whole_row(file, *found)
 
 
@@ -48,7 +48,7 @@ def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[b
     """
     with opened(data) as (file, groups):
         header = _header(file)
-        found = _found(file, groups, sample_id) if header.modality in ("image", "text") else None
+        found = _found(data, file, groups, sample_id) if header.modality in ("image", "text") else None
         if found is None:
             return None
         row = _row(file, *found, columns=[header.modality])
@@ -205,9 +205,11 @@ def _whole_row(file: Any, group: int, position: int) -> dict[str, Any]:
     return {**own, "features": features}
 
 
-def _found(file: Any, groups: RowGroups, sample_id: str) -> tuple[int, int] | None:
+def _found(data: Path, file: Any, groups: RowGroups, sample_id: str) -> tuple[int, int] | None:
     """The row group and the position in it of a sample."""
     numbered, others = groups.with_id(sample_id)
+    if len(others) > _SEARCHED and groups.starts[-1] <= sample_places.MOST:
+        others = sorted({groups.at(row)[0] for row in sample_places.with_id(data, sample_id)} - set(numbered))
     for together in (numbered, *(others[first : first + _SEARCHED] for first in range(0, len(others), _SEARCHED))):
         if not together:
             continue

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from service.ingest import previews, sample_media, sample_row
+from service.ingest import fingerprints, previews, rows, sample_media, sample_places, sample_row
 from service.ingest.rows import previews_with_images, row_at
 from tests.unit.ingest.uploads import Take, csv_of, json_lines, npz_of, png, zip_of
 
@@ -46,6 +47,30 @@ def test_every_row_is_found_by_its_id_over_many_row_groups(take: Take) -> None:
         assert (row["index"], row["features"]) == (index, {"x": index})
     for unknown in ("row-0", "row-9000", "row-", "row-01", "x", "", "row-99999999999999999999"):
         assert sample_row(own.data, unknown) is None
+
+
+@pytest.mark.parametrize("most", [sample_places.MOST, 0])
+def test_ids_in_no_order_are_found_over_many_row_groups(take: Take, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(rows, "_SEARCHED", 1)
+    monkeypatch.setattr(sample_places, "MOST", most)
+    names = [f"{i * 7919 % 9_001:x}-é" for i in range(9_000)]  # a prime: no two are equal
+    own = take("id,x,target\n" + "".join(f"{name},{i},{'pq'[i % 2]}\n" for i, name in enumerate(names)))
+    for index in (0, 4_321, 8_999):
+        row = sample_row(own.data, names[index])
+        assert row is not None
+        assert (row["id"], row["features"]["x"]) == (names[index], index)
+    for unknown in (names[1][:-2], f"{names[1]}é", "", "row-1"):
+        assert sample_row(own.data, unknown) is None
+
+
+def test_an_id_is_not_taken_for_another_with_an_equal_hash(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_SEARCHED", 1)
+    own = take("id,x,target\n" + "".join(f"n{i * 7919 % 9_001},{i},{'pq'[i % 2]}\n" for i in range(9_000)))
+    monkeypatch.setattr(fingerprints, "of_texts", lambda texts: np.zeros(len(texts), np.uint64))
+    row = sample_row(own.data, f"n{8_000 * 7919 % 9_001}")
+    assert row is not None
+    assert row["features"]["x"] == 8_000
+    assert sample_row(own.data, "n9001") is None
 
 
 def test_ids_that_look_like_ours_are_the_clients(take: Take) -> None:
