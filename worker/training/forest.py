@@ -1,8 +1,10 @@
 """Out-of-bag probabilities of a random forest: each sample's by the trees that were grown without it."""
 
-import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -23,19 +25,35 @@ def out_of_bag(
     forest = RandomForestClassifier(
         _TREES,
         min_samples_leaf=_SMALLEST_LEAF,
-        oob_score=True,
         max_samples=min(len(labels), _DRAWN),
         n_jobs=torch.get_num_threads(),
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of samples in every bag
-        forest.fit(values.numpy(), labels.numpy())
-    share = labels.bincount(minlength=classes).float() / len(labels)
-    found = share.expand(len(labels), -1).clone()
-    there = torch.from_numpy(forest.classes_.astype(np.int64))
-    told = torch.from_numpy(forest.oob_decision_function_).float()
-    known = torch.isfinite(told).all(1)
+    forest.fit(values.numpy(), labels.numpy())
+    told, trees = _mean_without(forest, values.numpy())
+    found = (labels.bincount(minlength=classes).float() / len(labels)).expand(len(labels), -1).clone()
+    there, known = torch.from_numpy(forest.classes_.astype(np.int64)), torch.from_numpy(trees > 0)
     found[known] = 0.0
-    found[known.nonzero(), there] = told[known]
+    found[known.nonzero(), there] = torch.from_numpy(told).float()[known]
     return found
+
+
+def _mean_without(forest: Any, values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Mean probabilities of each sample by the trees grown without it, and their number.
+
+    As `oob_score` of scikit-learn has them, to the bit, but on all threads: on one it takes a third of the time to grow the trees.
+    """
+
+    def votes(tree: Any, drawn: npt.NDArray[np.int32]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        without = np.ones(len(values), bool)
+        without[drawn] = False
+        (rows,) = np.nonzero(without)
+        return rows, tree.predict_proba(values[rows], check_input=False)
+
+    total, trees = np.zeros((len(values), len(forest.classes_))), np.zeros(len(values), np.int64)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        # In the order of the trees, so that the sums have the same bits on any number of threads.
+        for rows, probability in pool.map(votes, forest.estimators_, forest.estimators_samples_):
+            total[rows] += probability
+            trees[rows] += 1
+    return total / np.maximum(trees, 1)[:, None], trees

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.ensemble import RandomForestClassifier
 
 from service.domain.errors import Invalid
 from service.domain.models.tabular import BoostedTreesParams
@@ -23,6 +24,7 @@ from worker.job.ranking import RankingResult, rank
 from worker.job.scoring import score
 from worker.models.boosted_trees import BoostedTrees
 from worker.serving.inference import probabilities, restore_model
+from worker.training import forest
 from worker.training.boosting import grow
 from worker.training.forest import out_of_bag
 from worker.training.loop import EpochMetrics, TrainingState
@@ -92,6 +94,28 @@ def test_out_of_bag_answers_on_a_sample_do_not_depend_on_its_label() -> None:
     assert torch.equal(before[11], after[11])
     assert not torch.equal(before, after)
     torch.testing.assert_close(before.sum(1), torch.ones(COUNT))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_out_of_bag_answers_are_those_of_scikit_learn_to_the_bit_on_any_number_of_threads(count: int) -> None:
+    (numeric, _), labels = table(3)
+    peer = RandomForestClassifier(
+        forest._TREES, min_samples_leaf=forest._SMALLEST_LEAF, oob_score=True, max_samples=len(labels), random_state=4
+    )
+    expected = peer.fit(numeric.numpy(), labels.numpy()).oob_decision_function_
+    with threads(count):
+        found = out_of_bag(numeric, labels, 3, seed=4)
+    assert torch.equal(found, torch.from_numpy(expected).float())
+
+
+def test_a_sample_in_every_bag_gets_the_class_frequencies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forest, "_TREES", 1)
+    (numeric, _), labels = table(3)
+    found = out_of_bag(numeric, labels, 3, seed=0)
+    share = labels.bincount(minlength=3).float() / len(labels)
+    inside = (found == share).all(1)
+    assert 0.5 < float(inside.float().mean()) < 0.75  # 1 - 1/e of the samples are drawn
+    assert torch.allclose(found.sum(1), torch.ones(len(labels)))
 
 
 def test_a_class_without_a_training_sample_gets_nothing_out_of_bag() -> None:
