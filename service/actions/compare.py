@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,10 +12,10 @@ from service.domain.comparison import DiffAccuracy, DiffItem, DiffList, DiffPlac
 from service.domain.errors import invalid
 from service.domain.specs import Reference
 from service.domain.verdict import FLAGGED
-from service.ingest.identities import labels_of, missing_ids
+from service.ingest.identities import ids_at, labels_of, missing_ids
 from service.services import Services
-from service.store import differences, rankings
-from service.store.differences import SampleList
+from service.store import rankings
+from service.store.differences import Differences, RankedSide, SampleList
 from service.store.jobs import Job
 from service.store.ranking_columns import RankingColumns
 
@@ -31,7 +32,7 @@ def compare(services: Services, job: Job, other: str | None, by: str, limit: int
     before, after = sorted((job, _other(services, job, other)), key=lambda one: (one.created_at, one.id))
     for one in (before, after):
         check_signal(one, by, "query", "by")
-    # Neither of both changes any more unless its samples are scored again, and to join a million rows with a million takes seconds.
+    # Neither of both changes any more unless its samples are scored again, and a million rows take most of a second.
     versions = [str((one.result or {}).get("rescored")) for one in (before, after)]
     key = (before.id, after.id, *versions, by, limit)
     known = services.compared.get(key)
@@ -41,7 +42,7 @@ def compare(services: Services, job: Job, other: str | None, by: str, limit: int
 def _compared(services: Services, before: Job, after: Job, by: str, limit: int) -> JobDiff:
     with services.database.read() as connection:
         pair = _Pair(services, connection, before, after, by, limit)
-        shared, only_before, only_after = differences.count_shared(connection, before.id, after.id)
+        shared, only_before, only_after = pair.differences.counts()
         return JobDiff(
             by=by,
             before=_side(services, connection, before),
@@ -132,13 +133,21 @@ class _Pair:
     by: str
     limit: int
 
+    @cached_property
+    def differences(self) -> Differences:
+        """What differs sample by sample."""
+        return Differences(self._ranked(self.before), self._ranked(self.after))
+
+    def _ranked(self, job: Job) -> RankedSide:
+        columns = self._columns(job.id)
+        ids = ids_at(self.services.blobs.canonical(job.dataset_id), columns.position)
+        return RankedSide(columns, ids, columns.order(self.connection, job.id, self.by))
+
     def lists(self) -> dict[str, DiffList]:
         """Each list of the answer."""
-        connection, old, new, limit = self.connection, self.before.id, self.after.id, self.limit
-        relabelled = differences.relabelled(connection, old, new, self.by, limit)
-        appeared = differences.flagged_only_in(connection, new, old, self.by, limit)
-        vanished = differences.flagged_only_in(connection, old, new, self.by, limit)
-        top = [self._top(job_id) for job_id in (old, new)]
+        relabelled = self.differences.relabelled(self.limit)
+        appeared, vanished = self.differences.appeared(self.limit), self.differences.vanished(self.limit)
+        top = [self._top(job_id) for job_id in (self.before.id, self.after.id)]
         entered, left = _without(top[1], top[0]), _without(top[0], top[1])
         stayed = _without(top[1], entered)
         listed = {"relabelled": relabelled, "appeared": appeared, "vanished": vanished}

@@ -34,6 +34,12 @@ def identities(data: Path, positions: Sequence[int]) -> list[Identity]:
     return [found[asked] for asked in range(len(positions))]
 
 
+def ids_at(data: Path, positions: npt.NDArray[Any]) -> pa.ChunkedArray:
+    """The ids of the rows at these 0-based positions, in that order."""
+    with open_parquet(data) as file:
+        return file.read(columns=["id"]).column("id").take(pa.array(positions))
+
+
 def missing_ids(data: Path, ids: Iterable[str]) -> list[str]:
     """Those of `ids` that no row has, each once, in the order given."""
     absent = dict.fromkeys(ids)

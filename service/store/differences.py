@@ -1,12 +1,18 @@
-"""Two rankings side by side, sample by sample."""
+"""Two rankings side by side, sample by sample, from their columns: to join their rows in the database takes seconds."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from service.domain.verdict import FLAGGED
-from service.store.tables import suspects
+from service.store.ranking_columns import RankingColumns
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -17,45 +23,73 @@ class SampleList:
     total: int
 
 
-def count_shared(connection: sa.Connection, before: str, after: str) -> tuple[int, int, int]:
-    """How many samples both jobs ranked, the first job alone, the second alone."""
-    mine, other = suspects.alias(), suspects.alias()
-    both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
-    shared = connection.execute(
-        sa.select(sa.func.count()).select_from(both).where(mine.c.job_id == before)
-    ).scalar_one()
-    counted = connection.execute(
-        sa.select(suspects.c.job_id, sa.func.count())
-        .where(suspects.c.job_id.in_([before, after]))
-        .group_by(suspects.c.job_id)
-    )
-    sizes = {row[0]: row[1] for row in counted}
-    return shared, sizes.get(before, 0) - shared, sizes.get(after, 0) - shared
+@dataclass(frozen=True)
+class RankedSide:
+    """One of two rankings of n and m samples. `ids`: the n sample ids, by row; `order`: the rows by a signal, most suspicious first."""
+
+    columns: RankingColumns
+    ids: pa.ChunkedArray
+    order: Array
+
+    @property
+    def is_flagged(self) -> Array:
+        """Of each row, whether its label is flagged: bool n."""
+        verdicts = self.columns.verdicts
+        return np.isin(self.columns.verdict, [place for place, name in enumerate(verdicts) if name in FLAGGED])
+
+    def labels_as(self, names: Sequence[str]) -> Array:
+        """The given labels as places in `names`, -1 for those that it lacks: int n."""
+        places = {name: place for place, name in enumerate(names)}
+        return np.array([places.get(name, -1) for name in self.columns.labels], np.int64)[self.columns.given]
+
+    def first(self, wanted: Array, limit: int) -> SampleList:
+        """Of the wanted rows (bool n), the first ones by the signal."""
+        ordered = self.order[wanted[self.order]]
+        if len(self.order) < len(wanted):  # those without a score come last
+            unordered = wanted.copy()
+            unordered[self.order] = False
+            ordered = np.concatenate([ordered, np.flatnonzero(unordered)])
+        return SampleList(self.ids.take(pa.array(ordered[:limit])).to_pylist(), len(ordered))
 
 
-def flagged_only_in(connection: sa.Connection, job_id: str, other_id: str, by: str, limit: int) -> SampleList:
-    """Samples that one job flags and the other does not flag or rank, in the order of the first job's signal `by`."""
-    mine, other = suspects.alias(), suspects.alias()
-    beside = mine.outerjoin(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == other_id))
-    wanted = (
-        (mine.c.job_id == job_id)
-        & mine.c.verdict.in_(FLAGGED)
-        & (other.c.sample_id.is_(None) | other.c.verdict.not_in(FLAGGED))
-    )
-    ordered = sa.select(mine.c.sample_id).select_from(beside).where(wanted).order_by(mine.c[by].desc(), mine.c.index)
-    total = sa.select(sa.func.count()).select_from(beside).where(wanted)
-    return _listed(connection, ordered, total, limit)
+class Differences:
+    """What differs between a ranking and a later one; samples are the same by their ids."""
+
+    def __init__(self, before: RankedSide, after: RankedSide) -> None:
+        self._before, self._after = before, after
+        # Of each row the row of the other side, -1 where that has not ranked the sample.
+        self._in_after = pc.index_in(before.ids, value_set=after.ids).fill_null(-1).to_numpy()
+        rows = np.flatnonzero(self._in_after >= 0)
+        self._in_before = np.full(len(after.ids), -1)
+        self._in_before[self._in_after[rows]] = rows
+
+    def counts(self) -> tuple[int, int, int]:
+        """How many samples both jobs ranked, the first job alone, the second alone."""
+        shared = int((self._in_after >= 0).sum())
+        return shared, len(self._in_after) - shared, len(self._in_before) - shared
+
+    def appeared(self, limit: int) -> SampleList:
+        """Samples that the later ranking flags and the earlier one does not flag or has not, in the order of the later one."""
+        return _flagged_only_in(self._after, self._before, self._in_before, limit)
+
+    def vanished(self, limit: int) -> SampleList:
+        """Samples that the earlier ranking flags and the later one does not flag or has not, in the order of the earlier one."""
+        return _flagged_only_in(self._before, self._after, self._in_after, limit)
+
+    def relabelled(self, limit: int) -> SampleList:
+        """Samples whose given labels differ, in the order of the earlier ranking."""
+        names = [*self._before.columns.labels, *self._after.columns.labels]
+        before, after = self._before.labels_as(names), self._after.labels_as(names)
+        return self._before.first((self._in_after >= 0) & (before != _of_other(after, self._in_after, -1)), limit)
 
 
-def relabelled(connection: sa.Connection, before: str, after: str, by: str, limit: int) -> SampleList:
-    """Samples whose given labels differ between the jobs, in the order of the first job's signal `by`."""
-    mine, other = suspects.alias(), suspects.alias()
-    both = mine.join(other, (mine.c.sample_id == other.c.sample_id) & (other.c.job_id == after))
-    wanted = (mine.c.job_id == before) & (mine.c.given_label != other.c.given_label)
-    ordered = sa.select(mine.c.sample_id).select_from(both).where(wanted).order_by(mine.c[by].desc(), mine.c.index)
-    return _listed(connection, ordered, sa.select(sa.func.count()).select_from(both).where(wanted), limit)
+def _flagged_only_in(mine: RankedSide, other: RankedSide, rows: Array, limit: int) -> SampleList:
+    return mine.first(mine.is_flagged & ~_of_other(other.is_flagged, rows, False), limit)
 
 
-def _listed(connection: sa.Connection, ordered: sa.Select[Any], total: sa.Select[Any], limit: int) -> SampleList:
-    ids = list(connection.execute(ordered.limit(limit)).scalars())
-    return SampleList(ids, connection.execute(total).scalar_one())
+def _of_other(values: Array, rows: Array, absent: object) -> Array:
+    """Of each row the value of the other side, `absent` where that has not ranked the sample."""
+    found = np.full(len(rows), absent, values.dtype)
+    there = rows >= 0
+    found[there] = values[rows[there]]
+    return found

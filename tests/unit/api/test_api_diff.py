@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from service.domain.review import Decision
@@ -45,8 +46,10 @@ def corrected(client: httpx.Client, services: Services, **options: Any) -> dict[
     add_job(services.database, info, "job_2", LATER, **options)
     finish(services.database, "job_2", info, now=LATER)
     rows = [row for row in ranking(info).to_pylist() if row["index"] not in (0, 3, 10, 17, 30)]
+    kept = [row["index"] for row in pq.read_table(services.blobs.canonical(info.id), columns=["index"]).to_pylist()]
     chance = np.random.default_rng(7)
     for row in rows:
+        row["position"] = kept.index(row["index"])
         row["mislabeled"] = round(float(chance.random()), 2)
         row["given_label"] = "cat" if row["index"] in (5, 20) else row["given_label"]
         row["verdict"] = "mislabeled" if row["mislabeled"] > 0.8 else "clean"
