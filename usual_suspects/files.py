@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PROBE = 2**16  # bytes
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = os.strerror(errno.ENOSPC)  # as safetensors says it
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")  # as NumPy says it
 
 
 @contextmanager
@@ -36,14 +40,15 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
 def disk_errors(folder: Path) -> Iterator[None]:
     """Raise OSError with its errno where the block fails because the disk of `folder`, or a quota of it, is full.
 
-    torch says RuntimeError then, NumPy an OSError without a number, safetensors an error of its own.
+    torch says RuntimeError then, NumPy an OSError without a number, safetensors an error of its own. What none of them tells
+    is looked for on the disk, where another process may have made room meanwhile.
     """
     try:
         yield
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        full = _full(folder)
+        full = _told(error) or _full(folder)
         if full is None:
             raise
         raise OSError(full, os.strerror(full), str(folder)) from error
@@ -63,6 +68,17 @@ def reserve(path: Path, size: int) -> None:
         os.close(file)
 
 
+def _told(error: BaseException | None) -> int | None:
+    """The errno of a full disk or quota, where an error or one behind it tells of it in any form; else None."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return error.errno
+        if _NO_SPACE in str(error) or (isinstance(error, OSError) and _CUT_SHORT.search(str(error))):
+            return errno.ENOSPC
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def _full(folder: Path) -> int | None:
     """The errno of a full disk or quota, while what did not fit is still there; None where there is room."""
     try:
@@ -71,7 +87,7 @@ def _full(folder: Path) -> int | None:
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        return error.errno if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        return error.errno if error.errno in _FULL else None
     return None
 
 

@@ -66,8 +66,9 @@ class TrainingState:
 
     def save(self, path: Path) -> None:
         """Write to a sealed file that is complete or absent, whenever the process dies."""
-        with sealed_write(path) as part:
-            torch.save(vars(self), part)
+        # Through a file of Python's, whose error for a full disk has a number; torch's own has none.
+        with sealed_write(path) as part, part.open("wb") as file:
+            torch.save(vars(self), file)
 
     @classmethod
     def load(cls, path: Path) -> "TrainingState":
