@@ -30,6 +30,7 @@ _RECOVERED_WITHIN_S = 60.0
 _ENDED_WITHIN_S = 180.0
 _CURABLE = {"damaged", "storage_full"}
 _GRACE_S = 0.001
+_KEPT, _DELETED_AT_ONCE = 20, 0.3  # completed jobs, and the share of them
 _PASSED = object()  # what a fault strikes was there no more: another job is struck
 
 
@@ -73,6 +74,7 @@ class Campaign:
     outcome: Outcome
     flying: list[str] = field(default_factory=list)  # jobs that have not ended
     begun: dict[str, float] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)  # jobs whose ranking was right, and that are not deleted yet
 
     @property
     def stack(self) -> Stack:
@@ -262,8 +264,16 @@ class Campaign:
                 self.outcome.compared += 1
                 if self.work.ranking(job_id) != self.work.rankings[self.work.kind_of(job_id).name]:
                     self.outcome.wrong.add(job_id)
-                elif self.drawn.random() < 0.3:
-                    self._ask("DELETE", f"/jobs/{job_id}")
+                else:
+                    self._keep_or_delete(job_id)
+
+    def _keep_or_delete(self, job_id: str) -> None:
+        """Delete some jobs at once, and the others later: a small disk has no room for all jobs of a long campaign."""
+        self.kept.append(job_id)
+        if self.drawn.random() < _DELETED_AT_ONCE:
+            self._ask("DELETE", f"/jobs/{self.kept.pop()}")
+        elif len(self.kept) > _KEPT:
+            self._ask("DELETE", f"/jobs/{self.kept.pop(0)}")
 
 
 def _moved(before: JobRow | None, now: JobRow, *, takes_worker: bool) -> bool:

@@ -152,8 +152,8 @@ class Workload:
 
     def ranking(self, job_id: str) -> bytes:
         """The whole ranking with every column, as it is served and as the database has it, and digests of the evidence."""
-        answer = self.stack.client.get(f"/jobs/{job_id}/suspects", params={"format": "csv"})
-        answer.raise_for_status()
+        path, parameters = f"/jobs/{job_id}/suspects", {"format": "csv"}
+        answer = self._answer(lambda: self.stack.client.get(path, params=parameters))
         evidence = sorted(self.stack.blobs.evidence(job_id).glob("*"))
         assert evidence
         digests = [f"{one.name} {hashlib.sha256(one.read_bytes()).hexdigest()}" for one in evidence]
