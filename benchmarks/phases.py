@@ -14,15 +14,13 @@ import argparse
 import gzip
 import io
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -32,13 +30,13 @@ import numpy as np
 import torch
 
 from benchmarks.data import DATA, cifar, embedded, taken
+from benchmarks.ranked_job import served
 from benchmarks.result_sections import write_sections
 from benchmarks.runs import run
 from service.domain.dataset import DatasetSpec
 from service.domain.specs import JobOptions
 from service.settings import Settings
 from service.store.engine import migrate
-from service.terminal.processes import free_port
 from tests import servers
 from tests.integration.installation import Installation
 from worker.backbones import BackboneContext, FeatureCache
@@ -84,34 +82,6 @@ JOBS: dict[str, Callable[[], Upload]] = {
     "texts": _texts,
     "embeddings": _embeddings,
 }
-
-
-@contextmanager
-def served(settings: Settings) -> Iterator[Installation]:
-    """The service of these settings, in a process of its own."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "SUSPECTS_HOME": str(settings.home),
-        "SUSPECTS_DATABASE_URL": settings.database,
-        "SUSPECTS_BROKER_URL": settings.broker_url,
-    }
-    command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
-    with subprocess.Popen([*command, "--log-level", "error"], env=environment, stdout=subprocess.DEVNULL) as process:  # noqa: S603 - ours
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client:
-                while not _answers(client):
-                    time.sleep(0.1)
-                yield Installation(settings, client)
-        finally:
-            process.terminate()
-
-
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/healthz").is_success
-    except httpx.TransportError:
-        return False
 
 
 def phases(installation: Installation, upload: Upload) -> tuple[dict[str, Any], dict[str, float]]:
@@ -200,7 +170,11 @@ def main() -> None:
         migrate(database)
         settings = Settings(home=Path(folder) / "home", database_url=database, broker_url=broker)
         # A process of its own, from which the ones that read uploads are forked: this one would give them torch to import.
-        with served(settings) as installation, installation.worker():
+        with ExitStack() as running:
+            address, _ = running.enter_context(served(settings.home, database, broker))
+            client = running.enter_context(httpx.Client(base_url=address, trust_env=False, timeout=60))
+            installation = Installation(settings, client)
+            running.enter_context(installation.worker())
             installation.wait_for_workers(1)
             installation.wait(installation.submit({}), "completed")
             for name, upload in uploads.items():

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -207,15 +207,17 @@ def database_of(kind: str, home: Path) -> Iterator[str]:
 
 
 @contextmanager
-def served(home: Path, database_url: str) -> Iterator[tuple[str, int]]:
-    """URL of the service and the number of its process, without a worker."""
+def served(home: Path, database_url: str, broker_url: str | None = None) -> Iterator[tuple[str, int]]:
+    """URL of the service and the number of its process, without a worker; with a broker of its own unless one is named."""
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SUSPECTS_")}
-    with servers.valkey() as broker, (home / "api.log").open("w") as log:
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as running:
+        log = running.enter_context((home / "api.log").open("w"))
         environment |= {
             "SUSPECTS_HOME": str(home),
             "SUSPECTS_DATABASE_URL": database_url,
-            "SUSPECTS_BROKER_URL": broker,
+            "SUSPECTS_BROKER_URL": broker_url or running.enter_context(servers.valkey()),
         }
         # As the embedded stack and the image start it.
         command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
