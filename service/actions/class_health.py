@@ -43,7 +43,7 @@ def class_health(services: Services, job: Job) -> list[ClassHealth]:
     with services.database.read() as connection:
         ranking = services.open_rankings.get(connection, services.blobs, job.id)
         held = ranking.standing.now(connection)
-        held_out = rankings.summaries(connection, job.id).get(_SUMMARY, {}).get("held_out_agreement", {})
+        held_out = rankings.summary(connection, job.id, _SUMMARY).get("held_out_agreement", {})
     known = set(find_dataset_of_job(services, job).classes)
     return ranking.remembered(
         ("classes", held.moment), lambda: _counted(ranking.columns, held.decisions, held_out, known)

@@ -1,8 +1,6 @@
 """Proposals of samples that are worth verifying first, as a trusted reference."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from service.services import Services
 from service.store import rankings, reviews
@@ -24,15 +22,21 @@ class VerificationProposal:
 def verify_next(services: Services, job: Job, count: int) -> list[VerificationProposal]:
     """The first `count` proposals that nobody has reviewed, in their order: the given labels take turns."""
     with services.database.read() as connection:
-        found: Mapping[str, Any] = rankings.summaries(connection, job.id).get(_PROPOSALS, {"positions": []})
+        found = rankings.summary(connection, job.id, _PROPOSALS)
+        positions = found.get("positions", [])
         columns = services.open_rankings.get(connection, services.blobs, job.id).columns
-        proposed = rankings.rows_at(connection, job.id, columns, found["positions"])
-        decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
-    places = {position: place for place, position in enumerate(found["positions"])}
-    left = [row for row in proposed if row["sample_id"] not in decided][:count]
+        left: list[Row] = []
+        # Rows have a column for every signal: no more of them are read than it takes.
+        for start in range(0, len(positions), count):
+            proposed = rankings.rows_at(connection, job.id, columns, positions[start : start + count])
+            decided = reviews.latest(connection, job.id, [row["sample_id"] for row in proposed])
+            left += [row for row in proposed if row["sample_id"] not in decided]
+            if len(left) >= count:
+                break
+    places = {position: place for place, position in enumerate(positions)}
     return [
         VerificationProposal(row, _why(row["given_label"], *(found[name][places[row["position"]]] for name in _COUNTS)))
-        for row in left
+        for row in left[:count]
     ]
 
 

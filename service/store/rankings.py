@@ -93,6 +93,13 @@ def summaries(connection: sa.Connection, job_id: str) -> dict[str, dict[str, Any
     return {row.name: row.summary for row in rows}
 
 
+def summary(connection: sa.Connection, job_id: str, name: str) -> dict[str, Any]:
+    """One summary of a job; empty where it has none of this name."""
+    wanted = (signal_summaries.c.job_id == job_id) & (signal_summaries.c.name == name)
+    found = connection.execute(sa.select(signal_summaries.c.summary).where(wanted)).scalar_one_or_none()
+    return found or {}
+
+
 def in_order(
     connection: sa.Connection, job_id: str, columns: RankingColumns, rows: Array, chunk: int = _CHUNK
 ) -> Iterator[list[Row]]:

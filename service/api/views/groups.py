@@ -18,7 +18,7 @@ _PREVIEWS, _PREVIEWS_OF_PART = 5, 10
 def group_views(services: Services, job: Job) -> list[GroupView]:
     """The best separated first, each with the ids of its samples and a few of them in short."""
     with services.database.read() as connection:
-        found = rankings.summaries(connection, job.id).get(_GROUPS, {}).get("groups", [])
+        found = rankings.summary(connection, job.id, _GROUPS).get("groups", [])
     lists = [part["positions"] for group in found for part in [group, *group.get("parts", [])]]
     members = list(dict.fromkeys(position for one in lists for position in one))
     shown = list(dict.fromkeys(position for one in lists for position in one[:_PREVIEWS_OF_PART]))
