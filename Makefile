@@ -38,10 +38,12 @@ page: .venv/.installed-dev  ## Build the web page, after a change of its sources
 test: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the tests, with real PostgreSQL and Valkey, and a whole job with a worker and in a browser
 	$(PARALLEL) -m 'not long and $(OURS)' $(PYTEST_ARGS)
 
-# A browser, stacks and workers are processes of their own beside those of the tests.
+# A browser, stacks and workers are processes of their own beside those of the tests, and get less of the machine than they expect.
 test-long: PROCESSES := logical
 test-long: .venv/.installed-dev .venv/browser/chromium .venv/browser/axe.min.js .venv/openid/node_modules  ## Run the rest: whole datasets, labelling tools, every page in a browser, killed workers, the commands of the documentation
-	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS)
+	$(PARALLEL) -m 'long and $(OURS)' $(PYTEST_ARGS) || \
+	{ echo "Run again, alone: what failed. A test that passes now depends on what else runs, and is to be mended." && \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m 'long and $(OURS)' $(PYTEST_ARGS); }
 
 # One process: each more would import and collect everything again, for a third of the time.
 test-fast: .venv/.installed-dev  ## Run the quick tests of units and equivalence, which need no server (a minute)
