@@ -43,10 +43,12 @@ def main() -> int:
 
 def _run(place: str, count: int, seed: int, given: argparse.Namespace) -> Outcome:
     try:
-        return run(place, count, seed, workers=given.workers, tables=given.tables, names=given.only)
+        outcome = run(place, count, seed, workers=given.workers, tables=given.tables, names=given.only)
     except BaseException:
         traceback.print_exc()  # at once: the other campaign may go on for long
         raise
+    sys.stderr.write("\n".join(_told(outcome)) + "\n")
+    return outcome
 
 
 def report(outcomes: list[Outcome], seed: int) -> str:
@@ -63,12 +65,17 @@ def report(outcomes: list[Outcome], seed: int) -> str:
         by_phase(outcomes),
     ]
     for one in outcomes:
-        told = [f"lost {job}: {why}" for job, why in one.lost.items()] + [f"wrong {job}" for job in sorted(one.wrong)]
-        told += [f"orphan {left}" for left in one.orphans] + [f"left out: {why}" for why in one.left_out]
-        told += [f"{strike.fault}, {strike.phase}: {strike.broken}" for strike in one.strikes if strike.broken]
-        told += [f"the campaign ended early: {one.ended_early}"] if one.ended_early else []
-        parts += [f"On {one.installation}: {len(one.strikes)} faults.", *(f"- {line}" for line in told)]
+        parts += _told(one)
     return "\n\n".join(parts) + "\n"
+
+
+def _told(one: Outcome) -> list[str]:
+    """What no table says of a campaign."""
+    told = [f"lost {job}: {why}" for job, why in one.lost.items()] + [f"wrong {job}" for job in sorted(one.wrong)]
+    told += [f"orphan {left}" for left in one.orphans] + [f"left out: {why}" for why in one.left_out]
+    told += [f"{strike.fault}, {strike.phase}: {strike.broken}" for strike in one.strikes if strike.broken]
+    told += [f"the campaign ended early: {one.ended_early}"] if one.ended_early else []
+    return [f"On {one.installation}: {len(one.strikes)} faults.", *(f"- {line}" for line in told)]
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import httpx
 import sqlalchemy as sa
 
 from service.background.collect import collect
+from service.domain.errors import SuspectsError
 from service.domain.job import ENDED, State
 from service.main import create_app
 from service.store.blobs import open_blobs
@@ -307,7 +308,7 @@ def run(
         campaign = Campaign(work, random.Random(seed), outcome)
         try:
             campaign.run(schedule(faults, count, campaign.drawn))
-        except (TimeoutError, httpx.HTTPError, sa.exc.SQLAlchemyError, AssertionError) as error:
+        except (TimeoutError, httpx.HTTPError, sa.exc.SQLAlchemyError, SuspectsError, AssertionError) as error:
             # What was found until then is told.
             outcome.ended_early = repr(error)
             traceback.print_exc()
