@@ -4,9 +4,10 @@ scikit-learn reads it, too, but all at once, and it is not a package of the serv
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from operator import lt
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ _PAIR = re.compile(rf"\s\d+:(?:{_NUMBER})", re.IGNORECASE)
 _SAMPLE_LINES = 50
 _EMBEDDING_FROM = 128  # as of NPZ
 _LONGEST_LINE = 16 * 2**20
+_LARGEST = 2**63 - 1
 _GROUP = "qid"
 
 
@@ -36,8 +38,8 @@ class SparseRow:
     line: int
     label: str = ""
     query: str | None = None
-    places: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    values: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    places: Sequence[int] = ()
+    values: Sequence[float] = ()
     fault: str = ""
 
 
@@ -73,7 +75,7 @@ def _extent(path: Path, limits: Limits) -> tuple[int, int, bool]:
         fault = fault or (row.fault and f"line {row.line}: {row.fault}")
         queries = queries or row.query is not None
         if len(row.places):
-            low, high = min(low, int(row.places[0])), max(high, int(row.places[-1]))
+            low, high = min(low, row.places[0]), max(high, row.places[-1])
             if high >= limits.max_columns:
                 raise TooLarge(
                     f"line {row.line} has the index {high:,}; rows are held dense, up to {limits.max_columns:,} columns: number the "
@@ -103,15 +105,16 @@ def _row(number: int, said: list[str]) -> SparseRow:
         query = pairs.pop(0).partition(":")[2]
     if "," in label:
         return SparseRow(number, fault=f"it has several labels, {label[:40]!r}; one class a row is expected")
+    # Lists: most rows have few pairs, and to make an array takes longer than to read ten of them.
     split = [pair.partition(":") for pair in pairs]
     try:
-        places = np.array([int(place) for place, _, _ in split], np.int64)
-        values = np.array([float(value) for _, _, value in split], np.float64)
-    except (ValueError, OverflowError):
-        # Where each has the right form, an index has more digits than a number of 64 bits.
+        places, values = [int(place) for place, _, _ in split], [float(value) for _, _, value in split]
+    except ValueError:
         odd = next((pair for pair in pairs if not _PAIR.fullmatch(f" {pair}")), max(pairs, key=len))
         return SparseRow(number, fault=f"{odd[:40]!r} is no index with a value, as 7:0.5")
-    if len(places) and (places[0] < 0 or (np.diff(places) <= 0).any()):
+    if places and max(places) > _LARGEST:
+        return SparseRow(number, fault=f"{max(pairs, key=len)[:40]!r} is no index with a value, as 7:0.5")
+    if places and (places[0] < 0 or not all(map(lt, places, places[1:]))):
         return SparseRow(number, fault="the indices do not grow from left to right")
     return SparseRow(number, label.removeprefix("+"), query, places, values)
 
@@ -121,9 +124,12 @@ def _batches(path: Path, names: list[str], low: int, width: int, *, queries: boo
     step = max(16, min(batch_rows(width), BATCH_BYTES // (8 * width)))
     while some := list(islice(rows, step)):
         good = [(place, row) for place, row in enumerate(some, start=index) if not row.fault]
+        counts = [len(row.places) for _, row in good]
+        places = np.fromiter(chain.from_iterable(row.places for _, row in good), np.int64, sum(counts))
         dense = np.zeros((len(good), width))
-        for position, (_, row) in enumerate(good):
-            dense[position, row.places - low] = row.values
+        dense[np.repeat(np.arange(len(good)), counts), places - low] = np.fromiter(
+            chain.from_iterable(row.values for _, row in good), np.float64, sum(counts)
+        )
         skipped = [
             SkippedRow(index=place, where=f"line {row.line}", reason=row.fault)
             for place, row in enumerate(some, start=index)
