@@ -58,6 +58,7 @@ from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
 from worker.machine.cores import Cores, find_cores
 from worker.machine.devices import choose_device
+from worker.process.calls import CallsBeside
 from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
 
@@ -119,7 +120,7 @@ def worker_context() -> WorkerContext:
         blobs=open_blobs(settings()),
         device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
-        call_helpers=_call_helpers,
+        call_helpers=CallsBeside(_call_helpers),
     )
 
 
