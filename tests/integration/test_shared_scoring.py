@@ -15,9 +15,9 @@ from tests.integration.installation import Installation, impatient, installed, k
 
 @pytest.fixture
 def installation(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Installation]:
-    """A service without a worker, which shares what takes a twentieth of a second."""
+    """A service without a worker, which shares what takes a fiftieth of a second."""
     settings = impatient(tmp_path / "home", database_url, redis_url)
-    with installed(settings.model_copy(update={"share_seconds": 0.05})) as opened:
+    with installed(settings.model_copy(update={"share_seconds": 0.02})) as opened:
         yield opened
 
 
@@ -91,4 +91,4 @@ def test_a_job_without_a_reference_is_shared_too_to_the_same_bits(
             helped |= {one["computation"] for one in told if one["wanted"]}
             if len(helped) > 1:
                 break
-    assert len(helped) > 1
+    assert len(helped) > 1, helped
