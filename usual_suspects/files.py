@@ -48,7 +48,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        full = _told(error) or _full(folder)
+        full = _errno_told(error) or _full(folder)
         if full is None:
             raise
         raise OSError(full, os.strerror(full), str(folder)) from error
@@ -68,7 +68,7 @@ def reserve(path: Path, size: int) -> None:
         os.close(file)
 
 
-def _told(error: BaseException | None) -> int | None:
+def _errno_told(error: BaseException | None) -> int | None:
     """The errno of a full disk or quota, where an error or one behind it tells of it in any form; else None."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in _FULL:

@@ -208,7 +208,7 @@ def _whole_row(file: Any, group: int, position: int) -> dict[str, Any]:
 def _found(data: Path, file: Any, groups: RowGroups, sample_id: str) -> tuple[int, int] | None:
     """The row group and the position in it of a sample."""
     numbered, others = groups.with_id(sample_id)
-    if len(others) > _SEARCHED and groups.starts[-1] <= sample_places.MOST:
+    if len(others) > _SEARCHED and groups.starts[-1] <= sample_places.MOST_ROWS:
         others = sorted({groups.at(row)[0] for row in sample_places.with_id(data, sample_id)} - set(numbered))
     for together in (numbered, *(others[first : first + _SEARCHED] for first in range(0, len(others), _SEARCHED))):
         if not together:

@@ -1,6 +1,6 @@
-"""Where each id lies in a canonical file of many row groups, kept of the last files that were asked.
+"""The rows of the ids of a canonical file, held in memory for the last files that were asked for one.
 
-Ids that are in no order are else looked for in half of the file.
+Without them, an id that is in no order is looked for in half of the file on average.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from service.store.seal import open_parquet
 
 Array = npt.NDArray[Any]
 _FILES = 4
-MOST = 4_000_000  # rows; sixteen bytes of each are held
+MOST_ROWS = 4_000_000  # each takes sixteen bytes
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ class RankedSide:
         return np.isin(self.columns.verdict, [place for place, name in enumerate(verdicts) if name in FLAGGED])
 
     def labels_as(self, names: Sequence[str]) -> Array:
-        """The given labels as places in `names`, -1 for those that it lacks: int n."""
+        """The given labels as places in `names`, which has all of them: int n."""
         places = {name: place for place, name in enumerate(names)}
-        return np.array([places.get(name, -1) for name in self.columns.labels], np.int64)[self.columns.given]
+        return np.array([places[name] for name in self.columns.labels], np.int64)[self.columns.given]
 
     def first(self, wanted: Array, limit: int) -> SampleList:
         """Of the wanted rows (bool n), the first ones by the signal."""
@@ -69,11 +69,11 @@ class Differences:
         return shared, len(self._in_after) - shared, len(self._in_before) - shared
 
     def appeared(self, limit: int) -> SampleList:
-        """Samples that the later ranking flags and the earlier one does not flag or has not, in the order of the later one."""
+        """Samples that the later ranking flags, and the earlier one does not flag or does not rank. The order is that of the later one."""
         return _flagged_only_in(self._after, self._before, self._in_before, limit)
 
     def vanished(self, limit: int) -> SampleList:
-        """Samples that the earlier ranking flags and the later one does not flag or has not, in the order of the earlier one."""
+        """Samples that the earlier ranking flags, and the later one does not flag or does not rank. The order is that of the earlier one."""
         return _flagged_only_in(self._before, self._after, self._in_after, limit)
 
     def relabelled(self, limit: int) -> SampleList:

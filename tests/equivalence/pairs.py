@@ -19,7 +19,6 @@ def pair_sums(
     counted: PairsCounted | None = None,
     *,
     by_checkpoint: bool = False,
-    relabelled: bool = True,
 ) -> tuple[PairSums, list[CheckpointInfluence]]:
     counted = counted or PairsCounted()
     computation = pair_computation(
@@ -31,7 +30,7 @@ def pair_sums(
         classes,
         counted,
         by_checkpoint=by_checkpoint,
-        relabelled=relabelled,
+        relabelled=True,
     )
     found = computation.open()(slice(0, len(labels)))
     return pair_sums_of(found, reference_labels, len(rates), counted)

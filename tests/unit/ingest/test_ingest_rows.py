@@ -49,10 +49,10 @@ def test_every_row_is_found_by_its_id_over_many_row_groups(take: Take) -> None:
         assert sample_row(own.data, unknown) is None
 
 
-@pytest.mark.parametrize("most", [sample_places.MOST, 0])
+@pytest.mark.parametrize("most", [sample_places.MOST_ROWS, 0])
 def test_ids_in_no_order_are_found_over_many_row_groups(take: Take, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     monkeypatch.setattr(rows, "_SEARCHED", 1)
-    monkeypatch.setattr(sample_places, "MOST", most)
+    monkeypatch.setattr(sample_places, "MOST_ROWS", most)
     names = [f"{i * 7919 % 9_001:x}-é" for i in range(9_000)]  # a prime: no two are equal
     own = take("id,x,target\n" + "".join(f"{name},{i},{'pq'[i % 2]}\n" for i, name in enumerate(names)))
     for index in (0, 4_321, 8_999):
