@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import TooLarge
 
-_SMALL = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
+SMALL_BYTES = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Limits:
     max_classes: int = 10_000
     max_columns: int = 20_000
 
-    def check_expansion(self, packed: int, expanded: int) -> None:
-        """Raise `TooLarge` when `packed` bytes that become `expanded` ones look like a bomb."""
+    def check_expansion(self, packed: int, expanded: int, harmless: int = SMALL_BYTES) -> None:
+        """Raise `TooLarge` when `packed` bytes that become `expanded` ones, more than `harmless`, look like a bomb."""
         self.check_size(expanded)
-        if expanded > _SMALL and expanded > self.max_ratio * max(packed, 1):
+        if expanded > harmless and expanded > self.max_ratio * max(packed, 1):
             raise TooLarge(
                 f"expands to more than {self.max_ratio} times its size, which looks like a compression bomb; "
                 "upload it uncompressed"
@@ -35,7 +35,7 @@ class Limits:
     def check_decoded(self, stored: int, decoded: int) -> None:
         """Raise `TooLarge` when `stored` bytes by columns that become `decoded` ones look like a bomb."""
         self.check_size(decoded)
-        if decoded > _SMALL and decoded > self.max_decoded_ratio * max(stored, 1):
+        if decoded > SMALL_BYTES and decoded > self.max_decoded_ratio * max(stored, 1):
             raise TooLarge(
                 f"its values take more than {self.max_decoded_ratio:,} times its size ({decoded:,} bytes) once they are decoded, which "
                 "looks like a compression bomb; upload it as CSV, or in several files"
