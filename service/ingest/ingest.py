@@ -1,8 +1,10 @@
 """From any uploaded file to one canonical Parquet file, in two passes, with memory that does not grow with the file."""
 
+import gc
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from service.ingest.source import RowSource, Upload
 from service.ingest.survey import Survey, survey_columns
 
 _RARE = 5
+_COLLECTIONS = (50_000, 20, 50)  # thresholds of the collector of garbage
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
     `StorageFull`. After any of them neither file is there. Scratch files lie beside `data` until the end.
     """
     data.parent.mkdir(parents=True, exist_ok=True)
-    with translated_errors(), tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder:
+    with (
+        translated_errors(),
+        _collecting_rarely(),
+        tempfile.TemporaryDirectory(prefix=".ingest-", dir=data.parent) as folder,
+    ):
         scratch = Path(folder)
         upload = Upload(source, filename, spec, limits, scratch)
         table, spec = join_label_columns(open_upload(upload), spec)
@@ -72,6 +79,17 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
         plan, written = _write(table, plan, scratch / "data", scratch / "skipped", limits)
         place(((scratch / "skipped", skipped), (scratch / "data", data)))
     return _summary(plan, written, columns_of(plan, survey, spec))
+
+
+@contextmanager
+def _collecting_rarely() -> Iterator[None]:
+    """Let Python look for garbage in cycles less often: rows and members of archives are many objects and no cycles."""
+    before = gc.get_threshold()
+    gc.set_threshold(*_COLLECTIONS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _check_rows(survey: Survey) -> None:
