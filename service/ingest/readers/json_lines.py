@@ -6,11 +6,10 @@ Objects of other JSON become rows here too.
 import io
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain, count
 from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +21,8 @@ from service.ingest.limits import Limits
 from service.ingest.source import BATCH_BYTES, BATCH_ROWS, Batch, RowSource, Upload, batch_rows
 
 _LONGEST_LINE = 64 * 2**20
+_ENDS = ("\n", "\r\n", "")
+_DECODE = json.JSONDecoder().raw_decode
 _ENCODE = json.JSONEncoder(ensure_ascii=False).encode  # made once: that takes longer than a number
 _MOST_LEVELS = 4  # of objects in objects that become columns
 
@@ -35,8 +36,7 @@ def open_json_lines(upload: Upload) -> RowSource:
     )
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):  # which is made five times as fast as a frozen data class
     """An object that becomes a row, the place of it, and its size in characters; or the fault of a place without one."""
 
     where: str
@@ -62,18 +62,21 @@ def record_batches(records: Iterable[Record], limits: Limits) -> Iterator[Batch]
     places: list[int] = []
     skipped: list[SkippedRow] = []
     names: set[str] = set()
-    size = 0
+    size, most = 0, BATCH_ROWS
     for index, record in enumerate(records):
         if record.values is None:
             skipped.append(SkippedRow(index=index, where=record.where, reason=record.fault))
         else:
             rows.append(record)
             places.append(index)
-            names.update(record.values)
+            if not record.values.keys() <= names:
+                names.update(record.values)
+                most = batch_rows(len(names))
         size += record.size
-        if len(rows) >= batch_rows(len(names)) or len(skipped) == BATCH_ROWS or size > BATCH_BYTES:
+        if len(rows) >= most or len(skipped) == BATCH_ROWS or size > BATCH_BYTES:
             yield _batch(rows, places, skipped, limits)
-            size, rows, places, skipped, names = 0, [], [], [], set()
+            size, rows, places, skipped = 0, [], [], []
+            names, most = set(), BATCH_ROWS
     if rows or skipped:
         yield _batch(rows, places, skipped, limits)
 
@@ -97,7 +100,7 @@ def _numbered_lines(path: Path, encoding: str) -> Iterator[tuple[int, str]]:
 
 def _row(line: str, number: int) -> dict[str, Any]:
     try:
-        row = sound(json.loads(line), line)
+        row = sound(decoded(line), line)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         column = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
@@ -107,6 +110,18 @@ def _row(line: str, number: int) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise malformed(f"line {number} is not a JSON object but {type(row).__name__}", f"line {number}")
     return row
+
+
+def decoded(line: str) -> Any:
+    """What `json.loads` gives, or its error; a line that is an object and nothing else takes half the time."""
+    if line.startswith("{"):
+        try:
+            value, end = _DECODE(line)
+        except ValueError:
+            return json.loads(line)
+        if line[end:] in _ENDS:
+            return value
+    return json.loads(line)
 
 
 def sound(value: Any, text: str) -> Any:
@@ -145,9 +160,9 @@ def _opened(row: dict[str, Any], nested: set[str]) -> dict[str, Any]:
 
 def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], limits: Limits) -> Batch:
     objects = _flat([row.values or {} for row in rows])
-    names = _names(objects)
+    names, values = _columns(objects)
     limits.check_columns(len(names))
-    columns = [as_column([one.get(name) for one in objects]) for name in names]
+    columns = [as_column(one) for one in values]
     return Batch(
         rows=pa.RecordBatch.from_arrays(columns, names=names) if names else _without_columns(len(rows)),
         index=np.array(places, np.int64),
@@ -156,12 +171,13 @@ def _batch(rows: list[Record], places: list[int], skipped: list[SkippedRow], lim
     )
 
 
-def _names(objects: list[dict[str, Any]]) -> list[str]:
-    """The keys of all objects, in the order in which they come first."""
+def _columns(objects: list[dict[str, Any]]) -> tuple[list[str], Iterable[list[Any]]]:
+    """The keys of all objects, in the order in which they come first, and the values of each."""
     names = list(objects[0]) if objects else []
-    if all(list(one) == names for one in objects):  # the usual case, and quick
-        return names
-    return list(dict.fromkeys(name for one in objects for name in one))
+    if all(map(names.__eq__, map(list, objects))):  # the usual case, and quick
+        return names, map(list, zip(*(one.values() for one in objects), strict=True))
+    names = list(dict.fromkeys(name for one in objects for name in one))
+    return names, ([one.get(name) for one in objects] for name in names)
 
 
 def as_column(values: list[Any]) -> Any:
@@ -170,8 +186,11 @@ def as_column(values: list[Any]) -> Any:
     if kinds == {str}:
         return pa.array(values, pa.string())
     if kinds == {int}:
-        return pa.array([None if value is None else str(value) for value in values], pa.string())
+        texts = [None if value is None else str(value) for value in values] if None in values else map(str, values)
+        return pa.array(list(texts), pa.string())
     if kinds == {float}:
+        if None not in values and all(map(isfinite, values)):
+            return pa.array(list(map(repr, values)), pa.string())
         return pa.array(
             [repr(value) if value is not None and isfinite(value) else None for value in values], pa.string()
         )

@@ -1,13 +1,14 @@
 """JSON of any form: one object a line, an array of objects, what pandas writes; its values keep their types."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from service.domain.errors import Invalid, Malformed
 from service.ingest import Limits
-from service.ingest.readers.json_lines import Record, record_batches
+from service.ingest.readers.json_lines import Record, decoded, record_batches
 from service.ingest.source import BATCH_CELLS, BATCH_ROWS
 from tests.unit.ingest.uploads import Take, json_lines, zip_of
 
@@ -159,3 +160,18 @@ def test_rows_of_many_names_come_in_batches_of_few_rows() -> None:
     assert max(one.rows.num_rows * one.rows.num_columns for one in batches) <= 2 * BATCH_CELLS
     same = [Record(f"row {row}", 10, {"k": row}) for row in range(5_000)]
     assert [one.rows.num_rows for one in record_batches(same, Limits())] == [BATCH_ROWS, 5_000 - BATCH_ROWS]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", " \n", "\n\n", "\x0c\n", " {}", ",", "}", "\ufeff", "\u2028"])
+@pytest.mark.parametrize("start", ["", " ", "\t", "\ufeff", "\x0b"])
+@pytest.mark.parametrize("value", ['{"x": 1, "label": "a"}', "{}", '{"x": NaN}', '{"x": 1', "{'x': 1}", "[1]", "1", ""])
+def test_a_line_is_decoded_as_the_whole_of_it_is(value: str, start: str, end: str) -> None:
+    line = start + value + end
+    assert _outcome(decoded, line) == _outcome(json.loads, line)
+
+
+def _outcome(decode: Callable[[str], Any], line: str) -> str:
+    try:
+        return repr(decode(line))
+    except json.JSONDecodeError as error:
+        return f"{error.msg} at {error.pos}"
