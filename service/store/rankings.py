@@ -151,12 +151,12 @@ def count_scoring(
 
 def scores_by_index(connection: sa.Connection, job_id: str, index: Sequence[int], by: str) -> list[float]:
     """The scores by a signal of the ranked samples at these places in the upload, in that order."""
-    return [found[by] for found in _chosen(connection, job_id, index, by)]
+    return _chosen(connection, job_id, index, by)
 
 
 def ids_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) -> list[str]:
     """The ids of the ranked samples at these places in the upload, in that order."""
-    return [found["sample_id"] for found in _chosen(connection, job_id, index, "sample_id")]
+    return _chosen(connection, job_id, index, "sample_id")
 
 
 def ranked_places(connection: sa.Connection, job_id: str, sample_ids: Sequence[str]) -> list[int]:
@@ -168,12 +168,15 @@ def ranked_places(connection: sa.Connection, job_id: str, sample_ids: Sequence[s
     return found
 
 
-def _chosen(connection: sa.Connection, job_id: str, index: Sequence[int], column: str) -> list[Row]:
-    found: dict[int, Row] = {}
+def _chosen(connection: sa.Connection, job_id: str, index: Sequence[int], column: str) -> list[Any]:
+    """A column of the ranked samples at these places in the upload, in that order."""
+    found: dict[int, Any] = {}
     for start in range(0, len(index), _NAMED):
         wanted = (suspects.c.job_id == job_id) & suspects.c.index.in_(index[start : start + _NAMED])
-        rows = connection.execute(sa.select(suspects.c.index, suspects.c[column]).where(wanted)).mappings()
-        found |= {row["index"]: row for row in rows}
+        # The id is not in the indexes of scores. SQLite would read such an index from end to end, because it has all columns asked for.
+        asked = sa.select(suspects.c.index, suspects.c.sample_id, suspects.c[column].label("chosen"))
+        rows = connection.execute(asked.where(wanted)).mappings()
+        found |= {row["index"]: row["chosen"] for row in rows}
     return [found[place] for place in index]
 
 

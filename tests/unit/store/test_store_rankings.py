@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from service.domain.signal import SIGNALS
 from service.store import datasets, jobs, ranking_columns, rankings
 from service.store.engine import Database
 from service.store.ranking_columns import RankingColumns
-from service.store.tables import suspects
 from tests.builders import COMPUTED, NOON, add_dataset, add_job, dataset_info, job_spec, ranking
 
 ROWS = 41
@@ -142,15 +142,29 @@ def test_every_signal_has_its_column(database: Database, columns: RankingColumns
     assert set(SIGNALS) <= set(whole(database, columns, "mislabeled")[0])
 
 
-def test_rows_of_a_large_ranking_that_was_just_written_are_found_by_their_key(database: Database) -> None:
+@pytest.mark.parametrize("by", ["mislabeled", "anomalous", "aai", None])
+def test_rows_of_a_large_ranking_that_was_just_written_are_found_by_their_key(
+    database: Database, by: str | None
+) -> None:
     with database.write() as connection:
         info = dataset_info("ds_large", rows=16_000, splits={"train": 12_000})
         datasets.add(connection, info)
         jobs.add(connection, "job_large", job_spec(info), NOON)
         rankings.save(connection, "job_large", ranking(info))
+    places, plans = range(0, 10_000, 100), list[str]()
+
+    def explain(connection: sa.Connection, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        if statement.startswith("SELECT"):
+            asked = "EXPLAIN " if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
+            steps = connection.exec_driver_sql(f"{asked}{statement}", values)
+            plans.append(" ".join(str(step) for row in steps for step in row))
+
     with database.read() as connection:
-        wanted = (suspects.c.job_id == "job_large") & suspects.c.index.in_(range(0, 10_000, 100))
-        page = suspects.select().where(wanted).compile(connection.engine, compile_kwargs={"literal_binds": True})
-        asked = "EXPLAIN " if connection.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN "
-        plan = " ".join(str(step) for row in connection.exec_driver_sql(f"{asked}{page}") for step in row)
-    assert "pk_suspects" in plan or "sqlite_autoindex_suspects_1" in plan, plan
+        sa.event.listen(connection, "before_cursor_execute", explain)
+        if by is None:
+            found: list[Any] = rankings.rows_by_index(connection, "job_large", places)
+        else:
+            found = rankings.scores_by_index(connection, "job_large", places, by)
+    assert len(found) == len(places)
+    assert plans
+    assert all("pk_suspects" in plan or "sqlite_autoindex_suspects_1" in plan for plan in plans), plans
