@@ -130,7 +130,9 @@ def _write_canonical(path: Path, info: DatasetInfo, ids: Sequence[str]) -> None:
     table = pa.table(columns).replace_schema_metadata({METADATA_KEY: header.model_dump_json().encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
     words = ["split", *(one.column for one in info.features if one.kind == "categorical")]
-    pq.write_table(table, path, GROUP_ROWS, compression="zstd", use_dictionary=words, write_statistics=["index", "id"])
+    # As the service stores an upload: `service.ingest.canonical`.
+    packed = {name: "zstd" if name == "id" else "lz4" for name in columns}
+    pq.write_table(table, path, GROUP_ROWS, compression=packed, use_dictionary=words, write_statistics=["index", "id"])
 
 
 def _ranking(rows: int, ids: Sequence[str], signals: Sequence[str], seed: int) -> tuple[pa.Table, dict[str, Any]]:

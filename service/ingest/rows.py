@@ -133,7 +133,8 @@ def _read_together(groups: RowGroups, wanted: Sequence[int]) -> Iterator[list[in
 
 def _preview_columns(header: CanonicalHeader, file: Any) -> list[str]:
     inputs = [one["column"] for one in _shown(header)[:_PREVIEW_FEATURES]]
-    return [*inputs, "id", *_paths(file)]
+    named = ["id", *_paths(file)] if header.modality == "image" else []
+    return [*inputs, *named]
 
 
 def _paths(file: Any) -> list[str]:
