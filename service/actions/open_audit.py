@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class AuditState:
     # Rows that too few people call wrong yet, and who does: they have no answer.
     unconfirmed: Mapping[int, set[str | None]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def log(self) -> Log:
         """The log, by rows of the columns."""
         if self.stored is None:

@@ -66,7 +66,8 @@ def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | No
     """
     parts = []
     # Models of one ranking share their bins.
-    members = {} if is_member is None else {id(one): np.bincount(one[is_member]) for one in bins if one is not None}
+    rows = None if is_member is None else np.flatnonzero(is_member)
+    members = {} if rows is None else {id(one): np.bincount(one[rows]) for one in bins if one is not None}
     for place, (model, end) in enumerate(zip(log.models, log.ends, strict=True)):
         left = model.left if is_member is None else _left(log, model, is_member, bins[place], members)
         if left is not None:

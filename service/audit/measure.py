@@ -77,11 +77,13 @@ def measure(
     `draws` are those of the log and the set where they are known, see `draws_of`: they do not depend on the answers.
     """
     draws = draws_of(log, is_member, bins) if draws is None else draws
-    mine = answers if is_member is None else answers[is_member]
+    mine = answers if is_member is None else answers[np.flatnonzero(is_member)]
     unknown = (Answer.NONE, Answer.UNSURE) if unsure_is_unknown else (Answer.NONE,)
     most, least = (game_of(log, draws, answers, assumed, is_member, unknown) for assumed in (1.0, 0.0))
-    found, reviewed = int((mine == Answer.WRONG).sum()), int((mine != Answer.NONE).sum())
-    unsure, plausible = (int((mine == one).sum()) for one in (Answer.UNSURE, Answer.PLAUSIBLE))
+    found, unsure, plausible, none = (
+        int(np.count_nonzero(mine == one)) for one in (Answer.WRONG, Answer.UNSURE, Answer.PLAUSIBLE, Answer.NONE)
+    )
+    reviewed = len(mine) - none
     open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
     if not len(most):
@@ -89,7 +91,7 @@ def measure(
     estimate = min(max(mean_estimate(log, draws, answers, is_member, unknown), low), high)
     ends = interval(most, least, low, high, level, estimate)
     bound = at_most(most, low, high, level, estimate)
-    drawn = int((answers[log.row[draws.entry]] != Answer.NONE).sum())
+    drawn = int(np.count_nonzero(answers[log.row[draws.entry]] != Answer.NONE))
     return Measured(len(mine), found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
 
 

@@ -67,7 +67,8 @@ def shares_by_rank(first: Sequence[Outcome], every: Mapping[Outcome, int]) -> li
     """
     bands = [Counter(first[start:end]) for start, end in pairwise((0, *BAND_ENDS))]
     rest = Counter(every)
-    rest.subtract(first)
+    for band in bands:
+        rest.subtract(band)
     return [
         RankBand(first=start + 1, last=end, **reviewed_share(counted).model_dump())
         for start, end, counted in zip((0, *BAND_ENDS), (*BAND_ENDS, None), [*bands, rest], strict=True)
