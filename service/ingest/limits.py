@@ -23,10 +23,13 @@ class Limits:
     max_classes: int = 10_000
     max_columns: int = 20_000
 
-    def check_expansion(self, packed: int, expanded: int, harmless: int = SMALL_BYTES) -> None:
-        """Raise `TooLarge` when `packed` bytes that become `expanded` ones, more than `harmless`, look like a bomb."""
+    def check_expansion(self, packed: int, expanded: int, harmless: int | None = None) -> None:
+        """Raise `TooLarge` when `packed` bytes that become `expanded` ones look like a bomb.
+
+        Up to `harmless` bytes, SMALL_BYTES by default, any ratio is allowed.
+        """
         self.check_size(expanded)
-        if expanded > harmless and expanded > self.max_ratio * max(packed, 1):
+        if expanded > (harmless or SMALL_BYTES) and expanded > self.max_ratio * max(packed, 1):
             raise TooLarge(
                 f"expands to more than {self.max_ratio} times its size, which looks like a compression bomb; "
                 "upload it uncompressed"
