@@ -30,7 +30,7 @@ from service.ingest.source import RowSource, Upload
 from service.ingest.survey import Survey, survey_columns
 
 _RARE = 5
-_COLLECTIONS = (50_000, 20, 50)  # thresholds of the collector of garbage
+_GC_THRESHOLDS = (50_000, 20, 50)  # Python's own are (700, 10, 10)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def ingest(source: Path, filename: str, spec: DatasetSpec, data: Path, skipped: 
 def _collecting_rarely() -> Iterator[None]:
     """Let Python look for garbage in cycles less often: rows and members of archives are many objects and no cycles."""
     before = gc.get_threshold()
-    gc.set_threshold(*_COLLECTIONS)
+    gc.set_threshold(*_GC_THRESHOLDS)
     try:
         yield
     finally:

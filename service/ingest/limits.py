@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import TooLarge
 
-SMALL_BYTES = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
+_SMALL = 256 * 2**20  # Below this an expansion is harmless, whatever its ratio.
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Limits:
     def check_expansion(self, packed: int, expanded: int, harmless: int | None = None) -> None:
         """Raise `TooLarge` when `packed` bytes that become `expanded` ones look like a bomb.
 
-        Up to `harmless` bytes, SMALL_BYTES by default, any ratio is allowed.
+        Up to `harmless` bytes, 256 MiB by default, any ratio is allowed.
         """
         self.check_size(expanded)
-        if expanded > (harmless or SMALL_BYTES) and expanded > self.max_ratio * max(packed, 1):
+        if expanded > (harmless or _SMALL) and expanded > self.max_ratio * max(packed, 1):
             raise TooLarge(
                 f"expands to more than {self.max_ratio} times its size, which looks like a compression bomb; "
                 "upload it uncompressed"
@@ -38,7 +38,7 @@ class Limits:
     def check_decoded(self, stored: int, decoded: int) -> None:
         """Raise `TooLarge` when `stored` bytes by columns that become `decoded` ones look like a bomb."""
         self.check_size(decoded)
-        if decoded > SMALL_BYTES and decoded > self.max_decoded_ratio * max(stored, 1):
+        if decoded > _SMALL and decoded > self.max_decoded_ratio * max(stored, 1):
             raise TooLarge(
                 f"its values take more than {self.max_decoded_ratio:,} times its size ({decoded:,} bytes) once they are decoded, which "
                 "looks like a compression bomb; upload it as CSV, or in several files"

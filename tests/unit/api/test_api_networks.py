@@ -271,7 +271,7 @@ def test_names_that_no_answer_can_hold_are_refused(
 def test_a_program_that_expands_out_of_all_proportion_is_refused(
     client: httpx.Client, program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "SMALL_BYTES", 2**20)
+    monkeypatch.setattr(limits, "_SMALL", 2**20)
     path = tmp_path / "bomb.pt2"
     path.write_bytes(program)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:

@@ -76,7 +76,7 @@ BOMBS: dict[str, Callable[[], tuple[str, bytes]]] = {
 def test_a_small_file_of_columns_that_becomes_large_is_refused(
     take: Take, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("service.ingest.limits.SMALL_BYTES", 2**20)
+    monkeypatch.setattr("service.ingest.limits._SMALL", 2**20)
     name, content = BOMBS[kind]()
     assert len(content) < 100_000
     with pytest.raises(TooLarge, match=r"once they are decoded|expands to more"):
@@ -84,7 +84,7 @@ def test_a_small_file_of_columns_that_becomes_large_is_refused(
 
 
 def test_packed_columns_are_refused_before_they_are_expanded(take: Take, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.ingest.limits.SMALL_BYTES", 2**20)
+    monkeypatch.setattr("service.ingest.limits._SMALL", 2**20)
     monkeypatch.setattr(
         "service.ingest.readers.columnar.open_ipc", lambda *_: (pa.schema({"x": pa.string()}), [], True)
     )
