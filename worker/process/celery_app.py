@@ -56,6 +56,7 @@ from worker.job.context import WorkerContext
 from worker.job.helping import Helper
 from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
+from worker.machine.arithmetic import fix_arithmetic
 from worker.machine.cores import Cores, find_cores
 from worker.machine.devices import choose_device
 from worker.process.calls import CallsBeside
@@ -254,10 +255,7 @@ def _prepare_process(**_: object) -> None:
     _presences.clear()  # those of the parent
     # Before any computation: torch sizes its thread pools at the first one.
     torch.set_num_threads(settings().threads or cores().share(_pool_size, _pool_size))
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what CUDA's products need to be the same each time
-    # A GPU lacks deterministic forms of some operations: there it is asked for them, and may do without.
-    # Not by torch.use_deterministic_algorithms, which imports torch's compiler.
-    torch.set_deterministic_debug_mode("warn" if settings().device != "cpu" and torch.cuda.is_available() else "error")
+    fix_arithmetic(gpu=settings().device != "cpu" and torch.cuda.is_available())
     # A process that cannot compute hangs here and is replaced; one that lacks its device or its files raises. Neither is
     # counted as ready.
     torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
