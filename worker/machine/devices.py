@@ -36,3 +36,9 @@ def device_of(model: nn.Module) -> torch.device:
 def to_device(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ...]:
     """The tensors on `device`; those that are there already are not copied."""
     return tuple(part.to(device, non_blocking=True) for part in parts)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a GPU, with those that torch holds and does not use."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
