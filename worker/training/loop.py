@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -12,14 +11,14 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from service.domain.specs import Training
 from service.store.seal import check, sealed_write
 from worker.libraries.optimizers import AdamW, Sgd
-from worker.machine.devices import device_of, to_device
+from worker.machine.cuda_graphs import Graphs, graphs_of
+from worker.machine.devices import device_of
 from worker.machine.threads import one_thread
-from worker.training.augmentation import flip_crop
+from worker.training.autograd_epoch import AutogradEpochs
 from worker.training.direct_epoch import direct_epoch, is_direct_rule
 from worker.training.direct_network import DirectNetwork
 from worker.training.step_size import has_convolutions, products_of_a_sample
@@ -30,6 +29,8 @@ from worker.training.stopping import has_stopped_improving
 _SMALL_STEP = 2**24
 # The same of networks with convolutions, by the numbers that a forward pass multiplies.
 _SMALL_CONVOLUTIONS = 2**27
+_FEWEST_RECORDED = 20  # steps; recording one takes about as long as five
+_COMPUTED = ("foreach", "fused", "capturable")
 _HOPELESS = 20  # times the loss of a model that knows nothing
 
 
@@ -112,14 +113,16 @@ def train(
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
     after_batch: Callable[[float], None] = lambda _epochs: None,
+    graphs_of: Callable[[torch.device], Graphs | None] = graphs_of,
 ) -> int:
     """Train in place, handing out the state at every epoch's end, and give the number of epochs that it took.
 
     `after_batch` is told how many epochs are done, such as 2.25. Raises Diverged, and whatever the callbacks raise.
     """
     direct = _direct(model, inputs, training)
+    graphs = None if direct is not None or not _pays(len(labels), training) else graphs_of(device_of(model))
     with one_thread(wanted=_is_small(model, direct, inputs, training.batch_size)):
-        return _train(model, direct, inputs, labels, training, resume, after_epoch, after_batch)
+        return _train(model, direct, inputs, labels, training, graphs, resume, after_epoch, after_batch)
 
 
 def _train(
@@ -128,16 +131,18 @@ def _train(
     inputs: Sequence[Tensor],
     labels: Int[Tensor, " n"],
     training: Training,
+    graphs: Graphs | None,
     resume: TrainingState | None,
     after_epoch: Callable[[TrainingState, EpochMetrics], None],
     after_batch: Callable[[float], None],
 ) -> int:
-    optimizer, weights = _optimizer(model, training), _class_weights(labels, training)
+    weights = _class_weights(labels, training)
+    optimizer = _optimizer(model, training, recorded=graphs is not None)
+    epochs = None if direct is not None else AutogradEpochs(model, inputs, labels, weights, optimizer, training, graphs)
     losses: tuple[float, ...] = ()
     if resume is not None:
         model.load_state_dict(resume.model)
-        # torch keeps the very tensors that it is given here, and steps would change the caller's state.
-        optimizer.load_state_dict(deepcopy(resume.optimizer))
+        _load(optimizer, resume.optimizer)
         losses = resume.losses
     done = 0 if resume is None else resume.epoch
     while done < training.epochs and not has_stopped_improving(losses, training.early_stopping):
@@ -150,9 +155,9 @@ def _train(
             torch.manual_seed(training.seed * 1_000_003 + epoch)
             report = partial(_tell, after_batch, done)
             batches = _batches(len(labels), training.batch_size)
-            if direct is None:
-                loss, accuracy = _epoch(model, inputs, labels, batches, weights, optimizer, training, report)
-            else:
+            if epochs is not None:
+                loss, accuracy = epochs.run(batches, rate, report)
+            elif direct is not None:
                 loss, accuracy = direct_epoch(direct, tuple(inputs), labels, batches, weights, optimizer, report)
         # The first steps may be wild and still end well.
         limit = math.inf if epoch == 1 else _HOPELESS * math.log(max(int(labels.max()) + 1, 2))
@@ -185,38 +190,6 @@ def _direct(model: nn.Module, inputs: Sequence[Tensor], training: Training) -> D
     return network if network is not None and network.fits(tuple(inputs)) else None
 
 
-def _epoch(
-    model: nn.Module,
-    inputs: Sequence[Tensor],
-    labels: Int[Tensor, " n"],
-    batches: Sequence[Int[Tensor, " _"]],
-    weights: Float[Tensor, " c"] | None,
-    optimizer: torch.optim.Optimizer,
-    training: Training,
-    after_batch: Callable[[float], None],
-) -> tuple[float, float]:
-    model.train()
-    device = device_of(model)
-    total, right = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-    weights = None if weights is None else weights.to(device)
-    for number, batch in enumerate(batches, 1):
-        (target,) = to_device([labels.index_select(0, batch)], device)
-        seen = tuple(part.index_select(0, batch) for part in inputs)
-        if training.augmentation == "flip_crop":
-            seen = tuple(map(flip_crop, seen))
-        with torch.autocast(device.type, torch.bfloat16) if training.precision == "bfloat16" else nullcontext():
-            logits = model(*to_device(seen, device))
-        loss = _loss(logits.float(), target, weights)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
-        with torch.no_grad():
-            total += loss.detach() * len(batch)
-            right += (_answer(logits).argmax(1) == target).sum()
-        after_batch(number / len(batches))
-    return float(total) / len(labels), float(right) / len(labels)
-
-
 def _class_weights(labels: Int[Tensor, " n"], training: Training) -> Float[Tensor, " c"] | None:
     """What one sample of each class weighs in the loss: 1 on average over the samples; None where all weigh the same."""
     if training.class_weights == "none":
@@ -224,22 +197,6 @@ def _class_weights(labels: Int[Tensor, " n"], training: Training) -> Float[Tenso
     sizes = labels.bincount()
     there = sizes > 0
     return torch.where(there, len(labels) / (there.sum() * sizes.clamp(min=1)), 0.0)
-
-
-def _loss(
-    logits: Float[Tensor, "b *m c"], target: Int[Tensor, " b"], weights: Float[Tensor, " k"] | None
-) -> Float[Tensor, ""]:
-    """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
-    if logits.dim() == 3:
-        logits, target = logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
-    if weights is None:
-        return cross_entropy(logits, target)
-    # Not divided by a batch's own weights: a sample's pull must not depend on its company.
-    return (weights[target] * cross_entropy(logits, target, reduction="none")).mean()
-
-
-def _answer(logits: Float[Tensor, "b *m c"]) -> Float[Tensor, "b c"]:
-    return logits if logits.dim() == 2 else logits.mean(1)
 
 
 def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
@@ -250,7 +207,12 @@ def _batches(samples: int, size: int) -> Sequence[Int[Tensor, " b"]]:
     return batches
 
 
-def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
+def _pays(samples: int, training: Training) -> bool:
+    """Whether the steps of a whole training, interrupted or not, are worth recording one of them."""
+    return training.epochs * (samples // training.batch_size) >= _FEWEST_RECORDED
+
+
+def _optimizer(model: nn.Module, training: Training, *, recorded: bool) -> torch.optim.Optimizer:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if training.optimizer == "sgd":
         return Sgd(
@@ -258,9 +220,19 @@ def _optimizer(model: nn.Module, training: Training) -> torch.optim.Optimizer:
             lr=training.learning_rate,
             momentum=training.momentum,
             weight_decay=training.weight_decay,
-            foreach=True,
+            # The only form of it that reads its learning rate from a tensor on a GPU.
+            **({"fused": True} if recorded else {"foreach": True}),
         )
     return AdamW(parameters, lr=training.learning_rate, weight_decay=training.weight_decay, fused=True)
+
+
+def _load(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Go on from a state. How steps are computed stays this training's, whatever device the state comes from."""
+    own = [{name: group[name] for name in _COMPUTED if name in group} for group in optimizer.param_groups]
+    # torch keeps the very tensors that it is given here, and steps would change the caller's state.
+    optimizer.load_state_dict(deepcopy(state))
+    for group, computed in zip(optimizer.param_groups, own, strict=True):
+        group.update(computed)
 
 
 def _check(loss: float, limit: float, epoch: int, model: nn.Module, training: Training) -> None:

@@ -1,0 +1,134 @@
+"""One update of a network by autograd, and the same update as one graph of a GPU."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import chain
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from worker.machine.cuda_graphs import Graphs
+from worker.machine.devices import device_of
+
+_WHILE_RECORDED = ("lr", "capturable")  # options of an optimizer that differ
+
+
+class AutogradStep:
+    """Updates of a network, one batch after the other.
+
+    `total`, `right`: sum of the losses of the samples since `begin`, and how many were answered right.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, weights: Float[Tensor, " c"] | None, *, half: bool
+    ) -> None:
+        self.model, self.optimizer = model, optimizer
+        self._device, self._half = device_of(model), half
+        self._weights = None if weights is None else weights.to(self._device)
+        self.total = torch.zeros((), device=self._device)
+        self.right = torch.zeros((), dtype=torch.int64, device=self._device)
+
+    def begin(self) -> None:
+        """Begin an epoch."""
+        self.model.train()
+        self.total.zero_()
+        self.right.zero_()
+
+    def __call__(self, batch: tuple[Tensor, ...]) -> None:
+        """Update by a batch: inputs, then labels, on the network's device."""
+        *seen, target = batch
+        with torch.autocast(self._device.type, torch.bfloat16) if self._half else nullcontext():
+            logits = self.model(*seen)
+        loss = _loss(logits.float(), target, self._weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        self.optimizer.step()
+        with torch.no_grad():
+            self.total += loss.detach() * len(target)
+            self.right += (_answer(logits).argmax(1) == target).sum()
+
+
+class CapturedStep:
+    """A step whose operations are recorded once, for batches of one size that are written into `buffers`.
+
+    It goes on from whatever the network, the optimizer and the random state are. They stay where they are in memory.
+    """
+
+    def __init__(self, step: AutogradStep, buffers: tuple[Tensor, ...], graphs: Graphs) -> None:
+        """Record the step; all is as it was then. Raises RuntimeError where it cannot be recorded."""
+        self.buffers = buffers
+        # A number would be recorded too; a tensor is read anew in each step.
+        self._rate = torch.zeros((), device=step.total.device)
+        self._step = step
+        self._replay = self._recorded(graphs)
+
+    def begin(self, rate: float) -> None:
+        """Begin an epoch with this learning rate."""
+        self._rate.fill_(rate)
+
+    def __call__(self) -> None:
+        """Update by the batch in the buffers."""
+        self._replay()
+
+    def _recorded(self, graphs: Graphs) -> Callable[[], None]:
+        optimizer = self._step.optimizer
+        before = [{name: group[name] for name in _WHILE_RECORDED if name in group} for group in optimizer.param_groups]
+        put_back = _memory_of(self._step)
+        try:
+            for group in optimizer.param_groups:
+                group["lr"] = self._rate
+            graphs.warm_up(self._run)
+            # Gradients are then allocated in the graph's own memory.
+            optimizer.zero_grad(set_to_none=True)
+            # torch wants it only while recording, and warns of it in any other step.
+            for group in optimizer.param_groups:
+                group.update({"capturable": True} if "capturable" in group else {})
+            return graphs.record(self._run)
+        finally:
+            for group, own in zip(optimizer.param_groups, before, strict=True):
+                group.update(own)
+            put_back()
+
+    def _run(self) -> None:
+        self._step(self.buffers)
+
+
+def _memory_of(step: AutogradStep) -> Callable[[], None]:
+    """A function that puts back, in place, what a step changes: parameters, buffers, optimizer and sums."""
+    changed = [*chain(step.model.parameters(), step.model.buffers()), step.total, step.right]
+    changed += _state_of(step.optimizer)
+    kept = [one.detach().clone() for one in changed]
+
+    def put_back() -> None:
+        known = {id(one) for one in changed}
+        with torch.no_grad():
+            for one, before in zip(changed, kept, strict=True):
+                one.copy_(before)
+            # What an optimizer makes in its first step begins with 0.
+            for made in _state_of(step.optimizer):
+                if id(made) not in known:
+                    made.zero_()
+
+    return put_back
+
+
+def _state_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [value for state in optimizer.state.values() for value in state.values() if isinstance(value, Tensor)]
+
+
+def _loss(
+    logits: Float[Tensor, "b *m c"], target: Int[Tensor, " b"], weights: Float[Tensor, " k"] | None
+) -> Float[Tensor, ""]:
+    """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
+    if logits.dim() == 3:
+        logits, target = logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
+    if weights is None:
+        return cross_entropy(logits, target)
+    # Not divided by a batch's own weights: a sample's pull must not depend on its company.
+    return (weights[target] * cross_entropy(logits, target, reduction="none")).mean()
+
+
+def _answer(logits: Float[Tensor, "b *m c"]) -> Float[Tensor, "b c"]:
+    return logits if logits.dim() == 2 else logits.mean(1)
