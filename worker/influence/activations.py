@@ -8,6 +8,7 @@ gradients factor into inner products of these two (arXiv:2002.08484, appendix F)
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -16,11 +17,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from usual_suspects.files import reserve
-from worker.machine.devices import CPU, device_of, to_device
+from worker.machine.devices import CPU, device_of
+from worker.machine.samples import Samples
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
 _FLAT_BATCH = 2048  # rows of numbers are small: fewer, larger calls
+_GPU_BATCH = 16_384  # a GPU waits for the processor between smaller ones
+_GPU_BYTES = 2**28  # of the inputs of a batch there, as numbers of float32
 _ALL = slice(None)
 
 
@@ -110,22 +114,41 @@ def record_outputs(
     device = device_of(model)
     hook = head.register_forward_pre_hook(lambda _module, arguments: head_inputs.append(arguments[0]))
     penultimate = None if inner is None else PenultimateInput(model, head)
-    # `at_once`: how many samples a large network takes in one pass.
-    batch = getattr(model, "at_once", _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH)
+    samples, batch, start = Samples(tuple(inputs), device), _batch(model, inputs, device), 0
     model.eval()
     try:
-        for start in range(0, len(logits), batch):
+        while start < len(logits):
             rows = slice(start, start + batch)
-            logits[rows] = model(*to_device((part[rows] for part in inputs), device))
+            try:
+                found = model(*samples.take(rows))
+            except torch.OutOfMemoryError:
+                if batch == 1:
+                    raise
+                batch //= 2
+                head_inputs.clear()
+                continue
+            logits[rows] = found
             head_input = head_inputs.pop()
             if activations is not None:
                 activations[rows] = head_input
             if inner is not None and penultimate is not None:
                 inner.append(penultimate.pop(head_input).to(CPU))
+            start = rows.stop
     finally:
         hook.remove()
         if penultimate is not None:
             penultimate.remove()
+
+
+def _batch(model: nn.Module, inputs: Sequence[Tensor], device: torch.device) -> int:
+    """How many samples a model takes in one pass."""
+    at_once: int | None = getattr(model, "at_once", None)  # of a large network
+    if at_once is not None:
+        return at_once
+    if device.type == "cuda":
+        numbers = sum(math.prod(part.shape[1:]) for part in inputs)
+        return max(1, min(_GPU_BATCH, _GPU_BYTES // (4 * max(numbers, 1))))
+    return _BATCH if inputs[0].dim() > 2 else _FLAT_BATCH
 
 
 @runtime_checkable
@@ -160,6 +183,11 @@ class ActivationRecorder:
         logits = allocate(scratch / "logits.f4", (len(rates), samples, head.out_features))
         self.trace = Trace(activations.expand(len(rates), -1, -1), logits, tuple(rates), head.bias is not None)
 
+    @cached_property
+    def _placed(self) -> tuple[Tensor, ...]:
+        """The inputs: on a GPU from the first checkpoint on, where they fit."""
+        return Samples.on(device_of(self._model), self._inputs).parts
+
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
         """Fill the trace at checkpoint t, whose parameters the model has now.
 
@@ -168,9 +196,9 @@ class ActivationRecorder:
         batches: list[Tensor] | None = [] if inner else None
         activations = self.trace.activations[t] if t < self._stored else None
         if self._only_head:
-            record_outputs(self._model, self._head, self._inputs, None, self.trace.logits[t])
+            record_outputs(self._model, self._head, self._placed, None, self.trace.logits[t])
             return self.trace.activations[t]
-        record_outputs(self._model, self._head, self._inputs, activations, self.trace.logits[t], batches)
+        record_outputs(self._model, self._head, self._placed, activations, self.trace.logits[t], batches)
         return None if batches is None else torch.cat(batches)
 
 
