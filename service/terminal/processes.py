@@ -1,22 +1,20 @@
 """Child processes that end when this process ends."""
 
-import ctypes
 import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+from service.ends_with_parent import end_with_parent
 
 _STOP_WITHIN_S = 20.0
 _TAIL_BYTES = 4000
 _TAIL_LINES = 15
-_PR_SET_PDEATHSIG = 1
-# Loaded before any fork: between fork and exec a child must call as little as possible.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - two system calls, and no other thread runs
+            preexec_fn=partial(end_with_parent, os.getpid()),  # noqa: PLW1509 - two system calls, and no other thread runs
         )
     return Child(process, log)
 
@@ -82,14 +80,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    def die_with_parent() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:
-                # The parent ended before prctl was called.
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return die_with_parent
