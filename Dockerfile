@@ -58,7 +58,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 8000, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]
 # A stopping service waits this long for streams of events, which last as long as their jobs, then ends them.
-CMD ["uvicorn", "--factory", "service.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-server-header", "--http", "service.api.http.slow_headers:CutOffSlowHeaders", "--timeout-graceful-shutdown", "5"]
+CMD ["python", "-m", "service.main", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5"]
 
 FROM base AS worker
 # LightGBM, which grows boosted trees, takes the system's OpenMP library. The base image decides on its version.

@@ -221,7 +221,7 @@ def served(home: Path, database_url: str, broker_url: str | None = None) -> Iter
             "SUSPECTS_DATABASE_URL": database_url,
             "SUSPECTS_BROKER_URL": broker_url or running.enter_context(servers.valkey()),
         }
-        # As the embedded stack and the image start it.
+        # As the embedded stack and the image serve it, in one process, which is measured.
         command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
         command += [
             "--no-access-log",

@@ -148,14 +148,10 @@ class Stack:
             self.host,
             "--port",
             str(self.port),
-            "--no-access-log",
-            "--no-server-header",
-            "--http",
-            "service.api.http.slow_headers:CutOffSlowHeaders",
             "--timeout-graceful-shutdown",
             "3",
         ]
-        self._spawn("api", [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", *options])
+        self._spawn("api", [sys.executable, "-m", "service.main", *options])
 
     def _spawn(self, name: str, command: list[str]) -> None:
         part = Supervised(name, command, self._environment, self.logs / f"{name}.log")

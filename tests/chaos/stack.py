@@ -281,8 +281,8 @@ def _enter_environment(variables: Mapping[str, str], opened: ExitStack) -> None:
 
 
 def _api(port: int) -> list[str]:
-    options = ["--port", str(port), "--no-access-log", "--timeout-graceful-shutdown", "3"]
-    return [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--log-level", "error", *options]
+    options = ["--port", str(port), "--log-level", "error", "--timeout-graceful-shutdown", "3"]
+    return [sys.executable, "-m", "service.main", *options]
 
 
 def _worker(number: int) -> list[str]:

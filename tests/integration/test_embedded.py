@@ -215,7 +215,7 @@ def test_nothing_survives_a_parent_that_is_killed(stack: Up) -> None:
 
 def test_each_process_that_is_killed_is_started_again_and_the_job_goes_on(stack: Up) -> None:
     job_id = stack.begin_job()
-    for name, word in (("api", "uvicorn"), ("broker", "valkey"), ("worker", "celery")):
+    for name, word in (("api", "service.main"), ("broker", "valkey"), ("worker", "celery")):
         killed = stack.child(word)
         members = tree(killed.pid)
         os.kill(killed.pid, signal.SIGKILL)

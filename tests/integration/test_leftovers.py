@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -31,7 +31,7 @@ def environment(tmp_path: Path, redis_url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def api(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "uvicorn", "--factory", "service.main:create_app", "--port", str(port)]
+    command = [sys.executable, "-m", "service.main", "--port", str(port)]
     process = subprocess.Popen([*command, "--log-level", "error"], env=environment, start_new_session=True)
     try:
         while True:
@@ -47,7 +47,21 @@ def api(environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[byt
         process.wait()
 
 
-def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environment: dict[str, str]) -> None:
+def whole(process: subprocess.Popen[bytes]) -> None:
+    """Kill the API with all that belongs to it."""
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def answering(process: subprocess.Popen[bytes]) -> None:
+    """Kill the process that answers; its parent starts another, and the one that reads the upload ends by itself."""
+    (found,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(found), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("kill", [whole, answering])
+def test_what_a_killed_service_was_reading_is_removed(
+    tmp_path: Path, environment: dict[str, str], kill: Callable[[subprocess.Popen[bytes]], None]
+) -> None:
     home = tmp_path / "home"
     content = b"x,y\n" + b"".join(b"%d,%s\n" % (i, b"ab"[i % 2 : i % 2 + 1]) for i in range(ROWS))
     with reserved_port() as port, api({**environment, "SUSPECTS_COLLECT_SECONDS": "0"}, port) as process:
@@ -63,7 +77,7 @@ def test_what_a_killed_service_was_reading_is_removed(tmp_path: Path, environmen
         while not list(home.glob("datasets/*/.ingest-*")):
             assert sender.is_alive()
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         sender.join()
     assert len(list(home.glob("datasets/*"))) == 2
     assert list(home.glob("uploads/*"))
