@@ -34,8 +34,9 @@ def log_libraries_to_stderr() -> None:
         root.addHandler(handler)
     for name in _SERVER:
         logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
+        if logger.handlers:  # the access log has none where it is switched off
+            logger.handlers.clear()
+            logger.propagate = True
     logging.captureWarnings(True)
 
 

@@ -297,3 +297,6 @@ def test_the_api_cuts_off_headers_without_end_and_names_no_server(api: Api) -> N
         assert asking.recv(100).startswith(b"HTTP/1.1 431 ")
     answer = httpx.get(f"{api.url}/healthz", trust_env=False, timeout=PATIENCE_S)
     assert "server" not in answer.headers
+    until(lambda: bool(api.lines("request")))
+    logged = [json.loads(line) for line in api.log.read_text().splitlines() if "/healthz" in line]
+    assert [one["event"] for one in logged] == ["request"]  # one line for each, and not another of the server
