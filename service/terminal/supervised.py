@@ -9,7 +9,7 @@ from pathlib import Path
 
 from service.terminal.processes import Child, start
 
-_LONGEST_PAUSE_S = 30.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
 _STABLE_AFTER_S = 60.0  # after this uptime the next pause is the shortest again
 _LARGEST_LOG_BYTES = 10 * 2**20
 _OLD_LOGS = 3
@@ -55,9 +55,9 @@ class Supervised:
         ending = self._child.ending
         self.stop()
         self._deaths = 1 if now - self._started_at > _STABLE_AFTER_S else self._deaths + 1
-        pause = min(2.0 ** (self._deaths - 1), _LONGEST_PAUSE_S)
+        pause = min(_FIRST_PAUSE_S * 2.0 ** (self._deaths - 1), _LONGEST_PAUSE_S)
         self._restart_at = now + pause
-        on_restart(f"the {self.name} {ending}; it restarts in {pause:.0f} s. Its log is {self.log}")
+        on_restart(f"the {self.name} {ending}; it restarts in {pause:g} s. Its log is {self.log}")
 
     def stop(self) -> None:
         """Stop it and all of its group."""

@@ -220,7 +220,7 @@ def test_each_process_that_is_killed_is_started_again_and_the_job_goes_on(stack:
         members = tree(killed.pid)
         os.kill(killed.pid, signal.SIGKILL)
         assert until(partial(ended, members))  # the pool goes with its worker
-        assert until(partial(stack.has_said, f"the {name} was ended by SIGKILL; it restarts in 1 s")), name
+        assert until(partial(stack.has_said, f"the {name} was ended by SIGKILL; it restarts in 0.1 s")), name
         assert until(partial(stack.has_another, word, killed.pid)), name
     assert until(stack.computes), stack.said()
     assert until(lambda: len(stack.pool()) == 1)

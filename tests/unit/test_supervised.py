@@ -32,7 +32,7 @@ def test_the_pause_before_a_restart_grows(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("service.terminal.supervised.time.monotonic", lambda: clock[0])
     one = Supervised("api", [sys.executable, "-c", "raise SystemExit(3)"], {}, tmp_path / "api.log")
     one.start()
-    for deaths in range(1, 8):
+    for deaths in range(1, 12):
         while len(said) < deaths:
             one.restart_if_ended(said.append)
             time.sleep(0.01)
@@ -41,5 +41,6 @@ def test_the_pause_before_a_restart_grows(tmp_path: Path, monkeypatch: pytest.Mo
         one.restart_if_ended(said.append)
         clock[0] += 1
         one.restart_if_ended(said.append)
-    assert [text.split("restarts in ")[1].split(" s")[0] for text in said] == ["1", "2", "4", "8", "16", "30", "30"]
+    pauses = [text.split("restarts in ")[1].split(" s")[0] for text in said]
+    assert pauses == ["0.1", "0.2", "0.4", "0.8", "1.6", "3.2", "6.4", "12.8", "25.6", "30", "30"]
     one.stop()
