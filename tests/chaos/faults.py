@@ -43,25 +43,42 @@ def _child_killed(scene: Scene) -> Acts:
     yield None
 
 
-def _api_killed(scene: Scene) -> Acts:
-    scene.stack.api.kill()
-    yield None
-    scene.stack.api.start()
-    yield scene.stack.answers
+def _answering(scene: Scene) -> None:
+    """Kill the process of the API that answers; its parent starts another."""
+    kill(children(scene.stack.api.pid)[0])
 
 
-def _api_killed_in_an_upload(scene: Scene) -> Acts:
+def _parent(scene: Scene) -> None:
+    """Kill the parent, which must take the process that answers along."""
+    scene.stack.api.kill_alone()
+
+
+def _api_killed(kill_one: Callable[[Scene], None]) -> Callable[[Scene], Acts]:
+    def acts(scene: Scene) -> Acts:
+        kill_one(scene)
+        yield None
+        scene.stack.api.start()
+        yield scene.stack.answers
+
+    return acts
+
+
+def _api_killed_in_an_upload(kill_one: Callable[[Scene], None]) -> Callable[[Scene], Acts]:
     """A client that gets no answer asks again with the same key: that makes one job."""
-    sender = scene.work.upload_in_vain()
-    asking = threading.Thread(target=scene.work.submit_upload, args=[scene.kind], daemon=True)
-    asking.start()
-    time.sleep(scene.drawn.uniform(0.2, 1.5))
-    scene.stack.api.kill()
-    yield None
-    scene.stack.api.start()
-    yield scene.stack.answers
-    sender.join()
-    asking.join()
+
+    def acts(scene: Scene) -> Acts:
+        sender = scene.work.upload_in_vain()
+        asking = threading.Thread(target=scene.work.submit_upload, args=[scene.kind], daemon=True)
+        asking.start()
+        time.sleep(scene.drawn.uniform(0.2, 1.5))
+        kill_one(scene)
+        yield None
+        scene.stack.api.start()
+        yield scene.stack.answers
+        sender.join()
+        asking.join()
+
+    return acts
 
 
 def _broker_killed(scene: Scene) -> Acts:
@@ -291,8 +308,10 @@ _WITH_CHECKPOINTS = (State.TRAINING, State.SCORING)
 FAULTS = [
     Fault("kill -9 of a worker", _worker_killed, takes_worker=True),
     Fault("kill -9 of a worker's child", _child_killed, takes_worker=True),
-    Fault("kill -9 of the API", _api_killed),
-    Fault("kill -9 of the API in an upload", _api_killed_in_an_upload),
+    Fault("kill -9 of the API's answering process", _api_killed(_answering)),
+    Fault("kill -9 of the API's answering process in an upload", _api_killed_in_an_upload(_answering)),
+    Fault("kill -9 of the API's parent", _api_killed(_parent)),
+    Fault("kill -9 of the API's parent in an upload", _api_killed_in_an_upload(_parent)),
     Fault("kill -9 of the broker", _broker_killed),
     Fault("broker away for 2 to 5 s", _broker_away),
     Fault("broker emptied", _broker_emptied),

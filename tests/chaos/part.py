@@ -51,6 +51,12 @@ class Part:
         if self._process is not None:
             self._process.wait()
 
+    def kill_alone(self) -> None:
+        """Kill it, and wait until it is gone; its children are left to themselves."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
     def pause(self) -> None:
         """Stop it and its children, which know nothing of it."""
         self.signal(signal.SIGSTOP)
