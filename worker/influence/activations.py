@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from usual_suspects.files import reserve
 from worker.machine.devices import CPU, device_of
-from worker.machine.samples import Samples
+from worker.machine.placed_samples import PlacedSamples
 
 _IN_MEMORY = 2**30  # bytes
 _BATCH = 256  # larger batches of images do not fit the cache, and gain nothing
@@ -114,7 +114,7 @@ def record_outputs(
     device = device_of(model)
     hook = head.register_forward_pre_hook(lambda _module, arguments: head_inputs.append(arguments[0]))
     penultimate = None if inner is None else PenultimateInput(model, head)
-    samples, batch, start = Samples(tuple(inputs), device), _batch(model, inputs, device), 0
+    samples, batch, start = PlacedSamples(tuple(inputs), device), _batch(model, inputs, device), 0
     model.eval()
     try:
         while start < len(logits):
@@ -186,7 +186,7 @@ class ActivationRecorder:
     @cached_property
     def _placed(self) -> tuple[Tensor, ...]:
         """The inputs: on a GPU from the first checkpoint on, where they fit."""
-        return Samples.on(device_of(self._model), self._inputs).parts
+        return PlacedSamples.on(device_of(self._model), self._inputs).parts
 
     def read_checkpoint(self, t: int, *, inner: bool = False) -> Float[Tensor, "n e"] | None:
         """Fill the trace at checkpoint t, whose parameters the model has now.

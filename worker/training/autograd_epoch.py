@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from service.domain.specs import Training
 from worker.machine.cuda_graphs import Graphs
 from worker.machine.devices import device_of
-from worker.machine.samples import Samples
+from worker.machine.placed_samples import PlacedSamples
 from worker.training.augmentation import flip_crop
 from worker.training.autograd_step import AutogradStep, CapturedStep
 
@@ -31,7 +31,7 @@ class AutogradEpochs:
         training: Training,
         graphs: Graphs | None,
     ) -> None:
-        self._samples = Samples.on(device_of(model), (*inputs, labels))
+        self._samples = PlacedSamples.on(device_of(model), (*inputs, labels))
         self._step = AutogradStep(model, optimizer, weights, half=training.precision == "bfloat16")
         self._augmented = training.augmentation == "flip_crop"
         self._size, self._graphs = training.batch_size, graphs

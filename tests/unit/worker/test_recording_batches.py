@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from tests.unit.worker.test_devices import on_gpu
 from worker.influence.activations import ActivationRecorder, record_outputs
-from worker.machine.samples import Samples
+from worker.machine.placed_samples import PlacedSamples
 
 ROWS = 40_000
 
@@ -83,13 +83,13 @@ def test_a_pass_without_room_for_one_sample_is_an_error() -> None:
 
 
 def test_samples_are_placed_once_for_all_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    placed = list[Samples]()
+    placed = list[PlacedSamples]()
 
-    def on(device: torch.device, parts: tuple[Tensor, ...]) -> Samples:
-        placed.append(Samples(tuple(parts), device))
+    def on(device: torch.device, parts: tuple[Tensor, ...]) -> PlacedSamples:
+        placed.append(PlacedSamples(tuple(parts), device))
         return placed[-1]
 
-    monkeypatch.setattr(Samples, "on", on)
+    monkeypatch.setattr(PlacedSamples, "on", on)
     model = Flat(5)
     recorder = ActivationRecorder(model, model.head, (torch.rand(9, 5),), (0.1, 0.2), tmp_path)
     for t in range(2):

@@ -13,14 +13,14 @@ _SHARE = 1 / 3  # of the free memory of a GPU; the rest is for what a network co
 
 
 @dataclass(frozen=True)
-class Samples:
+class PlacedSamples:
     """Tensors with one row per sample, and the device that batches of them are wanted on."""
 
     parts: tuple[Tensor, ...]
     device: torch.device
 
     @classmethod
-    def on(cls, device: torch.device, parts: Sequence[Tensor]) -> "Samples":
+    def on(cls, device: torch.device, parts: Sequence[Tensor]) -> "PlacedSamples":
         """The samples, moved to a GPU if they fit into a third of what is free there; else they stay where they are."""
         here = cls(tuple(parts), device)
         if device.type != "cuda" or sum(part.nbytes for part in parts) > _SHARE * free_memory(device):

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from worker.machine.devices import CPU
-from worker.machine.samples import Samples
+from worker.machine.placed_samples import PlacedSamples
 from worker.training.augmentation import flip_crop
 
 GPU = torch.device("cuda:0")
@@ -29,7 +29,7 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
 
 
 def there(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
-    monkeypatch.setattr("worker.machine.samples.free_memory", lambda _device: free)
+    monkeypatch.setattr("worker.machine.placed_samples.free_memory", lambda _device: free)
 
 
 def test_what_fits_into_a_third_of_the_memory_is_moved_once(
@@ -37,7 +37,7 @@ def test_what_fits_into_a_third_of_the_memory_is_moved_once(
 ) -> None:
     there(monkeypatch, 3 * BYTES)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        samples = Samples.on(GPU, PARTS)
+        samples = PlacedSamples.on(GPU, PARTS)
         assert samples.resident
         (rows,) = samples.place([ROWS])
         taken = samples.take(rows)
@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_copied_batch_by_batch_from_pinned_memory(
 ) -> None:
     there(monkeypatch, 3 * BYTES - 1)
     with FakeTensorMode(allow_non_fake_inputs=True):
-        samples = Samples.on(GPU, PARTS)
+        samples = PlacedSamples.on(GPU, PARTS)
         assert not samples.resident
         (rows,) = samples.place([ROWS])
         assert rows.device == CPU
@@ -67,12 +67,12 @@ def test_samples_that_another_process_left_no_room_for_stay(monkeypatch: pytest.
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(Tensor, "to", full)
-    assert not Samples.on(GPU, PARTS).resident
+    assert not PlacedSamples.on(GPU, PARTS).resident
 
 
 @pytest.mark.parametrize("rows", [ROWS, slice(4, 9)])
 def test_batches_are_the_rows_asked_for(rows: Tensor | slice) -> None:
-    samples = Samples.on(CPU, PARTS)
+    samples = PlacedSamples.on(CPU, PARTS)
     taken = samples.take(rows)
     assert all(torch.equal(one, part[rows]) for one, part in zip(taken, PARTS, strict=True))
     if isinstance(rows, Tensor):
@@ -81,7 +81,7 @@ def test_batches_are_the_rows_asked_for(rows: Tensor | slice) -> None:
 
 
 def test_batches_are_written_where_they_are_wanted() -> None:
-    samples = Samples.on(torch.device("meta"), PARTS)
+    samples = PlacedSamples.on(torch.device("meta"), PARTS)
     taken = samples.take(ROWS)
     samples.fill(ROWS, taken)  # raises where a part is somewhere else
     assert all(one.is_meta for one in taken)
