@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -65,8 +66,10 @@ class CudaGraphs:
         return replay
 
 
+@cache
 def graphs_of(device: torch.device) -> Graphs | None:
-    """The graphs of a device; None where it has none."""
+    """The graphs of a device, the same each time; None where it has none."""
+    # For each stream that products were computed on, libraries keep memory until the process ends.
     return CudaGraphs(device) if device.type == "cuda" else None
 
 

@@ -1,4 +1,4 @@
-"""Devices: networks are on a GPU where there is one, samples stay in the CPU's memory and are copied batch by batch."""
+"""Devices: networks are on a GPU where there is one, and so are samples where they fit (worker.machine.placed_samples)."""
 
 from collections.abc import Iterable
 

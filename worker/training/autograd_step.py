@@ -123,7 +123,9 @@ def _loss(
 ) -> Float[Tensor, ""]:
     """The mean over a batch; where members of an ensemble answer each for itself, over all their answers."""
     if logits.dim() == 3:
-        logits, target = logits.flatten(0, 1), target.repeat_interleave(logits.shape[1])
+        # Not by repeat_interleave, for which some versions of torch copy the number to the GPU and wait.
+        target = target.unsqueeze(1).expand(-1, logits.shape[1]).flatten()
+        logits = logits.flatten(0, 1)
     if weights is None:
         return cross_entropy(logits, target)
     # Not divided by a batch's own weights: a sample's pull must not depend on its company.

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from worker.machine.cuda_graphs import CudaGraphs
+from worker.machine.cuda_graphs import CudaGraphs, graphs_of
+from worker.machine.devices import CPU
 
 GPU = torch.device("cuda:0")
 
@@ -121,3 +122,14 @@ def test_a_recording_that_fails_leaves_the_stream_and_a_generator_that_draws(cal
     with pytest.raises(RuntimeError, match="not permitted"):
         CudaGraphs(GPU).record(work)
     assert calls == ["recording", "current: main", "generator: a new state"]
+
+
+def test_the_trainings_of_a_process_share_a_stream_and_a_processor_has_none(
+    monkeypatch: pytest.MonkeyPatch, calls: list[str]
+) -> None:
+    graphs_of.cache_clear()
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _device: calls.append("another stream"))
+    assert graphs_of(GPU) is graphs_of(GPU)
+    assert calls == ["another stream"]
+    assert graphs_of(CPU) is None
+    graphs_of.cache_clear()
