@@ -17,9 +17,9 @@ PYTEST_ARGS ?=
 PROCESSES := auto
 PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 9 --dist loadgroup --max-worker-restart 0
 # Labelling tools have environments and targets of their own.
-OURS := not label_studio and not doccano and not tools
+OURS := not label_studio and not doccano and not tools and not gpu
 
-.PHONY: help chaos fuzz sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools check format screenshots migration docs benchmark constraints clean
+.PHONY: help chaos fuzz sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools test-gpu check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ test-doccano: .venv/.installed-dev .venv-doccano/.installed  ## Run the loop wit
 test-tools: .venv/.installed-dev .venv-tools/.installed  ## Read our files with the code of FiftyOne, Labelbox, Argilla and CVAT
 	TEST_TOOLS=.venv-tools/bin/python $(BIN)/python -m pytest tests/tools -m tools
 
+# It needs a build of torch for GPUs: `.venv/bin/pip install --force-reinstall torch` where only that for processors was installed.
+test-gpu: .venv/.installed-dev  ## Run kernels, measurements and training on a real GPU of NVIDIA
+	$(BIN)/python -m pytest tests/gpu -m gpu
+
 check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, dependencies
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
@@ -83,8 +87,8 @@ check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, de
 	$(NPM) run --silent test
 	$(BIN)/zensical build --strict
 	$(BIN)/deptry $(SOURCES)
-	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,pretrained,umap,mcp,embedded,dev,benchmarks
-	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups pretrained,umap,mcp,embedded,dev,benchmarks
+	$(BIN)/deptry service --ignore DEP002 --optional-dependencies-dev-groups worker,gpu,pretrained,umap,mcp,embedded,dev,benchmarks
+	$(BIN)/deptry worker --ignore DEP002 --optional-dependencies-dev-groups gpu,pretrained,umap,mcp,embedded,dev,benchmarks
 
 format: .venv/.installed-dev  ## Put the code into its format, and what it decides into the tables of docs
 	$(BIN)/ruff format $(SOURCES)

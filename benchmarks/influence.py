@@ -37,6 +37,7 @@ from worker.influence.gradient_sources import (
 )
 from worker.influence.layer_gradients import layer_names
 from worker.influence.pair_computation import pair_computation, pair_sums_of
+from worker.influence.pair_inputs import PairInputs
 from worker.influence.pairs_counted import PairsCounted
 from worker.influence.tracin import CheckpointInfluence, checkpoint_influence, class_gradient_sums, gradient_norms
 
@@ -94,10 +95,10 @@ def _signals(work: Work, layers: int, scratch: Path, *, relabelled: bool = True)
     train, reference = _sources(work, layers, scratch)
     # As the worker does it: with other layers than the last, each checkpoint's influence comes from the pairs.
     counted = PairsCounted()
-    computation = pair_computation(
+    inputs = PairInputs(
         train, work.y, reference, work.known_y, rates, CLASSES, counted, by_checkpoint=layers > 1, relabelled=relabelled
     )
-    found = computation.open()(slice(0, SAMPLES))
+    found = pair_computation(inputs).open()(slice(0, SAMPLES))
     sums, by_checkpoint = pair_sums_of(found, work.known_y, CHECKPOINTS, counted)
     if layers == 1:
         by_checkpoint = [_checkpoint(train, reference, work, t) for t in range(CHECKPOINTS)]

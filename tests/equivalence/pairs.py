@@ -4,6 +4,7 @@ from torch import Tensor
 
 from worker.influence.gradient_sources import GradientSource
 from worker.influence.pair_computation import pair_computation, pair_sums_of
+from worker.influence.pair_inputs import PairInputs
 from worker.influence.pair_sums import PairSums
 from worker.influence.pairs_counted import PairsCounted
 from worker.influence.tracin import CheckpointInfluence
@@ -21,7 +22,7 @@ def pair_sums(
     by_checkpoint: bool = False,
 ) -> tuple[PairSums, list[CheckpointInfluence]]:
     counted = counted or PairsCounted()
-    computation = pair_computation(
+    inputs = PairInputs(
         train,
         labels,
         reference,
@@ -32,7 +33,7 @@ def pair_sums(
         by_checkpoint=by_checkpoint,
         relabelled=True,
     )
-    found = computation.open()(slice(0, len(labels)))
+    found = pair_computation(inputs).open()(slice(0, len(labels)))
     return pair_sums_of(found, reference_labels, len(rates), counted)
 
 

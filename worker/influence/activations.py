@@ -53,6 +53,12 @@ class Trace:
             activations = self.activations[:, rows]
         return Trace(activations, self.logits[:, rows], self.rates, self.bias)
 
+    def on(self, device: torch.device) -> "Trace":
+        """The same on a device; what is stored once is copied once."""
+        stored = self.activations[:1] if self.shared else self.activations
+        activations = stored.to(device).expand(len(self.rates), -1, -1)
+        return Trace(activations, self.logits.to(device), self.rates, self.bias)
+
     def inputs(self, t: int, rows: slice | Int[Tensor, " k"] = _ALL) -> Float[Tensor, "k e"]:
         """The factor of the gradients of some rows at checkpoint t: the activations, and a 1 if the layer has a bias."""
         activations = self.activations[t, rows]

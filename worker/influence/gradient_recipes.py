@@ -11,6 +11,11 @@ from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafT
 from worker.influence.row_computations import Arrays, Numbers
 
 Side = Literal["train", "reference"]
+TRAINING_ROWS = {
+    "train.activations": 1,
+    "train.logits": 1,
+    "labels": 0,
+}  # axes of arrays of which rows need only their own
 SIDES: tuple[Side, Side] = ("train", "reference")
 
 

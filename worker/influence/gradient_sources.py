@@ -6,6 +6,7 @@ Both give the gradients of some rows at a checkpoint for given labels, one entry
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
@@ -13,6 +14,7 @@ from worker.influence.activations import Trace, logit_errors
 from worker.influence.gradients import Gradient, Outer
 from worker.influence.layer_gradients import ForwardPass, LayerGradients
 from worker.influence.projection import Projection
+from worker.machine.devices import CPU
 
 Rows = slice | Int[Tensor, " k"]
 
@@ -28,6 +30,10 @@ class GradientSource(Protocol):
         """One entry per layer: gradients of the loss of some rows at checkpoint t, as if they had these labels."""
         ...
 
+    def on(self, device: torch.device) -> "GradientSource":
+        """The same gradients, on a device."""
+        ...
+
 
 class LastLayerGradients:
     """Gradients of the last layer, computed from a trace."""
@@ -41,6 +47,10 @@ class LastLayerGradients:
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource."""
         return [Outer(self.trace.inputs(t, rows), logit_errors(self.trace.logits[t, rows], labels))]
+
+    def on(self, device: torch.device) -> "LastLayerGradients":
+        """See GradientSource."""
+        return LastLayerGradients(self.trace.on(device))
 
 
 class CheckpointedModel:
@@ -70,8 +80,8 @@ class CheckpointedModel:
 class ChosenLayerGradients:
     """Gradients of any supported layers: a forward pass for every block and checkpoint, and a backward pass for each of its labels."""
 
-    def __init__(self, model: CheckpointedModel, inputs: Sequence[Tensor]) -> None:
-        self._model, self._inputs = model, inputs
+    def __init__(self, model: CheckpointedModel, inputs: Sequence[Tensor], device: torch.device = CPU) -> None:
+        self._model, self._inputs, self._device = model, inputs, device
         self._last: tuple[slice, int, ForwardPass] | None = None  # rows, changes of the model before it, the pass
         self.samples = len(inputs[0])
         self.block = min(512 if inputs[0].dim() <= 2 else 64, getattr(model.model, "at_once", 512))
@@ -80,13 +90,18 @@ class ChosenLayerGradients:
         """See GradientSource. Asked again for the same rows, with other labels, it does not run them again."""
         return self._forward(t, rows).gradients(labels)
 
+    def on(self, device: torch.device) -> "ChosenLayerGradients":
+        """See GradientSource. The model is where it is."""
+        return ChosenLayerGradients(self._model, self._inputs, device)
+
     def _forward(self, t: int, rows: Rows) -> ForwardPass:
         model = self._model.at_checkpoint(t)
         if self._last is not None and isinstance(rows, slice) and self._last[:2] == (rows, self._model.changes):
             return self._last[2]
         self._last = None  # before the next one is computed
-        with LayerGradients(model, self._model.names, self._model.projection) as layer_gradients:
-            ran = layer_gradients.forward([part[rows] for part in self._inputs])
+        with LayerGradients(model, self._model.names, self._model.projection, self._device) as layer_gradients:
+            wanted = rows if isinstance(rows, slice) else rows.to(self._inputs[0].device)
+            ran = layer_gradients.forward([part[wanted] for part in self._inputs])
         if isinstance(rows, slice):
             self._last = rows, self._model.changes, ran
         return ran
@@ -102,6 +117,10 @@ class ReorderedGradients:
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource."""
         return self._source.gradients(t, self._order[rows], labels)
+
+    def on(self, device: torch.device) -> "ReorderedGradients":
+        """See GradientSource."""
+        return ReorderedGradients(self._source.on(device), self._order.to(device))
 
 
 def row_blocks(source: GradientSource) -> Iterator[slice]:

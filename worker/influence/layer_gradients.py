@@ -69,14 +69,16 @@ def layer_names(
 
 
 class LayerGradients:
-    """Computes per-sample gradients of the named layers; a context, in which the model computes none for its weights.
+    """Computes per-sample gradients of the named layers, given on `device`; a context, in which the model computes none for its weights.
 
     Raises UnsupportedLayer, also for a layer that one forward pass uses twice and for layers that share a parameter: the
     parts of its gradient would have to be added before products are taken.
     """
 
-    def __init__(self, model: nn.Module, names: Sequence[str], projection: Projection | None = None) -> None:
-        self._model, self._names, self._projection = model, list(names), projection
+    def __init__(
+        self, model: nn.Module, names: Sequence[str], projection: Projection | None = None, device: torch.device = CPU
+    ) -> None:
+        self._model, self._names, self._projection, self._device = model, list(names), projection, device
         modules = dict(model.named_modules())
         self._layers = {name: modules[name] for name in names}
         _check_all(self._layers)
@@ -114,7 +116,7 @@ class LayerGradients:
         with torch.enable_grad():
             logits = self._model(*to_device(inputs, device_of(self._model)))
         calls = {name: self._call_of(name) for name in self._names}
-        return ForwardPass(logits, self._layers, calls, self._projection)
+        return ForwardPass(logits, self._layers, calls, self._projection, self._device)
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         def hook(_layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
@@ -136,12 +138,13 @@ class LayerGradients:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """A batch that the model was run on; holds until the model's parameters change. `logits` are on the model's device."""
+    """A batch that the model was run on; holds until the model's parameters change. `logits` are on the model's device, gradients on `device`."""
 
     logits: Float[Tensor, "b c"]
     layers: Mapping[str, nn.Module]
     calls: Mapping[str, _LayerCall]
     projection: Projection | None
+    device: torch.device = CPU
 
     def gradients(self, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """One entry per layer, as if the samples had these labels."""
@@ -154,13 +157,15 @@ class ForwardPass:
         ]
 
     def _finish(self, name: str, gradient: Gradient) -> Gradient:
-        parts: dict[str, Any] = {part.name: _to_cpu(getattr(gradient, part.name)) for part in fields(gradient)}
+        parts: dict[str, Any] = {
+            part.name: _moved(getattr(gradient, part.name), self.device) for part in fields(gradient)
+        }
         moved = replace(gradient, **parts)
         return moved if self.projection is None else self.projection.project(name, moved)
 
 
-def _to_cpu(part: Tensor | int) -> Tensor | int:
-    return part.to(CPU) if isinstance(part, Tensor) else part
+def _moved(part: Tensor | int, device: torch.device) -> Tensor | int:
+    return part.to(device) if isinstance(part, Tensor) else part
 
 
 def _has_trained_parameters(module: nn.Module) -> bool:

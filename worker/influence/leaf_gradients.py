@@ -117,6 +117,12 @@ class LeafGradients:
         self.samples = len(blocks[0].leaves)
         self.block = 4_096
 
+    def on(self, device: torch.device) -> "LeafGradients":
+        """See GradientSource."""
+        blocks = [BlockOfSamples(one.leaves.to(device), one.before.to(device)) for one in self.blocks]
+        tables = [LeafTable(one.output.to(device), one.weight.to(device)) for one in self.tables]
+        return LeafGradients(blocks, tables, self.rate, self._side)
+
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource. The learning rate is not in it."""
         found, table = self.blocks[t].rows(rows), self.tables[t]

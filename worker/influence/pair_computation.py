@@ -5,69 +5,60 @@ from collections.abc import Mapping
 from jaxtyping import Int
 from torch import Tensor
 
-from worker.influence.gradient_recipes import SIDES, described, open_source
+from worker.influence.fused_check import kernels_work
+from worker.influence.fused_pairs import FusedPairRows
+from worker.influence.gradient_recipes import SIDES, TRAINING_ROWS, described, open_source
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
 from worker.influence.leaf_gradients import LeafGradients
+from worker.influence.pair_inputs import PairInputs
 from worker.influence.pair_sums import PairRows, PairSums, sums_of
-from worker.influence.pairs_counted import PairsCounted
+from worker.influence.pairs_counted import ROWS_OF_COUNTED, PairsCounted
 from worker.influence.row_computations import PRODUCTS_A_SECOND, Arrays, Numbers, OfRows, Recipe, RowComputation
 from worker.influence.tracin import CheckpointInfluence
 
 NAME = "pairs"
 _LOOK_UP = 25  # products that take as long as the number of a leaf is looked up
 _SECONDS_A_PAIR = 20e-9  # to reduce it, whatever the layer
+_TOLD = ("classes", "by_checkpoint", "relabelled", "precision")
+_TRAINING_ROWS = {**TRAINING_ROWS, **ROWS_OF_COUNTED}
 
 
-def pair_computation(
-    train: GradientSource,
-    labels: Int[Tensor, " n"],
-    reference: GradientSource,
-    reference_labels: Int[Tensor, " m"],
-    rates: tuple[float, ...],
-    classes: int,
-    counted: PairsCounted,
-    *,
-    by_checkpoint: bool,
-    relabelled: bool,
-) -> RowComputation:
-    """Every pair, with the influence `by_checkpoint` where that is added up from the pairs, and with `relabelled` rows."""
-    ours, theirs = described(train, "train"), described(reference, "reference")
+def pair_computation(inputs: PairInputs) -> RowComputation:
+    """Every pair, with the influence at each checkpoint where that is added up from the pairs."""
+    train, reference = described(inputs.train, "train"), described(inputs.reference, "reference")
     recipe = None
-    if ours is not None and theirs is not None:
-        labelled = {"labels": labels, "reference_labels": reference_labels}
-        told = {"pair_rates": list(rates), "classes": classes, "by_checkpoint": by_checkpoint, "relabelled": relabelled}
-        recipe = Recipe(NAME, {**ours[0], **theirs[0], **labelled, **counted.arrays}, {**ours[1], **told})
-
-    def rows() -> OfRows:
-        return PairRows(
-            train,
-            labels,
-            reference,
-            reference_labels,
-            rates,
-            classes,
-            counted,
-            by_checkpoint=by_checkpoint,
-            relabelled=relabelled,
-        )
-
-    return RowComputation(NAME, len(labels), _seconds(train, reference_labels, len(rates)), rows, recipe)
+    if train is not None and reference is not None:
+        labels = {"labels": inputs.labels, "reference_labels": inputs.reference_labels}
+        told = {name: getattr(inputs, name) for name in _TOLD}
+        arrays = {**train[0], **reference[0], **labels, **inputs.counted.arrays}
+        recipe = Recipe(NAME, arrays, {**train[1], **told, "pair_rates": list(inputs.rates)}, _TRAINING_ROWS)
+    seconds = _seconds(inputs.train, inputs.reference_labels, len(inputs.rates))
+    return RowComputation(
+        NAME, len(inputs.labels), seconds, lambda: _rows(inputs), recipe, lambda device: _rows(inputs.on(device))
+    )
 
 
 def open_pairs(arrays: Mapping[str, Tensor], numbers: Numbers) -> OfRows:
     """The same function of rows from a recipe."""
     train, reference = (open_source(arrays, numbers, side) for side in SIDES)
-    return PairRows(
-        train,
-        arrays["labels"],
-        reference,
-        arrays["reference_labels"],
-        tuple(numbers["pair_rates"]),
-        int(numbers["classes"]),
-        PairsCounted.of(arrays),
-        by_checkpoint=bool(numbers["by_checkpoint"]),
-        relabelled=bool(numbers["relabelled"]),
+    return _rows(
+        PairInputs(
+            train,
+            arrays["labels"],
+            reference,
+            arrays["reference_labels"],
+            tuple(numbers["pair_rates"]),
+            counted=PairsCounted.of(arrays),
+            **{name: numbers[name] for name in _TOLD},
+        )
     )
+
+
+def _rows(inputs: PairInputs) -> OfRows:
+    fused = None
+    if not inputs.by_checkpoint and kernels_work(inputs.labels.device, inputs.precision):
+        fused = FusedPairRows.of(inputs)
+    return PairRows(inputs) if fused is None else fused
 
 
 def pair_sums_of(

@@ -7,13 +7,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from worker.influence.class_segments import ClassSegments
-from worker.influence.gradient_sources import GradientSource, ReorderedGradients
+from worker.influence.gradient_sources import ReorderedGradients
+from worker.influence.pair_inputs import PairInputs
 from worker.influence.pairs import PairBlock, PairwiseInfluence
-from worker.influence.pairs_counted import PairsCounted
 from worker.influence.row_computations import Arrays
 from worker.influence.tracin import CheckpointInfluence
 
-_STRONGEST = 5
+STRONGEST = 5
 _CHUNK = 64  # columns
 _LONG = 16 * _CHUNK  # shorter rows are searched as they are
 
@@ -37,8 +37,8 @@ class SignedInfluence:
         return cls(
             torch.zeros(samples, classes),
             torch.zeros(samples, classes),
-            torch.full((samples, _STRONGEST), -1, dtype=torch.int64),
-            torch.zeros(samples, _STRONGEST),
+            torch.full((samples, STRONGEST), -1, dtype=torch.int64),
+            torch.zeros(samples, STRONGEST),
         )
 
 
@@ -69,38 +69,22 @@ class PairSums:
 
 
 class PairRows:
-    """What is kept of the pairs of some training rows: a function of a range of rows.
+    """What is kept of the pairs of some training rows: a function of a range of rows."""
 
-    With `by_checkpoint` the influence at each checkpoint is kept, too; with `relabelled` what it is with other labels.
-    """
-
-    def __init__(
-        self,
-        train: GradientSource,
-        labels: Int[Tensor, " n"],
-        reference: GradientSource,
-        reference_labels: Int[Tensor, " m"],
-        rates: tuple[float, ...],
-        classes: int,
-        counted: PairsCounted,
-        *,
-        by_checkpoint: bool,
-        relabelled: bool,
-    ) -> None:
+    def __init__(self, inputs: PairInputs) -> None:
+        labels, reference, reference_labels = inputs.labels, inputs.reference, inputs.reference_labels
+        counted = inputs.counted
         # By class, so that sums over a class are sums over neighbours.
         self._order = reference_labels.argsort(stable=True)
         if bool((self._order.diff() < 0).any()):
             reference, reference_labels = ReorderedGradients(reference, self._order), reference_labels[self._order]
             counted = counted.in_order(self._order)
-        self._segments = ClassSegments.of(reference_labels, classes)
-        self._counted, self._relabelled = counted, relabelled
-        self._weights = _weights_by_class(counted.weights, self._segments)
-        self._share = _own_class_share(
-            labels, reference_labels, self._weights * self._segments.sizes, self._weights, counted
-        )
-        self._pairs = PairwiseInfluence(
-            train, labels, reference, reference_labels, rates, self._segments if by_checkpoint else None
-        )
+        self._segments = ClassSegments.of(reference_labels, inputs.classes)
+        self._counted, self._relabelled = counted, inputs.relabelled
+        self._weights = counted.by_class(self._segments)
+        self._share = counted.own_class_share(labels, reference_labels, self._segments.sizes, self._weights)
+        segments = self._segments if inputs.by_checkpoint else None
+        self._pairs = PairwiseInfluence(inputs.train, labels, reference, reference_labels, inputs.rates, segments)
 
     def __call__(self, rows: slice) -> Arrays:
         """Arrays of PairSums and, by checkpoint, of CheckpointInfluence, for some rows."""
@@ -123,7 +107,8 @@ class PairRows:
         if related is None or inside is None:
             scale = torch.ones(len(labels), self._segments.classes).scatter_(1, labels, self._share[rows, None])
         else:
-            scale = related.scale(rows, inside, self._weights, self._segments)
+            counts = self._segments.sums(inside.float())
+            scale = related.scale(rows, counts, self._weights, self._segments.sizes)
         scale *= self._weights
         # The block is nobody else's: it is overwritten.
         influence = _without_own(block.influence, own, inside)
@@ -178,34 +163,6 @@ def sums_of(found: Arrays, weight: Float[Tensor, " n"], checkpoints: int) -> tup
 
 def _side(name: str, found: Arrays) -> SignedInfluence:
     return SignedInfluence(**{one.name: found[f"{name}.{one.name}"] for one in fields(SignedInfluence)})
-
-
-def _weights_by_class(weights: Float[Tensor, " m"] | None, segments: ClassSegments) -> Float[Tensor, " k"]:
-    found = torch.ones(segments.classes)
-    if weights is not None:
-        for label, columns in segments.present:
-            found[label] = weights[columns.start]
-            if bool((weights[columns] != found[label]).any()):
-                raise ValueError("reference rows of one class stand for different numbers of rows")
-    return found
-
-
-def _own_class_share(
-    labels: Int[Tensor, " n"],
-    reference_labels: Int[Tensor, " m"],
-    of_class: Float[Tensor, " k"],
-    weights: Float[Tensor, " k"],
-    counted: PairsCounted,
-) -> Float[Tensor, " n"]:
-    """What sums over a row's own class are multiplied with, so that the columns stand for all others of the class."""
-    own, stand_for_all = counted.own_column, counted.weights is not None and counted.own_column is not None
-    share = (1 - 1 / of_class.clamp(min=1))[labels] if stand_for_all else torch.ones(len(labels))
-    if own is not None:
-        others = (of_class - weights)[reference_labels]
-        drawn = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
-        inside = own >= 0
-        share[inside] = drawn[own[inside]]
-    return share
 
 
 def largest(strength: Float[Tensor, "b m"], count: int) -> tuple[Float[Tensor, "b s"], Int[Tensor, "b s"]]:

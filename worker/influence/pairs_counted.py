@@ -11,6 +11,11 @@ from worker.influence.class_segments import ClassSegments
 from worker.influence.row_computations import Arrays
 
 _RELATED = "related."
+ROWS_OF_COUNTED = {
+    "own": 0,
+    f"{_RELATED}rows": 0,
+    f"{_RELATED}sizes": 0,
+}  # axes of arrays that have a number for each training row
 
 
 @dataclass(frozen=True)
@@ -41,21 +46,25 @@ class Related:
         found: Bool[Tensor, "b m"] = self.rows[rows, None] == self.columns[None, :]
         return found
 
+    def columns_inside(self, rows: slice, labels: Int[Tensor, " m"], classes: int) -> Float[Tensor, "b k"]:
+        """How many reference rows of each class are of each training row's group; `labels` are the reference rows'."""
+        keys, counts = torch.unique(self.columns * classes + labels, return_counts=True)
+        return _looked_up(keys, counts, self.rows[rows, None] * classes + torch.arange(classes)).float()
+
     def scale(
-        self, rows: slice, inside: Bool[Tensor, "b m"], of_class: Float[Tensor, " k"], segments: ClassSegments
+        self, rows: slice, inside: Float[Tensor, "b k"], of_class: Float[Tensor, " k"], sizes: Float[Tensor, " k"]
     ) -> Float[Tensor, "b k"]:
         """What sums over a class are multiplied with, so that its columns of other groups stand for all its rows of those.
 
-        `of_class`: how many rows each column of a class stands for.
+        `inside`: how many columns of each class are of the row's group. `of_class`: how many rows each column of a class stands for;
+        `sizes`: how many columns it has.
         """
-        classes = segments.classes
+        classes = len(sizes)
         if self.keys is None or self.counts is None:
-            return torch.ones(len(inside), classes)
-        wanted = self.rows[rows, None] * classes + torch.arange(classes)
-        place = torch.searchsorted(self.keys, wanted).clamp(max=len(self.keys) - 1)
-        own = torch.where(self.keys[place] == wanted, self.counts[place], 0)
-        total = of_class * segments.sizes
-        left = total - of_class * segments.sums(inside.float())
+            return torch.ones_like(inside)
+        own = _looked_up(self.keys, self.counts, self.rows[rows, None] * classes + torch.arange(classes))
+        total = of_class * sizes
+        left = total - of_class * inside
         return torch.where(left > 0, (total - own) / left.clamp(min=1e-9), 1.0)
 
     def weight(self, total: float) -> Float[Tensor, " n"]:
@@ -64,8 +73,13 @@ class Related:
             return total - self.sizes.float()
         # By sorting: a matrix of all pairs would grow with their number.
         known, counts = torch.unique(self.columns, return_counts=True)
-        place = torch.searchsorted(known, self.rows).clamp(max=len(known) - 1)
-        return total - torch.where(known[place] == self.rows, counts[place], 0).float()
+        return total - _looked_up(known, counts, self.rows).float()
+
+
+def _looked_up(keys: Int[Tensor, " p"], counts: Int[Tensor, " p"], wanted: Int[Tensor, "*w"]) -> Int[Tensor, "*w"]:
+    """The count of each wanted key, by ascending keys; 0 for a key that there is none of."""
+    place = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    return torch.where(keys[place] == wanted, counts[place], 0)
 
 
 @dataclass(frozen=True)
@@ -97,6 +111,10 @@ class PairsCounted:
         related = {name.removeprefix(_RELATED): value for name, value in arrays.items() if name.startswith(_RELATED)}
         return cls(arrays.get("weights"), arrays.get("own"), Related(**related) if related else None)
 
+    def on(self, device: torch.device) -> "PairsCounted":
+        """The same on a device."""
+        return PairsCounted.of({name: array.to(device) for name, array in self.arrays.items()})
+
     def behind(self, samples: int, columns: int) -> Float[Tensor, " n"]:
         """How many reference rows stand behind the sums of each training row."""
         total = float(columns) if self.weights is None else float(self.weights.sum())
@@ -106,6 +124,37 @@ class PairsCounted:
         if self.own_column is not None:
             weight[self.own_column >= 0 if self.weights is None else slice(None)] -= 1
         return weight
+
+    def by_class(self, segments: ClassSegments) -> Float[Tensor, " k"]:
+        """How many rows each reference row of a class stands for, in the order of `segments`. Raises ValueError where they differ in a class."""
+        found = torch.ones(segments.classes)
+        if self.weights is not None:
+            for label, columns in segments.present:
+                found[label] = self.weights[columns.start]
+                if bool((self.weights[columns] != found[label]).any()):
+                    raise ValueError("reference rows of one class stand for different numbers of rows")
+        return found
+
+    def own_class_share(
+        self,
+        labels: Int[Tensor, " n"],
+        reference_labels: Int[Tensor, " m"],
+        sizes: Float[Tensor, " k"],
+        weights: Float[Tensor, " k"],
+    ) -> Float[Tensor, " n"]:
+        """What sums over a row's own class are multiplied with, so that the columns stand for all others of the class.
+
+        `sizes`: how many columns each class has; `weights`: how many rows each of them stands for.
+        """
+        own, of_class = self.own_column, weights * sizes
+        stand_for_all = self.weights is not None and own is not None
+        share = (1 - 1 / of_class.clamp(min=1))[labels] if stand_for_all else torch.ones(len(labels))
+        if own is not None:
+            others = (of_class - weights)[reference_labels]
+            drawn = torch.where(others > 0, (of_class[reference_labels] - 1) / others, 1.0)
+            inside = own >= 0
+            share[inside] = drawn[own[inside]]
+        return share
 
     def in_order(self, order: Int[Tensor, " m"]) -> "PairsCounted":
         """The same for reference columns in another order."""

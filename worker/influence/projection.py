@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from worker.influence.gradients import Dense, Gradient, Lookup, Outer, Positions
+from worker.machine.devices import CPU
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Projection:
             case Lookup(ids, errors, rows):
                 v = self._narrow(errors, name, "v", side)
                 # The input that reads row i of the table is the unit vector e_i; its projection is row i of the matrix.
-                u = _matrix(self.seed, f"{name}/u", rows, side)[ids]
+                u = _matrix(self.seed, f"{name}/u", rows, side, ids.device)[ids]
                 return Dense(torch.bmm(v.transpose(1, 2), u).flatten(1))
             case _:
                 raise TypeError("trees have no layers")
@@ -48,14 +49,14 @@ class Projection:
     def _narrow(self, rows: Float[Tensor, "*n w"], name: str, side: str, width: int) -> Float[Tensor, "*n k"]:
         if rows.shape[-1] <= width:
             return rows
-        narrow: Tensor = rows @ _matrix(self.seed, f"{name}/{side}", rows.shape[-1], width)
+        narrow: Tensor = rows @ _matrix(self.seed, f"{name}/{side}", rows.shape[-1], width, rows.device)
         return narrow
 
 
 @lru_cache(maxsize=64)
-def _matrix(seed: int, what: str, wide: int, narrow: int) -> Float[Tensor, "w k"]:
-    drawn: Tensor = torch.randn(wide, narrow, generator=_generator(seed, what)) / narrow**0.5
-    return drawn
+def _matrix(seed: int, what: str, wide: int, narrow: int, device: torch.device) -> Float[Tensor, "w k"]:
+    drawn: Tensor = torch.randn(wide, narrow, generator=_generator(seed, what), device=CPU) / narrow**0.5
+    return drawn.to(device)
 
 
 def _generator(seed: int, what: str) -> torch.Generator:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 GRAIN = 1_024  # rows; what blocks are computed in divides it
@@ -23,18 +24,23 @@ Numbers = Mapping[str, Any]  # as JSON can hold them
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that another process needs: the name of a computation, the arrays that it reads, and numbers."""
+    """All that another process needs: the name of a computation, the arrays that it reads, and numbers.
+
+    `rows`: of arrays of which some training rows need no others, the axis that those rows are on; empty where all need all.
+    """
 
     name: str
     arrays: Mapping[str, Tensor]
     numbers: Numbers = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RowComputation:
     """A computation over `samples` rows, which takes about `seconds` on one thread. `open` makes the function of rows.
 
-    `recipe` is None where no other process can have what it reads. `label` tells it from others of a job.
+    `recipe` is None where no other process can have what it reads; then `open_on` makes the function on another device, where it can be
+    had there. `label` tells it from others of a job.
     """
 
     label: str
@@ -42,6 +48,7 @@ class RowComputation:
     seconds: float
     open: Callable[[], OfRows]
     recipe: Recipe | None = None
+    open_on: Callable[[torch.device], OfRows] | None = None
 
 
 # Begins a computation; what it gives is called for the arrays of all rows. A computation that others share goes on between.

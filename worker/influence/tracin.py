@@ -38,6 +38,10 @@ class ClassGradientSums:
     layers: list[GradientSums]
     classes: int
 
+    def on(self, device: torch.device) -> "ClassGradientSums":
+        """The same on a device."""
+        return ClassGradientSums([GradientSums(layer.flat.to(device)) for layer in self.layers], self.classes)
+
 
 @dataclass(frozen=True)
 class CheckpointInfluence:

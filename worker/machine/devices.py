@@ -1,11 +1,15 @@
 """Devices: networks are on a GPU where there is one, and so are samples where they fit (worker.machine.placed_samples)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 CPU = torch.device("cpu")
+_WITH_TENSOR_CORES = (8, 0)  # of NVIDIA's GPUs, those that multiply numbers of single precision there
+
+Precision = Literal["exact", "fast"]
 
 
 class NoSuchDevice(Exception):
@@ -42,3 +46,39 @@ def free_memory(device: torch.device) -> int:
     """Bytes that are free on a GPU, with those that torch holds and does not use."""
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+class Copies:
+    """Copies arrays to a device while it computes: from pages that stay where they are, and beside the stream that computes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def begin(self, arrays: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
+        """Begin to copy; what it gives waits until all is there."""
+        if self._device.type != "cuda":
+            there = {name: array.to(self._device) for name, array in arrays.items()}
+            return lambda: there
+        beside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call] # torch has no types for it
+        with torch.cuda.stream(beside):
+            there = {
+                name: array.contiguous().pin_memory().to(self._device, non_blocking=True)
+                for name, array in arrays.items()
+            }
+
+        def end() -> dict[str, Tensor]:
+            computing = torch.cuda.current_stream(self._device)
+            computing.wait_stream(beside)
+            for array in there.values():
+                # Its memory is that of the other stream, which must not give it to a later copy too early.
+                array.record_stream(computing)
+            return there
+
+        return end
+
+
+def input_precision(device: torch.device, precision: Precision) -> str:
+    """How Triton multiplies numbers of single precision: `exact` errs by about 1e-6 of them, `fast` by 1e-3."""
+    if device.type == "cuda" and (torch.version.hip or torch.cuda.get_device_capability(device) < _WITH_TENSOR_CORES):
+        return "ieee"
+    return "tf32x3" if precision == "exact" else "tf32"

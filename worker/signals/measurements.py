@@ -10,6 +10,7 @@ from torch import Tensor
 from worker.influence.activations import Trace
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
 from worker.influence.pair_computation import pair_computation, pair_sums_of
+from worker.influence.pair_inputs import PairInputs
 from worker.influence.pair_sums import PairSums
 from worker.influence.pairs_counted import PairsCounted, Related
 from worker.influence.row_computations import Arrays, Begin, OnShare, alone
@@ -368,7 +369,7 @@ def _begin_pairs(
     elif groups is not None:
         related = Related(groups.train, groups.reference)
     counted = PairsCounted(reference.weights, own, related)
-    computation = pair_computation(
+    inputs = PairInputs(
         source,
         labels,
         columns,
@@ -379,7 +380,7 @@ def _begin_pairs(
         by_checkpoint=by_class is None,
         relabelled=relabelled,
     )
-    arrays = begin(computation, on_share)
+    arrays = begin(pair_computation(inputs), on_share)
     if by_class is not None:
         by_class.begin_rest()
 

@@ -1,0 +1,192 @@
+"""The kernels for GPUs give what torch gives on the processor. Without a GPU, Triton's interpreter runs them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from worker.influence.activations import Trace
+from worker.influence.fused_check import kernels_work
+from worker.influence.fused_columns import Tiles
+from worker.influence.fused_pairs import FusedPairRows
+from worker.influence.gradient_sources import (
+    CheckpointedModel,
+    ChosenLayerGradients,
+    GradientSource,
+    LastLayerGradients,
+)
+from worker.influence.gradients import Dense, Gradient, Outer
+from worker.influence.packed_gradients import ERROR_STEP, Packing
+from worker.influence.pair_inputs import PairInputs
+from worker.influence.pair_sums import PairRows
+from worker.influence.pairs_counted import PairsCounted, Related
+from worker.influence.row_computations import Arrays
+from worker.influence.tracin import gradient_norms
+
+pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is for Linux")
+# Read when the kernels are imported, which is when the first of them runs.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
+N, M, D, C, T = 60, 150, 20, 3, 3
+
+
+def trace(rows: int, seed: int, *, shared: bool = False, bias: bool = True) -> Trace:
+    draw = torch.Generator().manual_seed(seed)
+    activations = torch.randn(1 if shared else T, rows, D, generator=draw).expand(T, -1, -1)
+    return Trace(activations, 2 * torch.randn(T, rows, C, generator=draw), (0.1, 0.05, 0.2), bias)
+
+
+def labels(rows: int, seed: int) -> Tensor:
+    return torch.randint(C, (rows,), generator=torch.Generator().manual_seed(seed))
+
+
+def inputs(kind: str, *, shared: bool = False, bias: bool = True) -> PairInputs:
+    train, y = trace(N, 1, shared=shared, bias=bias), labels(N, 2)
+    reference, known, counted = trace(M, 3, shared=shared, bias=bias), labels(M, 4), PairsCounted()
+    if kind == "related":
+        counted = PairsCounted(related=Related(torch.arange(N) // 3, torch.arange(M) // 2))
+    elif kind != "of its own":
+        # The training set itself: some columns are the training rows.
+        rows = torch.randperm(N, generator=torch.Generator().manual_seed(5))[: 3 * N // 4]
+        reference, known = train.rows(rows), y[rows]
+        own = torch.full((N,), -1)
+        own[rows] = torch.arange(len(rows))
+        related = Related.in_training_set(torch.arange(N) // 3, rows, y, C) if kind == "itself, grouped" else None
+        counted = PairsCounted(torch.tensor([2.0, 3.0, 1.5])[known], own, related)
+    sources = LastLayerGradients(train), LastLayerGradients(reference)
+    return PairInputs(sources[0], y, sources[1], known, train.rates, C, counted, by_checkpoint=False, relabelled=True)
+
+
+def fused(of: PairInputs) -> FusedPairRows:
+    found = FusedPairRows.of(of)
+    assert found is not None
+    return found
+
+
+def same(found: Arrays, wanted: Arrays) -> None:
+    assert found.keys() == wanted.keys()
+    for name, one in wanted.items():
+        assert found[name].dtype == one.dtype, name
+        assert torch.allclose(found[name].double(), one.double(), rtol=1e-4, atol=1e-5), name
+
+
+@pytest.mark.parametrize("kind", ["of its own", "related", "itself", "itself, grouped"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_kernels_keep_of_every_pair_what_torch_keeps(kind: str, shared: bool) -> None:
+    of = inputs(kind, shared=shared)
+    rows = slice(N - 10, N)
+    same(fused(of)(rows), PairRows(of)(rows))
+
+
+def test_kernels_take_a_layer_without_bias_and_leave_out_what_nobody_asked_for() -> None:
+    of = replace(inputs("of its own", bias=False), relabelled=False)
+    found = fused(of)(slice(0, 5))
+    assert "moved" not in found
+    same(found, PairRows(of)(slice(0, 5)))
+
+
+def test_kernels_take_several_layers() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 17), nn.Tanh(), nn.Linear(17, C, bias=False))
+    checkpointed = CheckpointedModel(model, ["0", "2"], None)
+    for _ in range(2):
+        for parameter in model.parameters():
+            nn.init.normal_(parameter)
+        checkpointed.add_checkpoint(model.state_dict())
+    train, reference = (ChosenLayerGradients(checkpointed, [torch.randn(rows, 5)]) for rows in (20, 40))
+    of = PairInputs(
+        train,
+        labels(20, 6),
+        reference,
+        labels(40, 7),
+        (0.1, 0.3),
+        C,
+        PairsCounted(),
+        by_checkpoint=False,
+        relabelled=True,
+    )
+    same(fused(of)(slice(0, 6)), PairRows(of)(slice(0, 6)))
+
+
+def test_a_class_without_columns_has_no_influence() -> None:
+    of = inputs("of its own")
+    of = replace(of, reference_labels=of.reference_labels.clamp(max=C - 2))
+    found = fused(of)(slice(0, 5))
+    assert not found["positive.amount"][:, -1].any()
+    same(found, PairRows(of)(slice(0, 5)))
+
+
+class Formed:
+    """Gradients that are no outer products."""
+
+    samples, block = M, M
+
+    def gradients(self, t: int, rows: slice | Tensor, labels: Tensor) -> list[Gradient]:
+        del t, rows
+        return [Dense(torch.ones(len(labels), 3))]
+
+    def on(self, device: torch.device) -> GradientSource:
+        del device
+        return self
+
+
+def test_what_does_not_suit_the_kernels_is_left_to_torch() -> None:
+    of = inputs("of its own")
+    # Of one column each, a class fills a sixteenth of its tile.
+    assert FusedPairRows.of(replace(of, reference_labels=torch.arange(M), classes=M)) is None
+    assert FusedPairRows.of(replace(of, train=Formed(), reference=Formed())) is None
+    # No kernel runs on a processor but for tests.
+    assert not kernels_work(torch.device("cpu"), "exact")
+
+
+@pytest.mark.parametrize("sizes", [(64, 128), (70, 40, 90), (17, 17, 300), (200, 0, 5)])
+def test_tiles_have_each_column_once_and_columns_of_one_class_alone(sizes: tuple[int, ...]) -> None:
+    drawn = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    order = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(0))
+    tiles = Tiles.of(drawn[order], len(sizes))
+    assert tiles is not None
+    there = tiles.originals[tiles.originals >= 0]
+    assert there.sort().values.equal(torch.arange(len(drawn)))
+    assert tiles.originals[tiles.places()].equal(torch.arange(len(drawn)))
+    for label, (first, last) in enumerate(zip(tiles.first[:-1].tolist(), tiles.first[1:].tolist(), strict=True)):
+        columns = tiles.originals[first * tiles.columns : last * tiles.columns]
+        assert set(drawn[order][columns[columns >= 0]].tolist()) <= {label}
+    assert len(tiles.originals) <= 1.5 * len(drawn)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_packed_rows_have_the_inner_products_of_the_gradients(shared: bool) -> None:
+    torch.manual_seed(0)
+    entered = [torch.randn(6, width) for width in (5, 33)]
+    gradients = [
+        [Outer(one if shared else torch.randn_like(one), torch.randn(6, 4)) for one in entered] for _ in range(T)
+    ]
+    packing = Packing.of(gradients, shared=shared)
+    assert packing is not None
+    packed = packing.pack(gradients)
+    for terms, layers in ((packing.terms(), gradients), (packing.last_terms(), gradients[-1:])):
+        total = torch.zeros(6, 6)
+        for first, last, error_first, error_last in terms:
+            assert (last - first) % packing.step == 0 == (error_last - error_first) % ERROR_STEP
+            u, v = packed.inputs[:, first:last], packed.errors[:, error_first:error_last]
+            total += (u @ u.T) * (v @ v.T)
+        norms = torch.stack([gradient_norms(list(one)).square() for one in layers]).sum(0)
+        assert torch.allclose(total.diagonal(), norms, rtol=1e-4)
+    assert len(packing.terms()) == (2 if shared else 2 * T)
+
+
+def test_kernels_compile_for_gpus_and_keep_their_numbers_in_registers() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    command = [sys.executable, "-m", "tests.compiled_kernels"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 3 * 5
+    for *what, stack in lines:
+        # A few bytes are no loss; hundreds would be tiles that do not fit.
+        assert int(stack) <= 64, what
