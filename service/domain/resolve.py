@@ -198,7 +198,7 @@ def _refuse_what_trees_lack(request: JobOptions) -> None:
     ]
     faults += [
         (["influence", name], "trees have leaves instead of layers; of influence only columns can be set")
-        for name in ("layers", "estimator", "dimension")
+        for name in ("layers", "estimator", "dimension", "precision")
         if getattr(request.influence, name) != getattr(Influence(), name)
     ]
     if faults:

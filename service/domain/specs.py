@@ -125,6 +125,11 @@ class Influence(Frozen):
         "rows, drawn from every class in proportion, and say so in a warning. Training sets of up to 2,000 rows and "
         "references that are given are used whole.",
     )
+    precision: Literal["exact", "fast"] = Field(
+        "exact",
+        description="Of products on a GPU: exact errs by about 1e-6, as single precision on a processor does, fast by about 1e-3. "
+        "Without a GPU both are the same.",
+    )
 
 
 class Glitch(Frozen):

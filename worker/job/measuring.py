@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from service.domain.signal import SIGNALS
 from service.domain.specs import JobSpec
 from worker.influence.activations import ActivationSource, Trace
 from worker.influence.row_computations import Begin, OnShare, alone
+from worker.job.on_device import OnDevice
 from worker.job.preparation import JobSamples
+from worker.machine.devices import CPU
 from worker.signals.measurements import Answers, measure_checkpoints
 from worker.signals.reference import Chosen, ReferenceSamples
 
@@ -37,6 +40,7 @@ def measure(
     on_progress: OnShare,
     *,
     begin: Begin = alone,
+    device: torch.device = CPU,
     set_to: Callable[[int], None] = lambda _t: None,
     frozen: Tensor | None = None,
     known_frozen: Tensor | None = None,
@@ -48,8 +52,8 @@ def measure(
 
     `reference` is None where the training rows serve as their own reference. `frozen` are inputs that no checkpoint changes,
     [n, d], and `known_frozen` those of the reference, [m, d]; `chosen` has the gradients of other layers than the last, or of
-    trees, which also have `out_of_bag` probabilities [n, c]; `by_trees` are probabilities [n, c] by trees beside a network. `begin` begins what
-    others may share.
+    trees, which also have `out_of_bag` probabilities [n, c]; `by_trees` are probabilities [n, c] by trees beside a network. What can be is computed
+    on `device`; `begin` begins what others may share.
     """
 
     def read(t: int, inner: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -71,7 +75,9 @@ def measure(
         out_of_bag=out_of_bag,
         by_trees=by_trees,
         relabelled=any(SIGNALS[name].relabelled for name in spec.signals),
-        begin=begin,
+        precision=spec.influence.precision,
+        begin=begin if device == CPU else OnDevice(device, begin).begin,
+        device=device,
         on_progress=on_progress,
     )
     if reference is None:

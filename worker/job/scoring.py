@@ -14,6 +14,7 @@ from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.job.tree_scoring import score_trees
 from worker.job.trees_beside import trees_beside
+from worker.machine.devices import device_of
 from worker.models import head
 from worker.models.boosted_trees import BoostedTrees
 from worker.signals.reference import Chosen
@@ -69,6 +70,7 @@ def score(
         reference,
         lambda share: on_progress(share if to_grow is None else _BY_TREES + (1 - _BY_TREES) * share),
         begin=begin,
+        device=device_of(model),
         set_to=set_to,
         frozen=prepared.frozen,
         known_frozen=None if prepared.frozen is None or reference is None else prepared.reference_inputs[0],

@@ -261,7 +261,15 @@ def _score_recorded(
     timer.lap("preparing_s")
     report = _report_scoring(heartbeat, timer)
     with sharing_of(heartbeat.claim, context) as sharing:
-        scored = measure(recording.samples, job.spec, recording.train, recording.reference, report, begin=sharing.begin)
+        scored = measure(
+            recording.samples,
+            job.spec,
+            recording.train,
+            recording.reference,
+            report,
+            begin=sharing.begin,
+            device=context.device,
+        )
     return _ScoredJob(recording.samples, job.spec, scored, recording.epochs)
 
 

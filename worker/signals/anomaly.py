@@ -25,6 +25,7 @@ from worker.influence.row_computations import (
     alone,
     ranges,
 )
+from worker.machine.devices import CPU
 from worker.signals.sample_groups import SampleGroups, together
 
 ISOLATION = "isolation"
@@ -100,7 +101,7 @@ class StrangenessRows:
         """With 2,000 training rows that stand for all. Raises ValueError below 10 reference rows."""
         if len(known) < FEWEST:
             raise ValueError(f"{len(known)} reference rows are too few")
-        columns = torch.randperm(len(features), generator=generator)[:_COLUMNS]
+        columns = torch.randperm(len(features), generator=generator, device=CPU)[:_COLUMNS].to(features.device)
         own_known = None
         if training_rows is not None:
             inside = (training_rows >= 0).nonzero().squeeze(1)

@@ -5,14 +5,15 @@ and in another order would have other bits. What is multiplied with them is shar
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 
+import torch
 from jaxtyping import Int
 from torch import Tensor
 
 from worker.influence.activations import Trace
-from worker.influence.gradient_recipes import described, open_source
+from worker.influence.gradient_recipes import TRAINING_ROWS, described, open_source
 from worker.influence.gradient_sources import GradientSource, LastLayerGradients
 from worker.influence.gradients import GradientSums
 from worker.influence.leaf_gradients import LeafGradients
@@ -27,6 +28,7 @@ from worker.influence.row_computations import (
     RowComputation,
 )
 from worker.influence.tracin import ClassGradientSums, checkpoint_influence, class_gradient_sums
+from worker.machine.devices import CPU
 from worker.signals.class_influence import ClassInfluence
 
 NAME = "influence"
@@ -48,6 +50,10 @@ class SummedGradients:
     sizes: Int[Tensor, " c"]
     is_training_set: bool
 
+    def on(self, device: torch.device) -> "SummedGradients":
+        """The same on a device."""
+        return replace(self, sums=tuple(one.on(device) for one in self.sums), sizes=self.sizes.to(device))
+
 
 @dataclass
 class BegunClassInfluence:
@@ -66,6 +72,7 @@ class BegunClassInfluence:
     is_training_set: bool
     begin: Begin
     on_progress: Callable[[int], OnShare]
+    device: torch.device = CPU
     _sums: list[ClassGradientSums] = field(default_factory=list)
     _begun: list[tuple[range, Callable[[], Arrays]]] = field(default_factory=list)
     _next: int = 0
@@ -73,11 +80,21 @@ class BegunClassInfluence:
     def add_checkpoint(self) -> None:
         """Sum the reference's gradients at the next checkpoint, at which both sources can be read now."""
         t = self._next
-        self._sums.append(class_gradient_sums(self.reference, t, self.reference_labels, self.classes))
+        self._sums.append(self._summed(t))
         self._next += 1
         one = sum(layer.flat.nbytes for layer in self._sums[-1].layers)
         if one * (len(self._sums) + 1) > _HELD:
             self.begin_rest()
+
+    def _summed(self, t: int) -> ClassGradientSums:
+        if self.device == CPU or isinstance(self.reference, LeafGradients):
+            return class_gradient_sums(self.reference, t, self.reference_labels, self.classes)
+        source, place = self.reference, t
+        if isinstance(source, LastLayerGradients):
+            source, place = _of_checkpoints(source.trace, slice(t, t + 1)), 0
+        labels = self.reference_labels.to(self.device)
+        with self.device:
+            return class_gradient_sums(source.on(self.device), place, labels, self.classes).on(CPU)
 
     def begin_rest(self) -> None:
         """Begin what is to be computed of the sums that are kept."""
@@ -112,7 +129,8 @@ def class_computation(source: GradientSource, labels: Int[Tensor, " n"], summed:
     label = influence_label(summed.first)
     if isinstance(source, LastLayerGradients):
         # What later checkpoints give is not known yet.
-        source, summed = _at_checkpoints(source.trace, summed), _from_first(summed)
+        there = slice(summed.first, summed.first + len(summed.rates))
+        source, summed = _of_checkpoints(source.trace, there), _from_first(summed)
     ours, recipe = described(source, "train"), None
     if ours is not None:
         sums = {
@@ -126,9 +144,14 @@ def class_computation(source: GradientSource, labels: Int[Tensor, " n"], summed:
             "layers": len(summed.sums[0].layers),
             "is_training_set": summed.is_training_set,
         }
-        recipe = Recipe(NAME, {**ours[0], **sums, "labels": labels, "sizes": summed.sizes}, {**ours[1], **told})
+        arrays = {**ours[0], **sums, "labels": labels, "sizes": summed.sizes}
+        recipe = Recipe(NAME, arrays, {**ours[1], **told}, TRAINING_ROWS)
+
+    def on(device: torch.device) -> OfRows:
+        return _influence_rows(source.on(device), labels.to(device), summed.on(device))
+
     rows = partial(_influence_rows, source, labels, summed)
-    return RowComputation(label, len(labels), _seconds(source, summed), rows, recipe)
+    return RowComputation(label, len(labels), _seconds(source, summed), rows, recipe, on)
 
 
 def influence_label(t: int) -> str:
@@ -164,9 +187,8 @@ def _influence_rows(source: GradientSource, labels: Int[Tensor, " n"], summed: S
     return of_rows
 
 
-def _at_checkpoints(trace: Trace, summed: SummedGradients) -> LastLayerGradients:
-    there = slice(summed.first, summed.first + len(summed.rates))
-    return LastLayerGradients(Trace(trace.activations[there], trace.logits[there], summed.rates, trace.bias))
+def _of_checkpoints(trace: Trace, there: slice) -> LastLayerGradients:
+    return LastLayerGradients(Trace(trace.activations[there], trace.logits[there], trace.rates[there], trace.bias))
 
 
 def _from_first(summed: SummedGradients) -> SummedGradients:

@@ -12,6 +12,7 @@ from worker.influence.gradient_sources import Rows
 from worker.influence.gradients import Outer
 from worker.influence.row_computations import ranges
 from worker.influence.tracin import gradient_norms
+from worker.machine.devices import CPU
 from worker.signals.sample_groups import SampleGroups, together
 
 _WIDTH = 0.1
@@ -36,7 +37,7 @@ def influence_density(
     the reference, -1 for none). Range: [-20, 20]; higher = more crowded than in the reference; 0 where either side has no sample of
     another group.
     """
-    drawn = torch.randperm(len(labels), generator=generator)[:_COLUMNS]
+    drawn = torch.randperm(len(labels), generator=generator, device=CPU)[:_COLUMNS].to(labels.device)
     columns = _Directions.of(train, t, labels, drawn)
     known = _Directions.of(reference, t, reference_labels, slice(None))
     place = torch.full((len(labels),), -1, dtype=torch.int64)

@@ -121,7 +121,8 @@ def _computation(
     name: str, fit: "_Fit", features: Float[Tensor, "n w"], labels: Int[Tensor, " n"], told: Numbers
 ) -> RowComputation:
     arrays = {"features": features, "labels": labels, **fit.arrays}
-    recipe = Recipe(name, arrays, {"samples": fit.samples, "classes": fit.classes, **told})
+    told = {"samples": fit.samples, "classes": fit.classes, **told}
+    recipe = Recipe(name, arrays, told, {"features": 0, "labels": 0})
     open_ = open_errors if name == ERRORS else open_scores
     penalties = len(_PENALTIES) if name == ERRORS else 1
     width = features.shape[1]

@@ -14,6 +14,7 @@ from worker.influence.pair_inputs import PairInputs
 from worker.influence.pair_sums import PairSums
 from worker.influence.pairs_counted import PairsCounted, Related
 from worker.influence.row_computations import Arrays, Begin, OnShare, alone
+from worker.machine.devices import CPU, Precision
 from worker.signals.anomaly import FEWEST, StrangenessRows, begin_isolation
 from worker.signals.class_computation import BegunClassInfluence, influence_label
 from worker.signals.class_influence import ClassInfluence
@@ -92,7 +93,9 @@ def measure_checkpoints(
     out_of_bag: Float[Tensor, "n c"] | None = None,
     by_trees: Float[Tensor, "n c"] | None = None,
     relabelled: bool = True,
+    precision: Precision = "exact",
     begin: Begin = alone,
+    device: torch.device = CPU,
     on_progress: OnShare = lambda _share: None,
 ) -> Measurements:
     """Measure each checkpoint, then every pair.
@@ -101,15 +104,15 @@ def measure_checkpoints(
     the input of the layer before the last, of the training samples and of a reference of its own. Each measurement draws
     the rows that stand for many from `seed` by itself, so that none depends on what else is measured. With `groups` each
     sample's own group is left out of what it is compared with. `known_embeddings`: `embeddings` of a reference of its own.
-    Without `relabelled`, influence after relabelling is left out, which takes two more passes over all pairs.
-    `begin` begins what others may share; `on_progress` receives the share done, in (0, 1].
+    Without `relabelled`, influence after relabelling is left out, which takes two more passes over all pairs. `precision` is that of pairs on a GPU.
+    `begin` begins what others may share, or what a `device` computes; `on_progress` receives the share done, in (0, 1].
     """
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
     begun = [comparison_label(t) for t in searched] if compared else []
     progress = _Progress(on_progress, begun, len(train.rates), is_training_set=reference.is_training_set)
     influence = ClassInfluence.empty(len(train.rates), len(labels), classes)
-    by_class = _begin_class_influence(train, labels, reference, chosen, classes, begin, progress)
+    by_class = _begin_class_influence(train, labels, reference, chosen, classes, begin, device, progress)
     comparisons: list[tuple[Callable[[], Arrays], StrangenessRows]] = []
     first: _First | None = None
     for t in range(len(train.rates)):
@@ -148,6 +151,7 @@ def measure_checkpoints(
         begin,
         progress.of("pairs"),
         relabelled=relabelled,
+        precision=precision,
     )
     # What others share goes on meanwhile.
     votes = [
@@ -304,9 +308,9 @@ class _Progress:
         self._on_progress(sum(weight / total * self._done[name] for name, weight in self._parts.items()))
 
 
-def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None) -> bool:
-    # Every pair with a reference of its own is computed anyway; for wide layers, products with sums would cost more.
-    return chosen is not None and not reference.is_training_set
+def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None, device: torch.device) -> bool:
+    # Every pair with a reference of its own is computed anyway; for wide layers, products with sums would cost more. Kernels for GPUs keep no pair.
+    return chosen is not None and not reference.is_training_set and device == CPU
 
 
 def _begin_class_influence(
@@ -316,16 +320,18 @@ def _begin_class_influence(
     chosen: Chosen | None,
     classes: int,
     begin: Begin,
+    device: torch.device,
     progress: "_Progress",
 ) -> BegunClassInfluence | None:
     """By products with the sums of the reference's gradients; None where it is added up from the pairs."""
-    if _is_by_pairs(reference, chosen):
+    if _is_by_pairs(reference, chosen, device):
         return None
     source: GradientSource = LastLayerGradients(train) if chosen is None else chosen.train
     # A training set that serves as its own reference does so whole: sums need no drawn columns.
     known, known_labels = (source if chosen is None or chosen.reference is None else chosen.reference), labels
     if not reference.is_training_set:
-        known, known_labels = LastLayerGradients(reference.trace), reference.labels
+        known_labels = reference.labels
+        known = LastLayerGradients(reference.trace) if chosen is None else known
     return BegunClassInfluence(
         source,
         labels,
@@ -336,6 +342,7 @@ def _begin_class_influence(
         reference.is_training_set,
         begin,
         lambda t: progress.of(influence_label(t)),
+        device,
     )
 
 
@@ -351,6 +358,7 @@ def _begin_pairs(
     on_share: OnShare,
     *,
     relabelled: bool,
+    precision: Precision,
 ) -> Callable[[ClassInfluence], PairSums]:
     """Begin to compute all pairs of different groups. The function that is returned waits for them and gives their sums.
 
@@ -379,6 +387,7 @@ def _begin_pairs(
         counted,
         by_checkpoint=by_class is None,
         relabelled=relabelled,
+        precision=precision,
     )
     arrays = begin(pair_computation(inputs), on_share)
     if by_class is not None:

@@ -82,7 +82,7 @@ _JOB: dict[str, Any] = {
             "early_stopping": None,
             "precision": "float32",
         },
-        "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024},
+        "influence": {"layers": "last", "estimator": "tracin", "columns": 512, "dimension": 1024, "precision": "exact"},
         "signals": ["mislabeled", "anomalous", "si"],
         "glitches": None,
         "loop": None,

@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from worker.influence.activations import Trace
 from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafTable
 from worker.influence.row_computations import GRAIN, Arrays, Merged, OnShare, RowComputation, alone, ranges
+from worker.machine.devices import CPU
 from worker.signals import class_computation
 from worker.signals.measurements import Measurements, measure_checkpoints
 from worker.signals.reference import Chosen, ReferenceSamples
@@ -81,7 +82,10 @@ def leaves(rows: int, side: Literal["train", "reference"], tables: list[LeafTabl
 
 
 def measured(
-    begin: Callable[..., Callable[[], Arrays]], kind: str, on_progress: OnShare = lambda _share: None
+    begin: Callable[..., Callable[[], Arrays]],
+    kind: str,
+    on_progress: OnShare = lambda _share: None,
+    device: torch.device = CPU,
 ) -> Measurements:
     train, known = trace(N, 1, shared=kind == "verified"), trace(M, 2, shared=kind == "verified")
     labels, known_labels = torch.arange(N) % C, torch.arange(M) % C
@@ -111,7 +115,17 @@ def measured(
             known_side = LeafGradients([one.rows(columns) for one in whole.blocks], tables, 0.1, "reference")
         chosen = Chosen(leaves(N, "train", tables), whole, known_side)
     return measure_checkpoints(
-        train, labels, reference, C, 0, read, begin=begin, groups=groups, chosen=chosen, on_progress=on_progress
+        train,
+        labels,
+        reference,
+        C,
+        0,
+        read,
+        begin=begin,
+        groups=groups,
+        chosen=chosen,
+        device=device,
+        on_progress=on_progress,
     )
 
 
