@@ -61,9 +61,13 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
 CMD ["python", "-m", "service.main", "--host", "0.0.0.0", "--port", "8000", "--timeout-graceful-shutdown", "5"]
 
 FROM base AS worker
-# LightGBM, which grows boosted trees, takes the system's OpenMP library. The base image decides on its version.
+ARG TORCH_INDEX=
+# LightGBM, which grows boosted trees, takes the system's OpenMP library; kernels for GPUs are linked by a compiler where they run. The base image
+# decides on their versions.
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 \
+    && if [ -z "$TORCH_INDEX" ]; then apt-get install --yes --no-install-recommends gcc libc6-dev; fi \
+    && rm -rf /var/lib/apt/lists/*
 COPY --from=worker-packages /opt/venv /opt/venv
 COPY --from=code /opt/venv/lib /opt/venv/lib
 USER 10001

@@ -218,7 +218,7 @@ class Settings(BaseSettings):
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda(:\d+)?)$",
-        description="Where workers train: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
+        description="Where workers train and score: auto (a GPU if torch sees one), cpu, cuda (each process the next GPU), cuda:1.",
     )
     share_seconds: float = Field(
         10.0,

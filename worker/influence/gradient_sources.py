@@ -14,8 +14,9 @@ from worker.influence.activations import Trace, logit_errors
 from worker.influence.gradients import Gradient, Outer
 from worker.influence.layer_gradients import ForwardPass, LayerGradients
 from worker.influence.projection import Projection
-from worker.machine.devices import CPU
+from worker.machine.devices import CPU, device_of
 
+_MORE_ON_GPU = 8  # times as many samples at once: fewer leave it idle
 Rows = slice | Int[Tensor, " k"]
 
 
@@ -84,7 +85,8 @@ class ChosenLayerGradients:
         self._model, self._inputs, self._device = model, inputs, device
         self._last: tuple[slice, int, ForwardPass] | None = None  # rows, changes of the model before it, the pass
         self.samples = len(inputs[0])
-        self.block = min(512 if inputs[0].dim() <= 2 else 64, getattr(model.model, "at_once", 512))
+        at_once = (512 if inputs[0].dim() <= 2 else 64) * (1 if device_of(model.model) == CPU else _MORE_ON_GPU)
+        self.block = min(at_once, getattr(model.model, "at_once", at_once))
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:
         """See GradientSource. Asked again for the same rows, with other labels, it does not run them again."""

@@ -16,8 +16,10 @@ from worker.influence.class_segments import ClassSegments
 from worker.influence.gradient_sources import GradientSource, row_blocks
 from worker.influence.gradients import Gradient, Outer, byte_size, concatenate, dots, scaled
 from worker.influence.tracin import TINY, CheckpointInfluence, gradient_norms, self_influence
+from worker.machine.devices import CPU
 
 _BLOCK = 512  # training rows
+_DEVICE_BLOCK = 4_096  # the same on a GPU, which smaller blocks leave idle
 _LARGEST = 4 * 2**30  # bytes of reference gradients, held at once
 
 
@@ -65,7 +67,8 @@ class PairwiseInfluence:
         segments: ClassSegments | None = None,
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
-        self._train, self._rates, self._block = train, rates, min(_BLOCK, train.block)
+        self._train, self._rates = train, rates
+        self._block = min(_BLOCK if labels.device == CPU else _DEVICE_BLOCK, train.block)
         self._check_memory(reference, reference_labels)
         gradients = [_all_gradients(reference, t, reference_labels) for t in range(len(rates))]
         weighted = [
