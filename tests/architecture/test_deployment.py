@@ -327,7 +327,7 @@ print(*failed)
             ],
         ),  # where torch is
         ("usual_suspects", ["worker"], ["usual_suspects.lightning"]),  # for an environment that has Lightning
-        ("worker", ["worker"], []),
+        ("worker", ["worker"], ["worker.influence.fused_kernels"]),  # for Triton, which comes with a torch for GPUs
     ],
 )
 def test_an_image_imports_all_of_its_code_with_the_packages_that_it_installs(
