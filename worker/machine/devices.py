@@ -1,5 +1,6 @@
 """Devices: networks are on a GPU where there is one, and so are samples where they fit (worker.machine.placed_samples)."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -43,7 +44,9 @@ def to_device(parts: Iterable[Tensor], device: torch.device) -> tuple[Tensor, ..
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a GPU, with those that torch holds and does not use."""
+    """Bytes that are free on a GPU, with those that torch holds and does not use; elsewhere nobody counts them."""
+    if device.type != "cuda":
+        return sys.maxsize
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 

@@ -155,10 +155,10 @@ def measure_checkpoints(
     )
     # What others share goes on meanwhile.
     votes = [
-        checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t)), groups)
+        checkpoint_votes(train.activations[t], labels, reference, classes, t, _draws(_seed(seed, t)), groups, device)
         for t in searched
     ]
-    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups)
+    frozen = None if embeddings is None else embedding_votes(embeddings, labels, classes, _draws(seed), groups, device)
     scores = first.choose_penalty()
     placed = first.features.placed
     within = within_labels(placed, labels, classes, seed, None if groups is None else groups.train)

@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from worker.machine.devices import CPU
 from worker.signals.sample_groups import together
 
 _BLOCK = 1024
@@ -87,7 +88,7 @@ def nearest_of_others(
         return _best_of_others(queries, pool, count, query_groups, pool_groups, every)
     values, rows = _by_cells(queries, pool, count, generator, None, (query_groups, pool_groups))
     short = (values[:, -1] == -torch.inf).nonzero().squeeze(1)
-    drawn = torch.randperm(len(pool), generator=generator)[:_EXACT]
+    drawn = torch.randperm(len(pool), generator=generator, device=CPU)[:_EXACT].to(pool.device)
     more, more_rows = _best_of_others(queries[short], pool, count, query_groups[short], pool_groups, drawn)
     # A row that the cell has given already does not count twice.
     more.masked_fill_((more_rows[:, :, None] == rows[short][:, None, :]).any(2), -torch.inf)
@@ -183,7 +184,8 @@ def _by_cell(cells_of: Int[Tensor, "n s"], cells: int) -> tuple[Int[Tensor, " e"
 
 def _centres(pool: Float[Tensor, "m d"], cells: int, generator: torch.Generator) -> Float[Tensor, "c d"]:
     # Two rounds of k-means on a sample of the pool: enough for cells of similar size.
-    sample = pool[torch.randperm(len(pool), generator=generator)[: cells * 32]]
+    drawn = torch.randperm(len(pool), generator=generator, device=CPU)[: cells * 32]
+    sample = pool[drawn.to(pool.device)]
     centres = sample[:cells].clone()
     for _ in range(2):
         nearest_centre = _nearest_centres(sample, centres, 1).squeeze(1)

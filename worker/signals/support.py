@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from worker.influence.row_computations import ranges
+from worker.machine.devices import CPU
 from worker.signals.sample_groups import SampleGroups, together
 
 _BLOCK = 1024
@@ -63,7 +64,7 @@ def own_label_support(
         members = (labels == label).nonzero().squeeze(1)
         if len(members) < 2:
             continue
-        drawn = torch.randperm(len(members), generator=generator)[:_COLUMNS]
+        drawn = torch.randperm(len(members), generator=generator, device=CPU)[:_COLUMNS].to(rows.device)
         cosines = rows[members] @ rows[members[drawn]].T
         cosines[drawn, torch.arange(len(drawn))] = -torch.inf
         if groups is None:

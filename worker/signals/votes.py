@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from worker.machine.devices import CPU, free_memory
 from worker.signals.neighbours import directions, nearest, nearest_of_others, vote, vote_of_some
 from worker.signals.reference import ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
@@ -52,8 +53,9 @@ def checkpoint_votes(
     t: int,
     generator: torch.Generator,
     groups: SampleGroups | None = None,
+    device: torch.device = CPU,
 ) -> CheckpointVotes:
-    """Votes by cosine between the inputs of the last layer. Trusted reference samples vote beside the training rows.
+    """Votes by cosine between the inputs of the last layer, computed on `device`. Trusted reference samples vote beside the training rows.
 
     A sample has no vote on its own group. A training row that people have verified votes for what they said, once.
     """
@@ -66,9 +68,13 @@ def checkpoint_votes(
         pool = torch.cat([activations, reference.trace.activations[t][others]])
         pool_labels = torch.cat([pool_labels, reference.labels[others]])
         pool_groups = None if groups is None else torch.cat([groups.train, groups.reference[others]])
-    known = directions(pool)
-    votes = _votes(known, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
-    return CheckpointVotes(votes, own_label_support(known[: len(labels)], labels, classes, generator, own))
+    place = _place(pool, device)
+    with place:
+        known = directions(pool.to(place))
+        votes = _votes(known, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
+        own = None if own is None else own.to(place)
+        support = own_label_support(known[: len(labels)], labels.to(place), classes, generator, own)
+    return CheckpointVotes(votes, support.to(CPU))
 
 
 def embedding_votes(
@@ -77,10 +83,18 @@ def embedding_votes(
     classes: int,
     generator: torch.Generator,
     groups: SampleGroups | None = None,
+    device: torch.device = CPU,
 ) -> Float[Tensor, "n c"]:
-    """Votes by cosine between uploaded embeddings, which no training has changed; rows sum to 1."""
-    own = None if groups is None else groups.train
-    return _votes(directions(embeddings), len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator, own)
+    """Votes by cosine between uploaded embeddings, which no training has changed, computed on `device`; rows sum to 1."""
+    own, place = None if groups is None else groups.train, _place(embeddings, device)
+    with place:
+        known = directions(embeddings.to(place))
+        return _votes(known, len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator, own)
+
+
+def _place(rows: Float[Tensor, "p d"], device: torch.device) -> torch.device:
+    """The device, or the processor where it has no room for the rows and as much again."""
+    return device if device == CPU or 2 * rows.nbytes < free_memory(device) else CPU
 
 
 def _votes(
@@ -92,8 +106,10 @@ def _votes(
     generator: torch.Generator,
     groups: Int[Tensor, " p"] | None,
 ) -> Float[Tensor, "n c"]:
+    labels = labels.to(rows.device)
     if groups is None:
         cosines, found = nearest(rows[:samples], rows, count, generator, torch.arange(samples))
-        return vote(cosines, labels[found], classes)
+        return vote(cosines, labels[found], classes).to(CPU)
+    groups = groups.to(rows.device)
     cosines, found = nearest_of_others(rows[:samples], rows, count, generator, groups[:samples], groups)
-    return vote_of_some(cosines, labels[found], classes)
+    return vote_of_some(cosines, labels[found], classes).to(CPU)

@@ -17,7 +17,11 @@ from worker.influence.projection import Projection
 from worker.influence.row_computations import Arrays, OnShare, RowComputation, alone
 from worker.influence.tracin import class_gradient_sums
 from worker.job.on_device import OnDevice
+from worker.machine.devices import CPU
+from worker.signals import neighbours
 from worker.signals.class_computation import SummedGradients, class_computation
+from worker.signals.sample_groups import SampleGroups
+from worker.signals.votes import embedding_votes
 
 KINDS = ["trusted", "verified", "grouped", "itself", "itself, grouped", "itself, trees", "trees"]
 PLENTY, LITTLE = 2**40, 2**17
@@ -133,3 +137,28 @@ def test_a_computation_that_nothing_can_move_is_begun_otherwise() -> None:
 def test_the_stand_in_refuses_tensors_on_two_devices() -> None:
     with held_on_meta.device() as device, pytest.raises(RuntimeError, match="two devices"):
         torch.ones(3).to(device) + torch.ones(3)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_neighbours_in_cells_are_found_on_a_device(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So few rows are compared with all others otherwise.
+    monkeypatch.setattr(neighbours, "_EXACT", 500)
+    rows = torch.randn(1_000, 8, generator=torch.Generator().manual_seed(0))
+    groups = SampleGroups(torch.arange(1_000) // 2, torch.arange(0)) if grouped else None
+
+    def votes(device: torch.device) -> Tensor:
+        return embedding_votes(rows, torch.arange(1_000) % 5, 5, torch.Generator().manual_seed(1), groups, device)
+
+    expected = votes(CPU)
+    with held_on_meta.device() as device:
+        found = votes(device)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_neighbours_that_a_gpu_has_no_room_for_are_found_by_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = torch.randn(50, 8), torch.arange(50) % 5
+    expected = embedding_votes(rows, labels, 5, torch.Generator())
+    monkeypatch.setattr("worker.signals.votes.free_memory", lambda _device: 3_000)
+    # There is no such device here: whoever asked it for anything would fail.
+    found = embedding_votes(rows, labels, 5, torch.Generator(), device=torch.device("cuda"))
+    assert found.equal(expected)
