@@ -267,6 +267,30 @@ def test_the_parent_is_one_thread_that_has_nothing_open_but_its_sockets(api: Api
     assert len([one for one in held if one.startswith("socket:")]) > 1
 
 
+FIRST_OF_A_CONTAINER = """
+import ctypes, sys
+ctypes.CDLL(None).prctl(36, 1)  # who loses its parent becomes a child of this process, as of the first one of a container
+from service.main.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_the_first_process_of_a_container_reaps_orphans_of_the_one_that_answers(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    with reserved_port() as port:
+        words = command(port)
+        words[1:3] = ["-c", FIRST_OF_A_CONTAINER]
+        with started(tmp_path / "api.log", environment, words, port) as api:
+            orphans = children(api.answering())
+            assert orphans, "the one that reads uploads"
+            killed = api.kill_answering()
+            until(lambda: len(api.lines("answering")) == 2)
+            until(lambda: not any(Path(f"/proc/{one}").exists() for one in (killed, *orphans)))
+            assert [one["pid"] for one in api.lines(ENDED)] == [killed]
+            assert httpx.get(f"{api.url}/healthz", trust_env=False, timeout=PATIENCE_S).is_success
+
+
 TELLS_ITS_RANDOM_STATE = """
 import os, random, secrets, sys
 import numpy as np

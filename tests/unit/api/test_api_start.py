@@ -11,8 +11,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 import uvicorn
+from fastapi.testclient import TestClient
 
-from service.main import create_app
+from service.main import application, create_app, prepare_routes
 from service.settings import Settings
 from tests.log_lines import wait_for_line
 from tests.servers import reserved_port
@@ -81,3 +82,15 @@ def test_the_service_waits_for_its_database(
             server.should_exit = True
             thread.join()
     assert answer.status_code == httpx.codes.OK
+
+
+def test_no_request_waits_for_routes_that_were_prepared(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    application._routes.cache_clear()
+    prepare_routes()
+
+    def prepare_again(**_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("fastapi.routing.get_dependant", prepare_again)
+    with TestClient(create_app(settings)) as client:
+        assert client.get("/healthz").is_success
