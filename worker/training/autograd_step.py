@@ -1,7 +1,7 @@
 """One update of a network by autograd, and the same update as one graph of a GPU."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import chain
 
 import torch
@@ -11,8 +11,6 @@ from torch.nn.functional import cross_entropy
 
 from worker.machine.cuda_graphs import Graphs
 from worker.machine.devices import device_of
-
-_WHILE_RECORDED = ("lr", "capturable")  # options of an optimizer that differ
 
 
 class AutogradStep:
@@ -73,23 +71,33 @@ class CapturedStep:
         self._replay()
 
     def _recorded(self, graphs: Graphs) -> Callable[[], None]:
-        optimizer = self._step.optimizer
-        before = [{name: group[name] for name in _WHILE_RECORDED if name in group} for group in optimizer.param_groups]
         put_back = _memory_of(self._step)
         try:
-            for group in optimizer.param_groups:
-                group["lr"] = self._rate
-            graphs.warm_up(self._run)
-            # Gradients are then allocated in the graph's own memory.
-            optimizer.zero_grad(set_to_none=True)
-            # torch wants it only while recording, and warns of it in any other step.
-            for group in optimizer.param_groups:
-                group.update({"capturable": True} if "capturable" in group else {})
-            return graphs.record(self._run)
+            with self._options(lr=self._rate):
+                graphs.warm_up(self._run)
+                # Gradients are then allocated in the graph's own memory.
+                self._step.optimizer.zero_grad(set_to_none=True)
+                # torch wants it only while recording, and warns of it in any other step.
+                with self._options(capturable=True):
+                    replay = graphs.record(self._run)
+            # The last batch of an epoch is smaller and runs by itself: there must be room for it beside the graph.
+            self._run()
+            return replay
         finally:
-            for group, own in zip(optimizer.param_groups, before, strict=True):
-                group.update(own)
             put_back()
+
+    @contextmanager
+    def _options(self, **options: object) -> Iterator[None]:
+        """Let the optimizer have other options in the block, of those that it has."""
+        groups = self._step.optimizer.param_groups
+        before = [{name: group[name] for name in options if name in group} for group in groups]
+        try:
+            for group in groups:
+                group.update({name: value for name, value in options.items() if name in group})
+            yield
+        finally:
+            for group, own in zip(groups, before, strict=True):
+                group.update(own)
 
     def _run(self) -> None:
         self._step(self.buffers)

@@ -29,7 +29,7 @@ from worker.training.stopping import has_stopped_improving
 _SMALL_STEP = 2**24
 # The same of networks with convolutions, by the numbers that a forward pass multiplies.
 _SMALL_CONVOLUTIONS = 2**27
-_FEWEST_RECORDED = 20  # steps; to record one is to run it four times
+_FEWEST_RECORDED = 20  # steps; to record one is to run it five times
 _COMPUTED = ("foreach", "fused", "capturable")
 _HOPELESS = 20  # times the loss of a model that knows nothing
 

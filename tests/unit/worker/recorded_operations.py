@@ -41,9 +41,9 @@ class RecordedOperations:
             work()
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        self.recorded += 1
         with _Tape() as tape:
             work()
+        self.recorded += 1
 
         @torch.no_grad()
         def replay() -> None:

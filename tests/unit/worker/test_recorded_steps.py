@@ -125,6 +125,30 @@ def test_a_network_that_cannot_be_recorded_is_trained_step_by_step_and_the_log_s
     assert (out + err).count("cannot be recorded") == 1
 
 
+class Crowded(nn.Linear):
+    """Has no room for a step beside a graph."""
+
+    graphs: RecordedOperations | None = None
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        if self.graphs is not None and self.graphs.recorded:
+            self.graphs = None  # it is dropped
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(input)
+
+
+def test_a_network_without_room_beside_its_graph_is_trained_step_by_step() -> None:
+    states = []
+    for graphs in (RecordedOperations(), NothingRecorded()):
+        torch.manual_seed(0)
+        crowded = Crowded(5, CLASSES)
+        crowded.graphs = graphs if isinstance(graphs, RecordedOperations) else None
+        model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Dropout(0.5), crowded)
+        states.append(run(graphs, model, (torch.linspace(-1, 1, 4 * ROWS).view(ROWS, 4),), ADAMW)[0])
+        assert not isinstance(graphs, RecordedOperations) or (graphs.recorded, graphs.replayed) == (1, 0)
+    assert all(map(same, *states))
+
+
 @pytest.mark.parametrize("graphs", [RecordedOperations, NothingRecorded])
 @pytest.mark.parametrize("optimizer", [torch.optim.AdamW, torch.optim.SGD])
 def test_recording_changes_nothing(graphs: Callable[[], Graphs], optimizer: Any) -> None:
