@@ -20,8 +20,8 @@ from worker.influence.packed_gradients import ERROR_STEP
 
 _COMPILED = ((80, "tf32x3"), (90, "tf32x3"), (90, "tf32"))  # compute capabilities and precisions
 _TYPES = {
-    **dict.fromkeys(("terms", "first_tiles"), "*i32"),
-    **dict.fromkeys(("row_keys", "column_keys", "wanted"), "*i64"),
+    "terms": "*i32",
+    **dict.fromkeys(("first_tiles", "row_keys", "column_keys", "wanted"), "*i64"),
     **dict.fromkeys(("rows", "input_width", "error_width", "term_count", "classes", "chunks", "wanted_count"), "i32"),
 }
 _ALIGNED = ("input_width", "error_width")
@@ -56,6 +56,8 @@ def variants(precision: str) -> Iterator[tuple[Any, dict[str, Any], int]]:
     for columns, is_whole, step in ((64, True, 32), (64, False, 32), (32, True, 16), (16, True, 16)):
         constants = {"HAS_KEYS": is_whole, "HAS_EXTREMES": is_whole, "COLUMNS": columns, "CHUNK": min(columns, CHUNK)}
         yield fused_kernels.class_sums_kernel, {**common, **constants, "STEP": step}, WARPS
+    # Triton compiles an argument of 1 as a constant: one term, where inputs never change.
+    yield fused_kernels.class_sums_kernel, {**common, **constants, "STEP": step, "term_count": 1, "rows": 1}, WARPS
     yield fused_kernels.chunk_influence_kernel, {"HAS_KEYS": True, "CHUNK": CHUNK, "STEP": ERROR_STEP}, 1
 
 

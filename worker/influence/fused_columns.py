@@ -45,7 +45,7 @@ class Tiles:
         in_class = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels[order]]
         originals = order.new_full((filled,), -1)
         originals[first[labels[order]] * columns + in_class] = order
-        return cls(columns, originals, first.int())
+        return cls(columns, originals, first)
 
     @property
     def chunk(self) -> int:

@@ -47,7 +47,7 @@ class OnDevice:
         if _TREES in recipe.numbers:
             return None
         if _byte_size(recipe.arrays) <= room:
-            return self._with_all(lambda: self._opened(recipe, self._copied(recipe.arrays)()), every)
+            return self._with_all(lambda: self._opened(recipe, self._moved(recipe.arrays)), every)
         by_row = {name: array for name, array in recipe.arrays.items() if name in recipe.rows}
         # Two parts at once: one is computed while the next is copied.
         rest = room - (_byte_size(recipe.arrays) - _byte_size(by_row))
@@ -63,18 +63,19 @@ class OnDevice:
             yield rows, of_rows(rows)
 
     def _in_parts(self, recipe: Recipe, parts: list[slice]) -> Iterator[tuple[slice, Arrays]]:
-        shared = self._copied({name: array for name, array in recipe.arrays.items() if name not in recipe.rows})()
-        following = self._copied(_part(recipe, parts[0]))
+        shared = self._moved({name: array for name, array in recipe.arrays.items() if name not in recipe.rows})
+        begin_copy = Copies(self._device).begin
+        following = begin_copy(_part(recipe, parts[0]))
         for rows, after in zip(parts, [*parts[1:], None], strict=True):
             arrays = following()
             # The GPU computes while this is copied.
             found = self._opened(recipe, {**shared, **arrays})(slice(0, rows.stop - rows.start))
             if after is not None:
-                following = self._copied(_part(recipe, after))
+                following = begin_copy(_part(recipe, after))
             yield rows, found
 
-    def _copied(self, arrays: Mapping[str, Tensor]) -> Callable[[], Arrays]:
-        return Copies(self._device).begin(arrays)
+    def _moved(self, arrays: Mapping[str, Tensor]) -> Arrays:
+        return {name: array.to(self._device) for name, array in arrays.items()}
 
     @staticmethod
     def _opened(recipe: Recipe, arrays: Arrays) -> OfRows:

@@ -52,7 +52,10 @@ def free_memory(device: torch.device) -> int:
 
 
 class Copies:
-    """Copies arrays to a device while it computes: from pages that stay where they are, and beside the stream that computes."""
+    """Copies arrays to a device while it computes: from pages that stay where they are, and beside the stream that computes.
+
+    torch keeps such pages for the next copy, so they are for parts of arrays.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
