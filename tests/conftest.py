@@ -47,7 +47,7 @@ _LONG = (
     "tests/browser/",
     "tests/chaos/",
     "tests/contract/test_contract_fuzz.py",
-    "tests/contract/test_contract_openapi.py::test_every_documented_status",
+    "tests/contract/test_contract_statuses.py::test_every_documented_status",
     "tests/contract/test_contract_phases.py::test_every_answer_of_a_phase_is_as_described[coverage]",
     "tests/contract/test_contract_phases.py::test_every_answer_of_a_phase_is_as_described[fuzzing]",
     "tests/docs/test_docs_commands.py",

@@ -12,3 +12,12 @@ from service.settings import Settings
 def described() -> dict[str, Any]:
     """`/openapi.json` of a service that was never started; not to be changed."""
     return create_app(Settings(home=Path("/tmp/suspects-description"))).openapi()
+
+
+def operations() -> list[tuple[str, str, dict[str, Any]]]:
+    """Its operations: method, path and description."""
+    return [
+        (method, path, operation)
+        for path, methods in described()["paths"].items()
+        for method, operation in methods.items()
+    ]

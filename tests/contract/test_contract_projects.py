@@ -11,7 +11,9 @@ from service.api.http.scopes import scope_of_route
 from service.domain.access import AccessScope, Caller, KeyRequest
 from service.services import Services
 from service.settings import Settings
-from tests.contract.test_contract_openapi import OPERATIONS, SENT, Scene
+from tests.contract.scene import Scene
+from tests.contract.sent_requests import SENT
+from tests.described import operations
 from tests.stand_in import StandIn, standing_in, text_task
 
 # What is the same for every caller, or belongs to nobody; tests of their own concern keys, events and the audit log.
@@ -63,7 +65,7 @@ def test_no_route_gives_a_project_what_belongs_to_another(scene: Scene, services
     scene.made_keys()
     other = key_of(services, scopes=["admin"], project="other")
     walked = 0
-    for method, path, operation in OPERATIONS:
+    for method, path, operation in operations():
         if path in OF_ALL or path.startswith("/ls/"):
             continue
         success = min(int(status) for status in operation["responses"])
@@ -100,7 +102,7 @@ def test_a_key_that_may_only_read_changes_nothing_by_any_route(scene: Scene, ser
     key_of(services, scopes=["admin"])
     reader = key_of(services, scopes=["read"])
     refused = 0
-    for method, path, operation in OPERATIONS:
+    for method, path, operation in operations():
         if path in ("/healthz", "/readyz") or path.startswith("/ls/"):
             continue
         needed = scope_of_route(method.upper(), path)
