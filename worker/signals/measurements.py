@@ -1,6 +1,6 @@
 """What signals are computed from, measured in one pass over the checkpoints and one over the pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from worker.signals.confusions import ConfusionMargin, confusion_margin, held_ou
 from worker.signals.dynamics import Dynamics, learning_dynamics
 from worker.signals.features import common_features, principal_features
 from worker.signals.held_out import ChoosePenalty, EndScores, begin_held_out_scores
+from worker.signals.measuring_progress import MeasuringProgress
 from worker.signals.position import Position, within_labels
 from worker.signals.reference import Chosen, ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
@@ -110,7 +111,7 @@ def measure_checkpoints(
     compared = reference.trusted and len(reference.labels) >= FEWEST
     searched = searched_checkpoints(train)
     begun = [comparison_label(t) for t in searched] if compared else []
-    progress = _Progress(on_progress, begun, len(train.rates), is_training_set=reference.is_training_set)
+    progress = MeasuringProgress(on_progress, begun, len(train.rates), is_training_set=reference.is_training_set)
     influence = ClassInfluence.empty(len(train.rates), len(labels), classes)
     by_class = _begin_class_influence(train, labels, reference, chosen, classes, begin, device, progress)
     comparisons: list[tuple[Callable[[], Arrays], StrangenessRows]] = []
@@ -262,7 +263,7 @@ def _begin_first(
     groups: SampleGroups | None,
     seed: int,
     begin: Begin,
-    progress: "_Progress",
+    progress: MeasuringProgress,
 ) -> _First:
     choose = begin_held_out_scores(
         features.features,
@@ -280,34 +281,6 @@ def _begin_first(
     return _First(features, choose, isolated)
 
 
-class _Progress:
-    """The share of all measurements that is done. Shares of the parts were measured on large jobs, and are rough."""
-
-    def __init__(
-        self, on_progress: OnShare, compared: Sequence[str], checkpoints: int, *, is_training_set: bool
-    ) -> None:
-        self._on_progress = on_progress
-        if is_training_set:
-            self._parts = {"checkpoints": 0.3, "pairs": 0.1, "rest": 0.2, "errors": 0.1, "guess": 0.1, "isolation": 0.1}
-            self._parts |= dict.fromkeys(map(influence_label, range(checkpoints)), 0.2 / checkpoints)
-        else:
-            self._parts = {"checkpoints": 0.1, "pairs": 0.5, "rest": 0.1}
-        self._parts |= dict.fromkeys(compared, 0.3 / max(len(compared), 1))
-        self._done = dict.fromkeys(self._parts, 0.0)
-
-    def of(self, part: str) -> OnShare:
-        """Progress of one part."""
-        return lambda share: self.add(part, share)
-
-    def add(self, part: str, share: float) -> None:
-        """Note which share of a part is done."""
-        if part not in self._parts:
-            return
-        self._done[part] = share
-        total = sum(self._parts.values())
-        self._on_progress(sum(weight / total * self._done[name] for name, weight in self._parts.items()))
-
-
 def _is_by_pairs(reference: ReferenceSamples, chosen: Chosen | None, device: torch.device) -> bool:
     # Every pair with a reference of its own is computed anyway; for wide layers, products with sums would cost more. Kernels for GPUs keep no pair.
     return chosen is not None and not reference.is_training_set and device == CPU
@@ -321,7 +294,7 @@ def _begin_class_influence(
     classes: int,
     begin: Begin,
     device: torch.device,
-    progress: "_Progress",
+    progress: MeasuringProgress,
 ) -> BegunClassInfluence | None:
     """By products with the sums of the reference's gradients; None where it is added up from the pairs."""
     if _is_by_pairs(reference, chosen, device):
