@@ -10,8 +10,8 @@ import numpy.typing as npt
 from service.actions.open_audit import AuditState, open_audit, ranked_rows
 from service.actions.second_opinions import SecondOpinions, second_opinions
 from service.audit.goal import Goal, GoalKind, GoalProgress, expected_more_reviews, expected_wrong, progress_of
-from service.audit.log import Log
-from service.audit.measure import Answer, Measured, measure
+from service.audit.log import Log, Members
+from service.audit.measure import Answer, Measured, measure, members_of, parts_of
 from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import AuditedLabels
 from service.ingest.identities import splits_of
@@ -130,12 +130,15 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     log, goal = state.log, goal_from(asked.goal or (last.goal if last else _DEFAULT_GOAL))
     of_models = [bins.get(one.ranked_by) for one in state.models]
 
-    def measured(is_member: Array) -> Measured:
-        return measure(log, state.answers, asked.level, is_member, of_models, unsure_is_unknown=asked.worst_case)
+    def measured(members: Members) -> Measured:
+        return measure(log, state.answers, asked.level, members, unsure_is_unknown=asked.worst_case)
 
     def parts(codes: Array, names: Sequence[str]) -> list[PartCounts]:
-        rows = ((name, codes == place) for place, name in enumerate(names))
-        return [PartCounts(name, measured(mine)) for name, mine in rows if mine.any()]
+        found = parts_of(log, state.answers, codes, len(names), of_models)
+        return [PartCounts(name, measured(one)) for name, one in zip(names, found, strict=True) if one.by_answer.any()]
+
+    def among(rows: Array) -> Measured:
+        return measured(members_of(log, state.answers, rows, of_models))
 
     whole, bands = state.measured(asked.level, unsure_is_unknown=asked.worst_case), _bands(state)
     # Of the samples without a review, the likeliest first.
@@ -153,7 +156,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         waiting=int((state.answers[log.row] == Answer.NONE).sum()),
         labels=parts(state.columns.given, state.columns.labels) if asked.by == "label" else [],
         splits=parts(*_splits(services, state)) if asked.by == "split" else [],
-        tops=[TopCounts(top, measured(_among(own[:top], len(own)))) for top in asked.top],
+        tops=[TopCounts(top, among(own[:top])) for top in asked.top],
         history=_history(state, whole, asked) if asked.history else [],
         confirm=state.confirm,
         unconfirmed=len(state.unconfirmed),
@@ -165,12 +168,6 @@ def _splits(services: Services, state: AuditState) -> tuple[Array, Sequence[str]
     """The split of each sample, as a place among the names that are given with it."""
     codes, names = splits_of(services.blobs.canonical(state.job.dataset_id))
     return codes[state.columns.position], names
-
-
-def _among(rows: Array, samples: int) -> Array:
-    found = np.zeros(samples, bool)
-    found[rows] = True
-    return found
 
 
 def _bands(state: AuditState) -> list[RankProbability]:

@@ -4,7 +4,7 @@ A draw is what the guarantee rests on: its sample was chosen by chance, with a p
 because of its place in the ranking, an outside one was reviewed without the audit. All leave in the order of the log.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,44 +58,47 @@ class Draws:
         return len(self.entry)
 
 
-def draws_of(log: Log, is_member: Array | None = None, bins: Sequence[Array | None] = ()) -> Draws:
-    """The draws that fell into a set of samples, with chances within that set; into all where `is_member` (bool n) is None.
+@dataclass(frozen=True)
+class Members:
+    """A set of samples, which must not be chosen by their answers.
 
-    `bins` has for each model the bin of every sample (int n), None where its ranking is gone: its draws are then left out. A set must
-    not be chosen by the answers.
+    `bins` has for each model the bin of every sample (int n), None where its ranking is gone: its draws are then left out. Models of
+    one ranking share their bins.
     """
+
+    is_logged: Array  # bool L: whether the sample of each entry is in the set
+    by_answer: Array  # int: samples of each answer, from none on
+    by_bin: Sequence[Array | None]  # for each model, int B: samples in each bin
+    bins: Sequence[Array | None]
+
+
+def draws_of(log: Log, members: Members | None = None) -> Draws:
+    """The draws that fell into a set of samples, with chances within that set; into all where `members` is None."""
     parts = []
-    # Models of one ranking share their bins.
-    rows = None if is_member is None else np.flatnonzero(is_member)
-    members = {} if rows is None else {id(one): np.bincount(one[rows]) for one in bins if one is not None}
     for place, (model, end) in enumerate(zip(log.models, log.ends, strict=True)):
-        left = model.left if is_member is None else _left(log, model, is_member, bins[place], members)
+        left = model.left if members is None else _left(log, model, members, place)
         if left is not None:
-            parts.append(_draws_by(log, model, end, left, is_member))
+            parts.append(_draws_by(log, model, end, left, members))
     names = ("entry", "probability", "chance", "expected", "lowest", "highest", "variance")
     if not parts:
         return Draws(np.zeros(0, np.int64), *(np.zeros(0) for _ in names[1:]))
     return Draws(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def _left(
-    log: Log, model: WorkingModel, is_member: Array, bins: Array | None, members: Mapping[int, Array]
-) -> Array | None:
+def _left(log: Log, model: WorkingModel, members: Members, place: int) -> Array | None:
     """How many samples of the set were left in each bin when the model was made."""
-    if bins is None:
+    bins, sizes = members.bins[place], members.by_bin[place]
+    if bins is None or sizes is None:
         return None
-    gone = log.row[: model.first]
-    gone = gone[is_member[gone]]
-    width = len(model.left)
-    left = -np.bincount(bins[gone], minlength=width)
-    left[: len(members[id(bins)])] += members[id(bins)]
+    gone = log.row[: model.first][members.is_logged[: model.first]]
+    left: Array = sizes - np.bincount(bins[gone], minlength=len(model.left))
     return left
 
 
-def _draws_by(log: Log, model: WorkingModel, end: int, left: Array, is_member: Array | None) -> Draws:
+def _draws_by(log: Log, model: WorkingModel, end: int, left: Array, members: Members | None) -> Draws:
     entries = np.arange(model.first, end)
-    if is_member is not None:
-        entries = entries[is_member[log.row[entries]]]
+    if members is not None:
+        entries = entries[members.is_logged[model.first : end]]
     drawn = log.is_drawn[entries]
     entry, bins = entries[drawn], log.bin[entries]
     # The first draw that comes after each entry.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.audit.log import Draws, Log, draws_of
+from service.audit.log import Draws, Log, Members, draws_of
 from service.audit.martingale import Game, at_most, interval
 
 Array = npt.NDArray[Any]
@@ -62,12 +62,52 @@ class Measured:
         return self.found / self.at_most if self.found else None
 
 
+def members_of(log: Log, answers: Array, rows: Array, bins: Sequence[Array | None]) -> Members:
+    """The samples in these rows, each named once; for `bins` see Members."""
+    counted = [
+        None if one is None else np.bincount(one[rows], minlength=len(model.left))
+        for model, one in zip(log.models, bins, strict=True)
+    ]
+    is_member = np.zeros(len(answers), bool)
+    is_member[rows] = True
+    return Members(is_member[log.row], _by_answer(answers[rows]), counted, bins)
+
+
+def parts_of(log: Log, answers: Array, part: Array, count: int, bins: Sequence[Array | None]) -> list[Members]:
+    """The parts 0, 1 … into which `part` (int n) divides all samples, counted in one pass for all of them."""
+    answered = np.flatnonzero(answers != Answer.NONE)
+    kinds = part[answered].astype(np.int64) * len(Answer) + (answers[answered] - Answer.NONE)
+    by_answer = np.bincount(kinds, minlength=count * len(Answer)).reshape(count, len(Answer))
+    by_answer[:, 0] = np.bincount(part, minlength=count) - by_answer.sum(axis=1)
+    known: dict[tuple[int, int], Array] = {}
+    for model, one in zip(log.models, bins, strict=True):
+        width = len(model.left)
+        if one is not None and (id(one), width) not in known:
+            cells = np.multiply(part, width, dtype=np.int64)
+            cells += one
+            known[id(one), width] = np.bincount(cells, minlength=count * width).reshape(count, width)
+    counted = [
+        None if one is None else known[id(one), len(model.left)] for model, one in zip(log.models, bins, strict=True)
+    ]
+    logged = part[log.row]
+    return [
+        Members(logged == place, by_answer[place], [None if one is None else one[place] for one in counted], bins)
+        for place in range(count)
+    ]
+
+
+def _by_answer(answers: Array) -> Array:
+    told = answers[answers != Answer.NONE]
+    found = np.bincount(told - Answer.NONE, minlength=len(Answer))
+    found[0] = len(answers) - len(told)
+    return found
+
+
 def measure(
     log: Log,
     answers: Array,
     level: float,
-    is_member: Array | None = None,
-    bins: Sequence[Array | None] = (),
+    members: Members | None = None,
     *,
     unsure_is_unknown: bool = False,
     draws: Draws | None = None,
@@ -76,23 +116,24 @@ def measure(
 
     `draws` are those of the log and the set where they are known, see `draws_of`: they do not depend on the answers.
     """
-    draws = draws_of(log, is_member, bins) if draws is None else draws
-    mine = answers if is_member is None else answers[np.flatnonzero(is_member)]
+    draws = draws_of(log, members) if draws is None else draws
+    by_answer = _by_answer(answers) if members is None else members.by_answer
     unknown = (Answer.NONE, Answer.UNSURE) if unsure_is_unknown else (Answer.NONE,)
-    most, least = (game_of(log, draws, answers, assumed, is_member, unknown) for assumed in (1.0, 0.0))
+    most, least = (game_of(log, draws, answers, assumed, members, unknown) for assumed in (1.0, 0.0))
     found, unsure, plausible, none = (
-        int(np.count_nonzero(mine == one)) for one in (Answer.WRONG, Answer.UNSURE, Answer.PLAUSIBLE, Answer.NONE)
+        int(by_answer[one - Answer.NONE]) for one in (Answer.WRONG, Answer.UNSURE, Answer.PLAUSIBLE, Answer.NONE)
     )
-    reviewed = len(mine) - none
-    open_ones = len(mine) - reviewed + (unsure if unsure_is_unknown else 0)
+    samples = int(by_answer.sum())
+    reviewed = samples - none
+    open_ones = none + (unsure if unsure_is_unknown else 0)
     low, high = found, found + open_ones
     if not len(most):
-        return Measured(len(mine), found, unsure, plausible, reviewed, 0, None, low, high, high)
-    estimate = min(max(mean_estimate(log, draws, answers, is_member, unknown), low), high)
+        return Measured(samples, found, unsure, plausible, reviewed, 0, None, low, high, high)
+    estimate = min(max(mean_estimate(log, draws, answers, members, unknown), low), high)
     ends = interval(most, least, low, high, level, estimate)
     bound = at_most(most, low, high, level, estimate)
     drawn = int(np.count_nonzero(answers[log.row[draws.entry]] != Answer.NONE))
-    return Measured(len(mine), found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
+    return Measured(samples, found, unsure, plausible, reviewed, drawn, estimate, *ends, bound)
 
 
 def game_of(
@@ -100,7 +141,7 @@ def game_of(
     draws: Draws,
     answers: Array,
     assumed: float,
-    is_member: Array | None = None,
+    members: Members | None = None,
     unknown: Sequence[Answer] = (Answer.NONE,),
 ) -> Game:
     """The draws up to the last that was answered. An `unknown` answer among them is `assumed`: 1 is wrong, 0 right.
@@ -114,7 +155,7 @@ def game_of(
     wrong = np.where(np.isin(told, unknown), assumed, told == Answer.WRONG)
     expected = draws.expected[:used]
     return Game(
-        found=_before(wrong, is_member, log)[entry],
+        found=_before(wrong, members)[entry],
         estimate=expected + (wrong[entry] - draws.probability[:used]) / draws.chance[:used],
         expected=expected,
         lowest=draws.lowest[:used],
@@ -127,7 +168,7 @@ def mean_estimate(
     log: Log,
     draws: Draws,
     answers: Array,
-    is_member: Array | None = None,
+    members: Members | None = None,
     unknown: Sequence[Answer] = (Answer.NONE,),
 ) -> float:
     """Mean of what each answered draw says of the number of wrong labels; at least one draw has an answer.
@@ -138,13 +179,13 @@ def mean_estimate(
     answered = told[draws.entry] != Answer.NONE
     entry, chance = draws.entry[answered], draws.chance[answered]
     wrong = np.where(np.isin(told, unknown), log.probability, told == Answer.WRONG)
-    found = _before(wrong, is_member, log)[entry]
+    found = _before(wrong, members)[entry]
     # Rounded, so that nothing found is no 1e-15 of a label.
     told_by = found + draws.expected[answered] + (wrong[entry] - draws.probability[answered]) / chance
     return round(float(told_by.mean()), _DECIMALS)
 
 
-def _before(wrong: Array, is_member: Array | None, log: Log) -> Array:
+def _before(wrong: Array, members: Members | None) -> Array:
     """Wrong labels of the set among the entries before each."""
-    counted = wrong if is_member is None else wrong * is_member[log.row]
+    counted = wrong if members is None else wrong * members.is_logged
     return np.concatenate([[0.0], np.cumsum(counted)[:-1]])

@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from service.audit.draw import choose_batch
-from service.audit.log import Log, draws_of
+from service.audit.log import Log, Members, draws_of
 from service.audit.martingale import log_capital_paths
-from service.audit.measure import Answer, Measured, game_of, measure
+from service.audit.measure import Answer, Measured, game_of, measure, members_of
 from service.audit.working_model import WorkingModel, bin_ends, bins_by_rank, cells_of, fit_model
 
 Array = npt.NDArray[Any]
@@ -38,6 +38,11 @@ def scored(truth: Array, kind: str, random: np.random.Generator) -> Array:
         "partly blind": 4 * seen + noise,
     }
     return scores[kind]
+
+
+def members_in(log: Log, answers: Array, is_member: Array | None, bins: Sequence[Array | None]) -> Members | None:
+    """The samples of which this says so, None for all."""
+    return None if is_member is None else members_of(log, answers, np.flatnonzero(is_member), bins)
 
 
 class PlayedAudit:
@@ -117,13 +122,18 @@ class PlayedAudit:
 
     def measure(self, is_member: Array | None = None, level: float = 0.95) -> Measured:
         """What the engine says now."""
-        return measure(self.log, self.answers, level, is_member, self.rankings)
+        return measure(self.log, self.answers, level, self.members(is_member))
+
+    def members(self, is_member: Array | None) -> Members | None:
+        """These samples, as the engine takes them."""
+        return members_in(self.log, self.answers, is_member, self.rankings)
 
     def capital_paths(self, total: float, is_member: Array | None = None) -> tuple[Array, Array]:
         """Logarithm of the capital against more and against fewer after each draw, by the answers of now."""
         log = self.log
-        draws = draws_of(log, is_member, self.rankings)
-        most, least = (game_of(log, draws, self.answers, assumed, is_member) for assumed in (1.0, 0.0))
+        members = self.members(is_member)
+        draws = draws_of(log, members)
+        most, least = (game_of(log, draws, self.answers, assumed, members) for assumed in (1.0, 0.0))
         return log_capital_paths(most, np.array([total]))[0][:, 0], log_capital_paths(least, np.array([total]))[1][:, 0]
 
     def highest_capital(self, is_member: Array | None = None) -> tuple[float, float]:

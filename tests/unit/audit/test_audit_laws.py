@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from service.audit.log import Log, draws_of
 from service.audit.martingale import log_capital_against_fewer, log_capital_against_more
-from service.audit.measure import Answer, game_of, measure
+from service.audit.measure import Answer, game_of, measure, members_of, parts_of
 from tests.unit.audit import transcription
-from tests.unit.audit.played_audits import RATES, SCORES, Array, PlayedAudit, reviewed, scored
+from tests.unit.audit.played_audits import RATES, SCORES, Array, PlayedAudit, members_in, reviewed, scored
 
 
 def begun(samples: int, rate: float, kind: str, seed: int) -> PlayedAudit:
@@ -34,7 +34,8 @@ def with_one_more(audit: PlayedAudit, row: int) -> Log:
 
 def capitals(log: Log, answers: Array, wrong: float, is_member: Array | None, bins: Sequence[Array]) -> Array:
     """Logarithm of the capital against more and against fewer than the truth."""
-    game = game_of(log, draws_of(log, is_member, bins), answers, 0.0, is_member)
+    members = members_in(log, answers, is_member, bins)
+    game = game_of(log, draws_of(log, members), answers, 0.0, members)
     capital = (log_capital_against_more, log_capital_against_fewer)
     return np.concatenate([one(game, np.array([wrong])) for one in capital])
 
@@ -47,7 +48,7 @@ def check_fair(audit: PlayedAudit, is_member: Array | None) -> None:
     after, chances = [], []
     for row in np.flatnonzero(audit.is_left & members).tolist():
         log = with_one_more(audit, row)
-        chances.append(draws_of(log, is_member, audit.rankings).chance[-1])
+        chances.append(draws_of(log, members_in(log, audit.truth, is_member, audit.rankings)).chance[-1])
         after.append(capitals(log, audit.truth, wrong, is_member, audit.rankings))
     if chances:
         assert sum(chances) == pytest.approx(1)
@@ -171,6 +172,22 @@ def test_a_set_of_all_samples_has_the_answer_of_the_whole(audit: PlayedAudit) ->
     assert audit.measure(np.ones(len(audit.truth), bool)) == whole
 
 
+@given(audits, st.integers(1, 4), st.data())
+@settings(max_examples=20)
+def test_parts_counted_at_once_are_counted_as_each_alone(audit: PlayedAudit, count: int, data: st.DataObject) -> None:
+    eventful(audit)
+    part = np.array(
+        data.draw(st.lists(st.integers(0, count - 1), min_size=len(audit.truth), max_size=len(audit.truth)))
+    )
+    gone = data.draw(st.sets(st.sampled_from(range(len(audit.models)))))
+    bins = [None if place in gone else one for place, one in enumerate(audit.rankings)]
+    log, answers = audit.log, audit.answers
+    for place, members in enumerate(parts_of(log, answers, part, count, bins)):
+        alone = members_of(log, answers, np.flatnonzero(part == place), bins)
+        assert measure(log, answers, 0.95, members) == measure(log, answers, 0.95, alone)
+        assert members.by_answer.sum() == (part == place).sum()
+
+
 def test_a_set_does_without_draws_by_a_ranking_that_is_gone() -> None:
     audit = begun(80, 0.2, "good", 3)
     audit.play(30)
@@ -179,7 +196,8 @@ def test_a_set_does_without_draws_by_a_ranking_that_is_gone() -> None:
     audit.play(45)
     is_member = np.arange(80) < 40
     gone = [None] * before + audit.rankings[before:]
-    some, every = measure(audit.log, audit.answers, 0.95, is_member, gone), audit.measure(is_member)
+    members = members_in(audit.log, audit.answers, is_member, gone)
+    some, every = measure(audit.log, audit.answers, 0.95, members), audit.measure(is_member)
     assert some.drawn == sum(is_member[row] for row in audit.rows[30:]) < every.drawn
     assert (some.found, some.reviewed) == (every.found, every.reviewed)
 
