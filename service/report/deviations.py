@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from service.domain.dataset import DatasetInfo, Feature
@@ -35,11 +36,16 @@ def deviations(data: Path, dataset: DatasetInfo, positions: Collection[int]) -> 
         return {}
     compared, rows = _read(data, [one.column for one in features], sorted(set(positions)))
     given = np.asarray(compared["label"])
+    # A class is looked at once, whichever number of rows is compared with it.
+    classes = {
+        label: {one.column: _values(one, same) for one in features}
+        for label in sorted({row["label"] for row in rows.values()})
+        for same in [compared.filter(pa.array(given == label))]
+    }
     found = {}
     for position, row in rows.items():
-        same = compared.filter(pa.array(given == row["label"]))
-        name = dataset.classes[row["label"]]
-        ones = [one for feature in features if (one := _deviation(feature, row[feature.column], same, name))]
+        same, name = classes[row["label"]], dataset.classes[row["label"]]
+        ones = [one for f in features if (one := _deviation(f.name, row[f.column], same[f.column], name))]
         found[position] = sorted(ones, key=lambda one: one.share)
     return found
 
@@ -64,20 +70,36 @@ def _read(data: Path, columns: Sequence[str], positions: Sequence[int]) -> tuple
     return pa.concat_tables(compared), rows
 
 
-def _deviation(feature: Feature, value: Any, same: pa.Table, name: str) -> Deviation | None:
+@dataclass(frozen=True)
+class _Values:
+    """What the rows of a class have of a feature: sorted numbers, or how often there is each category."""
+
+    count: int
+    numbers: npt.NDArray[Any] | None
+    categories: Mapping[Any, int]
+
+
+def _values(feature: Feature, same: pa.Table) -> _Values:
     column = same[feature.column].drop_null()
-    if value is None or len(column) < _FEWEST:
-        return None
-    values = column.to_numpy()
     if feature.kind in _CATEGORIES:
-        share = float(np.mean(values == value))
-        return Deviation(feature.name, value, share, _of(share, name)) if share <= _RARE else None
-    above, below = float(np.mean(values >= value)), float(np.mean(values <= value))
+        counted = {one["values"]: one["counts"] for one in column.value_counts().to_pylist()}
+        return _Values(len(column), None, counted)
+    return _Values(len(column), np.sort(column.to_numpy()), {})
+
+
+def _deviation(feature: str, value: Any, same: _Values, name: str) -> Deviation | None:
+    if value is None or same.count < _FEWEST:
+        return None
+    if same.numbers is None:
+        share = same.categories.get(value, 0) / same.count
+        return Deviation(feature, value, share, _of(share, name)) if share <= _RARE else None
+    above = (same.count - int(np.searchsorted(same.numbers, value, "left"))) / same.count
+    below = int(np.searchsorted(same.numbers, value, "right")) / same.count
     if min(above, below) > _RARE:
         return None
     side = "higher" if above < below else "lower"
     share = min(above, below)
-    return Deviation(feature.name, value, share, f"{side} than {100 * min(1 - share, 0.999):.3g} % of {name}")
+    return Deviation(feature, value, share, f"{side} than {100 * min(1 - share, 0.999):.3g} % of {name}")
 
 
 def _of(share: float, name: str) -> str:

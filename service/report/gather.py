@@ -42,9 +42,7 @@ def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
         latest = reviews.latest(connection, job.id, [row["sample_id"] for rows in tops.values() for _, row in rows])
         aggregates: dict[str, Any] = {
             "reference": datasets.get(connection, job.reference_dataset_id) if job.reference_dataset_id else None,
-            "classes": _in_order(tallies.by_class(columns), dataset.classes),
-            "confusions": tallies.confusions(columns, _PAIRS),
-            "scores": Scores(_EDGES, tallies.histogram(connection, job.id, columns, "mislabeled", _EDGES)),
+            **_counted(connection, job.id, ranking, dataset),
             "epochs": _epochs(connection, job.id),
             "reviewed": _reviewed(connection, job.id, ranking),
         }
@@ -54,7 +52,10 @@ def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
     rest = [row["position"] for _, others in split.values() for _, row in others]
     groups = _groups(summaries, {*first, *rest})
     rest += [position for one in groups for position in one["positions"]]
-    samples = load_samples(data, dataset, first, rest)
+    # Reviews change neither the rows of a dataset nor which of them a version of a ranking shows: they are read once.
+    samples = ranking.remembered(
+        ("samples of the report", dataset.id, *first, None, *rest), lambda: load_samples(data, dataset, first, rest)
+    )
     told = told_confidence(job.result) == "probability"
     ranked: dict[str, Any] = {
         by: Ranking(*(entries(rows, by, samples, latest, folder, dataset, confidence_told=told) for rows in parts))
@@ -71,6 +72,21 @@ def gather(services: Services, job: Job, dataset: DatasetInfo) -> Facts:
         planted=_planted(summaries),
         **aggregates,
     )
+
+
+def _counted(connection: sa.Connection, job_id: str, ranking: OpenRanking, dataset: DatasetInfo) -> dict[str, Any]:
+    """What follows from the ranking alone, whatever was reviewed."""
+    columns = ranking.columns
+
+    def scores() -> Scores:
+        return Scores(_EDGES, tallies.histogram(connection, job_id, columns, "mislabeled", _EDGES))
+
+    classes = ranking.remembered("classes of the report", lambda: tallies.by_class(columns))
+    return {
+        "classes": _in_order(classes, dataset.classes),
+        "confusions": ranking.remembered(("confusions", _PAIRS), lambda: tallies.confusions(columns, _PAIRS)),
+        "scores": ranking.remembered("scores of the report", scores),
+    }
 
 
 def _tops(connection: sa.Connection, job_id: str, columns: RankingColumns) -> dict[str, Ranked]:

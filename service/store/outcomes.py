@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -28,17 +27,7 @@ class Outcomes:
 
     columns: RankingColumns
     held: Held
-
-    @cached_property
-    def by_verdict(self) -> Mapping[str, Counter[Outcome]]:
-        """Numbers of outcomes by verdict."""
-        width = len(OUTCOMES)
-        codes = self.columns.verdict.astype(np.int64) * width + self.held.outcomes
-        counted = np.bincount(codes, minlength=width * len(self.columns.verdicts)).reshape(-1, width).tolist()
-        return {
-            verdict: Counter(dict(zip(OUTCOMES, numbers, strict=True)))
-            for verdict, numbers in zip(self.columns.verdicts, counted, strict=True)
-        }
+    by_verdict: Mapping[str, Counter[Outcome]]
 
     @property
     def every(self) -> Counter[Outcome]:
@@ -76,7 +65,19 @@ class Outcomes:
 
 def of_ranking(connection: sa.Connection, ranking: OpenRanking) -> Outcomes:
     """Outcomes of a completed job. Reviews of other jobs of its chain count too, one a sample."""
-    return Outcomes(ranking.columns, ranking.standing.now(connection))
+    held = ranking.standing.now(connection)
+    counted = ranking.remembered(("outcomes", held.moment), lambda: _by_verdict(ranking.columns, held))
+    return Outcomes(ranking.columns, held, counted)
+
+
+def _by_verdict(columns: RankingColumns, held: Held) -> dict[str, Counter[Outcome]]:
+    width = len(OUTCOMES)
+    codes = columns.verdict.astype(np.int64) * width + held.outcomes
+    counted = np.bincount(codes, minlength=width * len(columns.verdicts)).reshape(-1, width).tolist()
+    return {
+        verdict: Counter(dict(zip(OUTCOMES, numbers, strict=True)))
+        for verdict, numbers in zip(columns.verdicts, counted, strict=True)
+    }
 
 
 def count_changed_labels(connection: sa.Connection, job_id: str) -> int:

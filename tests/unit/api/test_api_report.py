@@ -197,6 +197,22 @@ def test_its_numbers_are_those_of_the_api(client: httpx.Client, show: Any) -> No
     assert "Likely between 1 and 3." in page.text
 
 
+@pytest.mark.parametrize("show", [html, markdown])
+def test_a_report_asked_for_again_reads_no_rows_again_and_has_the_reviews_of_now(
+    client: httpx.Client, services: Services, many: str, show: Any
+) -> None:
+    first = client.get("/jobs/job_many/suspects?verdict=mislabeled").json()["items"][0]["sample"]["id"]
+    before = show(client, many)
+    services.blobs.canonical("ds_many").unlink()
+    assert show(client, many).text == before.text
+    for decision, wrong in (("remove", 1), ("keep", 0)):
+        said = [{"sample_id": first, "decision": decision}]
+        client.post("/jobs/job_many/reviews", json=said).raise_for_status()
+        after = show(client, many)
+        assert f"{wrong} of 1 decided were wrong" in after.text
+        assert [sample for sample, _ in rows_of(after)] == [sample for sample, _ in rows_of(before)]
+
+
 @pytest.fixture
 def many(services: Services) -> str:
     """A job in which both rankings are longer than what a report shows."""

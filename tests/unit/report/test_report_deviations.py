@@ -1,7 +1,9 @@
 """A value is called rare by its class alone, and only where the class has enough rows to say so."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -47,6 +49,33 @@ def test_rare_is_what_few_rows_of_the_class_reach_or_share(tmp_path: Path) -> No
         ("weight", "lower than 99 % of dog"),
         ("colour", "1 % of dog"),
     ]
+
+
+def test_shares_are_those_of_counting_the_rows_of_the_class_one_by_one(tmp_path: Path) -> None:
+    draw = np.random.default_rng(5)
+    weights: list[float | None] = [None if draw.random() < 0.05 else round(one, 1) for one in draw.normal(size=400)]
+    colours: list[str | None] = [None if one == 9 else f"c{min(one, 6)}" for one in draw.poisson(1.2, 400)]
+    labels = draw.integers(0, 2, 400).tolist()
+    info = written(tmp_path / "a.parquet", weights, colours, labels)
+    found = deviations(tmp_path / "a.parquet", info, range(400))
+    rare = 0
+    for position in range(400):
+        same = [place for place in range(400) if labels[place] == labels[position]]
+        expected = {}
+        columns: tuple[tuple[str, list[Any]], ...] = (("weight", weights), ("colour", colours))
+        for name, values in columns:
+            value, others = values[position], [values[place] for place in same if values[place] is not None]
+            if value is None:
+                continue
+            counts = [sum(one == value for one in others)]
+            if name == "weight":
+                counts = [sum(one >= value for one in others), sum(one <= value for one in others)]
+            share = min(counts) / len(others)
+            if share <= 0.02:
+                expected[name] = share
+        assert {one.feature: one.share for one in found[position]} == expected
+        rare += len(expected)
+    assert rare > 10
 
 
 def test_small_classes_missing_values_and_other_data_have_no_deviations(tmp_path: Path) -> None:
