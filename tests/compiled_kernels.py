@@ -1,6 +1,7 @@
 """Compile the kernels for GPUs that are not here, and print what each needs: `python -m tests.compiled_kernels`.
 
-A line has the compute capability, the kernel, its constants, and the bytes of its stack a thread: what does not fit into registers.
+A line has the compute capability, the kernel, its constants, how many copies to shared memory bring one number each, and the bytes of its stack a
+thread: what does not fit into registers.
 """
 
 import re
@@ -18,7 +19,7 @@ from worker.influence import fused_kernels
 from worker.influence.fused_columns import CHUNK, ROWS, WARPS
 from worker.influence.packed_gradients import ERROR_STEP
 
-_COMPILED = ((80, "tf32x3"), (90, "tf32x3"), (90, "tf32"))  # compute capabilities and precisions
+_COMPILED = ((80, "tf32x3"), (90, "tf32x3"), (90, "tf32"), (120, "tf32x3"))  # compute capabilities and precisions
 _TYPES = {
     "terms": "*i32",
     **dict.fromkeys(("first_tiles", "row_keys", "column_keys", "wanted"), "*i64"),
@@ -66,4 +67,5 @@ if __name__ == "__main__":
         for kernel, constants, warps in variants(precision):
             found = compiled(kernel, constants, capability, warps)
             told = "/".join(str(value) for value in constants.values())
-            print(capability, kernel.fn.__name__, told, stack_bytes(found.asm["cubin"]))  # noqa: T201 - what it is for
+            narrow = len(re.findall(r"cp\.async[^\n]*\], 0x4", found.asm["ptx"]))
+            print(capability, kernel.fn.__name__, told, narrow, stack_bytes(found.asm["cubin"]))  # noqa: T201 - what it is for

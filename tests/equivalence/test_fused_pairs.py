@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.equivalence.drawn_pairs import KINDS, C, M, N, T, inputs, labels, same
+from tests.equivalence.drawn_pairs import KINDS, C, M, N, T, inputs, labels, same, trace
+from worker.influence import fused_check
 from worker.influence.fused_check import kernels_work
 from worker.influence.fused_columns import Tiles
 from worker.influence.fused_pairs import FusedPairRows
@@ -18,12 +19,14 @@ from worker.influence.gradient_sources import (
     CheckpointedModel,
     ChosenLayerGradients,
     GradientSource,
+    LastLayerGradients,
 )
 from worker.influence.gradients import Dense, Gradient, Outer
 from worker.influence.packed_gradients import ERROR_STEP, Packing
 from worker.influence.pair_inputs import PairInputs
 from worker.influence.pair_sums import PairRows
 from worker.influence.pairs_counted import PairsCounted
+from worker.influence.row_computations import Arrays
 from worker.influence.tracin import gradient_norms
 
 pytestmark = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is for Linux")
@@ -97,6 +100,58 @@ class Formed:
         return self
 
 
+def test_the_strongest_are_found_among_many_chunks() -> None:
+    # Of ten chunks five of each sign are looked through.
+    of = inputs("of its own")
+    many = 300
+    reference, known = LastLayerGradients(trace(many, 8)), labels(many, 9)
+    of = replace(of, reference=reference, reference_labels=known, relabelled=False)
+    same(fused(of)(slice(0, 4)), PairRows(of)(slice(0, 4)))
+
+
+def test_a_worker_finds_out_whether_kernels_compute_rightly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_check, "_ROWS", 6)
+    monkeypatch.setattr(fused_check, "_COLUMNS", 60)
+    monkeypatch.setattr(fused_check, "_WIDTH", 20)
+    assert fused_check._differences(torch.device("cpu"), "exact", shared=True) == {}
+    right = FusedPairRows.__call__
+
+    def wrong(self: FusedPairRows, rows: slice) -> Arrays:
+        found = right(self, rows)
+        return {**found, "positive.amount": found["positive.amount"] * 1.01}
+
+    monkeypatch.setattr(FusedPairRows, "__call__", wrong)
+    assert list(fused_check._differences(torch.device("cpu"), "exact", shared=True)) == ["positive.amount"]
+
+
+def test_kernels_that_fail_are_not_used_and_memory_that_ran_out_tells_nothing_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # There is no such device here: whoever asked it for anything would fail.
+    device = torch.device("cuda:0")
+    monkeypatch.setattr(fused_check, "_known", {})
+    answers: list[Exception | dict[str, float]] = [torch.OutOfMemoryError("CUDA out of memory"), {}, {}]
+
+    def differences(*_arguments: object, **_named: object) -> dict[str, float]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(fused_check, "_differences", differences)
+    with pytest.raises(torch.OutOfMemoryError):
+        kernels_work(device, "exact")
+    assert kernels_work(device, "exact")
+    answers.append(ValueError("no compiler"))
+    assert not kernels_work(device, "fast")
+    # Found out once.
+    assert kernels_work(device, "exact")
+    assert not kernels_work(device, "fast")
+    answers.extend([{"positive.amount": 0.5}, {}])
+    monkeypatch.setattr(fused_check, "_known", {})
+    assert not kernels_work(device, "exact")
+
+
 def test_what_does_not_suit_the_kernels_is_left_to_torch() -> None:
     of = inputs("of its own")
     # Of one column each, a class fills a sixteenth of its tile.
@@ -148,7 +203,9 @@ def test_kernels_compile_for_gpus_and_keep_their_numbers_in_registers() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert len(lines) == 3 * 6
-    for *what, stack in lines:
+    assert len(lines) == 4 * 6
+    for *what, narrow, stack in lines:
         # A few bytes are no loss; hundreds would be tiles that do not fit.
         assert int(stack) <= 64, what
+        # Four numbers are copied at once where their places are known to be multiples of 16.
+        assert int(narrow) <= 6, what

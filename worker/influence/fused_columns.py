@@ -18,6 +18,7 @@ from worker.machine.devices import Precision, input_precision
 ROWS = 128  # of a tile
 COLUMNS = (64, 32, 16)  # of a tile
 CHUNK = 32  # columns of which the strongest influence is kept
+_MOST_CLASSES = 65_535
 _MOST_ZEROS = 1.5  # columns over those that there are
 WARPS = 8
 
@@ -32,7 +33,9 @@ class Tiles:
 
     @classmethod
     def of(cls, labels: Int[Tensor, " m"], classes: int) -> "Tiles | None":
-        """None where classes are so small that more than a third would be zeros."""
+        """None where classes are so small that more than a third would be zeros, or more than a launch takes."""
+        if classes > _MOST_CLASSES:
+            return None
         sizes = labels.bincount(minlength=classes)
         for columns in COLUMNS:
             tiles = (sizes + columns - 1) // columns
@@ -94,15 +97,15 @@ class FusedColumns:
         # Rows have keys from -1 on.
         self._keys = None if keys is None else keys.new_full((filled,), -2).index_copy_(0, place, keys)
         self._precision = input_precision(self._inputs.device, precision)
+        # Made once: a copy from the processor would wait for all that is being computed.
+        self._every, self._last = (_table(terms) for terms in (packing.terms(), packing.last_terms()))
 
-    def class_sums(
-        self, packed: PackedGradients, terms: Terms, keys: Int[Tensor, " b"] | None, *, extremes: bool
-    ) -> ClassSums:
-        """Sums over all columns of each class, by some terms; without `extremes` the strongest of chunks are left out."""
+    def class_sums(self, packed: PackedGradients, keys: Int[Tensor, " b"] | None, *, last: bool = False) -> ClassSums:
+        """Sums over all columns of each class; of the `last` checkpoint alone, without the strongest of chunks."""
         from worker.influence.fused_kernels import class_sums_kernel
 
-        rows, tiles, table = len(packed.inputs), self._tiles, _table(terms)
-        classes, chunks = len(tiles.first) - 1, tiles.chunks if extremes else 0
+        rows, tiles, table = len(packed.inputs), self._tiles, self._last if last else self._every
+        classes, chunks = len(tiles.first) - 1, 0 if last else tiles.chunks
         widths = [classes] * 4 + [chunks] * 2
         found = ClassSums(*(torch.empty(rows, width) for width in widths))
         with _current(packed.inputs.device):
@@ -112,11 +115,11 @@ class FusedColumns:
                 *(getattr(found, one.name) for one in fields(found)),
                 rows,
                 *self._packing.widths,
-                len(terms),
+                len(table),
                 classes,
                 chunks,
                 HAS_KEYS=keys is not None,
-                HAS_EXTREMES=extremes,
+                HAS_EXTREMES=not last,
                 ROWS=ROWS,
                 COLUMNS=tiles.columns,
                 CHUNK=tiles.chunk,
@@ -128,12 +131,12 @@ class FusedColumns:
         return found
 
     def strongest(
-        self, packed: PackedGradients, terms: Terms, keys: Int[Tensor, " b"] | None, sums: ClassSums, count: int
+        self, packed: PackedGradients, keys: Int[Tensor, " b"] | None, sums: ClassSums, count: int
     ) -> tuple[tuple[Float[Tensor, "b s"], Int[Tensor, "b s"]], ...]:
         """The strongest pairs of each row, positive and then negative: `|I_ij|`, descending, and columns, -1 where there is none."""
         kept = min(count, sums.highest.shape[1])
         chunks = torch.cat([side.topk(kept, dim=1).indices for side in (sums.highest, sums.lowest)], 1)
-        values, chunk = self._of_chunks(packed, terms, keys, chunks), self._tiles.chunk
+        values, chunk = self._of_chunks(packed, keys, chunks), self._tiles.chunk
         columns = chunks[:, :, None] * chunk + torch.arange(chunk)
         return (
             self._largest(values[:, :kept], columns[:, :kept], count),
@@ -148,12 +151,12 @@ class FusedColumns:
         return top.values.clamp(min=0), torch.where(top.values > 0, originals, -1)
 
     def _of_chunks(
-        self, packed: PackedGradients, terms: Terms, keys: Int[Tensor, " b"] | None, chunks: Int[Tensor, "b h"]
+        self, packed: PackedGradients, keys: Int[Tensor, " b"] | None, chunks: Int[Tensor, "b h"]
     ) -> Float[Tensor, "b h c"]:
         """Influence on all columns of some chunks of each row, in full single precision."""
         from worker.influence.fused_kernels import chunk_influence_kernel
 
-        (rows, wanted), chunk, table = chunks.shape, self._tiles.chunk, _table(terms)
+        (rows, wanted), chunk, table = chunks.shape, self._tiles.chunk, self._every
         found = torch.empty(rows, wanted, chunk)
         with _current(packed.inputs.device):
             chunk_influence_kernel[(rows, wanted)](
@@ -161,7 +164,7 @@ class FusedColumns:
                 chunks,
                 found,
                 *self._packing.widths,
-                len(terms),
+                len(table),
                 wanted,
                 HAS_KEYS=keys is not None,
                 CHUNK=chunk,

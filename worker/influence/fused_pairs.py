@@ -18,6 +18,9 @@ from worker.influence.pair_sums import STRONGEST
 from worker.influence.pairs_counted import PairsCounted
 from worker.influence.row_computations import Arrays, ranges
 
+_FEWEST_ROWS, _MOST_ROWS = 1_024, 65_536  # of a block
+_EXTREMES = 2**26  # numbers of a block of which the strongest are kept
+
 
 class FusedPairRows:
     """What is kept of the pairs of some training rows: a function of a range of rows.
@@ -33,6 +36,9 @@ class FusedPairRows:
         self._sizes, self._weights = segments.sizes, counted.in_order(order).by_class(segments)
         self._share = counted.own_class_share(inputs.labels, labels, self._sizes, self._weights)
         keys = _keys_of_columns(counted, labels)
+        # A trace gives any number of rows at once, and a GPU is idle with few.
+        most = max(_FEWEST_ROWS, min(_MOST_ROWS, _EXTREMES // tiles.chunks))
+        self._block = most if isinstance(inputs.train, LastLayerGradients) else min(most, inputs.train.block)
         self._columns = FusedColumns(_packed_reference(inputs, packing), packing, tiles, keys, inputs.precision)
 
     @classmethod
@@ -46,22 +52,22 @@ class FusedPairRows:
 
     def __call__(self, rows: slice) -> Arrays:
         """Arrays of PairSums for some rows."""
-        parts = [self._of_block(part) for part in ranges(rows, self._inputs.train.block)]
+        parts = [self._of_block(part) for part in ranges(rows, self._block)]
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _of_block(self, rows: slice) -> Arrays:
-        inputs, terms = self._inputs, self._packing.terms()
+        inputs = self._inputs
         labels = inputs.labels[rows]
         keys, scale = self._keys(rows), self._scale(rows, labels)
         packed = self._packing.pack([inputs.train.gradients(t, rows, labels) for t in range(len(inputs.rates))])
-        sums = self._columns.class_sums(packed, terms, keys, extremes=True)
+        sums = self._columns.class_sums(packed, keys)
         found = {
             "positive.amount": sums.positive * scale,
             "negative.amount": sums.negative * scale,
             "positive.count": sums.positive_count * scale,
             "negative.count": sums.negative_count * scale,
         }
-        strongest = self._columns.strongest(packed, terms, keys, sums, STRONGEST)
+        strongest = self._columns.strongest(packed, keys, sums, STRONGEST)
         for name, (values, columns) in zip(("positive", "negative"), strongest, strict=True):
             found |= {f"{name}.values": values, f"{name}.strongest": columns}
         if inputs.relabelled:
@@ -83,7 +89,7 @@ class FusedPairRows:
         for others in (found["negative.amount"].argmax(1), positive.topk(2, dim=1).indices[:, 1]):
             # Labels change errors alone.
             self._packing.put_errors(packed, last, self._inputs.train.gradients(last, rows, others))
-            sums.append(self._columns.class_sums(packed, self._packing.last_terms(), keys, extremes=False))
+            sums.append(self._columns.class_sums(packed, keys, last=True))
         harm, help_ = sums[0].negative * scale, sums[1].positive * scale
         return {
             "repaired": harm.gather(1, labels[:, None]).squeeze(1).neg(),

@@ -16,7 +16,7 @@ from worker.influence.layer_gradients import ForwardPass, LayerGradients
 from worker.influence.projection import Projection
 from worker.machine.devices import CPU, device_of
 
-_MORE_ON_GPU = 8  # times as many samples at once: fewer leave it idle
+_FLAT_ON_GPU = 4_096  # rows at once: fewer leave it idle
 Rows = slice | Int[Tensor, " k"]
 
 
@@ -85,7 +85,8 @@ class ChosenLayerGradients:
         self._model, self._inputs, self._device = model, inputs, device
         self._last: tuple[slice, int, ForwardPass] | None = None  # rows, changes of the model before it, the pass
         self.samples = len(inputs[0])
-        at_once = (512 if inputs[0].dim() <= 2 else 64) * (1 if device_of(model.model) == CPU else _MORE_ON_GPU)
+        # Of images more would take gigabytes, for activations and for gradients that are formed.
+        at_once = 64 if inputs[0].dim() > 2 else 512 if device_of(model.model) == CPU else _FLAT_ON_GPU
         self.block = min(at_once, getattr(model.model, "at_once", at_once))
 
     def gradients(self, t: int, rows: Rows, labels: Int[Tensor, " b"]) -> list[Gradient]:

@@ -19,7 +19,8 @@ from worker.influence.tracin import TINY, CheckpointInfluence, gradient_norms, s
 from worker.machine.devices import CPU
 
 _BLOCK = 512  # training rows
-_DEVICE_BLOCK = 4_096  # the same on a GPU, which smaller blocks leave idle
+_DEVICE_BLOCK, _SMALLEST_BLOCK = 4_096, 64  # the same on a GPU, which smaller blocks leave idle
+_DEVICE_PAIRS = 2**26  # in a block there
 _LARGEST = 4 * 2**30  # bytes of reference gradients, held at once
 
 
@@ -68,7 +69,8 @@ class PairwiseInfluence:
     ) -> None:
         self.labels, self.columns = labels, len(reference_labels)
         self._train, self._rates = train, rates
-        self._block = min(_BLOCK if labels.device == CPU else _DEVICE_BLOCK, train.block)
+        on_device = max(_SMALLEST_BLOCK, min(_DEVICE_BLOCK, _DEVICE_PAIRS // max(self.columns, 1)))
+        self._block = min(_BLOCK if labels.device == CPU else on_device, train.block)
         self._check_memory(reference, reference_labels)
         gradients = [_all_gradients(reference, t, reference_labels) for t in range(len(rates))]
         weighted = [

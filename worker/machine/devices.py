@@ -2,13 +2,18 @@
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
+import structlog
 import torch
 from torch import Tensor, nn
 
+log = structlog.get_logger()
+
 CPU = torch.device("cpu")
 _WITH_TENSOR_CORES = (8, 0)  # of NVIDIA's GPUs, those that multiply numbers of single precision there
+_FAST_IN_DOUBLE = ((8, 0), (9, 0), (10, 0))
+_Result = TypeVar("_Result")
 
 Precision = Literal["exact", "fast"]
 
@@ -51,6 +56,38 @@ def free_memory(device: torch.device) -> int:
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU had no memory left: torch, its libraries and Triton each say so in their own way."""
+    told = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in told or "alloc_failed" in told
+
+
+def computed_on(device: torch.device, compute: Callable[[torch.device], _Result]) -> _Result:
+    """What is computed on a device, which is torch's default meanwhile, or on the processor where the device's memory runs out."""
+    if device != CPU:
+        try:
+            with device:
+                return compute(device)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("the GPU's memory ran out, so the processor computes", error=str(error))
+        # After the error, which holds what was computed.
+        free_unused(device)
+    return compute(CPU)
+
+
+def free_unused(device: torch.device) -> None:
+    """Give back the memory of a GPU that torch holds and does not use."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def is_fast_in_double(device: torch.device) -> bool:
+    """Whether a GPU multiplies in double precision at half the speed of single; others need 32 to 64 times as long."""
+    return device.type != "cuda" or torch.cuda.get_device_capability(device) in _FAST_IN_DOUBLE
+
+
 class Copies:
     """Copies arrays to a device while it computes: from pages that stay where they are, and beside the stream that computes.
 
@@ -59,13 +96,15 @@ class Copies:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        # One for all: torch keeps memory for each stream.
+        self._beside = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call] # torch has no types for it
 
     def begin(self, arrays: Mapping[str, Tensor]) -> Callable[[], dict[str, Tensor]]:
         """Begin to copy; what it gives waits until all is there."""
-        if self._device.type != "cuda":
+        beside = self._beside
+        if beside is None:
             there = {name: array.to(self._device) for name, array in arrays.items()}
             return lambda: there
-        beside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call] # torch has no types for it
         with torch.cuda.stream(beside):
             there = {
                 name: array.contiguous().pin_memory().to(self._device, non_blocking=True)

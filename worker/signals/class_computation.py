@@ -28,7 +28,7 @@ from worker.influence.row_computations import (
     RowComputation,
 )
 from worker.influence.tracin import ClassGradientSums, checkpoint_influence, class_gradient_sums
-from worker.machine.devices import CPU
+from worker.machine.devices import CPU, computed_on
 from worker.signals.class_influence import ClassInfluence
 
 NAME = "influence"
@@ -92,9 +92,12 @@ class BegunClassInfluence:
         source, place = self.reference, t
         if isinstance(source, LastLayerGradients):
             source, place = _of_checkpoints(source.trace, slice(t, t + 1)), 0
-        labels = self.reference_labels.to(self.device)
-        with self.device:
-            return class_gradient_sums(source.on(self.device), place, labels, self.classes).on(CPU)
+
+        def summed(device: torch.device) -> ClassGradientSums:
+            labels = self.reference_labels.to(device)
+            return class_gradient_sums(source.on(device), place, labels, self.classes).on(CPU)
+
+        return computed_on(self.device, summed)
 
     def begin_rest(self) -> None:
         """Begin what is to be computed of the sums that are kept."""

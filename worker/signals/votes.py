@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from worker.machine.devices import CPU, free_memory
+from worker.machine.devices import CPU, computed_on, free_memory
 from worker.signals.neighbours import directions, nearest, nearest_of_others, vote, vote_of_some
 from worker.signals.reference import ReferenceSamples
 from worker.signals.sample_groups import SampleGroups
@@ -68,13 +68,17 @@ def checkpoint_votes(
         pool = torch.cat([activations, reference.trace.activations[t][others]])
         pool_labels = torch.cat([pool_labels, reference.labels[others]])
         pool_groups = None if groups is None else torch.cat([groups.train, groups.reference[others]])
-    place = _place(pool, device)
-    with place:
+    drawn = generator.get_state()
+
+    def voted(place: torch.device) -> CheckpointVotes:
+        generator.set_state(drawn)
         known = directions(pool.to(place))
         votes = _votes(known, len(labels), pool_labels, classes, _NEIGHBOURS, generator, pool_groups)
-        own = None if own is None else own.to(place)
-        support = own_label_support(known[: len(labels)], labels.to(place), classes, generator, own)
-    return CheckpointVotes(votes, support.to(CPU))
+        related = None if own is None else own.to(place)
+        support = own_label_support(known[: len(labels)], labels.to(place), classes, generator, related)
+        return CheckpointVotes(votes, support.to(CPU))
+
+    return computed_on(_place(pool, device), voted)
 
 
 def embedding_votes(
@@ -86,10 +90,14 @@ def embedding_votes(
     device: torch.device = CPU,
 ) -> Float[Tensor, "n c"]:
     """Votes by cosine between uploaded embeddings, which no training has changed, computed on `device`; rows sum to 1."""
-    own, place = None if groups is None else groups.train, _place(embeddings, device)
-    with place:
+    own, drawn = None if groups is None else groups.train, generator.get_state()
+
+    def voted(place: torch.device) -> Float[Tensor, "n c"]:
+        generator.set_state(drawn)
         known = directions(embeddings.to(place))
         return _votes(known, len(labels), labels, classes, _EMBEDDING_NEIGHBOURS, generator, own)
+
+    return computed_on(_place(embeddings, device), voted)
 
 
 def _place(rows: Float[Tensor, "p d"], device: torch.device) -> torch.device:

@@ -14,12 +14,13 @@ from worker.influence.pair_computation import pair_computation
 from worker.influence.pair_inputs import PairInputs
 from worker.influence.pairs_counted import PairsCounted
 from worker.influence.projection import Projection
-from worker.influence.row_computations import Arrays, OnShare, RowComputation, alone
+from worker.influence.row_computations import Arrays, OfRows, OnShare, Recipe, RowComputation, alone
 from worker.influence.tracin import class_gradient_sums
 from worker.job.on_device import OnDevice
-from worker.machine.devices import CPU
+from worker.machine.devices import CPU, computed_on
 from worker.signals import neighbours
 from worker.signals.class_computation import SummedGradients, class_computation
+from worker.signals.held_out import ERRORS, SCORES
 from worker.signals.sample_groups import SampleGroups
 from worker.signals.votes import embedding_votes
 
@@ -61,18 +62,83 @@ def test_what_a_device_measures_is_what_the_processor_measures(kind: str) -> Non
     assert bool(of_trees) == ("trees" in kind)
 
 
-@pytest.mark.parametrize("kind", ["trusted", "itself, grouped"])
-def test_what_a_device_has_no_room_for_is_computed_in_parts_or_on_the_processor(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "room"), [("trusted", LITTLE), ("itself, grouped", 2 * LITTLE)])
+def test_what_a_device_has_no_room_for_is_computed_in_parts_or_on_the_processor(
+    kind: str, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.job.on_device.GRAIN", 16)
     expected, otherwise = tensors(measured(alone, kind)), Otherwise()
     with held_on_meta.device() as device:
-        begin = OnDevice(device, otherwise.begin, lambda _device: LITTLE).begin
+        begin = OnDevice(device, otherwise.begin, lambda _device: room).begin
         found = tensors(measured(begin, kind, device=device))
     same(found, expected)
     assert "pairs" not in otherwise.labels
-    assert any("isolation" in one for one in otherwise.labels)
+    assert ("comparison-0" in otherwise.labels) == (kind == "trusted")
 
 
-def test_shares_reach_one_where_parts_are_computed() -> None:
+def test_parts_of_few_rows_are_left_to_the_processor() -> None:
+    # Each would prepare the reference anew.
+    otherwise = Otherwise()
+    with held_on_meta.device() as device:
+        measured(OnDevice(device, otherwise.begin, lambda _device: LITTLE).begin, "trusted", device=device)
+    assert "pairs" in otherwise.labels
+
+
+def test_the_processor_computes_what_a_device_runs_out_of_memory_for() -> None:
+    def open_on(_device: torch.device) -> OfRows:
+        def of_rows(rows: slice) -> Arrays:
+            if rows.start > 0:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return {"a": torch.zeros(rows.stop - rows.start)}
+
+        return of_rows
+
+    def on_processor() -> OfRows:
+        return lambda rows: {"a": torch.ones(rows.stop - rows.start)}
+
+    computation = RowComputation("large", 100_000, 1.0, on_processor, open_on=open_on)
+    with held_on_meta.device() as device:
+        found = OnDevice(device, alone, lambda _device: PLENTY).begin(computation, ignored)()
+    assert found["a"].sum() == 100_000
+
+
+def test_another_error_on_a_device_is_an_error() -> None:
+    def open_on(_device: torch.device) -> OfRows:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    computation = RowComputation("broken", 5, 1.0, lambda: lambda _rows: {}, open_on=open_on)
+    with pytest.raises(RuntimeError, match="illegal"):
+        OnDevice(held_on_meta.DEVICE, unwanted, lambda _device: PLENTY).begin(computation, ignored)
+
+
+def test_votes_that_a_device_runs_out_of_memory_for_are_those_of_the_processor() -> None:
+    places = list[torch.device]()
+
+    def compute(device: torch.device) -> int:
+        places.append(device)
+        if device != CPU:
+            raise RuntimeError("cuBLAS error: CUBLAS_STATUS_ALLOC_FAILED")
+        return 1
+
+    assert computed_on(held_on_meta.DEVICE, compute) == 1
+    assert places == [held_on_meta.DEVICE, CPU]
+
+
+@pytest.mark.parametrize(("name", "capability"), [(ERRORS, (8, 6)), (SCORES, (7, 5))])
+def test_gpus_that_are_slow_in_double_precision_are_spared_it(
+    name: str, capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    otherwise = Otherwise()
+    recipe = Recipe(name, {})
+    computation = RowComputation(name, 5, 1.0, lambda: lambda rows: {"a": torch.ones(rows.stop - rows.start)}, recipe)
+    # There is no such device here: whoever asked it for anything would fail.
+    OnDevice(torch.device("cuda"), otherwise.begin, lambda _device: PLENTY).begin(computation, ignored)
+    assert otherwise.labels == [name]
+
+
+def test_shares_reach_one_where_parts_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.job.on_device.GRAIN", 16)
     shares: list[float] = []
     with held_on_meta.device() as device:
         begin = OnDevice(device, alone, lambda _device: LITTLE).begin
