@@ -25,8 +25,9 @@ from service.store import rankings, reviews
 from service.store.jobs import Job
 
 # Rows that are read together: few at first, so that a file begins at once.
-_CHUNKS = (50, 500)
-_CHUNK = 5_000
+_CHUNKS = (10, 50, 200)
+# A client that goes away costs one chunk more. Contents are read from all over the file, for many rows at once.
+_CHUNK, _WITH_CONTENT = 1_000, 5_000
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def export_ranking(
     def chunks() -> Iterator[list[dict[str, Any]]]:
         # The connection is the stream's own, and given back with it, also when the client goes away.
         with services.database.read() as connection:
-            for start, end in _chunks(len(found)):
+            most = _WITH_CONTENT if form.is_for_tool or is_image else _CHUNK
+            for start, end in _chunks(len(found), most):
                 part = found.part(start, end)
                 rows = zip(rankings.rows_by_index(connection, job.id, part.index), part.ranks.tolist(), strict=True)
                 ranked = [{**row, "rank": rank, "score": row[by]} for row, rank in rows]
@@ -90,9 +92,9 @@ def export_ranking(
     return WRITERS[form.name](chunks(), Export(columns(shown), names.context(job, info), data, raw))
 
 
-def _chunks(count: int) -> Iterator[tuple[int, int]]:
+def _chunks(count: int, most: int) -> Iterator[tuple[int, int]]:
     start = 0
-    for size in chain(_CHUNKS, repeat(_CHUNK)):
+    for size in chain(_CHUNKS, repeat(most)):
         if start >= count:
             return
         yield start, min(start + size, count)

@@ -1,13 +1,15 @@
 """Rankings as labelling tools import them, with the content of the samples."""
 
 from collections.abc import Iterator
+from itertools import chain, repeat
 
 from service.api.exports.export import Chunks, Export, Writer
 from service.domain.verdict import FLAGGED
 from service.ingest.contents import contents
 from service.platforms.exports import ExportedSample, ToolFormat
 
-_PIECES = 1_000  # items that are sent at a time
+# Items that are sent at a time: those of the first rows that are read go at once.
+_FIRST, _PIECES = (1, 8, 40), 1_000
 
 
 def tool_writer(form: ToolFormat) -> Writer:
@@ -15,11 +17,13 @@ def tool_writer(form: ToolFormat) -> Writer:
 
     def write(chunks: Chunks, export: Export) -> Iterator[bytes]:
         held: list[str] = []
+        sizes = chain(_FIRST, repeat(_PIECES))
+        size = next(sizes)
         for piece in form.pieces(_samples(chunks, export, form), export.context):
             held.append(piece)
-            if len(held) == _PIECES:
+            if len(held) == size:
                 yield "".join(held).encode(errors="replace")
-                held = []
+                held, size = [], next(sizes)
         yield "".join(held).encode(errors="replace")
 
     return write

@@ -3,17 +3,22 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
+import sqlalchemy as sa
 
-from service.actions.find import find_dataset
+from service.actions.find import find_completed_job, find_dataset
+from service.actions.select_suspects import SuspectQuery, select
+from service.api.exports.ranking import ToolNames, export_ranking
+from service.domain.exports import EXPORT_FORMATS
 from service.services import Services
 from service.store import rankings
-from tests.builders import COMPUTED, add_dataset, add_job, finish, image_zip
+from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, image_zip
 from tests.unit.api.ranked import ROWS, URL, ranked_rows
 
 
@@ -196,3 +201,34 @@ def test_a_form_that_is_not_made_is_refused_with_the_list(client: httpx.Client) 
         assert client.get(URL, headers={"Accept": accept}).headers["Content-Type"] == "application/json"
     spreadsheet = client.get(URL, headers={"Accept": "application/json;q=0, text/csv"})
     assert spreadsheet.headers["Content-Type"].startswith("text/csv")
+
+
+@pytest.mark.parametrize("form", [name for name, one in EXPORT_FORMATS.items() if one.fits("tabular")])
+def test_a_file_begins_once_ten_rows_were_read(services: Services, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_finished(services.database, services.blobs, "job_many", "ds_many", rows=320, splits={"train": 240, "test": 80})
+    job = find_completed_job(services, "job_many")
+    asked: list[int] = []
+    read = rankings.rows_by_index
+
+    def count(connection: sa.Connection, job_id: str, index: Sequence[int]) -> list[rankings.Row]:
+        asked.append(len(index))
+        return read(connection, job_id, index)
+
+    monkeypatch.setattr(rankings, "rows_by_index", count)
+    with services.database.read() as connection:
+        found = select(services, connection, job, SuspectQuery())
+    pieces = export_ranking(services, job, "mislabeled", found, EXPORT_FORMATS[form], ToolNames())
+    # The head of a table comes before any row.
+    begun = next(pieces)
+    while not asked:
+        begun += next(pieces)
+    assert asked == [10]
+    whole = begun + b"".join(pieces)
+    assert sum(asked) == 240
+    if form == "parquet":
+        assert len(begun) > 1_000
+        file = pq.ParquetFile(io.BytesIO(whole))
+        assert [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)] == [10, 230]
+    else:
+        assert begun.count(b"row-") >= (10 if EXPORT_FORMATS[form].modalities is None else 1)
+        assert whole.count(b"row-") == 240
