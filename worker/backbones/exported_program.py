@@ -36,7 +36,8 @@ _SIZES: dict[str, Callable[..., Any]] = {
     "neg": operator.neg,
 }
 _LARGEST_BYTE = 255.0
-_MACHINE_ERRORS = (torch.OutOfMemoryError, torch.AcceleratorError)  # not faults of the program
+# Not faults of the program. The oldest supported torch has no second one.
+_MACHINE_ERRORS = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 _LONGEST_REASON = 300
 
 

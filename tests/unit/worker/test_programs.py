@@ -1,5 +1,6 @@
 """Exported programs: they give what their network gives, and nothing in a file is ever run but arithmetic."""
 
+import importlib.util
 import json
 import pickle
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from service.domain.program_parser import parse_program
 from service.store.programs import ProgramFile
 from tests.unit.worker.networks import IMAGES, OTHER, SIDE
 from tests.unit.worker.programs import Small, export, made, sample, tampered
+from worker.backbones import exported_program
 from worker.backbones.exported_program import open_body
 
 FAMILIES = [
@@ -376,3 +378,13 @@ def test_what_no_later_call_needs_is_let_go(small: Path) -> None:
     made = {name for call in body._calls for name in call.results if name is not None}
     over = [name for names in body._over for name in names]
     assert sorted(over) == sorted(made - {body._entered})
+
+
+def test_programs_run_on_a_torch_that_has_no_errors_of_accelerators(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch, "AcceleratorError", raising=False)
+    spec = importlib.util.find_spec(exported_program.__name__)
+    assert spec is not None
+    assert spec.loader is not None
+    imported = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(imported)  # beside the one that other tests use
+    assert torch.OutOfMemoryError in imported._MACHINE_ERRORS
