@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from service.domain.specs import Training
 from worker.machine.cuda_graphs import Graphs
 from worker.machine.devices import device_of
+from worker.machine.pace import Pace
 from worker.machine.placed_samples import PlacedSamples
 from worker.training.augmentation import flip_crop
 from worker.training.autograd_step import AutogradStep, CapturedStep
@@ -36,6 +37,7 @@ class AutogradEpochs:
         self._augmented = training.augmentation == "flip_crop"
         self._size, self._graphs = training.batch_size, graphs
         self._captured: CapturedStep | None = None
+        self._keep_pace = Pace(self._samples.device)
 
     def run(
         self, batches: Sequence[Int[Tensor, " _"]], rate: float, after_batch: Callable[[float], None]
@@ -52,6 +54,7 @@ class AutogradEpochs:
                 self._captured()
             else:
                 self._step(self._batch(rows))
+            self._keep_pace()
             after_batch(number / len(placed))
         count = sum(map(len, placed))
         return float(self._step.total) / count, float(self._step.right) / count
