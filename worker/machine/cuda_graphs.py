@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 _WARM_UPS = 3  # runs in which libraries choose their algorithms and allocate what they keep
+_failed = set[torch.device]()  # devices on which a recording has failed in this process
 
 
 @runtime_checkable
@@ -61,16 +62,30 @@ class CudaGraphs:
                 # Where a recording fails, torch leaves its stream the current one and its generator in the middle of it.
                 torch.cuda.set_stream(before)
                 _renew_generator(self._device)
+                _failed.add(self._device)
                 raise
         replay: Callable[[], None] = graph.replay
         return replay
 
 
-@cache
 def graphs_of(device: torch.device) -> Graphs | None:
-    """The graphs of a device, the same each time; None where it has none."""
+    """The graphs of a device, the same each time; None where it has none, or a recording has failed."""
+    return None if device.type != "cuda" or has_failed(device) else _graphs(device)
+
+
+def has_failed(device: torch.device) -> bool:
+    """Whether a recording has failed on a device in this process, which is then to end after its task.
+
+    Where CUDA cannot end a recording, torch's allocator believes for ever that it goes on: it gives back no memory, and what is
+    recorded next fails. Only calls that differ from version to version of torch could mend that; another process has none of it.
+    """
+    return device in _failed
+
+
+@cache
+def _graphs(device: torch.device) -> Graphs:
     # For each stream that products were computed on, libraries keep memory until the process ends.
-    return CudaGraphs(device) if device.type == "cuda" else None
+    return CudaGraphs(device)
 
 
 @contextmanager

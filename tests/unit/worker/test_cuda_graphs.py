@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from worker.machine.cuda_graphs import CudaGraphs, graphs_of
+from worker.machine import cuda_graphs
+from worker.machine.cuda_graphs import CudaGraphs, graphs_of, has_failed
 from worker.machine.devices import CPU
 
 GPU = torch.device("cuda:0")
@@ -82,6 +83,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
     monkeypatch.setattr(torch, "Generator", lambda _device: Generator(calls))
+    monkeypatch.setattr(cuda_graphs, "_failed", set())
     return calls
 
 
@@ -124,12 +126,28 @@ def test_a_recording_that_fails_leaves_the_stream_and_a_generator_that_draws(cal
     assert calls == ["recording", "current: main", "generator: a new state"]
 
 
+def test_nothing_is_recorded_on_a_gpu_where_a_recording_failed(calls: list[str]) -> None:
+    def work() -> None:
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    assert graphs_of(GPU) is not None
+    assert not has_failed(GPU)
+    with pytest.raises(RuntimeError, match="previous error"):
+        CudaGraphs(GPU).record(work)
+    assert has_failed(GPU)
+    assert graphs_of(GPU) is None
+    other = torch.device("cuda:1")
+    assert not has_failed(other)
+    assert graphs_of(other) is not None
+    cuda_graphs._graphs.cache_clear()
+
+
 def test_the_trainings_of_a_process_share_a_stream_and_a_processor_has_none(
     monkeypatch: pytest.MonkeyPatch, calls: list[str]
 ) -> None:
-    graphs_of.cache_clear()
+    cuda_graphs._graphs.cache_clear()
     monkeypatch.setattr(torch.cuda, "Stream", lambda _device: calls.append("another stream"))
     assert graphs_of(GPU) is graphs_of(GPU)
     assert calls == ["another stream"]
     assert graphs_of(CPU) is None
-    graphs_of.cache_clear()
+    cuda_graphs._graphs.cache_clear()
