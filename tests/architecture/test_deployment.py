@@ -219,8 +219,26 @@ def test_workers_on_gpus_are_asked_for() -> None:
     assert {name for name, service in SERVICES.items() if "profiles" in service} == {"worker-gpu"}
     (device,) = SERVICES["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
+    assert device["count"] == "all"
     # Its image has the default build of torch, with CUDA, whatever index that of the other worker names.
     assert "args" not in SERVICES["worker-gpu"]["build"]
+
+
+def test_a_worker_on_gpus_has_a_process_for_each_in_one_container() -> None:
+    ran, image = SERVICES["worker-gpu"]["command"], command("worker")
+    place = image.index("--concurrency") + 1
+    assert ran == [*image[:place], "${GPUS:-1}", *image[place + 1 :]]
+    # Processes are counted within a container.
+    assert "replicas" not in SERVICES["worker-gpu"]["deploy"]
+    shown = (ROOT / "docs" / "production.md").read_text()
+    commands = [
+        line for line in shown.splitlines() if line.endswith("docker compose --profile gpu up --build --scale worker=0")
+    ]
+    assert [
+        dict(pair.split("=") for pair in line.split(" docker")[0].split() if "=" in pair).get("GPUS")
+        for line in commands
+    ] == [None, "4"]
+    assert "scale worker-gpu=" not in shown
 
 
 # What is made of the sources, and made anew in an image.
