@@ -48,6 +48,7 @@ from worker.job.scoring import score
 from worker.job.trees_beside import saved_answers
 from worker.job.verified import Samples, VerifiedLabels, verified_labels, with_verified
 from worker.job.warnings import reference_warnings
+from worker.machine.gpu_health import still_computes
 from worker.machine.threads import one_thread
 from worker.signals.counts import CountEstimate
 from worker.signals.doubts import Doubt
@@ -97,6 +98,8 @@ def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
         log.exception("database lost", job=job_id)
     except Exception as error:
         log.exception("rescoring failed", job=job_id)
+        if not still_computes(context.device):
+            return  # this process ends; the lease runs out, and another attempt is made
         failure = explain(error)
         _end(context, lambda connection: rescorings.fail(connection, claim, failure, _now()))
 

@@ -51,6 +51,7 @@ from worker.job.scoring import score
 from worker.job.sharing import sharing_of
 from worker.job.steady_training import train_steadily
 from worker.job.trees_beside import save_answers
+from worker.machine.gpu_health import still_computes
 from worker.signals.measurements import Measurements
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
 from worker.training.search import find_rate
@@ -86,28 +87,42 @@ def run(job_id: str, owner: str, context: WorkerContext) -> None:
         _end(context, lambda connection: jobs.requeue(connection, claim, _now(), waits_for=waits_for))
     except CheckpointLost as error:
         log.warning("checkpoint lost, going back", job=job_id, error=str(error))
-        _go_back(claim, context, error)
+        _go_back(claim, context, _damaged(claim, error))
     except Exception as error:
         if isinstance(error, sa.exc.OperationalError) and not is_disk_full(error):
             # The database is away, so nothing can be written. The lease runs out, and another attempt is made.
             log.exception("database lost", job=job_id)
             return
         if isinstance(error, Damaged) and context.blobs.forget(error):
-            _go_back(claim, context, error)
+            _go_back(claim, context, _damaged(claim, error))
             return
         log.exception("job failed", job=job_id)
+        if not still_computes(context.device):
+            # Whatever this process did next would fail, so it ends after this task; the next process may do the job.
+            _go_back(claim, context, _gpu_lost(claim))
+            return
         failure = explain(error)
         get_current_span().set_status(StatusCode.ERROR, failure.code)
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
 
 
-def _go_back(claim: Claim, context: WorkerContext, error: Exception) -> None:
-    """Queue the job again, to go on from what is sound. Each time is an attempt: a disk may damage every file."""
+def _go_back(claim: Claim, context: WorkerContext, failure: JobError) -> None:
+    """Queue the job again, to go on from what is sound. Each time is an attempt, the last of which is a failure: a disk may damage every file."""
     if claim.attempt >= context.settings.max_attempts:
-        failure = JobError(code="damaged", detail=f"{error}; this happened {claim.attempt} times: examine the disk")
         _end(context, lambda connection: jobs.fail(connection, claim, failure, _now()))
     else:
         _end(context, lambda connection: jobs.requeue(connection, claim, _now(), counted=True))
+
+
+def _damaged(claim: Claim, error: Exception) -> JobError:
+    return JobError(code="damaged", detail=f"{error}; this happened {claim.attempt} times: examine the disk")
+
+
+def _gpu_lost(claim: Claim) -> JobError:
+    return JobError(
+        code="worker_lost",
+        detail=f"the GPU stopped in each of {claim.attempt} attempts to compute this job; the workers' logs say why",
+    )
 
 
 @dataclass(frozen=True)

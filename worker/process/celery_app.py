@@ -58,7 +58,9 @@ from worker.job.rescoring import run_rescoring
 from worker.job.tasks import run
 from worker.machine.arithmetic import fix_arithmetic
 from worker.machine.cores import Cores, find_cores
+from worker.machine.cuda_graphs import has_failed
 from worker.machine.devices import choose_device
+from worker.machine.gpu_health import free_unused, still_computes
 from worker.process.calls import CallsBeside
 from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
@@ -71,6 +73,7 @@ log = structlog.get_logger()
 
 # Until a child is up. Celery kills it after 4 s by default, which on a busy machine is before it has begun.
 _CHILD_STARTS_WITHIN_S = 120.0
+_FORK_AGAIN_S = 5.0  # after a process whose GPU does not compute
 
 
 @cache
@@ -201,7 +204,10 @@ def _tidy() -> None:
 
 @contextmanager
 def _known_as(task: str, job_id: str) -> Iterator[None]:
-    """The block is a span of the trace that asked for it; each line that it logs has the ids of the job and of the request."""
+    """The block is a span of the trace that asked for it; each line that it logs has the ids of the job and of the request.
+
+    A process whose GPU cannot go on ends with it.
+    """
     request = current_task.request
     headers = {name: request.get(name) for name in TRACE_HEADERS if request.get(name) is not None}
     request_id = request.get(REQUEST_HEADER)
@@ -210,7 +216,40 @@ def _known_as(task: str, job_id: str) -> Iterator[None]:
         task, trace_of(headers), SpanKind.CONSUMER, {"suspects.job": job_id}
     )
     with span, structlog.contextvars.bound_contextvars(**ids):
-        yield
+        try:
+            yield
+        finally:
+            _leave(worker_context().device)
+
+
+def _take(device: torch.device) -> None:
+    """Begin to use a device. Raises SystemExit where it does not compute: Celery forks another process, and no task goes to any until one can."""
+    try:
+        if device.type == "cuda":
+            # In no parent, whose children could then use none. What torch does without a device's name is meant for this one.
+            torch.cuda.set_device(device)
+        computes = still_computes(device)
+    except RuntimeError as error:
+        log.warning("the GPU cannot be opened", error=str(error))
+        computes = False
+    if not computes:
+        log.error("this process ends: its GPU does not compute", device=str(device))
+        time.sleep(_FORK_AGAIN_S)
+        raise SystemExit(1)
+
+
+def _leave(device: torch.device) -> None:
+    """Leave a device to other processes until the next task. Raises SystemExit where this process must not take one.
+
+    Celery then forks another process and delivers the task again, which finds nothing to do unless its job was put back.
+    """
+    if has_failed(device):
+        log.warning("this process ends: a recording failed on its GPU, and cannot be mended", device=str(device))
+        raise SystemExit(0)
+    if not still_computes(device):
+        log.error("this process ends: its GPU refuses every call since an error", device=str(device))
+        raise SystemExit(1)
+    free_unused(device)
 
 
 def _share_cores() -> None:
@@ -259,7 +298,7 @@ def _prepare_process(**_: object) -> None:
     # A process that cannot compute hangs here and is replaced; one that lacks its device or its files raises. Neither is
     # counted as ready.
     torch.ones(256, 256).mm(torch.ones(256, 256)).sum().item()
-    worker_context()
+    _take(worker_context().device)
     traces = tracer_provider("usual-suspects-worker")
     if traces is not None:
         set_tracer_provider(traces)
