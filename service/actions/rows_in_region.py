@@ -27,9 +27,11 @@ def rows_in_region(ranking: OpenRanking, text: str) -> Array:
 def inside(coordinates: Array, region: Region) -> Array:
     """Which of the points [n, 2] lie in the polygon: bool n. A point without a place lies nowhere."""
     corners = np.array(region.corners)
-    low, high = corners.min(0), corners.max(0)
-    near = np.flatnonzero(((coordinates >= low) & (coordinates <= high)).all(1))
-    x, y = coordinates[near, 0].astype(np.float64), coordinates[near, 1].astype(np.float64)
+    near = _near(coordinates, corners)
+    x, y = (coordinates[near, axis].astype(np.float64) for axis in (0, 1))
+    (left, low), (right, high) = corners.min(0), corners.max(0)
+    exactly = (x >= left) & (x <= right) & (y >= low) & (y <= high)
+    near, x, y = near[exactly], x[exactly], y[exactly]
     crossings = np.zeros(len(near), bool)
     # A ray to the right crosses an odd number of sides from inside.
     for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -39,3 +41,16 @@ def inside(coordinates: Array, region: Region) -> Array:
     found = np.zeros(len(coordinates), bool)
     found[near[crossings]] = True
     return found
+
+
+def _near(coordinates: Array, corners: Array) -> Array:
+    """The points in a box around the corners, and a few beside it: compared as they are stored, which takes a fourth of the time."""
+    most = np.finfo(coordinates.dtype).max
+    # Rounding keeps the order: no point inside is left out.
+    low, high = (ends.clip(-most, most).astype(coordinates.dtype) for ends in (corners.min(0), corners.max(0)))
+    is_near = np.ones(len(coordinates), bool)
+    for axis in (0, 1):
+        values = coordinates[:, axis]
+        is_near &= values >= low[axis]
+        is_near &= values <= high[axis]
+    return np.flatnonzero(is_near)
