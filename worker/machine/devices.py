@@ -1,5 +1,6 @@
 """Devices: networks are on a GPU where there is one, and so are samples where they fit (worker.machine.placed_samples)."""
 
+import gc
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, TypeVar
@@ -78,8 +79,9 @@ def computed_on(device: torch.device, compute: Callable[[torch.device], _Result]
 
 
 def free_unused(device: torch.device) -> None:
-    """Give back the memory of a GPU that torch holds and does not use."""
+    """Give back the memory of a GPU that nothing in this process refers to, so that other processes see the room."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()
 
 

@@ -1,6 +1,4 @@
-"""Whether a GPU can still be computed on, and what a process gives back of it between two tasks."""
-
-import gc
+"""Whether a GPU can still be computed on."""
 
 import torch
 
@@ -16,10 +14,3 @@ def still_computes(device: torch.device) -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def free_unused(device: torch.device) -> None:
-    """Give back the memory of a GPU that nothing in this process refers to, so that other processes see the room."""
-    if device.type == "cuda":
-        gc.collect()
-        torch.cuda.empty_cache()

@@ -59,8 +59,8 @@ from worker.job.tasks import run
 from worker.machine.arithmetic import fix_arithmetic
 from worker.machine.cores import Cores, find_cores
 from worker.machine.cuda_graphs import has_failed
-from worker.machine.devices import choose_device
-from worker.machine.gpu_health import free_unused, still_computes
+from worker.machine.devices import choose_device, free_unused
+from worker.machine.gpu_health import still_computes
 from worker.process.calls import CallsBeside
 from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer

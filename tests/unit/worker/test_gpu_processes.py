@@ -19,8 +19,8 @@ from tests.builders import NOON, add_dataset, add_job
 from worker.job import rescoring, tasks
 from worker.job.context import WorkerContext
 from worker.machine import cuda_graphs
-from worker.machine.devices import CPU
-from worker.machine.gpu_health import free_unused, still_computes
+from worker.machine.devices import CPU, free_unused
+from worker.machine.gpu_health import still_computes
 from worker.process import celery_app
 
 GPU = torch.device("cuda:1")
