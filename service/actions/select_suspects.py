@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -134,8 +135,9 @@ def _kept(
     if query.min_score is not None:
         order = order[: rankings.count_scoring(connection, job.id, ranking.columns, query.by, [query.min_score])[0]]
     wanted = passing_rows(services, connection, job, query, ids)
-    places = np.arange(len(order)) if wanted is None else np.flatnonzero(wanted[order])
-    return (places + 1).astype(np.int32)
+    ranks = np.arange(len(order)) if wanted is None else np.flatnonzero(wanted[order])
+    ranks += 1
+    return ranks.astype(np.int32)
 
 
 def passing_rows(
@@ -167,7 +169,7 @@ def passing_rows(
         named = np.zeros(len(columns), bool)
         named[columns.rows_at([row["index"] for row in rankings.rows_by_id(connection, job.id, ids).values()])] = True
         passing.append(named)
-    return np.logical_and.reduce(passing) if passing else None
+    return reduce(np.logical_and, passing) if passing else None
 
 
 def _decided(connection: sa.Connection, ranking: OpenRanking, query: SuspectQuery) -> list[Array]:
