@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from service.actions.open_audit import AuditState, open_audit, ranked_rows
 from service.actions.second_opinions import SecondOpinions, second_opinions
 from service.audit.goal import Goal, GoalKind, GoalProgress, expected_more_reviews, expected_wrong, progress_of
 from service.audit.log import Log, Members
-from service.audit.measure import Answer, Measured, measure, members_of, parts_of
+from service.audit.measure import Answer, Measured, measure, members_of, parts_of, sizes_of
 from service.audit.working_model import bin_ends, fit_model
 from service.domain.audit import AuditedLabels
 from service.ingest.identities import splits_of
@@ -118,6 +119,7 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
     """Answer by the reviews there are; they may come from anywhere, and the answer holds at every moment."""
     with services.database.read() as connection:
         state = open_audit(services, connection, job, asked.of)
+        ranking = services.open_rankings.get(connection, services.blobs, state.job.id)
         last = audits.last_batch(connection, state.job.id)
         proxy = proxies.get(connection, state.job.id, proxies.last_number(connection, state.job.id))
         names = {one.ranked_by for one in state.models if asked.by or asked.top}
@@ -134,7 +136,17 @@ def measure_labels(services: Services, job: Job, asked: AuditQuestion) -> AuditA
         return measure(log, state.answers, asked.level, members, unsure_is_unknown=asked.worst_case)
 
     def parts(codes: Array, names: Sequence[str]) -> list[PartCounts]:
-        found = parts_of(log, state.answers, codes, len(names), of_models)
+        # By the name of each ranking: what was said since changes no size.
+        sizes = [
+            None
+            if cells is None
+            else ranking.remembered(
+                ("sizes", asked.by, one.ranked_by),
+                partial(sizes_of, codes, len(names), cells, len(one.model.left)),
+            )
+            for one, cells in zip(state.models, of_models, strict=True)
+        ]
+        found = parts_of(log, state.answers, codes, of_models, sizes, len(names))
         return [PartCounts(name, measured(one)) for name, one in zip(names, found, strict=True) if one.by_answer.any()]
 
     def among(rows: Array) -> Measured:

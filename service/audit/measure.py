@@ -73,25 +73,26 @@ def members_of(log: Log, answers: Array, rows: Array, bins: Sequence[Array | Non
     return Members(is_member[log.row], _by_answer(answers[rows]), counted, bins)
 
 
-def parts_of(log: Log, answers: Array, part: Array, count: int, bins: Sequence[Array | None]) -> list[Members]:
-    """The parts 0, 1 … into which `part` (int n) divides all samples, counted in one pass for all of them."""
+def sizes_of(part: Array, count: int, bins: Array, width: int) -> Array:
+    """How many samples of each of `count` parts (int n) are in each of `width` bins: int count x width, in one pass."""
+    cells = np.multiply(part, width, dtype=np.int64)
+    cells += bins
+    return np.bincount(cells, minlength=count * width).reshape(count, width)
+
+
+def parts_of(
+    log: Log, answers: Array, part: Array, bins: Sequence[Array | None], sizes: Sequence[Array | None], count: int
+) -> list[Members]:
+    """The parts 0, 1 … into which `part` (int n) divides all samples; `sizes` has those of `sizes_of` for each model."""
     answered = np.flatnonzero(answers != Answer.NONE)
     kinds = part[answered].astype(np.int64) * len(Answer) + (answers[answered] - Answer.NONE)
     by_answer = np.bincount(kinds, minlength=count * len(Answer)).reshape(count, len(Answer))
-    by_answer[:, 0] = np.bincount(part, minlength=count) - by_answer.sum(axis=1)
-    known: dict[tuple[int, int], Array] = {}
-    for model, one in zip(log.models, bins, strict=True):
-        width = len(model.left)
-        if one is not None and (id(one), width) not in known:
-            cells = np.multiply(part, width, dtype=np.int64)
-            cells += one
-            known[id(one), width] = np.bincount(cells, minlength=count * width).reshape(count, width)
-    counted = [
-        None if one is None else known[id(one), len(model.left)] for model, one in zip(log.models, bins, strict=True)
-    ]
+    known = next((one for one in sizes if one is not None), None)
+    every = np.bincount(part, minlength=count) if known is None else known.sum(axis=1)
+    by_answer[:, 0] = every - by_answer.sum(axis=1)
     logged = part[log.row]
     return [
-        Members(logged == place, by_answer[place], [None if one is None else one[place] for one in counted], bins)
+        Members(logged == place, by_answer[place], [None if one is None else one[place] for one in sizes], bins)
         for place in range(count)
     ]
 

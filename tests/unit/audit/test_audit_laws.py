@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from service.audit.log import Log, draws_of
 from service.audit.martingale import log_capital_against_fewer, log_capital_against_more
-from service.audit.measure import Answer, game_of, measure, members_of, parts_of
+from service.audit.measure import Answer, game_of, measure, members_of, parts_of, sizes_of
 from tests.unit.audit import transcription
 from tests.unit.audit.played_audits import RATES, SCORES, Array, PlayedAudit, members_in, reviewed, scored
 
@@ -182,7 +182,11 @@ def test_parts_counted_at_once_are_counted_as_each_alone(audit: PlayedAudit, cou
     gone = data.draw(st.sets(st.sampled_from(range(len(audit.models)))))
     bins = [None if place in gone else one for place, one in enumerate(audit.rankings)]
     log, answers = audit.log, audit.answers
-    for place, members in enumerate(parts_of(log, answers, part, count, bins)):
+    sizes = [
+        None if one is None else sizes_of(part, count, one, len(model.left))
+        for one, model in zip(bins, log.models, strict=True)
+    ]
+    for place, members in enumerate(parts_of(log, answers, part, bins, sizes, count)):
         alone = members_of(log, answers, np.flatnonzero(part == place), bins)
         assert measure(log, answers, 0.95, members) == measure(log, answers, 0.95, alone)
         assert members.by_answer.sum() == (part == place).sum()
