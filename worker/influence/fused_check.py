@@ -15,7 +15,7 @@ from worker.machine.devices import CPU, Precision, is_out_of_memory
 
 log = structlog.get_logger()
 
-# Such that kernels are compiled as those of most jobs are.
+# Of these sizes the kernels are compiled in the form that most jobs use.
 _ROWS, _COLUMNS, _WIDTH, _CLASSES, _CHECKPOINTS = 300, 1_500, 128, 3, 2
 _TOLERANCE: dict[Precision, float] = {"exact": 1e-4, "fast": 1e-1}  # of the largest number
 _known: dict[tuple[torch.device, Precision], bool] = {}

@@ -137,7 +137,7 @@ def class_sums_kernel(
     plus_count, minus_count = tl.zeros((ROWS,), tl.float32), tl.zeros((ROWS,), tl.float32)
     if HAS_KEYS:
         own_keys = tl.load(row_keys + row, mask=there, other=-1)
-    # Tiles are numbered in 64 bits, as their bounds are: numbers of a large reference are more than 32 count.
+    # The bounds have 64 bits, and so has `tile`. A large reference has more numbers than 32 bits can count.
     for tile in range(tl.load(first_tiles + of_class), tl.load(first_tiles + of_class + 1)):
         influence = _influence(
             inputs + first_row * input_width,

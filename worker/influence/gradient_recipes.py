@@ -11,11 +11,8 @@ from worker.influence.leaf_gradients import BlockOfSamples, LeafGradients, LeafT
 from worker.influence.row_computations import Arrays, Numbers
 
 Side = Literal["train", "reference"]
-TRAINING_ROWS = {
-    "train.activations": 1,
-    "train.logits": 1,
-    "labels": 0,
-}  # axes of arrays of which rows need only their own
+# The axis that training rows are on, in arrays of which a row needs its own part alone.
+TRAINING_ROWS = {"train.activations": 1, "train.logits": 1, "labels": 0}
 SIDES: tuple[Side, Side] = ("train", "reference")
 
 

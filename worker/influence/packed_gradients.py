@@ -81,21 +81,18 @@ class Packing:
         """The rows of some samples, of gradients at all checkpoints."""
         first = _outer(gradients[0])[0]
         rows, (input_width, error_width) = len(first.inputs), self.widths
-        inputs, errors = first.inputs.new_zeros(rows, input_width), first.errors.new_zeros(rows, error_width)
+        packed = PackedGradients(first.inputs.new_zeros(rows, input_width), first.errors.new_zeros(rows, error_width))
         for t, layers in enumerate(gradients):
-            for gradient, place in zip(_outer(layers), self.inputs[t], strict=True):
-                if t == 0 or not self.shared:
-                    _put(inputs, place, gradient.inputs)
-            self._put_errors(errors, t, layers)
-        return PackedGradients(inputs, errors)
+            if t == 0 or not self.shared:
+                for gradient, place in zip(_outer(layers), self.inputs[t], strict=True):
+                    _put(packed.inputs, place, gradient.inputs)
+            self.put_errors(packed, t, layers)
+        return packed
 
     def put_errors(self, packed: PackedGradients, t: int, layers: Layers) -> None:
-        """Overwrite the errors at checkpoint t."""
-        self._put_errors(packed.errors, t, layers)
-
-    def _put_errors(self, errors: Float[Tensor, "n q"], t: int, layers: Layers) -> None:
+        """Write the errors at checkpoint t, in place of those that are there."""
         for gradient, place in zip(_outer(layers), self.errors[t], strict=True):
-            _put(errors, place, gradient.errors)
+            _put(packed.errors, place, gradient.errors)
 
 
 def _outer(layers: Layers) -> list[Outer]:
