@@ -66,16 +66,18 @@ def run(source: Source, count: int, first: int = 0) -> Tally:
     """Read `count` files made from a source, each within its time and MOST_MIB."""
     tally, number = Tally(source.name), first
     while number < first + count:
-        number = _run_until_it_ends(source, number, first + count, tally)
+        # Made here, since a process that is ended would leave it behind, in memory.
+        with tempfile.TemporaryDirectory(dir=_SCRATCH if _SCRATCH.is_dir() else None) as folder:
+            number = _run_until_it_ends(source, number, first + count, tally, Path(folder))
     return tally
 
 
-def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally) -> int:
+def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally, folder: Path) -> int:
     """Read files from `begin` in one process, up to the first that fails; the number of the next one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "tests.fuzz.campaign"])  # so that a process begins at once
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_read_all, args=(source.name, begin, end, theirs), daemon=True)
+    process = context.Process(target=_read_all, args=(source.name, begin, end, folder, theirs), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -99,25 +101,24 @@ def _run_until_it_ends(source: Source, begin: int, end: int, tally: Tally) -> in
     return end
 
 
-def _read_all(name: str, begin: int, end: int, tell: Connection) -> None:
+def _read_all(name: str, begin: int, end: int, folder: Path, tell: Connection) -> None:
     source = SOURCES[name]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Confinement(seconds=10**6).enter(0)  # of the memory that the service allows
     pa.set_cpu_count(1)
-    with tempfile.TemporaryDirectory(dir=_SCRATCH if _SCRATCH.is_dir() else None) as folder:
-        for number in range(begin, end):
-            content = source.file(number)
-            within = WITHIN_S * max(1.0, len(content) / (FULL_SPEED_MIB * 2**20))
-            tell.send(within)
-            before, started = _peak_mib(), time.process_time()
-            outcome = read(source, content, Path(folder))
-            seconds, peak_mib = time.process_time() - started, _peak_mib()
-            if seconds > within and outcome in (_READ, _REFUSED):
-                outcome = f"took {seconds:.0f} s of processor time"
-            # A peak that was there before is of making the file, or of an earlier one.
-            if peak_mib > max(MOST_MIB, before) and outcome in (_READ, _REFUSED):
-                outcome = f"took the process to {peak_mib:.0f} MiB"
-            tell.send((outcome, seconds, peak_mib if peak_mib > before else 0.0))
+    for number in range(begin, end):
+        content = source.file(number)
+        within = WITHIN_S * max(1.0, len(content) / (FULL_SPEED_MIB * 2**20))
+        tell.send(within)
+        before, started = _peak_mib(), time.process_time()
+        outcome = read(source, content, folder)
+        seconds, peak_mib = time.process_time() - started, _peak_mib()
+        if seconds > within and outcome in (_READ, _REFUSED):
+            outcome = f"took {seconds:.0f} s of processor time"
+        # A peak that was there before is of making the file, or of an earlier one.
+        if peak_mib > max(MOST_MIB, before) and outcome in (_READ, _REFUSED):
+            outcome = f"took the process to {peak_mib:.0f} MiB"
+        tell.send((outcome, seconds, peak_mib if peak_mib > before else 0.0))
 
 
 def _read_by_service(source: Source, number: int) -> tuple[str, float]:
