@@ -8,7 +8,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.settings import Settings
-from service.store.engine import SchemaTooNew, migrate, schema_state
+from service.store.engine import NotUnicode, SchemaTooNew, migrate, schema_state
 
 
 def main(action: str = "up", revision: str = "head") -> None:
@@ -17,7 +17,7 @@ def main(action: str = "up", revision: str = "head") -> None:
     try:
         settings.home.mkdir(parents=True, exist_ok=True)
         found = schema_state(settings.database) if action == "status" else migrate(settings.database, revision)
-    except (OSError, SQLAlchemyError, SchemaTooNew, CommandError) as error:
+    except (OSError, SQLAlchemyError, SchemaTooNew, NotUnicode, CommandError) as error:
         sys.exit(str(getattr(error, "orig", None) or error))
     sys.stdout.write(json.dumps({**asdict(found), "fits": found.fits}))
 

@@ -104,14 +104,16 @@ def open_database(url: str, silence_s: float = _SILENCE_S) -> Database:
         sa.event.listen(engine, "connect", _configure_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
     else:
-        noticed = {name: value for name, value in _noticing(silence_s).items() if name not in parsed.query}
-        engine = sa.create_engine(parsed, connect_args=noticed, pool_pre_ping=True, **_OPTIONS)
+        # Text is Unicode, whatever PGCLIENTENCODING or the database says: psycopg gives bytes for another encoding.
+        options = _noticing(silence_s) | {"client_encoding": "utf8"}
+        options = {name: value for name, value in options.items() if name not in parsed.query}
+        engine = sa.create_engine(parsed, connect_args=options, pool_pre_ping=True, **_OPTIONS)
         sa.event.listen(engine, "handle_error", _ended_by_server)
         sa.event.listen(engine, "begin", partial(_begin_postgresql, f"SET LOCAL {_IDLE} = {round(silence_s * 1000)}"))
     return Database(engine)
 
 
-def _noticing(silence_s: float) -> dict[str, int]:
+def _noticing(silence_s: float) -> dict[str, int | str]:
     """Options of a connection to PostgreSQL by which a server whose host is gone is noticed; Linux waits for two hours."""
     step = max(round(silence_s / 6), 1)
     return {
@@ -185,6 +187,10 @@ class SchemaTooNew(Exception):
     """A newer version has changed the database in a way that this version cannot bear."""
 
 
+class NotUnicode(Exception):
+    """The database keeps text in an encoding that cannot hold what clients upload."""
+
+
 @dataclass(frozen=True)
 class SchemaState:
     """The schema that a database has (None: empty), the newest one of this version, and the oldest code that the database bears."""
@@ -219,7 +225,8 @@ def schema_state(url: str) -> SchemaState:
 def migrate(url: str, to: str = "head") -> SchemaState:
     """Bring the database to a schema, the newest unless another is named; safe when several processes start at once.
 
-    A database of a newer version is left as it is where this version can run with it. Raises SchemaTooNew where it cannot.
+    A database of a newer version is left as it is where this version can run with it. Raises SchemaTooNew where it cannot, and
+    NotUnicode for a database of PostgreSQL whose encoding is not UTF8.
     """
     from alembic import command
 
@@ -227,6 +234,7 @@ def migrate(url: str, to: str = "head") -> SchemaState:
     try:
         with database.write() as connection:
             if connection.dialect.name == "postgresql":
+                _refuse_other_encodings(connection)
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
             found = _state(connection, _newest())
             if found.is_newer:
@@ -248,6 +256,15 @@ def migrate(url: str, to: str = "head") -> SchemaState:
             return _state(connection, found.newest)
     finally:
         database.close()
+
+
+def _refuse_other_encodings(connection: sa.Connection) -> None:
+    encoding = connection.execute(sa.text("SHOW server_encoding")).scalar_one()
+    if encoding != "UTF8":
+        name = connection.engine.url.database
+        raise NotUnicode(
+            f"the database {name} keeps text as {encoding}, and needs UTF8: create it with CREATE DATABASE {name} ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 @cache

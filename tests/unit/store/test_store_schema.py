@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from alembic.script import ScriptDirectory
 
 from service.store import datasets, engine
-from service.store.engine import SchemaTooNew, migrate, open_database, schema_state
+from service.store.engine import NotUnicode, SchemaTooNew, migrate, open_database, schema_state
 from tests import servers
 from tests.builders import add_dataset
 
@@ -29,6 +29,19 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield own
     if request.param != "sqlite":
         servers.administer(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_unicode_is_refused_with_the_cure(postgres_url: str, encoding: str) -> None:
+    name = f"own_{uuid.uuid4().hex[:8]}"
+    locale = "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
+    servers.administer(postgres_url, f"CREATE DATABASE {name} ENCODING '{encoding}' {locale}")
+    try:
+        with pytest.raises(NotUnicode, match=f"keeps text as {encoding}.*ENCODING 'UTF8'"):
+            migrate(sa.make_url(postgres_url).set(database=name).render_as_string(hide_password=False))
+    finally:
+        servers.administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def upgraded_elsewhere(url: str, oldest: str) -> None:
