@@ -12,7 +12,7 @@ from service.domain.dataset import ClientWarning
 from service.ingest.encoding import BAD_BYTES, TextEncoding, text_encoding, utf_8_copy, without_strays
 from service.ingest.readers import plain_lines
 from service.ingest.readers.delimited_rows import TableCounts, TableRows
-from service.ingest.readers.line_blocks import LineBlocks
+from service.ingest.readers.line_blocks import RowBlocks
 from service.ingest.readers.table_form import SAMPLE, TableForm, form_of
 from service.ingest.readers.text_rows import (
     SPACES,
@@ -201,17 +201,17 @@ class _Lines:
 def _plain_batches(
     path: Path, form: TableForm, rows: TableRows, most: int, start: _Start, numbers: Collection[str]
 ) -> Iterator[Batch]:
-    """Batches of a file in UTF-8, those of plain lines at once. At its end `start` says from where it was not read.
+    """Batches of a file in UTF-8, those of plain rows at once. At its end `start` says from where it was not read.
 
     Batches are the same as if all rows were read one by one, but for the columns `numbers`. These are texts again from the
     first batch on in which one of them holds anything else, so that few batches are read twice.
     """
-    blocks, typed = LineBlocks(path), True
+    blocks, typed = RowBlocks(path, form.quote), True
     while start.line is not None:
         block = blocks.batch(start.read_from, most)
         if block is None:
             return
-        if not block.lines:
+        if not block.rows:
             start.line = None
             return
         # The first column stays a text: by it a comment or a repeated header is known.
@@ -220,7 +220,7 @@ def _plain_batches(
         if columns is None and numeric:
             typed, columns = False, plain_lines.columns_of(block, form)
         if columns is not None:
-            yield rows.plain_batch(columns, start.line)
+            yield rows.plain_batch(columns, start.line, block.first_lines)
             start.line, start.read_from = start.line + block.lines, block.stop
             continue
         with path.open(encoding="utf-8", newline="") as text:

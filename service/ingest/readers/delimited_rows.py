@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from service.domain.dataset import ClientWarning, SkippedRow
@@ -123,13 +124,16 @@ class TableRows:
             return bad_byte(bad[0])
         return ""
 
-    def plain_batch(self, columns: Sequence[Any], line: int) -> Batch:
-        """A batch of plain rows from this line on, none of which is skipped; no rows may be held."""
+    def plain_batch(self, columns: Sequence[Any], line: int, first_lines: npt.NDArray[np.int64] | None = None) -> Batch:
+        """A batch of plain rows from this line on, none of which is skipped; no rows may be held.
+
+        `first_lines` tells how many lines there are before each row, None that each row is one.
+        """
         first, self.index = self.index + 1, self.index + len(columns[0])
         return Batch(
             rows=pa.RecordBatch.from_arrays(list(columns), names=list(self.form.names)),
             index=np.arange(first, self.index + 1, dtype=np.int64),
-            where=lambda position: f"line {line + position}",
+            where=lambda position: f"line {line + (position if first_lines is None else int(first_lines[position]))}",
         )
 
     def batch(self) -> Batch:

@@ -1,4 +1,4 @@
-"""Lines that are read many at once give the rows, places and batches that they give one by one."""
+"""Rows that are read many at once give the values, places and batches that they give one by one."""
 
 import random
 from collections.abc import Collection
@@ -10,7 +10,7 @@ import pytest
 from service.domain.dataset import DatasetSpec
 from service.domain.errors import Malformed
 from service.ingest import Limits, ingest
-from service.ingest.readers import delimited, plain_lines
+from service.ingest.readers import delimited, line_blocks, plain_lines, table_form
 from service.ingest.readers.delimited import open_delimited
 from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
@@ -27,7 +27,13 @@ ODD = {
     "comment": ["# said", "// said", "#5,6,7,8"],
     "header": ["a,b,c,label", " a, b ,c,label"],
     "quoted": ['"1",2,3,x', '1,"2,5",3,x', '1,2,3,"x ""y"""'],
-    "multiline": ['1,"2\n\n5",3,x', '1,"2\r\n5\r6",3,x'],
+    "doubled": ['"","""",""" "",",x', '"a,""",2,"""b""",x', '1,2,3,"x"'],
+    "multiline": ['1,"2\n\n5",3,x', '"b\r\n","""\n",3,"\n"'],
+    "multiline with a return": ['1,"2\r\n5\r6",3,x'],
+    "quote within": ['1,5" disk,3,x', '1,5"" disk,3,x'],
+    "quote within, and one that opens": ['1,a"b,",c"d",x'],
+    "quote after a space": ['1, "a",3,x'],
+    "text after a quote": ['1,"a" ,3,x', '1,"a"b,"c,3,x'],
     "stray": ['1,"a"b",3,x'],
     "open": ['1,"abc,3,x'],
     "carriage return": ["1,2\r3,4,x"],
@@ -37,7 +43,9 @@ ODD = {
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches, and rows that tell how quotes are used before all that is odd."""
     monkeypatch.setattr(delimited, "_BATCH_ROWS", 1)
+    monkeypatch.setattr(table_form, "_STRICT_ROWS", 100)
 
 
 def batches(path: Path) -> list[object]:
@@ -76,7 +84,7 @@ def test_rows_read_at_once_are_those_read_one_by_one(
     assert at_once == batches(path)
 
 
-@pytest.mark.parametrize("odd", ["none", "ragged", "quoted", "stray"])
+@pytest.mark.parametrize("odd", ["none", "ragged", "quoted", "multiline", "stray"])
 def test_batches_of_long_rows_end_where_they_end_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
 ) -> None:
@@ -86,8 +94,8 @@ def test_batches_of_long_rows_end_where_they_end_one_by_one(
     assert at_once == batches(path)
 
 
-def test_plain_lines_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path / "a.csv", ODD["ragged"], "\n", 1)
+def read_at_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each block of rows, whether it was read at once."""
     found: list[bool] = []
     real = plain_lines.columns_of
 
@@ -98,7 +106,47 @@ def test_plain_lines_are_read_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(plain_lines, "columns_of", seen)
     batches(path)
-    assert found.count(True) >= 1
+    return found
+
+
+def test_plain_rows_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert True in read_at_once(written(tmp_path / "a.csv", ODD["ragged"], "\n", 1), monkeypatch)
+
+
+@pytest.mark.parametrize("odd", ["quoted", "doubled", "multiline"])
+def test_rows_with_sound_quotes_are_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str) -> None:
+    monkeypatch.setattr(line_blocks, "_LOOKED_AT", 100)
+    assert set(read_at_once(written(tmp_path / "a.csv", ODD[odd], "\n", 1), monkeypatch)) == {True}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_drawn_quotes_give_the_rows_that_they_give_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    chosen = random.Random(11)
+    delimiter = "," if name == "a.csv" else "\t"
+    monkeypatch.setattr(line_blocks, "_LOOKED_AT", 100)
+    for _ in range(40):
+        lines = [delimiter.join("123x")] * 300
+        for _ in range(chosen.randrange(1, 4)):
+            drawn = "".join(chosen.choices(['"', '""', delimiter, "\n", "a", " "], k=chosen.randrange(2, 9)))
+            values = ["1", drawn if chosen.random() < 0.4 else f'"{drawn}"', "3", "x"]
+            lines.insert(chosen.randrange(150, 300), delimiter.join(values))
+        path = tmp_path / name
+        path.write_text("\n".join([delimiter.join(["a", "b", "c", "label"]), *lines]), newline="")
+        at_once = batches(path)
+        with monkeypatch.context() as patch:
+            patch.setattr(plain_lines, "takes", lambda _form: False)
+            assert at_once == batches(path)
+
+
+def test_a_quote_in_tsv_that_takes_whole_rows_in_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    lines = ["1\t2\t3\tx"] * 300
+    path.write_text("\n".join(["a\tb\tc\tlabel", *lines, '1\t"2\t3\tx', *lines[:2], '1\t2"\t3\tx', *lines]))
+    source = open_delimited(Upload(path, path.name, DatasetSpec(), Limits(), tmp_path))
+    skipped = [one for batch in source.batches(False) for one in batch.skipped]
+    assert [(one.index, one.where) for one in skipped] == [(300, "line 302")]
 
 
 NUMBERS = {
