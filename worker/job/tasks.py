@@ -1,60 +1,36 @@
-"""One job in a worker: claim, load, compute, record. Everything that a job reads and writes passes through here."""
+"""One job in a worker: claim, load, compute, record."""
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 import structlog
 from opentelemetry.trace import StatusCode, get_current_span
-from safetensors.torch import save_file
 
 from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
-from service.domain.specs import JobSpec
-from service.domain.stage import FIRST
 from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
-from service.store.blobs import Blobs
 from service.store.jobs import Claim, Job, LeaseLost
-from service.store.seal import read_json, remove_sealed, sealed_write
-from worker.backbones import BackboneContext
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
+from worker.job.attempt import Attempt, ScoredJob
 from worker.job.context import (
     CheckpointLost,
-    InputsLost,
-    StoredAtTimes,
     WorkerContext,
-    checkpoint_path,
-    checkpoint_to_resume,
-    found_rate_path,
-    load_checkpoint,
-    preprocessing_path,
-    remove_parts,
     scratch_of,
-    with_found_rate,
 )
 from worker.job.failures import explain
-from worker.job.first_ranking import first_ranking
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
-from worker.job.measuring import Scored, measure
+from worker.job.measuring import measure
 from worker.job.phase_timer import PhaseTimer
 from worker.job.predictions import NO_EPOCH, measure_predictions
-from worker.job.preparation import JobSamples, PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
-from worker.job.scoring import score
 from worker.job.sharing import sharing_of
-from worker.job.steady_training import train_steadily
-from worker.job.trees_beside import save_answers
+from worker.job.trained import score_trained
 from worker.machine.gpu_health import still_computes
-from worker.signals.measurements import Measurements
-from worker.training.loop import EpochMetrics, TrainingState, checkpoints, learning_rate
-from worker.training.search import find_rate
 
 log = structlog.get_logger()
 
@@ -125,16 +101,6 @@ def _gpu_lost(claim: Claim) -> JobError:
     )
 
 
-@dataclass(frozen=True)
-class _ScoredJob:
-    """The result of scoring; `spec` has the learning rate that was found, `epochs` are those of the checkpoints."""
-
-    samples: JobSamples
-    spec: JobSpec
-    scored: Scored
-    epochs: list[int]
-
-
 def _compute(claim: Claim, context: WorkerContext, heartbeat: Heartbeat) -> tuple[RankingResult, dict[str, float]]:
     with context.database.read() as connection:
         job = jobs.get(connection, claim.job_id)
@@ -153,13 +119,14 @@ def _computed(
     dataset = open_canonical(blobs.canonical(job.dataset_id))
     job = _with_model(job, dataset, claim, context)
     with scratch_of(blobs, job.id, claim.owner, heartbeat.is_held) as scratch:
+        attempt = Attempt(job, dataset, scratch, context, heartbeat, timer)
         match dataset.header.modality:
             case "trace":
-                found = _score_recorded(job, dataset, scratch, context, heartbeat, timer)
+                found = _score_recorded(attempt)
             case "predictions":
-                found = _score_predicted(job, dataset, scratch, heartbeat, timer)
+                found = _score_predicted(attempt)
             case _:
-                found = _score_trained(job, dataset, scratch, context, heartbeat, timer, last_recorded_epoch)
+                found = score_trained(attempt, last_recorded_epoch)
         heartbeat.enter(State.RANKING, f"ranking {len(found.samples.rows)} samples")
         timer.lap("scoring_s")
         outcome = rank(found.samples, found.spec, found.scored, dataset)
@@ -186,219 +153,32 @@ def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerConte
     return job.model_copy(update={"spec": spec})
 
 
-def _score_trained(
-    job: Job,
-    dataset: Canonical,
-    scratch: Path,
-    context: WorkerContext,
-    heartbeat: Heartbeat,
-    timer: PhaseTimer,
-    last_recorded_epoch: int,
-) -> _ScoredJob:
-    spec, blobs = job.spec, context.blobs
-    reference = open_canonical(blobs.canonical(job.reference_dataset_id)) if job.reference_dataset_id else None
-    backbones = context.backbone_context(
-        scratch, lambda share: heartbeat.report(State.PREPARING, share, f"{_BACKBONE}: {share:.0%}")
-    )
-    prepared = prepare(spec, dataset, reference, context.device, backbones)
-    if prepared.preprocessing is not None:
-        path = preprocessing_path(blobs, job.id)
-        prepared.preprocessing.save(path)
-        blobs.upload(path)
-    if prepared.trees is not None and job.result is None:
-        timer.lap("preparing_s")
-        first = first_ranking(prepared, prepared.trees, spec, dataset, _report_first(heartbeat))
-        _record_first(heartbeat, context, first, timer)
-    if spec.training.find_learning_rate:
-        heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
-        spec = _with_found_rate(prepared, spec, blobs, job.id)
-    heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
-    timer.lap("preparing_s")
-    ran, spec = _fit_steadily(prepared, spec, blobs, job.id, heartbeat, timer, last_recorded_epoch)
-    folder, weights, epochs = blobs.job(job.id) / "checkpoints", blobs.model(job.id), checkpoints(spec.training, ran)
-    _export_weights(checkpoint_path(folder, epochs[-1]), weights)
-    blobs.upload(weights)
-    rates = [learning_rate(spec.training, epoch) for epoch in epochs]
-    heartbeat.enter(State.SCORING, "running the checkpoints over every sample")
-    timer.lap("training_s")
-    with sharing_of(heartbeat.claim, context) as sharing:
-        scored = score(
-            prepared,
-            spec,
-            rates,
-            lambda t: load_checkpoint(checkpoint_path(folder, epochs[t])).model,
-            scratch,
-            _report_scoring(heartbeat, timer),
-            sharing.begin,
-        )
-    if isinstance(scored.measurements, Measurements) and scored.measurements.by_trees is not None:
-        blobs.upload(save_answers(folder, scored.measurements.by_trees))
-    _check_inputs(backbones, blobs, heartbeat)
-    return _ScoredJob(prepared, spec, scored, epochs)
-
-
-def _report_first(heartbeat: Heartbeat) -> Callable[[float], None]:
-    return lambda share: heartbeat.report(State.PREPARING, 0.2 + 0.6 * share, "a first ranking by trees")
-
-
-def _record_first(heartbeat: Heartbeat, context: WorkerContext, found: RankingResult, timer: PhaseTimer) -> None:
-    """Let clients see the first ranking, which that of the completed job replaces. Its files are kept."""
-    claim = heartbeat.claim
-    folder = context.blobs.ranking(claim.job_id, FIRST)
-    heartbeat.renew()
-    ranking_columns.save(folder, found.table, found.result["signals"], found.columns)
-    context.blobs.upload(folder)
-    with context.database.write() as connection:
-        jobs.record_first(connection, claim, {**found.result, "timings": timer.laps}, _now())
-        rankings.save(connection, claim.job_id, found.table)
-        rankings.save_summaries(connection, claim.job_id, found.summaries)
-    timer.lap("first_ranking_s")
-
-
-def _check_inputs(backbones: BackboneContext, blobs: Blobs, heartbeat: Heartbeat) -> None:
-    """Raise InputsLost, and forget what was computed, where a cached array was damaged while the job computed with it."""
-    try:
-        backbones.features.check_again()
-    except Damaged as error:
-        heartbeat.renew()
-        folder = blobs.job(heartbeat.claim.job_id)
-        blobs.discard(folder / "checkpoints")
-        blobs.discard(folder / "learning_rate.json")
-        raise InputsLost(str(error)) from error
-
-
-def _score_recorded(
-    job: Job, dataset: Canonical, scratch: Path, context: WorkerContext, heartbeat: Heartbeat, timer: PhaseTimer
-) -> _ScoredJob:
+def _score_recorded(attempt: Attempt) -> ScoredJob:
     """Score a training that was recorded elsewhere."""
-    recording = open_recording(job.spec, dataset, scratch)
+    job, heartbeat = attempt.job, attempt.heartbeat
+    recording = open_recording(job.spec, attempt.dataset, attempt.scratch)
     heartbeat.enter(State.SCORING, "reading the recorded checkpoints")
-    timer.lap("preparing_s")
-    report = _report_scoring(heartbeat, timer)
-    with sharing_of(heartbeat.claim, context) as sharing:
+    attempt.timer.lap("preparing_s")
+    with sharing_of(heartbeat.claim, attempt.context) as sharing:
         scored = measure(
             recording.samples,
             job.spec,
             recording.train,
             recording.reference,
-            report,
+            attempt.report_scoring,
             begin=sharing.begin,
-            device=context.device,
+            device=attempt.context.device,
         )
-    return _ScoredJob(recording.samples, job.spec, scored, recording.epochs)
+    return ScoredJob(recording.samples, job.spec, scored, recording.epochs)
 
 
-def _score_predicted(
-    job: Job, dataset: Canonical, scratch: Path, heartbeat: Heartbeat, timer: PhaseTimer
-) -> _ScoredJob:
+def _score_predicted(attempt: Attempt) -> ScoredJob:
     """Score out-of-sample predictions, for which nothing is trained."""
-    heartbeat.enter(State.SCORING, "reading the predictions")
-    timer.lap("preparing_s")
-    samples, scored = measure_predictions(job.spec, dataset, scratch, _report_scoring(heartbeat, timer))
-    return _ScoredJob(samples, job.spec, scored, [NO_EPOCH])
-
-
-def _export_weights(checkpoint: Path, path: Path) -> None:
-    """Write the weights at the end of training as safetensors."""
-    weights = {name: value.contiguous() for name, value in load_checkpoint(checkpoint).model.items()}
-    with sealed_write(path, durable=True) as part:
-        save_file(weights, part)
-
-
-def _report_scoring(heartbeat: Heartbeat, timer: PhaseTimer) -> Callable[[float], None]:
-    def report(share: float) -> None:
-        timer.keep("scoring_s")
-        heartbeat.report(State.SCORING, share, "measuring influence")
-
-    return report
-
-
-def _with_found_rate(prepared: PreparedJob, spec: JobSpec, blobs: Blobs, job_id: str) -> JobSpec:
-    # Kept in a file, so that another attempt, perhaps on another machine, trains with the same rate.
-    path = found_rate_path(blobs, job_id)
-    known = read_json(path)
-    if known is None or not isinstance(known.get("rate"), float):
-        groups = None if prepared.groups is None else prepared.groups.train
-        found = find_rate(prepared.model, prepared.inputs, prepared.planted.labels, spec.training, groups)
-        known = asdict(found)
-        _keep_rate(blobs, path, known)
-    return with_found_rate(spec, known)
-
-
-def _keep_rate(blobs: Blobs, path: Path, found: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with sealed_write(path) as part:
-        part.write_text(json.dumps(found))
-    blobs.upload(path)
-
-
-def _fit_steadily(
-    prepared: PreparedJob,
-    spec: JobSpec,
-    blobs: Blobs,
-    job_id: str,
-    heartbeat: Heartbeat,
-    timer: PhaseTimer,
-    last_recorded_epoch: int,
-) -> tuple[int, JobSpec]:
-    recorded, rate = last_recorded_epoch, found_rate_path(blobs, job_id)
-
-    def begin_again(lower: JobSpec) -> None:
-        nonlocal recorded
-        recorded = 0
-        heartbeat.renew()
-        # In this order: weights that another rate led to must not be gone on with.
-        blobs.discard(blobs.job(job_id) / "checkpoints")
-        _keep_rate(blobs, rate, {"rate": lower.training.learning_rate})
-        heartbeat.resume_at(State.TRAINING, 0.0, f"epoch 1/{lower.training.epochs}, again at a lower learning rate")
-
-    def fit_at(rated: JobSpec) -> int:
-        return _fit(prepared, rated, blobs, job_id, heartbeat, timer, recorded)
-
-    return train_steadily(spec, prepared.model, fit_at, begin_again)
-
-
-def _fit(
-    prepared: PreparedJob,
-    spec: JobSpec,
-    blobs: Blobs,
-    job_id: str,
-    heartbeat: Heartbeat,
-    timer: PhaseTimer,
-    last_recorded_epoch: int,
-) -> int:
-    folder, stored = blobs.checkpoints(job_id, heartbeat.is_held), StoredAtTimes(blobs)
-    kept, epochs = checkpoints(spec.training), spec.training.epochs
-    if spec.training.early_stopping is not None:
-        kept = list(range(1, epochs + 1))  # which ones will be scored is known at the end
-    remove_parts(folder, heartbeat.is_held)
-    resume = checkpoint_to_resume(folder, kept)
-
-    def after_epoch(state: TrainingState, metrics: EpochMetrics) -> None:
-        # Metrics first: an epoch whose checkpoint was not written is computed again and has the same metrics.
-        if metrics.epoch > last_recorded_epoch:
-            heartbeat.record_metrics(metrics)
-        newest = checkpoint_path(folder, state.epoch)
-        state.save(newest)
-        if state.epoch - 1 not in kept:
-            remove_sealed(checkpoint_path(folder, state.epoch - 1))
-        timer.keep("training_s")
-        stored.store(newest, timer.path, kept=state.epoch in kept, at_once=heartbeat.is_stopping)
-        share = state.epoch / epochs
-        heartbeat.report(State.TRAINING, share, f"epoch {min(state.epoch + 1, epochs)}/{epochs}")
-
-    def after_batch(done: float) -> None:
-        heartbeat.report(State.TRAINING, done / epochs, f"epoch {min(int(done) + 1, epochs)}/{epochs}")
-
-    if resume is not None:
-        # What an earlier attempt trained says nothing of this one's speed.
-        heartbeat.resume_at(State.TRAINING, resume.epoch / epochs, f"epoch {min(resume.epoch + 1, epochs)}/{epochs}")
-    ran = fit(prepared, spec, resume, after_epoch, after_batch)
-    heartbeat.renew()
-    for epoch in set(kept) - set(checkpoints(spec.training, ran)):
-        remove_sealed(checkpoint_path(folder, epoch))
-    blobs.upload_difference(folder)
-    return ran
+    spec = attempt.job.spec
+    attempt.heartbeat.enter(State.SCORING, "reading the predictions")
+    attempt.timer.lap("preparing_s")
+    samples, scored = measure_predictions(spec, attempt.dataset, attempt.scratch, attempt.report_scoring)
+    return ScoredJob(samples, spec, scored, [NO_EPOCH])
 
 
 def _record(claim: Claim, context: WorkerContext, outcome: RankingResult, timings: dict[str, float]) -> None:

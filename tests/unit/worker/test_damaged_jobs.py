@@ -22,7 +22,7 @@ from tests.builders import add_dataset, add_job
 from tests.damage import cut_short, flip_bit
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, text_network
-from worker.job import tasks
+from worker.job import tasks, trained
 from worker.job.context import WorkerContext, checkpoint_path
 from worker.job.preparation import fit
 from worker.job.scoring import score
@@ -76,11 +76,11 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, after: Callable[[], None]) -> N
     """Do something once, when training is over and nothing is scored yet."""
 
     def disturbed(*given: Any, **options: Any) -> Any:
-        monkeypatch.setattr(tasks, "score", score)
+        monkeypatch.setattr(trained, "score", score)
         after()
         return score(*given, **options)
 
-    monkeypatch.setattr(tasks, "score", disturbed)
+    monkeypatch.setattr(trained, "score", disturbed)
 
 
 @pytest.mark.parametrize(("epoch", "damage"), [(1, flip_bit), (2, Path.unlink), (4, cut_short), (6, flip_bit)])
@@ -92,7 +92,7 @@ def test_a_damaged_checkpoint_is_trained_again_from_the_one_before(
     job = run(context, info, "job_2")
     assert (job.state, job.attempts) == (State.QUEUED, 1)
     resumed: list[int] = []
-    monkeypatch.setattr(tasks, "fit", _noting(fit, resumed))
+    monkeypatch.setattr(trained, "fit", _noting(fit, resumed))
     job = again(context, "job_2")
     assert (job.state, job.attempts) == (State.COMPLETED, 2), job.error
     assert resumed == [max([kept for kept in KEPT if kept < epoch], default=0)]
@@ -189,12 +189,12 @@ def test_a_job_whose_features_were_damaged_while_it_read_them_begins_anew(
     assert run(context, info, "job_1", **training).state == State.COMPLETED
 
     def damaged(*given: Any, **options: Any) -> Any:
-        monkeypatch.setattr(tasks, "fit", fit)
+        monkeypatch.setattr(trained, "fit", fit)
         (file,) = blobs.features.glob("*/0.npy")
         flip_bit(file, 0.9)
         return fit(*given, **options)
 
-    monkeypatch.setattr(tasks, "fit", damaged)
+    monkeypatch.setattr(trained, "fit", damaged)
     job = run(context, info, "job_2", **training)
     assert (job.state, job.attempts) == (State.QUEUED, 1)
     assert list(blobs.checkpoints("job_2").iterdir()) == []

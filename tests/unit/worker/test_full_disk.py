@@ -19,7 +19,7 @@ from tests.builders import add_dataset, add_job
 from tests.disk import CannotMount, Disk, mounted
 from worker.backbones.feature_cache import FeatureCache
 from worker.influence import activations
-from worker.job import tasks
+from worker.job import tasks, trained
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import Heartbeat
 from worker.machine.devices import CPU
@@ -68,7 +68,7 @@ def ranking(context: WorkerContext, job_id: str) -> list[dict[str, Any]]:
 
 def filled_at(monkeypatch: pytest.MonkeyPatch, disk: Disk, state: State) -> None:
     """Fill the disk when a job enters a phase, once."""
-    enter, prepare = Heartbeat.enter, tasks.prepare  # type: ignore[attr-defined]
+    enter, prepare = Heartbeat.enter, trained.prepare  # type: ignore[attr-defined]
 
     def entering(self: Heartbeat, entered: State, detail: str) -> None:
         enter(self, entered, detail)
@@ -82,7 +82,7 @@ def filled_at(monkeypatch: pytest.MonkeyPatch, disk: Disk, state: State) -> None
 
     monkeypatch.setattr(Heartbeat, "enter", entering)
     if state == State.PREPARING:
-        monkeypatch.setattr(tasks, "prepare", preparing)
+        monkeypatch.setattr(trained, "prepare", preparing)
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -22,7 +22,7 @@ from service.store.tables import rescorings as rescorings_table
 from service.store.tables import suspects
 from tests.builders import NOON, add_dataset, add_job
 from worker.influence import activations
-from worker.job import tasks
+from worker.job import tasks, trained
 from worker.job.context import WorkerContext, remove_parts
 from worker.job.ranking import RankingResult, rank
 from worker.job.rescoring import run_rescoring
@@ -87,7 +87,7 @@ def test_scratch_files_are_those_of_one_attempt(
 
         return reports
 
-    monkeypatch.setattr(tasks, "score", disturbed)
+    monkeypatch.setattr(trained, "score", disturbed)
     first.start()
     assert stalled.wait(_WITHIN_S)
     with context.database.write() as connection:

@@ -16,7 +16,7 @@ from service.store.engine import open_database
 from service.store.jobs import Job
 from service.store.tables import suspects
 from tests.builders import add_dataset, add_job, dataset_info, job_spec
-from worker.job import tasks
+from worker.job import tasks, trained
 from worker.job.context import WorkerContext
 from worker.job.steady_training import train_steadily
 from worker.machine.devices import CPU
@@ -94,7 +94,7 @@ def test_a_job_that_began_again_is_one_that_had_the_lower_rate_from_the_start(
     context: WorkerContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = add_dataset(context.database, blobs=context.blobs, rows=60)
-    monkeypatch.setattr(tasks, "find_rate", lambda *_given: FoundRate(400.0, ()))
+    monkeypatch.setattr(trained, "find_rate", lambda *_given: FoundRate(400.0, ()))
     job = run(context, info, "job_2", find_learning_rate=True)
     assert job.state == State.COMPLETED
     assert job.result is not None
