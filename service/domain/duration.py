@@ -95,14 +95,12 @@ def workload(spec: JobSpec, modality: str, rows: int, features: int, classes: in
 
 def estimate_duration(planned: Workload, runs: Sequence[PastRun], now: datetime) -> DurationEstimate:
     """How long the planned job takes a worker, from earlier `runs` of its model in any order."""
-    recent = sorted(runs, key=lambda run: run.finished_at, reverse=True)
-    fitting = [run for run in recent if _predicts(run, planned)]
+    recent, fitting = _fitting(planned, runs)
     if not fitting:
         return DurationEstimate(None, _UNLIKE if recent else _UNKNOWN)
-    fitting = [run for run in fitting if _cached(run, planned, recent) == 0] or fitting
-    logs = [math.log(max(_scaled(run, planned), 1e-3)) for run in fitting]
+    logs = [math.log(max(sum(_scaled(run, planned).values()), 1e-3)) for run in fitting]
     doubts = [_doubt(run, planned) + _cached(run, planned, recent) for run in fitting]
-    weights = [_FADES**place * math.exp(-2 * doubt) for place, doubt in enumerate(doubts)]
+    weights = _weights(doubts)
     middle, doubt = _mean(logs, weights), _mean(doubts, weights)
     number = sum(weights) ** 2 / sum(weight**2 for weight in weights)
     spread = _mean([(log - middle) ** 2 for log in logs], weights)
@@ -116,20 +114,43 @@ def estimate_duration(planned: Workload, runs: Sequence[PastRun], now: datetime)
     )
 
 
+def expected_phases(planned: Workload, runs: Sequence[PastRun]) -> dict[str, float] | None:
+    """Seconds that each phase of the planned job takes, by the names in `PastRun.timings`; None where no earlier run tells."""
+    recent, fitting = _fitting(planned, runs)
+    if not fitting:
+        return None
+    weights = _weights([_doubt(run, planned) + _cached(run, planned, recent) for run in fitting])
+    scaled = [_scaled(run, planned) for run in fitting]
+    names = {name for phases in scaled for name in phases}
+    return {name: _mean([phases.get(name, 0.0) for phases in scaled], weights) for name in names}
+
+
+def _fitting(planned: Workload, runs: Sequence[PastRun]) -> tuple[list[PastRun], list[PastRun]]:
+    """All runs, and those that predict the planned job, the most recent first."""
+    recent = sorted(runs, key=lambda run: run.finished_at, reverse=True)
+    fitting = [run for run in recent if _predicts(run, planned)]
+    return recent, [run for run in fitting if _cached(run, planned, recent) == 0] or fitting
+
+
+def _weights(doubts: Sequence[float]) -> list[float]:
+    """Weights of runs, the most recent first."""
+    return [_FADES**place * math.exp(-2 * doubt) for place, doubt in enumerate(doubts)]
+
+
 def _predicts(run: PastRun, planned: Workload) -> bool:
     done = run.workload
     return done.decisive == planned.decisive and (done.pixels is None) == (planned.pixels is None) and done.rows > 0
 
 
-def _scaled(run: PastRun, planned: Workload) -> float:
-    """Seconds of the planned job, as this run predicts them."""
+def _scaled(run: PastRun, planned: Workload) -> dict[str, float]:
+    """Seconds of each phase of the planned job, as this run predicts them."""
     done = run.workload
     size = planned.rows / done.rows * (planned.pixels or 1) / (done.pixels or 1)
     factors = {
         "training_s": planned.epochs / done.epochs * math.sqrt(done.batch_size / planned.batch_size),
         "scoring_s": planned.checkpoints / done.checkpoints,
     }
-    return sum(seconds * size * factors.get(phase, 1) for phase, seconds in run.timings.items())
+    return {phase: seconds * size * factors.get(phase, 1) for phase, seconds in run.timings.items()}
 
 
 def _doubt(run: PastRun, planned: Workload) -> float:

@@ -15,17 +15,12 @@ from service.domain.job import Progress, State
 from service.store import job_events, jobs
 from service.store.jobs import Claim, LeaseLost
 from worker.job.context import WorkerContext
+from worker.job.plan import USUAL, Plan
 from worker.training.loop import EpochMetrics
 
 log = structlog.get_logger()
 
-# The share of a whole job at which a phase begins and ends; measured on tables and small images.
-PHASES = {
-    State.PREPARING: (0.0, 0.05),
-    State.TRAINING: (0.05, 0.65),
-    State.SCORING: (0.65, 0.95),
-    State.RANKING: (0.95, 1.0),
-}
+_LEAST_LEFT_S = 1.0  # while a job is at work
 
 
 class Stopping(Exception):
@@ -37,9 +32,10 @@ class Heartbeat:
 
     def __init__(self, claim: Claim, context: WorkerContext) -> None:
         self.claim, self._context = claim, context
-        self._progress = Progress(phase=State.PREPARING)
-        # When and at which share of the job the measured part began; its speed gives the time that is left.
-        self._clock: tuple[float, float] | None = None
+        self._plan = USUAL
+        self._progress, self._noted_at = Progress(phase=State.PREPARING), time.monotonic()
+        # When and at which share of the job this attempt began; its speed gives the time that is left.
+        self._began = (self._noted_at, 0.0)
         self._over = threading.Event()
         self._lost = threading.Event()
 
@@ -47,6 +43,10 @@ class Heartbeat:
     def is_stopping(self) -> bool:
         """Whether the worker was told to stop."""
         return self._context.stopping()
+
+    def expect(self, plan: Plan) -> None:
+        """Tell progress and the time that is left by a plan from now on."""
+        self._plan = plan
 
     def enter(self, state: State, detail: str) -> None:
         """Begin a phase: the job changes its state. Raises LeaseLost or Stopping."""
@@ -56,12 +56,11 @@ class Heartbeat:
 
     def report(self, state: State, share: float, detail: str) -> None:
         """Note which share of a phase is done, from 0 to 1; the next renewal writes it. Raises LeaseLost or Stopping."""
-        begins, ends = PHASES[state]
-        fraction = begins + share * (ends - begins)
-        left = self._seconds_left(fraction) if state is not State.PREPARING else None
-        self._progress = Progress(
-            fraction=fraction, phase=state, detail=detail, eta_seconds=None if left is None else round(left, 1)
-        )
+        now, fraction = time.monotonic(), self._plan.fraction(state, share)
+        began_at, begun = self._began
+        left = self._plan.seconds_left(fraction, fraction - begun, now - began_at)
+        eta = None if left is None else round(left, 1)
+        self._progress, self._noted_at = Progress(fraction=fraction, phase=state, detail=detail, eta_seconds=eta), now
         if self._lost.is_set():
             raise LeaseLost(self.claim.job_id)
         if self._context.stopping():
@@ -79,16 +78,9 @@ class Heartbeat:
 
     def resume_at(self, state: State, share: float, detail: str) -> None:
         """Note what an earlier attempt has done of a phase. Raises LeaseLost or Stopping."""
-        self._clock = None
+        # What an earlier attempt has done says nothing of this one's speed.
+        self._began = (time.monotonic(), self._plan.fraction(state, share))
         self.report(state, share, detail)
-
-    def _seconds_left(self, fraction: float) -> float | None:
-        # The time that preparation took says nothing of the rest.
-        if self._clock is None:
-            self._clock = (time.monotonic(), fraction)
-        began, first = self._clock
-        done = fraction - first
-        return (time.monotonic() - began) * (1 - fraction) / done if done > 0 else None
 
     def record_metrics(self, metrics: EpochMetrics) -> None:
         """Write the loss and accuracy of an epoch. Raises LeaseLost."""
@@ -114,7 +106,15 @@ class Heartbeat:
 
     def _renew(self, connection: sa.Connection) -> None:
         lease = timedelta(seconds=self._context.settings.lease_seconds)
-        jobs.renew(connection, self.claim, self._progress, lease, datetime.now(UTC))
+        jobs.renew(connection, self.claim, self._progress_now(), lease, datetime.now(UTC))
+
+    def _progress_now(self) -> Progress:
+        """Progress as it was noted; the time that is left runs down until it is noted again."""
+        noted, passed = self._progress, time.monotonic() - self._noted_at
+        if noted.eta_seconds is None:
+            return noted
+        least = min(noted.eta_seconds, _LEAST_LEFT_S)
+        return noted.model_copy(update={"eta_seconds": round(max(noted.eta_seconds - passed, least), 1)})
 
 
 @contextmanager

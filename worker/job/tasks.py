@@ -25,6 +25,7 @@ from worker.job.failures import explain
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.measuring import measure
 from worker.job.phase_timer import PhaseTimer
+from worker.job.plan import plan_of
 from worker.job.predictions import NO_EPOCH, measure_predictions
 from worker.job.ranking import RankingResult, rank
 from worker.job.recorded import open_recording
@@ -118,6 +119,9 @@ def _computed(
     timer = PhaseTimer(blobs.job_file(job.id, "timings.json"))
     dataset = open_canonical(blobs.canonical(job.dataset_id))
     job = _with_model(job, dataset, claim, context)
+    with context.database.read() as connection:
+        heartbeat.expect(plan_of(connection, job.spec, dataset.header, len(dataset.ids)))
+    heartbeat.report(State.PREPARING, 0.0, "reading the samples")
     with scratch_of(blobs, job.id, claim.owner, heartbeat.is_held) as scratch:
         attempt = Attempt(job, dataset, scratch, context, heartbeat, timer)
         match dataset.header.modality:

@@ -64,7 +64,7 @@ def score_trained(attempt: Attempt, last_recorded_epoch: int) -> ScoredJob:
         timer.lap("preparing_s")
         _record_first(attempt, first_ranking(prepared, prepared.trees, spec, attempt.dataset, _report_first(attempt)))
     if spec.training.find_learning_rate:
-        heartbeat.report(State.PREPARING, 0.5, "looking for a learning rate")
+        heartbeat.report(State.PREPARING, 0.8, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs, job.id)
     heartbeat.enter(State.TRAINING, f"epoch 1/{spec.training.epochs}")
     timer.lap("preparing_s")

@@ -1,11 +1,10 @@
 """Lease and progress of a job that is being computed."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import pytest
 
-from service.domain.job import State
+from service.domain.job import Progress, State
 from service.settings import Settings
 from service.store import jobs
 from service.store.blobs import Blobs
@@ -13,11 +12,13 @@ from service.store.engine import Database
 from service.store.jobs import LeaseLost
 from tests.builders import add_dataset, add_job
 from worker.job.context import WorkerContext
-from worker.job.heartbeat import PHASES, Heartbeat, Stopping, heartbeat_of
+from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
+from worker.job.plan import Plan
 from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics
 
 METRICS = EpochMetrics(epoch=1, loss=0.5, accuracy=0.5, learning_rate=0.1)
+PLAN = Plan({State.PREPARING: 10.0, State.TRAINING: 60.0, State.SCORING: 25.0, State.RANKING: 5.0}, told=True)
 
 
 def claimed(database: Database, blobs: Blobs, *, stopping: bool = False) -> tuple[Heartbeat, jobs.Claim, WorkerContext]:
@@ -29,49 +30,47 @@ def claimed(database: Database, blobs: Blobs, *, stopping: bool = False) -> tupl
     return Heartbeat(claim, context), claim, context
 
 
-def test_progress_within_a_phase_is_the_share_of_that_phase(database: Database, blobs: Blobs) -> None:
-    heartbeat, _, _ = claimed(database, blobs)
-    for state, (begins, ends) in PHASES.items():
-        for share in (0.0, 0.25, 1.0):
-            heartbeat.report(state, share, "half way")
-            heartbeat.record_metrics(METRICS)  # which renews the lease and writes the progress
-            with database.read() as connection:
-                job = jobs.get(connection, "job_1")
-            assert job is not None
-            assert job.progress.fraction == pytest.approx(begins + share * (ends - begins))
-            assert (job.progress.phase, job.progress.detail) == (state, "half way")
-
-
-def test_phases_follow_each_other_from_none_to_all_of_a_job() -> None:
-    edges = [PHASES[state] for state in (State.PREPARING, State.TRAINING, State.SCORING, State.RANKING)]
-    assert (edges[0][0], edges[-1][1]) == (0.0, 1.0)
-    assert all(before[1] == after[0] for before, after in pairwise(edges))
-
-
-def left(database: Database, heartbeat: Heartbeat, state: State, share: float) -> float | None:
-    heartbeat.report(state, share, "")
+def progress(database: Database, heartbeat: Heartbeat) -> Progress:
+    """What clients see after the next renewal of the lease."""
     heartbeat.record_metrics(METRICS)
     with database.read() as connection:
         job = jobs.get(connection, "job_1")
     assert job is not None
-    return job.progress.eta_seconds
+    return job.progress
 
 
-def test_the_time_that_is_left_is_known_from_the_first_batch_and_shrinks_as_time_passes(
+def test_progress_is_the_share_of_the_whole_job(database: Database, blobs: Blobs) -> None:
+    heartbeat, _, _ = claimed(database, blobs)
+    heartbeat.expect(PLAN)
+    for state, share, fraction in [
+        (State.PREPARING, 0.0, 0.0),
+        (State.PREPARING, 1.0, 0.1),
+        (State.TRAINING, 0.5, 0.4),
+        (State.SCORING, 0.0, 0.7),
+        (State.RANKING, 1.0, 1.0),
+    ]:
+        heartbeat.report(state, share, "half way")
+        seen = progress(database, heartbeat)
+        assert seen.fraction == pytest.approx(fraction)
+        assert (seen.phase, seen.detail) == (state, "half way")
+
+
+def test_the_time_that_is_left_is_noted_with_progress_and_runs_down_until_it_is_noted_again(
     database: Database, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
     monkeypatch.setattr("worker.job.heartbeat.time.monotonic", lambda: clock[0])
     heartbeat, _, _ = claimed(database, blobs)
-    assert left(database, heartbeat, State.PREPARING, 0.9) is None
-    clock[0] += 500  # which preparing took, and which says nothing of the rest
-    assert left(database, heartbeat, State.TRAINING, 0.0) is None
-    for step in range(1, 96):
-        clock[0] += 1
-        fraction = 0.05 + step / 100
-        state = next(one for one, (begins, ends) in PHASES.items() if begins <= fraction <= ends + 1e-9)
-        begins, ends = PHASES[state]
-        assert left(database, heartbeat, state, (fraction - begins) / (ends - begins)) == pytest.approx(95 - step)
+    heartbeat.expect(PLAN)
+    heartbeat.report(State.PREPARING, 0.0, "")
+    assert progress(database, heartbeat).eta_seconds == 100
+    clock[0] += 10
+    heartbeat.report(State.TRAINING, 0.0, "")
+    assert progress(database, heartbeat).eta_seconds == 90
+    clock[0] += 25
+    assert progress(database, heartbeat).eta_seconds == 65
+    clock[0] += 1000  # a phase that takes longer than it should
+    assert progress(database, heartbeat).eta_seconds == 1
 
 
 def test_what_an_earlier_attempt_trained_does_not_make_this_one_faster(
@@ -80,10 +79,12 @@ def test_what_an_earlier_attempt_trained_does_not_make_this_one_faster(
     clock = [0.0]
     monkeypatch.setattr("worker.job.heartbeat.time.monotonic", lambda: clock[0])
     heartbeat, _, _ = claimed(database, blobs)
+    heartbeat.expect(PLAN)
     heartbeat.report(State.TRAINING, 0.0, "")
-    heartbeat.resume_at(State.TRAINING, 0.5, "epoch 6/10")  # at .35 of the job
-    clock[0] += 10
-    assert left(database, heartbeat, State.TRAINING, 0.75) == pytest.approx(10 * (1 - 0.5) / 0.15, abs=0.1)
+    heartbeat.resume_at(State.TRAINING, 0.5, "epoch 6/10")  # at .4 of the job
+    clock[0] += 15  # as planned
+    heartbeat.report(State.TRAINING, 0.75, "")
+    assert progress(database, heartbeat).eta_seconds == pytest.approx(45)
 
 
 def test_a_worker_that_is_stopping_ends_the_computation_at_the_next_report(database: Database, blobs: Blobs) -> None:
