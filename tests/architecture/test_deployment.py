@@ -209,6 +209,13 @@ def test_every_setting_can_be_set_and_every_service_is_bounded() -> None:
         assert {"memory", "pids"} <= set(service["deploy"]["resources"]["limits"]), name
 
 
+def test_every_variable_of_others_that_docs_name_is_handed_on() -> None:
+    named = set(re.findall(r"`((?:AWS|OTEL|FORWARDED|HF)_[A-Z_]+)`", (ROOT / "docs" / "production.md").read_text()))
+    assert {"OTEL_EXPORTER_OTLP_ENDPOINT", "FORWARDED_ALLOW_IPS", "AWS_PROFILE"} <= named
+    for name, service in OURS.items():
+        assert named <= set(service["environment"]) | {"HF_HUB_OFFLINE"}, name
+
+
 def test_only_what_the_api_and_the_workers_reach_is_on_the_inner_network() -> None:
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     for name, service in SERVICES.items():

@@ -75,6 +75,14 @@ def test_no_container_runs_as_root_or_can_write_its_image() -> None:
             assert "memory" in container["resources"]["limits"], name
 
 
+def test_uploads_that_are_read_fit_into_the_memory_of_the_api() -> None:
+    (given,) = [one["data"] for one in RESOURCES if one["kind"] == "ConfigMap"]
+    (container,) = pods()["Deployment api"]["containers"]
+    limit = int(container["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30
+    reading = int(given["SUSPECTS_INGEST_PROCESSES"]) * int(given["SUSPECTS_INGEST_MEMORY_BYTES"])
+    assert reading <= limit - 2**30  # which the API itself may take
+
+
 def test_only_the_api_takes_connections() -> None:
     policies = [one["spec"] for one in RESOURCES if one["kind"] == "NetworkPolicy"]
     open_to = [one["podSelector"]["matchLabels"] for one in policies if one.get("ingress")]
