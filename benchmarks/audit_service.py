@@ -39,7 +39,7 @@ from tests.builders import LEASE
 from usual_suspects import Client, Job
 from usual_suspects.client.models import Audit
 from worker.job.context import WorkerContext
-from worker.job.tasks import run
+from worker.job.tasks import claim_next, run
 from worker.machine.devices import CPU
 
 SETS = ("satimage, uniform", "yoruba_minilm, weak labels")
@@ -138,7 +138,11 @@ def served_runs(name: str, runs: int, home: Path) -> list[ServedRun]:
             known.data, known.labels, name="run 0", training={"learning_rate": LEARNING_RATE}, **known.options
         )
         settings = Settings(home=home, database_url=url)
-        run(first.id, "benchmark", WorkerContext(settings, database, Blobs(home), CPU, lambda: False))
+        context = WorkerContext(settings, database, Blobs(home), CPU, lambda: False)
+        claim = claim_next("benchmark", context)
+        if claim is None:
+            raise RuntimeError(f"{first.id} does not wait")
+        run(claim, context)
         ranked = _ranked(database, first.refresh().id)
         others = (client.submit(first.dataset.id, name=f"run {number}") for number in range(1, runs))
         found = []

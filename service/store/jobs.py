@@ -111,7 +111,7 @@ def claim(
     A job whose tasks are still in a labelling tool can be claimed only with `to_pull`, other jobs only without it.
     """
     waiting = jobs.c.state == State.QUEUED
-    fitting = _to_be_pulled() if to_pull else ~_to_be_pulled()
+    fitting = to_be_pulled() if to_pull else ~to_be_pulled()
     attempt = connection.execute(
         jobs.update()
         .where(jobs.c.id == job_id, waiting | leases.abandoned(), fitting)
@@ -327,7 +327,7 @@ def take_due(
     instead, because it would stop every worker.
     """
     _fail_abandoned(connection, leases.abandoned() & (jobs.c.attempts >= max_attempts), max_attempts, now)
-    found = connection.execute(sa.select(jobs.c.id).where(_is_due(waited, now), ~_to_be_pulled())).scalars()
+    found = connection.execute(sa.select(jobs.c.id).where(_is_due(waited, now), ~to_be_pulled())).scalars()
     wanted = [job_id for job_id in found if job_id not in besides]
     woken = []
     for start in range(0, len(wanted), _BATCH):
@@ -358,8 +358,9 @@ def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool]
         job_events.record(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
 
 
-def _to_be_pulled() -> sa.ColumnElement[bool]:
-    return jobs.c.id.in_(sa.select(pulls.c.job_id).where(pulls.c.waiting))
+def to_be_pulled() -> sa.ColumnElement[bool]:
+    """Whether the tasks of a job are still in a labelling tool, so that no worker can do it."""
+    return sa.exists().where(pulls.c.job_id == jobs.c.id, pulls.c.waiting)
 
 
 def _write(connection: sa.Connection, held: Claim, **values: Any) -> None:

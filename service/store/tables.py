@@ -84,6 +84,9 @@ jobs = sa.Table(
     _project(),
     sa.Index("ix_jobs_project_created_at_id", "project", "created_at", "id"),
     sa.Index("ix_jobs_state_created_at", "state", "created_at"),
+    # Whose turn it is, and how many jobs of a project wait.
+    sa.Index("ix_jobs_project_started_at", "project", "started_at"),
+    sa.Index("ix_jobs_state_project", "state", "project"),
 )
 
 # Weights and exported programs of clients, which jobs may train on.

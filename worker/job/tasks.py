@@ -1,7 +1,7 @@
 """One job in a worker: claim, load, compute, record."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode, get_current_span
 from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
-from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts
+from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts, turns
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
@@ -38,17 +38,18 @@ log = structlog.get_logger()
 _BACKBONE = "running the frozen backbone"
 
 
-def run(job_id: str, owner: str, context: WorkerContext) -> None:
-    """Do one job, from its claim to its recorded ranking. Returns at once where there is nothing to claim.
+def claim_next(owner: str, context: WorkerContext) -> Claim | None:
+    """Claim the job that is next in the database; None where none waits. `owner` must differ from call to call."""
+    with context.database.write() as connection:
+        return turns.claim_next(connection, owner, context.settings.lease, _now())
+
+
+def run(claim: Claim, context: WorkerContext) -> None:
+    """Do a claimed job, to its recorded ranking.
 
     A job that cannot be done ends as failed; a worker that is stopping puts it back into the queue.
     """
-    lease = timedelta(seconds=context.settings.lease_seconds)
-    with context.database.write() as connection:
-        claim = jobs.claim(connection, job_id, owner, lease, _now())
-    if claim is None:
-        log.info("not claimed", job=job_id)
-        return
+    job_id = claim.job_id
     try:
         with heartbeat_of(claim, context) as heartbeat:
             outcome, timings = _compute(claim, context, heartbeat)

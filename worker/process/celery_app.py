@@ -55,7 +55,7 @@ from service.traces import TRACE_HEADERS, trace_of, tracer_provider
 from worker.job.context import WorkerContext
 from worker.job.helping import Helper
 from worker.job.rescoring import run_rescoring
-from worker.job.tasks import run
+from worker.job.tasks import claim_next, run
 from worker.machine.arithmetic import fix_arithmetic
 from worker.machine.cores import Cores, find_cores
 from worker.machine.cuda_graphs import has_failed
@@ -136,10 +136,14 @@ def cores() -> Cores:
 
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
-    """Do a job, if it is still queued."""
-    with _known_as("job", job_id):
+    """Do the job that is next. The message only says that one waits: which it was sent for does not matter."""
+    claim = claim_next(f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", worker_context())
+    if claim is None:
+        log.info("no job waits", message=job_id)
+        return
+    with _known_as("job", claim.job_id, named=job_id):
         _share_cores()
-        run(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+        run(claim, worker_context())
         _tidy()
 
 
@@ -203,14 +207,16 @@ def _tidy() -> None:
 
 
 @contextmanager
-def _known_as(task: str, job_id: str) -> Iterator[None]:
+def _known_as(task: str, job_id: str, *, named: str | None = None) -> Iterator[None]:
     """The block is a span of the trace that asked for it; each line that it logs has the ids of the job and of the request.
 
-    A process whose GPU cannot go on ends with it.
+    Where the message is `named` after another job, its request and trace are that job's, and not used. A process whose GPU
+    cannot go on ends with it.
     """
+    own = named in (None, job_id)
     request = current_task.request
-    headers = {name: request.get(name) for name in TRACE_HEADERS if request.get(name) is not None}
-    request_id = request.get(REQUEST_HEADER)
+    headers = {name: request.get(name) for name in TRACE_HEADERS if own and request.get(name) is not None}
+    request_id = request.get(REQUEST_HEADER) if own else None
     ids = {"job": job_id} if request_id is None else {"job": job_id, "request_id": request_id}
     span = get_tracer("usual_suspects").start_as_current_span(
         task, trace_of(headers), SpanKind.CONSUMER, {"suspects.job": job_id}

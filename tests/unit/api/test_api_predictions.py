@@ -12,9 +12,9 @@ import pytest
 from service.domain.exports import EXPORT_FORMATS
 from service.domain.signal import SIGNALS
 from service.services import Services
+from tests.attempts import do_job
 from tests.unit.ingest.uploads import npz_of
 from worker.job.context import WorkerContext
-from worker.job.tasks import run
 from worker.machine.devices import CPU
 
 ROWS, WRONG, CLASSES = 240, 24, ["cat", "dog", "eel"]
@@ -44,7 +44,7 @@ def submit(client: httpx.Client, services: Services, content: bytes | str, **spe
     else:
         sent = client.post("/jobs", json={"dataset": content, **spec})
     assert sent.status_code == 202, sent.text
-    run(
+    do_job(
         sent.json()["id"],
         "worker-1",
         WorkerContext(services.settings, services.database, services.blobs, CPU, lambda: False),

@@ -20,10 +20,10 @@ from service.queue import CeleryQueue
 from service.services import Services
 from service.settings import Settings
 from service.store import jobs, loops, pulls
+from tests.attempts import do_job
 from tests.builders import LEASE
 from tests.stand_in import TEXT_CONFIG, TOKEN, StandIn, annotation, standing_in, text_task
 from worker.job.context import WorkerContext
-from worker.job.tasks import run
 from worker.machine.devices import CPU
 from worker.serving.answers import answer
 
@@ -93,7 +93,7 @@ def ranked(client: httpx.Client, services: Services, connection: str, **more: An
     assert made.status_code == 202, made.text
     job_id = str(made.json()["id"])
     pull_due(services)
-    run(job_id, "worker", worker_context(services))
+    do_job(job_id, "worker", worker_context(services))
     job = client.get(f"/jobs/{job_id}").json()
     assert job["state"] == "completed", job["error"]
     return job_id
@@ -360,7 +360,7 @@ def test_a_burst_of_requests_to_train_runs_the_job_once_more_over_the_present_ta
     assert again(services, 12) == []
     assert client.get(f"/jobs/{job}").json()["links"]["next"] == f"/jobs/{following}"
     assert pull_due(services) == 1
-    run(following, "worker", worker_context(services))
+    do_job(following, "worker", worker_context(services))
     told = client.get(f"/jobs/{following}").json()
     assert (told["state"], told["dataset"]["rows"], told["dataset"]["name"]) == ("completed", ROWS + 1, "animals")
     before = client.get(f"/jobs/{job}").json()["spec"]

@@ -14,11 +14,11 @@ from service.settings import Settings
 from service.store import jobs
 from service.store.blobs import Blobs
 from service.store.engine import Database
+from tests.attempts import do_job
 from tests.builders import add_dataset, add_job
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, image_network, text_network
 from worker.backbones.at_hand import backbone_at_hand
-from worker.job import tasks
 from worker.job.context import WorkerContext
 from worker.machine.devices import CPU
 
@@ -136,7 +136,7 @@ def test_auto_trains_on_the_network_at_hand_and_from_scratch_with_a_warning_wher
     database: Database, blobs: Blobs, network: str, model: str
 ) -> None:
     submitted(database, blobs)
-    tasks.run("job_1", "one", worker(database, blobs, network))
+    do_job("job_1", "one", worker(database, blobs, network))
     job = done(database)
     assert job.state == State.COMPLETED, job.error
     assert job.result is not None
@@ -157,10 +157,10 @@ def test_the_first_attempt_decides_for_a_worker_that_has_something_else_at_hand(
     database: Database, blobs: Blobs, first: str, second: str
 ) -> None:
     submitted(database, blobs)
-    tasks.run("job_1", "one", worker(database, blobs, first, stopping=True))
+    do_job("job_1", "one", worker(database, blobs, first, stopping=True))
     begun = done(database)
     assert begun.state == State.QUEUED
-    tasks.run("job_1", "two", worker(database, blobs, second))
+    do_job("job_1", "two", worker(database, blobs, second))
     job = done(database)
     assert job.state == State.COMPLETED, job.error
     assert job.spec == begun.spec
@@ -173,10 +173,10 @@ def test_a_worker_that_lacks_the_network_of_a_begun_job_fails_it_by_name_and_one
 ) -> None:
     submitted(database, blobs)
     context = worker(database, blobs, "tiny")
-    tasks.run("job_1", "one", worker(database, blobs, "tiny", stopping=True))
+    do_job("job_1", "one", worker(database, blobs, "tiny", stopping=True))
     folder = context.settings.models_folder
     folder.rename(folder.with_name("elsewhere"))
-    tasks.run("job_1", "two", context)
+    do_job("job_1", "two", context)
     failed = done(database)
     assert failed.state == State.FAILED
     assert failed.error is not None
@@ -184,5 +184,5 @@ def test_a_worker_that_lacks_the_network_of_a_begun_job_fails_it_by_name_and_one
     folder.with_name("elsewhere").rename(folder)
     with database.write() as connection:
         assert jobs.retry(connection, "job_1", datetime.now(UTC))
-    tasks.run("job_1", "three", context)
+    do_job("job_1", "three", context)
     assert done(database).state == State.COMPLETED

@@ -18,11 +18,12 @@ from service.store.engine import Database, open_database
 from service.store.jobs import Job
 from service.store.seal import seal_folder
 from service.store.tables import suspects
+from tests.attempts import do_job
 from tests.builders import add_dataset, add_job
 from tests.damage import cut_short, flip_bit
 from tests.unit.worker.canonical import canonical
 from tests.unit.worker.networks import WORDS, text_network
-from worker.job import tasks, trained
+from worker.job import trained
 from worker.job.context import WorkerContext, checkpoint_path
 from worker.job.preparation import fit
 from worker.job.scoring import score
@@ -55,7 +56,7 @@ def run(context: WorkerContext, info: DatasetInfo, job_id: str, **training: Any)
 
 
 def again(context: WorkerContext, job_id: str) -> Job:
-    tasks.run(job_id, f"worker {job_id}", context)
+    do_job(job_id, f"worker {job_id}", context)
     return found(context.database, job_id)
 
 

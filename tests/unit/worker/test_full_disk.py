@@ -15,6 +15,7 @@ from service.store.blobs import Blobs
 from service.store.engine import migrate, open_database
 from service.store.jobs import Job
 from service.store.tables import suspects
+from tests.attempts import do_job
 from tests.builders import add_dataset, add_job
 from tests.disk import CannotMount, Disk, mounted
 from worker.backbones.feature_cache import FeatureCache
@@ -47,7 +48,7 @@ def context_on(disk: Disk, database_url: str) -> WorkerContext:
 
 
 def run(context: WorkerContext, job_id: str) -> Job:
-    tasks.run(job_id, f"worker {job_id}", context)
+    do_job(job_id, f"worker {job_id}", context)
     with context.database.read() as connection:
         job = jobs.get(connection, job_id)
     assert job is not None

@@ -15,6 +15,7 @@ from service.settings import Settings
 from service.store import jobs, rescorings
 from service.store.blobs import Blobs
 from service.store.engine import open_database
+from tests.attempts import do_job
 from tests.builders import NOON, add_dataset, add_job
 from worker.job import rescoring, tasks
 from worker.job.context import WorkerContext
@@ -88,7 +89,7 @@ def test_a_job_that_a_gpu_stopped_is_tried_again_as_often_as_one_whose_workers_a
     card.answer = DEAD
     seen = []
     for attempt in range(2):
-        tasks.run("job_2", f"worker {attempt}", context)
+        do_job("job_2", f"worker {attempt}", context)
         with context.database.read() as connection:
             job = jobs.get(connection, "job_2")
         assert job is not None
@@ -101,7 +102,7 @@ def test_a_job_that_fails_on_a_sound_gpu_fails_at_once(
     monkeypatch: pytest.MonkeyPatch, card: Card, context: WorkerContext, error: Exception, code: str
 ) -> None:
     monkeypatch.setattr(tasks, "_compute", failing(error))
-    tasks.run("job_2", "worker", context)
+    do_job("job_2", "worker", context)
     with context.database.read() as connection:
         job = jobs.get(connection, "job_2")
     assert job is not None

@@ -13,8 +13,9 @@ from service.store.blobs import Blobs
 from service.store.engine import open_database
 from service.store.seal import remove_sealed
 from service.store.tables import suspects
+from tests.attempts import do_job
 from tests.builders import NOON, add_dataset, add_job
-from worker.job import scoring, tasks
+from worker.job import scoring
 from worker.job.context import WorkerContext, checkpoint_path
 from worker.job.rescoring import run_rescoring
 from worker.machine.devices import CPU
@@ -28,7 +29,7 @@ def context(empty_sqlite: str, blobs: Blobs) -> WorkerContext:
     found = WorkerContext(Settings(home=blobs.home), open_database(empty_sqlite), blobs, CPU, lambda: False)
     info = add_dataset(found.database, blobs=blobs, rows=60)
     add_job(found.database, info, "job_2", model={"name": "mlp", "params": {"trees": True}}, training=TRAINING)
-    tasks.run("job_2", "worker", found)
+    do_job("job_2", "worker", found)
     with found.database.write() as connection:
         kept = [Decision(sample_id=f"row-{row}", decision="keep", label=None) for row in range(20)]
         reviews.add(connection, "job_2", kept, "api", NOON)

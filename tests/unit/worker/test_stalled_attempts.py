@@ -20,6 +20,7 @@ from service.store.engine import open_database
 from service.store.seal import check_folder
 from service.store.tables import rescorings as rescorings_table
 from service.store.tables import suspects
+from tests.attempts import do_job
 from tests.builders import NOON, add_dataset, add_job
 from worker.influence import activations
 from worker.job import tasks, trained
@@ -62,9 +63,9 @@ def test_scratch_files_are_those_of_one_attempt(
     for job_id in ("job_1", "job_2"):
         add_job(context.database, info, job_id, training={"epochs": 3, "batch_size": 16})
     monkeypatch.setattr(activations, "_IN_MEMORY", 0)
-    tasks.run("job_1", "undisturbed", context)
+    do_job("job_1", "undisturbed", context)
     stalled, resumed = threading.Event(), threading.Event()
-    first = threading.Thread(target=tasks.run, args=("job_2", "first", context))
+    first = threading.Thread(target=do_job, args=("job_2", "first", context))
     seen: list[tuple[dict[Path, int], dict[Path, int]]] = []
 
     def disturbed(*given: Any) -> Any:
@@ -93,7 +94,7 @@ def test_scratch_files_are_those_of_one_attempt(
     with context.database.write() as connection:
         for held in leases.held(connection):
             leases.end(connection, held)
-    tasks.run("job_2", "second", context)
+    do_job("job_2", "second", context)
     ((before, after),) = seen
     assert not first.is_alive()
     assert before.items() <= after.items()
@@ -119,7 +120,7 @@ def test_files_of_a_rescored_ranking_are_those_of_the_attempt_that_completed_it(
     context = WorkerContext(settings, open_database(empty_sqlite), blobs, CPU, lambda: False)
     info = add_dataset(context.database, blobs=blobs, rows=60)
     add_job(context.database, info, "job_1", training={"epochs": 3, "batch_size": 16})
-    tasks.run("job_1", "worker", context)
+    do_job("job_1", "worker", context)
     keep(context, range(20))
     with context.database.write() as connection:
         rescorings.request(connection, "job_1", 20, NOON)
@@ -159,7 +160,7 @@ def test_results_of_the_next_attempt_are_left_alone(
     info = add_dataset(context.database, blobs=blobs, rows=60)
     add_job(context.database, info, "job_1", training={"epochs": 2, "batch_size": 16})
     stalled, resumed = threading.Event(), threading.Event()
-    first = threading.Thread(target=tasks.run, args=("job_1", "first", context))
+    first = threading.Thread(target=do_job, args=("job_1", "first", context))
 
     def ranks_late(*given: Any) -> RankingResult:
         found = rank(*given)
@@ -174,7 +175,7 @@ def test_results_of_the_next_attempt_are_left_alone(
     with context.database.write() as connection:
         for held in leases.held(connection):
             leases.end(connection, held)
-    tasks.run("job_1", "second", context)
+    do_job("job_1", "second", context)
     recorded = {one: one.stat().st_ino for one in blobs.job("job_1").rglob("*")}
     resumed.set()
     first.join(_WITHIN_S)

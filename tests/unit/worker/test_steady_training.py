@@ -15,8 +15,9 @@ from service.store.blobs import Blobs
 from service.store.engine import open_database
 from service.store.jobs import Job
 from service.store.tables import suspects
+from tests.attempts import do_job
 from tests.builders import add_dataset, add_job, dataset_info, job_spec
-from worker.job import tasks, trained
+from worker.job import trained
 from worker.job.context import WorkerContext
 from worker.job.steady_training import train_steadily
 from worker.machine.devices import CPU
@@ -77,7 +78,7 @@ def context(empty_sqlite: str, blobs: Blobs) -> WorkerContext:
 def run(context: WorkerContext, info: DatasetInfo, job_id: str, **training: Any) -> Job:
     model = {"name": "mlp", "params": {"width": 8}}
     add_job(context.database, info, job_id, model=model, training={"epochs": 3, "batch_size": 16, **training})
-    tasks.run(job_id, "worker", context)
+    do_job(job_id, "worker", context)
     with context.database.read() as connection:
         job = jobs.get(connection, job_id)
     assert job is not None
