@@ -31,9 +31,10 @@ def columns_of(plan: Plan, survey: Survey, spec: DatasetSpec) -> list[Column]:
 
 def _unlabelled(counts: ColumnCounts, plan: Plan, rows: int) -> int:
     """How many rows have no label; of formats that state their classes no label is missing."""
-    if counts.distinct is None or not plan.class_names:
+    counted = counts.distinct
+    if counted is None or not plan.class_names:
         return counts.null
-    return rows - sum(counts.distinct[text] for text in plan.class_names)
+    return rows - sum(counted[text] for text in plan.class_names)
 
 
 def _described(one: Input, counts: ColumnCounts, role: ColumnRole, why: str = "") -> Column:
@@ -64,8 +65,7 @@ def _column(
 
 def _examples(counts: ColumnCounts) -> list[str]:
     """Two values that differ; none that is missing, where the values were few enough to be told apart."""
-    present = list(counts.texts())[:EXAMPLES]
-    return [text[:EXAMPLE_CHARACTERS] for text in present] or counts.examples
+    return [text[:EXAMPLE_CHARACTERS] for text in counts.first_texts(EXAMPLES)] or counts.examples
 
 
 def _roles(plan: Plan, spec: DatasetSpec) -> dict[str, tuple[ColumnRole, str]]:

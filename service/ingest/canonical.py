@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader, SkippedRow
-from service.ingest import fingerprints, values
+from service.ingest import fingerprints, text_bytes, values
 from service.ingest.content_digest import ContentDigest
 from service.ingest.fingerprints import Fingerprints
 from service.ingest.images import Appearance, Depth, Look
@@ -35,6 +35,7 @@ _TYPES = {
     "image": pa.binary(),
 }
 PATH, GROUP = "path", "group"
+_NO_CLASS = -1
 
 
 @dataclass
@@ -200,18 +201,21 @@ def _column(batch: Batch, name: str) -> Any:
 
 def _labels(column: Any, plan: Plan, faults: RowFaults, written: WriteCounts) -> Any:
     texts = values.as_text(column)
-    if pa.types.is_string(column.type):
+    if pa.types.is_string(column.type) and not text_bytes.is_trimmed(column):
         written.spaced_labels += pc.sum(pc.not_equal(column, texts)).as_py() or 0
     codes = texts.dictionary_encode()
-    names = pa.array([plan.class_names.get(text) for text in codes.dictionary.to_pylist()], pa.string())
-    named = pc.take(names, codes.indices)
-    faults.where(named.is_null(), "no label")
-    return pc.fill_null(pc.index_in(named, pa.array(plan.classes, pa.string())), 0)
+    numbers = {name: number for number, name in enumerate(plan.classes)}
+    names = [plan.class_names.get(text) for text in codes.dictionary.to_pylist()]
+    # A class that no row has any more is left out of the classes: see `ingest`.
+    known = np.array([*(_NO_CLASS if name is None else numbers.get(name, 0) for name in names), _NO_CLASS], np.int32)
+    labels = known[codes.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)]
+    faults.mark(np.flatnonzero(labels == _NO_CLASS), "no label")
+    return pa.array(np.maximum(labels, 0))
 
 
 def _ids(batch: Batch, plan: Plan, faults: RowFaults) -> Any:
     if plan.id is None:
-        return pa.array([f"row-{index}" for index in batch.index], pa.string())
+        return pc.binary_join_element_wise("row-", pc.cast(pa.array(batch.index), pa.string()), "")
     texts = values.without(values.as_text(_column(batch, plan.id)), ("",))
     faults.where(texts.is_null(), "no id")
     return texts
@@ -219,7 +223,7 @@ def _ids(batch: Batch, plan: Plan, faults: RowFaults) -> Any:
 
 def _splits(batch: Batch, plan: Plan) -> Any:
     if plan.split is None:
-        return pa.array(["train"] * batch.rows.num_rows, pa.string())
+        return pa.repeat(pa.scalar("train"), batch.rows.num_rows)
     texts = plan.words.without(values.as_text(_column(batch, plan.split)))
     codes = pc.fill_null(texts, "train").dictionary_encode()
     names = [values.split_name(text) or text for text in codes.dictionary.to_pylist()]

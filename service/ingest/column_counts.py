@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.ingest import moments, numbers, values
+from service.ingest import moments, numbers, text_bytes, values
 from service.ingest.distinct import DistinctTexts, Weights
 from service.ingest.numbers import Decimal
 from service.ingest.values import MissingWords
@@ -20,6 +20,8 @@ EXAMPLE_CHARACTERS = 80
 _ODDITIES = 20
 _LONGEST_SHORT = 64  # characters
 _SUFFIXES = 50
+_LONGEST_TRUTH = max(len(word) for pair in values.TRUTHS.items() for word in pair)
+_NO_TEXTS = pa.nulls(0, pa.string())
 TYPED = "typed"  # in place of a form: the column has a type of its own
 
 
@@ -65,10 +67,14 @@ class ColumnCounts:
     bracketed: int = 0  # texts in brackets, lists of anything
     unusable: int = 0  # structures, binaries, lists of other things
     words: int = 0
-    distinct: Counter[str] | None = field(default_factory=Counter)  # stripped texts, after `settle`; None: too many
+    too_many: bool = False  # different texts to count each, after `settle`
     examples: list[str] = field(default_factory=list)  # the first two texts that differ
     oddities: Counter[str] = field(default_factory=Counter)  # some of the marks and censored texts
-    _texts: dict[str, int] | None = None  # of `texts`, until more are counted
+    _counted: tuple[Any, Any] = (
+        _NO_TEXTS,
+        _NO_TEXTS,
+    )  # the different texts, stripped, and the count of each, after `settle`
+    _present: tuple[Any, Any] | None = field(default=None, compare=False)  # those that are not missing
     _is_held: bool = True  # nothing but texts came and none was looked at
 
     def __post_init__(self) -> None:
@@ -90,15 +96,47 @@ class ColumnCounts:
         """How many values are numbers with this decimal mark."""
         return self.by_point if decimal == "." else self.by_comma
 
+    @property
+    def distinct(self) -> Counter[str] | None:
+        """The different texts with their counts, after `settle`, missing ones among them; None where they are too many.
+
+        A dictionary of many takes longer than to count them: `different` and `first_texts` do without.
+        """
+        return None if self.too_many else Counter(_as_dict(self._counted))
+
     def texts(self) -> dict[str, int]:
         """The different values that are not missing as a feature; empty when there are too many to count."""
-        if not self.distinct:
-            return {}
-        if self._texts is None:
-            names = pa.array(list(self.distinct), pa.string())
-            kept = names.filter(pc.invert(self.missing_words.among(names)))
-            self._texts = {text: self.distinct[text] for text in kept.to_pylist()}
-        return self._texts
+        return _as_dict(self._of_feature)
+
+    @property
+    def different(self) -> int:
+        """How many `texts` there are."""
+        return len(self._of_feature[0])
+
+    def first_texts(self, count: int) -> list[str]:
+        """The first of `texts`."""
+        found: list[str] = self._of_feature[0].slice(0, count).to_pylist()
+        return found
+
+    def differs_in_each(self, rows: int) -> bool:
+        """Whether as many texts as rows were counted, missing ones among them."""
+        return not self.too_many and len(self._counted[0]) >= rows
+
+    @property
+    def has_blank(self) -> bool:
+        """Whether the empty text is among those that were counted."""
+        return bool(pc.index(self._counted[0], "").as_py() >= 0)
+
+    @property
+    def _of_feature(self) -> tuple[Any, Any]:
+        if self._present is None:
+            names, counts = self._counted
+            if not self.missing and not self.missing_words.own:
+                return self._counted
+            missing = self.missing_words.among(names)
+            kept = pc.invert(missing) if pc.any(missing).as_py() else None
+            self._present = (names, counts) if kept is None else (names.filter(kept), counts.filter(kept))
+        return self._present
 
     @property
     def needs_no_text(self) -> bool:
@@ -169,9 +207,9 @@ class ColumnCounts:
         """Look at the texts that were only counted so far. Call it after the last batch."""
         texts, weights = self._found.counts()
         self._look_at_held()
-        self.distinct = None
-        if not self._found.too_many:
-            self.distinct = Counter(dict(zip(texts.to_pylist(), weights.tolist(), strict=True)))
+        self.too_many, self._present = self._found.too_many, None
+        if not self.too_many:
+            self._counted = texts, pa.array(weights)
 
     def _look_at_held(self) -> None:
         if self._is_held:
@@ -221,10 +259,10 @@ class ColumnCounts:
         if self.missing_words.own:
             return False
         weights = np.ones(len(texts), np.int64) if weights is None else weights
-        blank = pc.equal(texts, "")
+        blank = text_bytes.lengths(texts) == 0
         filled, of_filled = texts, weights
-        if pc.any(blank).as_py():
-            filled, of_filled = _chosen(texts, weights, pc.invert(blank))
+        if blank.any():
+            filled, of_filled = texts.filter(pa.array(~blank)), weights[~blank]
         found = numbers.all_finite(filled)
         if found is None:
             return False
@@ -241,9 +279,9 @@ class ColumnCounts:
         count = int(weights.sum())
         self.by_point += count
         if whole:
-            with_zero = texts.filter(pc.starts_with(texts, "0"))
-            if len(with_zero):
-                self.leading_zeros += _weight(weights, numbers.matches(texts, r"^0\d+$"))
+            padded, of_padded = _chosen(texts, weights, pa.array(text_bytes.may_begin_with(texts, "0", "0123456789")))
+            if len(padded):
+                self.leading_zeros += _weight(of_padded, numbers.matches(padded, r"^0\d+$"))
         if self.only_by_point < _SURE_OF_FORM:
             points = pc.match_substring(texts, ".")
             if pc.any(points).as_py():
@@ -256,24 +294,34 @@ class ColumnCounts:
 
     def _add_words(self, texts: Any, weights: Weights) -> None:
         """Count what is not plainly a number. Only a short text can be a number, a date or a mark of missing."""
-        short = pc.less_equal(pc.utf8_length(texts), _LONGEST_SHORT)
-        self._add_prose(*_chosen(texts, weights, pc.invert(short)))
-        texts, weights = _chosen(texts, weights, short)
-        texts, weights = _chosen(texts, weights, pc.invert(self._count_written(texts, weights)))
+        if text_bytes.lengths(texts).max(initial=0) > _LONGEST_SHORT:  # bytes, which are as many as characters or more
+            short = pc.less_equal(pc.utf8_length(texts), _LONGEST_SHORT)
+            self._add_prose(*_chosen(texts, weights, pc.invert(short)))
+            texts, weights = _chosen(texts, weights, short)
+        numeric = self._count_written(texts, weights)
+        if pc.any(numeric).as_py():
+            texts, weights = _chosen(texts, weights, pc.invert(numeric))
         if not len(texts):
             return
         self._add_prose(texts, weights)
         self._count_dates(texts, weights)
         self._count_suffixes(texts, weights)
-        lower = pc.utf8_lower(texts)
-        for yes, no in values.TRUTHS.items():
-            self.truths[yes] += _weight(weights, pc.is_in(lower, pa.array([yes, no])))
+        self._count_truths(texts, weights)
         marks, censored = values.is_mark(texts), values.is_censored(texts)
         self.marks += _weight(weights, marks)
         self.censored += _weight(weights, censored)
         if len(self.oddities) < _ODDITIES:
             odd, weights = _chosen(texts, weights, pc.or_(marks, censored))
             self.oddities.update(dict(zip(odd.to_pylist(), weights.tolist(), strict=True)))
+
+    def _count_truths(self, texts: Any, weights: Weights) -> None:
+        of_letter = 1 if text_bytes.is_ascii(texts) else 4  # bytes at most
+        short = text_bytes.lengths(texts) <= of_letter * _LONGEST_TRUTH
+        if not short.any():
+            return
+        lower, weights = pc.utf8_lower(texts.filter(pa.array(short))), weights[short]
+        for yes, no in values.TRUTHS.items():
+            self.truths[yes] += _weight(weights, pc.is_in(lower, pa.array([yes, no])))
 
     def _add_prose(self, texts: Any, weights: Weights) -> None:
         """Count words, and lists in brackets."""
@@ -368,6 +416,11 @@ class ColumnCounts:
                     self._first.append(text)
                     self.examples.append(text[:EXAMPLE_CHARACTERS])
         self._found.add(texts, weights)
+
+
+def _as_dict(counted: tuple[Any, Any]) -> dict[str, int]:
+    texts, counts = counted
+    return dict(zip(texts.to_pylist(), counts.to_pylist(), strict=True))
 
 
 def is_list_of_numbers(kind: Any) -> bool:

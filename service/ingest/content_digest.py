@@ -52,7 +52,7 @@ def _whole(column: Any) -> Any:
 
 
 def _named(labels: Any, classes: Sequence[str]) -> Any:
-    return pc.take(pa.array(classes, pa.string()), _whole(labels))
+    return pa.DictionaryArray.from_arrays(_whole(labels), pa.array(classes, pa.string()))
 
 
 def _ids(group: Any) -> Any:

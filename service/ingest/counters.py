@@ -88,13 +88,17 @@ def _whole_numbers(column: Any) -> Whole | None:
     try:
         if text:
             start = numbers.plain(values.as_text(column.slice(0, _LOOKED_AT)))
-            if start.null_count:
+            if start.null_count or not _are_whole(start.to_numpy()):
                 return None
             column = pc.cast(values.as_text(column), pa.float64())
         whole: Whole = pc.cast(column, pa.int64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
         return None
     return whole
+
+
+def _are_whole(found: npt.NDArray[np.float64]) -> bool:
+    return bool((np.floor(found) == found).all())
 
 
 def _all_differ(found: Whole) -> bool:

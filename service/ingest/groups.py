@@ -32,22 +32,22 @@ def is_group(column: ColumnCounts) -> bool:
     whole = column.whole == column.numbers
     if column.unusable or column.lengths or not column.present or not whole:
         return False
-    texts = column.texts()
-    if column.distinct is not None and not 2 <= len(texts) < column.present:
+    different = column.different
+    if not column.too_many and not 2 <= different < column.present:
         return False
     if _NAMED.fullmatch(column.name):
         return True
-    many = column.distinct is None or len(texts) >= _FEWEST_BARE_GROUPS
+    many = column.too_many or different >= _FEWEST_BARE_GROUPS
     if column.numbers and _PLURAL.fullmatch(column.name):
         return False  # a count of visits, users, students
     if _BARE.fullmatch(column.name):
-        return many or (len(texts) >= _FEWEST_GROUPS and all(any(map(str.isdigit, text)) for text in texts))
-    return bool(_AN_ID.fullmatch(column.name)) and (many or len(texts) >= _FEWEST_GROUPS)
+        return many or (different >= _FEWEST_GROUPS and all(any(map(str.isdigit, text)) for text in column.texts()))
+    return bool(_AN_ID.fullmatch(column.name)) and (many or different >= _FEWEST_GROUPS)
 
 
 def left_out(column: ColumnCounts) -> LeftOut:
     """The reason why such a column is not learnt from."""
-    count = len(column.texts())
+    count = column.different
     size = f" ({count:,} values, {column.present / count:.1f} rows each)" if count else ""
     return LeftOut(
         "group_left_out",

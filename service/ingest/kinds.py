@@ -55,7 +55,7 @@ def kind_of(
         # Rows without a vector cannot be used, so that a vector of few rows says nothing of the others.
         usable = column.lengths.most_common(1)[0][0] and 2 * column.present > column.seen
         return _vectors(column) if usable else None
-    if _is_code(column) and column.distinct is not None:
+    if not column.too_many and _is_code(column):
         return _read(column, "categorical", "whole numbers with leading zeros, or postal codes")
     if column.telling and column.readable(conventions.decimal_of(column)) >= NEARLY_ALL * column.telling:
         return _numbers(column, conventions)
@@ -134,8 +134,8 @@ def _times(column: ColumnCounts, _conventions: Conventions) -> Input | None:
 
 
 def _words(column: ColumnCounts, rows: int) -> Input:
-    different = len(column.texts()) if column.distinct is not None else None
-    if different is None:
+    different = column.different
+    if column.too_many:
         why = "too many different texts for categories"
     elif is_prose(column):
         why = "texts of several words that differ"
@@ -153,27 +153,29 @@ def _words(column: ColumnCounts, rows: int) -> Input:
 def _is_code(column: ColumnCounts) -> bool:
     if not column.numbers or column.whole != column.numbers or column.numbers < NEARLY_ALL * column.telling:
         return False
-    texts = column.texts()  # empty for a column of numbers by type, which has no leading zeros
-    return column.leading_zeros > 0 or (bool(_CODE_COLUMN.fullmatch(column.name)) and bool(texts) and column.low >= 0)
+    # Of a column of numbers by type no texts are counted: it has no leading zeros.
+    return column.leading_zeros > 0 or bool(
+        _CODE_COLUMN.fullmatch(column.name) and column.different and column.low >= 0
+    )
 
 
 def is_called_text(column: ColumnCounts) -> bool:
     """Whether a column has the name of a text, and most of its values differ."""
-    different = column.present if column.distinct is None else len(column.texts())
+    different = column.present if column.too_many else column.different
     return bool(_TEXT_COLUMN.fullmatch(column.name)) and different > column.present / 2
 
 
 def is_prose(column: ColumnCounts) -> bool:
     """Whether most values are several words, and most of them different."""
     wordy = column.words >= _WORDS_OF_TEXT * column.present
-    return wordy and (column.distinct is None or len(column.texts()) > column.present / 2)
+    return wordy and (column.too_many or column.different > column.present / 2)
 
 
 def is_constant(column: ColumnCounts) -> bool:
     """Whether all values that are there are the same."""
     if column.numbers == column.present:
         return column.low == column.high
-    return column.distinct is not None and len(column.texts()) == 1 and not column.lengths
+    return not column.too_many and column.different == 1 and not column.lengths
 
 
 def _as_wanted(column: ColumnCounts, conventions: Conventions, wanted: FeatureKind) -> Input:

@@ -45,6 +45,7 @@ _SEVERAL_LABELS = 3
 _DECIMAL = re.compile(r"[+-]?\d+\.\d+(\.\d+)?")
 _FEW = 100
 _FEW_NUMBERS = 10
+_MOST_WRITINGS = 1_000  # of two words: upper and lower case, with .0 behind
 _MOST_CANDIDATES = 10
 
 
@@ -124,6 +125,8 @@ def _ending(name: str) -> str:
 
 def is_truth(column: ColumnCounts) -> bool:
     """Whether a column says yes or no: 1 and 0, true and false, in some languages."""
+    if column.different > _MOST_WRITINGS:
+        return False
     texts = {text.lower().removesuffix(".0") for text in column.texts()}
     return any(texts == {yes, no} for yes, no in _TRUTHS)
 
@@ -151,17 +154,16 @@ def _are_several_labels(free: dict[str, ColumnCounts], rows: int) -> bool:
 def _class_like(free: dict[str, ColumnCounts], rows: int) -> list[str]:
     """Columns that may hold classes: the last first, then words before numbers, and few values before many."""
     found = [name for name, column in free.items() if not is_id_name(name) and is_class_like(column, rows)]
-    found = [name for name in found if not free[name].numbers or len(free[name].texts()) <= _FEW_NUMBERS]
+    found = [name for name in found if not free[name].numbers or free[name].different <= _FEW_NUMBERS]
     last = next(reversed(free), None)
-    return sorted(found, key=lambda name: (name != last, free[name].numbers > 0, len(free[name].texts())))
+    return sorted(found, key=lambda name: (name != last, free[name].numbers > 0, free[name].different))
 
 
 def is_class_like(column: ColumnCounts, rows: int) -> bool:
     """Whether a column has few values, and neither fractions nor dates."""
-    texts = column.texts()
     fractions = column.numbers > column.whole or column.only_by_point or column.only_by_comma
     dated = max(column.times, *column.moments.values(), 0) >= NEARLY_ALL * max(column.telling, 1)
-    return not fractions and not dated and 2 <= len(texts) <= min(_FEW, max(2, rows // 2))
+    return not fractions and not dated and 2 <= column.different <= min(_FEW, max(2, rows // 2))
 
 
 def _offered(candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> list[str | list[str]]:
@@ -170,7 +172,7 @@ def _offered(candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> list
 
 
 def _question(columns: dict[str, ColumnCounts], candidates: Sequence[str], groups: Sequence[OneHotColumns]) -> str:
-    offers = [f"{name} ({len(columns[name].texts())} values)" for name in candidates[:_MOST_CANDIDATES]]
+    offers = [f"{name} ({columns[name].different} values)" for name in candidates[:_MOST_CANDIDATES]]
     offers += [f"{group.as_spec()} (one class a column)" for group in groups]
     likely = f"it may be {listed(offers)}" if offers else "none looks like one"
     headless = (

@@ -113,7 +113,7 @@ def _check_kind(label: ColumnCounts, limits: Limits) -> None:
         )
     if label.unusable:
         raise invalid(f"the label column {label.name!r} holds structures or binary data, not one class each", where)
-    if label.distinct is None:
+    if label.too_many:
         kind = "looks like a quantity to predict (regression is not supported)" if label.numbers else "is no class"
         raise invalid(
             f"the label column {label.name!r} has more than {limits.max_classes:,} values, so it {kind}", where

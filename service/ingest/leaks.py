@@ -74,8 +74,7 @@ def find_leaks(
 
 
 def _may_leak(column: ColumnCounts, rows: int) -> bool:
-    values_ = len(column.texts())
-    return 2 <= values_ <= min(_MOST_VALUES, rows // _ROWS_A_VALUE)
+    return 2 <= column.different <= min(_MOST_VALUES, rows // _ROWS_A_VALUE)
 
 
 def _classes(column: Any, reading: LabelReading) -> Any:

@@ -5,7 +5,9 @@ itself: `-1234.5`, `1e5`. Any other form is first brought to digits, marks and a
 told apart: `1.234,5` has a decimal comma, `1,234.5` a decimal point, and `1.234` can have either.
 """
 
+import math
 import unicodedata
+from string import ascii_letters
 from typing import Any, Literal
 
 import numpy as np
@@ -33,9 +35,11 @@ _BY_POINT = (
 )
 _BY_COMMA = rf"^[+-]?(\d+|[1-9]\d{{0,2}}((\.\d{{3}})+|( \d{{3}})+|('\d{{3}})+))?(,\d*)?{_EXPONENT}$"
 _EITHER_POINT = r"^[+-]?[1-9]\d{0,2}\.\d{3}$"
+_SHORTEST_THOUSANDS, _LONGEST_THOUSANDS, _POINT_BEFORE_END = len("1.234"), len("+123.456"), len(".234")
 _WITH_SUFFIX = r"^[+-]?(?:\p{Sc} ?)?(?:\d[\d.,' ]*)? ?\d ?(?P<unit>[\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$"
 # How a text begins of which `written` leaves a number, if it is ASCII.
 _BEGINS = rf"^([-+(.,\d]|{_UNIT})"
+_BEGIN_STARTS = text_bytes.starts("-+(.,0123456789$%")
 _NULL = pa.nulls(1, pa.string())[0]  # unlike pa.scalar(None) it loads no pandas, where that is installed
 # Of the digits of other scripts, and of the Arabic marks for decimals and thousands.
 _DIGITS = {
@@ -57,7 +61,12 @@ def plain(texts: Any) -> Any:
 def all_finite(texts: Any) -> Any:
     """Texts as float64 where each is a finite number, plainly written; None if any is not. Null stays null."""
     found = _cast(texts)
-    return found if found is not None and pc.all(pc.is_finite(found)).as_py() else None
+    return found if found is not None and are_finite(found) else None
+
+
+def are_finite(found: Any) -> bool:
+    """Whether no number is NaN or infinite, which their sum tells at once where they are no very large ones."""
+    return math.isfinite(pc.sum(found).as_py() or 0.0) or bool(pc.all(pc.is_finite(found)).as_py())
 
 
 def _cast(texts: Any) -> Any:
@@ -86,6 +95,9 @@ def written(texts: Any) -> Any:
     may_be = pc.fill_null(pc.less_equal(pc.utf8_length(texts), _LONGEST), False)
     ascii_only = text_bytes.is_ascii(texts)
     if ascii_only:
+        letters = text_bytes.may_begin_with(texts, ascii_letters, f"{ascii_letters}$")  # as USD, and R$
+        if not (letters | text_bytes.may_start(texts, _BEGIN_STARTS)).any():
+            return pa.nulls(len(texts), pa.string())
         may_be = pc.and_(may_be, matches(texts, _BEGINS))
         if not pc.any(may_be).as_py():
             return pa.nulls(len(texts), pa.string())
@@ -122,7 +134,14 @@ def by(writings: Any, decimal: Decimal) -> Any:
 
 def either_point(texts: Any) -> Any:
     """Whether each plainly written number is one thousand and more where the decimal mark is a comma: `1.234`."""
-    return matches(texts, _EITHER_POINT)
+    ends, data = text_bytes.parts(texts)
+    lengths = np.diff(ends)
+    fitting = (lengths >= _SHORTEST_THOUSANDS) & (lengths <= _LONGEST_THOUSANDS)
+    fitting[fitting] = data[ends[1:][fitting] - _POINT_BEFORE_END] == ord(".")
+    if not fitting.any():
+        return pa.array(fitting)
+    fitting[fitting] = matches(texts.filter(pa.array(fitting)), _EITHER_POINT).to_numpy(zero_copy_only=False)
+    return pa.array(fitting)
 
 
 def suffixes(texts: Any) -> Any:
@@ -131,12 +150,23 @@ def suffixes(texts: Any) -> Any:
     if not pc.any(may_be).as_py():
         return pa.nulls(len(texts), pa.string())
     texts = pc.if_else(may_be, texts, _NULL)
-    return pc.struct_field(pc.extract_regex(texts, _WITH_SUFFIX), "unit")
+    return pc.struct_field(pc.extract_regex(texts, _with_suffix(texts)), "unit")
 
 
 def bare(texts: Any) -> Any:
     """Numbers without the unit behind them; other texts as they are."""
-    return pc.if_else(matches(texts, _WITH_SUFFIX), _replaced(texts, r" *([\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$", ""), texts)
+    pattern = r" *([\p{L}°µ][\p{L}²³/]{0,5}|\+)\.?$"
+    pattern = _of_ascii(pattern) if text_bytes.is_ascii(texts) else pattern
+    return pc.if_else(matches(texts, _with_suffix(texts)), _replaced(texts, pattern, ""), texts)
+
+
+def _with_suffix(texts: Any) -> str:
+    return _of_ascii(_WITH_SUFFIX) if text_bytes.is_ascii(texts) else _WITH_SUFFIX
+
+
+def _of_ascii(pattern: str) -> str:
+    """A pattern that matches the same texts of ASCII, and is compiled in a twentieth of the time."""
+    return pattern.translate({ord(one): None for one in "°µ²³"}).replace(r"\p{L}", "A-Za-z").replace(r"\p{Sc}", r"\$")
 
 
 def without_suffix(texts: Any, unit: str) -> Any:

@@ -20,6 +20,7 @@ _BITS = {"0": 0, "1": 1, "false": 0, "true": 1}
 _MOST_CLASSES = 200
 _MOST_GROUPS = 5
 _NO_BIT = -1
+_FEW = 3  # texts, of which one is nearly always enough to tell
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ def _possible(columns: Mapping[str, ColumnCounts], rows: int) -> list[OneHotColu
 
 def _ones(column: ColumnCounts) -> int | None:
     """The number of ones of a column of 0 and 1 without gaps; None of any other."""
+    if column.missing or _NO_BIT in map(_bit, column.first_texts(_FEW)):
+        return None
     counted: dict[str, int] = column.distinct or {}
     bits = {text: _bit(text) for text in counted}
-    if column.missing or not counted or _NO_BIT in bits.values():
+    if not counted or _NO_BIT in bits.values():
         return None
     return sum(count for text, count in counted.items() if bits[text])
 

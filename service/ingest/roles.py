@@ -148,7 +148,7 @@ def _stated_plan(source: RowSource, stated: DeclaredContents, survey: Survey, sp
     for field, names in (("features", spec.features), ("exclude", spec.exclude or None)):
         if names is not None:
             raise bad_spec(field, f"the arrays of {stated.modality} are all used; leave them out of the file")
-    if len(survey.columns["label"].texts()) < _FEWEST_CLASSES:
+    if survey.columns["label"].different < _FEWEST_CLASSES:
         raise invalid("all labels are of one class; at least 2 classes are needed", "array labels")
     inputs = tuple(Input(name, "embedding", stated.column(name), width=width) for name, width in stated.vectors.items())
     modality = stated.modality if spec.modality == "auto" else None
@@ -223,14 +223,14 @@ def _guess_id(survey: Survey, source: RowSource, spec: DatasetSpec, taken: set[s
 def _identifies(survey: Survey, name: str) -> bool:
     column = survey.columns[name]
     whole = column.numbers == 0 or column.whole == column.numbers
-    blank = column.null > 0 or "" in (column.distinct or ())
+    blank = column.null > 0 or column.has_blank
     return whole and survey.rows > 1 and not blank and survey.repeats[name] is None
 
 
 def _check_splits(column: ColumnCounts, name: str, warnings: list[ClientWarning]) -> None:
-    texts = column.texts()
-    if column.distinct is None or len(texts) > _MOST_SPLITS:
+    if column.too_many or column.different > _MOST_SPLITS:
         raise bad_spec("split", f"{name!r} has too many different values to be a split: train, validation, test …")
+    texts = column.texts()
     if not any(values.split_name(text) == "train" for text in texts) and column.missing == 0:
         detail = f"no row of {name!r} says train, but {', '.join(sorted(texts))}"
         warnings.append(ClientWarning(code="no_train_split", detail=detail))
@@ -266,7 +266,7 @@ def _inputs(
     fitting = [one for one in learnable if one.kind in kinds[modality]]
     if modality == "text" and not fitting:
         fitting = [replace(one, kind="text") for one in learnable if one.kind == "categorical"]
-        fitting.sort(key=lambda one: -len(survey.columns[one.name].texts()))
+        fitting.sort(key=lambda one: -survey.columns[one.name].different)
     elif modality == "text":
         fitting.sort(key=lambda one: -survey.columns[one.name].words)
     if not fitting:
@@ -367,18 +367,19 @@ def _uselessness(column: ColumnCounts, survey: Survey, spec: DatasetSpec) -> Lef
 
 def _is_saved_index(column: ColumnCounts) -> bool:
     """Whether a column is the index of a table that was saved without a name, perhaps of several joined tables."""
+    if not _SAVED_INDEX.fullmatch(column.name):
+        return False
     whole = column.numbers == column.present and column.whole == column.numbers and column.low >= 0
-    many = column.distinct is None or len(column.texts()) > _FEW_PLACES
-    return bool(_SAVED_INDEX.fullmatch(column.name)) and whole and many
+    return whole and (column.too_many or column.different > _FEW_PLACES)
 
 
 def _is_code(column: ColumnCounts, found: Input, rows: int) -> bool:
     """Whether a column of texts has another one in every row, which is none that is read."""
-    if found.kind not in ("categorical", "text") or column.distinct is None or rows < _ENOUGH_ROWS:
+    if found.kind not in ("categorical", "text") or column.too_many or rows < _ENOUGH_ROWS:
         return False
-    if column.missing or len(column.distinct) < rows or _TEXT_NAME.fullmatch(column.name):
+    if column.missing or not column.differs_in_each(rows) or _TEXT_NAME.fullmatch(column.name):
         return False
-    return found.kind == "categorical" or all(_CODE.fullmatch(text) for text in column.distinct)
+    return found.kind == "categorical" or all(_CODE.fullmatch(text) for text in column.texts())
 
 
 def _counter_warnings(inputs: Sequence[Input], survey: Survey, spec: DatasetSpec) -> list[ClientWarning]:

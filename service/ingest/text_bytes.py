@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 _SPACE, _ASCII = 0x20, 0x80
+_LETTERS = np.array([chr(one).isalpha() and one < _ASCII for one in range(256)])
 Bytes = npt.NDArray[np.uint8]
 Starts = npt.NDArray[np.bool_]  # by byte: whether a text may begin with it
 
@@ -16,6 +17,12 @@ def is_ascii(texts: Any) -> bool:
     """Whether all texts of a column of strings are ASCII."""
     _, data = parts(texts)
     return not len(data) or bool(data.max() < _ASCII)
+
+
+def lengths(texts: Any) -> npt.NDArray[np.int32]:
+    """The bytes of each text of a column of strings; of null none."""
+    found: npt.NDArray[np.int32] = np.diff(parts(texts)[0])
+    return found
 
 
 def is_trimmed(texts: Any) -> bool:
@@ -42,11 +49,39 @@ def starts(characters: Iterable[str], *, empty: bool = False) -> Starts:
 def may_start(texts: Any, table: Starts) -> npt.NDArray[np.bool_]:
     """Whether each text begins with a character of a table of `starts`."""
     places, data = parts(texts)
-    begins = places[:-1]
-    firsts = np.full(len(begins), 256, np.int16)
-    filled = begins < places[1:]
-    firsts[filled] = data[begins[filled]]
-    return table[firsts]
+    if not len(data):
+        return np.full(len(texts), table[256])
+    empty = places[:-1] == places[1:]
+    found: npt.NDArray[np.bool_] = table[data[np.minimum(places[:-1], len(data) - 1)]]
+    found[empty] = table[256]
+    return found
+
+
+def may_begin_with(texts: Any, first: str, second: str) -> npt.NDArray[np.bool_]:
+    """Whether each text may begin with one of the ASCII characters `first`, and one of `second` after it."""
+    places, data = parts(texts)
+    if not len(data):
+        return np.zeros(len(texts), bool)
+    found: npt.NDArray[np.bool_] = places[:-1] < places[1:]
+    for place, characters in enumerate((first, second)):
+        table = np.zeros(256, bool)
+        table[list(characters.encode())] = True
+        found &= table[data[np.minimum(places[:-1] + place, len(data) - 1)]]
+    return found
+
+
+def have_one_word(texts: Any) -> bool:
+    """Whether surely each text is ASCII without spaces, and has no more than one run of two letters and more."""
+    places, data = parts(texts)
+    if may_hold(texts, b" "):
+        return False
+    letters = _LETTERS[data]
+    pairs = letters[:-1] & letters[1:]
+    borders = places[1:-1]
+    pairs[borders[(borders > 0) & (borders < len(data))] - 1] = False
+    begins = np.flatnonzero(pairs & ~np.concatenate([[False], pairs[:-1]])) if len(pairs) else np.zeros(0, np.int64)
+    of_text = np.searchsorted(places, begins, "right")
+    return not bool((of_text[1:] == of_text[:-1]).any())
 
 
 def may_hold(texts: Any, characters: bytes) -> bool:

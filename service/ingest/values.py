@@ -84,6 +84,8 @@ class MissingWords:
 
     def without_numbers(self, found: Any) -> Any:
         """Numbers with null in place of the client's own words that are numbers: -999."""
+        if not self.own:
+            return found
         own = [number.as_py() for number in numbers.plain(pa.array(self.own, pa.string())) if number.is_valid]
         if not own:
             return found
@@ -190,6 +192,8 @@ def word_counts(texts: Any) -> Any:
 
     Two characters of a script without spaces count as a word. A text that is a number with a prefix, or a hash, is one word.
     """
+    if text_bytes.have_one_word(texts):
+        return pa.repeat(pa.scalar(1, pa.int32()), len(texts))
     spaced = pc.add(pc.count_substring(texts, " "), 1)
     if (pc.mean(spaced).as_py() or 0) >= _FEW_WORDS:
         return spaced

@@ -109,7 +109,9 @@ def test_columns_are_told_by_their_bytes_as_text_by_text(
     found = counted(batches, most, usual)
     with (
         patch.object(text_bytes, "may_start", lambda column, _: np.ones(len(column), bool)),
+        patch.object(text_bytes, "may_begin_with", lambda column, *_: np.ones(len(column), bool)),
         patch.object(text_bytes, "may_hold", return_value=True),
+        patch.object(text_bytes, "have_one_word", return_value=False),
         patch.object(text_bytes, "is_trimmed", return_value=False),
     ):
         assert found == counted(batches, most, usual)

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from service.ingest import text_bytes
+from service.ingest.numbers import matches
 from service.ingest.readers.line_blocks import Block
 from service.ingest.readers.table_form import TableForm
 from service.ingest.readers.text_rows import SPACES
@@ -15,6 +17,7 @@ from service.ingest.readers.text_rows import SPACES
 _FEWEST_COLUMNS = 2  # a line of one value may be blank
 _BLANK = 2  # bytes; a line that is not blank may have as few, and is rare
 _MARK = r"^(#|%|//)"
+_MARK_STARTS = text_bytes.starts("#%/")
 _RETURN, _NEWLINE = 13, 10
 
 
@@ -109,6 +112,10 @@ def _has_lone_return(content: bytes) -> bool:
 
 def _has_no_row(first: Any, form: TableForm) -> bool:
     """Whether a row may be the header once more, or a comment; `first` is the first column."""
-    if pc.any(pc.equal(pc.utf8_trim_whitespace(first), form.header[0])).as_py():
+    _, content = text_bytes.parts(first)
+    if (
+        form.header[0].encode() in content.tobytes()
+        and pc.any(pc.equal(pc.utf8_trim_whitespace(first), form.header[0])).as_py()
+    ):
         return True
-    return form.comment_rows and bool(pc.any(pc.match_substring_regex(first, _MARK)).as_py())
+    return form.comment_rows and bool(pc.any(matches(first, _MARK, begins=_MARK_STARTS)).as_py())
