@@ -17,9 +17,9 @@ PYTEST_ARGS ?=
 PROCESSES := auto
 PARALLEL = PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses $(PROCESSES) --maxprocesses 9 --dist loadgroup --max-worker-restart 0
 # Labelling tools have environments and targets of their own.
-OURS := not label_studio and not doccano and not tools and not gpu
+OURS := not label_studio and not doccano and not tools and not gpu and not containers
 
-.PHONY: help chaos fuzz sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools test-gpu check format screenshots migration docs benchmark constraints clean
+.PHONY: help chaos fuzz sbom vulnerabilities setup demo up page test test-fast slow test-long test-label-studio test-doccano test-tools test-gpu test-containers check format screenshots migration docs benchmark constraints clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ test-tools: .venv/.installed-dev .venv-tools/.installed  ## Read our files with 
 # It needs a build of torch for GPUs: `.venv/bin/pip install --force-reinstall torch` where only that for processors was installed.
 test-gpu: .venv/.installed-dev  ## Run kernels, measurements and training on a real GPU of NVIDIA
 	$(BIN)/python -m pytest tests/gpu -m gpu
+
+# It needs Linux, root, podman with its network programs and 30 GB of disk; without a registry of images, debootstrap too. It says what is missing.
+test-containers: .venv/.installed-dev  ## Build the images and run the compose file with podman: two workers, PostgreSQL, Valkey, S3 (10 minutes)
+	$(BIN)/python -m pytest tests/containers -m containers
 
 check: .venv/.installed-dev  ## Format, lint, strict types, import contracts, dependencies
 	$(BIN)/ruff format --check $(SOURCES)

@@ -20,7 +20,7 @@ from worker.training.loop import EpochMetrics
 
 log = structlog.get_logger()
 
-_LEAST_LEFT_S = 1.0  # while a job is at work
+_RUNS_DOWN_TO = 0.5  # of the time that was noted: a phase that stands still is not about to end
 
 
 class Stopping(Exception):
@@ -113,8 +113,8 @@ class Heartbeat:
         noted, passed = self._progress, time.monotonic() - self._noted_at
         if noted.eta_seconds is None:
             return noted
-        least = min(noted.eta_seconds, _LEAST_LEFT_S)
-        return noted.model_copy(update={"eta_seconds": round(max(noted.eta_seconds - passed, least), 1)})
+        left = max(noted.eta_seconds - passed, _RUNS_DOWN_TO * noted.eta_seconds)
+        return noted.model_copy(update={"eta_seconds": round(left, 1)})
 
 
 @contextmanager
