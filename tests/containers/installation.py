@@ -67,6 +67,10 @@ class Installation:
             words, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True
         ).stdout
 
+    def wait_for_workers(self) -> None:
+        """Until both can take a job."""
+        _wait(self.client)
+
     def podman(self, *words: str) -> str:
         """What podman prints."""
         return _run(["podman", *words], self.environment)
@@ -87,6 +91,7 @@ def installation() -> Iterator[Installation]:
             "SUSPECTS_ARTEFACTS": "s3://suspects/artefacts",
             "SUSPECTS_LEASE_SECONDS": "10",
             "SUSPECTS_HEARTBEAT_SECONDS": "2",
+            "SUSPECTS_THREADS": "1",  # a worker that is left alone would take more, which changes the last bits
             "AWS_ENDPOINT_URL": "http://s3:8333",
             "AWS_ACCESS_KEY_ID": "suspects",
             "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",

@@ -95,6 +95,7 @@ def test_another_worker_takes_over_from_one_that_was_killed(running: Installatio
         job = _completed(running.client, interrupted)
     finally:
         running.podman("start", killed)
+        running.wait_for_workers()
     assert job["attempts"] == 2
     assert _ranking(running.client, interrupted) == _ranking(running.client, whole)
 
