@@ -160,7 +160,7 @@ def _parsed(text: str | None) -> list[float] | None:
     try:
         # Without brackets the numbers have spaces between them.
         found = json.loads(text) if text.lstrip().startswith("[") else text.split()
-        return [float(number) for number in found] or None
+        return list(map(float, found)) or None
     except (ValueError, TypeError, OverflowError, RecursionError):
         return None
 
