@@ -9,6 +9,7 @@ from typing import Any
 
 from service.domain.comparison import JobDiff
 from service.ingest.confined import IngestProcesses
+from service.ingest.thumbnails import Thumbnails
 from service.outbound.provider import Provider
 from service.outbound.quotas import Quotas
 from service.outbound.secrets import Vault
@@ -63,6 +64,7 @@ class Services:
     ranked_texts: Recent[RankedText] = field(default_factory=lambda: Recent(KEPT))
     previews: Recent[dict[str, Any]] = field(default_factory=lambda: Recent(_PREVIEWS))
     compared: Recent[JobDiff] = field(default_factory=lambda: Recent(_COMPARED))
+    thumbnails: Thumbnails = field(default_factory=Thumbnails)
     pages: Recent[tuple[bytes, str | None]] = field(default_factory=lambda: Recent(_PAGES))
     open_audits: OpenAudits = field(default_factory=OpenAudits)
     rerun_wanted: threading.Event = field(default_factory=threading.Event)

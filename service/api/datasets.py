@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
@@ -37,8 +38,9 @@ from service.api.views.links import media_link, sample_link
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
 from service.domain.errors import NotFound, invalid
+from service.ingest.images import StoredImage
 from service.ingest.profile import read_profile
-from service.ingest.rows import sample_media, sample_row
+from service.ingest.rows import sample_image, sample_media, sample_row
 from service.ingest.skipped import read_skipped
 from service.label_studio.pull.snapshot import snapshot
 from service.services import Services
@@ -235,7 +237,7 @@ def list_skipped(
         }
     },
 )
-def get_media(
+async def get_media(
     dataset_id: str,
     sample_id: str,
     request: Request,
@@ -251,17 +253,38 @@ def get_media(
     ] = None,
 ) -> Any:
     """Only rows of image and text datasets have media."""
-    data = _data(services, dataset_id)
     # An id may itself end in "/media". Links escape every slash of an id, so that the path as sent tells them apart.
     sent: bytes = request.scope.get("raw_path") or b"/media"
-    found = sample_media(data, sample_id, side) if sent.partition(b"?")[0].endswith(b"/media") else None
+    if not sent.partition(b"?")[0].endswith(b"/media"):
+        return await run_in_threadpool(_named_media, services, dataset_id, sample_id)
+    found = await run_in_threadpool(_media, services, dataset_id, sample_id, side)
+    if isinstance(found, StoredImage) and side is not None:
+        drawn = await services.thumbnails.draw((dataset_id, sample_id, side), found, side)
+        return Response(drawn, media_type="image/png", headers=_MEDIA_HEADERS)
+    return found
+
+
+def _media(services: Services, dataset_id: str, sample_id: str, side: int | None) -> Response | StoredImage:
+    """The answer, or the image that is to be drawn first."""
+    data = _data(services, dataset_id)
+    kept = services.thumbnails.kept((dataset_id, sample_id, side))
+    if kept is not None:
+        return Response(kept, media_type="image/png", headers=_MEDIA_HEADERS)
+    image = None if side is None else sample_image(data, sample_id)
+    if image is not None:
+        return image
+    found = sample_media(data, sample_id)
     if found is None:
-        row = sample_row(data, f"{sample_id}/media")
-        if row is None:
-            raise NotFound(f"no image or text called {sample_id!r} in this dataset")
-        return JSONResponse(_sample(services, dataset_id, row).model_dump())
-    content, kind = found
-    return Response(content, media_type=kind, headers=_MEDIA_HEADERS)
+        return _named_media(services, dataset_id, sample_id)
+    return Response(found[0], media_type=found[1], headers=_MEDIA_HEADERS)
+
+
+def _named_media(services: Services, dataset_id: str, sample_id: str) -> JSONResponse:
+    """The sample whose id ends in "/media". Raises NotFound where there is none."""
+    row = sample_row(_data(services, dataset_id), f"{sample_id}/media")
+    if row is None:
+        raise NotFound(f"no image or text called {sample_id!r} in this dataset")
+    return JSONResponse(_sample(services, dataset_id, row).model_dump())
 
 
 @router.get("/datasets/{dataset_id}/samples/{sample_id:path}", summary="One row of a dataset", responses=problems(404))

@@ -98,6 +98,14 @@ def without_texts(data: bytes) -> bytes:
     return b"".join(kept)
 
 
+@dataclass(frozen=True)
+class StoredImage:
+    """An encoded image of a dataset, and the pixel value of white where that is not the usual one, see Depth."""
+
+    content: bytes
+    white: float | None
+
+
 @dataclass
 class Depth:
     """Brightest pixel value of the greyscale images of more than 8 bits in a dataset.
@@ -157,17 +165,23 @@ def shown(data: bytes, white: float | None, side: int) -> bytes:
     """An encoded image as a PNG that a browser shows as it is: upright, in 8 bits, each side of `side` pixels at most."""
     with Image.open(io.BytesIO(data), formats=_FORMATS) as opened:
         opened.draft(None, (side, side))  # a large JPEG is decoded at a fraction of its size
-        image: Image.Image = ImageOps.exif_transpose(opened)
+        ImageOps.exif_transpose(opened, in_place=True)  # as all that follows, without a copy where nothing changes
+        image: Image.Image = opened
         if _is_deep(image):
             image = Image.fromarray(to_eight_bits(np.asarray(image), integers=image.mode != "F", white=white))
-        elif image.has_transparency_data:
-            image = image.convert("RGBA")
-        elif image.mode != "L":
-            image = image.convert("RGB")
+        elif image.mode not in ("L", "RGB", "RGBA") or image.has_transparency_data:
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
         image.thumbnail((side, side))
         file = io.BytesIO()
         image.save(file, "PNG")
     return file.getvalue()
+
+
+def decoded_pixels(image: StoredImage, side: int) -> int:
+    """How many pixels `shown` decodes, by the header alone. One of greyscale of more than 8 bits counts fourfold: it is scaled in floats."""
+    with Image.open(io.BytesIO(image.content), formats=_FORMATS) as opened:
+        opened.draft(None, (side, side))
+        return opened.width * opened.height * (4 if _is_deep(opened) else 1)
 
 
 def size_of(data: bytes) -> tuple[int, int]:

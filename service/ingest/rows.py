@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from service.domain.dataset import WHITE_KEY, CanonicalHeader
 from service.ingest import images, sample_places
+from service.ingest.images import StoredImage
 from service.ingest.row_groups import RowGroups, opened
 
 T = TypeVar("T")
@@ -41,23 +42,27 @@ def row_at(data: Path, position: int) -> dict[str, Any]:
         return _whole_row(file, *groups.at(position))
 
 
-def sample_media(data: Path, sample_id: str, side: int | None = None) -> tuple[bytes, str] | None:
-    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id.
+def sample_media(data: Path, sample_id: str) -> tuple[bytes, str] | None:
+    """An image's own bytes or a text in UTF-8, with the content type; None for other data or an unknown id."""
+    image = sample_image(data, sample_id)
+    if image is not None:
+        return image.content, images.content_type(image.content)
+    text: str | None = _single(data, sample_id, "text")[0]
+    return None if text is None else (text.encode(), "text/plain; charset=utf-8")
 
-    With `side` an image comes as `images.shown` makes it.
-    """
+
+def sample_image(data: Path, sample_id: str) -> StoredImage | None:
+    """An image, to be shown by `images.shown`; None for other data or an unknown id."""
+    content, white = _single(data, sample_id, "image")
+    return None if content is None else StoredImage(content, None if white is None else float(white))
+
+
+def _single(data: Path, sample_id: str, modality: str) -> tuple[Any, bytes | None]:
+    """The input of a row of a dataset of this modality, and the metadata of white; None for other data or an unknown id."""
     with opened(data) as (file, groups):
-        header = _header(file)
-        found = _found(data, file, groups, sample_id) if header.modality in ("image", "text") else None
-        if found is None:
-            return None
-        row = _row(file, *found, columns=[header.modality])
-        white = file.metadata.metadata.get(WHITE_KEY)
-    if header.modality == "text":
-        return row["text"].encode(), "text/plain; charset=utf-8"
-    if side is not None:
-        return images.shown(row["image"], None if white is None else float(white), side), "image/png"
-    return row["image"], images.content_type(row["image"])
+        found = _found(data, file, groups, sample_id) if _header(file).modality == modality else None
+        value = None if found is None else _row(file, *found, columns=[modality])[modality]
+        return value, file.metadata.metadata.get(WHITE_KEY)
 
 
 def previews(data: Path, positions: Sequence[int]) -> list[dict[str, Any]]:

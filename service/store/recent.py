@@ -2,17 +2,17 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The values used last, by a key. Threads may share it."""
+    """The values used last, by a key: `most` of them, or of that `size` together. Threads may share it."""
 
-    def __init__(self, most: int) -> None:
-        self._most, self._lock = most, threading.Lock()
+    def __init__(self, most: int, size: Callable[[T], int] = lambda _: 1) -> None:
+        self._most, self._size, self._held, self._lock = most, size, 0, threading.Lock()
         self._values: OrderedDict[Hashable, T] = OrderedDict()
 
     def get(self, key: Hashable) -> T | None:
@@ -25,7 +25,10 @@ class Recent(Generic[T]):
     def put(self, key: Hashable, value: T) -> T:
         """Keep a value, unless another thread has put one, which is given then."""
         with self._lock:
-            kept = self._values.setdefault(key, value)
-            while len(self._values) > self._most:
-                self._values.popitem(last=False)
-            return kept
+            if key in self._values:
+                return self._values[key]
+            self._values[key] = value
+            self._held += self._size(value)
+            while self._held > self._most:
+                self._held -= self._size(self._values.popitem(last=False)[1])
+            return value

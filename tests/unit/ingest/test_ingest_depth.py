@@ -13,7 +13,7 @@ from PIL import Image
 from service.domain.dataset import WHITE_KEY, ImageKind
 from service.ingest.corrected import correct
 from service.ingest.images import shown
-from service.ingest.rows import sample_media
+from service.ingest.rows import sample_image
 from tests.unit.ingest.uploads import Take, png, zip_of
 from worker.data.canonical import open_canonical
 from worker.data.encoding import Encoder
@@ -114,11 +114,10 @@ def test_people_see_what_the_model_sees(take: Take, kind: str) -> None:
     rows = torch.arange(2)
     (pixels,) = Encoder.fit(dataset, rows, {}).encode(dataset, rows)
     for name, seen in zip(outcome.table["id"], pixels, strict=True):
-        found = sample_media(outcome.data, name, side=64)
+        found = sample_image(outcome.data, name)
         assert found is not None
-        data, content_type = found
-        with Image.open(io.BytesIO(data)) as image:
-            assert (image.format, image.mode, content_type) == ("PNG", "L", "image/png")
+        with Image.open(io.BytesIO(shown(found.content, found.white, 64))) as image:
+            assert (image.format, image.mode) == ("PNG", "L")
             assert np.array_equal(np.asarray(image), seen[0].numpy())
 
 
