@@ -5,11 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from anyio import from_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
 
 from service.actions.delete import delete_unused_dataset
 from service.actions.find import find_dataset
@@ -23,6 +21,7 @@ from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import DATASET_BODY
+from service.api.http.wanted import check_wanted
 from service.api.schemas.datasets import (
     DatasetPage,
     DatasetProfile,
@@ -87,7 +86,7 @@ def _made(services: Services, key: str | None, body: JsonContent | FormContent, 
         case FormContent():
             spec = parsed(DatasetSpec, body.spec, "spec")
             digest = canonical_digest("POST /datasets", body.file.digest, spec)
-            make = partial(upload, services, body.file, spec, partial(_check_wanted, request))
+            make = partial(upload, services, body.file, spec, partial(check_wanted, request))
         case JsonContent() if names_connection(body.value):
             tasks = parsed(FromProject, body.value)
             digest = canonical_digest("POST /datasets", tasks)
@@ -95,7 +94,7 @@ def _made(services: Services, key: str | None, body: JsonContent | FormContent, 
         case JsonContent():
             wanted = parsed(FromUrl, body.value)
             digest = canonical_digest("POST /datasets", wanted)
-            make = partial(upload_from_url, services, wanted.url, wanted.spec, partial(_check_wanted, request))
+            make = partial(upload_from_url, services, wanted.url, wanted.spec, partial(check_wanted, request))
     return find_dataset(services, make_once(services, IdempotentRequest(key, digest), lambda: make().id))
 
 
@@ -103,15 +102,9 @@ def _while_wanted(request: Request) -> Callable[[str, float], None]:
     """Progress callback of a long read. It raises ClientDisconnect once the client has gone away."""
 
     def tell(_detail: str, _share: float) -> None:
-        _check_wanted(request)
+        check_wanted(request)
 
     return tell
-
-
-def _check_wanted(request: Request) -> None:
-    """Raise ClientDisconnect once the client has gone away."""
-    if from_thread.run(request.is_disconnected):
-        raise ClientDisconnect
 
 
 @router.post(

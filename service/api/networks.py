@@ -1,5 +1,6 @@
 """Uploaded networks: weights or exported programs."""
 
+from functools import partial
 from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,6 +16,7 @@ from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
 from service.api.http.lookup import ServicesDependency
 from service.api.http.openapi import NETWORK_BODY
+from service.api.http.wanted import check_wanted
 from service.api.schemas.integrations import NetworkPage
 from service.domain.digests import canonical_digest
 from service.domain.network import NetworkInfo, NetworkSpec
@@ -28,21 +30,22 @@ router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], respons
     "/networks",
     status_code=201,
     summary="Upload a network",
-    responses=problems(400, 413, 415, 422, 507),
+    responses=problems(400, 413, 415, 422, 429, 507),
     openapi_extra=NETWORK_BODY,
 )
 def create_network(
-    body: FormBody, key: IdempotencyKey, services: ServicesDependency, response: Response
+    body: FormBody, key: IdempotencyKey, services: ServicesDependency, request: Request, response: Response
 ) -> NetworkInfo:
     """The file has weights as safetensors, for model `safetensors`, or a program of `torch.export.save`, for model `exported`.
 
     Its kind is recognised by content. Pickles are refused, and nothing in the file is run as code. The same bytes are the
-    same network.
+    same network. It is read as datasets are, in a process of its own with limits of memory and time (413).
     """
     spec = parsed(NetworkSpec, body.spec, "spec")
     once = IdempotentRequest(key, canonical_digest("POST /networks", body.file.digest, spec))
     name = spec.name or PurePosixPath(body.file.name).stem
-    network_id = make_once(services, once, lambda: take_network(services, body.file, name).id)
+    check = partial(check_wanted, request)
+    network_id = make_once(services, once, lambda: take_network(services, body.file, name, check).id)
     response.headers["Location"] = f"/networks/{network_id}"
     return find_network(services, network_id)
 

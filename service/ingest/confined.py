@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from pydantic import TypeAdapter
@@ -29,6 +29,7 @@ from service.domain.errors import FieldError, Malformed, SuspectsError, TooLarge
 from service.ingest.confinement import Confinement
 from service.ingest.ingest import Ingested, ingest, place
 from service.ingest.limits import Limits
+from service.ingest.networks import network_content
 
 log = structlog.get_logger()
 
@@ -41,9 +42,20 @@ _MEMORY, _SECONDS, _EXPANDED = "SUSPECTS_INGEST_MEMORY_BYTES", "SUSPECTS_INGEST_
 _ingested: TypeAdapter[Ingested] = TypeAdapter(Ingested)
 
 
+class _ToRead(Protocol):
+    """One upload that is to be read. `found` does it, and gives JSON."""
+
+    @property
+    def source(self) -> Path:
+        """The upload."""
+
+    def found(self) -> Any:
+        """What is found in it. Raises SuspectsError."""
+
+
 @dataclass(frozen=True)
 class Reading:
-    """One upload that is to be read, with the arguments of `ingest`."""
+    """One dataset that is to be read, with the arguments of `ingest`."""
 
     source: Path
     filename: str
@@ -51,6 +63,23 @@ class Reading:
     data: Path
     skipped: Path
     limits: Limits
+
+    def found(self) -> Any:
+        """What `ingest` gives. The names of columns in the canonical file are left out of what clients are shown, and so of the JSON."""
+        found = ingest(self.source, self.filename, self.spec, self.data, self.skipped, self.limits)
+        return {"found": _ingested.dump_python(found, mode="json"), "columns": [one.column for one in found.features]}
+
+
+@dataclass(frozen=True)
+class _NetworkReading:
+    """One network that is to be read, with the arguments of `network_content`."""
+
+    source: Path
+    max_bytes: int
+
+    def found(self) -> Any:
+        """What `network_content` gives."""
+        return network_content(self.source, self.max_bytes)
 
 
 class IngestProcesses:
@@ -78,6 +107,14 @@ class IngestProcesses:
                 apart = Reading(reading.source.resolve(), reading.filename, reading.spec, data, skipped, reading.limits)
                 found = _read_apart(apart, self._confinement, check)
                 place(((skipped, reading.skipped), (data, reading.data)))
+        features = zip(found["found"]["features"], found["columns"], strict=True)
+        named = [{**one, "column": name} for one, name in features]
+        return _ingested.validate_python({**found["found"], "features": named})
+
+    def network_content(self, source: Path, max_bytes: int, check: Callable[[], None]) -> dict[str, Any]:
+        """What `network_content` gives and raises, and further as `ingest`."""
+        with self._place(check):
+            found: dict[str, Any] = _read_apart(_NetworkReading(source.resolve(), max_bytes), self._confinement, check)
         return found
 
     @contextmanager
@@ -104,7 +141,7 @@ def _context() -> Any:
     return context
 
 
-def _read_apart(reading: Reading, confinement: Confinement, check: Callable[[], None]) -> Ingested:
+def _read_apart(reading: _ToRead, confinement: Confinement, check: Callable[[], None]) -> Any:
     """Read in a process of its own, which has ended when this returns or raises."""
     size = reading.source.stat().st_size
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -139,13 +176,11 @@ def _answer(receiver: Connection, seconds: float, check: Callable[[], None]) -> 
         return None
 
 
-def _told(answer: Any, confinement: Confinement) -> Ingested:
+def _told(answer: Any, confinement: Confinement) -> Any:
     """The result in an answer. Raises the error in it."""
     match answer:
         case {"found": found}:
-            columns = answer["columns"]
-            features = [{**one, "column": name} for one, name in zip(found["features"], columns, strict=True)]
-            return _ingested.validate_python({**found, "features": features})
+            return found
         case {"error": code, "detail": detail, "errors": errors, "members": members}:
             kind = next(one for one in SuspectsError.__subclasses__() if one.code == code)
             raise kind(detail, errors=[FieldError.model_validate(one) for one in errors], members=members)
@@ -187,15 +222,12 @@ def _too_much_memory(confinement: Confinement) -> TooLarge:
     )
 
 
-def _read(sender: Connection, reading: Reading, confinement: Confinement) -> None:
+def _read(sender: Connection, reading: _ToRead, confinement: Confinement) -> None:
     """Read an upload under limits and send what came of it: the main function of the process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confinement.enter(reading.source.stat().st_size)
     try:
-        found = ingest(reading.source, reading.filename, reading.spec, reading.data, reading.skipped, reading.limits)
-        # The names of columns in the canonical file are left out of what clients are shown, and so of the JSON.
-        columns = [one.column for one in found.features]
-        answer: dict[str, Any] = {"found": _ingested.dump_python(found, mode="json"), "columns": columns}
+        answer: dict[str, Any] = {"found": reading.found()}
     except SuspectsError as error:
         errors = [one.model_dump() for one in error.errors]
         answer = {"error": error.code, "detail": error.detail, "errors": errors, "members": error.members}

@@ -55,6 +55,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         413: ({}, form(state(3))),
         415: ({}, form(b"x")),
         422: ({}, form(state(3), spec={"name": 1})),
+        429: ({}, form(state(4))),
         507: ({}, form(state(3))),
     },
     ("get", "/networks"): {

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from service.actions.take_network import network_content
 from service.domain.dataset import DatasetSpec, SkippedRow
 from service.domain.errors import SuspectsError
 from service.ingest import Limits, ingest
 from service.ingest.confined import IngestProcesses, Reading
 from service.ingest.confinement import Confinement
+from service.ingest.networks import network_content
 from tests.fuzz.sources import SOURCES, Source
 from tests.unit.ingest.uploads import Outcome, check_agreement
 

@@ -18,6 +18,7 @@ from service.ingest.readers.arrays import LARGEST_AXIS, StoredArray
 _LENGTH = 8  # bytes, little-endian: how long the header is
 _LONGEST = 100_000_000  # as the format has it
 _MOST_AXES = 32
+_ADVICE = "give ids as an array of whole numbers, or save an NPZ"
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
     "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?",
@@ -31,19 +32,18 @@ def looks_like_safetensors(head: bytes, size: int) -> bool:
 
 
 def open_tensors(
-    path: Path, *, longest: int = _LONGEST, barest: int = _LONGEST
+    path: Path, *, longest: int = _LONGEST, barest: int = _LONGEST, advice: str = _ADVICE
 ) -> tuple[dict[str, StoredArray], dict[str, str]]:
     """Arrays by name, and the metadata. Raises `Malformed` naming the array at fault.
 
     `longest` is how many bytes a header may have; `barest` how many of them may be no text: those cost many times as
-    much memory.
+    much memory. `advice` says what helps against a longer one.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH), "little")
         if length > longest:
             raise TooLarge(
-                f"the header of the safetensors file has {length:,} bytes; the limit is {longest:,}: "
-                "give ids as an array of whole numbers, or save an NPZ"
+                f"the header of the safetensors file has {length:,} bytes; the limit is {longest:,}: {advice}"
             )
         header = _header(file.read(length), barest)
     metadata = header.pop("__metadata__", None) or {}

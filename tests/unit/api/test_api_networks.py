@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from service.ingest import limits
+from service.ingest import confined
 from service.services import Services
 from tests.builders import CSV, add_dataset, add_finished, form
 from tests.unit.worker.programs import Small, export, made, sample, tampered
@@ -61,6 +61,22 @@ def test_weights_are_told_with_how_many_they_are(client: httpx.Client) -> None:
     told = post(client, STATE, "w.safetensors", name="mine").json()
     assert (told["name"], told["kind"], told["tensors"], told["numbers"]) == ("mine", "state", 2, 15)
     assert (told["input"], told["layers"]) == (None, [])
+
+
+def test_a_network_is_read_in_a_process_of_its_own(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_here(*_: object) -> None:
+        raise AssertionError("the process of the API reads it")
+
+    monkeypatch.setattr(confined, "network_content", read_here)
+    assert post(client, STATE, "w.safetensors").status_code == 201
+
+
+@pytest.mark.parametrize("inner", [b"[],", b'"a",'])
+def test_weights_with_a_long_header_are_refused_before_it_is_parsed(client: httpx.Client, inner: bytes) -> None:
+    header = b'{"a":[' + inner * 500_000 + b"[]]}"
+    answer = post(client, len(header).to_bytes(8, "little") + header, "w.safetensors")
+    assert answer.status_code == 413
+    assert "1,048,576" in answer.json()["detail"]
 
 
 def test_the_same_bytes_are_the_same_network(client: httpx.Client, services: Services) -> None:
@@ -269,13 +285,12 @@ def test_names_that_no_answer_can_hold_are_refused(
 
 
 def test_a_program_that_expands_out_of_all_proportion_is_refused(
-    client: httpx.Client, program: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: httpx.Client, program: bytes, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(limits, "_SMALL", 2**20)
     path = tmp_path / "bomb.pt2"
     path.write_bytes(program)
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("table/extra/nothing", bytes(2**25))
+        archive.writestr("table/extra/nothing", bytes(2**28 + 2**20))
     answer = post(client, path.read_bytes())
     assert answer.status_code == 413
     assert "compression bomb" in answer.json()["detail"]

@@ -17,10 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.domain.dataset import DatasetSpec
-from service.domain.errors import Invalid, Malformed, SuspectsError, TooLarge, TooMany
+from service.domain.errors import Invalid, Malformed, SuspectsError, TooLarge, TooMany, UnreadableType
 from service.ingest import Ingested, Limits, ingest
 from service.ingest.confined import IngestProcesses, Reading
 from service.ingest.confinement import Confinement
+from service.ingest.networks import network_content
 from tests.unit.ingest.uploads import csv_of, npz_of, png, zip_of
 
 
@@ -75,6 +76,26 @@ def test_errors_are_those_of_reading_here(tmp_path: Path, content: bytes, name: 
         read(one)
     assert (type(apart.value), vars(apart.value)) == (type(here.value), vars(here.value))
     check_nothing_is_left(one)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"\x80\x04.", UnreadableType), (b"\x09" + b"\0" * 7 + b'{"a":[[]]', Malformed)]
+)
+def test_errors_of_networks_are_those_of_reading_here(tmp_path: Path, content: bytes, kind: type) -> None:
+    path = tmp_path / "network"
+    path.write_bytes(content)
+    with pytest.raises(SuspectsError) as here:
+        network_content(path, 2**30)
+    with pytest.raises(kind) as apart:
+        IngestProcesses().network_content(path, 2**30, lambda: None)
+    assert (type(apart.value), vars(apart.value)) == (type(here.value), vars(here.value))
+
+
+def test_a_network_that_takes_more_memory_is_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
+    header = b'{"a":[' + b"[]," * 300_000 + b"[]]}"
+    (tmp_path / "network").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(TooLarge, match="SUSPECTS_INGEST_MEMORY_BYTES"):
+        IngestProcesses(Confinement(memory_bytes=10_000_000)).network_content(tmp_path / "network", 2**30, lambda: None)
 
 
 def test_a_file_that_takes_more_memory_is_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
