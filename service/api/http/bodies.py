@@ -1,8 +1,10 @@
 """Request bodies: JSON, or a multipart form whose file is streamed to disk and hashed on the way."""
 
+import gc
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ M = TypeVar("M", bound=BaseModel)
 
 _BLOCK = 2**20
 _MAX_JSON = 16 * 2**20
+_LARGE_JSON = 64 * 2**10
+_MAX_NESTED = 500_000  # a list of decisions has fewer objects: the shortest takes 37 bytes
 _MAX_PARTS, _MAX_NAMES, _MAX_NAME, _MAX_DEPTH = 1_000_000, 20_000, 1_000, 100
 
 
@@ -107,10 +111,17 @@ def names_connection(value: Any) -> bool:
     return isinstance(value, Mapping) and value.get("connection") is not None
 
 
+async def _loads(text: bytes, what: str) -> Any:
+    """Parse small bodies at once, and large ones in a thread: other requests are answered while they are checked."""
+    return loads(text, what) if len(text) <= _LARGE_JSON else await run_in_threadpool(loads, text, what)
+
+
 def loads(text: bytes, what: str) -> Any:
-    """Strict JSON: UTF-8, no NaN, no half characters. Raises Malformed."""
+    """Strict JSON: UTF-8, no NaN, no half characters. Raises Malformed, and TooLarge for what takes long to parse or to validate."""
+    if text.count(b"[") + text.count(b"{") > _MAX_NESTED:
+        raise TooLarge(f"JSON of more than {_MAX_NESTED:,} lists and objects; send data as a file")
     try:
-        value = json.loads(text.decode(), parse_constant=_no_constant)
+        value = _parsed_json(text)
         _check_size(value)
         _check_text(value)
     except json.JSONDecodeError as error:
@@ -121,6 +132,23 @@ def loads(text: bytes, what: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise Malformed(f"{what} is not JSON that can be read: {error}") from error
     return value
+
+
+_collector = threading.Lock()
+
+
+def _parsed_json(text: bytes) -> Any:
+    """Parse JSON. Of a large text without Python's collector, which would look ten times through what is parsed so far."""
+    if len(text) <= _LARGE_JSON:
+        return json.loads(text.decode(), parse_constant=_no_constant)
+    with _collector:  # one at a time, as each would switch it on again for the others
+        is_on = gc.isenabled()
+        gc.disable()
+        try:
+            return json.loads(text.decode(), parse_constant=_no_constant)
+        finally:
+            if is_on:
+                gc.enable()
 
 
 def _no_constant(name: str) -> float:
@@ -168,7 +196,7 @@ async def _json(request: Request) -> Any:
         body += chunk
         if len(body) > _MAX_JSON:
             raise TooLarge(f"a JSON body of more than {_MAX_JSON:,} bytes; send data as a file")
-    return loads(bytes(body), "body")
+    return await _loads(bytes(body), "body")
 
 
 class _File(BaseTarget):  # type: ignore[misc] # the library has no types
@@ -245,7 +273,7 @@ async def _form(request: Request, path: Path, limit: int) -> FormContent:
     if spec.begun and not spec.complete:
         raise Malformed("the form ends within the part spec")
     filename = (file.multipart_filename or "upload").replace("\\", "/").rpartition("/")[2]
-    value = loads(bytes(spec.value), "spec") if spec.value.strip() else {}
+    value = await _loads(bytes(spec.value), "spec") if spec.value.strip() else {}
     return FormContent(UploadedFile(path, _readable(filename), file.digest.hexdigest()), value)
 
 

@@ -1,15 +1,18 @@
 """What every answer says to browsers, and what is refused at the door: other sites, large JSON, slow bodies."""
 
+import gc
 import json
 import socket
+import threading
 import time
 from typing import Any
 
 import httpx
 import pytest
 
+from service.api.http import bodies
 from service.settings import Settings
-from tests.builders import form
+from tests.builders import CSV, form
 
 PAUSE_S = 1.5
 
@@ -64,6 +67,40 @@ def test_json_that_takes_long_to_validate_is_refused_before(client: httpx.Client
     refused = client.post("/jobs", json=body)
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
     assert fault in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("inner", [b"[],", b"{},"])
+def test_json_with_more_lists_and_objects_than_any_body_has_is_refused_unparsed(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, inner: bytes
+) -> None:
+    def parse(_: bytes) -> None:
+        raise AssertionError("it is parsed")
+
+    monkeypatch.setattr(bodies, "_parsed_json", parse)
+    content, kind = b"[" + inner * 500_000 + inner[:2] + b"]", {"Content-Type": "application/json"}
+    for refused in (
+        client.post("/jobs/estimate", content=content, headers=kind),
+        client.post("/jobs", files={"file": ("a.csv", CSV)}, data={"spec": content.decode()}),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+        assert "more than 500,000 lists and objects" in refused.json()["detail"]
+
+
+def test_large_json_is_not_parsed_where_all_requests_are_answered(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, parse = [], bodies.loads
+
+    def watched(text: bytes, what: str) -> Any:
+        seen.append(threading.current_thread().name)
+        return parse(text, what)
+
+    monkeypatch.setattr(bodies, "loads", watched)
+    for size in (1, 100_000):
+        assert client.post("/jobs/estimate", json={"dataset": "x" * size}).status_code == 404
+    small, large = seen
+    assert (small.startswith("AnyIO"), large.startswith("AnyIO")) == (False, True)
+    assert gc.isenabled()  # which is switched off meanwhile
 
 
 def test_of_many_faults_the_first_are_listed(client: httpx.Client) -> None:
