@@ -71,6 +71,7 @@ class KeyRequest(Frozen):
     scopes: list[AccessScope] = Field(
         [AccessScope.READ],
         min_length=1,
+        max_length=100,
         description="read: look at everything in the project. review: also decide on samples and draw them. submit: also "
         "upload, submit, delete and write into labelling tools. admin: everything, keys and connections too.",
     )

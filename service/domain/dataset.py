@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from service.domain.warning_titles import warning_title
 
@@ -46,12 +46,22 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def each_once(names: list[str]) -> list[str]:
+    """Names without repetitions, in their order."""
+    return list(dict.fromkeys(names))
+
+
+# A list that names things, each of which counts once.
+Names = Annotated[list[str], AfterValidator(each_once)]
+_MOST_COLUMNS, _MOST_TEXTS = 20_000, 1_000
+
+
 class DatasetSpec(Frozen):
     """Description of an upload by the client; each field that is left out is inferred."""
 
     name: str | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
     modality: Literal["auto"] | Modality = Field("auto", description="Kind of one sample.")
-    label: str | Annotated[list[str], Field(min_length=2)] | None = Field(
+    label: str | Annotated[Names, Field(min_length=2, max_length=_MOST_COLUMNS)] | None = Field(
         None, description="The column that holds the class; or several columns of 0 and 1, one for each class."
     )
     id: str | None = Field(None, description="The column that names a sample, unique.")
@@ -61,12 +71,13 @@ class DatasetSpec(Frozen):
         description="The column that says which samples belong together: a patient, a session, a document. Samples of one group "
         "do not vouch for each other.",
     )
-    missing: list[str] | None = Field(
+    missing: Names | None = Field(
         None,
+        max_length=_MOST_TEXTS,
         description="Texts that mean a missing value, in the label too. They count beside the usual words (NA, null, …), "
         "which are read so in the features of CSV and its kin alone; an empty list turns those off.",
     )
-    merge_labels: dict[str, str | list[str]] = Field(
+    merge_labels: dict[str, str | Annotated[Names, Field(max_length=_MOST_COLUMNS)]] = Field(
         default_factory=dict,
         description='Labels that are one class: {"yes": ["Yes", "YES "]}, or one at a time {"Yes": "yes"}.',
     )
@@ -80,8 +91,10 @@ class DatasetSpec(Frozen):
         default_factory=dict,
         description='How columns are read, where that was guessed wrongly: {"zip": "categorical"}.',
     )
-    features: list[str] | None = Field(None, description="The columns to learn from; all others when left out.")
-    exclude: list[str] = Field(default_factory=list, description="Columns not to learn from.")
+    features: Names | None = Field(
+        None, max_length=_MOST_COLUMNS, description="The columns to learn from; all others when left out."
+    )
+    exclude: Names = Field(default_factory=list, max_length=_MOST_COLUMNS, description="Columns not to learn from.")
     annotation_policy: AnnotationPolicy = Field(
         "majority",
         description="For the export of a labelling tool: which annotation of a sample counts. majority, latest, ground_truth (those marked "

@@ -23,6 +23,7 @@ from service.domain.specs import (
     TrainingRequest,
 )
 
+_LISTED = 10  # unknown names in a message
 _CHECKPOINTS = 8  # of those of 15 and of 60 epochs they found planted errors as well as all, at half the cost and less
 
 _FROZEN = (
@@ -218,7 +219,8 @@ def _not_trained(dataset: DatasetInfo) -> TrainingDefaults:
 def _resolve_signals(names: list[str] | None, dataset: DatasetInfo, *, trees: bool) -> list[str]:
     unknown = [name for name in names or () if name not in SIGNALS]
     if unknown:
-        raise invalid(["signals"], f"unknown: {', '.join(unknown)}; see GET /signals")
+        more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
+        raise invalid(["signals"], f"unknown: {', '.join(unknown[:_LISTED])}{more}; see GET /signals")
     if trees:
         unsuited = {name: signal.unsuited_for_trees() for name, signal in SIGNALS.items()}
     elif dataset.modality == "predictions":

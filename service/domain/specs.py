@@ -2,12 +2,17 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from service.domain.connection import PullSource
-from service.domain.dataset import DatasetSpec, Frozen
+from service.domain.dataset import DatasetSpec, Frozen, Names, each_once
 from service.domain.training import TrainingOptions
 from service.domain.webhook import WebhookRequest, WebhookShown
+
+_MOST_SAMPLES = 100_000
+_Layers = Annotated[
+    list[Annotated[str, Field(max_length=500)]], AfterValidator(each_once), Field(min_length=1, max_length=1_000)
+]
 
 
 class Reference(Frozen):
@@ -16,7 +21,9 @@ class Reference(Frozen):
     dataset: str | None = Field(None, description="Id of another dataset with the same features and classes.")
     split: str | None = Field(None, description="A split of the same dataset.")
     holdout: float | None = Field(None, gt=0, lt=1, description="Share of the training part to hold out.")
-    samples: list[str] | None = Field(None, min_length=1, description="Ids that people have verified.")
+    samples: Names | None = Field(
+        None, min_length=1, description="Ids that people have verified; in a request at most 100,000."
+    )
     verified: Literal[True] | None = Field(
         None, description="Every sample of the dataset that people have verified; echoed as `samples`."
     )
@@ -106,7 +113,7 @@ class Training(TrainingOptions):
 class Influence(Frozen):
     """Gradients that influence is computed from."""
 
-    layers: Literal["last", "last-2", "all"] | Annotated[list[str], Field(min_length=1)] = Field(
+    layers: Literal["last", "last-2", "all"] | _Layers = Field(
         "last",
         description="Whose gradients count: the last layer, the last two, all that have parameters, or modules of the "
         "model by name. A layer that is not supported fails the job and is named. Neighbours, densities and the evidence "
@@ -183,19 +190,28 @@ class JobOptions(Frozen):
     model: ModelRequest = ModelRequest()
     training: TrainingRequest = TrainingRequest()
     influence: Influence = Influence()
-    signals: list[str] | None = Field(
+    signals: Names | None = Field(
         None,
         min_length=1,
+        max_length=100,
         description="Names of GET /signals; all that suit the data when left out. `mislabeled` and `anomalous` are always computed, except "
         "`anomalous` for predictions without features.",
     )
-    glitches: list[Glitch] | None = Field(None, min_length=1)
+    glitches: list[Glitch] | None = Field(None, min_length=1, max_length=100)
     loop: Loop | None = Field(None, description="Left out, the job is run once.")
     webhook: WebhookRequest | None = Field(
         None, description="Where to send a message when the job ends; left out, none is sent."
     )
     name: str | None = Field(None, max_length=200)
     priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
+
+    @field_validator("reference")
+    @classmethod
+    def _is_short(cls, value: Reference | None) -> Reference | None:
+        # Not of `Reference`: a job whose samples are all that people have verified may have more.
+        if value is not None and len(value.samples or ()) > _MOST_SAMPLES:
+            raise ValueError(f"at most {_MOST_SAMPLES:,} samples; upload them as a dataset of their own")
+        return value
 
 
 class JobRequest(JobOptions):

@@ -1579,7 +1579,7 @@ class Reference:
     split: str | None = None
     # Share of the training part to hold out.
     holdout: float | None = None
-    # Ids that people have verified.
+    # Ids that people have verified; in a request at most 100,000.
     samples: tuple[str, ...] | None = None
     # Every sample of the dataset that people have verified; echoed as `samples`.
     verified: Literal[True] | None = None

@@ -47,6 +47,7 @@ MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-ID"
 _RETRY_DATABASE_S = 5
 _LISTED = 100  # faults of a body
+_LONGEST, _LONGEST_DETAIL = 2_000, 8_000  # characters: what a client sent is not sent back whole
 
 STATUSES: dict[type[SuspectsError], int] = {
     Malformed: 400,
@@ -128,12 +129,29 @@ def problem(
         "type": f"urn:usual-suspects:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": _short(detail, _LONGEST_DETAIL),
         "code": code,
     }
     if errors:
-        body["errors"] = [error.model_dump() for error in errors]
+        body["errors"] = [_short_fault(error).model_dump() for error in _first(errors)]
     return _ProblemResponse({**body, **(members or {})}, status, dict(headers or {}), MEDIA_TYPE)
+
+
+def _first(errors: Sequence[FieldError]) -> Sequence[FieldError]:
+    more = len(errors) - _LISTED - 1
+    if more <= 0:
+        return errors
+    return [*errors[:_LISTED], FieldError(loc=[], msg=f"{more + 1:,} more faults are not listed")]
+
+
+def _short_fault(error: FieldError) -> FieldError:
+    places = [_short(part, _LONGEST) if isinstance(part, str) else part for part in error.loc]
+    return FieldError(loc=places, msg=_short(error.msg, _LONGEST))
+
+
+def _short(text: str, most: int) -> str:
+    more = len(text) - most
+    return f"{text[:most]}… and {more:,} more characters" if more > 0 else text
 
 
 def problem_response(error: SuspectsError) -> JSONResponse:

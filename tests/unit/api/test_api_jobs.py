@@ -160,6 +160,68 @@ def test_a_fault_names_its_field(
     assert client.get("/jobs").json()["total"] == 0
 
 
+def test_what_is_named_several_times_counts_once(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    named = {
+        "signals": ["loss", "si", "loss"],
+        "reference": {"samples": ["row-1", "row-0", "row-1"]},
+        "influence": {"layers": ["a", "b", "a"]},
+    }
+    spec = submit(client, dataset=info.id, **named)["spec"]
+    assert spec["signals"] == ["loss", "si"]
+    assert spec["reference"]["samples"] == ["row-1", "row-0"]
+    assert spec["influence"]["layers"] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("named", "field"),
+    [
+        ({"signals": [*map(str, range(101))]}, "signals"),
+        ({"reference": {"samples": [*map(str, range(100_001))]}}, "reference"),
+        ({"influence": {"layers": [*map(str, range(1_001))]}}, "influence.layers"),
+        ({"influence": {"layers": ["a" * 501]}}, "influence.layers.0"),
+        ({"glitches": [{"kind": "duplicate"}] * 101}, "glitches"),
+    ],
+    ids=["signals", "samples", "layers", "a layer", "glitches"],
+)
+def test_lists_that_name_things_have_a_longest_length(
+    client: httpx.Client, services: Services, named: dict[str, Any], field: str
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    refused = client.post("/jobs", json={"dataset": info.id, **named})
+    assert refused.status_code == 422
+    assert field in [".".join(map(str, one["loc"])) for one in refused.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"signals": [f"unknown-{number}" for number in range(100)]},
+        {"model": {"name": "x" * 1_000_000}},
+        {"reference": {"split": "x" * 1_000_000}},
+        {"model": {"params": {f"k{number}": 1 for number in range(19_000)}}},
+        {"x" * 1_000 + str(number): 1 for number in range(100)},
+    ],
+    ids=["signals", "model", "split", "parameters", "fields"],
+)
+def test_what_a_client_sent_is_not_sent_back_whole(
+    client: httpx.Client, services: Services, named: dict[str, Any]
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    refused = client.post("/jobs", json={"dataset": info.id, **named})
+    assert refused.status_code in (413, 422)
+    assert len(refused.json()["detail"]) < 8_100
+    assert len(refused.json().get("errors", [])) <= 101
+    assert all(len(one["msg"]) < 2_100 for one in refused.json().get("errors", []))
+    assert len(refused.content) < 250_000
+
+
+def test_of_unknown_signals_the_first_are_named(client: httpx.Client, services: Services) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    refused = client.post("/jobs", json={"dataset": info.id, "signals": [f"unknown-{number}" for number in range(30)]})
+    assert refused.json()["errors"][0]["msg"].endswith("unknown-9 and 20 more; see GET /signals")
+
+
 def test_fields_that_are_not_built_may_be_null(client: httpx.Client, services: Services) -> None:
     submit(
         client,
