@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 _TIMEOUT_S = 1.0
 _LOCKOUT_MINUTES = 5
+_WRITTEN_DOWN = 20  # wrong keys of an address in that time, where none locks it out
 
 
 class Quotas:
@@ -52,6 +53,12 @@ class Quotas:
             return None
         item = self._lockout
         return None if self._alone.test(item, address) else _wait(self._alone, item, address)
+
+    def is_news(self, address: str, *, locked_out: bool) -> bool:
+        """Whether a wrong key from an address is to be written down: as many as lock it out, and one `locked_out` in that time."""
+        most = 1 if locked_out else self._wrong_keys or _WRITTEN_DOWN
+        kind = "news-of-lockouts" if locked_out else "news-of-wrong-keys"
+        return self._alone.hit(RateLimitItemPerMinute(most, _LOCKOUT_MINUTES, namespace=kind), address)
 
     @cached_property
     def _lockout(self) -> RateLimitItem:

@@ -244,6 +244,28 @@ def test_the_audit_log_says_who_did_what_and_from_where(
     assert second["items"][0]["seq"] < first["items"][0]["seq"]
 
 
+def test_nobody_without_a_valid_key_fills_the_audit_log(
+    client: httpx.Client, services: Services, admin: Headers
+) -> None:
+    wrong = {"Authorization": "Bearer wrong"}
+    for _ in range(5):
+        client.get("/jobs")
+        client.post("/jobs", json={})
+        client.post("/nothing", json={})
+        client.post("/ls/con_1.secret/webhook", json={})
+    for _ in range(20):
+        client.get("/jobs", headers=wrong)
+    client.get("/jobs")
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with services.database.read() as connection:
+            told = [one.status for one in audit_log.page(connection)]
+        if told.count(429) and told.count(401) >= 3:
+            break
+        time.sleep(0.05)
+    assert sorted(told) == [201, 401, 401, 401, 429]
+
+
 def test_rows_of_the_audit_log_are_never_changed_or_deleted(database: Database) -> None:
     with database.write() as connection:
         audit_log.add(
