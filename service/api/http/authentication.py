@@ -18,7 +18,6 @@ from service.services import Services
 
 T = TypeVar("T")
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _bearer = HTTPBearer(
     auto_error=False,
     scheme_name="key",
@@ -124,11 +123,18 @@ def _stay_local(request: Request) -> None:
     # A page of another origin, open in a browser of this machine, also comes over loopback.
     if not _is_local(request.url.hostname or ""):
         raise Forbidden(f"without keys this service answers to localhost only; {advice}")
-    if request.method not in _READING and request.headers.get("sec-fetch-site") == "cross-site":
-        raise Forbidden(f"without keys this service lets no other site change anything; {advice}")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    is_of_another = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if is_of_another or (request.headers.get("sec-fetch-site") == "cross-site" and not _is_navigation(request)):
         raise Forbidden(f"without keys this service answers no other site; {advice}")
+
+
+def _is_navigation(request: Request) -> bool:
+    """Whether a person follows a link: the site that has the link learns nothing of the answer."""
+    of_document = (
+        request.headers.get("sec-fetch-mode") == "navigate" and request.headers.get("sec-fetch-dest") == "document"
+    )
+    return request.method == "GET" and of_document
 
 
 def _is_address(host: str) -> bool:

@@ -1,13 +1,23 @@
 """Closes connections whose requests do not come: `uvicorn --http service.api.http.slow_headers:CutOffSlowHeaders`."""
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_CLOSED = "Connection: close\r\nContent-Length: 0\r\n\r\n"
-_TOO_LATE = f"HTTP/1.1 408 Request Timeout\r\n{_CLOSED}".encode()
-_TOO_LARGE = f"HTTP/1.1 431 Request Header Fields Too Large\r\n{_CLOSED}".encode()
+from service.api.http.safe_headers import SAFE_HEADERS
+
+
+def _refusal(status: HTTPStatus) -> bytes:
+    """A whole answer, with the headers that all others have, too."""
+    safe = "".join(f"{name}: {value}\r\n" for name, value in SAFE_HEADERS.items())
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{safe}Connection: close\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+_INVALID = _refusal(HTTPStatus.BAD_REQUEST)
+_TOO_LATE = _refusal(HTTPStatus.REQUEST_TIMEOUT)
+_TOO_LARGE = _refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
 
 
 class CutOffSlowHeaders(HttpToolsProtocol):
@@ -76,6 +86,10 @@ class CutOffSlowHeaders(HttpToolsProtocol):
         """Wait for the next request of the same connection."""
         super().on_response_complete()
         self._wait()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the interface
+        """Refuse what is no HTTP."""
+        self._refuse(_INVALID)
 
     def _wait(self) -> None:
         """Set the deadline where headers are awaited. More of them do not put it off."""

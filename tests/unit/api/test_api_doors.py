@@ -37,6 +37,7 @@ def settings(settings: Settings) -> Settings:
 def test_every_answer_tells_browsers_to_be_careful(client: httpx.Client, method: str, path: str, kept: str) -> None:
     headers = client.request(method, path).headers
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     # What has an ETag is kept to be asked for again.
     assert headers["Cache-Control"] == ("private, no-cache" if "ETag" in headers else kept)
@@ -45,12 +46,27 @@ def test_every_answer_tells_browsers_to_be_careful(client: httpx.Client, method:
     assert len(headers.get_list("Content-Security-Policy")) == 1
 
 
-def test_other_sites_change_nothing_where_there_are_no_keys(client: httpx.Client) -> None:
+_LINK = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+
+
+def test_other_sites_change_and_read_nothing_where_there_are_no_keys(client: httpx.Client) -> None:
     other = {"Sec-Fetch-Site": "cross-site"}
-    refused = client.post("/datasets", **form(), headers=other)
-    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
-    assert client.get("/datasets", headers=other).status_code == 200
-    assert client.post("/datasets", **form(spec={"label": "animal"}), headers={"Sec-Fetch-Site": "none"}).is_success
+    for refused in (
+        client.post("/datasets", **form(), headers=other),
+        client.post("/datasets", **form(), headers={**other, **_LINK}),
+        client.get("/datasets", headers=other),
+        client.get("/datasets", headers={**other, "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}),
+        client.get("/datasets", headers={**other, **_LINK, "Sec-Fetch-Dest": "iframe"}),
+    ):
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    for site in ("none", "same-origin"):
+        assert client.post("/datasets", **form(spec={"label": "animal"}), headers={"Sec-Fetch-Site": site}).is_success
+
+
+def test_a_person_may_follow_a_link_of_another_site(client: httpx.Client) -> None:
+    for path in ("/datasets", "/"):
+        answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site", **_LINK})
+        assert answer.status_code in (200, 503)  # the page need not be built
 
 
 @pytest.mark.parametrize(

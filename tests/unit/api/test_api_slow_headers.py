@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from service.api.http.safe_headers import SAFE_HEADERS
 from service.api.http.slow_headers import CutOffSlowHeaders
 
 WITHIN_S, ANSWER_S = 1, 1.3
@@ -115,3 +116,22 @@ def test_a_large_body_is_read_whatever_its_size(address: tuple[str, int]) -> Non
         while not received.endswith(b"here"):
             received += connection.recv(1024)
     assert received.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"no HTTP\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: here\r\n", 408),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n", 431),
+    ],
+)
+def test_what_is_refused_before_it_is_a_request_tells_browsers_to_be_careful(
+    address: tuple[str, int], sent: bytes, status: int
+) -> None:
+    with connected(address) as connection:
+        connection.sendall(sent)
+        answer = until_closed(connection)
+    head = answer.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+    assert head[0].startswith(f"HTTP/1.1 {status} ")
+    assert {f"{name}: {value}" for name, value in SAFE_HEADERS.items()} <= set(head)
