@@ -156,7 +156,7 @@ class Settings(BaseSettings):
         "original. It takes the size of each upload.",
     )
     max_waiting_jobs: int = Field(
-        1000, gt=0, description="Largest number of queued jobs; further ones are refused with 429."
+        1000, gt=0, description="Largest number of queued jobs of a project; further ones are refused with 429."
     )
     allow_private_urls: bool = Field(False, description="Whether datasets may be fetched from private addresses.")
     allow_private_webhooks: bool = Field(False, description="Whether webhooks may be sent to private addresses.")

@@ -7,7 +7,7 @@ import structlog
 
 from service.actions.find import find_job
 from service.actions.make_version import make_version, would_change
-from service.actions.submit import NewJob, begin
+from service.actions.submit import NewJob, begin, check_room
 from service.actions.verified import next_reference
 from service.domain.errors import Conflict, SuspectsError, TooMany, invalid
 from service.domain.ids import new_id
@@ -47,17 +47,15 @@ def ask_for_rerun(services: Services, job_id: str, *, at_once: bool = False) -> 
 
 
 def run_again(services: Services) -> list[str]:
-    """Ids of the jobs that follow those whose loop is due, begun now. Two services at once begin each job once."""
+    """Ids of the jobs that follow those whose loop is due, begun now, where their projects have room. Two services at once begin each job once."""
     with services.database.read() as connection:
-        if jobs.count_by_state(connection).get(State.QUEUED, 0) >= services.settings.max_waiting_jobs:
-            return []
         due = loops.due_reruns(connection, services.now())
     begun = []
     for job_id in due:
         try:
             following = _begin_following(services, job_id)
         except TooMany:
-            break  # the others stay due
+            continue  # it stays due, and other projects have room
         except (SuspectsError, OSError) as error:
             log.warning("a job cannot be run again", job=job_id, error=str(error))
             with services.database.write() as connection:
@@ -74,12 +72,14 @@ class _FollowedAlready(Exception):
 
 
 def _begin_following(services: Services, job_id: str) -> NewJob | None:
-    """The job that follows, begun; None where another was quicker, or the job is gone. Raises what make_version raises."""
+    """The job that follows, begun; None where another was quicker, or the job is gone. Raises TooMany, and what make_version raises."""
     with services.database.read() as connection:
         job = jobs.get(connection, job_id)
     if job is None:
         return None
     services = services.of(job.project)
+    with services.database.read() as connection:
+        check_room(services, connection)  # before a dataset is made
     following = _following(services, job)
     if following is None:
         return None

@@ -14,7 +14,6 @@ from service.actions.upload import UploadedFile, upload
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound, TooMany
 from service.domain.ids import new_id
-from service.domain.job import State
 from service.domain.specs import JobRequest, JobSpec, PullJobRequest, UploadJobRequest
 from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.services import Services
@@ -76,7 +75,7 @@ def begin(
     """
 
     def write(connection: sa.Connection) -> None:
-        _check_room(services, connection)
+        check_room(services, connection)
         if job.placeholder is not None:
             datasets.add(connection, job.placeholder)
         jobs.add(connection, job.id, job.spec, services.now())
@@ -109,7 +108,8 @@ def _samples(
             return placeholder(new_id("ds_"), job_id, title, control, services.now())
 
 
-def _check_room(services: Services, connection: sa.Connection) -> None:
-    waiting, limit = jobs.count_by_state(connection).get(State.QUEUED, 0), services.settings.max_waiting_jobs
+def check_room(services: Services, connection: sa.Connection) -> None:
+    """Raise TooMany where the project of the connection has as many waiting jobs as it may."""
+    waiting, limit = jobs.count_waiting(connection), services.settings.max_waiting_jobs
     if waiting >= limit:
-        raise TooMany(f"{waiting} jobs wait already; this installation takes {limit}", retry_after=_RETRY_FULL_S)
+        raise TooMany(f"{waiting} jobs of this project wait already; it may have {limit}", retry_after=_RETRY_FULL_S)

@@ -306,6 +306,12 @@ def count_by_state(connection: sa.Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
+def count_waiting(connection: sa.Connection) -> int:
+    """Number of queued jobs of the project whose rows the connection writes."""
+    mine = (jobs.c.state == State.QUEUED) & (jobs.c.project == project_of_new_rows(connection))
+    return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(mine)).scalar_one()
+
+
 def any_due(connection: sa.Connection, waited: timedelta, now: datetime) -> bool:
     """Whether `take_due` may find something."""
     found = sa.select(jobs.c.id).where(_is_due(waited, now)).limit(1)

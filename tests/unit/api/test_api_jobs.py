@@ -11,7 +11,9 @@ import httpx
 import pytest
 import redis
 
+from service.actions.submit import check_room
 from service.background.wake import wake_due
+from service.domain.errors import TooMany
 from service.domain.job import JobError
 from service.queue import CeleryQueue
 from service.services import Services
@@ -315,6 +317,18 @@ def test_a_full_queue_says_when_to_come_back(client: httpx.Client, services: Ser
     submit(client, dataset=info.id)
     response = client.post("/jobs", json={"dataset": info.id})
     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
+
+
+def test_a_full_queue_of_one_project_is_no_matter_of_another(client: httpx.Client, services: Services) -> None:
+    object.__setattr__(services, "settings", services.settings.model_copy(update={"max_waiting_jobs": 2}))
+    other = services.of("other")
+    info = add_dataset(other.database, "ds_other", services.blobs)
+    for number in range(2):
+        add_job(other.database, info, f"job_other{number}")
+    mine = add_dataset(services.database, blobs=services.blobs)
+    submit(client, dataset=mine.id)
+    with other.database.read() as connection, pytest.raises(TooMany, match="2 jobs of this project"):
+        check_room(other, connection)
 
 
 def test_a_key_makes_one_job_with_the_same_answer(client: httpx.Client, services: Services, settings: Settings) -> None:

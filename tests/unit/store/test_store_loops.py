@@ -194,6 +194,23 @@ def test_of_two_that_are_due_the_one_without_room_in_the_queue_comes_later(
     assert len(look(database, blobs, queue, settings, COOL)) == 1
 
 
+def test_a_project_without_room_in_the_queue_keeps_no_rerun_of_another(
+    database: Database, blobs: Blobs, queue: CeleryQueue, settings: Settings
+) -> None:
+    decide(database, NOON, 1, 2, 4)
+    other = database.of("other")
+    info = add_dataset(other, "ds_9", blobs, rows=54, splits={"train": 41, "test": 13})
+    add_job(other, info, "job_9", loop=RULES, now=NOON - timedelta(days=1))
+    finish(database, "job_9", info, now=NOON - timedelta(days=1))
+    decide(database, NOON, 1, 2, 4, job_id="job_9")
+    add_job(other, info, "job_waits")
+    (begun,) = look(database, blobs, queue, settings.model_copy(update={"max_waiting_jobs": 1}), COOL)
+    with database.read() as connection:
+        following = jobs.get(connection, begun)
+    assert following is not None
+    assert following.project == "default"
+
+
 @pytest.mark.parametrize(
     ("rule", "reference", "expected"),
     [
