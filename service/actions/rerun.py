@@ -7,8 +7,10 @@ import structlog
 
 from service.actions.find import find_job
 from service.actions.make_version import make_version, would_change
+from service.actions.spend_job import spend_job
 from service.actions.submit import NewJob, begin, check_room
 from service.actions.verified import next_reference
+from service.domain.access import Caller
 from service.domain.errors import Conflict, SuspectsError, TooMany, invalid
 from service.domain.ids import new_id
 from service.domain.job import State
@@ -22,11 +24,11 @@ from service.store.seal import share_seal
 log = structlog.get_logger()
 
 
-def ask_for_rerun(services: Services, job_id: str, *, at_once: bool = False) -> Job:
+def ask_for_rerun(services: Services, caller: Caller, job_id: str, *, at_once: bool = False) -> Job:
     """Request a rerun of a completed job, however few labels its reviews have changed; `at_once` without its pauses.
 
-    Raises NotFound, Conflict where it is not completed or another job follows it already, and Invalid where no review
-    would change its dataset.
+    Raises NotFound, Conflict where it is not completed or another job follows it already, Invalid where no review
+    would change its dataset, and TooMany for a quota that is used up: the first request of each rerun counts.
     """
     job = find_job(services, job_id)
     if job.state != State.COMPLETED:
@@ -37,7 +39,10 @@ def ask_for_rerun(services: Services, job_id: str, *, at_once: bool = False) -> 
         )
     with services.database.write() as connection:
         pauses = Loop(after=1, cool_down_seconds=0)
+        known = loops.is_requested(connection, job_id)
         asked = loops.request_rerun(connection, job_id, services.now(), pauses, at_once=at_once)
+        if asked and not known:
+            spend_job(services, connection, caller)
     if not asked:
         msg = f"the job is {job.state}: another job follows it already, see links.next"
         raise Conflict(msg, members={"state": job.state})

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 
 from service.actions.once import create_once, made_before
 from service.actions.resolve_job import find_stored_dataset, resolve_job
+from service.actions.spend_job import spend_job
 from service.actions.upload import UploadedFile, upload
+from service.domain.access import Caller
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound, TooMany
 from service.domain.ids import new_id
@@ -34,13 +36,15 @@ class NewJob:
 
 def submit(
     services: Services,
+    caller: Caller,
     request: JobRequest | PullJobRequest | UploadJobRequest,
     once: IdempotentRequest,
     file: UploadedFile | None = None,
 ) -> str:
     """Begin the requested job, and return its id. An UploadJobRequest comes with a `file`.
 
-    Where an earlier request had the same key, the id is that of its job. Raises Invalid, NotFound and TooMany; for a file
+    Where an earlier request had the same key, the id is that of its job. Raises Invalid, NotFound, and TooMany for
+    a full queue or a quota that is used up; for a file
     what ingest raises, for a project Conflict and Upstream.
     """
     known = made_before(services, once)
@@ -51,12 +55,18 @@ def submit(
     source = request.source if isinstance(request, PullJobRequest) else None
     spec = resolve_job(services, request, info, source)
 
-    def write_webhook(connection: sa.Connection) -> None:
+    def write_beside(connection: sa.Connection) -> None:
+        spend_job(services, connection, caller)
         if request.webhook is not None:
             webhooks.add(connection, job_id, request.webhook.url, services.vault.seal(request.webhook.secret))
 
     try:
-        return begin(services, NewJob(job_id, spec, None if source is None else info), write_webhook, once)
+        return begin(services, NewJob(job_id, spec, None if source is None else info), write_beside, once)
+    except TooMany:
+        known = made_before(services, once)  # by a request that was quicker, and took the last place
+        if known is None:
+            raise
+        return known
     except sa.exc.IntegrityError as error:
         what = "dataset" if source is None else "connection"
         raise NotFound(f"the {what}, the reference or the network was deleted in the meantime") from error

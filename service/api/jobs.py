@@ -13,7 +13,7 @@ from service.actions.rescore import ask_to_rescore
 from service.actions.retry import retry
 from service.actions.submit import submit
 from service.api.http import paging
-from service.api.http.authentication import CallerDependency, authorize, spend_job
+from service.api.http.authentication import CallerDependency, authorize
 from service.api.http.bodies import Body, FormContent, JsonBody, JsonContent, OptionalJsonBody, names_connection, parsed
 from service.api.http.errors import problems
 from service.api.http.idempotency import IdempotencyKey
@@ -60,9 +60,8 @@ def submit_job(
     read. `spec` shows every option with its default filled in. Follow `links.events`, or poll after `Retry-After` seconds.
     """
     request, digest = _request(body)
-    spend_job(services, caller)
     file = body.file if isinstance(body, FormContent) else None
-    job_id = submit(services, request, IdempotentRequest(key, digest), file)
+    job_id = submit(services, caller, request, IdempotentRequest(key, digest), file)
     response.headers["Location"] = f"/jobs/{job_id}"
     response.headers["Retry-After"] = str(_RETRY_JOB_S)
     return job_view(services, find_job(services, job_id))
@@ -136,28 +135,33 @@ def cancel_job(job_id: str, services: ServicesDependency) -> JobView:
 
 
 @router.post(
-    "/jobs/{job_id}/retry", status_code=202, summary="Run a failed or cancelled job again", responses=problems(404, 409)
+    "/jobs/{job_id}/retry",
+    status_code=202,
+    summary="Run a failed or cancelled job again",
+    responses=problems(404, 409, 429),
 )
-def retry_job(job_id: str, services: ServicesDependency) -> JobView:
-    """It continues from the last checkpoint. Attempts are counted from 0 again."""
-    return job_view(services, retry(services, job_id))
+def retry_job(job_id: str, services: ServicesDependency, caller: CallerDependency) -> JobView:
+    """It continues from the last checkpoint. Attempts are counted from 0 again. It counts as a job of the key's quota."""
+    return job_view(services, retry(services, caller, job_id))
 
 
 @router.post(
     "/jobs/{job_id}/rerun",
     status_code=202,
     summary="Run a job again over its corrected dataset",
-    responses=problems(400, 404, 409, 413, 415, 422),
+    responses=problems(400, 404, 409, 413, 415, 422, 429),
     openapi_extra=RERUN_BODY,
 )
-def rerun_job(job_id: str, services: ServicesDependency, body: OptionalJsonBody) -> RerunStarted:
+def rerun_job(
+    job_id: str, services: ServicesDependency, caller: CallerDependency, body: OptionalJsonBody
+) -> RerunStarted:
     """The job starts once nobody has reviewed a sample or repeated this request for a minute, however few labels changed.
 
     Where the job has a `loop`, its quiet time and cool-down hold instead; with `{"now": true}` none does, and it starts at once.
-    `links.next` is the new job, as soon as it exists.
+    `links.next` is the new job, as soon as it exists. The first request counts as a job of the key's quota.
     """
     at_once = body is not None and parsed(RerunRequest, body.value).now
-    job = ask_for_rerun(services, job_id, at_once=at_once)
+    job = ask_for_rerun(services, caller, job_id, at_once=at_once)
     view = job_view(services, job)
     return RerunStarted(**dict(view), starts_at=view.rerun_at or services.now())
 

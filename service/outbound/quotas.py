@@ -38,10 +38,6 @@ class Quotas:
         """Count the bytes of a body; the seconds to wait where they do not fit into this day."""
         return self._spend(RateLimitItemPerDay(per_day, namespace="bytes"), who, number)
 
-    def spend_job(self, who: str, per_day: int) -> int | None:
-        """Count a job; the seconds to wait where there were too many in this day."""
-        return self._spend(RateLimitItemPerDay(per_day, namespace="jobs"), who, 1)
-
     def spend_wrong_key(self, address: str) -> None:
         """Count a wrong key that came from an address."""
         if self._wrong_keys:

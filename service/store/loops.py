@@ -54,6 +54,13 @@ def add(connection: sa.Connection, job_id: str, loop: Loop) -> None:
     )
 
 
+def is_requested(connection: sa.Connection, job_id: str) -> bool:
+    """Whether a rerun was requested that has not begun. Requests after this one wait until the transaction ends."""
+    connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    wanted = (loops.c.job_id == job_id) & loops.c.asked_at.is_not(None)
+    return bool(connection.execute(sa.select(sa.exists().where(wanted, loops.c.next_job_id.is_(None)))).scalar_one())
+
+
 def request_rerun(
     connection: sa.Connection, job_id: str, now: datetime, loop: Loop, *, afresh: bool = False, at_once: bool = False
 ) -> bool:

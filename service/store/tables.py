@@ -409,6 +409,15 @@ keys = sa.Table(
     sa.Index("ix_keys_created_at_id", "created_at", "id"),
 )
 
+# Jobs that a key with a quota has begun on a day (UTC); earlier days are forgotten.
+key_jobs = sa.Table(
+    "key_jobs",
+    metadata,
+    sa.Column("key_id", sa.String, sa.ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("jobs", sa.Integer, nullable=False),
+)
+
 # Who did what, when and from where. Triggers of the migration refuse to change or delete a row.
 audit_log = sa.Table(
     "audit_log",

@@ -82,14 +82,6 @@ async def _caller(request: Request, _authorized: Annotated[None, Depends(authori
 CallerDependency = Annotated[Caller, Depends(_caller)]
 
 
-def spend_job(services: Services, caller: Caller) -> None:
-    """Count a job that is to be begun. Raises TooMany."""
-    if caller.key is None or caller.quota is None or caller.quota.jobs_per_day is None:
-        return
-    limit = caller.quota.jobs_per_day
-    _refuse_after(services.quotas.spend_job(caller.key, limit), f"{limit} jobs a day")
-
-
 def _spend(services: Services, request: Request, caller: Caller) -> None:
     """Count a request of a created key, and the bytes of its body."""
     quota, key = caller.quota, caller.key

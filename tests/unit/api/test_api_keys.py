@@ -17,7 +17,7 @@ from service.domain.review import Decision
 from service.main import create_app
 from service.services import Services
 from service.settings import Settings
-from service.store import audit_log, jobs
+from service.store import audit_log, jobs, loops
 from service.store.engine import Database
 from service.store.idempotency import IdempotentRequest
 from service.store.tables import audit_log as audit_table
@@ -164,7 +164,7 @@ def test_what_follows_in_the_background_stays_in_its_project(services: Services)
     assert job is not None
     decision = Decision(sample_id="row-0", decision="relabel", label=info.classes[1])
     review(birds, job, [decision], IdempotentRequest(None, ""))
-    ask_for_rerun(birds, "job_1", at_once=True)
+    ask_for_rerun(birds, Caller("birds"), "job_1", at_once=True)
     (following,) = run_again(services)
     with birds.database.read() as connection:
         found = jobs.get(connection, following)
@@ -202,6 +202,40 @@ def test_a_used_up_quota_is_refused_with_the_time_to_wait(
     key = sent(created(client, admin, scopes=["submit"], quota={"bytes_per_day": 100}))
     streamed = client.post("/jobs", content=iter([b"{}"]), headers={**key, "Content-Type": "application/json"})
     assert (streamed.status_code, "Content-Length" in streamed.json()["detail"]) == (400, True)
+
+
+def test_a_job_counts_when_it_is_accepted_and_once(client: httpx.Client, services: Services, admin: Headers) -> None:
+    add_finished(services.database, services.blobs)
+    key = sent(created(client, admin, scopes=["submit"], quota={"jobs_per_day": 1}))
+    assert client.post("/jobs", json={"dataset": "ds_0"}, headers=key).status_code == 404
+    once = {**key, "Idempotency-Key": "k-1"}
+    answers = [client.post("/jobs", json={"dataset": "ds_1"}, headers=once) for _ in range(2)]
+    assert [one.status_code for one in answers] == [202, 202], answers[-1].text
+    assert answers[0].json()["id"] == answers[1].json()["id"]
+    assert client.post("/jobs", json={"dataset": "ds_1"}, headers=key).status_code == 429
+    assert client.get("/jobs", headers=admin).json()["total"] == 2
+    at(services, services.now() + timedelta(days=1))
+    assert client.post("/jobs", json={"dataset": "ds_1"}, headers=key).status_code == 202
+
+
+def test_whatever_makes_a_worker_train_counts_as_a_job(
+    client: httpx.Client, services: Services, admin: Headers
+) -> None:
+    add_finished(services.database, services.blobs)
+    for quota, statuses in ((1, [202, 202, 429, 429]), (3, [202, 202, 202, 202])):
+        key = sent(created(client, admin, scopes=["submit"], quota={"jobs_per_day": quota}))
+        job = f"/jobs/{client.post('/jobs', json={'dataset': 'ds_1'}, headers=admin).json()['id']}"
+        said = [{"sample_id": "row-1", "decision": "remove"}]
+        assert client.post("/jobs/job_1/reviews", json=said, headers=admin).status_code == 201
+        # A request that is repeated is of the same rerun.
+        asked = [client.post("/jobs/job_1/rerun", headers=key) for _ in range(2)]
+        assert client.post(f"{job}/cancel", headers=key).status_code == 202
+        asked.append(client.post(f"{job}/retry", headers=key))
+        asked.append(client.post("/jobs", json={"dataset": "ds_1"}, headers=key))
+        assert [one.status_code for one in asked] == statuses
+        assert client.get(job, headers=admin).json()["state"] == ("cancelled" if quota == 1 else "queued")
+        with services.database.write() as connection:
+            loops.record_failure(connection, "job_1", "so that it can be requested again")
 
 
 def test_an_address_that_sends_wrong_keys_is_locked_out(client: httpx.Client, admin: Headers) -> None:
