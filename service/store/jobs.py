@@ -103,6 +103,12 @@ def get(connection: sa.Connection, job_id: str) -> Job | None:
     return Job.model_validate(dict(row)) if row else None
 
 
+def exists(connection: sa.Connection, job_id: str) -> bool:
+    """Whether a job is there: neither unknown nor deleted."""
+    wanted = sa.select(jobs.c.id).where(jobs.c.id == job_id, visible(connection, jobs))
+    return connection.execute(wanted).first() is not None
+
+
 def claim(
     connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime, *, to_pull: bool = False
 ) -> Claim | None:

@@ -47,8 +47,27 @@ def claim_next(owner: str, context: WorkerContext) -> Claim | None:
 def run(claim: Claim, context: WorkerContext) -> None:
     """Do a claimed job, to its recorded ranking.
 
-    A job that cannot be done ends as failed; a worker that is stopping puts it back into the queue.
+    A job that cannot be done ends as failed; a worker that is stopping puts it back into the queue. Of a job that was deleted meanwhile
+    no file is left.
     """
+    try:
+        _attempt(claim, context)
+    finally:
+        _remove_deleted(claim.job_id, context)
+
+
+def _remove_deleted(job_id: str, context: WorkerContext) -> None:
+    """Remove what an attempt wrote after its job was deleted; whoever deleted it removed what there was then."""
+    try:
+        with context.database.read() as connection:
+            deleted = not jobs.exists(connection, job_id)
+        if deleted:
+            context.blobs.remove(context.blobs.job(job_id))
+    except (sa.exc.SQLAlchemyError, ArtefactsUnavailable, OSError) as error:
+        log.warning("files of a job that may be deleted stay", job=job_id, error=str(error))
+
+
+def _attempt(claim: Claim, context: WorkerContext) -> None:
     job_id = claim.job_id
     try:
         with heartbeat_of(claim, context) as heartbeat:
