@@ -37,6 +37,13 @@ def install(app: FastAPI, registry: CollectorRegistry) -> None:
     app.add_middleware(CorrelationIdMiddleware, header_name=REQUEST_ID, validator=None, transformer=_accepted)
 
 
+def _bind_job(path: str) -> None:
+    """Log the id of the job that is asked about, or that an answer's Location names because it has just been made."""
+    job = _JOB.match(path)
+    if job is not None:
+        structlog.contextvars.bind_contextvars(job=job.group(1))
+
+
 def _accepted(given: str) -> str:
     """The id that the client chose, or a new one when that is unfit for a log."""
     return given if _CLIENT_ID.fullmatch(given) else uuid4().hex
@@ -70,14 +77,13 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                _bind_job(b"".join(value for name, value in message["headers"] if name.lower() == b"location").decode())
             await send(message)
 
         # Bound until the next request of this task, so that the log line of an unforeseen error has the id too.
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=correlation_id.get())
-        job = _JOB.match(scope["path"])
-        if job is not None:
-            structlog.contextvars.bind_contextvars(job=job.group(1))
+        _bind_job(scope["path"])
         try:
             # No id, no name and no label holds a NUL character, and no database takes one.
             if "\0" in scope["path"]:

@@ -20,6 +20,7 @@ from service.services import Services
 from service.settings import JOB_QUEUE, JOB_TASK, Settings
 from service.store import jobs
 from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
+from tests.log_lines import wait_for_line
 
 
 def messages(settings: Settings, priority: int = 0) -> list[dict[str, Any]]:
@@ -317,6 +318,16 @@ def test_a_full_queue_says_when_to_come_back(client: httpx.Client, services: Ser
     submit(client, dataset=info.id)
     response = client.post("/jobs", json={"dataset": info.id})
     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
+
+
+def test_the_line_of_a_submission_has_the_id_of_its_job(
+    client: httpx.Client, services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    info = add_dataset(services.database, blobs=services.blobs)
+    job = submit(client, dataset=info.id)
+    lines = [json.loads(line) for line in wait_for_line(capsys, '"path": "/jobs"')]
+    (line,) = (one for one in lines if one.get("path") == "/jobs")
+    assert line["job"] == job["id"]
 
 
 def test_a_full_queue_of_one_project_is_no_matter_of_another(client: httpx.Client, services: Services) -> None:
