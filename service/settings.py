@@ -193,7 +193,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         30, gt=0, description="A worker that does not renew its lease for longer loses its job."
     )
-    heartbeat_seconds: float = Field(5, gt=0, description="Time between two renewals of a lease.")
+    heartbeat_seconds: float = Field(
+        5,
+        gt=0,
+        description="Time between two signs of life of a worker, by which it counts as alive and ready; less than a lease. Leases are renewed "
+        "every second, or as often as this where it is less.",
+    )
     sweep_seconds: float = Field(5, gt=0, description="Time between two searches for queued and abandoned jobs.")
     collect_seconds: float = Field(
         3600, ge=0, description="Time between two searches for files that nothing needs any more; 0: none."
@@ -302,6 +307,15 @@ class Settings(BaseSettings):
     def _is_client(self) -> Self:
         if self.oidc_issuer and not self.oidc_client_id:
             raise ValueError("SUSPECTS_OIDC_ISSUER needs SUSPECTS_OIDC_CLIENT_ID beside it")
+        return self
+
+    @model_validator(mode="after")
+    def _lives_within_lease(self) -> Self:
+        if self.lease_seconds <= self.heartbeat_seconds:
+            raise ValueError(
+                f"SUSPECTS_LEASE_SECONDS ({self.lease_seconds:g}) must be longer than SUSPECTS_HEARTBEAT_SECONDS "
+                f"({self.heartbeat_seconds:g}): a worker would count as lost before its next sign of life"
+            )
         return self
 
     @field_validator("public_url")
