@@ -72,8 +72,9 @@ class KeyRequest(Frozen):
         [AccessScope.READ],
         min_length=1,
         max_length=100,
-        description="read: look at everything in the project. review: also decide on samples and draw them. submit: also "
-        "upload, submit, delete and write into labelling tools. admin: everything, keys and connections too.",
+        description="Each allows what it says and reading, none includes another but admin. read: look at everything in the project. "
+        "review: decide on samples, draw them, score a job again. submit: upload, submit, delete and write into labelling tools, but not "
+        "review. admin: everything, keys and connections too.",
     )
     project: str = Field(
         DEFAULT_PROJECT,

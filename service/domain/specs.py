@@ -203,7 +203,7 @@ class JobOptions(Frozen):
         None, description="Where to send a message when the job ends; left out, none is sent."
     )
     name: str | None = Field(None, max_length=200)
-    priority: int = Field(0, ge=0, le=9, description="Higher starts sooner.")
+    priority: int = Field(0, ge=0, le=9, description="Higher starts sooner, among the jobs of the project.")
 
     @field_validator("reference")
     @classmethod

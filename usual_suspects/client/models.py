@@ -2674,5 +2674,5 @@ class JobOptions(TypedDict, total=False):
     # Where to send a message when the job ends; left out, none is sent.
     webhook: Mapping[str, Any] | None
     name: str | None
-    # Higher starts sooner.
+    # Higher starts sooner, among the jobs of the project.
     priority: int
