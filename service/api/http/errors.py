@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from service.api.http.safe_headers import SAFE_HEADERS
 from service.domain.errors import (
@@ -45,6 +46,7 @@ log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 REQUEST_ID = "X-Request-ID"
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 _RETRY_DATABASE_S = 5
 _LISTED = 100  # faults of a body
 _LONGEST, _LONGEST_DETAIL = 2_000, 8_000  # characters: what a client sent is not sent back whole
@@ -226,7 +228,15 @@ def _http_exception(request: Request, error: Exception) -> JSONResponse:
         404: f"no such path: {without_secret(request.url.path)}; see /docs",
         405: f"{request.method} is not answered here; see /docs",
     }.get(status, str(error.detail))
-    return problem(status, _HTTP_CODES.get(status, "error"), detail, headers=error.headers)
+    headers = {"Allow": _allowed(request)} if status == HTTPStatus.METHOD_NOT_ALLOWED else error.headers
+    return problem(status, _HTTP_CODES.get(status, "error"), detail, headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of a path. Each has a route of its own, of which the router names the first alone."""
+    routes = request.app.router.routes
+    asked = ({**request.scope, "method": method, "path_params": {}} for method in _METHODS)
+    return ", ".join(one["method"] for one in asked if any(route.matches(one)[0] is Match.FULL for route in routes))
 
 
 def _disconnected(_request: Request, _error: Exception) -> JSONResponse:

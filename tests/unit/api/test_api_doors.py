@@ -119,6 +119,22 @@ def test_large_json_is_not_parsed_where_all_requests_are_answered(
     assert gc.isenabled()  # which is switched off meanwhile
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/jobs", "GET, POST"),
+        ("OPTIONS", "/jobs", "GET, POST"),
+        ("PATCH", "/jobs/job_1", "DELETE, GET"),
+        ("POST", "/healthz", "GET"),
+    ],
+)
+def test_a_method_that_is_not_allowed_is_answered_with_all_that_are(
+    client: httpx.Client, method: str, path: str, allowed: str
+) -> None:
+    refused = client.request(method, path)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, allowed)
+
+
 def test_of_many_faults_the_first_are_listed(client: httpx.Client) -> None:
     body = client.post("/jobs", json={f"k{i}": "v" for i in range(15_000)}).json()
     assert body["status"] == 422
