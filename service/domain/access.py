@@ -85,6 +85,14 @@ class KeyRequest(Frozen):
     expires_at: AwareDatetime | None = Field(None, description="The key is refused from then on; null: never.")
     quota: KeyQuota = KeyQuota()
 
+    @field_validator("name")
+    @classmethod
+    def _is_printable(cls, name: str) -> str:
+        # It stands beside decisions and in logs: no other line, and no mark that turns the direction of what follows.
+        if not name.isprintable():
+            raise ValueError("must be one line of printable characters")
+        return name
+
     @field_validator("scopes")
     @classmethod
     def _each_once(cls, scopes: list[AccessScope]) -> list[AccessScope]:

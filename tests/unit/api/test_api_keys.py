@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 
+from service.actions.keys import create_key
 from service.actions.rerun import ask_for_rerun, run_again
 from service.actions.review import review
-from service.domain.access import Caller
+from service.domain.access import Caller, KeyRequest
 from service.domain.review import Decision
 from service.main import create_app
 from service.services import Services
@@ -276,6 +277,22 @@ def test_the_audit_log_says_who_did_what_and_from_where(
     first = client.get("/audit-log", params={"limit": 1}, headers=admin).json()
     second = client.get("/audit-log", params={"limit": 1, "cursor": first["next"]}, headers=admin).json()
     assert second["items"][0]["seq"] < first["items"][0]["seq"]
+
+
+@pytest.mark.parametrize("name", ["Noor\nIda", "Noor\u202eadI", "\u2066Noor", "No\tor"])
+def test_a_name_of_a_key_is_one_line_of_printable_characters(client: httpx.Client, admin: Headers, name: str) -> None:
+    refused = client.post("/keys", json={"name": name}, headers=admin)
+    assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, ["name"])
+
+
+def test_a_key_with_a_name_that_is_refused_now_can_be_rotated(
+    client: httpx.Client, services: Services, admin: Headers
+) -> None:
+    old = create_key(
+        services, Caller(), KeyRequest.model_construct(**{**KeyRequest(name="x").__dict__, "name": "a\nb"})
+    )
+    rotated = client.post(f"/keys/{old.id}/rotate", json={}, headers=admin)
+    assert (rotated.status_code, rotated.json()["name"]) == (201, "a\nb")
 
 
 def test_nobody_without_a_valid_key_fills_the_audit_log(
