@@ -11,6 +11,7 @@ from service.actions.select_suspects import SuspectQuery, select
 from service.domain.errors import Conflict, FieldError, invalid, invalid_fields
 from service.domain.ids import new_id
 from service.domain.review import BulkReview, Decision
+from service.domain.spreadsheet import meant
 from service.ingest.identities import labels_of
 from service.services import Services
 from service.store import rankings, reviews
@@ -28,6 +29,7 @@ def review(services: Services, job: Job, decisions: Sequence[Decision], once: Id
 
     Raises Invalid naming places in the list, the first twenty of them, and Conflict when the job was deleted meanwhile.
     """
+    decisions = _as_meant(services, job, decisions)
     held_out = _checked(services, job, decisions)
     known = made_before(services, once)
     if known is not None:
@@ -125,6 +127,30 @@ def shortened(found: Sequence[FieldError]) -> list[FieldError]:
     """The first twenty faults, and how many more there are."""
     more = len(found) - _LISTED
     return [*found[:_LISTED], *([FieldError(loc=[], msg=f"and {more} more faults")] if more > 0 else [])]
+
+
+def _as_meant(services: Services, job: Job, decisions: Sequence[Decision]) -> Sequence[Decision]:
+    """Decisions of a CSV file of our own: an id or a class that is unknown, but known without the apostrophe for spreadsheets, is that."""
+    quoted = {one.sample_id for one in decisions if meant(one.sample_id) != one.sample_id}
+    names = {*quoted, *map(meant, quoted)}
+    info = find_dataset_of_job(services, job)
+    with services.database.read() as connection:
+        known = set(rankings.ranked_ids(connection, job.id, list(names))) if names else set()
+    if absent := names - known:
+        known |= labels_of(services.blobs.canonical(info.id), ids=absent).keys()
+    classes = frozenset(info.classes)
+
+    def restored(one: Decision) -> Decision:
+        label = one.label if one.label is None or one.label in classes else meant(one.label)
+        sample_id = one.sample_id if one.sample_id in known else meant(one.sample_id)
+        changes: dict[str, str | None] = {}
+        if label in classes and label != one.label:
+            changes["label"] = label
+        if sample_id in known and sample_id != one.sample_id:
+            changes["sample_id"] = sample_id
+        return one.model_copy(update=changes) if changes else one
+
+    return [restored(one) for one in decisions]
 
 
 def _checked(services: Services, job: Job, decisions: Sequence[Decision]) -> dict[str, str]:

@@ -19,3 +19,9 @@ def shown(value: Any) -> Any:
     if isinstance(value, str) and value.startswith(_ACTIVE) and not _NUMBER.fullmatch(value):
         return f"'{value}"
     return value
+
+
+def meant(text: str) -> str:
+    """The text of such a cell: without the apostrophe that `shown` puts before it."""
+    plain = text.removeprefix("'")
+    return plain if shown(plain) == text else text

@@ -61,3 +61,30 @@ def test_an_upload_comes_back_with_its_own_values_corrected_or_not(client: httpx
         assert ranking.headers["X-Spreadsheet-Safe"] == "true"
         assert known in {row["sample_id"] for row in rows(ranking.text)}
         assert "=id0" in {row["sample_id"] for row in rows(client.get(f"{ranking.url}&raw=true").text)}
+
+
+def test_reviews_take_back_what_an_export_wrote(client: httpx.Client, services: Services) -> None:
+    dataset = uploaded(client, table(), "a.csv", id="id", label="label")["id"]
+    corrected(client, services, dataset, {"=id0": "=2"})
+    exported = rows(client.get("/jobs/job_1/suspects?format=csv").text)
+    said = [{"sample_id": one["sample_id"], "decision": "relabel", "label": "'=2"} for one in exported]
+    answer = client.post("/jobs/job_1/reviews", json=said)
+    assert (answer.status_code, answer.json()["recorded"]) == (201, 30)
+    found = client.get("/jobs/job_1/reviews?limit=100").json()["items"][1:]
+    assert {one["sample_id"] for one in found} == {f"=id{number}" for number in range(30)}
+    assert {one["label"] or one["given_label"] for one in found} == {"=2"}
+
+
+def test_a_name_with_an_apostrophe_of_its_own_is_that_name(client: httpx.Client, services: Services) -> None:
+    lines = [f"{mark}id{number},{number},{mark}2" for number in range(9) for mark in ("=", "'=")]
+    content = "\r\n".join(["id,size,label", *lines, ""]).encode()
+    dataset = uploaded(client, content, "a.csv", id="id", label="label")["id"]
+    corrected(client, services, dataset, {"=id0": "'=2"})
+    said = [{"sample_id": "'=id1", "decision": "relabel", "label": "=2"}]
+    assert client.post("/jobs/job_1/reviews", json=said).status_code == 201
+    said = [{"sample_id": "=id1", "decision": "relabel", "label": "'=2"}]
+    assert client.post("/jobs/job_1/reviews", json=said).status_code == 201
+    found = client.get("/jobs/job_1/reviews").json()["items"][1:]
+    assert [(one["sample_id"], one["label"]) for one in found] == [("'=id1", "=2"), ("=id1", "'=2")]
+    unknown = client.post("/jobs/job_1/reviews", json=[{"sample_id": "'=none", "decision": "keep"}])
+    assert (unknown.status_code, "'=none" in unknown.json()["detail"]) == (422, True)
