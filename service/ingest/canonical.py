@@ -42,7 +42,7 @@ _NO_CLASS = -1
 class WriteCounts:
     """Counts over the rows that were written and skipped.
 
-    `spaced_labels` counts labels with spaces around them, `repeated` rows that repeat an earlier one. `content_digest` is that of
+    `spaced_labels` counts classes of rows with spaces around them, `repeated` rows that repeat an earlier one. `content_digest` is that of
     the samples, see `ContentDigest`.
     """
 
@@ -201,8 +201,6 @@ def _column(batch: Batch, name: str) -> Any:
 
 def _labels(column: Any, plan: Plan, faults: RowFaults, written: WriteCounts) -> Any:
     texts = values.as_text(column)
-    if pa.types.is_string(column.type) and not text_bytes.is_trimmed(column):
-        written.spaced_labels += pc.sum(pc.not_equal(column, texts)).as_py() or 0
     codes = texts.dictionary_encode()
     numbers = {name: number for number, name in enumerate(plan.classes)}
     names = [plan.class_names.get(text) for text in codes.dictionary.to_pylist()]
@@ -210,6 +208,9 @@ def _labels(column: Any, plan: Plan, faults: RowFaults, written: WriteCounts) ->
     known = np.array([*(_NO_CLASS if name is None else numbers.get(name, 0) for name in names), _NO_CLASS], np.int32)
     labels = known[codes.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)]
     faults.mark(np.flatnonzero(labels == _NO_CLASS), "no label")
+    if pa.types.is_string(column.type) and not text_bytes.is_trimmed(column):
+        spaced = pc.fill_null(pc.not_equal(column, texts), False).to_numpy(zero_copy_only=False)
+        written.spaced_labels += int(np.count_nonzero(spaced & (labels != _NO_CLASS)))
     return pa.array(np.maximum(labels, 0))
 
 

@@ -278,6 +278,12 @@ def test_any_distinct_names_come_back_or_their_loss_is_told(take: Take, names: s
     assert ("stripped_labels" in outcome.codes) == any(name != name.strip() for name in names if name.strip())
 
 
+def test_a_label_of_spaces_alone_is_none_and_not_one_with_spaces_around_it(take: Take) -> None:
+    outcome = take(lines(["up", " ", "down"]), "a.jsonl")
+    assert outcome.found.class_counts == {"up": 20, "down": 20}
+    assert "stripped_labels" not in outcome.codes
+
+
 def test_classes_have_one_order_however_they_were_met() -> None:
     orders = {sorted_classes(names) for names in permutations(["-7.8", "-6.0", "nan", "10"])}
     assert orders == {("-6.0", "-7.8", "10", "nan")}
