@@ -61,7 +61,7 @@ class DatasetSpec(Frozen):
 
     name: str | None = Field(None, max_length=200, description="Name in lists; the file's name when left out.")
     modality: Literal["auto"] | Modality = Field("auto", description="Kind of one sample.")
-    label: str | Annotated[Names, Field(min_length=2, max_length=_MOST_COLUMNS)] | None = Field(
+    label: str | Annotated[list[str], Field(min_length=2, max_length=_MOST_COLUMNS)] | None = Field(
         None, description="The column that holds the class; or several columns of 0 and 1, one for each class."
     )
     id: str | None = Field(None, description="The column that names a sample, unique.")
