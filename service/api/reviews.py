@@ -95,7 +95,7 @@ def _decisions(value: Any) -> list[Decision]:
     try:
         return _DECISIONS.validate_python(value)
     except ValidationError as error:
-        raise invalid_fields(shortened(field_errors(error, value))) from error
+        raise invalid_fields(shortened(field_errors(error, list[Decision], value))) from error
 
 
 @router.get(

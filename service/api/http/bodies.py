@@ -103,7 +103,7 @@ def parsed(model: type[M], value: Any, *within: str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise invalid_fields(field_errors(error, value, *within)) from error
+        raise invalid_fields(field_errors(error, model, value, *within)) from error
 
 
 def names_connection(value: Any) -> bool:

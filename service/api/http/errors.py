@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from service.api.http.safe_headers import SAFE_HEADERS
+from service.api.http.unknown_fields import unknown_field
 from service.domain.errors import (
     Conflict,
     Damaged,
@@ -169,14 +170,17 @@ def problem_response(error: SuspectsError) -> JSONResponse:
     return problem(status, error.code, error.detail, errors=error.errors, members=error.members, headers=headers)
 
 
-def field_errors(error: ValidationError, value: object, *within: str) -> list[FieldError]:
-    """Errors of pydantic in `value`, which is at `within` in the body: one for each place."""
+def field_errors(error: ValidationError, wanted: Any, value: object, *within: str) -> list[FieldError]:
+    """Errors of pydantic in `value`, which should be `wanted` and is at `within` in the body: one for each place."""
     found: dict[tuple[str | int, ...], list[str]] = {}
     # What was sent is not repeated: written out for each of many faults it takes minutes.
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        found.setdefault(tuple(_place(fault["loc"], value)), []).append(_message(fault["msg"]))
+        place = tuple(_place(fault["loc"], value))
+        is_unknown = fault["type"] == "extra_forbidden" and len(found) < _LISTED
+        said = unknown_field(wanted, place, within) if is_unknown else _message(fault["msg"])
+        found.setdefault(place, []).append(said)
     listed = [
-        FieldError(loc=[*within, *place], msg="; or: ".join(said)) for place, said in islice(found.items(), _LISTED)
+        FieldError(loc=[*within, *place], msg="; or: ".join(each)) for place, each in islice(found.items(), _LISTED)
     ]
     more = len(found) - len(listed)
     return [*listed, FieldError(loc=[*within], msg=f"{more:,} more faults are not listed")] if more else listed
