@@ -363,4 +363,4 @@ def end_leases(database: Database) -> None:
     """Judge every lease that is held now as run out."""
     with database.write() as connection:
         for lease in leases.held(connection):
-            assert leases.end(connection, lease)
+            assert leases.end(connection, lease, NOON)

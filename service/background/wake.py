@@ -8,7 +8,7 @@ from datetime import timedelta
 import structlog
 
 from service.services import Services
-from service.store import jobs, leases
+from service.store import counters, jobs, leases
 
 log = structlog.get_logger()
 
@@ -40,6 +40,8 @@ def _end_leases(services: Services) -> None:
     if not silent:
         return
     with services.database.write() as connection:
-        ended = [one for one in silent if leases.end(connection, one)]
+        ended = [one for one in silent if leases.end(connection, one, services.now())]
+        if ended:
+            counters.count(connection, counters.EXPIRED, number=len(ended))
     for one in ended:
         log.warning("the worker of a job fell silent", job=one.job_id, attempt=one.attempt)

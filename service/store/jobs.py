@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, states_before
 from service.domain.specs import JobSpec
-from service.store import job_events, leases, loops, networks
+from service.store import counters, job_events, leases, loops, networks
 from service.store.projects import project_of_new_rows, unique_in, visible
 from service.store.pulls import placeholder_digest
 from service.store.tables import datasets, jobs, pulls
@@ -118,7 +118,7 @@ def claim(
     """
     waiting = jobs.c.state == State.QUEUED
     fitting = to_be_pulled() if to_pull else ~to_be_pulled()
-    attempt = connection.execute(
+    claimed = connection.execute(
         jobs.update()
         .where(jobs.c.id == job_id, waiting | leases.abandoned(), fitting)
         .values(
@@ -129,11 +129,18 @@ def claim(
             started_at=sa.func.coalesce(jobs.c.started_at, now),
             progress=Progress(phase=State.PREPARING, detail="loading the dataset").model_dump(),
         )
-        .returning(jobs.c.attempts)
-    ).scalar_one_or_none()
-    if attempt is None:
+        .returning(jobs.c.attempts, jobs.c.lost_at)
+    ).one_or_none()
+    if claimed is None:
         return None
+    attempt = int(claimed.attempts)
     job_events.record(connection, job_id, "state", {"state": State.PREPARING, "attempt": attempt}, now)
+    if claimed.lost_at is not None:
+        connection.execute(jobs.update().where(jobs.c.id == job_id).values(lost_at=None))
+        waited = max((now - claimed.lost_at).total_seconds(), 0.0)
+        counters.count(connection, counters.RECOVERED, seconds=waited)
+    if attempt > 1:
+        counters.count(connection, counters.RESTARTED)
     return Claim(job_id, owner, attempt)
 
 
@@ -206,6 +213,7 @@ def fail(connection: sa.Connection, held: Claim, error: JobError, now: datetime)
         lease_until=None,
     )
     job_events.record(connection, held.job_id, "state", {"state": State.FAILED, "error": error.model_dump()}, now)
+    counters.count(connection, counters.ENDED, State.FAILED)
 
 
 def requeue(
@@ -235,9 +243,12 @@ def requeue(
 
 def cancel(connection: sa.Connection, job_id: str, now: datetime) -> bool:
     """Cancel a job that has not ended, and give whether there was one; its worker notices at its next write."""
-    return _move(
+    cancelled = _move(
         connection, job_id, State.CANCELLED, now, result=sa.null(), finished_at=now, owner=None, lease_until=None
     )
+    if cancelled:
+        counters.count(connection, counters.ENDED, State.CANCELLED)
+    return cancelled
 
 
 def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
@@ -251,6 +262,7 @@ def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
         error=None,
         started_at=None,
         finished_at=None,
+        lost_at=None,
         woken_at=now,
         progress=Progress(detail="waiting for a worker").model_dump(),
     )
@@ -338,7 +350,7 @@ def take_due(
     `now - waited`; not those in `besides`, whose messages wait. A job that was abandoned `max_attempts` times is failed
     instead, because it would stop every worker.
     """
-    _fail_abandoned(connection, leases.abandoned() & (jobs.c.attempts >= max_attempts), max_attempts, now)
+    failed = _fail_abandoned(connection, leases.abandoned() & (jobs.c.attempts >= max_attempts), max_attempts, now)
     found = connection.execute(sa.select(jobs.c.id).where(_is_due(waited, now), ~to_be_pulled())).scalars()
     wanted = [job_id for job_id in found if job_id not in besides]
     woken = []
@@ -346,6 +358,8 @@ def take_due(
         chosen = jobs.c.id.in_(wanted[start : start + _BATCH]) & _is_due(waited, now)
         marked = jobs.update().where(chosen).values(woken_at=now).returning(jobs.c.id, jobs.c.priority)
         woken += [(job_id, priority) for job_id, priority in connection.execute(marked)]
+    if failed:
+        counters.count(connection, counters.ENDED, State.FAILED, number=failed)
     return woken
 
 
@@ -355,7 +369,7 @@ def _is_due(waited: timedelta, now: datetime) -> sa.ColumnElement[bool]:
     return ((jobs.c.state == State.QUEUED) | leases.abandoned()) & overdue
 
 
-def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool], attempts: int, now: datetime) -> None:
+def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool], attempts: int, now: datetime) -> int:
     error = JobError(
         code="worker_lost",
         detail=f"{attempts} workers were lost while computing this job, most often because memory ran out",
@@ -366,8 +380,10 @@ def _fail_abandoned(connection: sa.Connection, abandoned: sa.ColumnElement[bool]
         .values(state=State.FAILED, error=error, result=sa.null(), finished_at=now, owner=None, lease_until=None)
         .returning(jobs.c.id)
     )
-    for job_id in failed.scalars().all():
+    ids = failed.scalars().all()
+    for job_id in ids:
         job_events.record(connection, job_id, "state", {"state": State.FAILED, "error": error}, now)
+    return len(ids)
 
 
 def to_be_pulled() -> sa.ColumnElement[bool]:

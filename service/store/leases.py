@@ -54,7 +54,7 @@ def held(connection: sa.Connection) -> list[Lease]:
     return [Lease(*row) for row in rows]
 
 
-def end(connection: sa.Connection, lease: Lease) -> bool:
+def end(connection: sa.Connection, lease: Lease, now: datetime) -> bool:
     """Mark a job as abandoned, unless its lease was renewed meanwhile; its worker, if it lives, may still renew it.
 
     Gives whether it was marked.
@@ -68,7 +68,7 @@ def end(connection: sa.Connection, lease: Lease) -> bool:
             jobs.c.lease_until == lease.until,
             jobs.c.state.in_(RUNNING),
         )
-        .values(lease_until=None, woken_at=None)
+        .values(lease_until=None, woken_at=None, lost_at=now)
     )
     return changed.rowcount > 0
 

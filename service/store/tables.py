@@ -81,6 +81,7 @@ jobs = sa.Table(
     sa.Column("created_at", UTCDateTime, nullable=False),
     sa.Column("started_at", UTCDateTime),
     sa.Column("finished_at", UTCDateTime),
+    sa.Column("lost_at", UTCDateTime),  # when its lease ran out, until it is claimed again
     _project(),
     sa.Index("ix_jobs_project_created_at_id", "project", "created_at", "id"),
     sa.Index("ix_jobs_state_created_at", "state", "created_at"),
@@ -416,6 +417,16 @@ key_jobs = sa.Table(
     sa.Column("key_id", sa.String, sa.ForeignKey("keys.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("day", sa.Date, nullable=False),
     sa.Column("jobs", sa.Integer, nullable=False),
+)
+
+# What happened to jobs, for metrics (service.store.counters).
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("label", sa.String, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
 )
 
 # Who did what, when and from where. Triggers of the migration refuse to change or delete a row.

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
@@ -178,7 +179,7 @@ def _two_claimants(scene: Scene) -> Acts:
     with scene.stack.database.write() as connection:
         for held in leases.held(connection):
             if held.job_id == scene.job_id:
-                leases.end(connection, held)
+                leases.end(connection, held, datetime.now(UTC))
     _send(scene, 1)
     yield None
     yield None

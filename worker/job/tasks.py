@@ -11,7 +11,7 @@ from opentelemetry.trace import StatusCode, get_current_span
 from service.domain.auto import from_scratch, with_network
 from service.domain.errors import ArtefactsUnavailable, Damaged, is_disk_full
 from service.domain.job import JobError, State
-from service.store import evidence, job_events, jobs, ranking_columns, rankings, searched_texts, turns
+from service.store import counters, evidence, job_events, jobs, ranking_columns, rankings, searched_texts, turns
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
@@ -210,6 +210,7 @@ def _record(claim: Claim, context: WorkerContext, outcome: RankingResult, timing
         jobs.complete(connection, claim, {**outcome.result, "stage": "full", "timings": timings}, _now())
         rankings.save(connection, claim.job_id, outcome.table)
         rankings.save_summaries(connection, claim.job_id, outcome.summaries)
+        counters.count_completed(connection, timings)
 
 
 def _end(context: WorkerContext, write: Callable[[sa.Connection], Any]) -> None:

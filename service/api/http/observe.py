@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -10,17 +10,18 @@ import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.http.errors import REQUEST_ID, problem_response
 from service.domain.errors import Invalid, NotFound
-from service.domain.job import State
+from service.domain.job import ENDED, State
 from service.logs import without_secret
 from service.services import Services
-from service.store import jobs, workers
+from service.store import counters, jobs, workers
 from service.store.clock import database_time
+from service.store.counters import Count
 
 log = structlog.get_logger()
 
@@ -111,6 +112,29 @@ class Observe:
         )
 
 
+def _of_jobs(happened: Mapping[tuple[str, str], Count]) -> Iterable[Metric]:
+    """What happened to jobs, over all processes."""
+    nothing = Count(0, 0.0)
+    expired = happened.get((counters.EXPIRED, ""), nothing).number
+    yield CounterMetricFamily("suspects_leases_expired", "Leases of jobs that ran out.", value=expired)
+    restarted = happened.get((counters.RESTARTED, ""), nothing).number
+    yield CounterMetricFamily("suspects_job_restarts", "Attempts at a job after its first.", value=restarted)
+    recovered = happened.get((counters.RECOVERED, ""), nothing)
+    text = "Time from a lease that ran out to the next claim of its job."
+    yield SummaryMetricFamily(
+        "suspects_recovery_seconds", text, count_value=recovered.number, sum_value=recovered.seconds
+    )
+    ended = CounterMetricFamily("suspects_jobs_ended", "Jobs that ended, by state.", labels=["state"])
+    for state in sorted(ENDED):
+        ended.add_metric([state], happened.get((counters.ENDED, state), nothing).number)
+    text = "Time of each phase of completed jobs, over all attempts."
+    phases = SummaryMetricFamily("suspects_phase_seconds", text, labels=["phase"])
+    for (name, phase), found in sorted(happened.items(), key=lambda pair: pair[0]):
+        if name == counters.PHASE:
+            phases.add_metric([phase], found.number, found.seconds)
+    yield from (ended, phases)
+
+
 class Backlog(Collector):
     """Numbers of jobs by state, of workers, of waiting messages and of what was collected, read at each scrape."""
 
@@ -122,6 +146,7 @@ class Backlog(Collector):
         with self._services.database.read() as connection:
             counted = jobs.count_by_state(connection)
             present = self._presence(connection)
+            happened = counters.counted(connection)
         by_state = GaugeMetricFamily("suspects_jobs", "Jobs by state.", labels=["state"])
         for state in State:
             by_state.add_metric([state], counted.get(state, 0))
@@ -138,6 +163,7 @@ class Backlog(Collector):
             numbers.add_metric([kind], self._services.collected.numbers[kind])
             sizes.add_metric([kind], self._services.collected.sizes[kind])
         yield from (numbers, sizes)
+        yield from _of_jobs(happened)
         depth = self._services.queue.depth()
         if depth is not None:
             yield GaugeMetricFamily("suspects_queue_depth", "Messages that no worker has taken yet.", value=depth)

@@ -19,6 +19,7 @@ from service.queue import CeleryQueue
 from service.services import Services
 from service.settings import JOB_QUEUE, JOB_TASK, Settings
 from service.store import jobs
+from service.store.leases import LeaseWatch
 from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
 from tests.log_lines import wait_for_line
 
@@ -318,6 +319,20 @@ def test_a_full_queue_says_when_to_come_back(client: httpx.Client, services: Ser
     submit(client, dataset=info.id)
     response = client.post("/jobs", json={"dataset": info.id})
     assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
+
+
+def test_a_lease_that_ran_out_is_told_in_the_metrics(client: httpx.Client, services: Services) -> None:
+    add_job(services.database, add_dataset(services.database, blobs=services.blobs), "job_1")
+    with services.database.write() as connection:
+        assert jobs.claim(connection, "job_1", "w", LEASE, services.now())
+    clock = [0.0]
+    object.__setattr__(services, "leases", LeaseWatch(lambda: clock[0]))
+    for _ in range(6):
+        wake_due(services)
+        clock[0] += services.settings.lease_seconds
+    told = client.get("/metrics").text
+    assert "\nsuspects_leases_expired_total 1.0\n" in told
+    assert '\nsuspects_jobs_ended_total{state="completed"} 0.0\n' in told
 
 
 def test_the_line_of_a_submission_has_the_id_of_its_job(

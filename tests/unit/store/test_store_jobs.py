@@ -291,7 +291,7 @@ def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Databas
     with database.write() as connection:
         (seen,) = leases.held(connection)
         jobs.renew(connection, held, Progress(), LEASE, LATE)
-        assert not leases.end(connection, seen)
+        assert not leases.end(connection, seen, NOON)
     assert due(database, LATE + 100 * LEASE) == []
     end_leases(database)
     assert due(database, NOON) == [("job_1", 0)]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.settings import Settings
-from service.store import jobs
+from service.store import counters, jobs
 from service.store.blobs import Blobs
 from service.store.engine import open_database
 from tests.attempts import do_job
@@ -38,4 +38,10 @@ def test_a_job_that_is_deleted_while_it_is_computed_leaves_no_file(
         do_job(job_id, "worker", context)
     assert not blobs.job("job_1").exists()
     assert blobs.ranking("job_2").exists()
+    with context.database.read() as connection:
+        happened = counters.counted(connection)
+    assert {label: one.number for (name, label), one in happened.items() if name == counters.ENDED} == {
+        "cancelled": 1,
+        "completed": 1,
+    }
     context.database.close()

@@ -380,7 +380,7 @@ def test_an_attempt_that_has_lost_its_job_leaves_what_the_next_one_shares(
     stalled = scene.sharing
     scene.begin()
     with scene.database.write() as connection:
-        assert [leases.end(connection, one) for one in leases.held(connection)] == [True]
+        assert [leases.end(connection, one, NOON) for one in leases.held(connection)] == [True]
         next_held = jobs.claim(connection, "job_1", "worker-2", LEASE, NOON + 2 * LEASE)
         assert next_held is not None
         for state in (State.TRAINING, State.SCORING):

@@ -93,7 +93,7 @@ def test_scratch_files_are_those_of_one_attempt(
     assert stalled.wait(_WITHIN_S)
     with context.database.write() as connection:
         for held in leases.held(connection):
-            leases.end(connection, held)
+            leases.end(connection, held, NOON)
     do_job("job_2", "second", context)
     ((before, after),) = seen
     assert not first.is_alive()
@@ -174,7 +174,7 @@ def test_results_of_the_next_attempt_are_left_alone(
     assert stalled.wait(_WITHIN_S)
     with context.database.write() as connection:
         for held in leases.held(connection):
-            leases.end(connection, held)
+            leases.end(connection, held, NOON)
     do_job("job_1", "second", context)
     recorded = {one: one.stat().st_ino for one in blobs.job("job_1").rglob("*")}
     resumed.set()
