@@ -17,11 +17,13 @@ from service.store.tables import jobs
 
 def claim_next(connection: sa.Connection, owner: str, lease: timedelta, now: datetime) -> Claim | None:
     """Claim the job that is next; None where none waits."""
-    while (job_id := next_job(connection)) is not None:
+    refused: set[str] = set()
+    while (job_id := next_job(connection)) is not None and job_id not in refused:
         held = jobs_store.claim(connection, job_id, owner, lease, now)
         if held is not None:
             return held
         # Another worker was quicker, and the next question sees what it has claimed.
+        refused.add(job_id)
     return None
 
 

@@ -16,7 +16,7 @@ from worker.job.preparation import JobSamples
 
 
 @dataclass(frozen=True)
-class Attempt:
+class JobAttempt:
     """A claimed job with its dataset, while it is computed. What is in the folder `scratch` goes at the end of the attempt."""
 
     job: Job

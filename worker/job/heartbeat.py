@@ -15,7 +15,7 @@ from service.domain.job import Progress, State
 from service.store import job_events, jobs
 from service.store.jobs import Claim, LeaseLost
 from worker.job.context import WorkerContext
-from worker.job.plan import USUAL, Plan
+from worker.job.plan import USUAL, PhasePlan
 from worker.training.loop import EpochMetrics
 
 log = structlog.get_logger()
@@ -44,7 +44,7 @@ class Heartbeat:
         """Whether the worker was told to stop."""
         return self._context.stopping()
 
-    def expect(self, plan: Plan) -> None:
+    def expect(self, plan: PhasePlan) -> None:
         """Tell progress and the time that is left by a plan from now on."""
         self._plan = plan
 

@@ -25,7 +25,7 @@ _AT_ONCE_S = 1.0  # after so short a time, a pace says nothing
 
 
 @dataclass(frozen=True)
-class Plan:
+class PhasePlan:
     """Seconds of each phase. Where no earlier job told them (`told`), only how they compare with each other means something."""
 
     seconds: Mapping[State, float]
@@ -55,8 +55,8 @@ class Plan:
         return rest * elapsed / (done * self.total)
 
 
-def _shares(preparing: float, training: float, scoring: float, ranking: float) -> Plan:
-    return Plan(dict(zip(_PHASES, (preparing, training, scoring, ranking), strict=True)), told=False)
+def _shares(preparing: float, training: float, scoring: float, ranking: float) -> PhasePlan:
+    return PhasePlan(dict(zip(_PHASES, (preparing, training, scoring, ranking), strict=True)), told=False)
 
 
 # Measured (benchmarks/results/phases.md): networks that learn from images and texts, frozen ones, tables, vectors, and
@@ -68,7 +68,7 @@ _VECTORS = _shares(0.05, 0.43, 0.46, 0.06)
 _ELSEWHERE = _shares(0.05, 0.0, 0.88, 0.07)
 
 
-def plan_of(connection: sa.Connection, spec: JobSpec, header: CanonicalHeader, rows: int) -> Plan:
+def plan_of(connection: sa.Connection, spec: JobSpec, header: CanonicalHeader, rows: int) -> PhasePlan:
     """The plan of a job on `rows` samples, by the last jobs of its model."""
     planned = _workload(spec, header.modality, rows, len(header.features), len(header.classes))
     runs = [
@@ -82,7 +82,7 @@ def plan_of(connection: sa.Connection, spec: JobSpec, header: CanonicalHeader, r
     for name, value in found.items():
         if name in _NAMES:
             seconds[_NAMES[name]] += value
-    return Plan(seconds, told=True)
+    return PhasePlan(seconds, told=True)
 
 
 def _workload(spec: JobSpec, modality: str, rows: int, features: int, classes: int) -> Workload:
@@ -90,7 +90,7 @@ def _workload(spec: JobSpec, modality: str, rows: int, features: int, classes: i
     return workload(spec, modality, rows, features, classes, None if modality == "image" else 1)
 
 
-def _usual(spec: JobSpec, modality: str) -> Plan:
+def _usual(spec: JobSpec, modality: str) -> PhasePlan:
     match modality:
         case "trace" | "predictions":
             return _ELSEWHERE

@@ -15,7 +15,7 @@ from service.store import counters, evidence, job_events, jobs, ranking_columns,
 from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
-from worker.job.attempt import Attempt, ScoredJob
+from worker.job.attempt import JobAttempt, ScoredJob
 from worker.job.context import (
     CheckpointLost,
     WorkerContext,
@@ -143,7 +143,7 @@ def _computed(
         heartbeat.expect(plan_of(connection, job.spec, dataset.header, len(dataset.ids)))
     heartbeat.report(State.PREPARING, 0.0, "reading the samples")
     with scratch_of(blobs, job.id, claim.owner, heartbeat.is_held) as scratch:
-        attempt = Attempt(job, dataset, scratch, context, heartbeat, timer)
+        attempt = JobAttempt(job, dataset, scratch, context, heartbeat, timer)
         match dataset.header.modality:
             case "trace":
                 found = _score_recorded(attempt)
@@ -177,7 +177,7 @@ def _with_model(job: Job, dataset: Canonical, claim: Claim, context: WorkerConte
     return job.model_copy(update={"spec": spec})
 
 
-def _score_recorded(attempt: Attempt) -> ScoredJob:
+def _score_recorded(attempt: JobAttempt) -> ScoredJob:
     """Score a training that was recorded elsewhere."""
     job, heartbeat = attempt.job, attempt.heartbeat
     recording = open_recording(job.spec, attempt.dataset, attempt.scratch)
@@ -196,7 +196,7 @@ def _score_recorded(attempt: Attempt) -> ScoredJob:
     return ScoredJob(recording.samples, job.spec, scored, recording.epochs)
 
 
-def _score_predicted(attempt: Attempt) -> ScoredJob:
+def _score_predicted(attempt: JobAttempt) -> ScoredJob:
     """Score out-of-sample predictions, for which nothing is trained."""
     spec = attempt.job.spec
     attempt.heartbeat.enter(State.SCORING, "reading the predictions")

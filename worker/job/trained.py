@@ -18,7 +18,7 @@ from service.store.blobs import Blobs
 from service.store.seal import read_json, remove_sealed, sealed_write
 from worker.backbones import BackboneContext
 from worker.data.canonical import open_canonical
-from worker.job.attempt import Attempt, ScoredJob
+from worker.job.attempt import JobAttempt, ScoredJob
 from worker.job.context import (
     InputsLost,
     StoredAtTimes,
@@ -44,7 +44,7 @@ from worker.training.search import find_rate
 _BACKBONE = "running the frozen backbone"
 
 
-def score_trained(attempt: Attempt, last_recorded_epoch: int) -> ScoredJob:
+def score_trained(attempt: JobAttempt, last_recorded_epoch: int) -> ScoredJob:
     """Train the job's model, from its newest sound checkpoint on, and score its samples.
 
     Metrics are recorded for epochs after `last_recorded_epoch`. Raises InputsLost where a cached array was damaged meanwhile.
@@ -91,11 +91,11 @@ def score_trained(attempt: Attempt, last_recorded_epoch: int) -> ScoredJob:
     return ScoredJob(prepared, spec, scored, epochs)
 
 
-def _report_first(attempt: Attempt) -> Callable[[float], None]:
+def _report_first(attempt: JobAttempt) -> Callable[[float], None]:
     return lambda share: attempt.heartbeat.report(State.PREPARING, 0.2 + 0.6 * share, "a first ranking by trees")
 
 
-def _record_first(attempt: Attempt, found: RankingResult) -> None:
+def _record_first(attempt: JobAttempt, found: RankingResult) -> None:
     """Let clients see the first ranking, which that of the completed job replaces. Its files are kept."""
     claim, blobs, timer = attempt.heartbeat.claim, attempt.blobs, attempt.timer
     folder = blobs.ranking(claim.job_id, FIRST)
@@ -109,7 +109,7 @@ def _record_first(attempt: Attempt, found: RankingResult) -> None:
     timer.lap("first_ranking_s")
 
 
-def _check_inputs(backbones: BackboneContext, attempt: Attempt) -> None:
+def _check_inputs(backbones: BackboneContext, attempt: JobAttempt) -> None:
     """Raise InputsLost, and forget what was computed, where a cached array was damaged while the job computed with it."""
     try:
         backbones.features.check_again()
@@ -148,7 +148,7 @@ def _keep_rate(blobs: Blobs, path: Path, found: dict[str, Any]) -> None:
 
 
 def _fit_steadily(
-    prepared: PreparedJob, spec: JobSpec, attempt: Attempt, last_recorded_epoch: int
+    prepared: PreparedJob, spec: JobSpec, attempt: JobAttempt, last_recorded_epoch: int
 ) -> tuple[int, JobSpec]:
     job_id, blobs, heartbeat = attempt.job.id, attempt.blobs, attempt.heartbeat
     recorded, rate = last_recorded_epoch, found_rate_path(blobs, job_id)
@@ -165,7 +165,7 @@ def _fit_steadily(
     return train_steadily(spec, prepared.model, lambda rated: _fit(prepared, rated, attempt, recorded), begin_again)
 
 
-def _fit(prepared: PreparedJob, spec: JobSpec, attempt: Attempt, last_recorded_epoch: int) -> int:
+def _fit(prepared: PreparedJob, spec: JobSpec, attempt: JobAttempt, last_recorded_epoch: int) -> int:
     heartbeat, timer, blobs = attempt.heartbeat, attempt.timer, attempt.blobs
     folder, stored = blobs.checkpoints(attempt.job.id, heartbeat.is_held), StoredAtTimes(blobs)
     kept, epochs = checkpoints(spec.training), spec.training.epochs

@@ -203,7 +203,7 @@ def test_pages_of_datasets_never_overlap_and_lose_none(client: httpx.Client, ser
 
 
 def test_an_upload_is_not_read_on_when_its_client_goes_away(client: httpx.Client, services: Services) -> None:
-    lines = "".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_299_709}.5,{'pq'[i % 2]}\n" for i in range(200_000))
+    lines = "".join(f"{i * 7919 % 100_003},{i * 104_729 % 1_299_709}.5,{'pq'[i % 2]}\n" for i in range(1_000_000))
     request = client.build_request("POST", "/datasets", **form(content=f"a,b,label\n{lines}".encode()))
     heads = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
     with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:

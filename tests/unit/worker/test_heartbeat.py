@@ -13,12 +13,12 @@ from service.store.jobs import LeaseLost
 from tests.builders import add_dataset, add_job
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
-from worker.job.plan import Plan
+from worker.job.plan import PhasePlan
 from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics
 
 METRICS = EpochMetrics(epoch=1, loss=0.5, accuracy=0.5, learning_rate=0.1)
-PLAN = Plan({State.PREPARING: 10.0, State.TRAINING: 60.0, State.SCORING: 25.0, State.RANKING: 5.0}, told=True)
+PLAN = PhasePlan({State.PREPARING: 10.0, State.TRAINING: 60.0, State.SCORING: 25.0, State.RANKING: 5.0}, told=True)
 
 
 def claimed(database: Database, blobs: Blobs, *, stopping: bool = False) -> tuple[Heartbeat, jobs.Claim, WorkerContext]:

@@ -12,17 +12,17 @@ from service.store import jobs
 from service.store.engine import Database
 from service.store.jobs import Job
 from tests.builders import add_dataset, add_job
-from worker.job.plan import USUAL, Plan, plan_of
+from worker.job.plan import USUAL, PhasePlan, plan_of
 
 PHASES = (State.PREPARING, State.TRAINING, State.SCORING, State.RANKING)
 HEADER = CanonicalHeader(modality="tabular", classes=["a", "b"], features=[])
 
 
-def plan(*seconds: float, told: bool) -> Plan:
-    return Plan(dict(zip(PHASES, seconds, strict=True)), told=told)
+def plan(*seconds: float, told: bool) -> PhasePlan:
+    return PhasePlan(dict(zip(PHASES, seconds, strict=True)), told=told)
 
 
-def course(real: Plan) -> Iterator[tuple[State, float, float]]:
+def course(real: PhasePlan) -> Iterator[tuple[State, float, float]]:
     """State, share and elapsed seconds of a job that takes the time of a plan."""
     began = 0.0
     for state in PHASES:
@@ -31,13 +31,13 @@ def course(real: Plan) -> Iterator[tuple[State, float, float]]:
         began += real.seconds[state]
 
 
-def left(planned: Plan, state: State, share: float, elapsed: float) -> float | None:
+def left(planned: PhasePlan, state: State, share: float, elapsed: float) -> float | None:
     fraction = planned.fraction(state, share)
     return planned.seconds_left(fraction, fraction, elapsed)
 
 
 @pytest.mark.parametrize("planned", [plan(10.0, 60.0, 25.0, 5.0, told=True), USUAL])
-def test_fractions_grow_from_none_to_all_of_a_job(planned: Plan) -> None:
+def test_fractions_grow_from_none_to_all_of_a_job(planned: PhasePlan) -> None:
     fractions = [planned.fraction(state, share) for state in PHASES for share in (0.0, 0.5, 1.0)]
     assert [fractions[0], fractions[-1]] == pytest.approx([0, 1])
     assert all(before <= after for before, after in pairwise(fractions))
