@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.responses import HTMLResponse
 
-from service.actions.find import find_dataset_of_job
+from service.actions.find import find_dataset_of_job, find_job
 from service.actions.measured_estimate import with_measured_estimate
 from service.api.http import negotiation
 from service.api.http.authentication import authorize
@@ -45,6 +45,7 @@ def get_report(
     with services.database.read() as connection:
         job = with_measured_estimate(services, connection, job)
     facts = gather(services, job, find_dataset_of_job(services, job))
+    find_job(services, job.id)  # one that was deleted meanwhile was read in part
     content = render.html(facts, draw(facts)) if form == "html" else render.markdown(facts)
     headers = {**render.PAGE_HEADERS, "Content-Disposition": f'inline; filename="{job.id}-report.{form}"'}
     return Response(content, media_type=_MEDIA_TYPES[form], headers=headers)

@@ -42,6 +42,7 @@ from service.domain.errors import (
     is_disk_full,
 )
 from service.logs import without_secret
+from service.store import datasets, jobs
 
 log = structlog.get_logger()
 
@@ -208,6 +209,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(sa.exc.OperationalError, _database_error)
+    app.add_exception_handler(FileNotFoundError, _lost_file)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -254,6 +256,17 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
     log.error("database error", error=str(error))
     headers = {"Retry-After": str(_RETRY_DATABASE_S)}
     return problem(503, "unavailable", "the database cannot be reached; try again soon", headers=headers)
+
+
+def _lost_file(request: Request, error: Exception) -> JSONResponse:
+    """Not found, where the job or the dataset of the path was deleted while it was read."""
+    services = request.app.state.services
+    with services.database.read() as connection:
+        for name, get in (("job_id", jobs.get), ("dataset_id", datasets.get)):
+            wanted = request.path_params.get(name)
+            if wanted is not None and get(connection, wanted) is None:
+                return problem_response(NotFound(f"{wanted} was deleted in the meantime"))
+    return _unforeseen(request, error)
 
 
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:

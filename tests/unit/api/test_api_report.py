@@ -14,11 +14,14 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
-from service.domain.dataset import ClientWarning
+from service.actions.delete import delete_ended_job
+from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.signal import SIGNALS
 from service.domain.specs import Loop
+from service.report.gather import gather
 from service.services import Services
 from service.store import datasets, job_events, jobs, loops, rankings, tables
+from service.store.jobs import Job
 from tests.builders import (
     COMPUTED,
     NOON,
@@ -471,3 +474,20 @@ def test_the_course_of_training_is_told_epoch_by_epoch(client: httpx.Client, ser
         {"Epoch": "1", "Loss": "1", "Accuracy": "50.0 %"},
         {"Epoch": "2", "Loss": "0.25", "Accuracy": "75.0 %"},
     ]
+
+
+@pytest.mark.parametrize("is_missed", [False, True])
+def test_a_job_that_is_deleted_while_its_report_is_made_is_not_found(
+    services: Services, client: httpx.Client, monkeypatch: pytest.MonkeyPatch, is_missed: object
+) -> None:
+    """Whether its files are missed, or what the database has no more is taken for nothing."""
+
+    def gather_late(given: Services, job: Job, info: DatasetInfo) -> object:
+        delete_ended_job(given, job.id)
+        if is_missed:
+            (given.blobs.job(job.id) / "ranking" / "header.json").read_bytes()
+        return gather(given, job, info)
+
+    monkeypatch.setattr("service.api.report.gather", gather_late)
+    answer = client.get(URL)
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
