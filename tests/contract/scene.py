@@ -14,7 +14,7 @@ from service.domain.connection import Connection, ConnectionCheck, PullSource
 from service.ingest.confined import IngestProcesses
 from service.outbound.secrets import Vault
 from service.services import Services
-from service.store import connections, keys, networks, pulls, webhooks
+from service.store import connections, key_jobs, keys, networks, pulls, webhooks
 from service.store.connections import EncryptedConnection
 from service.store.engine import open_database
 from service.store.tables import reviews
@@ -103,14 +103,17 @@ class Scene:
         self.change("settings", self.services.settings.model_copy(update={"api_keys": frozenset({"key"})}))
 
     def made_keys(self) -> None:
-        """Three keys: of an admin, of somebody who may read, and one that has expired."""
+        """Four keys: of an admin, of somebody who may read, one that has expired, and one that has begun its only job of today."""
         if self.tokens:
             return
-        for name, scopes in (("admin", ["admin"]), ("reader", ["read"]), ("expired", ["read"])):
-            created = create_key(self.services, Caller(), KeyRequest.model_validate({"name": name, "scopes": scopes}))
+        quota = {"quota": {"jobs_per_day": 1}}
+        for name, scopes in (("admin", ["admin"]), ("reader", ["read"]), ("expired", ["read"]), ("spent", ["submit"])):
+            request = {"name": name, "scopes": scopes} | (quota if name == "spent" else {})
+            created = create_key(self.services, Caller(), KeyRequest.model_validate(request))
             self.made[f"{name} key"], self.tokens[name] = created.id, created.key
         with self.services.database.write() as connection:
             keys.expire(connection, self.made["expired key"], self.services.now())
+            key_jobs.count_job(connection, self.made["spent key"], self.services.now().date())
 
     def full_queue(self) -> None:
         """Let no job and no upload wait from now on."""

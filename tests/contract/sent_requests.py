@@ -133,7 +133,12 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         404: (NONE, {}),
     },
     ("post", "/jobs/{job_id}/cancel"): {202: (QUEUED, {}), 404: (NONE, {}), 409: (JOB, {})},
-    ("post", "/jobs/{job_id}/retry"): {202: (CANCELLED, {}), 404: (NONE, {}), 409: (QUEUED, {})},
+    ("post", "/jobs/{job_id}/retry"): {
+        202: (CANCELLED, {}),
+        404: (NONE, {}),
+        409: (QUEUED, {}),
+        429: (CANCELLED, {}),
+    },
     ("get", "/jobs/{job_id}/suspects"): {
         **{status: (job, {}) for status, job in ENDED.items()},
         400: (JOB, {"params": {"cursor": "x"}}),
@@ -271,6 +276,7 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         413: (JOB, {"json": ["x" * 2**24]}),
         415: (JOB, {"content": b"x"}),
         422: ({"job_id": "job_5"}, {}),
+        429: (JOB, {}),
     },
     ("post", "/jobs/{job_id}/proxies"): {
         201: (JOB, {"json": OPINIONS}),

@@ -15,6 +15,7 @@ from tests.stand_in import StandIn, standing_in, text_task
 
 Prepare = Callable[[Scene], None]
 ENDLESS = {"/events", "/jobs/{job_id}/reviews/events"}
+LIMITED_BY_KEYS = {"/jobs/{job_id}/retry", "/jobs/{job_id}/rerun"}
 PREPARED: dict[int, Prepare] = {
     401: Scene.keys,
     409: Scene.another_key,
@@ -78,9 +79,10 @@ def occur(scene: Scene, method: str, path: str, status: int) -> httpx.Response:
         sent = {**sent, "headers": {**sent.get("headers", {}), "Origin": "https://elsewhere.example"}}
     if path == "/connections" and isinstance(sent.get("json"), dict) and sent["json"]:
         sent = {**sent, "json": {**sent["json"], "url": scene.tool.url}}
-    if "{key_id}" in path and status != 503:
+    if ("{key_id}" in path or path in LIMITED_BY_KEYS) and status != 503:
         scene.made_keys()
-        key = {401: "wrong", 403: scene.tokens["reader"]}.get(status, scene.tokens["admin"])
+        special = {401: "wrong", 403: scene.tokens["reader"], 429: scene.tokens["spent"]}
+        key = special.get(status, scene.tokens["admin"])
         sent = {**sent, "headers": {**sent.get("headers", {}), "Authorization": f"Bearer {key}"}}
     places = {name: scene.made.get(value, value) for name, value in where.items()}
     if path in ENDLESS and status == 200:
