@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import io
 import itertools
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,11 +20,14 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 from rich.console import Console
+
+from tests.servers import reserved_port
 
 RESULTS = Path(__file__).parent / "results"
 _ROWS, _COLUMNS, _WRONG = 1000, 10, 50
@@ -59,11 +61,11 @@ class Soak:
 
 
 async def _ask(
-    soak: Soak, client: httpx.AsyncClient, what: str, method: str, path: str, **options: object
+    soak: Soak, client: httpx.AsyncClient, what: str, method: str, path: str, **options: Any
 ) -> httpx.Response | None:
     began = time.perf_counter()
     try:
-        answer = await client.request(method, path, **options)  # type: ignore[arg-type]
+        answer = await client.request(method, path, **options)
     except httpx.HTTPError as error:
         soak.errors.append(f"{what}: {type(error).__name__}")
         return None
@@ -196,10 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     minutes = parser.parse_args().minutes
-    with tempfile.TemporaryDirectory() as home, socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-        held.close()
+    with tempfile.TemporaryDirectory() as home, reserved_port() as port:
         command = [str(Path(sys.executable).with_name("suspects")), "up", "--home", home, "--port", str(port)]
         with (Path(home) / "up.log").open("wb") as log:
             process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - its own command

@@ -43,9 +43,8 @@ def submit(
 ) -> str:
     """Begin the requested job, and return its id. An UploadJobRequest comes with a `file`.
 
-    Where an earlier request had the same key, the id is that of its job. Raises Invalid, NotFound, and TooMany for
-    a full queue or a quota that is used up; for a file
-    what ingest raises, for a project Conflict and Upstream.
+    Where an earlier request had the same key, the id is that of its job. Raises Invalid, NotFound, and TooMany for a full
+    queue or a quota that is used up; for a file what ingest raises, for a project Conflict and Upstream.
     """
     known = made_before(services, once)
     if known is not None:

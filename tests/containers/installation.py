@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.servers import reserved_port
+from tests.servers import S3Server, reserved_port
 
 ROOT = Path(__file__).parents[2]
 _HERE = Path(__file__).parent
@@ -92,10 +92,7 @@ def installation() -> Iterator[Installation]:
             "SUSPECTS_LEASE_SECONDS": "10",
             "SUSPECTS_HEARTBEAT_SECONDS": "2",
             "SUSPECTS_THREADS": "1",  # a worker that is left alone would take more, which changes the last bits
-            "AWS_ENDPOINT_URL": "http://s3:8333",
-            "AWS_ACCESS_KEY_ID": "suspects",
-            "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests",
-            "AWS_DEFAULT_REGION": "us-east-1",
+            **S3Server("http://s3:8333").environment,
         }
         _prepare_images(environment)
         # One image after the other: the second one takes what both are made of from the first.

@@ -1,4 +1,4 @@
-"""How long each phase of a job takes: by earlier jobs of its kind, else by shares that were measured; the time that is left."""
+"""Expected seconds of each phase of a job, and the time that is left. Earlier jobs of the model tell them; without one, measured shares do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

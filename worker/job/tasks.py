@@ -16,11 +16,7 @@ from service.store.jobs import Claim, Job, LeaseLost
 from worker.backbones.at_hand import backbone_at_hand
 from worker.data.canonical import Canonical, open_canonical
 from worker.job.attempt import JobAttempt, ScoredJob
-from worker.job.context import (
-    CheckpointLost,
-    WorkerContext,
-    scratch_of,
-)
+from worker.job.context import CheckpointLost, WorkerContext, scratch_of
 from worker.job.failures import explain
 from worker.job.heartbeat import Heartbeat, Stopping, heartbeat_of
 from worker.job.measuring import measure
@@ -34,8 +30,6 @@ from worker.job.trained import score_trained
 from worker.machine.gpu_health import still_computes
 
 log = structlog.get_logger()
-
-_BACKBONE = "running the frozen backbone"
 
 
 def claim_next(owner: str, context: WorkerContext) -> Claim | None:

@@ -191,7 +191,6 @@ def _fit(prepared: PreparedJob, spec: JobSpec, attempt: JobAttempt, last_recorde
         heartbeat.report(State.TRAINING, done / epochs, f"epoch {min(int(done) + 1, epochs)}/{epochs}")
 
     if resume is not None:
-        # What an earlier attempt trained says nothing of this one's speed.
         heartbeat.resume_at(State.TRAINING, resume.epoch / epochs, f"epoch {min(resume.epoch + 1, epochs)}/{epochs}")
     ran = fit(prepared, spec, resume, after_epoch, after_batch)
     heartbeat.renew()

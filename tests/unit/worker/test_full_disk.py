@@ -23,6 +23,7 @@ from worker.influence import activations
 from worker.job import tasks, trained
 from worker.job.context import WorkerContext
 from worker.job.heartbeat import Heartbeat
+from worker.job.preparation import prepare
 from worker.machine.devices import CPU
 
 TRAINING = {"epochs": 3, "batch_size": 16}
@@ -69,7 +70,7 @@ def ranking(context: WorkerContext, job_id: str) -> list[dict[str, Any]]:
 
 def filled_at(monkeypatch: pytest.MonkeyPatch, disk: Disk, state: State) -> None:
     """Fill the disk when a job enters a phase, once."""
-    enter, prepare = Heartbeat.enter, trained.prepare  # type: ignore[attr-defined]
+    enter = Heartbeat.enter
 
     def entering(self: Heartbeat, entered: State, detail: str) -> None:
         enter(self, entered, detail)
