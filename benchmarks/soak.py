@@ -4,8 +4,9 @@
 
 Four readers ask for what the page asks for, each four times a second; a reviewer writes five decisions every two seconds; a new
 dataset is uploaded and ranked every 30 seconds, and the oldest of 20 jobs is deleted with its dataset. Memory is the proportional
-set size, in which pages that processes share count once, of all processes of a part. Its slope is that of a straight line
-through what was measured every 15 seconds after the first ten minutes. A run of an hour or more is written to the results.
+set size, in which pages that processes share count once, of all processes of a part. Pages of mapped files are told apart: they
+are the kernel's copy of the database and of libraries, and it takes them back when memory is short. A slope is that of a straight
+line through what was measured every 15 seconds after the first ten minutes. A run of an hour or more is written to the results.
 """
 
 import argparse
@@ -44,7 +45,10 @@ MIB = 2**20
 
 @dataclass
 class Soak:
-    """What happened so far. `memory` has MiB of each part by the seconds since the beginning."""
+    """What happened so far.
+
+    `memory` has, of each part, the seconds since the beginning, the MiB of its own and those of mapped files.
+    """
 
     began: float = field(default_factory=time.monotonic)
     jobs: list[tuple[str, str]] = field(default_factory=list)  # job and dataset
@@ -52,7 +56,7 @@ class Soak:
     ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     errors: list[str] = field(default_factory=list)
     completed: int = 0
-    memory: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: defaultdict(list))
+    memory: dict[str, list[tuple[float, float, float]]] = field(default_factory=lambda: defaultdict(list))
 
     @property
     def elapsed(self) -> float:
@@ -136,16 +140,24 @@ async def _submit(soak: Soak, client: httpx.AsyncClient, seed: int) -> None:
 
 
 def _measure(soak: Soak, stack: psutil.Process) -> None:
-    sums: dict[str, float] = defaultdict(float)
+    sums: dict[str, tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for process in [stack, *stack.children(recursive=True)]:
         try:
             command = " ".join(process.cmdline())
-            part = next((name for word, name in _PARTS.items() if word in command), "suspects up")
-            sums[part] += process.memory_full_info().pss / MIB
-        except psutil.NoSuchProcess:
+            own, mapped = _memory_of(process.pid)
+        except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
             continue
-    for part, value in sums.items():
-        soak.memory[part].append((soak.elapsed, value))
+        part = next((name for word, name in _PARTS.items() if word in command), "suspects up")
+        sums[part] = (sums[part][0] + own, sums[part][1] + mapped)
+    for part, (own, mapped) in sums.items():
+        soak.memory[part].append((soak.elapsed, own, mapped))
+
+
+def _memory_of(pid: int) -> tuple[float, float]:
+    """MiB of a process's own pages and of mapped files, shared ones in proportion."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    kib = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+    return (kib["Pss_Anon"] + kib["Pss_Shmem"]) / 1024, kib["Pss_File"] / 1024
 
 
 async def _until(soak: Soak, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -174,14 +186,16 @@ def lines(soak: Soak) -> list[str]:
     """The report, in Markdown."""
     warm = min(_WARM_S, soak.elapsed / 2)
     found = [
-        "| part | MiB at the beginning | MiB at the end | most | slope, MiB an hour |",
-        "|---|---:|---:|---:|---:|",
+        "| part | MiB at the beginning | MiB at the end | most | slope, MiB an hour | mapped files, MiB at the end | their slope |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for part, measured in sorted(soak.memory.items()):
-        at, values = np.array(measured).T
+        at, own, mapped = np.array(measured).T
         late = at >= warm
-        slope = np.polyfit(at[late], values[late], 1)[0] * 3600
-        found.append(f"| {part} | {values[late][0]:.0f} | {values[-1]:.0f} | {values.max():.0f} | {slope:+.1f} |")
+        slope, slope_mapped = (np.polyfit(at[late], values[late], 1)[0] * 3600 for values in (own, mapped))
+        found.append(
+            f"| {part} | {own[late][0]:.0f} | {own[-1]:.0f} | {own.max():.0f} | {slope:+.1f} | {mapped[-1]:.0f} | {slope_mapped:+.1f} |"
+        )
     found += ["", "| request | number | p50 ms | p99 ms |", "|---|---:|---:|---:|"]
     for what, taken in sorted(soak.ms.items()):
         found.append(f"| {what} | {len(taken)} | {np.percentile(taken, 50):.0f} | {np.percentile(taken, 99):.0f} |")
