@@ -87,6 +87,20 @@ def test_what_a_long_process_imported_is_no_garbage_to_be_looked_for(module: str
     assert process.frozen > 50_000
 
 
+def test_a_worker_imports_lightgbm_before_it_forks_and_the_rest_of_a_table_job_once_it_is_ready() -> None:
+    script = """
+import sys
+from worker.process import celery_app
+before = {"lightgbm", "sklearn"} & sys.modules.keys()
+celery_app._prepare_parent({"concurrency": 1})
+parent = {"lightgbm", "sklearn"} & sys.modules.keys()
+celery_app._import_beside().join()
+print(before, parent, {"lightgbm", "sklearn.ensemble"} & sys.modules.keys() == {"lightgbm", "sklearn.ensemble"}, sep=";")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set();{'lightgbm'};True"
+
+
 def test_what_the_service_offers_is_what_the_worker_can_do() -> None:
     assert FORMULAS.keys() == SIGNALS.keys()
     assert BUILDERS.keys() == {name for name, model in MODELS.items() if model.training is not None}

@@ -13,9 +13,11 @@ import os
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import cache
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -34,7 +36,7 @@ from celery.signals import (
 )
 from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 
-from service.domain.errors import ArtefactsUnavailable
+from service.domain.errors import ArtefactsUnavailable, Invalid
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
     HELP_QUEUE,
@@ -61,6 +63,7 @@ from worker.machine.cores import Cores, find_cores
 from worker.machine.cuda_graphs import has_failed
 from worker.machine.devices import choose_device, free_unused
 from worker.machine.gpu_health import still_computes
+from worker.models.boosted_trees import lightgbm
 from worker.process.calls import CallsBeside
 from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
 from worker.serving.answers import answer
@@ -290,6 +293,8 @@ def _prepare_parent(options: dict[str, object], **_: object) -> None:
     log_libraries_to_stderr()  # before Celery warns of anything
     global _pool_size  # noqa: PLW0603 - children inherit what the parent knows
     _pool_size = int(str(options.get("concurrency") or os.cpu_count() or 1))
+    with suppress(Invalid):  # without OpenMP, jobs of other models can still be done
+        lightgbm()
     # Nothing that was imported is ever garbage: neither this process nor its children look through it again, which would also
     # make each child copy the memory that it shares with its parent.
     gc.freeze()
@@ -311,6 +316,14 @@ def _prepare_process(**_: object) -> None:
         _traces.append(traces)
     seconds, ready_file = settings().heartbeat_seconds, settings().ready_file
     _presences[:] = [process_presence(_worker_id, cores().place, settings().database, seconds, ready_file)]
+    _import_beside()
+
+
+def _import_beside() -> Thread:
+    """Import what only the forests of tables need. It takes a second, in which this process can take a job already."""
+    thread = Thread(target=import_module, args=["sklearn.ensemble"], daemon=True)
+    thread.start()
+    return thread
 
 
 @worker_process_shutdown.connect

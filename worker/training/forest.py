@@ -28,7 +28,7 @@ def out_of_bag(
 
     `on_progress` gets the share of the trees that are grown, from 0 to 1.
     """
-    # It takes a second to import, and only such jobs need it.
+    # It takes a second to import: a worker's process does so once it is ready.
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(
