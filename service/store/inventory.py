@@ -233,28 +233,38 @@ def _files(path: Path) -> Iterator[tuple[Path, int]]:
             yield one, state.st_size // max(state.st_nlink, 1)
 
 
+def _sizes_by_folder(home: Path, found: Iterable[Leftover]) -> dict[str, int]:
+    """Bytes by kind and folder of `home`, as in "orphan datasets", the largest first."""
+    told = Counter[str]()
+    for one in found:
+        told[one.kind if one.kind == "checkpoints" else f"{one.kind} {one.path.relative_to(home).parts[0]}"] += (
+            one.bytes
+        )
+    return dict(told.most_common())
+
+
 def main() -> None:
-    """Print sizes, and what the service would remove."""
+    """Print sizes, what the service would remove now, and what later unless something comes to need it."""
     settings = Settings()
     told: dict[str, object] = {"sizes": sizes(settings.home)}
     file = sa.make_url(settings.database).database
     if not settings.database.startswith("sqlite") or (file and os.path.exists(file)):  # noqa: PTH110 - else it would be made
         database, now = open_database(settings.database), datetime.now(UTC)
-        blobs, removed = open_blobs(settings), Counter[str]()
+        blobs = open_blobs(settings)
         long_ago = now - timedelta(seconds=settings.collect_after_seconds)
         try:
             stored = blobs.stored()
             with database.read() as connection:
-                found = [
-                    *leftovers(connection, blobs, long_ago),
-                    *stored_leftovers(connection, blobs, stored, long_ago),
-                ]
+                old, all_ages = (
+                    [*leftovers(connection, blobs, before), *stored_leftovers(connection, blobs, stored, before)]
+                    for before in (long_ago, now)
+                )
+                due = old
                 if settings.keep_checkpoints_days:
                     ended = now - timedelta(days=settings.keep_checkpoints_days)
-                    found += old_checkpoints(connection, blobs, ended, stored)
-            for one in found:
-                removed[one.kind] += one.bytes
-            told["removed"] = dict(removed)
+                    due = [*old, *old_checkpoints(connection, blobs, ended, stored)]
+            told["removed"] = _sizes_by_folder(blobs.home, due)
+            told["removed_later"] = _sizes_by_folder(blobs.home, set(all_ages).difference(old))
         except ArtefactsUnavailable as error:
             told["error"] = error.detail
         except sa.exc.SQLAlchemyError as error:

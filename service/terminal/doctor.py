@@ -108,7 +108,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
 
 
 def _files(settings: Settings) -> Iterator[Finding]:
-    """Sizes by kind, and what the collector of the service would remove now."""
+    """Sizes by kind, and what the collector of the service would remove now and later."""
     if not settings.home.exists():
         return
     try:
@@ -122,6 +122,10 @@ def _files(settings: Settings) -> Iterator[Finding]:
         yield Finding("leftovers", "note", _listed(told["removed"]), cure)
     elif "removed" in told:
         yield Finding("leftovers", "ok", "there are none")
+    if told.get("removed_later"):
+        hours = settings.collect_after_seconds / 3600
+        detail = f"{_listed(told['removed_later'])}: changed in the last {hours:g} h, deleted after that unless in use"
+        yield Finding("recent leftovers", "ok", detail)
 
 
 def _artefacts(settings: Settings) -> Iterator[Finding]:

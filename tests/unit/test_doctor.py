@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -180,8 +181,36 @@ def test_it_tells_sizes_by_kind_and_what_will_be_removed(examine: Examine, tmp_p
     add_dataset(database)
     database.close()
     found = examine(code=1)
-    assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == ("note", "orphan 12 KiB")
+    assert (found["leftovers"]["status"], found["leftovers"]["detail"]) == (
+        "note",
+        "orphan jobs 10 KiB, orphan datasets 2 KiB",
+    )
+    assert "recent leftovers" not in found
     assert (home / "jobs" / "job_9").exists()
+
+
+def test_it_tells_what_will_be_removed_later_apart_from_what_is_removed_now(examine: Examine, tmp_path: Path) -> None:
+    home = tmp_path / "mine"
+    for name, size, age in (
+        ("jobs/old", 1, 90_000),
+        ("jobs/new", 2, 60),
+        ("datasets/new", 3, 60),
+        ("uploads/new", 4, 60),
+    ):
+        (home / name).mkdir(parents=True)
+        (home / name / "file").write_bytes(bytes(size * 1024))
+        changed = time.time() - age
+        for path in (home / name, home / name / "file"):
+            os.utime(path, (changed, changed))
+    migrate(f"sqlite:///{home / 'suspects.db'}")
+    database = open_database(f"sqlite:///{home / 'suspects.db'}")
+    add_dataset(database)
+    database.close()
+    found = examine(code=1)
+    assert found["leftovers"]["detail"] == "orphan jobs 1 KiB"
+    told, _, when = found["recent leftovers"]["detail"].partition(": ")
+    assert told == "unfinished uploads 4 KiB, orphan datasets 3 KiB, orphan jobs 2 KiB"
+    assert "24 h" in when
 
 
 @pytest.mark.parametrize(("place", "status"), [("{}/store", "ok"), ("/dev/null/store", "fault")])
