@@ -3,8 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +15,11 @@ import sqlalchemy as sa
 
 from service.actions.find import find_completed_job, find_dataset
 from service.actions.select_suspects import SuspectQuery, select
+from service.api.exports.export import Export
 from service.api.exports.ranking import ToolNames, export_ranking
+from service.api.exports.tables import TABLES, columns
 from service.domain.exports import EXPORT_FORMATS
+from service.platforms.exports import ExportContext
 from service.services import Services
 from service.store import rankings
 from tests.builders import COMPUTED, add_dataset, add_finished, add_job, finish, image_zip
@@ -228,7 +232,33 @@ def test_a_file_begins_once_ten_rows_were_read(services: Services, form: str, mo
     if form == "parquet":
         assert len(begun) > 1_000
         file = pq.ParquetFile(io.BytesIO(whole))
-        assert [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)] == [10, 230]
+        assert [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)] == [10, 50, 180]
     else:
         assert begun.count(b"row-") >= (10 if EXPORT_FORMATS[form].modalities is None else 1)
         assert whole.count(b"row-") == 240
+
+
+@pytest.mark.parametrize("form", list(READERS))
+def test_a_table_gives_a_piece_for_each_chunk_that_is_read(form: str) -> None:
+    sizes, names = (10, 50, 200, *[1_000] * 12, 7), columns(["mislabeled"])
+    read: list[int] = []
+
+    def chunks() -> Iterator[list[dict[str, Any]]]:
+        for size in sizes:
+            read.append(size)
+            yield [dict.fromkeys(names) | {"index": sum(read[:-1]) + place} for place in range(size)]
+
+    context = ExportContext("job_1", "tabular", ("cat",), "csv", "label", None, "", True)
+    pieces = iter(TABLES[form](chunks(), Export(names, context, Path("data"))))
+    whole, before = b"", 0
+    for piece in pieces:
+        # A client that is gone is noticed between two pieces.
+        assert len(read) - before <= 1
+        whole, before = whole + piece, len(read)
+    assert [row["index"] for row in READERS[form](whole)] == [
+        str(one) if form == "csv" else one for one in range(sum(sizes))
+    ]
+    if form == "parquet":
+        file = pq.ParquetFile(io.BytesIO(whole))
+        groups = [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)]
+        assert groups == [10, 50, 200, 1_000, 2_000, 4_000, 5_000, 7]
