@@ -15,6 +15,7 @@ from worker.signals.support import own_label_support
 
 _NEIGHBOURS = 10
 _EMBEDDING_NEIGHBOURS = 20
+_PART = 65_536
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,11 @@ def _votes(
     labels = labels.to(rows.device)
     if groups is None:
         cosines, found = nearest(rows[:samples], rows, count, generator, torch.arange(samples))
-        return vote(cosines, labels[found], classes).to(CPU)
-    groups = groups.to(rows.device)
-    cosines, found = nearest_of_others(rows[:samples], rows, count, generator, groups[:samples], groups)
-    return vote_of_some(cosines, labels[found], classes).to(CPU)
+        share = vote
+    else:
+        groups = groups.to(rows.device)
+        cosines, found = nearest_of_others(rows[:samples], rows, count, generator, groups[:samples], groups)
+        share = vote_of_some
+    # Part by part: labels and weights of all neighbours take more than the neighbours themselves.
+    parts = zip(torch.split(cosines, _PART), torch.split(found, _PART), strict=True)
+    return torch.cat([share(near, labels[places], classes) for near, places in parts]).to(CPU)

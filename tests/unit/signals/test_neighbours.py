@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from worker.signals import neighbours
+from worker.signals import neighbours, votes
 from worker.signals.features import principal_features
 from worker.signals.neighbours import directions, nearest, vote
+from worker.signals.sample_groups import SampleGroups
 from worker.signals.support import own_label_support, reference_support
 
 
@@ -97,3 +98,12 @@ def test_directions_keep_the_cosines_of_activations_of_low_rank() -> None:
     found = directions(activations)
     assert found.shape == (200, 32)
     assert torch.allclose(found @ found.T, normalize(activations) @ normalize(activations).T, atol=1e-4)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_votes_counted_part_by_part_are_those_counted_at_once(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = clustered(203), torch.arange(203) % 3
+    groups = SampleGroups(torch.arange(203) // 2, torch.zeros(0, dtype=torch.int64)) if grouped else None
+    at_once = votes.embedding_votes(x, labels, 3, seeded(), groups)
+    monkeypatch.setattr(votes, "_PART", 50)
+    assert torch.equal(votes.embedding_votes(x, labels, 3, seeded(), groups), at_once)
