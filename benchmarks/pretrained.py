@@ -90,7 +90,7 @@ def line(client: httpx.Client, name: str, rows: int) -> str:
         }
         found.append(run(client, upload, spec))
     (job, before), (_, after) = found
-    signals = client.get(f"/jobs/{job['id']}/signals", params={"limit": 1000}).json()["items"]
+    signals = client.get(f"/jobs/{job['id']}/signals").json()["items"]
     precision = next(one["detection"]["average_precision"] for one in signals if one["name"] == "mislabeled")
     accuracy = job["result"]["model"]["train_accuracy"]
     cells = [

@@ -25,7 +25,7 @@ from service.report.certificate import html
 from service.report.render import PAGE_HEADERS
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["audits"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["audits"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _TOPS = 20
 CertificateFormat = Literal["json", "html"]

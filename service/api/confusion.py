@@ -13,7 +13,7 @@ from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.api.schemas.confusion import ClassCount, ConfusionView, PairCount
 from service.domain.verdict import Verdict
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.get(

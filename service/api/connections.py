@@ -18,7 +18,7 @@ from service.domain.digests import canonical_digest
 from service.store import connections
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.post(

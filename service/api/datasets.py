@@ -46,7 +46,7 @@ from service.services import Services
 from service.store import datasets
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 # Media comes from clients: a browser must neither guess its type nor run it.
 _MEDIA_HEADERS = {

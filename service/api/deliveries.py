@@ -15,7 +15,7 @@ from service.domain.webhook import without_query
 from service.store import webhooks
 from service.store.webhooks import PENDING, Delivery, DeliveryState
 
-router = APIRouter(tags=["webhooks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["webhooks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.get("/deliveries", summary="List messages to webhooks, newest first", responses=problems(400, 422))

@@ -10,7 +10,7 @@ from service.api.http.errors import problems
 from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.domain.comparison import JobDiff
 
-router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.get("/jobs/{job_id}/diff", summary="What differs from another job", responses=problems(404, 409, 410, 422))

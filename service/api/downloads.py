@@ -15,7 +15,7 @@ from service.domain.spreadsheet import HEADERS, RAW
 from service.ingest.streams import gathered
 from service.ingest.writers.view import ADDED
 
-router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["datasets"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _FILE: dict[str, Any] = {
     "description": "The file, streamed.",

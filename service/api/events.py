@@ -19,7 +19,7 @@ from service.store import job_events, jobs
 from service.store.job_events import JobEvent
 from service.store.jobs import Job
 
-router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _LOOK_S = 0.5
 _LAST = 2**31 - 1  # events of one job that any database can count

@@ -11,7 +11,7 @@ from service.domain.connection import PushRequest, PushResult, ReconcileResult, 
 from service.label_studio.push.push import push, undo
 from service.label_studio.reconcile.reconcile import reconcile
 
-router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["connections"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.post(

@@ -35,7 +35,7 @@ from service.domain.specs import JobRequest, PullJobRequest, RerunRequest, Uploa
 from service.store import jobs
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _RETRY_JOB_S = 2
 

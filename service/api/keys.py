@@ -17,7 +17,7 @@ from service.domain.access import CreatedKey, KeyRequest, KeyView, RotateRequest
 from service.services import Services
 from service.store import audit_log, keys
 
-router = APIRouter(tags=["keys"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["keys"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 def _administered(request: Request, caller: CallerDependency, services: ServicesDependency) -> Services:

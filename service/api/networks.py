@@ -23,7 +23,7 @@ from service.domain.network import NetworkInfo, NetworkSpec
 from service.store import networks
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.post(

@@ -9,7 +9,7 @@ import structlog
 from fastapi import APIRouter, Depends, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.api.http.authentication import authorize
+from service.api.http.authentication import authorize, let_in
 from service.api.http.errors import problem, problems
 from service.api.http.lookup import ServicesDependency
 from service.api.schemas.operations import Check, Health, ModelList, ModelView, Readiness, SignalKindList, WorkerCounts
@@ -134,7 +134,8 @@ def _checked(name: Name, probe: Callable[[Services], Check], services: Services)
 @router.get(
     "/metrics",
     summary="Metrics for Prometheus",
-    dependencies=[Depends(authorize)],
+    # As /healthz and /readyz: probes add parameters of their own.
+    dependencies=[Depends(let_in)],
     response_class=Response,
     responses=problems(401, 403) | {200: {"description": "Text exposition.", "content": {"text/plain": {}}}},
 )
@@ -143,7 +144,7 @@ def get_metrics(request: Request) -> Response:
     return Response(generate_latest(request.app.state.metrics), media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/models", summary="The models", dependencies=[Depends(authorize)], responses=problems(401, 403))
+@router.get("/models", summary="The models", dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
 async def list_models() -> ModelList:
     """Each has the JSON schema of its parameters, and its training defaults."""
     items = [
@@ -161,7 +162,7 @@ async def list_models() -> ModelList:
     return ModelList(items=items, total=len(items))
 
 
-@router.get("/signals", summary="The signals", dependencies=[Depends(authorize)], responses=problems(401, 403))
+@router.get("/signals", summary="The signals", dependencies=[Depends(authorize)], responses=problems(401, 403, 422))
 async def list_signals() -> SignalKindList:
     """Each has its meaning, formula, source and cost."""
     items = list(SIGNALS.values())

@@ -26,7 +26,7 @@ from service.api.schemas.overviews import (
 from service.domain.errors import invalid
 from service.domain.region import MapMethod
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _MOST_POINTS = 50_000
 _MOST_CURVES = 12

@@ -15,7 +15,7 @@ from service.report import render
 from service.report.figures import draw
 from service.report.gather import gather
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 ReportFormat = Literal["html", "md"]
 _MEDIA_TYPES: dict[ReportFormat, str] = {"html": "text/html; charset=utf-8", "md": "text/markdown; charset=utf-8"}

@@ -28,7 +28,7 @@ from service.domain.review import BulkReview, Decision, UndoRequest
 from service.store import reviews
 from service.store.idempotency import IdempotentRequest
 
-router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["reviews"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _DECISIONS = TypeAdapter(list[Decision])
 

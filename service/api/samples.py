@@ -8,7 +8,7 @@ from service.api.http.lookup import RankedJob, ServicesDependency
 from service.api.schemas.samples import JobSample
 from service.api.views.job_sample import job_sample_view
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 
 @router.get(

@@ -11,6 +11,7 @@ from service.actions.sign_in import ATTEMPT_SECONDS, begin_sign_in, finish_sign_
 from service.api.http.authentication import address_of, authorized
 from service.api.http.errors import problem_response, problems
 from service.api.http.lookup import ServicesDependency
+from service.api.http.query_parameters import check_query
 from service.api.http.session_cookie import (
     ATTEMPT,
     SESSION,
@@ -69,10 +70,11 @@ def finish(request: Request, services: ServicesDependency) -> Response:
     return response
 
 
-@router.post("/sign-out", status_code=204, summary="Sign out", responses=problems(403))
+@router.post("/sign-out", status_code=204, summary="Sign out", responses=problems(403, 422))
 def end(request: Request, services: ServicesDependency, response: Response) -> None:
     """For the page: it ends the session of the person who signed in. A key is revoked with `DELETE /keys/{id}`."""
     require_own_page(request)
+    check_query(request)
     token = read_cookie(request, SESSION)
     if token is None:
         return
@@ -86,7 +88,7 @@ def end(request: Request, services: ServicesDependency, response: Response) -> N
     delete_cookie(request, response, SESSION)
 
 
-@router.get("/session", summary="Who is asking", responses=problems(403, 503))
+@router.get("/session", summary="Who is asking", responses=problems(403, 422, 503))
 async def get_session(request: Request, services: ServicesDependency) -> SessionView:
     """Open to all: the page asks whether somebody has signed in, and whether that is offered at all."""
     caller: Caller | None
@@ -94,6 +96,7 @@ async def get_session(request: Request, services: ServicesDependency) -> Session
         caller = await authorized(request, lambda: request.state.caller)
     except Unauthorized:
         caller = None
+    check_query(request)
     return SessionView(
         signed_in=caller is not None and caller.has_signed_in,
         name=None if caller is None else caller.name,

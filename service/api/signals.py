@@ -18,7 +18,7 @@ from service.services import Services
 from service.store import rankings
 from service.store.jobs import Job
 
-router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _BARE = "predictions without features do not tell which samples are alike; upload features beside pred_probs"
 

@@ -18,7 +18,7 @@ from service.services import Services
 from service.store import news, rescorings
 from service.store.jobs import Job
 
-router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["jobs"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _LOOK_S = 0.5
 _MOST = 200  # samples that are named; after more, a page is better read again

@@ -55,7 +55,10 @@ class _ParsedOnce(APIRoute):
 
 
 router = APIRouter(
-    route_class=_ParsedOnce, tags=["rankings"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503)
+    route_class=_ParsedOnce,
+    tags=["rankings"],
+    dependencies=[Depends(authorize)],
+    responses=problems(401, 403, 422, 503),
 )
 
 _MEDIA_TYPES = {"json": "application/json", **{one.name: one.media_type for one in EXPORT_FORMATS.values()}}

@@ -9,7 +9,7 @@ from service.api.http.lookup import CompletedJob, ServicesDependency
 from service.domain.errors import NotFound
 from service.store.seal import check_once
 
-router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 503))
+router = APIRouter(tags=["networks"], dependencies=[Depends(authorize)], responses=problems(401, 403, 422, 503))
 
 _SAFETENSORS = "application/vnd.safetensors"
 

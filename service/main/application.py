@@ -75,8 +75,9 @@ log = structlog.get_logger()
 _DESCRIPTION = """Finds wrong samples in a labelled training set, by the influence that each has on the model (TracIn).
 Upload a dataset, submit a job, read the ranking: higher scores are more suspicious.
 
-Errors are `application/problem+json`. Lists have pages with a `next` cursor. Requests that create a resource take an
-`Idempotency-Key`. Where API keys are configured, every request needs one, except health, readiness and the page."""
+Errors are `application/problem+json`. Unknown query parameters and unknown fields of a body are refused. Lists have pages
+with a `next` cursor. Requests that create a resource take an `Idempotency-Key`. Where API keys are configured, every request
+needs one, except health, readiness and the page."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

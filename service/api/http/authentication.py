@@ -10,6 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.actions.identify import identify, identify_session
+from service.api.http.query_parameters import check_query
 from service.api.http.scopes import scope_of_route
 from service.api.http.session_cookie import SESSION, read_cookie, require_own_page
 from service.domain.access import Caller
@@ -25,12 +26,18 @@ _bearer = HTTPBearer(
 )
 
 
-async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
+async def let_in(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
     """Let a request in: with a key whose scopes allow it, with a sign-in on the page, or over loopback where there are no keys.
 
     The request then sees the project of the key alone. A key goes before a sign-in. Raises Unauthorized, Forbidden, and TooMany for a quota that is used up.
     """
     await run_in_threadpool(_let_in, request, given)
+
+
+async def authorize(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]) -> None:
+    """Let a request in, and raise Invalid for query parameters that its route does not have."""
+    await let_in(request, given)
+    check_query(request)
 
 
 async def authorized(request: Request, answer: Callable[[], T]) -> T:

@@ -81,7 +81,7 @@ MEANINGS: dict[int, str] = {
     410: "There is no result: the job failed or was cancelled.",
     413: "Larger than the limit of this installation.",
     415: "A type of body or file that cannot be read.",
-    422: "Invalid; `errors` names the fields, or line and column of the file.",
+    422: "Invalid; `errors` names the fields or query parameters, or line and column of the file.",
     429: "Too many jobs wait, or too many uploads are being read; `Retry-After` says when to come back.",
     500: "An error of the service, or a file of it that is damaged; `detail` names the file and the cure.",
     502: "A server that the request names, for example a labelling tool, cannot be reached or refuses; `detail` has its answer.",

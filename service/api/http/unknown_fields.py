@@ -1,4 +1,4 @@
-"""What to say of a field that a body may not have: the field that was likely meant, which may belong to another place."""
+"""What to say of a name that a request may not have: the one that was likely meant, which may belong to another place of the body."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -20,10 +20,15 @@ def unknown_field(wanted: Any, loc: Sequence[str | int], within: Sequence[str] =
     if elsewhere:
         meant = " or ".join(".".join((*within, *place)) for place in elsewhere[:_MOST])
         return f"no such field here; did you mean {meant}?"
-    near = get_close_matches(name, siblings, n=1, cutoff=_NEAR)
+    return not_among("field", name, siblings)
+
+
+def not_among(kind: str, name: str, known: Sequence[str]) -> str:
+    """The message for a name, of a field or another `kind`, that is none of those `known`."""
+    near = get_close_matches(name, known, n=1, cutoff=_NEAR)
     if near:
-        return f"no such field; did you mean {near[0]!r}?"
-    return f"no such field; known: {', '.join(siblings)}" if siblings else "no such field"
+        return f"no such {kind}; did you mean {near[0]!r}?"
+    return f"no such {kind}; known: {', '.join(known) or 'none'}"
 
 
 @cache

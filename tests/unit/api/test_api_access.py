@@ -55,6 +55,12 @@ def ask(app: FastAPI, url: str, method: str = "GET", **headers: str) -> httpx.Re
 
 
 @pytest.mark.parametrize("app", [KEYS], indirect=True)
+def test_who_is_not_let_in_is_told_nothing_of_query_parameters(client: httpx.Client) -> None:
+    for method, path in closed():
+        assert client.request(method, path, params={"no_such": 1}).status_code == 401, (method, path)
+
+
+@pytest.mark.parametrize("app", [KEYS], indirect=True)
 def test_with_keys_everything_but_health_and_page_needs_one(app: FastAPI, client: httpx.Client) -> None:
     operations = closed()
     assert len(operations) > 20
