@@ -156,6 +156,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--timeout-graceful-shutdown", type=int, default=5, help="seconds that open requests are given when it stops"
     )
+    parser.add_argument(
+        "--timeout-keep-alive",
+        type=int,
+        default=75,  # common load balancers keep connections for 60 s
+        help="seconds that a connection may be idle between two requests; more than a load balancer keeps it",
+    )
     return parser.parse_args(arguments)
 
 
@@ -170,6 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=given.timeout_graceful_shutdown,
+        timeout_keep_alive=given.timeout_keep_alive,
     )
     log_to_stderr()
     log_libraries_to_stderr()

@@ -26,10 +26,15 @@ class CutOffSlowHeaders(HttpToolsProtocol):
     uvicorn waits for them for ever, so that a few thousand clients that send a byte a minute take all connections. A client that
     has begun a request is answered 408; one that only holds a connection is not. uvicorn also has no limit for the size of headers
     that httptools reads: more than `most_bytes` are answered 431.
+
+    Between two requests a connection may be silent for the server's `timeout_keep_alive`. Of more than `most_silent` connections
+    without a request the one that is silent for longest is closed, so that they cannot take all files that a process may open.
     """
 
     within_s: ClassVar[float] = 20.0
     most_bytes: ClassVar[int] = 64 * 1024
+    most_silent: ClassVar[int] = 400  # systems often let a process open 1,024 files
+    _silent: ClassVar[dict["CutOffSlowHeaders", None]] = {}  # of this process, in the order in which they fell silent
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -61,6 +66,7 @@ class CutOffSlowHeaders(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self._stop_waiting()  # the time before it does not count
         self._in_headers, self._header_bytes = True, 0
 
     def on_headers_complete(self) -> None:
@@ -91,25 +97,33 @@ class CutOffSlowHeaders(HttpToolsProtocol):
         """Refuse what is no HTTP."""
         self._refuse(_INVALID)
 
-    def _wait(self) -> None:
-        """Set the deadline where headers are awaited. More of them do not put it off."""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering or self._in_body or self.transport.is_closing():
-            self._stop_waiting()
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(self.within_s, self._cut_off)
-
-    def _stop_waiting(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _cut_off(self) -> None:
-        self._deadline = None
+    def cut_off(self) -> None:
+        """Close the connection, with an answer where a request has begun to come."""
+        self._stop_waiting()
         if self._in_headers:
             self._refuse(_TOO_LATE)
         else:
             self.transport.close()
+
+    def _wait(self) -> None:
+        """Set the deadline where a request or its headers are awaited. More of them do not put it off."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering or self._in_body or self.transport.is_closing():
+            self._stop_waiting()
+        elif self._deadline is None:
+            is_kept_alive = self.cycle is not None and not self._in_headers
+            seconds = self.timeout_keep_alive if is_kept_alive else self.within_s
+            self._deadline = self.loop.call_later(seconds, self.cut_off)
+            if not self._in_headers:
+                self._silent[self] = None
+                if len(self._silent) > self.most_silent:
+                    next(iter(self._silent)).cut_off()
+
+    def _stop_waiting(self) -> None:
+        self._silent.pop(self, None)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
     def _refuse(self, answer: bytes) -> None:
         self.transport.write(answer)

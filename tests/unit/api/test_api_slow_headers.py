@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from service.api.http.safe_headers import SAFE_HEADERS
 from service.api.http.slow_headers import CutOffSlowHeaders
 
-WITHIN_S, ANSWER_S = 1, 1.3
+WITHIN_S, ANSWER_S, KEEP_ALIVE_S = 1, 1.3, 3
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
 
 
@@ -23,6 +23,7 @@ class Impatient(CutOffSlowHeaders):
     """The same, in a test's time."""
 
     within_s = WITHIN_S
+    most_silent = 3
 
 
 async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -35,7 +36,15 @@ async def slow(_scope: Scope, _receive: Receive, send: Send) -> None:
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
     server = uvicorn.Server(
-        uvicorn.Config(slow, port=0, http=Impatient, lifespan="off", log_level="error", interface="asgi3")
+        uvicorn.Config(
+            slow,
+            port=0,
+            http=Impatient,
+            lifespan="off",
+            log_level="error",
+            interface="asgi3",
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
     )
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -76,6 +85,53 @@ def test_headers_that_come_in_drops_are_cut_off_however_many_come(address: tuple
 def test_a_connection_on_which_nothing_is_sent_is_closed_without_an_answer(address: tuple[str, int]) -> None:
     with connected(address) as connection:
         assert until_closed(connection) == b""
+
+
+def answer_to(connection: socket.socket, request: bytes = REQUEST) -> bytes:
+    connection.sendall(request)
+    received = b""
+    while not received.endswith(b"here"):
+        piece = connection.recv(1024)
+        assert piece, "closed before the answer was whole"
+        received += piece
+    return received
+
+
+def test_a_connection_may_be_idle_between_two_requests_for_longer_than_headers_may_take(
+    address: tuple[str, int],
+) -> None:
+    with connected(address) as connection:
+        for pause_s in (0, 2 * WITHIN_S):
+            time.sleep(pause_s)
+            assert answer_to(connection).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        connection.sendall(b"\r\n")  # which begins no request, and so puts nothing off
+        assert until_closed(connection) == b""
+        assert KEEP_ALIVE_S - 0.5 < time.monotonic() - began < KEEP_ALIVE_S + 5
+
+
+def test_headers_have_their_whole_time_after_an_idle_connection(address: tuple[str, int]) -> None:
+    with connected(address) as connection:
+        answer_to(connection)
+        time.sleep(KEEP_ALIVE_S - 0.5)
+        connection.sendall(REQUEST[:-2])
+        time.sleep(0.8)
+        assert answer_to(connection, REQUEST[-2:]).startswith(b"HTTP/1.1 200 ")
+
+
+def test_of_too_many_silent_connections_the_one_that_is_silent_for_longest_is_closed(address: tuple[str, int]) -> None:
+    with contextlib.ExitStack() as stack:
+        idle = stack.enter_context(connected(address))
+        answer_to(idle)
+        busy = stack.enter_context(connected(address))
+        busy.sendall(REQUEST)
+        time.sleep(0.1)
+        for _ in range(Impatient.most_silent):
+            stack.enter_context(connected(address))
+        began = time.monotonic()
+        assert until_closed(idle) == b""
+        assert time.monotonic() - began < 1
+        assert answer_to(busy, b"").startswith(b"HTTP/1.1 200 ")
 
 
 def test_the_time_of_an_answer_does_not_count_nor_that_of_the_answer_before(address: tuple[str, int]) -> None:
