@@ -37,7 +37,6 @@ from service.api.views.links import media_link, sample_link
 from service.domain.dataset import DatasetInfo, DatasetSpec
 from service.domain.digests import canonical_digest
 from service.domain.errors import NotFound, invalid
-from service.ingest.images import StoredImage
 from service.ingest.profile import read_profile
 from service.ingest.rows import sample_image, sample_media, sample_row
 from service.ingest.skipped import read_skipped
@@ -250,23 +249,20 @@ async def get_media(
     sent: bytes = request.scope.get("raw_path") or b"/media"
     if not sent.partition(b"?")[0].endswith(b"/media"):
         return await run_in_threadpool(_named_media, services, dataset_id, sample_id)
-    found = await run_in_threadpool(_media, services, dataset_id, sample_id, side)
-    if isinstance(found, StoredImage) and side is not None:
-        drawn = await services.thumbnails.draw((dataset_id, sample_id, side), found, side)
-        return Response(drawn, media_type="image/png", headers=_MEDIA_HEADERS)
-    return found
+    if side is None:
+        return await run_in_threadpool(_media, services, dataset_id, sample_id)
+    data = await run_in_threadpool(_data, services, dataset_id)
+    key = (dataset_id, sample_id, side)
+    drawn = services.thumbnails.kept(key)
+    if drawn is None:
+        drawn = await services.thumbnails.draw(key, partial(sample_image, data, sample_id), side)
+    if drawn is None:
+        return await run_in_threadpool(_media, services, dataset_id, sample_id)
+    return Response(drawn, media_type="image/png", headers=_MEDIA_HEADERS)
 
 
-def _media(services: Services, dataset_id: str, sample_id: str, side: int | None) -> Response | StoredImage:
-    """The answer, or the image that is to be drawn first."""
-    data = _data(services, dataset_id)
-    kept = services.thumbnails.kept((dataset_id, sample_id, side))
-    if kept is not None:
-        return Response(kept, media_type="image/png", headers=_MEDIA_HEADERS)
-    image = None if side is None else sample_image(data, sample_id)
-    if image is not None:
-        return image
-    found = sample_media(data, sample_id)
+def _media(services: Services, dataset_id: str, sample_id: str) -> Response:
+    found = sample_media(_data(services, dataset_id), sample_id)
     if found is None:
         return _named_media(services, dataset_id, sample_id)
     return Response(found[0], media_type=found[1], headers=_MEDIA_HEADERS)

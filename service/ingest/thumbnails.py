@@ -1,7 +1,7 @@
 """Images drawn small for display: few pixels are decoded at once, and what was drawn last is kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 
 from anyio import to_thread
@@ -31,18 +31,20 @@ class Thumbnails:
         """What `draw` gave for this key, unless others were drawn since that take its place."""
         return self._kept.get(key)
 
-    async def draw(self, key: Hashable, image: StoredImage, side: int) -> bytes:
-        """A PNG as `images.shown` makes it, kept by this key."""
-        async with self._room(await to_thread.run_sync(images.decoded_pixels, image, side)):
-            drawn = await to_thread.run_sync(images.shown, image.content, image.white, side)
-        return self._kept.put(key, drawn)
+    async def draw(self, key: Hashable, read: Callable[[], StoredImage | None], side: int) -> bytes | None:
+        """A PNG as `images.shown` makes it, kept by this key; None where `read` gives no image.
+
+        An image that must wait is read again when its turn comes: what waits holds no bytes.
+        """
+        found = await to_thread.run_sync(_drawn_if_small, read, side)
+        if isinstance(found, int):
+            async with self._room(found):
+                found = await to_thread.run_sync(_drawn, read, side)
+        return None if found is None else self._kept.put(key, found)
 
     @asynccontextmanager
     async def _room(self, pixels: int) -> AsyncIterator[None]:
         """Wait until so many pixels may be decoded, in the order of the requests."""
-        if pixels <= _SMALL:
-            yield
-            return
         taken = min(pixels, self._most_pixels)
         async with self._turn:
             while self._held + taken > self._most_pixels:
@@ -54,3 +56,17 @@ class Thumbnails:
         finally:
             self._held -= taken
             self._freed.set()
+
+
+def _drawn_if_small(read: Callable[[], StoredImage | None], side: int) -> bytes | int | None:
+    """The PNG of a small image; else the pixels that are decoded for it."""
+    image = read()
+    if image is None:
+        return None
+    pixels = images.decoded_pixels(image, side)
+    return images.shown(image.content, image.white, side) if pixels <= _SMALL else pixels
+
+
+def _drawn(read: Callable[[], StoredImage | None], side: int) -> bytes | None:
+    image = read()
+    return None if image is None else images.shown(image.content, image.white, side)

@@ -4,6 +4,9 @@ import asyncio
 import io
 import threading
 import time
+import weakref
+from copy import copy
+from functools import partial
 
 import httpx
 import pytest
@@ -43,7 +46,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def draw_all(thumbnails: Thumbnails, several: list[StoredImage]) -> None:
     async def at_once() -> None:
-        await asyncio.gather(*(thumbnails.draw(place, one, 8) for place, one in enumerate(several)))
+        await asyncio.gather(*(thumbnails.draw(place, partial(copy, one), 8) for place, one in enumerate(several)))
 
     asyncio.run(at_once())
 
@@ -65,6 +68,42 @@ def test_a_small_image_waits_for_no_large_one(monkeypatch: pytest.MonkeyPatch) -
     seen = watched(monkeypatch)
     draw_all(Thumbnails(2_000_000), [*[encoded(1_000, 2_000)] * 2, encoded(10, 10)])
     assert 2_000_100 in seen
+
+
+def test_images_that_wait_hold_no_bytes_and_are_read_when_their_turn_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched(monkeypatch)
+    content = encoded(1_000, 2_000).content
+    read: list[weakref.ref[StoredImage]] = []
+    held: list[int] = []
+
+    def read_one() -> StoredImage:
+        image = StoredImage(bytes(content), None)
+        read.append(weakref.ref(image))
+        return image
+
+    draw = images.shown
+
+    def noted(encoded_bytes: bytes, white: float | None, side: int) -> bytes:
+        if len(read) > 6:  # all have been looked at
+            held.append(sum(one() is not None for one in read))
+        return draw(encoded_bytes, white, side)
+
+    monkeypatch.setattr(images, "shown", noted)
+
+    async def at_once() -> None:
+        thumbnails = Thumbnails(2_000_000)
+        await asyncio.gather(*(thumbnails.draw(place, read_one, 8) for place in range(6)))
+
+    asyncio.run(at_once())
+    assert len(read) == 12
+    assert held
+    assert max(held) == 1
+
+
+def test_where_there_is_no_image_nothing_is_drawn() -> None:
+    thumbnails = Thumbnails()
+    assert asyncio.run(thumbnails.draw("a", lambda: None, 8)) is None
+    assert thumbnails.kept("a") is None
 
 
 def test_a_jpeg_counts_as_what_is_decoded_of_it() -> None:
