@@ -10,16 +10,20 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from service.domain.job import ACTIVE
 from service.services import Services
 from service.settings import Settings
 from service.store import counters
 from tests.architecture.test_deployment import STAGES
+from tests.builders import add_dataset, add_job
 from tests.described import described
 
 ROOT = Path(__file__).parents[2]
 RESOURCES: list[dict[str, Any]] = list(
     yaml.safe_load_all((ROOT / "docs" / "kubernetes" / "usual-suspects.yaml").read_text())
 )
+AUTOSCALING = (ROOT / "docs" / "kubernetes" / "autoscaling.yaml").read_text()
+SCALERS: dict[str, dict[str, Any]] = {one["kind"]: one for one in yaml.safe_load_all(AUTOSCALING)}
 VERSIONS = ("1.30", "1.37")
 READ_BY_OTHERS = {"HF_HUB_OFFLINE"}
 
@@ -91,6 +95,37 @@ def test_only_the_api_takes_connections() -> None:
     assert [labels["app.kubernetes.io/component"] for labels in open_to] == ["api"]
     everything = [one for one in policies if "Ingress" in one["policyTypes"] and not one.get("ingress")]
     assert len(everything) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_scaler_of_the_api_is_valid_against_the_schemas_of_kubernetes(version: str) -> None:
+    kubernetes_validate.validate(SCALERS["HorizontalPodAutoscaler"], version, strict=True)
+
+
+def test_scalers_change_deployments_that_are_there_and_keep_those_that_must_be() -> None:
+    deployments = {one["metadata"]["name"] for one in RESOURCES if one["kind"] == "Deployment"}
+    targets = {kind: one["spec"]["scaleTargetRef"]["name"] for kind, one in SCALERS.items()}
+    assert targets == {"ScaledObject": "worker", "HorizontalPodAutoscaler": "api"}
+    assert set(targets.values()) <= deployments
+    (budget,) = [one["spec"]["minAvailable"] for one in RESOURCES if one["kind"] == "PodDisruptionBudget"]
+    assert SCALERS["HorizontalPodAutoscaler"]["spec"]["minReplicas"] > budget
+    assert SCALERS["ScaledObject"]["spec"]["minReplicaCount"] > 0
+
+
+def test_workers_are_added_by_all_jobs_that_have_not_ended(client: httpx.Client, services: Services) -> None:
+    (trigger,) = SCALERS["ScaledObject"]["spec"]["triggers"]
+    told = re.search(r'(suspects_\w+)\{state=~"([a-z|]+)"\}', trigger["metadata"]["query"])
+    assert told is not None
+    metric, states = told.groups()
+    assert set(states.split("|")) == ACTIVE
+    add_job(services.database, add_dataset(services.database))
+    assert f'{metric}{{state="queued"}} 1.0' in client.get("/metrics").text
+    # The other trigger asks the database the same.
+    asked = re.search(r"query: (SELECT .*)", AUTOSCALING)
+    assert asked is not None
+    assert set(re.findall(r"'(\w+)'", asked[1])) == ACTIVE
+    with services.database.read() as connection:
+        assert connection.exec_driver_sql(asked[1]).scalar_one() == 1
 
 
 def test_the_dashboard_asks_for_metrics_that_are_served(client: httpx.Client, services: Services) -> None:
