@@ -38,9 +38,9 @@ class Collected:
     numbers: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
 
-    def add(self, kind: str, size: int) -> None:
-        """Count one thing."""
-        self.numbers[kind] += 1
+    def add(self, kind: str, size: int, number: int = 1) -> None:
+        """Count so many things of together so many bytes."""
+        self.numbers[kind] += number
         self.sizes[kind] += size
 
 

@@ -219,6 +219,9 @@ class Settings(BaseSettings):
     keep_datasets_days: float = Field(
         0, ge=0, description="Days after its upload from which on a dataset that no job uses is deleted. 0: never."
     )
+    keep_audit_log_days: float = Field(
+        0, ge=0, description="Days after which an entry of the audit log is deleted. 0: never."
+    )
     max_attempts: int = Field(5, gt=0, description="A job that has lost its worker this often is failed.")
     device: str = Field(
         "auto",

@@ -8,7 +8,7 @@ import structlog
 from service.actions.delete import delete_ended_job, delete_unused_dataset
 from service.domain.errors import Conflict, NotFound
 from service.services import Services
-from service.store import blocks, datasets, jobs, keys
+from service.store import audit_log, blocks, datasets, jobs, keys
 from service.store.inventory import Leftover, leftovers, old_checkpoints, stored_leftovers, tidy
 
 log = structlog.get_logger()
@@ -31,6 +31,8 @@ def collect(services: Services) -> int:
         with services.database.write() as connection:
             blocks.remove_of_ended(connection)
         removed += _delete_sessions(services, long_ago)
+        if settings.keep_audit_log_days:
+            removed += _delete_audit_log(services)
         return removed + _remove(services, _found(services, long_ago))
 
 
@@ -83,6 +85,20 @@ def _delete_sessions(services: Services, before: datetime) -> int:
     for _ in range(count):
         services.collected.add("session", 0)
     return count
+
+
+def _delete_audit_log(services: Services) -> int:
+    before = services.now() - timedelta(days=services.settings.keep_audit_log_days)
+    deleted, more = 0, True
+    while more:
+        # A transaction for each lot: requests that add entries do not wait for all of them.
+        with services.database.write() as connection:
+            more = (count := audit_log.remove_oldest(connection, before)) > 0
+        deleted += count
+    if deleted:
+        services.collected.add("audit_log", 0, deleted)
+        log.info("old entries of the audit log deleted", count=deleted, before=before.isoformat())
+    return deleted
 
 
 def _delete_jobs(services: Services) -> int:

@@ -429,7 +429,7 @@ counters = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False),
 )
 
-# Who did what, when and from where. Triggers of the migration refuse to change or delete a row.
+# Who did what, when and from where. Triggers of migrations refuse to change a row, or to delete one that `audit_log_retention` does not name.
 audit_log = sa.Table(
     "audit_log",
     metadata,
@@ -445,6 +445,9 @@ audit_log = sa.Table(
     sa.Column("request_id", sa.String),
     sa.Index("ix_audit_log_project_seq", "project", "seq"),
 )
+
+# One row while old rows of the audit log are deleted, else none. The trigger lets rows go that are older.
+audit_log_retention = sa.Table("audit_log_retention", metadata, sa.Column("older_than", UTCDateTime, primary_key=True))
 
 # One row: the schema of the oldest code that can run with the schema of this database (service.store.engine.OLDEST_COMPATIBLE).
 schema_compatibility = sa.Table("schema_compatibility", metadata, sa.Column("oldest_code", sa.String, primary_key=True))

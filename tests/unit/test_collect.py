@@ -12,7 +12,7 @@ import pytest
 from service.background.collect import collect
 from service.domain.job import JobError
 from service.services import Services
-from service.store import datasets, jobs, rescorings
+from service.store import audit_log, datasets, jobs, rescorings
 from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
@@ -155,6 +155,18 @@ def test_jobs_and_datasets_stay_unless_they_are_given_a_time(services: Services)
     assert not services.blobs.dataset("ds_2").exists()
 
 
+def test_the_audit_log_stays_unless_it_is_given_a_time(services: Services) -> None:
+    with services.database.write() as connection:
+        for days in (40, 20):
+            at = services.now() - timedelta(days=days)
+            audit_log.add(connection, at=at, project="default", method="POST", path="/jobs", status=200 + days)
+    assert collect(services) == 0
+    assert collect(set_to(services, keep_audit_log_days=30)) == 1
+    assert services.collected.numbers == {"audit_log": 1}
+    with services.database.read() as connection:
+        assert [one.status for one in audit_log.page(connection)] == [220]
+
+
 def test_nothing_goes_where_the_database_is_empty_as_another_one_is(services: Services) -> None:
     path = made(services.blobs.home / "jobs" / "job_9" / "file", services)
     assert collect(services) == 0
@@ -172,7 +184,7 @@ def test_two_services_do_not_collect_at_once(services: Services) -> None:
     assert collect(services) == 1
 
 
-@pytest.mark.parametrize("kind", ["orphan", "unfinished", "checkpoints", "job", "dataset"])
+@pytest.mark.parametrize("kind", ["orphan", "unfinished", "checkpoints", "job", "dataset", "audit_log"])
 def test_what_was_collected_is_in_the_metrics(client: httpx.Client, services: Services, kind: str) -> None:
     services.collected.add(kind, 7)
     text = client.get("/metrics").text

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 _JOB = re.compile(r"/jobs/(job_[0-9a-z]{1,40})(?:/|$)")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-COLLECTED = ("orphan", "unfinished", "checkpoints", "job", "dataset", "session")
+COLLECTED = ("orphan", "unfinished", "checkpoints", "job", "dataset", "session", "audit_log")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

@@ -22,6 +22,7 @@ from service.store import audit_log, jobs, loops
 from service.store.engine import Database
 from service.store.idempotency import IdempotentRequest
 from service.store.tables import audit_log as audit_table
+from service.store.tables import audit_log_retention
 from service.store.tables import keys as key_table
 from tests.builders import CSV, add_dataset, add_finished, form
 
@@ -332,6 +333,31 @@ def test_rows_of_the_audit_log_are_never_changed_or_deleted(database: Database) 
             connection.execute(change)
     with database.read() as connection:
         assert [one.status for one in audit_log.page(connection)] == [202]
+
+
+def test_entries_of_the_audit_log_are_deleted_by_age_alone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_log, "_TOGETHER", 3)
+    first = datetime.fromisoformat("2026-01-01T12:00:00Z")
+    with database.write() as connection:
+        for day in (0, 1, 5, 2, 6, 7):  # clocks of several hosts may differ
+            at = first + timedelta(days=day)
+            audit_log.add(connection, at=at, project="default", method="POST", path="/jobs", status=200 + day)
+    removed: list[int] = []
+    while not removed or removed[-1]:
+        with database.write() as connection:
+            removed.append(audit_log.remove_oldest(connection, first + timedelta(days=3)))
+    assert removed == [2, 1, 0]
+    with database.read() as connection:
+        assert [one.status for one in audit_log.page(connection)] == [207, 206, 205]
+    # What is young stays, whoever deletes it.
+    with database.write() as connection:
+        connection.execute(audit_log_retention.insert().values(older_than=first + timedelta(days=6)))
+    with pytest.raises(sa.exc.DBAPIError, match="never changed"), database.write() as connection:
+        connection.execute(audit_table.delete())
+    with database.write() as connection:
+        connection.execute(audit_log_retention.delete())
+    with pytest.raises(sa.exc.DBAPIError, match="never changed"), database.write() as connection:
+        connection.execute(audit_table.delete().where(audit_table.c.status == 205))
 
 
 def test_keys_of_the_settings_are_admins_of_the_default_project() -> None:
