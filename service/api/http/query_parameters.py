@@ -11,6 +11,9 @@ from fastapi.routing import APIRoute
 from service.api.http.unknown_fields import not_among
 from service.domain.errors import FieldError, invalid_fields
 
+# Every list takes one. A list of so few that it has no pages is answered whole, whatever the limit.
+_LIMIT = "limit"
+
 _LISTED = 20  # faults; to find what each was likely meant to be takes a while
 
 # By what answers a route: the parameters that it has, and whether each may be given more than once.
@@ -44,7 +47,10 @@ def _message(name: str, times: int, known: Mapping[str, bool]) -> str:
 def _known(route: APIRoute) -> Mapping[str, bool]:
     found = _KNOWN.get(route.endpoint)
     if found is None:
-        found = _KNOWN[route.endpoint] = dict(sorted(_declared(route.dependant)))
+        declared = dict(_declared(route.dependant))
+        if "items" in getattr(route.response_model, "model_fields", ()):
+            declared.setdefault(_LIMIT, False)
+        found = _KNOWN[route.endpoint] = dict(sorted(declared.items()))
     return found
 
 

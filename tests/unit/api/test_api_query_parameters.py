@@ -95,6 +95,17 @@ def test_nothing_is_done_for_a_request_with_an_unknown_parameter(client: httpx.C
     assert client.get("/jobs/job_1").is_success
 
 
+@pytest.mark.parametrize(
+    "path", ["/models", "/signals", "/jobs/job_1/signals", "/jobs/job_1/groups", "/jobs/job_1/verify-next"]
+)
+def test_a_list_without_pages_takes_a_limit_and_is_answered_whole(
+    client: httpx.Client, services: Services, path: str
+) -> None:
+    add_finished(services.database, services.blobs)
+    assert client.get(f"{path}?limit=1").json() == client.get(path).raise_for_status().json()
+    assert client.get(f"{path}?limit=1&limit=2").status_code == httpx.codes.UNPROCESSABLE_ENTITY
+
+
 def test_thousands_of_unknown_parameters_are_refused_as_fast_as_a_few(client: httpx.Client) -> None:
     answer = client.get("/jobs?" + "&".join(f"stat{number}" for number in range(6_000)))
     *told, last = answer.json()["errors"]
