@@ -110,7 +110,7 @@ def list_jobs(
     limit: paging.PageLimit = 50,
     cursor: paging.PageCursor = None,
 ) -> JobPage:
-    """One page of the jobs that match."""
+    """One page of the jobs that match. Of a reference by name each shows 50 samples at most; the job itself shows all."""
     query = ["jobs", state, dataset, name]
     before = paging.by_time(cursor, query)
     with services.database.read() as connection:

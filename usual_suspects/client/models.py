@@ -1702,6 +1702,50 @@ class JobResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ListedReference:
+    """Reference of a job in a list, without most of its samples where there are many."""
+
+    # Id of another dataset with the same features and classes.
+    dataset: str | None = None
+    # A split of the same dataset.
+    split: str | None = None
+    # Share of the training part to hold out.
+    holdout: float | None = None
+    # Ids that people have verified; in a request at most 100,000.
+    samples: tuple[str, ...] | None = None
+    # Every sample of the dataset that people have verified; echoed as `samples`.
+    verified: Literal[True] | None = None
+    # Whether people have verified it; true for dataset and split.
+    trusted: bool | None = None
+    # How many samples there are, where `samples` is only the first 50; left out otherwise.
+    sample_count: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedSpec:
+    """What a job in a list does."""
+
+    dataset: str
+    reference: ListedReference | None
+    model: ModelRequest
+    training: Training
+    influence: Influence
+    signals: tuple[str, ...]
+    glitches: tuple[Glitch, ...] | None
+    loop: Loop | None = None
+    webhook: WebhookShown | None = None
+    # Where the samples come from; null for a dataset.
+    source: PullSource | None = None
+    # What is trained instead of `model` where no pretrained network is at hand; null unless `auto` stands for one.
+    # Not a field of requests.
+    fallback: Fallback | None = None
+    name: str
+    priority: int
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Progress:
     """Progress of a job; `fraction` is the share of the whole job that is done, from 0 to 1."""
 
@@ -1729,15 +1773,15 @@ class RescoringView:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobView:
-    """A job: its options, state and result."""
+class ListedJob:
+    """A job in a list."""
 
     id: str
     name: str
     state: State
     progress: Progress
-    # What is done, every default resolved.
-    spec: JobSpec
+    # What is done, every default resolved. Of a reference by name the first 50 samples; the job itself has all.
+    spec: ListedSpec
     dataset: DatasetInfo
     # How many workers have begun it.
     attempts: int
@@ -1771,14 +1815,14 @@ class JobView:
 class JobPage:
     """Jobs, newest first."""
 
-    items: tuple[JobView, ...]
+    items: tuple[ListedJob, ...]
     # Cursor of the next page; null on the last.
     next: str | None
     # How many items the whole list has.
     total: int
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    def __iter__(self) -> Iterator[JobView]:
+    def __iter__(self) -> Iterator[ListedJob]:
         return iter(self.items)
 
     def __len__(self) -> int:
@@ -1888,6 +1932,45 @@ class JobSample:
     witnesses: WitnessCounts | None = None
     features: Mapping[str, Any]
     links: SampleLinks
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView:
+    """A job: its options, state and result."""
+
+    id: str
+    name: str
+    state: State
+    progress: Progress
+    # What is done, every default resolved.
+    spec: JobSpec
+    dataset: DatasetInfo
+    # How many workers have begun it.
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    error: JobError | None
+    # null until there is a ranking: until the job is completed, or has a first one (`stage`: quick).
+    result: JobResult | None
+    # Why its loop cannot run it again; the next review tries anew. null while nothing is wrong.
+    loop_trouble: str | None = None
+    # How many samples carry the verdict mislabeled or anomalous; null until it is completed.
+    flagged: int | None = None
+    # On how many ranked samples a decision holds, its chain included.
+    reviewed: int = 0
+    # When the rerun starts that was asked for, unless somebody reviews meanwhile; null: none is.
+    rerun_at: datetime | None = None
+    # Why it cannot be run again now; null where it can.
+    rerun_blocked: str | None = None
+    # The last time that its samples were scored again.
+    rescoring: RescoringView | None = None
+    # How many ranked samples have a label that people kept or changed, or had verified before the job.
+    verified: int = 0
+    # Why its samples cannot be scored again now; null where they can.
+    rescore_blocked: str | None = None
+    links: JobLinks
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 

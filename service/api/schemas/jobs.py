@@ -13,7 +13,7 @@ from service.domain.dataset import ClientWarning, DatasetInfo
 from service.domain.estimate import Status
 from service.domain.job import JobError, Progress, State
 from service.domain.rescoring import RescoringState
-from service.domain.specs import JobSpec
+from service.domain.specs import JobSpec, Reference
 from service.domain.stage import Stage
 
 
@@ -199,5 +199,33 @@ class LineageList(BaseModel):
     total: int
 
 
-class JobPage(Page[JobView]):
+LISTED_SAMPLES = 50
+
+
+class ListedReference(Reference):
+    """Reference of a job in a list, without most of its samples where there are many."""
+
+    # Only where it is cut: no request has this field, so that a cut reference cannot be taken for the whole by sending it back.
+    sample_count: int | None = Field(
+        None,
+        exclude_if=lambda count: count is None,
+        description=f"How many samples there are, where `samples` is only the first {LISTED_SAMPLES}; left out otherwise.",
+    )
+
+
+class ListedSpec(JobSpec):
+    """What a job in a list does."""
+
+    reference: ListedReference | None
+
+
+class ListedJob(JobView):
+    """A job in a list."""
+
+    spec: ListedSpec = Field(
+        description=f"What is done, every default resolved. Of a reference by name the first {LISTED_SAMPLES} samples; the job itself has all."
+    )
+
+
+class JobPage(Page[ListedJob]):
     """Jobs, newest first."""

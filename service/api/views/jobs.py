@@ -8,9 +8,18 @@ from service.actions.find import find_dataset_of_job
 from service.actions.lineage import line_of
 from service.actions.measured_estimate import with_measured_estimate
 from service.actions.rescore import Rescorable, rescorable
-from service.api.schemas.jobs import JobLinks, JobView, LineageItem
+from service.api.schemas.jobs import (
+    LISTED_SAMPLES,
+    JobLinks,
+    JobView,
+    LineageItem,
+    ListedJob,
+    ListedReference,
+    ListedSpec,
+)
 from service.domain.dataset import DatasetInfo
 from service.domain.job import State
+from service.domain.specs import JobSpec
 from service.domain.verdict import FLAGGED
 from service.services import Services
 from service.store import audits, datasets, loops, rescorings
@@ -38,12 +47,23 @@ def job_view(services: Services, job: Job) -> JobView:
     return _views(services, [job], {job.dataset_id: find_dataset_of_job(services, job)})[0]
 
 
-def job_views(services: Services, jobs: Sequence[Job]) -> list[JobView]:
-    """Several jobs in their order, without those that were deleted in the meantime."""
+def job_views(services: Services, jobs: Sequence[Job]) -> list[ListedJob]:
+    """Several jobs in their order, without those that were deleted in the meantime, and without most of the samples of long references."""
     with services.database.read() as connection:
         known = {dataset_id: datasets.get(connection, dataset_id) for dataset_id in {job.dataset_id for job in jobs}}
     infos = {dataset_id: info for dataset_id, info in known.items() if info is not None}
-    return _views(services, [job for job in jobs if job.dataset_id in infos], infos)
+    views = _views(services, [job for job in jobs if job.dataset_id in infos], infos)
+    return [ListedJob.model_validate({**dict(view), "spec": _listed(view.spec)}) for view in views]
+
+
+def _listed(spec: JobSpec) -> ListedSpec:
+    reference = spec.reference
+    if reference is None:
+        return ListedSpec.model_validate(dict(spec))
+    found = dict(reference)
+    if reference.samples is not None and len(reference.samples) > LISTED_SAMPLES:
+        found |= {"samples": reference.samples[:LISTED_SAMPLES], "sample_count": len(reference.samples)}
+    return ListedSpec.model_validate({**dict(spec), "reference": ListedReference.model_validate(found)})
 
 
 def lineage_view(services: Services, job: Job) -> list[LineageItem]:

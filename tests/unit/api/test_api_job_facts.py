@@ -11,7 +11,7 @@ import pytest
 from service.actions.rerun import run_again
 from service.services import Services
 from service.store import datasets
-from tests.builders import add_finished, finish, ranking_of
+from tests.builders import add_dataset, add_finished, finish, ranking_of
 
 JOB = "/jobs/job_1"
 
@@ -38,6 +38,34 @@ def test_a_job_counts_what_is_flagged_and_reviewed(client: httpx.Client) -> None
     for told in (job(client), client.get("/jobs").json()["items"][0]):
         assert told["flagged"] == sum(item["verdict"] != "clean" for item in items)
         assert told["reviewed"] == 2
+
+
+@pytest.mark.parametrize("verified", [50, 51])
+def test_a_list_has_few_samples_of_a_long_reference_and_the_job_all(
+    client: httpx.Client, services: Services, verified: int
+) -> None:
+    info = add_dataset(services.database, "ds_2", rows=60, blobs=services.blobs)
+    names = [f"row-{row}" for row in range(verified)]
+    made = client.post("/jobs", json={"dataset": info.id, "reference": {"samples": names}})
+    assert made.json()["spec"]["reference"]["samples"] == names
+    assert job(client, f"/jobs/{made.json()['id']}") == made.json()
+    listed, _ = client.get("/jobs").json()["items"]
+    reference = listed["spec"]["reference"]
+    assert reference.pop("sample_count", len(names)) == len(names)
+    assert reference["samples"] == names[:50]
+    reference["samples"] = names
+    assert listed == made.json()
+
+
+def test_a_reference_of_which_a_list_has_a_part_cannot_be_sent_back_as_the_whole(
+    client: httpx.Client, services: Services
+) -> None:
+    info = add_dataset(services.database, "ds_2", rows=60, blobs=services.blobs)
+    for samples, status in ((50, 202), (51, 422)):
+        names = [f"row-{row}" for row in range(samples)]
+        client.post("/jobs", json={"dataset": info.id, "reference": {"samples": names}}).raise_for_status()
+        reference = client.get("/jobs").json()["items"][0]["spec"]["reference"]
+        assert client.post("/jobs", json={"dataset": info.id, "reference": reference}).status_code == status
 
 
 def next_job(client: httpx.Client) -> str:

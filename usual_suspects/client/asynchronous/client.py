@@ -115,7 +115,7 @@ class AsyncClient:
     def jobs(
         self, *, state: str | None = None, dataset: str | None = None, name: str | None = None, limit: int | None = None
     ) -> AsyncPages[AsyncJob]:
-        """The jobs that match, the newest first."""
+        """The jobs that match, the newest first. Of a reference by name each has 50 samples at most until it is refreshed."""
         request = requests.get("jobs", state=state, dataset=dataset, name=name)
         return AsyncPages(self._transport, request, self._job, limit)
 
