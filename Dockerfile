@@ -76,4 +76,4 @@ WORKDIR /opt/venv
 ENV SUSPECTS_READY_FILE=/tmp/suspects-ready
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s \
     CMD ["sh", "-c", "test -n \"$(find /tmp/suspects-ready -mmin -1)\""]
-CMD ["celery", "--app", "worker.app", "--quiet", "worker", "--queues", "questions,jobs,blocks", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]
+CMD ["celery", "--app", "worker.app", "--quiet", "worker", "--queues", "questions,gpu,cpu,blocks", "--pool", "prefork", "--concurrency", "1", "--loglevel", "info"]

@@ -6,14 +6,16 @@ and a worker claims the job in the database before it computes.
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import redis
 import structlog
 from celery import Celery
 
+from service.domain.job_queue import JOB_QUEUES
 from service.settings import (
-    JOB_QUEUE,
+    ANY_QUEUE,
     JOB_TASK,
     QUESTION_QUEUE,
     QUESTION_TASK,
@@ -29,8 +31,9 @@ _FIRST = 9
 _TIMEOUT_S = 1.0  # seconds for a broker that does not answer
 
 
-# Redis has one list a priority; Kombu puts the priority behind two control characters.
-_LISTS = (JOB_QUEUE, *(f"{JOB_QUEUE}\x06\x16{step}" for step in range(1, _FIRST + 1)))
+def _lists(queues: Iterable[str]) -> list[str]:
+    # Redis has one list a priority; Kombu puts the priority behind two control characters.
+    return [name for one in queues for name in (one, *(f"{one}\x06\x16{step}" for step in range(1, _FIRST + 1)))]
 
 
 def _job_of(message: bytes) -> str | None:
@@ -44,11 +47,11 @@ def _job_of(message: bytes) -> str | None:
 class Queue(Protocol):
     """The part of a queue that the service uses."""
 
-    def wake(self, job_id: str, priority: int) -> bool:
-        """Tell the workers that a job waits. Returns False when the broker cannot be reached; raises nothing."""
+    def wake(self, job_id: str, priority: int, queue: str) -> bool:
+        """Tell the workers of a queue that a job waits. Returns False when the broker cannot be reached; raises nothing."""
 
-    def wake_rescoring(self, job_id: str, priority: int) -> bool:
-        """Tell the workers that a rescoring of a job waits. Returns as `wake`."""
+    def wake_rescoring(self, job_id: str, priority: int, queue: str = "cpu") -> bool:
+        """Tell the workers of a queue that a rescoring of a job waits. Returns as `wake`."""
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
         """Ask the workers for predictions of a job's model; the message expires after `seconds`. Returns as `wake`."""
@@ -56,8 +59,8 @@ class Queue(Protocol):
     def depth(self) -> int | None:
         """Number of waiting messages about jobs; None when the broker cannot be reached."""
 
-    def waiting(self) -> set[str] | None:
-        """Ids of the jobs whose messages no worker has taken yet; None when the broker cannot be reached."""
+    def waiting(self, queues: Iterable[str] = JOB_QUEUES) -> set[str] | None:
+        """Ids of the jobs whose messages in these queues no worker has taken yet; None when the broker cannot be reached."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -82,16 +85,16 @@ class CeleryQueue:
             settings.broker_url, socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S, retry=None
         )
 
-    def wake(self, job_id: str, priority: int) -> bool:
+    def wake(self, job_id: str, priority: int, queue: str) -> bool:
         """Send one message, without retry. Priority 9 of the API (first) is 0 of the broker."""
-        sent = self._send(JOB_TASK, [job_id], queue=JOB_QUEUE, priority=_FIRST - priority)
+        sent = self._send(JOB_TASK, [job_id], queue=queue, priority=_FIRST - priority)
         if not sent:
             log.warning("the sweep will send the message again", job=job_id)
         return sent
 
-    def wake_rescoring(self, job_id: str, priority: int) -> bool:
+    def wake_rescoring(self, job_id: str, priority: int, queue: str = "cpu") -> bool:
         """Send one message, without retry."""
-        return self._send(RESCORING_TASK, [job_id], queue=JOB_QUEUE, priority=_FIRST - priority)
+        return self._send(RESCORING_TASK, [job_id], queue=queue, priority=_FIRST - priority)
 
     def ask(self, job_id: str, question: str, seconds: float) -> bool:
         """Send one message, which expires."""
@@ -114,18 +117,18 @@ class CeleryQueue:
         """Messages of all priorities that no worker has taken yet."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for name in _LISTS:
+                for name in _lists((*JOB_QUEUES, ANY_QUEUE)):
                     pipe.llen(name)
                 return int(sum(pipe.execute()))
         except redis.RedisError as error:
             log.debug("broker not reached", error=str(error))
             return None
 
-    def waiting(self) -> set[str] | None:
+    def waiting(self, queues: Iterable[str] = JOB_QUEUES) -> set[str] | None:
         """Read the messages of all priorities."""
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for name in _LISTS:
+                for name in _lists(queues):
                     pipe.lrange(name, 0, -1)
                 found = {_job_of(message) for messages in pipe.execute() for message in messages}
         except redis.RedisError as error:

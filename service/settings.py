@@ -351,7 +351,8 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home / 'suspects.db'}"
 
 
-JOB_QUEUE = "jobs"
+# Where services of earlier versions send every job. Those of this one send it to the queue of service.domain.job_queue.
+ANY_QUEUE = "jobs"
 # Calls for help with a running job have a queue of their own: nobody counts them as waiting jobs, and they come last.
 HELP_QUEUE = "blocks"
 HELP_TASK = "worker.tasks.help_job"
@@ -362,7 +363,7 @@ RESCORING_TASK = "worker.tasks.rescore_job"
 # A labelling tool waits for these, so they have a queue of their own, and workers can be reserved for it.
 QUESTION_QUEUE = "questions"
 QUESTION_TASK = "worker.tasks.answer_question"
-WORKER_QUEUES = f"{QUESTION_QUEUE},{JOB_QUEUE},{HELP_QUEUE}"
+WORKER_QUEUES = f"{QUESTION_QUEUE},gpu,cpu,{HELP_QUEUE}"
 
 
 def broker_options() -> dict[str, object]:

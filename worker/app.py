@@ -1,4 +1,4 @@
-"""The Celery application: `celery --app worker.app worker --queues questions,jobs,blocks`.
+"""The Celery application: `celery --app worker.app worker --queues questions,gpu,cpu,blocks`.
 
 Python's collector would look through everything imported so far again and again: a fifth of the time that the imports take.
 """

@@ -14,8 +14,10 @@ from service.domain.errors import Conflict, SuspectsError
 from service.domain.job import State
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.services import Services
-from service.store import audits, jobs, news, rankings, rescorings, reviews, versions
+from service.settings import ANY_QUEUE
+from service.store import audits, jobs, news, rankings, rescorings, reviews, versions, workers
 from service.store.answers import answers
+from service.store.clock import database_time
 from service.store.jobs import Job
 from service.store.ranking_columns import RankingColumns
 from service.store.rescorings import Rescoring
@@ -52,8 +54,11 @@ def rescore_due(services: Services) -> int:
         return 0  # the broker cannot be reached; what is due now is due at the next sweep
     with services.database.write() as connection:
         waiting = rescorings.take_due(connection, settings.lease, settings.max_attempts, services.now())
+        takers = workers.takers(connection, settings.heartbeat_seconds, database_time(connection))
+    # Any worker may do it; one of an earlier version reads no other queue.
+    queue = ANY_QUEUE if takers.older else "gpu" if "cpu" in takers.missing else "cpu"
     for sent, (job_id, priority) in enumerate(waiting):
-        if not services.queue.wake_rescoring(job_id, priority):
+        if not services.queue.wake_rescoring(job_id, priority, queue):
             return sent
     return len(waiting)
 

@@ -23,7 +23,7 @@ def retry(services: Services, caller: Caller, job_id: str) -> Job:
     if not queued:
         msg = f"the job is {job.state}: only a failed or cancelled job is run again"
         raise Conflict(msg, members={"state": job.state})
-    services.queue.wake(job_id, job.priority)
+    services.queue.wake(job_id, job.priority, job.queue)
     return job
 
 

@@ -16,6 +16,7 @@ from service.domain.access import Caller
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import NotFound, TooMany
 from service.domain.ids import new_id
+from service.domain.job_queue import queue_of
 from service.domain.specs import JobRequest, JobSpec, PullJobRequest, UploadJobRequest
 from service.label_studio.projects import connect, find_project, placeholder, read_control
 from service.services import Services
@@ -95,7 +96,7 @@ def begin(
     begun = create_once(services, once or IdempotentRequest(None, ""), job.id, write)
     # Tasks are pulled first; whoever has pulled them tells the queue.
     if begun == job.id and job.placeholder is None:
-        services.queue.wake(job.id, job.spec.priority)
+        services.queue.wake(job.id, job.spec.priority, queue_of(job.spec))
     return begun
 
 

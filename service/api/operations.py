@@ -17,7 +17,7 @@ from service.domain.errors import ArtefactsUnavailable
 from service.domain.models import AUTO, FROM_SCRATCH, MODELS
 from service.domain.signal import SIGNALS
 from service.services import Services
-from service.store import workers
+from service.store import turns, workers
 from service.store.clock import database_time
 
 router = APIRouter(tags=["operations"])
@@ -100,6 +100,13 @@ def _worker(services: Services) -> Check:
         return Check(ok=False, detail="none has signed in lately; start one")
     if not found.ready:
         return Check(ok=False, detail=f"{found.alive} alive, no process can take a job yet; see the worker's log")
+    with services.database.read() as connection:
+        takers = workers.takers(connection, services.settings.heartbeat_seconds, database_time(connection))
+        waiting = turns.count_by_queue(connection)
+    for queue in takers.missing:
+        if waiting[queue]:
+            detail = f"jobs wait for a worker of the queue {queue}, and none is alive; others do not take them"
+            return Check(ok=False, detail=detail)
     return Check(ok=True, detail=f"{found.alive} alive, {found.ready} processes can take a job")
 
 

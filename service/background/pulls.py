@@ -75,7 +75,7 @@ def _pull(services: Services, pull: Pull) -> None:
         detail = f"pulling: {type(error).__name__}; the service's log has the details"
         _fail(services, claim, JobError(code="internal", detail=detail))
         return
-    services.queue.wake(pull.job_id, job.priority)
+    services.queue.wake(pull.job_id, job.priority, job.queue)
 
 
 class _Heartbeat:

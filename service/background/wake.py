@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import structlog
 
+from service.domain.job_queue import JOB_QUEUES
 from service.services import Services
-from service.store import counters, jobs, leases
+from service.settings import ANY_QUEUE
+from service.store import counters, jobs, leases, workers
+from service.store.clock import database_time
 
 log = structlog.get_logger()
 
@@ -22,13 +25,17 @@ def wake_due(services: Services) -> int:
     with services.database.read() as connection:
         if not jobs.any_due(connection, _ON_ITS_WAY, services.now()):
             return 0
-    waiting = services.queue.waiting()
+        takers = workers.takers(connection, services.settings.heartbeat_seconds, database_time(connection))
+    # While workers of an earlier version are alive, which read no other queue.
+    waiting = services.queue.waiting([ANY_QUEUE] if takers.older else JOB_QUEUES)
     if waiting is None:
         return 0  # the broker cannot be reached; what is due now is due at the next sweep
     with services.database.write() as connection:
         due = jobs.take_due(connection, _ON_ITS_WAY, services.settings.max_attempts, services.now(), besides=waiting)
-    for sent, (job_id, priority) in enumerate(due):
-        if not services.queue.wake(job_id, priority):
+        for missing in takers.missing:
+            jobs.say_untaken(connection, missing)
+    for sent, (job_id, priority, queue) in enumerate(due):
+        if not services.queue.wake(job_id, priority, ANY_QUEUE if takers.older else queue):
             return sent
     return len(due)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from service.domain.estimate import with_statuses
 from service.domain.job import ACTIVE, ENDED, RUNNING, JobError, Progress, State, states_before
+from service.domain.job_queue import JobQueue, queue_of
 from service.domain.specs import JobSpec
 from service.store import counters, job_events, leases, loops, networks
 from service.store.projects import project_of_new_rows, unique_in, visible
@@ -22,6 +23,7 @@ from service.store.tables import datasets, jobs, pulls
 from service.store.tables import loops as loops_table
 
 _BATCH = 500  # ids in one statement
+_WAITING = "waiting for a worker"
 
 
 class LeaseLost(Exception):
@@ -52,6 +54,7 @@ class Job(BaseModel):
     reference_dataset_id: str | None
     spec: JobSpec
     priority: int
+    queue: JobQueue
     state: State
     progress: Progress
     attempts: int
@@ -72,7 +75,7 @@ class Job(BaseModel):
 def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) -> None:
     """Write a new job as queued. The caller sends the message to the queue after the commit."""
     reference = spec.reference.dataset if spec.reference else None
-    progress = Progress(detail="waiting for a worker")
+    progress = Progress(detail=_WAITING)
     connection.execute(
         jobs.insert().values(
             id=job_id,
@@ -82,6 +85,7 @@ def add(connection: sa.Connection, job_id: str, spec: JobSpec, now: datetime) ->
             reference_dataset_id=reference,
             spec=spec.model_dump(mode="json"),
             priority=spec.priority,
+            queue=queue_of(spec),
             state=State.QUEUED,
             progress=progress.model_dump(),
             attempts=0,
@@ -163,7 +167,7 @@ def advance(connection: sa.Connection, held: Claim, state: State, progress: Prog
 
 def decide_model(connection: sa.Connection, held: Claim, spec: JobSpec) -> None:
     """Record the spec with the model that the job trains, for this attempt and all later ones. Raises LeaseLost."""
-    _write(connection, held, spec=spec.model_dump(mode="json"))
+    _write(connection, held, spec=spec.model_dump(mode="json"), queue=queue_of(spec))
 
 
 def record_first(connection: sa.Connection, held: Claim, result: Mapping[str, Any], now: datetime) -> None:
@@ -195,7 +199,7 @@ def replace_result(connection: sa.Connection, job_id: str, result: Mapping[str, 
 
 def queue_pulled(connection: sa.Connection, held: Claim, spec: JobSpec, now: datetime) -> None:
     """Put a job whose tasks were pulled into the queue, with the spec that names their dataset. Raises LeaseLost."""
-    _write(connection, held, dataset_id=spec.dataset, spec=spec.model_dump(mode="json"))
+    _write(connection, held, dataset_id=spec.dataset, spec=spec.model_dump(mode="json"), queue=queue_of(spec))
     connection.execute(pulls.update().where(pulls.c.job_id == held.job_id).values(waiting=False))
     requeue(connection, held, now)
 
@@ -264,7 +268,7 @@ def retry(connection: sa.Connection, job_id: str, now: datetime) -> bool:
         finished_at=None,
         lost_at=None,
         woken_at=now,
-        progress=Progress(detail="waiting for a worker").model_dump(),
+        progress=Progress(detail=_WAITING).model_dump(),
     )
 
 
@@ -343,8 +347,8 @@ def take_due(
     now: datetime,
     *,
     besides: Collection[str] = (),
-) -> list[tuple[str, int]]:
-    """Ids and priorities of jobs that need a message in the queue; they are marked as sent at `now`.
+) -> list[tuple[str, int, JobQueue]]:
+    """Ids, priorities and queues of jobs that need a message in the queue; they are marked as sent at `now`.
 
     These are jobs whose lease has run out, jobs that were put back, and queued jobs whose last message was sent before
     `now - waited`; not those in `besides`, whose messages wait. A job that was abandoned `max_attempts` times is failed
@@ -353,14 +357,22 @@ def take_due(
     failed = _fail_abandoned(connection, leases.abandoned() & (jobs.c.attempts >= max_attempts), max_attempts, now)
     found = connection.execute(sa.select(jobs.c.id).where(_is_due(waited, now), ~to_be_pulled())).scalars()
     wanted = [job_id for job_id in found if job_id not in besides]
-    woken = []
+    woken: list[tuple[str, int, JobQueue]] = []
     for start in range(0, len(wanted), _BATCH):
         chosen = jobs.c.id.in_(wanted[start : start + _BATCH]) & _is_due(waited, now)
-        marked = jobs.update().where(chosen).values(woken_at=now).returning(jobs.c.id, jobs.c.priority)
-        woken += [(job_id, priority) for job_id, priority in connection.execute(marked)]
+        marked = jobs.update().where(chosen).values(woken_at=now).returning(jobs.c.id, jobs.c.priority, jobs.c.queue)
+        woken += [(row.id, row.priority, row.queue) for row in connection.execute(marked)]
     if failed:
         counters.count(connection, counters.ENDED, State.FAILED, number=failed)
     return woken
+
+
+def say_untaken(connection: sa.Connection, queue: JobQueue) -> None:
+    """Write into the progress of the waiting jobs of a queue that no worker alive takes them."""
+    waiting = (jobs.c.queue == queue) & (jobs.c.state == State.QUEUED)
+    unsaid = jobs.c.progress["detail"].as_string() == _WAITING
+    progress = Progress(detail=f"{_WAITING} of the queue {queue}").model_dump()
+    connection.execute(jobs.update().where(waiting, unsaid, ~to_be_pulled()).values(progress=progress))
 
 
 def _is_due(waited: timedelta, now: datetime) -> sa.ColumnElement[bool]:

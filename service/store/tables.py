@@ -82,11 +82,14 @@ jobs = sa.Table(
     sa.Column("started_at", UTCDateTime),
     sa.Column("finished_at", UTCDateTime),
     sa.Column("lost_at", UTCDateTime),  # when its lease ran out, until it is claimed again
+    # Which workers may do it (service.domain.job_queue). An earlier version writes none.
+    sa.Column("queue", sa.String, nullable=False, server_default="cpu"),
     _project(),
     sa.Index("ix_jobs_project_created_at_id", "project", "created_at", "id"),
     sa.Index("ix_jobs_state_created_at", "state", "created_at"),
     # Whose turn it is, and how many jobs of a project wait.
     sa.Index("ix_jobs_project_started_at", "project", "started_at"),
+    sa.Index("ix_jobs_project_queue_started_at", "project", "queue", "started_at"),
     sa.Index("ix_jobs_state_project", "state", "project"),
 )
 
@@ -163,6 +166,8 @@ workers = sa.Table(
     "workers",
     metadata,
     sa.Column("id", sa.String, primary_key=True),
+    # Whose jobs it takes, separated by commas; null for a worker of an earlier version, which takes every job.
+    sa.Column("queues", sa.String),
     sa.Column("seen_at", UTCDateTime, nullable=False),
 )
 

@@ -1,24 +1,32 @@
 """Order in which waiting jobs are begun: a fair share for each project.
 
-The project with the fewest jobs at work comes first; of several such, the one whose last job began the longest ago. Within a project the
+Of the jobs that a worker takes by their queues, and of no others: a project with many jobs on GPUs waits for them nowhere else. The project with the fewest jobs at work comes first; of several such, the one whose last job began the longest ago. Within a project the
 higher priority comes first, then the older job. So no project waits behind all jobs of another, whatever their number and priority.
 """
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from service.domain.job import ACTIVE, RUNNING, State
+from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.store import jobs as jobs_store
 from service.store.jobs import Claim
 from service.store.projects import visible
 from service.store.tables import jobs
 
 
-def claim_next(connection: sa.Connection, owner: str, lease: timedelta, now: datetime) -> Claim | None:
-    """Claim the job that is next; None where none waits."""
+def claim_next(
+    connection: sa.Connection,
+    owner: str,
+    lease: timedelta,
+    now: datetime,
+    queues: Collection[JobQueue] = JOB_QUEUES,
+) -> Claim | None:
+    """Claim the job of these queues that is next; None where none waits."""
     refused: set[str] = set()
-    while (job_id := next_job(connection)) is not None and job_id not in refused:
+    while (job_id := next_job(connection, queues)) is not None and job_id not in refused:
         held = jobs_store.claim(connection, job_id, owner, lease, now)
         if held is not None:
             return held
@@ -27,18 +35,20 @@ def claim_next(connection: sa.Connection, owner: str, lease: timedelta, now: dat
     return None
 
 
-def next_job(connection: sa.Connection) -> str | None:
-    """Id of the job that a worker would begin now; None where none waits."""
+def next_job(connection: sa.Connection, queues: Collection[JobQueue] = JOB_QUEUES) -> str | None:
+    """Id of the job that a worker of these queues would begin now; None where none waits."""
+    # Left out for all queues: their jobs have an index without it.
+    taken = sa.true() if set(queues) == set(JOB_QUEUES) else jobs.c.queue.in_(queues)
     columns = (jobs.c.id, jobs.c.project, jobs.c.priority, jobs.c.state, jobs.c.lease_until, jobs.c.created_at)
     # Materialized, so that ended jobs, which are most, are looked for in no other way than by their state.
     active = (
         sa.select(*columns)
-        .where(jobs.c.state.in_(ACTIVE), ~jobs_store.to_be_pulled(), visible(connection, jobs))
+        .where(jobs.c.state.in_(ACTIVE), taken, ~jobs_store.to_be_pulled(), visible(connection, jobs))
         .cte("active")
         .prefix_with("MATERIALIZED")
     )
     at_work = active.c.state.in_(RUNNING) & active.c.lease_until.is_not(None)
-    began = sa.select(sa.func.max(jobs.c.started_at)).where(jobs.c.project == active.c.project)
+    began = sa.select(sa.func.max(jobs.c.started_at)).where(jobs.c.project == active.c.project, taken)
     last_began = began.correlate(active).scalar_subquery()
     turn = (
         sa.select(active.c.project)
@@ -54,3 +64,10 @@ def next_job(connection: sa.Connection) -> str | None:
     order = (waiting.c.priority.desc(), waiting.c.created_at, waiting.c.id)
     wanted = sa.select(waiting.c.id).where(idle, waiting.c.project == turn).order_by(*order).limit(1)
     return connection.execute(wanted).scalar_one_or_none()
+
+
+def count_by_queue(connection: sa.Connection) -> dict[JobQueue, int]:
+    """Number of jobs of each queue that workers may begin, over all projects."""
+    counted = sa.select(jobs.c.queue, sa.func.count()).where(jobs.c.state == State.QUEUED, ~jobs_store.to_be_pulled())
+    found = {str(queue): int(number) for queue, number in connection.execute(counted.group_by(jobs.c.queue))}
+    return {queue: found.get(queue, 0) for queue in JOB_QUEUES}

@@ -4,12 +4,13 @@ Each worker and each of its processes writes the time every few seconds, so that
 worker lives before its processes can compute, and may live while none of them can. All times are the database's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.store.tables import worker_processes, workers
 
 _FORGOTTEN = timedelta(days=1)
@@ -32,11 +33,25 @@ class PresentWorkers:
     ready: int
 
 
-def record_heartbeat(connection: sa.Connection, worker_id: str, now: datetime) -> None:
-    """Write that a worker is alive."""
+@dataclass(frozen=True)
+class Takers:
+    """Number of workers alive that take the jobs of each queue; `older` are of an earlier version, and take every job.
+
+    `missing` are the queues whose jobs no worker takes, while others are alive.
+    """
+
+    by_queue: dict[JobQueue, int]
+    older: int
+    missing: list[JobQueue]
+
+
+def record_heartbeat(
+    connection: sa.Connection, worker_id: str, now: datetime, queues: Collection[JobQueue] = JOB_QUEUES
+) -> None:
+    """Write that a worker is alive, which takes the jobs of these queues."""
     changed = connection.execute(workers.update().where(workers.c.id == worker_id).values(seen_at=now))
     if changed.rowcount == 0:
-        connection.execute(workers.insert().values(id=worker_id, seen_at=now))
+        connection.execute(workers.insert().values(id=worker_id, seen_at=now, queues=",".join(queues)))
 
 
 def record_process(connection: sa.Connection, process: WorkerProcess, now: datetime) -> None:
@@ -86,6 +101,15 @@ def presence(connection: sa.Connection, heartbeat_seconds: float, now: datetime)
     alive = connection.execute(_lately(workers, heartbeat_seconds, now)).scalar_one()
     ready = connection.execute(_lately(worker_processes, heartbeat_seconds, now)).scalar_one()
     return PresentWorkers(alive, ready)
+
+
+def takers(connection: sa.Connection, heartbeat_seconds: float, now: datetime) -> Takers:
+    """The workers that have written lately, by the queues of whose jobs they take."""
+    found = connection.execute(_lately(workers, heartbeat_seconds, now).with_only_columns(workers.c.queues)).scalars()
+    taken = [None if queues is None else queues.split(",") for queues in found]
+    by_queue = {queue: sum(one is None or queue in one for one in taken) for queue in JOB_QUEUES}
+    missing = [queue for queue, number in by_queue.items() if taken and not number]
+    return Takers(by_queue, taken.count(None), missing)
 
 
 def count_at(connection: sa.Connection, place: str, heartbeat_seconds: float, now: datetime) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import redis
 import sqlalchemy as sa
 
-from service.settings import Settings
+from service.settings import WORKER_QUEUES, Settings
 from usual_suspects.client import ApiError, Client
 
 Standing = Literal["ok", "note", "fault"]
@@ -273,7 +273,7 @@ _CURES = {
     "database": "look into the log of the API",
     "broker": "start Redis or Valkey, or correct SUSPECTS_BROKER_URL of the service",
     "storage": "free disk, or correct SUSPECTS_HOME or SUSPECTS_ARTEFACTS of the service",
-    "worker": "start one: celery --app worker.app worker, or `suspects up`",
+    "worker": f"start one: celery --app worker.app worker --queues {WORKER_QUEUES}, or `suspects up`",
 }
 
 
@@ -303,8 +303,10 @@ def _ready(client: Client) -> Iterator[Finding]:
         checks = client.get("readyz")["checks"]
     except ApiError as error:
         lacking = [name for name in _CURES if name in error.detail]
+        checks = error.members.get("checks", {})
         for name in lacking:
-            yield Finding(f"service's {name}", "fault", error.detail, _CURES[name])
+            detail = checks.get(name, {}).get("detail", error.detail)
+            yield Finding(f"service's {name}", "fault", detail, _CURES[name])
         if not lacking:
             yield Finding("service's readiness", "fault", error.detail, _CURES["database"])
         return

@@ -233,8 +233,11 @@ def test_workers_on_gpus_are_asked_for() -> None:
 
 def test_a_worker_on_gpus_has_a_process_for_each_in_one_container() -> None:
     ran, image = SERVICES["worker-gpu"]["command"], command("worker")
-    place = image.index("--concurrency") + 1
-    assert ran == [*image[:place], "${GPUS:-1}", *image[place + 1 :]]
+    replaced = {
+        image.index("--concurrency") + 1: "${GPUS:-1}",
+        image.index("--queues") + 1: f"${{GPU_QUEUES:-{WORKER_QUEUES}}}",
+    }
+    assert ran == [replaced.get(place, word) for place, word in enumerate(image)]
     # Processes are counted within a container.
     assert "replicas" not in SERVICES["worker-gpu"]["deploy"]
     shown = (ROOT / "docs" / "production.md").read_text()
@@ -388,9 +391,15 @@ def test_commands_name_what_exists() -> None:
     assert importlib.util.find_spec(f"{main.__name__}.__main__") is not None
     assert options(api[3:]).host == "0.0.0.0"
     worker = command("worker")
+    queues = worker.index("--queues") + 1
+    assert SERVICES["worker"]["command"] == [
+        *worker[:queues],
+        f"${{WORKER_QUEUES:-{worker[queues]}}}",
+        *worker[queues + 1 :],
+    ]
     assert worker[:2] == ["celery", "--app"]
     assert importlib.util.find_spec(worker[2]) is not None
-    assert worker[worker.index("--queues") + 1] == WORKER_QUEUES
+    assert worker[queues] == WORKER_QUEUES
 
 
 @pytest.mark.parametrize("name", ["service", "worker"])

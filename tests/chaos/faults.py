@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from celery import Celery
 
 from service.domain.job import State
-from service.settings import JOB_QUEUE, JOB_TASK, broker_options
+from service.settings import JOB_TASK, broker_options
 from service.store import leases
 from service.store.tables import jobs
 from tests.chaos.scene import COMPUTED, PAST_THE_LEASE_S, Acts, Fault, Scene
@@ -195,7 +195,7 @@ def _send(scene: Scene, times: int) -> None:
     sender = Celery("chaos", broker=scene.stack.broker.url, set_as_current=False)
     sender.conf.update(broker_transport_options=broker_options(), task_ignore_result=True)
     for _ in range(times):
-        sender.send_task(JOB_TASK, args=[scene.job_id], queue=JOB_QUEUE, retry=False)
+        sender.send_task(JOB_TASK, args=[scene.job_id], queue="cpu", retry=False)
     sender.close()
 
 

@@ -57,8 +57,11 @@ class Installation:
     client: httpx.Client
 
     @contextlib.contextmanager
-    def worker(self, home: Path | None = None) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker process in a group of its own, killed at the end if it still lives; with a data folder of its own, if one is given."""
+    def worker(self, home: Path | None = None, queues: str = "jobs,blocks") -> Iterator[subprocess.Popen[bytes]]:
+        """A worker process in a group of its own, killed at the end if it still lives; with a data folder of its own, if one is given.
+
+        Its queues are by default those that workers of earlier versions were started with.
+        """
         environment = {
             **os.environ,
             "SUSPECTS_HOME": str(home or self.settings.home),
@@ -78,7 +81,7 @@ class Installation:
             "worker.app",
             "worker",
             "--queues",
-            "jobs,blocks",
+            queues,
             "--concurrency",
             "1",
         ]

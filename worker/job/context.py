@@ -1,7 +1,7 @@
 """Resources of a worker process, and the paths of a job's files."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import structlog
 import torch
 
 from service.domain.errors import Damaged
+from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.domain.specs import JobSpec
 from service.settings import Settings
 from service.store.blobs import Blobs
@@ -26,7 +27,10 @@ _STORED_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """Database, files and device of a worker process; `stopping` says whether it was told to stop; `call_helpers` sends so many workers a message to help with a job."""
+    """Database, files and device of a worker process; `stopping` says whether it was told to stop; `call_helpers` sends so many workers a message to help with a job.
+
+    `queues` are those whose jobs it takes.
+    """
 
     settings: Settings
     database: Database
@@ -34,6 +38,7 @@ class WorkerContext:
     device: torch.device
     stopping: Callable[[], bool]
     call_helpers: Callable[[str, int], None] = lambda _job_id, _count: None
+    queues: Collection[JobQueue] = JOB_QUEUES
 
     def backbone_context(
         self, scratch: Path, on_progress: Callable[[float], None] = lambda _share: None

@@ -33,9 +33,9 @@ log = structlog.get_logger()
 
 
 def claim_next(owner: str, context: WorkerContext) -> Claim | None:
-    """Claim the job that is next in the database; None where none waits. `owner` must differ from call to call."""
+    """Claim the job that is next in the database, of those that this worker takes; None where none waits. `owner` must differ from call to call."""
     with context.database.write() as connection:
-        return turns.claim_next(connection, owner, context.settings.lease, _now())
+        return turns.claim_next(connection, owner, context.settings.lease, _now(), context.queues)
 
 
 def run(claim: Claim, context: WorkerContext) -> None:

@@ -26,6 +26,7 @@ import torch
 from billiard import current_process
 from celery import Celery, current_task
 from celery.signals import (
+    celeryd_after_setup,
     celeryd_init,
     setup_logging,
     worker_process_init,
@@ -37,11 +38,12 @@ from celery.signals import (
 from opentelemetry.trace import SpanKind, get_tracer, set_tracer_provider
 
 from service.domain.errors import ArtefactsUnavailable, Invalid
+from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.logs import log_libraries_to_stderr, log_to_stderr
 from service.settings import (
+    ANY_QUEUE,
     HELP_QUEUE,
     HELP_TASK,
-    JOB_QUEUE,
     JOB_TASK,
     QUESTION_TASK,
     REQUEST_HEADER,
@@ -66,6 +68,7 @@ from worker.machine.gpu_health import still_computes
 from worker.models.boosted_trees import lightgbm
 from worker.process.calls import CallsBeside
 from worker.process.presence import Presence, new_worker_id, process_presence, remove_ended, worker_presence
+from worker.process.queues import queues_read, queues_taken
 from worker.serving.answers import answer
 
 if TYPE_CHECKING:
@@ -91,7 +94,7 @@ def _configuration() -> dict[str, object]:
         "broker_transport_options": broker_options(),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # a broker may come back after any time
-        "task_default_queue": JOB_QUEUE,
+        "task_default_queue": ANY_QUEUE,
         # A message only reminds of a queued job, and the database decides: a lost or repeated message changes nothing.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -114,7 +117,9 @@ _tidied = [-math.inf]
 _helper = Helper()
 _LAST = 9  # priority
 _CALL_EXPIRES_S = 60.0
-_pool_size = 1  # set before the pool forks
+# Set before the pool forks.
+_pool_size = 1
+_queues: tuple[JobQueue, ...] = JOB_QUEUES
 
 
 @cache
@@ -128,6 +133,7 @@ def worker_context() -> WorkerContext:
         device=choose_device(settings().device, getattr(current_process(), "index", 0)),
         stopping=_stopping.is_set,
         call_helpers=CallsBeside(_call_helpers),
+        queues=_queues,
     )
 
 
@@ -139,7 +145,7 @@ def cores() -> Cores:
 
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
-    """Do the job that is next. The message only says that one waits: which it was sent for does not matter."""
+    """Do the job that is next, of those that this worker takes. The message only says that one waits: which it was sent for does not matter."""
     claim = claim_next(f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", worker_context())
     if claim is None:
         log.info("no job waits", message=job_id)
@@ -300,6 +306,15 @@ def _prepare_parent(options: dict[str, object], **_: object) -> None:
     gc.freeze()
 
 
+@celeryd_after_setup.connect
+def _choose_queues(**_: object) -> None:
+    """Read more queues than the worker was started with, for services and commands of earlier versions."""
+    global _queues  # noqa: PLW0603 - children inherit what the parent knows
+    asked = list(app.amqp.queues.consume_from)
+    _queues = queues_taken(asked)
+    app.amqp.queues.select(queues_read(asked))
+
+
 @worker_process_init.connect
 def _prepare_process(**_: object) -> None:
     _presences.clear()  # those of the parent
@@ -343,7 +358,7 @@ def _sign_in(**_: object) -> None:
     except sa.exc.SQLAlchemyError as error:
         log.warning("workers that have ended are still listed", error=str(error))
     database.close()
-    _presences.append(worker_presence(_worker_id, settings().database, settings().heartbeat_seconds))
+    _presences.append(worker_presence(_worker_id, _queues, settings().database, settings().heartbeat_seconds))
 
 
 @worker_shutting_down.connect

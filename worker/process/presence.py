@@ -4,12 +4,13 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import sqlalchemy as sa
 import structlog
 
+from service.domain.job_queue import JobQueue
 from service.store import workers
 from service.store.clock import database_time
 from service.store.engine import Database, open_database
@@ -86,11 +87,11 @@ class Presence:
         return True
 
 
-def worker_presence(worker_id: str, database_url: str, seconds: float) -> Presence:
-    """Write that a worker is alive, and remove those of its processes that have ended."""
+def worker_presence(worker_id: str, queues: Collection[JobQueue], database_url: str, seconds: float) -> Presence:
+    """Write that a worker is alive, which takes the jobs of these queues, and remove those of its processes that have ended."""
 
     def write(connection: sa.Connection) -> None:
-        workers.record_heartbeat(connection, worker_id, database_time(connection))
+        workers.record_heartbeat(connection, worker_id, database_time(connection), queues)
         for one in workers.process_ids(connection, worker_id):
             if not _lives(int(one.rsplit("/", 1)[1])):
                 workers.remove_process(connection, one)

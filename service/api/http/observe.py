@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.http.errors import REQUEST_ID, problem_response
 from service.domain.errors import Invalid, NotFound
 from service.domain.job import ENDED, State
+from service.domain.job_queue import JOB_QUEUES
 from service.logs import without_secret
 from service.services import Services
-from service.store import counters, jobs, workers
+from service.store import counters, jobs, turns, workers
 from service.store.clock import database_time
 from service.store.counters import Count
 
@@ -147,6 +148,7 @@ class Backlog(Collector):
             counted = jobs.count_by_state(connection)
             present = self._presence(connection)
             happened = counters.counted(connection)
+            waiting, takers = turns.count_by_queue(connection), self._takers(connection)
         by_state = GaugeMetricFamily("suspects_jobs", "Jobs by state.", labels=["state"])
         for state in State:
             by_state.add_metric([state], counted.get(state, 0))
@@ -155,6 +157,14 @@ class Backlog(Collector):
         yield GaugeMetricFamily(
             "suspects_workers_ready", "Processes of workers that can take a job or compute one.", value=present.ready
         )
+        queued = GaugeMetricFamily("suspects_queued_jobs", "Jobs that wait for a worker, by queue.", labels=["queue"])
+        taking = GaugeMetricFamily(
+            "suspects_queue_workers", "Workers alive that take the jobs of a queue.", labels=["queue"]
+        )
+        for queue in JOB_QUEUES:
+            queued.add_metric([queue], waiting[queue])
+            taking.add_metric([queue], takers.by_queue[queue])
+        yield from (queued, taking)
         numbers = CounterMetricFamily(
             "suspects_collected", "Files and rows removed, which nothing needed.", labels=["kind"]
         )
@@ -170,3 +180,6 @@ class Backlog(Collector):
 
     def _presence(self, connection: sa.Connection) -> workers.PresentWorkers:
         return workers.presence(connection, self._services.settings.heartbeat_seconds, database_time(connection))
+
+    def _takers(self, connection: sa.Connection) -> workers.Takers:
+        return workers.takers(connection, self._services.settings.heartbeat_seconds, database_time(connection))

@@ -17,18 +17,18 @@ from service.domain.errors import TooMany
 from service.domain.job import JobError
 from service.queue import CeleryQueue
 from service.services import Services
-from service.settings import JOB_QUEUE, JOB_TASK, Settings
+from service.settings import JOB_TASK, Settings
 from service.store import jobs
 from service.store.leases import LeaseWatch
 from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
 from tests.log_lines import wait_for_line
 
 
-def messages(settings: Settings, priority: int = 0) -> list[dict[str, Any]]:
-    """What waits in the broker's list for this API priority."""
+def messages(settings: Settings, priority: int = 0, queue: str = "cpu") -> list[dict[str, Any]]:
+    """What waits in the broker's list of a queue for this API priority."""
     step = 9 - priority
     with redis.Redis.from_url(settings.broker_url) as broker:
-        return [json.loads(raw) for raw in broker.lrange(f"{JOB_QUEUE}\x06\x16{step}" if step else JOB_QUEUE, 0, -1)]
+        return [json.loads(raw) for raw in broker.lrange(f"{queue}\x06\x16{step}" if step else queue, 0, -1)]
 
 
 def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def test_a_message_that_the_broker_lost_is_sent_again_within_seconds_whatever_el
     submit(client, dataset=info.id)
     client.post(f"/jobs/{cancelled['id']}/cancel")  # its message stays
     with redis.Redis.from_url(settings.broker_url) as broker:
-        name = f"{JOB_QUEUE}\x06\x169"
+        name = "cpu\x06\x169"
         (first,) = [raw for raw in broker.lrange(name, 0, -1) if lost["id"].encode() in raw]
         broker.lrem(name, 1, first)
-        broker.rpush("jobs", b"not ours")
+        broker.rpush("cpu", b"not ours")
     assert wake_due(services) == 0  # a worker may have taken it
     soon = services.now() + timedelta(seconds=5)
     assert wake_due(replace(services, now=lambda: soon)) == 1

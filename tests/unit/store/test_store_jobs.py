@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import ENDED, JobError, Progress, State
+from service.domain.job_queue import JobQueue
 from service.domain.stage import FIRST
 from service.store import job_events, jobs, leases, rankings, rescorings
 from service.store.engine import Database
@@ -183,6 +184,15 @@ def test_a_failure_is_kept_with_its_reason(database: Database) -> None:
     assert job.finished_at == NOON
 
 
+def test_a_job_is_for_the_queue_of_its_model_also_where_that_is_decided_later(database: Database) -> None:
+    held = claimed(database)
+    decided = job_spec(add_dataset(database, "ds_2"), model={"name": "ft_transformer"})
+    before = read(database).queue
+    with database.write() as connection:
+        jobs.decide_model(connection, held, decided)
+    assert (before, read(database).queue) == ("cpu", "gpu")
+
+
 def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database) -> None:
     held = claimed(database)
     advance(database, held, State.TRAINING)
@@ -191,7 +201,7 @@ def test_an_orderly_stop_costs_no_attempt_and_is_told_at_once(database: Database
     job = read(database)
     assert (job.state, job.attempts, job.owner, job.progress.phase) == (State.QUEUED, 0, None, "queued")
     with database.write() as connection:
-        assert jobs.take_due(connection, LEASE, 5, NOON) == [("job_1", 0)]
+        assert jobs.take_due(connection, LEASE, 5, NOON) == [("job_1", 0, "cpu")]
 
 
 def test_cancelling_stops_the_worker_at_its_next_write(database: Database) -> None:
@@ -272,7 +282,7 @@ def test_simultaneous_events_get_different_numbers(database: Database) -> None:
     assert [seq for seq, _, _ in kinds(database)] == list(range(1, 32))
 
 
-def due(database: Database, now: datetime, *besides: str, attempts: int = 5) -> list[tuple[str, int]]:
+def due(database: Database, now: datetime, *besides: str, attempts: int = 5) -> list[tuple[str, int, JobQueue]]:
     with database.write() as connection:
         return jobs.take_due(connection, LEASE, attempts, now, besides=besides)
 
@@ -280,10 +290,10 @@ def due(database: Database, now: datetime, *besides: str, attempts: int = 5) -> 
 def test_a_job_just_told_is_not_due_and_an_old_one_is_once(database: Database) -> None:
     assert due(database, NOON + SECOND) == []
     assert due(database, LATE, "job_1") == []  # its message waits
-    assert due(database, LATE) == [("job_1", 0)]
+    assert due(database, LATE) == [("job_1", 0, "cpu")]
     assert due(database, LATE + SECOND) == []
-    assert due(database, LATE + LEASE + SECOND) == [("job_1", 0)]
-    assert due(database, NOON) == [("job_1", 0)]  # the clock was set back
+    assert due(database, LATE + LEASE + SECOND) == [("job_1", 0, "cpu")]
+    assert due(database, NOON) == [("job_1", 0, "cpu")]  # the clock was set back
 
 
 def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Database) -> None:
@@ -294,7 +304,7 @@ def test_a_running_job_is_due_only_when_its_worker_fell_silent(database: Databas
         assert not leases.end(connection, seen, NOON)
     assert due(database, LATE + 100 * LEASE) == []
     end_leases(database)
-    assert due(database, NOON) == [("job_1", 0)]
+    assert due(database, NOON) == [("job_1", 0, "cpu")]
 
 
 def test_a_worker_that_was_judged_silent_and_lives_keeps_its_job_until_another_has_it(database: Database) -> None:
@@ -347,7 +357,7 @@ def test_a_job_that_kills_its_workers_fails(database: Database) -> None:
         assert claimed(database, f"w{attempt}", now).attempt == attempt
         now += LEASE + SECOND
         end_leases(database)
-        assert due(database, now, attempts=3) == ([("job_1", 0)] if attempt < 3 else [])
+        assert due(database, now, attempts=3) == ([("job_1", 0, "cpu")] if attempt < 3 else [])
     job = read(database)
     assert job.state == State.FAILED
     assert job.error is not None

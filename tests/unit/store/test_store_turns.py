@@ -1,6 +1,7 @@
 """Which job is next: a fair share for each project, on SQLite and on PostgreSQL."""
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from service.domain.job import State
+from service.domain.job_queue import JOB_QUEUES, JobQueue
 from service.store import jobs, turns
 from service.store.engine import Database
 from service.store.jobs import Claim
@@ -18,15 +20,20 @@ from tests.builders import LEASE, NOON, add_dataset, end_leases, job_spec
 SECOND = timedelta(seconds=1)
 
 
-def queue(database: Database, job_id: str, project: str, second: int, priority: int = 0) -> None:
-    spec = job_spec(add_dataset(database.of(project), f"ds_{job_id}"), priority=priority)
+LARGE: dict[str, Any] = {"model": {"name": "ft_transformer"}}  # of the queue gpu
+
+
+def queue(database: Database, job_id: str, project: str, second: int, priority: int = 0, **options: Any) -> None:
+    spec = job_spec(add_dataset(database.of(project), f"ds_{job_id}"), priority=priority, **options)
     with database.of(project).write() as connection:
         jobs.add(connection, job_id, spec, NOON + second * SECOND)
 
 
-def take(database: Database, now: datetime = NOON, owner: str = "w") -> Claim | None:
+def take(
+    database: Database, now: datetime = NOON, owner: str = "w", queues: Sequence[JobQueue] = JOB_QUEUES
+) -> Claim | None:
     with database.write() as connection:
-        return turns.claim_next(connection, owner, LEASE, now)
+        return turns.claim_next(connection, owner, LEASE, now, queues)
 
 
 def finish_now(database: Database, held: Claim, now: datetime) -> None:
@@ -34,9 +41,9 @@ def finish_now(database: Database, held: Claim, now: datetime) -> None:
         jobs.cancel(connection, held.job_id, now)
 
 
-def order_of_one_worker(database: Database) -> list[str]:
+def order_of_one_worker(database: Database, *queues: JobQueue) -> list[str]:
     order, now = [], NOON
-    while (held := take(database, now)) is not None:
+    while (held := take(database, now, queues=queues or JOB_QUEUES)) is not None:
         order.append(held.job_id)
         now += SECOND
         finish_now(database, held, now)
@@ -108,8 +115,39 @@ def test_workers_that_ask_at_once_get_a_job_each(database: Database) -> None:
     assert taken.count(None) == 2
 
 
+def test_a_worker_takes_the_jobs_of_its_queues_alone_and_one_of_all_queues_takes_all_in_turn(
+    database: Database,
+) -> None:
+    queue(database, "job_large", "p", 0, **LARGE)
+    queue(database, "job_table", "p", 1)
+    queue(database, "job_large_q", "q", 2, **LARGE)
+    with database.read() as connection:
+        assert turns.count_by_queue(connection) == {"gpu": 2, "cpu": 1}
+    assert take(database, queues=[]) is None
+    assert order_of_one_worker(database, "cpu") == ["job_table"]
+    queue(database, "job_table_q", "q", 3)
+    assert order_of_one_worker(database) == ["job_large_q", "job_large", "job_table_q"]
+
+
+def test_projects_share_each_queue_fairly_whatever_they_have_in_another(database: Database) -> None:
+    for number in range(3):
+        queue(database, f"job_large{number}", "p", number, **LARGE)
+    queue(database, "job_q0", "q", 10)
+    first = take(database, queues=["cpu"])
+    assert first is not None
+    finish_now(database, first, NOON)
+    # On GPUs p has more jobs at work than q, and the last of them began after the last of q.
+    assert all(take(database, NOON + SECOND, queues=["gpu"]) for _ in range(3))
+    for number in range(1, 3):
+        queue(database, f"job_q{number}", "q", 10 + number, priority=9)
+        queue(database, f"job_p{number}", "p", 20 + number)
+    found = [take(database, NOON + (30 + number) * SECOND, queues=["cpu"]) for number in range(4)]
+    assert [held.job_id for held in found if held is not None] == ["job_p1", "job_q1", "job_p2", "job_q2"]
+
+
+@pytest.mark.parametrize("queues", [JOB_QUEUES, ("gpu",)])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_ended_jobs_are_not_read_to_find_the_next(database: Database) -> None:
+def test_ended_jobs_are_not_read_to_find_the_next(database: Database, queues: Sequence[JobQueue]) -> None:
     seen: list[str] = []
 
     def explain(connection: sa.Connection, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
@@ -118,10 +156,11 @@ def test_ended_jobs_are_not_read_to_find_the_next(database: Database) -> None:
             seen.extend(str(row[3]) for row in plan.fetchall())
 
     sa.event.listen(database.engine, "before_cursor_execute", explain)
-    take(database)
+    take(database, queues=queues)
     reads = [line for line in seen if " jobs" in line]
     assert len(reads) == 2, seen
     assert "SEARCH jobs USING INDEX ix_jobs_state" in reads[0]
-    assert "SEARCH jobs USING COVERING INDEX ix_jobs_project_started_at (project=?)" in reads[1]
+    found = "queue_started_at (project=? AND queue=?)" if queues == ("gpu",) else "started_at (project=?)"
+    assert f"SEARCH jobs USING COVERING INDEX ix_jobs_project_{found}" in reads[1]
     with database.read() as connection:
         assert connection.execute(sa.select(jobs_table.c.id).where(jobs_table.c.state == State.QUEUED)).all() == []

@@ -14,7 +14,7 @@ from service.store.engine import open_database
 from worker.process.presence import worker_presence
 
 url = sys.argv[1]
-worker_presence("host-1-a", url, 0.001)
+worker_presence("host-1-a", ["cpu"], url, 0.001)
 for number in range(8):
     child = os.fork()
     if child == 0:

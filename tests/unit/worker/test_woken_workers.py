@@ -11,11 +11,14 @@ from worker.machine.devices import CPU
 from worker.process import celery_app
 
 
-def test_a_message_wakes_a_worker_for_the_job_that_is_next(
+def test_a_message_wakes_a_worker_for_the_job_of_its_queues_that_is_next(
     empty_sqlite: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = WorkerContext(Settings(home=blobs.home), open_database(empty_sqlite), blobs, CPU, lambda: False)
+    context = WorkerContext(
+        Settings(home=blobs.home), open_database(empty_sqlite), blobs, CPU, lambda: False, queues=["cpu"]
+    )
     info, done = add_dataset(context.database), []
+    add_job(context.database, info, "job_of_gpu", priority=9, model={"name": "ft_transformer"})
     for job_id, priority in (("job_last", 0), ("job_first", 9)):
         add_job(context.database, info, job_id, priority=priority)
     monkeypatch.setattr(celery_app, "worker_context", lambda: context)
