@@ -4,15 +4,15 @@ import mimetypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from service.actions.find import find_dataset
 from service.domain.dataset import DatasetInfo
 from service.domain.errors import Conflict, NotFound, invalid
 from service.ingest.amendments import Amendment, read_amendments
 from service.ingest.limits import Limits
+from service.ingest.rewritten.apart import rewritten_apart
 from service.ingest.rewritten.edits import Edits
-from service.ingest.rewritten.forms import rewritten
 from service.ingest.writers.images import to_zip
 from service.ingest.writers.tables import to_csv, to_jsonl, to_manifest, to_parquet
 from service.ingest.writers.view import ADDED, View
@@ -54,12 +54,19 @@ class Download:
 
 
 def download(
-    services: Services, dataset_id: str, form: str, columns: Sequence[str] = (), *, raw: bool = False
+    services: Services,
+    dataset_id: str,
+    form: str,
+    columns: Sequence[str] = (),
+    *,
+    raw: bool = False,
+    check: Callable[[], None],
 ) -> Download:
     """A dataset in one of `FORMATS`, with the columns of `ADDED` that are asked for; for `raw` see View.
 
     Raises NotFound, Invalid for other columns, and Conflict where the dataset is not to be had in this form: `formats` says
-    in which it is.
+    in which it is. Of an upload that is written again also TooMany, TooLarge and StorageFull; `check` is called while that begins,
+    and what it raises ends it.
     """
     info = find_dataset(services, dataset_id)
     if not services.blobs.canonical(dataset_id).exists():
@@ -71,7 +78,7 @@ def download(
     if columns and amendments is None:
         raise _refused("what was changed in it was not written down, as the dataset is of an older version", info)
     if form == "original":
-        return _original(services, info, amendments, tuple(columns))
+        return _original(services, info, amendments, tuple(columns), check)
     own = OWN_FORMS[form]
     if own.images and info.modality != "image":
         is_whole = info.lineage is None and find_original(services.blobs, info.id) is not None
@@ -93,7 +100,11 @@ def _amendments(services: Services, info: DatasetInfo) -> dict[int, Amendment] |
 
 
 def _original(
-    services: Services, info: DatasetInfo, amendments: Mapping[int, Amendment] | None, columns: tuple[str, ...]
+    services: Services,
+    info: DatasetInfo,
+    amendments: Mapping[int, Amendment] | None,
+    columns: tuple[str, ...],
+    check: Callable[[], None],
 ) -> Download:
     original = find_original(services.blobs, info.id)
     if original is None or amendments is None:
@@ -109,7 +120,8 @@ def _original(
     edits = _edits(services, info, amendments, columns)
     limits = Limits(max_expanded_bytes=services.settings.max_expanded_bytes)
     try:
-        content = rewritten(original, _label(info, original), edits, limits, services.blobs.uploads)
+        label, scratch = _label(info, original), services.blobs.uploads
+        content = rewritten_apart(services.ingests, original, label, edits, limits, scratch, check)
     except Conflict as error:
         raise _refused(error.detail.partition(";")[0], info) from error
     return Download(_corrected(original.name) if changed else original.name, media_type, content)
@@ -127,19 +139,19 @@ def _edits(
         labels={index: one.label for index, one in changed.items() if one.label is not None},
         removed=frozenset(index for index, one in changed.items() if one.label is None),
         ids={index: one.id for index, one in changed.items()},
-        kept=partial(_kept, services, info, frozenset(changed)),
+        kept=partial(_kept, services.blobs.canonical(info.id).resolve(), tuple(info.classes), frozenset(changed)),
         columns=columns,
         added=added,
     )
 
 
-def _kept(services: Services, info: DatasetInfo, changed: frozenset[int]) -> Iterator[tuple[int, str]]:
-    with open_parquet(services.blobs.canonical(info.id)) as file:
+def _kept(data: Path, classes: Sequence[str], changed: frozenset[int]) -> Iterator[tuple[int, str]]:
+    with open_parquet(data) as file:
         for group in range(file.metadata.num_row_groups):
             table = file.read_row_group(group, columns=["index", "label"])
             for index, label in zip(*(table.column(name).to_pylist() for name in ("index", "label")), strict=True):
                 if index not in changed:
-                    yield index, info.classes[label]
+                    yield index, classes[label]
 
 
 def _label(info: DatasetInfo, original: Original) -> str:

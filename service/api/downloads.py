@@ -1,15 +1,17 @@
 """Datasets as files."""
 
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
 from service.actions.download import FORMATS, OWN_FORMS, download
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency
+from service.api.http.wanted import check_wanted
 from service.domain.errors import invalid
 from service.domain.spreadsheet import HEADERS, RAW
 from service.ingest.streams import gathered
@@ -29,10 +31,11 @@ _FILE: dict[str, Any] = {
     "/datasets/{dataset_id}/download",
     summary="The dataset as a file, corrected where it is a corrected one",
     response_class=StreamingResponse,
-    responses=problems(404, 409, 422) | {200: _FILE},
+    responses=problems(404, 409, 413, 422, 429, 507) | {200: _FILE},
 )
 def download_dataset(
     dataset_id: str,
+    request: Request,
     services: ServicesDependency,
     form: Annotated[
         str,
@@ -59,7 +62,7 @@ def download_dataset(
     if form not in FORMATS:
         raise invalid(["query", "format"], f"must be one of {', '.join(FORMATS)}")
     asked = tuple(filter(None, (columns or "").split(",")))
-    file = download(services, dataset_id, form, asked, raw=raw)
+    file = download(services, dataset_id, form, asked, raw=raw, check=partial(check_wanted, request))
     headers = {
         "Content-Disposition": _attachment(file.name),
         "X-Content-Type-Options": "nosniff",

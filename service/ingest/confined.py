@@ -42,7 +42,7 @@ _MEMORY, _SECONDS, _EXPANDED = "SUSPECTS_INGEST_MEMORY_BYTES", "SUSPECTS_INGEST_
 _ingested: TypeAdapter[Ingested] = TypeAdapter(Ingested)
 
 
-class _ToRead(Protocol):
+class ToRead(Protocol):
     """One upload that is to be read. `found` does it, and gives JSON."""
 
     @property
@@ -113,9 +113,13 @@ class IngestProcesses:
 
     def network_content(self, source: Path, max_bytes: int, check: Callable[[], None]) -> dict[str, Any]:
         """What `network_content` gives and raises, and further as `ingest`."""
-        with self._place(check):
-            found: dict[str, Any] = _read_apart(_NetworkReading(source.resolve(), max_bytes), self._confinement, check)
+        found: dict[str, Any] = self.run(_NetworkReading(source.resolve(), max_bytes), check)
         return found
+
+    def run(self, reading: ToRead, check: Callable[[], None]) -> Any:
+        """What its `found` gives and raises, and further as `ingest`."""
+        with self._place(check):
+            return _read_apart(reading, self._confinement, check)
 
     @contextmanager
     def _place(self, check: Callable[[], None]) -> Iterator[None]:
@@ -141,7 +145,7 @@ def _context() -> Any:
     return context
 
 
-def _read_apart(reading: _ToRead, confinement: Confinement, check: Callable[[], None]) -> Any:
+def _read_apart(reading: ToRead, confinement: Confinement, check: Callable[[], None]) -> Any:
     """Read in a process of its own, which has ended when this returns or raises."""
     size = reading.source.stat().st_size
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -222,7 +226,7 @@ def _too_much_memory(confinement: Confinement) -> TooLarge:
     )
 
 
-def _read(sender: Connection, reading: _ToRead, confinement: Confinement) -> None:
+def _read(sender: Connection, reading: ToRead, confinement: Confinement) -> None:
     """Read an upload under limits and send what came of it: the main function of the process."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confinement.enter(reading.source.stat().st_size)

@@ -7,10 +7,11 @@ try:
     import pyarrow as pa
 
     from service.ingest import confined
+    from service.ingest.rewritten import apart
 
     pa.scalar(None, pa.string())  # loads pandas, where that is installed
 finally:
     gc.freeze()  # so that the processes share this memory
     gc.enable()
 
-__all__ = ["confined"]
+__all__ = ["apart", "confined"]

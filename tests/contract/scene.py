@@ -1,5 +1,6 @@
 """A service with something of everything, of which every status can be asked for."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,10 @@ class Scene:
         add_job(services.database, self.info, "job_5")
         finish(services.database, "job_5", self.info)
         images = form(image_zip(["a/1.png", "b/1.png"]), "images.zip", {"id": "file_name"})
-        self.made = {"images": client.post("/datasets", **images).json()["id"], **self.deliveries()}
+        trees = form(gzip.compress(b"kind,size\noak,1\nelm,2\n"), "trees.csv.gz", {"label": "kind"})
+        uploads = {"images": images, "trees": trees}
+        self.made = {name: client.post("/datasets", **sent).json()["id"] for name, sent in uploads.items()}
+        self.made |= self.deliveries()
         self.networks()
         for name in ("con_1", "con_2"):
             self.connection(name, tool.url)
@@ -121,8 +125,9 @@ class Scene:
         self.change("settings", self.services.settings.model_copy(update={"max_waiting_jobs": 1}))
 
     def small(self) -> None:
-        """Take only tiny files from now on."""
-        self.change("settings", self.services.settings.model_copy(update={"max_upload_bytes": 10}))
+        """Take only tiny files from now on, and give none that was larger."""
+        sizes = dict.fromkeys(("max_upload_bytes", "max_expanded_bytes"), 10)
+        self.change("settings", self.services.settings.model_copy(update=sizes))
 
     def no_database(self) -> None:
         """Take the database away."""
@@ -150,7 +155,7 @@ class Scene:
         self.change("vault", Vault(self.services.settings.model_copy(update={"secret_keys": key})))
 
     def full_disk(self) -> None:
-        """Let the next upload, or the next version, land on a device that is always full."""
+        """Let the next upload, version or file that is written again land on a device that is always full."""
         (self.services.blobs.uploads / "chosen.part").symlink_to("/dev/full")
         self.services.blobs.dataset("ds_full").mkdir(parents=True)
         self.services.blobs.canonical("ds_full").symlink_to("/dev/full")

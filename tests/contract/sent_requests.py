@@ -16,6 +16,7 @@ SETUP = {"project": "7.1795433057", "schema": TEXT_CONFIG, "access_token": "0" *
 QUESTION = {**SETUP, "label_config": TEXT_CONFIG, "tasks": [{"id": 1, "data": {"text": "words"}}]}
 DATASET, NO_DATASET = {"dataset_id": "ds_1"}, {"dataset_id": "ds_0"}
 OPINIONS = {"name": "second annotator", "labels": {"row-1": "cat"}}
+WRITTEN_AGAIN: Sent = {"params": {"format": "original", "columns": "previous_label"}}
 BROKEN: Sent = {"content": b"{", "headers": {"Content-Type": "application/json"}}
 
 
@@ -254,7 +255,10 @@ SENT: dict[tuple[str, str], dict[int, tuple[dict[str, str], Sent]]] = {
         200: (DATASET, {"params": {"format": "csv"}}),
         404: (NO_DATASET, {}),
         409: (DATASET, {"params": {"format": "original"}}),
+        413: ({"dataset_id": "trees"}, WRITTEN_AGAIN),
         422: (DATASET, {"params": {"format": "docx"}}),
+        429: ({"dataset_id": "trees"}, WRITTEN_AGAIN),
+        507: ({"dataset_id": "trees"}, WRITTEN_AGAIN),
     },
     ("get", "/datasets/{dataset_id}/verified"): {
         200: (DATASET, {}),
