@@ -202,6 +202,10 @@ def _message(msg: object) -> str:
     return str(msg).removeprefix("Value error, ")
 
 
+# What code raises that finds a file missing, fewer rows than it has counted, or no value where there was one.
+_LOST_WHILE_READ = (FileNotFoundError, ValueError, LookupError, TypeError)
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of the application with problem details."""
     app.add_exception_handler(SuspectsError, _suspects_error)
@@ -209,7 +213,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(sa.exc.OperationalError, _database_error)
-    app.add_exception_handler(FileNotFoundError, _lost_file)
+    for kind in _LOST_WHILE_READ:
+        app.add_exception_handler(kind, _deleted_while_read)
     app.add_exception_handler(Exception, _unforeseen)
 
 
@@ -258,15 +263,16 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
     return problem(503, "unavailable", "the database cannot be reached; try again soon", headers=headers)
 
 
-def _lost_file(request: Request, error: Exception) -> JSONResponse:
-    """Not found, where the job or the dataset of the path was deleted while it was read."""
+def _deleted_while_read(request: Request, error: Exception) -> JSONResponse:
+    """Not found, where the job or the dataset of the path was deleted while it was read. Raises any other error again."""
     services = request.app.state.services
     with services.database.read() as connection:
         for name, get in (("job_id", jobs.get), ("dataset_id", datasets.get)):
             wanted = request.path_params.get(name)
             if wanted is not None and get(connection, wanted) is None:
+                log.info("deleted while it was read", exc_info=error)
                 return problem_response(NotFound(f"{wanted} was deleted in the meantime"))
-    return _unforeseen(request, error)
+    raise error
 
 
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:
