@@ -1,41 +1,19 @@
 """Jobs over HTTP."""
 
 import json
-import threading
-from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-import redis
 
-from service.actions.submit import check_room
-from service.background.wake import wake_due
-from service.domain.errors import TooMany
 from service.domain.job import JobError
-from service.queue import CeleryQueue
 from service.services import Services
-from service.settings import JOB_TASK, Settings
+from service.settings import Settings
 from service.store import jobs
-from service.store.leases import LeaseWatch
-from tests.builders import CSV, LEASE, NOON, add_dataset, add_finished, add_job, form
+from tests.builders import LEASE, NOON, add_dataset, add_finished, add_job, form
 from tests.log_lines import wait_for_line
-
-
-def messages(settings: Settings, priority: int = 0, queue: str = "cpu") -> list[dict[str, Any]]:
-    """What waits in the broker's list of a queue for this API priority."""
-    step = 9 - priority
-    with redis.Redis.from_url(settings.broker_url) as broker:
-        return [json.loads(raw) for raw in broker.lrange(f"{queue}\x06\x16{step}" if step else queue, 0, -1)]
-
-
-def submit(client: httpx.Client, **body: Any) -> dict[str, Any]:
-    response = client.post("/jobs", json=body)
-    assert response.status_code == 202, response.text
-    found: dict[str, Any] = response.json()
-    return found
+from tests.submissions import messages, submit
 
 
 def test_a_job_echoes_every_resolved_value(client: httpx.Client, services: Services) -> None:
@@ -63,64 +41,6 @@ def test_a_job_echoes_every_resolved_value(client: httpx.Client, services: Servi
     assert job["links"]["suspects"] == f"/jobs/{job['id']}/suspects"
     assert (job["error"], job["result"], job["finished_at"]) == (None, None, None)
     assert client.get(f"/jobs/{job['id']}").json() == job
-
-
-def test_the_queue_hears_of_a_job_by_name_and_priority(
-    client: httpx.Client, services: Services, settings: Settings
-) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    for priority in (0, 4, 9):
-        job = submit(client, dataset=info.id, priority=priority)
-        (message,) = messages(settings, priority)
-        assert message["headers"]["task"] == JOB_TASK
-        assert job["id"] in message["headers"]["argsrepr"]
-    assert services.queue.depth() == 3
-
-
-def test_a_dead_broker_neither_fails_nor_loses_a_job(
-    client: httpx.Client, services: Services, settings: Settings
-) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    away = CeleryQueue(settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
-    live = services.queue
-    object.__setattr__(services, "queue", away)
-    job = submit(client, dataset=info.id)
-    assert client.get("/readyz").json()["checks"]["broker"]["ok"] is False
-    object.__setattr__(services, "queue", live)
-    away.close()
-    later = services.now() + 2 * LEASE
-    assert wake_due(replace(services, queue=away, now=lambda: later)) == 0
-    assert wake_due(replace(services, now=lambda: later)) == 1
-    assert job["id"] in messages(settings)[0]["headers"]["argsrepr"]
-
-
-def test_a_message_that_the_broker_lost_is_sent_again_within_seconds_whatever_else_waits(
-    client: httpx.Client, services: Services, settings: Settings
-) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    lost, cancelled = submit(client, dataset=info.id), submit(client, dataset=info.id, priority=3)
-    submit(client, dataset=info.id)
-    client.post(f"/jobs/{cancelled['id']}/cancel")  # its message stays
-    with redis.Redis.from_url(settings.broker_url) as broker:
-        name = "cpu\x06\x169"
-        (first,) = [raw for raw in broker.lrange(name, 0, -1) if lost["id"].encode() in raw]
-        broker.lrem(name, 1, first)
-        broker.rpush("cpu", b"not ours")
-    assert wake_due(services) == 0  # a worker may have taken it
-    soon = services.now() + timedelta(seconds=5)
-    assert wake_due(replace(services, now=lambda: soon)) == 1
-    assert (services.queue.waiting() or set()) >= {lost["id"], cancelled["id"]}
-    assert wake_due(replace(services, now=lambda: soon + timedelta(hours=1))) == 0
-
-
-def test_the_sweep_tells_nobody_twice_while_the_message_still_waits(
-    client: httpx.Client, services: Services, settings: Settings
-) -> None:
-    submit(client, dataset=add_dataset(services.database, blobs=services.blobs).id)
-    moments = [services.now() + later * 2 * LEASE for later in range(1, 4)]
-    for moment in moments:
-        assert wake_due(replace(services, now=partial(lambda at: at, moment))) == 0
-    assert services.queue.depth() == 1
 
 
 def test_one_command_uploads_and_submits(client: httpx.Client) -> None:
@@ -312,29 +232,6 @@ def test_an_unknown_kind_of_body_is_refused(client: httpx.Client) -> None:
     assert client.post("/jobs").status_code == 415
 
 
-def test_a_full_queue_says_when_to_come_back(client: httpx.Client, services: Services) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    object.__setattr__(services, "settings", services.settings.model_copy(update={"max_waiting_jobs": 2}))
-    submit(client, dataset=info.id)
-    submit(client, dataset=info.id)
-    response = client.post("/jobs", json={"dataset": info.id})
-    assert (response.status_code, int(response.headers["Retry-After"]) > 0) == (429, True)
-
-
-def test_a_lease_that_ran_out_is_told_in_the_metrics(client: httpx.Client, services: Services) -> None:
-    add_job(services.database, add_dataset(services.database, blobs=services.blobs), "job_1")
-    with services.database.write() as connection:
-        assert jobs.claim(connection, "job_1", "w", LEASE, services.now())
-    clock = [0.0]
-    object.__setattr__(services, "leases", LeaseWatch(lambda: clock[0]))
-    for _ in range(6):
-        wake_due(services)
-        clock[0] += services.settings.lease_seconds
-    told = client.get("/metrics").text
-    assert "\nsuspects_leases_expired_total 1.0\n" in told
-    assert '\nsuspects_jobs_ended_total{state="completed"} 0.0\n' in told
-
-
 def test_the_line_of_a_submission_has_the_id_of_its_job(
     client: httpx.Client, services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -343,84 +240,6 @@ def test_the_line_of_a_submission_has_the_id_of_its_job(
     lines = [json.loads(line) for line in wait_for_line(capsys, '"path": "/jobs"')]
     (line,) = (one for one in lines if one.get("path") == "/jobs")
     assert line["job"] == job["id"]
-
-
-def test_a_full_queue_of_one_project_is_no_matter_of_another(client: httpx.Client, services: Services) -> None:
-    object.__setattr__(services, "settings", services.settings.model_copy(update={"max_waiting_jobs": 2}))
-    other = services.of("other")
-    info = add_dataset(other.database, "ds_other", services.blobs)
-    for number in range(2):
-        add_job(other.database, info, f"job_other{number}")
-    mine = add_dataset(services.database, blobs=services.blobs)
-    submit(client, dataset=mine.id)
-    with other.database.read() as connection, pytest.raises(TooMany, match="2 jobs of this project"):
-        check_room(other, connection)
-
-
-def test_a_key_makes_one_job_with_the_same_answer(client: httpx.Client, services: Services, settings: Settings) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    key = {"Idempotency-Key": "k-1"}
-    first = client.post("/jobs", json={"dataset": info.id}, headers=key)
-    # What is left out and what is spelt out are the same.
-    again = client.post("/jobs", json={"priority": 0, "dataset": info.id}, headers=key)
-    assert (again.status_code, again.json()) == (first.status_code, first.json())
-    assert again.headers["Location"] == first.headers["Location"]
-    other = client.post("/jobs", json={"dataset": info.id, "priority": 1}, headers=key)
-    assert (other.status_code, other.json()["errors"][0]["loc"]) == (422, ["header", "Idempotency-Key"])
-    assert client.get("/jobs").json()["total"] == len(messages(settings)) == 1
-
-
-def test_a_key_binds_the_file_and_the_route(client: httpx.Client) -> None:
-    key = {"Idempotency-Key": "k-1"}
-    spec = {"dataset": {"label": "animal"}}
-    first = client.post("/jobs", **form(spec=spec), headers=key)
-    assert client.post("/jobs", **form(spec=spec), headers=key).json() == first.json()
-    assert client.post("/jobs", **form(CSV + b"1,red,cat\n", spec=spec), headers=key).status_code == 422
-    assert client.post("/datasets", **form(spec=spec["dataset"]), headers=key).status_code == 422
-    uploaded = client.post("/datasets", **form(spec=spec["dataset"]), headers={"Idempotency-Key": "k-2"})
-    assert client.post("/datasets", **form(spec={}), headers={"Idempotency-Key": "k-2"}).status_code == 422
-    # Within a job a dataset comes without the account of its columns.
-    within = first.json()["dataset"]
-    assert within == {name: uploaded.json()[name] for name in within} | {"columns": []}
-
-
-def test_a_deleted_job_frees_its_key(client: httpx.Client, services: Services) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    key = {"Idempotency-Key": "k-1"}
-    first = client.post("/jobs", json={"dataset": info.id}, headers=key).json()
-    client.post(f"/jobs/{first['id']}/cancel")
-    client.delete(f"/jobs/{first['id']}")
-    assert client.post("/jobs", json={"dataset": info.id, "priority": 1}, headers=key).status_code == 202
-
-
-@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"])
-def test_a_key_has_a_form(client: httpx.Client, key: str) -> None:
-    assert client.post("/jobs", json={}, headers={"Idempotency-Key": key}).status_code == 400
-
-
-@pytest.mark.parametrize("kind", ["json", "form"])
-def test_one_key_sent_many_times_at_once_makes_one_job(
-    client: httpx.Client, server: str, services: Services, kind: str
-) -> None:
-    info = add_dataset(services.database, blobs=services.blobs)
-    start, ids = threading.Barrier(6), []
-    body: dict[str, Any] = (
-        {"json": {"dataset": info.id}} if kind == "json" else form(spec={"dataset": {"label": "animal"}})
-    )
-
-    def run() -> None:
-        start.wait()
-        response = httpx.post(f"{server}/jobs", **body, headers={"Idempotency-Key": "k"}, timeout=60, trust_env=False)
-        ids.append(response.json().get("id", response.text))
-
-    threads = [threading.Thread(target=run) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(ids) == 6
-    assert {job["id"] for job in client.get("/jobs").json()["items"]} == set(ids)
-    assert len(set(ids)) == 1
 
 
 def test_a_job_is_cancelled_once_and_retried_with_a_new_message(
