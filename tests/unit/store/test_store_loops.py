@@ -117,7 +117,7 @@ def test_a_burst_of_reviews_begins_one_job_over_the_corrected_dataset(
     assert version.lineage is not None
     assert (version.lineage.parent, version.lineage.job, version.lineage.removed) == ("ds_1", "job_1", 40)
     with redis.Redis.from_url(settings.broker_url) as broker:
-        assert sum(broker.llen(key) for key in broker.keys("jobs*")) == 1
+        assert sum(broker.llen(key) for key in broker.keys("cpu*")) == 1
 
 
 def test_services_that_look_at_once_begin_one_job(
