@@ -270,7 +270,7 @@ def _deleted_while_read(request: Request, error: Exception) -> JSONResponse:
         for name, get in (("job_id", jobs.get), ("dataset_id", datasets.get)):
             wanted = request.path_params.get(name)
             if wanted is not None and get(connection, wanted) is None:
-                log.info("deleted while it was read", exc_info=error)
+                log.info("deleted while it was read", error=repr(error))
                 return problem_response(NotFound(f"{wanted} was deleted in the meantime"))
     raise error
 
