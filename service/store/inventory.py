@@ -237,9 +237,8 @@ def _sizes_by_folder(home: Path, found: Iterable[Leftover]) -> dict[str, int]:
     """Bytes by kind and folder of `home`, as in "orphan datasets", the largest first."""
     told = Counter[str]()
     for one in found:
-        told[one.kind if one.kind == "checkpoints" else f"{one.kind} {one.path.relative_to(home).parts[0]}"] += (
-            one.bytes
-        )
+        folder = one.path.relative_to(home).parts[0]
+        told[one.kind if one.kind == "checkpoints" else f"{one.kind} {folder}"] += one.bytes
     return dict(told.most_common())
 
 

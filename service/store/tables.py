@@ -434,7 +434,8 @@ counters = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False),
 )
 
-# Who did what, when and from where. Triggers of migrations refuse to change a row, or to delete one that `audit_log_retention` does not name.
+# Who did what, when and from where. Triggers of migrations refuse to change a row. They let a row be deleted only where it is
+# older than `audit_log_retention` says.
 audit_log = sa.Table(
     "audit_log",
     metadata,

@@ -1,7 +1,9 @@
 """Order in which waiting jobs are begun: a fair share for each project.
 
-Of the jobs that a worker takes by their queues, and of no others: a project with many jobs on GPUs waits for them nowhere else. The project with the fewest jobs at work comes first; of several such, the one whose last job began the longest ago. Within a project the
+The project with the fewest jobs at work comes first; of several such, the one whose last job began the longest ago. Within a project the
 higher priority comes first, then the older job. So no project waits behind all jobs of another, whatever their number and priority.
+
+Only jobs of the queues that the worker takes are looked at and counted. What a project has at work on GPUs does not delay its other jobs.
 """
 
 from collections.abc import Collection
