@@ -14,7 +14,6 @@ from service.domain.errors import Conflict, SuspectsError
 from service.domain.job import State
 from service.domain.rescoring import FEWEST_VERIFIED
 from service.services import Services
-from service.settings import ANY_QUEUE
 from service.store import audits, jobs, news, rankings, rescorings, reviews, versions, workers
 from service.store.answers import answers
 from service.store.clock import database_time
@@ -55,8 +54,7 @@ def rescore_due(services: Services) -> int:
     with services.database.write() as connection:
         waiting = rescorings.take_due(connection, settings.lease, settings.max_attempts, services.now())
         takers = workers.takers(connection, settings.heartbeat_seconds, database_time(connection))
-    # Any worker may do it; one of an earlier version reads no other queue.
-    queue = ANY_QUEUE if takers.older else "gpu" if "cpu" in takers.missing else "cpu"
+    queue = takers.message_queue("gpu" if "cpu" in takers.missing else "cpu")  # any worker may do it
     for sent, (job_id, priority) in enumerate(waiting):
         if not services.queue.wake_rescoring(job_id, priority, queue):
             return sent

@@ -9,7 +9,6 @@ import structlog
 
 from service.domain.job_queue import JOB_QUEUES
 from service.services import Services
-from service.settings import ANY_QUEUE
 from service.store import counters, jobs, leases, workers
 from service.store.clock import database_time
 
@@ -26,8 +25,7 @@ def wake_due(services: Services) -> int:
         if not jobs.any_due(connection, _ON_ITS_WAY, services.now()):
             return 0
         takers = workers.takers(connection, services.settings.heartbeat_seconds, database_time(connection))
-    # While workers of an earlier version are alive, which read no other queue.
-    waiting = services.queue.waiting([ANY_QUEUE] if takers.older else JOB_QUEUES)
+    waiting = services.queue.waiting(list(dict.fromkeys(map(takers.message_queue, JOB_QUEUES))))
     if waiting is None:
         return 0  # the broker cannot be reached; what is due now is due at the next sweep
     with services.database.write() as connection:
@@ -35,7 +33,7 @@ def wake_due(services: Services) -> int:
         for missing in takers.missing:
             jobs.say_untaken(connection, missing)
     for sent, (job_id, priority, queue) in enumerate(due):
-        if not services.queue.wake(job_id, priority, ANY_QUEUE if takers.older else queue):
+        if not services.queue.wake(job_id, priority, takers.message_queue(queue)):
             return sent
     return len(due)
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from service.domain.job_queue import JOB_QUEUES, JobQueue
+from service.settings import ANY_QUEUE
 from service.store.tables import worker_processes, workers
 
 _FORGOTTEN = timedelta(days=1)
@@ -43,6 +44,10 @@ class Takers:
     by_queue: dict[JobQueue, int]
     older: int
     missing: list[JobQueue]
+
+    def message_queue(self, wanted: JobQueue) -> str:
+        """Where a message for this queue is sent: workers of an earlier version read one queue for all jobs."""
+        return ANY_QUEUE if self.older else wanted
 
 
 def record_heartbeat(
