@@ -21,7 +21,18 @@ from service.domain.signal import SIGNALS
 from service.domain.specs import JobRequest, JobSpec
 from service.domain.stage import FIRST
 from service.services import Services
-from service.store import datasets, evidence, job_events, jobs, leases, ranking_columns, rankings, rescorings, workers
+from service.store import (
+    datasets,
+    evidence,
+    first_rankings,
+    job_events,
+    jobs,
+    leases,
+    ranking_columns,
+    rankings,
+    rescorings,
+    workers,
+)
 from service.store.blobs import Blobs
 from service.store.clock import database_time
 from service.store.engine import Database
@@ -275,8 +286,8 @@ def finish(
 def give_first_ranking(services: Services, held: Claim, info: DatasetInfo, table: pa.Table | None = None) -> None:
     """Do what a worker does with the first ranking of a job that it has claimed."""
     table = ranking(info, ["mislabeled"]) if table is None else table
-    ranking_columns.save(services.blobs.ranking(held.job_id, FIRST), table, ["mislabeled"])
     first = {**result(len(table), ["mislabeled"]), "stage": "quick", "confidence": "order"}
+    first_rankings.save(services.blobs.ranking(held.job_id, FIRST), table, first, {})
     with services.database.write() as connection:
         jobs.record_first(connection, held, first, NOON)
         rankings.save(connection, held.job_id, table)

@@ -13,6 +13,7 @@ from service.actions.find import find_dataset_of_job
 from service.actions.rows_in_part import rows_in_part
 from service.actions.rows_in_region import rows_in_region
 from service.domain.label_part import LabelPart
+from service.domain.stage import FIRST, Stage
 from service.services import Services
 from service.store import rankings, searched_texts
 from service.store.jobs import Job
@@ -29,7 +30,7 @@ class SuspectQuery:
 
     `disagrees`: whether the suggested label differs from the given one. `reviewed`: whether a decision holds of the sample,
     `decision`: which, in terms of the labels that the job ranked. `search` is part of its id, or of its text. `region` is a
-    line for `service.domain.region`. `part` is one of both parts of each label.
+    line for `service.domain.region`. `part` is one of both parts of each label. `stage` is that of the ranking; None for the newest.
     """
 
     by: str = "mislabeled"
@@ -44,11 +45,12 @@ class SuspectQuery:
     search: str | None = None
     region: str | None = None
     part: LabelPart | None = None
+    stage: Stage | None = None
 
     @property
     def filters(self) -> bool:
         """Whether anything is filtered."""
-        return replace(self, by="") != _UNFILTERED
+        return replace(self, by="", stage=None) != _UNFILTERED
 
 
 _UNFILTERED = SuspectQuery(by="")
@@ -103,11 +105,11 @@ class Selection:
 def select(
     services: Services, connection: sa.Connection, job: Job, query: SuspectQuery, ids: Sequence[str] | None = None
 ) -> Selection:
-    """The samples of a completed job that `query` matches, those called `ids` alone where they are given.
+    """The samples of a ranked job that `query` matches, those called `ids` alone where they are given.
 
     It reads columns in files, not the table: milliseconds for a million samples, whatever the filters and the signal.
     """
-    ranking = services.open_rankings.get(connection, services.blobs, job.id)
+    ranking = _opened(services, connection, job, query)
     order = ranking.columns.order(connection, job.id, query.by)
     if ids is None and not query.filters:
         return Selection(ranking.columns, order, len(order))
@@ -120,6 +122,11 @@ def select(
         if ids is None:
             kept = services.open_rankings.selected.put(key, kept)
     return Selection(ranking.columns, order, len(kept), kept)
+
+
+def _opened(services: Services, connection: sa.Connection, job: Job, query: SuspectQuery) -> OpenRanking:
+    version = FIRST if query.stage == "quick" else None
+    return services.open_rankings.get(connection, services.blobs, job.id, version)
 
 
 def _kept(
@@ -144,7 +151,7 @@ def passing_rows(
     services: Services, connection: sa.Connection, job: Job, query: SuspectQuery, ids: Sequence[str] | None = None
 ) -> Array | None:
     """Which rows of the columns pass every filter of `query` but that by score: bool n; None for all."""
-    ranking = services.open_rankings.get(connection, services.blobs, job.id)
+    ranking = _opened(services, connection, job, query)
     columns = ranking.columns
     passing: list[Array] = []
     for codes, names, value in (

@@ -11,7 +11,8 @@ from pydantic import FiniteFloat
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
 
-from service.actions.find import check_class, check_signal, known_dataset_of_job, known_job, ranked
+from service.actions.find import check_class, check_signal, known_dataset_of_job, known_job
+from service.actions.ranking_stage import at_stage
 from service.actions.select_suspects import Selection, SuspectQuery, select
 from service.api.exports.ranking import ToolNames, export_ranking
 from service.api.http import negotiation, paging
@@ -19,6 +20,7 @@ from service.api.http.authentication import authorize, authorized
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency, services_of
 from service.api.schemas.samples import SuspectPage
+from service.api.schemas.stage import STAGE
 from service.api.views.ranked_items import RankedPage, ranked_items
 from service.domain.confidence import told_confidence
 from service.domain.errors import invalid
@@ -28,7 +30,7 @@ from service.domain.label_part import LabelPart
 from service.domain.region import LONGEST, parse_region
 from service.domain.review import StandingDecision
 from service.domain.spreadsheet import HEADERS, RAW
-from service.domain.stage import stage_of
+from service.domain.stage import Stage, stage_of
 from service.domain.verdict import FLAGGED, Verdict
 from service.services import Services
 from service.store.jobs import Job
@@ -143,6 +145,9 @@ async def _query(
             description="Only rows in this part of their label, as GET /jobs/{id}/groups shows it; goes with `label`."
         ),
     ] = None,
+    stage: Annotated[
+        Stage | None, Query(description="Which ranking of the job; the newest when left out. " + STAGE)
+    ] = None,
 ) -> SuspectQuery:
     if region is not None:
         try:
@@ -150,7 +155,19 @@ async def _query(
         except ValueError as error:
             raise invalid(["query", "region"], str(error)) from error
     return SuspectQuery(
-        by, label, suggested, verdict, min_score, min_confidence, disagrees, reviewed, decision, q or None, region, part
+        by,
+        label,
+        suggested,
+        verdict,
+        min_score,
+        min_confidence,
+        disagrees,
+        reviewed,
+        decision,
+        q or None,
+        region,
+        part,
+        stage,
     )
 
 
@@ -219,7 +236,7 @@ def list_suspects(
 
     `rank` is the place in the whole ranking by this signal, whatever the filters. `offset` goes to any place of the filtered
     list, `cursor` on from the page before, also where reviews have changed the list since. A job that trains a network on a table gives a
-    first ranking while it computes (`stage`: quick).
+    first ranking while it computes, which can be asked for afterwards too (`stage=quick`).
     """
     form = negotiation.choose(name, accept, _MEDIA_TYPES, "a ranking")
     asked = _Asked(form, query, names, signals, raw, limit, cursor, offset, ids)
@@ -229,7 +246,7 @@ def list_suspects(
 
 def _answer(services: Services, job_id: str, asked: "_Asked", request: Request) -> Response:
     with services.database.read() as connection:
-        job = ranked(known_job(services, connection, job_id))
+        job = at_stage(services, known_job(services, connection, job_id), asked.query.stage)
         _checked(services, connection, job, asked.query, asked.signals)
         if asked.form == "json":
             content, following = _kept_page(services, connection, job, asked)
@@ -286,7 +303,7 @@ def _page(services: Services, connection: sa.Connection, job: Job, asked: _Asked
         # The place in the whole ranking: it stays where it is while reviews change what the filters keep.
         start = found.start_after(paging.decode(asked.cursor, marked, tuple[paging.Index])[0])
     part = found.part(start, start + (asked.limit if wanted is None else _NAMED))
-    page = RankedPage(query.by, part.index, part.ranks.tolist(), start + 1, asked.signals)
+    page = RankedPage(found.columns, query.by, part.index, part.ranks.tolist(), start + 1, asked.signals)
     items = ranked_items(services, connection, job, page)
     more = len(part) > 0 and start + len(part) < len(found)
     following = paging.encode(marked, [page.ranks[-1]]) if more else None
@@ -315,7 +332,9 @@ def _flagged(counted: Mapping[str, int], query: SuspectQuery) -> int:
 
 def _file(services: Services, job: Job, found: Selection, asked: _Asked) -> Response:
     form, by = EXPORT_FORMATS[asked.form], asked.query.by
-    headers = {"Content-Disposition": f'attachment; filename="{job.id}-{by}.{form.suffix}"', "Vary": "Accept"}
+    stage = "-quick" if asked.query.stage == "quick" else ""
+    name = f"{job.id}-{by}{stage}.{form.suffix}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Vary": "Accept"}
     content = export_ranking(services, job, by, found, form, asked.names, asked.signals, raw=asked.raw)
     if not asked.raw and form.media_type.startswith("text/csv"):
         headers |= HEADERS

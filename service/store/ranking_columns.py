@@ -12,6 +12,7 @@ samples, ordered by their index in the dataset; a *row* below is a place in that
 `wrong`               f4 n     probability that the given label is wrong
 `part`                int8 n   1 in the tighter part of its label, 2 in the looser one, 0 where the label has none
 `map-pca`, `map-umap` f4 nx2  coordinates on a map of the samples; NaN for those that it leaves out
+`score-SIGNAL`        float64 n the scores; a first ranking alone, as those of any other are in the table
 `order-SIGNAL`        int32 m  the m rows with a score, most suspicious first, ties by index
 `steps-SIGNAL`        float64  the score at every 256th place of that order, from the first place on
 ===================== ======== =========================================================================
@@ -119,9 +120,24 @@ class RankingColumns:
         """Numbers of service.domain.label_part; None for jobs of earlier versions, and where samples have no features."""
         return self._optional("part")
 
+    @cached_property
+    def scores(self) -> Mapping[str, Array]:
+        """Scores by signal: f8 n each. Of a first ranking; empty for any other, which has them in the table."""
+        names = sorted(path.stem for path in self.folder.glob("score-*.npy"))
+        return {name.removeprefix("score-"): self._opened(name) for name in names}
+
     def coordinates(self, method: str) -> Array | None:
         """Places on the map of this name, NaN for samples that it leaves out: f4 nx2; None where there is none."""
         return self._optional(f"map-{method}")
+
+    def told(self, row: int) -> dict[str, Any]:
+        """What a first ranking says of a row, by columns of `suspects`."""
+        return {
+            "suggested_label": self.labels[self.suggested[row]],
+            "suggested_confidence": float(self.confidence[row]),
+            "verdict": self.verdicts[self.verdict[row]],
+            **{by: float(values[row]) for by, values in self.scores.items()},
+        }
 
     def rows_at(self, index: Sequence[int] | Array) -> Array:
         """The rows of samples by their index in the upload; every one must be ranked."""

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy as sa
 
+from service.domain.signal import SIGNALS
 from service.store.ranking_columns import RankingColumns
 from service.store.tables import signal_summaries, suspects
 
-Row = sa.RowMapping
+Row = Mapping[str, Any]
 Array = npt.NDArray[Any]
 _CHUNK = 5_000
 _NAMED = 1_000  # ids in one statement
@@ -127,7 +128,8 @@ def count_by_verdict(connection: sa.Connection, job_id: str) -> dict[str, int]:
 def get(connection: sa.Connection, job_id: str, sample_id: str) -> Row | None:
     """One ranked sample, or None: unknown, or held out of the ranking."""
     wanted = (suspects.c.job_id == job_id) & (suspects.c.sample_id == sample_id)
-    return connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
+    found = connection.execute(suspects.select().where(wanted)).mappings().one_or_none()
+    return None if found is None else dict(found)
 
 
 def count_scoring(
@@ -135,9 +137,12 @@ def count_scoring(
 ) -> list[int]:
     """How many samples, the first by a signal, score at least each of these values.
 
-    Scores are in the table alone: some are looked up, as many at once as there are values.
+    Those of a first ranking are in its files; otherwise scores are in the table alone, and some are looked up, as many at once as there are values.
     """
     order, wanted = columns.order(connection, job_id, by), np.asarray(least, np.float64)
+    if by in columns.scores:
+        counts: list[int] = np.searchsorted(-columns.scores[by][order], -wanted, side="right").tolist()
+        return counts
     low, high = np.array([columns.bounds(by, score) for score in least], np.int64).reshape(-1, 2).T.copy()
     while len(unsure := np.flatnonzero(low < high)):
         middle = (low[unsure] + high[unsure]) // 2
@@ -212,6 +217,18 @@ def rows_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) 
         wanted = (suspects.c.job_id == job_id) & suspects.c.index.in_(index[start : start + _NAMED])
         found |= {row["index"]: row for row in connection.execute(suspects.select().where(wanted)).mappings()}
     return [found[place] for place in index if place in found]
+
+
+def rows_of_version(
+    connection: sa.Connection, job_id: str, columns: RankingColumns, index: Sequence[int]
+) -> Sequence[Row]:
+    """The same as a version of the ranking has them, which may be a first one: the table has the newest alone."""
+    rows = rows_by_index(connection, job_id, index)
+    if not columns.scores:
+        return rows
+    others = dict.fromkeys(SIGNALS)
+    places = columns.rows_at([row["index"] for row in rows]).tolist()
+    return [{**row, **others, **columns.told(place)} for row, place in zip(rows, places, strict=True)]
 
 
 def rows_at(connection: sa.Connection, job_id: str, columns: RankingColumns, positions: Sequence[int]) -> list[Row]:

@@ -52,6 +52,12 @@ Region = Annotated[
     str | None,
     typer.Option(help="Only samples inside this polygon of a map: its name and the corners, as in pca:0,0;1.5,0;1,2."),
 ]
+Stage = Annotated[
+    str | None,
+    typer.Option(
+        help="Which ranking: quick for the first one of a table, by trees alone, full for that of the completed job; default: the newest."
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Number of rows to show.")]
 Port = Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")]
 

@@ -23,6 +23,7 @@ from service.terminal.arguments import (
     Region,
     Reviewed,
     Search,
+    Stage,
     Suggested,
     Verdict,
 )
@@ -58,6 +59,7 @@ def suspects(
     decision: Decided = None,
     search: Search = None,
     region: Region = None,
+    stage: Stage = None,
     limit: Limit = 20,
     cursor: Annotated[str | None, typer.Option(help="Go on where a page ended: `next` of its --json.")] = None,
     as_json: AsJson = False,
@@ -66,7 +68,7 @@ def suspects(
     """List the most suspicious samples of a completed job."""
     wanted = {
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
-        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region, "stage": stage,
     }  # fmt: skip
     answer = context.obj.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted)
     columns = suspect_columns(answer, person=console.is_terminal)
@@ -136,6 +138,7 @@ def export(
     decision: Decided = None,
     search: Search = None,
     region: Region = None,
+    stage: Stage = None,
     signals: Signals = None,
     raw: Raw = False,
     as_json: AsJson = False,
@@ -144,7 +147,7 @@ def export(
     """Write a whole ranking, or what the filters leave of it, to a file."""
     wanted = {
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
-        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": search, "region": region, "stage": stage,
     }  # fmt: skip
     context.obj.save(output, "jobs", job, "suspects", format=form, by=by, signals=signals, raw=raw or None, **wanted)
     Printer(as_json, quiet).line({"written": str(output)}, str(output), f"{output} written")

@@ -85,6 +85,8 @@ def test_a_table_has_a_first_ranking_while_its_network_is_trained(installation: 
     full = installation.client.get(f"/jobs/{job_id}/suspects?limit=60").json()
     assert full["stage"] == "full"
     assert "anomalous" in full["items"][0]["signals"]
+    kept = installation.client.get(f"/jobs/{job_id}/suspects?limit=60&stage=quick").json()
+    assert {**kept, "next": None} == {**page.json(), "next": None}
 
 
 def assert_parts_are_filters(installation: Installation, job_id: str) -> None:

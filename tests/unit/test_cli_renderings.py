@@ -162,6 +162,17 @@ def test_every_filter_of_an_export_reaches_the_service(
     assert output.read_bytes() != client.get("/jobs/job_1/suspects?format=csv").content
 
 
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("command", [["suspects", "job_1"], ["export", "job_1", "-o", "some.csv"]])
+def test_the_first_ranking_is_asked_for_by_its_stage(
+    suspects: Suspects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert suspects(*command, "--stage", "full").code == 0
+    refused = suspects(*command, "--stage", "quick")
+    assert (refused.code, "first ranking" in refused.err) == (1, True)
+
+
 def test_the_commands_have_every_filter_of_the_ranking(client: httpx.Client) -> None:
     parameters = client.get("/openapi.json").json()["paths"]["/jobs/{job_id}/suspects"]["get"]["parameters"]
     page = {"limit", "cursor", "offset", "ids"}  # parts of a ranking

@@ -1680,8 +1680,8 @@ class RescoredRanking:
 class JobResult:
     """Result of a completed job, or of its first ranking while it computes."""
 
-    # quick: a first ranking of a table, by trees alone, while the job still computes; it has the signal `mislabeled`
-    # and no estimate. full: the ranking of the completed job, which takes its place.
+    # quick: a first ranking of a table, by trees alone, that is there while the job still computes; it has the signal
+    # `mislabeled` and no estimate. full: the ranking of the completed job, which takes its place.
     stage: Literal["quick", "full"] = "full"
     # How many were ranked: every one of the training part.
     samples: int
@@ -2644,8 +2644,8 @@ class SuspectPage:
     # How many items the whole list has.
     total: int
     by: str
-    # quick: a first ranking of a table, by trees alone, while the job still computes; it has the signal `mislabeled`
-    # and no estimate. full: the ranking of the completed job, which takes its place.
+    # quick: a first ranking of a table, by trees alone, that is there while the job still computes; it has the signal
+    # `mislabeled` and no estimate. full: the ranking of the completed job, which takes its place.
     stage: Literal["quick", "full"]
     # What `suggested_confidence` is. probability: of the flagged samples with confidence p about the share p has the
     # suggested label. order: the higher, the surer, and the value is no probability.

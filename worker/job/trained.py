@@ -13,7 +13,7 @@ from service.domain.errors import Damaged
 from service.domain.job import State
 from service.domain.specs import JobSpec
 from service.domain.stage import FIRST
-from service.store import jobs, ranking_columns, rankings
+from service.store import first_rankings, jobs, rankings
 from service.store.blobs import Blobs
 from service.store.seal import read_json, remove_sealed, sealed_write
 from worker.backbones import BackboneContext
@@ -100,10 +100,11 @@ def _record_first(attempt: JobAttempt, found: RankingResult) -> None:
     claim, blobs, timer = attempt.heartbeat.claim, attempt.blobs, attempt.timer
     folder = blobs.ranking(claim.job_id, FIRST)
     attempt.heartbeat.renew()
-    ranking_columns.save(folder, found.table, found.result["signals"], found.columns)
+    result = {**found.result, "timings": dict(timer.laps)}
+    first_rankings.save(folder, found.table, result, found.columns)
     blobs.upload(folder)
     with attempt.context.database.write() as connection:
-        jobs.record_first(connection, claim, {**found.result, "timings": timer.laps}, datetime.now(UTC))
+        jobs.record_first(connection, claim, result, datetime.now(UTC))
         rankings.save(connection, claim.job_id, found.table)
         rankings.save_summaries(connection, claim.job_id, found.summaries)
     timer.lap("first_ranking_s")

@@ -80,8 +80,9 @@ def export_ranking(
             most = _WITH_CONTENT if form.is_for_tool or is_image else _CHUNK
             for start, end in _chunks(len(found), most):
                 part = found.part(start, end)
-                rows = zip(rankings.rows_by_index(connection, job.id, part.index), part.ranks.tolist(), strict=True)
-                ranked = [{**row, "rank": rank, "score": row[by]} for row, rank in rows]
+                rows = rankings.rows_of_version(connection, job.id, part.columns, part.index)
+                ranks = part.ranks.tolist()
+                ranked = [{**row, "rank": rank, "score": row[by]} for row, rank in zip(rows, ranks, strict=True)]
                 yield (
                     ranked
                     if form.is_for_tool

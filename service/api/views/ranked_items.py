@@ -17,11 +17,13 @@ from service.api.views.links import job_sample_link, media_link
 from service.api.views.samples import computed_signals, planted_view, review_view
 from service.domain.dataset import DatasetInfo
 from service.domain.review import Review
+from service.domain.stage import FIRST
 from service.label_studio.push.data_manager import task_links_in
 from service.services import Services
 from service.store import rankings, rescorings, reviews
 from service.store.jobs import Job
 from service.store.ranked_texts import RankedText
+from service.store.ranking_columns import RankingColumns
 from service.store.rankings import Row
 
 
@@ -29,9 +31,10 @@ from service.store.rankings import Row
 class RankedPage:
     """Which rows of a ranking are shown: their places in the upload and ranks, the first place in the list, and the signals.
 
-    `signals` are names; None for all that the job computed.
+    `columns` are those of the ranking; `signals` are names, None for all that the job computed.
     """
 
+    columns: RankingColumns
     by: str
     index: Sequence[int]
     ranks: Sequence[int]
@@ -42,7 +45,7 @@ class RankedPage:
 def ranked_items(services: Services, connection: sa.Connection, job: Job, page: RankedPage) -> bytes:
     """The items of a page as a JSON list."""
     info = known_dataset_of_job(services, connection, job)
-    texts = _texts(services, connection, job, info, page.index)
+    texts = _texts(services, connection, job, info, page)
     link = task_links_in(connection, job)
     held = _reviews(services, connection, job, page.index, texts)
     pieces = []
@@ -58,13 +61,14 @@ def ranked_items(services: Services, connection: sa.Connection, job: Job, page: 
 
 
 def _texts(
-    services: Services, connection: sa.Connection, job: Job, info: DatasetInfo, index: Sequence[int]
+    services: Services, connection: sa.Connection, job: Job, info: DatasetInfo, page: RankedPage
 ) -> list[RankedText]:
-    kept, version = services.ranked_texts, rescorings.version(connection, job.id)
+    kept, index = services.ranked_texts, page.index
+    version = FIRST if page.columns.scores else rescorings.version(connection, job.id)
     known = {place: text for place in index if (text := kept.get((job.id, version, place))) is not None}
     absent = [place for place in index if place not in known]
     if absent:
-        rows = rankings.rows_by_index(connection, job.id, absent)
+        rows = rankings.rows_of_version(connection, job.id, page.columns, absent)
         shown = previews(services, info, [row["position"] for row in rows])
         for row, preview in zip(rows, shown, strict=True):
             known[row["index"]] = kept.put((job.id, version, row["index"]), _text(job, info, row, preview))

@@ -48,6 +48,12 @@ Region = Annotated[
     str | None,
     Field(description="Only samples inside this polygon of a map: its name and the corners, as in pca:0,0;1.5,0;1,2."),
 ]
+Stage = Annotated[
+    Literal["quick", "full"] | None,
+    Field(
+        description="quick: the first ranking of a table, by trees alone; full: that of the completed job; left out: the newest."
+    ),
+]
 Apply = Annotated[
     Literal["reviews", "suggestions"],
     Field(

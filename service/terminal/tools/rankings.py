@@ -22,6 +22,7 @@ from service.terminal.tools.arguments import (
     Reviewed,
     Sample,
     Search,
+    Stage,
     Suggested,
     Verdict,
 )
@@ -187,6 +188,7 @@ def suspects(
     decision: Decided = None,
     q: Search = None,
     region: Region = None,
+    stage: Stage = None,
     signals: Annotated[list[str] | None, Field(description="Signals to show of each row: si, aai, …")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -198,7 +200,7 @@ def suspects(
     """List the most suspicious samples of a completed job, with given and suggested label, score and values."""
     wanted = {
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
-        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region, "stage": stage,
     }  # fmt: skip
     shown = {"offset": offset, "signals": ",".join(signals or ()) or None, "ids": ",".join(ids) if ids else None}
     answer = client.get("jobs", job, "suspects", by=by, limit=limit, cursor=cursor, **wanted, **shown)
@@ -327,12 +329,13 @@ def export(
     decision: Decided = None,
     q: Search = None,
     region: Region = None,
+    stage: Stage = None,
     raw: Raw = False,
 ) -> WrittenFile:
     """Write a whole ranking, or what the filters leave of it, to a file."""
     wanted: dict[str, Any] = {
         "label": label, "suggested": suggested, "verdict": verdict, "min_score": min_score, "part": part,
-        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region,
+        "min_confidence": min_confidence, "disagrees": disagrees, "reviewed": reviewed, "decision": decision, "q": q, "region": region, "stage": stage,
         "raw": raw or None,
     }  # fmt: skip
     return save(client, new_file(output), "jobs", job, "suspects", format=format, by=by, **wanted)

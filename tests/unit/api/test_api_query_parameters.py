@@ -67,7 +67,7 @@ def test_every_route_knows_its_own_parameters_and_which_may_be_repeated(client: 
             {
                 "lable": "no such parameter; did you mean 'label'?",
                 "\ufffd": "no such parameter; known: about, by, cursor, decision, disagrees, field, format, ids, label, limit, "
-                "min_confidence, min_score, offset, part, q, raw, region, reviewed, root, signals, suggested, verdict",
+                "min_confidence, min_score, offset, part, q, raw, region, reviewed, root, signals, stage, suggested, verdict",
                 "offest": "no such parameter; did you mean 'offset'?",
             },
         ),

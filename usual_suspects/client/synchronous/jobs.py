@@ -183,13 +183,14 @@ class Job:
         decision: str | None = None,
         search: str | None = None,
         part: str | None = None,
+        stage: str | None = None,
         signals: Sequence[str] | None = None,
         limit: int | None = None,
     ) -> Suspects:
         """The ranking by a signal, filtered: to be iterated over, as a table, or to be decided on as a whole.
 
         `search` is part of an id or text; `disagrees` asks for a suggested label that is not the given one; `part` is "tighter" or
-        "looser", as `groups` has the two parts of each label. `signals` are the columns of signals, all if None.
+        "looser", as `groups` has the two parts of each label; `stage` is "quick" for the first ranking of a table. `signals` are the columns of signals, all if None.
         """
         filters = {
             "by": by,
@@ -203,6 +204,7 @@ class Job:
             "decision": decision,
             "q": search,
             "part": part,
+            "stage": stage,
         }
         return Suspects(self._transport, self.id, filters, limit, signals)
 

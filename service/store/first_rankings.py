@@ -1,0 +1,36 @@
+"""First rankings: those of jobs that still compute. The job's own takes their place in the database; in files they stay."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from service.domain.errors import Damaged
+from service.store import ranking_columns
+from service.store.seal import read_checked, sealed_write
+
+_RESULT = "result.json"
+
+
+def save(folder: Path, table: pa.Table, result: Mapping[str, Any], columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write a first ranking, in place of that of an earlier attempt.
+
+    `table` has the columns of `suspects`, `columns` further ones in the same order of rows; `result` is the job's meanwhile.
+    """
+    scores = {f"score-{by}": table.column(by).to_numpy().astype(np.float64) for by in result["signals"]}
+    ranking_columns.save(folder, table, result["signals"], {**columns, **scores})
+    with sealed_write(folder / _RESULT) as part:
+        part.write_text(json.dumps(result))
+
+
+def result(folder: Path) -> dict[str, Any] | None:
+    """The result that the job had with its first ranking; None where none was kept, or it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(read_checked(folder / _RESULT))
+    except (FileNotFoundError, Damaged):
+        return None
+    return found
