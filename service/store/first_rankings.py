@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from service.domain.errors import Damaged
 from service.store import ranking_columns
+from service.store.ranking_columns import RankingColumns
 from service.store.seal import read_checked, sealed_write
 
 _RESULT = "result.json"
@@ -34,3 +35,13 @@ def result(folder: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, Damaged):
         return None
     return found
+
+
+def told(columns: RankingColumns, row: int) -> dict[str, Any]:
+    """What a first ranking says of a row of its columns, by columns of `suspects`."""
+    return {
+        "suggested_label": columns.labels[columns.suggested[row]],
+        "suggested_confidence": float(columns.confidence[row]),
+        "verdict": columns.verdicts[columns.verdict[row]],
+        **{by: float(values[row]) for by, values in columns.scores.items()},
+    }

@@ -130,15 +130,6 @@ class RankingColumns:
         """Places on the map of this name, NaN for samples that it leaves out: f4 nx2; None where there is none."""
         return self._optional(f"map-{method}")
 
-    def told(self, row: int) -> dict[str, Any]:
-        """What a first ranking says of a row, by columns of `suspects`."""
-        return {
-            "suggested_label": self.labels[self.suggested[row]],
-            "suggested_confidence": float(self.confidence[row]),
-            "verdict": self.verdicts[self.verdict[row]],
-            **{by: float(values[row]) for by, values in self.scores.items()},
-        }
-
     def rows_at(self, index: Sequence[int] | Array) -> Array:
         """The rows of samples by their index in the upload; every one must be ranked."""
         return np.searchsorted(self.index, np.asarray(index, np.int64))

@@ -11,6 +11,7 @@ import pyarrow.csv
 import sqlalchemy as sa
 
 from service.domain.signal import SIGNALS
+from service.store import first_rankings
 from service.store.ranking_columns import RankingColumns
 from service.store.tables import signal_summaries, suspects
 
@@ -228,7 +229,7 @@ def rows_of_version(
         return rows
     others = dict.fromkeys(SIGNALS)
     places = columns.rows_at([row["index"] for row in rows]).tolist()
-    return [{**row, **others, **columns.told(place)} for row, place in zip(rows, places, strict=True)]
+    return [{**row, **others, **first_rankings.told(columns, place)} for row, place in zip(rows, places, strict=True)]
 
 
 def rows_at(connection: sa.Connection, job_id: str, columns: RankingColumns, positions: Sequence[int]) -> list[Row]:
