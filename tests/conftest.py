@@ -41,7 +41,7 @@ _SERVERS = {"postgres_url", "redis_url", "openid_issuer", "s3_server"}
 # Tests that spend most of their time in other processes, with a stand-in of a labelling tool, on whole datasets or on many
 # draws: `make test-long` runs them. One whole job with a worker, and one in a browser, stay with the others.
 _LONG = (
-    "tests/architecture/test_deployment.py::test_an_image_imports",
+    "tests/architecture/test_images.py::test_an_image_imports",
     "tests/architecture/test_interrupted_run.py",
     "tests/architecture/test_layers.py::test_nothing_is_read_from_the_environment",
     "tests/browser/",

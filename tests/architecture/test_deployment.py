@@ -1,102 +1,30 @@
-"""The container files refer only to what is there, and keep private what is private."""
+"""The compose file refers only to what is there, and keeps private what is private."""
 
 import importlib.util
-import json
 import re
-import shlex
-import subprocess
-import sys
-import tomllib
-from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
 import sqlalchemy as sa
-import yaml
-from packaging.requirements import Requirement
 
 from service import main
 from service.main.__main__ import options
 from service.settings import WORKER_QUEUES, Settings
-
-ROOT = Path(__file__).parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-Instruction = tuple[str, str]
-
-
-def read_stages(text: str) -> dict[str, list[Instruction]]:
-    """The instructions of each stage of a Dockerfile, FROM among them, with continued lines joined."""
-    stages: dict[str, list[Instruction]] = {}
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    name = ""  # arguments may stand before the first stage
-    for line in "\n".join(lines).replace("\\\n", " ").splitlines():
-        if not line.strip():
-            continue
-        keyword, rest = line.strip().split(maxsplit=1)
-        if keyword == "FROM":
-            name = rest.split()[-1]
-        stages.setdefault(name, []).append((keyword, rest))
-    return stages
-
-
-STAGES = read_stages((ROOT / "Dockerfile").read_text())
-
-
-def values(stage: str, keyword: str) -> list[str]:
-    """What stands after a keyword in a stage."""
-    return [rest for found, rest in STAGES[stage] if found == keyword]
-
-
-def origins(stage: str) -> set[str]:
-    """The stage and every stage that anything in it comes from."""
-    named = {values(stage, "FROM")[0].split()[0]}
-    named |= {found for _, rest in STAGES[stage] for found in re.findall(r"(?:--|,)from=([^\s,]+)", rest)}
-    return {stage}.union(*(origins(name) for name in named & set(STAGES)))
-
-
-def inherited(stage: str, keyword: str) -> list[str]:
-    """What a keyword says in the stages that a stage is built on, then in itself; a copied file brings none of it."""
-    source = values(stage, "FROM")[0].split()[0]
-    return (inherited(source, keyword) if source in STAGES else []) + values(stage, keyword)
-
-
-def environment(stage: str) -> dict[str, str]:
-    """The variables that an image sets."""
-    return dict(pair.split("=", 1) for rest in inherited(stage, "ENV") for pair in shlex.split(rest))
-
-
-def command(stage: str) -> list[str]:
-    """What an image runs, which must be in exec form: signals would otherwise end at a shell."""
-    words: list[str] = json.loads(values(stage, "CMD")[-1])
-    return words
-
-
-def ignored(path: str, patterns: list[str]) -> bool:
-    """Whether the builder is not sent a path: the last pattern that matches it, or a folder above it, decides."""
-    parts = path.split("/")
-    prefixes = ["/".join(parts[: end + 1]) for end in range(len(parts))]
-    verdict = False
-    for pattern in patterns:
-        bare = re.escape(pattern.removeprefix("!")).replace(r"\*\*/", "(?:.*/)?").replace(r"\*", "[^/]*")
-        if any(re.fullmatch(bare, prefix) for prefix in prefixes):
-            verdict = not pattern.startswith("!")
-    return verdict
-
-
-def ignore_patterns() -> list[str]:
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def test_the_dockerfile_passes_its_linter() -> None:
-    linter = Path(sys.executable).parent / "hadolint"
-    done = subprocess.run([linter, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+from tests.architecture.container_files import (
+    COMPOSE,
+    OURS,
+    ROOT,
+    SERVICES,
+    STAGES,
+    command,
+    environment,
+    ignore_patterns,
+    ignored,
+    inherited,
+    origins,
+    values,
+)
 
 
 def test_every_target_that_compose_builds_is_a_stage() -> None:
@@ -110,14 +38,6 @@ def test_build_arguments_of_compose_are_asked_for() -> None:
     for service in OURS.values():
         asked = {rest.split("=")[0] for stage in origins(service["build"]["target"]) for rest in values(stage, "ARG")}
         assert set(service["build"].get("args", {})) <= asked
-
-
-def test_every_stage_comes_from_a_stage_or_a_pinned_image() -> None:
-    for stage in set(STAGES) - {""}:
-        source = values(stage, "FROM")[0].split()[0]
-        assert source in STAGES or ":" in source
-    for name in set(SERVICES) - set(OURS):
-        assert re.search(r":\d", SERVICES[name]["image"])
 
 
 def test_every_variable_that_is_set_is_a_setting() -> None:
@@ -251,139 +171,6 @@ def test_a_worker_on_gpus_has_a_process_for_each_in_one_container() -> None:
     assert "scale worker-gpu=" not in shown
 
 
-# What is made of the sources, and made anew in an image.
-_MADE = {"__pycache__", "built", "node_modules"}
-
-
-@pytest.mark.parametrize("name", ["service", "worker"])
-def test_what_is_copied_exists_and_reaches_the_builder(name: str) -> None:
-    patterns = ignore_patterns()
-    copies = [rest.split()[:-1] for stage in origins(name) for rest in values(stage, "COPY") if "--from" not in rest]
-    sources = {source.rstrip("/") for words in copies for source in words}
-    assert sources >= {"pyproject.toml", "constraints.txt", "service", "worker"}
-    for source in sources:
-        assert (ROOT / source).exists()
-        files = [path for path in (ROOT / source).rglob("*") if path.is_file() and not _MADE & set(path.parts)]
-        for path in [ROOT / source, *files]:
-            assert not ignored(str(path.relative_to(ROOT)), patterns), path
-
-
-@pytest.mark.parametrize(
-    "path", [".env", ".git/config", ".venv/bin/python", "tests/conftest.py", ".suspects/suspects.db"]
-)
-def test_nothing_else_reaches_the_builder(path: str) -> None:
-    assert ignored(path, ignore_patterns())
-    assert ignored("service/__pycache__/main.cpython-311.pyc", ignore_patterns())
-
-
-def test_only_the_worker_has_torch() -> None:
-    runs = {name: " ".join(run for stage in origins(name) for run in values(stage, "RUN")) for name in STAGES if name}
-    assert not re.search(r"torch|\[worker", runs["service"], re.IGNORECASE)
-    assert ".[s3,traces]" in runs["service"]
-    assert ".[worker,s3,traces]" in runs["worker"]
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert any(wanted.startswith("torch") for wanted in extras["optional-dependencies"]["worker"])
-    assert not any(wanted.startswith("torch") for wanted in extras["dependencies"])
-
-
-def brought_by(wanted: Iterable[str]) -> set[str]:
-    """The packages that an installation of these consists of, by what the packages installed here say of themselves."""
-    waiting, seen = [Requirement(text) for text in wanted], set[tuple[str, frozenset[str]]]()
-    while waiting:
-        one = waiting.pop()
-        if (one.name, frozenset(one.extras)) in seen:
-            continue
-        seen.add((one.name, frozenset(one.extras)))
-        for needed in map(Requirement, metadata.requires(one.name) or []):
-            marker = needed.marker
-            if marker is None or any(marker.evaluate({"extra": extra}) for extra in {"", *one.extras}):
-                waiting.append(needed)
-    return {name for name, _ in seen}
-
-
-def test_the_service_brings_what_speaks_with_the_broker_and_no_torch() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    brought = brought_by(project["dependencies"])
-    # Celery leaves these to whoever installs it; the tools of development bring them by chance.
-    assert brought_by(["kombu[redis]"]) <= brought
-    assert not brought & {"torch", "triton", "scikit-learn", "matplotlib"}
-
-
-# Imports all modules of a package while others cannot be imported, and prints those that fail.
-IMPORT_WITHOUT = """
-import importlib, pkgutil, sys
-
-name, *absent = sys.argv[1:]
-sys.modules.update(dict.fromkeys(set(absent) - {"pandas"}))
-
-
-# pyarrow takes None for pandas; transformers asks for the specs of packages, and an error there is no answer.
-class NoPandas:
-    @staticmethod
-    def find_spec(full, path=None, target=None):
-        if "pandas" in absent and full == "pandas":
-            raise ModuleNotFoundError(full)
-
-
-sys.meta_path.insert(0, NoPandas)
-package, failed = importlib.import_module(name), []
-for module in pkgutil.walk_packages(package.__path__, name + "."):
-    try:
-        importlib.import_module(module.name)
-    except ImportError:
-        failed.append(module.name)
-print(*failed)
-"""
-
-
-@pytest.mark.parametrize(
-    ("package", "extras", "needs_more"),
-    [
-        (
-            "service",
-            [],
-            ["service.terminal.tools.jobs", "service.terminal.tools.server", "service.terminal.tools.verbs"],
-        ),  # where the SDK of the Model Context Protocol is, which no image serves
-        (
-            "usual_suspects",
-            [],
-            [
-                "usual_suspects.client.corrected_sets",
-                "usual_suspects.lightning",
-                "usual_suspects.recorder",
-                "usual_suspects.transformers",
-            ],
-        ),  # where torch is
-        ("usual_suspects", ["worker"], ["usual_suspects.lightning"]),  # for an environment that has Lightning
-        ("worker", ["worker"], ["worker.influence.fused_kernels"]),  # for Triton, which comes with a torch for GPUs
-    ],
-)
-def test_an_image_imports_all_of_its_code_with_the_packages_that_it_installs(
-    package: str, extras: list[str], needs_more: list[str]
-) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(one for extra in extras for one in project["optional-dependencies"][extra])]
-    installed = {re.sub(r"[-_.]+", "-", name).lower() for name in brought_by(wanted)}
-    absent = [
-        module
-        for module, owners in metadata.packages_distributions().items()
-        if module.isidentifier() and not installed & {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners}
-    ]
-    assert "pytest" in absent
-    own = {"service", "worker", "docs", "benchmarks", "tests", "usual_suspects"}
-    command = [sys.executable, "-c", IMPORT_WITHOUT, package, *sorted(set(absent) - own)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == needs_more
-
-
-@pytest.mark.parametrize("name", ["service", "worker"])
-def test_every_package_is_the_one_that_was_tested(name: str) -> None:
-    installs = [run for stage in origins(name) for run in values(stage, "RUN") if " install " in run and "pip " in run]
-    assert installs
-    assert all("-c constraints.txt" in run or "--no-deps" in run for run in installs)
-
-
 def test_commands_name_what_exists() -> None:
     api = command("service")
     assert api[:3] == ["python", "-m", main.__name__]
@@ -400,20 +187,6 @@ def test_commands_name_what_exists() -> None:
     assert worker[:2] == ["celery", "--app"]
     assert importlib.util.find_spec(worker[2]) is not None
     assert worker[queues] == WORKER_QUEUES
-
-
-@pytest.mark.parametrize("name", ["service", "worker"])
-def test_images_run_as_nobody_in_particular_away_from_uploads(name: str) -> None:
-    assert re.fullmatch(r"[1-9]\d*", inherited(name, "USER")[-1])
-    assert inherited(name, "WORKDIR")[-1] != environment(name)["SUSPECTS_HOME"]
-
-
-@pytest.mark.parametrize("name", ["service", "worker"])
-def test_images_say_which_version_they_are(name: str) -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    labels = dict(pair.split("=", 1) for rest in inherited(name, "LABEL") for pair in shlex.split(rest))
-    assert labels["org.opencontainers.image.version"] == project["version"]
-    assert labels["org.opencontainers.image.licenses"] == project["license"]
 
 
 def test_the_broker_keeps_its_messages() -> None:

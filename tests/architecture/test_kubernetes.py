@@ -14,7 +14,7 @@ from service.domain.job import ACTIVE
 from service.services import Services
 from service.settings import Settings
 from service.store import counters
-from tests.architecture.test_deployment import STAGES
+from tests.architecture.container_files import STAGES
 from tests.builders import add_dataset, add_job
 from tests.described import described
 
