@@ -10,6 +10,7 @@ from service.domain.specs import JobSpec
 from worker.influence.activations import ActivationRecorder
 from worker.influence.gradient_sources import CheckpointedModel, ChosenLayerGradients
 from worker.influence.row_computations import Begin, OnShare, alone
+from worker.job.growing_trees import GrowingTrees
 from worker.job.measuring import Scored, measure
 from worker.job.preparation import PreparedJob
 from worker.job.tree_scoring import score_trees
@@ -31,25 +32,31 @@ def score(
     on_progress: OnShare,
     begin: Begin = alone,
     by_trees: Float[Tensor, "n c"] | None = None,
+    trees: GrowingTrees | None = None,
 ) -> Scored:
     """Measure checkpoint after checkpoint, then every pair.
 
     `load(t)` gives the parameters of checkpoint t, which had the learning rate `rates[t]`. `on_progress` gets the share done,
     from 0 to 1. Activations and logits are written to `scratch`. `begin` begins what others may share.
-    `by_trees`: what trees beside the network said when the job was scored before; without it they are grown.
+    `by_trees`: what trees beside the network said when the job was scored before; without it, and without `trees` that grow already,
+    they are grown.
     """
     if isinstance(prepared.model, BoostedTrees):
         # The last checkpoint has the trees of all.
         prepared.model.load_state_dict(load(len(rates) - 1))
         return score_trees(prepared, prepared.model, spec, on_progress, begin)
-    to_grow = prepared.trees if by_trees is None else None
-    if to_grow is not None:
-        by_trees = trees_beside(
-            to_grow,
-            prepared.inputs,
-            prepared.planted.labels,
-            spec.training.seed,
-            lambda share: on_progress(_BY_TREES * share),
+    left = 0.0
+    if prepared.trees is not None and by_trees is None:
+        done = 0.0 if trees is None else trees.share
+        left = _BY_TREES * (1 - done)
+
+        def on_trees(share: float) -> None:
+            on_progress(_BY_TREES * (share - done))
+
+        by_trees = (
+            trees.answers(on_trees)
+            if trees is not None
+            else trees_beside(prepared.trees, prepared.inputs, prepared.planted.labels, spec.training.seed, on_trees)
         )
     model, last = prepared.model, head(prepared.model)
     train = ActivationRecorder(model, last, prepared.inputs, rates, scratch)
@@ -68,7 +75,7 @@ def score(
         spec,
         train,
         reference,
-        lambda share: on_progress(share if to_grow is None else _BY_TREES + (1 - _BY_TREES) * share),
+        lambda share: on_progress(left + (1 - left) * share),
         begin=begin,
         device=device_of(model),
         set_to=set_to,

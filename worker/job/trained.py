@@ -31,6 +31,7 @@ from worker.job.context import (
     with_found_rate,
 )
 from worker.job.first_ranking import first_ranking
+from worker.job.growing_trees import GrowingTrees, growing
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult
 from worker.job.scoring import score
@@ -63,6 +64,20 @@ def score_trained(attempt: JobAttempt, last_recorded_epoch: int) -> ScoredJob:
     if prepared.trees is not None and job.result is None:
         timer.lap("preparing_s")
         _record_first(attempt, first_ranking(prepared, prepared.trees, spec, attempt.dataset, _report_first(attempt)))
+    with growing(prepared.trees, prepared.inputs, prepared.planted.labels, spec.training.seed) as trees:
+        return _score_trained(prepared, spec, attempt, last_recorded_epoch, backbones, trees)
+
+
+def _score_trained(
+    prepared: PreparedJob,
+    spec: JobSpec,
+    attempt: JobAttempt,
+    last_recorded_epoch: int,
+    backbones: BackboneContext,
+    trees: GrowingTrees | None,
+) -> ScoredJob:
+    job, context, heartbeat, timer = attempt.job, attempt.context, attempt.heartbeat, attempt.timer
+    blobs = attempt.blobs
     if spec.training.find_learning_rate:
         heartbeat.report(State.PREPARING, 0.8, "looking for a learning rate")
         spec = _with_found_rate(prepared, spec, blobs, job.id)
@@ -84,6 +99,7 @@ def score_trained(attempt: JobAttempt, last_recorded_epoch: int) -> ScoredJob:
             attempt.scratch,
             attempt.report_scoring,
             sharing.begin,
+            trees=trees,
         )
     if isinstance(scored.measurements, Measurements) and scored.measurements.by_trees is not None:
         blobs.upload(save_answers(folder, scored.measurements.by_trees))

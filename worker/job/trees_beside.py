@@ -40,7 +40,7 @@ def first_trees(
     training = _training(seed)
     blocks = min(training.epochs, max(1, _FIRST // (len(labels) * model.width * ROUNDS)))
     _grow(model, inputs, labels, training.model_copy(update={"epochs": blocks}), on_progress)
-    return _left_out(model, model.matrix(*inputs), labels, training)
+    return _left_out(model, model.matrix(*inputs), labels, training, lambda _share: on_progress(1.0))
 
 
 def trees_beside(
@@ -53,8 +53,9 @@ def trees_beside(
     training = _training(seed)
     _grow(model, inputs, labels, training, lambda share: on_progress(_GROWING * share))
     values = model.matrix(*inputs)
-    boosted = _left_out(model, values, labels, training)
-    on_progress(_BOOSTED)
+    boosted = _left_out(
+        model, values, labels, training, lambda share: on_progress(_GROWING + (_BOOSTED - _GROWING) * share)
+    )
     with one_thread(wanted=values.size < SMALL_TABLE):
         forest = out_of_bag(
             model.features(*inputs),
@@ -115,10 +116,15 @@ def _grow(
 
 
 def _left_out(
-    model: BoostedTrees, values: npt.NDArray[np.float32], labels: Int[Tensor, " n"], training: Training
+    model: BoostedTrees,
+    values: npt.NDArray[np.float32],
+    labels: Int[Tensor, " n"],
+    training: Training,
+    on_progress: Callable[[float], None],
 ) -> Float[Tensor, "n c"]:
     without = torch.from_numpy(model.first_raw(len(labels)))
     with one_thread(wanted=values.size < SMALL_TABLE):
-        for _block, _table, after in left_out(model, values, labels, training.learning_rate):
+        for asked, (_block, _table, after) in enumerate(left_out(model, values, labels, training.learning_rate), 1):
             without = after
+            on_progress(asked / len(model.ends))
     return torch.softmax(logits_of(without), 1).float()

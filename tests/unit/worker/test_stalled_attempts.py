@@ -68,14 +68,14 @@ def test_scratch_files_are_those_of_one_attempt(
     first = threading.Thread(target=do_job, args=("job_2", "first", context))
     seen: list[tuple[dict[Path, int], dict[Path, int]]] = []
 
-    def disturbed(*given: Any) -> Any:
+    def disturbed(*given: Any, **named: Any) -> Any:
         *others, report, begin = given
         scoring: Callable[..., Any] = score
         if threading.current_thread() is first:
             stalled.set()
             assert resumed.wait(_WITHIN_S)
-            return scoring(*others, report, begin)
-        return scoring(*others, lets_the_first_go_on(report), begin)
+            return scoring(*others, report, begin, **named)
+        return scoring(*others, lets_the_first_go_on(report), begin, **named)
 
     def lets_the_first_go_on(report: Callable[[float], None]) -> Callable[[float], None]:
         def reports(share: float) -> None:

@@ -16,6 +16,7 @@ from tests.trees import COUNT, SHAPE, table
 from tests.unit.worker.canonical import canonical
 from worker.data.canonical import Canonical
 from worker.job.first_ranking import first_ranking
+from worker.job.growing_trees import growing
 from worker.job.measuring import Scored
 from worker.job.preparation import PreparedJob, fit, prepare
 from worker.job.ranking import RankingResult, rank
@@ -84,10 +85,11 @@ def done(spec: JobSpec, dataset: Canonical, scratch: Path) -> tuple[PreparedJob,
     def keep(state: TrainingState, _metrics: EpochMetrics) -> None:
         states.append(state)
 
-    fit(prepared, spec, None, keep)
-    rates = [state.learning_rate for state in states]
     told: list[float] = []
-    scored = score(prepared, spec, rates, lambda t: states[t].model, scratch, told.append)
+    with growing(prepared.trees, prepared.inputs, prepared.planted.labels, spec.training.seed) as trees:
+        fit(prepared, spec, None, keep)
+        rates = [state.learning_rate for state in states]
+        scored = score(prepared, spec, rates, lambda t: states[t].model, scratch, told.append, trees=trees)
     assert told == sorted(told)
     assert told[-1] == 1
     return prepared, scored, rank(prepared, spec, scored, dataset)
@@ -109,6 +111,21 @@ def test_trees_change_what_is_said_of_labels_and_nothing_that_the_network_says_a
     assert changed == {"mislabeled", "confusion_margin"}
     found, before = (outcome.summaries["mislabeled"]["detection"]["average_precision"] for outcome in (both, alone))
     assert found > before
+
+
+def test_trees_that_grow_while_the_network_is_trained_say_the_same(dataset: Canonical, tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        _, afterwards, _ = done(spec_of(trees=True), dataset, tmp_path)
+        torch.set_num_threads(2)
+        _, meanwhile, _ = done(spec_of(trees=True), dataset, tmp_path)
+    finally:
+        torch.set_num_threads(before)
+    found, expected = by_trees(meanwhile), by_trees(afterwards)
+    assert found is not None
+    assert expected is not None
+    assert torch.equal(found, expected)
 
 
 def codes_of(outcome: RankingResult) -> set[str]:
