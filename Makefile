@@ -116,6 +116,7 @@ benchmark: .venv/.installed-benchmarks .venv/browser/chromium  ## Measure detect
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.frozen
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.phases
+	$(BIN)/python -m benchmarks.before --threads 2
 	$(BIN)/python -m benchmarks.training_speed
 	$(BIN)/python -m benchmarks.gpu_training
 	GOMP_SPINCOUNT=10000 $(BIN)/python -m benchmarks.influence

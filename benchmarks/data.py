@@ -31,7 +31,7 @@ _GREYSCALE = 3_000  # of 12,000
 def load(name: str, rows: int | None = None, seed: int | None = None) -> tuple[DatasetInfo, Canonical]:
     """A development set by name, ingested as an upload would be: all of it, its first `rows`, or as many drawn."""
     folder = scratch()
-    source, spec = _upload(name, rows, seed, folder)
+    source, spec = upload(name, rows, folder, seed)
     return taken(source, spec, folder)
 
 
@@ -68,7 +68,8 @@ def cifar(rows: int) -> tuple[str, bytes]:
     return "cifar.zip", made.getvalue()
 
 
-def _upload(name: str, rows: int | None, seed: int | None, folder: Path) -> tuple[Path, DatasetSpec]:
+def upload(name: str, rows: int | None, folder: Path, seed: int | None = None) -> tuple[Path, DatasetSpec]:
+    """The file of a development set, as `load` ingests it, and what a client would say of it."""
     if name in TABLES or name in TEXTS:
         stem, label = TEXTS.get(name, (name, "target"))
         source = DATA / ("text" if name in TEXTS else "tabular") / f"{stem}.csv.gz"
