@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xlsxwriter
 from PIL import Image
+from safetensors.numpy import save
 
 from service.domain.dataset import DatasetSpec
 from service.ingest import Limits, ingest
@@ -119,6 +121,66 @@ def as_svmlight(rows: int) -> bytes:
     return "".join(f"{'+1' if label == 'yes' else '-1'} 1:{one} 2:{two}\n" for one, two, label in pairs).encode()
 
 
+def as_arff(rows: int) -> bytes:
+    """ARFF of Weka, its words named in the header."""
+    words, kinds = ",".join(_WORDS), {"id": "string", "width": "numeric", "height": "numeric", "label": "{no,yes}"}
+    head = [f"@attribute {name} {kinds.get(name, f'{{{words}}}')}\n" for name in table(1).column_names]
+    return f"@relation table\n{''.join(head)}@data\n".encode() + as_csv(rows).partition(b"\r\n")[2]
+
+
+def as_excel(rows: int) -> bytes:
+    """A workbook of one sheet."""
+    file, found = io.BytesIO(), table(rows)
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, found.column_names)
+        for place, row in enumerate(zip(*(column.to_pylist() for column in found.columns), strict=True), 1):
+            sheet.write_row(place, 0, row)
+    return file.getvalue()
+
+
+def as_safetensors(rows: int) -> bytes:
+    """Out-of-sample predictions of two classes, with labels."""
+    random = np.random.default_rng(0)
+    first = random.uniform(size=rows).astype(np.float32)
+    return save({"pred_probs": np.stack([first, 1 - first], 1), "labels": random.integers(0, 2, rows)})
+
+
+def as_label_studio(rows: int) -> bytes:
+    """Tasks of a text, each with one annotation, as Label Studio exports them."""
+    tasks = [
+        {
+            "id": place,
+            "data": {"text": f"{row['id']} is {row['colour']} and {row['height']} high"},
+            "annotations": [
+                {
+                    "id": place,
+                    "was_cancelled": False,
+                    "result": [
+                        {
+                            "from_name": "kind",
+                            "to_name": "text",
+                            "type": "choices",
+                            "value": {"choices": [row["label"]]},
+                        }
+                    ],
+                }
+            ],
+        }
+        for place, row in enumerate(table(rows).to_pylist())
+    ]
+    return json.dumps(tasks).encode()
+
+
+def as_doccano(rows: int) -> bytes:
+    """Texts with their labels, one object a line, as doccano exports them."""
+    lines = (
+        {"id": place, "text": f"{row['id']} is {row['colour']} and {row['height']} high", "label": [row["label"]]}
+        for place, row in enumerate(table(rows).to_pylist())
+    )
+    return "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+
+
 def _pictures() -> list[bytes]:
     random, found = np.random.default_rng(0), []
     for _ in range(_PICTURES):
@@ -171,6 +233,11 @@ FILES: dict[str, tuple[str, Callable[[int], bytes]]] = {
     "arrow": ("a.arrow", as_arrow),
     "npz": ("a.npz", as_npz),
     "svmlight": ("a.svm", as_svmlight),
+    "arff": ("a.arff", as_arff),
+    "excel": ("a.xlsx", as_excel),
+    "safetensors": ("a.safetensors", as_safetensors),
+    "label studio": ("a.json", as_label_studio),
+    "doccano": ("a.jsonl", as_doccano),
     "zip of images": ("a.zip", as_zip),
     "zip of empty files": ("a.zip", as_zip_of_nothing),
     "tar of images": ("a.tar", as_tar),
