@@ -10,7 +10,6 @@ labels by `mislabeled`. The earlier commit runs with the packages that are insta
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -24,15 +23,13 @@ import httpx
 
 from benchmarks.data import EMBEDDINGS, TABLES, TEXTS, scratch, upload
 from benchmarks.result_sections import write_sections
-from service.terminal.processes import free_port
+from benchmarks.whole_stack import ROOT, whole_stack
 
-ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
 # The last commit before trees, gradients written by hand and fused kernels.
 BEFORE = "79f6355^"
 SETS = (*TABLES, "mnist", "trec", *EMBEDDINGS)
 _WARM_UP = "phoneme"
-_UP = "import sys; from service.terminal.cli import main; sys.argv = ['suspects', *sys.argv[1:]]; main()"
 _PHASES = ("training_s", "scoring_s")
 
 
@@ -50,31 +47,11 @@ class Timed:
 @contextmanager
 def stack(tree: Path, threads: int) -> Iterator[httpx.Client]:
     """The embedded stack of a checkout, with one worker of so many threads."""
-    port, home = free_port(), scratch()
-    alone = {"SUSPECTS_THREADS": str(threads), "PYTHONPATH": str(tree)}
-    with (home / "log").open("wb") as log:
-        command = [sys.executable, "-c", _UP, "up", "--home", str(home / "home"), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=tree, env={**os.environ, **alone}, stdout=log, stderr=log)  # noqa: S603 - this interpreter
-        try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
-                _wait_until_ready(client, process, home / "log")
-                yield client
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(600):
-        if process.poll() is not None:
-            raise RuntimeError(f"suspects up ended: {log.read_text()[-2000:]}")
-        try:
-            if client.get("/readyz").is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(f"suspects up was not ready: {log.read_text()[-2000:]}")
+    with (
+        whole_stack(scratch(), tree, {"SUSPECTS_THREADS": str(threads)}) as (url, _),
+        httpx.Client(base_url=url, timeout=600, trust_env=False) as client,
+    ):
+        yield client
 
 
 def run(client: httpx.Client, name: str, rows: int, seed: int) -> Timed:
@@ -128,13 +105,13 @@ def compare(
 def _checkout(commit: str) -> Iterator[Path]:
     folder = scratch() / "tree"
     git = ["git", "-C", str(ROOT), "worktree"]
-    subprocess.run([*git, "add", "--detach", str(folder), commit], check=True, capture_output=True)  # noqa: S603 - git
+    subprocess.run([*git, "add", "--detach", str(folder), commit], check=True, capture_output=True)  # noqa: S603 - git, on this repository
     # The page is made at installation; the earlier one is not looked at.
     (folder / "service" / "web" / "built").symlink_to(ROOT / "service" / "web" / "built")
     try:
         yield folder
     finally:
-        subprocess.run([*git, "remove", "--force", str(folder)], check=True, capture_output=True)  # noqa: S603 - git
+        subprocess.run([*git, "remove", "--force", str(folder)], check=True, capture_output=True)  # noqa: S603 - git, on this repository
 
 
 def _row(name: str, before: Sequence[Timed], now: Sequence[Timed]) -> str:

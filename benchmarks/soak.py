@@ -13,8 +13,6 @@ import argparse
 import asyncio
 import io
 import itertools
-import subprocess
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -28,7 +26,7 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 from rich.console import Console
 
-from tests.servers import reserved_port
+from benchmarks.whole_stack import whole_stack
 
 RESULTS = Path(__file__).parent / "results"
 _ROWS, _COLUMNS, _WRONG = 1000, 10, 50
@@ -212,33 +210,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60.0)
     minutes = parser.parse_args().minutes
-    with tempfile.TemporaryDirectory() as home, reserved_port() as port:
-        command = [str(Path(sys.executable).with_name("suspects")), "up", "--home", home, "--port", str(port)]
-        with (Path(home) / "up.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - its own command
-        soak = Soak()
-        try:
-            _wait(f"http://127.0.0.1:{port}", process)
-            asyncio.run(_use(soak, f"http://127.0.0.1:{port}", psutil.Process(process.pid), minutes * 60))
-        finally:
-            process.terminate()
-            process.wait(60)
+    soak = Soak()
+    with tempfile.TemporaryDirectory() as home, whole_stack(Path(home)) as (url, number):
+        asyncio.run(_use(soak, url, psutil.Process(number), minutes * 60))
     report = lines(soak)
     if minutes >= 60:  # a shorter run tells too little of a slope
         (RESULTS / "soak.md").write_text("# An hour's use\n\n" + "\n".join(report) + "\n")
     Console().print("\n".join(report))
-
-
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.5)
-    raise RuntimeError("the service did not start")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def select(
 
     It reads columns in files, not the table: milliseconds for a million samples, whatever the filters and the signal.
     """
-    ranking = _opened(services, connection, job, query)
+    ranking = _ranking(services, connection, job, query)
     order = ranking.columns.order(connection, job.id, query.by)
     if ids is None and not query.filters:
         return Selection(ranking.columns, order, len(order))
@@ -124,7 +124,7 @@ def select(
     return Selection(ranking.columns, order, len(kept), kept)
 
 
-def _opened(services: Services, connection: sa.Connection, job: Job, query: SuspectQuery) -> OpenRanking:
+def _ranking(services: Services, connection: sa.Connection, job: Job, query: SuspectQuery) -> OpenRanking:
     version = FIRST if query.stage == "quick" else None
     return services.open_rankings.get(connection, services.blobs, job.id, version)
 
@@ -151,7 +151,7 @@ def passing_rows(
     services: Services, connection: sa.Connection, job: Job, query: SuspectQuery, ids: Sequence[str] | None = None
 ) -> Array | None:
     """Which rows of the columns pass every filter of `query` but that by score: bool n; None for all."""
-    ranking = _opened(services, connection, job, query)
+    ranking = _ranking(services, connection, job, query)
     columns = ranking.columns
     passing: list[Array] = []
     for codes, names, value in (

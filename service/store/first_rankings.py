@@ -1,4 +1,4 @@
-"""First rankings: those of jobs that still compute. The job's own takes their place in the database; in files they stay."""
+"""First rankings, which jobs give while they compute. The final ranking replaces them in the database; files keep them."""
 
 import json
 from collections.abc import Mapping

@@ -122,7 +122,7 @@ class RankingColumns:
 
     @cached_property
     def scores(self) -> Mapping[str, Array]:
-        """Scores by signal: f8 n each. Of a first ranking; empty for any other, which has them in the table."""
+        """Scores of a first ranking by signal, f8 n each. Empty for any other ranking, whose scores are in the table."""
         names = sorted(path.stem for path in self.folder.glob("score-*.npy"))
         return {name.removeprefix("score-"): self._opened(name) for name in names}
 

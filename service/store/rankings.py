@@ -138,7 +138,7 @@ def count_scoring(
 ) -> list[int]:
     """How many samples, the first by a signal, score at least each of these values.
 
-    Those of a first ranking are in its files; otherwise scores are in the table alone, and some are looked up, as many at once as there are values.
+    A first ranking has its scores in files. All others have them in the table alone: some are looked up, as many at once as there are values.
     """
     order, wanted = columns.order(connection, job_id, by), np.asarray(least, np.float64)
     if by in columns.scores:
@@ -223,7 +223,7 @@ def rows_by_index(connection: sa.Connection, job_id: str, index: Sequence[int]) 
 def rows_of_version(
     connection: sa.Connection, job_id: str, columns: RankingColumns, index: Sequence[int]
 ) -> Sequence[Row]:
-    """The same as a version of the ranking has them, which may be a first one: the table has the newest alone."""
+    """The samples of `rows_by_index` as this ranking judges them. A first ranking is read from its files: the table has the newest one."""
     rows = rows_by_index(connection, job_id, index)
     if not columns.scores:
         return rows

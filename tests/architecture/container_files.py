@@ -9,17 +9,9 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[2]
-
-
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-
-
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-
-
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-
-
 Instruction = tuple[str, str]
 
 

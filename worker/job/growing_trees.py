@@ -1,4 +1,4 @@
-"""Trees that grow while the network beside them is trained: the short steps of its training are computed by one thread, and leave cores idle."""
+"""Trees that grow while the network beside them is trained. One thread computes the short steps of the training; the other cores are idle."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -37,13 +37,13 @@ class GrowingTrees:
         return self._found.result()
 
     def stop(self) -> None:
-        """Let the thread end, and wait for it: some trees more at most."""
+        """End the thread, and wait for it. It ends at its next report."""
         self._is_stopped = True
         self._pool.shutdown()
 
     def _grow(self, grow: Callable[[OnShare], Float[Tensor, "n c"]], threads: int) -> Float[Tensor, "n c"]:
         before = torch.get_num_threads()
-        # Holds for this thread, and for those that begin until it is put back.
+        # It holds for this thread, and for threads that begin before it is set back.
         torch.set_num_threads(threads)
         try:
             return grow(self._report)
@@ -60,9 +60,9 @@ class GrowingTrees:
 def growing(
     trees: BoostedTrees | None, inputs: Inputs, labels: Int[Tensor, " n"], seed: int
 ) -> Iterator[GrowingTrees | None]:
-    """Grow `trees_beside` during the block, on all threads but one; None where a job has no trees, and on a single thread.
+    """Grow the trees beside a network during the block, on all threads but one. None without trees, or with a single thread.
 
-    Whatever ends the block ends them. They are the same as trees that are grown after it.
+    The end of the block ends the thread. The trees are the same as those that are grown after the block.
     """
     threads = torch.get_num_threads()
     if trees is None or threads == 1:

@@ -65,10 +65,10 @@ def score_trained(attempt: JobAttempt, last_recorded_epoch: int) -> ScoredJob:
         timer.lap("preparing_s")
         _record_first(attempt, first_ranking(prepared, prepared.trees, spec, attempt.dataset, _report_first(attempt)))
     with growing(prepared.trees, prepared.inputs, prepared.planted.labels, spec.training.seed) as trees:
-        return _score_trained(prepared, spec, attempt, last_recorded_epoch, backbones, trees)
+        return _train_and_score(prepared, spec, attempt, last_recorded_epoch, backbones, trees)
 
 
-def _score_trained(
+def _train_and_score(
     prepared: PreparedJob,
     spec: JobSpec,
     attempt: JobAttempt,

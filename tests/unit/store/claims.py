@@ -9,8 +9,6 @@ from service.store.jobs import Claim, Job
 from tests.builders import LEASE, NOON
 
 SECOND = timedelta(seconds=1)
-
-
 LATE = NOON + LEASE + SECOND
 
 
