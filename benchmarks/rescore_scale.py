@@ -36,7 +36,7 @@ from tests.builders import job_spec, result
 from worker.data.canonical import open_canonical
 from worker.job.context import WorkerContext, checkpoint_path, found_rate_path
 from worker.job.preparation import prepare
-from worker.job.rescoring import run_rescoring
+from worker.job.rescoring import claim_next_rescoring, run_rescoring
 from worker.job.trees_beside import save_answers
 from worker.machine.devices import CPU
 from worker.training.loop import EpochMetrics, TrainingState, checkpoints, train
@@ -92,7 +92,9 @@ def rescore(home: Path, database_url: str) -> dict[str, float]:
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     began, worked = time.perf_counter(), time.process_time()
-    run_rescoring(_JOB, "benchmark", context)
+    claim = claim_next_rescoring("benchmark", context)
+    assert claim is not None
+    run_rescoring(claim, context)
     found = {"seconds": time.perf_counter() - began, "processor": time.process_time() - worked}
     over.set()
     watching.join()

@@ -142,17 +142,21 @@ def request(connection: sa.Connection, job_id: str, reviewed: int, now: datetime
 
 def claim(connection: sa.Connection, job_id: str, owner: str, lease: timedelta, now: datetime) -> RescoringClaim | None:
     """Claim the rescoring of a job that waits, or whose worker has let its lease run out; None where there is none."""
-    waiting = (rescorings.c.state == "queued") | ((rescorings.c.state == "running") & (rescorings.c.lease_until < now))
     earlier = rescorings.alias("earlier")
     # One at a time, the oldest first: a later version must not be replaced by an earlier one.
     first = sa.select(sa.func.min(earlier.c.version)).where(earlier.c.job_id == job_id, earlier.c.state.in_(UNDER_WAY))
     row = connection.execute(
         rescorings.update()
-        .where(rescorings.c.job_id == job_id, rescorings.c.version == first.scalar_subquery(), waiting)
+        .where(rescorings.c.job_id == job_id, rescorings.c.version == first.scalar_subquery(), waits(now))
         .values(state="running", owner=owner, attempts=rescorings.c.attempts + 1, lease_until=now + lease)
         .returning(rescorings.c.version, rescorings.c.attempts)
     ).one_or_none()
     return None if row is None else RescoringClaim(job_id, row.version, owner, row.attempts)
+
+
+def waits(now: datetime) -> sa.ColumnElement[bool]:
+    """The condition that a rescoring waits for a worker: nobody has taken it, or who did let the lease run out."""
+    return (rescorings.c.state == "queued") | ((rescorings.c.state == "running") & (rescorings.c.lease_until < now))
 
 
 def is_held(connection: sa.Connection, held: RescoringClaim) -> bool:

@@ -1,9 +1,12 @@
-"""Order in which waiting jobs are begun: a fair share for each project.
+"""Order in which waiting jobs and rescorings are begun: a fair share for each project.
 
 The project with the fewest jobs at work comes first; of several such, the one whose last job began the longest ago. Within a project the
 higher priority comes first, then the older job. So no project waits behind all jobs of another, whatever their number and priority.
 
 Only jobs of the queues that the worker takes are looked at and counted. What a project has at work on GPUs does not delay its other jobs.
+
+Rescorings are ordered among themselves, in the same way. When one began is not kept: of several projects the one whose last rescoring
+ended the longest ago comes first.
 """
 
 from collections.abc import Collection
@@ -13,10 +16,13 @@ import sqlalchemy as sa
 
 from service.domain.job import ACTIVE, RUNNING, State
 from service.domain.job_queue import JOB_QUEUES, JobQueue
+from service.domain.rescoring import UNDER_WAY
 from service.store import jobs as jobs_store
+from service.store import rescorings as rescorings_store
 from service.store.jobs import Claim
 from service.store.projects import visible
-from service.store.tables import jobs
+from service.store.rescorings import RescoringClaim
+from service.store.tables import jobs, rescorings
 
 
 def claim_next(
@@ -66,6 +72,44 @@ def next_job(connection: sa.Connection, queues: Collection[JobQueue] = JOB_QUEUE
     order = (waiting.c.priority.desc(), waiting.c.created_at, waiting.c.id)
     wanted = sa.select(waiting.c.id).where(idle, waiting.c.project == turn).order_by(*order).limit(1)
     return connection.execute(wanted).scalar_one_or_none()
+
+
+def claim_next_rescoring(
+    connection: sa.Connection, owner: str, lease: timedelta, now: datetime
+) -> RescoringClaim | None:
+    """Claim the rescoring that is next; None where none waits."""
+    refused: set[str] = set()
+    while (job_id := next_rescoring(connection, now)) is not None and job_id not in refused:
+        held = rescorings_store.claim(connection, job_id, owner, lease, now)
+        if held is not None:
+            return held
+        refused.add(job_id)
+    return None
+
+
+def next_rescoring(connection: sa.Connection, now: datetime) -> str | None:
+    """Id of the job that a worker would score again now; None where none waits. One whose lease has run out waits, too."""
+    columns = (jobs.c.id, jobs.c.project, jobs.c.priority)
+    under_way = (
+        sa.select(*columns, rescorings.c.version, rescorings.c.created_at, rescorings_store.waits(now).label("waits"))
+        .join(jobs, jobs.c.id == rescorings.c.job_id)
+        .where(rescorings.c.state.in_(UNDER_WAY), visible(connection, jobs))
+        .cte("under_way")
+    )
+    # One after the other for each job: its oldest alone is at work or waits for a worker.
+    oldest = under_way.alias("oldest")
+    first = sa.select(sa.func.min(oldest.c.version)).where(oldest.c.id == under_way.c.id).scalar_subquery()
+    at_work = under_way.alias("at_work")
+    busy = sa.select(sa.func.count()).where(at_work.c.project == under_way.c.project, ~at_work.c.waits)
+    ended = (
+        sa.select(sa.func.max(rescorings.c.finished_at))
+        .join(jobs, jobs.c.id == rescorings.c.job_id)
+        .where(jobs.c.project == under_way.c.project)
+    )
+    turn = (busy.scalar_subquery(), ended.scalar_subquery().nulls_first(), under_way.c.project)
+    within = (under_way.c.priority.desc(), under_way.c.created_at, under_way.c.id)
+    wanted = sa.select(under_way.c.id).where(under_way.c.waits, under_way.c.version == first)
+    return connection.execute(wanted.order_by(*turn, *within).limit(1)).scalar_one_or_none()
 
 
 def count_by_queue(connection: sa.Connection) -> dict[JobQueue, int]:

@@ -28,7 +28,7 @@ from service.domain.rescoring import FEWEST_VERIFIED
 from service.domain.review import Review
 from service.domain.signal import HEADLINES, SIGNALS
 from service.domain.specs import JobSpec
-from service.store import audits, evidence, jobs, ranking_columns, rankings, rescorings, reviews, versions
+from service.store import audits, evidence, jobs, ranking_columns, rankings, rescorings, reviews, turns, versions
 from service.store.answers import answers, is_measured, probability_by_rank
 from service.store.jobs import Job
 from service.store.rescorings import RescoringClaim, RescoringLost
@@ -71,17 +71,19 @@ class Rescored:
     samples: int
 
 
-def run_rescoring(job_id: str, owner: str, context: WorkerContext) -> None:
-    """Do the rescoring of a job that waits. Returns at once where there is nothing to claim.
-
-    One that cannot be done ends as failed, and the ranking stays; a worker that is stopping puts it back into the queue.
-    """
+def claim_next_rescoring(owner: str, context: WorkerContext) -> RescoringClaim | None:
+    """Claim the rescoring that is next, whichever job it is of; None where none waits."""
     lease = timedelta(seconds=context.settings.lease_seconds)
     with context.database.write() as connection:
-        claim = rescorings.claim(connection, job_id, owner, lease, _now())
-    if claim is None:
-        log.info("no rescoring claimed", job=job_id)
-        return
+        return turns.claim_next_rescoring(connection, owner, lease, _now())
+
+
+def run_rescoring(claim: RescoringClaim, context: WorkerContext) -> None:
+    """Score the samples of a completed job again.
+
+    A rescoring that cannot be done ends as failed, and the ranking stays; a worker that is stopping puts it back into the queue.
+    """
+    job_id = claim.job_id
     try:
         with (
             _lease_of(claim, context) as go_on,

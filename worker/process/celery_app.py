@@ -58,7 +58,7 @@ from service.store.engine import open_database
 from service.traces import TRACE_HEADERS, trace_of, tracer_provider
 from worker.job.context import WorkerContext
 from worker.job.helping import Helper
-from worker.job.rescoring import run_rescoring
+from worker.job.rescoring import claim_next_rescoring, run_rescoring
 from worker.job.tasks import claim_next, run
 from worker.machine.arithmetic import fix_arithmetic
 from worker.machine.cores import Cores, find_cores
@@ -146,7 +146,7 @@ def cores() -> Cores:
 @app.task(name=JOB_TASK)
 def run_job(job_id: str) -> None:
     """Do the job that is next, of those that this worker takes. The message only says that one waits: which it was sent for does not matter."""
-    claim = claim_next(f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", worker_context())
+    claim = claim_next(_new_owner(), worker_context())
     if claim is None:
         log.info("no job waits", message=job_id)
         return
@@ -158,10 +158,14 @@ def run_job(job_id: str) -> None:
 
 @app.task(name=RESCORING_TASK)
 def rescore_job(job_id: str) -> None:
-    """Score the samples of a completed job again, if that is still to be done."""
-    with _known_as("rescoring", job_id):
+    """Do the rescoring that is next. As with jobs, the message only says that one waits."""
+    claim = claim_next_rescoring(_new_owner(), worker_context())
+    if claim is None:
+        log.info("no rescoring waits", message=job_id)
+        return
+    with _known_as("rescoring", claim.job_id, named=job_id):
         _share_cores()
-        run_rescoring(job_id, owner=f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}", context=worker_context())
+        run_rescoring(claim, worker_context())
 
 
 @app.task(name=QUESTION_TASK)
@@ -176,7 +180,7 @@ def answer_question(job_id: str, question: str) -> None:
 def help_job(job_id: str) -> None:
     """Compute one block of a job that another worker scores, then come last in the queue again: whatever else waits goes first."""
     with _known_as("help", job_id):
-        owner = f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        owner = _new_owner()
         if _helper.help_with(job_id, owner, worker_context()):
             _call_helpers(job_id, 1)
 
@@ -213,6 +217,11 @@ def _tidy() -> None:
         log.warning("leftovers on this host stay", error=str(error))
     else:
         log.info("tidied", removed=len(removed))
+
+
+def _new_owner() -> str:
+    """Who claims, by worker, process and attempt."""
+    return f"{_worker_id}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
 @contextmanager

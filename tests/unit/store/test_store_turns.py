@@ -10,9 +10,10 @@ import sqlalchemy as sa
 
 from service.domain.job import State
 from service.domain.job_queue import JOB_QUEUES, JobQueue
-from service.store import jobs, turns
+from service.store import jobs, rescorings, turns
 from service.store.engine import Database
 from service.store.jobs import Claim
+from service.store.rescorings import RescoringClaim
 from service.store.tables import jobs as jobs_table
 from service.store.tables import pulls
 from tests.builders import LEASE, NOON, add_dataset, end_leases, job_spec
@@ -164,3 +165,58 @@ def test_ended_jobs_are_not_read_to_find_the_next(database: Database, queues: Se
     assert f"SEARCH jobs USING COVERING INDEX ix_jobs_project_{found}" in reads[1]
     with database.read() as connection:
         assert connection.execute(sa.select(jobs_table.c.id).where(jobs_table.c.state == State.QUEUED)).all() == []
+
+
+def ask(database: Database, job_id: str, second: int) -> None:
+    with database.write() as connection:
+        rescorings.request(connection, job_id, 0, NOON + second * SECOND)
+
+
+def rescore_next(database: Database, now: datetime) -> RescoringClaim | None:
+    with database.write() as connection:
+        return turns.claim_next_rescoring(connection, "w", LEASE, now)
+
+
+def end(database: Database, held: RescoringClaim, now: datetime) -> None:
+    with database.write() as connection:
+        rescorings.complete(connection, held, 12, 0, now)
+
+
+def test_a_project_waits_for_one_rescoring_of_another_whatever_its_priorities(database: Database) -> None:
+    for number, priority in enumerate((0, 9, 0)):
+        queue(database, f"job_a{number}", "default", number, priority)
+        ask(database, f"job_a{number}", number)
+    queue(database, "job_q", "q", 3)
+    ask(database, "job_q", 3)
+    order, now = [], NOON + 9 * SECOND
+    while (held := rescore_next(database, now)) is not None:
+        order.append(held.job_id)
+        now += SECOND
+        end(database, held, now)
+    assert order == ["job_a1", "job_q", "job_a0", "job_a2"]
+
+
+def test_a_project_with_a_rescoring_at_work_comes_after_one_without(database: Database) -> None:
+    for second, (job_id, project) in enumerate((("job_a0", "default"), ("job_a1", "default"), ("job_q", "q"))):
+        queue(database, job_id, project, second)
+        ask(database, job_id, second)
+    assert [held and held.job_id for held in (rescore_next(database, NOON) for _ in range(4))] == [
+        *("job_a0", "job_q", "job_a1", None)
+    ]
+
+
+def test_a_rescoring_follows_the_one_of_its_job_and_one_whose_worker_is_lost_is_done_again(database: Database) -> None:
+    queue(database, "job_a", "default", 0)
+    ask(database, "job_a", 0)
+    first = rescore_next(database, NOON)
+    assert first is not None
+    ask(database, "job_a", 1)
+    assert rescore_next(database, NOON) is None
+    late = NOON + 2 * LEASE
+    again = rescore_next(database, late)
+    assert again is not None
+    assert (again.version, again.attempt) == (1, 2)
+    end(database, again, late)
+    following = rescore_next(database, late)
+    assert following is not None
+    assert following.version == 2

@@ -119,7 +119,9 @@ def test_a_rescoring_that_a_gpu_stopped_waits_for_another_process(
         rescorings.request(connection, "job_2", 20, NOON)
     monkeypatch.setattr(rescoring, "_rescore", failing(DEAD))
     card.answer = answer
-    rescoring.run_rescoring("job_2", "worker", context)
+    claim = rescoring.claim_next_rescoring("worker", context)
+    assert claim is not None
+    rescoring.run_rescoring(claim, context)
     with context.database.read() as connection:
         latest = rescorings.latest(connection, "job_2")
     assert latest is not None

@@ -17,7 +17,7 @@ from tests.attempts import do_job
 from tests.builders import NOON, add_dataset, add_job
 from worker.job import scoring
 from worker.job.context import WorkerContext, checkpoint_path
-from worker.job.rescoring import run_rescoring
+from worker.job.rescoring import claim_next_rescoring, run_rescoring
 from worker.machine.devices import CPU
 
 TRAINING = {"epochs": 6, "batch_size": 16, "checkpoints": 3, "learning_rate": 0.01}
@@ -40,7 +40,9 @@ def rescored(context: WorkerContext, number: int) -> list[Any]:
     now = NOON + timedelta(minutes=number)
     with context.database.write() as connection:
         rescorings.request(connection, "job_2", 20, now)
-    run_rescoring("job_2", "worker", context)
+    claim = claim_next_rescoring("worker", context)
+    assert claim is not None
+    run_rescoring(claim, context)
     with context.database.read() as connection:
         latest = rescorings.latest(connection, "job_2")
         assert latest is not None

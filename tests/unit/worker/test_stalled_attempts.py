@@ -17,6 +17,7 @@ from service.store.artefact_cache import ArtefactCache
 from service.store.artefact_store import ArtefactStore
 from service.store.blobs import Blobs
 from service.store.engine import open_database
+from service.store.rescorings import RescoringClaim
 from service.store.seal import check_folder
 from service.store.tables import rescorings as rescorings_table
 from service.store.tables import suspects
@@ -26,7 +27,7 @@ from worker.influence import activations
 from worker.job import tasks, trained
 from worker.job.context import WorkerContext, remove_parts
 from worker.job.ranking import RankingResult, rank
-from worker.job.rescoring import run_rescoring
+from worker.job.rescoring import claim_next_rescoring, run_rescoring
 from worker.job.scoring import score
 from worker.machine.devices import CPU
 
@@ -113,6 +114,12 @@ def keep(context: WorkerContext, rows: range) -> None:
         reviews.add(connection, "job_1", kept, "api", NOON)
 
 
+def claimed(owner: str, context: WorkerContext) -> RescoringClaim:
+    claim = claim_next_rescoring(owner, context)
+    assert claim is not None
+    return claim
+
+
 def test_files_of_a_rescored_ranking_are_those_of_the_attempt_that_completed_it(
     empty_sqlite: str, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +132,7 @@ def test_files_of_a_rescored_ranking_are_those_of_the_attempt_that_completed_it(
     with context.database.write() as connection:
         rescorings.request(connection, "job_1", 20, NOON)
     stalled, resumed = threading.Event(), threading.Event()
-    first = threading.Thread(target=run_rescoring, args=("job_1", "first", context))
+    first = threading.Thread(target=run_rescoring, args=(claimed("first", context), context))
     save = ranking_columns.save_version
 
     def saves_late(*given: Any) -> None:
@@ -140,7 +147,7 @@ def test_files_of_a_rescored_ranking_are_those_of_the_attempt_that_completed_it(
     with context.database.write() as connection:
         connection.execute(rescorings_table.update().values(lease_until=NOON))
     keep(context, range(20, 50))  # which the first attempt has not read
-    run_rescoring("job_1", "second", context)
+    run_rescoring(claimed("second", context), context)
     with context.database.read() as connection:
         folder = rescorings.folder(connection, blobs, "job_1", 1)
     completed = digests(folder)
