@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import StreamingResponse
 
 from service.actions.download import FORMATS, OWN_FORMS, download
 from service.api.http.authentication import authorize
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency
+from service.api.http.streamed import StreamedResponse
 from service.api.http.wanted import check_wanted
 from service.domain.errors import invalid
 from service.domain.spreadsheet import HEADERS, RAW
@@ -30,7 +30,7 @@ _FILE: dict[str, Any] = {
 @router.get(
     "/datasets/{dataset_id}/download",
     summary="The dataset as a file, corrected where it is a corrected one",
-    response_class=StreamingResponse,
+    response_class=StreamedResponse,
     responses=problems(404, 409, 413, 422, 429, 507) | {200: _FILE},
 )
 def download_dataset(
@@ -53,7 +53,7 @@ def download_dataset(
         Query(description=f"Columns to add, with commas between: {', '.join(ADDED)}.", examples=[",".join(ADDED)]),
     ] = None,
     raw: Annotated[bool, Query(description=RAW)] = False,
-) -> StreamingResponse:
+) -> StreamedResponse:
     """An upload that was not corrected comes back byte for byte.
 
     409 where the dataset is not to be had in this form; `formats` names those in which it is. Uploads are not kept of trainings,
@@ -70,7 +70,7 @@ def download_dataset(
     }
     if form != "original" and not raw and file.media_type.startswith("text/csv"):
         headers |= HEADERS
-    return StreamingResponse(gathered(file.content), media_type=file.media_type, headers=headers)
+    return StreamedResponse(gathered(file.content), media_type=file.media_type, headers=headers)
 
 
 def _attachment(name: str) -> str:

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import FiniteFloat
 from pydantic_core import to_json
-from starlette.responses import StreamingResponse
 
 from service.actions.find import check_class, check_signal, known_dataset_of_job, known_job
 from service.actions.ranking_stage import at_stage
@@ -19,6 +18,7 @@ from service.api.http import negotiation, paging
 from service.api.http.authentication import authorize, authorized
 from service.api.http.errors import problems
 from service.api.http.lookup import ServicesDependency, services_of
+from service.api.http.streamed import StreamedResponse
 from service.api.schemas.samples import SuspectPage
 from service.api.schemas.stage import STAGE
 from service.api.views.ranked_items import RankedPage, ranked_items
@@ -338,4 +338,4 @@ def _file(services: Services, job: Job, found: Selection, asked: _Asked) -> Resp
     content = export_ranking(services, job, by, found, form, asked.names, asked.signals, raw=asked.raw)
     if not asked.raw and form.media_type.startswith("text/csv"):
         headers |= HEADERS
-    return StreamingResponse(content, media_type=form.media_type, headers=headers)
+    return StreamedResponse(content, media_type=form.media_type, headers=headers)

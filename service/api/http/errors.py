@@ -203,7 +203,7 @@ def _message(msg: object) -> str:
 
 
 # What code raises that finds a file missing, fewer rows than it has counted, or no value where there was one.
-_LOST_WHILE_READ = (FileNotFoundError, ValueError, LookupError, TypeError)
+LOST_WHILE_READ = (FileNotFoundError, ValueError, LookupError, TypeError)
 
 
 def install(app: FastAPI) -> None:
@@ -213,7 +213,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
     app.add_exception_handler(ClientDisconnect, _disconnected)
     app.add_exception_handler(sa.exc.OperationalError, _database_error)
-    for kind in _LOST_WHILE_READ:
+    for kind in LOST_WHILE_READ:
         app.add_exception_handler(kind, _deleted_while_read)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -263,16 +263,24 @@ def _database_error(_request: Request, error: Exception) -> JSONResponse:
     return problem(503, "unavailable", "the database cannot be reached; try again soon", headers=headers)
 
 
-def _deleted_while_read(request: Request, error: Exception) -> JSONResponse:
-    """Not found, where the job or the dataset of the path was deleted while it was read. Raises any other error again."""
+def deleted_meanwhile(request: Request) -> str | None:
+    """The id of the job or the dataset in a path where it is there no more, though the request had found it."""
     services = request.app.state.services
     with services.database.read() as connection:
         for name, get in (("job_id", jobs.get), ("dataset_id", datasets.get)):
-            wanted = request.path_params.get(name)
+            wanted: str | None = request.path_params.get(name)
             if wanted is not None and get(connection, wanted) is None:
-                log.info("deleted while it was read", error=repr(error))
-                return problem_response(NotFound(f"{wanted} was deleted in the meantime"))
-    raise error
+                return wanted
+    return None
+
+
+def _deleted_while_read(request: Request, error: Exception) -> JSONResponse:
+    """Not found, where the job or the dataset of the path was deleted while it was read. Raises any other error again."""
+    name = deleted_meanwhile(request)
+    if name is None:
+        raise error
+    log.info("deleted while it was read", error=repr(error))
+    return problem_response(NotFound(f"{name} was deleted in the meantime"))
 
 
 def _unforeseen(_request: Request, error: Exception) -> JSONResponse:

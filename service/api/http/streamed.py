@@ -1,0 +1,44 @@
+"""Answers whose content is read while it is sent."""
+
+from collections.abc import AsyncIterator
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import AsyncContentStream, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from service.api.http.errors import LOST_WHILE_READ, deleted_meanwhile
+from service.domain.errors import SuspectsError
+
+log = structlog.get_logger()
+
+
+class StreamedResponse(StreamingResponse):
+    """Content that ends early, with its connection, where the job or the dataset of the path is deleted while it is sent.
+
+    The status is sent by then. That the last chunk is missing tells the client that its file is not whole.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it. Raises what its content raises for any other reason."""
+        self.body_iterator = _while_there(self.body_iterator, Request(scope))
+        try:
+            await super().__call__(scope, receive, send)
+        except _CutOffError as error:
+            log.info("deleted while it was sent", deleted=str(error), error=repr(error.__cause__))
+
+
+class _CutOffError(Exception):
+    """What is sent is there no more; the text is its id."""
+
+
+async def _while_there(content: AsyncContentStream, request: Request) -> AsyncIterator[str | bytes | memoryview]:
+    try:
+        async for piece in content:
+            yield piece
+    except (*LOST_WHILE_READ, SuspectsError) as error:
+        name = await run_in_threadpool(deleted_meanwhile, request)
+        if name is None:
+            raise
+        raise _CutOffError(name) from error
